@@ -1,0 +1,26 @@
+"""Cosmic rays that survive the median of a few equivalent exposures."""
+
+from importlib.metadata import version as _version
+
+from crstack.boundaries import BoundaryModel, FittedBoundary, PiecewiseBoundary, SplineBoundary
+from crstack.detectors import Detection, Detector, LACosmicDetector, PyCosmicDetector
+from crstack.masks import Code, MaskSet
+from crstack.noise import NoiseModel
+from crstack.stack import CRStack
+
+__version__ = _version("crstack")
+
+__all__ = [
+    "BoundaryModel",
+    "CRStack",
+    "Code",
+    "Detection",
+    "Detector",
+    "FittedBoundary",
+    "LACosmicDetector",
+    "MaskSet",
+    "NoiseModel",
+    "PiecewiseBoundary",
+    "PyCosmicDetector",
+    "SplineBoundary",
+]

@@ -1,0 +1,11 @@
+"""Models of the boundary in the median-minimum diagram.
+
+`BoundaryModel` has one method to write, `~BoundaryModel.fit`; classes are
+plug-ins of the entry-point group ``crstack.boundaries``.
+"""
+
+from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.piecewise import PiecewiseBoundary
+from crstack.boundaries.spline import SplineBoundary
+
+__all__ = ["BoundaryModel", "FittedBoundary", "PiecewiseBoundary", "SplineBoundary"]

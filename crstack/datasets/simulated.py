@@ -1,0 +1,411 @@
+"""Sets of equivalent exposures, drawn from a scene and its hits."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData, VarianceUncertainty
+
+from crstack._validation import check_boolean, check_choice, check_integer, check_number, check_quantity
+from crstack.datasets.hits import make_hits
+from crstack.datasets.scenes import SCENES, smooth_field
+from crstack.exceptions import InputError
+from crstack.noise import GAIN_UNIT, NoiseModel
+
+__all__ = ["SimulatedStack", "make_stack"]
+
+EXPOSURE_TIME = 1800.0  # seconds
+READ_OUT = 60.0  # seconds between two exposures
+START = datetime(2024, 3, 12, 1, 30)
+
+# One stream of random numbers per purpose: a change in one leaves the others alone.
+SCENE_STREAM, HIT_STREAM, RESPONSE_STREAM, NOISE_STREAM = range(4)
+
+
+def _generator(seed, *stream):
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedStack:
+    """Equivalent exposures of one scene, with their truth.
+
+    Made by `make_stack`; ``stack.gain``, ``stack.readnoise`` and ``stack.bias``
+    are what describes the exposures to the rest of the package.
+
+    Attributes
+    ----------
+    exposures : list of `~astropy.nddata.CCDData`
+        N images (ny, nx), float32, in ``unit``, with header and WCS.
+    expected : `~numpy.ndarray`
+        (N, ny, nx) float32 expected signal in ``unit``, without hits and bias; read-only.
+    hits : `~numpy.ndarray`
+        (N, ny, nx) float32 charge of the hits in ``unit``, before any saturation; read-only.
+    gain, readnoise : `~astropy.units.Quantity`
+        As given.
+    bias : `~astropy.units.Quantity`
+        In ``unit``.
+    saturation : `~astropy.units.Quantity` or None
+        As given.
+    unit : `~astropy.units.Unit`
+        ADU or electrons.
+    scene : str
+        Name of the scene.
+    seed, noise_seed : int
+        What the scene and the hits, and with them the noise, were drawn from.
+    hit_rate : float
+        Fraction of hit pixels that was asked for.
+    flux_factors : tuple of float
+        N factors of the expected signal.
+    offsets : tuple of tuple of float
+        N shifts (dx, dy) in pixels from the common scene to the exposure.
+    with_uncertainty : bool
+        Whether the exposures carry the variance of their noise.
+    """
+
+    scene: str
+    seed: int
+    noise_seed: int
+    hit_rate: float
+    flux_factors: tuple
+    offsets: tuple
+    unit: u.UnitBase
+    gain: u.Quantity
+    readnoise: u.Quantity
+    bias: u.Quantity
+    saturation: u.Quantity | None
+    with_uncertainty: bool
+    _electrons: np.ndarray
+    _hit_electrons: np.ndarray
+    exposures: list = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "exposures", self._draw())
+
+    def __repr__(self):
+        def show(quantity):
+            return f"image {quantity.shape} {quantity.unit}" if quantity.ndim else str(quantity)
+
+        n, ny, nx = self._electrons.shape
+        return (
+            f"<SimulatedStack: {n} exposures of {ny} x {nx} pixels in {self.unit}, scene={self.scene!r}, "
+            f"hit_rate={self.hit_rate:g}, seed={self.seed}, noise_seed={self.noise_seed}, "
+            f"gain={show(self.gain)}, readnoise={show(self.readnoise)}, bias={show(self.bias)}>"
+        )
+
+    def __len__(self):
+        return len(self._electrons)
+
+    @cached_property
+    def expected(self):
+        """Expected signal (N, ny, nx) in the unit of the exposures, without hits and bias."""
+        return self._in_unit(self._electrons)
+
+    @cached_property
+    def hits(self):
+        """Charge (N, ny, nx) of the hits in the unit of the exposures."""
+        return self._in_unit(self._hit_electrons)
+
+    @property
+    def truth(self):
+        """Pixels (N, ny, nx) that a hit touched, however weakly: True where ``hits > 0``."""
+        return self._hit_electrons > 0
+
+    @property
+    def noise(self):
+        """The `~crstack.noise.NoiseModel` of one exposure."""
+        return NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=self.unit)
+
+    def hit_mask(self, n_sigma):
+        """Pixels whose hit stands out of the noise.
+
+        Parameters
+        ----------
+        n_sigma : float
+            Least charge, in standard deviations of one exposure at its expected signal.
+
+        Returns
+        -------
+        mask : `~numpy.ndarray`
+            (N, ny, nx) bool, True where the charge of the hit exceeds it.
+
+        Raises
+        ------
+        InputError
+            If ``n_sigma`` is not a number of at least 0.
+        """
+        n_sigma = check_number("n_sigma", n_sigma, minimum=0)
+        return self.hits > n_sigma * np.sqrt(self.noise.variance(self.expected))
+
+    def realisation(self, noise_seed):
+        """Draw the noise anew.
+
+        Parameters
+        ----------
+        noise_seed : int
+            At least 0. `make_stack` uses 0.
+
+        Returns
+        -------
+        stack : SimulatedStack
+            The same scene and hits with other noise; shares the arrays of truth.
+
+        Raises
+        ------
+        InputError
+            If ``noise_seed`` is not an integer of at least 0.
+        """
+        new = replace(self, noise_seed=check_integer("noise_seed", noise_seed, minimum=0))
+        for name in ("expected", "hits"):
+            if name in self.__dict__:
+                new.__dict__[name] = self.__dict__[name]
+        return new
+
+    def _in_unit(self, electrons):
+        if self.unit == u.electron:
+            return electrons
+        values = electrons / check_quantity("gain", self.gain, GAIN_UNIT)
+        values.flags.writeable = False
+        return values
+
+    def _draw(self):
+        noise = NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=u.electron)
+        bias = check_quantity("bias", self.bias, self.unit)
+        ceiling = None if self.saturation is None else _electrons_of("saturation", self.saturation, self.gain)
+        exposures = []
+        for i, expected in enumerate(self._electrons):
+            electrons = noise.sample(expected, _generator(self.seed, NOISE_STREAM, self.noise_seed, i))
+            electrons += self._hit_electrons[i]
+            if ceiling is not None:
+                np.minimum(electrons, ceiling, out=electrons)
+            exposures.append(self._wrap(i, self._in_unit(electrons) + bias))
+        return exposures
+
+    def _wrap(self, i, data):
+        wcs = SCENES[self.scene].make_wcs(data.shape)
+        wcs.wcs.crpix += self.offsets[i]
+        uncertainty = None
+        if self.with_uncertainty:
+            uncertainty = VarianceUncertainty(self.noise.variance(self.expected[i]))
+        return CCDData(data, unit=self.unit, meta=self._header(i), wcs=wcs, uncertainty=uncertainty)
+
+    def _header(self, i):
+        scene = SCENES[self.scene]
+        header = fits.Header()
+        start = START + i * timedelta(seconds=EXPOSURE_TIME + READ_OUT)
+        header["OBJECT"] = (scene.target, "name of the target")
+        header["OBSTYPE"] = ("OBJECT", "type of exposure")
+        header["TELESCOP"] = ("crstack.datasets", "simulated")
+        header["INSTRUME"] = (scene.instrument, "instrument")
+        header["DATE-OBS"] = (start.isoformat(timespec="milliseconds"), "UTC at the start")
+        header["EXPTIME"] = (EXPOSURE_TIME, "[s] exposure time")
+        header["EXPNUM"] = (i + 1, "number of the exposure in its set")
+        header["NEXP"] = (len(self), "exposures in the set")
+        for key, value, comment in (("GAIN", self.gain, "gain"), ("RDNOISE", self.readnoise, "read noise")):
+            if value.ndim == 0:
+                header[key] = (float(value.value), f"[{value.unit}] {comment}")
+        header["SIMSEED"] = (self.seed, "seed of the scene and the hits")
+        header["SIMNOISE"] = (self.noise_seed, "seed of the noise")
+        return header
+
+
+def make_stack(
+    scene="ifu",
+    shape=(600, 700),
+    n_exposures=3,
+    *,
+    gain=1.0 * u.electron / u.adu,
+    readnoise=3.4 * u.electron,
+    bias=0 * u.adu,
+    unit=u.adu,
+    hit_rate=0.008,
+    flux_factors=None,
+    offsets=None,
+    response_jitter=0.0,
+    seed=0,
+    saturation=None,
+    with_uncertainty=False,
+):
+    """Simulate equivalent exposures with cosmic rays, and keep the truth.
+
+    Parameters
+    ----------
+    scene : {'ifu', 'imaging', 'slit'}
+        Fibre spectra with sky lines; stars and galaxies on a sky of 100
+        electrons; or a long-slit spectrum of three sources with sky lines.
+    shape : tuple of int
+        (ny, nx) of one exposure.
+    n_exposures : int
+        Number N of exposures.
+    gain : `~astropy.units.Quantity`
+        Electrons per ADU, scalar or image (ny, nx).
+    readnoise : `~astropy.units.Quantity`
+        In electrons or ADU, scalar or image (ny, nx).
+    bias : `~astropy.units.Quantity`
+        Level added to every exposure, scalar or image (ny, nx), in ADU or
+        electrons; the gain converts it to ``unit``.
+    unit : `~astropy.units.Unit`
+        Unit of the exposures: ADU or electrons.
+    hit_rate : float
+        Fraction (0 to 0.5) of the pixels of each exposure to which hits add more than
+        1 electron, met to about 10 % or 6 pixels, whichever is more. The hits of different
+        exposures are independent, so that they coincide in two given exposures at a
+        rate of ``hit_rate**2``.
+    flux_factors : sequence of float, optional
+        N positive factors of the expected signal, everything included.
+    offsets : sequence of (float, float), optional
+        N shifts (dx, dy) in pixels that take the common scene to the exposure. The
+        scene goes on for 30 pixels outside the frame.
+    response_jitter : float
+        Standard deviation of a random factor of the expected signal, smooth
+        along the fibres or traces and different in each exposure.
+    seed : int
+        Decides everything that is random. Scene and hits, in electrons, depend on it
+        whatever the gain, the bias, the unit and the noise are.
+    saturation : `~astropy.units.Quantity`, optional
+        Level, bias subtracted, in electrons or ADU, at which pixels are cut off.
+    with_uncertainty : bool
+        Give the exposures the variance of their noise at the expected signal.
+
+    Returns
+    -------
+    stack : SimulatedStack
+        The exposures and what they were made of.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as described above.
+
+    Notes
+    -----
+    The photons of the scene are Poisson, the read noise is Gaussian, and the charge of a
+    hit is what it is. Values are not rounded to whole ADU. Exposures in ADU are those
+    in electrons of the same seed, divided by the gain, plus the bias. Charge of a
+    hit below 0.05 electrons in a pixel is dropped.
+
+    Examples
+    --------
+    >>> from crstack.datasets import make_stack
+    >>> stack = make_stack("slit", shape=(60, 80), seed=1)
+    >>> len(stack.exposures), stack.exposures[0].unit
+    (3, Unit("adu"))
+    >>> stack.truth.shape
+    (3, 60, 80)
+    >>> again = stack.realisation(1)
+    >>> bool((again.hits == stack.hits).all())
+    True
+    """
+    check_choice("scene", scene, tuple(SCENES))
+    shape = _check_shape(shape)
+    n_exposures = check_integer("n_exposures", n_exposures, minimum=1)
+    seed = check_integer("seed", seed, minimum=0)
+    hit_rate = check_number("hit_rate", hit_rate, minimum=0, maximum=0.5)
+    jitter = check_number("response_jitter", response_jitter, minimum=0)
+    factors = _check_factors(flux_factors, n_exposures)
+    offsets = _check_offsets(offsets, n_exposures)
+    unit = _check_unit(unit)
+    _check_detector(gain, readnoise, saturation, shape)
+    electrons = _expected_electrons(scene, shape, factors, offsets, jitter, seed)
+    hits = np.stack([make_hits(shape, hit_rate, _generator(seed, HIT_STREAM, i)) for i in range(n_exposures)])
+    electrons.flags.writeable = hits.flags.writeable = False
+    return SimulatedStack(
+        scene=scene,
+        seed=seed,
+        noise_seed=0,
+        hit_rate=hit_rate,
+        flux_factors=factors,
+        offsets=offsets,
+        unit=unit,
+        gain=gain,
+        readnoise=readnoise,
+        bias=_bias_in_unit(bias, gain, unit, shape),
+        saturation=saturation,
+        with_uncertainty=check_boolean("with_uncertainty", with_uncertainty),
+        _electrons=electrons,
+        _hit_electrons=hits,
+    )
+
+
+def _expected_electrons(name, shape, factors, offsets, jitter, seed):
+    """Expected signal (N, ny, nx) of the exposures in electrons, float32."""
+    scene = SCENES[name]
+    render = scene.build(shape, _generator(seed, SCENE_STREAM))
+    rendered = {offset: render(*offset) for offset in set(offsets)}
+    electrons = np.empty((len(factors), *shape), dtype=np.float32)
+    for i, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
+        electrons[i] = factor * rendered[offset]
+        if jitter > 0:
+            response = 1 + jitter * smooth_field(shape, scene.smoothness, _generator(seed, RESPONSE_STREAM, i))
+            electrons[i] *= np.maximum(response, 0)
+    return electrons
+
+
+def _check_shape(shape):
+    try:
+        ny, nx = (check_integer("shape", size, minimum=1) for size in shape)
+    except (TypeError, ValueError):
+        raise InputError(f"shape must be two positive integers (ny, nx); got {shape!r}") from None
+    return ny, nx
+
+
+def _check_unit(unit):
+    try:
+        unit = u.Unit(unit)
+    except (TypeError, ValueError):
+        raise InputError(f"unit must be adu or electron; got {unit!r}") from None
+    if unit not in (u.adu, u.electron):
+        raise InputError(f"unit must be adu or electron; got {unit}")
+    return unit
+
+
+def _check_factors(factors, n):
+    if factors is None:
+        return (1.0,) * n
+    factors = _check_length("flux_factors", factors, n, "numbers")
+    return tuple(check_number("flux_factors", factor, minimum=0, exclusive=True) for factor in factors)
+
+
+def _check_offsets(offsets, n):
+    if offsets is None:
+        return ((0.0, 0.0),) * n
+    pairs = _check_length("offsets", offsets, n, "pairs (dx, dy)")
+    pairs = [_check_length("each of offsets", pair, 2, "numbers (dx, dy)") for pair in pairs]
+    return tuple(tuple(check_number("offsets", shift) for shift in pair) for pair in pairs)
+
+
+def _check_length(name, values, n, what):
+    try:
+        values = list(values)
+    except TypeError:
+        raise InputError(f"{name} must be {n} {what}; got {values!r}") from None
+    if len(values) != n:
+        raise InputError(f"{name} must be {n} {what}; got {len(values)}")
+    return values
+
+
+def _check_detector(gain, readnoise, saturation, shape):
+    check_quantity("gain", gain, GAIN_UNIT, shape=shape, minimum=0, exclusive=True)
+    of_readnoise = u.adu if getattr(readnoise, "unit", None) == u.adu else u.electron
+    check_quantity("readnoise", readnoise, of_readnoise, shape=shape, minimum=0)
+    if saturation is not None:
+        _electrons_of("saturation", saturation, gain, shape=shape, minimum=0, exclusive=True)
+
+
+def _electrons_of(name, value, gain, **limits):
+    """Value in electrons of a Quantity in electrons or ADU."""
+    if getattr(value, "unit", None) == u.adu:
+        return check_quantity(name, value, u.adu, **limits) * check_quantity("gain", gain, GAIN_UNIT)
+    return check_quantity(name, value, u.electron, **limits)
+
+
+def _bias_in_unit(bias, gain, unit, shape):
+    given = getattr(bias, "unit", None)
+    if given == unit or given not in (u.adu, u.electron):
+        check_quantity("bias", bias, unit, shape=shape)
+        return bias
+    check_quantity("bias", bias, given, shape=shape)
+    return bias * gain if unit == u.electron else bias / gain

@@ -1,0 +1,344 @@
+"""L.A.Cosmic: hits have sharper edges than anything the optics can make."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from astropy.stats import gaussian_fwhm_to_sigma
+from astroscrappy import detect_cosmics
+from astroscrappy.utils import medfilt5
+from scipy import ndimage
+
+from crstack._validation import check_boolean, check_choice, check_image_shape, check_integer, check_number
+from crstack.detectors.base import Detection, Detector
+from crstack.detectors.two_pass import features_holding, is_paired, split_pairs
+from crstack.exceptions import InputError
+
+__all__ = ["LACosmicDetector"]
+
+CLEAN_TYPES = ("median", "medmask", "meanmask", "idw")
+FINE_STRUCTURE_MODES = ("median", "convolve")
+PSF_MODELS = ("gauss", "moffat", "gaussx", "gaussy", "gaussxy")
+
+#: bad pixels within this distance of good ones get a local median, deeper ones are never looked at
+FILL_ROUNDS = 3
+
+#: a block of bad pixels this many sigma above the median of the image is the core of a source
+SOURCE_SIGMA = 10
+
+
+@dataclass(frozen=True)
+class LACosmicDetector(Detector):
+    """L.A.Cosmic (van Dokkum 2001), run by ``astroscrappy.detect_cosmics``.
+
+    ``sigclip``, ``sigfrac``, ``objlim``, ``satlevel`` and ``niter`` may be
+    pairs: the value of a first pass, that finds the sure hits, and of a second
+    one, that finds their tails. Kept are the connected features of the second
+    that hold a pixel of the first. One pass is run where both are equal.
+
+    Parameters
+    ----------
+    sigclip : float or pair of float
+        Laplacian-to-noise limit of a hit.
+    sigfrac : float or pair of float
+        Fraction, 0 to 1, of ``sigclip`` that suffices next to a hit.
+    objlim : float or pair of float
+        Least contrast between the Laplacian and the fine structure image;
+        larger values spare more cores of stars.
+    satlevel : float or pair of float
+        Saturation level in the unit of the image (ADU, or electrons for images
+        in electrons). Bright regions that reach it are not searched. Images
+        come without their bias and the level is not corrected for that.
+    niter : int or pair of int
+        Largest number of iterations.
+    sepmed : bool
+        Use separable medians: nearly the same answer, much faster.
+    cleantype : {'meanmask', 'medmask', 'idw', 'median'}
+        What replaces a hit, in the 5 x 5 pixels around it: mean, median or
+        inverse-distance mean of those that are not flagged, or the median of
+        all of them.
+    fsmode : {'convolve', 'median'}
+        Fine structure image: convolution with the PSF, or median filter.
+    psfmodel : {'gauss', 'moffat', 'gaussx', 'gaussy', 'gaussxy'}
+        PSF where ``fsmode`` is 'convolve'. 'gauss' and 'moffat' are round and
+        use the mean of the two FWHM; 'gaussx' and 'gaussy' vary along one axis
+        only, with the FWHM of that axis; 'gaussxy' is an elliptical Gaussian.
+    psffwhm : float or pair of float
+        FWHM of the PSF in pixels; a pair is (x, y), not one for each pass.
+    psfsize : int
+        Size of the PSF kernel in pixels, odd.
+    psfbeta : float
+        Exponent of the Moffat PSF.
+    padwidth : int
+        Pixels mirrored around the image before the search; without them hits
+        in the outer pixels are missed.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Departures from a plain call of ``detect_cosmics``:
+
+    * The variance comes from the noise model, so negative signal counts as 0, read
+      noise and gain may be images, and a known variance or an excess over
+      Poisson noise is honoured.
+    * Bad pixels are filled with a median of their neighbours in place of being
+      handed over: ``detect_cosmics`` would grow them and lose hits beside them.
+      Only blocks of 2 x 2 and more on bright sources (a masked core of a star)
+      are handed over, since no filling continues a peak; the pixels that touch
+      such a block are not searched.
+    * ``cleantype='median'`` is made here; in astroscrappy 1.3 it reads memory
+      that was never set.
+
+    ``detect_cosmics`` uses as many threads as OpenMP is given (the variable
+    ``OMP_NUM_THREADS``).
+
+    References
+    ----------
+    van Dokkum, P. G. 2001, PASP, 113, 1420; McCully, C. et al., astroscrappy,
+    https://doi.org/10.5281/zenodo.1482018
+    """
+
+    sigclip: float | tuple[float, float] = (5.0, 3.0)
+    sigfrac: float | tuple[float, float] = 0.3
+    objlim: float | tuple[float, float] = 5.0
+    satlevel: float | tuple[float, float] = 65535.0
+    niter: int | tuple[int, int] = 4
+    sepmed: bool = True
+    cleantype: str = "meanmask"
+    fsmode: str = "convolve"
+    psfmodel: str = "gaussxy"
+    psffwhm: float | tuple[float, float] = 2.5
+    psfsize: int = 11
+    psfbeta: float = 4.765
+    padwidth: int = 10
+
+    cleans = True
+
+    def __post_init__(self):
+        checked = {
+            "sigclip": _check_each("sigclip", self.sigclip, check_number, minimum=0, exclusive=True),
+            "sigfrac": _check_each("sigfrac", self.sigfrac, check_number, minimum=0, maximum=1),
+            "objlim": _check_each("objlim", self.objlim, check_number, minimum=0),
+            "satlevel": _check_each("satlevel", self.satlevel, check_number, minimum=0, exclusive=True),
+            "niter": _check_each("niter", self.niter, check_integer, minimum=1),
+            "sepmed": check_boolean("sepmed", self.sepmed),
+            "cleantype": check_choice("cleantype", self.cleantype, CLEAN_TYPES),
+            "fsmode": check_choice("fsmode", self.fsmode, FINE_STRUCTURE_MODES),
+            "psfmodel": check_choice("psfmodel", self.psfmodel, PSF_MODELS),
+            "psffwhm": _check_each("psffwhm", self.psffwhm, check_number, minimum=0, exclusive=True),
+            "psfsize": check_integer("psfsize", self.psfsize, minimum=3),
+            "psfbeta": check_number("psfbeta", self.psfbeta, minimum=0, exclusive=True),
+            "padwidth": check_integer("padwidth", self.padwidth, minimum=0),
+        }
+        if self.psfsize % 2 == 0:
+            raise InputError(f"psfsize must be odd; got {self.psfsize}")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def detect(self, image, noise, mask=None):
+        """Find and replace the cosmic rays of one image.
+
+        Parameters
+        ----------
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
+        noise : `~crstack.noise.NoiseModel`
+            The noise of this very image.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx). These, and pixels that are NaN or
+            infinite, are not used and never flagged.
+
+        Returns
+        -------
+        detection : Detection
+            ``mask``, and ``cleaned`` in the unit of the image, float32, equal to
+            the image where nothing is flagged.
+
+        Raises
+        ------
+        InputError
+            If the mask has another shape than the image.
+        """
+        image = np.asarray(image)
+        bad = _bad_pixels(image, noise, mask)
+        cleaned = image.astype(np.float32)
+        if bad.all():
+            return Detection(np.zeros(image.shape, dtype=bool), cleaned)
+        scene = _make_scene(image, noise, bad, self.padwidth)
+        high, low = split_pairs(
+            sigclip=self.sigclip, sigfrac=self.sigfrac, objlim=self.objlim, satlevel=self.satlevel, niter=self.niter
+        )
+        found, replaced = self._one_pass(scene, **low)
+        if high != low:
+            sure, _ = self._one_pass(scene, **high)
+            found = features_holding(found, sure & ~bad)
+        # only now: a tail may lie behind a bad pixel
+        found &= ~bad
+        # every flagged pixel was flagged, and so replaced, in the second pass
+        cleaned[found] = (replaced / noise.electrons_per_unit)[found]
+        return Detection(found, cleaned)
+
+    def _one_pass(self, scene, satlevel, niter, **limits):
+        """Mask and cleaned electrons (ny, nx) at one set of limits."""
+        electrons, satlevel = _mark_saturated(scene, satlevel)
+        options = {**limits, "satlevel": satlevel, "sepmed": self.sepmed, "fsmode": self.fsmode, **self._psf()}
+        if self.cleantype == "median":
+            found, replaced = _search_by_median(scene, electrons, niter, options)
+        else:
+            found, replaced = _search(
+                scene, electrons, scene.variance, niter=niter, cleantype=self.cleantype, **options
+            )
+        inside = tuple(slice(scene.padwidth, size - scene.padwidth) for size in found.shape)
+        return found[inside], replaced[inside]
+
+    def _psf(self):
+        """Parameters of the PSF for ``detect_cosmics``."""
+        fwhm_x, fwhm_y = self.psffwhm if is_paired(self.psffwhm) else (self.psffwhm, self.psffwhm)
+        if self.psfmodel == "gaussxy":
+            return {"psfk": _elliptical_gaussian(fwhm_x, fwhm_y, self.psfsize)}
+        fwhm = {"gaussx": fwhm_x, "gaussy": fwhm_y}.get(self.psfmodel, (fwhm_x + fwhm_y) / 2)
+        return {"psfmodel": self.psfmodel, "psffwhm": fwhm, "psfsize": self.psfsize, "psfbeta": self.psfbeta}
+
+
+class _Scene(NamedTuple):
+    """What is searched, in electrons and mirrored at the edges; see `_make_scene`."""
+
+    electrons: np.ndarray
+    variance: np.ndarray
+    floor: np.ndarray | None
+    hidden: np.ndarray | None
+    electrons_per_unit: float | np.ndarray
+    padwidth: int
+
+
+def _check_each(name, value, check, **bounds):
+    """Return a checked number, or a tuple of two."""
+    if not is_paired(value):
+        return check(name, value, **bounds)
+    if len(value) != 2:
+        raise InputError(f"{name} must be a number or a pair of numbers; got {value!r}")
+    return tuple(check(name, number, **bounds) for number in value)
+
+
+def _elliptical_gaussian(fwhm_x, fwhm_y, size):
+    """Return a float32 (size, size) Gaussian of sum 1; x runs along the rows."""
+    offset = np.arange(size) - size // 2
+    along_x, along_y = (np.exp(-0.5 * (offset / (fwhm * gaussian_fwhm_to_sigma)) ** 2) for fwhm in (fwhm_x, fwhm_y))
+    kernel = np.outer(along_y, along_x)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _bad_pixels(image, noise, mask):
+    """True where there is nothing to search (ny, nx)."""
+    bad = ~np.isfinite(image)
+    if mask is not None:
+        check_image_shape("mask", np.shape(mask), image.shape)
+        bad |= np.asarray(mask, dtype=bool)
+    if noise.known_variance is not None:
+        bad |= ~np.isfinite(noise.known_variance)
+    return bad
+
+
+def _fill(image, bad):
+    """Return a float32 copy with plausible values at the bad pixels.
+
+    From the rim of a bad region inwards, the median of the 3 x 3 neighbours
+    that have a value: small enough to follow the core of a star.
+    """
+    filled = image.astype(np.float32)
+    filled[bad] = np.nan
+    framed = np.pad(filled, 1, constant_values=np.nan)
+    for _ in range(FILL_ROUNDS):
+        y, x = np.nonzero(np.isnan(framed[1:-1, 1:-1]))
+        if not y.size:
+            break
+        around = np.stack([framed[y + dy, x + dx] for dy in range(3) for dx in range(3)])
+        # NaN sort to the end
+        around.sort(axis=0)
+        n_values = np.count_nonzero(~np.isnan(around), axis=0)
+        column = np.arange(y.size)
+        framed[y + 1, x + 1] = (around[(n_values - 1) // 2, column] + around[n_values // 2, column]) / 2
+    filled = framed[1:-1, 1:-1]
+    deep = np.isnan(filled)
+    if deep.any():
+        nearest = ndimage.distance_transform_edt(deep, return_distances=False, return_indices=True)
+        filled = filled[tuple(nearest)]
+    return filled
+
+
+def _hidden_sources(electrons, variance, bad):
+    """True at blocks of bad pixels that hide the core of a source (ny, nx), None if there are none."""
+    block = ndimage.binary_opening(bad, structure=np.ones((2, 2), dtype=bool))
+    if not block.any():
+        return None
+    limit = np.median(electrons) + SOURCE_SIGMA * np.sqrt(np.median(variance))
+    hidden = block & (electrons > limit)
+    return hidden if hidden.any() else None
+
+
+def _mirrored(values, padwidth):
+    """Contiguous ``values`` mirrored at the edges; a number or None as it is."""
+    if np.ndim(values) == 0:
+        return values
+    return np.ascontiguousarray(np.pad(values, padwidth, mode="reflect"))
+
+
+def _make_scene(image, noise, bad, padwidth):
+    """Turn an image and its noise into the `_Scene` to be searched.
+
+    ``floor`` is the part of the variance that has structure of its own, the
+    square of a read-noise image, which is not to be smoothed with the rest.
+    """
+    filled = _fill(image, bad) if bad.any() else image.astype(np.float32, copy=False)
+    gain = noise.electrons_per_unit
+    variance = noise.variance(filled)
+    floor = None
+    if noise.known_variance is not None:
+        variance = _fill(variance, bad) if bad.any() else variance
+    elif np.ndim(noise.readnoise_electrons):
+        floor = (noise.readnoise_electrons**2).astype(np.float32)
+    electrons = (filled * gain).astype(np.float32, copy=False)
+    variance = (variance * gain**2).astype(np.float32, copy=False)
+    hidden = _hidden_sources(electrons, variance, bad) if bad.any() else None
+    layers = (_mirrored(values, padwidth) for values in (electrons, variance, floor, hidden, gain))
+    return _Scene(*layers, padwidth=padwidth)
+
+
+def _mark_saturated(scene, satlevel):
+    """Electrons and the saturation level in electrons, one number for all pixels."""
+    level = satlevel * scene.electrons_per_unit
+    if np.ndim(level) == 0:
+        return scene.electrons, float(level)
+    # with a gain image each pixel saturates at a level of its own: lift those that do to the highest
+    highest = np.max(level)
+    return np.where(scene.electrons >= level, np.maximum(scene.electrons, highest), scene.electrons), float(highest)
+
+
+def _search(scene, electrons, variance, **options):
+    """Call ``detect_cosmics``: mask and cleaned electrons of the mirrored image."""
+    options = {**options, "invar": variance, "inmask": scene.hidden, "gain": 1.0}
+    if scene.floor is None:
+        return detect_cosmics(electrons, **options)
+    # detect_cosmics smooths all of the variance but inbkg, and subtracts inbkg from the image:
+    # added to the image first, a read-noise image keeps its pixels and the image is as it was
+    found, replaced = detect_cosmics(electrons + scene.floor, inbkg=scene.floor, **options)
+    return found, replaced - scene.floor
+
+
+def _search_by_median(scene, electrons, niter, options):
+    """Like `_search`, with hits replaced by the median of all of the 5 x 5 pixels around."""
+    floor = 0 if scene.floor is None else scene.floor
+    variance = scene.variance
+    mask = np.zeros(electrons.shape, dtype=bool)
+    for _ in range(niter):
+        found, _ = _search(scene, electrons, variance, niter=1, cleantype="meanmask", **options)
+        if not found.any():
+            break
+        mask |= found
+        electrons = np.where(mask, medfilt5(electrons), electrons)
+        variance = np.where(mask, medfilt5(variance - floor) + floor, variance)
+    return mask, electrons

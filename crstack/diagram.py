@@ -1,0 +1,174 @@
+"""The median-minimum diagram: simulated and observed histograms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._validation import check_choice, check_integer, check_number
+from crstack.exceptions import InputError
+from crstack.simulation import histogram
+
+__all__ = ["DiagramSettings", "MMDiagram", "make_diagram"]
+
+N_BINS = 100
+#: the y axis reaches this many times the largest simulated y
+Y_MARGIN = 2.0
+
+
+@dataclass(frozen=True)
+class DiagramSettings:
+    """How a diagram is simulated.
+
+    Parameters
+    ----------
+    n_simulations : int, optional
+        Sets of exposures to simulate; 1 or more.
+    seed : int or None, optional
+        Seed of the random numbers; None for new ones each time.
+    min_neighbors : int, optional
+        Simulated bins with fewer occupied neighbours (of 8) do not count.
+    y_max : float, optional
+        Upper end of the y axis in the unit of the exposures; 0 for automatic.
+    nbinom_shape : float or None, optional
+        Shape kappa of the negative binomial distribution of the photons, of
+        variance s + s**2 / kappa electrons; None for Poisson.
+    synthetic : {"median", "single"}, optional
+        Expected image of every simulated exposure: the median, or that
+        exposure itself, cleaned by the auxiliary detector.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    n_simulations: int = 10
+    seed: int | None = 123456
+    min_neighbors: int = 0
+    y_max: float = 0.0
+    nbinom_shape: float | None = None
+    synthetic: str = "median"
+
+    def __post_init__(self):
+        check_integer("n_simulations", self.n_simulations, minimum=1)
+        if self.seed is not None:
+            check_integer("seed", self.seed, minimum=0)
+        check_integer("min_neighbors", self.min_neighbors, minimum=0, maximum=8)
+        check_number("y_max", self.y_max, minimum=0)
+        if self.nbinom_shape is not None:
+            check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
+        check_choice("synthetic", self.synthetic, ("median", "single"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MMDiagram:
+    """Histograms of x = min2d and y = median2d - min2d.
+
+    Attributes
+    ----------
+    simulated : `~numpy.ndarray`
+        int64 (100, 100), indexed [x, y]: pixels of all simulations together.
+    observed : `~numpy.ndarray`
+        The same for the exposures themselves.
+    x_edges, y_edges : `~numpy.ndarray`
+        (101,) bin edges in the unit of the exposures, bias subtracted.
+    settings : DiagramSettings
+        How it was simulated.
+    unit : `~astropy.units.Unit`
+        Unit of both axes.
+    """
+
+    simulated: np.ndarray
+    observed: np.ndarray
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    settings: "DiagramSettings"
+    unit: object
+
+    def __repr__(self):
+        return (
+            f"<MMDiagram: {self.observed.sum()} pixels, {self.settings.n_simulations} simulations, "
+            f"min2d {self.x_edges[0]:.4g} to {self.x_edges[-1]:.4g}, "
+            f"median2d - min2d to {self.y_edges[-1]:.4g} {self.unit}>"
+        )
+
+    def boundary_points(self):
+        """The y above which one simulated pixel is left, in each x column.
+
+        Columns with one simulated pixel or none are left out.
+
+        Returns
+        -------
+        points : `~numpy.ndarray`
+            (n, 2) of x (centre of the column) and y, in `unit`.
+        """
+        counts = without_lonely_bins(self.simulated, self.settings.min_neighbors)
+        above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+        centres = (self.x_edges[1:] + self.x_edges[:-1]) / 2
+        points = []
+        for centre, column, tail in zip(centres, counts, above, strict=True):
+            if tail[0] <= 1:
+                continue
+            top = np.flatnonzero(tail > 1)[-1]
+            # the pixels of a bin are taken as spread evenly over it
+            share = (tail[top] - 1) / column[top]
+            points.append((centre, self.y_edges[top] + share * (self.y_edges[top + 1] - self.y_edges[top])))
+        return np.array(points).reshape(-1, 2)
+
+
+def without_lonely_bins(counts, min_neighbors):
+    """Empty the bins that have fewer than ``min_neighbors`` occupied neighbours of 8."""
+    if min_neighbors == 0:
+        return counts
+    kernel = np.ones((3, 3), dtype=int)
+    kernel[1, 1] = 0
+    neighbors = ndimage.convolve((counts > 0).astype(int), kernel, mode="constant")
+    return np.where(neighbors >= min_neighbors, counts, 0)
+
+
+def make_diagram(sampler, statistics, used, settings, *, y_floor=0.0, progress=None):
+    """Simulate and observe the diagram of a stack.
+
+    Parameters
+    ----------
+    sampler : `~crstack.simulation.LevelSampler` or `~crstack.simulation.PixelSampler`
+        Draws simulated pixels.
+    statistics : OrderStatistics
+        Of the exposures themselves.
+    used : `~numpy.ndarray` of bool
+        (ny, nx), the pixels that are simulated: valid in every exposure, not
+        flagged by the auxiliary detector.
+    settings : DiagramSettings
+        How many simulations and which bins count.
+    y_floor : float, optional
+        The y axis reaches at least this far (the highest fixed point).
+    progress : callable, optional
+        Called with the fraction done, 0 to 1.
+
+    Returns
+    -------
+    diagram : MMDiagram
+
+    Raises
+    ------
+    InputError
+        If no pixel can be used.
+    """
+    x = statistics.min2d[used]
+    if not len(x):
+        raise InputError("exposures must share valid pixels that the auxiliary detector does not flag; got none")
+    ranges = [sampler.reach(0.0), sampler.reach(float(x.max()))]
+    x_min = min(x.min(), *(low for low, _, _ in ranges))
+    x_max = max(x.max(), *(high for _, high, _ in ranges))
+    y_max = settings.y_max
+    if not y_max:
+        y_max = max(Y_MARGIN * max(y for _, _, y in ranges), y_floor * 1.02)
+    x_edges = np.linspace(x_min, x_max, N_BINS + 1)
+    y_edges = np.linspace(0.0, y_max, N_BINS + 1)
+
+    simulated = sampler.histogram(settings.n_simulations, x_edges, y_edges, progress)
+    everywhere = np.isfinite(statistics.min2d)
+    x, y = statistics.min2d[everywhere], (statistics.median2d - statistics.min2d)[everywhere]
+    observed = histogram(x, y, x_edges, y_edges)
+    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit)

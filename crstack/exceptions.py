@@ -1,0 +1,25 @@
+"""Error and warning classes."""
+
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = ["CRStackError", "CRStackWarning", "ConfigurationError", "InputError", "PluginError"]
+
+
+class CRStackError(Exception):
+    """Base class of every error that crstack raises on purpose."""
+
+
+class InputError(CRStackError, ValueError):
+    """An argument, an exposure or a file is not what the operation needs."""
+
+
+class ConfigurationError(InputError):
+    """A key or a value of a parameter file is wrong."""
+
+
+class PluginError(CRStackError, LookupError):
+    """A detector or boundary model is unknown, or its package is missing."""
+
+
+class CRStackWarning(AstropyUserWarning):
+    """Something worth knowing that does not stop the work."""

@@ -1,0 +1,201 @@
+"""The noise of an exposure: its variance and samples of it."""
+
+from dataclasses import dataclass, field, replace
+
+import astropy.units as u
+import numpy as np
+from scipy import stats
+
+from crstack._validation import check_number, check_quantity
+from crstack.exceptions import InputError
+
+__all__ = ["NoiseModel"]
+
+GAIN_UNIT = u.electron / u.adu
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseModel:
+    """Photon noise and read noise of an image, bias subtracted.
+
+    The variance at an expected signal s, in ``unit``, is
+    ``s / gain + readnoise**2`` with negative s counted as 0 (the read noise in
+    ``unit`` too). With a ``shape`` kappa the photons follow a negative binomial
+    distribution, of variance ``s + s**2 / kappa`` in electrons. An image of
+    variances, ``known_variance``, replaces all of that.
+
+    Parameters
+    ----------
+    gain : `~astropy.units.Quantity`, optional
+        Electrons per ADU, scalar or image (ny, nx). Needed where ``unit`` is
+        ADU; images in electrons use it only to convert a read noise in ADU.
+    readnoise : `~astropy.units.Quantity`
+        In electrons (ADU are converted), scalar or image (ny, nx).
+    unit : `~astropy.units.Unit`, optional
+        Unit of the images this noise belongs to: ADU or electrons.
+    shape : float, optional
+        Shape kappa of the negative binomial distribution; Poisson if not given.
+    known_variance : `~numpy.ndarray`, optional
+        Variance (ny, nx) of the image in ``unit**2``, used in place of the model.
+    n_averaged : float, optional
+        The image is a mean of this many exposures. A number between two
+        integers stands for an average of lower efficiency, such as a median.
+
+    Raises
+    ------
+    InputError
+        If a value is a bare number, has a wrong unit or is out of range.
+
+    Notes
+    -----
+    A mean of n exposures behaves as one exposure of n times the gain and
+    sqrt(n) times the read noise in electrons; `averaged` uses that.
+    """
+
+    gain: u.Quantity | None = None
+    readnoise: u.Quantity | None = None
+    unit: u.UnitBase = u.adu
+    shape: float | None = None
+    known_variance: np.ndarray | None = None
+    n_averaged: float = 1.0
+    _gain: float | np.ndarray = field(init=False, default=1.0)
+    _readnoise: float | np.ndarray = field(init=False, default=0.0)
+
+    def __post_init__(self):
+        unit = u.Unit(self.unit)
+        if unit not in (u.adu, u.electron):
+            raise InputError(f"unit must be adu or electron; got {unit}")
+        gain = None
+        if self.gain is not None:
+            gain = check_quantity("gain", self.gain, GAIN_UNIT, minimum=0, exclusive=True)
+        elif unit == u.adu:
+            raise InputError("gain must be given for exposures in ADU, such as 2.5 * u.electron / u.adu; got None")
+        object.__setattr__(self, "unit", unit)
+        object.__setattr__(self, "_readnoise", self._readnoise_in_electrons(gain))
+        object.__setattr__(self, "_gain", gain if unit == u.adu else 1.0)
+        if self.shape is not None:
+            check_number("shape", self.shape, minimum=0, exclusive=True)
+
+    def _readnoise_in_electrons(self, gain):
+        if self.readnoise is None:
+            raise InputError("readnoise must be given, such as 5 * u.electron; got None")
+        if isinstance(self.readnoise, u.Quantity) and self.readnoise.unit == u.adu:
+            if gain is None:
+                raise InputError("readnoise must be in electron where no gain is given; got adu")
+            return check_quantity("readnoise", self.readnoise, u.adu, minimum=0) * gain
+        return check_quantity("readnoise", self.readnoise, u.electron, minimum=0)
+
+    def __repr__(self):
+        def show(value):
+            return f"{value:.6g}" if np.ndim(value) == 0 else f"image {np.shape(value)}"
+
+        parts = [f"gain={show(self.electrons_per_unit)}", f"readnoise={show(self.readnoise_electrons)} electron"]
+        parts.append(f"unit={self.unit}")
+        if self.shape is not None:
+            parts.append(f"shape={self.shape:g}")
+        if self.known_variance is not None:
+            parts.append("known_variance")
+        return f"NoiseModel({', '.join(parts)})"
+
+    @property
+    def electrons_per_unit(self):
+        """Electrons per unit of the image: float or float32 image."""
+        return self._gain * self.n_averaged
+
+    @property
+    def readnoise_electrons(self):
+        """Read noise in electrons, on the scale of `electrons_per_unit`."""
+        return self._readnoise * np.sqrt(self.n_averaged)
+
+    @property
+    def readnoise_in_unit(self):
+        """Read noise of the image in its own unit: float or float32 image."""
+        return self.readnoise_electrons / self.electrons_per_unit
+
+    def averaged(self, n):
+        """Return the noise of a mean of ``n`` exposures that each have this noise."""
+        known = None if self.known_variance is None else self.known_variance / np.float32(n)
+        return replace(self, n_averaged=self.n_averaged * float(n), known_variance=known)
+
+    def with_known_variance(self, variance):
+        """Return this noise with an image of variances (``unit**2``) in place of the model."""
+        return replace(self, known_variance=variance)
+
+    def with_shape(self, shape):
+        """Return this noise with photons of a negative binomial distribution of ``shape``."""
+        return replace(self, shape=shape)
+
+    def cutout(self, rows):
+        """Return the noise of some rows of the image (``rows`` is a slice)."""
+
+        def cut(value):
+            return value[rows] if value is not None and np.ndim(value) else value
+
+        return replace(
+            self, gain=cut(self.gain), readnoise=cut(self.readnoise), known_variance=cut(self.known_variance)
+        )
+
+    @property
+    def is_uniform(self):
+        """Whether gain and read noise are scalars and no variance image is known."""
+        return self.known_variance is None and np.ndim(self._gain) == 0 and np.ndim(self._readnoise) == 0
+
+    def variance(self, expected):
+        """Variance of the image where ``expected`` signal falls.
+
+        Parameters
+        ----------
+        expected : array_like
+            Expected signal in `unit`, bias subtracted; any shape that
+            broadcasts with the gain and the read noise.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            In ``unit**2``; float32 for float32 input.
+        """
+        expected = np.asarray(expected)
+        if self.known_variance is not None:
+            return np.broadcast_to(self.known_variance, expected.shape).copy()
+        signal = np.maximum(expected, 0)
+        variance = signal / self.electrons_per_unit + self.readnoise_in_unit**2
+        if self.shape is not None:
+            variance += signal**2 / (self.shape * self.n_averaged)
+        return variance.astype(np.result_type(expected.dtype, np.float32), copy=False)
+
+    def sample(self, expected, rng):
+        """Draw one noisy image.
+
+        Parameters
+        ----------
+        expected : `~numpy.ndarray`
+            Expected signal in `unit`, bias subtracted; negatives count as 0.
+        rng : `~numpy.random.Generator`
+            Source of the random numbers.
+
+        Returns
+        -------
+        image : `~numpy.ndarray`
+            float32, the shape of ``expected``, in `unit`.
+        """
+        expected = np.asarray(expected)
+        normal = rng.standard_normal(expected.shape, dtype=np.float32)
+        if self.known_variance is not None:
+            return np.maximum(expected, 0) + normal * np.sqrt(self.known_variance, dtype=np.float32)
+        electrons = np.maximum(expected, 0) * self.electrons_per_unit
+        photons = self.photons(electrons, rng)
+        return ((photons + normal * self.readnoise_electrons) / self.electrons_per_unit).astype(np.float32)
+
+    def photons(self, electrons, rng):
+        """Draw photon counts of an expected number of ``electrons`` (>= 0)."""
+        if self.shape is None:
+            return rng.poisson(electrons)
+        return rng.negative_binomial(*self._nbinom(electrons))
+
+    def photon_distribution(self, electrons):
+        """Distribution of the photon counts at one expected number of ``electrons`` (>= 0)."""
+        return stats.poisson(electrons) if self.shape is None else stats.nbinom(*self._nbinom(electrons))
+
+    def _nbinom(self, electrons):
+        kappa = self.shape * self.n_averaged
+        return kappa, kappa / (kappa + electrons)

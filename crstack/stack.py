@@ -1,0 +1,438 @@
+"""CRStack: asks for the stages in order and keeps their results."""
+
+import time
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+
+from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._validation import check_choice, check_integer
+from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.combine import Combiner
+from crstack.detectors.base import Detector
+from crstack.diagram import DiagramSettings, make_diagram
+from crstack.exceptions import InputError
+from crstack.exposures import load_exposures
+from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
+from crstack.simulation import LevelSampler, PixelSampler
+from crstack.statistics import normal_order_moments, order_statistics
+
+__all__ = ["CRStack"]
+
+#: boundary of the latest `CRStack.fit_boundary`, or else a new spline
+AUTO = "auto"
+#: whose noise a detector is told for the median and the means
+AUX_NOISE = ("exposure", "average")
+
+
+class CRStack:
+    """Three or more equivalent exposures, and what is found out about them.
+
+    The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
+    asks for the earlier ones with sensible defaults, and results are kept: a
+    stage asked for again with the same settings is not computed again.
+
+    Parameters
+    ----------
+    exposures : list
+        CCDData, NDData, Quantity images, 2-D arrays or paths of FITS files, all
+        of one shape and unit. Masks, NaN and uncertainties of any of the three
+        NDData classes are honoured.
+    gain : `~astropy.units.Quantity`, optional
+        Electrons per ADU, scalar or image (ny, nx). Not needed for exposures
+        in electrons.
+    readnoise : `~astropy.units.Quantity`
+        In electrons (or ADU), scalar or image.
+    bias : `~astropy.units.Quantity`, optional
+        In ADU or electrons, scalar or image, still in the exposures; none by
+        default.
+    unit : `~astropy.units.Unit`, optional
+        Unit of plain arrays, and of files without BUNIT.
+    ext : int or str, optional
+        FITS extension where exposures are paths.
+    cr_coincidences : int, optional
+        How many exposures may be hit in one pixel: min2d leaves out as many of
+        the highest values. At least 2 and less than the number of exposures.
+
+    Raises
+    ------
+    InputError
+        If the exposures or the numbers do not fit together.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from crstack import CRStack
+    >>> from crstack.datasets import make_stack
+    >>> simulated = make_stack("ifu", shape=(60, 80), seed=1)
+    >>> stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    >>> ccd = stack.combine("meancr2")
+    >>> ccd.shape, ccd.unit
+    ((60, 80), Unit("adu"))
+    """
+
+    def __init__(self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2):
+        self.exposures = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self.exposures) - 1)
+        self.cr_coincidences = cr_coincidences
+        #: seconds that each computed stage took, by its name
+        self.timings = {}
+        self._kept = {}
+        self._diagram = self._boundary = self._masks = None
+
+    @classmethod
+    def from_files(cls, paths, ext=0, unit=None, **options):
+        """Make a stack of FITS files.
+
+        Parameters
+        ----------
+        paths : list of str or path-like
+            Three or more files; an `~ccdproc.ImageFileCollection`'s
+            ``files_filtered(include_path=True)`` will do.
+        ext : int or str, optional
+            Extension of the images.
+        unit : `~astropy.units.Unit`, optional
+            Unit of the images, over their BUNIT.
+        **options
+            Other arguments of `CRStack`.
+
+        Returns
+        -------
+        stack : CRStack
+        """
+        return cls(list(paths), ext=ext, unit=unit, **options)
+
+    def __repr__(self):
+        done = [
+            name
+            for name, result in (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
+            if result is not None
+        ]
+        has = ", ".join(done) or "no results"
+        return f"<CRStack of {self.exposures!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+
+    def __len__(self):
+        return len(self.exposures)
+
+    def _once(self, stage, key, compute):
+        """Return the kept result of a stage for these settings, or compute it."""
+        if (stage, key) not in self._kept:
+            start = time.perf_counter()
+            self._kept[stage, key] = compute()
+            self.timings[stage] = time.perf_counter() - start
+        return self._kept[stage, key]
+
+    # order statistics
+
+    @property
+    def statistics(self):
+        """Order statistics of the exposures: `~crstack.statistics.OrderStatistics`."""
+        return self._once(
+            "order statistics",
+            None,
+            lambda: order_statistics(self.exposures.data, self.cr_coincidences, self.exposures.bad),
+        )
+
+    @property
+    def _nowhere_valid(self):
+        """Pixels without a valid exposure, or None if there are none."""
+        nothing = self.statistics.count == 0
+        return nothing if nothing.any() else None
+
+    # auxiliary detector
+
+    def _noise_of_median(self):
+        middle = slice((len(self) - 1) // 2, len(self) // 2 + 1)
+        _, covariance = normal_order_moments(len(self))
+        return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
+
+    def _noise_of(self, name, aux_noise):
+        """Noise that a detector is told for an average: its own, or that of one exposure."""
+        if aux_noise == "exposure":
+            return self.exposures.noise_of_average(1)
+        return self._noise_of_median() if name == "median" else self.exposures.noise_of_average(len(self))
+
+    def _detection(self, aux, name, image, noise, bad):
+        """Detection of ``aux`` on an image of the stack, computed once."""
+        key = (aux, noise.n_averaged)
+        return self._once(f"{type(aux).__name__} on {name}", key, lambda: aux.detect(image, noise, bad))
+
+    def _detection_of_average(self, aux, name, aux_noise):
+        image = self.statistics.median2d if name == "median" else self.statistics.mean2d
+        return self._detection(aux, name, image, self._noise_of(name, aux_noise), self._nowhere_valid)
+
+    def _detection_of_exposure(self, aux, i):
+        exposures = self.exposures
+        return self._detection(aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
+
+    # the diagram and its boundary
+
+    def mm_diagram(self, *, aux=None, aux_noise="exposure", progress=None, **settings):
+        """Simulate and observe the median-minimum diagram.
+
+        Parameters
+        ----------
+        aux : Detector or str, optional
+            Detector whose hits in the median or in an exposure are left out of
+            the simulations; none by default.
+        aux_noise : {"exposure", "average"}, optional
+            As for `detect`.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+        **settings
+            Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
+            ``seed``, ``min_neighbors``, ``y_max``, ``nbinom_shape``,
+            ``synthetic``.
+
+        Returns
+        -------
+        diagram : `~crstack.diagram.MMDiagram`
+            Also used by the `fit_boundary` and `detect` that follow.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range, or ``synthetic="single"`` comes
+            without a detector that cleans.
+        """
+        self._diagram = self._make_diagram(
+            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), 0.0, progress
+        )
+        self._boundary = None
+        return self._diagram
+
+    def _make_diagram(self, settings, aux, aux_noise, y_floor, progress):
+        def compute():
+            used = self._simulated_pixels(aux, aux_noise, progress)
+            sampler = self._sampler(used, settings, aux)
+            report = None if progress is None else lambda fraction: progress("simulating", fraction)
+            return make_diagram(sampler, self.statistics, used, settings, y_floor=y_floor, progress=report)
+
+        return self._once("diagram", (settings, aux, aux_noise, y_floor), compute)
+
+    def _simulated_pixels(self, aux, aux_noise, progress):
+        """Pixels that are simulated: valid everywhere, not flagged by ``aux``."""
+        used = self.exposures.usable.copy()
+        if aux is not None:
+            _report(progress, "detecting in the median")
+            used &= ~self._detection_of_average(aux, "median", aux_noise).mask
+            for i in range(len(self)):
+                _report(progress, f"detecting in exposure {i + 1}")
+                used &= ~self._detection_of_exposure(aux, i).mask
+        return used
+
+    def _sampler(self, used, settings, aux):
+        exposures, k = self.exposures, self.cr_coincidences
+        noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(len(self))]
+        if settings.synthetic == "single":
+            expected = [self._cleaned_exposure(aux, i) for i in range(len(self))]
+            return PixelSampler(expected, noises, used, k, settings.seed)
+        expected = self.statistics.median2d
+        if all(noise.is_uniform for noise in noises):
+            return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
+        expected = np.nan_to_num(expected)
+        return PixelSampler([expected] * len(self), noises, used, k, settings.seed)
+
+    def _cleaned_exposure(self, aux, i):
+        if aux is None or not aux.cleans:
+            raise InputError(f'synthetic="single" must come with a detector that cleans; got aux={aux!r}')
+        return np.nan_to_num(self._detection_of_exposure(aux, i).cleaned)
+
+    def fit_boundary(self, model="spline", *, progress=None):
+        """Fit a boundary to the diagram.
+
+        Parameters
+        ----------
+        model : BoundaryModel or str, optional
+            The model, or the name of a registered one for its defaults.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        boundary : `~crstack.boundaries.FittedBoundary`
+            A callable of min2d; also used by the `detect` that follows.
+        """
+        self._boundary = self._fit(_boundary_model(model), None, AUX_NOISE[0], progress)
+        return self._boundary
+
+    def _fit(self, model, aux, aux_noise, progress):
+        fixed = getattr(model, "fixed_points", ())
+        diagram = self._diagram
+        if diagram is None:
+            y_floor = max((point[1] for point in fixed), default=0.0)
+            diagram = self._make_diagram(DiagramSettings(), aux, aux_noise, y_floor, progress)
+        return self._once("boundary", (model, id(diagram)), lambda: model.fit(diagram))
+
+    # masks
+
+    def detect(self, aux="lacosmic", boundary=AUTO, *, aux_noise="exposure", progress=None, **rules):
+        """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
+
+        Parameters
+        ----------
+        aux : Detector, str or None, optional
+            Auxiliary detector, or the name of a registered one for its
+            defaults; None for M.M.Cosmic alone.
+        boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
+            Boundary of M.M.Cosmic. "auto" takes that of the latest
+            `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
+            out, for the auxiliary detector alone.
+        aux_noise : {"exposure", "average"}, optional
+            Noise that the detector is told for the median and the means: that
+            of one exposure, with which its thresholds give the masks of the
+            reference program, or that of the average itself, which finds
+            fainter hits there and more false ones.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+        **rules
+            Parameters of `~crstack.masks.MaskRules`: ``threshold_rnoise``,
+            ``minimum_max2d_rnoise``, ``mm_dilation``, ``dilation``,
+            ``skip_regions``, ``force_pixels``, ``ignore_pixels``.
+
+        Returns
+        -------
+        masks : `~crstack.masks.MaskSet`
+            Also used by the `combine` that follows.
+
+        Raises
+        ------
+        InputError
+            If both the detector and the boundary are None, or a rule is wrong.
+        """
+        aux = _detector(aux)
+        check_choice("aux_noise", aux_noise, AUX_NOISE)
+        rules = MaskRules(**rules)
+        rules.check_inside(self.exposures.shape)
+        if aux is None and boundary is None:
+            raise InputError("aux or boundary must be given; got None for both")
+        fitted = self._boundary_for(boundary, aux, aux_noise, progress)
+        key = (aux, aux_noise, id(fitted), rules)
+        self._masks = self._once("masks", key, lambda: self._make_masks(aux, aux_noise, fitted, rules, progress))
+        return self._masks
+
+    def _boundary_for(self, boundary, aux, aux_noise, progress):
+        if boundary is None or isinstance(boundary, FittedBoundary):
+            # kept, so that its identity stays that of these settings
+            return self._once("given boundary", id(boundary), lambda: boundary)
+        if isinstance(boundary, str) and boundary == AUTO:
+            if self._boundary is not None:
+                return self._boundary
+            boundary = "spline"
+        return self._fit(_boundary_model(boundary), aux, aux_noise, progress)
+
+    def _make_masks(self, aux, aux_noise, boundary, rules, progress):
+        statistics, exposures = self.statistics, self.exposures
+        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules)
+        codes, steps = {}, {}
+
+        def flag(name, image, bad, detection):
+            _report(progress, f"masking {name}")
+            found = None if aux is None else detection().mask
+            codes[name], steps[name] = image_codes(image, limit, rules, found, bad)
+
+        for name, image in (("median", statistics.median2d), ("mean", statistics.mean2d)):
+            mask = "MEDIANCR" if name == "median" else "MEANCRT"
+            flag(mask, image, self._nowhere_valid, lambda name=name: self._detection_of_average(aux, name, aux_noise))
+        codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
+        steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
+        for i in range(len(self)):
+            name = exposure_name(i)
+            flag(name, exposures.data[i], exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
+            codes[name][codes["MEANCRT"] == 0] = 0
+            steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
+
+        codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
+        auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
+        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps)
+        if aux is not None:
+            _report(progress, "masking MEANCR")
+            codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+        return masks
+
+    def _residual_codes(self, aux, aux_noise, masks, rules):
+        """Codes of MEANCR: what ``aux`` still finds in the mean of the clean exposures."""
+        start = time.perf_counter()
+        meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
+        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid).mask
+        self.timings[f"{type(aux).__name__} on meancr"] = time.perf_counter() - start
+        alone = detection_limit(self.statistics, None, 0.0, rules)
+        undilated = replace(rules, mm_dilation=0, dilation=0)
+        return image_codes(meancr, alone, undilated, found, self._nowhere_valid)
+
+    def _history(self, aux, aux_noise, boundary, rules):
+        return (
+            f"crstack {version('crstack')}",
+            *(f"exposure {i + 1}: {name}" for i, name in enumerate(self.exposures.names)),
+            f"noise: {self.exposures.noise!r}",
+            f"cr_coincidences: {self.cr_coincidences}",
+            f"auxiliary detector: {aux!r}, told the noise of the {aux_noise}",
+            f"boundary: {boundary!r}",
+            f"rules: {rules!r}",
+        )
+
+    # combined images
+
+    def combine(self, name="meancr2", masks=None, *, full_output=False, use_auxmedian=False, variance="model"):
+        """Combine the exposures.
+
+        Parameters
+        ----------
+        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2"}
+            The combination.
+        masks : MaskSet, optional
+            Masks to apply. By default those of the latest `detect`; where
+            there was none, it is called with its defaults, except for "mean",
+            "median" and "min".
+        full_output : bool, optional
+            Return count and flags too.
+        use_auxmedian : bool, optional
+            Replace by the detector's cleaned median in place of min2d.
+        variance : {"model", "sample"}, optional
+            Variance of the combined value propagated from the noise, or sample
+            variance of the values combined.
+
+        Returns
+        -------
+        ccd : `~astropy.nddata.CCDData`
+            With unit, mask (no clean measurement), `VarianceUncertainty`, header
+            and WCS of the first exposure. With ``full_output`` a
+            `~crstack.combine.Combination` of ``ccd``, ``count`` and ``flags``.
+
+        Raises
+        ------
+        InputError
+            If the name is unknown or the masks do not fit.
+        """
+        if masks is None:
+            masks = self._masks
+        if masks is None and name not in ("mean", "median", "min"):
+            masks = self.detect()
+        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")))
+        options = {"use_auxmedian": use_auxmedian, "variance": variance}
+        combiner = self._once("combiner", key, lambda: Combiner(self.exposures, self.statistics, masks, **options))
+        # made anew each time: what the user does to one must not show in the next
+        result = combiner.combine(name)
+        return result if full_output else result.ccd
+
+
+def _report(progress, stage, fraction=0.0):
+    if progress is not None:
+        progress(stage, fraction)
+
+
+def _detector(aux):
+    if isinstance(aux, str):
+        return DETECTORS.get(aux)()
+    if aux is None or isinstance(aux, Detector):
+        return aux
+    raise InputError(f"aux must be a Detector, the name of one or None; got {aux!r}")
+
+
+def _boundary_model(model):
+    if isinstance(model, str):
+        return BOUNDARIES.get(model)()
+    if isinstance(model, BoundaryModel):
+        return model
+    raise InputError(f"boundary must be a BoundaryModel, the name of one, a FittedBoundary or None; got {model!r}")

@@ -1,0 +1,73 @@
+"""Exposures that several tests share."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def golden_dir():
+    """Folder of the answers of the reference programs; skips where it is absent."""
+    folder = SHARED / "golden"
+    if not folder.is_dir():
+        pytest.skip("the golden answers are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sprat_files():
+    """The five real exposures; skips where they are absent."""
+    files = sorted((SHARED / "sprat").glob("*.fits.gz"))
+    if len(files) < 5:
+        pytest.skip("the SPRAT exposures are not here")
+    return files
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """Three small IFU exposures in ADU whose every hit is known."""
+    return make_stack(
+        "ifu",
+        shape=(150, 180),
+        gain=2.5 * u.electron / u.adu,
+        readnoise=4 * u.electron,
+        bias=500 * u.adu,
+        hit_rate=0.02,
+        seed=11,
+    )
+
+
+def stack_of(simulated, **options):
+    """A CRStack of simulated exposures with the numbers they were made with."""
+    return CRStack(
+        simulated.exposures,
+        gain=simulated.gain,
+        readnoise=simulated.readnoise,
+        bias=simulated.bias,
+        **options,
+    )
+
+
+@pytest.fixture
+def stack(simulated):
+    """A fresh stack of the small IFU exposures."""
+    return stack_of(simulated)
+
+
+@pytest.fixture
+def flat_exposures():
+    """Factory: N exposures in ADU of a constant signal, without hits."""
+
+    def make(n=3, shape=(40, 50), signal=100.0, gain=2.0, readnoise=5.0, seed=0):
+        rng = np.random.default_rng(seed)
+        electrons = rng.poisson(signal * gain, (n, *shape)) + rng.normal(0, readnoise, (n, *shape))
+        return [(plane / gain).astype(np.float32) * u.adu for plane in electrons]
+
+    return make

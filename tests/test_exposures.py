@@ -1,0 +1,158 @@
+"""The door in: units, bias, masks, uncertainties, files."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData, InverseVariance, NDData, StdDevUncertainty, VarianceUncertainty
+
+from crstack import CRStack
+from crstack.exceptions import InputError
+from crstack.exposures import load_exposures, read_exposure
+
+GAIN = 2.0 * u.electron / u.adu
+NOISE = {"gain": GAIN, "readnoise": 5 * u.electron}
+
+
+def ccds(n=3, shape=(6, 8), value=100.0, **options):
+    return [CCDData(np.full(shape, value + i, dtype=np.float64), unit=u.adu, **options) for i in range(n)]
+
+
+def test_bias_is_subtracted_once_and_inputs_stay():
+    inputs = ccds()
+    before = [ccd.data.copy() for ccd in inputs]
+    exposures = load_exposures(inputs, bias=90 * u.adu, **NOISE)
+    np.testing.assert_array_equal(exposures.data[:, 0, 0], [10, 11, 12])
+    assert exposures.data.dtype == np.float32
+    for ccd, data in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(ccd.data, data)
+
+
+def test_bias_image_and_bias_in_electrons():
+    image = np.arange(48.0).reshape(6, 8) * u.adu
+    exposures = load_exposures(ccds(), bias=image, **NOISE)
+    np.testing.assert_allclose(exposures.data[0], 100 - image.value)
+    exposures = load_exposures(ccds(), bias=20 * u.electron, **NOISE)
+    assert exposures.data[0, 0, 0] == 90
+
+
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
+def test_all_uncertainty_classes_give_the_variance(kind):
+    value = {StdDevUncertainty: 3.0, VarianceUncertainty: 9.0, InverseVariance: 1 / 9}[kind]
+    inputs = ccds(uncertainty=kind(np.full((6, 8), value)))
+    exposures = load_exposures(inputs, **NOISE)
+    for i in range(3):
+        np.testing.assert_allclose(exposures.noise_of(i).variance(exposures.data[i]), 9.0, rtol=1e-6)
+
+
+def test_nan_masks_and_useless_uncertainties_are_bad():
+    inputs = ccds()
+    inputs[0].data[1, 1] = np.nan
+    inputs[0].data[1, 2] = np.inf
+    inputs[1].mask = np.zeros((6, 8), bool)
+    inputs[1].mask[2, 2] = True
+    sigma = np.full((6, 8), 2.0)
+    sigma[3, 3] = 0
+    sigma[3, 4] = np.nan
+    inputs[2].uncertainty = StdDevUncertainty(sigma)
+    exposures = load_exposures(inputs, **NOISE)
+    bad = {(0, 1, 1), (0, 1, 2), (1, 2, 2), (2, 3, 3), (2, 3, 4)}
+    assert set(map(tuple, np.argwhere(exposures.bad))) == bad
+    assert np.isfinite(exposures.data).all()
+
+
+def test_no_bad_pixels_means_no_mask():
+    assert load_exposures(ccds(), **NOISE).bad is None
+
+
+def test_files_with_mask_uncertainty_and_wcs(tmp_path):
+    paths = []
+    for i, ccd in enumerate(ccds(mask=np.eye(6, 8, dtype=bool), uncertainty=StdDevUncertainty(np.full((6, 8), 2.0)))):
+        ccd.header["OBJECT"] = f"target {i}"
+        ccd.header["CTYPE1"], ccd.header["CTYPE2"] = "LINEAR", "LINEAR"
+        paths.append(tmp_path / f"{i}.fits")
+        ccd.write(paths[-1])
+    exposures = load_exposures(paths, **NOISE)
+    assert exposures.bad.sum() == 18
+    np.testing.assert_allclose(exposures.variances[0][0, 1], 4.0)
+    assert exposures.header["OBJECT"] == "target 0"
+    assert exposures.names == tuple(map(str, paths))
+
+
+def test_other_extension_and_unit(tmp_path):
+    path = tmp_path / "multi.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((4, 5)), name="SCI")]).writeto(path)
+    assert read_exposure(path, 1, u.adu).shape == (4, 5)
+    assert read_exposure(path, "SCI", u.adu).unit == u.adu
+    with pytest.raises(InputError, match=r"extension must be one of 0 .*; got 7"):
+        read_exposure(path, 7, u.adu)
+    with pytest.raises(InputError, match="must hold a 2-D image; got no image"):
+        read_exposure(path, 0, u.adu)
+    with pytest.raises(InputError, match="unit must be given"):
+        read_exposure(path, 1)
+
+
+def test_bad_files(tmp_path):
+    text = tmp_path / "text.fits"
+    text.write_text("this is not FITS")
+    with pytest.raises(InputError, match="exposure must be a readable FITS file"):
+        read_exposure(text, 0, u.adu)
+    with pytest.raises(InputError, match="exposure must be a FITS file that exists"):
+        read_exposure(tmp_path / "none.fits", 0, u.adu)
+
+
+def test_plain_arrays_and_nddata_need_a_unit():
+    arrays = [ccd.data for ccd in ccds()]
+    assert load_exposures(arrays, unit=u.adu, **NOISE).unit == u.adu
+    with pytest.raises(InputError, match="unit must be given for plain arrays"):
+        load_exposures(arrays, **NOISE)
+    assert load_exposures([NDData(array, unit=u.adu) for array in arrays], **NOISE).unit == u.adu
+    with pytest.raises(InputError, match="exposure must have a unit"):
+        load_exposures([NDData(array) for array in arrays], **NOISE)
+
+
+def test_image_file_collection(tmp_path):
+    from ccdproc import ImageFileCollection
+
+    for i, ccd in enumerate(ccds()):
+        ccd.write(tmp_path / f"{i}.fits")
+    collection = ImageFileCollection(tmp_path)
+    stack = CRStack.from_files(collection.files_filtered(include_path=True), **NOISE)
+    assert len(stack) == 3
+    assert len(CRStack(collection.ccds(), **NOISE)) == 3
+
+
+def mixed(change):
+    inputs = ccds()
+    inputs[1] = change(inputs[1])
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        (ccds(2), {}, "exposures must be 3 or more; got 2"),
+        (ccds()[0], {}, "exposures must be a list of three or more; got a single CCDData"),
+        (mixed(lambda c: c[:5]), {}, "exposures must share one shape"),
+        (mixed(lambda c: CCDData(c.data, unit=u.electron)), {}, "exposures must share one unit"),
+        (mixed(lambda c: CCDData(c.data * np.nan, unit=u.adu)), {}, "must have valid pixels; got none in exposure 2"),
+        (mixed(lambda c: "no"), {}, "exposure must be a FITS file that exists"),
+        (mixed(lambda c: 3), {}, "exposure must be a CCDData, NDData, array or path; got int"),
+        (ccds(), {"gain": 2.0}, "gain must be a Quantity"),
+        (ccds(), {"bias": 500}, "bias must be a Quantity"),
+        (ccds(), {"bias": 500 * u.m}, "bias must be in adu; got m"),
+        (ccds(), {"bias": np.zeros((3, 3)) * u.adu}, "bias must have the shape"),
+        (ccds(), {"readnoise": np.ones((3, 3)) * u.electron}, "readnoise must have the shape"),
+        (ccds(), {"readnoise": -3 * u.electron}, "readnoise must be at least 0"),
+    ],
+)
+def test_bad_input(inputs, options, message):
+    with pytest.raises(InputError, match=message):
+        load_exposures(inputs, **(NOISE | options))
+
+
+def test_coincidences_must_leave_one_exposure():
+    with pytest.raises(InputError, match="cr_coincidences must be an integer at least 2 and at most 2; got 3"):
+        CRStack(ccds(), cr_coincidences=3, **NOISE)
+    with pytest.raises(InputError, match=r"cr_coincidences must be .* got 1"):
+        CRStack(ccds(5), cr_coincidences=1, **NOISE)

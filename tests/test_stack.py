@@ -1,0 +1,324 @@
+"""CRStack: the flow of the stages, and what must not change the answer."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from conftest import stack_of
+from scipy import ndimage
+
+from crstack import CRStack, LACosmicDetector, PiecewiseBoundary, PyCosmicDetector, SplineBoundary
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError, PluginError
+
+PYCOSMIC = PyCosmicDetector()
+
+
+def grown(mask, radius=1):
+    return ndimage.maximum_filter(mask, size=2 * radius + 1)
+
+
+def assert_same_masks(one, other):
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+# flow
+
+
+def test_five_lines(simulated):
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    diagram = stack.mm_diagram(n_simulations=2, seed=123456)
+    boundary = stack.fit_boundary(SplineBoundary(n_knots=5, n_extensions=5, extension_weight=2.0))
+    masks = stack.detect(aux=PyCosmicDetector(sigma_det=(5, 3), rlim=1.2))
+    ccd = stack.combine("meancr2")
+    assert isinstance(ccd, CCDData)
+    assert boundary(100.0) > boundary(0.0)
+    for result, words in (
+        (stack, "CRStack of <Exposures: 3 of 180 x 150"),
+        (diagram, "pixels, 2 simulations, min2d"),
+        (boundary, "FittedBoundary SplineBoundary(n_knots=5"),
+        (masks, "MaskSet of 3 exposures: MEDIANCR"),
+        (PYCOSMIC, "PyCosmicDetector(sigma_det=(5.0, 3.0)"),
+        (stack.statistics, "OrderStatistics of 180 x 150"),
+        (stack.exposures.noise, "NoiseModel(gain=2.5"),
+    ):
+        assert words in repr(result)
+
+
+def test_detect_alone_does_everything(simulated):
+    stack = stack_of(simulated)
+    masks = stack.detect()
+    assert masks.auxclean is not None
+    assert {2, 4} < set(np.unique(masks.codes["MEANCRT"]))
+    assert any("LACosmicDetector" in stage for stage in stack.timings)
+
+
+def test_without_detector_and_without_boundary(simulated):
+    stack = stack_of(simulated)
+    mm = stack.detect(aux=None)
+    assert not mm["MEANCR"].any()
+    assert mm.auxclean is None
+    assert set(np.unique(mm.codes["MEDIANCR"])) <= {0, 2}
+    alone = stack.detect(aux=PYCOSMIC, boundary=None)
+    assert set(np.unique(alone.codes["MEDIANCR"])) <= {0, 3}
+    direct = PYCOSMIC.detect(stack.statistics.median2d, stack.exposures.noise)
+    np.testing.assert_array_equal(alone["MEDIANCR"], direct.mask)
+    with pytest.raises(InputError, match="aux or boundary must be given; got None for both"):
+        stack.detect(aux=None, boundary=None)
+
+
+def test_same_settings_are_not_computed_again(simulated, monkeypatch):
+    stack = stack_of(simulated)
+    calls = []
+    original = PyCosmicDetector.detect
+    monkeypatch.setattr(
+        PyCosmicDetector, "detect", lambda self, *args: calls.append(self.rlim) or original(self, *args)
+    )
+    masks = stack.detect(aux=PyCosmicDetector())
+    assert len(calls) == 6  # median, mean, three exposures, meancr
+    assert stack.detect(aux=PyCosmicDetector()) is masks
+    assert len(calls) == 6
+    dilated = stack.detect(aux=PyCosmicDetector(), dilation=1)
+    assert dilated is not masks
+    assert len(calls) == 7  # only meancr is another image
+    stack.detect(aux=PyCosmicDetector(rlim=0.8))
+    assert len(calls) == 13
+
+
+def test_the_latest_boundary_is_used(simulated):
+    stack = stack_of(simulated)
+    high = stack.fit_boundary(PiecewiseBoundary([(0, 1e6), (1, 1e6)]))
+    assert not stack.detect(aux=None)["MEANCRT"].any()
+    assert stack.detect(aux=None, boundary=SplineBoundary())["MEANCRT"].any()
+    assert stack.detect(aux=None, boundary="spline")["MEANCRT"].any()
+    assert not stack.detect(aux=None, boundary=high)["MEANCRT"].any()
+
+
+def test_progress_is_handed_in(simulated):
+    seen = []
+    stack_of(simulated).detect(aux=PYCOSMIC, progress=lambda stage, fraction: seen.append((stage, fraction)))
+    assert ("simulating", 1.0) in seen
+    assert "masking MEANCR" in [stage for stage, _ in seen]
+    assert all(0 <= fraction <= 1 for _, fraction in seen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"aux": "lacosmc"}, PluginError, r"detector must be one of .*; got 'lacosmc' \(did you mean 'lacosmic'\?\)"),
+        ({"aux": 3}, InputError, "aux must be a Detector, the name of one or None; got 3"),
+        ({"boundary": 3}, InputError, "boundary must be a BoundaryModel"),
+        ({"boundary": "splin"}, PluginError, "did you mean 'spline'"),
+        ({"aux_noise": "both"}, InputError, "aux_noise must be one of exposure, average; got 'both'"),
+    ],
+)
+def test_bad_arguments(stack, arguments, error, message):
+    with pytest.raises(error, match=message):
+        stack.detect(**arguments)
+
+
+# what must not change the answer
+
+
+@pytest.fixture(scope="module")
+def reference(simulated):
+    stack = stack_of(simulated)
+    masks = stack.detect(aux=PYCOSMIC)
+    return masks, stack.combine("meancr2")
+
+
+def test_input_is_untouched(simulated):
+    before = [ccd.data.copy() for ccd in simulated.exposures]
+    stack_of(simulated).detect(aux=PYCOSMIC)
+    for ccd, data in zip(simulated.exposures, before, strict=True):
+        np.testing.assert_array_equal(ccd.data, data)
+
+
+@pytest.mark.parametrize("aux", [PYCOSMIC, LACosmicDetector()])
+def test_adu_and_electrons(simulated, aux):
+    gain = simulated.gain
+    electrons = [(ccd.data.astype(np.float64) * u.adu - simulated.bias) * gain for ccd in simulated.exposures]
+    one = stack_of(simulated)
+    other = CRStack(electrons, readnoise=simulated.readnoise)
+    assert_same_masks(one.detect(aux=aux), other.detect(aux=aux))
+    np.testing.assert_allclose(
+        one.combine("meancr2").data * gain.value, other.combine("meancr2").data, rtol=1e-5, atol=1e-3
+    )
+
+
+def test_order_of_exposures(simulated, reference):
+    masks, ccd = reference
+    shuffled = CRStack(
+        [simulated.exposures[i] for i in (2, 0, 1)],
+        gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias,
+    )  # fmt: skip
+    others = shuffled.detect(aux=PYCOSMIC)
+    for name in ("MEDIANCR", "MEANCRT", "MEANCR"):
+        np.testing.assert_array_equal(masks[name], others[name])
+    for i, j in enumerate((2, 0, 1)):
+        np.testing.assert_array_equal(masks[f"CRMASK{j + 1}"], others[f"CRMASK{i + 1}"])
+    np.testing.assert_allclose(shuffled.combine("meancr2").data, ccd.data, rtol=1e-6)
+
+
+def test_bias_changes_nothing(simulated, reference):
+    plain = [CCDData(ccd.data.astype(np.float64) - 500, unit=u.adu) for ccd in simulated.exposures]
+    stack = CRStack(plain, gain=simulated.gain, readnoise=simulated.readnoise)
+    assert_same_masks(stack.detect(aux=PYCOSMIC), reference[0])
+    image = np.full(simulated.exposures[0].shape, 500.0) * u.adu
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=image)
+    assert_same_masks(stack.detect(aux=PYCOSMIC), reference[0])
+
+
+def test_maps_of_a_constant_give_nearly_the_masks_of_the_number(simulated, reference):
+    shape = simulated.exposures[0].shape
+    stack = CRStack(
+        simulated.exposures,
+        gain=np.full(shape, simulated.gain.value) * simulated.gain.unit,
+        readnoise=np.full(shape, simulated.readnoise.value) * u.electron,
+        bias=simulated.bias,
+    )
+    masks = stack.detect(aux=PYCOSMIC)
+    # the simulations draw other numbers
+    for name in ("MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
+        both, either = masks[name] & reference[0][name], masks[name] | reference[0][name]
+        assert both.sum() > 0.85 * either.sum()
+
+
+def test_bad_pixels_stay_out(simulated):
+    rng = np.random.default_rng(4)
+    exposures = [ccd.copy() for ccd in simulated.exposures]
+    bad = rng.random((3, *exposures[0].shape)) < 0.002
+    bad[:, 20, 20] = True
+    for i, ccd in enumerate(exposures):
+        if i == 0:
+            ccd.data[bad[i]] = np.nan
+        else:
+            ccd.data[bad[i]] = 1e7
+            ccd.mask = bad[i]
+    stack = CRStack(exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    masks = stack.detect(aux=PYCOSMIC)
+    for i in range(3):
+        assert not (masks[f"CRMASK{i + 1}"] & bad[i]).any()
+    ccd = stack.combine("meancr2")
+    assert ccd.mask[20, 20]
+    valid = ~ccd.mask
+    assert np.isfinite(ccd.data[valid]).all()
+    clean = valid & ~simulated.truth.any(axis=0)
+    sigma = np.sqrt(ccd.uncertainty.array)
+    assert np.abs((ccd.data - simulated.expected.mean(axis=0)) / sigma)[clean].max() < 8
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 7])
+def test_hit_in_all_exposures(flat_exposures, n):
+    planes = [plane.copy() for plane in flat_exposures(n, shape=(60, 60))]
+    for plane in planes:
+        plane[30, 30] += 3000 * u.adu
+        plane[0, 0] += 3000 * u.adu
+    for plane in planes[: n - 1]:
+        plane[10, 10] += 3000 * u.adu
+        plane[59, 59] += 3000 * u.adu
+    stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=5 * u.electron, cr_coincidences=n - 1)
+    masks = stack.detect(aux=PYCOSMIC)
+    ccd = stack.combine("meancr2", full_output=True)
+    for y, x in ((10, 10), (59, 59)):
+        assert masks["MEDIANCR"][y, x]
+        assert sum(masks[f"CRMASK{i + 1}"][y, x] for i in range(n)) == n - 1
+        assert ccd.ccd.data[y, x] == pytest.approx(100, abs=60)
+    # hit in all: the auxiliary detector sees it, and no value is claimed
+    for y, x in ((30, 30), (0, 0)):
+        assert masks["MEDIANCR"][y, x] or masks["MEANCR"][y, x] or masks.problematic[y, x]
+
+
+# truth
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize("scene", ["ifu", "slit"])
+def test_completeness_and_false_positives(scene, n):
+    simulated = make_stack(
+        scene, shape=(220, 260), n_exposures=n, gain=2.5 * u.electron / u.adu,
+        readnoise=4 * u.electron, bias=500 * u.adu, hit_rate=0.02, seed=70 + n,
+    )  # fmt: skip
+    stack = stack_of(simulated)
+    masks = stack.detect(aux=PYCOSMIC)
+    bright, near = simulated.hit_mask(10), grown(simulated.truth.any(axis=0), 2)
+    contaminated = bright.sum(axis=0) >= n // 2 + 1
+    assert masks["MEDIANCR"][contaminated].sum() >= 0.9 * contaminated.sum()
+    assert masks["MEANCRT"][bright.any(axis=0)].mean() > 0.97
+    assert masks["MEANCRT"][~near].mean() < 2e-3
+    for i in range(n):
+        assert masks[f"CRMASK{i + 1}"][bright[i]].mean() > 0.95
+    ccd = stack.combine("meancr2")
+    pull = (ccd.data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.array)
+    clean = ~simulated.truth.any(axis=0)
+    # a value that came out low also gets a low variance: at ten electrons that is -0.06
+    assert abs(pull[clean].mean()) < 0.1
+    assert pull[clean].std() == pytest.approx(1, abs=0.05)
+    before = (stack.combine("mean").data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.array)
+    assert (pull > 5).sum() < 0.03 * (before > 5).sum()
+
+
+def test_no_hits_hardly_anything_flagged():
+    simulated = make_stack("ifu", shape=(200, 300), hit_rate=0, seed=3)
+    masks = stack_of(simulated).detect(aux=PYCOSMIC)
+    assert masks["MEANCRT"].mean() < 1e-3
+
+
+# pulls: the same hits under fresh noise
+
+
+def test_pulls_of_the_variances():
+    simulated = make_stack(
+        "ifu", shape=(60, 70), gain=2.0 * u.electron / u.adu, readnoise=4 * u.electron, hit_rate=0.03, seed=9
+    )
+    truth = simulated.expected.mean(axis=0)
+    names = ("mean", "median", "meancr2")
+    errors, sigmas = {name: [] for name in names}, {name: [] for name in names}
+    for seed in range(60):
+        stack = stack_of(simulated.realisation(seed))
+        stack.detect(aux=None)
+        for name in names:
+            ccd = stack.combine(name)
+            errors[name].append(ccd.data - truth)
+            sigmas[name].append(np.sqrt(ccd.uncertainty.array))
+    hit, clean = simulated.hit_mask(0.01).any(axis=0), ~simulated.truth.any(axis=0)
+    for name in names:
+        error, sigma = np.array(errors[name]), np.array(sigmas[name])
+        assert (error / sigma)[:, clean].std() == pytest.approx(1, abs=0.03), name
+        # what a hit adds to mean and median is the same in every realisation
+        scatter = (error - error.mean(axis=0)) / sigma
+        assert scatter[:, hit].std(ddof=1) == pytest.approx(1, abs=0.15), name
+
+
+# reference answers
+
+
+@pytest.mark.parametrize(("name", "aux"), [("pycosmic", PYCOSMIC), ("lacosmic", LACosmicDetector())])
+def test_masks_and_images_of_the_reference_program(golden_dir, name, aux):
+    golden = np.load(golden_dir / f"numina_mm_{name}.npz")
+    planes = list(golden["exposures"])
+    stack = CRStack(planes, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron, unit=u.adu)
+    masks = stack.detect(aux=aux)
+    least = {"MEDIANCR": 0.8} | dict.fromkeys(("MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"), 0.9)
+    same = {}
+    for mask, iou in least.items():
+        theirs = golden[mask].astype(bool)
+        assert (masks[mask] & theirs).sum() >= iou * (masks[mask] | theirs).sum(), mask
+        same[mask] = masks[mask] == theirs
+    same["MEANCR"] = masks["MEANCR"] == golden["MEANCR"].astype(bool)
+    everywhere = np.logical_and.reduce(list(same.values()))
+    for combination in ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2"):
+        ours, theirs = stack.combine(combination).data, golden[f"combined_{combination}"]
+        np.testing.assert_allclose(ours[everywhere], theirs[everywhere], rtol=1e-3, atol=1e-4, err_msg=combination)
+
+
+def test_real_exposures(sprat_files):
+    stack = CRStack.from_files(
+        sprat_files[:3], unit=u.adu, gain=2.45 * u.electron / u.adu, readnoise=2.1 * u.adu, bias=916 * u.adu
+    )
+    masks = stack.detect(aux=PYCOSMIC)
+    counts = [masks[f"CRMASK{i + 1}"].sum() for i in range(3)]
+    # each exposure has hits of its own
+    assert len(set(counts)) == 3
+    assert all(100 < count < 20_000 for count in counts)

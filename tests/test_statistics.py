@@ -1,0 +1,79 @@
+"""Order statistics against plain numpy."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from crstack.statistics import normal_order_moments, order_statistics, sort_exposures
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 9])
+def test_sorting_network_sorts(n):
+    cube = np.random.default_rng(n).normal(size=(n, 13, 17)).astype(np.float32)
+    ours = cube.copy()
+    sort_exposures(ours)
+    np.testing.assert_array_equal(ours, np.sort(cube, axis=0))
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 2), (4, 2), (4, 3), (5, 2), (5, 4), (7, 3)])
+def test_statistics_equal_numpy(n, k):
+    cube = np.random.default_rng(n).normal(100, 30, (n, 23, 31)).astype(np.float32)
+    before = cube.copy()
+    result = order_statistics(cube, k)
+    ordered = np.sort(cube.astype(np.float64), axis=0)
+    np.testing.assert_allclose(result.min2d, ordered[: n - k].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(result.median2d, np.median(cube, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(result.mean2d, cube.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_array_equal(result.max2d, cube.max(axis=0))
+    assert (result.count == n).all()
+    np.testing.assert_array_equal(cube, before)
+
+
+def test_bad_values_take_no_part():
+    rng = np.random.default_rng(3)
+    cube = rng.normal(100, 30, (5, 40, 50)).astype(np.float32)
+    bad = rng.random(cube.shape) < 0.3
+    bad[:, 7, 7] = True
+    cube[bad] = 1e6
+    result = order_statistics(cube, 2, bad)
+    masked = np.where(bad, np.nan, cube)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        np.testing.assert_allclose(result.median2d, np.nanmedian(masked, axis=0), rtol=1e-6)
+        np.testing.assert_allclose(result.mean2d, np.nanmean(masked, axis=0), rtol=1e-6)
+        np.testing.assert_allclose(result.max2d, np.nanmax(masked, axis=0))
+    np.testing.assert_array_equal(result.count, (~bad).sum(axis=0))
+    assert np.isnan(result.min2d[7, 7])
+    # two valid values of five: the lowest alone
+    two = result.count == 2
+    assert two.any()
+    np.testing.assert_array_equal(result.min2d[two], np.nanmin(masked[:, two], axis=0))
+
+
+def test_bands_of_rows_equal_the_whole(monkeypatch):
+    cube = np.random.default_rng(5).normal(size=(4, 301, 40)).astype(np.float32)
+    whole = order_statistics(cube, 2)
+    monkeypatch.setattr("crstack.statistics.row_bands", lambda ny, nx: [slice(i, i + 7) for i in range(0, ny, 7)])
+    bands = order_statistics(cube, 2)
+    for name in ("min2d", "median2d", "mean2d", "max2d", "count"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(bands, name))
+
+
+def test_order_of_exposures_does_not_matter():
+    cube = np.random.default_rng(6).normal(1000, 30, (7, 20, 30)).astype(np.float32)
+    one, other = order_statistics(cube, 3), order_statistics(cube[[3, 1, 6, 0, 5, 2, 4]], 3)
+    for name in ("min2d", "median2d", "mean2d", "max2d"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_normal_order_moments():
+    # closed forms: Jones 1948, Biometrika 35, 282
+    mean, covariance = normal_order_moments(2)
+    np.testing.assert_allclose(mean, [-1 / np.sqrt(np.pi), 1 / np.sqrt(np.pi)], rtol=1e-9)
+    np.testing.assert_allclose(covariance[0, 0], 1 - 1 / np.pi, rtol=1e-9)
+    mean, covariance = normal_order_moments(3)
+    np.testing.assert_allclose(mean[2], 1.5 / np.sqrt(np.pi), rtol=1e-9)
+    np.testing.assert_allclose(covariance[1, 1], 1 - np.sqrt(3) / np.pi, rtol=1e-9)
+    sample = np.sort(np.random.default_rng(0).normal(size=(6, 300_000)), axis=0)
+    np.testing.assert_allclose(normal_order_moments(6)[1], np.cov(sample), atol=0.004)
