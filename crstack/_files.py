@@ -7,7 +7,13 @@ from pathlib import Path
 
 from crstack.exceptions import InputError
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "header_line"]
+
+
+def header_line(text):
+    """Text that a FITS header can hold: printable ASCII, other letters escaped."""
+    escaped = str(text).encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(letter if letter.isprintable() else " " for letter in escaped)
 
 
 @contextmanager

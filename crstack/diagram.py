@@ -14,6 +14,8 @@ __all__ = ["DiagramSettings", "MMDiagram", "make_diagram"]
 N_BINS = 100
 #: the y axis reaches this many times the largest simulated y
 Y_MARGIN = 2.0
+#: and ends this many times above the highest fixed point
+FIXED_POINT_MARGIN = 1.02
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class DiagramSettings:
         Simulated bins with fewer occupied neighbours (of 8) do not count.
     y_max : float, optional
         Upper end of the y axis in the unit of the exposures; 0 for automatic.
+    y_floor : float, optional
+        An automatic y axis reaches at least this far: the highest fixed point.
     nbinom_shape : float or None, optional
         Shape kappa of the negative binomial distribution of the photons, of
         variance s + s**2 / kappa electrons; None for Poisson.
@@ -47,6 +51,7 @@ class DiagramSettings:
     seed: int | None = 123456
     min_neighbors: int = 0
     y_max: float = 0.0
+    y_floor: float = 0.0
     nbinom_shape: float | None = None
     synthetic: str = "median"
 
@@ -56,6 +61,7 @@ class DiagramSettings:
             check_integer("seed", self.seed, minimum=0)
         check_integer("min_neighbors", self.min_neighbors, minimum=0, maximum=8)
         check_number("y_max", self.y_max, minimum=0)
+        check_number("y_floor", self.y_floor)
         if self.nbinom_shape is not None:
             check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
         check_choice("synthetic", self.synthetic, ("median", "single"))
@@ -127,7 +133,7 @@ def without_lonely_bins(counts, min_neighbors):
     return np.where(neighbors >= min_neighbors, counts, 0)
 
 
-def make_diagram(sampler, statistics, used, settings, *, y_floor=0.0, progress=None):
+def make_diagram(sampler, statistics, used, settings, *, progress=None):
     """Simulate and observe the diagram of a stack.
 
     Parameters
@@ -141,8 +147,6 @@ def make_diagram(sampler, statistics, used, settings, *, y_floor=0.0, progress=N
         flagged by the auxiliary detector.
     settings : DiagramSettings
         How many simulations and which bins count.
-    y_floor : float, optional
-        The y axis reaches at least this far (the highest fixed point).
     progress : callable, optional
         Called with the fraction done, 0 to 1.
 
@@ -163,7 +167,7 @@ def make_diagram(sampler, statistics, used, settings, *, y_floor=0.0, progress=N
     x_max = max(x.max(), *(high for _, high, _ in ranges))
     y_max = settings.y_max
     if not y_max:
-        y_max = max(Y_MARGIN * max(y for _, _, y in ranges), y_floor * 1.02)
+        y_max = max(Y_MARGIN * max(y for _, _, y in ranges), settings.y_floor * FIXED_POINT_MARGIN)
     x_edges = np.linspace(x_min, x_max, N_BINS + 1)
     y_edges = np.linspace(0.0, y_max, N_BINS + 1)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import atomic_path
+from crstack._files import atomic_path, header_line
 
 __all__ = ["combination_hdulist", "write_combination"]
 
@@ -30,9 +30,9 @@ def combination_hdulist(combination, history=()):
     primary.data = primary.data.astype(np.float32, copy=False)
     primary.header["CRCOMBIN"] = (combination.name, "combination method of crstack")
     for line in history:
-        primary.header.add_history(line)
+        primary.header.add_history(header_line(line))
     variance = fits.ImageHDU(ccd.uncertainty.array.astype(np.float32, copy=False), name="VARIANCE")
-    variance.header["BUNIT"] = (f"{ccd.unit.to_string('fits')}2", "variance of the combined value")
+    variance.header["BUNIT"] = (f"{ccd.unit}2", "variance of the combined value")
     count = fits.ImageHDU(combination.count.astype(np.int16, copy=False), name="MAP")
     return fits.HDUList([primary, variance, count])
 

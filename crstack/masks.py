@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from scipy import ndimage
 
-from crstack._files import atomic_path
+from crstack._files import atomic_path, header_line
 from crstack._validation import check_integer, check_number, check_pixel, check_region
 from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError
@@ -331,7 +331,7 @@ class MaskSet:
         for i in range(self.n_exposures):
             primary.header[f"FLUXF{i + 1}"] = (1.0, f"flux factor of exposure {i + 1}")
         for line in self.history:
-            primary.header.add_history(line)
+            primary.header.add_history(header_line(line))
         hdus = [primary]
         for name, codes in self.codes.items():
             hdu = fits.ImageHDU((codes > 0).astype(np.uint8), name=name)

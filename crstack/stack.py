@@ -182,7 +182,7 @@ class CRStack:
             Called as ``progress(stage, fraction)``.
         **settings
             Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
-            ``seed``, ``min_neighbors``, ``y_max``, ``nbinom_shape``,
+            ``seed``, ``min_neighbors``, ``y_max``, ``y_floor``, ``nbinom_shape``,
             ``synthetic``.
 
         Returns
@@ -197,19 +197,19 @@ class CRStack:
             without a detector that cleans.
         """
         self._diagram = self._make_diagram(
-            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), 0.0, progress
+            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), progress
         )
         self._boundary = None
         return self._diagram
 
-    def _make_diagram(self, settings, aux, aux_noise, y_floor, progress):
+    def _make_diagram(self, settings, aux, aux_noise, progress):
         def compute():
             used = self._simulated_pixels(aux, aux_noise, progress)
             sampler = self._sampler(used, settings, aux)
             report = None if progress is None else lambda fraction: progress("simulating", fraction)
-            return make_diagram(sampler, self.statistics, used, settings, y_floor=y_floor, progress=report)
+            return make_diagram(sampler, self.statistics, used, settings, progress=report)
 
-        return self._once("diagram", (settings, aux, aux_noise, y_floor), compute)
+        return self._once("diagram", (settings, aux, aux_noise), compute)
 
     def _simulated_pixels(self, aux, aux_noise, progress):
         """Pixels that are simulated: valid everywhere, not flagged by ``aux``."""
@@ -262,7 +262,7 @@ class CRStack:
         diagram = self._diagram
         if diagram is None:
             y_floor = max((point[1] for point in fixed), default=0.0)
-            diagram = self._make_diagram(DiagramSettings(), aux, aux_noise, y_floor, progress)
+            diagram = self._make_diagram(DiagramSettings(y_floor=y_floor), aux, aux_noise, progress)
         return self._once("boundary", (model, id(diagram)), lambda: model.fit(diagram))
 
     # masks

@@ -6,8 +6,9 @@ import pytest
 
 from crstack import Detection, FittedBoundary, NoiseModel
 from crstack._registry import BOUNDARIES, DETECTORS, Registry
+from crstack.detectors import TwoPassDetector
 from crstack.diagram import DiagramSettings, MMDiagram
-from crstack.exceptions import CRStackWarning, PluginError
+from crstack.exceptions import CRStackWarning, InputError, PluginError
 
 DETECTOR_NAMES = DETECTORS.names()
 READNOISE = 4.0
@@ -103,6 +104,23 @@ def test_detectors_are_frozen_and_comparable(detector):
     assert set(detector.parameters()) <= set(vars(detector))
     with pytest.raises(AttributeError):
         setattr(detector, next(iter(detector.parameters())), 3)
+
+
+@pytest.mark.parametrize("name", DETECTOR_NAMES)
+def test_two_detectors_make_two_passes(name):
+    cls = DETECTORS.get(name)
+    threshold = "sigclip" if name == "lacosmic" else "sigma_det"
+    image, hits = image_of((101, 77), 2.5)
+    pair = cls(**{threshold: (8.0, 3.0)})
+    two = TwoPassDetector(cls(**{threshold: 8.0}), cls(**{threshold: 3.0}))
+    one, other = pair.detect(image, noise_of(2.5)), two.detect(image, noise_of(2.5))
+    np.testing.assert_array_equal(one.mask, other.mask)
+    assert other.mask[hits].all()
+    assert two.cleans
+    assert two.low.detect(image, noise_of(2.5)).mask.sum() > other.mask.sum()
+    np.testing.assert_array_equal(other.cleaned[~other.mask], image[~other.mask])
+    with pytest.raises(InputError, match="high must be a Detector; got 'lacosmic'"):
+        TwoPassDetector("lacosmic", pair)
 
 
 @pytest.mark.parametrize("name", BOUNDARIES.names())

@@ -97,6 +97,13 @@ def test_threads_do_not_change_the_diagram(simulated, monkeypatch):
     np.testing.assert_array_equal(one.simulated, stack_of(simulated).mm_diagram(n_simulations=1).simulated)
 
 
+def test_the_y_axis_holds_fixed_points(stack):
+    automatic = stack.mm_diagram(n_simulations=1).y_edges[-1]
+    assert stack.mm_diagram(n_simulations=1, y_floor=2 * automatic).y_edges[-1] > 2 * automatic
+    assert stack.mm_diagram(n_simulations=1, y_floor=automatic / 2).y_edges[-1] == automatic
+    assert stack.mm_diagram(n_simulations=1, y_max=7.0).y_edges[-1] == 7
+
+
 def test_known_variances_widen_the_diagram(flat_exposures):
     from astropy.nddata import CCDData, StdDevUncertainty
 

@@ -249,14 +249,36 @@ class TestNoise:
         noise = in_electrons().with_known_variance(np.full(image.shape, 1e8, dtype=np.float32))
         assert not LACosmicDetector().detect(image, noise).mask.any()
 
-    def test_nan_in_known_variance_is_a_bad_pixel(self):
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_unknown_variance_is_a_bad_pixel(self, value):
         image = make_sky()
-        image[[30, 40], 30] += 3000
         variance = in_electrons().variance(image)
-        variance[30, 30] = np.nan
+        variance[20:40, 20:40] = value
+        image[20:40, 20:40] = 3000
+        image[[30, 50], [40, 30]] += 3000
         detection = LACosmicDetector().detect(image, in_electrons().with_known_variance(variance))
-        assert not detection.mask[30, 30]
-        assert detection.mask[40, 30]
+        assert not detection.mask[20:40, 20:40].any()
+        assert detection.mask[[30, 50], [40, 30]].all()
+        assert np.count_nonzero(detection.mask) < 6
+
+    def test_median_cleaning_keeps_the_readnoise_of_a_pixel(self, monkeypatch):
+        image = make_sky()
+        readnoise = np.full(image.shape, READNOISE)
+        readnoise[20, 20] = 100
+        image[20, 20] += 10000
+        smallest = []
+
+        def spy(*args, **kwargs):
+            smallest.append(np.min(kwargs["invar"] - kwargs["inbkg"]))
+            return detect_cosmics(*args, **kwargs)
+
+        monkeypatch.setattr(lacosmic, "detect_cosmics", spy)
+        noise = in_electrons(readnoise=readnoise * u.electron)
+        detection = LACosmicDetector(cleantype="median", sigclip=5.0).detect(image, noise)
+        assert detection.mask[20, 20]
+        assert len(smallest) > 1
+        # the photon noise of the sky is left in every iteration
+        assert min(smallest) > 0.3 * SKY
 
     def test_excess_noise_is_honoured(self, scene):
         image = scene[0]
@@ -362,7 +384,8 @@ class TestBadPixels:
         assert detection.mask[10, 10]
         assert np.count_nonzero(detection.mask) < 6
 
-    def test_nothing_good(self):
+    def test_nothing_good(self, monkeypatch):
+        monkeypatch.setattr(lacosmic, "detect_cosmics", None)
         image = np.full((12, 14), np.nan, dtype=np.float32)
         detection = LACosmicDetector().detect(image, in_electrons())
         assert not detection.mask.any()

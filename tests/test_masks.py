@@ -1,5 +1,7 @@
 """The rules of the masks, and masks on disk."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -162,6 +164,12 @@ def test_round_trip(stack, tmp_path):
             assert hdu.header["NPMASKED"] == hdu.data.sum()
         assert hdus["AUXCLEAN"].data.dtype == ">f4"
     assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_history_of_any_letters(stack, tmp_path):
+    masks = replace(stack.detect(aux=None), history=("räksmörgås\n",))
+    masks.write(tmp_path / "crmasks.fits")
+    assert MaskSet.read(tmp_path / "crmasks.fits").history == (r"r\xe4ksm\xf6rg\xe5s",)
 
 
 def test_masks_of_the_reference_program_can_be_read(stack, tmp_path):

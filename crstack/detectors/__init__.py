@@ -7,5 +7,6 @@ the entry-point group ``crstack.detectors``.
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.lacosmic import LACosmicDetector
 from crstack.detectors.pycosmic import PyCosmicDetector
+from crstack.detectors.two_pass import TwoPassDetector
 
-__all__ = ["Detection", "Detector", "LACosmicDetector", "PyCosmicDetector"]
+__all__ = ["Detection", "Detector", "LACosmicDetector", "PyCosmicDetector", "TwoPassDetector"]

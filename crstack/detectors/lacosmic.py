@@ -1,18 +1,24 @@
 """L.A.Cosmic: hits have sharper edges than anything the optics can make."""
 
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
-from astroscrappy import detect_cosmics
-from astroscrappy.utils import medfilt5
 from scipy import ndimage
 
 from crstack._validation import check_boolean, check_choice, check_image_shape, check_integer, check_number
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import features_holding, is_paired, split_pairs
 from crstack.exceptions import InputError
+
+# OpenMP reads this once, as astroscrappy loads it: threads that wait without
+# sleeping make the search several times slower wherever the processors are shared
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from astroscrappy import detect_cosmics
+from astroscrappy.utils import medfilt5
 
 __all__ = ["LACosmicDetector"]
 
@@ -292,6 +298,7 @@ def _make_scene(image, noise, bad, padwidth):
 
     ``floor`` is the part of the variance that has structure of its own, the
     square of a read-noise image, which is not to be smoothed with the rest.
+    ``hidden`` marks the masked cores of sources.
     """
     filled = _fill(image, bad) if bad.any() else image.astype(np.float32, copy=False)
     gain = noise.electrons_per_unit

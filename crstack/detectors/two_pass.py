@@ -1,9 +1,14 @@
 """Two passes of one detector: sure peaks first, then the tails that touch them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["EIGHT_CONNECTED", "features_holding", "is_paired", "split_pairs"]
+from crstack.detectors.base import Detection, Detector
+from crstack.exceptions import InputError
+
+__all__ = ["EIGHT_CONNECTED", "TwoPassDetector", "features_holding", "is_paired", "split_pairs"]
 
 #: pixels that touch at a side or a corner belong together
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
@@ -45,3 +50,52 @@ def features_holding(mask, seeds):
     keep[labels[seeds]] = True
     keep[0] = False
     return keep[labels]
+
+
+@dataclass(frozen=True)
+class TwoPassDetector(Detector):
+    """Any two detectors as two passes: sure peaks of one, their tails from the other.
+
+    `LACosmicDetector` and `PyCosmicDetector` take pairs of their thresholds
+    themselves, and are faster then. This class serves every other parameter.
+
+    Parameters
+    ----------
+    high : Detector
+        Finds the peaks.
+    low : Detector
+        Finds the tails: each connected feature of its mask that holds a pixel
+        found by ``high`` is kept. Its cleaned values are used.
+
+    Raises
+    ------
+    InputError
+        If either is not a `Detector`.
+
+    Examples
+    --------
+    >>> from crstack import PyCosmicDetector
+    >>> from crstack.detectors import TwoPassDetector
+    >>> detector = TwoPassDetector(PyCosmicDetector(fwhm_gauss=2.5), PyCosmicDetector(fwhm_gauss=2.0))
+    """
+
+    high: Detector
+    low: Detector
+
+    def __post_init__(self):
+        for name in ("high", "low"):
+            if not isinstance(getattr(self, name), Detector):
+                raise InputError(f"{name} must be a Detector; got {getattr(self, name)!r}")
+
+    @property
+    def cleans(self):
+        """Whether the second pass returns a cleaned image."""
+        return self.low.cleans
+
+    def detect(self, image, noise, mask=None):
+        """Find the cosmic rays of one image; see `Detector.detect`."""
+        sure = self.high.detect(image, noise, mask).mask
+        tails = self.low.detect(image, noise, mask)
+        found = features_holding(tails.mask, sure)
+        cleaned = None if tails.cleaned is None else np.where(found, tails.cleaned, image).astype(np.float32)
+        return Detection(found, cleaned, tails.probability)

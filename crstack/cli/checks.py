@@ -1,0 +1,219 @@
+"""Checks of single values of the parameter file: ``check(key, value) -> value``."""
+
+import re
+
+from crstack._validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_number,
+    check_pixel,
+    check_region,
+)
+from crstack.exceptions import ConfigurationError, InputError
+
+__all__ = [
+    "as_number",
+    "boolean",
+    "choice",
+    "crmethod",
+    "extension",
+    "fixed_points",
+    "flux_factor",
+    "image_names",
+    "integer",
+    "neutral",
+    "nullable",
+    "number",
+    "number_not_file",
+    "odd_integer",
+    "paired",
+    "pixels",
+    "regions",
+    "single",
+    "unset",
+]
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+METHODS = ("lacosmic", "pycosmic", "mmcosmic", "mm_lacosmic", "mm_pycosmic")
+METHODS_TO_COME = ("deepcr", "conn", "mm_deepcr", "mm_conn")
+
+
+def as_number(value):
+    """``value``, or the float that it spells: YAML 1.1 takes 1.0E6 for a string."""
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value.strip()) else value
+
+
+def _is_none(value):
+    return value is None or (isinstance(value, str) and value.lower() in ("none", "null"))
+
+
+def number(**bounds):
+    """Check of a finite number; ``bounds`` as in `crstack._validation.check_number`."""
+    return lambda key, value: check_number(key, as_number(value), **bounds)
+
+
+def integer(**bounds):
+    """Check of an integer; ``bounds`` as in `crstack._validation.check_integer`."""
+    return lambda key, value: check_integer(key, value, **bounds)
+
+
+def odd_integer(minimum):
+    """Check of an odd integer."""
+
+    def check(key, value):
+        if check_integer(key, value, minimum=minimum) % 2 == 0:
+            raise ConfigurationError(f"{key} must be odd; got {value}")
+        return value
+
+    return check
+
+
+def boolean(key, value):
+    """Check of True or False."""
+    return check_boolean(key, value)
+
+
+def choice(*choices):
+    """Check of one of a few words."""
+
+    def check(key, value):
+        return check_choice(key, value, choices)
+
+    return check
+
+
+def nullable(check):
+    """Check of a value that may be absent."""
+    return lambda key, value: None if _is_none(value) else check(key, value)
+
+
+def paired(check):
+    """Check of a value for both passes of a detector, or a pair of values."""
+
+    def checked(key, value):
+        if not isinstance(value, list):
+            return check(key, value)
+        if len(value) != 2:
+            raise ConfigurationError(f"{key} must be one value or a pair, one for each pass; got {value}")
+        return tuple(check(key, one) for one in value)
+
+    return checked
+
+
+def single(check):
+    """Check of a value that both passes of a detector share; a pair of equal values will do."""
+    pair = paired(check)
+
+    def checked(key, value):
+        value = pair(key, value)
+        if not isinstance(value, tuple):
+            return value
+        if value[0] != value[1]:
+            raise ConfigurationError(f"{key} must be one value, the same in both passes; got {list(value)}")
+        return value[0]
+
+    return checked
+
+
+def image_names(key, value):
+    """Check of the list of images."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {value!r}")
+    if len(value) < 3:
+        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {len(value)}")
+    return tuple(value)
+
+
+def extension(key, value):
+    """Check of the number, or the name, of a FITS extension."""
+    if isinstance(value, str) and value:
+        return value
+    return check_integer(key, value, minimum=0)
+
+
+def number_not_file(**bounds):
+    """Check of a number that numina-crmasks also takes as the name of a file."""
+
+    def check(key, value):
+        value = as_number(value)
+        if isinstance(value, str):
+            raise ConfigurationError(f"{key} must be a number, as a file is not built yet; got {value!r}")
+        return check_number(key, value, **bounds)
+
+    return check
+
+
+def crmethod(key, value):
+    """Check of the method."""
+    if value in METHODS_TO_COME:
+        raise ConfigurationError(f"{key} must be one of {', '.join(METHODS)}, as {value!r} is not built yet")
+    return check_choice(key, value, METHODS)
+
+
+def flux_factor(key, value):
+    """Check of the flux factors: nothing but 1 for every exposure, so far."""
+    if _is_none(value):
+        return None
+    factors = [as_number(factor) for factor in (value if isinstance(value, list) else [value])]
+    if factors == ["auto"]:
+        raise ConfigurationError(f"{key} must be none or 1, as 'auto' is not built yet")
+    if not factors:
+        raise ConfigurationError(f"{key} must be none, a number or a number for each image; got []")
+    for factor in factors:
+        check_number(key, factor, minimum=0, exclusive=True)
+    if any(factor != 1 for factor in factors):
+        raise ConfigurationError(f"{key} must be none or 1, as other factors are not built yet; got {value}")
+    return tuple(factors) if isinstance(value, list) else None
+
+
+def unset(key, value):
+    """Check of something not built yet that must be empty or null."""
+    if not _is_none(value) and value != []:
+        raise ConfigurationError(f"{key} must be empty, as it is not built yet; got {value}")
+
+
+def neutral(check, wanted):
+    """Check of something not built yet that must have its neutral value."""
+
+    def checked(key, value):
+        value = check(key, value)
+        if value != wanted:
+            raise ConfigurationError(f"{key} must be {wanted}, as {value} is not built yet")
+        return value
+
+    return checked
+
+
+def _listed(key, value, what):
+    if _is_none(value):
+        return []
+    if not isinstance(value, list):
+        raise ConfigurationError(f"{key} must be a list of {what}; got {value!r}")
+    return value
+
+
+def regions(key, value):
+    """Check of a list of regions; FITS convention."""
+    items = _listed(key, value, "[xmin, xmax, ymin, ymax]")
+    return tuple(check_region(f"region {i} of {key}", item) for i, item in enumerate(items, start=1))
+
+
+def pixels(key, value):
+    """Check of a list of pixels; FITS convention."""
+    items = _listed(key, value, "[X, Y]")
+    return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
+
+
+def fixed_points(key, value):
+    """Check of the points of the boundary: [x, y] or [x, y, weight]."""
+    points = []
+    for i, point in enumerate(_listed(key, value, "[x, y] or [x, y, weight]"), start=1):
+        if not isinstance(point, list) or len(point) not in (2, 3):
+            raise ConfigurationError(f"point {i} of {key} must be [x, y] or [x, y, weight]; got {point!r}")
+        try:
+            points.append(tuple(check_number(f"point {i} of {key}", as_number(one)) for one in point))
+        except InputError:
+            raise ConfigurationError(f"point {i} of {key} must hold finite numbers; got {point}") from None
+    return tuple(points)

@@ -1,0 +1,320 @@
+"""From the YAML file to a checked configuration, and to the parts it asks for."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import astropy.units as u
+import yaml
+
+from crstack.boundaries import PiecewiseBoundary, SplineBoundary
+from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
+from crstack.detectors import LACosmicDetector, PyCosmicDetector, TwoPassDetector
+from crstack.detectors.two_pass import split_pairs
+from crstack.diagram import DiagramSettings
+from crstack.exceptions import ConfigurationError, InputError
+from crstack.masks import MaskRules
+
+__all__ = ["Configuration", "read_configuration"]
+
+#: keys that matter only beside a certain value of another key
+ONLY_WITH = {
+    "mm_nbinom_shape": ("mm_photon_distribution", "nbinom"),
+    "mm_knots_splfit": ("mm_boundary_fit", "spline"),
+    "mm_niter_boundary_extension": ("mm_boundary_fit", "spline"),
+    "mm_weight_boundary_extension": ("mm_boundary_fit", "spline"),
+    "la_psfbeta": ("la_psfmodel", "moffat"),
+}
+
+
+#: keys that matter where masks are read from a file
+WITH_MASKS = ("extnum", "gain", "rnoise", "bias", "use_auxmedian", "flux_factor", "mm_cr_coincidences")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key given twice is an error."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise ConfigurationError(
+                    f"key {key.value} must be given once; got it again in line {key.start_mark.line + 1}"
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A parameter file, checked; ``configuration["mm_seed"]`` is the value of a key.
+
+    Attributes
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    values : mapping
+        Value by key, of both levels together, defaults filled in.
+    """
+
+    path: Path
+    values: MappingProxyType
+
+    def __getitem__(self, key):
+        return self.values[key]
+
+    @property
+    def auxiliary(self):
+        """Name of the auxiliary detector, or None."""
+        name = self["crmethod"].removeprefix("mm_")
+        return None if name == "mmcosmic" else name
+
+    @property
+    def uses_diagram(self):
+        """Whether M.M.Cosmic takes part."""
+        return self["crmethod"].startswith("mm")
+
+    @property
+    def verbose(self):
+        """Whether the auxiliary detector's parameters and counts are told."""
+        return self[{"lacosmic": "la_verbose", "pycosmic": "pc_verbose"}[self.auxiliary]] if self.auxiliary else False
+
+    def settings(self, finding=True):
+        """The keys that matter for the method, with their values in words.
+
+        Parameters
+        ----------
+        finding : bool, optional
+            False where masks are read from a file, not found.
+
+        Returns
+        -------
+        settings : list of (str, str)
+        """
+        names = [key.name for key in (*TOP, *REQUIREMENTS) if key.used and key.name != "images"]
+        wanted = [name for name in names if (self._matters(name) if finding else name in WITH_MASKS)]
+        return [(name, _in_words(self[name])) for name in wanted]
+
+    def _matters(self, name):
+        if name in ONLY_WITH:
+            other, value = ONLY_WITH[name]
+            if self[other] != value:
+                return False
+        if name.startswith("mm_"):
+            return self.uses_diagram or name == "mm_cr_coincidences"
+        if name.startswith("la_"):
+            return self.auxiliary == "lacosmic"
+        if name.startswith("pc_"):
+            return self.auxiliary == "pycosmic"
+        return True
+
+    # the parts
+
+    def noise(self, unit):
+        """Arguments of `crstack.CRStack`: gain, read noise and bias."""
+        return {
+            "gain": self["gain"] * u.electron / u.adu,
+            "readnoise": self["rnoise"] * u.adu,
+            "bias": self["bias"] * u.adu,
+            "unit": unit,
+        }
+
+    def detector(self):
+        """The auxiliary detector, or None."""
+        if self.auxiliary is None:
+            return None
+        return self.lacosmic() if self.auxiliary == "lacosmic" else self.pycosmic()
+
+    def lacosmic(self):
+        """The L.A.Cosmic detector of the la_ keys."""
+        return self._in_passes(
+            "la_", LACosmicDetector, ("psffwhm",), ("sigclip", "sigfrac", "objlim", "satlevel", "niter")
+        )
+
+    def pycosmic(self):
+        """The PyCosmic detector of the pc_ keys."""
+        paired = ("sigma_det", "rlim", "iterations", "replace_error")
+        return self._in_passes("pc_", PyCosmicDetector, ("fwhm_gauss", "replace_box"), paired)
+
+    def _in_passes(self, prefix, detector, sizes, paired):
+        """A detector of the keys with a prefix, in two passes where a value is a pair.
+
+        ``sizes`` are its parameters that are given as _x and _y; ``paired`` are
+        those it takes in pairs itself.
+        """
+        names = [name for name in detector.parameters() if f"{prefix}{name}" in self.values]
+        parameters = {name: self[prefix + name] for name in names}
+        parameters |= {f"{name}_{axis}": self[f"{prefix}{name}_{axis}"] for name in sizes for axis in "xy"}
+
+        def make(given):
+            both = {name: (given.pop(f"{name}_x"), given.pop(f"{name}_y")) for name in sizes}
+            return detector(**given, **both)
+
+        high, low = split_pairs(**parameters)
+        if all(high[name] == low[name] for name in parameters if name not in paired):
+            return make(high | {name: parameters[name] for name in paired})
+        return TwoPassDetector(make(high), make(low))
+
+    def boundary(self):
+        """The boundary model."""
+        points = self["mm_fixed_points_in_boundary"]
+        if self["mm_boundary_fit"] == "piecewise":
+            return PiecewiseBoundary(points)
+        return SplineBoundary(
+            n_knots=self["mm_knots_splfit"],
+            n_extensions=self["mm_niter_boundary_extension"],
+            extension_weight=self["mm_weight_boundary_extension"],
+            fixed_points=points,
+        )
+
+    def diagram(self):
+        """Arguments of `crstack.CRStack.mm_diagram`."""
+        return {
+            "n_simulations": self["mm_nsimulations"],
+            "seed": self["mm_seed"],
+            "min_neighbors": self["mm_hist2d_min_neighbors"],
+            "y_max": self["mm_ydiag_max"],
+            "y_floor": max((point[1] for point in self["mm_fixed_points_in_boundary"]), default=0.0),
+            "nbinom_shape": self["mm_nbinom_shape"] if self["mm_photon_distribution"] == "nbinom" else None,
+            "synthetic": self["mm_synthetic"],
+        }
+
+    def rules(self):
+        """Arguments of `crstack.CRStack.detect` that say what is masked."""
+        return {
+            "threshold_rnoise": self["mm_threshold_rnoise"],
+            "minimum_max2d_rnoise": self["mm_minimum_max2d_rnoise"],
+            "mm_dilation": self["mm_dilation"],
+            "dilation": self["dilation"],
+            "skip_regions": self["regions_to_be_skipped"],
+            "force_pixels": self["pixels_to_be_flagged_as_cr"],
+            "ignore_pixels": self["pixels_to_be_ignored_as_cr"],
+        }
+
+
+def _in_words(value):
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_in_words(one) for one in value)}]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def read_configuration(path):
+    """Read and check a parameter file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        YAML file of numina-crmasks.
+
+    Returns
+    -------
+    configuration : Configuration
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, or a key or a value is wrong or asks for
+        something that is not built yet.
+    """
+    path = Path(path)
+    top = dict(_mapping(_load(path), str(path)))
+    requirements = top.pop("requirements", None)
+    requirements = {} if requirements is None else _mapping(requirements, "requirements")
+    values = {}
+    try:
+        values.update(_checked(top, TOP, REQUIREMENTS, ("requirements",)))
+        values.update(_checked(requirements, REQUIREMENTS, TOP))
+        configuration = Configuration(path, MappingProxyType(values))
+        _check_together(configuration)
+    except ConfigurationError:
+        raise
+    except InputError as error:
+        raise ConfigurationError(str(error)) from None
+    return configuration
+
+
+def _load(path):
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.load(stream, _Loader)
+    except ConfigurationError:  # which is a ValueError too
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"parameter file must be readable; got {path} ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"parameter file must be text in UTF-8; got {path}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigurationError(f"parameter file must be YAML; got {problem}{where} of {path}") from None
+    except ValueError as error:  # such as a date that is none
+        raise ConfigurationError(f"parameter file must be YAML; got {error} in {path}") from None
+
+
+def _mapping(loaded, name):
+    if loaded is None:
+        raise ConfigurationError(f"{name} must hold keys and values; got nothing")
+    if not isinstance(loaded, dict):
+        raise ConfigurationError(f"{name} must hold keys and values; got a {type(loaded).__name__}")
+    return loaded
+
+
+def _checked(given, keys, others, more=()):
+    """Checked values of the keys of one level; ``others`` are the keys of the other."""
+    known = [key.name for key in keys]
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(_unknown(str(name), [*known, *more], [key.name for key in others]))
+    values = {}
+    for key in keys:
+        value = given.get(key.name, key.default)
+        if value is REQUIRED or (value is None and key.default is REQUIRED):
+            raise ConfigurationError(f"{key.name} must be given; got nothing")
+        values[key.name] = key.check(key.name, value)
+    return values
+
+
+def _unknown(name, known, others):
+    if name in others:
+        place = "under requirements" if "images" in known else "at the top level, not under requirements"
+        return f"{name} must stand {place}"
+    near = difflib.get_close_matches(name, [*known, *others], n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"key must be one that crstack knows; got {name}{hint}"
+
+
+def _check_together(configuration):
+    """Check what several keys say together, and what the parts have to say."""
+    n_images = len(configuration["images"])
+    k = configuration["mm_cr_coincidences"]
+    if k >= n_images:
+        raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
+    factors = configuration["flux_factor"]
+    if factors is not None and len(factors) not in (1, n_images):
+        raise ConfigurationError(f"flux_factor must be one number or {n_images}, one an image; got {len(factors)}")
+    if configuration.auxiliary is None and configuration["use_auxmedian"]:
+        raise ConfigurationError("use_auxmedian must be False for crmethod mmcosmic, which cleans no median")
+    if configuration["crmethod"] == "mmcosmic" and configuration["mm_synthetic"] == "single":
+        raise ConfigurationError("mm_synthetic must be median for crmethod mmcosmic, which cleans no exposure")
+    if configuration["mm_boundary_fit"] == "piecewise" and len(configuration["mm_fixed_points_in_boundary"]) < 2:
+        raise ConfigurationError(
+            "mm_fixed_points_in_boundary must hold two or more points where mm_boundary_fit is piecewise; "
+            f"got {len(configuration['mm_fixed_points_in_boundary'])}"
+        )
+    parts = (
+        ("la_ keys", configuration.lacosmic),
+        ("pc_ keys", configuration.pycosmic),
+        ("mm_fixed_points_in_boundary", configuration.boundary),
+        ("mm_ keys", lambda: DiagramSettings(**configuration.diagram())),
+        ("mm_ keys", lambda: MaskRules(**configuration.rules())),
+    )
+    for keys, make in parts:
+        try:
+            make()
+        except InputError as error:
+            raise ConfigurationError(f"{keys}: {error}") from None

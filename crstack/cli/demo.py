@@ -1,0 +1,134 @@
+"""``crstack demo``: simulated exposures, a run on them, and what it found."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from scipy import ndimage
+
+from crstack._files import atomic_path
+from crstack.cli.console import log, section
+from crstack.cli.inputs import check_output_directory
+from crstack.cli.run import run
+from crstack.cli.template import TEMPLATE
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError
+from crstack.masks import exposure_name
+
+__all__ = ["demo"]
+
+GAIN = 1.0 * u.electron / u.adu
+READNOISE = 3.4 * u.electron
+BIAS = 100.0 * u.adu
+HIT_RATE = 0.02  # high enough for coincidences in a small image
+N_EXPOSURES = 3
+SMALLEST_SIDE = 32
+#: a hit counts if its charge exceeds this many standard deviations of one exposure
+N_SIGMA = 5.0
+#: masked pixels this near to a hit are its surroundings
+NEAR = 2
+
+
+def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), overwrite=False, console):
+    """Simulate three exposures, run on them and compare with the truth.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where everything goes: new, empty, or with ``overwrite`` any.
+    seed : int, optional
+        Seed of the simulation.
+    scene : {"ifu", "imaging", "slit"}, optional
+        Scene of `crstack.datasets.make_stack`.
+    shape : tuple of int, optional
+        (ny, nx) of one exposure.
+    overwrite : bool, optional
+        Write into a directory that is not empty.
+    console : `~crstack.cli.console.Console`
+        Progress bar.
+
+    Raises
+    ------
+    InputError
+        If the directory is not empty or cannot be written.
+    """
+    directory = Path(directory)
+    _check_directory(directory, overwrite)
+    if min(shape) < SMALLEST_SIDE:
+        raise InputError(f"shape must be at least {SMALLEST_SIDE} pixels each way; got {shape[0]} {shape[1]}")
+    simulated = make_stack(
+        scene, shape, N_EXPOSURES, gain=GAIN, readnoise=READNOISE, bias=BIAS, hit_rate=HIT_RATE, seed=seed
+    )
+    section(f"Simulated exposures: {scene}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{directory} must be writable; got {error.strerror}") from error
+    parameters = _write_inputs(directory, simulated)
+    masks = run(parameters, directory / "results", console=console)
+    _compare(masks, simulated)
+    _what_next(directory)
+
+
+def _check_directory(directory, overwrite):
+    check_output_directory(directory)
+    if directory.is_dir() and any(directory.iterdir()) and not overwrite:
+        raise InputError(f"{directory} must be a new or empty directory, unless --overwrite is given")
+
+
+def _write_inputs(directory, simulated):
+    """Write the exposures and params.yaml; return the path of the latter."""
+    names = [f"exposure_{number}.fits" for number in range(1, N_EXPOSURES + 1)]
+    for name, ccd in zip(names, simulated.exposures, strict=True):
+        path = directory / name
+        with atomic_path(path) as temporary:
+            ccd.write(temporary, format="fits", overwrite=True)
+        log.info("wrote %s", path)
+    path = directory / "params.yaml"
+    text = TEMPLATE.format(
+        images="\n".join(f"  - {name}" for name in names),
+        gain=GAIN.value,
+        rnoise=(READNOISE / GAIN).value,
+        bias=BIAS.value,
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    log.info("wrote %s", path)
+    return path
+
+
+def _compare(masks, simulated):
+    """Log how many of the hits the masks hold, and what else."""
+    strong, any_hit = simulated.hit_mask(N_SIGMA), simulated.truth
+    section("Compared with the truth")
+    log.info("hit pixels: they got more than %g standard deviations of charge in that", N_SIGMA)
+    log.info("            exposure (CRMASKi), in any (MEANCRT), in two or more (MEDIANCR)")
+    log.info("false:      masked, and no such hit, however weak, within %d pixels", NEAR)
+    log.info("")
+    log.info("%-10s%12s%12s%10s%12s%10s", "mask", "hit pixels", "found", "%", "masked", "false")
+    cases = [("MEDIANCR", strong.sum(axis=0) >= 2, any_hit.sum(axis=0) >= 2)]
+    cases.append(("MEANCRT", strong.any(axis=0), any_hit.any(axis=0)))
+    for i in range(len(simulated)):
+        cases.append((exposure_name(i), strong[i], any_hit[i]))
+    for name, hit, touched in cases:
+        mask = masks[name]
+        near = ndimage.binary_dilation(touched, np.ones((3, 3), bool), iterations=NEAR)
+        found, wanted = np.count_nonzero(mask & hit), np.count_nonzero(hit)
+        percent = f"{100 * found / wanted:.1f}" if wanted else "-"
+        log.info("%-10s%12d%12d%10s%12d%10d", name, wanted, found, percent, mask.sum(), np.count_nonzero(mask & ~near))
+
+
+def _what_next(directory):
+    results = directory / "results"
+    section("What next")
+    log.info("%s", results / "diagnostic_histogram2d.png")
+    log.info("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
+    log.info("%s", results / "combined_median.fits")
+    log.info("    the plain median: the coincident hits are still there")
+    log.info("%s", results / "combined_mediancr.fits")
+    log.info("    the median without them")
+    log.info("%s", results / "combined_meancr2.fits")
+    log.info("    the mean of what is clean: less noise than any median")
+    log.info("")
+    log.info("Change %s and run it again:", directory / "params.yaml")
+    log.info("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")

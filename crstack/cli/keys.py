@@ -1,0 +1,148 @@
+"""The keys of the parameter file: what they may be, and what they are if absent.
+
+The defaults are the values of the example in the manual of numina-crmasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crstack.cli.checks import (
+    boolean,
+    choice,
+    crmethod,
+    extension,
+    fixed_points,
+    flux_factor,
+    image_names,
+    integer,
+    neutral,
+    nullable,
+    number,
+    number_not_file,
+    odd_integer,
+    paired,
+    pixels,
+    regions,
+    single,
+    unset,
+)
+
+__all__ = ["REQUIRED", "REQUIREMENTS", "TOP", "Key"]
+
+REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Parameters
+    ----------
+    name : str
+        As in the file.
+    check : callable
+        ``check(name, value)`` returns the value to use, or raises `InputError`.
+    default : object, optional
+        Value in the file's own terms where the key is absent; `REQUIRED` for none.
+    used : bool, optional
+        False for what is checked, but used by nothing yet.
+    """
+
+    name: str
+    check: Callable
+    default: object = REQUIRED
+    used: bool = True
+
+
+positive = {"minimum": 0, "exclusive": True}
+
+TOP = (
+    Key("images", image_names),
+    Key("extnum", extension, 0),
+    Key("gain", number_not_file(**positive)),
+    Key("rnoise", number_not_file(minimum=0)),
+    Key("bias", number_not_file(), 0.0),
+)
+
+GENERAL = (
+    Key("crmethod", crmethod),
+    Key("use_auxmedian", boolean, False),
+    Key("interactive", boolean, False, used=False),
+    Key("flux_factor", flux_factor, None),
+    Key("flux_factor_regions", unset, None, used=False),
+    Key("apply_flux_factor_to", choice("original", "simulated"), "simulated", used=False),
+    Key("dilation", integer(minimum=0), 0),
+    Key("regions_to_be_skipped", regions, None),
+    Key("pixels_to_be_flagged_as_cr", pixels, None),
+    Key("pixels_to_be_ignored_as_cr", pixels, None),
+    Key("pixels_to_be_replaced_by_local_median", unset, None, used=False),
+    Key("verify_cr", neutral(boolean, False), False, used=False),
+    Key("semiwindow", integer(minimum=0), 15, used=False),
+    Key("color_scale", choice("minmax", "zscale"), "zscale", used=False),
+    Key("maxplots", integer(), -1, used=False),
+)
+
+LACOSMIC = (
+    # either value will do: cleaned images always come back in the unit of the exposures
+    Key("la_gain_apply", single(boolean), True, used=False),
+    Key("la_sigclip", paired(number(**positive)), [5.0, 3.0]),
+    Key("la_sigfrac", paired(number(minimum=0, maximum=1)), [0.3, 0.3]),
+    Key("la_objlim", paired(number(minimum=0)), [5.0, 5.0]),
+    Key("la_satlevel", paired(number(**positive)), 65535.0),
+    Key("la_niter", paired(integer(minimum=1)), 4),
+    Key("la_sepmed", paired(boolean), True),
+    Key("la_cleantype", paired(choice("median", "medmask", "meanmask", "idw")), "meanmask"),
+    Key("la_fsmode", paired(choice("median", "convolve")), "convolve"),
+    Key("la_psfmodel", paired(choice("gauss", "moffat", "gaussx", "gaussy", "gaussxy")), "gaussxy"),
+    Key("la_psffwhm_x", paired(number(**positive)), 2.5),
+    Key("la_psffwhm_y", paired(number(**positive)), 2.5),
+    Key("la_psfsize", paired(odd_integer(3)), 11),
+    Key("la_psfbeta", paired(number(**positive)), 4.765),
+    Key("la_verbose", single(boolean), True),
+    Key("la_padwidth", paired(integer(minimum=0)), 10),
+)
+
+PYCOSMIC = (
+    Key("pc_sigma_det", paired(number(**positive)), [5.0, 3.0]),
+    Key("pc_rlim", paired(number(minimum=0)), [1.2, 1.2]),
+    Key("pc_iterations", paired(integer(minimum=1)), 5),
+    Key("pc_fwhm_gauss_x", paired(number(**positive)), 2.5),
+    Key("pc_fwhm_gauss_y", paired(number(**positive)), 2.5),
+    Key("pc_replace_box_x", paired(integer(minimum=1)), 5),
+    Key("pc_replace_box_y", paired(integer(minimum=1)), 5),
+    Key("pc_replace_error", paired(number(minimum=0)), 1.0e6),
+    Key("pc_increase_radius", paired(integer(minimum=0)), 0),
+    Key("pc_verbose", single(boolean), True),
+)
+
+NETWORKS = (
+    Key("dc_mask", choice("ACS-WFC", "WFC3-UVIS"), "ACS-WFC", used=False),
+    Key("dc_threshold", number(minimum=0, maximum=1), 0.5, used=False),
+    Key("dc_verbose", boolean, True, used=False),
+    Key("nn_model", choice("ground_imaging", "NRES", "HST_ACS_WFC"), "ground_imaging", used=False),
+    Key("nn_threshold", number(minimum=0, maximum=1), 0.5, used=False),
+    Key("nn_verbose", boolean, True, used=False),
+)
+
+MMCOSMIC = (
+    Key("mm_cr_coincidences", integer(minimum=2), 2),
+    Key("mm_photon_distribution", choice("poisson", "nbinom"), "poisson"),
+    Key("mm_nbinom_shape", number(**positive), 10),
+    Key("mm_synthetic", choice("median", "single"), "median"),
+    Key("mm_hist2d_min_neighbors", integer(minimum=0, maximum=8), 0),
+    Key("mm_ydiag_max", number(minimum=0), 0),
+    Key("mm_dilation", integer(minimum=0), 1),
+    Key("mm_xy_offsets", unset, None, used=False),
+    Key("mm_crosscorr_region", unset, None, used=False),
+    Key("mm_boundary_fit", choice("spline", "piecewise"), "spline"),
+    Key("mm_knots_splfit", integer(minimum=2), 5),
+    Key("mm_fixed_points_in_boundary", fixed_points, None),
+    Key("mm_nsimulations", integer(minimum=1), 10),
+    Key("mm_niter_boundary_extension", integer(minimum=0), 5),
+    Key("mm_weight_boundary_extension", number(minimum=1, exclusive=True), 2),
+    Key("mm_threshold_rnoise", number(minimum=0), 3.0),
+    Key("mm_minimum_max2d_rnoise", number(), 5.0),
+    Key("mm_seed", nullable(integer(minimum=0)), 123456),
+)
+
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC

@@ -1,0 +1,168 @@
+"""The arguments of the command and its help."""
+
+import argparse
+import textwrap
+from importlib.metadata import version
+
+__all__ = ["LEVELS", "make_parser"]
+
+LEVELS = ("debug", "info", "warning", "error")
+
+DESCRIPTION = """
+Find the cosmic rays that survive the median of three or more equivalent
+exposures, and combine the exposures without them.
+"""
+
+EPILOG = """
+first steps:
+  crstack demo demo                         three simulated exposures, and what comes out
+  crstack run params.yaml --output-dir out  your own exposures; demo/params.yaml is a template
+  crstack plugins                           detectors and boundary models that are installed
+
+Each command has a --help of its own.
+"""
+
+RUN = """
+Make the masks and the seven combined images of the exposures that a YAML file
+names. The file is that of numina-crmasks, as it stands. Everything is checked
+before anything is written.
+"""
+
+RUN_EPILOG = """
+examples:
+  crstack run params.yaml
+  crstack run params.yaml --output-dir out --log-file out/run.log
+  crstack run params.yaml --output-dir again --crmasks out/crmasks.fits
+
+It writes to the output directory:
+  crmasks.fits                   MEDIANCR, MEANCRT, CRMASK1, CRMASK2, ..., MEANCR
+  combined_mean.fits, combined_median.fits, combined_min.fits
+  combined_mediancr.fits         median, where masked: minimum
+  combined_meancrt.fits          mean, where masked: mediancr
+  combined_meancr.fits           mean of the exposures that are not masked
+  combined_meancr2.fits          the same, without what the detector still finds in it
+  diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
+Each combined image comes with its VARIANCE and a MAP of how many exposures are in each value.
+"""
+
+DEMO = """
+Simulate three exposures whose cosmic rays are known, write them to a directory
+with a commented params.yaml, run that, and tell how many of the hits were found.
+"""
+
+DEMO_EPILOG = """
+examples:
+  crstack demo demo
+  crstack demo demo_slit --scene slit --seed 7 --shape 400 500
+"""
+
+PLUGINS = """
+List the detectors and the boundary models that are installed, with their
+parameters and defaults. Other packages add theirs by the entry points
+crstack.detectors and crstack.boundaries.
+"""
+
+PLUGINS_EPILOG = """
+example:
+  crstack plugins
+"""
+
+
+def make_parser():
+    """Return the `argparse.ArgumentParser` of the command."""
+    parser = argparse.ArgumentParser(
+        prog="crstack",
+        description=textwrap.dedent(DESCRIPTION),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"crstack {version('crstack')}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_demo(commands)
+    _add_plugins(commands)
+    return parser
+
+
+def _add(commands, name, summary, description, epilog):
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.dedent(description),
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_log_level(command):
+    command.add_argument("--log-level", choices=LEVELS, default="info", help="how much to tell (default: info)")
+
+
+def _add_run(commands):
+    run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
+    run.add_argument("parameters", metavar="params.yaml", help="parameter file")
+    run.add_argument(
+        "--output-dir",
+        "--output_dir",
+        default=".",
+        metavar="DIR",
+        help="where the products go; made if it does not exist (default: here)",
+    )
+    run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file in place of finding them")
+    run.add_argument("--no-plots", action="store_true", help="draw no figure")
+    _add_log_level(run)
+    run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
+    run.set_defaults(run=_run)
+
+
+def _add_demo(commands):
+    demo = _add(commands, "demo", "simulate exposures and run on them", DEMO, DEMO_EPILOG)
+    demo.add_argument("directory", metavar="DIR", help="new or empty directory")
+    demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
+    demo.add_argument("--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="default: ifu")
+    demo.add_argument(
+        "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
+    )
+    demo.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
+    _add_log_level(demo)
+    demo.set_defaults(run=_demo)
+
+
+def _add_plugins(commands):
+    plugins = _add(commands, "plugins", "list detectors and boundary models", PLUGINS, PLUGINS_EPILOG)
+    _add_log_level(plugins)
+    plugins.set_defaults(run=_plugins)
+
+
+# imported when asked for: --help needs none of it
+
+
+def _run(arguments, console):
+    from crstack.cli.run import run
+
+    run(
+        arguments.parameters,
+        arguments.output_dir,
+        crmasks=arguments.crmasks,
+        plots=not arguments.no_plots,
+        console=console,
+    )
+
+
+def _demo(arguments, console):
+    from crstack.cli.demo import demo
+
+    demo(
+        arguments.directory,
+        seed=arguments.seed,
+        scene=arguments.scene,
+        shape=tuple(arguments.shape),
+        overwrite=arguments.overwrite,
+        console=console,
+    )
+
+
+def _plugins(arguments, console):
+    from crstack.cli.plugins import show_plugins
+
+    show_plugins()

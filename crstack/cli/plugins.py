@@ -1,0 +1,37 @@
+"""``crstack plugins``: what is installed."""
+
+from crstack._registry import BOUNDARIES, DETECTORS
+from crstack.cli.console import log, section, settings_lines
+from crstack.exceptions import PluginError
+
+__all__ = ["show_plugins"]
+
+
+def show_plugins():
+    """Log the detectors and boundary models with their parameters and defaults.
+
+    A plug-in that cannot be loaded is a warning, and the others are shown.
+    """
+    for title, registry in (("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
+        section(f"{title} ({registry.group})")
+        for name in registry.names():
+            try:
+                _show(name, registry.get(name))
+            except PluginError as error:
+                log.warning("%s", error)
+
+
+def _show(name, kind):
+    summary = (kind.__doc__ or "").strip().splitlines()
+    log.info("%s: %s.%s", name, kind.__module__, kind.__name__)
+    if summary:
+        log.info("  %s", summary[0])
+    lines = settings_lines((key, f"= {_default(value)}") for key, value in kind.parameters().items())
+    for line in lines:
+        log.info("  %s", line)
+    log.info("")
+
+
+def _default(value):
+    # a field of a dataclass without default
+    return "(must be given)" if type(value).__name__ == "_MISSING_TYPE" else repr(value)

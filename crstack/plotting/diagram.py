@@ -1,0 +1,136 @@
+"""The median-minimum diagram and its boundary."""
+
+import numpy as np
+
+__all__ = ["plot_diagram"]
+
+#: the sequence of extensions, first fit first; told apart by the colour-blind too
+CURVES = "plasma"
+#: counts below one pixel a simulation are grey
+FEW = ("#eeeeee", "#a8a8a8")
+LABELS = {
+    "x": "min2d \N{MINUS SIGN} bias ({unit})",
+    "y": "median2d \N{MINUS SIGN} min2d ({unit})",
+    "simulated": "simulated: mean of {n} simulations",
+    "observed": "observed",
+}
+
+
+def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
+    """Draw the median-minimum diagram, simulated beside observed.
+
+    The colour of a bin is its number of pixels; simulated counts are those of
+    one simulation, and bins with less than one pixel a simulation are grey.
+    Empty bins are white.
+
+    Parameters
+    ----------
+    diagram : `~crstack.diagram.MMDiagram`
+        The diagram.
+    boundary : `~crstack.boundaries.FittedBoundary`, optional
+        Drawn over it: its points as crosses, each extension, and the fixed
+        points of its model as squares.
+    threshold : float, optional
+        Least median2d - min2d that counts as a hit, in the unit of the
+        diagram; a horizontal line.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in; a new one by default, which belongs to no window.
+
+    Returns
+    -------
+    fig : `~matplotlib.figure.Figure`
+    """
+    from matplotlib.figure import Figure
+
+    if fig is None:
+        fig = Figure(figsize=(12, 6.2), layout="constrained")
+    left, right = fig.subplots(1, 2, sharex=True, sharey=True)
+    n = diagram.settings.n_simulations
+    simulated, observed = diagram.simulated.T / n, diagram.observed.T
+    most = max(simulated.max(), observed.max(), 10.0)
+    images = []
+    for axes, counts in ((left, simulated), (right, observed)):
+        axes.set_xlim(*_x_limits(diagram, boundary))
+        axes.set_ylim(0, diagram.y_edges[-1])
+        images.append(_draw_counts(axes, counts, diagram, most, 1 / n))
+        axes.set_xlabel(LABELS["x"].format(unit=diagram.unit))
+        _draw_boundary(axes, boundary)
+        if threshold is not None:
+            axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
+    left.set_ylabel(LABELS["y"].format(unit=diagram.unit))
+    left.set_title(LABELS["simulated"].format(n=n))
+    right.set_title(LABELS["observed"])
+    _draw_keys(fig, images[0], [left, right])
+    return fig
+
+
+def _draw_keys(fig, image, panels):
+    """Draw the colour bar, and the legend under the panels, where there are no data."""
+    bar = fig.colorbar(image, ax=panels, pad=0.01, fraction=0.05)
+    bar.set_label("pixels in a bin (grey: less than one a simulation)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    if handles:
+        fig.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+
+
+def _draw_counts(axes, counts, diagram, most, least):
+    """Draw counts on a logarithmic scale of two parts: below and above 1."""
+    colours, norm = _scale(least, most)
+    return axes.pcolormesh(
+        diagram.x_edges, diagram.y_edges, np.ma.masked_equal(counts, 0), cmap=colours, norm=norm, rasterized=True
+    )
+
+
+def _scale(least, most):
+    """Colour map and norm: greys from ``least`` to 1, colours from 1 to ``most``."""
+    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm
+
+    least = min(least, 1.0)
+    norm = LogNorm(least, most)
+    steps = 512
+    n_few = int(float(norm(1.0)) * steps) if least < 1 else 0  # 1 is the first of the colours
+    few = LinearSegmentedColormap.from_list("few", FEW)(np.linspace(0, 1, n_few)) if n_few else np.empty((0, 4))
+    many = matplotlib.colormaps["viridis_r"](np.linspace(0.05, 1, steps - n_few))
+    return ListedColormap(np.vstack([few, many])), norm
+
+
+def _fixed_points(boundary):
+    """(n, 2) fixed points of the model of a boundary."""
+    points = getattr(getattr(boundary, "model", None), "fixed_points", ())
+    return np.array([point[:2] for point in points], dtype=float).reshape(-1, 2)
+
+
+def _x_limits(diagram, boundary):
+    """Limits of the x axis: those of the diagram, widened to show every fixed point."""
+    low, high = diagram.x_edges[0], diagram.x_edges[-1]
+    fixed = _fixed_points(boundary)[:, 0]
+    margin = 0.02 * (max(high, *fixed, low) - min(low, *fixed, high))
+    return min(low, *(fixed - margin), high), max(high, *(fixed + margin), low)
+
+
+def _draw_boundary(axes, boundary):
+    if boundary is None:
+        return
+    import matplotlib
+
+    if len(boundary.points):
+        x, y = np.asarray(boundary.points)[:, :2].T
+        axes.plot(x, y, "x", color="#d62728", markersize=5, markeredgewidth=1, label="boundary points")
+    curves = [*boundary.extensions, boundary.y]
+    tones = matplotlib.colormaps[CURVES](np.linspace(0.75, 0.0, len(curves)))
+    for number, (curve, tone) in enumerate(zip(curves, tones, strict=True)):
+        last = number == len(curves) - 1
+        label = "boundary" if last else ("first fit" if number == 0 else f"extension {number}")
+        x, y = _to_the_sides(axes, boundary.x, curve)
+        axes.plot(x, y, color=tone, linewidth=2.2 if last else 1.2, label=label)
+    fixed = _fixed_points(boundary)
+    if len(fixed):
+        x, y = fixed.T
+        axes.plot(x, y, "s", color="black", markersize=6, markerfacecolor="none", label="fixed points")
+
+
+def _to_the_sides(axes, x, y):
+    """A curve with the constants it goes on with outside its ends."""
+    low, high = axes.get_xlim()
+    return np.r_[min(low, x[0]), x, max(high, x[-1])], np.r_[y[0], y, y[-1]]

@@ -1,0 +1,26 @@
+"""Figures as files."""
+
+from crstack._files import atomic_path
+
+__all__ = ["save_figure"]
+
+
+def save_figure(figure, path, dpi=150):
+    """Write a figure to a file, whole or not at all.
+
+    Parameters
+    ----------
+    figure : `~matplotlib.figure.Figure`
+        The figure.
+    path : path-like
+        Replaced if it exists; its ending says the format.
+    dpi : float, optional
+        Dots per inch.
+
+    Raises
+    ------
+    InputError
+        If the directory cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
