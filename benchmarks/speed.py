@@ -1,0 +1,114 @@
+"""Seconds and peak memory, side by side with one run of astroscrappy.
+
+    python benchmarks/speed.py [--shape 1596 2016] [--repeats 3]
+
+Everything is measured in one session, interleaved, and the medians are
+printed with their ratio to ``astroscrappy.detect_cosmics`` on one of the same
+frames (one pass, its defaults), so that tables from different machines can be compared.
+Commands are timed as whole processes, imports, reading and writing included.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import astropy.units as u
+import numpy as np
+import yaml
+from astropy.table import Table
+from astroscrappy import detect_cosmics
+
+from crstack import CRStack, LACosmicDetector, NoiseModel, PyCosmicDetector
+from crstack.datasets import make_stack
+
+GAIN, READNOISE = 1.0 * u.electron / u.adu, 3.4 * u.electron
+RUN = [sys.executable, "-c", "import sys; from crstack.cli import main; sys.exit(main())", "run"]
+
+
+def in_process(function):
+    """Seconds of one call, and nothing about its memory."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start, np.nan
+
+
+def as_process(command):
+    """Seconds and peak memory (MiB) of one process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def stages(simulated):
+    """What is timed within this process: name and call."""
+    frame = simulated.exposures[0].data
+    noise = NoiseModel(GAIN, READNOISE)
+    stack_options = {"gain": GAIN, "readnoise": READNOISE}
+
+    def combine_all():
+        for name in ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2"):
+            stack.combine(name)
+
+    stack = CRStack(simulated.exposures, **stack_options)
+    stack.detect(aux=None)
+    return {
+        "astroscrappy.detect_cosmics, one pass, one frame": lambda: detect_cosmics(frame, gain=1.0, readnoise=3.4),
+        "PyCosmicDetector, two passes, one frame": lambda: PyCosmicDetector().detect(frame, noise),
+        "LACosmicDetector, two passes, one frame": lambda: LACosmicDetector().detect(frame, noise),
+        "order statistics": lambda: CRStack(simulated.exposures, **stack_options).statistics,
+        "diagram, 10 simulations": lambda: CRStack(simulated.exposures, **stack_options).mm_diagram(),
+        "seven combinations": combine_all,
+    }
+
+
+def runs(folder, simulated):
+    """The commands that are timed: name and arguments."""
+    for i, ccd in enumerate(simulated.exposures, start=1):
+        ccd.write(folder / f"exposure_{i}.fits")
+    names = [f"exposure_{i}.fits" for i in range(1, len(simulated.exposures) + 1)]
+    commands = {}
+    for method in ("mmcosmic", "mm_pycosmic", "mm_lacosmic"):
+        path = folder / f"{method}.yaml"
+        parameters = {"images": names, "gain": float(GAIN.value), "rnoise": float(READNOISE.value)}
+        path.write_text(yaml.safe_dump(parameters | {"requirements": {"crmethod": method}}))
+        commands[f"crstack run, {method}"] = [*RUN, str(path), "--output-dir", str(folder / method)]
+    return commands
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", type=int, nargs=2, default=(1596, 2016), metavar=("NY", "NX"))
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+
+    simulated = make_stack("ifu", shape=tuple(options.shape), gain=GAIN, readnoise=READNOISE, seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = {name: (in_process, call) for name, call in stages(simulated).items()}
+        jobs |= {name: (as_process, command) for name, command in runs(Path(folder), simulated).items()}
+        results = {name: [] for name in jobs}
+        for _ in range(options.repeats):
+            for name, (measure, job) in jobs.items():
+                results[name].append(measure(job))
+
+    reference = median(seconds for seconds, _ in results[next(iter(jobs))])
+    rows = []
+    for name, measured in results.items():
+        seconds, memory = zip(*measured, strict=True)
+        peak = "" if np.isnan(memory[0]) else f"{median(memory):.0f}"
+        rows.append((name, f"{median(seconds):.2f}", f"{median(seconds) / reference:.2f}", peak))
+    ny, nx = options.shape
+    print(f"3 x ({ny} x {nx}), medians of {options.repeats}; {platform.machine()}, {os.cpu_count()} processors")
+    Table(rows=rows, names=("what", "seconds", "ratio", "peak MiB")).pprint_all(align=("<", ">", ">", ">"))
+
+
+if __name__ == "__main__":
+    main()
