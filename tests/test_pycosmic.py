@@ -160,7 +160,8 @@ def test_pixels_of_a_list_measure_as_in_the_whole_image(fibres):
     working.flag(pixels)
     every = frame.pixels(np.ones(image.shape, dtype=bool))
     ratio = working._ratio_of_rows(0, image.shape[0])
-    np.testing.assert_array_equal(working.ratio(every).reshape(image.shape), ratio[1:-1, 1:-1])
+    # older numpy and scipy round the two ways differently in the last bit
+    np.testing.assert_allclose(working.ratio(every).reshape(image.shape), ratio[1:-1, 1:-1], rtol=1e-6)
     values = frame.inside(working.values)
     signal = np.maximum(ndimage.median_filter(values, 5, mode="nearest"), 0)
     noise = np.sqrt(signal + np.float32(9))
