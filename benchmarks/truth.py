@@ -59,7 +59,7 @@ def masks_row(scene, n, gain, bias, name, shape):
     left = 1e6 * ((stack.combine("meancr2").data - truth) > 5 * sigma).mean()
     return (
         scene, n, gain, bias, name,
-        score(masks["MEDIANCR"], hit.sum(axis=0) > n // 2, touched.sum(axis=0) > n // 2),
+        score(masks["MEDIANCR"], hit.sum(axis=0) >= (n + 1) // 2, touched.sum(axis=0) >= (n + 1) // 2),
         score(masks["MEANCRT"], hit.any(axis=0), touched.any(axis=0)),
         f"{100 * crmask:.1f} / {1e6 * false:.0f}",
         f"{left:.0f}",
@@ -87,21 +87,20 @@ def pull_rows(scene, n, realisations, shape=(100, 120)):
     )  # fmt: skip
     truth = simulated.expected.mean(axis=0)
     names = ("mean", "median", "meancr2")
-    errors, pulls = {name: [] for name in names}, {name: [] for name in names}
+    errors, sigmas = {name: [] for name in names}, {name: [] for name in names}
     worst = np.inf
     for seed in range(realisations):
         stack = stack_of(simulated.realisation(seed))
         stack.detect(aux=DETECTORS["pycosmic"])
         for name in names:
             ccd = stack.combine(name)
-            sigma = np.sqrt(ccd.uncertainty.array)
             worst = min(worst, ccd.uncertainty.array[~ccd.mask].min())
             errors[name].append(ccd.data - truth)
-            pulls[name].append((ccd.data - truth) / sigma)
+            sigmas[name].append(np.sqrt(ccd.uncertainty.array))
     hit, clean = simulated.hit_mask(0.01).any(axis=0), ~simulated.truth.any(axis=0)
     for name in names:
-        pull, error = np.array(pulls[name]), np.array(errors[name])
-        scatter = (error - error.mean(axis=0)) / (error / pull)
+        error, sigma = np.array(errors[name]), np.array(sigmas[name])
+        pull, scatter = error / sigma, (error - error.mean(axis=0)) / sigma
         yield (
             scene, n, name,
             f"{pull[:, clean].std():.3f}", f"{pull[:, clean].mean():+.3f}",

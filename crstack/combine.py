@@ -17,6 +17,10 @@ __all__ = ["COMBINATIONS", "Combination", "Combiner", "PixelFlag"]
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
 
 
+#: a masked value so many standard deviations up has left its place among the others
+MOVED = 2.0
+
+
 class PixelFlag(IntFlag):
     """Where the value of a combined pixel comes from; 0 if it is what the name says."""
 
@@ -119,7 +123,9 @@ class Combiner:
     -----
     The model takes the expected signal from the mean of the clean exposures
     (the median, where no masks are known). A median or a minimum of n clean
-    values has the variance of the order statistics of a normal sample. A pixel
+    values has the variance of the order statistics of a normal sample; masked
+    values count as clean there unless they stand out by two standard
+    deviations, as most of those that a dilation masks do not. A pixel
     taken from the detector's cleaned median is given the variance of one
     exposure, as interpolation knows it no better than a measurement would.
     """
@@ -254,9 +260,22 @@ class Combiner:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
 
+    @cached_property
+    def _n_in_place(self):
+        """Count of valid values that no hit has moved up: a mask grown by dilation holds many."""
+        if self.masks is None:
+            return self.statistics.count
+        moved = np.zeros(self.exposures.shape, dtype=np.int16)
+        limit = self._expected + MOVED * np.sqrt(self._one_variance)
+        for i, plane in enumerate(self.exposures.data):
+            hit = self.masks[f"CRMASK{i + 1}"] & (plane > limit)
+            bad = self.exposures.bad_of(i)
+            moved += hit if bad is None else hit & ~bad
+        return self.statistics.count - moved
+
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
-        n_valid, n_clean = self.statistics.count, self._n_clean
+        n_valid, n_clean = self.statistics.count, self._n_in_place
         most = len(self.exposures)
         table = np.ones((most + 1, most + 1), dtype=np.float32)
         for n in range(1, most + 1):

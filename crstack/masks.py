@@ -29,7 +29,7 @@ __all__ = [
 class Code(IntEnum):
     """Who flagged a pixel of a mask."""
 
-    CLEAN = 0
+    CLEAN = 0  #: not flagged
     DILATED = 1  #: added by the global dilation only
     MMCOSMIC = 2  #: found by M.M.Cosmic only
     AUXILIARY = 3  #: found by the auxiliary detector only

@@ -9,7 +9,7 @@ __all__ = ["LevelSampler", "PixelSampler", "histogram"]
 
 #: levels of expected signal per standard deviation of one exposure
 LEVELS_PER_SIGMA = 20
-#: levels that share one stream of random numbers
+#: levels that are drawn as one piece of work
 LEVELS_PER_BLOCK = 64
 #: draws that show how far the diagram reaches
 RANGE_DRAWS = 10000
@@ -139,8 +139,10 @@ class LevelSampler(_Sampler):
 
     Pixels of nearly the same signal are drawn together: signals are
     grouped into levels a twentieth of a standard deviation apart. The levels
-    are fixed in electrons, and each block of them has its own random numbers,
-    so that exposures in ADU and in electrons give the same diagram.
+    are fixed in electrons and each has its own streams of random numbers, drawn
+    pixel after pixel: a pixel that rounding moves to the next level
+    changes that pixel only, and exposures in ADU and in electrons give the
+    same diagram.
 
     Parameters
     ----------
@@ -170,21 +172,35 @@ class LevelSampler(_Sampler):
         """Electrons at each level: `_level_of` the other way round."""
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
 
-    def _xy_of(self, photons, rng):
-        cube = photons.astype(np.float32)
-        cube += rng.standard_normal(cube.shape, dtype=np.float32) * np.float32(self.noise.readnoise_electrons)
-        cube /= np.float32(self.noise.electrons_per_unit)
-        x, y = self._statistics(cube)
-        return x[0], y[0]
+    def _photons(self, level, count, stream):
+        """Iterate over photon counts (pixels, exposures) of one level, in pieces."""
+        electrons = self._signal_of(level)
+        step = DRAWS_AT_ONCE // self.n_exposures
+        invert = None
+        if count * self.n_exposures > TABLE_DRAWS:
+            invert = photon_table(self.noise.photon_distribution(electrons))
+        for first in range(0, count, step):
+            shape = (min(step, count - first), self.n_exposures)
+            yield (
+                self.noise.photons(np.full(shape, electrons), stream)
+                if invert is None
+                else invert(stream.random(shape))
+            )
 
-    def _draw(self, electrons, rng):
-        shape = (self.n_exposures, 1, len(electrons))
-        return self._xy_of(self.noise.photons(np.broadcast_to(electrons, shape), rng), rng)
+    def _xy_of(self, photons, normals):
+        """(x, y) of photon counts and Gaussian noise, both (pixels, exposures)."""
+        cube = np.ascontiguousarray(
+            (photons + normals * np.float32(self.noise.readnoise_electrons)).T, dtype=np.float32
+        )
+        cube /= np.float32(self.noise.electrons_per_unit)
+        x, y = self._statistics(cube[:, None, :])
+        return x[0], y[0]
 
     def reach(self, signal):
         """Smallest and largest x, and largest y, of many draws at one ``signal``."""
-        electrons = np.full(RANGE_DRAWS, max(signal, 0.0) * self.noise.electrons_per_unit)
-        x, y = self._draw(electrons, self._rng(0))
+        shape = (RANGE_DRAWS, self.n_exposures)
+        photons = self.noise.photons(np.full(shape, max(signal, 0.0) * self.noise.electrons_per_unit), self._rng(0, 0))
+        x, y = self._xy_of(photons, self._rng(0, 1).standard_normal(shape, dtype=np.float32))
         return float(x.min()), float(x.max()), float(y.max())
 
     def blocks(self):
@@ -196,18 +212,17 @@ class LevelSampler(_Sampler):
     def draws(self, start, n_simulations):
         """Draw each pixel of a block of levels ``n_simulations`` times."""
         counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
-        levels = np.arange(start, start + len(counts), dtype=np.float64)
-        rng = self._rng(1, start)
-        step = DRAWS_AT_ONCE // self.n_exposures
-        full = counts * self.n_exposures > TABLE_DRAWS
-        for level, count in zip(levels[full], counts[full], strict=True):
-            invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
-            for first in range(0, count, step):
-                shape = (self.n_exposures, 1, min(step, count - first))
-                yield self._xy_of(invert(rng.random(shape)), rng)
-        electrons = np.repeat(self._signal_of(levels[~full]), counts[~full])
-        for first in range(0, len(electrons), step):
-            yield self._draw(electrons[first : first + step], rng)
+        waiting, n_waiting = [], 0
+        for level in start + np.flatnonzero(counts):
+            stream, noise_stream = self._rng(1, level), self._rng(2, level)
+            for photons in self._photons(level, counts[level - start], stream):
+                waiting.append((photons, noise_stream.standard_normal(photons.shape, dtype=np.float32)))
+                n_waiting += photons.size
+                if n_waiting >= DRAWS_AT_ONCE:
+                    yield self._xy_of(*map(np.concatenate, zip(*waiting, strict=True)))
+                    waiting, n_waiting = [], 0
+        if waiting:
+            yield self._xy_of(*map(np.concatenate, zip(*waiting, strict=True)))
 
 
 class PixelSampler(_Sampler):

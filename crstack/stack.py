@@ -55,6 +55,13 @@ class CRStack:
         How many exposures may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
 
+    Attributes
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures, bias subtracted.
+    timings : dict
+        Seconds that each stage took when it was computed, by its name.
+
     Raises
     ------
     InputError
@@ -76,7 +83,6 @@ class CRStack:
         self.exposures = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
         check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self.exposures) - 1)
         self.cr_coincidences = cr_coincidences
-        #: seconds that each computed stage took, by its name
         self.timings = {}
         self._kept = {}
         self._diagram = self._boundary = self._masks = None
@@ -100,6 +106,11 @@ class CRStack:
         Returns
         -------
         stack : CRStack
+
+        Raises
+        ------
+        InputError
+            As `CRStack` does.
         """
         return cls(list(paths), ext=ext, unit=unit, **options)
 
@@ -253,6 +264,13 @@ class CRStack:
         -------
         boundary : `~crstack.boundaries.FittedBoundary`
             A callable of min2d; also used by the `detect` that follows.
+
+        Raises
+        ------
+        InputError
+            If the diagram has too few points for the model.
+        PluginError
+            If no model is registered by that name.
         """
         self._boundary = self._fit(_boundary_model(model), None, AUX_NOISE[0], progress)
         return self._boundary
@@ -384,7 +402,9 @@ class CRStack:
         masks : MaskSet, optional
             Masks to apply. By default those of the latest `detect`; where
             there was none, it is called with its defaults, except for "mean",
-            "median" and "min".
+            "median" and "min". These three keep their values with or without
+            masks, but where masks are known their variances allow for the
+            exposures that are hit.
         full_output : bool, optional
             Return count and flags too.
         use_auxmedian : bool, optional

@@ -147,6 +147,17 @@ def test_adu_and_electrons(simulated, aux):
     )
 
 
+@pytest.mark.parametrize(("scene", "n"), [("ifu", 5), ("imaging", 4), ("slit", 3)])
+def test_adu_and_electrons_alone(scene, n):
+    """By M.M.Cosmic alone, whose simulations must not diverge by rounding."""
+    simulated = make_stack(
+        scene, shape=(300, 320), n_exposures=n, gain=2.3 * u.electron / u.adu, bias=417 * u.adu, seed=n
+    )  # fmt: skip
+    electrons = [(ccd.data.astype(np.float64) * u.adu - simulated.bias) * simulated.gain for ccd in simulated.exposures]
+    other = CRStack(electrons, readnoise=simulated.readnoise)
+    assert_same_masks(stack_of(simulated).detect(aux=None), other.detect(aux=None))
+
+
 def test_order_of_exposures(simulated, reference):
     masks, ccd = reference
     shuffled = CRStack(

@@ -40,6 +40,7 @@ class FittedBoundary:
     extensions: tuple = ()
 
     def __call__(self, min2d):
+        """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
         return np.interp(min2d, self.x, self.y).astype(np.float32)
 
     def __repr__(self):

@@ -1,0 +1,138 @@
+"""Draw the figures of the documentation: ``python docs/make_figures.py``.
+
+They are kept in docs/images, so that building the documentation runs nothing.
+"""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Patch
+from scipy import ndimage
+
+from crstack import Code, CRStack, PyCosmicDetector, SplineBoundary
+from crstack.datasets import make_stack
+from crstack.plotting import plot_diagram, save_figure
+
+IMAGES = Path(__file__).parent / "images"
+
+#: colours that the colour-blind tell apart too (Okabe & Ito)
+CODES = {
+    Code.MMCOSMIC: ("#0072b2", "M.M.Cosmic only"),
+    Code.AUXILIARY: ("#e69f00", "PyCosmic only"),
+    Code.BOTH: ("#000000", "both"),
+}
+COLOURS = ListedColormap(["white", *(colour for colour, _ in CODES.values())])
+NORM = BoundaryNorm([-0.5, 0.5, *(code + 0.5 for code in CODES)], COLOURS.N)
+
+
+def make_results(hit_rate):
+    """A simulated stack, its `CRStack` and its masks."""
+    simulated = make_stack("ifu", shape=(300, 400), hit_rate=hit_rate, bias=500 * u.adu, seed=3)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    stack.mm_diagram(n_simulations=10, seed=123456)
+    stack.fit_boundary(SplineBoundary())
+    masks = stack.detect(aux=PyCosmicDetector(sigma_det=(5.0, 3.0)))
+    return simulated, stack, masks
+
+
+def busiest(mask, size):
+    """Slices of the cut-out of ``size`` (ny, nx) that holds most pixels of ``mask``."""
+    ny, nx = size
+    total = np.pad(mask.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    inside = total[ny:, nx:] - total[:-ny, nx:] - total[ny:, :-nx] + total[:-ny, :-nx]
+    y, x = np.unravel_index(inside.argmax(), inside.shape)
+    return slice(y, y + ny), slice(x, x + nx)
+
+
+def draw_row(fig, panels, cut, marked):
+    """Draw a row of images and masks: pairs of a title and an array (uint8 for a mask).
+
+    Each connected feature of ``marked`` gets a ring in the first image.
+    """
+    rows, columns = cut
+    extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
+    axes = fig.subplots(1, len(panels), sharey=True)
+    for ax, (title, array) in zip(axes, panels, strict=True):
+        is_mask = array.dtype == np.uint8
+        scale = {"cmap": COLOURS, "norm": NORM} if is_mask else {"cmap": "gray_r", "vmin": -10, "vmax": 150}
+        drawn = ax.imshow(array[cut], origin="lower", interpolation="nearest", extent=extent, **scale)
+        ax.set_title(title, fontsize="medium")
+        ax.set_xlabel("x (pixel)")
+        if not is_mask:
+            image, last = drawn, ax
+    axes[0].set_ylabel("y (pixel)")
+    labels, n_features = ndimage.label(marked[cut], np.ones((3, 3)))
+    for y, x in ndimage.center_of_mass(labels > 0, labels, range(1, n_features + 1)):
+        place = (x + columns.start + 1, y + rows.start + 1)
+        axes[0].add_patch(Circle(place, 4, fill=False, color="#d55e00", linewidth=1.3))
+    fig.colorbar(image, cax=last.inset_axes([1.03, 0, 0.04, 1])).set_label("ADU", labelpad=0)
+    handles = [Patch(color=colour, label=label) for colour, label in CODES.values()]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+
+
+def readme(stack, masks, cut):
+    """The same cut-out of the median, of meancr2 and of the mask of the median."""
+    fig = Figure(figsize=(11, 3.5), layout="constrained")
+    median, meancr2 = (stack.combine(name).data for name in ("median", "meancr2"))
+    panels = [
+        ("median of three, hit twice in the rings", median),
+        ("crstack: meancr2", meancr2),
+        ("MEDIANCR: who flagged what", masks.codes["MEDIANCR"]),
+    ]
+    draw_row(fig, panels, cut, masks["MEDIANCR"])
+    save_figure(fig, IMAGES / "readme.png", dpi=100)
+
+
+def masks_of_an_exposure(stack, masks, cut):
+    """One exposure, its mask, and the mean without and with the masks."""
+    fig = Figure(figsize=(13, 3.2), layout="constrained")
+    mean, meancr = (stack.combine(name).data for name in ("mean", "meancr"))
+    panels = [
+        ("exposure 1", stack.exposures.data[0]),
+        ("its mask, CRMASK1", masks.codes["CRMASK1"]),
+        ("mean of three", mean),
+        ("mean of the rest (meancr)", meancr),
+    ]
+    draw_row(fig, panels, cut, np.zeros(stack.exposures.shape, dtype=bool))
+    save_figure(fig, IMAGES / "masks.png", dpi=85)
+
+
+def diagram():
+    """The diagram of a stack like that of ``crstack demo``."""
+    simulated = make_stack("ifu", hit_rate=0.02, seed=1)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    observed = stack.mm_diagram(aux="pycosmic")
+    boundary = stack.fit_boundary(SplineBoundary())
+    threshold = 3 * simulated.readnoise.value / simulated.gain.value
+    save_figure(plot_diagram(observed, boundary, threshold=threshold), IMAGES / "diagram.png", dpi=75)
+
+
+def scenes():
+    """One exposure of each simulated scene."""
+    fig = Figure(figsize=(11, 2.8), layout="constrained")
+    for ax, (scene, top) in zip(fig.subplots(1, 3), (("ifu", 150), ("imaging", 300), ("slit", 200)), strict=True):
+        image = make_stack(scene, shape=(150, 180), seed=4).exposures[0].data
+        drawn = ax.imshow(image, origin="lower", cmap="gray_r", vmin=0, vmax=top, extent=(0.5, 180.5, 0.5, 150.5))
+        ax.set_title(f'make_stack("{scene}")', fontsize="medium")
+        ax.set_xlabel("x (pixel)")
+        fig.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02, label="ADU")
+    fig.axes[0].set_ylabel("y (pixel)")
+    save_figure(fig, IMAGES / "scenes.png", dpi=85)
+
+
+def main():
+    """Draw them all."""
+    IMAGES.mkdir(exist_ok=True)
+    _, stack, masks = make_results(hit_rate=0.04)
+    cut = busiest(masks["MEDIANCR"], (45, 60))
+    readme(stack, masks, cut)
+    masks_of_an_exposure(stack, masks, cut)
+    diagram()
+    scenes()
+
+
+if __name__ == "__main__":
+    main()
