@@ -137,12 +137,12 @@ class _Sampler:
 class LevelSampler(_Sampler):
     """Draws where all exposures share one expected signal and one scalar noise.
 
-    Pixels of nearly the same signal are drawn together: signals are
-    grouped into levels a twentieth of a standard deviation apart. The levels
-    are fixed in electrons and each has its own streams of random numbers, drawn
-    pixel after pixel: a pixel that rounding moves to the next level
-    changes that pixel only, and exposures in ADU and in electrons give the
-    same diagram.
+    Signals are grouped into levels a twentieth of a standard deviation apart.
+    The pixels of a crowded level are drawn together, through a table; others are
+    drawn in order of signal, each at its own. Levels are fixed in electrons and
+    each has its own streams of random numbers, so that the pixels which rounding moves to
+    another level change themselves only: exposures in ADU and in electrons
+    give the same diagram.
 
     Parameters
     ----------
@@ -161,31 +161,17 @@ class LevelSampler(_Sampler):
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
         self._floor = max(noise.readnoise_electrons, 1.0)
-        levels = self._level_of(expected.ravel() * np.float64(noise.electrons_per_unit))
-        self._pixels = np.bincount(levels)
+        self._electrons = np.sort(np.maximum(expected.ravel() * np.float64(noise.electrons_per_unit), 0))
+        self._pixels = np.bincount(self._level_of(self._electrons))
+        self._first = np.concatenate([[0], np.cumsum(self._pixels)])
 
     def _level_of(self, electrons):
-        sigmas = 2 * (np.sqrt(np.maximum(electrons, 0) + self._floor**2) - self._floor)
+        sigmas = 2 * (np.sqrt(electrons + self._floor**2) - self._floor)
         return np.rint(sigmas * LEVELS_PER_SIGMA).astype(np.int64)
 
     def _signal_of(self, level):
         """Electrons at each level: `_level_of` the other way round."""
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
-
-    def _photons(self, level, count, stream):
-        """Iterate over photon counts (pixels, exposures) of one level, in pieces."""
-        electrons = self._signal_of(level)
-        step = DRAWS_AT_ONCE // self.n_exposures
-        invert = None
-        if count * self.n_exposures > TABLE_DRAWS:
-            invert = photon_table(self.noise.photon_distribution(electrons))
-        for first in range(0, count, step):
-            shape = (min(step, count - first), self.n_exposures)
-            yield (
-                self.noise.photons(np.full(shape, electrons), stream)
-                if invert is None
-                else invert(stream.random(shape))
-            )
 
     def _xy_of(self, photons, normals):
         """(x, y) of photon counts and Gaussian noise, both (pixels, exposures)."""
@@ -198,9 +184,11 @@ class LevelSampler(_Sampler):
 
     def reach(self, signal):
         """Smallest and largest x, and largest y, of many draws at one ``signal``."""
+        level = self._level_of(np.array(max(signal, 0.0) * self.noise.electrons_per_unit))
+        invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
         shape = (RANGE_DRAWS, self.n_exposures)
-        photons = self.noise.photons(np.full(shape, max(signal, 0.0) * self.noise.electrons_per_unit), self._rng(0, 0))
-        x, y = self._xy_of(photons, self._rng(0, 1).standard_normal(shape, dtype=np.float32))
+        normals = self._rng(0, 1).standard_normal(shape, dtype=np.float32)
+        x, y = self._xy_of(invert(self._rng(0, 0).random(shape)), normals)
         return float(x.min()), float(x.max()), float(y.max())
 
     def blocks(self):
@@ -212,17 +200,31 @@ class LevelSampler(_Sampler):
     def draws(self, start, n_simulations):
         """Draw each pixel of a block of levels ``n_simulations`` times."""
         counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
-        waiting, n_waiting = [], 0
-        for level in start + np.flatnonzero(counts):
-            stream, noise_stream = self._rng(1, level), self._rng(2, level)
-            for photons in self._photons(level, counts[level - start], stream):
-                waiting.append((photons, noise_stream.standard_normal(photons.shape, dtype=np.float32)))
-                n_waiting += photons.size
-                if n_waiting >= DRAWS_AT_ONCE:
-                    yield self._xy_of(*map(np.concatenate, zip(*waiting, strict=True)))
-                    waiting, n_waiting = [], 0
-        if waiting:
-            yield self._xy_of(*map(np.concatenate, zip(*waiting, strict=True)))
+        crowded = counts * self.n_exposures > TABLE_DRAWS
+        for level in start + np.flatnonzero(crowded):
+            yield from self._draws_of_level(level, counts[level - start])
+        alone = start + np.flatnonzero(~crowded & (counts > 0))
+        if len(alone):
+            pieces = [self._electrons[self._first[level] : self._first[level + 1]] for level in alone]
+            yield from self._draws_of_pixels(np.concatenate(pieces), start, n_simulations)
+
+    def _draws_of_level(self, level, count):
+        """Draw ``count`` pixels of one level, through a table."""
+        invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
+        stream, noise_stream = self._rng(1, level), self._rng(2, level)
+        step = DRAWS_AT_ONCE // self.n_exposures
+        for first in range(0, count, step):
+            shape = (min(step, count - first), self.n_exposures)
+            photons = invert(stream.random(shape))
+            yield self._xy_of(photons, noise_stream.standard_normal(shape, dtype=np.float32))
+
+    def _draws_of_pixels(self, electrons, block, n_simulations):
+        """Draw pixels in order of signal, each at its own."""
+        stream, noise_stream = self._rng(3, block), self._rng(4, block)
+        shape = (len(electrons), self.n_exposures)
+        for _ in range(n_simulations):
+            photons = self.noise.photons(np.broadcast_to(electrons[:, None], shape), stream)
+            yield self._xy_of(photons, noise_stream.standard_normal(shape, dtype=np.float32))
 
 
 class PixelSampler(_Sampler):
