@@ -4,6 +4,7 @@ from importlib.metadata import version as _version
 
 from crstack.boundaries import BoundaryModel, FittedBoundary, PiecewiseBoundary, SplineBoundary
 from crstack.detectors import Detection, Detector, LACosmicDetector, PyCosmicDetector
+from crstack.joint import JointPosterior
 from crstack.masks import Code, MaskSet
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
@@ -17,6 +18,7 @@ __all__ = [
     "Detection",
     "Detector",
     "FittedBoundary",
+    "JointPosterior",
     "LACosmicDetector",
     "MaskSet",
     "NoiseModel",

@@ -102,7 +102,9 @@ class MMDiagram:
     def boundary_points(self):
         """The y above which one simulated pixel is left, in each x column.
 
-        Columns with one simulated pixel or none are left out.
+        That is any y between the two highest pixels; the middle is taken.
+        Columns with no more than one pixel a simulation are left out, as their
+        highest pixels say nothing about the tail.
 
         Returns
         -------
@@ -112,14 +114,16 @@ class MMDiagram:
         counts = without_lonely_bins(self.simulated, self.settings.min_neighbors)
         above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         centres = (self.x_edges[1:] + self.x_edges[:-1]) / 2
+        middles = (self.y_edges[1:] + self.y_edges[:-1]) / 2
         points = []
         for centre, column, tail in zip(centres, counts, above, strict=True):
-            if tail[0] <= 1:
+            if tail[0] <= self.settings.n_simulations:
                 continue
-            top = np.flatnonzero(tail > 1)[-1]
-            # the pixels of a bin are taken as spread evenly over it
-            share = (tail[top] - 1) / column[top]
-            points.append((centre, self.y_edges[top] + share * (self.y_edges[top + 1] - self.y_edges[top])))
+            # the one pixel left is anywhere between the second highest and itself
+            second, first = np.flatnonzero(tail > 1)[-1], np.flatnonzero(tail > 0)[-1]
+            share = (tail[second] - 1) / column[second]
+            lower = self.y_edges[second] + share * (self.y_edges[second + 1] - self.y_edges[second])
+            points.append((centre, max(lower, (lower + middles[first]) / 2)))
         return np.array(points).reshape(-1, 2)
 
 

@@ -1,7 +1,7 @@
 """The rules that turn detections into named masks, and the masks themselves."""
 
 import uuid as _uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -22,6 +22,7 @@ __all__ = [
     "detection_limit",
     "exposure_name",
     "image_codes",
+    "joint_codes",
     "united",
 ]
 
@@ -31,7 +32,7 @@ class Code(IntEnum):
 
     CLEAN = 0  #: not flagged
     DILATED = 1  #: added by the global dilation only
-    MMCOSMIC = 2  #: found by M.M.Cosmic only
+    MMCOSMIC = 2  #: found by M.M.Cosmic, or the joint decision, only
     AUXILIARY = 3  #: found by the auxiliary detector only
     BOTH = 4  #: found by both
     GIVEN = 5  #: asked for by the user, or read from a file that does not say
@@ -203,6 +204,12 @@ def image_codes(image, limit, rules, auxiliary=None, bad=None):
             auxiliary = features_holding(auxiliary, auxiliary & (excess > limit.threshold))
             steps["auxiliary detector, features over the threshold"] = int(np.count_nonzero(auxiliary))
     codes = _code_image(mm, auxiliary)
+    _finish(codes, rules, bad, steps)
+    return codes, steps
+
+
+def _finish(codes, rules, bad, steps):
+    """Apply what every mask undergoes, in place: global dilation, bad pixels, regions and pixels."""
     if rules.dilation:
         codes[dilate(codes > 0, rules.dilation) & (codes == Code.CLEAN)] = Code.DILATED
         steps["after the global dilation"] = int(np.count_nonzero(codes))
@@ -210,7 +217,6 @@ def image_codes(image, limit, rules, auxiliary=None, bad=None):
         codes[bad] = Code.CLEAN
     rules.apply_to(codes)
     steps["flagged"] = int(np.count_nonzero(codes))
-    return codes, steps
 
 
 def _code_image(mm, auxiliary):
@@ -236,6 +242,57 @@ def _found_by(code, codes):
     return (codes == code) | (codes == Code.BOTH)
 
 
+def joint_codes(hit, rules, auxiliary=None, bad=None):
+    """Codes of the masks that one decision for all exposures makes.
+
+    CRMASKi is what is hit in exposure i, MEANCRT what is hit in any, MEDIANCR
+    what is hit in at least half of them, so that the median is contaminated.
+
+    Parameters
+    ----------
+    hit : `~numpy.ndarray` of bool
+        (N, ny, nx).
+    rules : MaskRules
+        Global dilation, regions and pixels; the rules of M.M.Cosmic do not apply.
+    auxiliary : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), what an auxiliary detector joined in has found.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), values that cannot be flagged.
+
+    Returns
+    -------
+    codes, steps : dict
+        By name of the mask, without MEANCR: uint8 images and numbers of pixels.
+    """
+    n = len(hit)
+    found = np.zeros_like(hit) if auxiliary is None else hit & auxiliary
+    nowhere = None if bad is None else bad.all(axis=0)
+    images = {
+        "MEDIANCR": (hit.sum(axis=0) >= (n + 1) // 2, found.any(axis=0), nowhere),
+        "MEANCRT": (hit.any(axis=0), found.any(axis=0), nowhere),
+    }
+    for i in range(n):
+        images[exposure_name(i)] = (hit[i], found[i], None if bad is None else bad[i])
+    codes, steps = {}, {}
+    for name, (flagged, also, excluded) in images.items():
+        codes[name] = _code_image(flagged, flagged & also)
+        steps[name] = {"joint decision": int(np.count_nonzero(flagged))}
+        _finish(codes[name], rules, excluded, steps[name])
+    return codes, steps
+
+
+def _new_uuid():
+    return str(_uuid.uuid4())
+
+
+def _probability_hdu(plane, i):
+    """One plane of probabilities as bytes, 255 for 1."""
+    hdu = fits.ImageHDU(np.rint(plane.astype(np.float32) * 255).astype(np.uint8), name=f"PROB{i + 1}")
+    hdu.header["BSCALE"] = 1 / 255
+    hdu.header["BZERO"] = 0.0
+    return hdu
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MaskSet:
     """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
@@ -253,6 +310,9 @@ class MaskSet:
         How the masks were made.
     steps : dict
         By mask, the number of pixels after each rule; empty if read from a file.
+    probability : `~numpy.ndarray` or None
+        float16 (N, ny, nx): chance of each value to be hit, from the joint
+        decision.
     uuid : str
         Identifies this set in the products made with it.
     """
@@ -261,7 +321,8 @@ class MaskSet:
     auxclean: np.ndarray | None = None
     history: tuple = ()
     steps: dict = field(default_factory=dict)
-    uuid: str = field(default_factory=lambda: str(_uuid.uuid4()))
+    probability: np.ndarray | None = None
+    uuid: str = field(default_factory=lambda: _new_uuid())
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -309,6 +370,35 @@ class MaskSet:
         """bool (ny, nx): pixels masked in every exposure."""
         return self.crmasks.all(axis=0)
 
+    def threshold(self, probability, rules=None):
+        """Masks of the values more likely hit than a ``probability``.
+
+        Parameters
+        ----------
+        probability : float
+            Between 0 and 1.
+        rules : MaskRules, optional
+            Global dilation, skipped regions, ignored and forced pixels.
+
+        Returns
+        -------
+        masks : MaskSet
+            With MEANCR as it is in these masks.
+
+        Raises
+        ------
+        InputError
+            If these masks have no probabilities.
+        """
+        check_number("probability", probability, minimum=0, maximum=1)
+        if self.probability is None:
+            raise InputError("masks must come from the joint decision to have probabilities; got none")
+        codes, steps = joint_codes(self.probability > probability, rules or MaskRules())
+        history = (*self.history, f"threshold of probability: {probability:g}")
+        return replace(
+            self, codes=codes | {"MEANCR": self.codes["MEANCR"]}, steps=steps, history=history, uuid=_new_uuid()
+        )
+
     def counts(self):
         """Number of pixels by mask and code, as a table.
 
@@ -339,6 +429,8 @@ class MaskSet:
             hdus.append(hdu)
         if self.auxclean is not None:
             hdus.append(fits.ImageHDU(self.auxclean.astype(np.float32), name="AUXCLEAN"))
+        if self.probability is not None:
+            hdus += [_probability_hdu(plane, i) for i, plane in enumerate(self.probability)]
         who = fits.ImageHDU(np.stack(list(self.codes.values())), name="CODES")
         for code in Code:
             who.header.add_comment(f"{code.value}: {code.name}")
@@ -406,4 +498,6 @@ class MaskSet:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
         auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
-        return cls(codes, auxclean, history, uuid=hdus[0].header.get("UUID", ""))
+        planes = [hdus[f"PROB{i + 1}"].data for i in range(len(names)) if f"PROB{i + 1}" in hdus]
+        probability = np.array(planes, dtype=np.float16) if planes else None
+        return cls(codes, auxclean, history, probability=probability, uuid=hdus[0].header.get("UUID", ""))

@@ -14,7 +14,8 @@ from crstack.detectors.base import Detector
 from crstack.diagram import DiagramSettings, make_diagram
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
-from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
+from crstack.joint import JointPosterior, joint_posterior
+from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, joint_codes, united
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.statistics import normal_order_moments, order_statistics
 
@@ -285,18 +286,22 @@ class CRStack:
 
     # masks
 
-    def detect(self, aux="lacosmic", boundary=AUTO, *, aux_noise="exposure", progress=None, **rules):
+    def detect(self, aux=AUTO, boundary=AUTO, *, method=None, aux_noise="exposure", progress=None, **rules):
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
         Parameters
         ----------
         aux : Detector, str or None, optional
             Auxiliary detector, or the name of a registered one for its
-            defaults; None for M.M.Cosmic alone.
+            defaults; None for M.M.Cosmic, or the ``method``, alone. "auto" is
+            "lacosmic" for M.M.Cosmic and None with a ``method``.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic. "auto" takes that of the latest
             `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
-            out, for the auxiliary detector alone.
+            out, for the auxiliary detector alone. Not used with a ``method``.
+        method : JointPosterior, optional
+            One decision for all exposures in place of M.M.Cosmic. A detector
+            joined in raises the odds of what it flags.
         aux_noise : {"exposure", "average"}, optional
             Noise that the detector is told for the median and the means: that
             of one exposure, with which its thresholds give the masks of the
@@ -319,10 +324,20 @@ class CRStack:
         InputError
             If both the detector and the boundary are None, or a rule is wrong.
         """
+        if method is not None and not isinstance(method, JointPosterior):
+            raise InputError(f"method must be a JointPosterior or None; got {method!r}")
+        if isinstance(aux, str) and aux == AUTO:
+            aux = "lacosmic" if method is None else None
         aux = _detector(aux)
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         rules = MaskRules(**rules)
         rules.check_inside(self.exposures.shape)
+        if method is not None:
+            key = (method, aux, aux_noise, rules)
+            self._masks = self._once(
+                "joint masks", key, lambda: self._joint_masks(method, aux, aux_noise, rules, progress)
+            )
+            return self._masks
         if aux is None and boundary is None:
             raise InputError("aux or boundary must be given; got None for both")
         fitted = self._boundary_for(boundary, aux, aux_noise, progress)
@@ -378,6 +393,59 @@ class CRStack:
         alone = detection_limit(self.statistics, None, 0.0, rules)
         undilated = replace(rules, mm_dilation=0, dilation=0)
         return image_codes(meancr, alone, undilated, found, self._nowhere_valid)
+
+    def joint_posterior(self, method=None, aux=None, *, progress=None):
+        """Probability of each value to be hit, all exposures taken together.
+
+        Parameters
+        ----------
+        method : JointPosterior, optional
+            Its settings; the defaults if not given.
+        aux : Detector or str, optional
+            Detector whose masks of the exposures raise the odds of what it flags.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+        """
+        method, aux = method or JointPosterior(), _detector(aux)
+        found = None if aux is None else self._detections_of_exposures(aux, progress)
+
+        def compute():
+            _report(progress, "joint decision")
+            noise, exposures = self.exposures.noise, self.exposures
+            if any(variance is not None for variance in exposures.variances):
+                raise InputError(
+                    "exposures must do without uncertainties of their own for the joint decision; got some"
+                )
+            electrons = exposures.data * np.float32(1) * noise.electrons_per_unit
+            electrons = electrons.astype(np.float32, copy=False)
+            return joint_posterior(electrons, noise.readnoise_electrons, method, exposures.bad, found)
+
+        return self._once("joint decision", (method, aux), compute)
+
+    def _detections_of_exposures(self, aux, progress):
+        found = np.empty(self.exposures.data.shape, dtype=bool)
+        for i in range(len(self)):
+            _report(progress, f"detecting in exposure {i + 1}")
+            found[i] = self._detection_of_exposure(aux, i).mask
+        return found
+
+    def _joint_masks(self, method, aux, aux_noise, rules, progress):
+        result = self.joint_posterior(method, aux, progress=progress)
+        found = None if aux is None else self._detections_of_exposures(aux, None)
+        codes, steps = joint_codes(result.mask, rules, found, self.exposures.bad)
+        codes["MEANCR"] = np.zeros(self.exposures.shape, dtype=np.uint8)
+        auxclean = None
+        if aux is not None:
+            auxclean = self._detection_of_average(aux, "median", aux_noise).cleaned
+        history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
+        masks = MaskSet(codes, auxclean, history, steps, result.probability.astype(np.float16))
+        if aux is not None:
+            codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+        return masks
 
     def _history(self, aux, aux_noise, boundary, rules):
         return (

@@ -9,7 +9,7 @@ from scipy import stats
 from crstack import CRStack, NoiseModel
 from crstack.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.exceptions import InputError
-from crstack.simulation import LevelSampler, PixelSampler, histogram, photon_table
+from crstack.simulation import LevelSampler, PixelSampler, histogram, photon_table, poisson_of_normal
 
 GAIN = 2.0 * u.electron / u.adu
 NOISE = NoiseModel(GAIN, 5 * u.electron)
@@ -63,6 +63,17 @@ def test_tables_invert_the_distribution(distribution):
     # the smallest count whose cumulative probability reaches u
     assert (distribution.cdf(counts) >= uniform - 1e-15).all()
     assert (distribution.cdf(counts - 1) <= uniform + 1e-15).all()
+
+
+@pytest.mark.parametrize("electrons", [60.0, 300.0, 5000.0])
+def test_poisson_counts_of_normal_numbers(electrons):
+    counts = poisson_of_normal(electrons, np.random.default_rng(2).standard_normal(2_000_000))
+    exact = stats.poisson(electrons)
+    for probability in (1e-4, 0.01, 0.3, 0.5, 0.9, 0.999, 1 - 1e-4):
+        limit = exact.ppf(probability)
+        share, expected = np.mean(counts <= limit), exact.cdf(limit)
+        error = np.sqrt(expected * (1 - expected) / 2_000_000)
+        assert share == pytest.approx(expected, abs=5 * error + 0.01 * min(expected, 1 - expected))
 
 
 def test_levels_spread_less_than_the_noise():
@@ -129,23 +140,25 @@ def test_pixels_of_the_auxiliary_detector_are_left_out(stack):
 
 
 def test_boundary_points_leave_one_pixel_above():
-    counts = np.zeros((3, 5), int)
-    counts[0] = [9, 5, 4, 0, 0]
-    counts[1] = [1, 0, 0, 0, 0]
-    counts[2] = [9, 1, 1, 1, 0]
+    counts = np.zeros((4, 6), int)
+    counts[0] = [9, 5, 4, 0, 0, 0]
+    counts[1] = [9, 1, 0, 0, 0, 0]
+    counts[2] = [9, 1, 1, 1, 0, 0]
+    counts[3] = [9, 1, 1, 0, 0, 1]
     points = diagram_of(counts).boundary_points()
-    # column 0: three of the four in bin 2 lie below; column 1 has a single pixel
-    np.testing.assert_allclose(points, [[0.5, 2.75], [2.5, 3.0]])
+    # column 0: three of the four in bin 2 lie below, the fourth above 2.75; column 1 has one pixel a
+    # simulation; columns 2 and 3: half way from the edge under the highest pixel to its bin
+    np.testing.assert_allclose(points, [[0.5, 2.75], [2.5, 3.25], [3.5, 4.25]])
 
 
 def test_lonely_bins_are_emptied():
     counts = np.zeros((6, 6), int)
-    counts[1:4, 1:4] = 1
+    counts[1:4, 1:4] = 9
     counts[5, 5] = 7
     kept = without_lonely_bins(counts, 1)
     assert kept[5, 5] == 0
     assert kept[1:4, 1:4].all()
-    assert without_lonely_bins(counts, 8).sum() == 1
+    assert without_lonely_bins(counts, 8).sum() == 9
     assert without_lonely_bins(counts, 0) is counts
     assert len(diagram_of(counts, 1).boundary_points()) == 3
 

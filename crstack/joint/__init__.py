@@ -1,0 +1,7 @@
+"""One calibrated decision per pixel for all exposures."""
+
+from crstack.joint.excess import ExcessVariance
+from crstack.joint.population import Population
+from crstack.joint.posterior import JointPosterior, JointResult, joint_posterior
+
+__all__ = ["ExcessVariance", "JointPosterior", "JointResult", "Population", "joint_posterior"]

@@ -1,0 +1,132 @@
+"""Variance beyond photons and read noise, fitted to the stack itself."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import ndimage
+from scipy.optimize import nnls
+
+__all__ = ["ExcessVariance", "fit_excess_variance", "squared_gradient"]
+
+#: fewest pixels of a bin of signal and gradient
+PIXELS_PER_BIN = 300
+SIGNAL_BINS = 40
+#: an excess counts where it is so many standard errors above none
+SIGNIFICANCE = 4.0
+#: median of the absolute value of a standard normal number
+MEDIAN_ABSOLUTE = 0.67449
+
+
+@dataclass(frozen=True)
+class ExcessVariance:
+    """Excess variance ``(relative * s)**2 + (shift * gradient)**2`` in electrons squared.
+
+    Attributes
+    ----------
+    relative : float
+        Scatter of the response from one exposure to the next, as a fraction.
+    shift : float
+        Scatter of the position, in pixels.
+    """
+
+    relative: float = 0.0
+    shift: float = 0.0
+
+    def of(self, signal, gradient2):
+        """Excess variance at a signal and squared gradient, electrons squared."""
+        return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2
+
+
+def squared_gradient(image, variance):
+    """Squared gradient of an image, that of its noise taken off.
+
+    Parameters
+    ----------
+    image, variance : `~numpy.ndarray`
+        (ny, nx) image and the variance of its noise.
+
+    Returns
+    -------
+    gradient2 : `~numpy.ndarray`
+        Per pixel squared, not below 0.
+    """
+    kernel = np.array([-0.5, 0.0, 0.5], dtype=np.float32)
+    total = sum(ndimage.correlate1d(image, kernel, axis=axis, mode="nearest") ** 2 for axis in (0, 1))
+    return np.maximum(total - variance, 0)
+
+
+def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
+    """Fit the excess variance to the differences of exposures.
+
+    The median of the absolute difference of two exposures, which hits do not
+    move, is compared with that of the known noise in bins of signal and of gradient.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ny, nx) exposures in electrons.
+    signal, variance, gradient2 : `~numpy.ndarray`
+        (ny, nx) expected signal, variance of one exposure and squared gradient.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) values that take no part.
+
+    Returns
+    -------
+    excess : ExcessVariance
+    """
+    usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
+    bins = _bins(signal, gradient2, usable)
+    rows, targets, errors = [], [], []
+    for one in bins:
+        known = variance.ravel()[one]
+        found = np.mean([_robust_ratio(cube[i], cube[i + 1], one, known) for i in range(len(cube) - 1)])
+        rows.append([np.mean(np.maximum(signal.ravel()[one], 0) ** 2), gradient2.ravel()[one].mean()])
+        targets.append((found - 1) * known.mean())
+        # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
+        errors.append((2.3 * found / np.sqrt(len(one)) + 0.01) * known.mean())
+    if not rows:
+        return ExcessVariance()
+    return _solve(np.array(rows), np.array(targets), np.array(errors))
+
+
+def _bins(signal, gradient2, usable):
+    """Index arrays of pixels of like signal, the halves of low and of high gradient apart."""
+    pixels = np.flatnonzero(usable & (signal > 0))
+    order = pixels[np.argsort(signal.ravel()[pixels])]
+    if len(order) < 2 * PIXELS_PER_BIN:
+        return []
+    low, high = np.maximum(signal.ravel()[order[[len(order) // 2, -1]]], 1e-3)
+    edges = np.searchsorted(signal.ravel()[order], np.geomspace(low, high * 1.001, SIGNAL_BINS))
+    bins = []
+    for start, stop in pairwise(edges):
+        one = order[start:stop]
+        if len(one) >= 2 * PIXELS_PER_BIN:
+            one = one[np.argsort(gradient2.ravel()[one], kind="stable")]
+            bins += [one[: len(one) // 2], one[len(one) // 2 :]]
+    return bins
+
+
+def _robust_ratio(one, other, pixels, variance):
+    """Variance of a difference of exposures over that of their known noise."""
+    difference = one.ravel()[pixels] - other.ravel()[pixels]
+    return (np.median(np.abs(difference) / np.sqrt(2 * variance)) / MEDIAN_ABSOLUTE) ** 2
+
+
+def _solve(rows, targets, errors):
+    """Non-negative weighted least squares; insignificant terms are dropped."""
+    keep = [0, 1]
+    while keep:
+        weighted = rows[:, keep] / errors[:, None]
+        scale = np.linalg.norm(weighted, axis=0)
+        if not scale.all():
+            keep = [k for k, one in zip(keep, scale, strict=True) if one]
+            continue
+        values = nnls(weighted / scale, targets / errors)[0]
+        covariance = np.linalg.pinv((weighted / scale).T @ (weighted / scale))
+        weak = values < SIGNIFICANCE * np.sqrt(np.diag(covariance))
+        if not weak.any():
+            found = dict(zip(keep, np.sqrt(values / scale), strict=True))
+            return ExcessVariance(float(found.get(0, 0.0)), float(found.get(1, 0.0)))
+        keep.pop(int(np.argmin(values / np.sqrt(np.diag(covariance)))))
+    return ExcessVariance()
