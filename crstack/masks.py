@@ -132,7 +132,7 @@ class _Limit:
     threshold: np.ndarray | float
 
 
-def detection_limit(statistics, boundary, readnoise, rules):
+def detection_limit(statistics, boundary, readnoise, rules, scale=None):
     """Combine boundary, threshold and least maximum into one image.
 
     Parameters
@@ -145,6 +145,8 @@ def detection_limit(statistics, boundary, readnoise, rules):
         Read noise of one exposure in the unit of the exposures.
     rules : MaskRules
         Threshold and least maximum.
+    scale : `~crstack.noise_scale.NoiseScale`, optional
+        Of the diagram that the boundary belongs to.
 
     Returns
     -------
@@ -154,7 +156,8 @@ def detection_limit(statistics, boundary, readnoise, rules):
     threshold = np.asarray(rules.threshold_rnoise * readnoise, dtype=np.float32)
     if boundary is None:
         return _Limit(statistics.min2d, None, threshold)
-    above = np.maximum(boundary(statistics.min2d), threshold)
+    min2d = statistics.min2d
+    above = np.maximum(boundary(min2d) if scale is None else scale.boundary(boundary, min2d), threshold)
     above[~(statistics.max2d > rules.minimum_max2d_rnoise * readnoise)] = np.inf
     return _Limit(statistics.min2d, above, threshold)
 

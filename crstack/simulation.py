@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack._threads import map_threads, row_bands
+from crstack.noise_scale import NoiseScale
 from crstack.statistics import order_statistics
 
 __all__ = ["LevelSampler", "PixelSampler", "histogram"]
@@ -90,6 +91,10 @@ class _Sampler:
 
     def _rng(self, *key):
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))
+
+    def coordinates(self, min2d, difference):
+        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+        return min2d, difference
 
     def _statistics(self, cube):
         statistics = order_statistics(cube, self.cr_coincidences)
@@ -214,6 +219,9 @@ class PixelSampler(_Sampler):
     """Draws pixel by pixel: noise that varies over the image, or images of its own
     for each exposure.
 
+    Where gain or read noise are images, the coordinates in the diagram are
+    those of a typical pixel: see `~crstack.noise_scale.NoiseScale`.
+
     Parameters
     ----------
     expected : sequence of `~numpy.ndarray`
@@ -234,6 +242,11 @@ class PixelSampler(_Sampler):
         self.noises = noises
         self.used = used
         self._bands = row_bands(*used.shape)
+        self._scale = NoiseScale.of(noises[0])
+
+    def coordinates(self, min2d, difference):
+        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+        return (min2d, difference) if self._scale is None else self._scale.typical(min2d, difference)
 
     def _draw_band(self, rows, rng):
         cube = np.stack(
@@ -243,6 +256,8 @@ class PixelSampler(_Sampler):
             ]
         )
         x, y = self._statistics(cube)
+        if self._scale is not None:
+            x, y = self._scale.cutout(rows).typical(x, y)
         used = self.used[rows]
         return x[used], y[used]
 

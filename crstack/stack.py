@@ -15,6 +15,7 @@ from crstack.diagram import DiagramSettings, make_diagram
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
+from crstack.noise_scale import NoiseScale
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.statistics import normal_order_moments, order_statistics
 
@@ -324,7 +325,8 @@ class CRStack:
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.statistics, self.exposures
-        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules)
+        scale = NoiseScale.of(exposures.noise)
+        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules, scale)
         codes, steps = {}, {}
 
         def flag(name, image, bad, detection):

@@ -266,9 +266,6 @@ NOT_BUILT = [
     ("mm_xy_offsets", [[0.1, 0.2], [0, 0], [0, 0]]),
     ("mm_crosscorr_region", "[1:10, 1:10]"),
     ("mm_crosscorr_region", [1, 10, 1, 10]),
-    ("gain", "gain.fits"),
-    ("rnoise", "rnoise.fits"),
-    ("bias", "bias.fits"),
 ]
 
 

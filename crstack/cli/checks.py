@@ -10,6 +10,7 @@ from crstack._validation import (
     check_pixel,
     check_region,
 )
+from crstack.cli.maps import BOUNDS, map_name
 from crstack.exceptions import ConfigurationError, InputError
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
     "neutral",
     "nullable",
     "number",
-    "number_not_file",
+    "number_or_map",
     "odd_integer",
     "paired",
     "pixels",
@@ -133,16 +134,10 @@ def extension(key, value):
     return check_integer(key, value, minimum=0)
 
 
-def number_not_file(**bounds):
-    """Check of a number that numina-crmasks also takes as the name of a file."""
-
-    def check(key, value):
-        value = as_number(value)
-        if isinstance(value, str):
-            raise ConfigurationError(f"{key} must be a number, as a file is not built yet; got {value!r}")
-        return check_number(key, value, **bounds)
-
-    return check
+def number_or_map(key, value):
+    """Check of a number, or of the name of a FITS file with an image of them."""
+    value = as_number(value)
+    return map_name(key, value) if isinstance(value, str) else check_number(key, value, **BOUNDS[key])
 
 
 def crmethod(key, value):

@@ -112,12 +112,21 @@ class Configuration:
 
     # the parts
 
-    def noise(self, unit):
-        """Arguments of `crstack.CRStack`: gain, read noise and bias."""
+    @staticmethod
+    def noise(numbers, unit):
+        """Arguments of `crstack.CRStack`: gain, read noise and bias.
+
+        Parameters
+        ----------
+        numbers : `~crstack.cli.maps.DetectorNumbers`
+            Read from the parameter file and the files it names.
+        unit : `~astropy.units.Unit`
+            Of the exposures.
+        """
         return {
-            "gain": self["gain"] * u.electron / u.adu,
-            "readnoise": self["rnoise"] * u.adu,
-            "bias": self["bias"] * u.adu,
+            "gain": numbers.gain * u.electron / u.adu,
+            "readnoise": numbers.rnoise * u.adu,
+            "bias": numbers.bias * u.adu,
             "unit": unit,
         }
 

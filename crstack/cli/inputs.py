@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import astropy.units as u
+import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
@@ -12,7 +13,14 @@ from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.cli.console import log
 from crstack.exceptions import InputError
 
-__all__ = ["check_masks", "check_output_directory", "check_places", "find_images", "inspect_images"]
+__all__ = [
+    "check_gain",
+    "check_masks",
+    "check_output_directory",
+    "check_places",
+    "find_images",
+    "inspect_images",
+]
 
 
 def find_images(names, directory):
@@ -49,7 +57,7 @@ def find_images(names, directory):
     return paths
 
 
-def inspect_images(paths, ext, gain):
+def inspect_images(paths, ext):
     """Shape and unit of the images, from their headers alone.
 
     Parameters
@@ -58,8 +66,6 @@ def inspect_images(paths, ext, gain):
         FITS files.
     ext : int or str
         Extension of the images.
-    gain : float
-        Electrons per ADU; 1 where the images are in electrons.
 
     Returns
     -------
@@ -82,10 +88,14 @@ def inspect_images(paths, ext, gain):
             raise InputError(f"images must share one shape; got {first[0]} for {paths[0]} and {shape} for {path}")
         if unit != first[1]:
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
-    shape, unit = first
-    if unit == u.electron and gain != 1:
-        raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {paths[0]} says; got {gain:g}")
-    return shape, unit
+    return first
+
+
+def check_gain(gain, unit, path):
+    """Raise `InputError` if the gain of images in electrons, as ``path`` is, is not 1 (a number or an image)."""
+    if unit == u.electron and np.any(np.not_equal(gain, 1)):
+        found = f"{gain:g}" if np.ndim(gain) == 0 else f"{np.min(gain):g} to {np.max(gain):g}"
+        raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
 
 
 def _inspect(path, ext):

@@ -18,7 +18,7 @@ from crstack.cli.checks import (
     neutral,
     nullable,
     number,
-    number_not_file,
+    number_or_map,
     odd_integer,
     paired,
     pixels,
@@ -59,9 +59,9 @@ positive = {"minimum": 0, "exclusive": True}
 TOP = (
     Key("images", image_names),
     Key("extnum", extension, 0),
-    Key("gain", number_not_file(**positive)),
-    Key("rnoise", number_not_file(minimum=0)),
-    Key("bias", number_not_file(), 0.0),
+    Key("gain", number_or_map),
+    Key("rnoise", number_or_map),
+    Key("bias", number_or_map, 0.0),
 )
 
 GENERAL = (
