@@ -14,6 +14,7 @@ from crstack._files import atomic_path, header_line
 from crstack._validation import check_integer, check_number, check_pixel, check_region
 from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError
+from crstack.local_median import check_local_median, check_local_medians
 
 __all__ = [
     "Code",
@@ -36,6 +37,9 @@ class Code(IntEnum):
     BOTH = 4  #: found by both
     GIVEN = 5  #: asked for by the user, or read from a file that does not say
 
+
+#: columns of the extension RPMEDIAN
+BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
 
 #: code of a pixel by (found by M.M.Cosmic) + 2 * (found by the auxiliary detector)
 _CODE_OF = np.array([Code.CLEAN, Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH], dtype=np.uint8)
@@ -60,6 +64,9 @@ class MaskRules:
     force_pixels, ignore_pixels : sequence of (x, y), optional
         Pixels flagged, or never flagged, in every mask; FITS convention.
         Force wins over skip and over ignore.
+    local_medians : sequence of (x, y, x_width, y_width), optional
+        Pixels, such as hot ones, that the combined images with masks replace by the
+        median of a box of odd widths around them; FITS convention.
 
     Raises
     ------
@@ -74,6 +81,7 @@ class MaskRules:
     skip_regions: tuple = ()
     force_pixels: tuple = ()
     ignore_pixels: tuple = ()
+    local_medians: tuple = ()
 
     def __post_init__(self):
         check_number("threshold_rnoise", self.threshold_rnoise, minimum=0)
@@ -83,6 +91,7 @@ class MaskRules:
         self._coerce("skip_regions", check_region)
         self._coerce("force_pixels", check_pixel)
         self._coerce("ignore_pixels", check_pixel)
+        self._coerce("local_medians", check_local_median)
 
     def _coerce(self, name, check):
         items = getattr(self, name) or ()
@@ -96,6 +105,7 @@ class MaskRules:
         for name in ("force_pixels", "ignore_pixels"):
             for number, pixel in enumerate(getattr(self, name), start=1):
                 check_pixel(f"{name} {number}", pixel, shape)
+        check_local_medians(self.local_medians, shape)
 
     def apply_to(self, codes):
         """Apply skipped regions, ignored and forced pixels to a code image, in place."""
@@ -258,6 +268,8 @@ class MaskSet:
         By mask, the number of pixels after each rule; empty if read from a file.
     uuid : str
         Identifies this set in the products made with it.
+    local_medians : tuple of (x, y, x_width, y_width)
+        Pixels that combinations replace by the median of a box around them.
     """
 
     codes: dict
@@ -265,6 +277,7 @@ class MaskSet:
     history: tuple = ()
     steps: dict = field(default_factory=dict)
     uuid: str = field(default_factory=lambda: str(_uuid.uuid4()))
+    local_medians: tuple = ()
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -342,6 +355,10 @@ class MaskSet:
             hdus.append(hdu)
         if self.auxclean is not None:
             hdus.append(fits.ImageHDU(self.auxclean.astype(np.float32), name="AUXCLEAN"))
+        if self.local_medians:
+            columns = np.array(self.local_medians, dtype=np.int32).T
+            named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
+            hdus.append(fits.BinTableHDU.from_columns(named, name="RPMEDIAN"))
         who = fits.ImageHDU(np.stack(list(self.codes.values())), name="CODES")
         for code in Code:
             who.header.add_comment(f"{code.value}: {code.name}")
@@ -352,7 +369,8 @@ class MaskSet:
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
-        NPMASKED; AUXCLEAN follows where the detector cleans, and CODES, a cube
+        NPMASKED; AUXCLEAN follows where the detector cleans, RPMEDIAN, a
+        table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask in the same order.
 
         Parameters
@@ -409,4 +427,7 @@ class MaskSet:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
         auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
-        return cls(codes, auxclean, history, uuid=hdus[0].header.get("UUID", ""))
+        # the columns by their order: their names are nowhere laid down
+        rows = hdus["RPMEDIAN"].data if "RPMEDIAN" in hdus else ()
+        boxes = tuple(check_local_median("RPMEDIAN", [int(value) for value in tuple(row)[:4]]) for row in rows)
+        return cls(codes, auxclean, history, uuid=hdus[0].header.get("UUID", ""), local_medians=boxes)

@@ -290,7 +290,7 @@ class CRStack:
         **rules
             Parameters of `~crstack.masks.MaskRules`: ``threshold_rnoise``,
             ``minimum_max2d_rnoise``, ``mm_dilation``, ``dilation``,
-            ``skip_regions``, ``force_pixels``, ``ignore_pixels``.
+            ``skip_regions``, ``force_pixels``, ``ignore_pixels``, ``local_medians``.
 
         Returns
         -------
@@ -347,7 +347,8 @@ class CRStack:
 
         codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps)
+        history = self._history(aux, aux_noise, boundary, rules)
+        masks = MaskSet(codes, auxclean, history, steps, local_medians=rules.local_medians)
         if aux is not None:
             _report(progress, "masking MEANCR")
             codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)

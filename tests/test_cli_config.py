@@ -261,7 +261,6 @@ NOT_BUILT = [
     ("flux_factor", 0.9),
     ("flux_factor", [1.0, 1.1, 0.9]),
     ("flux_factor_regions", [[1, 10, 1, 10]]),
-    ("pixels_to_be_replaced_by_local_median", [[1, 1, 3, 3]]),
     ("verify_cr", True),
     ("mm_xy_offsets", [[0.1, 0.2], [0, 0], [0, 0]]),
     ("mm_crosscorr_region", "[1:10, 1:10]"),

@@ -12,10 +12,12 @@ from crstack._validation import (
 )
 from crstack.cli.maps import BOUNDS, map_name
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.local_median import check_local_median
 
 __all__ = [
     "as_number",
     "boolean",
+    "boxes",
     "choice",
     "crmethod",
     "extension",
@@ -199,6 +201,12 @@ def pixels(key, value):
     """Check of a list of pixels; FITS convention."""
     items = _listed(key, value, "[X, Y]")
     return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
+
+
+def boxes(key, value):
+    """Check of a list of pixels with odd widths of a box; FITS convention."""
+    items = _listed(key, value, "[X, Y, X_width, Y_width]")
+    return tuple(check_local_median(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
 
 
 def fixed_points(key, value):

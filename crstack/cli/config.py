@@ -200,6 +200,7 @@ class Configuration:
             "skip_regions": self["regions_to_be_skipped"],
             "force_pixels": self["pixels_to_be_flagged_as_cr"],
             "ignore_pixels": self["pixels_to_be_ignored_as_cr"],
+            "local_medians": self["pixels_to_be_replaced_by_local_median"],
         }
 
 

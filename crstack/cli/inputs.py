@@ -12,6 +12,7 @@ from astropy.io.fits.verify import VerifyWarning
 from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.cli.console import log
 from crstack.exceptions import InputError
+from crstack.local_median import check_local_medians
 
 __all__ = [
     "check_gain",
@@ -136,6 +137,11 @@ def check_places(configuration, shape):
     for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr"):
         for number, pixel in enumerate(configuration[key], start=1):
             check_pixel(f"pixel {number} of {key}", pixel, shape)
+    key = "pixels_to_be_replaced_by_local_median"
+    try:
+        check_local_medians(configuration[key], shape)
+    except InputError as error:
+        raise InputError(str(error).replace("local_medians", f"pixel of {key}", 1)) from None
 
 
 def check_masks(masks, path, shape, n_images, use_auxmedian):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from crstack.cli.checks import (
     boolean,
+    boxes,
     choice,
     crmethod,
     extension,
@@ -75,7 +76,7 @@ GENERAL = (
     Key("regions_to_be_skipped", regions, None),
     Key("pixels_to_be_flagged_as_cr", pixels, None),
     Key("pixels_to_be_ignored_as_cr", pixels, None),
-    Key("pixels_to_be_replaced_by_local_median", unset, None, used=False),
+    Key("pixels_to_be_replaced_by_local_median", boxes, None),
     Key("verify_cr", neutral(boolean, False), False, used=False),
     Key("semiwindow", integer(minimum=0), 15, used=False),
     Key("color_scale", choice("minmax", "zscale"), "zscale", used=False),
