@@ -32,19 +32,20 @@ def check_local_median(name, item, shape=None):
     return x, y, *widths
 
 
-def check_local_medians(items, shape):
-    """Raise `InputError` unless each box of checked ``items`` holds a pixel of the image that is not listed."""
+def check_local_medians(items, shape, name="local_medians {}"):
+    """Raise `InputError` unless each box of checked ``items`` holds a pixel of the image that is not listed.
+
+    ``name`` is what to call an item in a message, with a place for its number.
+    """
     for number, item in enumerate(items, start=1):
-        check_local_median(f"local_medians {number}", item, shape)
+        check_local_median(name.format(number), item, shape)
     if len({item[:2] for item in items}) < len(items):
-        raise InputError("local_medians must list each pixel once; got one twice")
+        raise InputError(f"{name.format('...')} must list each pixel once; got one twice")
     values = box_values(np.zeros(shape, np.float32), items, listed_pixels(items, shape))
     empty = np.flatnonzero(np.isnan(values).all(axis=1))
     if empty.size:
-        number = empty[0]
-        raise InputError(
-            f"local_medians {number + 1} must have a pixel in its box that is not listed; got {list(items[number])}"
-        )
+        name, item = name.format(empty[0] + 1), list(items[empty[0]])
+        raise InputError(f"{name} must have a pixel in its box that is not listed; got {item}")
 
 
 def listed_pixels(items, shape):

@@ -1,6 +1,7 @@
 """The rules that turn detections into named masks, and the masks themselves."""
 
 import uuid as _uuid
+import warnings
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ from scipy import ndimage
 from crstack._files import atomic_path, header_line
 from crstack._validation import check_integer, check_number, check_pixel, check_region
 from crstack.detectors.two_pass import features_holding
-from crstack.exceptions import InputError
+from crstack.exceptions import CRStackWarning, InputError
 from crstack.local_median import check_local_median, check_local_medians
 
 __all__ = [
@@ -425,7 +426,12 @@ class MaskSet:
             codes[name] = flagged.astype(np.uint8) * np.uint8(Code.GIVEN) if who is None else np.array(who[number])
             if codes[name].shape != codes[names[0]].shape:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
-        auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
+        if "MEANCRT" in codes and "MEANCR" not in codes:
+            # nor did the program of the early manual make one; it called the cleaned median otherwise
+            warnings.warn(f"{path} holds no MEANCR; nothing is masked in it", CRStackWarning, stacklevel=4)
+            codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
+        cleaned = next((name for name in ("AUXCLEAN", "LAMEDIAN") if name in hdus), None)
+        auxclean = None if cleaned is None else np.array(hdus[cleaned].data, dtype=np.float32)
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
         # the columns by their order: their names are nowhere laid down
         rows = hdus["RPMEDIAN"].data if "RPMEDIAN" in hdus else ()

@@ -32,7 +32,8 @@ def find_images(names, directory):
     names : sequence of str
         As in the parameter file.
     directory : path-like
-        Where to look for those that are not found from the current directory.
+        Where to look, there and in its subdirectory ``data``, for those that are not
+        found from the current directory.
 
     Returns
     -------
@@ -41,11 +42,12 @@ def find_images(names, directory):
     Raises
     ------
     InputError
-        If one is in neither place.
+        If one is in none of these places.
     """
-    paths = []
+    paths, directory = [], Path(directory)
     for name in names:
-        candidates = [path for path in (Path(name), Path(directory) / name) if path.is_file()]
+        places = (Path(name), directory / name, directory / "data" / name)
+        candidates = [path for path in places if path.is_file()]
         if not candidates:
             raise InputError(f"images must be files that exist; got {name}")
         found, other = candidates[0], candidates[-1]
@@ -131,17 +133,17 @@ def _unit(bunit, path):
 
 def check_places(configuration, shape):
     """Raise `InputError` unless regions and pixels lie in images of ``shape``."""
-    key = "regions_to_be_skipped"
-    for number, region in enumerate(configuration[key], start=1):
-        check_region(f"region {number} of {key}", region, shape)
+    for key in ("regions_to_be_skipped", "flux_factor_regions"):
+        for number, region in enumerate(configuration[key], start=1):
+            check_region(f"region {number} of {key}", region, shape)
+    key = "mm_crosscorr_region"
+    if configuration[key] is not None:
+        check_region(key, configuration[key], shape)
     for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr"):
         for number, pixel in enumerate(configuration[key], start=1):
             check_pixel(f"pixel {number} of {key}", pixel, shape)
     key = "pixels_to_be_replaced_by_local_median"
-    try:
-        check_local_medians(configuration[key], shape)
-    except InputError as error:
-        raise InputError(str(error).replace("local_medians", f"pixel of {key}", 1)) from None
+    check_local_medians(configuration[key], shape, f"pixel {{}} of {key}")
 
 
 def check_masks(masks, path, shape, n_images, use_auxmedian):

@@ -115,6 +115,7 @@ def _prepare(parameters, output_dir, crmasks, console):
         ext=configuration["extnum"],
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
+        **configuration.equalization(),
     )
     return _Job(configuration, numbers, paths, stack, output, given, None if crmasks is None else Path(crmasks))
 
