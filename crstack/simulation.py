@@ -1,6 +1,9 @@
 """Simulated pixels of a stack: draws of (min2d, median2d - min2d)."""
 
+from functools import lru_cache
+
 import numpy as np
+from scipy.special import logsumexp
 
 from crstack._threads import map_threads, row_bands
 from crstack.noise_scale import NoiseScale
@@ -22,10 +25,14 @@ TABLE_DRAWS = 30_000
 TABLE_STEPS = 4096
 #: blocks between two reports of progress
 BLOCKS_AT_ONCE = 16
+#: draws of a whole simulation, above which crowded levels share what there is
+MOST_DRAWS = 33_000_000
+#: share of the draws of a crowded level that are drawn from a wider distribution
+WIDE_SHARE = 0.3
 
 
-def histogram(x, y, x_edges, y_edges):
-    """Histogram of pairs on even bins, int64 indexed [x, y].
+def histogram(x, y, x_edges, y_edges, weights=None):
+    """Histogram of pairs on even bins, indexed [x, y]: int64, or float64 with weights.
 
     Values outside the edges, and NaN, do not count; the last edge belongs to
     the last bin.
@@ -34,18 +41,43 @@ def histogram(x, y, x_edges, y_edges):
     inside = (x >= x_edges[0]) & (x <= x_edges[-1]) & (y >= y_edges[0]) & (y <= y_edges[-1])
     if not inside.all():
         x, y = x[inside], y[inside]
+        weights = None if weights is None else weights[inside]
     column = ((x - x_edges[0]) * (nx / (x_edges[-1] - x_edges[0]))).astype(np.int32)
     row = ((y - y_edges[0]) * (ny / (y_edges[-1] - y_edges[0]))).astype(np.int32)
     np.minimum(column, nx - 1, out=column)
     np.minimum(row, ny - 1, out=row)
-    return np.bincount(column * ny + row, minlength=nx * ny).reshape(nx, ny)
+    return np.bincount(column * ny + row, weights, minlength=nx * ny).reshape(nx, ny)
+
+
+def _counts_of(distribution, width=1.0):
+    """Photon counts that a ``distribution`` can give, with all of its tails ``width`` times wider."""
+    mean, reach = distribution.mean(), (10 * distribution.std() + 30) * width
+    while distribution.sf(mean + reach / width) > 1e-16:
+        reach *= 2
+    return np.arange(max(int(mean - reach), 0), int(mean + reach) + 1)
+
+
+def _inverse(cumulative):
+    """Return a function that turns uniform numbers into indices of a ``cumulative`` distribution.
+
+    The cumulative distribution is inverted through a guide table, which costs
+    a tenth of drawing counts one by one (Chen & Asau 1974, AIIE Trans. 6, 163).
+    """
+    below = cumulative.copy()
+    below[-1] = 1.0
+    guide = np.searchsorted(below, np.arange(TABLE_STEPS) / TABLE_STEPS)
+
+    def invert(uniform):
+        index = guide[(uniform * TABLE_STEPS).astype(np.int32)]
+        late = np.nonzero(below[index] < uniform)
+        index[late] = np.searchsorted(below, uniform[late])
+        return index
+
+    return invert
 
 
 def photon_table(distribution):
     """Return a function that turns uniform numbers into counts of ``distribution``.
-
-    The cumulative distribution is inverted through a guide table, which costs
-    a tenth of drawing counts one by one (Chen & Asau 1974, AIIE Trans. 6, 163).
 
     Parameters
     ----------
@@ -57,21 +89,9 @@ def photon_table(distribution):
     invert : callable
         From an array of uniform numbers in [0, 1) to integers of that shape.
     """
-    mean, reach = distribution.mean(), 10 * distribution.std() + 30
-    while distribution.sf(mean + reach) > 1e-16:
-        reach *= 2
-    counts = np.arange(max(int(mean - reach), 0), int(mean + reach) + 1)
-    below = distribution.cdf(counts)
-    below[-1] = 1.0
-    guide = np.searchsorted(below, np.arange(TABLE_STEPS) / TABLE_STEPS)
-
-    def invert(uniform):
-        index = guide[(uniform * TABLE_STEPS).astype(np.int32)]
-        late = np.nonzero(below[index] < uniform)
-        index[late] = np.searchsorted(below, uniform[late])
-        return counts[index]
-
-    return invert
+    counts = _counts_of(distribution)
+    invert = _inverse(distribution.cdf(counts))
+    return lambda uniform: counts[invert(uniform)]
 
 
 class _Sampler:
@@ -120,10 +140,7 @@ class _Sampler:
         total = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
 
         def work(block):
-            counts = np.zeros_like(total)
-            for x, y in self.draws(block, n_simulations):
-                counts += histogram(x, y, x_edges, y_edges)
-            return counts
+            return self.block_histogram(block, n_simulations, x_edges, y_edges)
 
         # the fullest first: the threads end together
         blocks = sorted(self.blocks(), key=lambda item: -item[1])
@@ -138,6 +155,13 @@ class _Sampler:
                 progress(done / pixels)
         return total
 
+    def block_histogram(self, block, n_simulations, x_edges, y_edges):
+        """Histogram of a block, int64 indexed [x, y]."""
+        counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
+        for x, y in self.draws(block, n_simulations):
+            counts += histogram(x, y, x_edges, y_edges)
+        return counts
+
 
 class LevelSampler(_Sampler):
     """Draws where all exposures share one expected signal and one scalar noise.
@@ -146,6 +170,14 @@ class LevelSampler(_Sampler):
     grouped into levels a twentieth of a standard deviation apart. The levels
     are fixed in electrons, and each block of them has its own random numbers,
     so that exposures in ADU and in electrons give the same diagram.
+
+    The number of draws does not grow without bounds. Where the pixels are many,
+    the draws of the most crowded levels are limited to `MOST_DRAWS` together, and
+    tell with which probability a pixel of that level falls into each bin; its
+    pixels are then dealt out to the bins. A share of these draws comes from a
+    wider distribution, weighted down by the ratio of the two, for the bins that few of very
+    many pixels reach (importance sampling with a defensive mixture: Owen & Zhou
+    2000, J. Am. Stat. Assoc. 95, 135).
 
     Parameters
     ----------
@@ -164,8 +196,19 @@ class LevelSampler(_Sampler):
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
         self._floor = max(noise.readnoise_electrons, 1.0)
-        levels = self._level_of(expected.ravel() * np.float64(noise.electrons_per_unit))
-        self._pixels = np.bincount(levels)
+        self._pixels = self._count_levels(expected.ravel())
+
+    def _count_levels(self, expected):
+        """Number of pixels by level."""
+
+        def work(part):
+            return np.bincount(self._level_of(expected[part] * np.float64(self.noise.electrons_per_unit)))
+
+        counts = map_threads(work, row_bands(expected.size, 1))
+        total = np.zeros(max(map(len, counts)), dtype=np.int64)
+        for one in counts:
+            total[: len(one)] += one
+        return total
 
     def _level_of(self, electrons):
         sigmas = 2 * (np.sqrt(np.maximum(electrons, 0) + self._floor**2) - self._floor)
@@ -175,16 +218,17 @@ class LevelSampler(_Sampler):
         """Electrons at each level: `_level_of` the other way round."""
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
 
-    def _xy_of(self, photons, rng):
+    def _xy_of(self, photons, normal):
         cube = photons.astype(np.float32)
-        cube += rng.standard_normal(cube.shape, dtype=np.float32) * np.float32(self.noise.readnoise_electrons)
+        cube += normal * np.float32(self.noise.readnoise_electrons)
         cube /= np.float32(self.noise.electrons_per_unit)
         x, y = self._statistics(cube)
         return x[0], y[0]
 
     def _draw(self, electrons, rng):
         shape = (self.n_exposures, 1, len(electrons))
-        return self._xy_of(self.noise.photons(np.broadcast_to(electrons, shape), rng), rng)
+        photons = self.noise.photons(np.broadcast_to(electrons, shape), rng)
+        return self._xy_of(photons, rng.standard_normal(shape, dtype=np.float32))
 
     def reach(self, signal):
         """Smallest and largest x, and largest y, of many draws at one ``signal``."""
@@ -199,9 +243,9 @@ class LevelSampler(_Sampler):
         return [(start, size) for start, size in sizes if size]
 
     def draws(self, start, n_simulations):
-        """Draw each pixel of a block of levels ``n_simulations`` times."""
-        counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
-        levels = np.arange(start, start + len(counts), dtype=np.float64)
+        """Draw each pixel of a block of levels, those of crowded levels left out, ``n_simulations`` times."""
+        levels, counts = self._levels_of(start, n_simulations)
+        counts[counts > self._most_draws(n_simulations)] = 0
         rng = self._rng(1, start)
         step = DRAWS_AT_ONCE // self.n_exposures
         full = counts * self.n_exposures > TABLE_DRAWS
@@ -209,10 +253,92 @@ class LevelSampler(_Sampler):
             invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
             for first in range(0, count, step):
                 shape = (self.n_exposures, 1, min(step, count - first))
-                yield self._xy_of(invert(rng.random(shape)), rng)
+                drawn = invert(rng.random(shape))
+                yield self._xy_of(drawn, rng.standard_normal(shape, dtype=np.float32))
         electrons = np.repeat(self._signal_of(levels[~full]), counts[~full])
         for first in range(0, len(electrons), step):
             yield self._draw(electrons[first : first + step], rng)
+
+    def _levels_of(self, start, n_simulations):
+        counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
+        return np.arange(start, start + len(counts), dtype=np.float64), counts
+
+    @lru_cache(maxsize=8)  # noqa: B019 (a sampler lives as long as its diagram takes)
+    def _most_draws(self, n_simulations):
+        """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
+        counts = np.sort(self._pixels * n_simulations)
+        before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
+        fits = before[:-1] + left * counts <= MOST_DRAWS
+        if fits.all():
+            return int(counts[-1])
+        first = int(np.argmin(fits))
+        return int((MOST_DRAWS - before[first]) // left[first])
+
+    def block_histogram(self, start, n_simulations, x_edges, y_edges):
+        """Histogram of a block of levels, int64 indexed [x, y]."""
+        total = super().block_histogram(start, n_simulations, x_edges, y_edges)
+        levels, counts = self._levels_of(start, n_simulations)
+        most = self._most_draws(n_simulations)
+        rng = self._rng(2, start)
+        for level, count in zip(levels[counts > most], counts[counts > most], strict=True):
+            weights, outside = self._weights_of(level, most, x_edges, y_edges, rng)
+            bins = np.flatnonzero(weights)
+            chances = np.append(weights.ravel()[bins], max(outside, 0.0))
+            dealt = rng.multinomial(count, chances / chances.sum())
+            total.ravel()[bins] += dealt[:-1]
+        return total
+
+    def _weights_of(self, level, n_draws, x_edges, y_edges, rng):
+        """Weight of each bin in ``n_draws`` draws at one level, and the weight outside of all bins."""
+        tables = _MixedTables(self.noise.photon_distribution(self._signal_of(level)), self.n_exposures)
+        weights, total = np.zeros((len(x_edges) - 1, len(y_edges) - 1)), 0.0
+        step = DRAWS_AT_ONCE // self.n_exposures
+        n_wide = int(n_draws * WIDE_SHARE)
+        for wide, n in ((True, n_wide), (False, n_draws - n_wide)):
+            for first in range(0, n, step):
+                photons, normal, ratio = tables.draw(min(step, n - first), wide, rng)
+                weight = 1 / (1 - WIDE_SHARE + WIDE_SHARE * ratio)
+                x, y = self._xy_of(photons, normal)
+                weights += histogram(x, y, x_edges, y_edges, weight)
+                total += weight.sum()
+        return weights, total - weights.sum()
+
+
+class _MixedTables:
+    """Draws of photons and normal numbers, from their distributions or from wider ones.
+
+    Parameters
+    ----------
+    distribution : frozen discrete distribution of `scipy.stats`
+        Of the photons.
+    n_exposures : int
+        Values in a set. The more there are, the less wide each may be, lest the
+        weights of whole sets scatter.
+    """
+
+    def __init__(self, distribution, n_exposures):
+        self.n_exposures = n_exposures
+        self.width = 1 + 2 / n_exposures
+        photons = _counts_of(distribution, self.width)
+        log = distribution.logpmf(photons)
+        self._photons, log = photons[np.isfinite(log)], log[np.isfinite(log)]
+        wide_log = log / self.width**2
+        wide_log -= logsumexp(wide_log)
+        self._log_ratio = (wide_log - log).astype(np.float32)
+        self._tables = {wide: _inverse(np.exp(one).cumsum()) for wide, one in ((True, wide_log), (False, log))}
+
+    def draw(self, n_sets, wide, rng):
+        """Photons and normal numbers (N, 1, n), and how much denser the wider distribution is there (n,)."""
+        shape = (self.n_exposures, 1, n_sets)
+        index = self._tables[wide](rng.random(shape))
+        normal = rng.standard_normal(shape, dtype=np.float32)
+        if wide:
+            normal *= np.float32(self.width)
+        log_ratio = self._log_ratio[index].sum(axis=(0, 1), dtype=np.float64)
+        log_ratio += (1 - self.width**-2) / 2 * np.square(normal).sum(axis=(0, 1), dtype=np.float64)
+        log_ratio -= self.n_exposures * np.log(self.width)
+        with np.errstate(over="ignore"):
+            return self._photons[index], normal, np.exp(log_ratio)
 
 
 class PixelSampler(_Sampler):
