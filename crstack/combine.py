@@ -9,6 +9,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_choice
 from crstack.exceptions import InputError
+from crstack.local_median import check_local_medians, listed_pixels, median_of_boxes
 from crstack.statistics import normal_order_moments
 
 __all__ = ["COMBINATIONS", "Combination", "Combiner", "PixelFlag"]
@@ -29,6 +30,7 @@ class PixelFlag(IntFlag):
     MEDIANCR = 4  #: the value of mediancr stands in
     ALL_HIT = 8  #: every valid exposure is hit: no clean measurement
     NO_DATA = 16  #: no exposure is valid
+    LOCAL_MEDIAN = 32  #: the median of a box around the pixel stands in
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +129,8 @@ class Combiner:
     values count as clean there unless they stand out by two standard
     deviations, as most of those that a dilation masks do not. A pixel
     taken from the detector's cleaned median is given the variance of one
-    exposure, as interpolation knows it no better than a measurement would.
+    exposure, as interpolation knows it no better than a measurement would. A
+    local median differs from the truth by the structure in its box and by noise.
     """
 
     def __init__(self, exposures, statistics, masks=None, *, use_auxmedian=False, variance="model"):
@@ -146,6 +149,7 @@ class Combiner:
             )
         if self.masks.n_exposures != len(self.exposures):
             raise InputError(f"masks must be of {len(self.exposures)} exposures; got {self.masks.n_exposures}")
+        check_local_medians(self.masks.local_medians, self.exposures.shape)
         if self.use_auxmedian and self.masks.auxclean is None:
             raise InputError("use_auxmedian must come with a detector that cleans; got masks without AUXCLEAN")
 
@@ -178,11 +182,17 @@ class Combiner:
             mask = nothing | self._all_hit
             if self.use_auxmedian:
                 mask = mask | ((planes.flags & PixelFlag.AUXMEDIAN) > 0)
+            if self.masks.local_medians:
+                mask = mask | self._replace_by_local_medians(planes)
         planes.count[mask] = 0
         return Combination(name, self._ccd(planes, mask), planes.count, planes.flags)
 
     def _ccd(self, planes, mask):
-        variance = self._sample_variance if self.variance == "sample" else planes.variance
+        variance = planes.variance
+        if self.variance == "sample":
+            # the variance of a local median is that of a sample already
+            local = (planes.flags & PixelFlag.LOCAL_MEDIAN) > 0
+            variance = np.where(local, variance, self._sample_variance)
         return CCDData(
             planes.value,
             unit=self.exposures.unit,
@@ -191,6 +201,16 @@ class Combiner:
             meta=self.exposures.header.copy(),
             wcs=self.exposures.wcs,
         )
+
+    def _replace_by_local_medians(self, planes):
+        """Replace the listed pixels, in place; return where they are."""
+        items = self.masks.local_medians
+        listed = listed_pixels(items, self.exposures.shape)
+        value, error = median_of_boxes(planes.value, planes.variance, items, self.statistics.count == 0)
+        x, y, _, _ = np.array(items).T
+        planes.value[y - 1, x - 1], planes.variance[y - 1, x - 1] = value, error
+        planes.flags[listed] = planes.flags[listed] & np.uint8(PixelFlag.NO_DATA) | np.uint8(PixelFlag.LOCAL_MEDIAN)
+        return listed
 
     # what the combinations share
 

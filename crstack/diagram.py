@@ -71,6 +71,9 @@ class DiagramSettings:
 class MMDiagram:
     """Histograms of x = min2d and y = median2d - min2d.
 
+    Where gain or read noise are images, x and y are those of a pixel with the
+    median of both: see `~crstack.noise_scale.NoiseScale`.
+
     Attributes
     ----------
     simulated : `~numpy.ndarray`
@@ -163,7 +166,8 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
     InputError
         If no pixel can be used.
     """
-    x = statistics.min2d[used]
+    min2d, difference = sampler.coordinates(statistics.min2d, statistics.median2d - statistics.min2d)
+    x = min2d[used]
     if not len(x):
         raise InputError("exposures must share valid pixels that the auxiliary detector does not flag; got none")
     ranges = [sampler.reach(0.0), sampler.reach(float(x.max()))]
@@ -176,7 +180,6 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
     y_edges = np.linspace(0.0, y_max, N_BINS + 1)
 
     simulated = sampler.histogram(settings.n_simulations, x_edges, y_edges, progress)
-    everywhere = np.isfinite(statistics.min2d)
-    x, y = statistics.min2d[everywhere], (statistics.median2d - statistics.min2d)[everywhere]
-    observed = histogram(x, y, x_edges, y_edges)
+    everywhere = np.isfinite(min2d)
+    observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
     return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit)

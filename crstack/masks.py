@@ -1,6 +1,7 @@
 """The rules that turn detections into named masks, and the masks themselves."""
 
 import uuid as _uuid
+import warnings
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -13,7 +14,8 @@ from scipy import ndimage
 from crstack._files import atomic_path, header_line
 from crstack._validation import check_integer, check_number, check_pixel, check_region
 from crstack.detectors.two_pass import features_holding
-from crstack.exceptions import InputError
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.local_median import check_local_median, check_local_medians
 
 __all__ = [
     "Code",
@@ -38,6 +40,9 @@ class Code(IntEnum):
     GIVEN = 5  #: asked for by the user, or read from a file that does not say
 
 
+#: columns of the extension RPMEDIAN
+BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
+
 #: code of a pixel by (found by M.M.Cosmic) + 2 * (found by the auxiliary detector)
 _CODE_OF = np.array([Code.CLEAN, Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH], dtype=np.uint8)
 
@@ -61,6 +66,9 @@ class MaskRules:
     force_pixels, ignore_pixels : sequence of (x, y), optional
         Pixels flagged, or never flagged, in every mask; FITS convention.
         Force wins over skip and over ignore.
+    local_medians : sequence of (x, y, x_width, y_width), optional
+        Pixels, such as hot ones, that the combined images with masks replace by the
+        median of a box of odd widths around them; FITS convention.
 
     Raises
     ------
@@ -75,6 +83,7 @@ class MaskRules:
     skip_regions: tuple = ()
     force_pixels: tuple = ()
     ignore_pixels: tuple = ()
+    local_medians: tuple = ()
 
     def __post_init__(self):
         check_number("threshold_rnoise", self.threshold_rnoise, minimum=0)
@@ -84,6 +93,7 @@ class MaskRules:
         self._coerce("skip_regions", check_region)
         self._coerce("force_pixels", check_pixel)
         self._coerce("ignore_pixels", check_pixel)
+        self._coerce("local_medians", check_local_median)
 
     def _coerce(self, name, check):
         items = getattr(self, name) or ()
@@ -97,6 +107,7 @@ class MaskRules:
         for name in ("force_pixels", "ignore_pixels"):
             for number, pixel in enumerate(getattr(self, name), start=1):
                 check_pixel(f"{name} {number}", pixel, shape)
+        check_local_medians(self.local_medians, shape)
 
     def apply_to(self, codes):
         """Apply skipped regions, ignored and forced pixels to a code image, in place."""
@@ -133,7 +144,7 @@ class _Limit:
     threshold: np.ndarray | float
 
 
-def detection_limit(statistics, boundary, readnoise, rules):
+def detection_limit(statistics, boundary, readnoise, rules, scale=None):
     """Combine boundary, threshold and least maximum into one image.
 
     Parameters
@@ -146,6 +157,8 @@ def detection_limit(statistics, boundary, readnoise, rules):
         Read noise of one exposure in the unit of the exposures.
     rules : MaskRules
         Threshold and least maximum.
+    scale : `~crstack.noise_scale.NoiseScale`, optional
+        Of the diagram that the boundary belongs to.
 
     Returns
     -------
@@ -155,7 +168,8 @@ def detection_limit(statistics, boundary, readnoise, rules):
     threshold = np.asarray(rules.threshold_rnoise * readnoise, dtype=np.float32)
     if boundary is None:
         return _Limit(statistics.min2d, None, threshold)
-    above = np.maximum(boundary(statistics.min2d), threshold)
+    min2d = statistics.min2d
+    above = np.maximum(boundary(min2d) if scale is None else scale.boundary(boundary, min2d), threshold)
     above[~(statistics.max2d > rules.minimum_max2d_rnoise * readnoise)] = np.inf
     return _Limit(statistics.min2d, above, threshold)
 
@@ -315,6 +329,8 @@ class MaskSet:
         decision.
     uuid : str
         Identifies this set in the products made with it.
+    local_medians : tuple of (x, y, x_width, y_width)
+        Pixels that combinations replace by the median of a box around them.
     """
 
     codes: dict
@@ -323,6 +339,7 @@ class MaskSet:
     steps: dict = field(default_factory=dict)
     probability: np.ndarray | None = None
     uuid: str = field(default_factory=lambda: _new_uuid())
+    local_medians: tuple = ()
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -431,6 +448,10 @@ class MaskSet:
             hdus.append(fits.ImageHDU(self.auxclean.astype(np.float32), name="AUXCLEAN"))
         if self.probability is not None:
             hdus += [_probability_hdu(plane, i) for i, plane in enumerate(self.probability)]
+        if self.local_medians:
+            columns = np.array(self.local_medians, dtype=np.int32).T
+            named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
+            hdus.append(fits.BinTableHDU.from_columns(named, name="RPMEDIAN"))
         who = fits.ImageHDU(np.stack(list(self.codes.values())), name="CODES")
         for code in Code:
             who.header.add_comment(f"{code.value}: {code.name}")
@@ -441,7 +462,8 @@ class MaskSet:
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
-        NPMASKED; AUXCLEAN follows where the detector cleans, and CODES, a cube
+        NPMASKED; AUXCLEAN follows where the detector cleans, RPMEDIAN, a
+        table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask in the same order.
 
         Parameters
@@ -496,8 +518,17 @@ class MaskSet:
             codes[name] = flagged.astype(np.uint8) * np.uint8(Code.GIVEN) if who is None else np.array(who[number])
             if codes[name].shape != codes[names[0]].shape:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
-        auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
+        if "MEANCRT" in codes and "MEANCR" not in codes:
+            # nor did the program of the early manual make one; it called the cleaned median otherwise
+            warnings.warn(f"{path} holds no MEANCR; nothing is masked in it", CRStackWarning, stacklevel=4)
+            codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
+        cleaned = next((name for name in ("AUXCLEAN", "LAMEDIAN") if name in hdus), None)
+        auxclean = None if cleaned is None else np.array(hdus[cleaned].data, dtype=np.float32)
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
         planes = [hdus[f"PROB{i + 1}"].data for i in range(len(names)) if f"PROB{i + 1}" in hdus]
         probability = np.array(planes, dtype=np.float16) if planes else None
-        return cls(codes, auxclean, history, probability=probability, uuid=hdus[0].header.get("UUID", ""))
+        # the columns by their order: their names are nowhere laid down
+        rows = hdus["RPMEDIAN"].data if "RPMEDIAN" in hdus else ()
+        boxes = tuple(check_local_median("RPMEDIAN", [int(value) for value in tuple(row)[:4]]) for row in rows)
+        uuid = hdus[0].header.get("UUID", "")
+        return cls(codes, auxclean, history, probability=probability, uuid=uuid, local_medians=boxes)

@@ -1,8 +1,12 @@
 """Simulated pixels of a stack: draws of (min2d, median2d - min2d)."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from crstack._threads import map_threads, row_bands
+from crstack.noise_scale import NoiseScale
+from crstack.photon_tables import MixedTables, photon_table, poisson_of_normal
 from crstack.statistics import order_statistics
 
 __all__ = ["LevelSampler", "PixelSampler", "histogram"]
@@ -17,16 +21,20 @@ RANGE_DRAWS = 10000
 DRAWS_AT_ONCE = 1 << 19
 #: draws from which a table of a level's photon distribution pays
 TABLE_DRAWS = 10_000
-#: electrons from which the Cornish-Fisher expansion gives Poisson counts
+#: electrons from which Poisson counts of single pixels come from normal numbers
 EXPANSION_FROM = 60
-#: steps of probability in such a table
-TABLE_STEPS = 4096
 #: blocks between two reports of progress
 BLOCKS_AT_ONCE = 16
+#: draws of a whole simulation, above which crowded levels share what there is
+MOST_DRAWS = 33_000_000
+#: its draws are a multiple of this many
+DRAWS_STEP = 100
+#: share of the draws of a crowded level that are drawn from a wider distribution
+WIDE_SHARE = 0.3
 
 
-def histogram(x, y, x_edges, y_edges):
-    """Histogram of pairs on even bins, int64 indexed [x, y].
+def histogram(x, y, x_edges, y_edges, weights=None):
+    """Histogram of pairs on even bins, indexed [x, y]: int64, or float64 with weights.
 
     Values outside the edges, and NaN, do not count; the last edge belongs to
     the last bin.
@@ -35,70 +43,12 @@ def histogram(x, y, x_edges, y_edges):
     inside = (x >= x_edges[0]) & (x <= x_edges[-1]) & (y >= y_edges[0]) & (y <= y_edges[-1])
     if not inside.all():
         x, y = x[inside], y[inside]
+        weights = None if weights is None else weights[inside]
     column = ((x - x_edges[0]) * (nx / (x_edges[-1] - x_edges[0]))).astype(np.int32)
     row = ((y - y_edges[0]) * (ny / (y_edges[-1] - y_edges[0]))).astype(np.int32)
     np.minimum(column, nx - 1, out=column)
     np.minimum(row, ny - 1, out=row)
-    return np.bincount(column * ny + row, minlength=nx * ny).reshape(nx, ny)
-
-
-def photon_table(distribution):
-    """Return a function that turns uniform numbers into counts of ``distribution``.
-
-    The cumulative distribution is inverted through a guide table, which costs
-    a tenth of drawing counts one by one (Chen & Asau 1974, AIIE Trans. 6, 163).
-
-    Parameters
-    ----------
-    distribution : frozen discrete distribution of `scipy.stats`
-        Of the counts.
-
-    Returns
-    -------
-    invert : callable
-        From an array of uniform numbers in [0, 1) to integers of that shape.
-    """
-    mean, reach = distribution.mean(), 10 * distribution.std() + 30
-    while distribution.sf(mean + reach) > 1e-16:
-        reach *= 2
-    counts = np.arange(max(int(mean - reach), 0), int(mean + reach) + 1)
-    below = distribution.cdf(counts)
-    below[-1] = 1.0
-    guide = np.searchsorted(below, np.arange(TABLE_STEPS) / TABLE_STEPS)
-
-    def invert(uniform):
-        index = guide[(uniform * TABLE_STEPS).astype(np.int32)]
-        late = np.nonzero(below[index] < uniform)
-        index[late] = np.searchsorted(below, uniform[late])
-        return counts[index]
-
-    return invert
-
-
-def poisson_of_normal(electrons, normals):
-    """Poisson counts from standard normal numbers.
-
-    By the Cornish-Fisher expansion to third order (Cornish & Fisher 1938, Rev.
-    Inst. Int. Stat. 5, 307), good to a few 0.01 of a count where 60 electrons are expected
-    and better above. A count changes by no more than its expected value does, which counts
-    drawn by rejection do not promise.
-
-    Parameters
-    ----------
-    electrons : `~numpy.ndarray`
-        Expected counts, `EXPANSION_FROM` or more.
-    normals : `~numpy.ndarray`
-        Standard normal numbers; shapes that broadcast.
-
-    Returns
-    -------
-    counts : `~numpy.ndarray`
-        Whole numbers, as floats.
-    """
-    root = np.sqrt(electrons)
-    z2 = normals**2
-    third = normals * (z2 - 3) / 24 - normals * (2 * z2 - 5) / 36
-    return np.rint(electrons + root * normals + (z2 - 1) / 6 + third / root)
+    return np.bincount(column * ny + row, weights, minlength=nx * ny).reshape(nx, ny)
 
 
 class _Sampler:
@@ -118,6 +68,10 @@ class _Sampler:
 
     def _rng(self, *key):
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))
+
+    def coordinates(self, min2d, difference):
+        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+        return min2d, difference
 
     def _statistics(self, cube):
         statistics = order_statistics(cube, self.cr_coincidences)
@@ -143,10 +97,7 @@ class _Sampler:
         total = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
 
         def work(block):
-            counts = np.zeros_like(total)
-            for x, y in self.draws(block, n_simulations):
-                counts += histogram(x, y, x_edges, y_edges)
-            return counts
+            return self.block_histogram(block, n_simulations, x_edges, y_edges)
 
         # the fullest first: the threads end together
         blocks = sorted(self.blocks(), key=lambda item: -item[1])
@@ -161,16 +112,36 @@ class _Sampler:
                 progress(done / pixels)
         return total
 
+    def block_histogram(self, block, n_simulations, x_edges, y_edges):
+        """Histogram of a block, int64 indexed [x, y]."""
+        counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
+        for x, y in self.draws(block, n_simulations):
+            counts += histogram(x, y, x_edges, y_edges)
+        return counts
+
+
+def _by_exposure(values):
+    """Values (pixels, exposures) as planes (exposures, 1, pixels)."""
+    return np.ascontiguousarray(values.T)[:, None, :]
+
 
 class LevelSampler(_Sampler):
     """Draws where all exposures share one expected signal and one scalar noise.
 
     Signals are grouped into levels a twentieth of a standard deviation apart.
-    The pixels of a crowded level are drawn together, through a table; others are
+    The pixels of a full level are drawn together, through a table; others are
     drawn in order of signal, each at its own. Levels are fixed in electrons and
-    each has its own streams of random numbers, so that the pixels which rounding moves to
-    another level change themselves only: exposures in ADU and in electrons
-    give the same diagram.
+    each has its own streams of random numbers, so that the pixels which rounding
+    moves to another level change themselves only: exposures in ADU and in
+    electrons give the same diagram.
+
+    The number of draws does not grow without bounds. Where the pixels are many,
+    the draws of the most crowded levels are limited to `MOST_DRAWS` together, and
+    tell with which probability a pixel of that level falls into each bin. The bin
+    then gets the number expected, rounded up or down at random. A share of these draws comes from a
+    wider distribution, weighted down by the ratio of the two, for the bins that few of very
+    many pixels reach (importance sampling with a defensive mixture: Owen & Zhou
+    2000, J. Am. Stat. Assoc. 95, 135).
 
     Parameters
     ----------
@@ -189,9 +160,33 @@ class LevelSampler(_Sampler):
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
         self._floor = max(noise.readnoise_electrons, 1.0)
-        self._electrons = np.sort(np.maximum(expected.ravel() * np.float64(noise.electrons_per_unit), 0))
-        self._pixels = np.bincount(self._level_of(self._electrons))
-        self._first = np.concatenate([[0], np.cumsum(self._pixels)])
+        self._expected = expected.ravel()
+        self._pixels = self._count_levels()
+
+    def _electrons_of(self, part):
+        return np.maximum(self._expected[part] * np.float64(self.noise.electrons_per_unit), 0)
+
+    def _count_levels(self):
+        """Number of pixels by level."""
+        parts = row_bands(self._expected.size, 1)
+        counts = map_threads(lambda part: np.bincount(self._level_of(self._electrons_of(part))), parts)
+        total = np.zeros(max(map(len, counts)), dtype=np.int64)
+        for one in counts:
+            total[: len(one)] += one
+        return total
+
+    @lru_cache(maxsize=2)  # noqa: B019 (a sampler lives as long as its diagram takes)
+    def _alone(self, n_simulations):
+        """Whether the pixels of each level are drawn at their own signals, and those signals in order."""
+        alone = self._pixels * n_simulations * self.n_exposures <= TABLE_DRAWS
+        alone &= self._signal_of(np.arange(len(alone))) >= EXPANSION_FROM
+        if self.noise.shape is not None:
+            alone[:] = False
+        found = [np.empty(0)]
+        for part in row_bands(self._expected.size, 1):
+            electrons = self._electrons_of(part)
+            found.append(electrons[alone[self._level_of(electrons)]])
+        return alone, np.sort(np.concatenate(found))
 
     def _level_of(self, electrons):
         sigmas = 2 * (np.sqrt(electrons + self._floor**2) - self._floor)
@@ -201,22 +196,17 @@ class LevelSampler(_Sampler):
         """Electrons at each level: `_level_of` the other way round."""
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
 
-    def _xy_of(self, photons, normals):
-        """(x, y) of photon counts and Gaussian noise, both (pixels, exposures)."""
-        cube = np.ascontiguousarray(
-            (photons + normals * np.float32(self.noise.readnoise_electrons)).T, dtype=np.float32
-        )
+    def _xy_of(self, photons, normal):
+        cube = photons.astype(np.float32)
+        cube += normal * np.float32(self.noise.readnoise_electrons)
         cube /= np.float32(self.noise.electrons_per_unit)
-        x, y = self._statistics(cube[:, None, :])
+        x, y = self._statistics(cube)
         return x[0], y[0]
 
     def reach(self, signal):
         """Smallest and largest x, and largest y, of many draws at one ``signal``."""
         level = self._level_of(np.array(max(signal, 0.0) * self.noise.electrons_per_unit))
-        invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
-        shape = (RANGE_DRAWS, self.n_exposures)
-        normals = self._rng(0, 1).standard_normal(shape, dtype=np.float32)
-        x, y = self._xy_of(invert(self._rng(0, 0).random(shape)), normals)
+        x, y = next(self._draws_of_level(level, RANGE_DRAWS, 0))
         return float(x.min()), float(x.max()), float(y.max())
 
     def blocks(self):
@@ -226,41 +216,93 @@ class LevelSampler(_Sampler):
         return [(start, size) for start, size in sizes if size]
 
     def draws(self, start, n_simulations):
-        """Draw each pixel of a block of levels ``n_simulations`` times."""
-        counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
-        levels = start + np.arange(len(counts))
-        crowded = (counts * self.n_exposures > TABLE_DRAWS) | (self._signal_of(levels) < EXPANSION_FROM)
-        if self.noise.shape is not None:
-            crowded[:] = True
-        for level in start + np.flatnonzero(crowded & (counts > 0)):
-            yield from self._draws_of_level(level, counts[level - start])
-        alone = start + np.flatnonzero(~crowded & (counts > 0))
-        if len(alone):
-            pieces = [self._electrons[self._first[level] : self._first[level + 1]] for level in alone]
-            yield from self._draws_of_pixels(np.concatenate(pieces), start, n_simulations)
+        """Draw each pixel of a block of levels, those of crowded levels left out, ``n_simulations`` times."""
+        levels, counts = self._levels_of(start, n_simulations)
+        alone, electrons = self._alone(n_simulations)
+        alone = alone[levels]
+        counts[(counts > self._most_draws(n_simulations)) & ~alone] = 0
+        for level in np.flatnonzero(~alone & (counts > 0)):
+            yield from self._draws_of_level(levels[level], counts[level], 1)
+        if counts[alone].any():
+            found = self._level_of(electrons)
+            first, last = np.searchsorted(found, (start, start + len(levels)))
+            yield from self._draws_of_pixels(electrons[first:last], start, n_simulations)
 
-    def _draws_of_level(self, level, count):
+    def _draws_of_level(self, level, count, purpose):
         """Draw ``count`` pixels of one level, through a table."""
         invert = photon_table(self.noise.photon_distribution(self._signal_of(level)))
-        stream, noise_stream = self._rng(1, level), self._rng(2, level)
+        stream, noise_stream = self._rng(purpose, int(level), 0), self._rng(purpose, int(level), 1)
         step = DRAWS_AT_ONCE // self.n_exposures
         for first in range(0, count, step):
+            # pixel after pixel: one more or less changes no other
             shape = (min(step, count - first), self.n_exposures)
-            photons = invert(stream.random(shape))
-            yield self._xy_of(photons, noise_stream.standard_normal(shape, dtype=np.float32))
+            yield self._xy_of(
+                _by_exposure(invert(stream.random(shape))),
+                _by_exposure(noise_stream.standard_normal(shape, dtype=np.float32)),
+            )
 
     def _draws_of_pixels(self, electrons, block, n_simulations):
         """Draw pixels in order of signal, each at its own."""
-        stream, noise_stream = self._rng(3, block), self._rng(4, block)
+        stream, noise_stream = self._rng(2, block, 0), self._rng(2, block, 1)
         shape = (len(electrons), self.n_exposures)
         for _ in range(n_simulations):
             photons = poisson_of_normal(electrons[:, None], stream.standard_normal(shape))
-            yield self._xy_of(photons, noise_stream.standard_normal(shape, dtype=np.float32))
+            normal = noise_stream.standard_normal(shape, dtype=np.float32)
+            yield self._xy_of(_by_exposure(photons), _by_exposure(normal))
+
+    def _levels_of(self, start, n_simulations):
+        counts = self._pixels[start : start + LEVELS_PER_BLOCK] * n_simulations
+        return np.arange(start, start + len(counts)), counts
+
+    @lru_cache(maxsize=8)  # noqa: B019 (a sampler lives as long as its diagram takes)
+    def _most_draws(self, n_simulations):
+        """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
+        counts = np.sort(self._pixels * n_simulations)
+        before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
+        fits = before[:-1] + left * counts <= MOST_DRAWS
+        if fits.all():
+            return int(counts[-1])
+        first = int(np.argmin(fits))
+        # in round numbers, which one pixel more or less hardly changes
+        return max(int((MOST_DRAWS - before[first]) // left[first]) // DRAWS_STEP, 1) * DRAWS_STEP
+
+    def block_histogram(self, start, n_simulations, x_edges, y_edges):
+        """Histogram of a block of levels, int64 indexed [x, y]."""
+        total = super().block_histogram(start, n_simulations, x_edges, y_edges)
+        levels, counts = self._levels_of(start, n_simulations)
+        most = self._most_draws(n_simulations)
+        crowded = (counts > most) & ~self._alone(n_simulations)[0][levels]
+        for level, count in zip(levels[crowded], counts[crowded], strict=True):
+            rng = self._rng(3, int(level))
+            weights, outside = self._weights_of(level, most, x_edges, y_edges, rng)
+            bins = np.flatnonzero(weights)
+            chances = np.append(weights.ravel()[bins], max(outside, 0.0))
+            expected = count * chances / chances.sum()
+            total.ravel()[bins] += np.floor(expected + rng.random(len(expected))).astype(np.int64)[:-1]
+        return total
+
+    def _weights_of(self, level, n_draws, x_edges, y_edges, rng):
+        """Weight of each bin in ``n_draws`` draws at one level, and the weight outside of all bins."""
+        tables = MixedTables(self.noise.photon_distribution(self._signal_of(level)), self.n_exposures)
+        weights, total = np.zeros((len(x_edges) - 1, len(y_edges) - 1)), 0.0
+        step = DRAWS_AT_ONCE // self.n_exposures
+        n_wide = int(n_draws * WIDE_SHARE)
+        for wide, n in ((True, n_wide), (False, n_draws - n_wide)):
+            for first in range(0, n, step):
+                photons, normal, ratio = tables.draw(min(step, n - first), wide, rng)
+                weight = 1 / (1 - WIDE_SHARE + WIDE_SHARE * ratio)
+                x, y = self._xy_of(photons, normal)
+                weights += histogram(x, y, x_edges, y_edges, weight)
+                total += weight.sum()
+        return weights, total - weights.sum()
 
 
 class PixelSampler(_Sampler):
     """Draws pixel by pixel: noise that varies over the image, or images of its own
     for each exposure.
+
+    Where gain or read noise are images, the coordinates in the diagram are
+    those of a typical pixel: see `~crstack.noise_scale.NoiseScale`.
 
     Parameters
     ----------
@@ -282,6 +324,11 @@ class PixelSampler(_Sampler):
         self.noises = noises
         self.used = used
         self._bands = row_bands(*used.shape)
+        self._scale = NoiseScale.of(noises[0])
+
+    def coordinates(self, min2d, difference):
+        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+        return (min2d, difference) if self._scale is None else self._scale.typical(min2d, difference)
 
     def _draw_band(self, rows, rng):
         cube = np.stack(
@@ -291,6 +338,8 @@ class PixelSampler(_Sampler):
             ]
         )
         x, y = self._statistics(cube)
+        if self._scale is not None:
+            x, y = self._scale.cutout(rows).typical(x, y)
         used = self.used[rows]
         return x[used], y[used]
 

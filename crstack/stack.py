@@ -16,6 +16,7 @@ from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.joint import JointPosterior, joint_posterior
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, joint_codes, united
+from crstack.noise_scale import NoiseScale
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.statistics import normal_order_moments, order_statistics
 
@@ -312,7 +313,7 @@ class CRStack:
         **rules
             Parameters of `~crstack.masks.MaskRules`: ``threshold_rnoise``,
             ``minimum_max2d_rnoise``, ``mm_dilation``, ``dilation``,
-            ``skip_regions``, ``force_pixels``, ``ignore_pixels``.
+            ``skip_regions``, ``force_pixels``, ``ignore_pixels``, ``local_medians``.
 
         Returns
         -------
@@ -357,7 +358,8 @@ class CRStack:
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.statistics, self.exposures
-        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules)
+        scale = NoiseScale.of(exposures.noise)
+        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules, scale)
         codes, steps = {}, {}
 
         def flag(name, image, bad, detection):
@@ -378,7 +380,8 @@ class CRStack:
 
         codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps)
+        history = self._history(aux, aux_noise, boundary, rules)
+        masks = MaskSet(codes, auxclean, history, steps, local_medians=rules.local_medians)
         if aux is not None:
             _report(progress, "masking MEANCR")
             codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)

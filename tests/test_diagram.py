@@ -9,7 +9,8 @@ from scipy import stats
 from crstack import CRStack, NoiseModel
 from crstack.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.exceptions import InputError
-from crstack.simulation import LevelSampler, PixelSampler, histogram, photon_table, poisson_of_normal
+from crstack.photon_tables import photon_table, poisson_of_normal
+from crstack.simulation import LevelSampler, PixelSampler, histogram
 
 GAIN = 2.0 * u.electron / u.adu
 NOISE = NoiseModel(GAIN, 5 * u.electron)

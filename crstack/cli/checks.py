@@ -10,11 +10,14 @@ from crstack._validation import (
     check_pixel,
     check_region,
 )
+from crstack.cli.maps import BOUNDS, map_name
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.local_median import check_local_median
 
 __all__ = [
     "as_number",
     "boolean",
+    "boxes",
     "choice",
     "crmethod",
     "extension",
@@ -25,16 +28,21 @@ __all__ = [
     "neutral",
     "nullable",
     "number",
-    "number_not_file",
+    "number_or_auto",
+    "number_or_map",
     "odd_integer",
+    "offsets",
     "paired",
     "pixels",
+    "region",
     "regions",
+    "regions_or_text",
     "single",
-    "unset",
 ]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
 
 METHODS = ("lacosmic", "pycosmic", "mmcosmic", "mm_lacosmic", "mm_pycosmic")
 METHODS_TO_COME = ("deepcr", "conn", "mm_deepcr", "mm_conn")
@@ -133,16 +141,10 @@ def extension(key, value):
     return check_integer(key, value, minimum=0)
 
 
-def number_not_file(**bounds):
-    """Check of a number that numina-crmasks also takes as the name of a file."""
-
-    def check(key, value):
-        value = as_number(value)
-        if isinstance(value, str):
-            raise ConfigurationError(f"{key} must be a number, as a file is not built yet; got {value!r}")
-        return check_number(key, value, **bounds)
-
-    return check
+def number_or_map(key, value):
+    """Check of a number, or of the name of a FITS file with an image of them."""
+    value = as_number(value)
+    return map_name(key, value) if isinstance(value, str) else check_number(key, value, **BOUNDS[key])
 
 
 def crmethod(key, value):
@@ -153,25 +155,23 @@ def crmethod(key, value):
 
 
 def flux_factor(key, value):
-    """Check of the flux factors: nothing but 1 for every exposure, so far."""
+    """Check of the flux factors: none, a number, one for each image, "auto" or "local"."""
     if _is_none(value):
         return None
-    factors = [as_number(factor) for factor in (value if isinstance(value, list) else [value])]
-    if factors == ["auto"]:
-        raise ConfigurationError(f"{key} must be none or 1, as 'auto' is not built yet")
-    if not factors:
-        raise ConfigurationError(f"{key} must be none, a number or a number for each image; got []")
-    for factor in factors:
-        check_number(key, factor, minimum=0, exclusive=True)
-    if any(factor != 1 for factor in factors):
-        raise ConfigurationError(f"{key} must be none or 1, as other factors are not built yet; got {value}")
-    return tuple(factors) if isinstance(value, list) else None
+    if value in ("auto", "local"):
+        return value
+    many = isinstance(value, list)
+    factors = [as_number(factor) for factor in (value if many else [value])]
+    wanted = f"{key} must be none, auto, local, a number or a number for each image"
+    if not factors or not all(isinstance(factor, int | float) for factor in factors):
+        raise ConfigurationError(f"{wanted}; got {value!r}")
+    factors = tuple(check_number(key, factor, minimum=0, exclusive=True) for factor in factors)
+    return factors if many else factors[0]
 
 
-def unset(key, value):
-    """Check of something not built yet that must be empty or null."""
-    if not _is_none(value) and value != []:
-        raise ConfigurationError(f"{key} must be empty, as it is not built yet; got {value}")
+def number_or_auto(**bounds):
+    """Check of a number, or the word auto."""
+    return lambda key, value: value if value == "auto" else check_number(key, as_number(value), **bounds)
 
 
 def neutral(check, wanted):
@@ -194,16 +194,48 @@ def _listed(key, value, what):
     return value
 
 
+def _region(name, value):
+    """Check of one region, also as the text ``[xmin:xmax, ymin:ymax]``."""
+    text = REGION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return check_region(name, [int(number) for number in text.groups()] if text else value)
+
+
+def region(key, value):
+    """Check of one region; FITS convention."""
+    return _region(key, value)
+
+
 def regions(key, value):
     """Check of a list of regions; FITS convention."""
     items = _listed(key, value, "[xmin, xmax, ymin, ymax]")
-    return tuple(check_region(f"region {i} of {key}", item) for i, item in enumerate(items, start=1))
+    return tuple(_region(f"region {i} of {key}", item) for i, item in enumerate(items, start=1))
+
+
+def regions_or_text(key, value):
+    """Check of a list of regions, or of a single one as the text ``[xmin:xmax, ymin:ymax]``."""
+    return regions(key, [value] if isinstance(value, str) and REGION.fullmatch(value.strip()) else value)
+
+
+def offsets(key, value):
+    """Check of a list of shifts in pixels, one for each image."""
+    pairs = []
+    for i, pair in enumerate(_listed(key, value, "[xoffset, yoffset]"), start=1):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ConfigurationError(f"pair {i} of {key} must be [xoffset, yoffset]; got {pair!r}")
+        pairs.append(tuple(check_number(f"pair {i} of {key}", as_number(one)) for one in pair))
+    return tuple(pairs)
 
 
 def pixels(key, value):
     """Check of a list of pixels; FITS convention."""
     items = _listed(key, value, "[X, Y]")
     return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
+
+
+def boxes(key, value):
+    """Check of a list of pixels with odd widths of a box; FITS convention."""
+    items = _listed(key, value, "[X, Y, X_width, Y_width]")
+    return tuple(check_local_median(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
 
 
 def fixed_points(key, value):

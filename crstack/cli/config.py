@@ -10,6 +10,7 @@ import yaml
 
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
 from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
+from crstack.cli.legacy import as_parameter_file, choose_document
 from crstack.detectors import LACosmicDetector, PyCosmicDetector, TwoPassDetector
 from crstack.detectors.two_pass import split_pairs
 from crstack.diagram import DiagramSettings
@@ -25,11 +26,15 @@ ONLY_WITH = {
     "mm_niter_boundary_extension": ("mm_boundary_fit", "spline"),
     "mm_weight_boundary_extension": ("mm_boundary_fit", "spline"),
     "la_psfbeta": ("la_psfmodel", "moffat"),
+    "flux_factor_regions": ("flux_factor", "auto"),
 }
 
 
 #: keys that matter where masks are read from a file
-WITH_MASKS = ("extnum", "gain", "rnoise", "bias", "use_auxmedian", "flux_factor", "mm_cr_coincidences")
+WITH_MASKS = (
+    *("extnum", "gain", "rnoise", "bias", "use_auxmedian"),
+    *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -94,7 +99,7 @@ class Configuration:
         settings : list of (str, str)
         """
         names = [key.name for key in (*TOP, *REQUIREMENTS) if key.used and key.name != "images"]
-        wanted = [name for name in names if (self._matters(name) if finding else name in WITH_MASKS)]
+        wanted = [name for name in names if self._matters(name) and (finding or name in WITH_MASKS)]
         return [(name, _in_words(self[name])) for name in wanted]
 
     def _matters(self, name):
@@ -102,6 +107,8 @@ class Configuration:
             other, value = ONLY_WITH[name]
             if self[other] != value:
                 return False
+        if name == "apply_flux_factor_to":
+            return "flux_factors" in self.equalization()
         if name.startswith("mm_"):
             return self.uses_diagram or name == "mm_cr_coincidences"
         if name.startswith("la_"):
@@ -112,14 +119,58 @@ class Configuration:
 
     # the parts
 
-    def noise(self, unit):
-        """Arguments of `crstack.CRStack`: gain, read noise and bias."""
+    @staticmethod
+    def noise(numbers, unit):
+        """Arguments of `crstack.CRStack`: gain, read noise and bias.
+
+        Parameters
+        ----------
+        numbers : `~crstack.cli.maps.DetectorNumbers`
+            Read from the parameter file and the files it names.
+        unit : `~astropy.units.Unit`
+            Of the exposures.
+        """
         return {
-            "gain": self["gain"] * u.electron / u.adu,
-            "readnoise": self["rnoise"] * u.adu,
-            "bias": self["bias"] * u.adu,
+            "gain": numbers.gain * u.electron / u.adu,
+            "readnoise": numbers.rnoise * u.adu,
+            "bias": numbers.bias * u.adu,
             "unit": unit,
         }
+
+    def equalization(self):
+        """Arguments of `crstack.CRStack` about exposures that are not quite equivalent.
+
+        Only those that change something: no flux factors of 1, and nothing that only a
+        simulation uses where none is made.
+
+        Returns
+        -------
+        arguments : dict
+            Of ``flux_factors``, ``flux_regions``, ``apply_flux_factors_to``,
+            ``offsets``, ``crosscorr_region`` and ``response``.
+        """
+        arguments = self._flux_factors()
+        if self.uses_diagram:
+            if self["mm_xy_offsets"]:
+                arguments["offsets"] = list(self["mm_xy_offsets"])
+            if self["mm_crosscorr_region"]:
+                arguments["crosscorr_region"] = self["mm_crosscorr_region"]
+        return arguments
+
+    def _flux_factors(self):
+        factors, target = self["flux_factor"], self["apply_flux_factor_to"]
+        if not self.uses_diagram and target == "simulated":
+            return {}
+        if factors == "local":
+            return {"response": "auto"}
+        if factors is None or factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0}):
+            return {}
+        arguments = {"flux_factors": list(factors) if isinstance(factors, tuple) else factors}
+        if factors == "auto" and self["flux_factor_regions"]:
+            arguments["flux_regions"] = list(self["flux_factor_regions"])
+        if target != "simulated":
+            arguments["apply_flux_factors_to"] = target
+        return arguments
 
     def detector(self):
         """The auxiliary detector, or None."""
@@ -191,6 +242,7 @@ class Configuration:
             "skip_regions": self["regions_to_be_skipped"],
             "force_pixels": self["pixels_to_be_flagged_as_cr"],
             "ignore_pixels": self["pixels_to_be_ignored_as_cr"],
+            "local_medians": self["pixels_to_be_replaced_by_local_median"],
         }
 
 
@@ -208,7 +260,8 @@ def read_configuration(path):
     Parameters
     ----------
     path : str or path-like
-        YAML file of numina-crmasks.
+        YAML file of numina-crmasks, also as in its early manual, or an observation
+        result of MEGARA of the mode MegaraCrDetection.
 
     Returns
     -------
@@ -226,6 +279,7 @@ def read_configuration(path):
     requirements = {} if requirements is None else _mapping(requirements, "requirements")
     values = {}
     try:
+        top, requirements = as_parameter_file(top, requirements)
         values.update(_checked(top, TOP, REQUIREMENTS, ("requirements",)))
         values.update(_checked(requirements, REQUIREMENTS, TOP))
         configuration = Configuration(path, MappingProxyType(values))
@@ -240,7 +294,7 @@ def read_configuration(path):
 def _load(path):
     try:
         with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, _Loader)
+            return choose_document(yaml.load_all(stream, _Loader), path)
     except ConfigurationError:  # which is a ValueError too
         raise
     except OSError as error:
@@ -294,9 +348,7 @@ def _check_together(configuration):
     k = configuration["mm_cr_coincidences"]
     if k >= n_images:
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
-    factors = configuration["flux_factor"]
-    if factors is not None and len(factors) not in (1, n_images):
-        raise ConfigurationError(f"flux_factor must be one number or {n_images}, one an image; got {len(factors)}")
+    _check_equalization(configuration, n_images)
     if configuration.auxiliary is None and configuration["use_auxmedian"]:
         raise ConfigurationError("use_auxmedian must be False for crmethod mmcosmic, which cleans no median")
     if configuration["crmethod"] == "mmcosmic" and configuration["mm_synthetic"] == "single":
@@ -310,7 +362,7 @@ def _check_together(configuration):
         ("la_ keys", configuration.lacosmic),
         ("pc_ keys", configuration.pycosmic),
         ("mm_fixed_points_in_boundary", configuration.boundary),
-        ("mm_ keys", lambda: DiagramSettings(**configuration.diagram())),
+        ("mm_ keys", lambda: DiagramSettings(**_checkable(configuration.diagram()))),
         ("mm_ keys", lambda: MaskRules(**configuration.rules())),
     )
     for keys, make in parts:
@@ -318,3 +370,20 @@ def _check_together(configuration):
             make()
         except InputError as error:
             raise ConfigurationError(f"{keys}: {error}") from None
+
+
+def _checkable(diagram):
+    """Settings of the diagram with a number where one is still to be found."""
+    return diagram | {"nbinom_shape": None} if diagram["nbinom_shape"] == "auto" else diagram
+
+
+def _check_equalization(configuration, n_images):
+    factors, offsets = configuration["flux_factor"], configuration["mm_xy_offsets"]
+    if isinstance(factors, tuple) and len(factors) != n_images:
+        raise ConfigurationError(f"flux_factor must be one number or {n_images}, one an image; got {len(factors)}")
+    if factors == "local" and configuration["apply_flux_factor_to"] == "original":
+        raise ConfigurationError("apply_flux_factor_to must be simulated where flux_factor is local; got original")
+    if offsets and len(offsets) != n_images:
+        raise ConfigurationError(f"mm_xy_offsets must be {n_images} pairs, one an image; got {len(offsets)}")
+    if offsets and configuration["mm_crosscorr_region"]:
+        raise ConfigurationError("mm_xy_offsets must not be given beside mm_crosscorr_region, which measures them")

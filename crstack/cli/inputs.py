@@ -5,14 +5,23 @@ import warnings
 from pathlib import Path
 
 import astropy.units as u
+import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
 
 from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.cli.console import log
 from crstack.exceptions import InputError
+from crstack.local_median import check_local_medians
 
-__all__ = ["check_masks", "check_output_directory", "check_places", "find_images", "inspect_images"]
+__all__ = [
+    "check_gain",
+    "check_masks",
+    "check_output_directory",
+    "check_places",
+    "find_images",
+    "inspect_images",
+]
 
 
 def find_images(names, directory):
@@ -23,7 +32,8 @@ def find_images(names, directory):
     names : sequence of str
         As in the parameter file.
     directory : path-like
-        Where to look for those that are not found from the current directory.
+        Where to look, there and in its subdirectory ``data``, for those that are not
+        found from the current directory.
 
     Returns
     -------
@@ -32,11 +42,12 @@ def find_images(names, directory):
     Raises
     ------
     InputError
-        If one is in neither place.
+        If one is in none of these places.
     """
-    paths = []
+    paths, directory = [], Path(directory)
     for name in names:
-        candidates = [path for path in (Path(name), Path(directory) / name) if path.is_file()]
+        places = (Path(name), directory / name, directory / "data" / name)
+        candidates = [path for path in places if path.is_file()]
         if not candidates:
             raise InputError(f"images must be files that exist; got {name}")
         found, other = candidates[0], candidates[-1]
@@ -49,7 +60,7 @@ def find_images(names, directory):
     return paths
 
 
-def inspect_images(paths, ext, gain):
+def inspect_images(paths, ext):
     """Shape and unit of the images, from their headers alone.
 
     Parameters
@@ -58,8 +69,6 @@ def inspect_images(paths, ext, gain):
         FITS files.
     ext : int or str
         Extension of the images.
-    gain : float
-        Electrons per ADU; 1 where the images are in electrons.
 
     Returns
     -------
@@ -82,10 +91,14 @@ def inspect_images(paths, ext, gain):
             raise InputError(f"images must share one shape; got {first[0]} for {paths[0]} and {shape} for {path}")
         if unit != first[1]:
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
-    shape, unit = first
-    if unit == u.electron and gain != 1:
-        raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {paths[0]} says; got {gain:g}")
-    return shape, unit
+    return first
+
+
+def check_gain(gain, unit, path):
+    """Raise `InputError` if the gain of images in electrons, as ``path`` is, is not 1 (a number or an image)."""
+    if unit == u.electron and np.any(np.not_equal(gain, 1)):
+        found = f"{gain:g}" if np.ndim(gain) == 0 else f"{np.min(gain):g} to {np.max(gain):g}"
+        raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
 
 
 def _inspect(path, ext):
@@ -120,12 +133,17 @@ def _unit(bunit, path):
 
 def check_places(configuration, shape):
     """Raise `InputError` unless regions and pixels lie in images of ``shape``."""
-    key = "regions_to_be_skipped"
-    for number, region in enumerate(configuration[key], start=1):
-        check_region(f"region {number} of {key}", region, shape)
+    for key in ("regions_to_be_skipped", "flux_factor_regions"):
+        for number, region in enumerate(configuration[key], start=1):
+            check_region(f"region {number} of {key}", region, shape)
+    key = "mm_crosscorr_region"
+    if configuration[key] is not None:
+        check_region(key, configuration[key], shape)
     for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr"):
         for number, pixel in enumerate(configuration[key], start=1):
             check_pixel(f"pixel {number} of {key}", pixel, shape)
+    key = "pixels_to_be_replaced_by_local_median"
+    check_local_medians(configuration[key], shape, f"pixel {{}} of {key}")
 
 
 def check_masks(masks, path, shape, n_images, use_auxmedian):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from crstack.cli.checks import (
     boolean,
+    boxes,
     choice,
     crmethod,
     extension,
@@ -18,13 +19,16 @@ from crstack.cli.checks import (
     neutral,
     nullable,
     number,
-    number_not_file,
+    number_or_auto,
+    number_or_map,
     odd_integer,
+    offsets,
     paired,
     pixels,
+    region,
     regions,
+    regions_or_text,
     single,
-    unset,
 )
 
 __all__ = ["REQUIRED", "REQUIREMENTS", "TOP", "Key"]
@@ -59,9 +63,9 @@ positive = {"minimum": 0, "exclusive": True}
 TOP = (
     Key("images", image_names),
     Key("extnum", extension, 0),
-    Key("gain", number_not_file(**positive)),
-    Key("rnoise", number_not_file(minimum=0)),
-    Key("bias", number_not_file(), 0.0),
+    Key("gain", number_or_map),
+    Key("rnoise", number_or_map),
+    Key("bias", number_or_map, 0.0),
 )
 
 GENERAL = (
@@ -69,13 +73,13 @@ GENERAL = (
     Key("use_auxmedian", boolean, False),
     Key("interactive", boolean, False, used=False),
     Key("flux_factor", flux_factor, None),
-    Key("flux_factor_regions", unset, None, used=False),
-    Key("apply_flux_factor_to", choice("original", "simulated"), "simulated", used=False),
+    Key("flux_factor_regions", regions_or_text, None),
+    Key("apply_flux_factor_to", choice("original", "simulated"), "simulated"),
     Key("dilation", integer(minimum=0), 0),
     Key("regions_to_be_skipped", regions, None),
     Key("pixels_to_be_flagged_as_cr", pixels, None),
     Key("pixels_to_be_ignored_as_cr", pixels, None),
-    Key("pixels_to_be_replaced_by_local_median", unset, None, used=False),
+    Key("pixels_to_be_replaced_by_local_median", boxes, None),
     Key("verify_cr", neutral(boolean, False), False, used=False),
     Key("semiwindow", integer(minimum=0), 15, used=False),
     Key("color_scale", choice("minmax", "zscale"), "zscale", used=False),
@@ -127,13 +131,13 @@ NETWORKS = (
 MMCOSMIC = (
     Key("mm_cr_coincidences", integer(minimum=2), 2),
     Key("mm_photon_distribution", choice("poisson", "nbinom"), "poisson"),
-    Key("mm_nbinom_shape", number(**positive), 10),
+    Key("mm_nbinom_shape", number_or_auto(**positive), 10),
     Key("mm_synthetic", choice("median", "single"), "median"),
     Key("mm_hist2d_min_neighbors", integer(minimum=0, maximum=8), 0),
     Key("mm_ydiag_max", number(minimum=0), 0),
     Key("mm_dilation", integer(minimum=0), 1),
-    Key("mm_xy_offsets", unset, None, used=False),
-    Key("mm_crosscorr_region", unset, None, used=False),
+    Key("mm_xy_offsets", offsets, None),
+    Key("mm_crosscorr_region", nullable(region), None),
     Key("mm_boundary_fit", choice("spline", "piecewise"), "spline"),
     Key("mm_knots_splfit", integer(minimum=2), 5),
     Key("mm_fixed_points_in_boundary", fixed_points, None),

@@ -7,9 +7,19 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from crstack.cli.config import Configuration, read_configuration
 from crstack.cli.console import log, section, settings_lines
-from crstack.cli.inputs import check_masks, check_output_directory, check_places, find_images, inspect_images
+from crstack.cli.inputs import (
+    check_gain,
+    check_masks,
+    check_output_directory,
+    check_places,
+    find_images,
+    inspect_images,
+)
+from crstack.cli.maps import DetectorNumbers, read_detector_numbers
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
 from crstack.combine import COMBINATIONS
 from crstack.exceptions import InputError
@@ -27,6 +37,7 @@ class _Job:
     """What was asked for, checked."""
 
     configuration: Configuration
+    numbers: DetectorNumbers
     paths: list
     stack: CRStack
     output: Path
@@ -89,31 +100,35 @@ def _prepare(parameters, output_dir, crmasks, console):
     check_output_directory(output)
     console.check_log_file(output)
     paths = find_images(configuration["images"], configuration.path.parent)
-    shape, unit = inspect_images(paths, configuration["extnum"], configuration["gain"])
+    shape, unit = inspect_images(paths, configuration["extnum"])
+    numbers = read_detector_numbers(configuration, shape)
+    check_gain(numbers.gain, unit, paths[0])
     check_places(configuration, shape)
     given = None
     if crmasks is not None:
         given = MaskSet.read(crmasks)
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
     log.info("output directory: %s", output)
-    _log_settings(configuration, given is None)
+    _log_settings(configuration, numbers, given is None)
     stack = CRStack.from_files(
         paths,
         ext=configuration["extnum"],
         cr_coincidences=configuration["mm_cr_coincidences"],
-        **configuration.noise(unit),
+        **configuration.noise(numbers, unit),
+        **configuration.equalization(),
     )
-    return _Job(configuration, paths, stack, output, given, None if crmasks is None else Path(crmasks))
+    return _Job(configuration, numbers, paths, stack, output, given, None if crmasks is None else Path(crmasks))
 
 
-def _log_settings(configuration, finding):
+def _log_settings(configuration, numbers, finding):
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:
         settings = [(name, value) for name, value in settings if name[:3] not in ("la_", "pc_")]
     if finding and configuration.uses_diagram:
-        threshold = configuration["mm_threshold_rnoise"] * configuration["rnoise"]
-        settings.append(("mm_threshold", f"{threshold:.6g} (derived: mm_threshold_rnoise x rnoise)"))
+        lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
+        words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
+        settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
     for line in settings_lines(settings):
         log.info(line)
 
@@ -223,7 +238,7 @@ def _write_figure(job, diagram, boundary):
     from crstack.plotting import plot_diagram, save_figure
 
     path = job.output / FIGURE
-    threshold = job.configuration["mm_threshold_rnoise"] * job.configuration["rnoise"]
+    threshold = job.configuration["mm_threshold_rnoise"] * float(np.median(job.numbers.rnoise))
     try:
         save_figure(plot_diagram(diagram, boundary, threshold=threshold), path)
     except (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError) as error:
