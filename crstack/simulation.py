@@ -190,11 +190,17 @@ class LevelSampler(_Sampler):
         N, and how many of the highest values min2d leaves out.
     seed : int or None
         Seed of the random numbers; None for a new one.
+    scale : NoiseScale, optional
+        To the coordinates of another pixel, by numbers.
+    share : float, optional
+        Part of `MOST_DRAWS` that these pixels may take.
     """
 
-    def __init__(self, expected, noise, n_exposures, cr_coincidences, seed):
+    def __init__(self, expected, noise, n_exposures, cr_coincidences, seed, *, scale=None, share=1.0):
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
+        self._scale = scale
+        self._share = share
         self._floor = max(noise.readnoise_electrons, 1.0)
         self._pixels = self._count_levels(expected.ravel())
 
@@ -223,6 +229,8 @@ class LevelSampler(_Sampler):
         cube += normal * np.float32(self.noise.readnoise_electrons)
         cube /= np.float32(self.noise.electrons_per_unit)
         x, y = self._statistics(cube)
+        if self._scale is not None:
+            x, y = self._scale.typical(x, y)
         return x[0], y[0]
 
     def _draw(self, electrons, rng):
@@ -268,11 +276,12 @@ class LevelSampler(_Sampler):
         """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
         counts = np.sort(self._pixels * n_simulations)
         before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
-        fits = before[:-1] + left * counts <= MOST_DRAWS
+        most = int(MOST_DRAWS * self._share)
+        fits = before[:-1] + left * counts <= most
         if fits.all():
             return int(counts[-1])
         first = int(np.argmin(fits))
-        return int((MOST_DRAWS - before[first]) // left[first])
+        return int((most - before[first]) // left[first])
 
     def block_histogram(self, start, n_simulations, x_edges, y_edges):
         """Histogram of a block of levels, int64 indexed [x, y]."""
