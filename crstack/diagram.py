@@ -77,7 +77,7 @@ class MMDiagram:
     Attributes
     ----------
     simulated : `~numpy.ndarray`
-        int64 (100, 100), indexed [x, y]: pixels of all simulations together.
+        int64 (100, 100), indexed [x, y]: pixels of all `n_sets` simulated sets.
     observed : `~numpy.ndarray`
         The same for the exposures themselves.
     x_edges, y_edges : `~numpy.ndarray`
@@ -86,6 +86,8 @@ class MMDiagram:
         How it was simulated.
     unit : `~astropy.units.Unit`
         Unit of both axes.
+    oversampling : int
+        Sets drawn for each simulation asked for, to steady the tail.
     """
 
     simulated: np.ndarray
@@ -94,6 +96,12 @@ class MMDiagram:
     y_edges: np.ndarray
     settings: "DiagramSettings"
     unit: object
+    oversampling: int = 1
+
+    @property
+    def n_sets(self):
+        """Number of sets of exposures drawn: the simulations times the oversampling."""
+        return self.settings.n_simulations * self.oversampling
 
     def __repr__(self):
         return (
@@ -118,13 +126,15 @@ class MMDiagram:
         above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         centres = (self.x_edges[1:] + self.x_edges[:-1]) / 2
         middles = (self.y_edges[1:] + self.y_edges[:-1]) / 2
+        # one pixel in the sets asked for is this many in the sets drawn
+        left = self.oversampling
         points = []
         for centre, column, tail in zip(centres, counts, above, strict=True):
-            if tail[0] <= self.settings.n_simulations:
+            if tail[0] <= self.n_sets:
                 continue
-            # the one pixel left is anywhere between the second highest and itself
-            second, first = np.flatnonzero(tail > 1)[-1], np.flatnonzero(tail > 0)[-1]
-            share = (tail[second] - 1) / column[second]
+            # anywhere between the pixel that is one too many and the last that is left
+            second, first = np.flatnonzero(tail > left)[-1], np.flatnonzero(tail >= left)[-1]
+            share = (tail[second] - left) / column[second]
             lower = self.y_edges[second] + share * (self.y_edges[second + 1] - self.y_edges[second])
             points.append((centre, max(lower, (lower + middles[first]) / 2)))
         return np.array(points).reshape(-1, 2)
@@ -179,7 +189,7 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
     x_edges = np.linspace(x_min, x_max, N_BINS + 1)
     y_edges = np.linspace(0.0, y_max, N_BINS + 1)
 
-    simulated = sampler.histogram(settings.n_simulations, x_edges, y_edges, progress)
+    simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
     everywhere = np.isfinite(min2d)
     observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
-    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit)
+    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling)

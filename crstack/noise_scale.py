@@ -48,6 +48,16 @@ class NoiseScale:
         typical = float(np.median(readnoise)) ** 2 + 1
         return cls(gain / np.float32(np.median(gain)), gain, variance, typical)
 
+    def of_pixel(self, electrons_per_unit, readnoise):
+        """The scale of a single kind of pixel, with its read noise in electrons."""
+        typical_gain = np.float32(np.median(self.electrons_per_unit))
+        return NoiseScale(
+            np.float32(electrons_per_unit) / typical_gain,
+            np.float32(electrons_per_unit),
+            np.float32(readnoise**2 + 1),
+            self.typical_variance,
+        )
+
     def cutout(self, rows):
         """The scale of some rows of the image (``rows`` is a slice)."""
         parts = (self.to_unit, self.electrons_per_unit, self.variance)
@@ -80,4 +90,4 @@ class NoiseScale:
     def boundary(self, boundary, min2d):
         """A boundary of the typical pixel, for each pixel: the least T - min2d of a hit, (ny, nx)."""
         of_x, of_y = self._stretch(min2d)
-        return boundary(min2d * of_x) / of_y
+        return (boundary(min2d * of_x) / of_y).astype(np.float32)

@@ -25,6 +25,9 @@ TABLE_DRAWS = 10_000
 EXPANSION_FROM = 60
 #: blocks between two reports of progress
 BLOCKS_AT_ONCE = 16
+#: how many times as many sets are drawn as are asked for: the pixel that is left above the
+#: boundary in those asked for is then known better
+OVERSAMPLING = 3
 #: draws of a whole simulation, above which crowded levels share what there is
 MOST_DRAWS = 33_000_000
 #: its draws are a multiple of this many
@@ -59,6 +62,9 @@ class _Sampler:
     Each block has its own stream of random numbers, so that the answer
     does not depend on the number of threads.
     """
+
+    #: sets to draw for each one asked for
+    oversampling = 1
 
     def __init__(self, unit, n_exposures, cr_coincidences, seed):
         self.unit = unit
@@ -154,11 +160,19 @@ class LevelSampler(_Sampler):
         N, and how many of the highest values min2d leaves out.
     seed : int or None
         Seed of the random numbers; None for a new one.
+    scale : NoiseScale, optional
+        To the coordinates of another pixel, by numbers.
+    share : float, optional
+        Part of `MOST_DRAWS` that these pixels may take.
     """
 
-    def __init__(self, expected, noise, n_exposures, cr_coincidences, seed):
+    oversampling = OVERSAMPLING
+
+    def __init__(self, expected, noise, n_exposures, cr_coincidences, seed, *, scale=None, share=1.0):
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
+        self._scale = scale
+        self._share = share
         self._floor = max(noise.readnoise_electrons, 1.0)
         self._expected = expected.ravel()
         self._pixels = self._count_levels()
@@ -201,6 +215,8 @@ class LevelSampler(_Sampler):
         cube += normal * np.float32(self.noise.readnoise_electrons)
         cube /= np.float32(self.noise.electrons_per_unit)
         x, y = self._statistics(cube)
+        if self._scale is not None:
+            x, y = self._scale.typical(x, y)
         return x[0], y[0]
 
     def reach(self, signal):
@@ -259,12 +275,13 @@ class LevelSampler(_Sampler):
         """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
         counts = np.sort(self._pixels * n_simulations)
         before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
-        fits = before[:-1] + left * counts <= MOST_DRAWS
+        most = int(MOST_DRAWS * self._share)
+        fits = before[:-1] + left * counts <= most
         if fits.all():
             return int(counts[-1])
         first = int(np.argmin(fits))
         # in round numbers, which one pixel more or less hardly changes
-        return max(int((MOST_DRAWS - before[first]) // left[first]) // DRAWS_STEP, 1) * DRAWS_STEP
+        return max(int((most - before[first]) // left[first]) // DRAWS_STEP, 1) * DRAWS_STEP
 
     def block_histogram(self, start, n_simulations, x_edges, y_edges):
         """Histogram of a block of levels, int64 indexed [x, y]."""

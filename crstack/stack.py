@@ -8,6 +8,7 @@ import numpy as np
 
 from crstack._registry import BOUNDARIES, DETECTORS
 from crstack._validation import check_choice, check_integer
+from crstack.amplifiers import AmplifierSampler, amplifiers
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combiner
 from crstack.detectors.base import Detector
@@ -245,6 +246,10 @@ class CRStack:
         if all(noise.is_uniform for noise in noises):
             return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
         expected = np.nan_to_num(expected)
+        known = any(variance is not None for variance in exposures.variances)
+        parts = None if known else amplifiers(noises[0], expected.shape)
+        if parts is not None:
+            return AmplifierSampler(expected, noises[0], parts, used, len(self), k, settings.seed)
         return PixelSampler([expected] * len(self), noises, used, k, settings.seed)
 
     def _cleaned_exposure(self, aux, i):

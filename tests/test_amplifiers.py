@@ -6,9 +6,11 @@ import pytest
 
 from crstack import CRStack, NoiseModel
 from crstack._registry import DETECTORS
+from crstack.amplifiers import AmplifierSampler, amplifiers
 from crstack.combine import COMBINATIONS
 from crstack.datasets import make_stack
 from crstack.noise_scale import NoiseScale
+from crstack.simulation import PixelSampler
 
 SHAPE, MIDDLE = (200, 260), 130
 HALVES = (np.s_[:, :MIDDLE], np.s_[:, MIDDLE:])
@@ -164,3 +166,34 @@ def test_an_image_of_no_read_noise_is_fine(both):
     x, y = NoiseScale.of(noise).typical(np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32))
     assert np.isfinite(x).all()
     np.testing.assert_allclose(y, 1)
+
+
+def test_amplifiers_are_told_apart(whole):
+    noise = whole.exposures.noise
+    found = amplifiers(noise, SHAPE)
+    assert [(gain, readnoise) for _, gain, readnoise in found] == [(1.0, pytest.approx(3.4)), (2.5, 6.0)]
+    assert (sum(where.astype(int) for where, _, _ in found) == 1).all()
+    many = NoiseModel(np.linspace(1, 2, np.prod(SHAPE)).reshape(SHAPE) * UNITS["gain"], 3 * u.electron)
+    assert amplifiers(many, SHAPE) is None
+    odd = two_values(1, 2.5)
+    odd[3, 5] = 1.7  # where a glance at every second pixel does not fall
+    assert amplifiers(NoiseModel(odd * UNITS["gain"], 3 * u.electron), SHAPE) is None
+    assert amplifiers(noise.with_known_variance(odd), SHAPE) is None
+
+
+def test_levels_of_amplifiers_give_the_diagram_of_their_pixels(whole):
+    """Bins and boundary points of draws by level are those of draws by pixel, within their scatter."""
+    exposures, used = whole.exposures, np.ones(SHAPE, bool)
+    expected, noise = whole.statistics.median2d, exposures.noise
+    by_level = AmplifierSampler(expected, noise, amplifiers(noise, SHAPE), used, 3, 2, 1)
+    by_pixel = PixelSampler([expected] * 3, [noise] * 3, used, 2, 1)
+    x_edges, y_edges = np.linspace(-20, 200, 101), np.linspace(0, 100, 101)
+    fractions = []
+    one = by_level.histogram(10, x_edges, y_edges, fractions.append)
+    other = by_pixel.histogram(10, x_edges, y_edges)
+    assert one.sum() == pytest.approx(other.sum(), rel=0.002)
+    full = one + other > 40
+    assert 0.7 < np.mean((one - other)[full] ** 2 / (one + other)[full]) < 1.4
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert by_level.reach(0.0)[0] < 0 < by_level.reach(100.0)[0] < 100 < by_level.reach(100.0)[1]

@@ -21,9 +21,9 @@ def log_boundary(diagram, boundary):
     x, y = diagram.x_edges, diagram.y_edges
     log.info("min2d - bias        %10.3f to %10.3f %s", x[0], x[-1], unit)
     log.info("median2d - min2d    %10.3f to %10.3f %s", y[0], y[-1], unit)
-    n_simulations = diagram.settings.n_simulations
+    n_sets = diagram.n_sets
     n_observed, n_simulated = diagram.observed.sum(), diagram.simulated.sum()
-    log.info("%d pixels observed, %d simulated in %d simulations", n_observed, n_simulated, n_simulations)
+    log.info("%d pixels observed, %d simulated in %d sets of exposures", n_observed, n_simulated, n_sets)
     log.debug("%r", boundary)
     log.info("%s through %d points", type(boundary.model).__name__, len(boundary.points))
     first, last = boundary.x[0], boundary.x[-1]

@@ -45,14 +45,14 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
     if fig is None:
         fig = Figure(figsize=(12, 6.2), layout="constrained")
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
-    n = diagram.settings.n_simulations
-    simulated, observed = diagram.simulated.T / n, diagram.observed.T
+    n, n_sets = diagram.settings.n_simulations, diagram.n_sets
+    simulated, observed = diagram.simulated.T / n_sets, diagram.observed.T
     most = max(simulated.max(), observed.max(), 10.0)
     images = []
     for axes, counts in ((left, simulated), (right, observed)):
         axes.set_xlim(*_x_limits(diagram, boundary))
         axes.set_ylim(0, diagram.y_edges[-1])
-        images.append(_draw_counts(axes, counts, diagram, most, 1 / n))
+        images.append(_draw_counts(axes, counts, diagram, most, 1 / n_sets))
         axes.set_xlabel(LABELS["x"].format(unit=diagram.unit))
         _draw_boundary(axes, boundary)
         if threshold is not None:
