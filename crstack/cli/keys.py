@@ -77,9 +77,9 @@ GENERAL = (
     Key("pixels_to_be_ignored_as_cr", pixels, None),
     Key("pixels_to_be_replaced_by_local_median", unset, None, used=False),
     Key("verify_cr", neutral(boolean, False), False, used=False),
-    Key("semiwindow", integer(minimum=0), 15, used=False),
-    Key("color_scale", choice("minmax", "zscale"), "zscale", used=False),
-    Key("maxplots", integer(), -1, used=False),
+    Key("semiwindow", integer(minimum=0), 15),
+    Key("color_scale", choice("minmax", "zscale"), "zscale"),
+    Key("maxplots", integer(), -1),
 )
 
 LACOSMIC = (

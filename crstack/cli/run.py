@@ -9,7 +9,9 @@ from pathlib import Path
 
 from crstack.cli.config import Configuration, read_configuration
 from crstack.cli.console import log, section, settings_lines
+from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
 from crstack.cli.inputs import check_masks, check_output_directory, check_places, find_images, inspect_images
+from crstack.cli.page import write_report
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
 from crstack.combine import COMBINATIONS
 from crstack.exceptions import InputError
@@ -19,7 +21,8 @@ from crstack.stack import CRStack
 
 __all__ = ["run"]
 
-FIGURE = "diagnostic_histogram2d.png"
+#: what the page links to
+REPORTED = (".fits", ".csv", ".ecsv", ".pdf", ".png")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    _write(job, masks, diagram if plots else None, boundary, console)
+    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
+    _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
 
@@ -161,23 +165,42 @@ def _told_if_unwritable(path):
         raise InputError(f"{path} must be writable; got {error.strerror or error}") from error
 
 
-def _write(job, masks, diagram, boundary, console):
-    """Make the output directory and everything in it; no figure where ``diagram`` is None."""
+def _write(job, results, console, plots):
+    """Make the output directory and everything in it; figures last."""
     with _told_if_unwritable(job.output):
         job.output.mkdir(parents=True, exist_ok=True)
     console.open_log_file()
     section("Files")
     log.info("in %s", job.output)
+    masks = results.masks
     _write_masks(job, masks)
     _write_combinations(job, masks)
-    if diagram is not None:
-        _write_figure(job, diagram, boundary)
+    with _told_if_unwritable(job.output):
+        features = write_tables(results)
+    if plots:
+        figures = write_figures(results, features, console)
+        _write_report(job, results, features, figures)
 
 
-def _log_file(path):
-    size = path.stat().st_size
-    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    log.info("  %-30s %10s", path.name, words)
+def _write_report(job, results, features, figures):
+    """Write the page of the run; it fails as a figure does."""
+    path = job.output / "report.html"
+    linked = [one for one in sorted(job.output.iterdir()) if one.suffix in REPORTED and one.is_file()]
+    try:
+        write_report(
+            path,
+            title=f"crstack: {', '.join(path.name for path in job.paths)}",
+            settings=job.configuration.settings(job.given_masks is None),
+            masks=results.masks,
+            features=features["MEDIANCR"],
+            figures=[figure for figure in figures if figure.suffix == ".png"],
+            files=linked,
+            timings=job.stack.timings,
+        )
+    except FAILURES as error:
+        log.warning("%s is not written: %s", path.name, error)
+    else:
+        log_file(path)
 
 
 def _write_masks(job, masks):
@@ -186,7 +209,7 @@ def _write_masks(job, masks):
         return  # they are there already
     with _told_if_unwritable(path):
         masks.write(path)
-    _log_file(path)
+    log_file(path)
 
 
 def _write_combinations(job, masks):
@@ -198,7 +221,7 @@ def _write_combinations(job, masks):
         combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
         with _told_if_unwritable(path):
             write_combination(path, combination, history)
-        _log_file(path)
+        log_file(path)
 
 
 def _history(job, masks):
@@ -216,19 +239,3 @@ def _history(job, masks):
 
 def _setting_lines(configuration, finding=True):
     return [f"{name}: {value}" for name, value in configuration.settings(finding)]
-
-
-def _write_figure(job, diagram, boundary):
-    """Draw the diagram; a figure that fails costs nothing but itself."""
-    from crstack.plotting import plot_diagram, save_figure
-
-    path = job.output / FIGURE
-    threshold = job.configuration["mm_threshold_rnoise"] * job.configuration["rnoise"]
-    try:
-        save_figure(plot_diagram(diagram, boundary, threshold=threshold), path)
-    except (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError) as error:
-        log.warning("%s is not drawn: %s", path.name, error)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        log.warning("%s is not drawn: %s", path.name, error)
-    else:
-        _log_file(path)
