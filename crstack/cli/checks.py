@@ -22,7 +22,6 @@ __all__ = [
     "flux_factor",
     "image_names",
     "integer",
-    "neutral",
     "nullable",
     "number",
     "number_not_file",
@@ -172,18 +171,6 @@ def unset(key, value):
     """Check of something not built yet that must be empty or null."""
     if not _is_none(value) and value != []:
         raise ConfigurationError(f"{key} must be empty, as it is not built yet; got {value}")
-
-
-def neutral(check, wanted):
-    """Check of something not built yet that must have its neutral value."""
-
-    def checked(key, value):
-        value = check(key, value)
-        if value != wanted:
-            raise ConfigurationError(f"{key} must be {wanted}, as {value} is not built yet")
-        return value
-
-    return checked
 
 
 def _listed(key, value, what):

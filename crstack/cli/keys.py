@@ -15,7 +15,6 @@ from crstack.cli.checks import (
     flux_factor,
     image_names,
     integer,
-    neutral,
     nullable,
     number,
     number_not_file,
@@ -27,7 +26,7 @@ from crstack.cli.checks import (
     unset,
 )
 
-__all__ = ["REQUIRED", "REQUIREMENTS", "TOP", "Key"]
+__all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key"]
 
 REQUIRED = object()
 
@@ -76,7 +75,7 @@ GENERAL = (
     Key("pixels_to_be_flagged_as_cr", pixels, None),
     Key("pixels_to_be_ignored_as_cr", pixels, None),
     Key("pixels_to_be_replaced_by_local_median", unset, None, used=False),
-    Key("verify_cr", neutral(boolean, False), False, used=False),
+    Key("verify_cr", boolean, False, used=False),
     Key("semiwindow", integer(minimum=0), 15),
     Key("color_scale", choice("minmax", "zscale"), "zscale"),
     Key("maxplots", integer(), -1),
@@ -145,4 +144,10 @@ MMCOSMIC = (
     Key("mm_seed", nullable(integer(minimum=0)), 123456),
 )
 
-REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC
+#: keys that numina-crmasks does not know
+OWN = (
+    Key("mm_xdiag_min", nullable(number()), None),
+    Key("mm_xdiag_max", nullable(number()), None),
+)
+
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC + OWN

@@ -13,6 +13,7 @@ from crstack.cli.figures import FAILURES, Results, log_file, write_figures, writ
 from crstack.cli.inputs import check_masks, check_output_directory, check_places, find_images, inspect_images
 from crstack.cli.page import write_report
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
+from crstack.cli.session import Session, can_be_interactive
 from crstack.combine import COMBINATIONS
 from crstack.exceptions import InputError
 from crstack.io import write_combination
@@ -37,7 +38,7 @@ class _Job:
     masks_path: Path | None
 
 
-def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
+def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=None, console):
     """Make masks and combined images.
 
     Parameters
@@ -51,6 +52,8 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
         Masks to use in place of finding them.
     plots : bool, optional
         Whether to draw figures.
+    interactive : bool, optional
+        Whether to show windows and ask; as the file says by default.
     console : `~crstack.cli.console.Console`
         Log file and progress bar.
 
@@ -65,6 +68,10 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
     """
     start = time.perf_counter()
     job = _prepare(parameters, output_dir, crmasks, console)
+    interactive = job.configuration["interactive"] if interactive is None else interactive
+    if interactive and job.given_masks is None and can_be_interactive():
+        # it only chooses settings: what follows is the run that they give
+        job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
     diagram = boundary = None
     if job.given_masks is None:
         masks, diagram, boundary = _find(job, console)
@@ -87,8 +94,6 @@ def _prepare(parameters, output_dir, crmasks, console):
     section("crstack " + version("crstack"))
     log.info("parameter file:   %s", parameters)
     configuration = read_configuration(parameters)
-    if configuration["interactive"]:
-        log.warning("interactive: True has no effect, as interactive work is not there yet")
     output = Path(output_dir)
     check_output_directory(output)
     console.check_log_file(output)

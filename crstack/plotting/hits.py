@@ -73,7 +73,17 @@ class HitPages:
         First and second page of the hit shown last.
     """
 
-    def __init__(self, view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None):
+    def __init__(
+        self,
+        view,
+        features,
+        *,
+        masks=None,
+        semiwindow=15,
+        color_scale="zscale",
+        replacement=None,
+        images_fig=None,
+    ):
         check_integer("semiwindow", semiwindow, minimum=0)
         check_choice("color_scale", color_scale, COLOR_SCALES)
         self.view, self.features, self.masks = view, features, masks
@@ -82,7 +92,7 @@ class HitPages:
         self._pixels = view.pixels[np.argsort(view.pixels["number"], kind="stable")]
         numbers = self._pixels["number"]
         self._first = np.searchsorted(numbers, np.arange(1, numbers.max(initial=0) + 2))
-        self.images = self._make_images()
+        self.images = self._make_images(images_fig)
         self.diagram = self._make_diagram()
 
     def __len__(self):
@@ -159,11 +169,12 @@ class HitPages:
 
     # the images
 
-    def _make_images(self):
+    def _make_images(self, figure):
         exposures = self.view.others[1:]
         columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
         rows = -(-len(exposures) // columns) + 1
-        figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), layout="none")
+        figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
+        figure.set_layout_engine("none")
         width, height = figure.get_size_inches()
         figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - 0.65 / height, 0.22, 0.25)
         grid = figure.add_gridspec(rows, columns)

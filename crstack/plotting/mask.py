@@ -17,6 +17,9 @@ MOST_NUMBERS = 150
 #: an image longer than this many times its height, or the other way, fills its panel
 MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
+TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True}
+#: of a number in the image from its pixel, in points
+BESIDE = (8, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +114,8 @@ class MaskPanels:
         The figure.
     axes : tuple of `~matplotlib.axes.Axes`
         Panels (a) to (d); (a) and (b) share their axes, and so do (c) and (d).
-    selected : `~numpy.ndarray` of bool
-        Which of ``view.pixels`` are shown in (c).
+    in_diagram, in_image : `~numpy.ndarray` of bool
+        Which of ``view.pixels`` are shown in (c), and in (a) and (b).
     other : int
         Which of ``view.others`` is shown in (d).
     """
@@ -127,7 +130,7 @@ class MaskPanels:
         d.sharex(c)
         d.sharey(c)
         self.axes = a, b, c, d
-        self.selected = np.ones(len(view.pixels), dtype=bool)
+        self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
         self._draw_diagrams()
@@ -145,8 +148,9 @@ class MaskPanels:
         view, pixels = self.view, self.view.pixels
         a, b = self.axes[:2]
         _set_hit_limits(a, pixels["min2d"], pixels["excess"], view.diagram, view.boundary)
-        draw_symbols(a, pixels["min2d"], pixels["excess"], pixels["code"])
-        b.plot(pixels["min2d"], pixels["excess"], ".", color="#c8c8c8", markersize=2, rasterized=True, zorder=1)
+        self._in_diagrams = draw_symbols(a, pixels["min2d"], pixels["excess"], pixels["code"])
+        options = {"color": "#c8c8c8", "markersize": 2, "rasterized": True, "zorder": 1}
+        (self._dots,) = b.plot(pixels["min2d"], pixels["excess"], ".", **options)
         for axes in (a, b):
             draw_boundary(axes, view.boundary, points=False, extensions=False)
             if view.threshold is not None:
@@ -187,23 +191,42 @@ class MaskPanels:
             self.images[1].set_data(image)
             self.axes[3].set_title(f"(d) {label}")
 
-    def select(self, selected):
-        """Show in panel (c) only some of the pixels: bool array."""
-        self.selected = selected
+    def select(self, in_diagram, in_image):
+        """Show only some of the pixels.
+
+        Parameters
+        ----------
+        in_diagram : `~numpy.ndarray` of bool
+            Which of ``view.pixels`` panel (c) shows: those in sight in (a).
+        in_image : `~numpy.ndarray` of bool
+            Which of them panels (a) and (b) show: those in sight in (c).
+        """
+        self.in_diagram, self.in_image = in_diagram, in_image
         pixels = self.view.pixels
-        for code, line in self.symbols.items():
-            wanted = selected & (pixels["code"] == code)
-            line.set_data(pixels["x"][wanted], pixels["y"][wanted])
+        for lines, shown, x, y in (
+            (self.symbols, in_diagram, "x", "y"),
+            (self._in_diagrams, in_image, "min2d", "excess"),
+        ):
+            for code, line in lines.items():
+                wanted = shown & (pixels["code"] == code)
+                line.set_data(pixels[x][wanted], pixels[y][wanted])
+        self._dots.set_data(pixels["min2d"][in_image], pixels["excess"][in_image])
+        self.renumber()
+
+    def toggle_numbers(self):
+        """Show or hide the numbers of the hits in panel (c)."""
+        self.numbers_in_image = not self.numbers_in_image
         self.renumber()
 
     def renumber(self):
         """Draw the numbers of the hits in sight, brightest first, where there is room."""
-        self._number(self.axes[1], "min2d", "excess", self.selected)
-        shown = self.selected if self.numbers_in_image else np.zeros_like(self.selected)
-        n = self._number(self.axes[2], "x", "y", shown) if self._texts[self.axes[2]] or shown.any() else 0
-        return n
+        b, c = self.axes[1:3]
+        self._number(b, "min2d", "excess", self.in_image)
+        self._number(c, "x", "y", self.in_diagram & self.numbers_in_image)
 
     def _number(self, axes, x, y, wanted):
+        from matplotlib.patheffects import withStroke
+
         for text in self._texts[axes]:
             text.remove()
         pixels = self.view.pixels[wanted]
@@ -212,11 +235,19 @@ class MaskPanels:
         tops = pixels[order[np.sort(first)]]  # the highest pixel of each hit, highest first
         words = [str(number) for number in tops["number"]]
         placed = free_spots(axes, tops[x], tops[y], words, MOST_NUMBERS)
-        options = {"ha": "center", "va": "center", "fontsize": 7.5, "clip_on": True}
+        beside = (0, 0) if y == "excess" else BESIDE
         self._texts[axes] = [
-            axes.text(tops[x][i], tops[y][i], words[i], color=SYMBOLS[tops["code"][i]][1], **options) for i in placed
+            axes.annotate(
+                words[i],
+                (tops[x][i], tops[y][i]),
+                beside,
+                textcoords="offset points",
+                color=SYMBOLS[tops["code"][i]][1],
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+                **TEXT,
+            )
+            for i in placed
         ]
         if y == "excess":
             few = "" if len(placed) == len(tops) else f" ({len(placed)} of {len(tops)} have room)"
             axes.set_title(f"(b) numbers of the hits{few}")
-        return len(placed)
