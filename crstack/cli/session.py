@@ -183,14 +183,22 @@ class Session:
             log.info("nothing was changed")
             return
         log.info("chosen; to have the same without questions, put this into %s:", self.configuration.path)
-        text = yaml.safe_dump({"requirements": changes}, default_flow_style=None, sort_keys=False, width=10**6)
-        for line in text.splitlines():
-            log.info(line)
+        log.info("requirements:")
+        for key, value in changes.items():
+            items = value if isinstance(value, list) else None
+            log.info("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
+            for item in items or ():
+                log.info("  - %s", _in_yaml(item))
 
 
 def _delete_windows():
     """Delete what is left of closed windows now: their toolkits want it done by this thread."""
     gc.collect()
+
+
+def _in_yaml(value):
+    """One line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).splitlines()[0]
 
 
 def _plain(value):

@@ -174,7 +174,7 @@ class HitPages:
         columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
         rows = -(-len(exposures) // columns) + 1
         figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # the same places for every hit, and fast
         width, height = figure.get_size_inches()
         figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - 0.65 / height, 0.22, 0.25)
         grid = figure.add_gridspec(rows, columns)

@@ -1,5 +1,7 @@
 """The four panels in a window, and the window that asks about each hit."""
 
+import math
+
 import numpy as np
 
 from crstack.masks import Code
@@ -124,10 +126,14 @@ class MaskWindow(Window):
     def _rescale(self, color_scale):
         c = self.panels.axes[2]
         (left, right), (bottom, top) = sorted(c.get_xlim()), sorted(c.get_ylim())
-        rows = slice(max(round(bottom) - 1, 0), max(round(top), 1))
-        columns = slice(max(round(left) - 1, 0), max(round(right), 1))
+        rows, columns = _in_sight(bottom, top), _in_sight(left, right)
         for drawn in self.panels.images:
             drawn.set_clim(*image_limits(np.asarray(drawn.get_array())[rows, columns], color_scale))
+
+
+def _in_sight(low, high):
+    """Slice of the pixels between two FITS coordinates."""
+    return slice(max(math.floor(low + 0.5) - 1, 0), max(math.ceil(high - 0.5), 1))
 
 
 class VerifyWindow(Window):
