@@ -318,15 +318,13 @@ def _code_colours():
 
 
 def _draw_shadow(axes, diagram):
-    """The observed diagram in grey, behind everything."""
+    """The observed diagram in light grey, behind everything."""
     from matplotlib.colors import LogNorm
 
     counts = np.ma.masked_equal(diagram.observed.T, 0)
-    extent = (*diagram.x_edges[[0, -1]], *diagram.y_edges[[0, -1]])
-    norm = LogNorm(1, max(10, int(diagram.observed.max())))
-    axes.imshow(
-        counts, extent=extent, origin="lower", aspect="auto", cmap="Greys", norm=norm, alpha=0.45, zorder=0, **NONE
-    )
+    norm = LogNorm(1, max(10, int(diagram.observed.max())) ** 2)  # the square keeps it light
+    edges = diagram.x_edges, diagram.y_edges
+    axes.pcolormesh(*edges, counts, cmap="Greys", norm=norm, rasterized=True, zorder=0)
 
 
 def _outline(mask, first_x, first_y):
