@@ -96,7 +96,7 @@ def _counts(masks):
 def _figure(path):
     caption = CAPTIONS.get(path.stem, path.stem.replace("diagnostic_crmask", "CRMASK") + ": hits of this exposure.")
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    image = f'<img alt="{escape(caption)}" loading="lazy" src="data:image/png;base64,{data}">'
+    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)} <small>{escape(path.name)}</small></figcaption></figure>"
 
 

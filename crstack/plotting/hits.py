@@ -24,6 +24,8 @@ __all__ = ["HitPages", "plot_hits"]
 MARGIN = 2
 #: coordinates written at most beside the pixels of a hit
 MOST_COORDINATES = 40
+#: exposures named in the title; of more it has the number
+MOST_LISTED = 5
 PANEL = 2.7  # inches
 OUTLINE = "#e69f00"
 NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
@@ -164,7 +166,10 @@ class HitPages:
         ]
         if "peak" in self.features.colnames:
             words.append(f"peak {getattr(feature['peak'], 'value', feature['peak']):.4g} {self.view.unit}")
-        words.append(f"masked in exposure{'s' if len(hit) > 1 else ''} {', '.join(hit) or 'none'}")
+        listed = f"exposure{'s' if len(hit) > 1 else ''} {', '.join(hit)}" if hit else "no exposure"
+        if len(hit) > MOST_LISTED:
+            listed = f"{len(hit)} of {len(feature['exposures'])} exposures"
+        words.append(f"masked in {listed}")
         return ", ".join(words)
 
     # the images
