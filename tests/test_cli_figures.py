@@ -89,12 +89,16 @@ def check_page(written):
 
 def test_page_escapes_names(run, monkeypatch):
     monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    Path("out").mkdir()
+    Path("out/mine.fits").touch()
     Path("a<b>.fits").symlink_to(Path(NAMES[0]).resolve())
     run_again = run("--log-level", "error", images=["a<b>.fits", *NAMES[1:]], crmethod="mmcosmic")
     assert run_again[0] == 0
     page = Path("out/report.html").read_text()
     assert "a&lt;b&gt;.fits" in page
     assert "a<b>" not in page
+    assert 'href="crmasks.fits"' in page
+    assert "mine.fits" not in page  # no product of crstack
 
 
 # the session

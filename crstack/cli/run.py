@@ -23,7 +23,7 @@ from crstack.stack import CRStack
 __all__ = ["run"]
 
 #: what the page links to
-REPORTED = (".fits", ".csv", ".ecsv", ".pdf", ".png")
+REPORTED = ("combined_", "crmasks.", "diagnostic_", "image_number_", "mediancr_identified", "problematic_pixels.")
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _write(job, results, console, plots):
 def _write_report(job, results, features, figures):
     """Write the page of the run; it fails as a figure does."""
     path = job.output / "report.html"
-    linked = [one for one in sorted(job.output.iterdir()) if one.suffix in REPORTED and one.is_file()]
+    linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
     try:
         write_report(
             path,
