@@ -30,6 +30,8 @@ class DiagramSettings:
         Seed of the random numbers; None for new ones each time.
     min_neighbors : int, optional
         Simulated bins with fewer occupied neighbours (of 8) do not count.
+    x_min, x_max : float or None, optional
+        Ends of the x axis in the unit of the exposures; None for automatic.
     y_max : float, optional
         Upper end of the y axis in the unit of the exposures; 0 for automatic.
     y_floor : float, optional
@@ -54,6 +56,8 @@ class DiagramSettings:
     y_floor: float = 0.0
     nbinom_shape: float | None = None
     synthetic: str = "median"
+    x_min: float | None = None
+    x_max: float | None = None
 
     def __post_init__(self):
         check_integer("n_simulations", self.n_simulations, minimum=1)
@@ -64,6 +68,11 @@ class DiagramSettings:
         check_number("y_floor", self.y_floor)
         if self.nbinom_shape is not None:
             check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
+        for name in ("x_min", "x_max"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
+        if self.x_min is not None and self.x_max is not None and self.x_min >= self.x_max:
+            raise InputError(f"x_max must be greater than x_min; got {self.x_max} and {self.x_min}")
         check_choice("synthetic", self.synthetic, ("median", "single"))
 
 
@@ -183,6 +192,10 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
     ranges = [sampler.reach(0.0), sampler.reach(float(x.max()))]
     x_min = min(x.min(), *(low for low, _, _ in ranges))
     x_max = max(x.max(), *(high for _, high, _ in ranges))
+    x_min = x_min if settings.x_min is None else settings.x_min
+    x_max = x_max if settings.x_max is None else settings.x_max
+    if x_min >= x_max:
+        raise InputError(f"x_min and x_max must leave part of the axis, {x_min:g} to {x_max:g}; got nothing")
     y_max = settings.y_max
     if not y_max:
         y_max = max(Y_MARGIN * max(y for _, _, y in ranges), settings.y_floor * FIXED_POINT_MARGIN)

@@ -431,6 +431,12 @@ class MaskSet:
             rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 
+    def features(self, signal=None, name="MEDIANCR", unit=None):
+        """Table of the connected hits of a mask: see `~crstack.features.find_features`."""
+        from crstack.features import find_features  # which is made of masks
+
+        return find_features(self, signal, name, unit)
+
     def to_hdulist(self):
         """The masks as FITS: see `write`."""
         primary = fits.PrimaryHDU()

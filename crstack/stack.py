@@ -7,6 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._shortcuts import Shortcuts, middle_threshold
 from crstack._validation import check_choice, check_integer
 from crstack.amplifiers import AmplifierSampler, amplifiers
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
@@ -29,7 +30,7 @@ AUTO = "auto"
 AUX_NOISE = ("exposure", "average")
 
 
-class CRStack:
+class CRStack(Shortcuts):
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -88,7 +89,8 @@ class CRStack:
         self.cr_coincidences = cr_coincidences
         self.timings = {}
         self._kept = {}
-        self._diagram = self._boundary = self._masks = None
+        self._diagram = self._boundary = self._masks = self._fitted_to = None
+        self._limits = (None, None)  # boundary and threshold of the latest masks, for figures
 
     @classmethod
     def from_files(cls, paths, ext=0, unit=None, **options):
@@ -288,6 +290,7 @@ class CRStack:
         if diagram is None:
             y_floor = max((point[1] for point in fixed), default=0.0)
             diagram = self._make_diagram(DiagramSettings(y_floor=y_floor), aux, aux_noise, progress)
+        self._fitted_to = diagram
         return self._once("boundary", (model, id(diagram)), lambda: model.fit(diagram))
 
     # masks
@@ -347,6 +350,7 @@ class CRStack:
         if aux is None and boundary is None:
             raise InputError("aux or boundary must be given; got None for both")
         fitted = self._boundary_for(boundary, aux, aux_noise, progress)
+        self._limits = fitted, middle_threshold(rules, self.exposures.noise.readnoise_in_unit)
         key = (aux, aux_noise, id(fitted), rules)
         self._masks = self._once("masks", key, lambda: self._make_masks(aux, aux_noise, fitted, rules, progress))
         return self._masks

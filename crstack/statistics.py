@@ -6,7 +6,7 @@ import numpy as np
 
 from crstack._threads import map_threads, row_bands
 
-__all__ = ["OrderStatistics", "normal_order_moments", "order_statistics", "sort_exposures"]
+__all__ = ["OrderStatistics", "exposure_at_median", "normal_order_moments", "order_statistics", "sort_exposures"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,6 +107,35 @@ def order_statistics(cube, cr_coincidences, bad=None):
     with np.errstate(invalid="ignore"):
         map_threads(work, row_bands(ny, nx))
     return OrderStatistics(*planes, count=count, cr_coincidences=cr_coincidences)
+
+
+def exposure_at_median(cube, median2d, bad=None):
+    """Which exposure is the median of each pixel.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ny, nx).
+    median2d : `~numpy.ndarray`
+        (ny, nx).
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), True where a value was not used.
+
+    Returns
+    -------
+    number : `~numpy.ndarray`
+        uint8 (ny, nx): number of the exposure, from 1, with the value nearest
+        to the median (the first of them, of an even number); 0 where no
+        exposure is valid.
+    """
+    number = np.zeros(median2d.shape, dtype=np.uint8)
+    nearest = np.full(median2d.shape, np.inf, dtype=np.float32)
+    for i, plane in enumerate(cube):
+        distance = np.abs(plane - median2d)
+        closer = distance < nearest if bad is None else (distance < nearest) & ~bad[i]
+        number[closer] = i + 1
+        nearest[closer] = distance[closer]
+    return number
 
 
 def normal_order_moments(n):

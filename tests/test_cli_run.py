@@ -16,10 +16,23 @@ from crstack import CRStack, LACosmicDetector, MaskSet, PyCosmicDetector
 from crstack.cli import main
 from crstack.combine import COMBINATIONS
 from crstack.datasets import make_stack
+from crstack.features import CATEGORIES
 
 SHAPE = (60, 80)
-PRODUCTS = {"crmasks.fits", *(f"combined_{name}.fits" for name in COMBINATIONS)}
-FIGURE = "diagnostic_histogram2d.png"
+IMAGES = {"crmasks.fits", *(f"combined_{name}.fits" for name in COMBINATIONS)}
+TABLES = {
+    "mediancr_identified.ecsv",
+    *(f"mediancr_identified_{category}.csv" for category in CATEGORIES),
+    "problematic_pixels.csv",
+}
+PRODUCTS = IMAGES | TABLES
+REPORT = "report.html"
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """They take seconds, and are tested in test_cli_figures.py."""
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
 
 
 @pytest.fixture(scope="session")
@@ -59,8 +72,8 @@ def here(images, tmp_path, monkeypatch):
 def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out"]) == 0
     out, err = capsys.readouterr()
-    assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, FIGURE}
-    assert "interactive: True has no effect" in err
+    assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, REPORT}
+    assert "interactive: True has no effect, as there is no display" in err
     assert err.count("\n") == 1
     for words in ("found input file: fake_1a.fits", "mm_threshold", "10.2", "M.M.Cosmic, before dilation", "total"):
         assert words in out
@@ -127,8 +140,8 @@ def test_masks_of_another_run_give_the_same_products(here):
     assert main(["run", path, "--output-dir", "one", "--log-level", "error"]) == 0
     again = ["run", path, "--output-dir", "two", "--crmasks", "one/crmasks.fits", "--log-level", "error"]
     assert main(again) == 0
-    assert {one.name for one in Path("two").iterdir()} == PRODUCTS
-    for name in PRODUCTS:
+    assert {one.name for one in Path("two").iterdir()} == {*PRODUCTS, REPORT}
+    for name in IMAGES:
         with fits.open(f"one/{name}") as one, fits.open(f"two/{name}") as two:
             for hdus in (one, two):
                 hdus[0].header.remove("HISTORY", remove_all=True)
@@ -150,7 +163,7 @@ def test_masks_of_another_run_give_the_same_products(here):
 def test_as_a_process(here):
     path = write_parameters("p.yaml", crmethod="pycosmic")
     command = [sys.executable, "-c", "import sys; from crstack.cli import main; sys.exit(main())"]
-    arguments = ["run", path, "--output-dir", "out", "--log-file", "out/run.log"]
+    arguments = ["run", path, "--output-dir", "out", "--no-plots", "--log-file", "out/run.log"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -168,7 +181,7 @@ def test_images_beside_the_parameter_file(images, tmp_path, monkeypatch, capsys)
     path = write_parameters(images / "p.yaml", crmethod="pycosmic")
     assert main(["run", path]) == 0
     assert f"found input file: {images / NAMES[0]}" in capsys.readouterr().out
-    assert {one.name for one in tmp_path.iterdir()} == PRODUCTS
+    assert {one.name for one in tmp_path.iterdir()} == {*PRODUCTS, REPORT}
 
 
 def test_image_in_both_places(here, images, capsys):
@@ -207,7 +220,6 @@ def test_fixed_points_and_rules_reach_the_library(here):
     }
     path = write_parameters("p.yaml", **changes)
     assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
-    assert (Path("out") / FIGURE).stat().st_size > 10000
     codes = MaskSet.read("out/crmasks.fits").codes["MEANCRT"]
     assert np.argwhere(codes[:30]).tolist() == [[3, 2]]
     assert codes[49, 69] == 0
@@ -215,10 +227,12 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
-    from crstack.cli import run as module
+    def look(results, features, console):
+        seen["top"] = results.diagram.y_edges[-1]
+        return []
 
     seen = {}
-    monkeypatch.setattr(module, "_write_figure", lambda job, diagram, boundary: seen.update(top=diagram.y_edges[-1]))
+    monkeypatch.setattr("crstack.cli.run.write_figures", look)
     path = write_parameters("p.yaml", crmethod="mmcosmic", mm_fixed_points_in_boundary=[[10, 5000.0]])
     assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
     assert seen["top"] > 5000
@@ -232,19 +246,6 @@ def test_verbose_false_tells_less(here, capsys):
     assert "auxiliary detector" not in out
     assert "la_" not in out
     assert "mm_nsimulations" not in out
-
-
-def test_figure_that_fails_costs_nothing(here, monkeypatch, capsys):
-    def fail(*args, **kwargs):
-        raise IndexError("no such panel")
-
-    monkeypatch.setattr("crstack.plotting.plot_diagram", fail)
-    path = write_parameters("p.yaml")
-    assert main(["run", path, "--output-dir", "out", "--log-level", "warning"]) == 0
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == f"crstack: warning: {FIGURE} is not drawn: no such panel\n"
-    assert {one.name for one in Path("out").iterdir()} == PRODUCTS
 
 
 def test_names_that_fits_headers_cannot_hold(here, monkeypatch):

@@ -12,12 +12,14 @@ from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
 from crstack.cli.legacy import NEW_NAMES, WITHOUT_EFFECT
 from crstack.diagram import DiagramSettings
 from crstack.masks import MaskRules
+from crstack.plotting.hits import HitPages
 
 PAGE = Path(__file__).parents[1] / "docs" / "yaml_keys.rst"
 KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
 PLACES = {name: getattr(crstack, name) for name in crstack.__all__} | {
     "MaskRules": MaskRules,
     "DiagramSettings": DiagramSettings,
+    "HitPages": HitPages,
 }
 #: arguments of CRStack for exposures that are not equivalent
 EQUIVALENCE = {"flux_factors", "flux_regions", "apply_flux_factors_to", "offsets", "crosscorr_region", "response"}

@@ -1,10 +1,11 @@
 """The command ``crstack``: a YAML file in, masks and combined images out.
 
 `main` takes the arguments and returns the exit code: 0, or 2 for anything that
-the user can put right, told in one line, or 130 if interrupted.
+the user can put right, told in one line, or 130 if interrupted, or if
+the user quits an interactive session.
 """
 
-from crstack.cli.console import log, logging_to
+from crstack.cli.console import SessionStopped, log, logging_to
 from crstack.cli.parser import make_parser
 from crstack.exceptions import CRStackError
 
@@ -23,7 +24,7 @@ def main(argv=None):
     Returns
     -------
     code : int
-        0 if all went well, 2 for a mistake in the input, 130 if interrupted.
+        0 if all went well, 2 for a mistake in the input, 130 if interrupted or quit.
 
     Examples
     --------
@@ -40,6 +41,9 @@ def main(argv=None):
             if getattr(arguments, "log_file", None):
                 console.keep_log(arguments.log_file)
             arguments.run(arguments, console)
+        except SessionStopped as stop:
+            log.warning(str(stop))
+            return 130
         except CRStackError as error:
             log.error(" ".join(str(error).split()))
             return 2

@@ -25,7 +25,6 @@ __all__ = [
     "flux_factor",
     "image_names",
     "integer",
-    "neutral",
     "nullable",
     "number",
     "number_or_auto",
@@ -172,18 +171,6 @@ def flux_factor(key, value):
 def number_or_auto(**bounds):
     """Check of a number, or the word auto."""
     return lambda key, value: value if value == "auto" else check_number(key, as_number(value), **bounds)
-
-
-def neutral(check, wanted):
-    """Check of something not built yet that must have its neutral value."""
-
-    def checked(key, value):
-        value = check(key, value)
-        if value != wanted:
-            raise ConfigurationError(f"{key} must be {wanted}, as {value} is not built yet")
-        return value
-
-    return checked
 
 
 def _listed(key, value, what):

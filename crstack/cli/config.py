@@ -1,7 +1,7 @@
 """From the YAML file to a checked configuration, and to the parts it asks for."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -117,6 +117,20 @@ class Configuration:
             return self.auxiliary == "pycosmic"
         return True
 
+    def with_values(self, **values):
+        """The same configuration with other values, in the file's own terms.
+
+        Raises
+        ------
+        ConfigurationError
+            If a value, or what the keys say together, is wrong.
+        """
+        checks = {key.name: key.check for key in (*TOP, *REQUIREMENTS)}
+        checked = {name: checks[name](name, value) for name, value in values.items()}
+        changed = replace(self, values=MappingProxyType(dict(self.values) | checked))
+        _check_together(changed)
+        return changed
+
     # the parts
 
     @staticmethod
@@ -226,6 +240,8 @@ class Configuration:
             "n_simulations": self["mm_nsimulations"],
             "seed": self["mm_seed"],
             "min_neighbors": self["mm_hist2d_min_neighbors"],
+            "x_min": self["mm_xdiag_min"],
+            "x_max": self["mm_xdiag_max"],
             "y_max": self["mm_ydiag_max"],
             "y_floor": max((point[1] for point in self["mm_fixed_points_in_boundary"]), default=0.0),
             "nbinom_shape": self["mm_nbinom_shape"] if self["mm_photon_distribution"] == "nbinom" else None,

@@ -10,12 +10,16 @@ from pathlib import Path
 from astropy import log as astropy_log
 from tqdm import tqdm
 
-from crstack.exceptions import InputError
+from crstack.exceptions import CRStackError, InputError
 
-__all__ = ["Console", "log", "logging_to", "section", "settings_lines"]
+__all__ = ["Console", "SessionStopped", "log", "logging_to", "section", "settings_lines"]
 
 WIDTH = 79
 log = logging.getLogger("crstack.cli")
+
+
+class SessionStopped(CRStackError):
+    """The user has quit an interactive session."""
 
 
 def section(title):

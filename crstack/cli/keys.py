@@ -16,7 +16,6 @@ from crstack.cli.checks import (
     flux_factor,
     image_names,
     integer,
-    neutral,
     nullable,
     number,
     number_or_auto,
@@ -31,7 +30,7 @@ from crstack.cli.checks import (
     single,
 )
 
-__all__ = ["REQUIRED", "REQUIREMENTS", "TOP", "Key"]
+__all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key"]
 
 REQUIRED = object()
 
@@ -80,10 +79,10 @@ GENERAL = (
     Key("pixels_to_be_flagged_as_cr", pixels, None),
     Key("pixels_to_be_ignored_as_cr", pixels, None),
     Key("pixels_to_be_replaced_by_local_median", boxes, None),
-    Key("verify_cr", neutral(boolean, False), False, used=False),
-    Key("semiwindow", integer(minimum=0), 15, used=False),
-    Key("color_scale", choice("minmax", "zscale"), "zscale", used=False),
-    Key("maxplots", integer(), -1, used=False),
+    Key("verify_cr", boolean, False, used=False),
+    Key("semiwindow", integer(minimum=0), 15),
+    Key("color_scale", choice("minmax", "zscale"), "zscale"),
+    Key("maxplots", integer(), -1),
 )
 
 LACOSMIC = (
@@ -149,4 +148,10 @@ MMCOSMIC = (
     Key("mm_seed", nullable(integer(minimum=0)), 123456),
 )
 
-REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC
+#: keys that numina-crmasks does not know
+OWN = (
+    Key("mm_xdiag_min", nullable(number()), None),
+    Key("mm_xdiag_max", nullable(number()), None),
+)
+
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC + OWN

@@ -41,7 +41,12 @@ It writes to the output directory:
   combined_meancrt.fits          mean, where masked: mediancr
   combined_meancr.fits           mean of the exposures that are not masked
   combined_meancr2.fits          the same, without what the detector still finds in it
+  mediancr_identified.ecsv       table of the hits; their pixels in mediancr_identified_*.csv
+  report.html                    one page of all that follows
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
+  diagnostic_mediancr.png, ...   each mask in the diagram and in its image
+  mediancr_identified_*.pdf      two pages for each hit, by who found it
+  problematic_pixels.{csv,pdf}   pixels masked in every exposure
 Each combined image comes with its VARIANCE and a MAP of how many exposures are in each value.
 """
 
@@ -110,6 +115,12 @@ def _add_run(commands):
     )
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file in place of finding them")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
+    run.add_argument(
+        "--interactive",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show diagram and masks in windows and ask (default: as the file says)",
+    )
     _add_log_level(run)
     run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
     run.set_defaults(run=_run)
@@ -145,6 +156,7 @@ def _run(arguments, console):
         arguments.output_dir,
         crmasks=arguments.crmasks,
         plots=not arguments.no_plots,
+        interactive=arguments.interactive,
         console=console,
     )
 

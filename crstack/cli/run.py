@@ -11,6 +11,7 @@ import numpy as np
 
 from crstack.cli.config import Configuration, read_configuration
 from crstack.cli.console import log, section, settings_lines
+from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
 from crstack.cli.inputs import (
     check_gain,
     check_masks,
@@ -20,7 +21,9 @@ from crstack.cli.inputs import (
     inspect_images,
 )
 from crstack.cli.maps import DetectorNumbers, read_detector_numbers
+from crstack.cli.page import write_report
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
+from crstack.cli.session import Session, can_be_interactive
 from crstack.combine import COMBINATIONS
 from crstack.exceptions import InputError
 from crstack.io import write_combination
@@ -29,7 +32,8 @@ from crstack.stack import CRStack
 
 __all__ = ["run"]
 
-FIGURE = "diagnostic_histogram2d.png"
+#: what the page links to
+REPORTED = ("combined_", "crmasks.", "diagnostic_", "image_number_", "mediancr_identified", "problematic_pixels.")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class _Job:
     masks_path: Path | None
 
 
-def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
+def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=None, console):
     """Make masks and combined images.
 
     Parameters
@@ -59,6 +63,8 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
         Masks to use in place of finding them.
     plots : bool, optional
         Whether to draw figures.
+    interactive : bool, optional
+        Whether to show windows and ask; as the file says by default.
     console : `~crstack.cli.console.Console`
         Log file and progress bar.
 
@@ -73,6 +79,10 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
     """
     start = time.perf_counter()
     job = _prepare(parameters, output_dir, crmasks, console)
+    interactive = job.configuration["interactive"] if interactive is None else interactive
+    if interactive and job.given_masks is None and can_be_interactive():
+        # it only chooses settings: what follows is the run that they give
+        job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
     diagram = boundary = None
     if job.given_masks is None:
         masks, diagram, boundary = _find(job, console)
@@ -81,7 +91,8 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, console):
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    _write(job, masks, diagram if plots else None, boundary, console)
+    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
+    _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
 
@@ -94,8 +105,6 @@ def _prepare(parameters, output_dir, crmasks, console):
     section("crstack " + version("crstack"))
     log.info("parameter file:   %s", parameters)
     configuration = read_configuration(parameters)
-    if configuration["interactive"]:
-        log.warning("interactive: True has no effect, as interactive work is not there yet")
     output = Path(output_dir)
     check_output_directory(output)
     console.check_log_file(output)
@@ -176,23 +185,42 @@ def _told_if_unwritable(path):
         raise InputError(f"{path} must be writable; got {error.strerror or error}") from error
 
 
-def _write(job, masks, diagram, boundary, console):
-    """Make the output directory and everything in it; no figure where ``diagram`` is None."""
+def _write(job, results, console, plots):
+    """Make the output directory and everything in it; figures last."""
     with _told_if_unwritable(job.output):
         job.output.mkdir(parents=True, exist_ok=True)
     console.open_log_file()
     section("Files")
     log.info("in %s", job.output)
+    masks = results.masks
     _write_masks(job, masks)
     _write_combinations(job, masks)
-    if diagram is not None:
-        _write_figure(job, diagram, boundary)
+    with _told_if_unwritable(job.output):
+        features = write_tables(results)
+    if plots:
+        figures = write_figures(results, features, console)
+        _write_report(job, results, features, figures)
 
 
-def _log_file(path):
-    size = path.stat().st_size
-    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-    log.info("  %-30s %10s", path.name, words)
+def _write_report(job, results, features, figures):
+    """Write the page of the run; it fails as a figure does."""
+    path = job.output / "report.html"
+    linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
+    try:
+        write_report(
+            path,
+            title=f"crstack: {', '.join(path.name for path in job.paths)}",
+            settings=job.configuration.settings(job.given_masks is None),
+            masks=results.masks,
+            features=features["MEDIANCR"],
+            figures=[figure for figure in figures if figure.suffix == ".png"],
+            files=linked,
+            timings=job.stack.timings,
+        )
+    except FAILURES as error:
+        log.warning("%s is not written: %s", path.name, error)
+    else:
+        log_file(path)
 
 
 def _write_masks(job, masks):
@@ -201,7 +229,7 @@ def _write_masks(job, masks):
         return  # they are there already
     with _told_if_unwritable(path):
         masks.write(path)
-    _log_file(path)
+    log_file(path)
 
 
 def _write_combinations(job, masks):
@@ -213,7 +241,7 @@ def _write_combinations(job, masks):
         combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
         with _told_if_unwritable(path):
             write_combination(path, combination, history)
-        _log_file(path)
+        log_file(path)
 
 
 def _history(job, masks):
@@ -231,19 +259,3 @@ def _history(job, masks):
 
 def _setting_lines(configuration, finding=True):
     return [f"{name}: {value}" for name, value in configuration.settings(finding)]
-
-
-def _write_figure(job, diagram, boundary):
-    """Draw the diagram; a figure that fails costs nothing but itself."""
-    from crstack.plotting import plot_diagram, save_figure
-
-    path = job.output / FIGURE
-    threshold = job.configuration["mm_threshold_rnoise"] * float(np.median(job.numbers.rnoise))
-    try:
-        save_figure(plot_diagram(diagram, boundary, threshold=threshold), path)
-    except (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError) as error:
-        log.warning("%s is not drawn: %s", path.name, error)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        log.warning("%s is not drawn: %s", path.name, error)
-    else:
-        _log_file(path)

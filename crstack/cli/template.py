@@ -23,7 +23,7 @@ requirements:
   # lacosmic | pycosmic | deepcr | conn
   crmethod: mm_pycosmic
   use_auxmedian: False              # use aux. median insteand of minimum value
-  interactive: False                # display and pause between plots (not built yet)
+  interactive: False                # display and pause between plots
   flux_factor: none                 # none | auto | [list of values]
   flux_factor_regions:              # list of regions, FITS criterium
   # - [xmin, xmax, ymin, ymax]      # <-- format (no need to uncomment this)

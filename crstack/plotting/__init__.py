@@ -1,6 +1,19 @@
 """Figures of finished results. Nothing is computed here, and nothing else imports it."""
 
-from crstack.plotting.diagram import plot_diagram
+from crstack.plotting.diagram import draw_boundary, plot_diagram
 from crstack.plotting.files import save_figure
+from crstack.plotting.hits import HitPages, plot_hits
+from crstack.plotting.mask import MaskPanels, MaskView, plot_mask
+from crstack.plotting.position import plot_median_position
 
-__all__ = ["plot_diagram", "save_figure"]
+__all__ = [
+    "HitPages",
+    "MaskPanels",
+    "MaskView",
+    "draw_boundary",
+    "plot_diagram",
+    "plot_hits",
+    "plot_mask",
+    "plot_median_position",
+    "save_figure",
+]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["plot_diagram"]
+__all__ = ["draw_boundary", "plot_diagram"]
 
 #: the sequence of extensions, first fit first; told apart by the colour-blind too
 CURVES = "plasma"
@@ -54,7 +54,7 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
         axes.set_ylim(0, diagram.y_edges[-1])
         images.append(_draw_counts(axes, counts, diagram, most, 1 / n_sets))
         axes.set_xlabel(LABELS["x"].format(unit=diagram.unit))
-        _draw_boundary(axes, boundary)
+        draw_boundary(axes, boundary)
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
     left.set_ylabel(LABELS["y"].format(unit=diagram.unit))
@@ -95,7 +95,7 @@ def _scale(least, most):
     return ListedColormap(np.vstack([few, many])), norm
 
 
-def _fixed_points(boundary):
+def fixed_points_of(boundary):
     """(n, 2) fixed points of the model of a boundary."""
     points = getattr(getattr(boundary, "model", None), "fixed_points", ())
     return np.array([point[:2] for point in points], dtype=float).reshape(-1, 2)
@@ -104,30 +104,47 @@ def _fixed_points(boundary):
 def _x_limits(diagram, boundary):
     """Limits of the x axis: those of the diagram, widened to show every fixed point."""
     low, high = diagram.x_edges[0], diagram.x_edges[-1]
-    fixed = _fixed_points(boundary)[:, 0]
+    fixed = fixed_points_of(boundary)[:, 0]
     margin = 0.02 * (max(high, *fixed, low) - min(low, *fixed, high))
     return min(low, *(fixed - margin), high), max(high, *(fixed + margin), low)
 
 
-def _draw_boundary(axes, boundary):
+def draw_boundary(axes, boundary, *, points=True, extensions=True):
+    """Draw a boundary over a diagram.
+
+    Parameters
+    ----------
+    axes : `~matplotlib.axes.Axes`
+        Its x limits say how far the constants beside the boundary go.
+    boundary : `~crstack.boundaries.FittedBoundary` or None
+        The boundary.
+    points, extensions : bool, optional
+        Whether its points, with the fixed ones, and its extensions are drawn.
+
+    Returns
+    -------
+    lines : list of `~matplotlib.lines.Line2D`
+    """
     if boundary is None:
-        return
+        return []
     import matplotlib
 
-    if len(boundary.points):
+    lines = []
+    if points and len(boundary.points):
         x, y = np.asarray(boundary.points)[:, :2].T
-        axes.plot(x, y, "x", color="#d62728", markersize=5, markeredgewidth=1, label="boundary points")
-    curves = [*boundary.extensions, boundary.y]
-    tones = matplotlib.colormaps[CURVES](np.linspace(0.75, 0.0, len(curves)))
+        lines += axes.plot(x, y, "x", color="#d62728", markersize=5, markeredgewidth=1, label="boundary points")
+    curves = [*(boundary.extensions if extensions else ()), boundary.y]
+    tones = matplotlib.colormaps[CURVES](np.linspace(0.75, 0.0, len(curves)) if len(curves) > 1 else [0.0])
     for number, (curve, tone) in enumerate(zip(curves, tones, strict=True)):
         last = number == len(curves) - 1
         label = "boundary" if last else ("first fit" if number == 0 else f"extension {number}")
         x, y = _to_the_sides(axes, boundary.x, curve)
-        axes.plot(x, y, color=tone, linewidth=2.2 if last else 1.2, label=label)
-    fixed = _fixed_points(boundary)
-    if len(fixed):
+        lines += axes.plot(x, y, color=tone, linewidth=2.2 if last else 1.2, label=label)
+    fixed = fixed_points_of(boundary)
+    if points and len(fixed):
         x, y = fixed.T
-        axes.plot(x, y, "s", color="black", markersize=6, markerfacecolor="none", label="fixed points")
+        lines += axes.plot(x, y, "s", color="black", markersize=6, markerfacecolor="none", label="fixed points")
+    return lines
 
 
 def _to_the_sides(axes, x, y):

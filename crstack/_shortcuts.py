@@ -1,0 +1,176 @@
+"""Short cuts from a stack to its tables and figures: they compute nothing themselves."""
+
+import numpy as np
+
+from crstack.exceptions import InputError
+from crstack.features import PROBLEMATIC, codes_of, find_features
+
+__all__ = ["Shortcuts"]
+
+
+class Shortcuts:
+    """Methods of `~crstack.CRStack` that show what it has found.
+
+    The figures need matplotlib, which is imported when the first is asked for.
+    """
+
+    def _latest(self, masks):
+        masks = self._masks if masks is None else masks
+        return self.detect() if masks is None else masks
+
+    @property
+    def _latest_diagram(self):
+        return self._fitted_to if self._diagram is None else self._diagram
+
+    def image_of(self, name, masks=None):
+        """The image that a mask belongs to.
+
+        Parameters
+        ----------
+        name : str
+            Name of a mask, or "problematic" for the pixels masked in every
+            exposure.
+        masks : MaskSet, optional
+            Those of the latest `detect` by default; used for MEANCR.
+
+        Returns
+        -------
+        label : str
+            Such as "median2d" or "exposure 2".
+        image : `~numpy.ndarray`
+            (ny, nx), bias subtracted.
+        """
+        if name == "MEDIANCR":
+            return "median2d", self.statistics.median2d
+        if name in ("MEANCRT", PROBLEMATIC):
+            return "mean2d", self.statistics.mean2d
+        if name == "MEANCR":
+            return "meancr", self.combine("meancr", self._latest(masks)).data
+        for i, image in enumerate(self.exposures.data):
+            if name == f"CRMASK{i + 1}":
+                return f"exposure {i + 1}", image
+        raise InputError(f"name must be that of a mask, or problematic; got {name!r}")
+
+    def features(self, name="MEDIANCR", masks=None):
+        """Make the table of the connected hits of a mask.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every
+            exposure.
+        masks : MaskSet, optional
+            Those of the latest `detect` by default.
+
+        Returns
+        -------
+        features : `~astropy.table.QTable`
+            See `~crstack.features.find_features`.
+        """
+        masks = self._latest(masks)
+        _, image = self.image_of(name, masks)
+        return find_features(masks, image - self.statistics.min2d, name, self.exposures.unit)
+
+    def mask_view(self, name="MEDIANCR", masks=None):
+        """A mask with the images it belongs to: what `plot_mask` and `plot_hits` draw.
+
+        Parameters
+        ----------
+        name, masks
+            As for `features`.
+
+        Returns
+        -------
+        view : `~crstack.plotting.MaskView`
+        """
+        from crstack.plotting import MaskView
+
+        masks = self._latest(masks)
+        label, image = self.image_of(name, masks)
+        statistics = self.statistics
+        first = ("mean2d", statistics.mean2d) if name == "MEDIANCR" else ("median2d", statistics.median2d)
+        exposures = [(f"exposure {i + 1}", data) for i, data in enumerate(self.exposures.data)]
+        boundary, threshold = self._limits
+        return MaskView(
+            name=name,
+            codes=codes_of(masks, name),
+            image=image,
+            label=label,
+            min2d=statistics.min2d,
+            others=(first, *exposures),
+            unit=self.exposures.unit,
+            boundary=boundary,
+            threshold=threshold,
+            diagram=self._latest_diagram,
+        )
+
+    def plot_diagram(self, *, fig=None):
+        """Draw the median-minimum diagram of the latest `mm_diagram` or `detect`.
+
+        Parameters
+        ----------
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+            See `~crstack.plotting.plot_diagram`.
+
+        Raises
+        ------
+        InputError
+            If there is no diagram yet.
+        """
+        from crstack.plotting import plot_diagram
+
+        diagram = self._latest_diagram
+        if diagram is None:
+            raise InputError("diagram must be made first, by mm_diagram or detect; got none")
+        boundary, threshold = self._limits
+        boundary = self._boundary if self._boundary is not None else boundary
+        return plot_diagram(diagram, boundary, threshold=threshold, fig=fig)
+
+    def plot_mask(self, name="MEDIANCR", masks=None, *, color_scale="zscale", fig=None):
+        """Draw a mask in the diagram and in the image: four panels.
+
+        Parameters
+        ----------
+        name, masks
+            As for `features`.
+        color_scale, fig
+            As for `~crstack.plotting.plot_mask`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+        """
+        from crstack.plotting import plot_mask
+
+        return plot_mask(self.mask_view(name, masks), color_scale=color_scale, fig=fig)
+
+    def plot_hits(self, name="MEDIANCR", masks=None, *, semiwindow=15, color_scale="zscale"):
+        """Prepare two pages for each hit of a mask.
+
+        Parameters
+        ----------
+        name, masks
+            As for `features`.
+        semiwindow, color_scale
+            As for `~crstack.plotting.plot_hits`.
+
+        Returns
+        -------
+        pages : `~crstack.plotting.HitPages`
+            ``pages.show(number)`` draws a hit, ``pages.write(path)`` a PDF file.
+        """
+        from crstack.plotting import plot_hits
+
+        masks = self._latest(masks)
+        options = {"semiwindow": semiwindow, "color_scale": color_scale}
+        return plot_hits(self.mask_view(name, masks), self.features(name, masks), masks=masks, **options)
+
+
+def middle_threshold(rules, readnoise):
+    """Threshold of ``rules`` for the figures: its median where the read noise is an image."""
+    return float(rules.threshold_rnoise * np.median(readnoise))

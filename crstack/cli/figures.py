@@ -1,0 +1,205 @@
+"""Tables and figures of a run, made when masks and images are on disk."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack._files import atomic_path
+from crstack.cli.console import log, section
+from crstack.features import CATEGORIES, PROBLEMATIC, feature_pixels
+from crstack.masks import exposure_name
+
+__all__ = ["FAILURES", "Results", "log_file", "write_figures", "write_tables"]
+
+#: what a drawing library may raise; a figure that fails costs nothing but itself
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+#: figures with images are large files
+IMAGE_DPI = 110
+
+
+@dataclass(frozen=True)
+class Results:
+    """What there is to show of a run.
+
+    Attributes
+    ----------
+    configuration : `~crstack.cli.config.Configuration`
+        Settings.
+    stack : `~crstack.CRStack`
+        The exposures.
+    masks : `~crstack.MaskSet`
+        The masks.
+    output : `~pathlib.Path`
+        Directory of the products.
+    diagram, boundary
+        Of M.M.Cosmic, or None.
+    """
+
+    configuration: object
+    stack: object
+    masks: object
+    output: object
+    diagram: object = None
+    boundary: object = None
+
+    @property
+    def threshold(self):
+        """Least T - min2d of a hit, in ADU."""
+        readnoise = np.median(self.stack.exposures.noise.readnoise_in_unit)
+        return self.configuration["mm_threshold_rnoise"] * float(readnoise)
+
+
+def log_file(path):
+    """Log name and size of a file."""
+    size = path.stat().st_size
+    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    log.info("  %-30s %10s", path.name, words)
+
+
+def write_tables(results):
+    """Write the tables of the hits.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+
+    Returns
+    -------
+    features : dict of str to `~astropy.table.QTable`
+        Hits of MEDIANCR and of the problematic pixels.
+    """
+    masks = results.masks
+    tables = {name: results.stack.features(name, masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    hits = tables["MEDIANCR"]
+    _write_table(hits, results.output / "mediancr_identified.ecsv", "ascii.ecsv")
+    for category in CATEGORIES:
+        pixels = feature_pixels(masks, hits[hits["category"] == category])
+        _write_table(pixels, results.output / f"mediancr_identified_{category}.csv", "ascii.csv")
+    pixels = feature_pixels(masks, tables[PROBLEMATIC], PROBLEMATIC)
+    _write_table(pixels, results.output / "problematic_pixels.csv", "ascii.csv")
+    return tables
+
+
+def _write_table(table, path, layout):
+    with atomic_path(path) as temporary:
+        table.write(temporary, format=layout, overwrite=True)
+    log_file(path)
+
+
+def write_figures(results, features, console):
+    """Write every figure; one that fails is a warning.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+    features : dict
+        From `write_tables`.
+    console : `~crstack.cli.console.Console`
+        Progress bar.
+
+    Returns
+    -------
+    paths : list of `~pathlib.Path`
+        The files that were written.
+    """
+    start = time.perf_counter()
+    section("Figures")
+    written = []
+    for name, draw in (*_diagnostics(results), *_hit_pages(results, features, console)):
+        path = results.output / name
+        try:
+            draw(path)
+        except FAILURES as error:
+            log.warning("%s is not drawn: %s", name, error)
+        else:
+            log_file(path)
+            written.append(path)
+        finally:
+            console.end_progress()
+    results.stack.timings["figures"] = time.perf_counter() - start
+    return written
+
+
+def _diagnostics(results):
+    """Names of the figures, and what draws each of them to a path."""
+    from crstack import plotting
+
+    scale = results.configuration["color_scale"]
+
+    def diagram(path):
+        figure = plotting.plot_diagram(results.diagram, results.boundary, threshold=results.threshold)
+        plotting.save_figure(figure, path)
+
+    def position(path):
+        from crstack.statistics import exposure_at_median
+
+        exposures, median2d = results.stack.exposures, results.stack.statistics.median2d
+        number = exposure_at_median(exposures.data, median2d, exposures.bad)
+        options = {"unit": exposures.unit, "color_scale": scale}
+        figure = plotting.plot_median_position(number, median2d, len(exposures), **options)
+        plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+
+    def mask(name):
+        def draw(path):
+            figure = plotting.plot_mask(_view(results, name), color_scale=scale)
+            plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+
+        return draw
+
+    if results.diagram is not None:
+        yield "diagnostic_histogram2d.png", diagram
+    yield "image_number_at_median_position.png", position
+    names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
+    for name in names:
+        yield f"diagnostic_{name.lower()}.png", mask(name)
+
+
+def _view(results, name):
+    from dataclasses import replace
+
+    view = results.stack.mask_view(name, results.masks)
+    # with masks from a file the stack knows no boundary
+    threshold = results.threshold if results.configuration.uses_diagram else None
+    return replace(view, diagram=results.diagram, boundary=results.boundary, threshold=threshold)
+
+
+def _hit_pages(results, features, console):
+    from crstack import plotting
+
+    configuration = results.configuration
+    options = {"semiwindow": configuration["semiwindow"], "color_scale": configuration["color_scale"]}
+    if configuration["use_auxmedian"]:
+        options["replacement"] = results.masks.auxclean
+
+    def pages(name, table):
+        def draw(path):
+            hits = plotting.plot_hits(_view(results, name), table, masks=results.masks, **options)
+            report = _progress(console, path.name)
+            hits.write(path, maxplots=configuration["maxplots"], progress=report)
+
+        return draw
+
+    hits = features["MEDIANCR"]
+    for category in CATEGORIES:
+        yield f"mediancr_identified_{category}.pdf", pages("MEDIANCR", hits[hits["category"] == category])
+    yield "problematic_pixels.pdf", pages(PROBLEMATIC, features[PROBLEMATIC])
+
+
+def _progress(console, stage):
+    return lambda fraction: console.progress(stage, fraction)

@@ -1,0 +1,207 @@
+"""The interactive part of a run: settings chosen by eye, before anything is written."""
+
+import gc
+
+import numpy as np
+import yaml
+
+from crstack.cli.console import SessionStopped, log, section
+from crstack.cli.questions import Questions
+from crstack.features import feature_pixels
+
+__all__ = ["Session", "can_be_interactive"]
+
+
+STOPPED = "stopped as asked for; nothing is written"
+
+
+def can_be_interactive():
+    """Whether windows can be opened; if not, a warning says so."""
+    from crstack.plotting.interactive import has_display
+
+    if has_display():
+        return True
+    log.warning("interactive: True has no effect, as there is no display for windows; the run goes on without")
+    return False
+
+
+class Session:
+    """Shows diagram, masks and hits, and takes down what is changed.
+
+    Parameters
+    ----------
+    configuration : `~crstack.cli.config.Configuration`
+        Settings to begin with.
+    stack : `~crstack.CRStack`
+        The exposures.
+    console : `~crstack.cli.console.Console`
+        Progress bar.
+    ask : callable, optional
+        Stands in for `input`.
+
+    Attributes
+    ----------
+    configuration : `~crstack.cli.config.Configuration`
+        Settings as they are now. A run with them gives what was seen.
+    """
+
+    def __init__(self, configuration, stack, console, ask=None):
+        self.configuration = self._given = configuration
+        self.stack, self.console = stack, console
+        self.questions = Questions(log.info, ask)
+        self.detector = configuration.detector()
+
+    def run(self):
+        """Go through the windows.
+
+        Returns
+        -------
+        configuration : `~crstack.cli.config.Configuration`
+            The settings that were chosen.
+
+        Raises
+        ------
+        SessionStopped
+            If the user quits; what was chosen until then is told.
+        """
+        section("Interactive")
+        try:
+            if self.configuration.uses_diagram:
+                self._diagram()
+            masks = self._detect()
+            answer = self._panels(masks)
+            _delete_windows()
+            if answer != "quit" and self.configuration["verify_cr"]:
+                answer = self._verify(masks)
+                _delete_windows()
+            if answer == "quit":
+                raise SessionStopped(STOPPED)
+        finally:
+            self._tell_settings()
+        return self.configuration
+
+    def _change(self, **values):
+        self.configuration = self.configuration.with_values(**values)
+
+    def _progress(self):
+        return self.console.progress
+
+    # the diagram
+
+    def _diagram(self):
+        """Show the diagram until the user goes on."""
+        answer = None
+        while answer != "continue":
+            settings = self.configuration
+            diagram = self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
+            self.console.end_progress()
+            answer, model = self._look_at(diagram)
+            _delete_windows()
+            if model != settings.boundary():
+                self._change(mm_fixed_points_in_boundary=[list(point) for point in model.fixed_points])
+            answer = self._answered(answer, diagram)
+
+    def _look_at(self, diagram):
+        """Show the diagram; return the answer, and the model as the mouse has left it."""
+        from crstack.plotting.interactive import DiagramWindow, open_figure
+
+        settings = self.configuration
+        readnoise = float(np.median(self.stack.exposures.noise.readnoise_in_unit))
+        threshold = settings["mm_threshold_rnoise"] * readnoise
+        figure = open_figure((12, 6.8))
+        window = DiagramWindow(diagram, settings.boundary(), threshold=threshold, fig=figure, tell=log.info)
+        log.info("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
+        return window.wait(), window.model
+
+    def _answered(self, answer, diagram):
+        """Ask what the key calls for; return what to do next."""
+        if answer == "quit":
+            raise SessionStopped(STOPPED)
+        if answer == "refit":
+            self._change(**self.questions.fit(self.configuration))
+        rerun = answer == "rerun"
+        if answer == "continue" and self.questions.yes("Do you want to rerun the simulations?"):
+            rerun = True
+        if rerun:
+            self._change(**self.questions.simulations(self.configuration, diagram))
+            return "rerun"
+        return answer
+
+    # the masks
+
+    def _detect(self):
+        settings, boundary = self.configuration, None
+        if settings.uses_diagram:
+            self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
+            boundary = self.stack.fit_boundary(settings.boundary())
+        masks = self.stack.detect(self.detector, boundary, progress=self._progress(), **settings.rules())
+        self.console.end_progress()
+        return masks
+
+    def _panels(self, masks):
+        from crstack.plotting.interactive import open_figure
+        from crstack.plotting.interactive_mask import MaskWindow
+        from crstack.plotting.mask import SIZE
+
+        view = self.stack.mask_view("MEDIANCR", masks)
+        log.info("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
+        scale = self.configuration["color_scale"]
+        window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.info)
+        return window.wait()
+
+    def _verify(self, masks):
+        """Ask about each hit of MEDIANCR; the pixels of those dropped are ignored from now on."""
+        from crstack.plotting.interactive import open_figure
+        from crstack.plotting.interactive_mask import VerifyWindow
+
+        features = self.stack.features("MEDIANCR", masks)
+        if not len(features):
+            log.info("no hit to verify")
+            return "continue"
+        options = {"semiwindow": self.configuration["semiwindow"], "color_scale": self.configuration["color_scale"]}
+        view = self.stack.mask_view("MEDIANCR", masks)
+        log.info("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
+        figure = open_figure((10, 8))
+        window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.info, **options)
+        answer = window.wait()
+        if window.rejected and answer != "quit":
+            dropped = feature_pixels(masks, features[np.isin(features["number"], window.rejected)])
+            pixels = [[int(x), int(y)] for x, y in zip(dropped["X_pixel"], dropped["Y_pixel"], strict=True)]
+            key = "pixels_to_be_ignored_as_cr"
+            self._change(**{key: [*map(list, self.configuration[key]), *pixels]})
+        return answer
+
+    # what was chosen
+
+    def changes(self):
+        """Values of the keys that differ from those given, as the file would have them."""
+        now, before = self.configuration, self._given
+        return {key: _plain(now[key]) for key in now.values if now[key] != before[key]}
+
+    def _tell_settings(self):
+        changes = self.changes()
+        if not changes:
+            log.info("nothing was changed")
+            return
+        log.info("chosen; to have the same without questions, put this into %s:", self.configuration.path)
+        log.info("requirements:")
+        for key, value in changes.items():
+            items = value if isinstance(value, list) else None
+            log.info("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
+            for item in items or ():
+                log.info("  - %s", _in_yaml(item))
+
+
+def _delete_windows():
+    """Delete what is left of closed windows now: their toolkits want it done by this thread."""
+    gc.collect()
+
+
+def _in_yaml(value):
+    """One line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).splitlines()[0]
+
+
+def _plain(value):
+    """Lists in place of tuples."""
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -1,0 +1,217 @@
+"""Connected hits: their class, their table, and the list of their pixels."""
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable, Table
+from photutils.segmentation import SegmentationImage
+from scipy import ndimage
+
+from crstack._validation import check_choice, check_image_shape
+from crstack.masks import Code, exposure_name
+
+__all__ = ["CATEGORIES", "PROBLEMATIC", "feature_pixels", "find_features", "segment_features", "summed_by"]
+
+#: classes of hits, as in the names of the files
+CATEGORIES = ("any4", "only3", "only2", "other")
+#: name of the pixels masked in every exposure, beside the names of the masks
+PROBLEMATIC = "problematic"
+EIGHT = np.ones((3, 3), dtype=int)
+
+DESCRIPTIONS = {
+    "number": "number of the hit, by its lowest row",
+    "category": "who found it: any4, only3, only2 or other",
+    "n_pixels": "number of pixels",
+    "xmin": "first column (FITS: the first pixel is 1)",
+    "xmax": "last column",
+    "ymin": "first row (FITS: the first pixel is 1)",
+    "ymax": "last row",
+    "xcentroid": "centroid (FITS), weighted by the signal where it is known",
+    "ycentroid": "centroid (FITS), weighted by the signal where it is known",
+    "length": "length of the major axis of its pixels",
+    "width": "length of the minor axis of its pixels",
+    "n_exposures": "number of exposures with a masked pixel in it",
+    "exposures": "1 for each exposure with a masked pixel in it, first exposure first",
+    "peak": "largest signal over min2d of a pixel",
+    "total": "sum of the signal over min2d",
+}
+
+
+def codes_of(masks, name):
+    """Code image of a mask, or of the problematic pixels (their codes in MEANCRT)."""
+    check_choice("name", name, (*masks, PROBLEMATIC))
+    if name == PROBLEMATIC:
+        return np.where(masks.problematic, masks.codes["MEANCRT"], Code.CLEAN).astype(np.uint8)
+    return masks.codes[name]
+
+
+def segment_features(masks, name="MEDIANCR"):
+    """Connected hits of a mask, numbered.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    name : str, optional
+        One of the masks, or "problematic" for the pixels masked in every
+        exposure.
+
+    Returns
+    -------
+    segments : `~photutils.segmentation.SegmentationImage`
+        (ny, nx); pixels that touch, corners included, share a label.
+    """
+    labels, _ = ndimage.label(codes_of(masks, name) > 0, EIGHT)
+    return SegmentationImage(labels)
+
+
+def find_features(masks, signal=None, name="MEDIANCR", unit=None):
+    """Make the table of the connected hits of a mask.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    signal : `~numpy.ndarray` or `~astropy.units.Quantity`, optional
+        (ny, nx) signal over min2d of the image that the mask belongs to, such
+        as median2d - min2d; without it the table has no peak and no total.
+    name : str, optional
+        One of the masks, or "problematic" for the pixels masked in every
+        exposure.
+    unit : `~astropy.units.Unit`, optional
+        Unit of a plain array.
+
+    Returns
+    -------
+    features : `~astropy.table.QTable`
+        One row a hit: number, category, n_pixels, xmin, xmax, ymin, ymax,
+        xcentroid, ycentroid, length, width, n_exposures, exposures, and with
+        ``signal`` peak and total. Positions follow FITS: the first pixel is
+        (1, 1), its centre too.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown or the signal has another shape.
+
+    Notes
+    -----
+    A hit is any4 if both M.M.Cosmic and the auxiliary detector found one of
+    its pixels, only3 or only2 if every pixel was found by the auxiliary
+    detector or by M.M.Cosmic, and other if not. Pixels added by the global
+    dilation do not count.
+
+    Length and width are those of a rectangle with the second moments of the
+    pixels: a straight row of n pixels is n long and 1 wide.
+    """
+    segments = segment_features(masks, name)
+    y, x = np.nonzero(segments.data)
+    row = segments.data[y, x] - 1
+    n = len(segments.labels)
+    codes = codes_of(masks, name)[y, x]
+    value = None
+    if signal is not None:
+        unit = getattr(signal, "unit", unit)
+        signal = np.asarray(getattr(signal, "value", signal))
+        check_image_shape("signal", signal.shape, masks.shape)
+        value = signal[y, x].astype(float)
+    table = QTable()
+    table["number"] = np.arange(1, n + 1)
+    table["category"] = np.array(CATEGORIES, dtype="U5")[_category(row, codes, n)]
+    table["n_pixels"] = np.bincount(row, minlength=n)
+    boxes = np.array([(box.ixmin + 1, box.ixmax, box.iymin + 1, box.iymax) for box in segments.bbox], dtype=int)
+    for column, numbers in zip(("xmin", "xmax", "ymin", "ymax"), boxes.reshape(-1, 4).T, strict=True):
+        table[column] = numbers
+    table["xcentroid"], table["ycentroid"] = _centroids(row, x, y, value, n)
+    table["length"], table["width"] = (size * u.pix for size in _sizes(row, x, y, n))
+    hit = np.stack([summed_by(row, masks[exposure_name(i)][y, x], n) > 0 for i in range(masks.n_exposures)])
+    table["n_exposures"] = hit.sum(axis=0)
+    table["exposures"] = _in_digits(hit)
+    if value is not None:
+        table["peak"] = _with_unit(_largest_by(row, value, n), unit)
+        table["total"] = _with_unit(summed_by(row, value, n), unit)
+    for column in table.colnames:
+        table[column].info.description = DESCRIPTIONS[column]
+    table.meta["mask"] = name
+    table.meta["uuid"] = masks.uuid
+    return table
+
+
+def feature_pixels(masks, features, name="MEDIANCR"):
+    """List the pixels of hits.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    features : `~astropy.table.QTable`
+        Rows of the table that `find_features` made of these masks.
+    name : str, optional
+        The mask of that table.
+
+    Returns
+    -------
+    pixels : `~astropy.table.Table`
+        CR_number, X_pixel, Y_pixel (FITS: the first pixel is 1, 1) and
+        Mask_value (see `~crstack.masks.Code`), as in the files of
+        numina-crmasks; sorted by number, row and column.
+    """
+    segments = segment_features(masks, name)
+    y, x = np.nonzero(segments.data)
+    number = segments.data[y, x]
+    wanted = np.isin(number, features["number"])
+    y, x, number = y[wanted], x[wanted], number[wanted]
+    order = np.argsort(number, kind="stable")  # nonzero has sorted by row and column
+    y, x, number = y[order], x[order], number[order]
+    columns = (number, x + 1, y + 1, codes_of(masks, name)[y, x])
+    return Table(columns, names=("CR_number", "X_pixel", "Y_pixel", "Mask_value"), dtype=(int, int, int, int))
+
+
+def summed_by(row, value, n):
+    """Sum of the values of each of ``n`` rows."""
+    return np.bincount(row, weights=value, minlength=n)
+
+
+def _largest_by(row, value, n):
+    largest = np.full(n, -np.inf)
+    np.maximum.at(largest, row, value)
+    return largest
+
+
+def _category(row, codes, n):
+    """Index into `CATEGORIES` of each hit."""
+    both, auxiliary, mm, given = (
+        summed_by(row, codes == code, n) > 0 for code in (Code.BOTH, Code.AUXILIARY, Code.MMCOSMIC, Code.GIVEN)
+    )
+    conditions = [both, auxiliary & ~mm & ~given, mm & ~auxiliary & ~given]
+    return np.select(conditions, [0, 1, 2], default=3)
+
+
+def _centroids(row, x, y, value, n):
+    """FITS coordinates; signal below zero weighs nothing."""
+    weight = np.ones(len(row)) if value is None else np.nan_to_num(np.maximum(value, 0.0))
+    weight = np.where(summed_by(row, weight, n)[row] > 0, weight, 1.0)
+    total = summed_by(row, weight, n)
+    return tuple(summed_by(row, weight * place, n) / total + 1 for place in (x, y))
+
+
+def _sizes(row, x, y, n):
+    """Length and width of the rectangles with the second moments of the pixels."""
+    count = np.bincount(row, minlength=n)
+    dx, dy = (place - (summed_by(row, place, n) / count)[row] for place in (x, y))
+    # 1/12 is the variance within a pixel
+    xx, yy, xy = (summed_by(row, product, n) / count for product in (dx * dx, dy * dy, dx * dy))
+    middle, apart = (xx + yy) / 2 + 1 / 12, np.hypot((xx - yy) / 2, xy)
+    return np.sqrt(12 * (middle + apart)), np.sqrt(12 * np.maximum(middle - apart, 0))
+
+
+def _in_digits(hit):
+    """Strings such as "101" of an (N, n) array of bool."""
+    digits = np.where(hit, "1", "0")
+    words = digits[0]
+    for plane in digits[1:]:
+        words = np.char.add(words, plane)
+    return words
+
+
+def _with_unit(values, unit):
+    return values if unit is None else values << u.Unit(unit)

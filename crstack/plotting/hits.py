@@ -1,0 +1,350 @@
+"""Two pages for each hit: its images, and its pixels in the diagram."""
+
+import numpy as np
+
+from crstack._files import atomic_path
+from crstack._validation import check_choice, check_integer
+from crstack.exceptions import InputError
+from crstack.features import codes_of
+from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.style import (
+    COLOR_SCALES,
+    SYMBOLS,
+    draw_image,
+    draw_symbols,
+    free_spots,
+    image_limits,
+    new_figure,
+    set_hit_limits,
+)
+
+__all__ = ["HitPages", "plot_hits"]
+
+#: pixels between a hit that is larger than its window, and the edge
+MARGIN = 2
+#: coordinates written at most beside the pixels of a hit
+MOST_COORDINATES = 40
+#: exposures named in the title; of more it has the number
+MOST_LISTED = 5
+PANEL = 2.7  # inches
+OUTLINE = "#e69f00"
+NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
+
+
+def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None):
+    """Prepare two pages for each hit of a mask.
+
+    Parameters
+    ----------
+    view : `~crstack.plotting.MaskView`
+        The mask and its images; the exposures are ``view.others[1:]``.
+    features : `~astropy.table.QTable`
+        Hits of that mask, from `~crstack.features.find_features`.
+    masks : `~crstack.MaskSet`, optional
+        Where given, the outline in an exposure is that of its own mask.
+    semiwindow : int, optional
+        Half the size of the images, in pixels; larger hits are shown whole.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast, the same for all images of a hit.
+    replacement : `~numpy.ndarray`, optional
+        (ny, nx): what stands in where the mask is set; min2d by default.
+
+    Returns
+    -------
+    pages : HitPages
+        ``pages.show(number)`` draws a hit, ``pages.write(path)`` a PDF file.
+
+    Raises
+    ------
+    InputError
+        If the window or the scale is wrong.
+    """
+    return HitPages(
+        view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, replacement=replacement
+    )
+
+
+class HitPages:
+    """The two figures of `plot_hits`; each hit is drawn into the same two.
+
+    Attributes
+    ----------
+    features : `~astropy.table.QTable`
+        The hits.
+    images, diagram : `~matplotlib.figure.Figure`
+        First and second page of the hit shown last.
+    """
+
+    def __init__(
+        self,
+        view,
+        features,
+        *,
+        masks=None,
+        semiwindow=15,
+        color_scale="zscale",
+        replacement=None,
+        images_fig=None,
+    ):
+        check_integer("semiwindow", semiwindow, minimum=0)
+        check_choice("color_scale", color_scale, COLOR_SCALES)
+        self.view, self.features, self.masks = view, features, masks
+        self.semiwindow, self.color_scale = semiwindow, color_scale
+        self.replacement = view.min2d if replacement is None else replacement
+        self._pixels = view.pixels[np.argsort(view.pixels["number"], kind="stable")]
+        numbers = self._pixels["number"]
+        self._first = np.searchsorted(numbers, np.arange(1, numbers.max(initial=0) + 2))
+        self.images = self._make_images(images_fig)
+        self.diagram = self._make_diagram()
+
+    def __len__(self):
+        return len(self.features)
+
+    def show(self, number):
+        """Draw the hit of a number.
+
+        Parameters
+        ----------
+        number : int
+            Number of the hit, as in the table.
+
+        Returns
+        -------
+        images, diagram : `~matplotlib.figure.Figure`
+            Redrawn by the next `show`.
+
+        Raises
+        ------
+        InputError
+            If the table has no such hit.
+        """
+        rows = np.flatnonzero(np.asarray(self.features["number"]) == number)
+        if not len(rows):
+            raise InputError(f"number must be that of a hit in the table; got {number}")
+        feature = self.features[rows[0]]
+        pixels = self._pixels[self._first[number - 1] : self._first[number]]
+        title = self._title(feature)
+        self._update_images(feature, pixels, title)
+        self._update_diagram(pixels, title)
+        return self.images, self.diagram
+
+    def write(self, path, *, maxplots=-1, progress=None):
+        """Write the pages of the hits to a PDF file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            Replaced if it exists. Without hits it has one page that says so.
+        maxplots : int, optional
+            Most hits to draw, in the order of the table; all if negative.
+        progress : callable, optional
+            Called with the fraction done.
+
+        Returns
+        -------
+        n_drawn : int
+        """
+        from matplotlib.backends.backend_pdf import PdfPages
+
+        numbers = [int(number) for number in self.features["number"]]
+        numbers = numbers if maxplots < 0 else numbers[:maxplots]
+        with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
+            for done, number in enumerate(numbers, start=1):
+                for figure in self.show(number):
+                    pdf.savefig(figure)
+                if progress is not None:
+                    progress(done / len(numbers))
+            if not numbers:
+                pdf.savefig(_empty_page(self.view.name, len(self.features)))
+        return len(numbers)
+
+    def _title(self, feature):
+        hit = [str(i) for i, digit in enumerate(feature["exposures"], start=1) if digit == "1"]
+        words = [
+            f"{self.view.name}, hit {feature['number']} ({feature['category']}): {feature['n_pixels']} pixels",
+            f"at X={feature['xcentroid']:.1f}, Y={feature['ycentroid']:.1f}",
+        ]
+        if "peak" in self.features.colnames:
+            words.append(f"peak {getattr(feature['peak'], 'value', feature['peak']):.4g} {self.view.unit}")
+        listed = f"exposure{'s' if len(hit) > 1 else ''} {', '.join(hit)}" if hit else "no exposure"
+        if len(hit) > MOST_LISTED:
+            listed = f"{len(hit)} of {len(feature['exposures'])} exposures"
+        words.append(f"masked in {listed}")
+        return ", ".join(words)
+
+    # the images
+
+    def _make_images(self, figure):
+        exposures = self.view.others[1:]
+        columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
+        rows = -(-len(exposures) // columns) + 1
+        figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
+        figure.set_layout_engine(None)  # the same places for every hit, and fast
+        width, height = figure.get_size_inches()
+        figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - 0.65 / height, 0.22, 0.25)
+        grid = figure.add_gridspec(rows, columns)
+        spots = [grid[i // columns, i % columns] for i in range(len(exposures))]
+        spots += [grid[rows - 1, i] for i in range(3)]
+        titles = [label for label, _ in exposures]
+        titles += [self.view.label, "who flagged what", f"{self.view.label}, corrected"]
+        self._panels = [figure.add_subplot(spot) for spot in spots]
+        self._drawn, self._outlines = [], []
+        for axes, title in zip(self._panels, titles, strict=True):
+            self._fill_panel(axes, title)
+        middle = [image for i, image in enumerate(self._drawn) if i != len(exposures) + 1]
+        self._shared = middle
+        bar_axes = figure.add_axes((1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height))
+        figure.colorbar(middle[0], cax=bar_axes, label=f"signal ({self.view.unit})")
+        figure.legend(
+            handles=self._code_patches(), loc="lower center", ncols=len(SYMBOLS), frameon=False, fontsize="small"
+        )
+        return figure
+
+    def _codes(self):
+        """Codes that the mask holds."""
+        return [code for code in SYMBOLS if (self._pixels["code"] == code).any()]
+
+    def _code_patches(self):
+        from matplotlib.patches import Patch
+
+        return [Patch(facecolor=SYMBOLS[code][1], label=SYMBOLS[code][2]) for code in self._codes()]
+
+    def _fill_panel(self, axes, title):
+        from matplotlib.collections import LineCollection
+
+        nothing = np.zeros((1, 1))
+        if title == "who flagged what":
+            self._drawn.append(draw_image(axes, nothing, (-0.5, 5.5), colours=_code_colours(), **NONE))
+        else:
+            self._drawn.append(draw_image(axes, nothing, (0, 1), **NONE))
+        outline = LineCollection([], colors=OUTLINE, linewidths=1.2)
+        axes.add_collection(outline, autolim=False)
+        self._outlines.append(outline)
+        axes.set_title(title, fontsize="medium")
+        axes.tick_params(labelsize="x-small")
+        axes.locator_params(nbins=4, integer=True)
+
+    def _update_images(self, feature, pixels, title):
+        rows, columns = self._window(feature)
+        cut = [image[rows, columns] for _, image in self.view.others[1:]]
+        codes = self.view.codes[rows, columns]
+        image = self.view.image[rows, columns]
+        corrected = np.where(codes > 0, self.replacement[rows, columns], image)
+        limits = image_limits(np.stack([*cut, image, corrected]), self.color_scale)
+        for drawn in self._shared:
+            drawn.set_clim(*limits)
+        extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
+        hit = np.zeros(codes.shape, dtype=bool)
+        hit[pixels["y"] - 1 - rows.start, pixels["x"] - 1 - columns.start] = True
+        whole = _outline(hit, columns.start + 1, rows.start + 1)
+        for i, values in enumerate([*cut, image, codes, corrected]):
+            self._drawn[i].set_data(values)
+            self._drawn[i].set_extent(extent)
+            self._panels[i].set_xlim(extent[:2])
+            self._panels[i].set_ylim(extent[2:])
+            own = whole
+            if self.masks is not None and i < len(cut):
+                flagged = codes_of(self.masks, f"CRMASK{i + 1}")[rows, columns] > 0
+                own = _outline(flagged & hit, columns.start + 1, rows.start + 1)
+            self._outlines[i].set_segments(own)
+        self.images.suptitle(title, fontsize="medium")
+
+    def _window(self, feature):
+        """Rows and columns that show a hit, inside the image."""
+
+        def along(low, high, size):
+            half = max(self.semiwindow, (high - low) // 2 + 1 + MARGIN)
+            middle = (int(low) + int(high)) // 2 - 1
+            start = min(max(middle - half, 0), max(size - (2 * half + 1), 0))
+            return slice(start, min(start + 2 * half + 1, size))
+
+        ny, nx = self.view.codes.shape
+        return along(feature["ymin"], feature["ymax"], ny), along(feature["xmin"], feature["xmax"], nx)
+
+    # the diagram
+
+    def _make_diagram(self):
+        view = self.view
+        figure = new_figure((9.1, 7), layout="none")
+        figure.subplots_adjust(0.1, 0.09, 0.97, 0.92)
+        axes = figure.add_subplot()
+        shown = np.isin(self._pixels["number"], self.features["number"])
+        x, y = self._pixels["min2d"][shown], self._pixels["excess"][shown]
+        set_hit_limits(axes, x, y, view.diagram, view.boundary)
+        if view.diagram is not None:
+            _draw_shadow(axes, view.diagram)
+        lines = draw_boundary(axes, view.boundary, points=False, extensions=False)
+        if view.threshold is not None:
+            lines.append(axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold"))
+        nothing = np.array([])
+        self._symbols = draw_symbols(axes, nothing, nothing, nothing, size=8)
+        axes.set_xlabel(f"min2d \N{MINUS SIGN} bias ({view.unit})")
+        axes.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
+        figure.legend(
+            handles=[*(self._symbols[code] for code in self._codes()), *lines],
+            fontsize="small",
+            loc="upper right",
+            ncols=4,
+        )
+        figure.legends[0].set_bbox_to_anchor((0.975, 0.925))
+        # the legend lies on top of the axes, where there is room made for it
+        bottom, top = axes.get_ylim()
+        transform = axes.transScale
+        end = transform.inverted().transform((0, transform.transform((0, top))[1] * 1.1))[1]
+        axes.set_ylim(bottom, end)
+        self._axes = axes
+        self._coordinates = [
+            axes.text(0, 0, "", fontsize=6.5, ha="left", va="center", visible=False) for _ in range(MOST_COORDINATES)
+        ]
+        return figure
+
+    def _update_diagram(self, pixels, title):
+        pixels = pixels[np.argsort(-pixels["excess"])]
+        for code, line in self._symbols.items():
+            wanted = pixels["code"] == code
+            line.set_data(pixels["min2d"][wanted], pixels["excess"][wanted])
+        words = [f"  {x}, {y}" for x, y in zip(pixels["x"], pixels["y"], strict=True)]
+        placed = free_spots(self._axes, pixels["min2d"], pixels["excess"], words, MOST_COORDINATES, (0.009, 0.02))
+        for text in self._coordinates:
+            text.set_visible(False)
+        right = self._axes.transAxes.transform((0.9, 0))[0]
+        for text, i in zip(self._coordinates, placed, strict=False):
+            spot = pixels["min2d"][i], pixels["excess"][i]
+            far = self._axes.transData.transform(spot)[0] > right
+            text.set(position=spot, text=words[i] if not far else f"{words[i].strip()}  ", visible=True)
+            text.set(ha="right" if far else "left", color=SYMBOLS[pixels["code"][i]][1])
+        self.diagram.suptitle(title, fontsize="medium")
+
+
+def _code_colours():
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(["white", *(colour for _, colour, _ in SYMBOLS.values())])
+
+
+def _draw_shadow(axes, diagram):
+    """The observed diagram in light grey, behind everything."""
+    from matplotlib.colors import LogNorm
+
+    counts = np.ma.masked_equal(diagram.observed.T, 0)
+    norm = LogNorm(1, max(10, int(diagram.observed.max())) ** 2)  # the square keeps it light
+    edges = diagram.x_edges, diagram.y_edges
+    axes.pcolormesh(*edges, counts, cmap="Greys", norm=norm, rasterized=True, zorder=0)
+
+
+def _outline(mask, first_x, first_y):
+    """Segments around the pixels of a mask, on FITS coordinates."""
+    padded = np.pad(mask, 1).astype(np.int8)
+    y, x = np.nonzero(np.diff(padded, axis=0)[:, 1:-1])
+    across = np.stack([np.stack([x, y], 1), np.stack([x + 1, y], 1)], 1)
+    y, x = np.nonzero(np.diff(padded, axis=1)[1:-1])
+    along = np.stack([np.stack([x, y], 1), np.stack([x, y + 1], 1)], 1)
+    segments = np.concatenate([across, along])
+    return segments + np.array([first_x - 0.5, first_y - 0.5])
+
+
+def _empty_page(name, n_hits):
+    figure = new_figure((9.1, 4))
+    words = f"{name}: no hit of this kind" if not n_hits else f"{name}: {n_hits} hits, none drawn (maxplots: 0)"
+    figure.text(0.5, 0.5, words, ha="center", va="center", fontsize="large")
+    return figure

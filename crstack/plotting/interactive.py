@@ -1,0 +1,260 @@
+"""Windows that answer to keys and to the mouse.
+
+Each class attaches itself to a figure. In a script `Window.wait` shows it and
+returns when it is closed; with ipympl in Jupyter the same figure is live in the
+page, and ``window.model`` or ``window.action`` say what was chosen.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from crstack.boundaries.base import DEFAULT_WEIGHT
+from crstack.exceptions import InputError
+from crstack.plotting.diagram import draw_boundary, fixed_points_of, plot_diagram
+
+__all__ = ["DiagramWindow", "Window", "has_display", "open_figure"]
+
+#: a click this near to a fixed point, in pixels of the screen, is a click on it
+NEAR = 10
+#: digits kept of a point set with the mouse
+DIGITS = 5
+MOUSE_BUTTONS = {"left": 1, "right": 3}
+
+
+def has_display():
+    """Whether matplotlib can open a window here."""
+    try:
+        import matplotlib.pyplot as plt
+        from matplotlib.backends import BackendFilter, backend_registry
+
+        backend = plt.get_backend()
+        if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
+            return False
+        plt.switch_backend(backend)  # loads the toolkit, which may not find its display
+    except (ImportError, RuntimeError):
+        return False
+    return True
+
+
+def open_figure(size):
+    """A new figure in a window of its own; ``size`` in inches."""
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
+
+
+class Window:
+    """A figure that answers to keys.
+
+    Parameters
+    ----------
+    figure : `~matplotlib.figure.Figure`
+        The figure; it may belong to a window or not.
+    tell : callable, optional
+        Called with each line that is told, such as `print`.
+
+    Attributes
+    ----------
+    action : str or None
+        What ended the window: "continue", "quit", ...; None while it is open.
+    """
+
+    #: action by key
+    actions = {"c": "continue", "x": "quit"}
+    #: keys that matplotlib's own toolbar gets
+    passed = ("h", "home", "o", "p", "s")
+    help = ()
+
+    def __init__(self, figure, *, tell=None):
+        self.figure = figure
+        self.action = None
+        self._tell = tell
+        self._keep_default_keys_out()
+        self._connections = [
+            figure.canvas.mpl_connect("key_press_event", self._on_key),
+            figure.canvas.mpl_connect("button_press_event", self.on_press),
+            figure.canvas.mpl_connect("motion_notify_event", self.on_move),
+            figure.canvas.mpl_connect("button_release_event", self.on_release),
+        ]
+
+    def _keep_default_keys_out(self):
+        manager = self.figure.canvas.manager
+        if manager is not None and getattr(manager, "key_press_handler_id", None) is not None:
+            self.figure.canvas.mpl_disconnect(manager.key_press_handler_id)
+
+    def tell(self, line):
+        """Tell a line to whoever wants to know."""
+        if self._tell is not None:
+            self._tell(line)
+
+    def wait(self):
+        """Show the window and return the action that ended it; "continue" if it was closed."""
+        import matplotlib.pyplot as plt
+
+        plt.show(block=True)
+        self.finish(self.action or "continue")
+        return self.action
+
+    def finish(self, action):
+        """End with an action, and close the window if there is one."""
+        self.action = action
+        for connection in self._connections:
+            self.figure.canvas.mpl_disconnect(connection)
+        if self.figure.canvas.manager is not None:
+            import matplotlib.pyplot as plt
+
+            plt.close(self.figure)
+
+    @property
+    def _toolbar_busy(self):
+        """Whether the mouse belongs to zoom or pan of the toolbar."""
+        toolbar = getattr(self.figure.canvas, "toolbar", None)
+        return bool(getattr(toolbar, "mode", ""))
+
+    def _on_key(self, event):
+        if event.key in self.actions:
+            self.finish(self.actions[event.key])
+        elif event.key == "?":
+            for line in self.help:
+                self.tell(line)
+        elif event.key in self.passed:
+            from matplotlib.backend_bases import key_press_handler
+
+            key_press_handler(event)
+        else:
+            self.on_key(event)
+
+    def on_key(self, event):
+        """Answer to any other key."""
+
+    def on_press(self, event):
+        """Answer to a mouse button."""
+
+    def on_move(self, event):
+        """Answer to the mouse moving."""
+
+    def on_release(self, event):
+        """Answer to a mouse button let go."""
+
+
+class DiagramWindow(Window):
+    """The diagram, with fixed points that are moved by the mouse and a curve that follows.
+
+    Parameters
+    ----------
+    diagram : `~crstack.diagram.MMDiagram`
+        The diagram.
+    model : `~crstack.boundaries.BoundaryModel`
+        Fitted to it; with a field ``fixed_points`` it can be changed.
+    threshold : float, optional
+        As for `~crstack.plotting.plot_diagram`.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in.
+    tell : callable, optional
+        Called with each line that is told.
+
+    Attributes
+    ----------
+    model : `~crstack.boundaries.BoundaryModel`
+        With the fixed points as they are now.
+    boundary : `~crstack.boundaries.FittedBoundary`
+        Of that model.
+    """
+
+    actions = {"c": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
+    hint = (
+        "c continue · r or f refit · R new simulations · x quit · ? help\n"
+        "drag a square to move a fixed point · double-click to add one · right-click to remove it"
+    )
+    help = (
+        "'c': continue",
+        "'r' or 'f': repeat the fit, with other settings",
+        "'R': repeat the simulations, with other settings",
+        "'x': quit",
+        "'h': reset the zoom, 'p': pan, 'o': zoom to a rectangle, 's': save the figure",
+        "mouse: drag a fixed point (square), double-click to add one, right-click to remove one",
+    )
+
+    def __init__(self, diagram, model, *, threshold=None, fig=None, tell=None):
+        self.diagram, self.model = diagram, model
+        self.boundary = model.fit(diagram)
+        super().__init__(plot_diagram(diagram, self.boundary, threshold=threshold, fig=fig), tell=tell)
+        self.panels = self.figure.axes[:2]
+        self._lines = [line for axes in self.panels for line in axes.lines if line.get_label() != "threshold"]
+        self._moved = None
+        self.figure.suptitle(self.hint, fontsize="small")
+        # laying out anew at every move of the mouse would be slow
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
+    @property
+    def fixed_points(self):
+        """List of (x, y, weight)."""
+        return list(getattr(self.model, "fixed_points", ()))
+
+    def set_fixed_points(self, points):
+        """Fit again with other fixed points; False, and a sentence in the title, where that cannot be.
+
+        Parameters
+        ----------
+        points : list of (x, y, weight)
+            All fixed points.
+        """
+        try:
+            model = replace(self.model, fixed_points=tuple(points))
+            self.boundary = model.fit(self.diagram)
+        except InputError as error:
+            self.figure.suptitle(f"{error}\n{self.hint.splitlines()[1]}", fontsize="small", color="#a00000")
+            self.figure.canvas.draw_idle()
+            return False
+        self.model = model
+        self.figure.suptitle(self.hint, fontsize="small", color="black")
+        for line in self._lines:
+            line.remove()
+        self._lines = [line for axes in self.panels for line in draw_boundary(axes, self.boundary)]
+        self.figure.canvas.draw_idle()
+        return True
+
+    def _near(self, event):
+        """Index of the fixed point under the mouse, or None."""
+        points = fixed_points_of(self.boundary)
+        if event.inaxes not in self.panels or not len(points):
+            return None
+        there = event.inaxes.transData.transform(points)
+        distance = np.hypot(there[:, 0] - event.x, there[:, 1] - event.y)
+        return int(np.argmin(distance)) if distance.min() <= NEAR else None
+
+    def on_press(self, event):
+        """Take, add or remove a fixed point."""
+        if self._toolbar_busy or event.inaxes not in self.panels or not hasattr(self.model, "fixed_points"):
+            return
+        near = self._near(event)
+        points = self.fixed_points
+        if event.button == MOUSE_BUTTONS["right"]:
+            if near is not None:
+                self.set_fixed_points(points[:near] + points[near + 1 :])
+        elif event.button == MOUSE_BUTTONS["left"]:
+            if near is not None:
+                self._moved = points[near]
+            elif event.dblclick:
+                self.set_fixed_points([*points, (*_rounded(event), DEFAULT_WEIGHT)])
+
+    def on_move(self, event):
+        """Move the fixed point that was taken."""
+        if self._moved is None or event.inaxes not in self.panels:
+            return
+        moved = (*_rounded(event), self._moved[2])
+        if self.set_fixed_points([moved if point == self._moved else point for point in self.fixed_points]):
+            self._moved = moved
+
+    def on_release(self, event):
+        """Let the fixed point go."""
+        if self._moved is not None:
+            self.tell(f"fixed point at {self._moved[0]:g}, {self._moved[1]:g}")
+        self._moved = None
+
+
+def _rounded(event):
+    """Data coordinates of the mouse, with as many digits as can be meant."""
+    return tuple(float(f"{value:.{DIGITS}g}") for value in (event.xdata, event.ydata))

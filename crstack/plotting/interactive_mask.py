@@ -1,0 +1,194 @@
+"""The four panels in a window, and the window that asks about each hit."""
+
+import math
+
+import numpy as np
+
+from crstack.masks import Code
+from crstack.plotting.hits import HitPages
+from crstack.plotting.interactive import Window
+from crstack.plotting.mask import MaskPanels
+from crstack.plotting.style import image_limits
+
+__all__ = ["MaskWindow", "VerifyWindow"]
+
+HELP = (
+    "Keyboard shortcuts:",
+    "'h' or 'r': reset zoom to initial limits",
+    "'p': pan mode",
+    "'o': zoom to rectangle",
+    "'f': toggle full screen mode",
+    "'s': save the figure to a file",
+    "'?': show this help message",
+    "'i': print pixel info at mouse position, panels (c) and (d)",
+    "'&': print the flagged pixels within the zoomed region, panel (c)",
+    "'n': toggle the numbers of the hits in panel (c)",
+    "'a': toggle aspect equal / auto, panels (c) and (d)",
+    "'t': next image in panel (d)",
+    "'0': first image in panel (d); '1', '2', ...: exposure 1, 2, ...",
+    "',': vmin and vmax from minimum and maximum of the zoomed region, panels (c) and (d)",
+    "'/': vmin and vmax from zscale of the zoomed region, panels (c) and (d)",
+    "'c': close the figure and continue",
+    "'x': quit",
+    "zoom in (a) or (b): (c) keeps the pixels in sight; zoom in (c) or (d): (a) and (b) keep theirs",
+)
+
+
+class MaskWindow(Window):
+    """The four panels of `~crstack.plotting.plot_mask`, with linked zooms.
+
+    Parameters
+    ----------
+    view : `~crstack.plotting.MaskView`
+        The mask and its images.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast to begin with.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in.
+    tell : callable, optional
+        Called with each line that is told.
+    """
+
+    passed = ("f", "h", "home", "o", "p", "r", "s")
+    help = HELP
+
+    def __init__(self, view, *, color_scale="zscale", fig=None, tell=None):
+        self.panels = MaskPanels(view, color_scale=color_scale, fig=fig)
+        super().__init__(self.panels.figure, tell=tell)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+        a, _, c, _ = self.panels.axes
+        for axes in (a, c):
+            axes.callbacks.connect("xlim_changed", self._follow)
+            axes.callbacks.connect("ylim_changed", self._follow)
+
+    def _follow(self, axes):
+        """Show in each kind of panel the pixels that are in sight in the other."""
+        self.panels.select(self.in_diagram(), self.in_image())
+        self.figure.canvas.draw_idle()
+
+    def _in_sight(self, axes, x, y):
+        pixels = self.panels.view.pixels
+        (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        inside = (pixels[x] >= left) & (pixels[x] <= right) & (pixels[y] >= bottom) & (pixels[y] <= top)
+        return inside
+
+    def in_diagram(self):
+        """Which pixels are within the limits of the diagram."""
+        return self._in_sight(self.panels.axes[0], "min2d", "excess")
+
+    def in_image(self):
+        """Which pixels are within the limits of the image."""
+        return self._in_sight(self.panels.axes[2], "x", "y")
+
+    def on_key(self, event):
+        """Answer to the keys of the manual."""
+        answers = {
+            "i": self._tell_pixel,
+            "&": lambda event: self._tell_pixels(),
+            "n": lambda event: self.panels.toggle_numbers(),
+            "a": lambda event: self._toggle_aspect(),
+            "t": lambda event: self.panels.show_other((self.panels.other + 1) % len(self.panels.view.others)),
+            ",": lambda event: self._rescale("minmax"),
+            "/": lambda event: self._rescale("zscale"),
+        }
+        if event.key in answers:
+            answers[event.key](event)
+        elif event.key is not None and event.key.isdigit():
+            self.panels.show_other(int(event.key))
+        self.figure.canvas.draw_idle()
+
+    def _tell_pixel(self, event):
+        if event.inaxes not in self.panels.axes[2:]:
+            return
+        view = self.panels.view
+        x, y = round(event.xdata), round(event.ydata)
+        if not (1 <= x <= view.codes.shape[1] and 1 <= y <= view.codes.shape[0]):
+            return
+        code = Code(view.codes[y - 1, x - 1])
+        self.tell(f"pixel X={x}, Y={y}: {code.name.lower()} ({code.value})")
+        images = ((view.label, view.image), ("min2d", view.min2d), *view.others)
+        for label, image in images:
+            self.tell(f"  {label:<12} {image[y - 1, x - 1]:12.3f} {view.unit}")
+
+    def _tell_pixels(self):
+        view = self.panels.view
+        shown = view.pixels[self.in_diagram() & self.in_image()]
+        self.tell("CR_number X_pixel Y_pixel Mask_value")
+        for pixel in np.sort(shown, order=("number", "y", "x")):
+            self.tell(f"{pixel['number']:9d} {pixel['x']:7d} {pixel['y']:7d} {pixel['code']:10d}")
+        self.tell(f"{len(shown)} pixels")
+
+    def _toggle_aspect(self):
+        for axes in self.panels.axes[2:]:
+            axes.set_aspect("auto" if axes.get_aspect() != "auto" else "equal")
+
+    def _rescale(self, color_scale):
+        c = self.panels.axes[2]
+        (left, right), (bottom, top) = sorted(c.get_xlim()), sorted(c.get_ylim())
+        rows, columns = _in_sight(bottom, top), _in_sight(left, right)
+        for drawn in self.panels.images:
+            drawn.set_clim(*image_limits(np.asarray(drawn.get_array())[rows, columns], color_scale))
+
+
+def _in_sight(low, high):
+    """Slice of the pixels between two FITS coordinates."""
+    return slice(max(math.floor(low + 0.5) - 1, 0), max(math.ceil(high - 0.5), 1))
+
+
+class VerifyWindow(Window):
+    """Hit after hit, and whether it stays in the mask.
+
+    Parameters
+    ----------
+    view, features, masks, semiwindow, color_scale
+        As for `~crstack.plotting.plot_hits`.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in.
+    tell : callable, optional
+        Called with each line that is told.
+
+    Attributes
+    ----------
+    rejected : list of int
+        Numbers of the hits that are to go.
+    """
+
+    passed = ("h", "home", "o", "p", "s")
+    actions = {"a": "continue", "x": "quit"}
+    help = ("'y': keep the hit", "'n': drop it from the mask", "'b': back", "'a' keep all the rest", "'x': quit")
+
+    def __init__(self, view, features, *, masks=None, semiwindow=15, color_scale="zscale", fig=None, tell=None):
+        self.pages = HitPages(
+            view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, images_fig=fig
+        )
+        super().__init__(self.pages.images, tell=tell)
+        self.rejected = []
+        self._at = 0
+        self._show()
+
+    def _show(self):
+        number = int(self.pages.features["number"][self._at])
+        self.pages.show(number)
+        title = self.figure.get_suptitle()
+        self.figure.suptitle(f"{title}\ny keep · n drop · b back · a keep all the rest · x quit", fontsize="small")
+        self.figure.canvas.draw_idle()
+
+    def on_key(self, event):
+        """Keep or drop the hit that is shown, or go back to the one before."""
+        if event.key not in ("y", "n", "b"):
+            return
+        number = int(self.pages.features["number"][self._at])
+        if event.key == "b":
+            self._at = max(self._at - 1, 0)
+            number = int(self.pages.features["number"][self._at])
+            self.rejected = [one for one in self.rejected if one != number]
+        else:
+            if event.key == "n":
+                self.rejected.append(number)
+                self.tell(f"hit {number} dropped")
+            self._at += 1
+        if self._at == len(self.pages):
+            self.finish("continue")
+        else:
+            self._show()

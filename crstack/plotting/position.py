@@ -1,0 +1,59 @@
+"""Which exposure is the median of each pixel."""
+
+import numpy as np
+
+from crstack.plotting.style import draw_image, image_limits, new_figure
+
+__all__ = ["plot_median_position"]
+
+
+def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", fig=None):
+    """Draw the median beside the number of the exposure that it was taken from.
+
+    Where one exposure is brighter or fainter than the others, one colour
+    prevails: they are not equivalent there.
+
+    Parameters
+    ----------
+    number : `~numpy.ndarray`
+        (ny, nx), from 1; 0 where there is none: see
+        `~crstack.statistics.exposure_at_median`.
+    median2d : `~numpy.ndarray`
+        (ny, nx), bias subtracted.
+    n_exposures : int
+        Number of exposures.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the median.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast of the median.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in; a new one by default, which belongs to no window.
+
+    Returns
+    -------
+    fig : `~matplotlib.figure.Figure`
+    """
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    ny, nx = median2d.shape
+    wide = nx > 2 * ny
+    fig = new_figure((11, 9) if wide else (13, 6.2), fig)
+    left, right = fig.subplots(*((2, 1) if wide else (1, 2)), sharex=True, sharey=True)
+    aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
+    image = draw_image(left, median2d, image_limits(median2d, color_scale), aspect=aspect)
+    fig.colorbar(image, ax=left, pad=0.01, fraction=0.05, label=f"signal ({unit})")
+    left.set_title("median2d")
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
+    known = np.ma.masked_equal(number, 0)
+    limits = (0.5, n_exposures + 0.5)
+    # nearest: the mean of two numbers of exposures is no exposure
+    shown = draw_image(right, known, limits, colours=ListedColormap(colours), aspect=aspect, interpolation="nearest")
+    bar = fig.colorbar(shown, ax=right, pad=0.01, fraction=0.05, ticks=range(1, n_exposures + 1))
+    bar.set_label("number of the exposure")
+    shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
+    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium")
+    for axes in (left, right):
+        axes.set_xlabel("X (pixel)")
+        axes.set_ylabel("Y (pixel)")
+    return fig

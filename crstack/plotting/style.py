@@ -1,0 +1,183 @@
+"""What the figures share: colours and symbols, image scales, numbers that do not overlap."""
+
+import numpy as np
+
+from crstack.exceptions import InputError
+from crstack.masks import Code
+
+__all__ = [
+    "COLOR_SCALES",
+    "IMAGE_COLOURS",
+    "SYMBOLS",
+    "draw_image",
+    "draw_symbols",
+    "free_spots",
+    "image_limits",
+    "new_figure",
+    "set_hit_limits",
+]
+
+#: hits are dark on a bright sky, where the symbols show
+IMAGE_COLOURS = "gray_r"
+COLOR_SCALES = ("zscale", "minmax")
+#: symbol, colour and words by code; told apart by the colour-blind, and by their shape
+SYMBOLS = {
+    Code.DILATED: ("s", "#b0b0b0", "dilation only"),
+    Code.MMCOSMIC: ("+", "#0072b2", "M.M.Cosmic only"),
+    Code.AUXILIARY: ("x", "#d55e00", "auxiliary detector only"),
+    Code.BOTH: ("o", "#aa3377", "both"),
+    Code.GIVEN: ("D", "#009e73", "given"),
+}
+#: size of the symbols, by the number of pixels from which on it holds
+SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.8))
+#: the part of the y axis above the diagram is logarithmic; decades that the linear part is worth
+LINEAR_PART = 2.5
+
+
+def new_figure(size, fig=None, layout="constrained"):
+    """``fig``, or a new figure of ``size`` inches that belongs to no window."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout=layout) if fig is None else fig
+
+
+def image_limits(values, color_scale="zscale"):
+    """Lowest and highest value shown of an image.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        Of any shape; NaN and infinities do not count.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast of IRAF's zscale, or everything.
+
+    Returns
+    -------
+    low, high : float
+        Different, also for a constant image.
+    """
+    from astropy.visualization import ZScaleInterval
+
+    if color_scale not in COLOR_SCALES:
+        raise InputError(f"color_scale must be one of {', '.join(COLOR_SCALES)}; got {color_scale!r}")
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = ZScaleInterval().get_limits(values) if color_scale == "zscale" else (values.min(), values.max())
+    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def draw_image(axes, image, limits, *, first=(1, 1), colours=IMAGE_COLOURS, **options):
+    """Draw an image on FITS coordinates; ``first`` is (x, y) of its first pixel."""
+    ny, nx = image.shape
+    extent = (first[0] - 0.5, first[0] + nx - 0.5, first[1] - 0.5, first[1] + ny - 0.5)
+    options = {"origin": "lower", "cmap": colours, "vmin": limits[0], "vmax": limits[1]} | options
+    return axes.imshow(image, extent=extent, **options)
+
+
+def draw_symbols(axes, x, y, codes, *, size=None, **options):
+    """Draw a symbol for each pixel, by its code.
+
+    Returns
+    -------
+    lines : dict of Code to `~matplotlib.lines.Line2D`
+        One for each code, also for those that have no pixel.
+    """
+    if size is None:
+        size = [size for least, size in SIZES if len(x) >= least][-1]
+    lines = {}
+    for code, (marker, colour, words) in SYMBOLS.items():
+        wanted = codes == code
+        (lines[code],) = axes.plot(
+            x[wanted],
+            y[wanted],
+            marker,
+            color=colour,
+            label=words,
+            markersize=size,
+            markerfacecolor="none",
+            markeredgewidth=min(1.3, size / 3),
+            rasterized=True,
+            **options,
+        )
+    return lines
+
+
+def set_hit_limits(axes, x, y, diagram=None, boundary=None):
+    """Limits that show all of x and y; the y axis is logarithmic above the diagram.
+
+    Without a diagram the linear part ends at twice the boundary; without both
+    all of it is linear.
+    """
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    low, high = (diagram.x_edges[0], diagram.x_edges[-1]) if diagram is not None else (0.0, 1.0)
+    top = None
+    if diagram is not None:
+        top = float(diagram.y_edges[-1])
+    elif boundary is not None:
+        top = 2 * float(np.max(boundary.y))
+    if len(x):
+        # bright pixels without a hit would squeeze the hits into a corner
+        spread = x.max() - x.min()
+        low = min(low, x.min()) if diagram is not None else x.min()
+        high = max(min(high, x.max() + 0.5 * spread), x.max()) if diagram is not None and spread else x.max()
+    margin = 0.03 * (high - low) or 1.0
+    axes.set_xlim(low - margin, high + margin)
+    highest = max(y.max(initial=0.0), top or 0.0) or 1.0
+    lowest = min(0.0, y.min(initial=0.0))
+    if top and highest > 1.1 * top:
+        axes.set_yscale("symlog", linthresh=top, linscale=LINEAR_PART)
+        axes.set_ylim(1.1 * lowest, highest * 1.5)
+        axes.set_yticks(_ticks(top, highest))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+    else:
+        axes.set_ylim(1.1 * lowest, 1.05 * highest)
+
+
+def _ticks(top, highest):
+    """Ticks of the linear part, then powers of ten and their halves."""
+    from matplotlib.ticker import MaxNLocator
+
+    linear = [tick for tick in MaxNLocator(5).tick_values(0, top) if 0 <= tick <= top]
+    decades = 10.0 ** np.arange(np.floor(np.log10(top)), np.ceil(np.log10(highest)) + 1)
+    steps = (1, 2, 5) if len(decades) < 4 else (1,)
+    above = sorted(decade * step for decade in decades for step in steps)
+    return [*linear, *(tick for tick in above if 1.2 * top < tick <= 1.5 * highest)]
+
+
+def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):
+    """Indices of the words that can stand at (x, y) and overlap none before them.
+
+    Parameters
+    ----------
+    axes : `~matplotlib.axes.Axes`
+        Its limits say what is in sight.
+    x, y : `~numpy.ndarray`
+        Data coordinates, most important first.
+    words : list of str
+        As many.
+    most : int
+        No more than this are placed.
+    size : tuple of float, optional
+        Width of a letter and height of a line, in parts of the axes.
+
+    Returns
+    -------
+    placed : list of int
+    """
+    if not len(x):
+        return []
+    part = (axes.transData - axes.transAxes).transform(np.column_stack([x, y]))
+    inside = np.isfinite(part).all(axis=1) & (part >= 0).all(axis=1) & (part <= 1).all(axis=1)
+    placed, boxes = [], np.empty((0, 3))
+    for i in np.flatnonzero(inside)[: 20 * most]:
+        half = size[0] * (len(words[i]) + 1) / 2
+        near_x = np.abs(boxes[:, 0] - part[i, 0]) < boxes[:, 2] + half
+        if (near_x & (np.abs(boxes[:, 1] - part[i, 1]) < size[1])).any():
+            continue
+        placed.append(int(i))
+        boxes = np.vstack([boxes, (*part[i], half)])
+        if len(placed) == most:
+            break
+    return placed

@@ -1,0 +1,420 @@
+"""Figures of masks and hits by what is in them; windows by events."""
+
+import re
+import sys
+
+import astropy.units as u
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from crstack import CRStack, SplineBoundary
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError
+from crstack.masks import Code
+from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting.interactive import DiagramWindow, has_display
+from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
+from crstack.plotting.style import SYMBOLS, free_spots, image_limits, set_hit_limits
+from crstack.statistics import exposure_at_median
+
+
+@pytest.fixture(scope="module")
+def stacks():
+    made = {}
+    for n in (3, 5):
+        simulated = make_stack("ifu", (80, 100), n, hit_rate=0.03, seed=4)
+        stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+        stack.mm_diagram(aux="pycosmic", n_simulations=3)
+        stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
+        stack.detect("pycosmic")
+        made[n] = stack
+    return made
+
+
+@pytest.fixture
+def stack(stacks):
+    return stacks[3]
+
+
+def same_fits(boundary, other):
+    np.testing.assert_array_equal(boundary.y, other.y)
+
+
+# four panels
+
+
+@pytest.mark.parametrize("name", ["MEDIANCR", "MEANCRT", "CRMASK2", "MEANCR"])
+def test_panels_hold_every_flagged_pixel(stack, name):
+    panels = MaskPanels(stack.mask_view(name))
+    masks = stack.detect("pycosmic")
+    label, image = stack.image_of(name, masks)
+    a, b, c, _ = panels.axes
+    assert a.get_ylabel() == f"{label} \N{MINUS SIGN} min2d (adu)"
+    assert a.get_xlabel() == b.get_xlabel() == "min2d \N{MINUS SIGN} bias (adu)"
+    lines = {line.get_label(): line for line in (*a.lines, *c.lines) if line.get_label()[0] != "_"}
+    drawn = np.zeros(masks.shape, dtype=np.uint8)
+    for code, line in panels.symbols.items():
+        x, y = line.get_data()
+        drawn[np.asarray(y, int) - 1, np.asarray(x, int) - 1] = code
+    np.testing.assert_array_equal(drawn, masks.codes[name])
+    for code, (marker, colour, words) in SYMBOLS.items():
+        in_a = next(line for line in a.lines if line.get_label() == words)
+        y, x = np.nonzero(masks.codes[name] == code)
+        min2d = stack.statistics.min2d[y, x]
+        np.testing.assert_allclose(in_a.get_xdata(), min2d)
+        np.testing.assert_allclose(in_a.get_ydata(), image[y, x] - min2d)
+        assert (in_a.get_marker(), to_hex(in_a.get_color())) == (marker, colour)
+    assert {"boundary", "threshold"} <= set(lines)
+    np.testing.assert_array_equal(panels.images[0].get_array(), image)
+    assert panels.images[0].get_extent() == [0.5, 100.5, 0.5, 80.5]
+    (left, right), (bottom, top) = a.get_xlim(), a.get_ylim()
+    pixels = panels.view.pixels
+    for name, low, high in (("min2d", left, right), ("excess", bottom, top)):
+        assert pixels[name].min(initial=low) >= low
+        assert pixels[name].max(initial=high) <= high
+
+
+def test_numbers_are_those_of_the_table_and_do_not_overlap(stack):
+    figure = plot_mask(stack.mask_view("MEANCRT"))
+    figure.draw_without_rendering()
+    b = figure.axes[1]
+    table = stack.features("MEANCRT")
+    shown = [int(text.get_text()) for text in b.texts]
+    assert 5 < len(shown) < len(table)
+    assert set(shown) <= set(table["number"])
+    assert int(table["number"][np.argmax(table["peak"])]) in shown
+    boxes = [text.get_window_extent() for text in b.texts]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+def test_panel_d_changes_image(stack):
+    panels = MaskPanels(stack.mask_view())
+    assert panels.axes[3].get_title() == "(d) mean2d"
+    panels.show_other(2)
+    np.testing.assert_array_equal(panels.images[1].get_array(), stack.exposures.data[1])
+    assert panels.axes[3].get_title() == "(d) exposure 2"
+    panels.show_other(9)
+    assert panels.other == 2
+
+
+def test_given_figure_and_no_window(stack):
+    given = Figure()
+    assert stack.plot_mask(fig=given) is given
+    assert "matplotlib.pyplot" not in sys.modules or not matplotlib.pyplot.get_fignums()
+    assert len(stack.plot_diagram().axes) == 3
+
+
+def test_limits():
+    axes = Figure().subplots()
+    set_hit_limits(axes, np.array([0.0, 10.0]), np.array([1.0, 5.0]))
+    assert axes.get_yscale() == "linear"
+    boundary = type("Boundary", (), {"y": np.array([10.0, 20.0])})
+    set_hit_limits(axes, np.array([0.0, 10.0]), np.array([1.0, 5000.0]), None, boundary)
+    assert axes.get_yscale() == "symlog"
+    assert axes.get_ylim()[1] > 5000
+    set_hit_limits(Figure().subplots(), np.array([]), np.array([]))
+
+
+def test_free_spots():
+    axes = Figure().subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    x, y = np.array([0.5, 0.501, 0.5, 2.0, 0.9]), np.array([0.5, 0.5, 0.9, 0.5, 0.1])
+    assert free_spots(axes, x, y, ["1", "2", "3", "4", "5"], 10) == [0, 2, 4]
+    assert free_spots(axes, x, y, ["1", "2", "3", "4", "5"], 2) == [0, 2]
+
+
+def test_image_limits():
+    image = np.arange(100.0).reshape(10, 10)
+    image[0, 0] = np.nan
+    assert image_limits(image, "minmax") == (1, 99)
+    low, high = image_limits(np.full((5, 5), 3.0), "zscale")
+    assert low < 3 < high
+    assert image_limits(np.full((2, 2), np.nan)) == (0, 1)
+    with pytest.raises(InputError, match="color_scale must be one of zscale, minmax; got 'log'"):
+        image_limits(image, "log")
+
+
+def test_median_position(stacks):
+    stack = stacks[5]
+    data, median = stack.exposures.data, stack.statistics.median2d
+    number = exposure_at_median(data, median)
+    taken = np.take_along_axis(data, number[None].astype(int) - 1, axis=0)[0]
+    np.testing.assert_array_equal(taken, median)
+    figure = plot_median_position(number, median, 5, unit=u.adu)
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), number)
+    assert f"1: {100 * np.mean(number == 1):.0f}%" in figure.axes[1].get_title()
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[:, 3, 4] = True
+    assert exposure_at_median(data, median, bad)[3, 4] == 0
+
+
+# pages of hits
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_pages_of_a_hit(stacks, n):
+    stack = stacks[n]
+    masks = stack.detect("pycosmic")
+    table = stack.features("MEANCRT")
+    pages = stack.plot_hits("MEANCRT", semiwindow=6, color_scale="minmax")
+    row = table[np.argmax(table["n_exposures"])]
+    images, diagram = pages.show(row["number"])
+    titles = [axes.get_title() for axes in images.axes if axes.get_title()]
+    exposures = [f"exposure {i + 1}" for i in range(n)]
+    assert titles == [*exposures, "mean2d", "who flagged what", "mean2d, corrected"]
+    for i in range(n):
+        drawn = images.axes[i].images[0]
+        left, right, bottom, top = drawn.get_extent()
+        cut = (slice(round(bottom - 0.5), round(top - 0.5)), slice(round(left - 0.5), round(right - 0.5)))
+        np.testing.assert_array_equal(drawn.get_array(), stack.exposures.data[i][cut])
+        assert bool(images.axes[i].collections[0].get_segments()) == (row["exposures"][i] == "1")
+        assert drawn.get_clim() == images.axes[0].images[0].get_clim()
+    np.testing.assert_array_equal(images.axes[n + 1].images[0].get_array(), masks.codes["MEANCRT"][cut])
+    corrected = np.where(masks["MEANCRT"], stack.statistics.min2d, stack.statistics.mean2d)[cut]
+    np.testing.assert_array_equal(images.axes[n + 2].images[0].get_array(), corrected)
+    x, y = (np.concatenate([line.get_data()[k] for line in pages._symbols.values()]) for k in (0, 1))
+    assert len(x) == row["n_pixels"]
+    assert y.max() == pytest.approx(row["peak"].value)
+    assert f"hit {row['number']} ({row['category']}): {row['n_pixels']} pixels" in images.get_suptitle()
+    assert "".join(text.get_text() for text in diagram.axes[0].texts if text.get_visible())
+
+
+def test_figures_of_the_pages_are_reused(stack):
+    pages = stack.plot_hits("MEANCRT")
+    first = pages.show(1)
+    n_artists = [len(figure.findobj()) for figure in first]
+    for number in (2, 3, 4, 1):
+        assert pages.show(number) == first
+    assert [len(figure.findobj()) for figure in first] == n_artists
+
+
+def test_hit_larger_than_its_window_at_the_edge(stack):
+    pages = stack.plot_hits("MEANCRT", semiwindow=0)
+    for row in pages.features:
+        images, _ = pages.show(row["number"])
+        left, right, bottom, top = images.axes[0].images[0].get_extent()
+        assert left <= row["xmin"] - 0.5
+        assert right >= row["xmax"] + 0.5
+        assert 0.5 <= bottom <= row["ymin"] - 0.5
+        assert row["ymax"] + 0.5 <= top <= 80.5
+
+
+def n_pages(path):
+    return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+def test_write_pages(stack, tmp_path):
+    pages = stack.plot_hits("MEANCRT")
+    path = tmp_path / "hits.pdf"
+    told = []
+    assert pages.write(path, maxplots=2, progress=told.append) == 2
+    assert n_pages(path) == 4
+    assert told == [0.5, 1.0]
+    nothing = plot_hits(pages.view, pages.features[:0])
+    assert nothing.write(path) == 0
+    assert n_pages(path) == 1
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="number must be that of a hit in the table; got 12345"):
+        pages.show(12345)
+    with pytest.raises(InputError, match="semiwindow must be an integer at least 0; got -1"):
+        stack.plot_hits(semiwindow=-1)
+
+
+def test_images_of_figures(stack, tmp_path):
+    """Dark hits on a bright image, and nothing drawn over the edges."""
+    figure = stack.plot_mask()
+    save_figure(figure, tmp_path / "m.png", dpi=50)
+    picture = matplotlib.image.imread(tmp_path / "m.png")[..., :3]
+    assert picture.shape[:2] == (525, 650)
+    edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    assert edge.min() == 1
+    box = figure.axes[2].get_window_extent()
+    image = picture[525 - int(box.y1 / 2) + 3 : 525 - int(box.y0 / 2) - 3, int(box.x0 / 2) + 3 : int(box.x1 / 2) - 3]
+    blue = (image[..., 2] > image[..., 0] + 0.3).sum() + ((image[..., 0] > image[..., 1] + 0.2).sum())
+    assert blue > 20
+
+
+# windows
+
+
+class Driver:
+    """Keys and mouse for a window without a screen."""
+
+    def __init__(self, figure):
+        self.canvas = figure.canvas
+
+    def key(self, key, axes=None, spot=(0.5, 0.5)):
+        x, y = (0, 0) if axes is None else axes.transData.transform(spot)
+        event = KeyEvent("key_press_event", self.canvas, key, x, y)
+        self.canvas.callbacks.process("key_press_event", event)
+
+    def mouse(self, kind, axes, spot, button=1, dblclick=False):
+        x, y = axes.transData.transform(spot)
+        name = {"press": "button_press_event", "move": "motion_notify_event", "release": "button_release_event"}[kind]
+        event = MouseEvent(name, self.canvas, x, y, None if kind == "move" else button, dblclick=dblclick)
+        self.canvas.callbacks.process(name, event)
+
+
+def canvas_figure(size=(12, 7)):
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure).draw_idle = lambda: None  # it would draw at once
+    return figure
+
+
+@pytest.fixture
+def window(stack):
+    diagram = stack.mm_diagram(aux="pycosmic", n_simulations=3)
+    return DiagramWindow(diagram, SplineBoundary(), threshold=10, fig=canvas_figure())
+
+
+def test_fixed_points_by_mouse(window):
+    driver, axes = Driver(window.figure), window.panels[1]
+    plain = window.boundary
+    driver.mouse("press", axes, (100, 90), dblclick=True)
+    ((x, y, weight),) = window.model.fixed_points
+    assert (x, y) == pytest.approx((100, 90), abs=0.1)
+    assert weight == 10000
+    assert window.boundary(100) == pytest.approx(90, rel=0.02)
+    # taken in one panel, moved in the other
+    driver.mouse("press", window.panels[0], (100, 90))
+    driver.mouse("move", axes, (110, 100))
+    driver.mouse("move", axes, (150, 120))
+    driver.mouse("release", axes, (150, 120))
+    driver.mouse("move", axes, (10, 10))
+    assert window.model.fixed_points[0][:2] == pytest.approx((150, 120), abs=0.1)
+    for panel in window.panels:
+        curves = [line for line in panel.lines if line.get_label() == "boundary"]
+        assert len(curves) == 1
+        np.testing.assert_array_equal(curves[0].get_ydata()[1:-1], window.boundary.y)
+    driver.mouse("press", axes, (150, 120), button=3)
+    assert window.model.fixed_points == ()
+    same_fits(window.boundary, plain)
+
+
+def test_clicks_that_do_nothing(window):
+    driver, axes = Driver(window.figure), window.panels[1]
+    driver.mouse("press", axes, (100, 90))
+    driver.mouse("move", axes, (120, 90))
+    assert window.model.fixed_points == ()
+    driver.mouse("press", axes, (100, 90), button=3)
+    assert window.model.fixed_points == ()
+    window.figure.canvas.toolbar = type("Toolbar", (), {"mode": "zoom rect"})()
+    driver.mouse("press", axes, (100, 90), dblclick=True)
+    assert window.model.fixed_points == ()
+
+
+def test_point_that_cannot_be(window):
+    assert window.set_fixed_points([(50, 60, 1), (90, 70, 1)])
+    assert not window.set_fixed_points([(50, 60, 1), (50, 70, 1)])
+    assert "fixed points must have different x" in window.figure.get_suptitle()
+    assert len(window.model.fixed_points) == 2
+    assert window.set_fixed_points([])
+    assert "fixed points must" not in window.figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("key", "action"), [("c", "continue"), ("r", "refit"), ("f", "refit"), ("R", "rerun"), ("x", "quit"), ("k", None)]
+)
+def test_keys_of_the_diagram(window, key, action):
+    Driver(window.figure).key(key)
+    assert window.action == action
+
+
+def test_help(stack):
+    told = []
+    window = MaskWindow(stack.mask_view(), fig=canvas_figure(), tell=told.append)
+    Driver(window.figure).key("?")
+    text = "\n".join(told)
+    for key in "hrpofs?i&nat01,/cx":
+        assert f"'{key}'" in text
+
+
+def test_linked_zooms(stack):
+    window = MaskWindow(stack.mask_view("MEANCRT"), fig=canvas_figure())
+    a, b, c, d = window.panels.axes
+    pixels = window.panels.view.pixels
+    assert window.in_diagram().all()
+    a.set_ylim(30, 100)
+    wanted = (pixels["excess"] >= 30) & (pixels["excess"] <= 100)
+    assert 0 < wanted.sum() < len(pixels)
+    assert b.get_ylim() == (30, 100)
+    assert sum(len(line.get_xdata()) for line in window.panels.symbols.values()) == wanted.sum()
+    a.set_ylim(-100, 1e6)
+    d.set_xlim(20, 40)
+    assert c.get_xlim() == (20, 40)
+    wanted = (pixels["x"] >= 20) & (pixels["x"] <= 40)
+    in_a = [line for line in a.lines if line.get_label() in [words for _, _, words in SYMBOLS.values()]]
+    assert sum(len(line.get_xdata()) for line in in_a) == wanted.sum()
+    numbers = {int(text.get_text()) for text in b.texts}
+    assert numbers <= set(pixels["number"][wanted])
+
+
+def test_keys_of_the_panels(stack):
+    told = []
+    window = MaskWindow(stack.mask_view(), fig=canvas_figure(), tell=told.append)
+    driver, panels = Driver(window.figure), window.panels
+    c = panels.axes[2]
+    driver.key("3")
+    assert panels.other == 3
+    driver.key("t")
+    assert panels.other == 0
+    driver.key("2")
+    driver.key("0")
+    assert panels.axes[3].get_title() == "(d) mean2d"
+    driver.key("n")
+    assert len(c.texts) > 1
+    driver.key("n")
+    assert len(c.texts) == 0
+    driver.key("a")
+    assert c.get_aspect() == "auto"
+    driver.key("a")
+    assert c.get_aspect() == 1
+    c.set_xlim(10.5, 30.5)
+    c.set_ylim(5.5, 25.5)
+    driver.key(",")
+    part = stack.statistics.median2d[5:25, 10:30]
+    assert panels.images[0].get_clim() == pytest.approx((part.min(), part.max()))
+    driver.key("/")
+    assert panels.images[0].get_clim() == pytest.approx(image_limits(part))
+    driver.key("i", c, (20.3, 14.8))
+    code = Code(panels.view.codes[14, 19])
+    assert told[0] == f"pixel X=20, Y=15: {code.name.lower()} ({code.value})"
+    assert told[1].split() == ["median2d", f"{stack.statistics.median2d[14, 19]:.3f}", "adu"]
+    assert len(told) == 7
+    told.clear()
+    driver.key("&")
+    assert told[-1] == f"{window.in_image().sum()} pixels"
+    driver.key("x")
+    assert window.action == "quit"
+
+
+def test_verify(stack):
+    table = stack.features("MEANCRT")
+    window = VerifyWindow(stack.mask_view("MEANCRT"), table, fig=canvas_figure(), tell=None)
+    driver = Driver(window.figure)
+    for key in "nynb":
+        driver.key(key)
+    assert window.rejected == [1]
+    driver.key("n")
+    assert window.rejected == [1, 3]
+    assert f"hit {table['number'][3]} " in window.figure.get_suptitle()
+    driver.key("a")
+    assert window.action == "continue"
+
+
+def test_verify_ends_with_the_last_hit(stack):
+    window = VerifyWindow(stack.mask_view(), stack.features()[:2], fig=canvas_figure())
+    driver = Driver(window.figure)
+    driver.key("y")
+    assert window.action is None
+    driver.key("n")
+    assert (window.action, window.rejected) == ("continue", [2])
+
+
+def test_no_display_here():
+    assert not has_display()
