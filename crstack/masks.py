@@ -255,6 +255,8 @@ class MaskSet:
         By mask, the number of pixels after each rule; empty if read from a file.
     uuid : str
         Identifies this set in the products made with it.
+    flux_factors : tuple of float
+        Flux factor of each exposure; empty where all are 1.
     """
 
     codes: dict
@@ -262,6 +264,7 @@ class MaskSet:
     history: tuple = ()
     steps: dict = field(default_factory=dict)
     uuid: str = field(default_factory=lambda: str(_uuid.uuid4()))
+    flux_factors: tuple = ()
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -329,7 +332,8 @@ class MaskSet:
         primary = fits.PrimaryHDU()
         primary.header["UUID"] = (self.uuid, "identifies this set of masks")
         for i in range(self.n_exposures):
-            primary.header[f"FLUXF{i + 1}"] = (1.0, f"flux factor of exposure {i + 1}")
+            factor = self.flux_factors[i] if self.flux_factors else 1.0
+            primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
         for line in self.history:
             primary.header.add_history(header_line(line))
         hdus = [primary]
@@ -405,5 +409,7 @@ class MaskSet:
             if codes[name].shape != codes[names[0]].shape:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
         auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
-        history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
-        return cls(codes, auxclean, history, uuid=hdus[0].header.get("UUID", ""))
+        header = hdus[0].header
+        history = tuple(str(line) for line in header.get("HISTORY", ()))
+        factors = tuple(float(header.get(f"FLUXF{i + 1}", 1.0)) for i in range(len(codes) - 3))
+        return cls(codes, auxclean, history, uuid=header.get("UUID", ""), flux_factors=factors)

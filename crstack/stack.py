@@ -12,6 +12,14 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combiner
 from crstack.detectors.base import Detector
 from crstack.diagram import DiagramSettings, make_diagram
+from crstack.equalize import (
+    Equalization,
+    equalize,
+    estimate_flux_factors,
+    estimate_offsets,
+    estimate_response,
+    fit_nbinom_shape,
+)
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
@@ -54,6 +62,14 @@ class CRStack:
     cr_coincidences : int, optional
         How many exposures may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
+    equalization : Equalization, optional
+        What is known, or is to be measured, of exposures that are not quite
+        equivalent; nothing by default.
+    **equalization_settings
+        In place of ``equalization``, the parameters of
+        `~crstack.equalize.Equalization`: ``flux_factors``, ``flux_regions``,
+        ``flux_method``, ``apply_flux_factors_to``, ``offsets``,
+        ``crosscorr_region``, ``response``.
 
     Raises
     ------
@@ -72,9 +88,23 @@ class CRStack:
     ((60, 80), Unit("adu"))
     """
 
-    def __init__(self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2):
-        self.exposures = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
-        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self.exposures) - 1)
+    def __init__(
+        self,
+        exposures,
+        *,
+        gain=None,
+        readnoise=None,
+        bias=None,
+        unit=None,
+        ext=0,
+        cr_coincidences=2,
+        equalization=None,
+        **equalization_settings,
+    ):
+        self.equalization = _equalization(equalization, equalization_settings)
+        self._given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self._given) - 1)
+        self.equalization.check_for(self._given)
         self.cr_coincidences = cr_coincidences
         #: seconds that each computed stage took, by its name
         self.timings = {}
@@ -110,10 +140,10 @@ class CRStack:
             if result is not None
         ]
         has = ", ".join(done) or "no results"
-        return f"<CRStack of {self.exposures!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+        return f"<CRStack of {self._given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
 
     def __len__(self):
-        return len(self.exposures)
+        return len(self._given)
 
     def _once(self, stage, key, compute):
         """Return the kept result of a stage for these settings, or compute it."""
@@ -123,16 +153,114 @@ class CRStack:
             self.timings[stage] = time.perf_counter() - start
         return self._kept[stage, key]
 
-    # order statistics
+    # equal exposures and their order statistics
+
+    @property
+    def equalized(self):
+        """The exposures made equivalent, as `~crstack.equalize.EqualizedExposures`.
+
+        Its ``flux``, ``offsets`` and ``response`` are those that are used.
+        """
+        return self._once(
+            "equalization", None, lambda: equalize(self._given, lambda: self._statistics_of(self._given), self.equalization)
+        )
+
+    @property
+    def exposures(self):
+        """The `~crstack.exposures.Exposures` that are combined, divided by what `equalized` says."""
+        return self.equalized.exposures
 
     @property
     def statistics(self):
         """Order statistics of the exposures: `~crstack.statistics.OrderStatistics`."""
+        return self._statistics_of(self.exposures)
+
+    def _statistics_of(self, exposures):
         return self._once(
             "order statistics",
-            None,
-            lambda: order_statistics(self.exposures.data, self.cr_coincidences, self.exposures.bad),
+            id(exposures),
+            lambda: order_statistics(exposures.data, self.cr_coincidences, exposures.bad),
         )
+
+    def flux_factors(self, regions=None, method="ratio"):
+        """Measure the flux factors of the exposures as they were given.
+
+        Parameters
+        ----------
+        regions : sequence of (xmin, xmax, ymin, ymax), optional
+            Where to measure; FITS convention. Everywhere by default.
+        method : {"ratio", "slope"}, optional
+            See `~crstack.equalize.estimate_flux_factors`.
+
+        Returns
+        -------
+        factors : `~crstack.equalize.FluxFactors`
+            Values, relative to the median image, and errors.
+        """
+        statistics = self._statistics_of(self._given)
+        return estimate_flux_factors(self._given, statistics, regions, method)
+
+    def offsets(self, region=None):
+        """Measure the offsets of the exposures as they were given.
+
+        Parameters
+        ----------
+        region : (xmin, xmax, ymin, ymax), optional
+            Where to measure; FITS convention. Everywhere by default.
+
+        Returns
+        -------
+        offsets : `~crstack.equalize.Offsets`
+            (dx, dy) in pixels by which the median image must be shifted to
+            coincide with each exposure, and errors.
+        """
+        return estimate_offsets(self._given, self._statistics_of(self._given), region)
+
+    def response(self, settings=None):
+        """Measure the local response of the exposures as they were given.
+
+        Parameters
+        ----------
+        settings : `~crstack.equalize.ResponseSettings`, optional
+            Direction and lengths of the smoothing.
+
+        Returns
+        -------
+        response : `~crstack.equalize.Response`
+        """
+        return estimate_response(self._given, settings)
+
+    def nbinom_shape(self, aux=None, *, aux_noise="exposure", progress=None):
+        """Fit the shape of the photons' distribution to the equalised exposures.
+
+        Parameters
+        ----------
+        aux, aux_noise, progress
+            As for `mm_diagram`: pixels that the detector flags are left out.
+
+        Returns
+        -------
+        shape : `~crstack.equalize.NbinomShape`
+            kappa and its error.
+        """
+        aux = _detector(aux)
+
+        def compute():
+            equalized = self.equalized
+            level = equalized.exposures
+            expected = None
+            if not equalized.share_image:
+                level = level.divided_by(equalized.kept_factors)
+            if equalized.offsets is not None:
+                expected = [
+                    image / np.float32(factor)
+                    for image, factor in zip(
+                        equalized.expected_images(self.statistics.median2d), equalized.kept_factors, strict=True
+                    )
+                ]
+            return fit_nbinom_shape(level, expected, self._simulated_pixels(aux, aux_noise, progress))
+
+        return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
 
     @property
     def _nowhere_valid(self):
@@ -183,7 +311,7 @@ class CRStack:
         **settings
             Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
             ``seed``, ``min_neighbors``, ``y_max``, ``y_floor``, ``nbinom_shape``,
-            ``synthetic``.
+            ``synthetic``. With ``nbinom_shape="auto"`` it is that of `nbinom_shape`.
 
         Returns
         -------
@@ -196,9 +324,13 @@ class CRStack:
             If a setting is out of range, or ``synthetic="single"`` comes
             without a detector that cleans.
         """
-        self._diagram = self._make_diagram(
-            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), progress
-        )
+        aux = _detector(aux)
+        check_choice("aux_noise", aux_noise, AUX_NOISE)
+        if isinstance(settings.get("nbinom_shape"), str):
+            check_choice("nbinom_shape", settings["nbinom_shape"], (AUTO,))
+            shape = self.nbinom_shape(aux, aux_noise=aux_noise, progress=progress)
+            settings["nbinom_shape"] = None if shape.is_poisson else shape.value
+        self._diagram = self._make_diagram(DiagramSettings(**settings), aux, aux_noise, progress)
         self._boundary = None
         return self._diagram
 
@@ -207,7 +339,8 @@ class CRStack:
             used = self._simulated_pixels(aux, aux_noise, progress)
             sampler = self._sampler(used, settings, aux)
             report = None if progress is None else lambda fraction: progress("simulating", fraction)
-            return make_diagram(sampler, self.statistics, used, settings, progress=report)
+            shifted = self.equalized.offsets is not None
+            return make_diagram(sampler, self.statistics, used, settings, shifted=shifted, progress=report)
 
         return self._once("diagram", (settings, aux, aux_noise), compute)
 
@@ -228,11 +361,10 @@ class CRStack:
         if settings.synthetic == "single":
             expected = [self._cleaned_exposure(aux, i) for i in range(len(self))]
             return PixelSampler(expected, noises, used, k, settings.seed)
-        expected = self.statistics.median2d
-        if all(noise.is_uniform for noise in noises):
+        expected, equalized = self.statistics.median2d, self.equalized
+        if equalized.share_image and exposures.share_noise and noises[0].is_uniform:
             return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
-        expected = np.nan_to_num(expected)
-        return PixelSampler([expected] * len(self), noises, used, k, settings.seed)
+        return PixelSampler(equalized.expected_images(expected), noises, used, k, settings.seed)
 
     def _cleaned_exposure(self, aux, i):
         if aux is None or not aux.cleans:
@@ -339,13 +471,16 @@ class CRStack:
         steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
         for i in range(len(self)):
             name = exposure_name(i)
-            flag(name, exposures.data[i], exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
+            level = self.equalized.on_common_level(i)
+            flag(name, level, exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
             codes[name][codes["MEANCRT"] == 0] = 0
             steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
 
         codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps)
+        flux = self.equalized.flux
+        history = self._history(aux, aux_noise, boundary, rules)
+        masks = MaskSet(codes, auxclean, history, steps, flux_factors=flux.values if flux else ())
         if aux is not None:
             _report(progress, "masking MEANCR")
             codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
@@ -366,6 +501,7 @@ class CRStack:
             f"crstack {version('crstack')}",
             *(f"exposure {i + 1}: {name}" for i, name in enumerate(self.exposures.names)),
             f"noise: {self.exposures.noise!r}",
+            *self.equalized.describe(),
             f"cr_coincidences: {self.cr_coincidences}",
             f"auxiliary detector: {aux!r}, told the noise of the {aux_noise}",
             f"boundary: {boundary!r}",
@@ -420,6 +556,16 @@ class CRStack:
 def _report(progress, stage, fraction=0.0):
     if progress is not None:
         progress(stage, fraction)
+
+
+def _equalization(equalization, settings):
+    if equalization is None:
+        return Equalization(**settings)
+    if settings:
+        raise InputError(f"equalization must be None where its settings are given; got {', '.join(settings)} too")
+    if not isinstance(equalization, Equalization):
+        raise InputError(f"equalization must be an Equalization; got {equalization!r}")
+    return equalization
 
 
 def _detector(aux):
