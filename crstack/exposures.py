@@ -104,6 +104,15 @@ class Exposures:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
 
+    def minus(self, differences):
+        """Return the exposures less one image (ny, nx) each; their noise stays as it is."""
+        data = np.empty_like(self.data)
+        for plane, own, difference in zip(data, self.data, differences, strict=True):
+            np.subtract(own, difference, out=plane)
+        if self.bad is not None:
+            data[self.bad] = 0
+        return replace(self, data=data)
+
     def transposed(self):
         """Return the exposures with x and y exchanged; header and WCS stay as they are."""
 

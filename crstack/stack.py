@@ -7,24 +7,18 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack._registry import BOUNDARIES, DETECTORS
-from crstack._validation import check_choice, check_integer
+from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combiner
 from crstack.detectors.base import Detector
 from crstack.diagram import DiagramSettings, make_diagram
-from crstack.equalize import (
-    Equalization,
-    equalize,
-    estimate_flux_factors,
-    estimate_offsets,
-    estimate_response,
-    fit_nbinom_shape,
-)
+from crstack.equalize import Equalization, fit_nbinom_shape
+from crstack.equalize.stack import EqualizedStack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
 from crstack.simulation import LevelSampler, PixelSampler
-from crstack.statistics import normal_order_moments, order_statistics
+from crstack.statistics import normal_order_moments
 
 __all__ = ["CRStack"]
 
@@ -34,7 +28,7 @@ AUTO = "auto"
 AUX_NOISE = ("exposure", "average")
 
 
-class CRStack:
+class CRStack(EqualizedStack):
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -62,13 +56,10 @@ class CRStack:
     cr_coincidences : int, optional
         How many exposures may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
-    equalization : Equalization, optional
+    **equalization
         What is known, or is to be measured, of exposures that are not quite
-        equivalent; nothing by default.
-    **equalization_settings
-        In place of ``equalization``, the parameters of
-        `~crstack.equalize.Equalization`: ``flux_factors``, ``flux_regions``,
-        ``flux_method``, ``apply_flux_factors_to``, ``offsets``,
+        equivalent: parameters of `~crstack.equalize.Equalization`, ``flux_factors``,
+        ``flux_regions``, ``flux_method``, ``apply_flux_factors_to``, ``offsets``,
         ``crosscorr_region``, ``response``.
 
     Raises
@@ -89,26 +80,11 @@ class CRStack:
     """
 
     def __init__(
-        self,
-        exposures,
-        *,
-        gain=None,
-        readnoise=None,
-        bias=None,
-        unit=None,
-        ext=0,
-        cr_coincidences=2,
-        equalization=None,
-        **equalization_settings,
+        self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2, **equalization
     ):
-        self.equalization = _equalization(equalization, equalization_settings)
-        self._given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
-        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self._given) - 1)
-        self.equalization.check_for(self._given)
-        self.cr_coincidences = cr_coincidences
-        #: seconds that each computed stage took, by its name
-        self.timings = {}
-        self._kept = {}
+        equalization = Equalization(**equalization)
+        given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        super().__init__(given, cr_coincidences, equalization)
         self._diagram = self._boundary = self._masks = None
 
     @classmethod
@@ -142,138 +118,7 @@ class CRStack:
         has = ", ".join(done) or "no results"
         return f"<CRStack of {self._given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
 
-    def __len__(self):
-        return len(self._given)
-
-    def _once(self, stage, key, compute):
-        """Return the kept result of a stage for these settings, or compute it."""
-        if (stage, key) not in self._kept:
-            start = time.perf_counter()
-            self._kept[stage, key] = compute()
-            self.timings[stage] = time.perf_counter() - start
-        return self._kept[stage, key]
-
-    # equal exposures and their order statistics
-
-    @property
-    def equalized(self):
-        """The exposures made equivalent, as `~crstack.equalize.EqualizedExposures`.
-
-        Its ``flux``, ``offsets`` and ``response`` are those that are used.
-        """
-        return self._once(
-            "equalization", None, lambda: equalize(self._given, lambda: self._statistics_of(self._given), self.equalization)
-        )
-
-    @property
-    def exposures(self):
-        """The `~crstack.exposures.Exposures` that are combined, divided by what `equalized` says."""
-        return self.equalized.exposures
-
-    @property
-    def statistics(self):
-        """Order statistics of the exposures: `~crstack.statistics.OrderStatistics`."""
-        return self._statistics_of(self.exposures)
-
-    def _statistics_of(self, exposures):
-        return self._once(
-            "order statistics",
-            id(exposures),
-            lambda: order_statistics(exposures.data, self.cr_coincidences, exposures.bad),
-        )
-
-    def flux_factors(self, regions=None, method="ratio"):
-        """Measure the flux factors of the exposures as they were given.
-
-        Parameters
-        ----------
-        regions : sequence of (xmin, xmax, ymin, ymax), optional
-            Where to measure; FITS convention. Everywhere by default.
-        method : {"ratio", "slope"}, optional
-            See `~crstack.equalize.estimate_flux_factors`.
-
-        Returns
-        -------
-        factors : `~crstack.equalize.FluxFactors`
-            Values, relative to the median image, and errors.
-        """
-        statistics = self._statistics_of(self._given)
-        return estimate_flux_factors(self._given, statistics, regions, method)
-
-    def offsets(self, region=None):
-        """Measure the offsets of the exposures as they were given.
-
-        Parameters
-        ----------
-        region : (xmin, xmax, ymin, ymax), optional
-            Where to measure; FITS convention. Everywhere by default.
-
-        Returns
-        -------
-        offsets : `~crstack.equalize.Offsets`
-            (dx, dy) in pixels by which the median image must be shifted to
-            coincide with each exposure, and errors.
-        """
-        return estimate_offsets(self._given, self._statistics_of(self._given), region)
-
-    def response(self, settings=None):
-        """Measure the local response of the exposures as they were given.
-
-        Parameters
-        ----------
-        settings : `~crstack.equalize.ResponseSettings`, optional
-            Direction and lengths of the smoothing.
-
-        Returns
-        -------
-        response : `~crstack.equalize.Response`
-        """
-        return estimate_response(self._given, settings)
-
-    def nbinom_shape(self, aux=None, *, aux_noise="exposure", progress=None):
-        """Fit the shape of the photons' distribution to the equalised exposures.
-
-        Parameters
-        ----------
-        aux, aux_noise, progress
-            As for `mm_diagram`: pixels that the detector flags are left out.
-
-        Returns
-        -------
-        shape : `~crstack.equalize.NbinomShape`
-            kappa and its error.
-        """
-        aux = _detector(aux)
-
-        def compute():
-            equalized = self.equalized
-            level = equalized.exposures
-            expected = None
-            if not equalized.share_image:
-                level = level.divided_by(equalized.kept_factors)
-            if equalized.offsets is not None:
-                expected = [
-                    image / np.float32(factor)
-                    for image, factor in zip(
-                        equalized.expected_images(self.statistics.median2d), equalized.kept_factors, strict=True
-                    )
-                ]
-            return fit_nbinom_shape(level, expected, self._simulated_pixels(aux, aux_noise, progress))
-
-        return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
-
-    @property
-    def _nowhere_valid(self):
-        """Pixels without a valid exposure, or None if there are none."""
-        nothing = self.statistics.count == 0
-        return nothing if nothing.any() else None
-
     # auxiliary detector
-
-    def _noise_of_median(self):
-        middle = slice((len(self) - 1) // 2, len(self) // 2 + 1)
-        _, covariance = normal_order_moments(len(self))
-        return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def _noise_of(self, name, aux_noise):
         """Noise that a detector is told for an average: its own, or that of one exposure."""
@@ -295,6 +140,27 @@ class CRStack:
         return self._detection(aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
 
     # the diagram and its boundary
+
+    def nbinom_shape(self, aux=None, *, aux_noise="exposure", progress=None):
+        """Fit the shape of the photons' distribution to the exposures.
+
+        Parameters
+        ----------
+        aux, aux_noise, progress
+            As for `mm_diagram`: pixels that the detector flags are left out.
+
+        Returns
+        -------
+        shape : `~crstack.equalize.NbinomShape`
+            kappa and its error.
+        """
+        aux = _detector(aux)
+
+        def compute():
+            used = self._simulated_pixels(aux, aux_noise, progress)
+            return fit_nbinom_shape(self.equalized.levelled, used)
+
+        return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
 
     def mm_diagram(self, *, aux=None, aux_noise="exposure", progress=None, **settings):
         """Simulate and observe the median-minimum diagram.
@@ -340,7 +206,7 @@ class CRStack:
             sampler = self._sampler(used, settings, aux)
             report = None if progress is None else lambda fraction: progress("simulating", fraction)
             shifted = self.equalized.offsets is not None
-            return make_diagram(sampler, self.statistics, used, settings, shifted=shifted, progress=report)
+            return make_diagram(sampler, self.compared, used, settings, shifted=shifted, progress=report)
 
         return self._once("diagram", (settings, aux, aux_noise), compute)
 
@@ -357,14 +223,16 @@ class CRStack:
 
     def _sampler(self, used, settings, aux):
         exposures, k = self.exposures, self.cr_coincidences
+        differences = self.equalized.differences
         noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(len(self))]
         if settings.synthetic == "single":
             expected = [self._cleaned_exposure(aux, i) for i in range(len(self))]
-            return PixelSampler(expected, noises, used, k, settings.seed)
-        expected, equalized = self.statistics.median2d, self.equalized
-        if equalized.share_image and exposures.share_noise and noises[0].is_uniform:
+            return PixelSampler(expected, noises, used, k, settings.seed, differences)
+        expected = self.statistics.median2d
+        if differences is None and exposures.share_noise and noises[0].is_uniform:
             return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
-        return PixelSampler(equalized.expected_images(expected), noises, used, k, settings.seed)
+        images = self.equalized.expected_images(expected)
+        return PixelSampler(images, noises, used, k, settings.seed, differences)
 
     def _cleaned_exposure(self, aux, i):
         if aux is None or not aux.cleans:
@@ -455,7 +323,7 @@ class CRStack:
         return self._fit(_boundary_model(boundary), aux, aux_noise, progress)
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
-        statistics, exposures = self.statistics, self.exposures
+        statistics, exposures = self.compared, self.equalized.levelled
         limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules)
         codes, steps = {}, {}
 
@@ -471,8 +339,7 @@ class CRStack:
         steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
         for i in range(len(self)):
             name = exposure_name(i)
-            level = self.equalized.on_common_level(i)
-            flag(name, level, exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
+            flag(name, exposures.data[i], exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
             codes[name][codes["MEANCRT"] == 0] = 0
             steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
 
@@ -556,16 +423,6 @@ class CRStack:
 def _report(progress, stage, fraction=0.0):
     if progress is not None:
         progress(stage, fraction)
-
-
-def _equalization(equalization, settings):
-    if equalization is None:
-        return Equalization(**settings)
-    if settings:
-        raise InputError(f"equalization must be None where its settings are given; got {', '.join(settings)} too")
-    if not isinstance(equalization, Equalization):
-        raise InputError(f"equalization must be an Equalization; got {equalization!r}")
-    return equalization
 
 
 def _detector(aux):

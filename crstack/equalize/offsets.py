@@ -10,7 +10,15 @@ from crstack._validation import check_number, check_region
 from crstack.equalize.clean import CLIP_SIGMA
 from crstack.exceptions import InputError
 
-__all__ = ["Offsets", "check_offsets", "check_region_size", "estimate_offsets", "shifted"]
+__all__ = [
+    "Offsets",
+    "check_offsets",
+    "check_region_size",
+    "estimate_offsets",
+    "local_contrast",
+    "plausible_maximum",
+    "shifted",
+]
 
 #: parts of a pixel to which the peak of the cross-correlation is found
 UPSAMPLING = 100
@@ -108,14 +116,15 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
     -----
     Hits are replaced first: values above twice the largest min2d within two pixels,
     by 5 standard deviations, become the median of their surroundings. Each value
-    is divided by its noise through a square root (the transform of Anscombe 1948,
-    Biometrika 35, 246), so that the bright lines do not outweigh the rest.
-    Every pair of exposures is cross-correlated with
+    is divided by its noise through a square root (Anscombe 1948, Biometrika 35,
+    246), so that the bright lines do not outweigh the rest. Every pair of
+    exposures is cross-correlated with
     `skimage.registration.phase_cross_correlation` (Guizar-Sicairos et al. 2008,
-    Opt. Lett. 33, 156) without whitening, one of them shifted by what was found
-    before, which leaves no pull of the frame; there, values 5 standard
-    deviations (more on steep slopes) from the median of the aligned exposures are replaced by it. The offsets are the least-squares solution
-    of the pairs, less their median along each axis. A correlation with the median image would
+    Opt. Lett. 33, 156) without whitening, each shifted back by what was found before,
+    which leaves no pull of the frame; there, values 5 standard deviations
+    (more on steep slopes) from the median of the aligned exposures are
+    replaced by it. The offsets are the least-squares solution of the pairs, less
+    their median along each axis. A correlation with the median image would
     be drawn to 0, as the median holds the very noise of the exposure.
     """
     factors = np.ones(len(exposures)) if factors is None else factors
@@ -150,31 +159,38 @@ def _slices(region, shape):
     return slice(ymin - 1, ymax), slice(xmin - 1, xmax)
 
 
+def plausible_maximum(exposures, statistics, i, factors):
+    """The highest value (ny, nx) that exposure ``i`` can have without a hit.
+
+    Twice the largest min2d within two pixels, for what a shift does to a star, and 5
+    standard deviations more.
+    """
+    highest = ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest")
+    # min2d comes from the exposure of the lowest factor
+    highest = np.maximum(highest, 0) * np.float32(SHARPEST * factors[i] / min(factors))
+    return highest + CLIP_SIGMA * np.sqrt(exposures.noise_of(i).variance(highest))
+
+
+def local_contrast(image):
+    """Largest minus smallest value of the 3 x 3 pixels around each."""
+    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
+
+
 def _prepared(exposures, statistics, box, factors):
     """Each exposure without hits, over its flux factor, with noise of about 1 everywhere."""
-    floor = ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest")[box]
     planes = []
     for i, factor in enumerate(factors):
         noise = exposures.noise_of(i)
-        plane, factor = exposures.data[i][box], np.float32(factor)
-        # min2d comes from the exposure of the lowest factor
-        highest = np.maximum(floor, 0) * factor * np.float32(SHARPEST / min(factors))
-        limit = highest + CLIP_SIGMA * np.sqrt(noise.variance(_pad_like(highest, box, exposures.shape))[box])
-        hit = plane > limit
+        plane, ceiling = exposures.data[i][box], plausible_maximum(exposures, statistics, i, factors)[box]
+        hit = plane > ceiling
         if exposures.bad is not None:
             hit |= exposures.bad[i][box]
-        cleaned = np.where(hit, ndimage.median_filter(np.where(hit, highest, plane), REACH), plane)
+        cleaned = np.where(hit, ndimage.median_filter(np.where(hit, ceiling, plane), REACH), plane)
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
-        planes.append(transformed.astype(np.float32) / np.sqrt(factor))
+        planes.append(transformed.astype(np.float32) / np.sqrt(np.float32(factor)))
     return planes
-
-
-def _pad_like(values, box, shape):
-    full = np.zeros(shape, dtype=np.float32)
-    full[box] = values
-    return full
 
 
 def _tapered(plane):
@@ -205,8 +221,7 @@ def _from_pairs(planes):
 def _replace_outliers(aligned):
     """Replace what is left of hits by the median of the aligned exposures, in place."""
     median = np.median(aligned, axis=0)
-    contrast = ndimage.maximum_filter(median, 3) - ndimage.minimum_filter(median, 3)
-    limit = CLIP_SIGMA + CONTRAST * contrast
+    limit = CLIP_SIGMA + CONTRAST * local_contrast(median)
     for plane in aligned:
         outlier = np.abs(plane - median) > limit
         plane[outlier] = median[outlier]

@@ -68,16 +68,14 @@ class NbinomShape:
         return f"kappa = {self.value:.4g} +/- {self.error:.2g}"
 
 
-def fit_nbinom_shape(exposures, expected=None, used=None):
+def fit_nbinom_shape(exposures, used=None):
     """Fit the shape kappa of the photons' distribution to the exposures.
 
     Parameters
     ----------
     exposures : Exposures
-        Three or more, bias subtracted.
-    expected : sequence of `~numpy.ndarray`, optional
-        What is expected of each exposure (ny, nx), where they differ by more than
-        noise: their offsets. Flux factors and a response are to be divided out.
+        Three or more, bias subtracted, that differ by no more than noise: flux factors, response
+        and offsets taken out.
     used : `~numpy.ndarray` of bool, optional
         (ny, nx), pixels to use; those valid in every exposure by default. Hits
         among them are rejected.
@@ -106,7 +104,7 @@ def fit_nbinom_shape(exposures, expected=None, used=None):
     if any(variance is not None for variance in exposures.variances):
         raise InputError('nbinom_shape="auto" must come without uncertainties of the exposures; got some')
     usable = exposures.usable if used is None else exposures.usable & used
-    pixels = _electrons(exposures, expected)
+    pixels = _electrons(exposures)
     inverse = _first_guess(pixels, usable)
     kept_variance = _variance_kept(len(exposures))
     for _ in range(ROUNDS):
@@ -137,13 +135,10 @@ class _Pixels:
         return signal * self.per_signal + self.readnoise2
 
 
-def _electrons(exposures, expected):
+def _electrons(exposures):
     n = len(exposures)
     gain = np.asarray(exposures.noise.electrons_per_unit, dtype=np.float32)
     electrons = [plane * gain for plane in exposures.data]
-    if expected is not None:
-        level = np.mean(expected, axis=0)
-        electrons = [plane - (model - level) * gain for plane, model in zip(electrons, expected, strict=True)]
     inverses = [1 / scale for scale in exposures.scales or (1.0,)]
     per_signal, per_square = (sum(inverse**power for inverse in inverses) / len(inverses) for power in (1, 2))
     mean = np.mean(electrons, axis=0)

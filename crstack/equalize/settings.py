@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack._validation import check_choice, check_number, check_region
-from crstack.equalize.clean import median_of_scaled
+from crstack.equalize.common import common_image, expected_differences
 from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
 from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets, shifted
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
@@ -58,7 +58,9 @@ class Equalization:
 
     def __post_init__(self):
         self._coerce_factors()
-        regions = tuple(check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1))
+        regions = tuple(
+            check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1)
+        )
         object.__setattr__(self, "flux_regions", regions)
         check_choice("flux_method", self.flux_method, METHODS)
         check_choice("apply_flux_factors_to", self.apply_flux_factors_to, TARGETS)
@@ -112,63 +114,57 @@ class EqualizedExposures:
     Attributes
     ----------
     exposures : Exposures
-        Divided by their local response, and by their flux factors where
+        What is combined: divided by the local response, and by the flux factors where
         those apply to the originals.
+    levelled : Exposures
+        What is compared: ``exposures`` minus ``differences``, so that clean pixels differ by
+        noise alone; the same object where there are none.
     flux : FluxFactors or None
         As measured or given.
     offsets : Offsets or None
         As measured or given.
     response : Response or None
         As measured.
-    kept_factors : tuple of float
-        Flux factors that are still in ``exposures``: 1 where they have been divided by them.
+    common : `~numpy.ndarray` or None
+        (ny, nx) what the exposures have in common; None where the median tells.
+    differences : list of `~numpy.ndarray` or None
+        Expected image of each exposure minus ``common``; None where one image
+        serves all exposures.
     """
 
     exposures: Exposures
-    flux: FluxFactors | None
-    offsets: Offsets | None
-    response: Response | None
-    kept_factors: tuple
+    levelled: Exposures
+    flux: FluxFactors | None = None
+    offsets: Offsets | None = None
+    response: Response | None = None
+    common: np.ndarray | None = None
+    differences: list | None = None
 
     def __repr__(self):
         return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
 
-    @property
-    def share_image(self):
-        """Whether one expected image serves all exposures."""
-        return self.offsets is None and all(factor == 1 for factor in self.kept_factors)
-
-    def expected_images(self, common):
-        """Expected image of each exposure, in its unit.
+    def expected_images(self, median2d):
+        """Expected image (ny, nx) of each exposure, in the unit of the exposures.
 
         Parameters
         ----------
-        common : `~numpy.ndarray`
-            (ny, nx) what the exposures have in common: their median.
+        median2d : `~numpy.ndarray`
+            (ny, nx) median of the exposures, for those that share one image.
 
         Returns
         -------
         images : list of `~numpy.ndarray`
             The common image times the flux factor, shifted by the offset.
         """
-        common = np.nan_to_num(common)
-        if self.share_image:
-            return [common] * len(self.kept_factors)
-        offsets = self.offsets.values if self.offsets else ((0.0, 0.0),) * len(self.kept_factors)
-        pairs = zip(self.kept_factors, offsets, strict=True)
-        return [shifted(common, offset) * np.float32(factor) for factor, offset in pairs]
-
-    def on_common_level(self, i):
-        """Exposure ``i`` (from 0) on the level of the median image."""
-        plane, factor = self.exposures.data[i], self.kept_factors[i]
-        return plane if factor == 1 else plane / np.float32(factor)
+        if self.differences is None:
+            return [np.nan_to_num(median2d)] * len(self.exposures)
+        return [self.common + difference for difference in self.differences]
 
     def describe(self):
         """What was done, in words, as a tuple of lines."""
         lines = []
         if self.flux is not None:
-            applied = "simulated" if any(factor != 1 for factor in self.kept_factors) else "original"
-            lines.append(f"flux factors ({self.flux.method}), applied to {applied}: {self.flux}")
+            lines.append(f"flux factors, {self.flux.method}: {self.flux}")
         if self.offsets is not None:
             lines.append(f"offsets (dx, dy): {self.offsets}")
         if self.response is not None:
@@ -191,23 +187,39 @@ def equalize(exposures, statistics, settings):
     Returns
     -------
     equalized : EqualizedExposures
+
+    Notes
+    -----
+    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
+    response r_i. It is divided by r_i, and by f_i where the factors apply to the
+    original exposures; its noise goes with it. What remains expected to differ
+    from the common image, through f_i or the offset, is subtracted where
+    exposures are compared, never where they are combined: the expected
+    image is shifted, not the data.
     """
     n = len(exposures)
     flux = _flux(exposures, statistics, settings)
     factors = (1.0,) * n if flux is None else flux.values
     offsets = _offsets(exposures, statistics, settings, factors)
+    shifts = None if offsets is None else offsets.values
+    common = None
+    if shifts is not None:
+        common = common_image(exposures, statistics(), factors, shifts)
     response = None
     if settings.response is not None:
-        models = None
-        if offsets is not None:
-            common = median_of_scaled(exposures.data, factors)
-            models = [shifted(common, offset) for offset in offsets.values]
+        models = None if shifts is None else [shifted(common, shift) for shift in shifts]
         response = estimate_response(exposures, settings.response, factors=factors, models=models)
     if flux is not None and settings.apply_flux_factors_to == "original":
         exposures, factors = exposures.divided_by(factors), (1.0,) * n
     if response is not None:
         exposures = exposures.divided_by(response.maps)
-    return EqualizedExposures(exposures, flux, offsets, response, factors)
+    if shifts is None and all(factor == 1 for factor in factors):
+        return EqualizedExposures(exposures, exposures, flux, offsets, response)
+    if common is None:
+        common = common_image(exposures, None, factors)
+    differences = expected_differences(exposures, common, factors, shifts)
+    levelled = exposures.minus(differences)
+    return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences)
 
 
 def _flux(exposures, statistics, settings):
