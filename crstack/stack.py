@@ -18,7 +18,6 @@ from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
 from crstack.simulation import LevelSampler, PixelSampler
-from crstack.statistics import normal_order_moments
 
 __all__ = ["CRStack"]
 

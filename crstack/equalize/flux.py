@@ -6,6 +6,8 @@ import numpy as np
 
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.clean import neighbour_mean, reject_hits
+from crstack.equalize.common import common_image
+from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
@@ -77,7 +79,7 @@ def pixels_of_regions(usable, regions):
     return usable & inside
 
 
-def estimate_flux_factors(exposures, statistics, regions=None, method="ratio"):
+def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *, offsets=None):
     """Measure the flux factors of the exposures.
 
     Parameters
@@ -93,6 +95,9 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio"):
         Ratio of weighted sums of the signal, or slope of a line that need
         not pass through 0: a wrong bias or a background that does not
         follow the factor then does no harm, but the error is larger.
+    offsets : sequence of (dx, dy), optional
+        Shifts (pixels) from the median image to each exposure: each is then
+        compared with the common image so shifted.
 
     Returns
     -------
@@ -118,12 +123,15 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio"):
     """
     check_choice("method", method, METHODS)
     inside = pixels_of_regions(exposures.usable, regions)
-    factors = _first_guess(exposures, statistics, inside)
-    for _ in range(ROUNDS):
-        clean = reject_hits(exposures, inside, factors)
+    factors, models = _first_guess(exposures, statistics, inside), None
+    for number in range(ROUNDS):
+        if offsets is not None and number % 2 == 0:
+            common = common_image(exposures, statistics, factors, offsets)
+            models = [shifted(common, offset) for offset in offsets]
+        clean = reject_hits(exposures, inside, factors, models)
         if np.count_nonzero(clean.ok) < FEWEST:
             raise InputError(f"flux_regions must hold {FEWEST} or more clean pixels; got {np.count_nonzero(clean.ok)}")
-        totals = _block_totals(exposures, clean, method)
+        totals = _block_totals(exposures, clean, method, models)
         factors = _over_median(totals.sum(axis=1))
     errors = _jackknife(totals)
     if not (errors < LARGEST_ERROR * factors).all():
@@ -141,8 +149,11 @@ def _first_guess(exposures, statistics, inside):
     return factors / np.median(factors) if (factors > 0).all() else np.ones(len(exposures))
 
 
-def _block_totals(exposures, clean, method):
-    """Weighted sums (N, n_blocks) of the exposures, in blocks of the jack-knife."""
+def _block_totals(exposures, clean, method, models=None):
+    """Weighted sums (N, n_blocks) of the exposures, in blocks of the jack-knife.
+
+    With ``models`` they are those of one common image times the factors.
+    """
     rows, columns = np.nonzero(clean.ok)
     nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0)
     variance = exposures.mean_variance(nearby) + np.float32(clean.excess**2) * nearby**2
@@ -152,9 +163,15 @@ def _block_totals(exposures, clean, method):
         nearby -= (nearby * inverse).sum() / inverse.sum()
     weights = nearby * inverse
     blocks = _block_numbers(rows) * BLOCKS + _block_numbers(columns)
-    return np.array(
-        [np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2) for plane in exposures.data]
-    )
+
+    def sums(planes):
+        return np.array([np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2) for plane in planes])
+
+    totals = sums(exposures.data)
+    if models is not None:
+        expected = sums(models).sum(axis=1, keepdims=True)
+        totals *= expected.mean() / expected
+    return totals
 
 
 def _block_numbers(places):

@@ -62,20 +62,22 @@ class Offsets:
         return ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.values)
 
 
-def check_offsets(offsets, n):
-    """Return given offsets as a tuple of ``n`` pairs of floats.
+def check_offsets(offsets, n=None):
+    """Return given offsets as a tuple of pairs of floats, ``n`` where that is known.
 
     Raises
     ------
     InputError
-        If they are not ``n`` pairs of finite numbers.
+        If they are not pairs of finite numbers, or not ``n``.
     """
     try:
         pairs = [tuple(pair) for pair in offsets]
     except TypeError:
-        raise InputError(f"offsets must be {n} pairs (dx, dy); got {offsets!r}") from None
-    if len(pairs) != n or any(len(pair) != 2 for pair in pairs):
-        raise InputError(f"offsets must be {n} pairs (dx, dy), one for each exposure; got {pairs}")
+        raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {offsets!r}") from None
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {pairs}")
+    if n is not None and len(pairs) != n:
+        raise InputError(f"offsets must be {n} pairs (dx, dy), one for each exposure; got {len(pairs)}")
     return tuple(tuple(check_number("offsets", value) for value in pair) for pair in pairs)
 
 

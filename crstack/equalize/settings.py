@@ -92,7 +92,7 @@ class Equalization:
         if isinstance(self.offsets, str):
             check_choice("offsets", self.offsets, (AUTO,))
         elif self.offsets is not None:
-            object.__setattr__(self, "offsets", check_offsets(self.offsets, np.shape(self.offsets)[:1]))
+            object.__setattr__(self, "offsets", check_offsets(self.offsets))
 
     def check_for(self, exposures):
         """Raise `InputError` unless the settings fit the number and the shape of the exposures."""
@@ -202,6 +202,9 @@ def equalize(exposures, statistics, settings):
     factors = (1.0,) * n if flux is None else flux.values
     offsets = _offsets(exposures, statistics, settings, factors)
     shifts = None if offsets is None else offsets.values
+    if shifts is not None and isinstance(settings.flux_factors, str):
+        flux = _flux(exposures, statistics, settings, shifts)
+        factors = flux.values
     common = None
     if shifts is not None:
         common = common_image(exposures, statistics(), factors, shifts)
@@ -222,11 +225,12 @@ def equalize(exposures, statistics, settings):
     return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences)
 
 
-def _flux(exposures, statistics, settings):
+def _flux(exposures, statistics, settings, shifts=None):
     if settings.flux_factors is None:
         return None
     if isinstance(settings.flux_factors, str):
-        return estimate_flux_factors(exposures, statistics(), settings.flux_regions, settings.flux_method)
+        options = (settings.flux_regions, settings.flux_method)
+        return estimate_flux_factors(exposures, statistics(), *options, offsets=shifts)
     values = check_flux_factors(settings.flux_factors, len(exposures))
     return FluxFactors(values, (0.0,) * len(exposures))
 
