@@ -259,7 +259,7 @@ class Combiner:
     @cached_property
     def _clean_variance(self):
         """Sum over the clean exposures of their variances, float32."""
-        if all(variance is None for variance in self.exposures.variances):
+        if self.exposures.share_noise:
             return self._one_variance * self._n_clean
         total = np.zeros(self.exposures.shape, dtype=np.float32)
         for i in range(len(self.exposures)):
@@ -311,8 +311,7 @@ class Combiner:
 
     def _mean(self):
         n_valid = self.statistics.count
-        known = any(variance is not None for variance in self.exposures.variances)
-        if self.exposures.bad is not None and known:
+        if self.exposures.bad is not None and not self.exposures.share_noise:
             variance = self._valid_variance() / np.maximum(n_valid, 1) ** 2
         else:
             variance = self._one_variance / np.maximum(n_valid, 1)

@@ -12,8 +12,8 @@ from crstack.simulation import histogram
 __all__ = ["DiagramSettings", "MMDiagram", "make_diagram"]
 
 N_BINS = 100
-#: the y axis reaches this many times the largest simulated y
-Y_MARGIN = 2.0
+#: the y axis reaches this many times the largest simulated y, and farther where exposures are shifted
+Y_MARGIN, SHIFTED_Y_MARGIN = 2.0, 4.0
 #: and ends this many times above the highest fixed point
 FIXED_POINT_MARGIN = 1.02
 
@@ -159,7 +159,7 @@ def without_lonely_bins(counts, min_neighbors):
     return np.where(neighbors >= min_neighbors, counts, 0)
 
 
-def make_diagram(sampler, statistics, used, settings, *, progress=None):
+def make_diagram(sampler, statistics, used, settings, *, shifted=False, progress=None):
     """Simulate and observe the diagram of a stack.
 
     Parameters
@@ -173,6 +173,8 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
         flagged by the auxiliary detector.
     settings : DiagramSettings
         How many simulations and which bins count.
+    shifted : bool, optional
+        Whether offsets are simulated: an automatic y axis is then twice as long.
     progress : callable, optional
         Called with the fraction done, 0 to 1.
 
@@ -198,7 +200,8 @@ def make_diagram(sampler, statistics, used, settings, *, progress=None):
         raise InputError(f"x_min and x_max must leave part of the axis, {x_min:g} to {x_max:g}; got nothing")
     y_max = settings.y_max
     if not y_max:
-        y_max = max(Y_MARGIN * max(y for _, _, y in ranges), settings.y_floor * FIXED_POINT_MARGIN)
+        margin = SHIFTED_Y_MARGIN if shifted else Y_MARGIN
+        y_max = max(margin * max(y for _, _, y in ranges), settings.y_floor * FIXED_POINT_MARGIN)
     x_edges = np.linspace(x_min, x_max, N_BINS + 1)
     y_edges = np.linspace(0.0, y_max, N_BINS + 1)
 

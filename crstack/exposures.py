@@ -5,7 +5,7 @@ Units, bias, masks and uncertainties are dealt with here and nowhere else.
 
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import astropy.units as u
@@ -44,6 +44,8 @@ class Exposures:
         World coordinates of the first exposure.
     names : tuple of str
         File names, or "exposure 1", ...
+    scales : tuple
+        What each exposure has been divided by, see `divided_by`; empty if nothing.
     """
 
     data: np.ndarray
@@ -53,6 +55,7 @@ class Exposures:
     header: fits.Header = field(default_factory=fits.Header)
     wcs: object = None
     names: tuple = ()
+    scales: tuple = ()
 
     def __repr__(self):
         ny, nx = self.shape
@@ -83,12 +86,57 @@ class Exposures:
 
     def noise_of(self, i):
         """Noise of exposure ``i`` (from 0): its own variances where it brought them."""
-        return self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
+        noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
+        return noise.divided_by(self.scales[i]) if self.scales else noise
+
+    @property
+    def share_noise(self):
+        """Whether one gain and read noise describe all exposures alike."""
+        return not self.scales and all(variance is None for variance in self.variances)
+
+    def divided_by(self, scales):
+        """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
+        scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
+        data = np.empty_like(self.data)
+        for plane, own, scale in zip(data, self.data, scales, strict=True):
+            np.divide(own, np.float32(scale), out=plane)
+        if self.scales:
+            scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
+        return replace(self, data=data, scales=scales)
+
+    def minus(self, differences):
+        """Return the exposures less one image (ny, nx) each; their noise stays as it is."""
+        data = np.empty_like(self.data)
+        for plane, own, difference in zip(data, self.data, differences, strict=True):
+            np.subtract(own, difference, out=plane)
+        if self.bad is not None:
+            data[self.bad] = 0
+        return replace(self, data=data)
+
+    def transposed(self):
+        """Return the exposures with x and y exchanged; header and WCS stay as they are."""
+
+        def turn(value):
+            return value.T if value is not None and np.ndim(value) else value
+
+        noise = replace(self.noise, gain=turn(self.noise.gain), readnoise=turn(self.noise.readnoise))
+        return replace(
+            self,
+            data=self.data.transpose(0, 2, 1),
+            bad=None if self.bad is None else self.bad.transpose(0, 2, 1),
+            noise=noise,
+            variances=tuple(map(turn, self.variances)),
+            scales=tuple(map(turn, self.scales)),
+        )
 
     def noise_of_average(self, n_effective):
         """Noise of an average of all exposures worth ``n_effective`` of them."""
-        if all(variance is None for variance in self.variances):
+        if self.share_noise:
             return self.noise.averaged(n_effective)
+        if all(variance is None for variance in self.variances):
+            # photon noise of a mean of exposures: that of their mean gain in electrons per unit
+            scale = 1 / np.mean(np.broadcast_arrays(*(1 / scale for scale in self.scales)), axis=0)
+            return self.noise.divided_by(scale).averaged(n_effective)
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
     def mean_variance(self, expected):

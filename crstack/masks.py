@@ -331,6 +331,8 @@ class MaskSet:
         Identifies this set in the products made with it.
     local_medians : tuple of (x, y, x_width, y_width)
         Pixels that combinations replace by the median of a box around them.
+    flux_factors : tuple of float
+        Flux factor of each exposure; empty where all are 1.
     """
 
     codes: dict
@@ -340,6 +342,7 @@ class MaskSet:
     probability: np.ndarray | None = None
     uuid: str = field(default_factory=lambda: _new_uuid())
     local_medians: tuple = ()
+    flux_factors: tuple = ()
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -442,7 +445,8 @@ class MaskSet:
         primary = fits.PrimaryHDU()
         primary.header["UUID"] = (self.uuid, "identifies this set of masks")
         for i in range(self.n_exposures):
-            primary.header[f"FLUXF{i + 1}"] = (1.0, f"flux factor of exposure {i + 1}")
+            factor = self.flux_factors[i] if self.flux_factors else 1.0
+            primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
         for line in self.history:
             primary.header.add_history(header_line(line))
         hdus = [primary]
@@ -536,5 +540,14 @@ class MaskSet:
         # the columns by their order: their names are nowhere laid down
         rows = hdus["RPMEDIAN"].data if "RPMEDIAN" in hdus else ()
         boxes = tuple(check_local_median("RPMEDIAN", [int(value) for value in tuple(row)[:4]]) for row in rows)
-        uuid = hdus[0].header.get("UUID", "")
-        return cls(codes, auxclean, history, probability=probability, uuid=uuid, local_medians=boxes)
+        header = hdus[0].header
+        factors = tuple(float(header.get(f"FLUXF{i + 1}", 1.0)) for i in range(len(codes) - 3))
+        return cls(
+            codes,
+            auxclean,
+            history,
+            probability=probability,
+            uuid=header.get("UUID", ""),
+            local_medians=boxes,
+            flux_factors=factors,
+        )

@@ -40,6 +40,8 @@ class NoiseModel:
     n_averaged : float, optional
         The image is a mean of this many exposures. A number between two
         integers stands for an average of lower efficiency, such as a median.
+    scale : float or `~numpy.ndarray`, optional
+        The image has been divided by this; `divided_by` sets it.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class NoiseModel:
     shape: float | None = None
     known_variance: np.ndarray | None = None
     n_averaged: float = 1.0
+    scale: float | np.ndarray = 1.0
     _gain: float | np.ndarray = field(init=False, default=1.0)
     _readnoise: float | np.ndarray = field(init=False, default=0.0)
 
@@ -100,7 +103,7 @@ class NoiseModel:
     @property
     def electrons_per_unit(self):
         """Electrons per unit of the image: float or float32 image."""
-        return self._gain * self.n_averaged
+        return self._gain * self.scale * self.n_averaged
 
     @property
     def readnoise_electrons(self):
@@ -117,6 +120,15 @@ class NoiseModel:
         known = None if self.known_variance is None else self.known_variance / np.float32(n)
         return replace(self, n_averaged=self.n_averaged * float(n), known_variance=known)
 
+    def divided_by(self, scale):
+        """Return the noise of the image divided by ``scale``, a positive number or image (ny, nx).
+
+        The electrons stay as they are: the gain grows by the scale, the read
+        noise in electrons does not, and a known variance shrinks by its square.
+        """
+        known = None if self.known_variance is None else self.known_variance / np.square(scale, dtype=np.float32)
+        return replace(self, scale=self.scale * scale, known_variance=known)
+
     def with_known_variance(self, variance):
         """Return this noise with an image of variances (``unit**2``) in place of the model."""
         return replace(self, known_variance=variance)
@@ -131,14 +143,14 @@ class NoiseModel:
         def cut(value):
             return value[rows] if value is not None and np.ndim(value) else value
 
-        return replace(
-            self, gain=cut(self.gain), readnoise=cut(self.readnoise), known_variance=cut(self.known_variance)
-        )
+        images = ("gain", "readnoise", "known_variance", "scale")
+        return replace(self, **{name: cut(getattr(self, name)) for name in images})
 
     @property
     def is_uniform(self):
         """Whether gain and read noise are scalars and no variance image is known."""
-        return self.known_variance is None and np.ndim(self._gain) == 0 and np.ndim(self._readnoise) == 0
+        numbers = (self._gain, self._readnoise, self.scale)
+        return self.known_variance is None and all(np.ndim(number) == 0 for number in numbers)
 
     def variance(self, expected):
         """Variance of the image where ``expected`` signal falls.

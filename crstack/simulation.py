@@ -333,13 +333,16 @@ class PixelSampler(_Sampler):
         How many of the highest values min2d leaves out.
     seed : int or None
         Seed of the random numbers; None for a new one.
+    differences : sequence of `~numpy.ndarray`, optional
+        Images (ny, nx) to subtract from what is drawn, as was done to the exposures.
     """
 
-    def __init__(self, expected, noises, used, cr_coincidences, seed):
+    def __init__(self, expected, noises, used, cr_coincidences, seed, differences=None):
         super().__init__(noises[0].unit, len(expected), cr_coincidences, seed)
         self.expected = expected
         self.noises = noises
         self.used = used
+        self.differences = differences
         self._bands = row_bands(*used.shape)
         self._scale = NoiseScale.of(noises[0])
 
@@ -354,6 +357,9 @@ class PixelSampler(_Sampler):
                 for image, noise in zip(self.expected, self.noises, strict=True)
             ]
         )
+        if self.differences is not None:
+            for plane, difference in zip(cube, self.differences, strict=True):
+                plane -= difference[rows]
         x, y = self._statistics(cube)
         if self._scale is not None:
             x, y = self._scale.cutout(rows).typical(x, y)

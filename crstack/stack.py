@@ -8,19 +8,20 @@ import numpy as np
 
 from crstack._registry import BOUNDARIES, DETECTORS
 from crstack._shortcuts import Shortcuts, middle_threshold
-from crstack._validation import check_choice, check_integer
+from crstack._validation import check_choice
 from crstack.amplifiers import AmplifierSampler, amplifiers
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combiner
 from crstack.detectors.base import Detector
 from crstack.diagram import DiagramSettings, make_diagram
+from crstack.equalize import Equalization, fit_nbinom_shape
+from crstack.equalize.stack import EqualizedStack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.joint import JointPosterior, joint_posterior
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, joint_codes, united
 from crstack.noise_scale import NoiseScale
 from crstack.simulation import LevelSampler, PixelSampler
-from crstack.statistics import normal_order_moments, order_statistics
 
 __all__ = ["CRStack"]
 
@@ -30,7 +31,7 @@ AUTO = "auto"
 AUX_NOISE = ("exposure", "average")
 
 
-class CRStack(Shortcuts):
+class CRStack(EqualizedStack, Shortcuts):
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -58,6 +59,11 @@ class CRStack(Shortcuts):
     cr_coincidences : int, optional
         How many exposures may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
+    **equalization
+        What is known, or is to be measured, of exposures that are not quite
+        equivalent: parameters of `~crstack.equalize.Equalization`, ``flux_factors``,
+        ``flux_regions``, ``flux_method``, ``apply_flux_factors_to``, ``offsets``,
+        ``crosscorr_region``, ``response``.
 
     Attributes
     ----------
@@ -83,12 +89,12 @@ class CRStack(Shortcuts):
     ((60, 80), Unit("adu"))
     """
 
-    def __init__(self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2):
-        self.exposures = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
-        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(self.exposures) - 1)
-        self.cr_coincidences = cr_coincidences
-        self.timings = {}
-        self._kept = {}
+    def __init__(
+        self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2, **equalization
+    ):
+        equalization = Equalization(**equalization)
+        given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        super().__init__(given, cr_coincidences, equalization)
         self._diagram = self._boundary = self._masks = self._fitted_to = None
         self._limits = (None, None)  # boundary and threshold of the latest masks, for figures
 
@@ -126,42 +132,9 @@ class CRStack(Shortcuts):
             if result is not None
         ]
         has = ", ".join(done) or "no results"
-        return f"<CRStack of {self.exposures!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
-
-    def __len__(self):
-        return len(self.exposures)
-
-    def _once(self, stage, key, compute):
-        """Return the kept result of a stage for these settings, or compute it."""
-        if (stage, key) not in self._kept:
-            start = time.perf_counter()
-            self._kept[stage, key] = compute()
-            self.timings[stage] = time.perf_counter() - start
-        return self._kept[stage, key]
-
-    # order statistics
-
-    @property
-    def statistics(self):
-        """Order statistics of the exposures: `~crstack.statistics.OrderStatistics`."""
-        return self._once(
-            "order statistics",
-            None,
-            lambda: order_statistics(self.exposures.data, self.cr_coincidences, self.exposures.bad),
-        )
-
-    @property
-    def _nowhere_valid(self):
-        """Pixels without a valid exposure, or None if there are none."""
-        nothing = self.statistics.count == 0
-        return nothing if nothing.any() else None
+        return f"<CRStack of {self._given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
 
     # auxiliary detector
-
-    def _noise_of_median(self):
-        middle = slice((len(self) - 1) // 2, len(self) // 2 + 1)
-        _, covariance = normal_order_moments(len(self))
-        return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def _noise_of(self, name, aux_noise):
         """Noise that a detector is told for an average: its own, or that of one exposure."""
@@ -184,6 +157,27 @@ class CRStack(Shortcuts):
 
     # the diagram and its boundary
 
+    def nbinom_shape(self, aux=None, *, aux_noise="exposure", progress=None):
+        """Fit the shape of the photons' distribution to the exposures.
+
+        Parameters
+        ----------
+        aux, aux_noise, progress
+            As for `mm_diagram`: pixels that the detector flags are left out.
+
+        Returns
+        -------
+        shape : `~crstack.equalize.NbinomShape`
+            kappa and its error.
+        """
+        aux = _detector(aux)
+
+        def compute():
+            used = self._simulated_pixels(aux, aux_noise, progress)
+            return fit_nbinom_shape(self.equalized.levelled, used)
+
+        return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
+
     def mm_diagram(self, *, aux=None, aux_noise="exposure", progress=None, **settings):
         """Simulate and observe the median-minimum diagram.
 
@@ -199,7 +193,7 @@ class CRStack(Shortcuts):
         **settings
             Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
             ``seed``, ``min_neighbors``, ``y_max``, ``y_floor``, ``nbinom_shape``,
-            ``synthetic``.
+            ``synthetic``. With ``nbinom_shape="auto"`` it is that of `nbinom_shape`.
 
         Returns
         -------
@@ -212,9 +206,13 @@ class CRStack(Shortcuts):
             If a setting is out of range, or ``synthetic="single"`` comes
             without a detector that cleans.
         """
-        self._diagram = self._make_diagram(
-            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), progress
-        )
+        aux = _detector(aux)
+        check_choice("aux_noise", aux_noise, AUX_NOISE)
+        if isinstance(settings.get("nbinom_shape"), str):
+            check_choice("nbinom_shape", settings["nbinom_shape"], (AUTO,))
+            shape = self.nbinom_shape(aux, aux_noise=aux_noise, progress=progress)
+            settings["nbinom_shape"] = None if shape.is_poisson else shape.value
+        self._diagram = self._make_diagram(DiagramSettings(**settings), aux, aux_noise, progress)
         self._boundary = None
         return self._diagram
 
@@ -223,7 +221,8 @@ class CRStack(Shortcuts):
             used = self._simulated_pixels(aux, aux_noise, progress)
             sampler = self._sampler(used, settings, aux)
             report = None if progress is None else lambda fraction: progress("simulating", fraction)
-            return make_diagram(sampler, self.statistics, used, settings, progress=report)
+            shifted = self.equalized.offsets is not None
+            return make_diagram(sampler, self.compared, used, settings, shifted=shifted, progress=report)
 
         return self._once("diagram", (settings, aux, aux_noise), compute)
 
@@ -240,19 +239,20 @@ class CRStack(Shortcuts):
 
     def _sampler(self, used, settings, aux):
         exposures, k = self.exposures, self.cr_coincidences
+        differences = self.equalized.differences
         noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(len(self))]
         if settings.synthetic == "single":
             expected = [self._cleaned_exposure(aux, i) for i in range(len(self))]
-            return PixelSampler(expected, noises, used, k, settings.seed)
+            return PixelSampler(expected, noises, used, k, settings.seed, differences)
         expected = self.statistics.median2d
-        if all(noise.is_uniform for noise in noises):
+        if differences is None and exposures.share_noise and noises[0].is_uniform:
             return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
-        expected = np.nan_to_num(expected)
-        known = any(variance is not None for variance in exposures.variances)
-        parts = None if known else amplifiers(noises[0], expected.shape)
-        if parts is not None:
-            return AmplifierSampler(expected, noises[0], parts, used, len(self), k, settings.seed)
-        return PixelSampler([expected] * len(self), noises, used, k, settings.seed)
+        if differences is None and exposures.share_noise:
+            parts = amplifiers(noises[0], expected.shape)
+            if parts is not None:
+                return AmplifierSampler(np.nan_to_num(expected), noises[0], parts, used, len(self), k, settings.seed)
+        images = self.equalized.expected_images(expected)
+        return PixelSampler(images, noises, used, k, settings.seed, differences)
 
     def _cleaned_exposure(self, aux, i):
         if aux is None or not aux.cleans:
@@ -366,7 +366,7 @@ class CRStack(Shortcuts):
         return self._fit(_boundary_model(boundary), aux, aux_noise, progress)
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
-        statistics, exposures = self.statistics, self.exposures
+        statistics, exposures = self.compared, self.equalized.levelled
         scale = NoiseScale.of(exposures.noise)
         limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules, scale)
         codes, steps = {}, {}
@@ -389,8 +389,9 @@ class CRStack(Shortcuts):
 
         codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        history = self._history(aux, aux_noise, boundary, rules)
-        masks = MaskSet(codes, auxclean, history, steps, local_medians=rules.local_medians)
+        history, flux = self._history(aux, aux_noise, boundary, rules), self.equalized.flux
+        factors = flux.values if flux else ()
+        masks = MaskSet(codes, auxclean, history, steps, local_medians=rules.local_medians, flux_factors=factors)
         if aux is not None:
             _report(progress, "masking MEANCR")
             codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
@@ -428,12 +429,13 @@ class CRStack(Shortcuts):
         def compute():
             _report(progress, "joint decision")
             noise, exposures = self.exposures.noise, self.exposures
-            if any(variance is not None for variance in exposures.variances):
+            if not exposures.share_noise or noise.known_variance is not None:
                 raise InputError(
-                    "exposures must do without uncertainties of their own for the joint decision; got some"
+                    "exposures must share one noise model for the joint decision; got flux factors applied to them, "
+                    "a response or uncertainties of their own"
                 )
-            electrons = exposures.data * np.float32(1) * noise.electrons_per_unit
-            electrons = electrons.astype(np.float32, copy=False)
+            levelled = self.equalized.levelled.data
+            electrons = (levelled * noise.electrons_per_unit).astype(np.float32, copy=False)
             return joint_posterior(electrons, noise.readnoise_electrons, method, exposures.bad, found)
 
         return self._once("joint decision", (method, aux), compute)
@@ -454,7 +456,16 @@ class CRStack(Shortcuts):
         if aux is not None:
             auxclean = self._detection_of_average(aux, "median", aux_noise).cleaned
         history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
-        masks = MaskSet(codes, auxclean, history, steps, result.probability.astype(np.float16))
+        flux = self.equalized.flux
+        masks = MaskSet(
+            codes,
+            auxclean,
+            history,
+            steps,
+            result.probability.astype(np.float16),
+            local_medians=rules.local_medians,
+            flux_factors=flux.values if flux else (),
+        )
         if aux is not None:
             codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
         return masks
@@ -464,6 +475,7 @@ class CRStack(Shortcuts):
             f"crstack {version('crstack')}",
             *(f"exposure {i + 1}: {name}" for i, name in enumerate(self.exposures.names)),
             f"noise: {self.exposures.noise!r}",
+            *self.equalized.describe(),
             f"cr_coincidences: {self.cr_coincidences}",
             f"auxiliary detector: {aux!r}, told the noise of the {aux_noise}",
             f"boundary: {boundary!r}",

@@ -11,6 +11,7 @@ import crstack
 from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
 from crstack.cli.legacy import NEW_NAMES, WITHOUT_EFFECT
 from crstack.diagram import DiagramSettings
+from crstack.equalize import Equalization
 from crstack.masks import MaskRules
 from crstack.plotting.hits import HitPages
 
@@ -21,8 +22,6 @@ PLACES = {name: getattr(crstack, name) for name in crstack.__all__} | {
     "DiagramSettings": DiagramSettings,
     "HitPages": HitPages,
 }
-#: arguments of CRStack for exposures that are not equivalent
-EQUIVALENCE = {"flux_factors", "flux_regions", "apply_flux_factors_to", "offsets", "crosscorr_region", "response"}
 
 
 def rows(number):
@@ -52,7 +51,7 @@ def test_rows_tell_the_truth(row):
         function = getattr(PLACES[owner], method) if method else PLACES[owner]
         known = set(inspect.signature(function).parameters)
         if place == "CRStack":
-            known |= EQUIVALENCE
+            known |= set(inspect.signature(Equalization).parameters)
         assert {argument.strip(" =") for argument in arguments.split(",")} <= known
     tells = key.name.endswith("_verbose")
     assert bool(in_python) == (key.used and not tells)

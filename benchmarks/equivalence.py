@@ -1,0 +1,201 @@
+"""How well exposures that are not quite equivalent are made so.
+
+    python benchmarks/equivalence.py [--sprat DIRECTORY] [--shape 1596 2016]
+
+Prints what is recovered of simulated flux factors, offsets and overdispersion; what
+that does to the masks; with ``--sprat`` the same for the real exposures in a directory;
+and the seconds and the memory of each measurement.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+from scipy import ndimage
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+from crstack.equalize import fit_nbinom_shape
+from crstack.exposures import load_exposures
+
+SCENES = ("ifu", "imaging", "slit")
+FACTORS = ((0.8, 1.0, 1.2), (0.97, 1.0, 1.02))
+SHIFTS = ((-0.5, 0.5), (0.0, 0.0), (0.5, -0.25))
+REGION = (51, 250, 51, 250)
+DETECTOR = {"gain": 2 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias": 500 * u.adu, "hit_rate": 0.02}
+SMALL = (300, 350)
+SPRAT = {"gain": 2.45 * u.electron / u.adu, "readnoise": 2.1 * u.adu, "bias": 916 * u.adu, "unit": u.adu}
+STAR_ROWS = ((66, 80), (122, 136))
+MEASUREMENTS = {
+    "nothing": "stack.statistics",
+    "flux factors": "stack.flux_factors()",
+    "flux factors, region of 46 x 1596": "stack.flux_factors([(229, 274, 1, 1596)])",
+    "offsets": "stack.offsets()",
+    "offsets, region of 107 x 83": "stack.offsets((214, 320, 651, 733))",
+    "local response": "stack.response()",
+    "shape of the photon distribution": "stack.nbinom_shape()",
+}
+ONE_MEASUREMENT = """
+import resource, time
+import astropy.units as u
+from crstack import CRStack
+from crstack.datasets import make_stack
+simulated = make_stack("ifu", shape={shape}, flux_factors=(0.97, 1.0, 1.02), seed=1)
+stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+del simulated
+stack.statistics
+start = time.perf_counter()
+{call}
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def stack_of(simulated, **options):
+    given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    return CRStack(simulated.exposures, **given, **options)
+
+
+def recovered():
+    """Table of what is recovered, as the largest deviation and the largest error."""
+    rows = []
+    for scene in SCENES:
+        for factors in FACTORS:
+            stack = stack_of(make_stack(scene, SMALL, flux_factors=factors, seed=3, **DETECTOR))
+            for where, regions in (("whole image", None), ("region", [REGION])):
+                found = stack.flux_factors(regions)
+                deviation = 100 * np.abs(np.array(found.values) / factors - 1).max()
+                rows.append(
+                    (
+                        scene,
+                        f"flux factors {factors}, {where}",
+                        f"{deviation:.2f} %",
+                        f"{100 * max(found.errors):.2f} %",
+                    )
+                )
+        stack = stack_of(make_stack(scene, SMALL, offsets=SHIFTS, seed=3, **DETECTOR))
+        for where, region in (("whole image", None), ("region", REGION)):
+            found = stack.offsets(region)
+            deviation = np.abs(np.subtract(found.values, SHIFTS)).max()
+            rows.append((scene, f"offsets, {where}", f"{deviation:.3f} px", f"{np.max(found.errors):.3f} px"))
+        for kappa in (50, 200, 1000):
+            found = fit_nbinom_shape(overdispersed(scene, kappa))
+            deviation = 100 * abs(found.value / kappa - 1)
+            rows.append((scene, f"kappa = {kappa}", f"{deviation:.1f} %", f"{100 * found.error / kappa:.1f} %"))
+    return Table(rows=rows, names=("scene", "what", "deviation", "error"))
+
+
+def overdispersed(scene, kappa):
+    simulated = make_stack(scene, SMALL, seed=3, **(DETECTOR | {"bias": 0 * u.adu}))
+    rng = np.random.default_rng(1)
+    noise = simulated.noise.with_shape(kappa)
+    pairs = zip(simulated.expected, simulated.hits, strict=True)
+    planes = [(noise.sample(expected, rng) + hits) * u.adu for expected, hits in pairs]
+    return load_exposures(planes, gain=simulated.gain, readnoise=simulated.readnoise)
+
+
+def masks():
+    """Table of the masks without and with each option."""
+    cases = (
+        ("none", {}, {}),
+        ("flux factors", {"flux_factors": FACTORS[0]}, {}),
+        ("flux factors", {"flux_factors": FACTORS[0]}, {"flux_factors": "auto"}),
+        ("flux factors", {"flux_factors": FACTORS[0]}, {"flux_factors": "auto", "apply_flux_factors_to": "original"}),
+        ("offsets", {"offsets": SHIFTS}, {}),
+        ("offsets", {"offsets": SHIFTS}, {"offsets": "auto"}),
+        ("response, 5 %", {"response_jitter": 0.05}, {}),
+        ("response, 5 %", {"response_jitter": 0.05}, {"response": "auto"}),
+    )
+    rows = []
+    for scene in SCENES:
+        for defect, made, options in cases:
+            simulated = make_stack(scene, SMALL, seed=5, **DETECTOR, **made)
+            found = stack_of(simulated, **options).detect()
+            words = ", ".join(map(str, options.values())) or "-"
+            rows.append((scene, defect, words, *mask_figures(simulated, found)))
+    names = (
+        "scene",
+        "defect",
+        "option",
+        "MEDIANCR",
+        "false there",
+        "false in CRMASKi",
+        "coincident found",
+        "hits found",
+    )
+    return Table(rows=rows, names=names)
+
+
+def mask_figures(simulated, found):
+    """Pixels in MEDIANCR, false ones there and in the CRMASKi, and completeness (hits over 10 sigma)."""
+    clean = ~ndimage.binary_dilation(simulated.truth.any(axis=0), iterations=2)
+    strong = simulated.hit_mask(10)
+    coincident = strong.sum(axis=0) > len(strong) // 2
+    return (
+        int(found["MEDIANCR"].sum()),
+        int((found["MEDIANCR"] & clean).sum()),
+        int((found.crmasks & clean).sum()),
+        f"{found['MEDIANCR'][coincident].mean():.3f}",
+        f"{found.crmasks[strong].mean():.3f}",
+    )
+
+
+def sprat(folder):
+    """Table of the pixels flagged on the traces of real stars and elsewhere."""
+    files = sorted(Path(folder).glob("*.fits*"))
+    rows = []
+    for n in (5, 3):
+        for name, options, diagram in (
+            ("Poisson", {}, {}),
+            ("nbinom, auto", {}, {"nbinom_shape": "auto"}),
+            ("local response", {"response": "auto"}, {}),
+            ("local response, nbinom auto", {"response": "auto"}, {"nbinom_shape": "auto"}),
+            ("the same, 50 simulations", {"response": "auto"}, {"nbinom_shape": "auto", "n_simulations": 50}),
+        ):
+            stack = CRStack.from_files(files[:n], **SPRAT, **options)
+            stack.mm_diagram(aux="lacosmic", **diagram)
+            crmasks = stack.detect(aux="lacosmic").crmasks
+            star = np.zeros(crmasks.shape[1], dtype=bool)
+            for first, last in STAR_ROWS:
+                star[first - 1 : last] = True
+            on, off = crmasks[:, star].mean(), crmasks[:, ~star].mean()
+            shape = stack.nbinom_shape("lacosmic") if "nbinom_shape" in diagram else "-"
+            rows.append((f"1-{n}", name, str(shape), f"{100 * on:.3f}", f"{100 * off:.3f}", f"{on / off:.2f}"))
+    return Table(rows=rows, names=("frames", "model", "shape", "star, %", "elsewhere, %", "ratio"))
+
+
+def costs(shape):
+    """Table of seconds and peak memory, each measurement in a process of its own."""
+    rows = []
+    for name, call in MEASUREMENTS.items():
+        code = ONE_MEASUREMENT.format(shape=tuple(shape), call=call)
+        answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        seconds, memory = map(float, answer.split())
+        rows.append((name, f"{seconds:.2f}", f"{memory:.0f}"))
+    return Table(rows=rows, names=("measurement", "seconds", "peak MiB, simulation of the exposures included"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sprat", metavar="DIRECTORY", help="the five real exposures, as *.fits.gz")
+    parser.add_argument("--shape", type=int, nargs=2, default=(1596, 2016), metavar=("NY", "NX"))
+    options = parser.parse_args()
+    print("Recovered in simulation")
+    recovered().pprint_all()
+    print("\nMasks of simulated exposures, lacosmic")
+    masks().pprint_all()
+    if options.sprat:
+        print("\nReal exposures: pixels flagged in CRMASKi, lacosmic")
+        sprat(options.sprat).pprint_all()
+    ny, nx = options.shape
+    print(f"\n3 x ({ny} x {nx}); {platform.machine()}, {os.cpu_count()} processors")
+    costs(options.shape).pprint_all()
+
+
+if __name__ == "__main__":
+    main()

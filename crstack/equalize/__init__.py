@@ -1,0 +1,22 @@
+"""Exposures that are not quite equivalent: flux factors, offsets, local response, overdispersion."""
+
+from crstack.equalize.flux import FluxFactors, estimate_flux_factors
+from crstack.equalize.offsets import Offsets, estimate_offsets
+from crstack.equalize.overdispersion import NbinomShape, fit_nbinom_shape
+from crstack.equalize.response import Response, ResponseSettings, estimate_response
+from crstack.equalize.settings import Equalization, EqualizedExposures, equalize
+
+__all__ = [
+    "Equalization",
+    "EqualizedExposures",
+    "FluxFactors",
+    "NbinomShape",
+    "Offsets",
+    "Response",
+    "ResponseSettings",
+    "equalize",
+    "estimate_flux_factors",
+    "estimate_offsets",
+    "estimate_response",
+    "fit_nbinom_shape",
+]

@@ -1,0 +1,195 @@
+"""Flux factors: one number by which each exposure is brighter than the median."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack._validation import check_choice, check_number, check_region
+from crstack.equalize.clean import neighbour_mean, reject_hits
+from crstack.equalize.common import common_image
+from crstack.equalize.offsets import shifted
+from crstack.exceptions import InputError
+
+__all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
+
+METHODS = ("ratio", "slope")
+#: rounds of rejecting hits and measuring
+ROUNDS = 4
+#: blocks of the jack-knife on each side of the region
+BLOCKS = 8
+#: fewest clean pixels that give a factor
+FEWEST = 25
+#: signal over noise of the pixels that give the first guess
+FIRST_GUESS = 5.0
+#: relative error from which a factor tells nothing
+LARGEST_ERROR = 0.3
+
+
+@dataclass(frozen=True)
+class FluxFactors:
+    """Flux factors of the exposures.
+
+    Attributes
+    ----------
+    values : tuple of float
+        One for each exposure: its signal over that of the median image.
+        The median of measured factors is 1.
+    errors : tuple of float
+        Standard errors; 0 for factors that were given.
+    method : str
+        "ratio", "slope" or "given".
+    n_pixels : int
+        Clean pixels they come from; 0 for factors that were given.
+    """
+
+    values: tuple
+    errors: tuple
+    method: str = "given"
+    n_pixels: int = 0
+
+    def __str__(self):
+        pairs = zip(self.values, self.errors, strict=True)
+        return ", ".join(f"{value:.5f} +/- {error:.5f}" if error else f"{value:g}" for value, error in pairs)
+
+
+def check_flux_factors(factors, n):
+    """Return given flux factors as a tuple of ``n``; one number serves all exposures.
+
+    Raises
+    ------
+    InputError
+        If they are not positive, or not ``n``.
+    """
+    if np.ndim(factors) == 0:
+        factors = [factors] * n
+    factors = [np.asarray(factor).item() for factor in factors]
+    if len(factors) != n:
+        raise InputError(f"flux_factors must be one number or {n}, one for each exposure; got {len(factors)}")
+    return tuple(check_number("flux_factors", factor, minimum=0, exclusive=True) for factor in factors)
+
+
+def pixels_of_regions(usable, regions):
+    """Usable pixels inside at least one of the regions (FITS convention), all for None."""
+    if not regions:
+        return usable.copy()
+    inside = np.zeros(usable.shape, dtype=bool)
+    for number, region in enumerate(regions, start=1):
+        xmin, xmax, ymin, ymax = check_region(f"flux_regions {number}", region, usable.shape)
+        inside[ymin - 1 : ymax, xmin - 1 : xmax] = True
+    return usable & inside
+
+
+def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *, offsets=None):
+    """Measure the flux factors of the exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Three or more, bias subtracted.
+    statistics : OrderStatistics
+        Of these exposures.
+    regions : sequence of (xmin, xmax, ymin, ymax), optional
+        Where to measure; FITS convention, both ends included. Everywhere by
+        default.
+    method : {"ratio", "slope"}, optional
+        Ratio of weighted sums of the signal, or slope of a line that need
+        not pass through 0: a wrong bias or a background that does not
+        follow the factor then does no harm, but the error is larger.
+    offsets : sequence of (dx, dy), optional
+        Shifts (pixels) from the median image to each exposure: each is then
+        compared with the common image so shifted.
+
+    Returns
+    -------
+    factors : FluxFactors
+
+    Raises
+    ------
+    InputError
+        If a region is outside, or holds too little signal to tell.
+
+    Notes
+    -----
+    With weights w = z / var(z), where z is the mean of the eight neighbours in
+    the common image, exposure i has the total T_i = sum(w x_i) over the clean
+    pixels ("slope": w is z / var(z) minus its mean over the pixels, weighted by
+    1 / var(z)). The noise of x_i does not enter its own weight, so the ratio of
+    totals is not biased at low signal as a mean of ratios or a fit to the
+    median would be. The factor is T_i over the median of the totals.
+    Pixels where an exposure, over its factor, is 5 standard deviations from the
+    median do not count, nor do their neighbours; this is repeated with the
+    new factors. Errors come from a jack-knife over blocks of the region,
+    and so include differences that one factor does not describe.
+    """
+    check_choice("method", method, METHODS)
+    inside = pixels_of_regions(exposures.usable, regions)
+    factors, models = _first_guess(exposures, statistics, inside), None
+    for number in range(ROUNDS):
+        if offsets is not None and number % 2 == 0:
+            common = common_image(exposures, statistics, factors, offsets)
+            models = [shifted(common, offset) for offset in offsets]
+        clean = reject_hits(exposures, inside, factors, models)
+        if np.count_nonzero(clean.ok) < FEWEST:
+            raise InputError(f"flux_regions must hold {FEWEST} or more clean pixels; got {np.count_nonzero(clean.ok)}")
+        totals = _block_totals(exposures, clean, method, models)
+        factors = _over_median(totals.sum(axis=1))
+    errors = _jackknife(totals)
+    if not (errors < LARGEST_ERROR * factors).all():
+        raise InputError(f"flux_regions must hold enough signal; got factors with errors up to {errors.max():.2g}")
+    return FluxFactors(tuple(map(float, factors)), tuple(map(float, errors)), method, int(np.count_nonzero(clean.ok)))
+
+
+def _first_guess(exposures, statistics, inside):
+    """Median ratio to the median image, where the signal is sure; 1 where there is none."""
+    median = np.nan_to_num(statistics.median2d)
+    sure = inside & (median > FIRST_GUESS * np.sqrt(exposures.mean_variance(median)))
+    if np.count_nonzero(sure) < FEWEST:
+        return np.ones(len(exposures))
+    factors = np.array([np.median(plane[sure] / median[sure]) for plane in exposures.data])
+    return factors / np.median(factors) if (factors > 0).all() else np.ones(len(exposures))
+
+
+def _block_totals(exposures, clean, method, models=None):
+    """Weighted sums (N, n_blocks) of the exposures, in blocks of the jack-knife.
+
+    With ``models`` they are those of one common image times the factors.
+    """
+    rows, columns = np.nonzero(clean.ok)
+    nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0)
+    variance = exposures.mean_variance(nearby) + np.float32(clean.excess**2) * nearby**2
+    inverse = 1 / variance[rows, columns].astype(np.float64)
+    nearby = nearby[rows, columns].astype(np.float64)
+    if method == "slope":
+        nearby -= (nearby * inverse).sum() / inverse.sum()
+    weights = nearby * inverse
+    blocks = _block_numbers(rows) * BLOCKS + _block_numbers(columns)
+
+    def sums(planes):
+        return np.array([np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2) for plane in planes])
+
+    totals = sums(exposures.data)
+    if models is not None:
+        expected = sums(models).sum(axis=1, keepdims=True)
+        totals *= expected.mean() / expected
+    return totals
+
+
+def _block_numbers(places):
+    """Number of the block, 0 to BLOCKS - 1, of each place along one axis."""
+    edges = np.linspace(places.min(), places.max() + 1, BLOCKS + 1)[1:-1]
+    return np.searchsorted(edges, places, side="right")
+
+
+def _over_median(sums):
+    if not (sums > 0).all():
+        raise InputError(f"flux_regions must hold signal in every exposure; got none in {np.count_nonzero(sums <= 0)}")
+    return sums / np.median(sums)
+
+
+def _jackknife(totals):
+    """Errors of the factors, leaving out one block at a time."""
+    filled = totals[:, np.any(totals != 0, axis=0)]
+    n = filled.shape[1]
+    left = filled.sum(axis=1, keepdims=True) - filled
+    factors = left / np.median(left, axis=0)
+    return np.sqrt((n - 1) / n * np.sum((factors - factors.mean(axis=1, keepdims=True)) ** 2, axis=1))

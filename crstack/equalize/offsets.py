@@ -1,0 +1,245 @@
+"""Sub-pixel offsets between the exposures, by cross-correlation."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._validation import check_number, check_region
+from crstack.equalize.clean import CLIP_SIGMA
+from crstack.exceptions import InputError
+
+__all__ = [
+    "Offsets",
+    "check_offsets",
+    "check_region_size",
+    "estimate_offsets",
+    "local_contrast",
+    "plausible_maximum",
+    "shifted",
+]
+
+#: parts of a pixel to which the peak of the cross-correlation is found
+UPSAMPLING = 100
+#: rounds of shifting by what was found and measuring the rest
+ROUNDS = 3
+#: smallest side (pixels) of a region that can be correlated
+SMALLEST = 16
+#: share of each side that fades to 0 at the edges
+TAPER = 0.2
+#: largest offset (pixels) that counts as sub-pixel work
+LARGEST = 3.0
+#: window (pixels) in which the lowest exposure shows what signal there can be
+REACH = 5
+#: a star that falls on one pixel in one exposure may be this many times its highest in another
+SHARPEST = 2.0
+#: part of the local contrast that a small misalignment may change
+CONTRAST = 0.2
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Offsets of the exposures.
+
+    Attributes
+    ----------
+    values : tuple of (float, float)
+        For each exposure (dx, dy) in pixels: the shift to apply to the median
+        image so that it coincides with the exposure. Along each axis the median of
+        measured offsets is 0.
+    errors : tuple of (float, float)
+        Standard errors from the noise; 0 for offsets that were given.
+    region : tuple of int or None
+        Where they were measured: (xmin, xmax, ymin, ymax); None for everywhere, or given.
+    """
+
+    values: tuple
+    errors: tuple
+    region: tuple | None = None
+
+    def __str__(self):
+        return ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.values)
+
+
+def check_offsets(offsets, n=None):
+    """Return given offsets as a tuple of pairs of floats, ``n`` where that is known.
+
+    Raises
+    ------
+    InputError
+        If they are not pairs of finite numbers, or not ``n``.
+    """
+    try:
+        pairs = [tuple(pair) for pair in offsets]
+    except TypeError:
+        raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {offsets!r}") from None
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"offsets must be pairs (dx, dy), one for each exposure; got {pairs}")
+    if n is not None and len(pairs) != n:
+        raise InputError(f"offsets must be {n} pairs (dx, dy), one for each exposure; got {len(pairs)}")
+    return tuple(tuple(check_number("offsets", value) for value in pair) for pair in pairs)
+
+
+def shifted(image, offset):
+    """Shift an image by (dx, dy) pixels, by cubic splines; what enters continues the edge."""
+    dx, dy = offset
+    if dx == 0 and dy == 0:
+        return image
+    return ndimage.shift(image, (dy, dx), order=3, mode="nearest", output=np.float32)
+
+
+def estimate_offsets(exposures, statistics, region=None, factors=None):
+    """Measure the offsets of the exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Three or more, bias subtracted.
+    statistics : OrderStatistics
+        Of these exposures.
+    region : (xmin, xmax, ymin, ymax), optional
+        Where to measure; FITS convention, both ends included. Everywhere by default.
+    factors : sequence of float, optional
+        Flux factors of the exposures.
+
+    Returns
+    -------
+    offsets : Offsets
+        Their errors do not include what a scene that varies in time would add.
+
+    Raises
+    ------
+    InputError
+        If the region is outside the image or too small, has no structure, or an offset
+        exceeds three pixels.
+
+    Notes
+    -----
+    Hits are replaced first: values above twice the largest min2d within two pixels,
+    by 5 standard deviations, become the median of their surroundings. Each value
+    is divided by its noise through a square root (Anscombe 1948, Biometrika 35,
+    246), so that the bright lines do not outweigh the rest. Every pair of
+    exposures is cross-correlated with
+    `skimage.registration.phase_cross_correlation` (Guizar-Sicairos et al. 2008,
+    Opt. Lett. 33, 156) without whitening, each shifted back by what was found before,
+    which leaves no pull of the frame; there, values 5 standard deviations
+    (more on steep slopes) from the median of the aligned exposures are
+    replaced by it. The offsets are the least-squares solution of the pairs, less
+    their median along each axis. A correlation with the median image would
+    be drawn to 0, as the median holds the very noise of the exposure.
+    """
+    factors = np.ones(len(exposures)) if factors is None else factors
+    planes = _prepared(exposures, statistics, _slices(region, exposures.shape), factors)
+    offsets = np.zeros((len(planes), 2))
+    for number in range(ROUNDS):
+        aligned = [shifted(plane, -offset) for plane, offset in zip(planes, offsets, strict=True)]
+        if number:
+            _replace_outliers(aligned)
+        offsets = offsets + _from_pairs([_tapered(plane) for plane in aligned])
+        offsets -= np.median(offsets, axis=0)
+        if np.abs(offsets).max() > LARGEST:
+            raise InputError(
+                f"exposures must lie within {LARGEST:g} pixels of each other, in a region with structure; "
+                f"got an offset of {np.abs(offsets).max():.1f}"
+            )
+    error = _error(aligned)
+    values = tuple(tuple(map(float, offset)) for offset in offsets)
+    return Offsets(values, (error,) * len(planes), None if region is None else tuple(region))
+
+
+def check_region_size(region, shape):
+    """Return a region that lies inside an image of ``shape`` and is large enough to be correlated."""
+    xmin, xmax, ymin, ymax = check_region("crosscorr_region", region, shape)
+    if min(xmax - xmin, ymax - ymin) < SMALLEST - 1:
+        raise InputError(f"crosscorr_region must be {SMALLEST} pixels or more on each side; got {list(region)}")
+    return xmin, xmax, ymin, ymax
+
+
+def _slices(region, shape):
+    xmin, xmax, ymin, ymax = check_region_size(region or (1, shape[1], 1, shape[0]), shape)
+    return slice(ymin - 1, ymax), slice(xmin - 1, xmax)
+
+
+def plausible_maximum(exposures, statistics, i, factors):
+    """The highest value (ny, nx) that exposure ``i`` can have without a hit.
+
+    Twice the largest min2d within two pixels, for what a shift does to a star, and 5
+    standard deviations more.
+    """
+    highest = ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest")
+    # min2d comes from the exposure of the lowest factor
+    highest = np.maximum(highest, 0) * np.float32(SHARPEST * factors[i] / min(factors))
+    return highest + CLIP_SIGMA * np.sqrt(exposures.noise_of(i).variance(highest))
+
+
+def local_contrast(image):
+    """Largest minus smallest value of the 3 x 3 pixels around each."""
+    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
+
+
+def _prepared(exposures, statistics, box, factors):
+    """Each exposure without hits, over its flux factor, with noise of about 1 everywhere."""
+    planes = []
+    for i, factor in enumerate(factors):
+        noise = exposures.noise_of(i)
+        plane, ceiling = exposures.data[i][box], plausible_maximum(exposures, statistics, i, factors)[box]
+        hit = plane > ceiling
+        if exposures.bad is not None:
+            hit |= exposures.bad[i][box]
+        cleaned = np.where(hit, ndimage.median_filter(np.where(hit, ceiling, plane), REACH), plane)
+        electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
+        readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
+        transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
+        planes.append(transformed.astype(np.float32) / np.sqrt(np.float32(factor)))
+    return planes
+
+
+def _tapered(plane):
+    """Plane minus its mean, fading to 0 at the edges."""
+    from scipy.signal.windows import tukey
+
+    window = np.outer(*(tukey(size, TAPER) for size in plane.shape)).astype(np.float32)
+    return (plane - np.sum(plane * window) / window.sum()) * window
+
+
+def _from_pairs(planes):
+    """Least-squares offsets (n, 2) as (dx, dy) from the shifts between all pairs."""
+    from skimage.registration import phase_cross_correlation
+
+    spectra = [np.fft.fft2(plane) for plane in planes]
+    n = len(planes)
+    offsets = np.zeros((n, 2))
+    for i, j in combinations(range(n), 2):
+        shift, _, _ = phase_cross_correlation(
+            spectra[i], spectra[j], upsample_factor=UPSAMPLING, space="fourier", normalization=None
+        )
+        # the solution of all differences o_i - o_j with mean 0 is their mean over j
+        offsets[i] += shift[::-1] / n
+        offsets[j] -= shift[::-1] / n
+    return offsets
+
+
+def _replace_outliers(aligned):
+    """Replace what is left of hits by the median of the aligned exposures, in place."""
+    median = np.median(aligned, axis=0)
+    limit = CLIP_SIGMA + CONTRAST * local_contrast(median)
+    for plane in aligned:
+        outlier = np.abs(plane - median) > limit
+        plane[outlier] = median[outlier]
+
+
+def _error(aligned):
+    """Error (dx, dy) of an offset: that of a shift between images of this scatter and slope."""
+    n, errors = len(aligned), []
+    mean = np.mean(aligned, axis=0)
+    scatter = np.sum((aligned - mean) ** 2) / ((n - 1) * mean.size)
+    for axis in (1, 0):
+        slopes = [np.gradient(plane, axis=axis) for plane in aligned]
+        # slopes of different exposures have the scene in common, and no noise
+        total = np.sum(np.sum(slopes, axis=0) ** 2) - sum(np.sum(slope**2) for slope in slopes)
+        information = total / (n * (n - 1) * scatter)
+        if information <= 1:
+            raise InputError("crosscorr_region must hold structure along x and y; got none above the noise")
+        errors.append(float(np.hypot(1 / np.sqrt(information), 1 / (UPSAMPLING * np.sqrt(12)))))
+    return tuple(errors)

@@ -1,0 +1,205 @@
+"""Local response: a smooth map of how much brighter each exposure is than the median.
+
+One number cannot describe fibres or traces whose throughput changes with the
+seeing while the sky does not. The map follows the detector: long smoothing along the dispersion,
+none across it beyond one row.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._validation import check_choice, check_number
+from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
+
+__all__ = ["Response", "ResponseSettings", "estimate_response"]
+
+#: response outside these limits is no response
+LOWEST, HIGHEST = 0.2, 5.0
+#: rounds of rejecting hits and measuring, at each length
+ROUNDS = 2
+#: signal over noise of a pixel that enters the first guess
+FIRST_GUESS = 1.0
+#: fewest such pixels of a row in the first guess
+FEWEST = 20
+#: the spread of the ratios must exceed that of noise by this many standard deviations
+SIGNIFICANCE = 3.0
+#: rows over which the spread is averaged, on either side
+NEARBY_ROWS = 1
+
+
+@dataclass(frozen=True)
+class ResponseSettings:
+    """How the local response is measured.
+
+    Parameters
+    ----------
+    axis : {"x", "y"}, optional
+        Direction of the dispersion, along which the response is smooth.
+    lengths : sequence of float, optional
+        Lengths (pixels) of the cells in which it is measured one after the
+        other, longest first; the last is the finest structure along the axis.
+        The longest cell is the whole image, whatever is listed.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    axis: str = "x"
+    lengths: tuple = (512, 128, 32)
+
+    def __post_init__(self):
+        check_choice("axis", self.axis, ("x", "y"))
+        lengths = (self.lengths,) if np.ndim(self.lengths) == 0 else self.lengths
+        lengths = tuple(check_number("lengths", length, minimum=8) for length in lengths)
+        object.__setattr__(self, "lengths", tuple(sorted(lengths, reverse=True)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Response:
+    """Local response of the exposures.
+
+    Attributes
+    ----------
+    maps : `~numpy.ndarray`
+        float32 (N, ny, nx): signal of each exposure over that of the median
+        exposure; 1 where the signal is too low to tell.
+    settings : ResponseSettings
+        How they were measured.
+    """
+
+    maps: np.ndarray
+    settings: ResponseSettings
+
+    def __repr__(self):
+        told = np.mean(np.any(self.maps != 1, axis=0))
+        low, high = np.percentile(self.maps, [0.1, 99.9])
+        return f"<Response: {low:.3f} to {high:.3f}, differs from 1 in {100 * told:.0f} % of the pixels>"
+
+
+def estimate_response(exposures, settings=None, *, factors=None, models=None):
+    """Measure the local response of the exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Three or more, bias subtracted.
+    settings : ResponseSettings, optional
+        Direction and lengths.
+    factors : sequence of float, optional
+        Flux factors that the exposures keep, and the response does not include.
+    models : sequence of `~numpy.ndarray`, optional
+        Expected image (ny, nx) of each exposure over its factor, where it is
+        not the median: the common image, shifted.
+
+    Returns
+    -------
+    response : Response
+
+    Notes
+    -----
+    In cells of one row and a given length, exposure i has the weighted total
+    T_i = sum(w x_i) over the pixels where all exposures agree within the noise,
+    with the weights of `~crstack.equalize.estimate_flux_factors`. T_i over the
+    mean of the totals is 1 + d_i, where noise gives d_i the variance
+    1 / info, info = sum(z**2 / var(z)). Cells start as long as the image and become shorter;
+    each length measures what the longer ones left, and d_i is shrunk by
+    t / (t + 1 / info). The spread t of true deviations comes from the cells of
+    the row and the two beside it; it is 0 unless they scatter more than noise does by
+    three standard deviations, so that faint rows stay at 1. At the end the
+    maps are divided by their median over the exposures.
+
+    Hits are rejected against the map of the longer cells, to which a hit adds
+    little, so that the shorter cells see only what agrees with it.
+    """
+    settings = settings or ResponseSettings()
+    factors = np.ones(len(exposures), np.float32) if factors is None else np.asarray(factors, np.float32)
+    if settings.axis == "y":
+        exposures = exposures.transposed()
+        models = None if models is None else [model.T for model in models]
+    maps = np.ones(exposures.data.shape, dtype=np.float32)
+    usable, nx = exposures.usable, exposures.shape[1]
+    current = _first_guess(exposures, factors, usable)
+    for length in (nx, *(length for length in settings.lengths if length < nx)):
+        cells = _Cells(nx, max(round(nx / length), 1))
+        for _ in range(ROUNDS):
+            clean = reject_hits(exposures, usable, [f * r for f, r in zip(factors, current, strict=True)], models)
+            gains = _shrunk_gains(exposures, clean, factors[:, None, None] * maps, models, cells)
+            current = np.clip(maps * cells.interpolate(gains), LOWEST, HIGHEST)
+            current /= np.median(current, axis=0)
+        maps = current
+    if settings.axis == "y":
+        maps = np.ascontiguousarray(maps.transpose(0, 2, 1))
+    return Response(maps, settings)
+
+
+def _first_guess(exposures, factors, usable):
+    """Median ratio (N, ny, nx) of each row to the median exposure, 1 where few pixels have signal."""
+    common = median_of_scaled(exposures.data, factors)
+    sure = usable & (common > FIRST_GUESS * np.sqrt(exposures.mean_variance(common)))
+    enough = np.count_nonzero(sure, axis=1) >= FEWEST
+    middle = np.maximum(np.count_nonzero(sure, axis=1) - 1, 0) // 2
+    guess = np.ones((len(exposures), len(common), 1), dtype=np.float32)
+    for i, factor in enumerate(factors):
+        ratio = np.full(common.shape, np.inf, dtype=np.float32)
+        ratio[sure] = exposures.data[i][sure] / (factor * common[sure])
+        # values that do not count sort to the end
+        ratio.sort(axis=1)
+        guess[i, enough, 0] = ratio[enough, middle[enough]]
+    guess = np.clip(guess, LOWEST, HIGHEST)
+    return np.broadcast_to(guess / np.median(guess, axis=0), exposures.data.shape)
+
+
+class _Cells:
+    """Cells of one row and ``n`` equal parts of its ``size`` pixels."""
+
+    def __init__(self, size, n):
+        self.n = n
+        self.edges = np.linspace(0, size, n + 1).round().astype(int)
+        centres = (self.edges[1:] + self.edges[:-1] - 1) / 2
+        self._place = np.interp(np.arange(size), centres, np.arange(n)).astype(np.float32)
+
+    def sum(self, image):
+        """Sums (ny, n) over the cells."""
+        return np.add.reduceat(image, self.edges[:-1], axis=1, dtype=np.float64)
+
+    def interpolate(self, values):
+        """Values (N, ny, n) at the centres of the cells as images (N, ny, size), linear between."""
+        low = np.minimum(self._place.astype(int), max(self.n - 2, 0))
+        share = (self._place - low).astype(np.float32)
+        values = values.astype(np.float32)
+        high = np.minimum(low + 1, self.n - 1)
+        return values[..., low] * (1 - share) + values[..., high] * share
+
+
+def _shrunk_gains(exposures, clean, scales, models, cells):
+    """What remains (N, ny, n_cells) of the response after division by ``scales``, shrunk to 1."""
+    nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0) * clean.ok
+    weights = nearby / exposures.mean_variance(nearby)
+    info = cells.sum(weights * nearby)
+    totals = np.stack([cells.sum(weights * plane / scale) for plane, scale in zip(exposures.data, scales, strict=True)])
+    if models is not None:
+        totals /= np.stack([np.maximum(cells.sum(weights * model), 1e-30) for model in models])
+    mean = totals.mean(axis=0)
+    known = (info > 0) & (totals.min(axis=0) > 0)
+    deviations = np.where(known, totals / np.where(known, mean, 1) - 1, 0)
+    info = np.where(known, info, 0)
+    spread = _spread(deviations, info)[:, None]
+    return 1 + deviations * (spread * info / (1 + spread * info))
+
+
+def _spread(deviations, info):
+    """Variance (ny,) of the true deviations of a row; 0 where noise explains them."""
+    n = len(deviations)
+    squares = (deviations**2).sum(axis=0)
+    # over few rows: their own, and those beside them
+    chi2, degrees, total = (
+        ndimage.uniform_filter1d(values.sum(axis=1), 2 * NEARBY_ROWS + 1, mode="nearest") * (2 * NEARBY_ROWS + 1)
+        for values in (info * squares, (n - 1.0) * (info > 0), info)
+    )
+    excess = chi2 - degrees
+    significant = excess > SIGNIFICANCE * np.sqrt(2 * degrees)
+    return np.where(significant, excess / np.maximum((n - 1) * total, 1e-30), 0)

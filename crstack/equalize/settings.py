@@ -1,0 +1,243 @@
+"""What makes exposures equivalent: settings, and exposures equalised by them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack._validation import check_choice, check_number, check_region
+from crstack.equalize.common import common_image, expected_differences
+from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
+from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets, shifted
+from crstack.equalize.response import Response, ResponseSettings, estimate_response
+from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+
+__all__ = ["Equalization", "EqualizedExposures", "equalize"]
+
+AUTO = "auto"
+TARGETS = ("simulated", "original")
+
+
+@dataclass(frozen=True)
+class Equalization:
+    """What is known, or is to be measured, of exposures that are not quite equivalent.
+
+    Parameters
+    ----------
+    flux_factors : None, "auto", float or sequence of float, optional
+        Signal of each exposure over that of the median image; "auto" measures
+        them. One number serves all exposures.
+    flux_regions : sequence of (xmin, xmax, ymin, ymax), optional
+        Where "auto" measures; FITS convention. Everywhere by default.
+    flux_method : {"ratio", "slope"}, optional
+        As for `estimate_flux_factors`.
+    apply_flux_factors_to : {"simulated", "original"}, optional
+        Put the factors into what is simulated and leave the exposures alone, or divide the
+        exposures by them, so that all combined images are on one level.
+    offsets : None, "auto" or sequence of (dx, dy), optional
+        Shift (pixels) to apply to the median image so that it coincides with
+        each exposure; "auto" measures them on the whole image.
+    crosscorr_region : (xmin, xmax, ymin, ymax), optional
+        Measure the offsets in this region; FITS convention.
+    response : None, "auto" or ResponseSettings, optional
+        Measure the local response of each exposure and divide by it.
+
+    Raises
+    ------
+    InputError
+        If a value is wrong, or offsets are both given and asked for.
+    """
+
+    flux_factors: object = None
+    flux_regions: tuple = ()
+    flux_method: str = "ratio"
+    apply_flux_factors_to: str = "simulated"
+    offsets: object = None
+    crosscorr_region: tuple | None = None
+    response: object = None
+
+    def __post_init__(self):
+        self._coerce_factors()
+        regions = tuple(
+            check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1)
+        )
+        object.__setattr__(self, "flux_regions", regions)
+        check_choice("flux_method", self.flux_method, METHODS)
+        check_choice("apply_flux_factors_to", self.apply_flux_factors_to, TARGETS)
+        self._coerce_offsets()
+        if isinstance(self.response, str):
+            check_choice("response", self.response, (AUTO,))
+            object.__setattr__(self, "response", ResponseSettings())
+        elif self.response is not None and not isinstance(self.response, ResponseSettings):
+            raise InputError(f'response must be "auto", a ResponseSettings or None; got {self.response!r}')
+
+    def _coerce_factors(self):
+        factors = self.flux_factors
+        if isinstance(factors, str):
+            check_choice("flux_factors", factors, (AUTO,))
+        elif factors is not None:
+            if np.ndim(factors):
+                factors = check_flux_factors(factors, len(factors))
+            else:
+                check_number("flux_factors", factors, minimum=0, exclusive=True)
+            object.__setattr__(self, "flux_factors", factors)
+
+    def _coerce_offsets(self):
+        if self.crosscorr_region is not None:
+            if self.offsets is not None:
+                raise InputError(
+                    f"crosscorr_region must be None where offsets are given; got {list(self.crosscorr_region)}"
+                )
+            object.__setattr__(self, "crosscorr_region", check_region("crosscorr_region", self.crosscorr_region))
+        if isinstance(self.offsets, str):
+            check_choice("offsets", self.offsets, (AUTO,))
+        elif self.offsets is not None:
+            object.__setattr__(self, "offsets", check_offsets(self.offsets))
+
+    def check_for(self, exposures):
+        """Raise `InputError` unless the settings fit the number and the shape of the exposures."""
+        n = len(exposures)
+        if self.flux_factors is not None and self.flux_factors != AUTO:
+            check_flux_factors(self.flux_factors, n)
+        if self.offsets is not None and self.offsets != AUTO:
+            check_offsets(self.offsets, n)
+        for number, region in enumerate(self.flux_regions, start=1):
+            check_region(f"flux_regions {number}", region, exposures.shape)
+        if self.crosscorr_region is not None:
+            check_region_size(self.crosscorr_region, exposures.shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EqualizedExposures:
+    """Exposures as equivalent as they can be made, and what still differs between them.
+
+    Attributes
+    ----------
+    exposures : Exposures
+        What is combined: divided by the local response, and by the flux factors where
+        those apply to the originals.
+    levelled : Exposures
+        What is compared: ``exposures`` minus ``differences``, so that clean pixels differ by
+        noise alone; the same object where there are none.
+    flux : FluxFactors or None
+        As measured or given.
+    offsets : Offsets or None
+        As measured or given.
+    response : Response or None
+        As measured.
+    common : `~numpy.ndarray` or None
+        (ny, nx) what the exposures have in common; None where the median tells.
+    differences : list of `~numpy.ndarray` or None
+        Expected image of each exposure minus ``common``; None where one image
+        serves all exposures.
+    """
+
+    exposures: Exposures
+    levelled: Exposures
+    flux: FluxFactors | None = None
+    offsets: Offsets | None = None
+    response: Response | None = None
+    common: np.ndarray | None = None
+    differences: list | None = None
+
+    def __repr__(self):
+        return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
+
+    def expected_images(self, median2d):
+        """Expected image (ny, nx) of each exposure, in the unit of the exposures.
+
+        Parameters
+        ----------
+        median2d : `~numpy.ndarray`
+            (ny, nx) median of the exposures, for those that share one image.
+
+        Returns
+        -------
+        images : list of `~numpy.ndarray`
+            The common image times the flux factor, shifted by the offset.
+        """
+        if self.differences is None:
+            return [np.nan_to_num(median2d)] * len(self.exposures)
+        return [self.common + difference for difference in self.differences]
+
+    def describe(self):
+        """What was done, in words, as a tuple of lines."""
+        lines = []
+        if self.flux is not None:
+            lines.append(f"flux factors, {self.flux.method}: {self.flux}")
+        if self.offsets is not None:
+            lines.append(f"offsets (dx, dy): {self.offsets}")
+        if self.response is not None:
+            lines.append(f"local response: {self.response!r}, {self.response.settings!r}")
+        return tuple(lines)
+
+
+def equalize(exposures, statistics, settings):
+    """Measure what was asked for and make the exposures equivalent.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        As they were read.
+    statistics : callable
+        Gives their `OrderStatistics`; called only where they are needed.
+    settings : Equalization
+        What to do.
+
+    Returns
+    -------
+    equalized : EqualizedExposures
+
+    Notes
+    -----
+    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
+    response r_i. It is divided by r_i, and by f_i where the factors apply to the
+    original exposures; its noise goes with it. What remains expected to differ
+    from the common image, through f_i or the offset, is subtracted where
+    exposures are compared, never where they are combined: the expected
+    image is shifted, not the data.
+    """
+    n = len(exposures)
+    flux = _flux(exposures, statistics, settings)
+    factors = (1.0,) * n if flux is None else flux.values
+    offsets = _offsets(exposures, statistics, settings, factors)
+    shifts = None if offsets is None else offsets.values
+    if shifts is not None and isinstance(settings.flux_factors, str):
+        flux = _flux(exposures, statistics, settings, shifts)
+        factors = flux.values
+    common = None
+    if shifts is not None:
+        common = common_image(exposures, statistics(), factors, shifts)
+    response = None
+    if settings.response is not None:
+        models = None if shifts is None else [shifted(common, shift) for shift in shifts]
+        response = estimate_response(exposures, settings.response, factors=factors, models=models)
+    if flux is not None and settings.apply_flux_factors_to == "original":
+        exposures, factors = exposures.divided_by(factors), (1.0,) * n
+    if response is not None:
+        exposures = exposures.divided_by(response.maps)
+    if shifts is None and all(factor == 1 for factor in factors):
+        return EqualizedExposures(exposures, exposures, flux, offsets, response)
+    if common is None:
+        common = common_image(exposures, None, factors)
+    differences = expected_differences(exposures, common, factors, shifts)
+    levelled = exposures.minus(differences)
+    return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences)
+
+
+def _flux(exposures, statistics, settings, shifts=None):
+    if settings.flux_factors is None:
+        return None
+    if isinstance(settings.flux_factors, str):
+        options = (settings.flux_regions, settings.flux_method)
+        return estimate_flux_factors(exposures, statistics(), *options, offsets=shifts)
+    values = check_flux_factors(settings.flux_factors, len(exposures))
+    return FluxFactors(values, (0.0,) * len(exposures))
+
+
+def _offsets(exposures, statistics, settings, factors):
+    if settings.offsets is None and settings.crosscorr_region is None:
+        return None
+    if settings.offsets is None or isinstance(settings.offsets, str):
+        return estimate_offsets(exposures, statistics(), settings.crosscorr_region, factors)
+    return Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
