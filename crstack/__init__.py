@@ -3,7 +3,15 @@
 from importlib.metadata import version as _version
 
 from crstack.boundaries import BoundaryModel, FittedBoundary, PiecewiseBoundary, SplineBoundary
-from crstack.detectors import Detection, Detector, LACosmicDetector, PyCosmicDetector
+from crstack.detectors import (
+    CosmicCoNNDetector,
+    DeepCRDetector,
+    Detection,
+    Detector,
+    LACosmicDetector,
+    PyCosmicDetector,
+    VotingDetector,
+)
 from crstack.masks import Code, MaskSet
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
@@ -14,6 +22,8 @@ __all__ = [
     "BoundaryModel",
     "CRStack",
     "Code",
+    "CosmicCoNNDetector",
+    "DeepCRDetector",
     "Detection",
     "Detector",
     "FittedBoundary",
@@ -23,4 +33,5 @@ __all__ = [
     "PiecewiseBoundary",
     "PyCosmicDetector",
     "SplineBoundary",
+    "VotingDetector",
 ]

@@ -21,6 +21,7 @@ __all__ = [
     "MaskSet",
     "detection_limit",
     "exposure_name",
+    "has_found",
     "image_codes",
     "united",
 ]
@@ -224,15 +225,16 @@ def united(codes, others):
 
     Who found a pixel in one or in the other counts as having found it.
     """
-    mm = _found_by(Code.MMCOSMIC, codes) | _found_by(Code.MMCOSMIC, others)
-    auxiliary = _found_by(Code.AUXILIARY, codes) | _found_by(Code.AUXILIARY, others)
+    mm = has_found(Code.MMCOSMIC, codes) | has_found(Code.MMCOSMIC, others)
+    auxiliary = has_found(Code.AUXILIARY, codes) | has_found(Code.AUXILIARY, others)
     result = _code_image(mm, auxiliary)
     result[(result == Code.CLEAN) & ((codes > 0) | (others > 0))] = Code.DILATED
     result[(codes == Code.GIVEN) | (others == Code.GIVEN)] = Code.GIVEN
     return result
 
 
-def _found_by(code, codes):
+def has_found(code, codes):
+    """True where M.M.Cosmic, or the auxiliary detector, found a pixel, alone or not."""
     return (codes == code) | (codes == Code.BOTH)
 
 
@@ -255,6 +257,11 @@ class MaskSet:
         By mask, the number of pixels after each rule; empty if read from a file.
     uuid : str
         Identifies this set in the products made with it.
+    detectors : tuple of str
+        Names of the auxiliary detectors, where several voted.
+    found_by : dict
+        Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
+        (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
     """
 
     codes: dict
@@ -262,6 +269,8 @@ class MaskSet:
     history: tuple = ()
     steps: dict = field(default_factory=dict)
     uuid: str = field(default_factory=lambda: str(_uuid.uuid4()))
+    detectors: tuple = ()
+    found_by: dict = field(default_factory=dict)
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -343,14 +352,24 @@ class MaskSet:
         for code in Code:
             who.header.add_comment(f"{code.value}: {code.name}")
         hdus.append(who)
+        if self.found_by:
+            hdus.append(self._detectors_hdu())
         return fits.HDUList(hdus)
+
+    def _detectors_hdu(self):
+        """The votes as a cube, in the order of the masks."""
+        hdu = fits.ImageHDU(np.stack([self.found_by[name] for name in self.codes]), name="DETECTORS")
+        for number, name in enumerate(self.detectors):
+            hdu.header[f"DETECT{number}"] = (header_line(name), f"sets bit {number} ({1 << number})")
+        return hdu
 
     def write(self, path):
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
         NPMASKED; AUXCLEAN follows where the detector cleans, and CODES, a cube
-        with the codes of each mask in the same order.
+        with the codes of each mask in the same order. Where several detectors
+        voted, the cube DETECTORS holds `found_by`, bit by bit.
 
         Parameters
         ----------
@@ -406,4 +425,9 @@ class MaskSet:
                 raise InputError(f"masks of {path} must share one shape; got another for {name}")
         auxclean = np.array(hdus["AUXCLEAN"].data, dtype=np.float32) if "AUXCLEAN" in hdus else None
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
-        return cls(codes, auxclean, history, uuid=hdus[0].header.get("UUID", ""))
+        detectors, found_by = (), {}
+        if "DETECTORS" in hdus:
+            detectors = tuple(str(name) for name in hdus["DETECTORS"].header["DETECT*"].values())
+            found_by = {name: np.array(plane) for name, plane in zip(codes, hdus["DETECTORS"].data, strict=True)}
+        uuid = hdus[0].header.get("UUID", "")
+        return cls(codes, auxclean, history, uuid=uuid, detectors=detectors, found_by=found_by)

@@ -6,11 +6,14 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._ccdproc import make_combiner
 from crstack._validation import check_choice, check_integer
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack._votes import tell_detectors
+from crstack.boundaries._choose import as_boundary_model
+from crstack.boundaries.base import FittedBoundary
 from crstack.combine import Combiner
-from crstack.detectors.base import Detector
+from crstack.detectors._choose import as_detector
+from crstack.detectors.voting import VotingDetector
 from crstack.diagram import DiagramSettings, make_diagram
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
@@ -155,8 +158,13 @@ class CRStack:
 
     def _detection(self, aux, name, image, noise, bad):
         """Detection of ``aux`` on an image of the stack, computed once."""
-        key = (aux, noise.n_averaged)
-        return self._once(f"{type(aux).__name__} on {name}", key, lambda: aux.detect(image, noise, bad))
+
+        def compute():
+            if not isinstance(aux, VotingDetector):
+                return aux.detect(image, noise, bad)
+            return aux.combine(image, [self._detection(one, name, image, noise, bad) for one in aux.detectors])
+
+        return self._once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
     def _detection_of_average(self, aux, name, aux_noise):
         image = self.statistics.median2d if name == "median" else self.statistics.mean2d
@@ -168,15 +176,15 @@ class CRStack:
 
     # the diagram and its boundary
 
-    def mm_diagram(self, *, aux=None, aux_noise="exposure", progress=None, **settings):
+    def mm_diagram(self, *, aux=None, vote="any", aux_noise="exposure", progress=None, **settings):
         """Simulate and observe the median-minimum diagram.
 
         Parameters
         ----------
-        aux : Detector or str, optional
+        aux : Detector, str or list of these, optional
             Detector whose hits in the median or in an exposure are left out of
             the simulations; none by default.
-        aux_noise : {"exposure", "average"}, optional
+        vote, aux_noise : optional
             As for `detect`.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
@@ -196,9 +204,8 @@ class CRStack:
             If a setting is out of range, or ``synthetic="single"`` comes
             without a detector that cleans.
         """
-        self._diagram = self._make_diagram(
-            DiagramSettings(**settings), _detector(aux), check_choice("aux_noise", aux_noise, AUX_NOISE), progress
-        )
+        check_choice("aux_noise", aux_noise, AUX_NOISE)
+        self._diagram = self._make_diagram(DiagramSettings(**settings), as_detector(aux, vote), aux_noise, progress)
         self._boundary = None
         return self._diagram
 
@@ -254,7 +261,7 @@ class CRStack:
         boundary : `~crstack.boundaries.FittedBoundary`
             A callable of min2d; also used by the `detect` that follows.
         """
-        self._boundary = self._fit(_boundary_model(model), None, AUX_NOISE[0], progress)
+        self._boundary = self._fit(as_boundary_model(model), None, AUX_NOISE[0], progress)
         return self._boundary
 
     def _fit(self, model, aux, aux_noise, progress):
@@ -267,18 +274,21 @@ class CRStack:
 
     # masks
 
-    def detect(self, aux="lacosmic", boundary=AUTO, *, aux_noise="exposure", progress=None, **rules):
+    def detect(self, aux="lacosmic", boundary=AUTO, *, vote="any", aux_noise="exposure", progress=None, **rules):
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
         Parameters
         ----------
-        aux : Detector, str or None, optional
+        aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
-            defaults; None for M.M.Cosmic alone.
+            defaults; several vote; None for M.M.Cosmic alone.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic. "auto" takes that of the latest
             `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
             out, for the auxiliary detector alone.
+        vote : {"any", "all"} or int, optional
+            How many of several detectors must flag a pixel: see
+            `~crstack.detectors.VotingDetector`. ``masks.found_by`` tells who did.
         aux_noise : {"exposure", "average"}, optional
             Noise that the detector is told for the median and the means: that
             of one exposure, with which its thresholds give the masks of the
@@ -301,7 +311,7 @@ class CRStack:
         InputError
             If both the detector and the boundary are None, or a rule is wrong.
         """
-        aux = _detector(aux)
+        aux = as_detector(aux, vote)
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         rules = MaskRules(**rules)
         rules.check_inside(self.exposures.shape)
@@ -320,17 +330,18 @@ class CRStack:
             if self._boundary is not None:
                 return self._boundary
             boundary = "spline"
-        return self._fit(_boundary_model(boundary), aux, aux_noise, progress)
+        return self._fit(as_boundary_model(boundary), aux, aux_noise, progress)
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.statistics, self.exposures
         limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules)
-        codes, steps = {}, {}
+        codes, steps, found_by = {}, {}, {}
 
         def flag(name, image, bad, detection):
             _report(progress, f"masking {name}")
-            found = None if aux is None else detection().mask
-            codes[name], steps[name] = image_codes(image, limit, rules, found, bad)
+            found = None if aux is None else detection()
+            codes[name], steps[name] = image_codes(image, limit, rules, found and found.mask, bad)
+            found_by[name] = found and found.found_by
 
         for name, image in (("median", statistics.median2d), ("mean", statistics.mean2d)):
             mask = "MEDIANCR" if name == "median" else "MEANCRT"
@@ -345,21 +356,24 @@ class CRStack:
 
         codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps)
+        names = aux.names if isinstance(aux, VotingDetector) else ()
+        masks = MaskSet(codes, auxclean, self._history(aux, aux_noise, boundary, rules), steps, detectors=names)
         if aux is not None:
             _report(progress, "masking MEANCR")
-            codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+            codes["MEANCR"], steps["MEANCR"], found_by["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+        if isinstance(aux, VotingDetector):
+            tell_detectors(masks, found_by)
         return masks
 
     def _residual_codes(self, aux, aux_noise, masks, rules):
-        """Codes of MEANCR: what ``aux`` still finds in the mean of the clean exposures."""
+        """Codes of MEANCR, what ``aux`` still finds in the mean of the clean exposures, steps and who found them."""
         start = time.perf_counter()
         meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
-        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid).mask
+        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid)
         self.timings[f"{type(aux).__name__} on meancr"] = time.perf_counter() - start
         alone = detection_limit(self.statistics, None, 0.0, rules)
         undilated = replace(rules, mm_dilation=0, dilation=0)
-        return image_codes(meancr, alone, undilated, found, self._nowhere_valid)
+        return *image_codes(meancr, alone, undilated, found.mask, self._nowhere_valid), found.found_by
 
     def _history(self, aux, aux_noise, boundary, rules):
         return (
@@ -416,23 +430,21 @@ class CRStack:
         result = combiner.combine(name)
         return result if full_output else result.ccd
 
+    def to_combiner(self, masks=None):
+        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
 
-def _report(progress, stage, fraction=0.0):
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        combiner : `~ccdproc.Combiner`
+        """
+        return make_combiner(self.exposures, masks or self._masks or self.detect())
+
+
+def _report(progress, stage):
     if progress is not None:
-        progress(stage, fraction)
-
-
-def _detector(aux):
-    if isinstance(aux, str):
-        return DETECTORS.get(aux)()
-    if aux is None or isinstance(aux, Detector):
-        return aux
-    raise InputError(f"aux must be a Detector, the name of one or None; got {aux!r}")
-
-
-def _boundary_model(model):
-    if isinstance(model, str):
-        return BOUNDARIES.get(model)()
-    if isinstance(model, BoundaryModel):
-        return model
-    raise InputError(f"boundary must be a BoundaryModel, the name of one, a FittedBoundary or None; got {model!r}")
+        progress(stage, 0.0)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from crstack.cli.checks import (
     boolean,
+    boundary_name,
     choice,
+    conn_model,
     crmethod,
     extension,
     fixed_points,
@@ -21,11 +23,13 @@ from crstack.cli.checks import (
     number_not_file,
     odd_integer,
     paired,
+    parameters,
     pixels,
     regions,
     single,
     unset,
 )
+from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 
 __all__ = ["REQUIRED", "REQUIREMENTS", "TOP", "Key"]
 
@@ -116,12 +120,18 @@ PYCOSMIC = (
 )
 
 NETWORKS = (
-    Key("dc_mask", choice("ACS-WFC", "WFC3-UVIS"), "ACS-WFC", used=False),
-    Key("dc_threshold", number(minimum=0, maximum=1), 0.5, used=False),
-    Key("dc_verbose", boolean, True, used=False),
-    Key("nn_model", choice("ground_imaging", "NRES", "HST_ACS_WFC"), "ground_imaging", used=False),
-    Key("nn_threshold", number(minimum=0, maximum=1), 0.5, used=False),
-    Key("nn_verbose", boolean, True, used=False),
+    Key("dc_mask", choice(*DEEPCR_MODELS), "ACS-WFC"),
+    Key("dc_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("dc_verbose", boolean, True),
+    Key("nn_model", conn_model, "ground_imaging"),
+    Key("nn_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("nn_verbose", boolean, True),
+)
+
+PLUGINS = (
+    # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
+    Key("detector", parameters, None),
+    Key("boundary", parameters, None),
 )
 
 MMCOSMIC = (
@@ -134,7 +144,7 @@ MMCOSMIC = (
     Key("mm_dilation", integer(minimum=0), 1),
     Key("mm_xy_offsets", unset, None, used=False),
     Key("mm_crosscorr_region", unset, None, used=False),
-    Key("mm_boundary_fit", choice("spline", "piecewise"), "spline"),
+    Key("mm_boundary_fit", boundary_name, "spline"),
     Key("mm_knots_splfit", integer(minimum=2), 5),
     Key("mm_fixed_points_in_boundary", fixed_points, None),
     Key("mm_nsimulations", integer(minimum=1), 10),
@@ -145,4 +155,4 @@ MMCOSMIC = (
     Key("mm_seed", nullable(integer(minimum=0)), 123456),
 )
 
-REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + PLUGINS + MMCOSMIC

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from crstack.cli.config import Configuration, read_configuration
+from crstack.cli.config import PREFIXES, Configuration, read_configuration
 from crstack.cli.console import log, section, settings_lines
 from crstack.cli.inputs import check_masks, check_output_directory, check_places, find_images, inspect_images
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
@@ -110,7 +110,7 @@ def _log_settings(configuration, finding):
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:
-        settings = [(name, value) for name, value in settings if name[:3] not in ("la_", "pc_")]
+        settings = [(name, value) for name, value in settings if name[:3] not in PREFIXES.values()]
     if finding and configuration.uses_diagram:
         threshold = configuration["mm_threshold_rnoise"] * configuration["rnoise"]
         settings.append(("mm_threshold", f"{threshold:.6g} (derived: mm_threshold_rnoise x rnoise)"))
