@@ -12,6 +12,7 @@ from conftest import stack_of
 from numpy.testing import assert_array_equal
 
 from crstack import Detection, Detector, LACosmicDetector, MaskSet, NoiseModel, PyCosmicDetector, VotingDetector
+from crstack._votes import tell_detectors
 from crstack.exceptions import InputError
 
 NOISE = NoiseModel(2.0 * u.electron / u.adu, 5 * u.electron)
@@ -102,6 +103,20 @@ def test_codes_stay_those_of_the_design(stack):
             assert_array_equal(both.found_by[name][auxiliary], 3)
     union = stack.detect(aux=DETECTORS[:2])
     assert union["MEDIANCR"].sum() >= both["MEDIANCR"].sum()
+
+
+def test_who_found_a_pixel_of_the_median_counts_in_the_mean():
+    codes = {name: np.zeros((1, 4), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "MEANCR")}
+    codes["MEDIANCR"][:] = [[3, 0, 2, 1]]
+    codes["MEANCRT"][:] = [[3, 4, 2, 1]]
+    masks = MaskSet(codes, detectors=("A", "B"), steps={name: {} for name in codes})
+    found_by = {name: np.zeros((1, 4), np.uint8) for name in codes}
+    found_by["MEDIANCR"][:] = [[1, 1, 1, 1]]
+    found_by["MEANCRT"][:] = [[2, 2, 2, 2]]
+    tell_detectors(masks, found_by)
+    assert_array_equal(masks.found_by["MEDIANCR"], [[1, 0, 0, 0]])
+    assert_array_equal(masks.found_by["MEANCRT"], [[3, 3, 0, 0]])
+    assert masks.steps["MEANCRT"] == {f"auxiliary detector {n}, {name}, flagged": 2 for n, name in ((1, "A"), (2, "B"))}
 
 
 def test_one_detector_is_searched_once(stack, monkeypatch):

@@ -116,8 +116,9 @@ class CosmicCoNNDetector(Detector):
         network = _load(self.model, _time_of(self.model), device)
         with quiet():
             probability = join_tiles(network.detect_cr, electrons)
+        found = above(probability, self.threshold, bad)
         probability[bad] = 0
-        return Detection(above(probability, self.threshold, bad), probability=probability)
+        return Detection(found, probability=probability)
 
 
 def _check_model(model):

@@ -118,8 +118,8 @@ class DeepCRDetector(Detector):
             return Detection(bad & False, cleaned, np.zeros(bad.shape, np.float32))
         network = _load(self.model, self.inpaint, resolved_device(self.device, type(self).__name__, "deepcr"))
         probability = _probability(network, electrons)
-        probability[bad] = 0
         found = above(probability, self.threshold, bad)
+        probability[bad] = 0
         if found.any():
             scale = noise.electrons_per_unit
             replaced = _inpainted(network, electrons, found | bad)
