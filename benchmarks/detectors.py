@@ -36,6 +36,7 @@ SPRAT_GAIN, SPRAT_READNOISE, SPRAT_BIAS = 2.45 * u.electron / u.adu, 2.1 * 2.45 
 
 DETECTORS = {
     "L.A.Cosmic": lambda: LACosmicDetector(),
+    "L.A.Cosmic, fsmode median": lambda: LACosmicDetector(fsmode="median"),
     "PyCosmic": lambda: PyCosmicDetector(),
     **{f"deepCR {name}": lambda name=name: DeepCRDetector(name) for name in DEEPCR_MODELS},
     **{f"deepCR ACS-WFC, {name}": lambda name=name: DeepCRDetector(inpaint=name) for name in INPAINT_MODELS},
