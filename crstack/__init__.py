@@ -3,7 +3,15 @@
 from importlib.metadata import version as _version
 
 from crstack.boundaries import BoundaryModel, FittedBoundary, PiecewiseBoundary, SplineBoundary
-from crstack.detectors import Detection, Detector, LACosmicDetector, PyCosmicDetector
+from crstack.detectors import (
+    CosmicCoNNDetector,
+    DeepCRDetector,
+    Detection,
+    Detector,
+    LACosmicDetector,
+    PyCosmicDetector,
+    VotingDetector,
+)
 from crstack.joint import JointPosterior
 from crstack.masks import Code, MaskSet
 from crstack.noise import NoiseModel
@@ -15,6 +23,8 @@ __all__ = [
     "BoundaryModel",
     "CRStack",
     "Code",
+    "CosmicCoNNDetector",
+    "DeepCRDetector",
     "Detection",
     "Detector",
     "FittedBoundary",
@@ -25,4 +35,5 @@ __all__ = [
     "PiecewiseBoundary",
     "PyCosmicDetector",
     "SplineBoundary",
+    "VotingDetector",
 ]

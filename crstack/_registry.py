@@ -56,9 +56,9 @@ class Registry:
             raise PluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
         try:
             return entries[name].load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a stranger's module may raise; the others must work
             raise PluginError(
-                f"{self.kind} {name!r} ({entries[name].value}) must be importable; got {error}"
+                f"{self.kind} {name!r} ({entries[name].value}) must be importable; got {_told(error)}"
             ) from error
 
     def load_all(self):
@@ -70,6 +70,11 @@ class Registry:
             except PluginError as error:
                 warnings.warn(str(error), CRStackWarning, stacklevel=2)
         return classes
+
+
+def _told(error):
+    """The error in one line; the class says what a bare KeyError does not."""
+    return str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
 
 
 #: detectors of cosmic rays in single images

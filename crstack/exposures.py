@@ -18,7 +18,7 @@ from crstack._validation import check_image_shape, check_quantity
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 
-__all__ = ["Exposures", "load_exposures", "read_exposure"]
+__all__ = ["Exposures", "image_with_noise", "load_exposures", "read_exposure"]
 
 MINIMUM_EXPOSURES = 3
 
@@ -350,3 +350,32 @@ def _fill_plane(plane, ndd, name, unit, offset):
         if variance is not None:
             variance[bad] = 1
     return bad, variance
+
+
+def image_with_noise(ccd, noise):
+    """What a detector needs of a single CCDData.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        Image (ny, nx) in ``noise.unit``, bias subtracted.
+    noise : `~crstack.noise.NoiseModel`
+        Noise of the image, if it brings no uncertainty.
+
+    Returns
+    -------
+    image : `~numpy.ndarray`
+        float32, a copy, 0 at bad pixels.
+    bad : `~numpy.ndarray` of bool or None
+    noise : `~crstack.noise.NoiseModel`
+        With the variance of the image, if it brings an uncertainty.
+    """
+    if not isinstance(ccd, CCDData):
+        raise InputError(f"ccd must be a CCDData; got {type(ccd).__name__}")
+    if ccd.data.ndim != 2:
+        raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
+    if ccd.unit != noise.unit:
+        raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {ccd.unit}")
+    image = np.empty(ccd.shape, dtype=np.float32)
+    bad, variance = _fill_plane(image, ccd, "ccd", noise.unit, 0.0)
+    return image, bad, noise if variance is None else noise.with_known_variance(variance)

@@ -23,6 +23,7 @@ __all__ = [
     "MaskSet",
     "detection_limit",
     "exposure_name",
+    "has_found",
     "image_codes",
     "joint_codes",
     "united",
@@ -244,15 +245,16 @@ def united(codes, others):
 
     Who found a pixel in one or in the other counts as having found it.
     """
-    mm = _found_by(Code.MMCOSMIC, codes) | _found_by(Code.MMCOSMIC, others)
-    auxiliary = _found_by(Code.AUXILIARY, codes) | _found_by(Code.AUXILIARY, others)
+    mm = has_found(Code.MMCOSMIC, codes) | has_found(Code.MMCOSMIC, others)
+    auxiliary = has_found(Code.AUXILIARY, codes) | has_found(Code.AUXILIARY, others)
     result = _code_image(mm, auxiliary)
     result[(result == Code.CLEAN) & ((codes > 0) | (others > 0))] = Code.DILATED
     result[(codes == Code.GIVEN) | (others == Code.GIVEN)] = Code.GIVEN
     return result
 
 
-def _found_by(code, codes):
+def has_found(code, codes):
+    """True where M.M.Cosmic, or the auxiliary detector, found a pixel, alone or not."""
     return (codes == code) | (codes == Code.BOTH)
 
 
@@ -333,6 +335,11 @@ class MaskSet:
         Pixels that combinations replace by the median of a box around them.
     flux_factors : tuple of float
         Flux factor of each exposure; empty where all are 1.
+    detectors : tuple of str
+        Names of the auxiliary detectors, where several voted.
+    found_by : dict
+        Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
+        (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
     """
 
     codes: dict
@@ -343,6 +350,8 @@ class MaskSet:
     uuid: str = field(default_factory=lambda: _new_uuid())
     local_medians: tuple = ()
     flux_factors: tuple = ()
+    detectors: tuple = ()
+    found_by: dict = field(default_factory=dict)
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -466,7 +475,16 @@ class MaskSet:
         for code in Code:
             who.header.add_comment(f"{code.value}: {code.name}")
         hdus.append(who)
+        if self.found_by:
+            hdus.append(self._detectors_hdu())
         return fits.HDUList(hdus)
+
+    def _detectors_hdu(self):
+        """The votes as a cube, in the order of the masks."""
+        hdu = fits.ImageHDU(np.stack([self.found_by[name] for name in self.codes]), name="DETECTORS")
+        for number, name in enumerate(self.detectors):
+            hdu.header[f"DETECT{number}"] = (header_line(name), f"sets bit {number} ({1 << number})")
+        return hdu
 
     def write(self, path):
         """Write the masks to a FITS file, whole or not at all.
@@ -474,7 +492,8 @@ class MaskSet:
         Each mask is an extension of 0 and 1 with its number of pixels in
         NPMASKED; AUXCLEAN follows where the detector cleans, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
-        with the codes of each mask in the same order.
+        with the codes of each mask in the same order. Where several detectors
+        voted, the cube DETECTORS holds `found_by`, bit by bit.
 
         Parameters
         ----------
@@ -535,6 +554,10 @@ class MaskSet:
         cleaned = next((name for name in ("AUXCLEAN", "LAMEDIAN") if name in hdus), None)
         auxclean = None if cleaned is None else np.array(hdus[cleaned].data, dtype=np.float32)
         history = tuple(str(line) for line in hdus[0].header.get("HISTORY", ()))
+        detectors, found_by = (), {}
+        if "DETECTORS" in hdus:
+            detectors = tuple(str(name) for name in hdus["DETECTORS"].header["DETECT*"].values())
+            found_by = {name: np.array(plane) for name, plane in zip(codes, hdus["DETECTORS"].data, strict=True)}
         planes = [hdus[f"PROB{i + 1}"].data for i in range(len(names)) if f"PROB{i + 1}" in hdus]
         probability = np.array(planes, dtype=np.float16) if planes else None
         # the columns by their order: their names are nowhere laid down
@@ -550,4 +573,6 @@ class MaskSet:
             uuid=header.get("UUID", ""),
             local_medians=boxes,
             flux_factors=factors,
+            detectors=detectors,
+            found_by=found_by,
         )

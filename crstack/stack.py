@@ -6,20 +6,24 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._ccdproc import make_combiner
 from crstack._shortcuts import Shortcuts, middle_threshold
 from crstack._validation import check_choice
+from crstack._votes import tell_detectors
 from crstack.amplifiers import AmplifierSampler, amplifiers
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries._choose import as_boundary_model
+from crstack.boundaries.base import FittedBoundary
 from crstack.combine import Combiner
-from crstack.detectors.base import Detector
+from crstack.detectors._choose import as_detector
+from crstack.detectors.voting import VotingDetector
 from crstack.diagram import DiagramSettings, make_diagram
 from crstack.equalize import Equalization, fit_nbinom_shape
 from crstack.equalize.stack import EqualizedStack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
-from crstack.joint import JointPosterior, joint_posterior
-from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, joint_codes, united
+from crstack.joint import JointPosterior
+from crstack.joint.stack import JointStack
+from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
 from crstack.noise_scale import NoiseScale
 from crstack.simulation import LevelSampler, PixelSampler
 
@@ -31,7 +35,7 @@ AUTO = "auto"
 AUX_NOISE = ("exposure", "average")
 
 
-class CRStack(EqualizedStack, Shortcuts):
+class CRStack(JointStack, EqualizedStack, Shortcuts):
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -144,8 +148,13 @@ class CRStack(EqualizedStack, Shortcuts):
 
     def _detection(self, aux, name, image, noise, bad):
         """Detection of ``aux`` on an image of the stack, computed once."""
-        key = (aux, noise.n_averaged)
-        return self._once(f"{type(aux).__name__} on {name}", key, lambda: aux.detect(image, noise, bad))
+
+        def compute():
+            if not isinstance(aux, VotingDetector):
+                return aux.detect(image, noise, bad)
+            return aux.combine(image, [self._detection(one, name, image, noise, bad) for one in aux.detectors])
+
+        return self._once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
     def _detection_of_average(self, aux, name, aux_noise):
         image = self.statistics.median2d if name == "median" else self.statistics.mean2d
@@ -170,7 +179,7 @@ class CRStack(EqualizedStack, Shortcuts):
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
-        aux = _detector(aux)
+        aux = as_detector(aux)
 
         def compute():
             used = self._simulated_pixels(aux, aux_noise, progress)
@@ -178,15 +187,15 @@ class CRStack(EqualizedStack, Shortcuts):
 
         return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
 
-    def mm_diagram(self, *, aux=None, aux_noise="exposure", progress=None, **settings):
+    def mm_diagram(self, *, aux=None, vote="any", aux_noise="exposure", progress=None, **settings):
         """Simulate and observe the median-minimum diagram.
 
         Parameters
         ----------
-        aux : Detector or str, optional
+        aux : Detector, str or list of these, optional
             Detector whose hits in the median or in an exposure are left out of
             the simulations; none by default.
-        aux_noise : {"exposure", "average"}, optional
+        vote, aux_noise : optional
             As for `detect`.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
@@ -206,7 +215,7 @@ class CRStack(EqualizedStack, Shortcuts):
             If a setting is out of range, or ``synthetic="single"`` comes
             without a detector that cleans.
         """
-        aux = _detector(aux)
+        aux = as_detector(aux, vote)
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         if isinstance(settings.get("nbinom_shape"), str):
             check_choice("nbinom_shape", settings["nbinom_shape"], (AUTO,))
@@ -281,7 +290,7 @@ class CRStack(EqualizedStack, Shortcuts):
         PluginError
             If no model is registered by that name.
         """
-        self._boundary = self._fit(_boundary_model(model), None, AUX_NOISE[0], progress)
+        self._boundary = self._fit(as_boundary_model(model), None, AUX_NOISE[0], progress)
         return self._boundary
 
     def _fit(self, model, aux, aux_noise, progress):
@@ -295,19 +304,22 @@ class CRStack(EqualizedStack, Shortcuts):
 
     # masks
 
-    def detect(self, aux=AUTO, boundary=AUTO, *, method=None, aux_noise="exposure", progress=None, **rules):
+    def detect(self, aux=AUTO, boundary=AUTO, *, method=None, vote="any", aux_noise="exposure", progress=None, **rules):
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
         Parameters
         ----------
-        aux : Detector, str or None, optional
+        aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
-            defaults; None for M.M.Cosmic, or the ``method``, alone. "auto" is
+            defaults; several vote; None for M.M.Cosmic, or the ``method``, alone. "auto" is
             "lacosmic" for M.M.Cosmic and None with a ``method``.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic. "auto" takes that of the latest
             `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
             out, for the auxiliary detector alone. Not used with a ``method``.
+        vote : {"any", "all"} or int, optional
+            How many of several detectors must flag a pixel: see
+            `~crstack.detectors.VotingDetector`. ``masks.found_by`` tells who did.
         method : JointPosterior, optional
             One decision for all exposures in place of M.M.Cosmic. A detector
             joined in raises the odds of what it flags.
@@ -337,7 +349,7 @@ class CRStack(EqualizedStack, Shortcuts):
             raise InputError(f"method must be a JointPosterior or None; got {method!r}")
         if isinstance(aux, str) and aux == AUTO:
             aux = "lacosmic" if method is None else None
-        aux = _detector(aux)
+        aux = as_detector(aux, vote)
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         rules = MaskRules(**rules)
         rules.check_inside(self.exposures.shape)
@@ -363,18 +375,19 @@ class CRStack(EqualizedStack, Shortcuts):
             if self._boundary is not None:
                 return self._boundary
             boundary = "spline"
-        return self._fit(_boundary_model(boundary), aux, aux_noise, progress)
+        return self._fit(as_boundary_model(boundary), aux, aux_noise, progress)
 
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.compared, self.equalized.levelled
         scale = NoiseScale.of(exposures.noise)
         limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules, scale)
-        codes, steps = {}, {}
+        codes, steps, found_by = {}, {}, {}
 
         def flag(name, image, bad, detection):
             _report(progress, f"masking {name}")
-            found = None if aux is None else detection().mask
-            codes[name], steps[name] = image_codes(image, limit, rules, found, bad)
+            found = None if aux is None else detection()
+            codes[name], steps[name] = image_codes(image, limit, rules, found and found.mask, bad)
+            found_by[name] = found and found.found_by
 
         for name, image in (("median", statistics.median2d), ("mean", statistics.mean2d)):
             mask = "MEDIANCR" if name == "median" else "MEANCRT"
@@ -391,84 +404,32 @@ class CRStack(EqualizedStack, Shortcuts):
         auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
         history, flux = self._history(aux, aux_noise, boundary, rules), self.equalized.flux
         factors = flux.values if flux else ()
-        masks = MaskSet(codes, auxclean, history, steps, local_medians=rules.local_medians, flux_factors=factors)
-        if aux is not None:
-            _report(progress, "masking MEANCR")
-            codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
-        return masks
-
-    def _residual_codes(self, aux, aux_noise, masks, rules):
-        """Codes of MEANCR: what ``aux`` still finds in the mean of the clean exposures."""
-        start = time.perf_counter()
-        meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
-        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid).mask
-        self.timings[f"{type(aux).__name__} on meancr"] = time.perf_counter() - start
-        alone = detection_limit(self.statistics, None, 0.0, rules)
-        undilated = replace(rules, mm_dilation=0, dilation=0)
-        return image_codes(meancr, alone, undilated, found, self._nowhere_valid)
-
-    def joint_posterior(self, method=None, aux=None, *, progress=None):
-        """Probability of each value to be hit, all exposures taken together.
-
-        Parameters
-        ----------
-        method : JointPosterior, optional
-            Its settings; the defaults if not given.
-        aux : Detector or str, optional
-            Detector whose masks of the exposures raise the odds of what it flags.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
-
-        Returns
-        -------
-        result : `~crstack.joint.JointResult`
-        """
-        method, aux = method or JointPosterior(), _detector(aux)
-        found = None if aux is None else self._detections_of_exposures(aux, progress)
-
-        def compute():
-            _report(progress, "joint decision")
-            noise, exposures = self.exposures.noise, self.exposures
-            if not exposures.share_noise or noise.known_variance is not None:
-                raise InputError(
-                    "exposures must share one noise model for the joint decision; got flux factors applied to them, "
-                    "a response or uncertainties of their own"
-                )
-            levelled = self.equalized.levelled.data
-            electrons = (levelled * noise.electrons_per_unit).astype(np.float32, copy=False)
-            return joint_posterior(electrons, noise.readnoise_electrons, method, exposures.bad, found)
-
-        return self._once("joint decision", (method, aux), compute)
-
-    def _detections_of_exposures(self, aux, progress):
-        found = np.empty(self.exposures.data.shape, dtype=bool)
-        for i in range(len(self)):
-            _report(progress, f"detecting in exposure {i + 1}")
-            found[i] = self._detection_of_exposure(aux, i).mask
-        return found
-
-    def _joint_masks(self, method, aux, aux_noise, rules, progress):
-        result = self.joint_posterior(method, aux, progress=progress)
-        found = None if aux is None else self._detections_of_exposures(aux, None)
-        codes, steps = joint_codes(result.mask, rules, found, self.exposures.bad)
-        codes["MEANCR"] = np.zeros(self.exposures.shape, dtype=np.uint8)
-        auxclean = None
-        if aux is not None:
-            auxclean = self._detection_of_average(aux, "median", aux_noise).cleaned
-        history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
-        flux = self.equalized.flux
+        names = aux.names if isinstance(aux, VotingDetector) else ()
         masks = MaskSet(
             codes,
             auxclean,
             history,
             steps,
-            result.probability.astype(np.float16),
             local_medians=rules.local_medians,
-            flux_factors=flux.values if flux else (),
+            flux_factors=factors,
+            detectors=names,
         )
         if aux is not None:
-            codes["MEANCR"], steps["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+            _report(progress, "masking MEANCR")
+            codes["MEANCR"], steps["MEANCR"], found_by["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
+        if isinstance(aux, VotingDetector):
+            tell_detectors(masks, found_by)
         return masks
+
+    def _residual_codes(self, aux, aux_noise, masks, rules):
+        """Codes of MEANCR, what ``aux`` still finds in the mean of the clean exposures, steps and who found them."""
+        start = time.perf_counter()
+        meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
+        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid)
+        self.timings[f"{type(aux).__name__} on meancr"] = time.perf_counter() - start
+        alone = detection_limit(self.statistics, None, 0.0, rules)
+        undilated = replace(rules, mm_dilation=0, dilation=0)
+        return *image_codes(meancr, alone, undilated, found.mask, self._nowhere_valid), found.found_by
 
     def _history(self, aux, aux_noise, boundary, rules):
         return (
@@ -528,23 +489,21 @@ class CRStack(EqualizedStack, Shortcuts):
         result = combiner.combine(name)
         return result if full_output else result.ccd
 
+    def to_combiner(self, masks=None):
+        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
 
-def _report(progress, stage, fraction=0.0):
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        combiner : `~ccdproc.Combiner`
+        """
+        return make_combiner(self.exposures, masks or self._masks or self.detect())
+
+
+def _report(progress, stage):
     if progress is not None:
-        progress(stage, fraction)
-
-
-def _detector(aux):
-    if isinstance(aux, str):
-        return DETECTORS.get(aux)()
-    if aux is None or isinstance(aux, Detector):
-        return aux
-    raise InputError(f"aux must be a Detector, the name of one or None; got {aux!r}")
-
-
-def _boundary_model(model):
-    if isinstance(model, str):
-        return BOUNDARIES.get(model)()
-    if isinstance(model, BoundaryModel):
-        return model
-    raise InputError(f"boundary must be a BoundaryModel, the name of one, a FittedBoundary or None; got {model!r}")
+        progress(stage, 0.0)

@@ -107,7 +107,7 @@ def test_progress_is_handed_in(simulated):
     ("arguments", "error", "message"),
     [
         ({"aux": "lacosmc"}, PluginError, r"detector must be one of .*; got 'lacosmc' \(did you mean 'lacosmic'\?\)"),
-        ({"aux": 3}, InputError, "aux must be a Detector, the name of one or None; got 3"),
+        ({"aux": 3}, InputError, "aux must be a Detector, the name of one, a list of these or None; got 3"),
         ({"boundary": 3}, InputError, "boundary must be a BoundaryModel"),
         ({"boundary": "splin"}, PluginError, "did you mean 'spline'"),
         ({"aux_noise": "both"}, InputError, "aux_noise must be one of exposure, average; got 'both'"),

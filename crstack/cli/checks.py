@@ -1,7 +1,10 @@
 """Checks of single values of the parameter file: ``check(key, value) -> value``."""
 
 import re
+from pathlib import Path
+from types import MappingProxyType
 
+from crstack._registry import BOUNDARIES, DETECTORS
 from crstack._validation import (
     check_boolean,
     check_choice,
@@ -11,14 +14,17 @@ from crstack._validation import (
     check_region,
 )
 from crstack.cli.maps import BOUNDS, map_name
+from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.local_median import check_local_median
 
 __all__ = [
     "as_number",
     "boolean",
+    "boundary_name",
     "boxes",
     "choice",
+    "conn_model",
     "crmethod",
     "extension",
     "fixed_points",
@@ -32,6 +38,7 @@ __all__ = [
     "odd_integer",
     "offsets",
     "paired",
+    "parameters",
     "pixels",
     "region",
     "regions",
@@ -41,10 +48,9 @@ __all__ = [
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
+#: detectors whose parameters are keys of their own
+OWN_KEYS = ("lacosmic", "pycosmic", "deepcr", "conn")
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
-
-METHODS = ("lacosmic", "pycosmic", "mmcosmic", "mm_lacosmic", "mm_pycosmic")
-METHODS_TO_COME = ("deepcr", "conn", "mm_deepcr", "mm_conn")
 
 
 def as_number(value):
@@ -147,10 +153,35 @@ def number_or_map(key, value):
 
 
 def crmethod(key, value):
-    """Check of the method."""
-    if value in METHODS_TO_COME:
-        raise ConfigurationError(f"{key} must be one of {', '.join(METHODS)}, as {value!r} is not built yet")
-    return check_choice(key, value, METHODS)
+    """Check of the method: M.M.Cosmic, a registered detector, or both."""
+    detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
+    return check_choice(key, value, ["mmcosmic", *detectors, *(f"mm_{name}" for name in detectors)])
+
+
+def boundary_name(key, value):
+    """Check of the name of a registered boundary model."""
+    own = ("spline", "piecewise")
+    return check_choice(key, value, [*own, *(name for name in BOUNDARIES.names() if name not in own)])
+
+
+def conn_model(key, value):
+    """Check of a model of Cosmic-CoNN: its name, or a file."""
+    if isinstance(value, str) and Path(value).suffix in SUFFIXES:
+        return value
+    return check_choice(key, value, MODELS)
+
+
+def parameters(key, value):
+    """Check of the parameters of a plug-in by name; a list becomes a tuple."""
+    if _is_none(value):
+        return MappingProxyType({})
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ConfigurationError(f"{key} must be parameters by name; got {value!r}")
+    return MappingProxyType({name: _plain(one) for name, one in value.items()})
+
+
+def _plain(value):
+    return tuple(_plain(one) for one in value) if isinstance(value, list) else as_number(value)
 
 
 def flux_factor(key, value):

@@ -1,6 +1,7 @@
 """From the YAML file to a checked configuration, and to the parts it asks for."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -8,10 +9,17 @@ from types import MappingProxyType
 import astropy.units as u
 import yaml
 
+from crstack._registry import BOUNDARIES, DETECTORS
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
 from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
 from crstack.cli.legacy import as_parameter_file, choose_document
-from crstack.detectors import LACosmicDetector, PyCosmicDetector, TwoPassDetector
+from crstack.detectors import (
+    CosmicCoNNDetector,
+    DeepCRDetector,
+    LACosmicDetector,
+    PyCosmicDetector,
+    TwoPassDetector,
+)
 from crstack.detectors.two_pass import split_pairs
 from crstack.diagram import DiagramSettings
 from crstack.exceptions import ConfigurationError, InputError
@@ -29,6 +37,9 @@ ONLY_WITH = {
     "flux_factor_regions": ("flux_factor", "auto"),
 }
 
+
+#: prefix of the keys of a detector; the others have theirs under ``detector:``
+PREFIXES = {"lacosmic": "la_", "pycosmic": "pc_", "deepcr": "dc_", "conn": "nn_"}
 
 #: keys that matter where masks are read from a file
 WITH_MASKS = (
@@ -84,7 +95,9 @@ class Configuration:
     @property
     def verbose(self):
         """Whether the auxiliary detector's parameters and counts are told."""
-        return self[{"lacosmic": "la_verbose", "pycosmic": "pc_verbose"}[self.auxiliary]] if self.auxiliary else False
+        if self.auxiliary is None:
+            return False
+        return self[f"{PREFIXES[self.auxiliary]}verbose"] if self.auxiliary in PREFIXES else True
 
     def settings(self, finding=True):
         """The keys that matter for the method, with their values in words.
@@ -111,10 +124,10 @@ class Configuration:
             return "flux_factors" in self.equalization()
         if name.startswith("mm_"):
             return self.uses_diagram or name == "mm_cr_coincidences"
-        if name.startswith("la_"):
-            return self.auxiliary == "lacosmic"
-        if name.startswith("pc_"):
-            return self.auxiliary == "pycosmic"
+        if name[:3] in PREFIXES.values():
+            return name[:3] == PREFIXES.get(self.auxiliary)
+        if name in ("detector", "boundary"):
+            return len(self[name]) > 0
         return True
 
     def with_values(self, **values):
@@ -190,7 +203,9 @@ class Configuration:
         """The auxiliary detector, or None."""
         if self.auxiliary is None:
             return None
-        return self.lacosmic() if self.auxiliary == "lacosmic" else self.pycosmic()
+        if self.auxiliary in PREFIXES:
+            return getattr(self, self.auxiliary)()
+        return _plugin("detector", DETECTORS.get(self.auxiliary), self["detector"])
 
     def lacosmic(self):
         """The L.A.Cosmic detector of the la_ keys."""
@@ -202,6 +217,16 @@ class Configuration:
         """The PyCosmic detector of the pc_ keys."""
         paired = ("sigma_det", "rlim", "iterations", "replace_error")
         return self._in_passes("pc_", PyCosmicDetector, ("fwhm_gauss", "replace_box"), paired)
+
+    def deepcr(self):
+        """The deepCR detector of the dc_ keys."""
+        return DeepCRDetector(model=self["dc_mask"], threshold=self["dc_threshold"])
+
+    def conn(self):
+        """The Cosmic-CoNN detector of the nn_ keys; a file is sought beside the parameter file."""
+        model = self["nn_model"]
+        beside = self.path.parent / model
+        return CosmicCoNNDetector(model=str(beside) if beside.is_file() else model, threshold=self["nn_threshold"])
 
     def _in_passes(self, prefix, detector, sizes, paired):
         """A detector of the keys with a prefix, in two passes where a value is a pair.
@@ -227,12 +252,21 @@ class Configuration:
         points = self["mm_fixed_points_in_boundary"]
         if self["mm_boundary_fit"] == "piecewise":
             return PiecewiseBoundary(points)
+        if self["mm_boundary_fit"] != "spline":
+            return self._plugin_boundary(points)
         return SplineBoundary(
             n_knots=self["mm_knots_splfit"],
             n_extensions=self["mm_niter_boundary_extension"],
             extension_weight=self["mm_weight_boundary_extension"],
             fixed_points=points,
         )
+
+    def _plugin_boundary(self, points):
+        kind = BOUNDARIES.get(self["mm_boundary_fit"])
+        given = dict(self["boundary"])
+        if points and "fixed_points" not in kind.parameters():
+            raise ConfigurationError(f"mm_fixed_points_in_boundary must be empty for {kind.__name__}; got {points}")
+        return _plugin("boundary", kind, given | ({"fixed_points": points} if points else {}))
 
     def diagram(self):
         """Arguments of `crstack.CRStack.mm_diagram`."""
@@ -262,9 +296,26 @@ class Configuration:
         }
 
 
+def _plugin(key, kind, given):
+    """A plug-in with the parameters that the file gives it."""
+    known = kind.parameters()
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            names = ", ".join(known) or "none"
+            raise ConfigurationError(f"{key} must have parameters of {kind.__name__} ({names}); got {name}{hint}")
+    try:
+        return kind(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{key} must fit {kind.__name__}; got {dict(given)} ({error})") from error
+
+
 def _in_words(value):
     if value is None or value == ():
         return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_in_words(one)}" for name, one in value.items())
     if isinstance(value, tuple):
         return f"[{', '.join(_in_words(one) for one in value)}]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -374,6 +425,12 @@ def _check_together(configuration):
             "mm_fixed_points_in_boundary must hold two or more points where mm_boundary_fit is piecewise; "
             f"got {len(configuration['mm_fixed_points_in_boundary'])}"
         )
+    for key, own, chosen in (
+        ("detector", PREFIXES, configuration.auxiliary),
+        ("boundary", ("spline", "piecewise"), configuration["mm_boundary_fit"]),
+    ):
+        if configuration[key] and (chosen is None or chosen in own):
+            raise ConfigurationError(f"{key} must be left out for {chosen or 'mmcosmic'}, whose parameters are keys")
     parts = (
         ("la_ keys", configuration.lacosmic),
         ("pc_ keys", configuration.pycosmic),
@@ -386,6 +443,7 @@ def _check_together(configuration):
             make()
         except InputError as error:
             raise ConfigurationError(f"{keys}: {error}") from None
+    _check_detector(configuration)
 
 
 def _checkable(diagram):
@@ -403,3 +461,15 @@ def _check_equalization(configuration, n_images):
         raise ConfigurationError(f"mm_xy_offsets must be {n_images} pairs, one an image; got {len(offsets)}")
     if offsets and configuration["mm_crosscorr_region"]:
         raise ConfigurationError("mm_xy_offsets must not be given beside mm_crosscorr_region, which measures them")
+
+
+def _check_detector(configuration):
+    """Make the detector that was asked for, and check what is asked of it."""
+    detector = configuration.detector()
+    if detector is None or detector.cleans:
+        return
+    method = configuration["crmethod"]
+    if configuration["use_auxmedian"]:
+        raise ConfigurationError(f"use_auxmedian must be False for crmethod {method}, which cleans no median")
+    if configuration.uses_diagram and configuration["mm_synthetic"] == "single":
+        raise ConfigurationError(f"mm_synthetic must be median for crmethod {method}, which cleans no exposure")

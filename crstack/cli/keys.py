@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from crstack.cli.checks import (
     boolean,
+    boundary_name,
     boxes,
     choice,
+    conn_model,
     crmethod,
     extension,
     fixed_points,
@@ -23,12 +25,14 @@ from crstack.cli.checks import (
     odd_integer,
     offsets,
     paired,
+    parameters,
     pixels,
     region,
     regions,
     regions_or_text,
     single,
 )
+from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 
 __all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key"]
 
@@ -119,12 +123,18 @@ PYCOSMIC = (
 )
 
 NETWORKS = (
-    Key("dc_mask", choice("ACS-WFC", "WFC3-UVIS"), "ACS-WFC", used=False),
-    Key("dc_threshold", number(minimum=0, maximum=1), 0.5, used=False),
-    Key("dc_verbose", boolean, True, used=False),
-    Key("nn_model", choice("ground_imaging", "NRES", "HST_ACS_WFC"), "ground_imaging", used=False),
-    Key("nn_threshold", number(minimum=0, maximum=1), 0.5, used=False),
-    Key("nn_verbose", boolean, True, used=False),
+    Key("dc_mask", choice(*DEEPCR_MODELS), "ACS-WFC"),
+    Key("dc_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("dc_verbose", boolean, True),
+    Key("nn_model", conn_model, "ground_imaging"),
+    Key("nn_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("nn_verbose", boolean, True),
+)
+
+PLUGINS = (
+    # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
+    Key("detector", parameters, None),
+    Key("boundary", parameters, None),
 )
 
 MMCOSMIC = (
@@ -137,7 +147,7 @@ MMCOSMIC = (
     Key("mm_dilation", integer(minimum=0), 1),
     Key("mm_xy_offsets", offsets, None),
     Key("mm_crosscorr_region", nullable(region), None),
-    Key("mm_boundary_fit", choice("spline", "piecewise"), "spline"),
+    Key("mm_boundary_fit", boundary_name, "spline"),
     Key("mm_knots_splfit", integer(minimum=2), 5),
     Key("mm_fixed_points_in_boundary", fixed_points, None),
     Key("mm_nsimulations", integer(minimum=1), 10),
@@ -154,4 +164,4 @@ OWN = (
     Key("mm_xdiag_max", nullable(number()), None),
 )
 
-REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + MMCOSMIC + OWN
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + PLUGINS + MMCOSMIC + OWN

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crstack.cli.config import Configuration, read_configuration
+from crstack.cli.config import PREFIXES, Configuration, read_configuration
 from crstack.cli.console import log, section, settings_lines
 from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
 from crstack.cli.inputs import (
@@ -133,7 +133,7 @@ def _log_settings(configuration, numbers, finding):
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:
-        settings = [(name, value) for name, value in settings if name[:3] not in ("la_", "pc_")]
+        settings = [(name, value) for name, value in settings if name[:3] not in PREFIXES.values()]
     if finding and configuration.uses_diagram:
         lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
         words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"

@@ -8,7 +8,8 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
-from crstack._validation import check_boolean, check_choice, check_image_shape, check_integer, check_number
+from crstack._validation import check_boolean, check_choice, check_integer, check_number
+from crstack.detectors._bad_pixels import bad_pixels, fill
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import features_holding, is_paired, split_pairs
 from crstack.exceptions import InputError
@@ -25,9 +26,6 @@ __all__ = ["LACosmicDetector"]
 CLEAN_TYPES = ("median", "medmask", "meanmask", "idw")
 FINE_STRUCTURE_MODES = ("median", "convolve")
 PSF_MODELS = ("gauss", "moffat", "gaussx", "gaussy", "gaussxy")
-
-#: bad pixels within this distance of good ones get a local median, deeper ones are never looked at
-FILL_ROUNDS = 3
 
 #: a block of bad pixels this many sigma above the median of the image is the core of a source
 SOURCE_SIGMA = 10
@@ -170,7 +168,7 @@ class LACosmicDetector(Detector):
             If the mask has another shape than the image.
         """
         image = np.asarray(image)
-        bad = _bad_pixels(image, noise, mask)
+        bad = bad_pixels(image, noise, mask)
         cleaned = image.astype(np.float32)
         if bad.all():
             return Detection(np.zeros(image.shape, dtype=bool), cleaned)
@@ -238,44 +236,6 @@ def _elliptical_gaussian(fwhm_x, fwhm_y, size):
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def _bad_pixels(image, noise, mask):
-    """True where there is nothing to search (ny, nx)."""
-    bad = ~np.isfinite(image)
-    if mask is not None:
-        check_image_shape("mask", np.shape(mask), image.shape)
-        bad |= np.asarray(mask, dtype=bool)
-    if noise.known_variance is not None:
-        bad |= ~np.isfinite(noise.known_variance)
-    return bad
-
-
-def _fill(image, bad):
-    """Return a float32 copy with plausible values at the bad pixels.
-
-    From the rim of a bad region inwards, the median of the 3 x 3 neighbours
-    that have a value: small enough to follow the core of a star.
-    """
-    filled = image.astype(np.float32)
-    filled[bad] = np.nan
-    framed = np.pad(filled, 1, constant_values=np.nan)
-    for _ in range(FILL_ROUNDS):
-        y, x = np.nonzero(np.isnan(framed[1:-1, 1:-1]))
-        if not y.size:
-            break
-        around = np.stack([framed[y + dy, x + dx] for dy in range(3) for dx in range(3)])
-        # NaN sort to the end
-        around.sort(axis=0)
-        n_values = np.count_nonzero(~np.isnan(around), axis=0)
-        column = np.arange(y.size)
-        framed[y + 1, x + 1] = (around[(n_values - 1) // 2, column] + around[n_values // 2, column]) / 2
-    filled = framed[1:-1, 1:-1]
-    deep = np.isnan(filled)
-    if deep.any():
-        nearest = ndimage.distance_transform_edt(deep, return_distances=False, return_indices=True)
-        filled = filled[tuple(nearest)]
-    return filled
-
-
 def _hidden_sources(electrons, variance, bad):
     """True at blocks of bad pixels that hide the core of a source (ny, nx), None if there are none."""
     block = ndimage.binary_opening(bad, structure=np.ones((2, 2), dtype=bool))
@@ -300,12 +260,12 @@ def _make_scene(image, noise, bad, padwidth):
     square of a read-noise image, which is not to be smoothed with the rest.
     ``hidden`` marks the masked cores of sources.
     """
-    filled = _fill(image, bad) if bad.any() else image.astype(np.float32, copy=False)
+    filled = fill(image, bad) if bad.any() else image.astype(np.float32, copy=False)
     gain = noise.electrons_per_unit
     variance = noise.variance(filled)
     floor = None
     if noise.known_variance is not None:
-        variance = _fill(variance, bad) if bad.any() else variance
+        variance = fill(variance, bad) if bad.any() else variance
     elif np.ndim(noise.readnoise_electrons):
         floor = (noise.readnoise_electrons**2).astype(np.float32)
     electrons = (filled * gain).astype(np.float32, copy=False)

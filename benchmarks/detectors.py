@@ -1,0 +1,104 @@
+"""Every detector and every model of the networks, side by side.
+
+    python benchmarks/detectors.py [--golden FILE.npz] [--sprat FILE.fits ...] [--shape 1596 2016]
+
+Each row is a process of its own: seconds to load the model and search a few pixels,
+seconds of one frame, pixels flagged in it, and the peak memory of the process by then;
+then, in one exposure of each simulated scene, the fraction of the true pixels over 5
+sigma that were found, and the false ones in a million.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from crstack import CosmicCoNNDetector, DeepCRDetector, LACosmicDetector, NoiseModel, PyCosmicDetector
+from crstack.datasets import make_stack
+from crstack.detectors.conn import MODELS as CONN_MODELS
+from crstack.detectors.deepcr import INPAINT_MODELS
+from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
+
+GAIN, READNOISE, BIAS = 2.5 * u.electron / u.adu, 4.0 * u.electron, 0 * u.adu
+SCENES = ("ifu", "slit", "imaging")
+SCENE_SHAPE = (500, 600)
+#: of the golden exposures
+GOLDEN_READNOISE = 3.4 * u.electron
+#: of the spectrograph SPRAT, measured (its bias too)
+SPRAT_GAIN, SPRAT_READNOISE, SPRAT_BIAS = 2.45 * u.electron / u.adu, 2.1 * 2.45 * u.electron, 916.0
+
+DETECTORS = {
+    "L.A.Cosmic": lambda: LACosmicDetector(),
+    "L.A.Cosmic, fsmode median": lambda: LACosmicDetector(fsmode="median"),
+    "PyCosmic": lambda: PyCosmicDetector(),
+    **{f"deepCR {name}": lambda name=name: DeepCRDetector(name) for name in DEEPCR_MODELS},
+    **{f"deepCR ACS-WFC, {name}": lambda name=name: DeepCRDetector(inpaint=name) for name in INPAINT_MODELS},
+    **{f"Cosmic-CoNN {name}": lambda name=name: CosmicCoNNDetector(name) for name in CONN_MODELS},
+}
+
+
+def simulated(scene, shape):
+    """One exposure in ADU, its hits over 5 sigma, all its hits, and its noise."""
+    stack = make_stack(scene, shape, gain=GAIN, readnoise=READNOISE, bias=BIAS, hit_rate=0.01, seed=7)
+    return stack.exposures[0].data, stack.hit_mask(5)[0], stack.truth[0], NoiseModel(GAIN, READNOISE)
+
+
+def measure(name, arguments):
+    """One row, as a dictionary."""
+    detector = DETECTORS[name]()
+    frame, _, _, noise = simulated("imaging", arguments.shape)
+    seconds = []
+    for image in (frame[:64, :64], frame):
+        start = time.perf_counter()
+        detection = detector.detect(image, noise)
+        seconds.append(time.perf_counter() - start)
+    row = {"detector": name, "load s": seconds[0], "s": seconds[1], "frame": int(detection.mask.sum())}
+    row["MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for scene in SCENES:
+        image, bright, truth, noise = simulated(scene, SCENE_SHAPE)
+        mask = detector.detect(image, noise).mask
+        row[f"{scene} found %"] = 100 * np.count_nonzero(mask & bright) / np.count_nonzero(bright)
+        row[f"{scene} false ppm"] = 1e6 * np.count_nonzero(mask & ~truth) / mask.size
+    if arguments.golden:
+        golden = np.load(arguments.golden)
+        noise = NoiseModel(None, GOLDEN_READNOISE, u.electron)
+        masks = np.array([detector.detect(image, noise).mask for image in golden["exposures"]])
+        row["golden found %"] = 100 * np.count_nonzero(masks & golden["truth"]) / np.count_nonzero(golden["truth"])
+        row["golden false ppm"] = 1e6 * np.count_nonzero(masks & ~golden["truth"]) / masks.size
+    if arguments.sprat:
+        noise = NoiseModel(SPRAT_GAIN, SPRAT_READNOISE)
+        images = [fits.getdata(path).astype(np.float32) - np.float32(SPRAT_BIAS) for path in arguments.sprat]
+        row["SPRAT"] = int(np.mean([detector.detect(image, noise).mask.sum() for image in images]))
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--golden", help="npz file with exposures (electrons) and truth")
+    parser.add_argument("--sprat", nargs="*", default=(), help="FITS files of SPRAT; mean count of flagged pixels")
+    parser.add_argument("--shape", nargs=2, type=int, default=(1596, 2016), help="of the frame that is timed")
+    parser.add_argument("--only", choices=DETECTORS, help="one detector; prints its row as JSON")
+    arguments = parser.parse_args()
+    if arguments.only:
+        print(json.dumps(measure(arguments.only, arguments)))
+        return
+    rows = []
+    for name in DETECTORS:
+        command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
+        rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    table = Table(rows=rows)
+    for column in table.colnames[1:]:
+        table[column].info.format = ".2f" if column.endswith(" s") or column == "s" else ".0f"
+    print(f"frame of {arguments.shape[0]} x {arguments.shape[1]} pixels; scenes of {SCENE_SHAPE[0]} x {SCENE_SHAPE[1]}")
+    table.pprint_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""From what the user names to a boundary model."""
+
+from crstack._registry import BOUNDARIES
+from crstack.boundaries.base import BoundaryModel
+from crstack.exceptions import InputError
+
+__all__ = ["as_boundary_model"]
+
+
+def as_boundary_model(model):
+    """Return the boundary model that is given or named."""
+    if isinstance(model, str):
+        return BOUNDARIES.get(model)()
+    if isinstance(model, BoundaryModel):
+        return model
+    raise InputError(f"boundary must be a BoundaryModel, the name of one, a FittedBoundary or None; got {model!r}")

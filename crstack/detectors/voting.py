@@ -1,0 +1,112 @@
+"""Several detectors that vote."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack._validation import check_integer
+from crstack.detectors.base import Detection, Detector
+from crstack.exceptions import InputError
+
+__all__ = ["VotingDetector"]
+
+#: one bit each in `Detection.found_by`
+MOST_DETECTORS = 8
+
+
+@dataclass(frozen=True)
+class VotingDetector(Detector):
+    """Several detectors: a pixel is flagged by any, all or so many of them.
+
+    Parameters
+    ----------
+    detectors : sequence of Detector
+        Two to eight.
+    vote : {'any', 'all'} or int
+        How many of the detectors must flag a pixel.
+
+    Raises
+    ------
+    InputError
+        If a detector is not one, or more votes are asked for than there are detectors.
+
+    Notes
+    -----
+    Votes are counted pixel by pixel: where the detectors agree on the core of a
+    hit but not on its tails, only the core has the votes of all.
+
+    A hit is replaced by the value of the first detector that flagged it and
+    cleans. ``cleans`` is True where every flagged pixel has one: with 'any',
+    if all detectors clean.
+
+    Examples
+    --------
+    >>> from crstack import LACosmicDetector, PyCosmicDetector, VotingDetector
+    >>> VotingDetector([LACosmicDetector(), PyCosmicDetector()], vote="all").votes_needed
+    2
+    """
+
+    detectors: tuple
+    vote: str | int = "any"
+
+    def __post_init__(self):
+        detectors = tuple(self.detectors)
+        if not 2 <= len(detectors) <= MOST_DETECTORS:
+            raise InputError(f"detectors must be 2 to {MOST_DETECTORS}; got {len(detectors)}")
+        for number, detector in enumerate(detectors, start=1):
+            if not isinstance(detector, Detector) or isinstance(detector, VotingDetector):
+                raise InputError(f"detector {number} must be a single Detector; got {detector!r}")
+        object.__setattr__(self, "detectors", detectors)
+        if isinstance(self.vote, str) and self.vote not in ("any", "all"):
+            raise InputError(f"vote must be any, all or a number of detectors; got {self.vote!r}")
+        if not isinstance(self.vote, str):
+            check_integer("vote", self.vote, minimum=1, maximum=len(detectors))
+
+    @property
+    def votes_needed(self):
+        """Number of detectors that must flag a pixel."""
+        return {"any": 1, "all": len(self.detectors)}.get(self.vote, self.vote)
+
+    @property
+    def cleans(self):
+        """Whether at least one of those who flag a pixel always cleans."""
+        return self.votes_needed > sum(not detector.cleans for detector in self.detectors)
+
+    @property
+    def names(self):
+        """Names of the detectors, in the order of the bits of `Detection.found_by`."""
+        return tuple(type(detector).__name__ for detector in self.detectors)
+
+    def detect(self, image, noise, mask=None):
+        """Find the cosmic rays of one image; see `Detector.detect`."""
+        return self.combine(image, [detector.detect(image, noise, mask) for detector in self.detectors])
+
+    def combine(self, image, detections):
+        """One detection of those of all the detectors.
+
+        Parameters
+        ----------
+        image : `~numpy.ndarray`
+            (ny, nx), the image they searched.
+        detections : list of Detection
+            In the order of ``detectors``.
+
+        Returns
+        -------
+        detection : Detection
+            With ``found_by``, and ``cleaned`` where `cleans` is True.
+        """
+        found_by = np.zeros(np.shape(image), dtype=np.uint8)
+        votes = np.zeros_like(found_by)
+        for number, detection in enumerate(detections):
+            found_by |= detection.mask.view(np.uint8) << np.uint8(number)
+            votes += detection.mask
+        mask = votes >= self.votes_needed
+        cleaned = None
+        if self.cleans:
+            cleaned = np.array(image, dtype=np.float32)
+            # the first comes last and so prevails
+            for detection in reversed([one for one in detections if one.cleaned is not None]):
+                replaced = mask & detection.mask
+                cleaned[replaced] = detection.cleaned[replaced]
+        return Detection(mask, cleaned, found_by=found_by)

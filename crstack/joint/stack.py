@@ -1,0 +1,79 @@
+"""The part of a stack that decides for all exposures together."""
+
+import numpy as np
+
+from crstack.detectors._choose import as_detector
+from crstack.exceptions import InputError
+from crstack.joint.posterior import JointPosterior, joint_posterior
+from crstack.masks import MaskSet, joint_codes
+
+__all__ = ["JointStack"]
+
+
+class JointStack:
+    """Methods of `~crstack.CRStack` for the joint decision."""
+
+    def joint_posterior(self, method=None, aux=None, *, progress=None):
+        """Probability of each value to be hit, all exposures taken together.
+
+        Parameters
+        ----------
+        method : JointPosterior, optional
+            Its settings; the defaults if not given.
+        aux : Detector or str, optional
+            Detector whose masks of the exposures raise the odds of what it flags.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+        """
+        method, aux = method or JointPosterior(), as_detector(aux)
+        found = None if aux is None else self._detections_of_exposures(aux, progress)
+
+        def compute():
+            if progress is not None:
+                progress("joint decision", 0.0)
+            noise, exposures = self.exposures.noise, self.exposures
+            if not exposures.share_noise or noise.known_variance is not None:
+                raise InputError(
+                    "exposures must share one noise model for the joint decision; got flux factors applied to them, "
+                    "a response or uncertainties of their own"
+                )
+            levelled = self.equalized.levelled.data
+            electrons = (levelled * noise.electrons_per_unit).astype(np.float32, copy=False)
+            return joint_posterior(electrons, noise.readnoise_electrons, method, exposures.bad, found)
+
+        return self._once("joint decision", (method, aux), compute)
+
+    def _detections_of_exposures(self, aux, progress):
+        found = np.empty(self.exposures.data.shape, dtype=bool)
+        for i in range(len(self)):
+            if progress is not None:
+                progress(f"detecting in exposure {i + 1}", 0.0)
+            found[i] = self._detection_of_exposure(aux, i).mask
+        return found
+
+    def _joint_masks(self, method, aux, aux_noise, rules, progress):
+        result = self.joint_posterior(method, aux, progress=progress)
+        found = None if aux is None else self._detections_of_exposures(aux, None)
+        codes, steps = joint_codes(result.mask, rules, found, self.exposures.bad)
+        codes["MEANCR"] = np.zeros(self.exposures.shape, dtype=np.uint8)
+        auxclean = None
+        if aux is not None:
+            auxclean = self._detection_of_average(aux, "median", aux_noise).cleaned
+        history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
+        flux = self.equalized.flux
+        masks = MaskSet(
+            codes,
+            auxclean,
+            history,
+            steps,
+            result.probability.astype(np.float16),
+            local_medians=rules.local_medians,
+            flux_factors=flux.values if flux else (),
+        )
+        if aux is not None:
+            codes["MEANCR"], steps["MEANCR"], _ = self._residual_codes(aux, aux_noise, masks, rules)
+        return masks

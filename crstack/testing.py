@@ -1,0 +1,234 @@
+"""What every detector and every boundary model must do, as checks that their authors can run.
+
+from crstack.testing import check_detector
+
+def test_my_detector():
+    check_detector(MyDetector)
+"""
+
+import astropy.units as u
+import numpy as np
+
+from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.detectors.base import Detection, Detector
+from crstack.diagram import DiagramSettings, MMDiagram
+from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
+
+__all__ = ["SHAPES", "check_boundary", "check_detector"]
+
+#: shapes that no network and no filter was made for
+SHAPES = ((63, 71), (101, 77), (15, 400))
+
+READNOISE = 4.0
+SKY = 60.0
+#: tracks of hits, negative from the last row and column; all are diagonal, as L.A.Cosmic takes compact ones for stars
+TRACKS = (
+    ((0, 0), (1, 1), (2, 2)),
+    ((-1, -1), (-1, -2), (-2, -3)),
+    ((0, -1), (1, -2), (2, -3)),
+    ((6, 30), (7, 31), (8, 32), (9, 33)),
+)
+#: an isolated pixel, which Cosmic-CoNN takes for no hit
+SINGLE = ((12, 50),)
+CHARGE = 2500.0
+
+
+def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=0.003):
+    """Check that a detector does what `~crstack.detectors.Detector` says.
+
+    Images of several shapes, in ADU of gain 1 and 2.5 and in electrons, with a
+    flat sky, bright hits in the corners and elsewhere, bad pixels and NaN: it must
+    find the hits and little else, answer arrays of the right shape and type, never flag bad
+    pixels, leave its input alone, and be frozen and comparable.
+
+    Parameters
+    ----------
+    detector : Detector or class
+        The detector, or a class whose defaults are checked.
+    single_pixels : bool, optional
+        Whether an isolated bright pixel must be found.
+    uses_noise : bool, optional
+        Whether it must find fainter hits where it is told of less noise.
+    most_false : float, optional
+        Largest fraction of the pixels that may be flagged without a hit.
+
+    Raises
+    ------
+    AssertionError
+        If it does not; the message says what.
+    InputError
+        If it is no detector.
+    """
+    detector = _instance(detector, Detector, "detector")
+    _check_frozen(detector)
+    for shape in SHAPES:
+        for gain in (1.0, 2.5):
+            _check_finds_hits(detector, shape, gain, single_pixels, most_false)
+    _check_units(detector)
+    _check_bad_pixels(detector, most_false)
+    _check_nothing_to_find(detector, most_false)
+    if uses_noise:
+        _check_noise(detector)
+
+
+def check_boundary(model):
+    """Check that a boundary model does what `~crstack.boundaries.BoundaryModel` says.
+
+    Parameters
+    ----------
+    model : BoundaryModel or class
+        The model, or a class whose defaults are checked.
+
+    Raises
+    ------
+    AssertionError
+        If it does not; the message says what.
+    InputError
+        If it is no boundary model.
+    """
+    model = _instance(model, BoundaryModel, "model")
+    _check_frozen(model)
+    x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
+    counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
+    before = counts.copy()
+    boundary = model.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu))
+    _expect(np.array_equal(counts, before), "the diagram must not be modified")
+    _expect(isinstance(boundary, FittedBoundary), "fit must return a FittedBoundary", boundary)
+    min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
+    values = boundary(min2d)
+    _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
+    _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
+    _expect((values > 0).all(), "the boundary must be positive", values)
+    _expect(type(model).__name__ in repr(boundary), "the boundary must tell its model", repr(boundary))
+
+
+def _expect(condition, sentence, got=None):
+    if not condition:
+        raise AssertionError(sentence if got is None else f"{sentence}; got {got}")
+
+
+def _instance(given, base, name):
+    if isinstance(given, type) and issubclass(given, base):
+        given = given()
+    if not isinstance(given, base):
+        raise InputError(f"{name} must be a {base.__name__}, or a class of one; got {given!r}")
+    return given
+
+
+def _noise(gain, unit=u.adu):
+    return NoiseModel(gain * u.electron / u.adu, READNOISE * u.electron, unit)
+
+
+def _image(shape, gain, single_pixels=True, hit=True):
+    """A flat image in ADU with hits, and where they are: float32 and bool (ny, nx)."""
+    rng = np.random.default_rng(0)
+    electrons = rng.poisson(SKY, shape) + rng.normal(0, READNOISE, shape)
+    hits = np.zeros(shape, dtype=bool)
+    if hit:
+        pixels = [pixel for track in TRACKS for pixel in track] + list(SINGLE if single_pixels else ())
+        hits[tuple(np.transpose(pixels))] = True
+    electrons[hits] += CHARGE
+    return (electrons / gain).astype(np.float32), hits
+
+
+def _check_frozen(one):
+    kind = type(one).__name__
+    names = list(one.parameters())
+    _expect(set(names) <= set(vars(one)), f"the parameters of {kind} must be its fields", names)
+    twin = type(one)(**{name: getattr(one, name) for name in names})
+    _expect(one == twin, f"two {kind} of the same parameters must be equal")
+    _expect(hash(one) == hash(twin), f"two {kind} of the same parameters must have the same hash")
+    _expect(kind in repr(one), f"repr must tell the class, {kind}", repr(one))
+    for name in names[:1]:
+        try:
+            setattr(one, name, getattr(one, name))
+        except AttributeError:
+            continue
+        raise AssertionError(f"{kind} must be a frozen dataclass; got one whose {name} can be set")
+
+
+def _check_answer(detector, detection, image):
+    """Types and shapes of a detection."""
+    _expect(isinstance(detection, Detection), "detect must return a Detection", detection)
+    for name, kind in (("mask", np.bool_), ("cleaned", np.float32), ("probability", np.float32)):
+        array = getattr(detection, name)
+        if array is not None:
+            _expect(array.shape == image.shape, f"{name} must have the shape {image.shape}", array.shape)
+            _expect(array.dtype == kind, f"{name} must be {kind.__name__}", array.dtype)
+    _expect((detection.cleaned is not None) == bool(detector.cleans), "cleaned must be there as cleans says")
+    if detection.probability is not None:
+        low, high = detection.probability.min(), detection.probability.max()
+        _expect(low >= 0 and high <= 1, "probability must be 0 to 1", f"{low} to {high}")
+
+
+def _check_finds_hits(detector, shape, gain, single_pixels, most_false):
+    where = f"in {shape} at gain {gain:g}"
+    image, hits = _image(shape, gain, single_pixels)
+    before = image.copy()
+    image.flags.writeable = False
+    detection = detector.detect(image, _noise(gain))
+    _expect(np.array_equal(image, before), f"the image must not be modified {where}")
+    _check_answer(detector, detection, image)
+    missed = np.argwhere(hits & ~detection.mask).tolist()
+    _expect(not missed, f"every hit must be found {where}", f"none at {missed}")
+    _check_few_false(detection.mask & ~hits, most_false, where)
+    if detection.cleaned is not None:
+        off = np.abs(detection.cleaned[hits] * gain - SKY).max()
+        _expect(off < SKY / 2, f"cleaned must be near the sky where there were hits {where}", f"{off:.1f} e off")
+        same = np.array_equal(detection.cleaned[~detection.mask], image[~detection.mask])
+        _expect(same, f"cleaned must be the image where nothing is flagged {where}")
+
+
+def _check_few_false(false, most_false, where):
+    fraction = np.count_nonzero(false) / false.size
+    _expect(fraction <= most_false, f"at most {most_false:g} of the pixels may be false {where}", f"{fraction:.5f}")
+
+
+def _check_units(detector):
+    image, _ = _image((101, 77), 2.5)
+    adu = detector.detect(image, _noise(2.5))
+    electrons = detector.detect(image * np.float32(2.5), _noise(2.5, u.electron))
+    differ = np.count_nonzero(adu.mask != electrons.mask)
+    _expect(differ == 0, "an image in electrons must give the mask of that in ADU", f"{differ} other pixels")
+    if adu.cleaned is not None:
+        same = np.allclose(adu.cleaned * 2.5, electrons.cleaned, rtol=1e-4, atol=1e-3)
+        _expect(same, "cleaned must be in the unit of the image")
+
+
+def _check_bad_pixels(detector, most_false):
+    image, hits = _image((101, 77), 2.5, single_pixels=False)
+    bad = np.zeros(image.shape, dtype=bool)
+    bad[7, 32] = bad[50:53, 20] = bad[100, 40:60] = True
+    dirty = np.where(bad, np.float32(60000), image)
+    dirty[80, 10], dirty[81, 40] = np.nan, np.inf
+    kept, kept_bad = dirty.copy(), bad.copy()
+    detection = detector.detect(dirty, _noise(2.5), bad)
+    _expect(np.array_equal(dirty, kept, equal_nan=True), "NaN and bad pixels of the image must not be modified")
+    _expect(np.array_equal(bad, kept_bad), "the mask of bad pixels must not be modified")
+    _check_answer(detector, detection, dirty)
+    unusable = bad | ~np.isfinite(dirty)
+    _expect(not (detection.mask & unusable).any(), "bad pixels and NaN must never be flagged")
+    missed = np.argwhere(hits & ~unusable & ~detection.mask).tolist()
+    _expect(not missed, "hits beside bad pixels must be found", f"none at {missed}")
+    _check_few_false(detection.mask & ~hits, most_false, "beside bad pixels")
+
+
+def _check_nothing_to_find(detector, most_false):
+    image, _ = _image((101, 77), 1.0, hit=False)
+    _check_few_false(detector.detect(image, _noise(1.0)).mask, most_false, "where there are no hits")
+    everything = np.ones(image.shape, dtype=bool)
+    detection = detector.detect(image, _noise(1.0), everything)
+    _check_answer(detector, detection, image)
+    _expect(not detection.mask.any(), "nothing must be flagged where every pixel is bad")
+
+
+def _check_noise(detector):
+    """Told of less noise, a detector finds fainter hits."""
+    one = _noise(1.0)
+    rng = np.random.default_rng(2)
+    image = rng.normal(3, np.sqrt(one.averaged(16).variance(3.0)), (101, 77)).astype(np.float32)
+    faint = (rng.integers(5, 95, 40), rng.integers(5, 70, 40))
+    image[faint] += 15
+    few, many = (detector.detect(image, noise).mask[faint].sum() for noise in (one, one.averaged(16)))
+    _expect(many > 30 and few < many / 2, "less noise must find fainter hits", f"{few} and {many} of 40")
