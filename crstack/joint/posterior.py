@@ -158,6 +158,8 @@ def joint_posterior(cube, readnoise, settings, bad=None, detected=None):
     probability = np.zeros(cube.shape, dtype=np.float32)
     for _ in range(settings.n_sweeps + 1):
         _sweep(probability, candidates, evidence, sets, population)
+    # as precise as they are kept, so that a threshold taken later gives the same mask
+    probability = probability.astype(np.float16).astype(np.float32)
     if settings.false_alarm is None:
         mask = probability > settings.probability
     else:
