@@ -178,7 +178,7 @@ WRONG = [
     ("gain", True, "number"),
     ("rnoise", -1.0, "at least 0; got -1"),
     ("bias", [1], "number"),
-    ("crmethod", "lacosmics", "one of mmcosmic, lacosmic, pycosmic, deepcr, conn, .*mm_conn.*; got 'lacosmics'"),
+    ("crmethod", "lacosmics", "one of mmcosmic, joint, lacosmic, pycosmic, deepcr, conn, .*mm_conn.*; got 'lacosmics'"),
     ("crmethod", ["lacosmic"], "one of"),
     ("use_auxmedian", "maybe", "True or False"),
     ("interactive", 1, "True or False"),

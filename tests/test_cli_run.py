@@ -371,3 +371,19 @@ def test_errors_reach_the_log_file(here, capsys):
     path = write_parameters("p.yaml", mm_seed="a")
     assert main(["run", path, "--output-dir", "out", "--log-file", "run.log"]) == 2
     assert "ERROR   mm_seed must be an integer" in Path("run.log").read_text()
+
+
+def test_the_joint_decision(here, capsys):
+    """By name in the parameter file, and with its parameters."""
+    path = write_parameters("p.yaml", crmethod="joint", joint={"probability": 0.9})
+    assert main(["run", path, "--output-dir", "out"]) == 0
+    masks = MaskSet.read("out/crmasks.fits")
+    assert masks["CRMASK1"].any()
+    assert masks.probability is not None
+    assert any("JointPosterior(probability=0.9" in line for line in ["".join(masks.history)])
+    path = write_parameters("q.yaml", crmethod="joint_pycosmic")
+    assert main(["run", path, "--output-dir", "out2"]) == 0
+    capsys.readouterr()
+    path = write_parameters("r.yaml", crmethod="joint", joint={"probabilty": 0.9})
+    assert main(["run", path, "--output-dir", "out3"]) == 2
+    assert "probability" in capsys.readouterr().err

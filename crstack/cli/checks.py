@@ -153,9 +153,10 @@ def number_or_map(key, value):
 
 
 def crmethod(key, value):
-    """Check of the method: M.M.Cosmic, a registered detector, or both."""
+    """Check of the method: M.M.Cosmic or the joint decision, a registered detector, or both."""
     detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
-    return check_choice(key, value, ["mmcosmic", *detectors, *(f"mm_{name}" for name in detectors)])
+    both = [f"{method}_{name}" for method in ("mm", "joint") for name in detectors]
+    return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
 
 
 def boundary_name(key, value):

@@ -23,6 +23,7 @@ from crstack.detectors import (
 from crstack.detectors.two_pass import split_pairs
 from crstack.diagram import DiagramSettings
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.joint import JointPosterior
 from crstack.masks import MaskRules
 
 __all__ = ["Configuration", "read_configuration"]
@@ -84,8 +85,13 @@ class Configuration:
     @property
     def auxiliary(self):
         """Name of the auxiliary detector, or None."""
-        name = self["crmethod"].removeprefix("mm_")
-        return None if name == "mmcosmic" else name
+        name = self["crmethod"].removeprefix("mm_").removeprefix("joint_")
+        return None if name in ("mmcosmic", "joint") else name
+
+    @property
+    def is_joint(self):
+        """Whether one decision is made for all exposures, in place of M.M.Cosmic."""
+        return self["crmethod"].split("_")[0] == "joint"
 
     @property
     def uses_diagram(self):
@@ -126,6 +132,8 @@ class Configuration:
             return self.uses_diagram or name == "mm_cr_coincidences"
         if name[:3] in PREFIXES.values():
             return name[:3] == PREFIXES.get(self.auxiliary)
+        if name == "joint":
+            return self.is_joint and len(self[name]) > 0
         if name in ("detector", "boundary"):
             return len(self[name]) > 0
         return True
@@ -246,6 +254,10 @@ class Configuration:
         if all(high[name] == low[name] for name in parameters if name not in paired):
             return make(high | {name: parameters[name] for name in paired})
         return TwoPassDetector(make(high), make(low))
+
+    def method(self):
+        """The joint decision, or None."""
+        return _plugin("joint", JointPosterior, self["joint"]) if self.is_joint else None
 
     def boundary(self):
         """The boundary model."""
@@ -432,6 +444,7 @@ def _check_together(configuration):
         if configuration[key] and (chosen is None or chosen in own):
             raise ConfigurationError(f"{key} must be left out for {chosen or 'mmcosmic'}, whose parameters are keys")
     parts = (
+        ("joint", configuration.method),
         ("la_ keys", configuration.lacosmic),
         ("pc_ keys", configuration.pycosmic),
         ("mm_fixed_points_in_boundary", configuration.boundary),

@@ -135,6 +135,8 @@ PLUGINS = (
     # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
     Key("detector", parameters, None),
     Key("boundary", parameters, None),
+    # and those of the joint decision
+    Key("joint", parameters, None),
 )
 
 MMCOSMIC = (

@@ -156,7 +156,8 @@ def _find(job, console):
         diagram, boundary = _fit(configuration, stack, detector, console)
         log_boundary(diagram, boundary)
     section("Masks")
-    masks = stack.detect(aux=detector, boundary=boundary, progress=console.progress, **configuration.rules())
+    options = configuration.rules() | {"method": configuration.method(), "progress": console.progress}
+    masks = stack.detect(aux=detector, boundary=boundary, **options)
     console.end_progress()
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too

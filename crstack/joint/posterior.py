@@ -1,6 +1,6 @@
 """One decision per pixel for all exposures: which of them are hit?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import ndimage
@@ -69,6 +69,11 @@ class JointPosterior:
         check_integer("n_fits", self.n_fits, minimum=1)
         check_integer("n_sweeps", self.n_sweeps, minimum=1)
         check_boolean("excess", self.excess)
+
+    @classmethod
+    def parameters(cls):
+        """Names and defaults of the parameters, as a dict."""
+        return {field.name: field.default for field in fields(cls)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
