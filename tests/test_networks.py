@@ -17,6 +17,7 @@ from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
 from crstack._registry import DETECTORS
 from crstack.cli import main
 from crstack.cli.config import read_configuration
+from crstack.cli.maps import read_detector_numbers
 from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
@@ -332,7 +333,8 @@ def test_from_yaml(here, capsys, name, prefix):
         assert f"{key}: " in history
         assert key in told
     configuration = read_configuration(path)
-    stack = CRStack.from_files(NAMES, **configuration.noise(u.adu))
+    numbers = read_detector_numbers(configuration, fits.getdata(NAMES[0]).shape)
+    stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
     boundary = None
     if prefix:
         stack.mm_diagram(aux=configuration.detector(), **configuration.diagram())
