@@ -66,6 +66,7 @@ def stages(simulated):
         "LACosmicDetector, two passes, one frame": lambda: LACosmicDetector().detect(frame, noise),
         "order statistics": lambda: CRStack(simulated.exposures, **stack_options).statistics,
         "diagram, 10 simulations": lambda: CRStack(simulated.exposures, **stack_options).mm_diagram(),
+        "joint decision": lambda: CRStack(simulated.exposures, **stack_options).joint_posterior(),
         "seven combinations": combine_all,
     }
 
@@ -76,11 +77,14 @@ def runs(folder, simulated):
         ccd.write(folder / f"exposure_{i}.fits")
     names = [f"exposure_{i}.fits" for i in range(1, len(simulated.exposures) + 1)]
     commands = {}
-    for method in ("mmcosmic", "mm_pycosmic", "mm_lacosmic"):
+    for method in ("mmcosmic", "mm_pycosmic", "mm_lacosmic", "joint"):
         path = folder / f"{method}.yaml"
         parameters = {"images": names, "gain": float(GAIN.value), "rnoise": float(READNOISE.value)}
         path.write_text(yaml.safe_dump(parameters | {"requirements": {"crmethod": method}}))
-        commands[f"crstack run, {method}"] = [*RUN, str(path), "--output-dir", str(folder / method)]
+        command = [*RUN, str(path), "--output-dir", str(folder / method)]
+        commands[f"crstack run --no-plots, {method}"] = [*command, "--no-plots"]
+        if method == "mm_pycosmic":
+            commands[f"crstack run, {method}, with all figures"] = command
     return commands
 
 
