@@ -7,17 +7,14 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack._ccdproc import make_combiner
+from crstack._diagram_stack import AUTO, AUX_NOISE, DiagramStack, report_stage
 from crstack._shortcuts import Shortcuts, middle_threshold
 from crstack._validation import check_choice
 from crstack._votes import tell_detectors
-from crstack.amplifiers import AmplifierSampler, amplifiers
-from crstack.boundaries._choose import as_boundary_model
-from crstack.boundaries.base import FittedBoundary
 from crstack.combine import Combiner
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
-from crstack.diagram import DiagramSettings, make_diagram
-from crstack.equalize import Equalization, fit_nbinom_shape
+from crstack.equalize import Equalization
 from crstack.equalize.stack import EqualizedStack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
@@ -25,17 +22,11 @@ from crstack.joint import JointPosterior
 from crstack.joint.stack import JointStack
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
 from crstack.noise_scale import NoiseScale
-from crstack.simulation import LevelSampler, PixelSampler
 
 __all__ = ["CRStack"]
 
-#: boundary of the latest `CRStack.fit_boundary`, or else a new spline
-AUTO = "auto"
-#: whose noise a detector is told for the median and the means
-AUX_NOISE = ("exposure", "average")
 
-
-class CRStack(JointStack, EqualizedStack, Shortcuts):
+class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -138,170 +129,6 @@ class CRStack(JointStack, EqualizedStack, Shortcuts):
         has = ", ".join(done) or "no results"
         return f"<CRStack of {self._given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
 
-    # auxiliary detector
-
-    def _noise_of(self, name, aux_noise):
-        """Noise that a detector is told for an average: its own, or that of one exposure."""
-        if aux_noise == "exposure":
-            return self.exposures.noise_of_average(1)
-        return self._noise_of_median() if name == "median" else self.exposures.noise_of_average(len(self))
-
-    def _detection(self, aux, name, image, noise, bad):
-        """Detection of ``aux`` on an image of the stack, computed once."""
-
-        def compute():
-            if not isinstance(aux, VotingDetector):
-                return aux.detect(image, noise, bad)
-            return aux.combine(image, [self._detection(one, name, image, noise, bad) for one in aux.detectors])
-
-        return self._once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
-
-    def _detection_of_average(self, aux, name, aux_noise):
-        image = self.statistics.median2d if name == "median" else self.statistics.mean2d
-        return self._detection(aux, name, image, self._noise_of(name, aux_noise), self._nowhere_valid)
-
-    def _detection_of_exposure(self, aux, i):
-        exposures = self.exposures
-        return self._detection(aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
-
-    # the diagram and its boundary
-
-    def nbinom_shape(self, aux=None, *, aux_noise="exposure", progress=None):
-        """Fit the shape of the photons' distribution to the exposures.
-
-        Parameters
-        ----------
-        aux, aux_noise, progress
-            As for `mm_diagram`: pixels that the detector flags are left out.
-
-        Returns
-        -------
-        shape : `~crstack.equalize.NbinomShape`
-            kappa and its error.
-        """
-        aux = as_detector(aux)
-
-        def compute():
-            used = self._simulated_pixels(aux, aux_noise, progress)
-            return fit_nbinom_shape(self.equalized.levelled, used)
-
-        return self._once("shape of the photons' distribution", (aux, aux_noise), compute)
-
-    def mm_diagram(self, *, aux=None, vote="any", aux_noise="exposure", progress=None, **settings):
-        """Simulate and observe the median-minimum diagram.
-
-        Parameters
-        ----------
-        aux : Detector, str or list of these, optional
-            Detector whose hits in the median or in an exposure are left out of
-            the simulations; none by default.
-        vote, aux_noise : optional
-            As for `detect`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
-        **settings
-            Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
-            ``seed``, ``min_neighbors``, ``y_max``, ``y_floor``, ``nbinom_shape``,
-            ``synthetic``. With ``nbinom_shape="auto"`` it is that of `nbinom_shape`.
-
-        Returns
-        -------
-        diagram : `~crstack.diagram.MMDiagram`
-            Also used by the `fit_boundary` and `detect` that follow.
-
-        Raises
-        ------
-        InputError
-            If a setting is out of range, or ``synthetic="single"`` comes
-            without a detector that cleans.
-        """
-        aux = as_detector(aux, vote)
-        check_choice("aux_noise", aux_noise, AUX_NOISE)
-        if isinstance(settings.get("nbinom_shape"), str):
-            check_choice("nbinom_shape", settings["nbinom_shape"], (AUTO,))
-            shape = self.nbinom_shape(aux, aux_noise=aux_noise, progress=progress)
-            settings["nbinom_shape"] = None if shape.is_poisson else shape.value
-        self._diagram = self._make_diagram(DiagramSettings(**settings), aux, aux_noise, progress)
-        self._boundary = None
-        return self._diagram
-
-    def _make_diagram(self, settings, aux, aux_noise, progress):
-        def compute():
-            used = self._simulated_pixels(aux, aux_noise, progress)
-            sampler = self._sampler(used, settings, aux)
-            report = None if progress is None else lambda fraction: progress("simulating", fraction)
-            shifted = self.equalized.offsets is not None
-            return make_diagram(sampler, self.compared, used, settings, shifted=shifted, progress=report)
-
-        return self._once("diagram", (settings, aux, aux_noise), compute)
-
-    def _simulated_pixels(self, aux, aux_noise, progress):
-        """Pixels that are simulated: valid everywhere, not flagged by ``aux``."""
-        used = self.exposures.usable.copy()
-        if aux is not None:
-            _report(progress, "detecting in the median")
-            used &= ~self._detection_of_average(aux, "median", aux_noise).mask
-            for i in range(len(self)):
-                _report(progress, f"detecting in exposure {i + 1}")
-                used &= ~self._detection_of_exposure(aux, i).mask
-        return used
-
-    def _sampler(self, used, settings, aux):
-        exposures, k = self.exposures, self.cr_coincidences
-        differences = self.equalized.differences
-        noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(len(self))]
-        if settings.synthetic == "single":
-            expected = [self._cleaned_exposure(aux, i) for i in range(len(self))]
-            return PixelSampler(expected, noises, used, k, settings.seed, differences)
-        expected = self.statistics.median2d
-        if differences is None and exposures.share_noise and noises[0].is_uniform:
-            return LevelSampler(expected[used], noises[0], len(self), k, settings.seed)
-        if differences is None and exposures.share_noise:
-            parts = amplifiers(noises[0], expected.shape)
-            if parts is not None:
-                return AmplifierSampler(np.nan_to_num(expected), noises[0], parts, used, len(self), k, settings.seed)
-        images = self.equalized.expected_images(expected)
-        return PixelSampler(images, noises, used, k, settings.seed, differences)
-
-    def _cleaned_exposure(self, aux, i):
-        if aux is None or not aux.cleans:
-            raise InputError(f'synthetic="single" must come with a detector that cleans; got aux={aux!r}')
-        return np.nan_to_num(self._detection_of_exposure(aux, i).cleaned)
-
-    def fit_boundary(self, model="spline", *, progress=None):
-        """Fit a boundary to the diagram.
-
-        Parameters
-        ----------
-        model : BoundaryModel or str, optional
-            The model, or the name of a registered one for its defaults.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
-
-        Returns
-        -------
-        boundary : `~crstack.boundaries.FittedBoundary`
-            A callable of min2d; also used by the `detect` that follows.
-
-        Raises
-        ------
-        InputError
-            If the diagram has too few points for the model.
-        PluginError
-            If no model is registered by that name.
-        """
-        self._boundary = self._fit(as_boundary_model(model), None, AUX_NOISE[0], progress)
-        return self._boundary
-
-    def _fit(self, model, aux, aux_noise, progress):
-        fixed = getattr(model, "fixed_points", ())
-        diagram = self._diagram
-        if diagram is None:
-            y_floor = max((point[1] for point in fixed), default=0.0)
-            diagram = self._make_diagram(DiagramSettings(y_floor=y_floor), aux, aux_noise, progress)
-        self._fitted_to = diagram
-        return self._once("boundary", (model, id(diagram)), lambda: model.fit(diagram))
-
     # masks
 
     def detect(self, aux=AUTO, boundary=AUTO, *, method=None, vote="any", aux_noise="exposure", progress=None, **rules):
@@ -367,16 +194,6 @@ class CRStack(JointStack, EqualizedStack, Shortcuts):
         self._masks = self._once("masks", key, lambda: self._make_masks(aux, aux_noise, fitted, rules, progress))
         return self._masks
 
-    def _boundary_for(self, boundary, aux, aux_noise, progress):
-        if boundary is None or isinstance(boundary, FittedBoundary):
-            # kept, so that its identity stays that of these settings
-            return self._once("given boundary", id(boundary), lambda: boundary)
-        if isinstance(boundary, str) and boundary == AUTO:
-            if self._boundary is not None:
-                return self._boundary
-            boundary = "spline"
-        return self._fit(as_boundary_model(boundary), aux, aux_noise, progress)
-
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.compared, self.equalized.levelled
         scale = NoiseScale.of(exposures.noise)
@@ -384,7 +201,7 @@ class CRStack(JointStack, EqualizedStack, Shortcuts):
         codes, steps, found_by = {}, {}, {}
 
         def flag(name, image, bad, detection):
-            _report(progress, f"masking {name}")
+            report_stage(progress, f"masking {name}")
             found = None if aux is None else detection()
             codes[name], steps[name] = image_codes(image, limit, rules, found and found.mask, bad)
             found_by[name] = found and found.found_by
@@ -415,7 +232,7 @@ class CRStack(JointStack, EqualizedStack, Shortcuts):
             detectors=names,
         )
         if aux is not None:
-            _report(progress, "masking MEANCR")
+            report_stage(progress, "masking MEANCR")
             codes["MEANCR"], steps["MEANCR"], found_by["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
         if isinstance(aux, VotingDetector):
             tell_detectors(masks, found_by)
@@ -502,8 +319,3 @@ class CRStack(JointStack, EqualizedStack, Shortcuts):
         combiner : `~ccdproc.Combiner`
         """
         return make_combiner(self.exposures, masks or self._masks or self.detect())
-
-
-def _report(progress, stage):
-    if progress is not None:
-        progress(stage, 0.0)

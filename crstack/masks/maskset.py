@@ -1,0 +1,217 @@
+"""The masks of a stack, by name."""
+
+import uuid as _uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable
+
+from crstack._files import atomic_path
+from crstack._validation import check_number
+from crstack.exceptions import InputError
+from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
+from crstack.masks.rules import Code, MaskRules, exposure_name, joint_codes
+
+__all__ = ["MaskSet"]
+
+
+def _new_uuid():
+    return str(_uuid.uuid4())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MaskSet:
+    """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
+
+    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names.
+
+    Attributes
+    ----------
+    codes : dict
+        uint8 array (ny, nx) by name: who flagged each pixel, see `Code`.
+    auxclean : `~numpy.ndarray` or None
+        Median cleaned by the auxiliary detector, bias subtracted, in the unit
+        of the exposures.
+    history : tuple of str
+        How the masks were made.
+    steps : dict
+        By mask, the number of pixels after each rule; empty if read from a file.
+    probability : `~numpy.ndarray` or None
+        float16 (N, ny, nx): chance of each value to be hit, from the joint
+        decision.
+    uuid : str
+        Identifies this set in the products made with it.
+    local_medians : tuple of (x, y, x_width, y_width)
+        Pixels that combinations replace by the median of a box around them.
+    flux_factors : tuple of float
+        Flux factor of each exposure; empty where all are 1.
+    detectors : tuple of str
+        Names of the auxiliary detectors, where several voted.
+    found_by : dict
+        Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
+        (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
+    """
+
+    codes: dict
+    auxclean: np.ndarray | None = None
+    history: tuple = ()
+    steps: dict = field(default_factory=dict)
+    probability: np.ndarray | None = None
+    uuid: str = field(default_factory=lambda: _new_uuid())
+    local_medians: tuple = ()
+    flux_factors: tuple = ()
+    detectors: tuple = ()
+    found_by: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
+        if missing or self.n_exposures == 0:
+            raise InputError(
+                f"masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1...; got {', '.join(self.codes) or 'none'}"
+            )
+
+    def __getitem__(self, name):
+        try:
+            return self.codes[name] > 0
+        except KeyError:
+            raise KeyError(f"mask must be one of {', '.join(self.codes)}; got {name!r}") from None
+
+    def __iter__(self):
+        return iter(self.codes)
+
+    def __len__(self):
+        return len(self.codes)
+
+    def __contains__(self, name):
+        return name in self.codes
+
+    def __repr__(self):
+        counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())
+        return f"<MaskSet of {self.n_exposures} exposures: {counts} pixels>"
+
+    @property
+    def n_exposures(self):
+        """Number of exposures."""
+        return sum(exposure_name(i) in self.codes for i in range(len(self.codes)))
+
+    @property
+    def shape(self):
+        """(ny, nx) of the masks."""
+        return self.codes["MEDIANCR"].shape
+
+    @property
+    def crmasks(self):
+        """bool (N, ny, nx): the masks of the exposures."""
+        return np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
+
+    @property
+    def problematic(self):
+        """bool (ny, nx): pixels masked in every exposure."""
+        return self.crmasks.all(axis=0)
+
+    def threshold(self, probability, rules=None):
+        """Masks of the values more likely hit than a ``probability``.
+
+        Parameters
+        ----------
+        probability : float
+            Between 0 and 1.
+        rules : MaskRules, optional
+            Global dilation, skipped regions, ignored and forced pixels.
+
+        Returns
+        -------
+        masks : MaskSet
+            With MEANCR as it is in these masks.
+
+        Raises
+        ------
+        InputError
+            If these masks have no probabilities.
+        """
+        check_number("probability", probability, minimum=0, maximum=1)
+        if self.probability is None:
+            raise InputError("masks must come from the joint decision to have probabilities; got none")
+        codes, steps = joint_codes(self.probability > probability, rules or MaskRules())
+        history = (*self.history, f"threshold of probability: {probability:g}")
+        return replace(
+            self, codes=codes | {"MEANCR": self.codes["MEANCR"]}, steps=steps, history=history, uuid=_new_uuid()
+        )
+
+    def counts(self):
+        """Number of pixels by mask and code, as a table.
+
+        Returns
+        -------
+        table : `~astropy.table.QTable`
+            One row a mask: name, flagged, mmcosmic, auxiliary, both, dilated, given.
+        """
+        columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN]
+        rows = []
+        for name, codes in self.codes.items():
+            numbers = np.bincount(codes.ravel(), minlength=len(Code))
+            rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
+        return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
+
+    def features(self, signal=None, name="MEDIANCR", unit=None):
+        """Table of the connected hits of a mask: see `~crstack.features.find_features`."""
+        from crstack.features import find_features  # which is made of masks
+
+        return find_features(self, signal, name, unit)
+
+    def to_hdulist(self):
+        """The masks as FITS: see `write`."""
+        return masks_to_hdulist(self)
+
+    def write(self, path):
+        """Write the masks to a FITS file, whole or not at all.
+
+        Each mask is an extension of 0 and 1 with its number of pixels in
+        NPMASKED; AUXCLEAN follows where the detector cleans, RPMEDIAN, a
+        table, where pixels are replaced by a local median, and CODES, a cube
+        with the codes of each mask in the same order. Where several detectors
+        voted, the cube DETECTORS holds `found_by`, bit by bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced if it exists.
+
+        Raises
+        ------
+        InputError
+            If the directory cannot be written.
+        """
+        with atomic_path(path) as temporary:
+            self.to_hdulist().writeto(temporary, overwrite=True)
+
+    @classmethod
+    def read(cls, path):
+        """Read masks that `write`, or ``numina-crmasks``, has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+            FITS file. Without a CODES extension the pixels get the code
+            ``GIVEN``.
+
+        Returns
+        -------
+        masks : MaskSet
+
+        Raises
+        ------
+        InputError
+            If the file is missing, not FITS or lacks a mask.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"masks must be a FITS file that exists; got {path}")
+        try:
+            with fits.open(path, memmap=False) as hdus:
+                return cls(**masks_from_hdulist(hdus, path))
+        except InputError:
+            raise
+        except (OSError, TypeError, ValueError) as error:
+            raise InputError(f"masks must be a readable FITS file; got {path} ({error})") from error
