@@ -1,0 +1,154 @@
+"""Draw the figures of docs/joint_tutorial.rst: ``python docs/make_joint_figures.py``.
+
+They are kept in docs/images, so that building the documentation runs nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from crstack import CRStack, JointPosterior, PyCosmicDetector
+from crstack.datasets import make_stack
+from crstack.plotting import save_figure
+
+IMAGES = Path(__file__).parent / "images"
+#: colours that the colour-blind tell apart too (Okabe & Ito)
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+SIGMAS = np.linspace(-5, 25, 61)
+
+
+def make_results(scene="ifu", seed=5, shape=(400, 500)):
+    """A simulated stack, what M.M.Cosmic makes of it, and the joint decision."""
+    simulated = make_stack(scene, shape=shape, hit_rate=0.02, seed=seed)
+    noise = {"gain": simulated.gain, "readnoise": simulated.readnoise}
+    classic, joint = (CRStack(simulated.exposures, **noise) for _ in range(2))
+    classic.detect(PyCosmicDetector())
+    joint.detect(method=JointPosterior())
+    return simulated, classic, joint
+
+
+def cut_out(image, cut):
+    """A cut-out and where its edges lie on FITS coordinates."""
+    rows, columns = cut
+    extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
+    return image[cut], extent
+
+
+def probabilities(simulated, stack, cut):
+    """One exposure, the charge of its hits, and the probability that each value is hit."""
+    fig = Figure(figsize=(11, 3.3), layout="constrained")
+    axes = fig.subplots(1, 3, sharey=True)
+    panels = (
+        ("exposure 1", simulated.exposures[0].data, {"cmap": "gray_r", "vmin": -10, "vmax": 150}, "electron"),
+        ("what really hit it", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
+        ("probability of a hit", stack.detect(method=JointPosterior()).probability[0].astype(float),
+         {"cmap": "cividis", "vmin": 0, "vmax": 1}, "probability"),
+    )  # fmt: skip
+    for ax, (title, image, scale, unit) in zip(axes, panels, strict=True):
+        values, extent = cut_out(image, cut)
+        drawn = ax.imshow(values, origin="lower", extent=extent, interpolation="nearest", **scale)
+        ax.set(title=title, xlabel="x (pixel)")
+        fig.colorbar(drawn, ax=ax, label=unit, pad=0.02)
+    axes[0].set_ylabel("y (pixel)")
+    save_figure(fig, IMAGES / "joint_probability.png", dpi=80)
+
+
+def leftovers(results):
+    """Errors of the mean on pixels that were hit, in standard deviations of the mean; a panel a scene."""
+    fig = Figure(figsize=(10, 3.8), layout="constrained")
+    axes = fig.subplots(1, len(results), sharey=True)
+    for ax, (scene, (simulated, classic, joint)) in zip(axes, results.items(), strict=True):
+        truth, hit = simulated.expected.mean(axis=0), simulated.hits.any(axis=0)
+        sigma = np.sqrt(simulated.noise.variance(truth) / len(simulated))
+        cube = np.array([ccd.data for ccd in simulated.exposures])
+        perfect = np.ma.masked_array(cube, simulated.hits > 0.5).mean(axis=0).filled(np.nan)
+        curves = (
+            ("M.M.Cosmic with PyCosmic", classic.combine("meancr2").data, ORANGE, "-"),
+            ("joint decision", joint.combine("meancr2").data, BLUE, "-"),
+            ("perfect masks", perfect, GREY, "--"),
+        )
+        for label, image, colour, style in curves:
+            error = np.clip(((image - truth) / sigma)[hit], SIGMAS[0], SIGMAS[-1] - 1e-3)
+            ax.stairs(np.histogram(error, SIGMAS)[0], SIGMAS, color=colour, linestyle=style, linewidth=1.6, label=label)
+        ax.axvline(5, color="black", linewidth=0.8, linestyle=":")
+        ax.set(title=scene, yscale="log", ylim=(0.6, None), xlim=(SIGMAS[0], SIGMAS[-1]))
+        ax.set_xlabel("(meancr2 - truth) / its standard deviation")
+    axes[0].set_ylabel("hit pixels")
+    axes[-1].legend(frameon=False)
+    save_figure(fig, IMAGES / "joint_leftovers.png", dpi=80)
+
+
+def reliability(stacks):
+    """Of values given a probability, the part that is really hit."""
+    fig = Figure(figsize=(4.6, 4.2), layout="constrained")
+    ax = fig.subplots()
+    given = np.concatenate([stack.joint_posterior().probability.ravel() for _, stack in stacks])
+    really = np.concatenate([(simulated.hits > 1).ravel() for simulated, _ in stacks])
+    edges = np.linspace(0, 1, 11)
+    number = np.clip(np.digitize(given, edges) - 1, 0, 9)
+    # values that were not looked at have probability 0, and would swamp the first bin
+    looked_at = given > 0
+    total = np.bincount(number[looked_at], minlength=10)
+    hit = np.bincount(number[looked_at & really], minlength=10)
+    mean = np.bincount(number[looked_at], weights=given[looked_at], minlength=10) / total
+    error = np.sqrt(hit * (1 - hit / total) + 1) / total
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    ax.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color=GREY, alpha=0.2, linewidth=0, label="within 0.05")
+    ax.errorbar(mean, hit / total, error, fmt="o", color=BLUE, label="ten bins of probability")
+    ax.set(xlabel="probability given", ylabel="part that is really hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.legend(frameon=False, loc="upper left")
+    save_figure(fig, IMAGES / "joint_reliability.png", dpi=80)
+
+
+def one_pixel():
+    """Evidence of each set of hits for three values of one pixel, as one of them rises."""
+    from crstack.joint.calibration import evidence_of_ranked
+    from crstack.joint.likelihood import HitSets
+    from crstack.joint.population import Population
+
+    excess = np.linspace(0, 90, 91, dtype=np.float32)
+    values = np.sort(np.array([np.full(91, 48.0), np.full(91, 55.0), 52 + excess], dtype=np.float32), axis=0)
+    sets, population = HitSets(3), Population()
+    evidence = evidence_of_ranked(values, np.full(91, 3.4**2, np.float32), sets, population.charge_table())
+    fig = Figure(figsize=(6.5, 3.6), layout="constrained")
+    ax = fig.subplots()
+    for rate, label, colour in (
+        (population.rate[0], "no neighbour is hit", BLUE),
+        (population.rate[-1], "neighbours are hit", ORANGE),
+    ):
+        odds = np.full(values.shape, np.log(rate / (1 - rate)), dtype=np.float32)
+        ax.plot(52 + excess, sets.probability(evidence, odds)[-1], color=colour, linewidth=2, label=label)
+    five = 51.5 + 5 * np.sqrt(51.5 + 3.4**2)
+    ax.axvline(five, color="black", linewidth=0.8, linestyle=":")
+    ax.annotate("5 standard deviations", (five, 0.06), (4, 0), textcoords="offset points")
+    ax.set(
+        xlabel="third value (electron); the others are 48 and 55",
+        ylabel="probability that it is hit",
+        ylim=(-0.02, 1.02),
+    )
+    ax.legend(frameon=False, loc="center right")
+    save_figure(fig, IMAGES / "joint_one_pixel.png", dpi=80)
+
+
+def busiest(hits, size):
+    """The cut-out of ``size`` (ny, nx), on a grid, that holds most hit pixels."""
+    ny, nx = size
+    rows, columns = (length // one for length, one in zip(hits.shape, size, strict=True))
+    counts = (hits[: rows * ny, : columns * nx] > 1).reshape(rows, ny, columns, nx).sum(axis=(1, 3))
+    y, x = np.unravel_index(counts.argmax(), counts.shape)
+    return slice(y * ny, (y + 1) * ny), slice(x * nx, (x + 1) * nx)
+
+
+def main():
+    """Draw them all."""
+    results = {scene: make_results(scene) for scene in ("ifu", "imaging")}
+    simulated, _, joint = results["ifu"]
+    one_pixel()
+    probabilities(simulated, joint, busiest(simulated.hits[0], (60, 80)))
+    leftovers(results)
+    reliability([(simulated, joint), *(make_results(seed=seed)[::2] for seed in (6, 7))])
+
+
+if __name__ == "__main__":
+    main()
