@@ -14,8 +14,8 @@ import itertools
 
 import astropy.units as u
 import numpy as np
+from _truth import too_high, widened
 from astropy.table import Table
-from scipy import ndimage
 
 from crstack import CRStack, LACosmicDetector, PyCosmicDetector
 from crstack.datasets import make_stack
@@ -36,9 +36,8 @@ def electrons_of(simulated):
 
 def score(mask, hit, touched):
     """Completeness in percent, and false pixels per megapixel."""
-    near = ndimage.maximum_filter(touched, size=3)
     complete = 100 * mask[hit].mean() if hit.any() else np.nan
-    return f"{complete:.1f} / {1e6 * (mask & ~near).mean():.0f}"
+    return f"{complete:.1f} / {1e6 * (mask & ~widened(touched)).mean():.0f}"
 
 
 def masks_row(scene, n, gain, bias, name, shape):
@@ -53,10 +52,8 @@ def masks_row(scene, n, gain, bias, name, shape):
     same = all(np.array_equal(masks[mask], other[mask]) for mask in masks)
     hit, touched = simulated.hit_mask(5), simulated.truth
     crmask = np.mean([masks[f"CRMASK{i + 1}"][hit[i]].mean() for i in range(n)])
-    false = np.mean([(masks[f"CRMASK{i + 1}"] & ~ndimage.maximum_filter(touched[i], size=3)).mean() for i in range(n)])
-    truth = simulated.expected.mean(axis=0)
-    sigma = np.sqrt(simulated.noise.variance(truth) / n)
-    left = 1e6 * ((stack.combine("meancr2").data - truth) > 5 * sigma).mean()
+    false = (masks.crmasks & ~widened(touched)).mean()
+    left = too_high(simulated, stack.combine("meancr2").data)
     return (
         scene, n, gain, bias, name,
         score(masks["MEDIANCR"], hit.sum(axis=0) >= (n + 1) // 2, touched.sum(axis=0) >= (n + 1) // 2),

@@ -534,3 +534,9 @@ class TestParameters:
         with pytest.raises(InputError) as caught:
             LACosmicDetector(**parameters)
         assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4), (0, 4)])
+def test_images_that_are_none(shape):
+    with pytest.raises(InputError, match=r"image must be a 2-D array with pixels in it; got shape \("):
+        LACosmicDetector().detect(np.zeros(shape, np.float32), in_electrons())

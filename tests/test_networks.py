@@ -5,6 +5,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
@@ -259,6 +260,51 @@ def test_devices(kind):
     else:
         with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device"):
             kind(device="cuda")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_cuda_is_taken_where_torch_finds_it(monkeypatch, there):
+    """Without a graphics card, and without torch: of it only the question is asked."""
+    cuda = SimpleNamespace(is_available=lambda: there)
+    monkeypatch.setattr(_networks, "imported", lambda *names: SimpleNamespace(cuda=cuda))
+    found = {name: _networks.resolved_device(name, "DeepCRDetector", "deepcr") for name in ("auto", "cpu")}
+    assert found == {"auto": "cuda" if there else "cpu", "cpu": "cpu"}
+    if there:
+        assert _networks.check_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
+        assert _networks.resolved_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
+    else:
+        with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device; got 'cuda'"):
+            _networks.check_device("cuda", "DeepCRDetector", "deepcr")
+
+
+class FakePackage:
+    """Notes the device that a network is asked to work on."""
+
+    def __init__(self):
+        self.asked, self.opt = [], SimpleNamespace(crop=1)
+
+    def deepCR(self, model, *, inpaint, device):
+        self.asked.append(device)
+        return self
+
+    def init_model(self, model):
+        return self
+
+    def to(self, device):
+        self.asked.append(device)
+        return self
+
+
+@pytest.mark.parametrize(("device", "name"), [("cpu", "CPU"), ("cuda", "GPU")])
+def test_the_packages_are_told_the_device(monkeypatch, device, name):
+    package = FakePackage()
+    for module in (deepcr, conn):
+        monkeypatch.setattr(module, "imported", lambda *names: package)
+    # past the cache: these are no networks to keep
+    deepcr._load.__wrapped__("ACS-WFC", None, device)
+    conn._load.__wrapped__("NRES", None, device)
+    assert package.asked == [name, device]
+    assert package.device == device
 
 
 @needs_deepcr

@@ -11,9 +11,19 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from conftest import stack_of
 from numpy.testing import assert_array_equal
 
-from crstack import Detection, Detector, LACosmicDetector, MaskSet, NoiseModel, PyCosmicDetector, VotingDetector
-from crstack._votes import tell_detectors
+from crstack import (
+    Detection,
+    Detector,
+    JointPosterior,
+    LACosmicDetector,
+    MaskSet,
+    NoiseModel,
+    PyCosmicDetector,
+    VotingDetector,
+)
+from crstack._votes import found_by_exposures, tell_detectors
 from crstack.exceptions import InputError
+from crstack.masks import Code
 
 NOISE = NoiseModel(2.0 * u.electron / u.adu, 5 * u.electron)
 DETECTORS = (LACosmicDetector(objlim=1.0), PyCosmicDetector(), PyCosmicDetector(rlim=3.0))
@@ -117,6 +127,44 @@ def test_who_found_a_pixel_of_the_median_counts_in_the_mean():
     assert_array_equal(masks.found_by["MEDIANCR"], [[1, 0, 0, 0]])
     assert_array_equal(masks.found_by["MEANCRT"], [[3, 3, 0, 0]])
     assert masks.steps["MEANCRT"] == {f"auxiliary detector {n}, {name}, flagged": 2 for n, name in ((1, "A"), (2, "B"))}
+
+
+def test_the_joint_decision_tells_who_found_a_pixel(simulated, stack, tmp_path):
+    joint = JointPosterior()
+    masks = stack.detect(DETECTORS[:2], method=joint)
+    alone = [stack_of(simulated).detect(one, method=joint) for one in DETECTORS[:2]]
+    assert masks.detectors == ("LACosmicDetector", "PyCosmicDetector")
+    assert masks["CRMASK1"].sum() > 0
+    told = {name: masks.found_by[name] for name in ("CRMASK1", "CRMASK2", "CRMASK3")}
+    for name, bits in told.items():
+        auxiliary = (masks.codes[name] == Code.AUXILIARY) | (masks.codes[name] == Code.BOTH)
+        assert_array_equal(bits > 0, auxiliary)
+        for number in range(2):
+            # odds differ with the detector, so that a few faint pixels do
+            both = masks[name] & alone[number][name]
+            found = alone[number].codes[name] == Code.BOTH
+            assert_array_equal((bits & (1 << number) > 0)[both], found[both])
+    assert set(np.unique(np.array(list(told.values())))) == {0, 1, 2, 3}
+    assert_array_equal(masks.found_by["MEANCRT"], np.bitwise_or.reduce(list(told.values())))
+    twice = masks["MEDIANCR"] & (masks.codes["MEDIANCR"] == Code.BOTH)
+    assert_array_equal(masks.found_by["MEDIANCR"][twice], masks.found_by["MEANCRT"][twice])
+    assert twice.any()
+    assert_array_equal(masks.found_by["MEANCR"] > 0, masks.codes["MEANCR"] == Code.AUXILIARY)
+    masks.write(tmp_path / "masks.fits")
+    assert_array_equal(MaskSet.read(tmp_path / "masks.fits").found_by["CRMASK2"], told["CRMASK2"])
+    # a vote that was not won in an exposure does not count in the mean either
+    won = stack.detect(DETECTORS[:2], method=joint, vote="all").found_by["MEANCRT"]
+    assert set(np.unique(won)) == {0, 3}
+
+
+def test_only_what_counts_of_an_exposure_counts_in_the_others():
+    found_by = [np.array([[1, 2, 3]], np.uint8), np.array([[2, 2, 0]], np.uint8)]
+    found = np.array([[[True, False, True]], [[False, True, False]]])
+    by_mask = found_by_exposures(found_by, found)
+    assert_array_equal(by_mask["CRMASK1"], [[1, 0, 3]])
+    assert_array_equal(by_mask["CRMASK2"], [[0, 2, 0]])
+    for name in ("MEDIANCR", "MEANCRT"):
+        assert_array_equal(by_mask[name], [[1, 2, 3]])
 
 
 def test_one_detector_is_searched_once(stack, monkeypatch):

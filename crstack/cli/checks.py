@@ -44,6 +44,7 @@ __all__ = [
     "regions",
     "regions_or_text",
     "single",
+    "vote",
 ]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -153,10 +154,25 @@ def number_or_map(key, value):
 
 
 def crmethod(key, value):
-    """Check of the method: M.M.Cosmic or the joint decision, a registered detector, or both."""
+    """Check of the method: M.M.Cosmic or the joint decision, registered detectors joined by +, or both."""
     detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
     both = [f"{method}_{name}" for method in ("mm", "joint") for name in detectors]
-    return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
+    if not isinstance(value, str) or "+" not in value:
+        return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
+    first, *others = names = [name.strip() for name in value.split("+")]
+    check_choice(f"{key}, up to the first +,", first, [*detectors, *both])
+    for number, name in enumerate(others, start=2):
+        check_choice(f"detector {number} of {key}", name, detectors)
+    if first.removeprefix("mm_").removeprefix("joint_") in others or len(set(others)) < len(others):
+        raise ConfigurationError(f"{key} must name a detector once; got {value}")
+    return "+".join(names)
+
+
+def vote(key, value):
+    """Check of the votes that a pixel needs; how many there are, other keys say."""
+    if isinstance(value, str) and value not in ("any", "all"):
+        raise ConfigurationError(f"{key} must be any, all or a number of detectors; got {value}")
+    return value if isinstance(value, str) else check_integer(key, value, minimum=1)
 
 
 def boundary_name(key, value):
@@ -178,10 +194,12 @@ def parameters(key, value):
         return MappingProxyType({})
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise ConfigurationError(f"{key} must be parameters by name; got {value!r}")
-    return MappingProxyType({name: _plain(one) for name, one in value.items()})
+    return MappingProxyType(_plain(value))
 
 
 def _plain(value):
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     return tuple(_plain(one) for one in value) if isinstance(value, list) else as_number(value)
 
 

@@ -19,6 +19,7 @@ from crstack.detectors import (
     LACosmicDetector,
     PyCosmicDetector,
     TwoPassDetector,
+    VotingDetector,
 )
 from crstack.detectors.two_pass import split_pairs
 from crstack.diagram import DiagramSettings
@@ -83,10 +84,10 @@ class Configuration:
         return self.values[key]
 
     @property
-    def auxiliary(self):
-        """Name of the auxiliary detector, or None."""
-        name = self["crmethod"].removeprefix("mm_").removeprefix("joint_")
-        return None if name in ("mmcosmic", "joint") else name
+    def auxiliaries(self):
+        """Names of the auxiliary detectors; often one, or none."""
+        names = self["crmethod"].removeprefix("mm_").removeprefix("joint_")
+        return () if names in ("mmcosmic", "joint") else tuple(names.split("+"))
 
     @property
     def is_joint(self):
@@ -100,10 +101,8 @@ class Configuration:
 
     @property
     def verbose(self):
-        """Whether the auxiliary detector's parameters and counts are told."""
-        if self.auxiliary is None:
-            return False
-        return self[f"{PREFIXES[self.auxiliary]}verbose"] if self.auxiliary in PREFIXES else True
+        """Whether the auxiliary detectors' parameters and counts are told: if one of them asks for it."""
+        return any(name not in PREFIXES or self[f"{PREFIXES[name]}verbose"] for name in self.auxiliaries)
 
     def settings(self, finding=True):
         """The keys that matter for the method, with their values in words.
@@ -131,7 +130,9 @@ class Configuration:
         if name.startswith("mm_"):
             return self.uses_diagram or name == "mm_cr_coincidences"
         if name[:3] in PREFIXES.values():
-            return name[:3] == PREFIXES.get(self.auxiliary)
+            return name[:3] in [PREFIXES.get(one) for one in self.auxiliaries]
+        if name == "vote":
+            return len(self.auxiliaries) > 1
         if name == "joint":
             return self.is_joint and len(self[name]) > 0
         if name in ("detector", "boundary"):
@@ -208,12 +209,23 @@ class Configuration:
         return arguments
 
     def detector(self):
-        """The auxiliary detector, or None."""
-        if self.auxiliary is None:
+        """The auxiliary detector, several that vote, or None."""
+        if not self.auxiliaries:
             return None
-        if self.auxiliary in PREFIXES:
-            return getattr(self, self.auxiliary)()
-        return _plugin("detector", DETECTORS.get(self.auxiliary), self["detector"])
+        detectors = [self._detector(name) for name in self.auxiliaries]
+        return detectors[0] if len(detectors) == 1 else VotingDetector(detectors, self["vote"])
+
+    @property
+    def plugins(self):
+        """Names of the auxiliary detectors whose parameters stand under ``detector``."""
+        return tuple(name for name in self.auxiliaries if name not in PREFIXES)
+
+    def _detector(self, name):
+        if name in PREFIXES:
+            return getattr(self, name)()
+        if len(self.plugins) == 1:
+            return _plugin("detector", DETECTORS.get(name), self["detector"])
+        return _plugin(f"{name} under detector", DETECTORS.get(name), self["detector"].get(name, {}))
 
     def lacosmic(self):
         """The L.A.Cosmic detector of the la_ keys."""
@@ -428,7 +440,8 @@ def _check_together(configuration):
     if k >= n_images:
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(configuration, n_images)
-    if configuration.auxiliary is None and configuration["use_auxmedian"]:
+    _check_votes(configuration)
+    if not configuration.auxiliaries and configuration["use_auxmedian"]:
         raise ConfigurationError("use_auxmedian must be False for crmethod mmcosmic, which cleans no median")
     if configuration["crmethod"] == "mmcosmic" and configuration["mm_synthetic"] == "single":
         raise ConfigurationError("mm_synthetic must be median for crmethod mmcosmic, which cleans no exposure")
@@ -437,12 +450,12 @@ def _check_together(configuration):
             "mm_fixed_points_in_boundary must hold two or more points where mm_boundary_fit is piecewise; "
             f"got {len(configuration['mm_fixed_points_in_boundary'])}"
         )
-    for key, own, chosen in (
-        ("detector", PREFIXES, configuration.auxiliary),
-        ("boundary", ("spline", "piecewise"), configuration["mm_boundary_fit"]),
-    ):
-        if configuration[key] and (chosen is None or chosen in own):
-            raise ConfigurationError(f"{key} must be left out for {chosen or 'mmcosmic'}, whose parameters are keys")
+    if configuration["detector"] and not configuration.plugins:
+        names = " and ".join(configuration.auxiliaries) or "mmcosmic"
+        raise ConfigurationError(f"detector must be left out for {names}, whose parameters are keys")
+    if configuration["boundary"] and configuration["mm_boundary_fit"] in ("spline", "piecewise"):
+        kind = configuration["mm_boundary_fit"]
+        raise ConfigurationError(f"boundary must be left out for {kind}, whose parameters are keys")
     parts = (
         ("joint", configuration.method),
         ("la_ keys", configuration.lacosmic),
@@ -457,6 +470,21 @@ def _check_together(configuration):
         except InputError as error:
             raise ConfigurationError(f"{keys}: {error}") from None
     _check_detector(configuration)
+
+
+def _check_votes(configuration):
+    """Check what is said of several detectors."""
+    names, vote, given = configuration.auxiliaries, configuration["vote"], configuration["detector"]
+    if len(names) < 2 and vote != "any":
+        raise ConfigurationError(f"vote must be left out where crmethod does not name several detectors; got {vote}")
+    if not isinstance(vote, str) and vote > len(names):
+        raise ConfigurationError(f"vote must be at most {len(names)}, the detectors of crmethod; got {vote}")
+    if len(configuration.plugins) < 2:
+        return
+    for name, parameters in given.items():
+        if name not in configuration.plugins or not isinstance(parameters, Mapping):
+            wanted = " and ".join(configuration.plugins)
+            raise ConfigurationError(f"detector must hold the parameters of {wanted}, each by name; got {name}")
 
 
 def _checkable(diagram):

@@ -31,6 +31,7 @@ from crstack.cli.checks import (
     regions,
     regions_or_text,
     single,
+    vote,
 )
 from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 
@@ -132,6 +133,8 @@ NETWORKS = (
 )
 
 PLUGINS = (
+    # not of numina-crmasks: how many of several detectors must flag a pixel
+    Key("vote", vote, "any"),
     # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
     Key("detector", parameters, None),
     Key("boundary", parameters, None),

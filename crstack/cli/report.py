@@ -8,11 +8,12 @@ __all__ = ["log_boundary", "log_detector", "log_masks", "log_timings"]
 SHORTEST = 0.005
 
 
-def log_detector(name, detector):
-    """Log the parameters of the auxiliary detector as it uses them."""
-    section(f"Auxiliary detector: {name}")
-    for line in settings_lines((key, getattr(detector, key)) for key in type(detector).parameters()):
-        log.info(line)
+def log_detector(names, detector):
+    """Log the parameters of the auxiliary detector, or of each that votes, as it uses them."""
+    for name, one in zip(names, getattr(detector, "detectors", (detector,)), strict=True):
+        section(f"Auxiliary detector: {name}")
+        for line in settings_lines((key, getattr(one, key)) for key in type(one).parameters()):
+            log.info(line)
 
 
 def log_boundary(diagram, boundary):

@@ -149,7 +149,7 @@ def _find(job, console):
     configuration, stack = job.configuration, job.stack
     detector = configuration.detector()
     if detector is not None and configuration.verbose:
-        log_detector(configuration.auxiliary, detector)
+        log_detector(configuration.auxiliaries, detector)
     diagram = boundary = None
     if configuration.uses_diagram:
         section("Median-minimum diagram")

@@ -21,6 +21,7 @@ requirements:
   # Define crmethod using any of the following methods:
   # mm_lacosmic | mm_pycosmic | mm_deepcr | mm_conn |
   # lacosmic | pycosmic | deepcr | conn
+  # (crstack only: joint, and several detectors as in mm_lacosmic+pycosmic)
   crmethod: mm_pycosmic
   use_auxmedian: False              # use aux. median insteand of minimum value
   interactive: False                # display and pause between plots

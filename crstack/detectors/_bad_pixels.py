@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._validation import check_image_shape
+from crstack.exceptions import InputError
 
 __all__ = ["bad_pixels", "fill"]
 
@@ -12,7 +13,9 @@ FILL_ROUNDS = 3
 
 
 def bad_pixels(image, noise, mask):
-    """True where there is nothing to search (ny, nx)."""
+    """True where there is nothing to search (ny, nx), once image and mask are known to be searchable."""
+    if image.ndim != 2 or image.size == 0:
+        raise InputError(f"image must be a 2-D array with pixels in it; got shape {image.shape}")
     bad = ~np.isfinite(image)
     if mask is not None:
         check_image_shape("mask", np.shape(mask), image.shape)

@@ -125,8 +125,6 @@ def electrons_of(image, noise, mask):
     bad : `~numpy.ndarray` of bool
     """
     image = np.asarray(image)
-    if image.ndim != 2 or image.size == 0:
-        raise InputError(f"image must be a 2-D array with pixels in it; got shape {image.shape}")
     bad = bad_pixels(image, noise, mask)
     if bad.all():
         return np.zeros(image.shape, dtype=np.float32), bad

@@ -88,13 +88,8 @@ class CosmicCoNNDetector(Detector):
 
         Parameters
         ----------
-        image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
-        noise : `~crstack.noise.NoiseModel`
-            The noise of this very image; its gain makes electrons of the image.
-        mask : `~numpy.ndarray` of bool, optional
-            True at bad pixels (ny, nx). These, and pixels that are not finite,
-            are not used and never flagged.
+        image, noise, mask
+            As for `Detector.detect`; the gain of the noise makes electrons of the image.
 
         Returns
         -------

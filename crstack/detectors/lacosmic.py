@@ -148,13 +148,8 @@ class LACosmicDetector(Detector):
 
         Parameters
         ----------
-        image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
-        noise : `~crstack.noise.NoiseModel`
-            The noise of this very image.
-        mask : `~numpy.ndarray` of bool, optional
-            True at bad pixels (ny, nx). These, and pixels that are NaN or
-            infinite, are not used and never flagged.
+        image, noise, mask
+            As for `Detector.detect`; pixels that are not finite count as bad.
 
         Returns
         -------
@@ -165,7 +160,7 @@ class LACosmicDetector(Detector):
         Raises
         ------
         InputError
-            If the mask has another shape than the image.
+            If ``image`` is not two-dimensional or ``mask`` has another shape.
         """
         image = np.asarray(image)
         bad = bad_pixels(image, noise, mask)

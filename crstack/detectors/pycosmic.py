@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._threads import map_threads, row_bands
-from crstack._validation import check_boolean, check_image_shape, check_integer, check_number
+from crstack._validation import check_boolean, check_integer, check_number
+from crstack.detectors._bad_pixels import bad_pixels
 from crstack.detectors._pycosmic_frame import filled_inwards, make_frame
 from crstack.detectors._pycosmic_kernels import WorkingImage
 from crstack.detectors.base import Detection, Detector
@@ -119,13 +120,8 @@ class PyCosmicDetector(Detector):
 
         Parameters
         ----------
-        image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
-        noise : `~crstack.noise.NoiseModel`
-            The noise of this very image.
-        mask : `~numpy.ndarray` of bool, optional
-            True at bad pixels, which are not used and never flagged; so are
-            pixels that are not finite.
+        image, noise, mask
+            As for `Detector.detect`; pixels that are not finite count as bad.
 
         Returns
         -------
@@ -139,10 +135,6 @@ class PyCosmicDetector(Detector):
             If ``image`` is not two-dimensional or ``mask`` has another shape.
         """
         image = np.asarray(image)
-        if image.ndim != 2 or image.size == 0:
-            raise InputError(f"image must be a 2-D array with pixels in it; got shape {image.shape}")
-        if mask is not None:
-            check_image_shape("mask", np.shape(mask), image.shape)
         frame = self._frame(image, noise, mask)
         hits = _search(frame, *split_pairs(sigma=self.sigma_det, rlim=self.rlim, iterations=self.iterations))
         if self.increase_radius:
@@ -152,14 +144,11 @@ class PyCosmicDetector(Detector):
 
     def _frame(self, image, noise, mask):
         """The image in electrons with its noise, bad pixels filled."""
-        bad = ~np.isfinite(image)
-        if mask is not None:
-            bad |= np.asarray(mask, dtype=bool)
+        bad = bad_pixels(image, noise, mask)
         scale = np.float32(1) * noise.electrons_per_unit
         known = noise.known_variance is not None
         if known:
             floor = np.broadcast_to(noise.known_variance * scale**2, image.shape).astype(np.float32)
-            bad |= ~np.isfinite(floor)
             floor = np.where(bad, 0, np.maximum(floor, 0))
         else:
             floor = np.float32(1) * noise.readnoise_electrons**2

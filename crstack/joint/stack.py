@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from crstack._votes import found_by_exposures, tell_detectors
 from crstack.detectors._choose import as_detector
+from crstack.detectors.voting import VotingDetector
 from crstack.exceptions import InputError
 from crstack.joint.posterior import JointPosterior, joint_posterior
 from crstack.masks import MaskSet, joint_codes
@@ -73,7 +75,11 @@ class JointStack:
             result.probability.astype(np.float16),
             local_medians=rules.local_medians,
             flux_factors=flux.values if flux else (),
+            detectors=aux.names if isinstance(aux, VotingDetector) else (),
         )
         if aux is not None:
-            codes["MEANCR"], steps["MEANCR"], _ = self._residual_codes(aux, aux_noise, masks, rules)
+            codes["MEANCR"], steps["MEANCR"], residual = self._residual_codes(aux, aux_noise, masks, rules)
+        if isinstance(aux, VotingDetector):
+            searched = [self._detection_of_exposure(aux, i).found_by for i in range(len(self))]
+            tell_detectors(masks, found_by_exposures(searched, result.mask & found) | {"MEANCR": residual})
         return masks

@@ -1,0 +1,162 @@
+"""One peer on the exposures of one directory; run by peers.py with the Python of the peer's environment.
+
+    PYTHON _peer_runs.py RUN DIRECTORY READNOISE [OPTION]
+
+DIRECTORY holds exposure_1.fits, ... in electrons, bias subtracted. The masks (N, ny, nx), if the
+peer has them, and the image that it ends with are written to answer.npz there; seconds and versions
+are printed as JSON. Only numpy, astropy and the peer itself are imported.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+
+def cpu_seconds():
+    """Seconds of processors that this process and those it waited for have used."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def numina(exposures, readnoise, directory, crmethod):
+    """numina-crmasks with the parameters of its manual's example; the whole command is timed."""
+    names = [f"exposure_{i + 1}.fits" for i in range(len(exposures))]
+    requirements = {"crmethod": crmethod, "interactive": False, "maxplots": 1, **NUMINA}
+    parameters = {"images": names, "extnum": 0, "gain": 1.0, "rnoise": readnoise, "bias": 0.0}
+    # JSON is YAML
+    (directory / "numina.yaml").write_text(json.dumps(parameters | {"requirements": requirements}))
+    command = [sys.executable, "-m", "numina.array.crmasks", "numina.yaml", "--output_dir", crmethod]
+    start = cpu_seconds()
+    subprocess.run(command, cwd=directory, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    seconds = cpu_seconds() - start
+    with fits.open(directory / crmethod / "crmasks.fits") as hdus:
+        masks = np.array([hdus[f"CRMASK{i + 1}"].data > 0 for i in range(len(exposures))])
+    return masks, fits.getdata(directory / crmethod / "combined_meancr2.fits"), seconds
+
+
+#: the example of the manual, without what concerns windows and the other detectors
+NUMINA = {
+    "use_auxmedian": False, "flux_factor": "none", "apply_flux_factor_to": "simulated", "dilation": 0,
+    "verify_cr": False, "semiwindow": 15, "color_scale": "zscale",
+    "la_gain_apply": True, "la_sigclip": [5.0, 3.0], "la_sigfrac": [0.3, 0.3], "la_objlim": [5.0, 5.0],
+    "la_satlevel": 65535.0, "la_niter": 4, "la_sepmed": True, "la_cleantype": "meanmask",
+    "la_fsmode": "convolve", "la_psfmodel": "gaussxy", "la_psffwhm_x": 2.5, "la_psffwhm_y": 2.5,
+    "la_psfsize": 11, "la_psfbeta": 4.765, "la_verbose": False, "la_padwidth": 10,
+    "pc_sigma_det": [5.0, 3.0], "pc_rlim": [1.2, 1.2], "pc_iterations": 5, "pc_fwhm_gauss_x": 2.5,
+    "pc_fwhm_gauss_y": 2.5, "pc_replace_box_x": 5, "pc_replace_box_y": 5, "pc_replace_error": 1.0e6,
+    "pc_increase_radius": 0, "pc_verbose": False,
+    "mm_cr_coincidences": 2, "mm_photon_distribution": "poisson", "mm_nbinom_shape": 10,
+    "mm_synthetic": "median", "mm_hist2d_min_neighbors": 0, "mm_ydiag_max": 0, "mm_dilation": 1,
+    "mm_boundary_fit": "spline", "mm_knots_splfit": 5, "mm_nsimulations": 10,
+    "mm_niter_boundary_extension": 5, "mm_weight_boundary_extension": 2, "mm_threshold_rnoise": 3.0,
+    "mm_minimum_max2d_rnoise": 5.0, "mm_seed": 123456,
+}  # fmt: skip
+
+
+def drizzlepac(exposures, readnoise, directory, option):
+    """min_med with its defaults, as AstroDrizzle calls it: the sky is subtracted and told as background."""
+    from astropy.stats import sigma_clipped_stats
+    from drizzlepac.minmed import min_med
+
+    n = len(exposures)
+    start = cpu_seconds()
+    skies = [float(sigma_clipped_stats(image)[1]) for image in exposures]
+    images = [image - sky for image, sky in zip(exposures, skies, strict=True)]
+    ones = [np.ones_like(image) for image in exposures]
+    answer = min_med(images, ones, [readnoise] * n, [1.0] * n, skies, combine_nsigma1=4, combine_nsigma2=3)
+    return None, answer + np.mean(skies), cpu_seconds() - start
+
+
+def stcal(exposures, readnoise, directory, option):
+    """Median and flag_resampled_crs (or flag_crs) with the thresholds of the JWST pipeline."""
+    from stcal.outlier_detection.median import nanmedian3D
+    from stcal.outlier_detection.utils import flag_crs, flag_resampled_crs
+
+    start = cpu_seconds()
+    median = nanmedian3D(exposures.copy())
+    errors = np.sqrt(np.maximum(exposures, 0) + readnoise**2)
+    pairs = list(zip(exposures, errors, strict=True))
+    if option == "flag_crs":
+        masks = np.array([flag_crs(image, error, median, 5.0) for image, error in pairs])
+    else:
+        masks = np.array([flag_resampled_crs(image, error, median, 5.0, 4.0, 1.2, 0.7, 0.0) for image, error in pairs])
+    return masks, None, cpu_seconds() - start
+
+
+def ccdproc(exposures, readnoise, directory, option):
+    """Sigma clipping of a Combiner as in the CCD Data Reduction Guide: median, mad_std, 5 and 5."""
+    from astropy.nddata import CCDData
+    from astropy.stats import mad_std
+    from ccdproc import Combiner
+
+    ccds = [CCDData(image, unit="electron") for image in exposures]
+    start = cpu_seconds()
+    combiner = Combiner(ccds)
+    combiner.sigma_clipping(low_thresh=5, high_thresh=5, func=np.ma.median, dev_func=mad_std)
+    product = combiner.average_combine().data
+    seconds = cpu_seconds() - start
+    return np.broadcast_to(np.ma.getmaskarray(combiner.data_arr), exposures.shape).copy(), product, seconds
+
+
+def astroscrappy(exposures, readnoise, directory, option):
+    """detect_cosmics of each frame with its defaults; the mean of the cleaned frames."""
+    from astroscrappy import detect_cosmics
+
+    start = cpu_seconds()
+    answers = [detect_cosmics(image, gain=1.0, readnoise=readnoise) for image in exposures]
+    seconds = cpu_seconds() - start
+    return np.array([mask for mask, _ in answers]), np.mean([clean for _, clean in answers], axis=0), seconds
+
+
+def deepcr(exposures, readnoise, directory, option):
+    """The package deepCR on each frame, threshold 0.5; the mean of the inpainted frames."""
+    from deepCR import deepCR
+
+    model = deepCR(mask=option, inpaint="ACS-WFC-F606W-2-32", device="CPU")
+    start = cpu_seconds()
+    answers = [model.clean(image, threshold=0.5, inpaint=True) for image in exposures]
+    seconds = cpu_seconds() - start
+    return np.array([mask > 0 for mask, _ in answers]), np.mean([clean for _, clean in answers], axis=0), seconds
+
+
+def crstack(exposures, readnoise, directory, option):
+    """crstack with its defaults: a detector beside M.M.Cosmic, or the joint decision; meancr2."""
+    import astropy.units as u
+
+    from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
+
+    method = {
+        "mm_lacosmic": {"aux": LACosmicDetector()},
+        "mm_pycosmic": {"aux": PyCosmicDetector()},
+        "joint": {"method": JointPosterior()},
+    }[option]
+    start = cpu_seconds()
+    stack = CRStack([image * u.electron for image in exposures], readnoise=readnoise * u.electron)
+    masks = stack.detect(**method)
+    product = stack.combine("meancr2").data
+    return masks.crmasks, product, cpu_seconds() - start
+
+
+RUNS = {run.__name__: run for run in (numina, drizzlepac, stcal, ccdproc, astroscrappy, deepcr, crstack)}
+#: what is installed under another name
+PACKAGES = {"deepcr": "deepCR"}
+
+
+def main():
+    name, directory, readnoise = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    files = sorted(directory.glob("exposure_*.fits"))
+    exposures = np.array([fits.getdata(path).astype(np.float32) for path in files])
+    masks, product, seconds = RUNS[name](exposures, readnoise, directory, sys.argv[4])
+    arrays = {"masks": masks, "product": product}
+    np.savez(directory / "answer.npz", **{key: array for key, array in arrays.items() if array is not None})
+    print(json.dumps({"seconds": seconds, "version": version(PACKAGES.get(name, name))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""crstack and other programs on the same simulated stacks, as a table.
+
+    python benchmarks/peers.py --environments peers.yaml [--shape 600 700] [--seed 5201] [--output TABLE.txt]
+
+Every program runs in its own environment, and crstack needs none of them. Make the
+environments as you like, for instance
+
+    python -m venv numina      && numina/bin/pip install numina==0.40.0
+    python -m venv drizzlepac  && drizzlepac/bin/pip install drizzlepac
+    python -m venv stcal       && stcal/bin/pip install stcal
+    python -m venv ccdproc     && ccdproc/bin/pip install ccdproc      # brings astroscrappy
+    python -m venv deepcr      && deepcr/bin/pip install deepCR matplotlib
+
+(for deepCR the CPU build of torch first, where there is no graphics card) and tell where the
+Python of each is, by name, in a YAML file:
+
+    numina: /where/numina/bin/python
+    drizzlepac: /where/drizzlepac/bin/python
+
+numina-crmasks finds PyCosmic only if the version that its own message names is installed from
+its repository; a package of the same name on the registry is another one. What is not in the YAML
+file, or fails, is named below the table with the reason. crstack runs with the Python of this
+script.
+
+Of the flagged values of the exposures those that are hit, or within one pixel of a hit (precision); of
+those with a charge over 2 and over 5 standard deviations those that are flagged; pixels per Mpx that
+are over 5 standard deviations too high in the mean of the values that are not flagged, and those that have no such
+value; the root mean square of (value - truth) / sigma in that mean on hit pixels, with sigma that of the
+mean of all exposures. The same two of the image with which the program itself ends, if it is another, and
+its rms on pixels that are not hit, where 1 is that of a mean. Seconds are those of processors, of the calls
+alone; of the whole command for numina-crmasks, figures included.
+
+With --golden, masks that numina-crmasks made elsewhere are scored beside those of crstack.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import yaml
+from _truth import READNOISE, completeness, make, mean_of_unmasked, perfect, precision, rms, too_high, widened
+from astropy.io import fits
+from astropy.table import Table
+
+from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
+
+N_EXPOSURES = 3
+SCENES = ("ifu", "imaging", "slit")
+COLUMNS = (
+    "scene", "program", "precision %", "> 2 sigma %", "> 5 sigma %", "too high/Mpx", "no value/Mpx", "rms hit",
+    "product: too high/Mpx", "product: rms hit", "product: rms clean", "CPU s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A row: its name, the environment, the function of _peer_runs.py and what it is told."""
+
+    name: str
+    environment: str
+    run: str
+    option: str = ""
+
+
+PEERS = (
+    Peer("crstack JointPosterior()", "crstack", "crstack", "joint"),
+    Peer("crstack mm_pycosmic", "crstack", "crstack", "mm_pycosmic"),
+    Peer("crstack mm_lacosmic", "crstack", "crstack", "mm_lacosmic"),
+    Peer("numina-crmasks mm_pycosmic", "numina", "numina", "mm_pycosmic"),
+    Peer("numina-crmasks mm_lacosmic", "numina", "numina", "mm_lacosmic"),
+    Peer("drizzlepac min_med", "drizzlepac", "drizzlepac"),
+    Peer("stcal flag_resampled_crs", "stcal", "stcal", "flag_resampled_crs"),
+    Peer("stcal flag_crs", "stcal", "stcal", "flag_crs"),
+    Peer("ccdproc sigma clipping", "ccdproc", "ccdproc"),
+    Peer("astroscrappy, each frame", "ccdproc", "astroscrappy"),
+    Peer("deepCR ACS-WFC, each frame", "deepcr", "deepcr", "ACS-WFC"),
+)
+
+
+def write_exposures(simulated, directory):
+    """The exposures as FITS files, in electrons."""
+    for i, ccd in enumerate(simulated.exposures):
+        fits.writeto(directory / f"exposure_{i + 1}.fits", np.asarray(ccd.data, dtype=np.float32))
+
+
+def run(peer, python, directory, timeout):
+    """What a peer answers: masks or None, product or None, seconds and version."""
+    answer = directory / "answer.npz"
+    answer.unlink(missing_ok=True)
+    command = [python, Path(__file__).with_name("_peer_runs.py"), peer.run, directory, str(READNOISE.value)]
+    told = subprocess.run(
+        [*command, peer.option],
+        check=True,
+        timeout=timeout,
+        text=True,
+        capture_output=True,
+        env=os.environ | {"MPLBACKEND": "Agg"},
+    )
+    with np.load(answer) as arrays:
+        return arrays.get("masks"), arrays.get("product"), json.loads(told.stdout.splitlines()[-1])
+
+
+def row(scene, name, simulated, masks, product, seconds):
+    """One row of the table; dashes for what a program does not give."""
+    cells = ["-"] * 9
+    hit = simulated.truth.any(axis=0)
+    if masks is not None:
+        mean = mean_of_unmasked(simulated, masks)
+        cells[:6] = (
+            f"{precision(simulated, masks):.2f}",
+            f"{completeness(simulated, masks, 2):.1f}",
+            f"{completeness(simulated, masks, 5):.2f}",
+            f"{too_high(simulated, mean):.0f}",
+            f"{1e6 * np.isnan(mean).mean():.0f}",
+            f"{rms(simulated, mean, hit):.2f}",
+        )
+    if product is not None:
+        cells[6:] = (
+            f"{too_high(simulated, product):.0f}",
+            f"{rms(simulated, product, hit):.2f}",
+            f"{rms(simulated, product, ~hit):.2f}",
+        )
+    return scene, name, *cells, "-" if seconds is None else f"{seconds:.1f}"
+
+
+def rows_of(scene, options, pythons, versions, failures):
+    """Rows of one scene; versions and failures are added to."""
+    simulated = make(scene, N_EXPOSURES, tuple(options.shape), options.seed)
+    yield row(scene, "perfect masks", simulated, perfect(simulated), None, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        write_exposures(simulated, directory)
+        for peer in PEERS:
+            if peer.environment not in pythons:
+                failures[peer.name] = f"no environment {peer.environment} was given"
+                continue
+            try:
+                masks, product, told = run(peer, pythons[peer.environment], directory, options.timeout)
+            except (subprocess.SubprocessError, OSError) as error:
+                failures[peer.name] = reason(error)
+                continue
+            versions[peer.run] = told["version"]
+            yield row(scene, peer.name, simulated, masks, product, told["seconds"])
+
+
+def golden_rows(path):
+    """Rows of exposures with their truth and the masks that numina-crmasks found in them."""
+    golden, method = np.load(path), "mm_pycosmic" if "pycosmic" in path.name else "mm_lacosmic"
+    truth = golden["truth"]
+    numbers = range(1, len(truth) + 1)
+    detector = {"mm_pycosmic": PyCosmicDetector, "mm_lacosmic": LACosmicDetector}[method]()
+    stack = CRStack([image * u.electron for image in golden["exposures"]], readnoise=READNOISE)
+    for name, masks in (
+        (f"numina-crmasks {method}", np.array([golden[f"CRMASK{i}"] > 0 for i in numbers])),
+        (f"crstack {method}", stack.detect(detector).crmasks),
+        ("crstack JointPosterior()", stack.detect(method=JointPosterior()).crmasks),
+    ):
+        yield name, f"{100 * (masks & widened(truth)).sum() / masks.sum():.2f}", f"{100 * masks[truth].mean():.1f}"
+
+
+def reason(error):
+    """Why a peer did not run: what it said last that looks like an error."""
+    lines = [line.strip() for line in (getattr(error, "stderr", None) or str(error)).splitlines() if line.strip()]
+    told = [line for line in lines if line.split(":")[0].endswith("Error") and "CalledProcess" not in line]
+    return (told or lines or [type(error).__name__])[-1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environments", type=Path, help="YAML file: the Python of each environment, by name")
+    parser.add_argument("--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"))
+    parser.add_argument("--seed", type=int, default=5201)
+    parser.add_argument("--timeout", type=float, default=1200, help="seconds that a program may take for one scene")
+    parser.add_argument("--golden", type=Path, nargs="*", default=(), help="npz files with exposures, truth and masks")
+    parser.add_argument("--output", type=Path, help="file for the table; standard output if not given")
+    options = parser.parse_args()
+    if options.golden:
+        rows = [one for path in options.golden for one in golden_rows(path)]
+        Table(rows=rows, names=("program", "precision %", "hit values found %")).write(sys.stdout, format="ascii.rst")
+        return
+    given = yaml.safe_load(options.environments.read_text()) if options.environments else {}
+    pythons = {name: str(Path(python).absolute()) for name, python in given.items()} | {"crstack": sys.executable}
+    versions, failures = {}, {}
+    rows = [one for scene in SCENES for one in rows_of(scene, options, pythons, versions, failures)]
+    stream = options.output.open("w") if options.output else sys.stdout
+    Table(rows=rows, names=COLUMNS).write(stream, format="ascii.rst")
+    print("\nVersions:", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) + ".", file=stream)
+    for name, why in failures.items():
+        print(f"\nNot run: {name} ({why}).", file=stream)
+
+
+if __name__ == "__main__":
+    main()
