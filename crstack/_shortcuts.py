@@ -131,14 +131,14 @@ class Shortcuts:
         boundary = self._boundary if self._boundary is not None else boundary
         return plot_diagram(diagram, boundary, threshold=threshold, fig=fig)
 
-    def plot_mask(self, name="MEDIANCR", masks=None, *, color_scale="zscale", fig=None):
+    def plot_mask(self, name="MEDIANCR", masks=None, *, color_scale="zscale", resolution=None, fig=None):
         """Draw a mask in the diagram and in the image: four panels.
 
         Parameters
         ----------
         name, masks
             As for `features`.
-        color_scale, fig
+        color_scale, resolution, fig
             As for `~crstack.plotting.plot_mask`.
 
         Returns
@@ -147,7 +147,8 @@ class Shortcuts:
         """
         from crstack.plotting import plot_mask
 
-        return plot_mask(self.mask_view(name, masks), color_scale=color_scale, fig=fig)
+        options = {"color_scale": color_scale, "resolution": resolution, "fig": fig}
+        return plot_mask(self.mask_view(name, masks), **options)
 
     def plot_hits(self, name="MEDIANCR", masks=None, *, semiwindow=15, color_scale="zscale"):
         """Prepare two pages for each hit of a mask.

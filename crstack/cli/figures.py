@@ -29,6 +29,8 @@ FAILURES = (
 
 #: figures with images are large files
 IMAGE_DPI = 110
+#: pixels along the longer side of an image, about what is left of it at that many dots per inch
+RESOLUTION = 600
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,13 @@ def _diagnostics(results):
 
         exposures, median2d = results.stack.exposures, results.stack.statistics.median2d
         number = exposure_at_median(exposures.data, median2d, exposures.bad)
-        options = {"unit": exposures.unit, "color_scale": scale}
+        options = {"unit": exposures.unit, "color_scale": scale, "resolution": RESOLUTION}
         figure = plotting.plot_median_position(number, median2d, len(exposures), **options)
         plotting.save_figure(figure, path, dpi=IMAGE_DPI)
 
     def mask(name):
         def draw(path):
-            figure = plotting.plot_mask(_view(results, name), color_scale=scale)
+            figure = plotting.plot_mask(_view(results, name), color_scale=scale, resolution=RESOLUTION)
             plotting.save_figure(figure, path, dpi=IMAGE_DPI)
 
         return draw
