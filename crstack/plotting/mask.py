@@ -180,7 +180,8 @@ class MaskPanels:
             shown = [handles[i] for i in kept], [labels[i] for i in kept]
             # where the symbols are small, those of the legend are not
             scale = SIZES[0][1] / symbol_size(len(pixels))
-            a.legend(*shown, fontsize="small", loc="upper right", markerscale=scale)
+            options = {"frameon": False, "fontsize": "small", "markerscale": scale}
+            self.figure.legend(*shown, loc="outside lower center", ncols=len(kept), **options)
         self.renumber()
 
     def _draw_images(self):

@@ -60,4 +60,5 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
         axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")
         axes.set_ylabel("Y (pixel)")
+        axes.label_outer()
     return fig
