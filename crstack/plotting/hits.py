@@ -387,7 +387,7 @@ def _draw_shadow(axes, diagram):
     (left, bottom), (right, top) = (axes.transData - axes.transAxes).transform(corners)
     limits = axes.get_xlim(), axes.get_ylim()
     axes.imshow(
-        np.ma.masked_equal(counts, 0),
+        np.maximum(counts, 0.1),  # below the limits is white, and no part transparent, which a file would keep apart
         cmap="Greys",
         norm=LogNorm(1, max(10, int(counts.max())) ** 2),  # the square keeps it light
         extent=(left, right, bottom, top),
