@@ -21,7 +21,7 @@ CAPTIONS = {
 }
 CAPTIONS_OF_EXPOSURES = {
     "diagnostic_crmask": "CRMASK{}: hits of this exposure.",
-    "flux_factor": "Exposure {} over the median, and its flux factor.",
+    "flux_factor": "Exposure {} over the others, and its flux factor.",
     "xyoffset_crosscorr": "Exposure {} and what all have in common, before and after the offset between them.",
 }
 STYLE = """
