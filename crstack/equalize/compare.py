@@ -49,8 +49,8 @@ def compare_fluxes(exposures, statistics, factors, regions=None, offsets=None):
     regions : sequence of (xmin, xmax, ymin, ymax), optional
         Where to compare; FITS convention. Everywhere by default.
     offsets : sequence of (dx, dy), optional
-        Shifts (pixels) from the common image to each exposure: the others are then multiplied by
-        what the shift changes.
+        Shifts (pixels) from the common image to each exposure: what they change is added to
+        the others.
 
     Returns
     -------
@@ -64,10 +64,8 @@ def compare_fluxes(exposures, statistics, factors, regions=None, offsets=None):
     level = neighbour_mean(clean.common, clean.ok)
     sure = clean.ok & (level > FIRST_GUESS * np.sqrt(exposures.mean_variance(np.maximum(level, 0))))
     signals = np.stack([plane[sure] for plane in exposures.data])
-    expected = np.ones_like(signals)
-    if models is not None:
-        # a spline may reach 0 beside a peak
-        expected = np.stack([np.maximum(model, 0.5 * level)[sure] for model in models])
-    relative = signals / expected / np.asarray(factors, dtype=np.float32)[:, np.newaxis]
-    others = (relative.sum(axis=0) - relative) / (len(factors) - 1)
-    return FluxComparison(level[sure], signals, others * expected)
+    levelled = signals / np.asarray(factors, dtype=np.float32)[:, np.newaxis]
+    expected = np.zeros_like(signals) if models is None else np.stack([model[sure] for model in models])
+    differences = levelled - expected
+    others = (differences.sum(axis=0) - differences) / (len(factors) - 1)
+    return FluxComparison(level[sure], signals, others + expected)

@@ -181,7 +181,9 @@ class MaskPanels:
             # where the symbols are small, those of the legend are not
             scale = SIZES[0][1] / symbol_size(len(pixels))
             options = {"frameon": False, "fontsize": "small", "markerscale": scale}
-            self.figure.legend(*shown, loc="outside lower center", ncols=len(kept), **options)
+            legend = self.figure.legend(*shown, loc="outside lower center", ncols=len(kept), **options)
+            for handle in legend.legend_handles:
+                handle.set_markeredgewidth(1.3)
         self.renumber()
 
     def _draw_images(self):
