@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from crstack._validation import check_integer
+from crstack.equalize.compare import compare_fluxes
+from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
 from crstack.features import PROBLEMATIC, codes_of, find_features
+from crstack.statistics import exposure_at_median
 
 __all__ = ["Shortcuts"]
 
@@ -131,14 +135,14 @@ class Shortcuts:
         boundary = self._boundary if self._boundary is not None else boundary
         return plot_diagram(diagram, boundary, threshold=threshold, fig=fig)
 
-    def plot_mask(self, name="MEDIANCR", masks=None, *, color_scale="zscale", fig=None):
+    def plot_mask(self, name="MEDIANCR", masks=None, *, color_scale="zscale", resolution=None, fig=None):
         """Draw a mask in the diagram and in the image: four panels.
 
         Parameters
         ----------
         name, masks
             As for `features`.
-        color_scale, fig
+        color_scale, resolution, fig
             As for `~crstack.plotting.plot_mask`.
 
         Returns
@@ -147,7 +151,8 @@ class Shortcuts:
         """
         from crstack.plotting import plot_mask
 
-        return plot_mask(self.mask_view(name, masks), color_scale=color_scale, fig=fig)
+        options = {"color_scale": color_scale, "resolution": resolution, "fig": fig}
+        return plot_mask(self.mask_view(name, masks), **options)
 
     def plot_hits(self, name="MEDIANCR", masks=None, *, semiwindow=15, color_scale="zscale"):
         """Prepare two pages for each hit of a mask.
@@ -169,6 +174,106 @@ class Shortcuts:
         masks = self._latest(masks)
         options = {"semiwindow": semiwindow, "color_scale": color_scale}
         return plot_hits(self.mask_view(name, masks), self.features(name, masks), masks=masks, **options)
+
+    # what makes the exposures equivalent
+
+    def plot_median_position(self, *, color_scale="zscale", resolution=None, fig=None):
+        """Draw the median beside the number of the exposure that it was taken from.
+
+        Parameters
+        ----------
+        color_scale, resolution, fig
+            As for `~crstack.plotting.plot_median_position`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+        """
+        from crstack.plotting import plot_median_position
+
+        exposures, median2d = self.exposures, self.statistics.median2d
+        number = exposure_at_median(exposures.data, median2d, exposures.bad)
+        options = {"unit": exposures.unit, "color_scale": color_scale, "resolution": resolution, "fig": fig}
+        return plot_median_position(number, median2d, len(exposures), **options)
+
+    def plot_flux_factor(self, number, *, fig=None):
+        """Draw how much brighter an exposure is than the others, and its flux factor.
+
+        Parameters
+        ----------
+        number : int
+            Number of the exposure, from 1.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+            See `~crstack.plotting.plot_flux_factor`.
+
+        Raises
+        ------
+        InputError
+            If there is no such exposure, or the stack has no flux factors.
+        """
+        from crstack.plotting import plot_flux_factor
+
+        given, flux = self._given, self.equalized.flux
+        i = check_integer("number", number, minimum=1, maximum=len(self)) - 1
+        if flux is None:
+            raise InputError("flux_factors must be given or measured for this figure; got none")
+        shifts = None if self.equalized.offsets is None else self.equalized.offsets.values
+
+        def compute():
+            settings = flux.values, self.equalization.flux_regions, shifts
+            return compare_fluxes(given, self._statistics_of(given), *settings)
+
+        found = self._once("comparison of fluxes", None, compute)
+        options = {"error": flux.errors[i], "label": f"exposure {number}", "unit": given.unit, "fig": fig}
+        return plot_flux_factor(found.level, found.signals[i], found.references[i], flux.values[i], **options)
+
+    def plot_offset(self, number, *, color_scale="zscale", resolution=None, fig=None):
+        """Draw the difference between an exposure and what all have in common, without and with its offset.
+
+        Parameters
+        ----------
+        number : int
+            Number of the exposure, from 1.
+        color_scale, resolution, fig
+            As for `~crstack.plotting.plot_offset`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+
+        Raises
+        ------
+        InputError
+            If there is no such exposure, or the stack has no offsets.
+        """
+        from crstack.plotting import plot_offset
+
+        equalized = self.equalized
+        i = check_integer("number", number, minimum=1, maximum=len(self)) - 1
+        if equalized.offsets is None:
+            raise InputError("offsets must be given or measured for this figure; got none")
+        ny, nx = self._given.shape
+        xmin, xmax, ymin, ymax = equalized.offsets.region or (1, nx, 1, ny)
+        box = slice(ymin - 1, ymax), slice(xmin - 1, xmax)
+        factor = np.float32(1 if equalized.flux is None else equalized.flux.values[i])
+        offset = equalized.offsets.values[i]
+        common = factor * equalized.common
+        options = {"color_scale": color_scale, "resolution": resolution, "fig": fig, "unit": self._given.unit}
+        return plot_offset(
+            common[box],
+            shifted(common, offset)[box],
+            self._given.data[i][box],
+            offset,
+            errors=equalized.offsets.errors[i],
+            first=(xmin, ymin),
+            label=f"exposure {number}",
+            **options,
+        )
 
 
 def middle_threshold(rules, readnoise):

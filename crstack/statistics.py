@@ -8,6 +8,9 @@ from crstack._threads import map_threads, row_bands
 
 __all__ = ["OrderStatistics", "exposure_at_median", "normal_order_moments", "order_statistics", "sort_exposures"]
 
+#: seed of the choice between exposures that are equally near to the median
+TIES_SEED = 1
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OrderStatistics:
@@ -125,16 +128,23 @@ def exposure_at_median(cube, median2d, bad=None):
     -------
     number : `~numpy.ndarray`
         uint8 (ny, nx): number of the exposure, from 1, with the value nearest
-        to the median (the first of them, of an even number); 0 where no
-        exposure is valid.
+        to the median; one of them at random (always the same) where several are,
+        as in counts that are integers; 0 where no exposure is valid.
     """
     number = np.zeros(median2d.shape, dtype=np.uint8)
+    n_nearest = np.zeros(median2d.shape, dtype=np.uint8)
     nearest = np.full(median2d.shape, np.inf, dtype=np.float32)
+    rng = np.random.default_rng(TIES_SEED)
     for i, plane in enumerate(cube):
         distance = np.abs(plane - median2d)
-        closer = distance < nearest if bad is None else (distance < nearest) & ~bad[i]
-        number[closer] = i + 1
-        nearest[closer] = distance[closer]
+        distance[~np.isfinite(distance) if bad is None else bad[i]] = np.inf
+        closer = distance < nearest
+        number[closer], n_nearest[closer], nearest[closer] = i + 1, 1, distance[closer]
+        tied = np.nonzero((distance == nearest) & ~closer & (number > 0))
+        n_nearest[tied] += 1
+        # the j-th of the nearest takes the place of an earlier one with a chance of 1 in j
+        taken = rng.random(len(tied[0])) * n_nearest[tied] < 1
+        number[tied[0][taken], tied[1][taken]] = i + 1
     return number
 
 

@@ -10,22 +10,32 @@ import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
+from PIL import Image
 from scipy import ndimage
 
 from crstack import Code, CRStack, PyCosmicDetector, SplineBoundary
 from crstack.datasets import make_stack
 from crstack.plotting import plot_diagram, save_figure
+from crstack.plotting.style import SYMBOLS
 
 IMAGES = Path(__file__).parent / "images"
 
-#: colours that the colour-blind tell apart too (Okabe & Ito)
+#: the colours of all figures
 CODES = {
-    Code.MMCOSMIC: ("#0072b2", "M.M.Cosmic only"),
-    Code.AUXILIARY: ("#e69f00", "PyCosmic only"),
-    Code.BOTH: ("#000000", "both"),
+    code: (SYMBOLS[code][1], words)
+    for code, words in ((Code.MMCOSMIC, "M.M.Cosmic only"), (Code.AUXILIARY, "PyCosmic only"), (Code.BOTH, "both"))
 }
 COLOURS = ListedColormap(["white", *(colour for colour, _ in CODES.values())])
 NORM = BoundaryNorm([-0.5, 0.5, *(code + 0.5 for code in CODES)], COLOURS.N)
+
+
+def save(figure, name, dpi):
+    """Save a figure with 256 colours, rare ones too: a smaller file."""
+    path = IMAGES / f"{name}.png"
+    save_figure(figure, path, dpi=dpi)
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def make_results(hit_rate):
@@ -67,7 +77,7 @@ def draw_row(fig, panels, cut, marked):
     labels, n_features = ndimage.label(marked[cut], np.ones((3, 3)))
     for y, x in ndimage.center_of_mass(labels > 0, labels, range(1, n_features + 1)):
         place = (x + columns.start + 1, y + rows.start + 1)
-        axes[0].add_patch(Circle(place, 4, fill=False, color="#d55e00", linewidth=1.3))
+        axes[0].add_patch(Circle(place, 4, fill=False, color="#e69f00", linewidth=1.5))
     fig.colorbar(image, cax=last.inset_axes([1.03, 0, 0.04, 1])).set_label("ADU", labelpad=0)
     handles = [Patch(color=colour, label=label) for colour, label in CODES.values()]
     fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
@@ -83,7 +93,7 @@ def readme(stack, masks, cut):
         ("MEDIANCR: who flagged what", masks.codes["MEDIANCR"]),
     ]
     draw_row(fig, panels, cut, masks["MEDIANCR"])
-    save_figure(fig, IMAGES / "readme.png", dpi=100)
+    save(fig, "readme", dpi=100)
 
 
 def masks_of_an_exposure(stack, masks, cut):
@@ -97,7 +107,7 @@ def masks_of_an_exposure(stack, masks, cut):
         ("mean of the rest (meancr)", meancr),
     ]
     draw_row(fig, panels, cut, np.zeros(stack.exposures.shape, dtype=bool))
-    save_figure(fig, IMAGES / "masks.png", dpi=85)
+    save(fig, "masks", dpi=85)
 
 
 def diagram():
@@ -107,7 +117,7 @@ def diagram():
     observed = stack.mm_diagram(aux="pycosmic")
     boundary = stack.fit_boundary(SplineBoundary())
     threshold = 3 * simulated.readnoise.value / simulated.gain.value
-    save_figure(plot_diagram(observed, boundary, threshold=threshold), IMAGES / "diagram.png", dpi=75)
+    save(plot_diagram(observed, boundary, threshold=threshold), "diagram", dpi=75)
 
 
 def scenes():
@@ -120,7 +130,7 @@ def scenes():
         ax.set_xlabel("x (pixel)")
         fig.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02, label="ADU")
     fig.axes[0].set_ylabel("y (pixel)")
-    save_figure(fig, IMAGES / "scenes.png", dpi=85)
+    save(fig, "scenes", dpi=85)
 
 
 def main():

@@ -3,26 +3,32 @@
 They are kept in docs/images, so that building the documentation runs nothing.
 """
 
-from pathlib import Path
-
 import numpy as np
+from make_figures import save
 
 from crstack import CRStack, SplineBoundary
 from crstack.datasets import make_stack
-from crstack.plotting import plot_median_position, save_figure
-from crstack.statistics import exposure_at_median
 
-IMAGES = Path(__file__).parent / "images"
+#: dots per inch of images that are large files
+SMALLER = {"result_many_hits": 58, "result_offset": 58, "result_median_position": 60}
 
 
-def make_results(n_exposures, fixed_points=(), **options):
+def make_results(n_exposures, fixed_points=(), shape=(84, 100), **options):
     """A `CRStack` of a small simulated scene, with its masks."""
-    simulated = make_stack("ifu", shape=(84, 100), n_exposures=n_exposures, seed=3, **options)
+    simulated = make_stack("ifu", shape=shape, n_exposures=n_exposures, seed=3, **options)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
     stack.mm_diagram(aux="pycosmic")
     stack.fit_boundary(SplineBoundary(fixed_points=fixed_points))
     stack.detect("pycosmic")
     return stack
+
+
+def make_unequal():
+    """A `CRStack` of exposures with flux factors and offsets, both measured."""
+    options = {"flux_factors": (0.8, 1.0, 1.2), "offsets": ((-0.5, 0.5), (0.0, 0.0), (0.5, -0.25))}
+    simulated = make_stack("ifu", shape=(200, 260), hit_rate=0.01, seed=3, **options)
+    numbers = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    return CRStack(simulated.exposures, **numbers, flux_factors="auto", offsets="auto")
 
 
 def draw_hit(stack, n_hit):
@@ -44,12 +50,16 @@ def main():
         "result_hit_diagram": diagram,
         "result_hit_images_5": draw_hit(make_results(5, hit_rate=0.1), 3)[0],
     }
-    unequal = make_results(3, flux_factors=(0.8, 1.0, 1.2))
-    median2d, exposures = unequal.statistics.median2d, unequal.exposures
-    number = exposure_at_median(exposures.data, median2d)
-    figures["result_median_position"] = plot_median_position(number, median2d, 3, unit=exposures.unit)
+    unequal = make_unequal()
+    figures |= {
+        "result_median_position": unequal.plot_median_position(),
+        "result_flux_factor": unequal.plot_flux_factor(3),
+        "result_offset": unequal.plot_offset(1),
+        "result_no_hit": make_results(3, hit_rate=0.0).plot_mask("MEANCR"),
+        "result_many_hits": make_results(5, shape=(500, 640), hit_rate=0.04).plot_mask("MEANCRT", resolution=500),
+    }
     for name, figure in figures.items():
-        save_figure(figure, IMAGES / f"{name}.png", dpi=70)
+        save(figure, name, dpi=SMALLER.get(name, 70))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,23 @@ def test_everything_is_written(run, monkeypatch):
     check_page(written)
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_makes_exposures_equivalent_is_drawn_where_it_is_measured(run, measured, monkeypatch):
+    for other in ("plot_mask", "plot_diagram"):
+        monkeypatch.setattr(f"crstack.plotting.{other}", lambda *args, **options: Figure())
+    settings = {"flux_factor": "auto", "mm_crosscorr_region": [5, 60, 5, 50]}
+    if not measured:
+        settings = {"flux_factor": [1.0, 1.01, 0.99], "mm_xy_offsets": [[0, 0], [0.1, 0], [0, 0.1]]}
+    code, _, err = run(maxplots=0, **settings)
+    assert (code, err) == (0, "")
+    names = {f"flux_factor{i}.png" for i in (1, 2, 3)} | {f"xyoffset_crosscorr_{i}.png" for i in (1, 2, 3)}
+    written = {path.name for path in Path("out").iterdir()}
+    assert names & written == (names if measured else set())
+    page = Path("out/report.html").read_text()
+    assert ("Exposure 2 over the others, and its flux factor." in page) is measured
+    assert ('<a href="xyoffset_crosscorr_3.png">' in page) is measured
+
+
 def check_tables():
     masks = MaskSet.read("out/crmasks.fits")
     table = QTable.read("out/mediancr_identified.ecsv")

@@ -19,7 +19,7 @@ from crstack.masks import Code
 from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
 from crstack.plotting.interactive import DiagramWindow, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
-from crstack.plotting.style import SYMBOLS, free_spots, image_limits, set_hit_limits
+from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits
 from crstack.statistics import exposure_at_median
 
 
@@ -92,6 +92,35 @@ def test_numbers_are_those_of_the_table_and_do_not_overlap(stack):
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
+def test_resolution_averages_images_and_keeps_coordinates(stack):
+    panels = MaskPanels(stack.mask_view(), resolution=40)
+    whole = MaskPanels(stack.mask_view())
+    for i in (0, 1):
+        drawn, image = panels.images[i], whole.images[i].get_array()
+        assert drawn.get_array().shape == (40, 50)
+        assert drawn.get_array()[3, 5] == pytest.approx(image[6:8, 10:12].mean())
+        assert drawn.get_extent() == [0.5, 100.5, 0.5, 80.5]
+        assert drawn.get_clim() == whole.images[i].get_clim()
+    for code, line in panels.symbols.items():
+        np.testing.assert_array_equal(line.get_data(), whole.symbols[code].get_data())
+    panels.show_other(1)
+    assert panels.images[1].get_array().shape == (40, 50)
+    with pytest.raises(InputError, match="resolution must be an integer at least 1; got 0"):
+        stack.plot_mask(resolution=0)
+
+
+def test_means_of_blocks():
+    image = np.arange(35, dtype=np.float32).reshape(5, 7)
+    assert block_means(image, 1) is image
+    means = block_means(image, 3)
+    assert means.shape == (2, 3)
+    assert (means[0, 0], means[1, 2]) == (image[:3, :3].mean(), image[3:, 6:].mean())
+    image[0, 0] = image[3:, 6] = np.nan
+    means = block_means(image, 3)
+    assert means[0, 0] == np.nanmean(image[:3, :3])
+    assert np.isnan(means[1, 2])
+
+
 def test_panel_d_changes_image(stack):
     panels = MaskPanels(stack.mask_view())
     assert panels.axes[3].get_title() == "(d) mean2d"
@@ -147,6 +176,10 @@ def test_median_position(stacks):
     np.testing.assert_array_equal(taken, median)
     figure = plot_median_position(number, median, 5, unit=u.adu)
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), number)
+    small = plot_median_position(number, median, 5, resolution=33)
+    np.testing.assert_array_equal(small.axes[1].images[0].get_array(), number[::3, ::3])
+    assert small.axes[1].images[0].get_extent() == [0.5, 102.5, 0.5, 81.5]
+    assert (small.axes[0].get_xlim(), small.axes[1].get_ylim()) == ((0.5, 100.5), (0.5, 80.5))
     assert f"1: {100 * np.mean(number == 1):.0f}%" in figure.axes[1].get_title()
     bad = np.zeros(data.shape, dtype=bool)
     bad[:, 3, 4] = True
@@ -206,6 +239,32 @@ def test_hit_larger_than_its_window_at_the_edge(stack):
 
 def n_pages(path):
     return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
+    """What is drawn dot by dot costs a page of memory for each hit until the file is closed."""
+    path = tmp_path / "hits.pdf"
+    stack.plot_hits("MEANCRT", semiwindow=10).write(path, maxplots=3)
+    content = path.read_bytes()
+    widths = [int(width) for width in re.findall(rb"/Width (\d+)", content)]
+    # the bins of the diagram are the widest; one dot by dot has as many as the page
+    assert 0 < max(widths) <= 100
+    # per hit: five images and the codes, the bar of colours, the bins
+    assert len(widths) == 3 * (5 + 1 + 1 + 1)
+    assert b"/BaseFont /Helvetica" in content
+    assert b"/FontFile" not in content
+    assert not caplog.records
+
+
+def test_shadow_of_the_diagram_is_in_place(stack):
+    pages = stack.plot_hits("MEANCRT")
+    axes, diagram = pages.diagram.axes[0], pages.view.diagram
+    assert axes.get_yscale() == "symlog"
+    (shadow,) = axes.images
+    left, right, bottom, top = shadow.get_extent()
+    in_data = (axes.transAxes - axes.transData).transform([(left, bottom), (right, top)])
+    assert in_data[:, 0] == pytest.approx(diagram.x_edges[[0, -1]])
+    assert in_data[:, 1] == pytest.approx(diagram.y_edges[[0, -1]], abs=1e-6)
 
 
 def test_write_pages(stack, tmp_path):

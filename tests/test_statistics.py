@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from crstack.statistics import normal_order_moments, order_statistics, sort_exposures
+from crstack.statistics import exposure_at_median, normal_order_moments, order_statistics, sort_exposures
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 9])
@@ -77,3 +77,21 @@ def test_normal_order_moments():
     np.testing.assert_allclose(covariance[1, 1], 1 - np.sqrt(3) / np.pi, rtol=1e-9)
     sample = np.sort(np.random.default_rng(0).normal(size=(6, 300_000)), axis=0)
     np.testing.assert_allclose(normal_order_moments(6)[1], np.cov(sample), atol=0.004)
+
+
+def test_exposure_at_median_has_no_favourite():
+    """Equal values, as integer counts often are, would make exposures look different that are not."""
+    rng = np.random.default_rng(0)
+    cube = rng.poisson(2, (5, 200, 200)).astype(np.float32)
+    bad = np.zeros(cube.shape, dtype=bool)
+    bad[:, 7, 8] = True
+    bad[2, :, 10] = True
+    median = np.median(cube, axis=0)
+    number = exposure_at_median(cube, median, bad)
+    shares = np.bincount(number.ravel(), minlength=6) / number.size
+    assert shares[1:] == pytest.approx(np.full(5, 0.2), abs=0.01)
+    assert number[7, 8] == 0
+    assert not (number[:, 10] == 3).any()
+    y, x = np.nonzero(~bad.any(axis=0))
+    np.testing.assert_array_equal(cube[number[y, x].astype(int) - 1, y, x], median[y, x])
+    np.testing.assert_array_equal(number, exposure_at_median(cube, median, bad))

@@ -29,6 +29,8 @@ FAILURES = (
 
 #: figures with images are large files
 IMAGE_DPI = 110
+#: pixels along the longer side of an image, about what is left of it at that many dots per inch
+RESOLUTION = 600
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,12 @@ def _diagnostics(results):
         plotting.save_figure(figure, path)
 
     def position(path):
-        from crstack.statistics import exposure_at_median
-
-        exposures, median2d = results.stack.exposures, results.stack.statistics.median2d
-        number = exposure_at_median(exposures.data, median2d, exposures.bad)
-        options = {"unit": exposures.unit, "color_scale": scale}
-        figure = plotting.plot_median_position(number, median2d, len(exposures), **options)
+        figure = results.stack.plot_median_position(color_scale=scale, resolution=RESOLUTION)
         plotting.save_figure(figure, path, dpi=IMAGE_DPI)
 
     def mask(name):
         def draw(path):
-            figure = plotting.plot_mask(_view(results, name), color_scale=scale)
+            figure = plotting.plot_mask(_view(results, name), color_scale=scale, resolution=RESOLUTION)
             plotting.save_figure(figure, path, dpi=IMAGE_DPI)
 
         return draw
@@ -165,9 +162,36 @@ def _diagnostics(results):
     if results.diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
+    yield from _equivalence(results.stack, scale)
     names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
     for name in names:
         yield f"diagnostic_{name.lower()}.png", mask(name)
+
+
+def _equivalence(stack, scale):
+    """Names of the figures of what was measured to make the exposures equivalent, and what draws them."""
+    from crstack import plotting
+
+    def flux(number):
+        def draw(path):
+            plotting.save_figure(stack.plot_flux_factor(number), path, dpi=IMAGE_DPI)
+
+        return draw
+
+    def offset(number):
+        def draw(path):
+            figure = stack.plot_offset(number, color_scale=scale, resolution=RESOLUTION)
+            plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+
+        return draw
+
+    flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
+    for number in range(1, len(stack) + 1):
+        if flux_factors is not None and flux_factors.method != "given":
+            yield f"flux_factor{number}.png", flux(number)
+    for number in range(1, len(stack) + 1):
+        if offsets is not None and any(offsets.errors[number - 1]):  # those that are given have none
+            yield f"xyoffset_crosscorr_{number}.png", offset(number)
 
 
 def _view(results, name):

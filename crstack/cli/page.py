@@ -1,6 +1,7 @@
 """``report.html``: one page that shows a whole run and needs no other file."""
 
 import base64
+import re
 from html import escape
 from importlib.metadata import version
 
@@ -17,6 +18,11 @@ CAPTIONS = {
     "diagnostic_mediancr": "MEDIANCR: pixels hit in two or more exposures, found in the median.",
     "diagnostic_meancrt": "MEANCRT: pixels hit in any exposure, found in the mean.",
     "diagnostic_meancr": "MEANCR: what the auxiliary detector still finds in the mean of the clean exposures.",
+}
+CAPTIONS_OF_EXPOSURES = {
+    "diagnostic_crmask": "CRMASK{}: hits of this exposure.",
+    "flux_factor": "Exposure {} over the others, and its flux factor.",
+    "xyoffset_crosscorr": "Exposure {} and what all have in common, before and after the offset between them.",
 }
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; max-width: 1100px; margin: 0 auto; padding: 0 16px 48px }
@@ -94,10 +100,15 @@ def _counts(masks):
 
 
 def _figure(path):
-    caption = CAPTIONS.get(path.stem, path.stem.replace("diagnostic_crmask", "CRMASK") + ": hits of this exposure.")
+    caption = CAPTIONS.get(path.stem) or _caption_of_exposure(path.stem)
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{escape(caption)} <small>{escape(path.name)}</small></figcaption></figure>"
+
+
+def _caption_of_exposure(name):
+    kind, number = re.fullmatch(r"(.*?)_?(\d+)", name).groups()
+    return CAPTIONS_OF_EXPOSURES[kind].format(number)
 
 
 def _hits(features):

@@ -33,7 +33,16 @@ from crstack.stack import CRStack
 __all__ = ["run"]
 
 #: what the page links to
-REPORTED = ("combined_", "crmasks.", "diagnostic_", "image_number_", "mediancr_identified", "problematic_pixels.")
+REPORTED = (
+    "combined_",
+    "crmasks.",
+    "diagnostic_",
+    "flux_factor",
+    "image_number_",
+    "mediancr_identified",
+    "problematic_pixels.",
+    "xyoffset_",
+)
 
 
 @dataclass(frozen=True)

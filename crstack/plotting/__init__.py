@@ -1,6 +1,7 @@
 """Figures of finished results. Nothing is computed here, and nothing else imports it."""
 
 from crstack.plotting.diagram import draw_boundary, plot_diagram
+from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.files import save_figure
 from crstack.plotting.hits import HitPages, plot_hits
 from crstack.plotting.mask import MaskPanels, MaskView, plot_mask
@@ -12,8 +13,10 @@ __all__ = [
     "MaskView",
     "draw_boundary",
     "plot_diagram",
+    "plot_flux_factor",
     "plot_hits",
     "plot_mask",
     "plot_median_position",
+    "plot_offset",
     "save_figure",
 ]

@@ -1,5 +1,8 @@
 """Two pages for each hit: its images, and its pixels in the diagram."""
 
+import logging
+from contextlib import contextmanager
+
 import numpy as np
 
 from crstack._files import atomic_path
@@ -9,6 +12,7 @@ from crstack.features import codes_of
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.style import (
     COLOR_SCALES,
+    IMAGE_COLOURS,
     SYMBOLS,
     draw_image,
     draw_symbols,
@@ -28,6 +32,8 @@ MOST_COORDINATES = 40
 MOST_LISTED = 5
 PANEL = 2.7  # inches
 OUTLINE = "#e69f00"
+#: every reader has Helvetica; to measure, draw and embed another font takes half the time of a page
+PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
 NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
 
 
@@ -144,11 +150,12 @@ class HitPages:
         -------
         n_drawn : int
         """
+        from matplotlib import rc_context
         from matplotlib.backends.backend_pdf import PdfPages
 
         numbers = [int(number) for number in self.features["number"]]
         numbers = numbers if maxplots < 0 else numbers[:maxplots]
-        with atomic_path(path) as temporary, PdfPages(temporary) as pdf:
+        with rc_context(PDF), _quiet_fonts(), atomic_path(path) as temporary, PdfPages(temporary) as pdf:
             for done, number in enumerate(numbers, start=1):
                 for figure in self.show(number):
                     pdf.savefig(figure)
@@ -188,13 +195,14 @@ class HitPages:
         titles = [label for label, _ in exposures]
         titles += [self.view.label, "who flagged what", f"{self.view.label}, corrected"]
         self._panels = [figure.add_subplot(spot) for spot in spots]
+        _label_outer(self._panels)
         self._drawn, self._outlines = [], []
         for axes, title in zip(self._panels, titles, strict=True):
             self._fill_panel(axes, title)
         middle = [image for i, image in enumerate(self._drawn) if i != len(exposures) + 1]
         self._shared = middle
-        bar_axes = figure.add_axes((1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height))
-        figure.colorbar(middle[0], cax=bar_axes, label=f"signal ({self.view.unit})")
+        spot = (1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height)
+        self._bar = _add_bar(figure.add_axes(spot), f"signal ({self.view.unit})")
         figure.legend(
             handles=self._code_patches(), loc="lower center", ncols=len(SYMBOLS), frameon=False, fontsize="small"
         )
@@ -220,7 +228,7 @@ class HitPages:
         outline = LineCollection([], colors=OUTLINE, linewidths=1.2)
         axes.add_collection(outline, autolim=False)
         self._outlines.append(outline)
-        axes.set_title(title, fontsize="medium")
+        axes.set_title(title, fontsize="medium", y=1.0)  # a given place need not be looked for on every page
         axes.tick_params(labelsize="x-small")
         axes.locator_params(nbins=4, integer=True)
 
@@ -233,6 +241,7 @@ class HitPages:
         limits = image_limits(np.stack([*cut, image, corrected]), self.color_scale)
         for drawn in self._shared:
             drawn.set_clim(*limits)
+        self._bar.set_extent((0, 1, *limits))
         extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
         hit = np.zeros(codes.shape, dtype=bool)
         hit[pixels["y"] - 1 - rows.start, pixels["x"] - 1 - columns.start] = True
@@ -271,15 +280,16 @@ class HitPages:
         shown = np.isin(self._pixels["number"], self.features["number"])
         x, y = self._pixels["min2d"][shown], self._pixels["excess"][shown]
         set_hit_limits(axes, x, y, view.diagram, view.boundary)
-        if view.diagram is not None:
-            _draw_shadow(axes, view.diagram)
         lines = draw_boundary(axes, view.boundary, points=False, extensions=False)
         if view.threshold is not None:
             lines.append(axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold"))
         nothing = np.array([])
-        self._symbols = draw_symbols(axes, nothing, nothing, nothing, size=8)
-        axes.set_xlabel(f"min2d \N{MINUS SIGN} bias ({view.unit})")
-        axes.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
+        self._symbols = draw_symbols(axes, nothing, nothing, nothing, size=8, rasterized=False)
+        # Helvetica has no minus sign
+        axes.set_xlabel(f"min2d \N{EN DASH} bias ({view.unit})")
+        axes.set_ylabel(f"{view.label} \N{EN DASH} min2d ({view.unit})")
+        axes.xaxis.set_label_coords(0.5, -0.06)
+        axes.yaxis.set_label_coords(-0.075, 0.5)
         figure.legend(
             handles=[*(self._symbols[code] for code in self._codes()), *lines],
             fontsize="small",
@@ -292,6 +302,8 @@ class HitPages:
         transform = axes.transScale
         end = transform.inverted().transform((0, transform.transform((0, top))[1] * 1.1))[1]
         axes.set_ylim(bottom, end)
+        if view.diagram is not None:
+            _draw_shadow(axes, view.diagram)
         self._axes = axes
         self._coordinates = [
             axes.text(0, 0, "", fontsize=6.5, ha="left", va="center", visible=False) for _ in range(MOST_COORDINATES)
@@ -303,7 +315,7 @@ class HitPages:
         for code, line in self._symbols.items():
             wanted = pixels["code"] == code
             line.set_data(pixels["min2d"][wanted], pixels["excess"][wanted])
-        words = [f"  {x}, {y}" for x, y in zip(pixels["x"], pixels["y"], strict=True)]
+        words = [f"   {x}, {y}" for x, y in zip(pixels["x"], pixels["y"], strict=True)]
         placed = free_spots(self._axes, pixels["min2d"], pixels["excess"], words, MOST_COORDINATES, (0.009, 0.02))
         for text in self._coordinates:
             text.set_visible(False)
@@ -311,9 +323,21 @@ class HitPages:
         for text, i in zip(self._coordinates, placed, strict=False):
             spot = pixels["min2d"][i], pixels["excess"][i]
             far = self._axes.transData.transform(spot)[0] > right
-            text.set(position=spot, text=words[i] if not far else f"{words[i].strip()}  ", visible=True)
+            text.set(position=spot, text=words[i] if not far else f"{words[i].strip()}   ", visible=True)
             text.set(ha="right" if far else "left", color=SYMBOLS[pixels["code"][i]][1])
         self.diagram.suptitle(title, fontsize="medium")
+
+
+@contextmanager
+def _quiet_fonts():
+    """Keep newer versions of matplotlib from telling that Helvetica's normal weight is called medium."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _code_colours():
@@ -322,14 +346,58 @@ def _code_colours():
     return ListedColormap(["white", *(colour for _, colour, _ in SYMBOLS.values())])
 
 
+def _label_outer(panels):
+    """Leave the numbers of the pixels, and their axes' labels, to the panels at the left and the bottom."""
+    lowest = {}
+    for axes in panels:
+        spot = axes.get_subplotspec()
+        lowest[spot.colspan.start] = max(spot.rowspan.start, lowest.get(spot.colspan.start, 0))
+    for axes in panels:
+        spot = axes.get_subplotspec()
+        axes.set_ylabel("Y (pixel)", fontsize="small")
+        axes.set_xlabel("X (pixel)", fontsize="small")
+        axes.yaxis.set_label_coords(-0.15, 0.5)
+        axes.xaxis.set_label_coords(0.5, -0.12)
+        axes.yaxis.set_visible(spot.is_first_col())
+        axes.xaxis.set_visible(spot.rowspan.start == lowest[spot.colspan.start])
+
+
+def _add_bar(axes, label):
+    """A bar of colours whose limits are its extent: matplotlib's is slow and large in a file."""
+    ramp = np.linspace(0, 1, 256)[:, np.newaxis]
+    bar = axes.imshow(ramp, cmap=IMAGE_COLOURS, origin="lower", aspect="auto", **NONE)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    axes.set_ylabel(label)
+    axes.yaxis.set_label_coords(3.6, 0.5)
+    return bar
+
+
 def _draw_shadow(axes, diagram):
-    """The observed diagram in light grey, behind everything."""
+    """The observed diagram in light grey, behind everything.
+
+    It lies in the linear part of the axes, so an image will do, which a file keeps as its
+    bins; in parts of the axes, whose limits stay, as the scale of an image must be linear.
+    """
     from matplotlib.colors import LogNorm
 
-    counts = np.ma.masked_equal(diagram.observed.T, 0)
-    norm = LogNorm(1, max(10, int(diagram.observed.max())) ** 2)  # the square keeps it light
-    edges = diagram.x_edges, diagram.y_edges
-    axes.pcolormesh(*edges, counts, cmap="Greys", norm=norm, rasterized=True, zorder=0)
+    counts = diagram.observed.T
+    corners = [(diagram.x_edges[0], diagram.y_edges[0]), (diagram.x_edges[-1], diagram.y_edges[-1])]
+    (left, bottom), (right, top) = (axes.transData - axes.transAxes).transform(corners)
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.imshow(
+        np.maximum(counts, 0.1),  # below the limits is white, and no part transparent, which a file would keep apart
+        cmap="Greys",
+        norm=LogNorm(1, max(10, int(counts.max())) ** 2),  # the square keeps it light
+        extent=(left, right, bottom, top),
+        transform=axes.transAxes,
+        origin="lower",
+        aspect="auto",
+        zorder=0,
+        **NONE,
+    )
+    axes.set(xlim=limits[0], ylim=limits[1])
 
 
 def _outline(mask, first_x, first_y):

@@ -7,7 +7,19 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.plotting.diagram import draw_boundary
-from crstack.plotting.style import SYMBOLS, draw_image, draw_symbols, free_spots, image_limits, new_figure
+from crstack.plotting.style import (
+    SIZES,
+    SYMBOLS,
+    add_bar,
+    block_means,
+    block_size,
+    draw_image,
+    draw_symbols,
+    free_spots,
+    image_limits,
+    new_figure,
+    symbol_size,
+)
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
 
 __all__ = ["MaskPanels", "MaskView", "plot_mask"]
@@ -72,11 +84,11 @@ class MaskView:
         pixels["x"], pixels["y"] = column + 1, row + 1
         pixels["code"] = self.codes[row, column]
         pixels["min2d"] = self.min2d[row, column]
-        pixels["excess"] = (self.image - self.min2d)[row, column]
+        pixels["excess"] = self.image[row, column] - self.min2d[row, column]
         return pixels
 
 
-def plot_mask(view, *, color_scale="zscale", fig=None):
+def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
     """Draw a mask in the diagram and in the image.
 
     Panel (a) has the flagged pixels in the diagram, (b) the number of each hit
@@ -90,6 +102,9 @@ def plot_mask(view, *, color_scale="zscale", fig=None):
         The mask and its images.
     color_scale : {"zscale", "minmax"}, optional
         Contrast of the images.
+    resolution : int, optional
+        Average the images in blocks that leave about this many pixels along the longer
+        side: enough for a file, and faster. All pixels by default, for zooms.
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in; a new one by default, which belongs to no window.
 
@@ -97,7 +112,7 @@ def plot_mask(view, *, color_scale="zscale", fig=None):
     -------
     fig : `~matplotlib.figure.Figure`
     """
-    return MaskPanels(view, color_scale=color_scale, fig=fig).figure
+    return MaskPanels(view, color_scale=color_scale, resolution=resolution, fig=fig).figure
 
 
 class MaskPanels:
@@ -105,7 +120,7 @@ class MaskPanels:
 
     Parameters
     ----------
-    view, color_scale, fig
+    view, color_scale, resolution, fig
         As for `plot_mask`.
 
     Attributes
@@ -120,8 +135,9 @@ class MaskPanels:
         Which of ``view.others`` is shown in (d).
     """
 
-    def __init__(self, view, *, color_scale="zscale", fig=None):
+    def __init__(self, view, *, color_scale="zscale", resolution=None, fig=None):
         self.view = view
+        self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
         self.figure = new_figure(SIZE, fig)
         a, b, c, d = self.figure.subplots(2, 2).ravel()
@@ -161,7 +177,13 @@ class MaskPanels:
         handles, labels = a.get_legend_handles_labels()
         kept = [i for i, one in enumerate(handles) if len(one.get_xdata())]
         if kept:
-            a.legend([handles[i] for i in kept], [labels[i] for i in kept], fontsize="small", loc="best")
+            shown = [handles[i] for i in kept], [labels[i] for i in kept]
+            # where the symbols are small, those of the legend are not
+            scale = SIZES[0][1] / symbol_size(len(pixels))
+            options = {"frameon": False, "fontsize": "small", "markerscale": scale}
+            legend = self.figure.legend(*shown, loc="outside lower center", ncols=len(kept), **options)
+            for handle in legend.legend_handles:
+                handle.set_markeredgewidth(1.3)
         self.renumber()
 
     def _draw_images(self):
@@ -170,9 +192,9 @@ class MaskPanels:
         ny, nx = view.image.shape
         aspect = "auto" if max(ny, nx) > MOST_ELONGATED * min(ny, nx) else "equal"
         limits = image_limits(view.image, self.color_scale)
-        self.images = (
-            draw_image(c, view.image, limits, aspect=aspect),
-            draw_image(d, view.others[0][1], limits, aspect=aspect),
+        self.images = tuple(
+            draw_image(axes, block_means(image, self._block), limits, block=self._block, aspect=aspect)
+            for axes, image in ((c, view.image), (d, view.others[0][1]))
         )
         self.symbols = draw_symbols(c, view.pixels["x"], view.pixels["y"], view.pixels["code"])
         c.set_xlim(0.5, nx + 0.5)
@@ -181,14 +203,14 @@ class MaskPanels:
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
             axes.set_ylabel("Y (pixel)")
-            self.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.05, label=f"signal ({view.unit})")
+            add_bar(axes, image, f"signal ({view.unit})")
 
     def show_other(self, i):
         """Show the image ``i`` of ``view.others`` in panel (d), if there is one."""
         if 0 <= i < len(self.view.others):
             self.other = i
             label, image = self.view.others[i]
-            self.images[1].set_data(image)
+            self.images[1].set_data(block_means(image, self._block))
             self.axes[3].set_title(f"(d) {label}")
 
     def select(self, in_diagram, in_image):

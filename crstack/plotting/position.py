@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from crstack.plotting.style import draw_image, image_limits, new_figure
+from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure
 
 __all__ = ["plot_median_position"]
 
 
-def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", fig=None):
+def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):
     """Draw the median beside the number of the exposure that it was taken from.
 
     Where one exposure is brighter or fainter than the others, one colour
@@ -26,6 +26,8 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
         Unit of the median.
     color_scale : {"zscale", "minmax"}, optional
         Contrast of the median.
+    resolution : int, optional
+        As for `~crstack.plotting.plot_mask`; of the numbers one pixel of each block is drawn.
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in; a new one by default, which belongs to no window.
 
@@ -38,22 +40,25 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
 
     ny, nx = median2d.shape
     wide = nx > 2 * ny
-    fig = new_figure((11, 9) if wide else (13, 6.2), fig)
+    fig = new_figure((11, 9) if wide else (13, min(5.2 * ny / nx + 1.2, 9)), fig)
     left, right = fig.subplots(*((2, 1) if wide else (1, 2)), sharex=True, sharey=True)
     aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
-    image = draw_image(left, median2d, image_limits(median2d, color_scale), aspect=aspect)
-    fig.colorbar(image, ax=left, pad=0.01, fraction=0.05, label=f"signal ({unit})")
+    block = block_size(median2d.shape, resolution)
+    limits = image_limits(median2d, color_scale)
+    image = draw_image(left, block_means(median2d, block), limits, block=block, aspect=aspect)
+    add_bar(left, image, f"signal ({unit})")
     left.set_title("median2d")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
-    known = np.ma.masked_equal(number, 0)
-    limits = (0.5, n_exposures + 0.5)
+    known = np.ma.masked_equal(number[::block, ::block], 0)
     # nearest: the mean of two numbers of exposures is no exposure
-    shown = draw_image(right, known, limits, colours=ListedColormap(colours), aspect=aspect, interpolation="nearest")
-    bar = fig.colorbar(shown, ax=right, pad=0.01, fraction=0.05, ticks=range(1, n_exposures + 1))
-    bar.set_label("number of the exposure")
+    options = {"colours": ListedColormap(colours), "interpolation": "nearest", "block": block, "aspect": aspect}
+    shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
+    add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
     shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
     right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium")
     for axes in (left, right):
+        axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")
         axes.set_ylabel("Y (pixel)")
+        axes.label_outer()
     return fig

@@ -2,19 +2,25 @@
 
 import numpy as np
 
+from crstack._validation import check_integer
 from crstack.exceptions import InputError
 from crstack.masks import Code
 
 __all__ = [
     "COLOR_SCALES",
     "IMAGE_COLOURS",
+    "SIZES",
     "SYMBOLS",
+    "add_bar",
+    "block_means",
+    "block_size",
     "draw_image",
     "draw_symbols",
     "free_spots",
     "image_limits",
     "new_figure",
     "set_hit_limits",
+    "symbol_size",
 ]
 
 #: hits are dark on a bright sky, where the symbols show
@@ -29,7 +35,7 @@ SYMBOLS = {
     Code.GIVEN: ("D", "#009e73", "given"),
 }
 #: size of the symbols, by the number of pixels from which on it holds
-SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.8))
+SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.5), (60000, 0.8))
 #: the part of the y axis above the diagram is logarithmic; decades that the linear part is worth
 LINEAR_PART = 2.5
 
@@ -67,16 +73,53 @@ def image_limits(values, color_scale="zscale"):
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def draw_image(axes, image, limits, *, first=(1, 1), colours=IMAGE_COLOURS, **options):
-    """Draw an image on FITS coordinates; ``first`` is (x, y) of its first pixel."""
-    ny, nx = image.shape
+def block_size(shape, resolution):
+    """Side of the square blocks that leave about ``resolution`` pixels on the longer side; 1 for None."""
+    return 1 if resolution is None else max(1, max(shape) // check_integer("resolution", resolution, minimum=1))
+
+
+def block_means(image, block):
+    """Means of the finite values in blocks of ``block`` pixels a side; those at the far edges may be smaller."""
+    if block == 1:
+        return image
+    starts = [np.arange(0, size, block) for size in image.shape]
+
+    def sums(values, **options):
+        return np.add.reduceat(np.add.reduceat(values, starts[0], axis=0, **options), starts[1], axis=1)
+
+    finite = np.isfinite(image)
+    if finite.all():
+        ny, nx = (np.diff([*start, size]) for start, size in zip(starts, image.shape, strict=True))
+        return sums(image) / np.outer(ny, nx).astype(np.float32)
+    counts = sums(finite, dtype=np.float32)
+    return np.divide(sums(np.where(finite, image, 0)), counts, out=np.full_like(counts, np.nan), where=counts > 0)
+
+
+def draw_image(axes, image, limits, *, first=(1, 1), block=1, colours=IMAGE_COLOURS, **options):
+    """Draw an image on FITS coordinates.
+
+    ``first`` is (x, y) of its first pixel, and each of its pixels is ``block`` wide and high.
+    """
+    ny, nx = (block * size for size in image.shape)
     extent = (first[0] - 0.5, first[0] + nx - 0.5, first[1] - 0.5, first[1] + ny - 0.5)
     options = {"origin": "lower", "cmap": colours, "vmin": limits[0], "vmax": limits[1]} | options
     return axes.imshow(image, extent=extent, **options)
 
 
-def draw_symbols(axes, x, y, codes, *, size=None, **options):
-    """Draw a symbol for each pixel, by its code.
+def add_bar(axes, image, label, **options):
+    """Add a bar of colours as high as the axes are, also where their aspect is that of an image."""
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.02, 0, 0.035, 1)), **options)
+    bar.set_label(label)
+    return bar
+
+
+def symbol_size(n_pixels):
+    """Size of the symbols of so many pixels, in points."""
+    return [size for least, size in SIZES if n_pixels >= least][-1]
+
+
+def draw_symbols(axes, x, y, codes, *, size=None, rasterized=True):
+    """Draw a symbol for each pixel, by its code; as pixels in a file of vectors unless told not to.
 
     Returns
     -------
@@ -84,7 +127,7 @@ def draw_symbols(axes, x, y, codes, *, size=None, **options):
         One for each code, also for those that have no pixel.
     """
     if size is None:
-        size = [size for least, size in SIZES if len(x) >= least][-1]
+        size = symbol_size(len(x))
     lines = {}
     for code, (marker, colour, words) in SYMBOLS.items():
         wanted = codes == code
@@ -97,8 +140,7 @@ def draw_symbols(axes, x, y, codes, *, size=None, **options):
             markersize=size,
             markerfacecolor="none",
             markeredgewidth=min(1.3, size / 3),
-            rasterized=True,
-            **options,
+            rasterized=rasterized,
         )
     return lines
 

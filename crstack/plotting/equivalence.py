@@ -1,0 +1,174 @@
+"""What was measured to make the exposures equivalent: flux factors and offsets."""
+
+import numpy as np
+
+from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure
+
+__all__ = ["plot_flux_factor", "plot_offset"]
+
+#: bins along the signal and along the ratio
+BINS = (60, 80)
+#: ranges of signal whose ratio is drawn, and fewest pixels in one
+N_RANGES, FEWEST = 12, 20
+#: part of the ratios that lies inside the limits
+SHOWN = (0.5, 99.5)
+LINE = "#d55e00"
+#: blue and red, told apart by the colour-blind too
+DIFFERENCES = "RdBu_r"
+#: part of the differences that is inside the limits of their colours
+INSIDE = 99.0
+
+
+def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="exposure", unit="", fig=None):
+    """Draw the ratio of an exposure to the others against the signal, and its flux factor.
+
+    The left panel is a histogram of the pixels. The right one is the ratio of the sums in several
+    ranges of signal, with its error, on an enlarged scale: points that leave the line
+    say that one factor does not describe the exposure.
+
+    Parameters
+    ----------
+    level : `~numpy.ndarray`
+        (n,) signal by which the pixels are sorted; positive.
+    signal : `~numpy.ndarray`
+        (n,) signal of the exposure.
+    reference : `~numpy.ndarray`
+        (n,) the same of the others, over their flux factors: see
+        `~crstack.equalize.compare.compare_fluxes`.
+    factor : float
+        Flux factor of the exposure.
+    error : float, optional
+        Its standard error.
+    label : str, optional
+        Name of the exposure.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the signals.
+    fig : `~matplotlib.figure.Figure`, optional
+        Figure to draw in; a new one by default, which belongs to no window.
+
+    Returns
+    -------
+    fig : `~matplotlib.figure.Figure`
+    """
+    fig = new_figure((12, 5), fig)
+    left, right = fig.subplots(1, 2, sharex=True)
+    words = f"flux factor {factor:.4f}" + (f" \N{PLUS-MINUS SIGN} {error:.4f}" if error else "")
+    for axes in (left, right):
+        axes.set(xlabel=f"signal \N{MINUS SIGN} bias ({unit})", ylabel=f"{label} over the others")
+        axes.axhline(factor, color=LINE, linewidth=1.5, label=words)
+        if error:
+            axes.axhspan(factor - error, factor + error, color=LINE, alpha=0.25, linewidth=0)
+    if len(level):
+        sure = reference > 0  # not so beside a steep edge
+        _draw_ratios(left, level[sure], signal[sure] / reference[sure])
+        _draw_sums(right, level, signal, reference)
+        right.legend(fontsize="small")
+    left.set_title(f"{len(level)} clean pixels well above the noise")
+    right.set_title("ratio of the sums in ranges of signal")
+    fig.suptitle(f"{label}: {words}")
+    return fig
+
+
+def _draw_ratios(axes, level, ratio):
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = np.percentile(ratio, SHOWN)
+    margin = 0.2 * (high - low) or 0.1
+    ends = _edges(level, BINS[0]), np.linspace(low - margin, high + margin, BINS[1] + 1)
+    counts, x, y = np.histogram2d(level, ratio, bins=ends)
+    norm = LogNorm(1, max(10, counts.max()))
+    options = {"cmap": "viridis_r", "norm": norm, "rasterized": True, "zorder": 0}
+    add_bar(axes, axes.pcolormesh(x, y, np.ma.masked_equal(counts.T, 0), **options), "pixels in a bin")
+    axes.set(xscale="log", ylim=ends[1][[0, -1]])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_sums(axes, level, signal, reference):
+    edges = _edges(level, N_RANGES)
+    number = np.digitize(level, edges[1:-1])
+
+    def sums(values):
+        return np.bincount(number, values, minlength=N_RANGES)
+
+    kept = sums(np.ones(len(level))) >= FEWEST
+    total = np.where(kept, sums(reference), 1)
+    ratio = sums(signal) / total
+    error = np.sqrt(sums((signal - ratio[number] * reference) ** 2)) / total
+    middles = np.sqrt(edges[1:] * edges[:-1])
+    options = {"fmt": "o", "color": "#0072b2", "capsize": 2, "label": "ratio of sums, and its error"}
+    axes.errorbar(middles[kept], ratio[kept], error[kept], **options)
+
+
+def _edges(level, n):
+    return np.geomspace(0.999 * level.min(), 1.001 * level.max(), n + 1)
+
+
+def plot_offset(
+    expected,
+    shifted,
+    image,
+    offset,
+    *,
+    errors=(0.0, 0.0),
+    first=(1, 1),
+    label="exposure",
+    unit="",
+    color_scale="zscale",
+    resolution=None,
+    fig=None,
+):
+    """Draw an exposure, what it is compared with, and their difference without and with its offset.
+
+    Parameters
+    ----------
+    expected : `~numpy.ndarray`
+        (ny, nx) what the exposures have in common, times the flux factor of this one.
+    shifted : `~numpy.ndarray`
+        (ny, nx) the same, shifted by the offset.
+    image : `~numpy.ndarray`
+        (ny, nx) the exposure, bias subtracted.
+    offset : (float, float)
+        (dx, dy) in pixels.
+    errors : (float, float), optional
+        Their standard errors.
+    first : (int, int), optional
+        (x, y) of the first pixel: FITS coordinates.
+    label, unit, color_scale, resolution, fig
+        As for `plot_flux_factor` and `~crstack.plotting.plot_mask`.
+
+    Returns
+    -------
+    fig : `~matplotlib.figure.Figure`
+    """
+    ny, nx = image.shape
+    fig = new_figure((11, min(max(8.4 * ny / nx + 1.5, 5), 12)), fig)
+    panels = fig.subplots(2, 2, sharex=True, sharey=True).ravel()
+    block = block_size(image.shape, resolution)
+    limits = image_limits(image, color_scale)
+    apart, left_over = (block_means(image - one, block) for one in (expected, shifted))
+    finite = np.abs(apart[np.isfinite(apart)])
+    most = float(np.percentile(finite, INSIDE)) if finite.size else 1.0
+    differences = {"colours": DIFFERENCES, "limits": (-most or -1.0, most or 1.0)}
+    drawn = (
+        ("what the exposures have in common", block_means(expected, block), {"limits": limits}),
+        (label, block_means(image, block), {"limits": limits}),
+        ("difference", apart, differences),
+        ("difference once the common image is shifted", left_over, differences),
+    )
+    aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
+    for axes, (title, values, options) in zip(panels, drawn, strict=True):
+        shown = draw_image(axes, values, first=first, block=block, aspect=aspect, **options)
+        add_bar(axes, shown, f"signal ({unit})")
+        axes.set_title(title, fontsize="medium")
+        axes.set(xlabel="X (pixel)", ylabel="Y (pixel)")
+        axes.label_outer()
+    panels[0].set(xlim=(first[0] - 0.5, first[0] + nx - 0.5), ylim=(first[1] - 0.5, first[1] + ny - 0.5))
+    words = ", ".join(
+        f"{name} = {value:+.3f}".replace("-", "\N{MINUS SIGN}") + (f" \N{PLUS-MINUS SIGN} {error:.3f}" if error else "")
+        for name, value, error in zip(("dx", "dy"), offset, errors, strict=True)
+    )
+    fig.suptitle(f"{label}: {words} pixels")
+    return fig
