@@ -28,7 +28,9 @@ Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float32)
 
 def figure(size=(8, 6.5)):
     """A figure whose places do not depend on the size of its letters."""
-    return Figure(figsize=size, layout="none")
+    fig = Figure(figsize=size, layout="constrained")
+    fig.set_layout_engine("none")  # asked for: nothing is set in its place
+    return fig
 
 
 def bare(fig):
