@@ -12,6 +12,13 @@ from crstack.datasets import make_stack
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Compare the images wherever pytest-mpl is installed; without its option it would only draw them."""
+    if hasattr(config.option, "mpl"):
+        config.option.mpl = True
+
+
 @pytest.fixture(scope="session")
 def golden_dir():
     """Folder of the answers of the reference programs; skips where it is absent."""

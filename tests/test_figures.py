@@ -134,8 +134,18 @@ def test_panel_d_changes_image(stack):
 def test_given_figure_and_no_window(stack):
     given = Figure()
     assert stack.plot_mask(fig=given) is given
+    given.draw_without_rendering()
+    assert overlapping_labels(given) == []
     assert "matplotlib.pyplot" not in sys.modules or not matplotlib.pyplot.get_fignums()
     assert len(stack.plot_diagram().axes) == 3
+
+
+def overlapping_labels(figure):
+    axes = [one for part in figure.axes for one in (part, *part.child_axes)]
+    texts = [text for one in axes for text in (one.xaxis.label, one.yaxis.label, one.title) if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    pairs = [(i, j) for i, one in enumerate(boxes) for j in range(i) if one.overlaps(boxes[j])]
+    return [(texts[i].get_text(), texts[j].get_text()) for i, j in pairs]
 
 
 def test_limits():

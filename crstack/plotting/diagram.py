@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crstack.plotting.style import new_figure
+
 __all__ = ["draw_boundary", "plot_diagram"]
 
 #: the sequence of extensions, first fit first; told apart by the colour-blind too
@@ -40,10 +42,7 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
     -------
     fig : `~matplotlib.figure.Figure`
     """
-    from matplotlib.figure import Figure
-
-    if fig is None:
-        fig = Figure(figsize=(12, 6.2), layout="constrained")
+    fig = new_figure((12, 6.2), fig)
     left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     n, n_sets = diagram.settings.n_simulations, diagram.n_sets
     simulated, observed = diagram.simulated.T / n_sets, diagram.observed.T

@@ -80,7 +80,7 @@ def _draw_ratios(axes, level, ratio):
     norm = LogNorm(1, max(10, counts.max()))
     options = {"cmap": "viridis_r", "norm": norm, "rasterized": True, "zorder": 0}
     add_bar(axes, axes.pcolormesh(x, y, np.ma.masked_equal(counts.T, 0), **options), "pixels in a bin")
-    axes.set(xscale="log", ylim=ends[1][[0, -1]])
+    axes.set(xscale="log", xlim=ends[0][[0, -1]], ylim=ends[1][[0, -1]])
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())

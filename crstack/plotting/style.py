@@ -41,10 +41,17 @@ LINEAR_PART = 2.5
 
 
 def new_figure(size, fig=None, layout="constrained"):
-    """``fig``, or a new figure of ``size`` inches that belongs to no window."""
+    """``fig``, or a new figure of ``size`` inches that belongs to no window.
+
+    An empty ``fig`` gets the layout too, unless it has one: labels would lie on panels.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=size, layout=layout) if fig is None else fig
+    if fig is None:
+        return Figure(figsize=size, layout=layout)
+    if not fig.axes and fig.get_layout_engine() is None and layout == "constrained":
+        fig.set_layout_engine(layout)
+    return fig
 
 
 def image_limits(values, color_scale="zscale"):
