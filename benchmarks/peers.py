@@ -22,13 +22,13 @@ its repository; a package of the same name on the registry is another one. What 
 file, or fails, is named below the table with the reason. crstack runs with the Python of this
 script.
 
-Of the flagged values of the exposures those that are hit, or within one pixel of a hit (precision); of
-those with a charge over 2 and over 5 standard deviations those that are flagged; pixels per Mpx that
-are over 5 standard deviations too high in the mean of the values that are not flagged, and those that have no such
-value; the root mean square of (value - truth) / sigma in that mean on hit pixels, with sigma that of the
-mean of all exposures. The same two of the image with which the program itself ends, if it is another, and
-its rms on pixels that are not hit, where 1 is that of a mean. Seconds are those of processors, of the calls
-alone; of the whole command for numina-crmasks, figures included.
+Columns, for the values of the exposures: how many of the flagged ones are hit, or within one pixel of a
+hit (precision); how many of those with a charge over 2 and over 5 standard deviations are flagged. Then for the
+mean of the values that are not flagged: pixels over 5 standard deviations too high, pixels without such a
+value, and the root mean square of (value - truth) / sigma on hit pixels, with sigma that of the mean of all
+exposures. The first and the last of these also for the image with which the program itself ends ("own"), and its
+rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors, of the calls
+alone; for numina-crmasks of the whole command, its figures included.
 
 With --golden, masks that numina-crmasks made elsewhere are scored beside those of crstack.
 """
@@ -54,8 +54,8 @@ from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
 N_EXPOSURES = 3
 SCENES = ("ifu", "imaging", "slit")
 COLUMNS = (
-    "scene", "program", "precision %", "> 2 sigma %", "> 5 sigma %", "too high/Mpx", "no value/Mpx", "rms hit",
-    "product: too high/Mpx", "product: rms hit", "product: rms clean", "CPU s",
+    "scene", "program", "precision %", "> 2 sigma %", "> 5 sigma %", "high/Mpx", "none/Mpx", "rms",
+    "own: high/Mpx", "own: rms", "own: rms clean", "CPU s",
 )  # fmt: skip
 
 
