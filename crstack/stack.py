@@ -262,13 +262,23 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
 
     # combined images
 
-    def combine(self, name="meancr2", masks=None, *, full_output=False, use_auxmedian=False, variance="model"):
+    def combine(
+        self,
+        name="meancr2",
+        masks=None,
+        *,
+        full_output=False,
+        use_auxmedian=False,
+        variance="model",
+        unbiased=None,
+        fill=None,
+    ):
         """Combine the exposures.
 
         Parameters
         ----------
-        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2"}
-            The combination.
+        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint"}
+            The combination; "meanjoint" needs masks of the joint decision.
         masks : MaskSet, optional
             Masks to apply. By default those of the latest `detect`; where
             there was none, it is called with its defaults, except for "mean",
@@ -282,6 +292,12 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         variance : {"model", "sample"}, optional
             Variance of the combined value propagated from the noise, or sample
             variance of the values combined.
+        unbiased : bool, optional
+            Correct medians and minima that stand beside hits for the order of the clean
+            values; by default where the masks are of the joint decision.
+        fill : {"minimum", "neighbours"}, optional
+            What stands in where each valid exposure is hit; "neighbours" by default
+            where the masks are of the joint decision.
 
         Returns
         -------
@@ -299,8 +315,8 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
             masks = self._masks
         if masks is None and name not in ("mean", "median", "min"):
             masks = self.detect()
-        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")))
-        options = {"use_auxmedian": use_auxmedian, "variance": variance}
+        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")), unbiased, fill)
+        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
         combiner = self._once("combiner", key, lambda: Combiner(self.exposures, self.statistics, masks, **options))
         # made anew each time: what the user does to one must not show in the next
         result = combiner.combine(name)
