@@ -374,6 +374,18 @@ def test_errors_reach_the_log_file(here, capsys):
     assert "ERROR   mm_seed must be an integer" in Path("run.log").read_text()
 
 
+def test_the_calibrated_boundary(here, capsys):
+    """By name in the parameter file, with its parameters beside it."""
+    given = {"mm_boundary_fit": "calibrated", "boundary": {"false_alarm": 1e-4, "n_draws": 10_000}}
+    path = write_parameters("p.yaml", crmethod="mmcosmic", mm_threshold_rnoise=0, **given)
+    assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
+    history = "".join(MaskSet.read("out/crmasks.fits").history)
+    assert "CalibratedBoundary(false_alarm=0.0001" in history
+    path = write_parameters("q.yaml", crmethod="mmcosmic", mm_boundary_fit="calibrated", boundary={"false_alarm": 2})
+    assert main(["run", path, "--output-dir", "out2"]) == 2
+    assert "false_alarm must be a number" in capsys.readouterr().err
+
+
 def test_the_joint_decision(here, capsys):
     """By name in the parameter file, and with its parameters."""
     path = write_parameters("p.yaml", crmethod="joint", joint={"probability": 0.9})

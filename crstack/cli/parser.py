@@ -23,7 +23,7 @@ Each command has a --help of its own.
 """
 
 RUN = """
-Make the masks and the seven combined images of the exposures that a YAML file
+Make the masks and the combined images of the exposures that a YAML file
 names. The file is that of numina-crmasks, as it stands. Everything is checked
 before anything is written.
 """
