@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from crstack import CalibratedBoundary, CRStack, SplineBoundary
-from crstack.boundaries.calibrated import _Curve, _Tail
+from crstack.boundaries.calibrated import _Curve, _signals, _Tail
 from crstack.datasets import make_stack
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
@@ -94,6 +94,16 @@ def test_tails_beyond_the_draws_are_continued():
         assert tail.quantile(tail.y, rate) == pytest.approx(3 * stats.norm.isf(rate / 2), rel=0.03)
 
 
+def test_the_curve_as_a_whole_is_solved_for():
+    """min2d scatters: a height at each signal, placed at one min2d, is not enough."""
+    model, sets = CalibratedBoundary(1e-5, n_draws=40_000), diagram_of(3, 3.4).sets
+    tails = [model._tails_at(sets, i, signal)["exposure"] for i, signal in enumerate(_signals(sets.noise, 2e4))]
+    boundary = model._solve(tails)
+    factors = [tail.quantile(tail.y / boundary(tail.x), 1e-5) for tail in tails]
+    assert np.abs(np.log(factors)).max() < 0.045
+    assert np.abs(np.log(factors[8:])).max() < 0.01
+
+
 def test_curve_slopes():
     curve = _Curve(np.array([0.0, 10.0, 40.0]), np.array([3.0, 5.0, 9.0]))
     x = np.array([-5.0, 4.0, 25.0, 60.0])
@@ -106,6 +116,11 @@ def test_overdispersed_photons_and_amplifiers():
     wide = CalibratedBoundary(1e-3, **QUICK).fit(diagram_of(3, 4, shape=50.0))
     poisson = CalibratedBoundary(1e-3, **QUICK).fit(diagram_of(3, 4))
     assert wide(400.0) > 2 * poisson(400.0)
+    flat = np.random.default_rng(1).poisson(900, (3, 60, 70))
+    stack = CRStack([plane * u.electron for plane in flat], readnoise=4 * u.electron)
+    stack.mm_diagram(n_simulations=1, nbinom_shape=50.0)
+    model = CalibratedBoundary(1e-3, n_draws=10_000)
+    assert stack.fit_boundary(model)(900.0) > 2 * model.fit(diagram_of(3, 4, gain=1.0))(900.0)
     rng = np.random.default_rng(0)
     readnoise = np.where(np.arange(400) < 200, 3.0, 9.0) * np.ones((300, 1))
     cube = rng.poisson(30, (3, 300, 400)) + rng.normal(0, 1, (3, 300, 400)) * readnoise

@@ -27,7 +27,7 @@ READ_OFF = 50.0
 #: rates looked at, as multiples of the one asked for
 LOOKED_AT = 30.0
 #: steps that make the rate right at each signal; what keeps them small, and smooth, where they cannot
-STEPS, RIDGE, SMOOTHNESS = 4, 0.03, 1.0
+STEPS, RIDGE, SMOOTHNESS = 5, 0.03, 0.1
 #: points of a curve
 SAMPLES = 400
 
