@@ -209,11 +209,11 @@ class _Tail:
         weight = self.weight[order]
         chance = weight.cumsum() - weight / 2
         effective = weight.cumsum() ** 2 / np.square(weight).cumsum()
-        known = int(np.searchsorted(effective, READ_OFF))
+        known = min(int(np.searchsorted(effective, READ_OFF)), len(values) // 6)
         if chance[known] <= rate:
             return float(np.interp(np.log(rate), np.log(chance), values[order]))
         # normal deviates of the least chances that are known rise in proportion to the values
-        some = slice(known, min(6 * known, len(values)))
+        some = slice(known, 6 * known)
         slope, start = np.polyfit(values[order][some], norm.isf(chance[some]), 1)
         return float((norm.isf(rate) - start) / slope)
 
