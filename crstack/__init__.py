@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from crstack.boundaries import BoundaryModel, FittedBoundary, PiecewiseBoundary, SplineBoundary
+from crstack.boundaries import BoundaryModel, CalibratedBoundary, FittedBoundary, PiecewiseBoundary, SplineBoundary
 from crstack.detectors import (
     CosmicCoNNDetector,
     DeepCRDetector,
@@ -22,6 +22,7 @@ __version__ = _version("crstack")
 __all__ = [
     "BoundaryModel",
     "CRStack",
+    "CalibratedBoundary",
     "Code",
     "CosmicCoNNDetector",
     "DeepCRDetector",

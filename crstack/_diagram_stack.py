@@ -1,5 +1,6 @@
 """The part of a stack that makes the diagram and its boundary."""
 
+import astropy.units as u
 import numpy as np
 
 from crstack._validation import check_choice
@@ -8,9 +9,10 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
-from crstack.diagram import DiagramSettings, make_diagram
+from crstack.diagram import DiagramSettings, EquivalentSets, make_diagram
 from crstack.equalize import fit_nbinom_shape
 from crstack.exceptions import InputError
+from crstack.noise import GAIN_UNIT, NoiseModel
 from crstack.simulation import LevelSampler, PixelSampler
 
 __all__ = ["AUTO", "AUX_NOISE", "DiagramStack", "report_stage"]
@@ -117,9 +119,21 @@ class DiagramStack:
             sampler = self._sampler(used, settings, aux)
             report = None if progress is None else lambda fraction: progress("simulating", fraction)
             shifted = self.equalized.offsets is not None
-            return make_diagram(sampler, self.compared, used, settings, shifted=shifted, progress=report)
+            options = {"shifted": shifted, "sets": self._equivalent_sets(settings), "progress": report}
+            return make_diagram(sampler, self.compared, used, settings, **options)
 
         return self._once("diagram", (settings, aux, aux_noise), compute)
+
+    def _equivalent_sets(self, settings):
+        """What a set of exposures without hits is like; None where these share no noise model."""
+        exposures = self.exposures
+        noise = exposures.noise_of(0).with_shape(settings.nbinom_shape)
+        if not exposures.share_noise:
+            return None
+        if not noise.is_uniform:
+            gain, readnoise = (np.median(value) for value in (noise.electrons_per_unit, noise.readnoise_electrons))
+            noise = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.shape)
+        return EquivalentSets(noise, len(self), self.cr_coincidences)
 
     def _simulated_pixels(self, aux, aux_noise, progress):
         """Pixels that are simulated: valid everywhere, not flagged by ``aux``."""

@@ -11,6 +11,9 @@ from crstack.statistics import exposure_at_median
 
 __all__ = ["Shortcuts"]
 
+#: which boundary an image of `Shortcuts.image_of` has; all others are exposures
+KINDS = {"median2d": "median", "mean2d": "mean", "meancr": "mean"}
+
 
 class Shortcuts:
     """Methods of `~crstack.CRStack` that show what it has found.
@@ -95,6 +98,8 @@ class Shortcuts:
         first = ("mean2d", statistics.mean2d) if name == "MEDIANCR" else ("median2d", statistics.median2d)
         exposures = [(f"exposure {i + 1}", data) for i, data in enumerate(self.exposures.data)]
         boundary, threshold = self._limits
+        if boundary is not None:
+            boundary = boundary.for_image(KINDS.get(label, "exposure"))
         return MaskView(
             name=name,
             codes=codes_of(masks, name),

@@ -9,7 +9,7 @@ from crstack._validation import check_choice, check_integer, check_number
 from crstack.exceptions import InputError
 from crstack.simulation import histogram
 
-__all__ = ["DiagramSettings", "MMDiagram", "make_diagram"]
+__all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
 
 N_BINS = 100
 #: the y axis reaches this many times the largest simulated y, and farther where exposures are shifted
@@ -76,6 +76,23 @@ class DiagramSettings:
         check_choice("synthetic", self.synthetic, ("median", "single"))
 
 
+@dataclass(frozen=True, eq=False)
+class EquivalentSets:
+    """What sets of exposures without hits are like, for boundaries that follow from it.
+
+    Attributes
+    ----------
+    noise : `~crstack.noise.NoiseModel`
+        Of one exposure, with scalar gain and read noise: those of a typical pixel.
+    n_exposures, cr_coincidences : int
+        N, and how many of the highest values min2d leaves out.
+    """
+
+    noise: object
+    n_exposures: int
+    cr_coincidences: int
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MMDiagram:
     """Histograms of x = min2d and y = median2d - min2d.
@@ -97,6 +114,8 @@ class MMDiagram:
         Unit of both axes.
     oversampling : int
         Sets drawn for each simulation asked for, to steady the tail.
+    sets : EquivalentSets or None
+        What the exposures are like; None where they share no noise model.
     """
 
     simulated: np.ndarray
@@ -106,6 +125,7 @@ class MMDiagram:
     settings: "DiagramSettings"
     unit: object
     oversampling: int = 1
+    sets: EquivalentSets | None = None
 
     @property
     def n_sets(self):
@@ -159,7 +179,7 @@ def without_lonely_bins(counts, min_neighbors):
     return np.where(neighbors >= min_neighbors, counts, 0)
 
 
-def make_diagram(sampler, statistics, used, settings, *, shifted=False, progress=None):
+def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=None, progress=None):
     """Simulate and observe the diagram of a stack.
 
     Parameters
@@ -175,6 +195,8 @@ def make_diagram(sampler, statistics, used, settings, *, shifted=False, progress
         How many simulations and which bins count.
     shifted : bool, optional
         Whether offsets are simulated: an automatic y axis is then twice as long.
+    sets : EquivalentSets, optional
+        What the exposures are like, to be told with the diagram.
     progress : callable, optional
         Called with the fraction done, 0 to 1.
 
@@ -208,4 +230,4 @@ def make_diagram(sampler, statistics, used, settings, *, shifted=False, progress
     simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
     everywhere = np.isfinite(min2d)
     observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
-    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling)
+    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets)

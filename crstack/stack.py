@@ -1,5 +1,6 @@
 """CRStack: asks for the stages in order and keeps their results."""
 
+import functools
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -197,10 +198,18 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
     def _make_masks(self, aux, aux_noise, boundary, rules, progress):
         statistics, exposures = self.compared, self.equalized.levelled
         scale = NoiseScale.of(exposures.noise)
-        limit = detection_limit(statistics, boundary, exposures.noise.readnoise_in_unit, rules, scale)
+        readnoise, limits = exposures.noise.readnoise_in_unit, {}
+
+        def limit_of(image):
+            own = boundary and boundary.for_image(image)
+            # most boundaries are one for all images
+            if own not in limits:
+                limits[own] = detection_limit(statistics, own, readnoise, rules, scale)
+            return limits[own]
+
         codes, steps, found_by = {}, {}, {}
 
-        def flag(name, image, bad, detection):
+        def flag(name, image, limit, bad, detection):
             report_stage(progress, f"masking {name}")
             found = None if aux is None else detection()
             codes[name], steps[name] = image_codes(image, limit, rules, found and found.mask, bad)
@@ -208,12 +217,14 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
 
         for name, image in (("median", statistics.median2d), ("mean", statistics.mean2d)):
             mask = "MEDIANCR" if name == "median" else "MEANCRT"
-            flag(mask, image, self._nowhere_valid, lambda name=name: self._detection_of_average(aux, name, aux_noise))
+            find = functools.partial(self._detection_of_average, aux, name, aux_noise)
+            flag(mask, image, limit_of(name), self._nowhere_valid, find)
         codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
         steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
         for i in range(len(self)):
             name = exposure_name(i)
-            flag(name, exposures.data[i], exposures.bad_of(i), lambda i=i: self._detection_of_exposure(aux, i))
+            find = functools.partial(self._detection_of_exposure, aux, i)
+            flag(name, exposures.data[i], limit_of("exposure"), exposures.bad_of(i), find)
             codes[name][codes["MEANCRT"] == 0] = 0
             steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
 
@@ -262,13 +273,23 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
 
     # combined images
 
-    def combine(self, name="meancr2", masks=None, *, full_output=False, use_auxmedian=False, variance="model"):
+    def combine(
+        self,
+        name="meancr2",
+        masks=None,
+        *,
+        full_output=False,
+        use_auxmedian=False,
+        variance="model",
+        unbiased=None,
+        fill=None,
+    ):
         """Combine the exposures.
 
         Parameters
         ----------
-        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2"}
-            The combination.
+        name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint"}
+            The combination; "meanjoint" needs masks of the joint decision.
         masks : MaskSet, optional
             Masks to apply. By default those of the latest `detect`; where
             there was none, it is called with its defaults, except for "mean",
@@ -282,6 +303,12 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         variance : {"model", "sample"}, optional
             Variance of the combined value propagated from the noise, or sample
             variance of the values combined.
+        unbiased : bool, optional
+            Correct medians and minima that stand beside hits for the order of the clean
+            values; by default where the masks are of the joint decision.
+        fill : {"minimum", "neighbours"}, optional
+            What stands in where each valid exposure is hit; "neighbours" by default
+            where the masks are of the joint decision.
 
         Returns
         -------
@@ -299,8 +326,8 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
             masks = self._masks
         if masks is None and name not in ("mean", "median", "min"):
             masks = self.detect()
-        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")))
-        options = {"use_auxmedian": use_auxmedian, "variance": variance}
+        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")), unbiased, fill)
+        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
         combiner = self._once("combiner", key, lambda: Combiner(self.exposures, self.statistics, masks, **options))
         # made anew each time: what the user does to one must not show in the next
         result = combiner.combine(name)

@@ -9,9 +9,9 @@ def test_my_detector():
 import astropy.units as u
 import numpy as np
 
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
-from crstack.diagram import DiagramSettings, MMDiagram
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 
@@ -92,14 +92,16 @@ def check_boundary(model):
     x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
     counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
     before = counts.copy()
-    boundary = model.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu))
+    sets = EquivalentSets(_noise(2.5), 3, 2)
+    boundary = model.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets))
     _expect(np.array_equal(counts, before), "the diagram must not be modified")
     _expect(isinstance(boundary, FittedBoundary), "fit must return a FittedBoundary", boundary)
     min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
-    values = boundary(min2d)
-    _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
-    _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
-    _expect((values > 0).all(), "the boundary must be positive", values)
+    for image in IMAGES:
+        values = boundary.for_image(image)(min2d)
+        _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
+        _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
+        _expect((values > 0).all(), "the boundary must be positive", values)
     _expect(type(model).__name__ in repr(boundary), "the boundary must tell its model", repr(boundary))
 
 

@@ -7,7 +7,7 @@ import pytest
 from crstack import CRStack, NoiseModel
 from crstack._registry import DETECTORS
 from crstack.amplifiers import AmplifierSampler, amplifiers
-from crstack.combine import COMBINATIONS
+from crstack.combine import possible_combinations
 from crstack.datasets import make_stack
 from crstack.noise_scale import NoiseScale
 from crstack.simulation import PixelSampler
@@ -90,12 +90,15 @@ def test_combinations_are_those_of_the_halves(whole, halves):
     for half, stack in zip(HALVES, halves, strict=True):
         codes = {name: np.ascontiguousarray(one[half]) for name, one in masks.codes.items()}
         own = type(masks)(codes, masks.auxclean[half])
-        for name in COMBINATIONS:
+        for name in possible_combinations(masks):
             for use_auxmedian in (False, True):
                 one = whole.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
                 other = stack.combine(name, own, full_output=True, use_auxmedian=use_auxmedian)
                 np.testing.assert_allclose(one.ccd.data[half], other.ccd.data, rtol=1e-5, atol=1e-3)
-                np.testing.assert_allclose(one.ccd.uncertainty.array[half], other.ccd.uncertainty.array, rtol=1e-4)
+                # beside the seam the expected signal, smoothed over both halves, is another
+                variances = one.ccd.uncertainty.array[half], other.ccd.uncertainty.array
+                inside = slice(5, -5)
+                np.testing.assert_allclose(*(plane[:, inside] for plane in variances), rtol=1e-4)
                 np.testing.assert_array_equal(one.count[half], other.count)
 
 

@@ -19,7 +19,8 @@ from crstack.datasets import make_stack
 from crstack.features import CATEGORIES
 
 SHAPE = (60, 80)
-IMAGES = {"crmasks.fits", *(f"combined_{name}.fits" for name in COMBINATIONS)}
+SEVEN = COMBINATIONS[:-1]
+IMAGES = {"crmasks.fits", *(f"combined_{name}.fits" for name in SEVEN)}
 TABLES = {
     "mediancr_identified.ecsv",
     *(f"mediancr_identified_{category}.csv" for category in CATEGORIES),
@@ -100,7 +101,7 @@ def test_every_method_is_that_of_the_library(here, simulated, crmethod):
     assert masks["MEANCRT"].sum() > 20
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
-    for name in COMBINATIONS:
+    for name in SEVEN:
         expected = stack.combine(name, masks, full_output=True)
         with fits.open(f"out/combined_{name}.fits") as hdus:
             np.testing.assert_array_equal(hdus[0].data, expected.ccd.data)
@@ -114,7 +115,7 @@ def test_products(here, simulated):
     first = fits.getheader(NAMES[0])
     masks = MaskSet.read("out/crmasks.fits")
     assert masks.problematic.any()
-    for name in COMBINATIONS:
+    for name in SEVEN:
         with fits.open(f"out/combined_{name}.fits") as hdus:
             header = hdus[0].header
             assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP"]
@@ -373,6 +374,18 @@ def test_errors_reach_the_log_file(here, capsys):
     assert "ERROR   mm_seed must be an integer" in Path("run.log").read_text()
 
 
+def test_the_calibrated_boundary(here, capsys):
+    """By name in the parameter file, with its parameters beside it."""
+    given = {"mm_boundary_fit": "calibrated", "boundary": {"false_alarm": 1e-4, "n_draws": 10_000}}
+    path = write_parameters("p.yaml", crmethod="mmcosmic", mm_threshold_rnoise=0, **given)
+    assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
+    history = "".join(MaskSet.read("out/crmasks.fits").history)
+    assert "CalibratedBoundary(false_alarm=0.0001" in history
+    path = write_parameters("q.yaml", crmethod="mmcosmic", mm_boundary_fit="calibrated", boundary={"false_alarm": 2})
+    assert main(["run", path, "--output-dir", "out2"]) == 2
+    assert "false_alarm must be a number" in capsys.readouterr().err
+
+
 def test_the_joint_decision(here, capsys):
     """By name in the parameter file, and with its parameters."""
     path = write_parameters("p.yaml", crmethod="joint", joint={"probability": 0.9})
@@ -380,6 +393,8 @@ def test_the_joint_decision(here, capsys):
     masks = MaskSet.read("out/crmasks.fits")
     assert masks["CRMASK1"].any()
     assert masks.probability is not None
+    with fits.open("out/combined_meanjoint.fits") as hdus:
+        assert (hdus["VARIANCE"].data > 0).all()
     assert any("JointPosterior(probability=0.9" in line for line in ["".join(masks.history)])
     path = write_parameters("q.yaml", crmethod="joint_pycosmic")
     assert main(["run", path, "--output-dir", "out2"]) == 0

@@ -4,14 +4,20 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
+from conftest import stack_of
 
-from crstack import CRStack, MaskSet
-from crstack.combine import COMBINATIONS, Combiner, PixelFlag, order_variance
+from crstack import CRStack, JointPosterior, MaskSet
+from crstack.combine import COMBINATIONS, Combiner, PixelFlag, order_mean, order_variance, possible_combinations
+from crstack.combine.posterior import posterior_mean
+from crstack.combine.signal import _smoothed_band, smoothed_signal
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
+from crstack.masks import MaskRules, joint_codes
 from crstack.statistics import order_statistics
 
 GAIN = 2.0 * u.electron / u.adu
+#: those that need no probabilities
+SEVEN = COMBINATIONS[:-1]
 NOISE = {"gain": GAIN, "readnoise": 5 * u.electron}
 SHAPE = (12, 14)
 
@@ -44,7 +50,7 @@ def test_values_of_each_combination():
         MEANCR=[(4, 4)],
     )  # fmt: skip
     combiner = combiner_of(ccds, masks)
-    expected = {name: mean.copy() for name in COMBINATIONS}
+    expected = {name: mean.copy() for name in SEVEN}
     expected["median"], expected["min"], expected["mediancr"] = middle, low, middle.copy()
     expected["mediancr"][1, 1] = low[1, 1]
     expected["meancrt"][1, 1], expected["meancrt"][2, 2] = low[1, 1], middle[2, 2]
@@ -52,7 +58,7 @@ def test_values_of_each_combination():
         expected[name][2, 2] = cube[1:, 2, 2].mean()
         expected[name][3, 3] = low[3, 3]
     expected["meancr2"][4, 4] = low[4, 4]
-    for name in COMBINATIONS:
+    for name in SEVEN:
         result = combiner.combine(name)
         np.testing.assert_allclose(result.ccd.data, expected[name], rtol=1e-6, err_msg=name)
         assert result.ccd.data.dtype == np.float32
@@ -69,7 +75,7 @@ def test_counts_masks_and_flags():
         MEANCR=[(4, 4)],
     )  # fmt: skip
     combiner = combiner_of(planes(), masks)
-    result = {name: combiner.combine(name) for name in COMBINATIONS}
+    result = {name: combiner.combine(name) for name in SEVEN}
     assert (result["mean"].count == 3).all()
     assert (result["min"].count == 1).all()
     assert result["mediancr"].count[1, 1] == 1
@@ -78,7 +84,7 @@ def test_counts_masks_and_flags():
     assert result["meancrt"].flags[2, 2] == PixelFlag.MEDIANCR
     assert result["meancr"].count[2, 2] == 2
     assert result["meancr2"].flags[4, 4] == PixelFlag.MINIMUM
-    for name in COMBINATIONS[3:]:
+    for name in SEVEN[3:]:
         assert result[name].flags[3, 3] & PixelFlag.ALL_HIT
         np.testing.assert_array_equal(np.argwhere(result[name].ccd.mask), [[3, 3]])
         assert result[name].count[3, 3] == 0
@@ -128,7 +134,7 @@ def test_bad_pixels_and_hits_stay_distinguishable():
     assert meancr.ccd.data[5, 5] == pytest.approx(ccds[2].data[5, 5])
     assert meancr.count[5, 5] == 1
     assert meancr.flags[6, 6] & PixelFlag.NO_DATA
-    for name in COMBINATIONS:
+    for name in SEVEN:
         result = combiner.combine(name)
         assert result.ccd.mask[6, 6]
         assert np.isnan(result.ccd.data[6, 6])
@@ -216,3 +222,194 @@ def test_combined_with_ccdproc_units(flat_exposures, n):
     other = CRStack(electrons, readnoise=5 * u.electron).combine("meancr2")
     np.testing.assert_allclose(one.data * 2, other.data, rtol=1e-5)
     np.testing.assert_allclose(one.uncertainty.array * 4, other.uncertainty.array, rtol=1e-5)
+
+
+def joint_masks(chances, n=3, **options):
+    """Masks of the joint decision, at probability 0.5, from {(y, x): chance of each exposure}."""
+    probability = np.zeros((n, *SHAPE), np.float16)
+    for (y, x), chance in chances.items():
+        probability[:, y, x] = chance
+    codes, _ = joint_codes(probability > 0.5, MaskRules())
+    codes["MEANCR"] = np.zeros(SHAPE, np.uint8)
+    return MaskSet(codes, probability=probability, **options)
+
+
+def test_posterior_mean_by_hand():
+    """Two uncertain values of three: four sets of clean ones."""
+    ccds = planes()
+    ccds[2].data[4, 4] += 40
+    cube = np.array([ccd.data[4, 4] for ccd in ccds])
+    combiner = combiner_of(ccds, joint_masks({(4, 4): (0, 0.25, 0.75), (5, 5): (0, 0, 1)}))
+    made = combiner.combine("meanjoint")
+    variance = combiner.combine("meancr").ccd.uncertainty.array[4, 4] * 2  # of two clean values
+    sets = {(0, 1, 2): 0.75 * 0.25, (0, 1): 0.75 * 0.75, (0, 2): 0.25 * 0.25, (0,): 0.25 * 0.75}
+    mean = sum(weight * cube[list(one)].mean() for one, weight in sets.items())
+    spread = sum(weight * (cube[list(one)].mean() - mean) ** 2 for one, weight in sets.items())
+    within = sum(weight * variance / len(one) for one, weight in sets.items())
+    assert made.ccd.data[4, 4] == pytest.approx(mean)
+    assert made.ccd.uncertainty.array[4, 4] == pytest.approx(within + spread, rel=1e-5)
+    assert spread > within  # a wrong mask is what one must fear here
+    assert made.count[4, 4] == 2
+    np.testing.assert_allclose(made.ccd.data[5, 5], combiner.combine("meancr").ccd.data[5, 5])
+    elsewhere = np.ones(SHAPE, bool)
+    elsewhere[4:6, 4:6] = False
+    np.testing.assert_array_equal(made.ccd.data[elsewhere], combiner.combine("mean").ccd.data[elsewhere])
+
+
+def test_posterior_mean_of_many_exposures():
+    """Of 13 uncertain values the surest are rounded; the sets with none clean do not count."""
+    rng = np.random.default_rng(8)
+    values, chance = rng.normal(100, 5, (13, 4)), rng.uniform(0.01, 0.4, (13, 4))
+    values[:, 2], chance[:, 2], chance[:, 3] = 100, 0.5, 1
+    mean, variance, count = posterior_mean(values, chance, np.full_like(values, 25.0))
+    assert mean[:2] == pytest.approx((values * (1 - chance)).sum(axis=0)[:2] / (1 - chance).sum(axis=0)[:2], abs=0.5)
+    assert mean[2] == pytest.approx(100)
+    assert np.isnan(mean[3])
+    np.testing.assert_array_equal(count[[2, 3]], [8, 0])  # half of ten, and three that are rounded to clean
+    assert (variance[:3] > 25 / 13).all()
+
+
+def test_what_the_rules_and_bad_pixels_say_wins_over_probabilities(simulated):
+    stack = stack_of(simulated)
+    method = JointPosterior()
+    plain = stack.detect(method=method)
+    y, x = np.argwhere(plain["CRMASK1"] & (plain.probability[0] < 0.9) & ~plain.problematic)[0]
+    forced = np.argwhere(~plain["MEANCRT"])[500]
+    rules = {"ignore_pixels": [(x + 1, y + 1)], "force_pixels": [tuple(int(one) + 1 for one in forced[::-1])]}
+    masks = stack.detect(method=method, **rules)
+    made = stack.combine("meanjoint", masks, full_output=True)
+    assert made.ccd.data[y, x] == pytest.approx(stack.statistics.mean2d[y, x])
+    assert made.ccd.mask[tuple(forced)]
+    assert stack.combine("meanjoint", plain, full_output=True).count[y, x] < 3
+
+
+def test_probabilities_win_over_masks_at_another_threshold():
+    """A sure hit that is not masked, as it starts no feature at the rate asked for, is left out all the same."""
+    ccds = planes()
+    joint = joint_masks({(4, 4): (0, 0, 1)})
+    clean = joint_masks({})
+    masks = MaskSet(clean.codes, probability=joint.probability)
+    made = combiner_of(ccds, masks).combine("meanjoint")
+    assert made.ccd.data[4, 4] == pytest.approx((ccds[0].data[4, 4] + ccds[1].data[4, 4]) / 2)
+    assert made.count[4, 4] == 2
+
+
+def test_meanjoint_needs_probabilities():
+    with pytest.raises(InputError, match=r"masks must come from the joint decision for meanjoint; got none"):
+        combiner_of(planes(), masks_of()).combine("meanjoint")
+    assert possible_combinations(None) == ("mean", "median", "min")
+    assert possible_combinations(masks_of()) == SEVEN
+    assert possible_combinations(joint_masks({})) == COMBINATIONS
+
+
+@pytest.mark.parametrize(("n", "k", "hit"), [(3, 2, ()), (3, 2, (0,)), (5, 2, (0, 1, 2)), (5, 4, (1,)), (7, 3, (2, 4))])
+def test_minimum_without_selection_bias(n, k, hit):
+    """Where masks are false or hits known, what stands in for the median has no bias."""
+    rng = np.random.default_rng(n + k)
+    shape = (120, 130)
+    cube = rng.normal(1000, np.sqrt(1000), (n, *shape))
+    for i in hit:
+        cube[i] += 4000
+    names = ["MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR"]
+    codes = {name: np.zeros(shape, np.uint8) for name in names}
+    codes["MEDIANCR"][:] = codes["MEANCRT"][:] = 2
+    for i in hit:
+        codes[f"CRMASK{i + 1}"][:] = 2
+    stack = CRStack([plane * u.electron for plane in cube], readnoise=0.1 * u.electron, cr_coincidences=k)
+    plain = stack.combine("mediancr", MaskSet(codes))
+    ccd = stack.combine("mediancr", MaskSet(codes), unbiased=True)
+    error = np.sqrt(1000 / ccd.data.size)
+    assert abs(ccd.data.mean() - 1000) < 4 * error
+    assert abs(plain.data.mean() - 1000) > 20 * error or len(hit) == n - 1
+    pull = (ccd.data - 1000) / np.sqrt(ccd.uncertainty.array)
+    assert pull.std() == pytest.approx(1, abs=0.03)
+    # joint decisions need not ask for it
+    joint = MaskSet(codes, probability=np.array([codes[f"CRMASK{i + 1}"] > 0 for i in range(n)], np.float16))
+    np.testing.assert_array_equal(stack.combine("mediancr", joint).data, ccd.data)
+
+
+def test_medians_beside_hits_are_of_the_clean_values():
+    ccds = planes()
+    ccds[1].data[3, 3] += 500
+    masks = joint_masks({(3, 3): (0, 1, 0)})
+    made = combiner_of(ccds, masks).combine("mediancr")
+    assert made.ccd.data[3, 3] == pytest.approx((ccds[0].data[3, 3] + ccds[2].data[3, 3]) / 2)
+    assert made.count[3, 3] == 2
+    plain = combiner_of(ccds, masks, unbiased=False).combine("mediancr")
+    assert plain.ccd.data[3, 3] == pytest.approx(max(ccds[0].data[3, 3], ccds[2].data[3, 3]))
+    np.testing.assert_array_equal(combiner_of(ccds, masks).combine("median").ccd.data, plain.ccd.data)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_order_means_equal_simulation(n):
+    values = np.sort(np.random.default_rng(n).normal(size=(n, 200_000)), axis=0)
+    for lowest, highest in ((0, 0), (0, n // 2), ((n - 1) // 2, n // 2)):
+        assert order_mean(n, lowest, highest) == pytest.approx(values[lowest : highest + 1].mean(), abs=0.006)
+
+
+@pytest.mark.parametrize("name", ["mediancr", "meancrt", "meancr", "meancr2", "meanjoint"])
+def test_pixels_hit_in_every_exposure_are_interpolated(name):
+    rng = np.random.default_rng(5)
+    y = np.mgrid[:60, :70][0]
+    truth = 300 + 200 * np.exp(-((y - 30) ** 2) / 50)
+    where = rng.random(truth.shape) < 0.02
+    where[10:17, 20:29] = True  # farther than the kernel reaches
+    chance = np.broadcast_to(where, (3, *where.shape)).astype(np.float16)
+    codes, _ = joint_codes(chance > 0.5, MaskRules())
+    masks = MaskSet(codes | {"MEANCR": np.zeros(where.shape, np.uint8)}, probability=chance)
+    cube = rng.poisson(truth, (3, *truth.shape)) + rng.normal(0, 5, (3, *truth.shape)) + 3000 * where
+    stack = CRStack([plane * u.electron for plane in cube], readnoise=5 * u.electron)
+    made = stack.combine(name, masks, full_output=True)
+    assert set(made.flags[where]) == {PixelFlag.INTERPOLATED | PixelFlag.ALL_HIT}
+    assert not (made.flags[~where] & PixelFlag.INTERPOLATED).any()
+    np.testing.assert_array_equal(made.ccd.mask, where)
+    assert not made.count[where].any()
+    pull = (made.ccd.data - truth)[where] / np.sqrt(made.ccd.uncertainty.array[where])
+    assert 0.7 < pull.std() < 1.3
+    plain = stack.combine(name, masks, fill="minimum")
+    assert (plain.data[where] > 2000).all()
+
+
+def test_what_fills_depends_on_the_masks():
+    codes = joint_masks({(2, 2): (1, 1, 1)})
+    auxclean = np.full(SHAPE, 77, np.float32)
+    ccds = planes()
+    joint = MaskSet(codes.codes, auxclean, probability=codes.probability)
+    assert combiner_of(ccds, joint).combine("meancr").flags[2, 2] & PixelFlag.INTERPOLATED
+    assert combiner_of(ccds, joint, use_auxmedian=True).combine("meancr").ccd.data[2, 2] == 77
+    other = MaskSet(codes.codes, auxclean)
+    assert combiner_of(ccds, other).combine("meancr").flags[2, 2] & PixelFlag.MINIMUM
+    sample = combiner_of(ccds, other, fill="neighbours", variance="sample").combine("meancr")
+    assert sample.flags[2, 2] & PixelFlag.INTERPOLATED
+    assert sample.ccd.uncertainty.array[2, 2] > 0
+    with pytest.raises(InputError, match="fill must be one of minimum, neighbours; got 'nothing'"):
+        combiner_of(ccds, joint, fill="nothing")
+
+
+@pytest.mark.parametrize("signal", [5.0, 40.0])
+def test_variances_do_not_follow_the_noise_of_the_value(signal):
+    """A low value must not be given a low variance: (value - truth) / sigma is 0 in the mean."""
+    rng = np.random.default_rng(3)
+    cube = rng.poisson(signal, (3, 300, 300)) + rng.normal(0, 2, (3, 300, 300))
+    ccd = CRStack([plane * u.electron for plane in cube], readnoise=2 * u.electron).combine("mean")
+    pull = (ccd.data - signal) / np.sqrt(ccd.uncertainty.array)
+    assert abs(pull.mean()) < 0.015
+    assert pull.std() == pytest.approx(1, abs=0.01)
+
+
+def test_expected_signal_keeps_structure_and_fills_holes():
+    y, x = np.mgrid[:50, :60]
+    truth = (100 + 5000 * np.exp(-((y - 25) ** 2 + (x - 30) ** 2) / 3)).astype(np.float32)
+    known = np.ones(truth.shape, bool)
+    known[10:12, 10] = False
+    known[40:, 40:] = False
+    image = np.where(known, truth, np.nan).astype(np.float32)
+    signal = smoothed_signal(image, truth / 3, known)
+    assert signal[25, 30] == pytest.approx(truth[25, 30], rel=0.02)
+    assert signal[10, 10] == pytest.approx(100, rel=1e-3)
+    assert np.isnan(signal[49, 59])
+    # whatever the bands of rows are
+    np.testing.assert_array_equal(signal, _smoothed_band(image, truth / 3, known).astype(np.float32))
+    tall = np.random.default_rng(0).normal(100, 10, (3000, 60)).astype(np.float32)
+    whole = _smoothed_band(tall, tall, np.ones(tall.shape, bool))
+    np.testing.assert_allclose(smoothed_signal(tall, tall, np.ones(tall.shape, bool)), whole, rtol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 
 from crstack import (
     BoundaryModel,
+    CalibratedBoundary,
     Detection,
     Detector,
     FittedBoundary,
@@ -50,7 +51,15 @@ def test_detectors_made_of_detectors():
         check_detector(VotingDetector([LACosmicDetector(), PyCosmicDetector()], vote))
 
 
-@pytest.mark.parametrize("model", [SplineBoundary, SplineBoundary(n_knots=3), PiecewiseBoundary([(0, 30), (100, 60)])])
+@pytest.mark.parametrize(
+    "model",
+    [
+        SplineBoundary,
+        SplineBoundary(n_knots=3),
+        PiecewiseBoundary([(0, 30), (100, 60)]),
+        CalibratedBoundary(n_draws=10_000),
+    ],
+)
 def test_boundary_models(model):
     check_boundary(model)
 

@@ -5,7 +5,15 @@ plug-ins of the entry-point group ``crstack.boundaries``.
 """
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.calibrated import CalibratedBoundary, CalibratedFit
 from crstack.boundaries.piecewise import PiecewiseBoundary
 from crstack.boundaries.spline import SplineBoundary
 
-__all__ = ["BoundaryModel", "FittedBoundary", "PiecewiseBoundary", "SplineBoundary"]
+__all__ = [
+    "BoundaryModel",
+    "CalibratedBoundary",
+    "CalibratedFit",
+    "FittedBoundary",
+    "PiecewiseBoundary",
+    "SplineBoundary",
+]

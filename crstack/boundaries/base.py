@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from crstack._validation import check_number
+from crstack._validation import check_choice, check_number
 from crstack.exceptions import InputError
 
-__all__ = ["BoundaryModel", "FittedBoundary", "check_fixed_points"]
+__all__ = ["IMAGES", "BoundaryModel", "FittedBoundary", "check_fixed_points"]
+
+#: kinds of images T that a boundary of T - min2d is for
+IMAGES = ("median", "mean", "exposure")
 
 #: weight of a fixed point over the largest weight of the other points
 DEFAULT_WEIGHT = 10000.0
@@ -42,6 +45,14 @@ class FittedBoundary:
     def __call__(self, min2d):
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
         return np.interp(min2d, self.x, self.y).astype(np.float32)
+
+    def for_image(self, image):
+        """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
+
+        The same for all of them, unless a model makes one for each.
+        """
+        check_choice("image", image, IMAGES)
+        return self
 
     def __repr__(self):
         return (

@@ -23,7 +23,7 @@ Each command has a --help of its own.
 """
 
 RUN = """
-Make the masks and the seven combined images of the exposures that a YAML file
+Make the masks and the combined images of the exposures that a YAML file
 names. The file is that of numina-crmasks, as it stands. Everything is checked
 before anything is written.
 """
@@ -41,6 +41,7 @@ It writes to the output directory:
   combined_meancrt.fits          mean, where masked: mediancr
   combined_meancr.fits           mean of the exposures that are not masked
   combined_meancr2.fits          the same, without what the detector still finds in it
+  combined_meanjoint.fits        posterior mean (joint methods)
   mediancr_identified.ecsv       table of the hits; their pixels in mediancr_identified_*.csv
   report.html                    one page of all that follows
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)

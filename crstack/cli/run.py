@@ -24,7 +24,7 @@ from crstack.cli.maps import DetectorNumbers, read_detector_numbers
 from crstack.cli.page import write_report
 from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
 from crstack.cli.session import Session, can_be_interactive
-from crstack.combine import COMBINATIONS
+from crstack.combine import possible_combinations
 from crstack.exceptions import InputError
 from crstack.io import write_combination
 from crstack.masks import MaskSet
@@ -245,7 +245,7 @@ def _write_masks(job, masks):
 def _write_combinations(job, masks):
     history = _history(job, masks)
     use_auxmedian = job.configuration["use_auxmedian"]
-    for name in COMBINATIONS:
+    for name in possible_combinations(masks):
         path = job.output / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
         combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)

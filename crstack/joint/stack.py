@@ -67,12 +67,14 @@ class JointStack:
             auxclean = self._detection_of_average(aux, "median", aux_noise).cleaned
         history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
         flux = self.equalized.flux
+        probability = result.probability.astype(np.float16)
+        rules.apply_to_probability(probability)
         masks = MaskSet(
             codes,
             auxclean,
             history,
             steps,
-            result.probability.astype(np.float16),
+            probability,
             local_medians=rules.local_medians,
             flux_factors=flux.values if flux else (),
             detectors=aux.names if isinstance(aux, VotingDetector) else (),

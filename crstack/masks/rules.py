@@ -108,6 +108,14 @@ class MaskRules:
         for x, y in self.force_pixels:
             codes[y - 1, x - 1] = Code.GIVEN
 
+    def apply_to_probability(self, probability):
+        """Set probabilities (N, ny, nx) to 0 where nothing is to be flagged and to 1 where it is, in place."""
+        for xmin, xmax, ymin, ymax in self.skip_regions:
+            probability[:, ymin - 1 : ymax, xmin - 1 : xmax] = 0
+        for pixels, chance in ((self.ignore_pixels, 0), (self.force_pixels, 1)):
+            for x, y in pixels:
+                probability[:, y - 1, x - 1] = chance
+
 
 def exposure_name(i):
     """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ..."""

@@ -1,101 +1,27 @@
-"""Combined images: values, variances, counts and flags."""
+"""Makes combined images of a stack."""
 
-from dataclasses import dataclass
-from enum import IntFlag
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._validation import check_choice
+from crstack._validation import check_boolean, check_choice
+from crstack.combine.fill import fill_from_neighbours
+from crstack.combine.order import order_mean, order_table, order_variance
+from crstack.combine.posterior import SURE, posterior_mean
+from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
+from crstack.combine.signal import smoothed_signal
 from crstack.exceptions import InputError
 from crstack.local_median import check_local_medians, listed_pixels, median_of_boxes
-from crstack.statistics import normal_order_moments
+from crstack.masks.rules import Code
 
-__all__ = ["COMBINATIONS", "Combination", "Combiner", "PixelFlag"]
+__all__ = ["FILLS", "Combiner"]
 
-#: combinations without masks, then those that need them
-COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2")
-
-
+#: what stands in where every valid exposure is hit
+FILLS = ("minimum", "neighbours")
 #: a masked value so many standard deviations up has left its place among the others
 MOVED = 2.0
-
-
-class PixelFlag(IntFlag):
-    """Where the value of a combined pixel comes from; 0 if it is what the name says."""
-
-    MINIMUM = 1  #: min2d stands in
-    AUXMEDIAN = 2  #: the detector's cleaned median stands in
-    MEDIANCR = 4  #: the value of mediancr stands in
-    ALL_HIT = 8  #: every valid exposure is hit: no clean measurement
-    NO_DATA = 16  #: no exposure is valid
-    LOCAL_MEDIAN = 32  #: the median of a box around the pixel stands in
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Combination:
-    """A combined image and where each of its pixels comes from.
-
-    Attributes
-    ----------
-    name : str
-        One of `COMBINATIONS`.
-    ccd : `~astropy.nddata.CCDData`
-        Value, unit, mask (no clean measurement), variance of the value, header
-        and WCS of the first exposure.
-    count : `~numpy.ndarray`
-        int16 (ny, nx), number of exposures in the value; 0 where the value is
-        no clean measurement.
-    flags : `~numpy.ndarray`
-        uint8 (ny, nx) of `PixelFlag`.
-    """
-
-    name: str
-    ccd: CCDData
-    count: np.ndarray
-    flags: np.ndarray
-
-    def __repr__(self):
-        replaced = np.count_nonzero(self.flags & ~np.uint8(PixelFlag.NO_DATA | PixelFlag.ALL_HIT))
-        return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
-
-
-@dataclass
-class _Planes:
-    """The planes of a combination while it is made."""
-
-    value: np.ndarray
-    variance: np.ndarray
-    count: np.ndarray
-    flags: np.ndarray
-
-    def copy(self):
-        return _Planes(self.value.copy(), self.variance.copy(), self.count.copy(), self.flags.copy())
-
-    def replaced(self, where, other, flag):
-        """Return a copy with the values of ``other`` where a mask is set."""
-        new = self.copy()
-        new.value[where] = other.value[where]
-        new.variance[where] = other.variance[where]
-        new.count[where] = other.count[where]
-        new.flags[where] = other.flags[where] | np.uint8(flag)
-        return new
-
-
-@lru_cache(maxsize=256)
-def order_variance(n_valid, n_clean, lowest, highest):
-    """Variance of the mean of sorted values ``lowest`` to ``highest`` (from 0, inclusive).
-
-    Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal
-    distribution and the others are hit, and so lie above them. A hit value
-    counts as independent, with unit variance.
-    """
-    positions = np.arange(lowest, highest + 1)
-    clean = positions[positions < n_clean]
-    _, covariance = normal_order_moments(max(n_clean, 1))
-    total = covariance[np.ix_(clean, clean)].sum() + np.count_nonzero(positions >= n_clean)
-    return float(total) / len(positions) ** 2
+WITHOUT_MASKS = ("mean", "median", "min")
 
 
 class Combiner:
@@ -115,6 +41,15 @@ class Combiner:
     variance : {"model", "sample"}, optional
         Variance of the combined value propagated from the noise, or the sample
         variance of the values combined (NaN where there are fewer than two).
+    unbiased : bool, optional
+        Whether medians and minima of combinations with masks leave out values that
+        are known to be hit, and minima are raised by what a lowest value lies below its
+        expectation. By default where the masks have probabilities: the joint
+        decision made them.
+    fill : {"minimum", "neighbours"}, optional
+        What stands in where every valid exposure is hit: min2d (or the cleaned median), or
+        an average of the pixels around. By default "neighbours" where the masks have
+        probabilities and ``use_auxmedian`` is not set.
 
     Raises
     ------
@@ -124,7 +59,8 @@ class Combiner:
     Notes
     -----
     The model takes the expected signal from the mean of the clean exposures
-    (the median, where no masks are known). A median or a minimum of n clean
+    (the median, where no masks are known), see `~crstack.combine.signal.smoothed_signal`.
+    A median or a minimum of n clean
     values has the variance of the order statistics of a normal sample; masked
     values count as clean there unless they stand out by two standard
     deviations, as most of those that a dilation masks do not. A pixel
@@ -133,12 +69,18 @@ class Combiner:
     local median differs from the truth by the structure in its box and by noise.
     """
 
-    def __init__(self, exposures, statistics, masks=None, *, use_auxmedian=False, variance="model"):
+    def __init__(
+        self, exposures, statistics, masks=None, *, use_auxmedian=False, variance="model", unbiased=None, fill=None
+    ):
         self.exposures = exposures
         self.statistics = statistics
         self.masks = masks
         self.use_auxmedian = use_auxmedian
         self.variance = check_choice("variance", variance, ("model", "sample"))
+        joint = masks is not None and masks.probability is not None
+        self.unbiased = joint if unbiased is None else check_boolean("unbiased", unbiased)
+        usual = FILLS[1] if joint and not use_auxmedian else FILLS[0]
+        self.fill = usual if fill is None else check_choice("fill", fill, FILLS)
         if masks is not None:
             self._check_masks()
 
@@ -168,16 +110,20 @@ class Combiner:
         Raises
         ------
         InputError
-            If the name is unknown or masks are missing.
+            If the name is unknown, or masks or their probabilities are missing.
         """
         check_choice("combination", name, COMBINATIONS)
-        if name not in ("mean", "median", "min") and self.masks is None:
+        if name not in WITHOUT_MASKS and self.masks is None:
             raise InputError(f"masks must be given for {name}; got None")
+        if name == "meanjoint" and self.masks.probability is None:
+            raise InputError("masks must come from the joint decision for meanjoint; got none with probabilities")
         planes = getattr(self, f"_{name}")().copy()
         nothing = self.statistics.count == 0
         planes.flags[nothing] |= np.uint8(PixelFlag.NO_DATA)
         mask = nothing
-        if name not in ("mean", "median", "min"):
+        if name not in WITHOUT_MASKS:
+            if self.fill == "neighbours":
+                self._fill(planes)
             planes.flags[self._all_hit] |= np.uint8(PixelFlag.ALL_HIT)
             mask = nothing | self._all_hit
             if self.use_auxmedian:
@@ -190,9 +136,9 @@ class Combiner:
     def _ccd(self, planes, mask):
         variance = planes.variance
         if self.variance == "sample":
-            # the variance of a local median is that of a sample already
-            local = (planes.flags & PixelFlag.LOCAL_MEDIAN) > 0
-            variance = np.where(local, variance, self._sample_variance)
+            # the variance of what the surroundings lend is that of a sample already
+            lent = (planes.flags & (PixelFlag.LOCAL_MEDIAN | PixelFlag.INTERPOLATED)) > 0
+            variance = np.where(lent, variance, self._sample_variance)
         return CCDData(
             planes.value,
             unit=self.exposures.unit,
@@ -211,6 +157,17 @@ class Combiner:
         planes.value[y - 1, x - 1], planes.variance[y - 1, x - 1] = value, error
         planes.flags[listed] = planes.flags[listed] & np.uint8(PixelFlag.NO_DATA) | np.uint8(PixelFlag.LOCAL_MEDIAN)
         return listed
+
+    def _fill(self, planes):
+        """Interpolate the pixels that are hit in every exposure, in place."""
+        where = self._all_hit
+        if where.any():
+            nothing = self.statistics.count == 0
+            value, error = fill_from_neighbours(planes.value, planes.variance, where, nothing)
+            some = np.isfinite(value)
+            rows, columns = (index[some] for index in np.nonzero(where))
+            planes.value[rows, columns], planes.variance[rows, columns] = value[some], error[some]
+            planes.flags[rows, columns] = np.uint8(PixelFlag.INTERPOLATED)
 
     # what the combinations share
 
@@ -245,11 +202,16 @@ class Combiner:
     @cached_property
     def _expected(self):
         """Best guess of the expected signal, for the variances: float32."""
+        n_values, total = self._clean
         if self.masks is None:
-            return self.statistics.median2d
-        count, total = self._clean
-        mean = (total / np.maximum(count, 1)).astype(np.float32)
-        return np.where(count > 0, mean, self.statistics.min2d)
+            value = self.statistics.median2d
+            table = order_table(len(self.exposures), _middle)
+            relative = table[n_values, n_values]
+        else:
+            mean = (total / np.maximum(n_values, 1)).astype(np.float32)
+            value = np.where(n_values > 0, mean, self.statistics.min2d)
+            relative = 1 / np.maximum(n_values, 1)
+        return smoothed_signal(value, self.exposures.mean_variance(value) * relative, n_values > 0)
 
     @cached_property
     def _one_variance(self):
@@ -281,31 +243,73 @@ class Combiner:
             return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
 
     @cached_property
-    def _n_in_place(self):
-        """Count of valid values that no hit has moved up: a mask grown by dilation holds many."""
+    def _limit_in_place(self):
+        return self._expected + MOVED * np.sqrt(self._one_variance)
+
+    def _moved(self, i):
+        """True where exposure ``i`` is bad, or masked and moved up; None if nowhere.
+
+        A mask grown by dilation holds many values that no hit has moved. What is more likely
+        hit than not counts as moved.
+        """
+        bad = self.exposures.bad_of(i)
         if self.masks is None:
-            return self.statistics.count
-        moved = np.zeros(self.exposures.shape, dtype=np.int16)
-        limit = self._expected + MOVED * np.sqrt(self._one_variance)
-        for i, plane in enumerate(self.exposures.data):
-            hit = self.masks[f"CRMASK{i + 1}"] & (plane > limit)
-            bad = self.exposures.bad_of(i)
-            moved += hit if bad is None else hit & ~bad
-        return self.statistics.count - moved
+            return bad
+        up = self.exposures.data[i] > self._limit_in_place
+        if self.masks.probability is not None:
+            up |= self.masks.probability[i] > 0.5
+        up &= self.masks[f"CRMASK{i + 1}"]
+        return up if bad is None else up | bad
+
+    @cached_property
+    def _n_in_place(self):
+        """Count of valid values that no hit has moved up."""
+        count = np.full(self.exposures.shape, len(self.exposures), dtype=np.int16)
+        for i in range(len(self.exposures)):
+            moved = self._moved(i)
+            if moved is not None:
+                count -= moved
+        return count
 
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
-        n_valid, n_clean = self.statistics.count, self._n_in_place
-        most = len(self.exposures)
-        table = np.ones((most + 1, most + 1), dtype=np.float32)
-        for n in range(1, most + 1):
-            for clean in range(n + 1):
-                table[n, clean] = order_variance(n, clean, *positions(n))
-        return self._one_variance * table[n_valid, n_clean]
+        table = order_table(len(self.exposures), positions)
+        return self._one_variance * table[self.statistics.count, self._n_in_place]
+
+    def _of_clean(self, planes, where, positions):
+        """Replace ordered values by those of the values that no hit has moved.
+
+        ``positions(n_valid, n_clean)`` gives the first and last to use of the clean ones. What their
+        order makes of the expectation is taken off.
+        """
+        where = where & (self._n_in_place > 0)
+        planes = planes.copy()
+        rows, columns = np.nonzero(where)
+        values = np.where(self._moved_at(where), np.inf, self.exposures.data[:, rows, columns])
+        values.sort(axis=0)
+        n_clean, n_valid = self._n_in_place[where], self.statistics.count[where]
+        for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
+            some = (n_clean == n) & (n_valid == valid)
+            place, (low, high) = (rows[some], columns[some]), positions(valid, n)
+            variance = self._one_variance[place]
+            shift = order_mean(n, low, high) * np.sqrt(variance)
+            planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
+            planes.variance[place] = order_variance(n, n, low, high) * variance
+            planes.count[place] = n if low else high + 1
+        return planes
+
+    def _moved_at(self, where):
+        """Of some pixels, the values that are bad or moved up: bool (N, M)."""
+        moved = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
+        for i in range(len(self.exposures)):
+            one = self._moved(i)
+            if one is not None:
+                moved[i] = one[where]
+        return moved
 
     def _plain(self, value, variance, count):
         flags = np.zeros(self.exposures.shape, dtype=np.uint8)
-        return _Planes(value, variance, count.astype(np.int16), flags)
+        return Planes(value, variance, count.astype(np.int16), flags)
 
     # the combinations; their planes may be shared and must not be changed
 
@@ -330,16 +334,31 @@ class Combiner:
         return total
 
     def _median(self):
-        variance = self._order_variance(lambda n: ((n - 1) // 2, n // 2))
-        return self._plain(self.statistics.median2d, variance, self.statistics.count)
+        return self._plain(self.statistics.median2d, self._order_variance(_middle), self.statistics.count)
+
+    def _median_for_masks(self):
+        """The median; where asked for, of the values that are not known to be hit."""
+        if not self.unbiased:
+            return self._median()
+        return self._of_clean(self._median(), self._n_in_place < self.statistics.count, lambda _, n: _middle(n))
+
+    def _n_lowest(self, n_valid):
+        return np.maximum(n_valid - self.statistics.cr_coincidences, 1)
 
     @cached_property
     def _minimum(self):
-        k = self.statistics.cr_coincidences
-        variance = self._order_variance(lambda n: (0, max(n - k, 1) - 1))
         n_valid = self.statistics.count
-        count = np.where(n_valid > 0, np.maximum(n_valid - k, 1), 0)
+        count = np.where(n_valid > 0, self._n_lowest(n_valid), 0)
+        variance = self._order_variance(lambda n: (0, self._n_lowest(n) - 1))
         return self._plain(self.statistics.min2d, variance, count)
+
+    @cached_property
+    def _minimum_for_masks(self):
+        """What stands in: the minimum; where asked for, of the values that are not known to be hit."""
+        if not self.unbiased:
+            return self._minimum
+        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self._n_clean == 0)
+        return self._of_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
 
     def _min(self):
         return self._minimum
@@ -353,13 +372,15 @@ class Combiner:
     def _stand_in(self):
         if self.use_auxmedian:
             return self._auxmedian, PixelFlag.AUXMEDIAN
-        return self._minimum, PixelFlag.MINIMUM
+        return self._minimum_for_masks, PixelFlag.MINIMUM
 
     def _mediancr(self):
-        return self._median().replaced(self.masks["MEDIANCR"], *self._stand_in)
+        return self._median_for_masks().replaced(self.masks["MEDIANCR"], *self._stand_in)
 
     def _meancrt(self):
-        by_minimum = self._median().replaced(self.masks["MEDIANCR"], self._minimum, PixelFlag.MINIMUM)
+        by_minimum = self._median_for_masks().replaced(
+            self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM
+        )
         planes = self._mean().replaced(self.masks["MEANCRT"], by_minimum, PixelFlag.MEDIANCR)
         if self.use_auxmedian:
             planes = planes.replaced(self.masks["MEANCRT"] & self.masks["MEDIANCR"], *self._stand_in)
@@ -373,3 +394,37 @@ class Combiner:
 
     def _meancr2(self):
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
+
+    def _meanjoint(self):
+        planes = self._meancr()
+        chance = [self._chance_of(i) for i in range(len(self.exposures))]
+        # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
+        where = np.zeros(self.exposures.shape, dtype=bool)
+        for i, one in enumerate(chance):
+            excluded = self._excluded(i)
+            where |= ((one >= SURE) & (one <= 1 - SURE)) | ((one > 0.5) != excluded)
+        where &= ~self._all_hit
+        variance = np.array([self.exposures.noise_of(i).variance(self._expected)[where] for i in range(len(chance))])
+        value, error, count = posterior_mean(
+            self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
+        )
+        planes = planes.copy()
+        some = count > 0
+        place = tuple(index[some] for index in np.nonzero(where))
+        planes.value[place], planes.variance[place], planes.count[place] = value[some], error[some], count[some]
+        return planes
+
+    def _chance_of(self, i):
+        """Chance of exposure ``i`` to be hit; 1 where it is bad, forced or dilated."""
+        chance = self.masks.probability[i].astype(np.float32)
+        code = self.masks.codes[f"CRMASK{i + 1}"]
+        chance[(code == Code.GIVEN) | (code == Code.DILATED)] = 1
+        bad = self.exposures.bad_of(i)
+        if bad is not None:
+            chance[bad] = 1
+        return chance
+
+
+def _middle(n):
+    """Positions of the median of n sorted values."""
+    return (n - 1) // 2, n // 2

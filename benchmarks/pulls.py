@@ -1,0 +1,103 @@
+"""Scatter of (value - truth) / sigma on clean, masked and replaced pixels, as a table.
+
+    python benchmarks/pulls.py [--shape 100 120] [--realisations 100] [--seed 7301]
+
+Exposures of one scene with hits, whose noise is drawn many times, are decided with
+`JointPosterior` and combined. Clean pixels are those without a masked exposure, masked those with at
+least one, and replaced those where another value stands in for that of the name. One pixel in 200 is
+forced into every mask, to be interpolated; these are counted apart.
+"""
+
+import argparse
+import itertools
+import sys
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+
+from crstack import CRStack, JointPosterior
+from crstack.combine import PixelFlag
+from crstack.datasets import make_stack
+
+NAMES = ("mean", "median", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
+REPLACED = PixelFlag.MINIMUM | PixelFlag.AUXMEDIAN | PixelFlag.MEDIANCR | PixelFlag.INTERPOLATED
+KINDS = ("clean", "masked", "replaced", "interpolated")
+
+
+class Moments:
+    """Number, mean and standard deviation of pulls that come in parts."""
+
+    def __init__(self):
+        self.sums = np.zeros(3)
+
+    def add(self, pulls):
+        """Add the pulls of one realisation."""
+        self.sums += len(pulls), pulls.sum(), np.square(pulls).sum()
+
+    def __str__(self):
+        n, total, squares = self.sums
+        if n < 30:
+            return "-"
+        mean = total / n
+        return f"{np.sqrt(squares / n - mean**2):.3f} {mean:+.3f} ({n:.0f})"
+
+
+def perfect_masks(masks, simulated):
+    """The masks of what is truly hit by more than half an electron."""
+    from crstack.masks import MaskRules, joint_codes
+
+    hit = simulated.hits * simulated.gain.value > 0.5
+    codes, _ = joint_codes(hit, MaskRules())
+    return type(masks)(codes | {"MEANCR": masks.codes["MEANCR"]}, probability=hit.astype(np.float16))
+
+
+def rows(scene, n, options):
+    """Rows of the table for one scene and number of exposures."""
+    simulated = make_stack(
+        scene, shape=tuple(options.shape), n_exposures=n, gain=2.5 * u.electron / u.adu, readnoise=4 * u.electron,
+        hit_rate=options.hit_rate, seed=options.seed + n,
+    )  # fmt: skip
+    truth = simulated.expected.mean(axis=0).astype(np.float64)
+    places = np.random.default_rng(options.seed).choice(truth.size, truth.size // 200, replace=False)
+    forced = [(int(place % truth.shape[1]) + 1, int(place // truth.shape[1]) + 1) for place in places]
+    moments = {(name, kind): Moments() for name in NAMES for kind in KINDS}
+    for seed in range(1, options.realisations + 1):
+        one = simulated.realisation(seed)
+        stack = CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise)
+        masks = stack.detect(method=JointPosterior(), force_pixels=forced)
+        if options.perfect:
+            masks = perfect_masks(masks, simulated)
+        masked = masks.crmasks.any(axis=0)
+        for name in NAMES:
+            made = stack.combine(name, masks, full_output=True)
+            pull = (made.ccd.data - truth) / np.sqrt(made.ccd.uncertainty.array)
+            interpolated = (made.flags & PixelFlag.INTERPOLATED) > 0
+            replaced = ((made.flags & REPLACED) > 0) & ~interpolated
+            moments[name, "clean"].add(pull[~masked])
+            moments[name, "masked"].add(pull[masked & ~interpolated])
+            moments[name, "replaced"].add(pull[replaced])
+            moments[name, "interpolated"].add(pull[interpolated])
+    for name in NAMES:
+        yield scene, n, name, *(str(moments[name, kind]) for kind in KINDS)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", type=int, nargs=2, default=(100, 120), metavar=("NY", "NX"))
+    parser.add_argument("--realisations", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=7301)
+    parser.add_argument("--hit-rate", type=float, default=0.03)
+    parser.add_argument("--scenes", nargs="+", default=["ifu", "imaging", "slit"])
+    parser.add_argument("--numbers", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--perfect", action="store_true", help="masks of the truth in place of the decision's")
+    options = parser.parse_args()
+    print("standard deviation and mean of (value - truth) / sigma (number of values)")
+    cases = itertools.product(options.scenes, options.numbers)
+    names = ("scene", "N", "image", *KINDS)
+    table = Table(rows=[row for scene, n in cases for row in rows(scene, n, options)], names=names)
+    table.write(sys.stdout, format="ascii.rst")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Combined images: values, variances, counts and flags."""
+
+from crstack.combine.combiner import FILLS, Combiner
+from crstack.combine.order import order_mean, order_variance
+from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
+
+__all__ = [
+    "COMBINATIONS",
+    "FILLS",
+    "Combination",
+    "Combiner",
+    "PixelFlag",
+    "order_mean",
+    "order_variance",
+    "possible_combinations",
+]

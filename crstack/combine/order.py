@@ -1,0 +1,55 @@
+"""Mean and variance of order statistics of values of which some are hit."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from crstack.statistics import normal_order_moments
+
+__all__ = ["order_mean", "order_table", "order_variance"]
+
+_moments = lru_cache(maxsize=64)(normal_order_moments)
+
+
+@lru_cache(maxsize=256)
+def order_variance(n_valid, n_clean, lowest, highest):
+    """Variance of the mean of sorted values ``lowest`` to ``highest`` (from 0, inclusive).
+
+    Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal
+    distribution and the others are hit, and so lie above them. A hit value
+    counts as independent, with unit variance.
+    """
+    positions = np.arange(lowest, highest + 1)
+    clean = positions[positions < n_clean]
+    _, covariance = _moments(max(n_clean, 1))
+    total = covariance[np.ix_(clean, clean)].sum() + np.count_nonzero(positions >= n_clean)
+    return float(total) / len(positions) ** 2
+
+
+@lru_cache(maxsize=256)
+def order_mean(n, lowest, highest):
+    """Expectation of the mean of sorted values ``lowest`` to ``highest`` of n standard normal ones."""
+    mean, _ = _moments(n)
+    return float(mean[lowest : highest + 1].mean())
+
+
+def order_table(most, positions):
+    """Table of `order_variance`, indexed [n_valid, n_clean].
+
+    Parameters
+    ----------
+    most : int
+        Largest ``n_valid``.
+    positions : callable
+        ``positions(n_valid)`` gives the lowest and the highest position.
+
+    Returns
+    -------
+    table : `~numpy.ndarray`
+        float32 (most + 1, most + 1); 1 in the row without valid values.
+    """
+    table = np.ones((most + 1, most + 1), dtype=np.float32)
+    for n in range(1, most + 1):
+        for clean in range(n + 1):
+            table[n, clean] = order_variance(n, clean, *positions(n))
+    return table

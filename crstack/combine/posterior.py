@@ -1,0 +1,70 @@
+"""The mean of a pixel when it is not certain which of its values are hit."""
+
+import numpy as np
+
+__all__ = ["SURE", "posterior_mean"]
+
+#: values less likely hit than this count as clean, and those less likely clean as hit
+SURE = 0.005
+#: most values of a pixel that are taken as uncertain; the surest ones are rounded
+MOST_UNCERTAIN = 10
+
+
+def posterior_mean(values, probability, variance):
+    """Mean of the clean values, averaged over which they may be.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        (N, M).
+    probability : `~numpy.ndarray`
+        (N, M) chance of each value to be hit; 1 for a value that is not to be used.
+    variance : `~numpy.ndarray`
+        (N, M) of clean values.
+
+    Returns
+    -------
+    mean, variance : `~numpy.ndarray`
+        float64 (M,); NaN where every value is sure to be hit.
+    count : `~numpy.ndarray`
+        int16 (M,), how many values are clean, to be expected and rounded; at
+        least 1 where there is a mean.
+
+    Notes
+    -----
+    The values are taken as hit independently of each other, as that is all that
+    the chance of each tells. A pixel in which every value is hit has no mean:
+    that set is left out, and the others are weighted accordingly.
+    """
+    n, m = values.shape
+    probability = np.where(probability < SURE, 0.0, np.where(probability > 1 - SURE, 1.0, probability))
+    # the least certain first: the others are the same in all sets
+    order = np.argsort(np.abs(probability - 0.5), axis=0, kind="stable")
+    values, chance, variance = (np.take_along_axis(one, order, axis=0) for one in (values, probability, variance))
+    uncertain = min(n, MOST_UNCERTAIN)
+    chance[uncertain:] = np.rint(chance[uncertain:])
+    sums = np.zeros((4, m))  # of weights, and weighted means, squared means and variances
+    for number in range(1 << uncertain):
+        hit = np.zeros((n, 1), dtype=bool)
+        hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
+        weight = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
+        _add_set(sums, values, variance, np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5), weight)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight, mean, square, within = sums
+        mean = mean / weight
+        spread = np.maximum(square / weight - mean**2, 0)
+        lowest = values.min(axis=0)
+        count = np.where(weight > 0, np.maximum(np.rint((1 - chance).sum(axis=0)), 1), 0).astype(np.int16)
+        return mean + lowest, within / weight + spread, count
+
+
+def _add_set(sums, values, variance, clean, weight):
+    """Add what one set of clean values says, with its weight, to the sums."""
+    n_clean = clean.sum(axis=0)
+    some = n_clean > 0
+    weight = np.where(some, weight, 0.0)
+    divisor = np.maximum(n_clean, 1)
+    # about the lowest value, so that squares of large signals do not cancel
+    mean = np.where(clean, values - values.min(axis=0), 0.0).sum(axis=0) / divisor
+    within = np.where(clean, variance, 0.0).sum(axis=0) / divisor**2
+    sums += weight * np.stack([np.ones_like(mean), mean, mean**2, within])

@@ -1,0 +1,93 @@
+"""What a combined image consists of."""
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import numpy as np
+from astropy.nddata import CCDData
+
+__all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "possible_combinations"]
+
+#: combinations without masks, those that need them, and the one that needs probabilities
+COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
+
+
+def possible_combinations(masks):
+    """Names of the combinations that can be made.
+
+    Parameters
+    ----------
+    masks : MaskSet or None
+        What is known of hits.
+
+    Returns
+    -------
+    names : tuple of str
+        Of `COMBINATIONS`.
+    """
+    if masks is None:
+        return COMBINATIONS[:3]
+    return COMBINATIONS if masks.probability is not None else COMBINATIONS[:-1]
+
+
+class PixelFlag(IntFlag):
+    """Where the value of a combined pixel comes from; 0 if it is what the name says."""
+
+    MINIMUM = 1  #: min2d stands in
+    AUXMEDIAN = 2  #: the detector's cleaned median stands in
+    MEDIANCR = 4  #: the value of mediancr stands in
+    ALL_HIT = 8  #: every valid exposure is hit: no clean measurement
+    NO_DATA = 16  #: no exposure is valid
+    LOCAL_MEDIAN = 32  #: the median of a box around the pixel stands in
+    INTERPOLATED = 64  #: an average of the pixels around it stands in
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Combination:
+    """A combined image and where each of its pixels comes from.
+
+    Attributes
+    ----------
+    name : str
+        One of `COMBINATIONS`.
+    ccd : `~astropy.nddata.CCDData`
+        Value, unit, mask (no clean measurement), variance of the value, header
+        and WCS of the first exposure.
+    count : `~numpy.ndarray`
+        int16 (ny, nx), number of exposures in the value; 0 where the value is
+        no clean measurement.
+    flags : `~numpy.ndarray`
+        uint8 (ny, nx) of `PixelFlag`.
+    """
+
+    name: str
+    ccd: CCDData
+    count: np.ndarray
+    flags: np.ndarray
+
+    def __repr__(self):
+        replaced = np.count_nonzero(self.flags & ~np.uint8(PixelFlag.NO_DATA | PixelFlag.ALL_HIT))
+        return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
+
+
+@dataclass
+class Planes:
+    """The planes of a combination while it is made."""
+
+    value: np.ndarray
+    variance: np.ndarray
+    count: np.ndarray
+    flags: np.ndarray
+
+    def copy(self):
+        """Copies of the planes."""
+        return Planes(self.value.copy(), self.variance.copy(), self.count.copy(), self.flags.copy())
+
+    def replaced(self, where, other, flag):
+        """Return a copy with the values of ``other`` where a mask is set."""
+        new = self.copy()
+        new.value[where] = other.value[where]
+        new.variance[where] = other.variance[where]
+        new.count[where] = other.count[where]
+        new.flags[where] = other.flags[where] | np.uint8(flag)
+        return new
