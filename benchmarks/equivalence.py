@@ -37,26 +37,47 @@ STAR_ROWS = ((66, 80), (122, 136))
 #: fraction of the pixels of a real exposure that hits are added to, and the seed of these hits
 INJECTED_RATE, INJECTED_SEED = 0.003, 1
 MEASUREMENTS = {
-    "nothing": "stack.statistics",
-    "flux factors": "stack.flux_factors()",
-    "flux factors, region of 46 x 1596": "stack.flux_factors([(229, 274, 1, 1596)])",
-    "offsets": "stack.offsets()",
-    "offsets, region of 107 x 83": "stack.offsets((214, 320, 651, 733))",
-    "local response": "stack.response()",
-    "shape of the photon distribution": "stack.nbinom_shape()",
+    "nothing": ("", "stack.statistics"),
+    "flux factors": ("", "stack.flux_factors()"),
+    "flux factors, region of 46 x 1596": ("", "stack.flux_factors([(229, 274, 1, 1596)])"),
+    "offsets": ("", "stack.offsets()"),
+    "offsets, region of 107 x 83": ("", "stack.offsets((214, 320, 651, 733))"),
+    "local response": ("", "stack.response()"),
+    "shape of the photon distribution": ("", "stack.nbinom_shape()"),
+    "diagram": ("", "stack.mm_diagram()"),
+    "diagram, nbinom_shape=200": ("", "stack.mm_diagram(nbinom_shape=200)"),
+    "diagram, factors applied to what is simulated": ("flux_factors=(0.97, 1.0, 1.02)", "stack.mm_diagram()"),
+    "diagram, factors applied to the originals": (
+        "flux_factors=(0.97, 1.0, 1.02), apply_flux_factors_to='original'",
+        "stack.mm_diagram()",
+    ),
+    "diagram, offsets": ("offsets=((-0.5, 0.5), (0, 0), (0.5, -0.25))", "stack.mm_diagram()"),
+    "local response and diagram": ("response='auto'", "stack.mm_diagram()"),
 }
 ONE_MEASUREMENT = """
 import resource, time
 import astropy.units as u
+from astroscrappy import detect_cosmics
 from crstack import CRStack
 from crstack.datasets import make_stack
 simulated = make_stack("ifu", shape={shape}, flux_factors=(0.97, 1.0, 1.02), seed=1)
-stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+frame = simulated.exposures[0].data
+stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, {options})
 del simulated
-stack.statistics
-start = time.perf_counter()
-{call}
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+stack._statistics_of(stack._given)
+
+def seconds_of(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+def one_pass():
+    detect_cosmics(frame, gain=1.0, readnoise=3.4)
+
+before = seconds_of(one_pass)
+seconds = seconds_of(lambda: {call})
+reference = (before + seconds_of(one_pass)) / 2
+print(seconds, seconds / reference, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
@@ -203,14 +224,17 @@ def equivalent_copies(frames):
 
 
 def costs(shape):
-    """Table of seconds and peak memory, each measurement in a process of its own."""
+    """Table of seconds and peak memory, each measurement in a process of its own.
+
+    Beside it runs astroscrappy on one of the frames (one pass, its defaults), before and after.
+    """
     rows = []
-    for name, call in MEASUREMENTS.items():
-        code = ONE_MEASUREMENT.format(shape=tuple(shape), call=call)
+    for name, (options, call) in MEASUREMENTS.items():
+        code = ONE_MEASUREMENT.format(shape=tuple(shape), options=options, call=call)
         answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-        seconds, memory = map(float, answer.split())
-        rows.append((name, f"{seconds:.2f}", f"{memory:.0f}"))
-    return Table(rows=rows, names=("measurement", "seconds", "peak MiB, simulation of the exposures included"))
+        seconds, ratio, memory = map(float, answer.split())
+        rows.append((name, f"{seconds:.2f}", f"{ratio:.2f}", f"{memory:.0f}"))
+    return Table(rows=rows, names=("measurement", "seconds", "ratio", "peak MiB, simulation of the exposures included"))
 
 
 def main():

@@ -191,12 +191,20 @@ def _prepared(exposures, statistics, box, factors):
         hit = plane > ceiling
         if exposures.bad is not None:
             hit |= exposures.bad[i][box]
-        cleaned = np.where(hit, ndimage.median_filter(np.where(hit, ceiling, plane), REACH), plane)
+        cleaned = np.where(hit, ceiling, plane)
+        cleaned[hit] = _medians_around(cleaned, *np.nonzero(hit))
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
         planes.append(transformed.astype(np.float32) / np.sqrt(np.float32(factor)))
     return planes
+
+
+def _medians_around(image, rows, columns):
+    """Medians of the windows around some pixels; beyond the edges the image is mirrored."""
+    padded = np.pad(image, REACH // 2, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (REACH, REACH))[rows, columns]
+    return np.median(windows.reshape(len(rows), REACH**2), axis=1)
 
 
 def _window(shape):
