@@ -16,11 +16,13 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 from scipy import ndimage
 
-from crstack import CRStack
+from crstack import CRStack, NoiseModel
 from crstack.datasets import make_stack
+from crstack.datasets.hits import make_hits
 from crstack.equalize import fit_nbinom_shape
 from crstack.exposures import load_exposures
 
@@ -32,27 +34,50 @@ DETECTOR = {"gain": 2 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias":
 SMALL = (300, 350)
 SPRAT = {"gain": 2.45 * u.electron / u.adu, "readnoise": 2.1 * u.adu, "bias": 916 * u.adu, "unit": u.adu}
 STAR_ROWS = ((66, 80), (122, 136))
+#: fraction of the pixels of a real exposure that hits are added to, and the seed of these hits
+INJECTED_RATE, INJECTED_SEED = 0.003, 1
 MEASUREMENTS = {
-    "nothing": "stack.statistics",
-    "flux factors": "stack.flux_factors()",
-    "flux factors, region of 46 x 1596": "stack.flux_factors([(229, 274, 1, 1596)])",
-    "offsets": "stack.offsets()",
-    "offsets, region of 107 x 83": "stack.offsets((214, 320, 651, 733))",
-    "local response": "stack.response()",
-    "shape of the photon distribution": "stack.nbinom_shape()",
+    "nothing": ("", "stack.statistics"),
+    "flux factors": ("", "stack.flux_factors()"),
+    "flux factors, region of 46 x 1596": ("", "stack.flux_factors([(229, 274, 1, 1596)])"),
+    "offsets": ("", "stack.offsets()"),
+    "offsets, region of 107 x 83": ("", "stack.offsets((214, 320, 651, 733))"),
+    "local response": ("", "stack.response()"),
+    "shape of the photon distribution": ("", "stack.nbinom_shape()"),
+    "diagram": ("", "stack.mm_diagram()"),
+    "diagram, nbinom_shape=200": ("", "stack.mm_diagram(nbinom_shape=200)"),
+    "diagram, factors applied to what is simulated": ("flux_factors=(0.97, 1.0, 1.02)", "stack.mm_diagram()"),
+    "diagram, factors applied to the originals": (
+        "flux_factors=(0.97, 1.0, 1.02), apply_flux_factors_to='original'",
+        "stack.mm_diagram()",
+    ),
+    "diagram, offsets": ("offsets=((-0.5, 0.5), (0, 0), (0.5, -0.25))", "stack.mm_diagram()"),
+    "local response and diagram": ("response='auto'", "stack.mm_diagram()"),
 }
 ONE_MEASUREMENT = """
 import resource, time
 import astropy.units as u
+from astroscrappy import detect_cosmics
 from crstack import CRStack
 from crstack.datasets import make_stack
 simulated = make_stack("ifu", shape={shape}, flux_factors=(0.97, 1.0, 1.02), seed=1)
-stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+frame = simulated.exposures[0].data
+stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, {options})
 del simulated
-stack.statistics
-start = time.perf_counter()
-{call}
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+stack._statistics_of(stack._given)
+
+def seconds_of(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+def one_pass():
+    detect_cosmics(frame, gain=1.0, readnoise=3.4)
+
+before = seconds_of(one_pass)
+seconds = seconds_of(lambda: {call})
+reference = (before + seconds_of(one_pass)) / 2
+print(seconds, seconds / reference, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
@@ -146,38 +171,70 @@ def mask_figures(simulated, found):
 
 
 def sprat(folder):
-    """Table of the pixels flagged on the traces of real stars and elsewhere."""
-    files = sorted(Path(folder).glob("*.fits*"))
+    """Table of the pixels flagged on the traces of real stars and elsewhere, and of what is found of injected hits."""
+    frames = [fits.getdata(file).astype(np.float32) for file in sorted(Path(folder).glob("*.fits*"))]
+    star = np.zeros(frames[0].shape, dtype=bool)
+    for first, last in STAR_ROWS:
+        star[first - 1 : last] = True
     rows = []
     for n in (5, 3):
+        many = {"n_simulations": 50}
         for name, options, diagram in (
             ("Poisson", {}, {}),
             ("nbinom, auto", {}, {"nbinom_shape": "auto"}),
             ("local response", {"response": "auto"}, {}),
-            ("local response, nbinom auto", {"response": "auto"}, {"nbinom_shape": "auto"}),
-            ("the same, 50 simulations", {"response": "auto"}, {"nbinom_shape": "auto", "n_simulations": 50}),
+            ("local response, 50 simulations", {"response": "auto"}, many),
+            ("local response, nbinom auto, 50 simulations", {"response": "auto"}, {"nbinom_shape": "auto"} | many),
         ):
-            stack = CRStack.from_files(files[:n], **SPRAT, **options)
-            stack.mm_diagram(aux="lacosmic", **diagram)
-            crmasks = stack.detect(aux="lacosmic").crmasks
-            star = np.zeros(crmasks.shape[1], dtype=bool)
-            for first, last in STAR_ROWS:
-                star[first - 1 : last] = True
-            on, off = crmasks[:, star].mean(), crmasks[:, ~star].mean()
-            shape = stack.nbinom_shape("lacosmic") if "nbinom_shape" in diagram else "-"
-            rows.append((f"1-{n}", name, str(shape), f"{100 * on:.3f}", f"{100 * off:.3f}", f"{on / off:.2f}"))
-    return Table(rows=rows, names=("frames", "model", "shape", "star, %", "elsewhere, %", "ratio"))
+            rows.append((f"1-{n}", name, *sprat_figures(frames[:n], star, options, diagram)))
+        copies = equivalent_copies(frames[:n])
+        rows.append((f"1-{n}", "copies without hits, Poisson", *sprat_figures(copies, star, {}, {})))
+        rows.append((f"1-{n}", "copies without hits, 50 simulations", *sprat_figures(copies, star, {}, many)))
+    names = ("frames", "model", "shape", "star, %", "elsewhere, %", "ratio", "injected found: star", "elsewhere")
+    return Table(rows=rows, names=names)
+
+
+def sprat_figures(frames, star, options, diagram):
+    """Shape, percentages of CRMASKi on the star and elsewhere, their ratio, completeness of injected hits."""
+    found, shape = sprat_masks(frames, options, diagram)
+    on, off = found[:, star].mean(), found[:, ~star].mean()
+    rng = np.random.default_rng(INJECTED_SEED)
+    gain = SPRAT["gain"].value
+    hits = np.array([make_hits(star.shape, INJECTED_RATE, rng) / gain for _ in frames])
+    found, _ = sprat_masks([frame + hit for frame, hit in zip(frames, hits, strict=True)], options, diagram)
+    signal = np.maximum(np.median(frames, axis=0) - SPRAT["bias"].value, 0)
+    strong = hits > 10 * np.sqrt(signal / gain + SPRAT["readnoise"].value ** 2)
+    complete = (f"{found[strong & where].mean():.3f}" for where in (star, ~star))
+    return shape, f"{100 * on:.3f}", f"{100 * off:.3f}", f"{on / off:.2f}", *complete
+
+
+def sprat_masks(frames, options, diagram):
+    stack = CRStack([frame * u.adu for frame in frames], **SPRAT, **options)
+    stack.mm_diagram(aux="lacosmic", **diagram)
+    shape = stack.nbinom_shape("lacosmic") if "nbinom_shape" in diagram else "-"
+    return stack.detect(aux="lacosmic").crmasks, str(shape)
+
+
+def equivalent_copies(frames):
+    """Exposures of the median of the real ones that differ by nothing but noise: what no model of them can better."""
+    expected = np.maximum(np.median(frames, axis=0) - SPRAT["bias"].value, 0)
+    noise = NoiseModel(SPRAT["gain"], SPRAT["readnoise"])
+    rng = np.random.default_rng(INJECTED_SEED)
+    return [noise.sample(expected, rng) + np.float32(SPRAT["bias"].value) for _ in frames]
 
 
 def costs(shape):
-    """Table of seconds and peak memory, each measurement in a process of its own."""
+    """Table of seconds and peak memory, each measurement in a process of its own.
+
+    Beside it runs astroscrappy on one of the frames (one pass, its defaults), before and after.
+    """
     rows = []
-    for name, call in MEASUREMENTS.items():
-        code = ONE_MEASUREMENT.format(shape=tuple(shape), call=call)
+    for name, (options, call) in MEASUREMENTS.items():
+        code = ONE_MEASUREMENT.format(shape=tuple(shape), options=options, call=call)
         answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-        seconds, memory = map(float, answer.split())
-        rows.append((name, f"{seconds:.2f}", f"{memory:.0f}"))
-    return Table(rows=rows, names=("measurement", "seconds", "peak MiB, simulation of the exposures included"))
+        seconds, ratio, memory = map(float, answer.split())
+        rows.append((name, f"{seconds:.2f}", f"{ratio:.2f}", f"{memory:.0f}"))
+    return Table(rows=rows, names=("measurement", "seconds", "ratio", "peak MiB, simulation of the exposures included"))
 
 
 def main():

@@ -113,6 +113,21 @@ class Exposures:
             data[self.bad] = 0
         return replace(self, data=data)
 
+    def cutout(self, box):
+        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS stay as they are."""
+
+        def cut(value):
+            return value[box] if value is not None and np.ndim(value) else value
+
+        return replace(
+            self,
+            data=self.data[:, *box],
+            bad=None if self.bad is None else self.bad[:, *box],
+            noise=self.noise.cutout(box),
+            variances=tuple(map(cut, self.variances)),
+            scales=tuple(map(cut, self.scales)),
+        )
+
     def transposed(self):
         """Return the exposures with x and y exchanged; header and WCS stay as they are."""
 

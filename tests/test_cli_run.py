@@ -161,6 +161,22 @@ def test_masks_of_another_run_give_the_same_products(here):
     assert Path("one/crmasks.fits").stat().st_mtime_ns == stamp
 
 
+def test_masks_of_another_run_bring_their_flux_factors(here):
+    scaled = {"crmethod": "pycosmic", "apply_flux_factor_to": "original"}
+    one = write_parameters("one.yaml", flux_factor=[0.8, 1.0, 1.2], **scaled)
+    two = write_parameters("two.yaml", flux_factor="auto", flux_factor_regions=[[1, 5, 1, 5]], **scaled)
+    options = ["--no-plots", "--log-level", "error"]
+    assert main(["run", one, "--output-dir", "one", *options]) == 0
+    assert main(["run", two, "--output-dir", "two", "--crmasks", "one/crmasks.fits", *options]) == 0
+    for name in ("mean", "meancr2"):
+        first, second = (fits.getdata(f"{folder}/combined_{name}.fits") for folder in ("one", "two"))
+        np.testing.assert_array_equal(first, second)
+    # which leave the exposures alone where the file says so
+    plain = write_parameters("plain.yaml", crmethod="pycosmic", flux_factor=[0.8, 1.0, 1.2])
+    assert main(["run", plain, "--output-dir", "plain", "--crmasks", "one/crmasks.fits", *options]) == 0
+    assert (fits.getdata("plain/combined_mean.fits") != fits.getdata("one/combined_mean.fits")).any()
+
+
 def test_as_a_process(here):
     path = write_parameters("p.yaml", crmethod="pycosmic")
     command = [sys.executable, "-c", "import sys; from crstack.cli import main; sys.exit(main())"]

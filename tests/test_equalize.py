@@ -17,6 +17,7 @@ from crstack.equalize import (
     estimate_response,
     fit_nbinom_shape,
 )
+from crstack.equalize.clean import reject_hits
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
@@ -104,6 +105,23 @@ def test_offsets(scene):
         assert found.region == region
 
 
+def test_errors_of_offsets_are_honest():
+    """Where the scene is weak, noise against noise decides."""
+    pulls, true = [], np.array([(0.0, 0.0), (0.4, -0.3), (-0.25, 0.35)])
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        scene = 50 + 4 * 7 * ndimage.gaussian_filter(rng.standard_normal((120, 140)), 2)
+        moved = [ndimage.shift(scene, (dy, dx), order=3)[10:-10, 10:-10] for dx, dy in true]
+        planes = [(rng.poisson(2 * image) + rng.normal(0, 5, image.shape)) / 2 * u.adu for image in moved]
+        exposures = load_exposures(planes, gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
+        found = estimate_offsets(exposures, order_statistics(exposures.data, 2, exposures.bad))
+        values = np.array(found.values)
+        # relative to their mean: the median of the offsets has an error too
+        deviations = (values - values.mean(axis=0)) - (true - true.mean(axis=0))
+        pulls.append(deviations * np.sqrt(3 / 2) / np.array(found.errors))
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.5
+
+
 def test_offsets_and_factors_together():
     simulated = simulate(offsets=SHIFTS, flux_factors=(0.8, 1.0, 1.2))
     equalized = stack_of(simulated, flux_factors="auto", offsets="auto").equalized
@@ -176,6 +194,25 @@ def test_response_never_eats_a_hit(flat_exposures):
     maps = estimate_response(exposures).maps
     assert np.abs(maps[1, 40, 100:160] - 1).max() < 0.03
     assert np.abs(maps[2, 20:60, 300] - 1).max() < 0.03
+
+
+def test_surroundings_of_rejected_hits_do_not_count(flat_exposures):
+    """They hold the faint rim of the hit."""
+    planes = flat_exposures(signal=300.0)
+    planes[1].value[20, 25] += 400
+    exposures = load_exposures(planes, gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
+    ok = reject_hits(exposures, exposures.usable, (1.0, 1.0, 1.0)).ok
+    expected = np.ones(exposures.shape, dtype=bool)
+    expected[19:22, 24:27] = False
+    np.testing.assert_array_equal(ok, expected)
+    assert fit_nbinom_shape(exposures).n_pixels == expected.sum()
+
+
+def test_dark_rows_have_no_response():
+    """Where the weights are noise themselves, they must not count as signal."""
+    simulated = simulate("ifu", shape=(200, 400), hit_rate=0.0)
+    maps = estimate_response(loaded(simulated)[0]).maps
+    assert np.mean(np.any(maps != 1, axis=0)) < 0.05
 
 
 # overdispersion
@@ -312,6 +349,22 @@ def test_simulated_leaves_the_data_untouched():
     np.testing.assert_array_equal(stack.combine("mean").data, plain.combine("mean").data)
     assert stack.mm_diagram(n_simulations=1).y_edges[-1] > 0
     assert stack.equalized.levelled is not stack.equalized.exposures
+
+
+def test_response_and_offsets_together():
+    simulated = simulate("slit", response_jitter=0.05, offsets=SHIFTS)
+    _, without = figures(simulated, masks_of(simulated)[1])
+    _, one = figures(simulated, masks_of(simulated, offsets=SHIFTS)[1])
+    stack, masks = masks_of(simulated, offsets="auto", response="auto")
+    np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
+    completeness, false = figures(simulated, masks)
+    assert false < one < without / 5
+    assert completeness > 0.97
+    # the response is that of the detector, whatever the scene is shifted by
+    still = simulate("slit", response_jitter=0.05)
+    true = still.expected / np.median(still.expected, axis=0)
+    bright = still.expected.mean(axis=0) > 100
+    assert np.std((stack.equalized.response.maps / true - 1)[:, bright]) < 0.6 * np.std((true - 1)[:, bright])
 
 
 def test_factors_of_one_change_nothing(simulated):

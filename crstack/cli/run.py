@@ -133,9 +133,21 @@ def _prepare(parameters, output_dir, crmasks, console):
         ext=configuration["extnum"],
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
-        **configuration.equalization(),
+        **_equalization(configuration, given),
     )
     return _Job(configuration, numbers, paths, stack, output, given, None if crmasks is None else Path(crmasks))
+
+
+def _equalization(configuration, masks):
+    """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
+    arguments = configuration.equalization()
+    if masks is None or arguments.get("apply_flux_factors_to") != "original":
+        return arguments
+    if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
+        return arguments
+    log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
+    arguments.pop("flux_regions", None)
+    return arguments | {"flux_factors": masks.flux_factors}
 
 
 def _log_settings(configuration, numbers, finding):

@@ -84,12 +84,13 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA):
     """
     common = median_of_scaled(exposures.data, scales)
     deviations, sigmas = [], []
+    # a weak signal has the noise of its surroundings, whatever its own draw
+    nearby = neighbour_mean(common) if models is None else None
     for i, scale in enumerate(scales):
         model = common if models is None else models[i]
         scale = np.float32(scale) if np.ndim(scale) == 0 else scale
         deviations.append(exposures.data[i] / scale - model)
-        # a weak signal has the noise of its surroundings, whatever its own draw
-        variance = exposures.noise_of(i).variance(neighbour_mean(model) * scale)
+        variance = exposures.noise_of(i).variance((neighbour_mean(model) if models else nearby) * scale)
         sigmas.append(np.sqrt(variance) / scale)
     excess = _excess(common, deviations, sigmas, usable)
     limit = np.float32(clip)

@@ -17,6 +17,8 @@ METHODS = ("ratio", "slope")
 ROUNDS = 4
 #: blocks of the jack-knife on each side of the region
 BLOCKS = 8
+#: pixels around the regions that are looked at with them
+MARGIN = 4
 #: fewest clean pixels that give a factor
 FEWEST = 25
 #: signal over noise of the pixels that give the first guess
@@ -123,7 +125,11 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
     """
     check_choice("method", method, METHODS)
     inside = pixels_of_regions(exposures.usable, regions)
-    factors, models = _first_guess(exposures, statistics, inside), None
+    median = statistics.median2d
+    if offsets is None and inside.any():
+        box = _box_around(inside)
+        exposures, inside, median = exposures.cutout(box), inside[box], median[box]
+    factors, models = _first_guess(exposures, median, inside), None
     for number in range(ROUNDS):
         if offsets is not None and number % 2 == 0:
             common = common_image(exposures, statistics, factors, offsets)
@@ -139,9 +145,15 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
     return FluxFactors(tuple(map(float, factors)), tuple(map(float, errors)), method, int(np.count_nonzero(clean.ok)))
 
 
-def _first_guess(exposures, statistics, inside):
+def _box_around(inside):
+    """Slices of the rows and columns that count, and those that their neighbours' neighbours reach."""
+    places = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return tuple(slice(max(found[0] - MARGIN, 0), found[-1] + MARGIN + 1) for found in places)
+
+
+def _first_guess(exposures, median, inside):
     """Median ratio to the median image, where the signal is sure; 1 where there is none."""
-    median = np.nan_to_num(statistics.median2d)
+    median = np.nan_to_num(median)
     sure = inside & (median > FIRST_GUESS * np.sqrt(exposures.mean_variance(median)))
     if np.count_nonzero(sure) < FEWEST:
         return np.ones(len(exposures))

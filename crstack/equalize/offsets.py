@@ -28,6 +28,10 @@ ROUNDS = 3
 SMALLEST = 16
 #: share of each side that fades to 0 at the edges
 TAPER = 0.2
+#: standard deviations by which products of slopes must exceed those of noise
+SIGNIFICANCE = 5.0
+#: variance of a sum of products of slopes over that of independent products: each slope is that over two pixels
+NEIGHBOURS = 1.5
 #: largest offset (pixels) that counts as sub-pixel work
 LARGEST = 3.0
 #: window (pixels) in which the lowest exposure shows what signal there can be
@@ -131,12 +135,12 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
     """
     factors = np.ones(len(exposures)) if factors is None else factors
     planes = _prepared(exposures, statistics, _slices(region, exposures.shape), factors)
-    offsets = np.zeros((len(planes), 2))
+    offsets, window = np.zeros((len(planes), 2)), _window(planes[0].shape)
     for number in range(ROUNDS):
         aligned = [shifted(plane, -offset) for plane, offset in zip(planes, offsets, strict=True)]
         if number:
             _replace_outliers(aligned)
-        offsets = offsets + _from_pairs([_tapered(plane) for plane in aligned])
+        offsets = offsets + _from_pairs([_tapered(plane, window) for plane in aligned])
         offsets -= np.median(offsets, axis=0)
         if np.abs(offsets).max() > LARGEST:
             raise InputError(
@@ -187,7 +191,8 @@ def _prepared(exposures, statistics, box, factors):
         hit = plane > ceiling
         if exposures.bad is not None:
             hit |= exposures.bad[i][box]
-        cleaned = np.where(hit, ndimage.median_filter(np.where(hit, ceiling, plane), REACH), plane)
+        cleaned = np.where(hit, ceiling, plane)
+        cleaned[hit] = _medians_around(cleaned, *np.nonzero(hit))
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
@@ -195,11 +200,22 @@ def _prepared(exposures, statistics, box, factors):
     return planes
 
 
-def _tapered(plane):
-    """Plane minus its mean, fading to 0 at the edges."""
+def _medians_around(image, rows, columns):
+    """Medians of the windows around some pixels; beyond the edges the image is mirrored."""
+    padded = np.pad(image, REACH // 2, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (REACH, REACH))[rows, columns]
+    return np.median(windows.reshape(len(rows), REACH**2), axis=1)
+
+
+def _window(shape):
+    """Weights (ny, nx) that fade to 0 at the edges."""
     from scipy.signal.windows import tukey
 
-    window = np.outer(*(tukey(size, TAPER) for size in plane.shape)).astype(np.float32)
+    return np.outer(*(tukey(size, TAPER) for size in shape)).astype(np.float32)
+
+
+def _tapered(plane, window):
+    """Plane minus its mean, fading to 0 at the edges."""
     return (plane - np.sum(plane * window) / window.sum()) * window
 
 
@@ -230,16 +246,29 @@ def _replace_outliers(aligned):
 
 
 def _error(aligned):
-    """Error (dx, dy) of an offset: that of a shift between images of this scatter and slope."""
+    """Error (dx, dy) of an offset.
+
+    The shift between two images whose slopes have the sum of squares A, each with noise of
+    variance v in n pixels, has the variance 2 v / A from the noise under the slopes of the
+    scene, and pi**2 / 3 n v**2 / A**2 from noise against noise, which decides
+    where the scene is weak.
+    """
     n, errors = len(aligned), []
+    window = _window(aligned[0].shape)
     mean = np.mean(aligned, axis=0)
     scatter = np.sum((aligned - mean) ** 2) / ((n - 1) * mean.size)
     for axis in (1, 0):
-        slopes = [np.gradient(plane, axis=axis) for plane in aligned]
+        slopes = np.array([np.gradient(plane, axis=axis) * window for plane in aligned])
         # slopes of different exposures have the scene in common, and no noise
-        total = np.sum(np.sum(slopes, axis=0) ** 2) - sum(np.sum(slope**2) for slope in slopes)
-        information = total / (n * (n - 1) * scatter)
-        if information <= 1:
+        squares = slopes**2
+        sum_of_squares = squares.sum(axis=0)
+        total = np.sum(slopes.sum(axis=0) ** 2 - sum_of_squares)
+        # next to each other they share pixels
+        chance = np.sqrt(2 * NEIGHBOURS * np.sum(sum_of_squares**2 - (squares**2).sum(axis=0)))
+        if not total > SIGNIFICANCE * chance:
             raise InputError("crosscorr_region must hold structure along x and y; got none above the noise")
-        errors.append(float(np.hypot(1 / np.sqrt(information), 1 / (UPSAMPLING * np.sqrt(12)))))
+        power = total / (n * (n - 1))
+        alone = np.pi**2 / 3 * np.sum(window**4) * (scatter / power) ** 2
+        variance = scatter / power + (n - 1) / n**2 * alone + 1 / (12 * UPSAMPLING**2)
+        errors.append(float(np.sqrt(variance)))
     return tuple(errors)

@@ -179,14 +179,17 @@ def _shrunk_gains(exposures, clean, scales, models, cells):
     """What remains (N, ny, n_cells) of the response after division by ``scales``, shrunk to 1."""
     nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0) * clean.ok
     weights = nearby / exposures.mean_variance(nearby)
-    info = cells.sum(weights * nearby)
+    squared_noise = cells.sum(weights * nearby)
     totals = np.stack([cells.sum(weights * plane / scale) for plane, scale in zip(exposures.data, scales, strict=True)])
+    signal = totals.mean(axis=0)
     if models is not None:
-        totals /= np.stack([np.maximum(cells.sum(weights * model), 1e-30) for model in models])
+        expected = np.stack([np.maximum(cells.sum(weights * model), 1e-30) for model in models])
+        totals, signal = totals / expected, expected.mean(axis=0)
     mean = totals.mean(axis=0)
-    known = (info > 0) & (totals.min(axis=0) > 0)
+    known = (squared_noise > 0) & (totals.min(axis=0) > 0)
     deviations = np.where(known, totals / np.where(known, mean, 1) - 1, 0)
-    info = np.where(known, info, 0)
+    # not the sum of weights and signal: in the dark, the weights themselves are noise
+    info = np.where(known, signal**2 / np.where(known, squared_noise, 1), 0)
     spread = _spread(deviations, info)[:, None]
     return 1 + deviations * (spread * info / (1 + spread * info))
 
