@@ -1,5 +1,7 @@
 """The joint decision: likelihoods, population, masks, false alarms."""
 
+import itertools
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from scipy import ndimage, stats
 from crstack import Code, CRStack, JointPosterior, MaskSet
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
-from crstack.joint import joint_posterior
+from crstack.joint import Counts, joint_posterior
+from crstack.joint.charges import CHARGE_EDGES, HitDensity
 from crstack.joint.excess import fit_excess_variance, squared_gradient
-from crstack.joint.likelihood import HitSets, log_clean, signal_nodes
+from crstack.joint.likelihood import hit_weights, log_clean
 
 
 @pytest.mark.parametrize("signal", [0.0, 0.5, 3.0, 10.0, 30.0, 200.0])
@@ -24,30 +27,51 @@ def test_saddle_point_equals_the_exact_sum(signal, readnoise):
     np.testing.assert_allclose(log_clean(values, np.float64(signal), readnoise**2), np.log(exact), atol=0.005)
 
 
-def test_evidence_integrates_the_signal_out():
-    """With Gaussian noise alone the integral has a closed form."""
-    rng = np.random.default_rng(3)
-    values = np.sort(rng.normal(-300, 4, (3, 50)), axis=0).astype(np.float32)
-    variance = np.full(50, 16, np.float32)
-    nodes = signal_nodes(values[0], variance)
-    clean = np.stack([log_clean(value, nodes, variance) for value in values])
-    evidence = HitSets(3).log_evidence(clean, np.full_like(clean, -50))[0]
-    squares = ((values - values.mean(axis=0)) ** 2).sum(axis=0) / 32
-    np.testing.assert_allclose(evidence - evidence[0], squares[0] - squares, atol=0.01)
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_weights_are_the_sum_over_all_sets(n):
+    """The product over exposures equals the sum over every set of hit exposures but that of all."""
+    rng = np.random.default_rng(n)
+    clean, ratio = rng.normal(0, 2, (2, n, 5, 20))
+    hit, rest = hit_weights(clean, ratio)
+    wanted_hit, wanted_rest = np.zeros((2, n, 5, 20))
+    for one in itertools.product([False, True], repeat=n):
+        if not all(one):
+            weight = np.exp(clean.sum(axis=0) + ratio[list(one)].sum(axis=0))
+            for i in range(n):
+                (wanted_hit if one[i] else wanted_rest)[i] += weight
+    scale = wanted_hit + wanted_rest
+    np.testing.assert_allclose(hit / (hit + rest), wanted_hit / scale, rtol=1e-5)
+    ours, theirs = hit + rest, scale / scale.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(ours / ours.max(axis=1, keepdims=True), theirs, rtol=1e-5)
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 7])
-def test_hit_sets(n):
-    sets = HitSets(n)
-    assert sets.sets[0] == ()
-    assert len(set(sets.sets)) == len(sets.sets)
-    assert all(len(one) < n for one in sets.sets)
-    assert tuple(range(1, n)) in sets.sets
-    # where only the first rank can be hit, its probability follows from its odds alone
-    evidence = np.full((len(sets.sets), 1), -100, np.float32)
-    evidence[sets.sets.index(())] = evidence[sets.sets.index((0,))] = 0
-    odds = np.full((n, 1), np.log(3), np.float32)
-    assert sets.probability(evidence, odds)[0, 0] == pytest.approx(0.75)
+@pytest.mark.parametrize("sigma", [2.0, 8.0])
+def test_density_of_hit_values_is_the_convolution(sigma):
+    shapes = np.ones((2, len(CHARGE_EDGES) - 1)) / (len(CHARGE_EDGES) - 1)
+    shapes[1] *= np.linspace(2, 0.01, shapes.shape[1])
+    density = HitDensity(shapes)
+    excess = np.array([-2.0, 0.0, 1.0, 3.0, 9.0, 14.0, 100.0, 3000.0], dtype=np.float32) * np.float32(sigma)
+    charges = np.geomspace(0.5 * sigma, 2e5, 400_001)
+    log_edges = np.log(CHARGE_EDGES)
+    for kind, shape in enumerate(shapes):
+        per_log = np.interp(np.log(charges), (log_edges[1:] + log_edges[:-1]) / 2, shape / np.diff(log_edges))
+        weights = np.gradient(np.log(charges)) * per_log
+        exact = [(weights * stats.norm.pdf(value, charges, sigma)).sum() for value in excess]
+        found = density.log_density(np.int32(kind), HitDensity.index(excess, np.float32(sigma)))
+        np.testing.assert_allclose(found, np.log(exact), atol=0.16)
+        assert density.above(kind, np.float32(sigma)) == pytest.approx(weights.sum(), rel=0.06)
+
+
+def test_charges_are_told_from_noise():
+    """Expectation maximisation finds a rate and charges that were drawn, at three standard deviations of noise."""
+    rng = np.random.default_rng(2)
+    hits = np.where(rng.random(60_000) < 0.05, rng.lognormal(np.log(80), 0.7, 60_000), 0)
+    cube = rng.normal(20, 6, (3, 200, 300)).astype(np.float32)
+    cube[0] += hits.reshape(200, 300)
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior(excess=False))
+    assert result.probability[0].mean() == pytest.approx(0.05, abs=0.002)
+    assert result.probability[1:].mean() < 0.002
+    assert result.population.typical == pytest.approx(80, rel=0.1)
 
 
 @pytest.mark.parametrize(("scene", "n"), [("ifu", 3), ("imaging", 4), ("slit", 5)])
@@ -88,12 +112,47 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
         stack.detect(aux=None).threshold(0.5)
 
 
-@pytest.mark.parametrize(("n", "signal"), [(3, 30.0), (5, 1000.0), (7, 0.0)])
-def test_false_alarms_come_at_the_rate_asked_for(n, signal):
+@pytest.mark.parametrize(("n", "signal", "readnoise"), [(3, 5.0, 4.0), (5, 1000.0, 3.0)])
+def test_false_alarms_come_at_the_rate_asked_for(n, signal, readnoise):
     rng = np.random.default_rng(n)
-    cube = (rng.poisson(signal, (n, 500, 600)) + rng.normal(0, 4, (n, 500, 600))).astype(np.float32)
-    result = joint_posterior(cube, 4.0, JointPosterior(false_alarm=1e-3))
-    assert result.mask.mean() == pytest.approx(1e-3, rel=0.35)
+    shape = (n, 400, 500)
+    cube = (rng.poisson(signal, shape) + rng.normal(0, readnoise, shape)).astype(np.float32)
+    result = joint_posterior(Counts(cube, np.float32(readnoise**2)), JointPosterior(false_alarm=1e-3))
+    assert result.mask.mean() == pytest.approx(1e-3, rel=0.3)
+
+
+NOT_EQUIVALENT = {
+    "flux_factors": ({"flux_factors": (0.85, 1.0, 1.12)}, {"flux_factors": (0.85, 1.0, 1.12)}),
+    "divided": (
+        {"flux_factors": (0.85, 1.0, 1.12)},
+        {"flux_factors": (0.85, 1.0, 1.12), "apply_flux_factors_to": "original"},
+    ),
+    "response": ({"response_jitter": 0.05}, {"response": "auto"}),
+    "offsets": ({"offsets": ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))}, {"offsets": "auto"}),
+    "uncertainty": ({"with_uncertainty": True}, {}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_EQUIVALENT)
+def test_exposures_that_are_not_equivalent(case):
+    made, known = NOT_EQUIVALENT[case]
+    simulated = make_stack("slit", shape=(180, 240), gain=2.5 * u.electron / u.adu, seed=43, **made)
+    found = stack_of(simulated, **known).detect(method=JointPosterior()).crmasks
+    near = np.array([ndimage.maximum_filter(plane, size=3) for plane in simulated.hits * 2.5 > 1])
+    assert (found & near).sum() >= 0.985 * found.sum()
+    assert found[simulated.hit_mask(2)].mean() > 0.94
+    assert found[simulated.hit_mask(5)].mean() > 0.99
+
+
+def test_factors_given_or_divided_by_give_the_same_probabilities():
+    simulated = make_stack("ifu", shape=(120, 150), flux_factors=(0.8, 1.0, 1.3), hit_rate=0.02, seed=3)
+    probabilities = [
+        stack_of(simulated, flux_factors=simulated.flux_factors, apply_flux_factors_to=target)
+        .joint_posterior(JointPosterior(excess=False))
+        .probability
+        for target in ("simulated", "original")
+    ]
+    np.testing.assert_allclose(*probabilities, atol=0.02)
 
 
 def test_excess_variance_is_fitted():
@@ -101,12 +160,12 @@ def test_excess_variance_is_fitted():
     cube = np.array([ccd.data for ccd in simulated.exposures])
     median = np.median(cube, axis=0)
     variance = np.maximum(median, 0) + 3.4**2
-    excess = fit_excess_variance(cube, median, variance, squared_gradient(median, variance / 3))
+    excess = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3))
     # the field of the response is smooth: one draw of it over a few traces tells its rms roughly
     assert 0.03 < excess.relative < 0.12
     plain = make_stack("slit", shape=(300, 400), gain=1 * u.electron / u.adu, seed=2)
     cube = np.array([ccd.data for ccd in plain.exposures])
-    assert fit_excess_variance(cube, median, variance, squared_gradient(median, variance / 3)).relative < 0.02
+    assert fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).relative < 0.02
 
 
 def test_a_detector_joined_in_adds_evidence(simulated):

@@ -65,9 +65,11 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
     Parameters
     ----------
     cube : `~numpy.ndarray`
-        (N, ny, nx) exposures in electrons.
-    signal, variance, gradient2 : `~numpy.ndarray`
-        (ny, nx) expected signal, variance of one exposure and squared gradient.
+        (N, ny, nx) exposures in electrons, on one level.
+    signal, gradient2 : `~numpy.ndarray`
+        (ny, nx) expected signal and squared gradient.
+    variance : list of `~numpy.ndarray`
+        (ny, nx) variance of each exposure, or of all.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part.
 
@@ -76,15 +78,19 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
     excess : ExcessVariance
     """
     usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
-    bins = _bins(signal, gradient2, usable)
+    # by the signal of the neighbours: that of a pixel itself picks fluctuations
+    nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
+    bins = _bins(nearby, gradient2, usable)
     rows, targets, errors = [], [], []
     for one in bins:
-        known = variance.ravel()[one]
-        found = np.mean([_robust_ratio(cube[i], cube[i + 1], one, known) for i in range(len(cube) - 1)])
+        known = [plane.ravel()[one] for plane in variance] * (len(cube) // len(variance))
+        pairs = [(known[i] + known[i + 1]) / 2 for i in range(len(cube) - 1)]
+        found = np.mean([_robust_ratio(cube[i], cube[i + 1], one, pair) for i, pair in enumerate(pairs)])
+        known = np.mean(pairs, axis=0)
         rows.append([np.mean(np.maximum(signal.ravel()[one], 0) ** 2), gradient2.ravel()[one].mean()])
         targets.append((found - 1) * known.mean())
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
-        errors.append((2.3 * found / np.sqrt(len(one)) + 0.01) * known.mean())
+        errors.append((2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean())
     if not rows:
         return ExcessVariance()
     return _solve(np.array(rows), np.array(targets), np.array(errors))

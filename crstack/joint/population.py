@@ -4,106 +4,183 @@ All of it is fitted to the stack at hand by expectation maximisation.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Population", "neighbour_class"]
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, above_least, counts_as_hit
 
-#: edges of the bins of charge, electrons
-CHARGE_EDGES = np.geomspace(0.5, 2e5, 45)
-TABLE_SIZE = 4096
-#: weight of a neighbour at a side and at a corner
-NEIGHBOURS = np.array([[0.6, 1.0, 0.6], [1.0, 0.0, 1.0], [0.6, 1.0, 0.6]], dtype=np.float32)
-#: edges of the classes of the sum over hit neighbours
-CLASS_EDGES = np.array([0.05, 0.5, 0.9, 1.4, 1.9, 2.4, 3.2])
+__all__ = ["CORNER", "N_CLASSES", "Population", "charges_kind", "neighbour_class"]
+
+#: weight of a neighbour at a corner; one at a side weighs 1
+CORNER = 0.3
+#: edges of the classes of the sum over hit neighbours, and of their charge in electrons
+NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
+CHARGE_CLASSES = np.array([10, 30, 100, 300, 1000, 3000], dtype=np.float32)
+#: distributions of charge beside few, some and many hit neighbours, by class of their number
+GROUP = np.array([0, 0, 0, 0, 1, 1, 2], dtype=np.int32)
+N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
+N_CLASSES = N_NUMBERS * N_CHARGES
+#: as many pixels at the old rate keep a class with few pixels steady
+STEADY = 20.0
+#: the form of the distribution of charges is fitted from so many standard deviations of the noise on
+RESOLVED = 2.5
+LOWEST_RATE, HIGHEST_RATE = 1e-7, 0.99
+
+
+def neighbour_class(number, charge):
+    """Class of a neighbourhood.
+
+    Parameters
+    ----------
+    number, charge : `~numpy.ndarray`
+        Weighted sums over the neighbours of their probability to be hit, and of
+        their expected charge in electrons.
+
+    Returns
+    -------
+    classes : `~numpy.ndarray`
+        int32, 0 to ``N_CLASSES - 1``; 0 to ``N_CHARGES - 1`` have no hit neighbour.
+    """
+    of_number = np.searchsorted(NUMBER_EDGES, number, side="right").astype(np.int32)
+    of_charge = np.searchsorted(CHARGE_CLASSES, charge, side="right").astype(np.int32)
+    return of_number * np.int32(N_CHARGES) + of_charge * (of_number > 0)
+
+
+def charges_kind(classes):
+    """Distribution of charges that goes with classes: 0 alone, else by the neighbours' number and charge."""
+    return _KIND_OF.take(classes)
+
+
+_CLASSES = np.arange(N_CLASSES, dtype=np.int32)
+_KIND_OF = np.where(_CLASSES < N_CHARGES, 0, 1 + GROUP[_CLASSES // N_CHARGES] * N_CHARGES + _CLASSES % N_CHARGES)
+_KIND_OF = _KIND_OF.astype(np.int32)
+N_KINDS = int(_KIND_OF.max()) + 1
+
+
+def _first_rates():
+    """A start: the more neighbours are hit and the more charge they hold, the likelier is a hit."""
+    number = np.concatenate([[0, 0.3], (NUMBER_EDGES[1:-1] + NUMBER_EDGES[2:]) / 2, [3.6]])[:, None]
+    charge = np.concatenate([[0.8], np.log10(CHARGE_CLASSES) + 0.25])
+    rate = 1 / (1 + np.exp(2.4 - 2.1 * (charge - 2.25) - 2.2 * (number - 1.15)))
+    rate[0] = 2e-3
+    return np.clip(rate, 2e-3, 0.97).ravel()
+
+
+def _first_shapes():
+    """A start: even in the logarithm of the charge, up to the charge of the neighbours."""
+    shapes = np.ones((N_KINDS, len(CHARGE_EDGES) - 1))
+    highest = np.append(CHARGE_CLASSES, np.inf)
+    for kind in range(1, N_KINDS):
+        shapes[kind, CHARGE_EDGES[:-1] > highest[(kind - 1) % N_CHARGES]] = 0.1
+    return shapes / shapes.sum(axis=1, keepdims=True)
+
+
+def _level_faint(shapes, seen, of_kind):
+    """Make distributions even in the logarithm of the charge where noise hides their form, in place."""
+    log_centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
+    log_sigma = of_kind @ LOG_SIGMA / np.maximum(of_kind.sum(axis=1), 1)
+    for shape, weight, middle in zip(shapes, seen, log_sigma, strict=True):
+        faint = log_centres < middle + np.log(RESOLVED)
+        if faint.any():
+            shape[faint] = np.average(shape[faint], weights=weight[faint] + 1e-6)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Population:
-    """Hit rate by class of neighbourhood, and the distribution of charges.
+    """Hit rate by class of neighbourhood, and the distributions of charges.
 
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        Chance of a hit in each class of neighbourhood, from no hit neighbour to many.
-    charge_density : `~numpy.ndarray`
-        Density of log charge in each bin of `CHARGE_EDGES`, summing to 1 over the bins.
+        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood.
+    shapes : `~numpy.ndarray`
+        (kinds, bins) share of the charges in each bin: of hits without a hit
+        neighbour, and by number and charge of the neighbours.
+    overall : float
+        Fraction of all values that is hit.
+    typical : float
+        Geometric mean of the charges of hits, electrons.
     detector_odds : float
         Log odds that a detection of the auxiliary detector adds.
     """
 
-    rate: np.ndarray = field(default_factory=lambda: np.geomspace(2e-3, 0.6, len(CLASS_EDGES) + 1))
-    charge_density: np.ndarray = field(
-        default_factory=lambda: np.full(len(CHARGE_EDGES) - 1, 1 / (len(CHARGE_EDGES) - 1))
-    )
-
+    rate: np.ndarray = field(default_factory=_first_rates)
+    shapes: np.ndarray = field(default_factory=_first_shapes)
+    overall: float = 0.0
+    typical: float = 0.0
     detector_odds: float = 0.0
 
     def __repr__(self):
-        rates = ", ".join(f"{rate:.3g}" for rate in self.rate)
-        centres = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1])
-        typical = np.exp(np.average(np.log(centres), weights=self.charge_density))
-        return f"<Population: rate {rates} by hit neighbours, typical charge {typical:.3g} electron>"
+        alone, beside = self.rate[0], self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
+        return (
+            f"<Population: {100 * self.overall:.3g} % of the values hit, typical charge {self.typical:.3g} electron; "
+            f"rate {alone:.2g} without a hit neighbour, {beside[1]:.2g} beside one of 20 electron, "
+            f"{beside[4]:.2g} beside one of 500>"
+        )
 
-    def charge_table(self):
-        """Log density per electron as a function of charge in electrons.
+    @cached_property
+    def density(self):
+        """The `HitDensity` of these charges."""
+        return HitDensity(self.shapes)
 
-        Returns
-        -------
-        log_density : callable
-            Of an array of charges, float32: a look-up in a fine table.
-        """
-        log_edges = np.log(CHARGE_EDGES)
-        centres = (log_edges[1:] + log_edges[:-1]) / 2
-        grid = np.linspace(log_edges[0], log_edges[-1], TABLE_SIZE)
-        table = np.interp(grid, centres, np.log(self.charge_density / (log_edges[1] - log_edges[0]))) - grid
-        table = table.astype(np.float32)
-        first, scale = np.float32(grid[0]), np.float32(1 / (grid[1] - grid[0]))
+    def log_odds(self, classes, sigma):
+        """Log of rate over chance of no hit, for classes and noise (electrons) of values."""
+        rate = self.rate.astype(np.float32)[classes]
+        return np.log(rate) - np.log1p(-rate * self.density.above(charges_kind(classes), sigma))
 
-        def log_density(charge):
-            index = (np.log(np.maximum(charge, CHARGE_EDGES[0], dtype=np.float32)) - first) * scale
-            return table[np.minimum(index, TABLE_SIZE - 1).astype(np.int32)]
-
-        return log_density
-
-    def refitted(self, charges, weights, sums, totals):
+    def refitted(self, counts, hits, totals):
         """The population after one step of expectation maximisation.
 
         Parameters
         ----------
-        charges, weights : `~numpy.ndarray`
-            Excess charge of the candidates, electrons, and their probability.
-        sums, totals : `~numpy.ndarray`
-            By class of neighbourhood, the sum of probabilities and the number
-            of pixels.
+        counts : `~numpy.ndarray`
+            Expected number of hits of each charge, from `HitDensity.expected_counts`.
+        hits : `~numpy.ndarray`
+            (N_CLASSES,) sum of the probabilities by class.
+        totals : `~numpy.ndarray`
+            (N_CLASSES, sigmas) number of values by class and noise.
 
         Returns
         -------
         population : Population
         """
-        log_edges = np.log(CHARGE_EDGES)
-        found = np.log(np.clip(charges, CHARGE_EDGES[0], CHARGE_EDGES[-1] * 0.999))
-        counts, _ = np.histogram(found, bins=log_edges, weights=weights)
-        smooth = ndimage.gaussian_filter1d(counts, 1.5, mode="nearest")
+        kinds = charges_kind(np.arange(N_CLASSES))
+        of_kind = np.zeros((len(self.shapes), totals.shape[1]))
+        np.add.at(of_kind, kinds, totals)
+        # a charge that counts as a hit in few pixels is as frequent in the others
+        seen = of_kind @ counts_as_hit()
+        seen = seen / np.maximum(seen.max(axis=1, keepdims=True), 1)
+        smooth = [ndimage.gaussian_filter1d(one, 1.0, axis=1, mode="nearest") for one in (counts, seen)]
+        shapes = smooth[0] / np.maximum(smooth[1], 0.02)
         # a floor keeps charges possible that this stack happens not to hold
-        smooth += 0.02 * smooth.mean() + 1e-12
-        few = 20.0  # as many pixels at the old rate keep a class with few pixels steady
-        rate = (sums + few * self.rate) / (totals + few)
-        return replace(self, rate=np.clip(rate, 1e-7, 0.95), charge_density=smooth / smooth.sum())
+        shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + STEADY * self.shapes
+        _level_faint(shapes, seen, of_kind)
+        shapes /= shapes.sum(axis=1, keepdims=True)
+        exposed = (totals * above_least(shapes)[kinds]).sum(axis=1)
+        rate = (hits + STEADY * self.rate) / (exposed + STEADY)
+        centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
+        return replace(
+            self,
+            shapes=shapes,
+            rate=np.clip(rate, LOWEST_RATE, HIGHEST_RATE),
+            overall=float(hits.sum() / max(totals.sum(), 1)),
+            typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
+        )
 
     def with_detector(self, probability, detected):
         """The population with what a detection is worth as evidence.
 
         The detector looks at the same values, and flags fluctuations of the noise:
-        its false ones are counted among the highest values of the pixels that are
+        its false ones are counted among the highest clean values of the pixels that are
         looked at, which fluctuate as much. What it misses is no evidence, as it
         misses tails.
 
         Parameters
         ----------
         probability : `~numpy.ndarray`
-            (N, M) of the candidates, in order of rank.
+            (N, M) of the candidates.
         detected : `~numpy.ndarray` of bool
             (N, M), what the detector found.
 
@@ -111,23 +188,9 @@ class Population:
         -------
         population : Population
         """
-        hit, other = probability, 1 - probability[-1]
-        of_hits = (hit[detected].sum() + 1.0) / (hit.sum() + 2.0)
-        of_others = (other[detected[-1]].sum() + 1.0) / (other.sum() + 2.0)
+        highest = probability.argmax(axis=0)[None]
+        other = 1 - np.take_along_axis(probability, highest, axis=0)
+        found_there = np.take_along_axis(detected, highest, axis=0)
+        of_hits = (probability[detected].sum() + 1.0) / (probability.sum() + 2.0)
+        of_others = (other[found_there].sum() + 1.0) / (other.sum() + 2.0)
         return replace(self, detector_odds=float(max(np.log(of_hits / of_others), 0.0)))
-
-
-def neighbour_class(probability):
-    """Class of each pixel of one exposure by its hit neighbours in that exposure.
-
-    Parameters
-    ----------
-    probability : `~numpy.ndarray`
-        (ny, nx) probability of a hit.
-
-    Returns
-    -------
-    classes : `~numpy.ndarray`
-        int, from 0 (no hit neighbour) to ``len(CLASS_EDGES)``.
-    """
-    return np.digitize(ndimage.correlate(probability, NEIGHBOURS, mode="constant"), CLASS_EDGES)

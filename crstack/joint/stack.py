@@ -5,7 +5,7 @@ import numpy as np
 from crstack._votes import found_by_exposures, tell_detectors
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
-from crstack.exceptions import InputError
+from crstack.joint.candidates import Counts
 from crstack.joint.posterior import JointPosterior, joint_posterior
 from crstack.masks import MaskSet, joint_codes
 
@@ -37,17 +37,37 @@ class JointStack:
         def compute():
             if progress is not None:
                 progress("joint decision", 0.0)
-            noise, exposures = self.exposures.noise, self.exposures
-            if not exposures.share_noise or noise.known_variance is not None:
-                raise InputError(
-                    "exposures must share one noise model for the joint decision; got flux factors applied to them, "
-                    "a response or uncertainties of their own"
-                )
-            levelled = self.equalized.levelled.data
-            electrons = (levelled * noise.electrons_per_unit).astype(np.float32, copy=False)
-            return joint_posterior(electrons, noise.readnoise_electrons, method, exposures.bad, found)
+            return joint_posterior(self._counts(), method, found)
 
         return self._once("joint decision", (method, aux), compute)
+
+    def _counts(self):
+        """The exposures in electrons as they were taken, and what is expected in them."""
+        equalized, exposures, base = self.equalized, self.exposures, self.exposures.noise
+        unit = base.electrons_per_unit
+        noises = [exposures.noise_of(i) for i in range(len(self))]
+        per_unit = [noise.electrons_per_unit for noise in noises]
+        data = np.stack([plane * np.float32(one) for plane, one in zip(exposures.data, per_unit, strict=True)])
+        readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
+        variance, poisson = readnoise2, None
+        if any(noise.known_variance is not None for noise in noises):
+            poisson = tuple(noise.known_variance is None for noise in noises)
+            variance = tuple(
+                readnoise2 if own else noise.known_variance * np.square(one, dtype=np.float32)
+                for own, noise, one in zip(poisson, noises, per_unit, strict=True)
+            )
+        factors = (1.0,) * len(self)
+        if equalized.flux is not None and self.equalization.apply_flux_factors_to == "simulated":
+            factors = equalized.flux.values
+        scales = shifts = None
+        if exposures.scales or any(factor != 1 for factor in factors):
+            scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
+        if equalized.offsets is not None:
+            shifts = tuple(
+                (difference - np.float32(factor - 1) * equalized.common) * np.float32(one)
+                for difference, factor, one in zip(equalized.differences, factors, per_unit, strict=True)
+            )
+        return Counts(data, variance, exposures.bad, scales, shifts, poisson)
 
     def _detections_of_exposures(self, aux, progress):
         found = np.empty(self.exposures.data.shape, dtype=bool)

@@ -1,0 +1,228 @@
+"""The exposures in electrons, and the pixels of them that are looked at."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage, stats
+
+from crstack._threads import map_threads
+from crstack.joint.charges import HitDensity
+from crstack.joint.likelihood import log_clean, signal_nodes
+
+__all__ = ["Candidates", "Counts", "find_candidates"]
+
+#: share of clean pixels that is looked at: those whose values span most
+LOOKED_AT = 0.03
+#: the neighbours of pixels that span this many standard deviations are looked at, too
+SURE_SPAN = 5.0
+CANDIDATES_AT_ONCE = 1 << 13
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Exposures in electrons and what is expected in them.
+
+    In exposure i a common signal s (electrons) is expected as a_i s + d_i.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        float32 (N, ny, nx) in electrons.
+    variance : float, `~numpy.ndarray` or tuple of these
+        Variance of all but the photons, electrons squared: number or (ny, nx), for
+        each exposure where it is a tuple.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) values that take no part.
+    scales : tuple, optional
+        The a_i: numbers or (ny, nx). All 1 if not given.
+    shifts : tuple, optional
+        The d_i: numbers or (ny, nx). All 0 if not given.
+    poisson : tuple of bool, optional
+        False where the variance of an exposure includes that of its photons.
+    """
+
+    data: np.ndarray
+    variance: object
+    bad: np.ndarray | None = None
+    scales: tuple | None = None
+    shifts: tuple | None = None
+    poisson: tuple | None = None
+
+    @property
+    def alike(self):
+        """Whether one expected image and one noise serve all exposures."""
+        return self.scales is None and self.shifts is None and not isinstance(self.variance, tuple)
+
+    @cached_property
+    def levels(self):
+        """(N, ny, nx) the common signal that each value stands for; the median at bad values."""
+        levels = self.data
+        if not self.alike:
+            levels = np.stack([self._level(i) for i in range(len(self.data))])
+        if self.bad is None:
+            return levels
+        median = np.ma.median(np.ma.masked_array(levels, self.bad), axis=0).filled(0).astype(np.float32)
+        return np.where(self.bad, median, levels)
+
+    def _level(self, i):
+        shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
+        return ((self.data[i] - shift) / scale).astype(np.float32, copy=False)
+
+    @staticmethod
+    def _of(values, i, default):
+        return np.float32(default) if values is None else np.asarray(values[i], dtype=np.float32)
+
+    def variance_of(self, i, signal):
+        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal."""
+        scale = self._of(self.scales, i, 1.0)
+        variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
+        if self.poisson is None or self.poisson[i]:
+            variance = variance + np.maximum(scale * signal + self._of(self.shifts, i, 0.0), 0)
+        return variance / scale**2
+
+    def mean_variance(self, signal):
+        """Mean over the exposures of `variance_of`; where all are alike, that of one."""
+        if self.alike:
+            return self.variance_of(0, signal)
+        return np.mean([self.variance_of(i, signal) for i in range(len(self.data))], axis=0)
+
+    def typical(self):
+        """Typical variance, scale and kind of noise of each exposure, (N,) each."""
+
+        def middle(values, default):
+            values = [default] * n if values is None else values
+            return np.array([np.median(value) for value in values], dtype=np.float32)
+
+        n = len(self.data)
+        variance = self.variance if isinstance(self.variance, tuple) else (self.variance,) * n
+        return middle(variance, 0.0), middle(self.scales, 1.0), middle(self.poisson, 1.0)
+
+    def at(self, where, excess):
+        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels."""
+
+        def pick(values, default):
+            if values is None:
+                return np.full((1, 1), default, np.float32)
+            picked = [np.asarray(value, np.float32)[where if np.ndim(value) else ...] for value in values]
+            return np.stack([np.atleast_1d(value) for value in np.broadcast_arrays(*picked)])
+
+        scales, shifts = pick(self.scales, 1.0), pick(self.shifts, 0.0)
+        each = self.variance if isinstance(self.variance, tuple) else (self.variance,)
+        variance = pick(each, 0.0) + scales**2 * excess[where]
+        poisson = pick(self.poisson, 1.0)
+        return self.data[:, where[0], where[1]], scales, shifts, np.broadcast_to(variance, variance.shape), poisson
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Values of the pixels that are looked at; exposures along the first axis.
+
+    Attributes
+    ----------
+    where : tuple
+        Rows and columns, (M,) each.
+    values, scales, shifts, variance, poisson : `~numpy.ndarray`
+        (N or 1, M or 1), see `Counts`; the variance with its excess.
+    unknown, detected : `~numpy.ndarray` of bool or None
+        (N, M) bad values, and those found by an auxiliary detector.
+    """
+
+    where: tuple
+    values: np.ndarray
+    scales: np.ndarray
+    shifts: np.ndarray
+    variance: np.ndarray
+    poisson: np.ndarray
+    unknown: np.ndarray | None = None
+    detected: np.ndarray | None = None
+
+    def __len__(self):
+        return self.values.shape[1]
+
+    def some(self, chosen):
+        """Those of the candidates that are ``chosen``: bool (M,), indices or a slice."""
+
+        def cut(value):
+            return value if value is None or value.shape[1] == 1 else value[:, chosen]
+
+        names = ("scales", "shifts", "variance", "poisson", "unknown", "detected")
+        return replace(
+            self,
+            where=tuple(index[chosen] for index in self.where),
+            values=self.values[:, chosen],
+            **{name: cut(getattr(self, name)) for name in names},
+        )
+
+    @cached_property
+    def levels(self):
+        """(N, M) the common signal that each value stands for."""
+        return (self.values - self.shifts) / self.scales
+
+    def sigma(self, signal):
+        """Noise (N, M) of the values at a common signal (M,) or (N, M), electrons."""
+        photons = np.maximum(self.scales * signal + self.shifts, 0) * self.poisson
+        return np.sqrt(photons + self.variance)
+
+    @cached_property
+    def lowest(self):
+        """(M,) lowest known level."""
+        levels = self.levels if self.unknown is None else np.where(self.unknown, np.inf, self.levels)
+        lowest = levels.min(axis=0)
+        return np.where(np.isfinite(lowest), lowest, 0)
+
+    def at_nodes(self):
+        """Nodes of the common signal (J, M), log densities of clean values and places of hit ones (N, J, M)."""
+        noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
+        nodes = signal_nodes(self.lowest, (noise / self.scales).mean(axis=0), len(self.values))
+        clean, index = [], []
+        for i, value in enumerate(self.values):
+            scale, shift, variance, poisson = (
+                one[min(i, len(one) - 1)] for one in (self.scales, self.shifts, self.variance, self.poisson)
+            )
+            signal = scale * nodes + shift
+            one = log_clean(value, signal, variance, poisson)
+            if self.unknown is not None:
+                one[:, self.unknown[i]] = 0  # a bad value says nothing
+            clean.append(one)
+            sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
+            index.append(HitDensity.index(value - signal, sigma))
+        return nodes, np.stack(clean), np.stack(index)
+
+    def parts(self):
+        """Slices of a size that fits into fast memory."""
+        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+
+    def tables(self):
+        """`at_nodes` of each of the `parts`."""
+        return map_threads(lambda part: self.some(part).at_nodes(), self.parts())
+
+
+def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
+    """The pixels whose values span more than those of clean ones, and what is near them.
+
+    Parameters
+    ----------
+    counts : Counts
+        The exposures.
+    excess : `~numpy.ndarray`
+        (ny, nx) variance of the common signal beyond photons and read noise.
+    detected : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), what an auxiliary detector found: looked at in any case.
+    looked_at : float, optional
+        Share of the clean pixels.
+
+    Returns
+    -------
+    candidates : Candidates
+    """
+    levels = counts.levels
+    low, high = levels.min(axis=0), levels.max(axis=0)
+    span = (high - low) / np.sqrt(counts.mean_variance(low) + excess)
+    chosen = span > stats.studentized_range.isf(looked_at, len(levels), np.inf)
+    chosen |= ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
+    if detected is not None:
+        chosen |= detected.any(axis=0)
+    where = np.nonzero(chosen)
+    unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
+    return Candidates(where, *counts.at(where, excess), unknown, seen)

@@ -1,0 +1,130 @@
+"""Density of a value that is hit: the charge of the hit and the noise, convolved."""
+
+import numpy as np
+
+__all__ = ["CHARGE_EDGES", "LEAST_CHARGE", "LOG_SIGMA", "HitDensity", "above_least", "counts_as_hit", "sigma_index"]
+
+#: edges of the bins of charge, electrons, evenly spaced in the logarithm
+CHARGE_EDGES = np.geomspace(0.5, 2e5, 46)
+#: charges below this many standard deviations of the noise do not count as hits: they cannot be told
+LEAST_CHARGE = 0.5
+
+# the tables run over the noise in electrons, in even steps of its logarithm, ...
+SIGMA_STEP = 0.1
+LOG_SIGMA = np.arange(np.log(0.2), np.log(3e3), SIGMA_STEP)
+# ... and over the excess z in standard deviations: evenly up to JOIN, then in even steps of its logarithm
+LOWEST_Z, STEP, JOIN, STEPS_PER_E = -6.0, 0.05, 10.0, 8
+LINEAR = np.arange(LOWEST_Z, JOIN, STEP)
+BEYOND = JOIN * np.exp(np.arange(0, STEPS_PER_E * 14) / STEPS_PER_E)
+Z = np.concatenate([LINEAR, BEYOND])
+#: charges in standard deviations that are integrated over, middles of the steps
+CHARGE_STEP = 0.1
+CHARGES = np.arange(LEAST_CHARGE + CHARGE_STEP / 2, JOIN + 6, CHARGE_STEP)
+NORMAL = (np.exp(-0.5 * (LINEAR[:, None] - CHARGES) ** 2) * CHARGE_STEP / np.sqrt(2 * np.pi)).astype(np.float32)
+NORMAL[NORMAL < 1e-20] = 0  # numbers that small slow products of matrices down
+
+
+def _bin_of(charge):
+    scale = (len(CHARGE_EDGES) - 1) / np.log(CHARGE_EDGES[-1] / CHARGE_EDGES[0])
+    index = np.log(np.maximum(charge, CHARGE_EDGES[0]) / CHARGE_EDGES[0]) * scale
+    return np.minimum(index.astype(int), len(CHARGE_EDGES) - 2)
+
+
+class HitDensity:
+    """Look-up tables of the density of hit values, for several distributions of charge.
+
+    With n(c) the density of charges c, the density of a value x over a signal s
+    is the integral of n(c) N(x - s - c; sigma) over the charges of more than
+    `LEAST_CHARGE` sigma: weaker hits count as none.
+
+    Parameters
+    ----------
+    shapes : `~numpy.ndarray`
+        (K, bins) share of the charges in each bin of `CHARGE_EDGES`, for each distribution.
+    """
+
+    def __init__(self, shapes):
+        self.shapes = shapes
+        sigma = np.exp(LOG_SIGMA)[:, None]
+        near, far = self._per_electron(sigma * CHARGES), self._per_electron(sigma * BEYOND)
+        density = np.concatenate([near @ NORMAL.T, far], axis=2)
+        self._log_density = np.log(np.maximum(density, 1e-30)).astype(np.float32)
+        self._above = above_least(shapes)
+
+    def _per_electron(self, charge):
+        """(K, ...) density per electron at ``charge``: log-linear between the middles of the bins."""
+        log_edges = np.log(CHARGE_EDGES)
+        centres, width = (log_edges[1:] + log_edges[:-1]) / 2, log_edges[1] - log_edges[0]
+        log_charge = np.log(charge)
+        inside = (charge > CHARGE_EDGES[0]) & (charge < CHARGE_EDGES[-1])
+        found = [np.exp(np.interp(log_charge, centres, np.log(shape / width)) - log_charge) for shape in self.shapes]
+        return (np.array(found) * inside).astype(np.float32)
+
+    @staticmethod
+    def index(excess, sigma):
+        """Place in the tables of values ``excess`` electrons above the signal, with noise ``sigma``.
+
+        Parameters
+        ----------
+        excess, sigma : `~numpy.ndarray`
+            In electrons; shapes that broadcast.
+
+        Returns
+        -------
+        index : `~numpy.ndarray`
+            int32, for `log_density`.
+        """
+        z = excess / sigma
+        place = (np.minimum(z, np.float32(JOIN)) - np.float32(LOWEST_Z)) * np.float32(1 / STEP)
+        far = z > JOIN
+        if far.any():
+            place[far] = len(LINEAR) + STEPS_PER_E * np.log(z[far] / np.float32(JOIN))
+        np.clip(place + np.float32(0.5), 0, len(Z) - 1, out=place)
+        return place.astype(np.int32) + sigma_index(sigma) * np.int32(len(Z))
+
+    def log_density(self, kind, index):
+        """Log density per electron of hit values of distribution ``kind`` at an `index`."""
+        return self._log_density.ravel().take(kind * np.int32(LOG_SIGMA.size * Z.size) + index)
+
+    def above(self, kind, sigma):
+        """Share of the charges of distribution ``kind`` that count as hits where the noise is ``sigma``."""
+        return self._above[kind, sigma_index(sigma)]
+
+    def histogram(self, kind, index, weights):
+        """Sums of ``weights`` of values by distribution ``kind`` and place in the tables."""
+        flat = kind * np.int32(LOG_SIGMA.size * Z.size) + index
+        return np.bincount(flat.ravel(), weights.ravel(), minlength=self._log_density.size)
+
+    def expected_counts(self, histogram):
+        """Number of hits (K, bins) of each charge that the values of a `histogram` stand for.
+
+        Each value is shared among the charges it can stand for: the step of an
+        expectation maximisation.
+        """
+        found = histogram.reshape(self._log_density.shape)
+        ratio = found / np.exp(self._log_density)
+        sigma = np.exp(LOG_SIGMA)[:, None]
+        near = self._per_electron(sigma * CHARGES) * (ratio[..., : len(LINEAR)].astype(np.float32) @ NORMAL)
+        counts = np.zeros(self.shapes.shape)
+        for charge, shares in ((sigma * CHARGES, near), (sigma * BEYOND, found[..., len(LINEAR) :])):
+            bins = _bin_of(charge).ravel()
+            for k, share in enumerate(shares):
+                counts[k] += np.bincount(bins, share.ravel(), minlength=counts.shape[1])
+        return counts
+
+
+def sigma_index(sigma):
+    """Place of a noise (electrons) in `LOG_SIGMA`, int32."""
+    place = (np.log(sigma, dtype=np.float32) - np.float32(LOG_SIGMA[0])) * np.float32(1 / SIGMA_STEP) + np.float32(0.5)
+    return np.clip(place, 0, LOG_SIGMA.size - 1).astype(np.int32)
+
+
+def counts_as_hit():
+    """Share of each bin of charge that counts as a hit, at each noise of `LOG_SIGMA`: (sigmas, bins)."""
+    log_edges, least = np.log(CHARGE_EDGES), np.log(LEAST_CHARGE) + LOG_SIGMA[:, None]
+    return np.clip((log_edges[1:] - least) / np.diff(log_edges), 0, 1).astype(np.float32)
+
+
+def above_least(shapes):
+    """Share of the charges of each distribution that count as hits, (K, sigmas)."""
+    return (shapes @ counts_as_hit().T).astype(np.float32)
