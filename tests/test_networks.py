@@ -309,6 +309,8 @@ def test_the_packages_are_told_the_device(monkeypatch, device, name):
 
 @needs_deepcr
 def test_models_of_deepcr_are_those_it_ships():
+    # first, as they import each other
+    _networks.imported("DeepCRDetector", "deepcr", "deepCR")
     learned = pytest.importorskip("learned_models")
     assert set(deepcr.MODELS) == set(learned.mask_dict)
     assert set(deepcr.INPAINT_MODELS) == set(learned.inpaint_dict)
