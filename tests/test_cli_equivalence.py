@@ -66,6 +66,16 @@ def test_without_a_diagram_only_the_exposures_can_change(arguments):
     assert arguments(crmethod="lacosmic", flux_factor="local") == {}
 
 
+def test_the_joint_decision_knows_what_is_expected_in_each_exposure(arguments):
+    assert arguments(crmethod="joint", flux_factor=[0.8, 1, 1.2], mm_crosscorr_region=[1, 9, 1, 9]) == {
+        "flux_factors": [0.8, 1.0, 1.2],
+        "crosscorr_region": (1, 9, 1, 9),
+    }
+    assert arguments(crmethod="joint_pycosmic", mm_xy_offsets=[[0, 0], [1, 0], [0, 1]]) == {
+        "offsets": [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+    }
+
+
 def test_shape_of_the_negative_binomial(tmp_path):
     def shape(**keys):
         return read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).diagram()["nbinom_shape"]

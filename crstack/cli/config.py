@@ -7,12 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import astropy.units as u
-import yaml
 
 from crstack._registry import BOUNDARIES, DETECTORS
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
-from crstack.cli.keys import REQUIRED, REQUIREMENTS, TOP
-from crstack.cli.legacy import as_parameter_file, choose_document
+from crstack.cli.keys import REQUIREMENTS, TOP
+from crstack.cli.legacy import as_parameter_file
+from crstack.cli.reading import as_mapping, checked_values, load_document
+from crstack.cli.together import check_together
 from crstack.detectors import (
     CosmicCoNNDetector,
     DeepCRDetector,
@@ -22,10 +23,8 @@ from crstack.detectors import (
     VotingDetector,
 )
 from crstack.detectors.two_pass import split_pairs
-from crstack.diagram import DiagramSettings
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.joint import JointPosterior
-from crstack.masks import MaskRules
 
 __all__ = ["Configuration", "read_configuration"]
 
@@ -48,21 +47,6 @@ WITH_MASKS = (
     *("extnum", "gain", "rnoise", "bias", "use_auxmedian"),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and a key given twice is an error."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise ConfigurationError(
-                    f"key {key.value} must be given once; got it again in line {key.start_mark.line + 1}"
-                )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -100,6 +84,11 @@ class Configuration:
         return self["crmethod"].startswith("mm")
 
     @property
+    def _compares_with_expected(self):
+        """Whether each exposure is compared with an expected image of its own."""
+        return self.uses_diagram or self.is_joint
+
+    @property
     def verbose(self):
         """Whether the auxiliary detectors' parameters and counts are told: if one of them asks for it."""
         return any(name not in PREFIXES or self[f"{PREFIXES[name]}verbose"] for name in self.auxiliaries)
@@ -127,6 +116,8 @@ class Configuration:
                 return False
         if name == "apply_flux_factor_to":
             return "flux_factors" in self.equalization()
+        if name in ("mm_xy_offsets", "mm_crosscorr_region"):
+            return self._compares_with_expected
         if name.startswith("mm_"):
             return self.uses_diagram or name == "mm_cr_coincidences"
         if name[:3] in PREFIXES.values():
@@ -150,7 +141,7 @@ class Configuration:
         checks = {key.name: key.check for key in (*TOP, *REQUIREMENTS)}
         checked = {name: checks[name](name, value) for name, value in values.items()}
         changed = replace(self, values=MappingProxyType(dict(self.values) | checked))
-        _check_together(changed)
+        check_together(changed)
         return changed
 
     # the parts
@@ -176,8 +167,8 @@ class Configuration:
     def equalization(self):
         """Arguments of `crstack.CRStack` about exposures that are not quite equivalent.
 
-        Only those that change something: no flux factors of 1, and nothing that only a
-        simulation uses where none is made.
+        Only those that change something: no flux factors of 1, and nothing that concerns
+        expected images where none is compared with.
 
         Returns
         -------
@@ -186,7 +177,7 @@ class Configuration:
             ``offsets``, ``crosscorr_region`` and ``response``.
         """
         arguments = self._flux_factors()
-        if self.uses_diagram:
+        if self._compares_with_expected:
             if self["mm_xy_offsets"]:
                 arguments["offsets"] = list(self["mm_xy_offsets"])
             if self["mm_crosscorr_region"]:
@@ -195,7 +186,7 @@ class Configuration:
 
     def _flux_factors(self):
         factors, target = self["flux_factor"], self["apply_flux_factor_to"]
-        if not self.uses_diagram and target == "simulated":
+        if not self._compares_with_expected and target == "simulated":
             return {}
         if factors == "local":
             return {"response": "auto"}
@@ -365,152 +356,18 @@ def read_configuration(path):
         something that is not built yet.
     """
     path = Path(path)
-    top = dict(_mapping(_load(path), str(path)))
+    top = dict(as_mapping(load_document(path), str(path)))
     requirements = top.pop("requirements", None)
-    requirements = {} if requirements is None else _mapping(requirements, "requirements")
+    requirements = {} if requirements is None else as_mapping(requirements, "requirements")
     values = {}
     try:
         top, requirements = as_parameter_file(top, requirements)
-        values.update(_checked(top, TOP, REQUIREMENTS, ("requirements",)))
-        values.update(_checked(requirements, REQUIREMENTS, TOP))
+        values.update(checked_values(top, TOP, REQUIREMENTS, ("requirements",)))
+        values.update(checked_values(requirements, REQUIREMENTS, TOP))
         configuration = Configuration(path, MappingProxyType(values))
-        _check_together(configuration)
+        check_together(configuration)
     except ConfigurationError:
         raise
     except InputError as error:
         raise ConfigurationError(str(error)) from None
     return configuration
-
-
-def _load(path):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return choose_document(yaml.load_all(stream, _Loader), path)
-    except ConfigurationError:  # which is a ValueError too
-        raise
-    except OSError as error:
-        raise ConfigurationError(f"parameter file must be readable; got {path} ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"parameter file must be text in UTF-8; got {path}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigurationError(f"parameter file must be YAML; got {problem}{where} of {path}") from None
-    except ValueError as error:  # such as a date that is none
-        raise ConfigurationError(f"parameter file must be YAML; got {error} in {path}") from None
-
-
-def _mapping(loaded, name):
-    if loaded is None:
-        raise ConfigurationError(f"{name} must hold keys and values; got nothing")
-    if not isinstance(loaded, dict):
-        raise ConfigurationError(f"{name} must hold keys and values; got a {type(loaded).__name__}")
-    return loaded
-
-
-def _checked(given, keys, others, more=()):
-    """Checked values of the keys of one level; ``others`` are the keys of the other."""
-    known = [key.name for key in keys]
-    for name in given:
-        if name not in known:
-            raise ConfigurationError(_unknown(str(name), [*known, *more], [key.name for key in others]))
-    values = {}
-    for key in keys:
-        value = given.get(key.name, key.default)
-        if value is REQUIRED or (value is None and key.default is REQUIRED):
-            raise ConfigurationError(f"{key.name} must be given; got nothing")
-        values[key.name] = key.check(key.name, value)
-    return values
-
-
-def _unknown(name, known, others):
-    if name in others:
-        place = "under requirements" if "images" in known else "at the top level, not under requirements"
-        return f"{name} must stand {place}"
-    near = difflib.get_close_matches(name, [*known, *others], n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"key must be one that crstack knows; got {name}{hint}"
-
-
-def _check_together(configuration):
-    """Check what several keys say together, and what the parts have to say."""
-    n_images = len(configuration["images"])
-    k = configuration["mm_cr_coincidences"]
-    if k >= n_images:
-        raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
-    _check_equalization(configuration, n_images)
-    _check_votes(configuration)
-    if not configuration.auxiliaries and configuration["use_auxmedian"]:
-        raise ConfigurationError("use_auxmedian must be False for crmethod mmcosmic, which cleans no median")
-    if configuration["crmethod"] == "mmcosmic" and configuration["mm_synthetic"] == "single":
-        raise ConfigurationError("mm_synthetic must be median for crmethod mmcosmic, which cleans no exposure")
-    if configuration["mm_boundary_fit"] == "piecewise" and len(configuration["mm_fixed_points_in_boundary"]) < 2:
-        raise ConfigurationError(
-            "mm_fixed_points_in_boundary must hold two or more points where mm_boundary_fit is piecewise; "
-            f"got {len(configuration['mm_fixed_points_in_boundary'])}"
-        )
-    if configuration["detector"] and not configuration.plugins:
-        names = " and ".join(configuration.auxiliaries) or "mmcosmic"
-        raise ConfigurationError(f"detector must be left out for {names}, whose parameters are keys")
-    if configuration["boundary"] and configuration["mm_boundary_fit"] in ("spline", "piecewise"):
-        kind = configuration["mm_boundary_fit"]
-        raise ConfigurationError(f"boundary must be left out for {kind}, whose parameters are keys")
-    parts = (
-        ("joint", configuration.method),
-        ("la_ keys", configuration.lacosmic),
-        ("pc_ keys", configuration.pycosmic),
-        ("mm_fixed_points_in_boundary", configuration.boundary),
-        ("mm_ keys", lambda: DiagramSettings(**_checkable(configuration.diagram()))),
-        ("mm_ keys", lambda: MaskRules(**configuration.rules())),
-    )
-    for keys, make in parts:
-        try:
-            make()
-        except InputError as error:
-            raise ConfigurationError(f"{keys}: {error}") from None
-    _check_detector(configuration)
-
-
-def _check_votes(configuration):
-    """Check what is said of several detectors."""
-    names, vote, given = configuration.auxiliaries, configuration["vote"], configuration["detector"]
-    if len(names) < 2 and vote != "any":
-        raise ConfigurationError(f"vote must be left out where crmethod does not name several detectors; got {vote}")
-    if not isinstance(vote, str) and vote > len(names):
-        raise ConfigurationError(f"vote must be at most {len(names)}, the detectors of crmethod; got {vote}")
-    if len(configuration.plugins) < 2:
-        return
-    for name, parameters in given.items():
-        if name not in configuration.plugins or not isinstance(parameters, Mapping):
-            wanted = " and ".join(configuration.plugins)
-            raise ConfigurationError(f"detector must hold the parameters of {wanted}, each by name; got {name}")
-
-
-def _checkable(diagram):
-    """Settings of the diagram with a number where one is still to be found."""
-    return diagram | {"nbinom_shape": None} if diagram["nbinom_shape"] == "auto" else diagram
-
-
-def _check_equalization(configuration, n_images):
-    factors, offsets = configuration["flux_factor"], configuration["mm_xy_offsets"]
-    if isinstance(factors, tuple) and len(factors) != n_images:
-        raise ConfigurationError(f"flux_factor must be one number or {n_images}, one an image; got {len(factors)}")
-    if factors == "local" and configuration["apply_flux_factor_to"] == "original":
-        raise ConfigurationError("apply_flux_factor_to must be simulated where flux_factor is local; got original")
-    if offsets and len(offsets) != n_images:
-        raise ConfigurationError(f"mm_xy_offsets must be {n_images} pairs, one an image; got {len(offsets)}")
-    if offsets and configuration["mm_crosscorr_region"]:
-        raise ConfigurationError("mm_xy_offsets must not be given beside mm_crosscorr_region, which measures them")
-
-
-def _check_detector(configuration):
-    """Make the detector that was asked for, and check what is asked of it."""
-    detector = configuration.detector()
-    if detector is None or detector.cleans:
-        return
-    method = configuration["crmethod"]
-    if configuration["use_auxmedian"]:
-        raise ConfigurationError(f"use_auxmedian must be False for crmethod {method}, which cleans no median")
-    if configuration.uses_diagram and configuration["mm_synthetic"] == "single":
-        raise ConfigurationError(f"mm_synthetic must be median for crmethod {method}, which cleans no exposure")
