@@ -1,6 +1,7 @@
 """The command around `crstack run`: help, demo, plug-ins, and what a terminal shows."""
 
 import io
+import re
 import sys
 import warnings
 from importlib.metadata import EntryPoint, version
@@ -55,6 +56,10 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert set(found) == {"MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"}
     assert min(found.values()) > 90
     assert "crstack run demo/params.yaml" in out
+    images = {
+        line.split()[0]: int(line.split()[1]) for line in out.splitlines() if re.match(r"mean\w* +\d+ +\d+$", line)
+    }
+    assert images["mean"] > 50 * max(images["meancr2"], 1)
     configuration = read_configuration("demo/params.yaml")
     assert configuration["crmethod"] == "mm_pycosmic"
 
@@ -70,16 +75,26 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert difference.identical, difference.report()
 
 
+def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    assert main(["demo", str(tmp_path / "demo"), "--shape", "90", "100", "--scene", "slit", "--method", "joint"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^meanjoint +\d+ +\d+$", out, re.MULTILINE)
+    assert "histogram2d" not in out.split("What next")[1]
+    assert read_configuration(tmp_path / "demo" / "params.yaml")["crmethod"] == "joint"
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
         (["--shape", "10", "200"], "shape must be at least 32 pixels each way; got 10 200"),
+        (["--method", "jiont"], "method must be one of mmcosmic, joint, "),
         (["--seed", "-1"], "seed must be an integer at least 0; got -1"),
     ],
 )
 def test_demo_refuses(tmp_path, capsys, arguments, match):
     assert main(["demo", str(tmp_path / "demo"), *arguments]) == 2
-    assert capsys.readouterr().err == f"crstack: error: {match}\n"
+    assert capsys.readouterr().err.startswith(f"crstack: error: {match}")
     assert not (tmp_path / "demo").exists()
 
 

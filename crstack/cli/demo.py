@@ -4,13 +4,16 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
 from scipy import ndimage
 
 from crstack._files import atomic_path
+from crstack.cli.checks import crmethod
 from crstack.cli.console import log, section
 from crstack.cli.inputs import check_output_directory
 from crstack.cli.run import run
 from crstack.cli.template import TEMPLATE
+from crstack.combine import COMBINATIONS
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import exposure_name
@@ -22,6 +25,7 @@ READNOISE = 3.4 * u.electron
 BIAS = 100.0 * u.adu
 HIT_RATE = 0.02  # high enough for coincidences in a small image
 N_EXPOSURES = 3
+METHOD, JOINT = "mm_pycosmic", "joint"
 SMALLEST_SIDE = 32
 #: a hit counts if its charge exceeds this many standard deviations of one exposure
 N_SIGMA = 5.0
@@ -29,7 +33,7 @@ N_SIGMA = 5.0
 NEAR = 2
 
 
-def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), overwrite=False, console):
+def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, overwrite=False, console):
     """Simulate three exposures, run on them and compare with the truth.
 
     Parameters
@@ -42,6 +46,8 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), overwrite=False, c
         Scene of `crstack.datasets.make_stack`.
     shape : tuple of int, optional
         (ny, nx) of one exposure.
+    method : str, optional
+        ``crmethod`` of the parameter file.
     overwrite : bool, optional
         Write into a directory that is not empty.
     console : `~crstack.cli.console.Console`
@@ -51,8 +57,11 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), overwrite=False, c
     ------
     InputError
         If the directory is not empty or cannot be written.
+    ConfigurationError
+        If there is no such method.
     """
     directory = Path(directory)
+    method = crmethod("method", method)
     _check_directory(directory, overwrite)
     if min(shape) < SMALLEST_SIDE:
         raise InputError(f"shape must be at least {SMALLEST_SIDE} pixels each way; got {shape[0]} {shape[1]}")
@@ -64,10 +73,11 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), overwrite=False, c
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{directory} must be writable; got {error.strerror}") from error
-    parameters = _write_inputs(directory, simulated)
+    parameters = _write_inputs(directory, simulated, method)
     masks = run(parameters, directory / "results", console=console)
     _compare(masks, simulated)
-    _what_next(directory)
+    _compare_images(directory / "results", simulated)
+    _what_next(directory, method)
 
 
 def _check_directory(directory, overwrite):
@@ -76,7 +86,7 @@ def _check_directory(directory, overwrite):
         raise InputError(f"{directory} must be a new or empty directory, unless --overwrite is given")
 
 
-def _write_inputs(directory, simulated):
+def _write_inputs(directory, simulated, method):
     """Write the exposures and params.yaml; return the path of the latter."""
     names = [f"exposure_{number}.fits" for number in range(1, N_EXPOSURES + 1)]
     for name, ccd in zip(names, simulated.exposures, strict=True):
@@ -90,6 +100,7 @@ def _write_inputs(directory, simulated):
         gain=GAIN.value,
         rnoise=(READNOISE / GAIN).value,
         bias=BIAS.value,
+        crmethod=method,
     )
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -118,11 +129,29 @@ def _compare(masks, simulated):
         log.info("%-10s%12d%12d%10s%12d%10d", name, wanted, found, percent, mask.sum(), np.count_nonzero(mask & ~near))
 
 
-def _what_next(directory):
+def _compare_images(results, simulated):
+    """Log how many pixels of each combined image a hit has raised."""
+    truth = simulated.expected.mean(axis=0)
+    log.info("")
+    log.info("too high: pixels of a combined image more than %g of its standard deviations above", N_SIGMA)
+    log.info("          the truth; masked: pixels without a clean measurement")
+    log.info("")
+    log.info("%-22s%12s%12s", "image", "too high", "masked")
+    for name in COMBINATIONS:
+        path = results / f"combined_{name}.fits"
+        if path.is_file():
+            with fits.open(path) as hdus:
+                measured = hdus["MAP"].data > 0
+                too_high = hdus[0].data - truth > N_SIGMA * np.sqrt(hdus["VARIANCE"].data)
+            log.info("%-22s%12d%12d", name, np.count_nonzero(too_high & measured), np.count_nonzero(~measured))
+
+
+def _what_next(directory, method):
     results = directory / "results"
     section("What next")
-    log.info("%s", results / "diagnostic_histogram2d.png")
-    log.info("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
+    if method.startswith("mm"):
+        log.info("%s", results / "diagnostic_histogram2d.png")
+        log.info("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
     log.info("%s", results / "combined_median.fits")
     log.info("    the plain median: the coincident hits are still there")
     log.info("%s", results / "combined_mediancr.fits")
@@ -132,3 +161,6 @@ def _what_next(directory):
     log.info("")
     log.info("Change %s and run it again:", directory / "params.yaml")
     log.info("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
+    if method != JOINT:
+        log.info("Or see what one decision for all exposures makes of it:")
+        log.info("    crstack demo %s_joint --method joint", directory)

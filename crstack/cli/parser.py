@@ -60,6 +60,7 @@ DEMO_EPILOG = """
 examples:
   crstack demo demo
   crstack demo demo_slit --scene slit --seed 7 --shape 400 500
+  crstack demo demo_joint --scene imaging --method joint
 """
 
 PLUGINS = """
@@ -135,6 +136,9 @@ def _add_demo(commands):
     demo.add_argument(
         "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
     )
+    demo.add_argument(
+        "--method", default="mm_pycosmic", help="crmethod of the parameter file, such as joint (default: mm_pycosmic)"
+    )
     demo.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     _add_log_level(demo)
     demo.set_defaults(run=_demo)
@@ -170,6 +174,7 @@ def _demo(arguments, console):
         seed=arguments.seed,
         scene=arguments.scene,
         shape=tuple(arguments.shape),
+        method=arguments.method,
         overwrite=arguments.overwrite,
         console=console,
     )

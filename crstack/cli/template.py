@@ -22,7 +22,7 @@ requirements:
   # mm_lacosmic | mm_pycosmic | mm_deepcr | mm_conn |
   # lacosmic | pycosmic | deepcr | conn
   # (crstack only: joint, and several detectors as in mm_lacosmic+pycosmic)
-  crmethod: mm_pycosmic
+  crmethod: {crmethod}
   use_auxmedian: False              # use aux. median insteand of minimum value
   interactive: False                # display and pause between plots
   flux_factor: none                 # none | auto | [list of values]
