@@ -104,8 +104,8 @@ def estimate_response(exposures, settings=None, *, factors=None, models=None):
     In cells of one row and a given length, exposure i has the weighted total
     T_i = sum(w x_i) over the pixels where all exposures agree within the noise,
     with the weights of `~crstack.equalize.estimate_flux_factors`. T_i over the
-    mean of the totals is 1 + d_i, where noise gives d_i the variance
-    1 / info, info = sum(z**2 / var(z)). Cells start as long as the image and become shorter;
+    mean M of the totals is 1 + d_i, where noise gives d_i the variance
+    1 / info, info = M**2 / sum(z**2 / var(z)). Cells start as long as the image and become shorter;
     each length measures what the longer ones left, and d_i is shrunk by
     t / (t + 1 / info). The spread t of true deviations comes from the cells of
     the row and the two beside it; it is 0 unless they scatter more than noise does by
