@@ -90,6 +90,28 @@ class HitDensity:
         """Share of the charges of distribution ``kind`` that count as hits where the noise is ``sigma``."""
         return self._above[kind, sigma_index(sigma)]
 
+    def draw(self, kind, excess, sigma, rng):
+        """Draw the charges that hit values stand for.
+
+        Parameters
+        ----------
+        kind, excess, sigma : `~numpy.ndarray`
+            (M,) distribution, electrons above the signal and noise of hit values.
+        rng : `~numpy.random.Generator`
+            Source of the random numbers.
+
+        Returns
+        -------
+        charge : `~numpy.ndarray`
+            (M,) float32, electrons; of values far above the noise the excess itself.
+        """
+        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * CHARGES)
+        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * ((excess / sigma)[:, None] - CHARGES) ** 2)
+        weights = np.cumsum(weights + 1e-30, axis=1)
+        place = (weights < rng.random(len(kind))[:, None] * weights[:, -1:]).sum(axis=1)
+        charge = sigma * CHARGES[np.minimum(place, CHARGES.size - 1)]
+        return np.where(excess > (JOIN - 2) * sigma, excess, charge).astype(np.float32)
+
     def histogram(self, kind, index, weights):
         """Sums of ``weights`` of values by distribution ``kind`` and place in the tables."""
         flat = kind * np.int32(LOG_SIGMA.size * Z.size) + index
