@@ -72,8 +72,11 @@ def fit_calibration(counts, excess, candidates, field, population, settings, see
     height = min(int(1.0 + len(signal) * CANDIDATES_TO_FIT / max(len(candidates), 1)), len(signal))
     first = (len(signal) - height) // 2
     rows = slice(first, first + height)
-    charge = _draw_charges(candidates, field, population, np.random.default_rng(seed))[:, rows]
-    twin = draw_twin(counts.rows(rows), signal[rows], excess[rows], charge, np.random.default_rng([seed, 1]))
+    # numbers that go with the exposure, in whatever order they come
+    order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort().argsort()
+    generators = [np.random.default_rng([seed, place]) for place in order]
+    charge = _draw_charges(candidates, field, population, generators)[:, rows]
+    twin = draw_twin(counts.rows(rows), signal[rows], excess[rows], charge, generators)
     looked_at = find_candidates(twin, excess[rows])
     sigma = np.sqrt(twin.mean_variance(signal[rows]) + excess[rows])
     found, _, _ = probabilities(looked_at, sigma, twin.data.shape, settings)
@@ -81,25 +84,30 @@ def fit_calibration(counts, excess, candidates, field, population, settings, see
     return _fit(found, charge[:, looked_at.where[0], looked_at.where[1]] > 0)
 
 
-def _draw_charges(candidates, field, population, rng):
+def _draw_charges(candidates, field, population, generators):
     """Charge (N, ny, nx) of hits drawn from what the values of the candidates allow."""
     probability = field.probability[:, candidates.where[0], candidates.where[1]]
     clean = (1 - probability).clip(1e-6)
     signal = (candidates.levels * clean).sum(axis=0) / clean.sum(axis=0)
     kind = charges_kind(field.classes_at(candidates.where))
-    hit = np.nonzero(rng.random(probability.shape) < probability)
     expected = np.broadcast_to(candidates.scales * signal + candidates.shifts, probability.shape)
     sigma = np.broadcast_to(candidates.sigma(signal), probability.shape)
     charge = np.zeros_like(field.probability)
-    drawn = population.density.draw(kind[hit], (candidates.values - expected)[hit], sigma[hit], rng)
-    charge[hit[0], candidates.where[0][hit[1]], candidates.where[1][hit[1]]] = drawn
+    for i, rng in enumerate(generators):
+        hit = np.flatnonzero(rng.random(len(candidates)) < probability[i])
+        over = (candidates.values - expected)[i, hit]
+        drawn = population.density.draw(kind[i, hit], over, sigma[i, hit], rng)
+        charge[i, candidates.where[0][hit], candidates.where[1][hit]] = drawn
     return charge
 
 
-def draw_twin(counts, signal, excess, charge, rng):
-    """Exposures like ``counts`` of a known signal (ny, nx) and hits of known charge (N, ny, nx)."""
+def draw_twin(counts, signal, excess, charge, generators):
+    """Exposures like ``counts`` of a known signal (ny, nx) and hits of known charge (N, ny, nx).
+
+    ``generators`` hold the random numbers of each exposure.
+    """
     data = charge.copy()
-    for i, plane in enumerate(data):
+    for i, (plane, rng) in enumerate(zip(data, generators, strict=True)):
         expected, variance, poisson = counts.expected(i, signal, excess)
         photons = np.maximum(expected, 0)
         plane += expected - photons + (rng.poisson(photons) if poisson else photons)
