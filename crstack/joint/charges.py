@@ -72,7 +72,7 @@ class HitDensity:
         Returns
         -------
         index : `~numpy.ndarray`
-            int32, for `log_density`.
+            uint16, for `log_density`.
         """
         z = excess / sigma
         place = (np.minimum(z, np.float32(JOIN)) - np.float32(LOWEST_Z)) * np.float32(1 / STEP)
@@ -80,7 +80,8 @@ class HitDensity:
         if far.any():
             place[far] = len(LINEAR) + STEPS_PER_E * np.log(z[far] / np.float32(JOIN))
         np.clip(place + np.float32(0.5), 0, len(Z) - 1, out=place)
-        return place.astype(np.int32) + sigma_index(sigma) * np.int32(len(Z))
+        # there are fewer than 2**16 places
+        return place.astype(np.uint16) + (sigma_index(sigma) * np.int32(len(Z))).astype(np.uint16)
 
     def log_density(self, kind, index):
         """Log density per electron of hit values of distribution ``kind`` at an `index`."""

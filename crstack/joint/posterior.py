@@ -121,6 +121,8 @@ def joint_posterior(counts, settings, detected=None):
     candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
     sigma = np.sqrt(counts.mean_variance(signal) + of_pixels)
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
+    if settings.false_alarm is None:
+        tables = None  # large, and no longer needed
     calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
     rows, columns = candidates.where
     field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns])
