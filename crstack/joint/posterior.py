@@ -95,7 +95,8 @@ class JointResult:
     calibration: Calibration
 
     def __repr__(self):
-        return f"<JointResult: {self.probability.sum():.0f} hit values expected, {self.population!r}, {self.excess!r}>"
+        found = (f"{self.probability.sum():.0f} hit values expected", self.population, self.excess, self.calibration)
+        return f"<JointResult: {', '.join(map(str, found))}>"
 
 
 def joint_posterior(counts, settings, detected=None):
