@@ -168,6 +168,41 @@ def test_excess_variance_is_fitted():
     assert fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).relative < 0.02
 
 
+def test_read_noise_that_is_too_small_does_not_become_hits():
+    rng = np.random.default_rng(4)
+    cube = (rng.poisson(3.0, (3, 200, 300)) + rng.normal(0, 6, (3, 200, 300))).astype(np.float32)
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior())
+    assert result.excess.constant == pytest.approx(20, rel=0.1)
+    assert result.mask.mean() < 1e-4
+
+
+def test_probabilities_are_the_fraction_that_is_hit():
+    simulated = make_stack("ifu", shape=(300, 350), hit_rate=0.01, seed=47)
+    probability = stack_of(simulated).joint_posterior().probability
+    hit = simulated.hit_mask(0.5)
+    for low, high in ((0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.95)):
+        chosen = (probability >= low) & (probability < high)
+        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.08)
+
+
+def test_pixels_hit_in_every_exposure():
+    """Three tracks that cross are told from a star by the hits beside them."""
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:120, :150]
+    scene = np.full((120, 150), 20.0)
+    centres = rng.uniform(5, 115, (30, 2)) * (1, 1.2)
+    row, column = 60, 74
+    for cy, cx in centres[np.abs(centres - (row, column)).max(axis=1) > 10]:
+        scene += 2000 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 2)
+    cube = (rng.poisson(scene, (3, 120, 150)) + rng.normal(0, 4, (3, 120, 150))).astype(np.float32)
+    cube[0, row, column - 4 : column + 5] += 300
+    cube[1, row - 4 : row + 5, column] += 500
+    cube[2, np.arange(row - 4, row + 5), np.arange(column - 4, column + 5)] += 400
+    mask = joint_posterior(Counts(cube, np.float32(16)), JointPosterior()).mask
+    assert mask[:, row, column].all()
+    assert mask.all(axis=0).sum() == 1
+
+
 def test_a_detector_joined_in_adds_evidence(simulated):
     stack = stack_of(simulated)
     alone, joined = stack.detect(method=JointPosterior()), stack.detect(method=JointPosterior(), aux="pycosmic")

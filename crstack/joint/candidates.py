@@ -10,7 +10,7 @@ from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 
-__all__ = ["Candidates", "Counts", "find_candidates"]
+__all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
 #: share of clean pixels that is looked at: those whose values span most
 LOOKED_AT = 0.03
@@ -86,6 +86,25 @@ class Counts:
         if self.alike:
             return self.variance_of(0, signal)
         return np.mean([self.variance_of(i, signal) for i in range(len(self.data))], axis=0)
+
+    def expected(self, i, signal, excess):
+        """Expected counts (ny, nx) of exposure ``i``, variance of all but its photons, and whether it has any."""
+        scale = self._of(self.scales, i, 1.0)
+        variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
+        poisson = self.poisson is None or self.poisson[i]
+        return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
+
+    def rows(self, rows):
+        """The counts of some rows (a slice)."""
+
+        def cut(value):
+            if isinstance(value, tuple):
+                return tuple(cut(one) for one in value)
+            return value[rows] if np.ndim(value) else value
+
+        bad = None if self.bad is None else self.bad[:, rows]
+        cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
+        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson)
 
     def typical(self):
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
@@ -196,6 +215,18 @@ class Candidates:
     def tables(self):
         """`at_nodes` of each of the `parts`."""
         return map_threads(lambda part: self.some(part).at_nodes(), self.parts())
+
+
+def clean_signal(counts, candidates, probability):
+    """Mean of the clean values of each pixel (ny, nx), electrons on the common scale.
+
+    Where none is clean it is the lowest.
+    """
+    signal = counts.levels.mean(axis=0)
+    clean = 1 - probability[:, candidates.where[0], candidates.where[1]]
+    known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
+    signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
+    return signal
 
 
 def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):

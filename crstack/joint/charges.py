@@ -72,7 +72,7 @@ class HitDensity:
         Returns
         -------
         index : `~numpy.ndarray`
-            int32, for `log_density`.
+            uint16, for `log_density`.
         """
         z = excess / sigma
         place = (np.minimum(z, np.float32(JOIN)) - np.float32(LOWEST_Z)) * np.float32(1 / STEP)
@@ -80,7 +80,8 @@ class HitDensity:
         if far.any():
             place[far] = len(LINEAR) + STEPS_PER_E * np.log(z[far] / np.float32(JOIN))
         np.clip(place + np.float32(0.5), 0, len(Z) - 1, out=place)
-        return place.astype(np.int32) + sigma_index(sigma) * np.int32(len(Z))
+        # there are fewer than 2**16 places
+        return place.astype(np.uint16) + (sigma_index(sigma) * np.int32(len(Z))).astype(np.uint16)
 
     def log_density(self, kind, index):
         """Log density per electron of hit values of distribution ``kind`` at an `index`."""
@@ -89,6 +90,28 @@ class HitDensity:
     def above(self, kind, sigma):
         """Share of the charges of distribution ``kind`` that count as hits where the noise is ``sigma``."""
         return self._above[kind, sigma_index(sigma)]
+
+    def draw(self, kind, excess, sigma, rng):
+        """Draw the charges that hit values stand for.
+
+        Parameters
+        ----------
+        kind, excess, sigma : `~numpy.ndarray`
+            (M,) distribution, electrons above the signal and noise of hit values.
+        rng : `~numpy.random.Generator`
+            Source of the random numbers.
+
+        Returns
+        -------
+        charge : `~numpy.ndarray`
+            (M,) float32, electrons; of values far above the noise the excess itself.
+        """
+        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * CHARGES)
+        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * ((excess / sigma)[:, None] - CHARGES) ** 2)
+        weights = np.cumsum(weights + 1e-30, axis=1)
+        place = (weights < rng.random(len(kind))[:, None] * weights[:, -1:]).sum(axis=1)
+        charge = sigma * CHARGES[np.minimum(place, CHARGES.size - 1)]
+        return np.where(excess > (JOIN - 2) * sigma, excess, charge).astype(np.float32)
 
     def histogram(self, kind, index, weights):
         """Sums of ``weights`` of values by distribution ``kind`` and place in the tables."""

@@ -10,17 +10,21 @@ from scipy.optimize import nnls
 __all__ = ["ExcessVariance", "fit_excess_variance", "squared_gradient"]
 
 #: fewest pixels of a bin of signal and gradient
-PIXELS_PER_BIN = 300
+PIXELS_PER_BIN = 50
 SIGNAL_BINS = 40
+#: pixels that tell an excess of the read noise, and the ratio of variances that is one
+PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
 #: an excess counts where it is so many standard errors above none
 SIGNIFICANCE = 4.0
 #: median of the absolute value of a standard normal number
 MEDIAN_ABSOLUTE = 0.67449
+#: differences up to so many standard deviations count, and what is left of the variance of normal ones
+CLIP, CLIPPED = 3.0, 0.97334
 
 
 @dataclass(frozen=True)
 class ExcessVariance:
-    """Excess variance ``(relative * s)**2 + (shift * gradient)**2`` in electrons squared.
+    """Excess variance ``(relative * s)**2 + (shift * gradient)**2 + constant`` in electrons squared.
 
     Attributes
     ----------
@@ -28,14 +32,17 @@ class ExcessVariance:
         Scatter of the response from one exposure to the next, as a fraction.
     shift : float
         Scatter of the position, in pixels.
+    constant : float
+        Variance of read noise that is not in the noise model, electrons squared.
     """
 
     relative: float = 0.0
     shift: float = 0.0
+    constant: float = 0.0
 
     def of(self, signal, gradient2):
         """Excess variance at a signal and squared gradient, electrons squared."""
-        return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2
+        return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
 
 
 def squared_gradient(image, variance):
@@ -81,19 +88,39 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
     # by the signal of the neighbours: that of a pixel itself picks fluctuations
     nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     bins = _bins(nearby, gradient2, usable)
+    constant = _constant(cube, nearby, variance, usable)
     rows, targets, errors = [], [], []
     for one in bins:
-        known = [plane.ravel()[one] for plane in variance] * (len(cube) // len(variance))
-        pairs = [(known[i] + known[i + 1]) / 2 for i in range(len(cube) - 1)]
-        found = np.mean([_robust_ratio(cube[i], cube[i + 1], one, pair) for i, pair in enumerate(pairs)])
-        known = np.mean(pairs, axis=0)
+        found, known = _ratio(cube, variance, one)
+        found -= constant / known.mean()
         rows.append([np.mean(np.maximum(signal.ravel()[one], 0) ** 2), gradient2.ravel()[one].mean()])
         targets.append((found - 1) * known.mean())
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
         errors.append((2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean())
     if not rows:
-        return ExcessVariance()
-    return _solve(np.array(rows), np.array(targets), np.array(errors))
+        return ExcessVariance(constant=constant)
+    return ExcessVariance(*_solve(np.array(rows), np.array(targets), np.array(errors)), constant)
+
+
+def _ratio(cube, variance, pixels):
+    """Variance of successive exposures over the known one, and the known variance of the pixels."""
+    known = [plane.ravel()[pixels] for plane in variance] * (len(cube) // len(variance))
+    pairs = [(known[i] + known[i + 1]) / 2 for i in range(len(cube) - 1)]
+    found = np.mean([_robust_ratio(cube[i], cube[i + 1], pixels, pair) for i, pair in enumerate(pairs)])
+    return found, np.mean(pairs, axis=0)
+
+
+def _constant(cube, signal, variance, usable):
+    """Excess variance of the fainter pixels, where there is a clear one."""
+    every = slice(None, None, max(signal.size // PIXELS_OF_CONSTANT, 1))
+    pixels = np.flatnonzero(usable.ravel()[every]) * (every.step or 1)
+    if len(pixels) < PIXELS_PER_BIN:
+        return 0.0
+    faint = pixels[signal.ravel()[pixels] <= np.median(signal.ravel()[pixels])]
+    found, known = _ratio(cube, variance, faint)
+    # where photons make most of the noise, the excess may as well be relative to them
+    dark = signal.ravel()[faint].mean() < known.mean() / 2
+    return float((found - 1) * known.mean()) if dark and found > LEAST_CONSTANT else 0.0
 
 
 def _bins(signal, gradient2, usable):
@@ -115,8 +142,9 @@ def _bins(signal, gradient2, usable):
 
 def _robust_ratio(one, other, pixels, variance):
     """Variance of a difference of exposures over that of their known noise."""
-    difference = one.ravel()[pixels] - other.ravel()[pixels]
-    return (np.median(np.abs(difference) / np.sqrt(2 * variance)) / MEDIAN_ABSOLUTE) ** 2
+    square = (one.ravel()[pixels] - other.ravel()[pixels]) ** 2 / (2 * variance)
+    # the median keeps hits out of the mean, which tells more, of whole numbers above all
+    return square[square < CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
 
 
 def _solve(rows, targets, errors):
@@ -132,7 +160,7 @@ def _solve(rows, targets, errors):
         covariance = np.linalg.pinv((weighted / scale).T @ (weighted / scale))
         weak = values < SIGNIFICANCE * np.sqrt(np.diag(covariance))
         if not weak.any():
-            found = dict(zip(keep, np.sqrt(values / scale), strict=True))
-            return ExcessVariance(float(found.get(0, 0.0)), float(found.get(1, 0.0)))
+            found = dict(zip(keep, values / scale, strict=True))
+            return float(np.sqrt(found.get(0, 0.0))), float(np.sqrt(found.get(1, 0.0)))
         keep.pop(int(np.argmin(values / np.sqrt(np.diag(covariance)))))
-    return ExcessVariance()
+    return 0.0, 0.0

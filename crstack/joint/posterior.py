@@ -8,10 +8,12 @@ from scipy import ndimage
 from crstack._validation import check_boolean, check_integer, check_number
 from crstack.detectors.two_pass import features_holding
 from crstack.joint.calibration import CleanNoise, calibrated_threshold
-from crstack.joint.candidates import LOOKED_AT, find_candidates
+from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
+from crstack.joint.everywhere import hit_everywhere
 from crstack.joint.excess import ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.joint.population import Population
-from crstack.joint.sweeps import Field, fit_population, log_odds_alone, sweep
+from crstack.joint.sweeps import log_odds_alone, probabilities
+from crstack.joint.twin import Calibration, fit_calibration
 
 __all__ = ["JointPosterior", "JointResult", "joint_posterior"]
 
@@ -76,23 +78,25 @@ class JointResult:
     ----------
     probability : `~numpy.ndarray`
         float32 (N, ny, nx): chance of each value to be hit.
-    population : Population
-        Rate, neighbours and charges of the hits.
     mask : `~numpy.ndarray`
         bool (N, ny, nx): what the settings make of it.
     population : Population
         Rate, neighbours and charges of the hits.
     excess : ExcessVariance
         Variance beyond photons and read noise.
+    calibration : Calibration
+        How a twin of the stack with known hits moved the probabilities.
     """
 
     probability: np.ndarray
     mask: np.ndarray
     population: Population
     excess: ExcessVariance
+    calibration: Calibration
 
     def __repr__(self):
-        return f"<JointResult: {self.probability.sum():.0f} hit values expected, {self.population!r}, {self.excess!r}>"
+        found = (f"{self.probability.sum():.0f} hit values expected", self.population, self.excess, self.calibration)
+        return f"<JointResult: {', '.join(map(str, found))}>"
 
 
 def joint_posterior(counts, settings, detected=None):
@@ -117,10 +121,15 @@ def joint_posterior(counts, settings, detected=None):
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
     sigma = np.sqrt(counts.mean_variance(signal) + of_pixels)
-    population = fit_population(candidates, sigma, counts.data.shape, settings.n_fits, settings.n_sweeps)
-    field, tables = Field(counts.data.shape), candidates.tables()
-    for _ in range(settings.n_sweeps + 1):
-        sweep(field, candidates, tables, population)
+    field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
+    if settings.false_alarm is None:
+        tables = None  # large, and no longer needed
+    calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
+    rows, columns = candidates.where
+    field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns])
+    which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
+    rest = field.probability[:, rows[which], columns[which]]
+    field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
     if settings.false_alarm is None:
@@ -130,7 +139,7 @@ def joint_posterior(counts, settings, detected=None):
         mask = np.stack(
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
-    return JointResult(probability, mask, population, excess)
+    return JointResult(probability, mask, population, excess, calibration)
 
 
 def _excess(counts, settings):
@@ -153,17 +162,10 @@ def _seeds(rate, counts, excess, candidates, tables, population, probability):
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
     threshold = calibrated_threshold(rate, noise, population, highest)
-    signal = _signal_nearby(counts, candidates, probability)
+    signal = clean_signal(counts, candidates, probability)
+    # that of the neighbours: a pixel's own would follow its fluctuation
+    signal = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     over = log_odds_alone(candidates, tables, population) > threshold(signal[candidates.where])
     seeds = np.zeros(counts.data.shape, dtype=bool)
     seeds[:, candidates.where[0], candidates.where[1]] = over
     return seeds
-
-
-def _signal_nearby(counts, candidates, probability):
-    """Mean of the clean values of the neighbours (ny, nx): a pixel's own would follow its fluctuation."""
-    signal = counts.levels.mean(axis=0)
-    clean = 1 - probability[:, candidates.where[0], candidates.where[1]]
-    known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-    signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
-    return (9 * ndimage.uniform_filter(signal, 3) - signal) / 8

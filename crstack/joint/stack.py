@@ -47,7 +47,9 @@ class JointStack:
         unit = base.electrons_per_unit
         noises = [exposures.noise_of(i) for i in range(len(self))]
         per_unit = [noise.electrons_per_unit for noise in noises]
-        data = np.stack([plane * np.float32(one) for plane, one in zip(exposures.data, per_unit, strict=True)])
+        data = exposures.data
+        if any(np.ndim(one) or one != 1 for one in per_unit):
+            data = np.stack([plane * np.float32(one) for plane, one in zip(data, per_unit, strict=True)])
         readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
         variance, poisson = readnoise2, None
         if any(noise.known_variance is not None for noise in noises):

@@ -10,7 +10,7 @@ from crstack.joint.charges import LOG_SIGMA, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
 
-__all__ = ["Field", "fit_population", "log_odds_alone", "sweep"]
+__all__ = ["Field", "fit_population", "log_odds_alone", "probabilities", "sweep"]
 
 #: candidates that suffice to fit the population
 CANDIDATES_TO_FIT = 40_000
@@ -145,6 +145,30 @@ def log_odds_alone(candidates, tables, population):
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
     return np.concatenate(found, axis=1) if found else np.zeros(candidates.values.shape, np.float32)
+
+
+def probabilities(candidates, sigma, shape, settings):
+    """Fit the population and sweep.
+
+    Parameters
+    ----------
+    candidates, sigma, shape
+        As for `fit_population`.
+    settings : JointPosterior
+        Numbers of fits and sweeps.
+
+    Returns
+    -------
+    field : Field
+    tables : list
+        `Candidates.tables`.
+    population : Population
+    """
+    population = fit_population(candidates, sigma, shape, settings.n_fits, settings.n_sweeps)
+    field, tables = Field(shape), candidates.tables()
+    for _ in range(settings.n_sweeps + 1):
+        sweep(field, candidates, tables, population)
+    return field, tables, population
 
 
 def fit_population(candidates, sigma, shape, n_fits, n_sweeps):

@@ -1,0 +1,133 @@
+"""Pixels that are hit in every exposure: only their neighbours tell what signal they should have."""
+
+import numpy as np
+
+from crstack.joint.candidates import clean_signal
+from crstack.joint.charges import HitDensity
+from crstack.joint.population import charges_kind
+
+__all__ = ["hit_everywhere"]
+
+#: the lowest value must exceed what the neighbours lead to expect by so many of its usual deviations
+LEAST_EXCESS = 3.0
+#: of the signal that a pixel hit in all exposures may have, in steps of the usual deviation
+STEPS = np.arange(-3.0, 3.01, 0.5, dtype=np.float32)
+#: with fewer pixels as high, their frequency is that of this many
+FEWEST_AS_HIGH = 1.0
+#: pixels in which the frequency is counted
+PIXELS_TO_COUNT = 300_000
+
+
+def hit_everywhere(counts, excess, candidates, field, population):
+    """Probability of pixels to be hit in every exposure.
+
+    Where all values are high the pixel may be a star. The signal that is expected is the
+    median of the neighbours, and how often the image rises above it as steeply is
+    counted in the stack itself: that is the density of the signal if one exposure, at least, is clean.
+    The rate at which all exposures are hit is the product of their own, which is not
+    small only where each of them has hits beside the pixel.
+
+    Parameters
+    ----------
+    counts : Counts
+        The stack.
+    excess : `~numpy.ndarray`
+        (ny, nx) variance beyond photons and read noise.
+    candidates : Candidates
+        The pixels looked at.
+    field : Field
+        What was found so far.
+    population : Population
+        As fitted.
+
+    Returns
+    -------
+    which : `~numpy.ndarray`
+        Candidates (indices) with a probability that is not negligible.
+    probability : `~numpy.ndarray`
+        Of these, to be hit in every exposure.
+    """
+    classes = field.classes_at(candidates.where)
+    beside = (charges_kind(classes) > 0).all(axis=0)
+    if candidates.unknown is not None:
+        beside &= ~candidates.unknown.any(axis=0)
+    beside = np.flatnonzero(beside)
+    if not len(beside):
+        return beside, np.empty(0, np.float32)
+    signal = clean_signal(counts, candidates, field.probability)
+    variance = counts.mean_variance(signal) + excess
+    expected, usual, height = _heights(signal, variance, tuple(index[beside] for index in candidates.where))
+    high = height > LEAST_EXCESS
+    which = beside[high]
+    if not len(which):
+        return which, np.empty(0, np.float32)
+    some, classes, width = candidates.some(which), classes[:, which], usual[high]
+    log_all = _log_all_hit(some, classes, expected[high], width, population)
+    # else: the lowest is clean, and the image rises as steeply here
+    every = slice(None, None, max(signal.size // PIXELS_TO_COUNT, 1))
+    anywhere = np.unravel_index(np.arange(signal.size)[every], signal.shape)
+    frequency = _frequency_above(_heights(signal, variance, anywhere)[2], height[high])
+    log_other = np.log(frequency / width) + _log_others_hit(some, classes, population)
+    odds = np.clip(log_all - log_other, -80, 80)
+    return which, (1 / (1 + np.exp(-odds))).astype(np.float32)
+
+
+def _heights(signal, variance, where):
+    """Signal expected from the neighbours, its usual deviation and how many of these the image lies above it.
+
+    Several of the neighbours may be hit everywhere too: the lower half of them counts.
+    """
+    padded = np.pad(signal, 1, mode="edge")
+    steps = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
+    around = np.sort([padded[where[0] + dy, where[1] + dx] for dy, dx in steps], axis=0)
+    expected = around[2]
+    usual = np.sqrt(variance[where] + (around[3] - around[0]) ** 2)
+    return expected, usual, (signal[where] - expected) / usual
+
+
+def _frequency_above(height, at):
+    """Density, per usual deviation, of pixels that rise as high above their neighbours."""
+    ordered = np.sort(height[height > LEAST_EXCESS / 2].ravel())
+    as_high = len(ordered) - np.searchsorted(ordered, at * 0.7) + FEWEST_AS_HIGH
+    # pixels over 0.7 of the height, spread over an interval of that height
+    return as_high / height.size / np.maximum(at, 1)
+
+
+def _log_all_hit(some, classes, nearby, width, population):
+    """Log of the chance that all are hit, times the density of the values."""
+    signal = nearby + STEPS[:, None] * width
+    log_prior = -0.5 * STEPS[:, None] ** 2 - np.log(np.sqrt(2 * np.pi) / (STEPS[1] - STEPS[0]))
+    total = np.broadcast_to(log_prior, signal.shape).copy()
+    for i, value in enumerate(some.values):
+        total += _log_hit(some, i, value, signal, classes[i], population)
+    top = total.max(axis=0)
+    return np.log(np.exp(total - top).sum(axis=0)) + top
+
+
+def _log_others_hit(some, classes, population):
+    """Log of the same where the exposure of the lowest level is clean, at the signal of its level."""
+    lowest = some.levels.argmin(axis=0)
+    total = np.zeros(len(some), np.float32)
+    for i, value in enumerate(some.values):
+        hit = _log_hit(some, i, value, some.lowest[None], classes[i], population)[0]
+        # the density of a clean value, integrated over its signal, is 1 over its scale
+        total += np.where(lowest == i, 0.0, np.maximum(hit, _log_agree(some, i, value)))
+    return total
+
+
+def _log_agree(some, i, value):
+    """Log density of a value that is clean, as the lowest is."""
+    row = [one[min(i, len(one) - 1)] for one in (some.scales, some.shifts)]
+    sigma = some.sigma(some.lowest)
+    sigma2 = 2 * sigma[min(i, len(sigma) - 1)] ** 2
+    return -0.5 * ((value - row[0] * some.lowest - row[1]) ** 2 / sigma2 + np.log(2 * np.pi * sigma2))
+
+
+def _log_hit(some, i, value, signal, classes, population):
+    scale, shift, variance, poisson = (
+        one[min(i, len(one) - 1)] for one in (some.scales, some.shifts, some.variance, some.poisson)
+    )
+    counts = scale * signal + shift
+    sigma = np.sqrt(np.maximum(counts, 0) * poisson + variance)
+    index = HitDensity.index(value - counts, sigma)
+    return population.density.log_density(charges_kind(classes), index) + population.log_odds(classes, sigma)
