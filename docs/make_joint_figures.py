@@ -3,6 +3,7 @@
 They are kept in docs/images, so that building the documentation runs nothing.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,16 @@ from matplotlib.figure import Figure
 
 from crstack import CRStack, JointPosterior, PyCosmicDetector
 from crstack.datasets import make_stack
+from crstack.joint import Counts
+from crstack.joint.candidates import find_candidates
+from crstack.joint.population import N_CHARGES, N_NUMBERS
+from crstack.joint.sweeps import log_odds_alone
 from crstack.plotting import save_figure
 
 IMAGES = Path(__file__).parent / "images"
 #: colours that the colour-blind tell apart too (Okabe & Ito)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+READNOISE = 3.4  # electrons
 SIGMAS = np.linspace(-5, 25, 61)
 
 
@@ -84,7 +90,7 @@ def reliability(stacks):
     fig = Figure(figsize=(4.6, 4.2), layout="constrained")
     ax = fig.subplots()
     given = np.concatenate([stack.joint_posterior().probability.ravel() for _, stack in stacks])
-    really = np.concatenate([(simulated.hits > 1).ravel() for simulated, _ in stacks])
+    really = np.concatenate([simulated.hit_mask(0.5).ravel() for simulated, _ in stacks])
     edges = np.linspace(0, 1, 11)
     number = np.clip(np.digitize(given, edges) - 1, 0, 9)
     # values that were not looked at have probability 0, and would swamp the first bin
@@ -101,32 +107,25 @@ def reliability(stacks):
     save_figure(fig, IMAGES / "joint_reliability.png", dpi=80)
 
 
-def one_pixel():
-    """Evidence of each set of hits for three values of one pixel, as one of them rises."""
-    from crstack.joint.calibration import evidence_of_ranked
-    from crstack.joint.likelihood import HitSets
-    from crstack.joint.population import Population
-
-    excess = np.linspace(0, 90, 91, dtype=np.float32)
-    values = np.sort(np.array([np.full(91, 48.0), np.full(91, 55.0), 52 + excess], dtype=np.float32), axis=0)
-    sets, population = HitSets(3), Population()
-    evidence = evidence_of_ranked(values, np.full(91, 3.4**2, np.float32), sets, population.charge_table())
+def one_pixel(population):
+    """Chance that the third value of a pixel is hit as it rises, without and with a hit neighbour."""
+    third = np.linspace(52, 142, 91, dtype=np.float32)
+    values = np.stack([np.full(91, 48.0), np.full(91, 55.0), third]).astype(np.float32)
+    counts = Counts(values[:, None], np.float32(READNOISE**2))
+    pixels = find_candidates(counts, np.zeros((1, 91), np.float32), detected=np.ones((3, 1, 91), bool))
+    pixels = replace(pixels, detected=None)
+    tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")
     ax = fig.subplots()
-    for rate, label, colour in (
-        (population.rate[0], "no neighbour is hit", BLUE),
-        (population.rate[-1], "neighbours are hit", ORANGE),
-    ):
-        odds = np.full(values.shape, np.log(rate / (1 - rate)), dtype=np.float32)
-        ax.plot(52 + excess, sets.probability(evidence, odds)[-1], color=colour, linewidth=2, label=label)
-    five = 51.5 + 5 * np.sqrt(51.5 + 3.4**2)
+    # second row: one neighbour at a side; its fifth class of charge: 300 to 1000 electrons
+    for rate, label, colour in ((rates[0, 0], "no neighbour is hit", BLUE), (rates[2, 4], "beside a hit", ORANGE)):
+        odds = log_odds_alone(pixels, tables, replace(population, rate=np.full_like(population.rate, rate)))[2]
+        ax.plot(third, 1 / (1 + np.exp(-odds)), color=colour, linewidth=2, label=label)
+    five = 51.5 + 5 * np.sqrt(51.5 + READNOISE**2)
     ax.axvline(five, color="black", linewidth=0.8, linestyle=":")
     ax.annotate("5 standard deviations", (five, 0.06), (4, 0), textcoords="offset points")
-    ax.set(
-        xlabel="third value (electron); the others are 48 and 55",
-        ylabel="probability that it is hit",
-        ylim=(-0.02, 1.02),
-    )
+    ax.set(xlabel="third value (electron); the others are 48 and 55", ylabel="probability that it is hit")
+    ax.set_ylim(-0.02, 1.02)
     ax.legend(frameon=False, loc="center right")
     save_figure(fig, IMAGES / "joint_one_pixel.png", dpi=80)
 
@@ -144,7 +143,7 @@ def main():
     """Draw them all."""
     results = {scene: make_results(scene) for scene in ("ifu", "imaging")}
     simulated, _, joint = results["ifu"]
-    one_pixel()
+    one_pixel(joint.joint_posterior().population)
     probabilities(simulated, joint, busiest(simulated.hits[0], (60, 80)))
     leftovers(results)
     reliability([(simulated, joint), *(make_results(seed=seed)[::2] for seed in (6, 7))])
