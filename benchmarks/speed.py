@@ -38,14 +38,23 @@ def in_process(function):
     return time.perf_counter() - start, np.nan
 
 
+#: a process begins with the memory of the one it was started from: a small one stands between
+STARTER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(status != 0)
+"""
+
+
 def as_process(command):
     """Seconds and peak memory (MiB) of one process."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
+    done = subprocess.run([sys.executable, "-S", "-c", STARTER, *command], capture_output=True, text=True)
+    if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, int(done.stdout) / 1024
 
 
 def stages(simulated):
