@@ -195,18 +195,23 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         self._masks = self._once("masks", key, lambda: self._make_masks(aux, aux_noise, fitted, rules, progress))
         return self._masks
 
-    def _make_masks(self, aux, aux_noise, boundary, rules, progress):
-        statistics, exposures = self.compared, self.equalized.levelled
-        scale = NoiseScale.of(exposures.noise)
-        readnoise, limits = exposures.noise.readnoise_in_unit, {}
+    def _limits_for(self, boundary, rules):
+        """What gives the `detection_limit` of each kind of image."""
+        readnoise, scale = self.equalized.levelled.noise.readnoise_in_unit, NoiseScale.of(self.equalized.levelled.noise)
+        limits = {}
 
         def limit_of(image):
             own = boundary and boundary.for_image(image)
             # most boundaries are one for all images
             if own not in limits:
-                limits[own] = detection_limit(statistics, own, readnoise, rules, scale)
+                limits[own] = detection_limit(self.compared, own, readnoise, rules, scale)
             return limits[own]
 
+        return limit_of
+
+    def _flag_images(self, aux, aux_noise, boundary, rules, progress):
+        """Codes and steps of the median, the mean and the exposures, and who found what, by name of the mask."""
+        statistics, exposures, limit_of = self.compared, self.equalized.levelled, self._limits_for(boundary, rules)
         codes, steps, found_by = {}, {}, {}
 
         def flag(name, image, limit, bad, detection):
@@ -227,20 +232,20 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
             flag(name, exposures.data[i], limit_of("exposure"), exposures.bad_of(i), find)
             codes[name][codes["MEANCRT"] == 0] = 0
             steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
+        return codes, steps, found_by
 
-        codes["MEANCR"] = np.zeros(exposures.shape, dtype=np.uint8)
-        auxclean = None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned
-        history, flux = self._history(aux, aux_noise, boundary, rules), self.equalized.flux
-        factors = flux.values if flux else ()
-        names = aux.names if isinstance(aux, VotingDetector) else ()
+    def _make_masks(self, aux, aux_noise, boundary, rules, progress):
+        codes, steps, found_by = self._flag_images(aux, aux_noise, boundary, rules, progress)
+        codes["MEANCR"] = np.zeros(self.exposures.shape, dtype=np.uint8)
+        flux = self.equalized.flux
         masks = MaskSet(
             codes,
-            auxclean,
-            history,
+            None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned,
+            self._history(aux, aux_noise, boundary, rules),
             steps,
             local_medians=rules.local_medians,
-            flux_factors=factors,
-            detectors=names,
+            flux_factors=flux.values if flux else (),
+            detectors=aux.names if isinstance(aux, VotingDetector) else (),
         )
         if aux is not None:
             report_stage(progress, "masking MEANCR")
