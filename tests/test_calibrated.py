@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from crstack import CalibratedBoundary, CRStack, SplineBoundary
 from crstack.boundaries.calibrated import _Curve, _signals, _Tail
@@ -82,7 +82,7 @@ def test_exact_where_an_integral_is_known():
     height = boundary(signal - 0.85 * sigma) / sigma
     grid = np.linspace(-9, 9, 4001)
     # an exposure exceeds the lowest of all by so much unless both others are above it less that
-    chance = np.trapezoid(stats.norm.pdf(grid) * (1 - stats.norm.sf(grid - height) ** 2), grid)
+    chance = integrate.trapezoid(stats.norm.pdf(grid) * (1 - stats.norm.sf(grid - height) ** 2), grid)
     assert chance == pytest.approx(rate, rel=0.25)
 
 
