@@ -111,6 +111,7 @@ class Shortcuts:
             boundary=boundary,
             threshold=threshold,
             diagram=self._latest_diagram,
+            finder=masks.finder,
         )
 
     def plot_diagram(self, *, fig=None):

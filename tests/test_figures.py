@@ -12,14 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from crstack import CRStack, SplineBoundary
+from crstack import CRStack, JointPosterior, SplineBoundary
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
 from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
 from crstack.plotting.interactive import DiagramWindow, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
-from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits
+from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
 from crstack.statistics import exposure_at_median
 
 
@@ -62,8 +62,8 @@ def test_panels_hold_every_flagged_pixel(stack, name):
         x, y = line.get_data()
         drawn[np.asarray(y, int) - 1, np.asarray(x, int) - 1] = code
     np.testing.assert_array_equal(drawn, masks.codes[name])
-    for code, (marker, colour, words) in SYMBOLS.items():
-        in_a = next(line for line in a.lines if line.get_label() == words)
+    for code, (marker, colour, _) in SYMBOLS.items():
+        in_a = next(line for line in a.lines if line.get_label() == words_of(code))
         y, x = np.nonzero(masks.codes[name] == code)
         min2d = stack.statistics.min2d[y, x]
         np.testing.assert_allclose(in_a.get_xdata(), min2d)
@@ -417,7 +417,7 @@ def test_linked_zooms(stack):
     d.set_xlim(20, 40)
     assert c.get_xlim() == (20, 40)
     wanted = (pixels["x"] >= 20) & (pixels["x"] <= 40)
-    in_a = [line for line in a.lines if line.get_label() in [words for _, _, words in SYMBOLS.values()]]
+    in_a = [line for line in a.lines if line.get_label() in [words_of(code) for code in SYMBOLS]]
     assert sum(len(line.get_xdata()) for line in in_a) == wanted.sum()
     numbers = {int(text.get_text()) for text in b.texts}
     assert numbers <= set(pixels["number"][wanted])
@@ -487,3 +487,13 @@ def test_verify_ends_with_the_last_hit(stack):
 
 def test_no_display_here():
     assert not has_display()
+
+
+def test_legend_tells_who_decided():
+    simulated = make_stack("slit", shape=(60, 80), hit_rate=0.03, seed=4)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    stack.detect(method=JointPosterior())
+    figure = stack.plot_mask("CRMASK1")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["joint decision only"]
+    images, _ = stack.plot_hits("CRMASK1").show(1)
+    assert [text.get_text() for text in images.legends[0].get_texts()] == ["joint decision only"]

@@ -6,6 +6,7 @@ from html import escape
 from importlib.metadata import version
 
 from crstack._files import atomic_path
+from crstack.cli.report import column_name
 from crstack.features import CATEGORIES
 
 __all__ = ["write_report"]
@@ -96,7 +97,7 @@ def _counts(masks):
     counts = masks.counts()
     rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
     problematic = f"<p>Masked in every exposure: {int(masks.problematic.sum())} pixels.</p>"
-    return _table((*counts.colnames, "%"), rows) + problematic
+    return _table((*(column_name(name, masks) for name in counts.colnames), "%"), rows) + problematic
 
 
 def _figure(path):

@@ -2,7 +2,7 @@
 
 from crstack.cli.console import log, section, settings_lines
 
-__all__ = ["log_boundary", "log_detector", "log_masks", "log_timings"]
+__all__ = ["column_name", "log_boundary", "log_detector", "log_joint", "log_masks", "log_timings"]
 
 #: seconds worth telling
 SHORTEST = 0.005
@@ -33,6 +33,18 @@ def log_boundary(diagram, boundary):
     log.info("  boundary  %s", " ".join(f"{value:10.2f}" for value in boundary(where)))
 
 
+def log_joint(result):
+    """Log what the joint decision has fitted to the stack."""
+    section("Joint decision")
+    for line in settings_lines(result.summary().items()):
+        log.info(line)
+
+
+def column_name(name, masks):
+    """Head of a column of ``masks.counts()``: that of code 2 tells who decided beside the auxiliary detector."""
+    return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
+
+
 def log_masks(masks, *, verbose):
     """Log the number of pixels after each rule, and by who found them.
 
@@ -51,8 +63,9 @@ def log_masks(masks, *, verbose):
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
     columns = [name for name in table.colnames if name != "name"]
+    heads = [column_name(name, masks) for name in columns]
     log.info("")
-    log.info("%-10s%s%9s", "pixels of", "".join(f"{name:>11}" for name in columns), "%")
+    log.info("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
     for row in table:
         numbers = "".join(f"{row[name]:11d}" for name in columns)
         log.info("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)

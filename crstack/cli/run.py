@@ -22,7 +22,7 @@ from crstack.cli.inputs import (
 )
 from crstack.cli.maps import DetectorNumbers, read_detector_numbers
 from crstack.cli.page import write_report
-from crstack.cli.report import log_boundary, log_detector, log_masks, log_timings
+from crstack.cli.report import log_boundary, log_detector, log_joint, log_masks, log_timings
 from crstack.cli.session import Session, can_be_interactive
 from crstack.combine import possible_combinations
 from crstack.exceptions import InputError
@@ -176,10 +176,13 @@ def _find(job, console):
         section("Median-minimum diagram")
         diagram, boundary = _fit(configuration, stack, detector, console)
         log_boundary(diagram, boundary)
-    section("Masks")
-    options = configuration.rules() | {"method": configuration.method(), "progress": console.progress}
+    method = configuration.method()
+    options = configuration.rules() | {"method": method, "progress": console.progress}
     masks = stack.detect(aux=detector, boundary=boundary, **options)
     console.end_progress()
+    if method is not None:
+        log_joint(stack.joint_posterior(method, detector))
+    section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))

@@ -40,6 +40,14 @@ class ExcessVariance:
     shift: float = 0.0
     constant: float = 0.0
 
+    def __str__(self):
+        parts = (
+            (self.relative, f"{100 * self.relative:.2g} % of the signal"),
+            (self.shift, f"shift of {self.shift:.2g} pixel"),
+            (self.constant, f"{np.sqrt(self.constant):.2g} electron"),
+        )
+        return ", ".join(words for value, words in parts if value) or "none"
+
     def of(self, signal, gradient2):
         """Excess variance at a signal and squared gradient, electrons squared."""
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant

@@ -113,12 +113,21 @@ class Population:
     detector_odds: float = 0.0
 
     def __repr__(self):
-        alone, beside = self.rate[0], self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
-        return (
-            f"<Population: {100 * self.overall:.3g} % of the values hit, typical charge {self.typical:.3g} electron; "
-            f"rate {alone:.2g} without a hit neighbour, {beside[1]:.2g} beside one of 20 electron, "
-            f"{beside[4]:.2g} beside one of 500>"
-        )
+        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+
+    def summary(self):
+        """What was fitted, in words: a dict of str."""
+        beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
+        words = {
+            "values hit": f"{100 * self.overall:.3g} %",
+            "typical charge": f"{self.typical:.3g} electron",
+            "rate without a hit neighbour": f"{self.rate[0]:.2g}",
+            "rate beside a hit of 20 electron": f"{beside[1]:.2g}",
+            "rate beside a hit of 500 electron": f"{beside[4]:.2g}",
+        }
+        if self.detector_odds:
+            words["log odds of a detection"] = f"{self.detector_odds:.2f}"
+        return words
 
     @cached_property
     def density(self):

@@ -95,8 +95,22 @@ class JointResult:
     calibration: Calibration
 
     def __repr__(self):
-        found = (f"{self.probability.sum():.0f} hit values expected", self.population, self.excess, self.calibration)
-        return f"<JointResult: {', '.join(map(str, found))}>"
+        return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+
+    def summary(self):
+        """What was found and fitted, in words.
+
+        Returns
+        -------
+        words : dict of str
+        """
+        calibration = self.calibration
+        return {
+            "hit values expected": f"{self.probability.sum():.0f}",
+            **self.population.summary(),
+            "scatter beyond the noise": f"{self.excess}",
+            "calibration of the log odds": f"times {calibration.slope:.3f}, plus {calibration.offset:.3f}",
+        }
 
 
 def joint_posterior(counts, settings, detected=None):

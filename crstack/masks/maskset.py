@@ -107,6 +107,11 @@ class MaskSet:
         return np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
 
     @property
+    def finder(self):
+        """What decides beside the auxiliary detector: "M.M.Cosmic" or "joint decision"."""
+        return "M.M.Cosmic" if self.probability is None else "joint decision"
+
+    @property
     def problematic(self):
         """bool (ny, nx): pixels masked in every exposure."""
         return self.crmasks.all(axis=0)

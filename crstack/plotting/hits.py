@@ -20,6 +20,7 @@ from crstack.plotting.style import (
     image_limits,
     new_figure,
     set_hit_limits,
+    words_of,
 )
 
 __all__ = ["HitPages", "plot_hits"]
@@ -215,7 +216,7 @@ class HitPages:
     def _code_patches(self):
         from matplotlib.patches import Patch
 
-        return [Patch(facecolor=SYMBOLS[code][1], label=SYMBOLS[code][2]) for code in self._codes()]
+        return [Patch(facecolor=SYMBOLS[code][1], label=words_of(code, self.view.finder)) for code in self._codes()]
 
     def _fill_panel(self, axes, title):
         from matplotlib.collections import LineCollection
@@ -284,7 +285,7 @@ class HitPages:
         if view.threshold is not None:
             lines.append(axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold"))
         nothing = np.array([])
-        self._symbols = draw_symbols(axes, nothing, nothing, nothing, size=8, rasterized=False)
+        self._symbols = draw_symbols(axes, nothing, nothing, nothing, finder=self.view.finder, size=8, rasterized=False)
         # Helvetica has no minus sign
         axes.set_xlabel(f"min2d \N{EN DASH} bias ({view.unit})")
         axes.set_ylabel(f"{view.label} \N{EN DASH} min2d ({view.unit})")

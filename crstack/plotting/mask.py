@@ -60,6 +60,8 @@ class MaskView:
         Least T - min2d of a hit, in the same unit.
     diagram : `~crstack.diagram.MMDiagram`, optional
         Gives the linear part of the axes.
+    finder : str, optional
+        What decided beside the auxiliary detector, for the legend.
     """
 
     name: str
@@ -72,6 +74,7 @@ class MaskView:
     boundary: object = None
     threshold: float | None = None
     diagram: object = None
+    finder: str = "M.M.Cosmic"
 
     @cached_property
     def pixels(self):
@@ -164,7 +167,7 @@ class MaskPanels:
         view, pixels = self.view, self.view.pixels
         a, b = self.axes[:2]
         _set_hit_limits(a, pixels["min2d"], pixels["excess"], view.diagram, view.boundary)
-        self._in_diagrams = draw_symbols(a, pixels["min2d"], pixels["excess"], pixels["code"])
+        self._in_diagrams = draw_symbols(a, pixels["min2d"], pixels["excess"], pixels["code"], finder=view.finder)
         options = {"color": "#c8c8c8", "markersize": 2, "rasterized": True, "zorder": 1}
         (self._dots,) = b.plot(pixels["min2d"], pixels["excess"], ".", **options)
         for axes in (a, b):
@@ -196,7 +199,7 @@ class MaskPanels:
             draw_image(axes, block_means(image, self._block), limits, block=self._block, aspect=aspect)
             for axes, image in ((c, view.image), (d, view.others[0][1]))
         )
-        self.symbols = draw_symbols(c, view.pixels["x"], view.pixels["y"], view.pixels["code"])
+        self.symbols = draw_symbols(c, view.pixels["x"], view.pixels["y"], view.pixels["code"], finder=view.finder)
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
         c.set_title(f"(c) {view.label} with flagged pixels")

@@ -21,6 +21,7 @@ __all__ = [
     "new_figure",
     "set_hit_limits",
     "symbol_size",
+    "words_of",
 ]
 
 #: hits are dark on a bright sky, where the symbols show
@@ -29,7 +30,7 @@ COLOR_SCALES = ("zscale", "minmax")
 #: symbol, colour and words by code; told apart by the colour-blind, and by their shape
 SYMBOLS = {
     Code.DILATED: ("s", "#b0b0b0", "dilation only"),
-    Code.MMCOSMIC: ("+", "#0072b2", "M.M.Cosmic only"),
+    Code.MMCOSMIC: ("+", "#0072b2", "{finder} only"),
     Code.AUXILIARY: ("x", "#d55e00", "auxiliary detector only"),
     Code.BOTH: ("o", "#aa3377", "both"),
     Code.GIVEN: ("D", "#009e73", "given"),
@@ -125,7 +126,12 @@ def symbol_size(n_pixels):
     return [size for least, size in SIZES if n_pixels >= least][-1]
 
 
-def draw_symbols(axes, x, y, codes, *, size=None, rasterized=True):
+def words_of(code, finder="M.M.Cosmic"):
+    """What a legend says of a code; ``finder`` decides beside the auxiliary detector."""
+    return SYMBOLS[code][2].format(finder=finder)
+
+
+def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterized=True):
     """Draw a symbol for each pixel, by its code; as pixels in a file of vectors unless told not to.
 
     Returns
@@ -136,14 +142,14 @@ def draw_symbols(axes, x, y, codes, *, size=None, rasterized=True):
     if size is None:
         size = symbol_size(len(x))
     lines = {}
-    for code, (marker, colour, words) in SYMBOLS.items():
+    for code, (marker, colour, _) in SYMBOLS.items():
         wanted = codes == code
         (lines[code],) = axes.plot(
             x[wanted],
             y[wanted],
             marker,
             color=colour,
-            label=words,
+            label=words_of(code, finder),
             markersize=size,
             markerfacecolor="none",
             markeredgewidth=min(1.3, size / 3),
