@@ -107,7 +107,7 @@ def reliability_table(shape, seeds):
     return Table(rows=rows, names=("scene", "N", *(f"{0.05 + 0.1 * i:.2f}" for i in range(10))))
 
 
-def null_table(values=6_000_000):
+def null_table(values=12_000_000):
     """Realised over asked-for rate of false alarms."""
     rows = []
     for n, readnoise, signal in NULL:

@@ -10,12 +10,12 @@ from crstack.joint.sweeps import log_odds_alone
 __all__ = ["CleanNoise", "calibrated_threshold"]
 
 #: pixels drawn at each level of signal, and the least share of them that is looked at
-DRAWS = 300_000
+DRAWS = 1_200_000
 LOOKED_AT = 0.03
 #: signals in electrons that are simulated: close together where counts are few, then at this factor
 FEW, FACTOR = (0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 100.0), 3.0
 #: exceedances that fix the tail, and fewest beyond a rate for it to be read off
-TAIL, READ_OFF = 600, 100
+TAIL, READ_OFF = 300, 100
 
 
 @dataclass(frozen=True, eq=False)
