@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import astropy.units as u
 import pytest
 import yaml
 
@@ -10,6 +11,7 @@ from crstack import LACosmicDetector, PiecewiseBoundary, PyCosmicDetector
 from crstack.cli import main
 from crstack.cli.config import read_configuration
 from crstack.cli.keys import OWN, PLUGINS, REQUIREMENTS, TOP
+from crstack.datasets import make_stack
 from crstack.detectors import TwoPassDetector
 
 EXAMPLE = Path(__file__).parent / "data" / "params_example1.yaml"
@@ -22,6 +24,12 @@ READNOISE = 3.4  # electrons
 def here(tmp_path, monkeypatch):
     """Empty current directory: no image is needed to find a wrong key."""
     monkeypatch.chdir(tmp_path)
+
+
+def small_stack():
+    """Three simulated exposures with the numbers of the parameter file."""
+    numbers = {"gain": GAIN * u.electron / u.adu, "readnoise": READNOISE * u.electron, "bias": BIAS * u.adu}
+    return make_stack("ifu", (60, 80), hit_rate=0.03, seed=5, **numbers)
 
 
 def write_parameters(path, drop=(), **changes):

@@ -3,16 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from test_cli_config import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
+from test_cli_config import BIAS, GAIN, NAMES, READNOISE, refused, small_stack, write_parameters
 
 from crstack import MaskSet
 from crstack.cli import main
 from crstack.cli.config import read_configuration
-from crstack.datasets import make_stack
 from crstack.exceptions import ConfigurationError, CRStackWarning
 
 #: as in the early manual
@@ -73,15 +71,7 @@ requirements:
 def here(tmp_path, monkeypatch):
     """Current directory with images in the subdirectory data."""
     monkeypatch.chdir(tmp_path)
-    simulated = make_stack(
-        "ifu",
-        (60, 80),
-        gain=GAIN * u.electron / u.adu,
-        readnoise=READNOISE * u.electron,
-        bias=BIAS * u.adu,
-        hit_rate=0.03,
-        seed=5,
-    )
+    simulated = small_stack()
     Path("data").mkdir()
     for name, ccd in zip(NAMES, simulated.exposures, strict=True):
         ccd.write(Path("data") / name)

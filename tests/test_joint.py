@@ -12,6 +12,7 @@ from crstack import Code, CRStack, JointPosterior, MaskSet
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.joint import Counts, joint_posterior
+from crstack.joint.calibration import _tail_quantile
 from crstack.joint.charges import CHARGE_EDGES, HitDensity
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
@@ -238,3 +239,12 @@ def test_bad_values_are_not_flagged_and_harm_nothing(simulated):
 def test_bad_settings(stack, make, message):
     with pytest.raises(InputError, match=message):
         make(stack)
+
+
+@pytest.mark.parametrize("wanted", [0.5, 9.0, 50.0, 400.0])
+def test_tail_is_carried_on_where_few_values_lie_beyond(wanted):
+    n = 400_000
+    values = np.random.default_rng(8).exponential(2.0, n)
+    # three times the error of a tail of 300 values and of the scale that carries it on
+    error = 3 * 2.0 * (1 + max(np.log(300 / wanted), 0)) / np.sqrt(300)
+    assert _tail_quantile(values, wanted) == pytest.approx(2.0 * np.log(n / wanted), abs=error)

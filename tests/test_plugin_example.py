@@ -9,13 +9,10 @@ import venv
 from importlib.util import find_spec
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
-from test_cli_config import BIAS, GAIN, NAMES, READNOISE, write_parameters
-
-from crstack.datasets import make_stack
+from test_cli_config import BIAS, GAIN, NAMES, READNOISE, small_stack, write_parameters
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "crstack-plugin-example"
 CRSTACK = "import sys; from crstack.cli import main; sys.exit(main())"
@@ -78,15 +75,7 @@ def environment(tmp_path_factory):
 @pytest.fixture
 def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    simulated = make_stack(
-        "ifu",
-        (60, 80),
-        gain=GAIN * u.electron / u.adu,
-        readnoise=READNOISE * u.electron,
-        bias=BIAS * u.adu,
-        hit_rate=0.03,
-        seed=5,
-    )
+    simulated = small_stack()
     for name, ccd in zip(NAMES, simulated.exposures, strict=True):
         ccd.write(name)
     return tmp_path
