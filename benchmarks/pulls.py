@@ -1,9 +1,9 @@
 """Scatter of (value - truth) / sigma on clean, masked and replaced pixels, as a table.
 
-    python benchmarks/pulls.py [--shape 100 120] [--realisations 100] [--seed 7301]
+    python benchmarks/pulls.py [--shape 200 240] [--stacks 20] [--realisations 5] [--seed 7301]
 
-Exposures of one scene with hits, whose noise is drawn many times, are decided with
-`JointPosterior` and combined. Clean pixels are those without a masked exposure, masked those with at
+Exposures of one scene are decided with `JointPosterior` and combined: so many stacks with other hits, the noise of
+each drawn so many times. Clean pixels are those without a masked exposure, masked those with at
 least one, and replaced those where another value stands in for that of the name. One pixel in 200 is
 forced into every mask, to be interpolated; these are counted apart.
 """
@@ -52,40 +52,47 @@ def perfect_masks(masks, simulated):
     return type(masks)(codes | {"MEANCR": masks.codes["MEANCR"]}, probability=hit.astype(np.float16))
 
 
-def rows(scene, n, options):
-    """Rows of the table for one scene and number of exposures."""
-    simulated = make_stack(
-        scene, shape=tuple(options.shape), n_exposures=n, gain=2.5 * u.electron / u.adu, readnoise=4 * u.electron,
-        hit_rate=options.hit_rate, seed=options.seed + n,
-    )  # fmt: skip
+def count(simulated, seed, options, moments):
+    """Add the pulls of a stack with noise of its own to the moments."""
     truth = simulated.expected.mean(axis=0).astype(np.float64)
     places = np.random.default_rng(options.seed).choice(truth.size, truth.size // 200, replace=False)
     forced = [(int(place % truth.shape[1]) + 1, int(place // truth.shape[1]) + 1) for place in places]
+    one = simulated.realisation(seed)
+    stack = CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise)
+    masks = stack.detect(method=JointPosterior(), force_pixels=forced)
+    if options.perfect:
+        masks = perfect_masks(masks, simulated)
+    masked = masks.crmasks.any(axis=0)
+    for name in NAMES:
+        made = stack.combine(name, masks, full_output=True)
+        pull = (made.ccd.data - truth) / np.sqrt(made.ccd.uncertainty.array)
+        interpolated = (made.flags & PixelFlag.INTERPOLATED) > 0
+        replaced = ((made.flags & REPLACED) > 0) & ~interpolated
+        moments[name, "clean"].add(pull[~masked])
+        moments[name, "masked"].add(pull[masked & ~interpolated])
+        moments[name, "replaced"].add(pull[replaced])
+        moments[name, "interpolated"].add(pull[interpolated])
+
+
+def rows(scene, n, options):
+    """Rows of the table for one scene and number of exposures."""
     moments = {(name, kind): Moments() for name in NAMES for kind in KINDS}
-    for seed in range(1, options.realisations + 1):
-        one = simulated.realisation(seed)
-        stack = CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise)
-        masks = stack.detect(method=JointPosterior(), force_pixels=forced)
-        if options.perfect:
-            masks = perfect_masks(masks, simulated)
-        masked = masks.crmasks.any(axis=0)
-        for name in NAMES:
-            made = stack.combine(name, masks, full_output=True)
-            pull = (made.ccd.data - truth) / np.sqrt(made.ccd.uncertainty.array)
-            interpolated = (made.flags & PixelFlag.INTERPOLATED) > 0
-            replaced = ((made.flags & REPLACED) > 0) & ~interpolated
-            moments[name, "clean"].add(pull[~masked])
-            moments[name, "masked"].add(pull[masked & ~interpolated])
-            moments[name, "replaced"].add(pull[replaced])
-            moments[name, "interpolated"].add(pull[interpolated])
+    for number in range(options.stacks):
+        simulated = make_stack(
+            scene, shape=tuple(options.shape), n_exposures=n, gain=2.5 * u.electron / u.adu,
+            readnoise=4 * u.electron, hit_rate=options.hit_rate, seed=options.seed + 100 * number + n,
+        )  # fmt: skip
+        for seed in range(1, options.realisations + 1):
+            count(simulated, seed, options, moments)
     for name in NAMES:
         yield scene, n, name, *(str(moments[name, kind]) for kind in KINDS)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", type=int, nargs=2, default=(100, 120), metavar=("NY", "NX"))
-    parser.add_argument("--realisations", type=int, default=100)
+    parser.add_argument("--shape", type=int, nargs=2, default=(200, 240), metavar=("NY", "NX"))
+    parser.add_argument("--stacks", type=int, default=20)
+    parser.add_argument("--realisations", type=int, default=5)
     parser.add_argument("--seed", type=int, default=7301)
     parser.add_argument("--hit-rate", type=float, default=0.03)
     parser.add_argument("--scenes", nargs="+", default=["ifu", "imaging", "slit"])

@@ -8,8 +8,10 @@ from conftest import stack_of
 
 from crstack import CRStack, JointPosterior, MaskSet
 from crstack.combine import COMBINATIONS, Combiner, PixelFlag, order_mean, order_variance, possible_combinations
+from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior import posterior_mean
 from crstack.combine.signal import _smoothed_band, smoothed_signal
+from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskRules, joint_codes
@@ -413,3 +415,65 @@ def test_expected_signal_keeps_structure_and_fills_holes():
     tall = np.random.default_rng(0).normal(100, 10, (3000, 60)).astype(np.float32)
     whole = _smoothed_band(tall, tall, np.ones(tall.shape, bool))
     np.testing.assert_allclose(smoothed_signal(tall, tall, np.ones(tall.shape, bool)), whole, rtol=1e-6)
+
+
+def test_masked_values_take_nothing_off_the_mean():
+    """What is chosen to be masked leaves low values; the joint decision knows by how much."""
+    sums = {}
+    for seed in range(3):
+        simulated = make_stack(
+            "slit", shape=(200, 240), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=600 + seed
+        )
+        truth = simulated.expected.mean(axis=0)
+        stack = stack_of(simulated)
+        masks = stack.detect(method=JointPosterior())
+        masked = masks["MEANCRT"] & ~masks.problematic
+        for name, unbiased in (("meancr2", None), ("meancr2", False), ("meanjoint", None), ("mediancr", None)):
+            made = stack.combine(name, masks, unbiased=unbiased)
+            pull = (made.data - truth) / np.sqrt(made.uncertainty.array)
+            sums.setdefault((name, unbiased), []).append(pull[masked])
+            if name == "mediancr":
+                sums.setdefault("replaced", []).append(pull[masks["MEDIANCR"] & ~masks.problematic])
+    pulls = {key: np.concatenate(parts) for key, parts in sums.items()}
+    means = {key: pull.mean() for key, pull in pulls.items()}
+    # known to about 0.01, the replaced ones to 0.06
+    assert means.pop(("meancr2", False)) < -0.06
+    assert abs(means.pop("replaced")) < 0.15
+    assert max(np.abs(list(means.values()))) < 0.035
+    for name, pull in pulls.items():
+        assert pull.std() == pytest.approx(1, abs=0.12 if name == "replaced" else 0.04)
+
+
+def test_surfaces_are_followed_to_the_edge():
+    """A quadratic surface is known where enough pixels are left, and a pixel alone lends its value."""
+    y, x = np.mgrid[:40, :50].astype(float)
+    image = 5e4 + 3 * (x - 20) ** 2 - 2 * (y - 10) ** 2 + x * y
+    where = np.random.default_rng(4).random(image.shape) < 0.05
+    where[0, 0] = where[-1, 20] = where[12:15, 30:33] = True
+    value, error = fill_from_neighbours(image, np.ones_like(image), where, where & False)
+    # in the middle of the patch a quadratic surface would raise the noise too much
+    inside = ~((y < 2) | (y > 37) | (x < 2) | (x > 47) | ((y == 13) & (x == 31)))[where]
+    np.testing.assert_allclose(value[inside], image[where][inside], rtol=1e-9)
+    assert (np.abs(value - image[where])[~inside] < 300).all()
+    assert (error > 0).all()
+    image = image[:12, :14]
+    alone = np.ones(image.shape, bool)
+    alone[3, 9] = False
+    value, error = fill_from_neighbours(image, np.full_like(image, 7.0), alone, alone & False)
+    np.testing.assert_allclose([value, error], [[image[3, 9]] * alone.sum(), [7.0] * alone.sum()], rtol=1e-6)
+    assert np.isnan(fill_from_neighbours(image, image, alone | True, alone)).all()
+
+
+@pytest.mark.parametrize("scene", ["ifu", "slit"])
+def test_errors_of_interpolated_pixels_hold(scene):
+    """The structure that neighbours cannot tell is measured on known pixels."""
+    rng = np.random.default_rng(9)
+    simulated = make_stack(scene, shape=(200, 240), gain=GAIN, readnoise=4 * u.electron, hit_rate=0, seed=71)
+    truth = simulated.expected.mean(axis=0).astype(float)
+    image = np.mean([ccd.data for ccd in simulated.exposures], axis=0)
+    variance = simulated.noise.variance(truth) / 3
+    where = rng.random(truth.shape) < 0.03
+    value, error = fill_from_neighbours(image, variance, where, where & False)
+    pull = (value - truth[where]) / np.sqrt(error)
+    assert abs(pull.mean()) < 0.08
+    assert pull.std() == pytest.approx(1, abs=0.12)

@@ -16,6 +16,7 @@ from crstack.joint.calibration import _tail_quantile
 from crstack.joint.charges import CHARGE_EDGES, HitDensity
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.masks import MaskRules
 
 
 @pytest.mark.parametrize("signal", [0.0, 0.5, 3.0, 10.0, 30.0, 200.0])
@@ -104,11 +105,18 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     masks.write(tmp_path / "crmasks.fits")
     again = MaskSet.read(tmp_path / "crmasks.fits")
     np.testing.assert_allclose(again.probability, masks.probability, atol=0.003)
+    np.testing.assert_array_equal(again.signal_shift, masks.signal_shift)
+    assert np.count_nonzero(again.signal_shift) > 1000
     np.testing.assert_array_equal(masks.threshold(0.5).crmasks, masks.crmasks)
     strict, loose = masks.threshold(0.95), masks.threshold(0.05)
     assert not (strict.crmasks & ~masks.crmasks).any()
     assert loose.crmasks.sum() > masks.crmasks.sum() > strict.crmasks.sum()
     assert strict.uuid != masks.uuid
+    skipped = masks.threshold(0.5, MaskRules(skip_regions=((1, 50, 1, 40),)))
+    assert not skipped.probability[:, :40, :50].any()
+    assert not skipped.signal_shift[:40, :50].any()
+    np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
+    assert masks.signal_shift[:40, :50].any()
     with pytest.raises(InputError, match="masks must come from the joint decision"):
         stack.detect(aux=None).threshold(0.5)
 

@@ -8,7 +8,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from crstack._validation import check_boolean, check_choice
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.order import order_mean, order_table, order_variance
-from crstack.combine.posterior import SURE, posterior_mean
+from crstack.combine.posterior import posterior_mean, uncertain
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
 from crstack.combine.signal import smoothed_signal
 from crstack.exceptions import InputError
@@ -294,6 +294,8 @@ class Combiner:
             variance = self._one_variance[place]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
+            if self._lowered is not None:
+                planes.value[place] += self._lowered[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
@@ -386,33 +388,69 @@ class Combiner:
             planes = planes.replaced(self.masks["MEANCRT"] & self.masks["MEDIANCR"], *self._stand_in)
         return planes
 
-    def _meancr(self):
+    @cached_property
+    def _mean_of_clean(self):
         count, total = self._clean
         some = np.maximum(count, 1).astype(np.float32)
-        planes = self._plain((total / some).astype(np.float32), self._clean_variance / some**2, count)
-        return planes.replaced(count == 0, *self._stand_in)
+        return self._plain((total / some).astype(np.float32), self._clean_variance / some**2, count)
+
+    def _meancr(self):
+        planes = self._mean_of_clean
+        if self._lowered is not None:
+            planes = planes.copy()
+            planes.value += self._lowered
+        return planes.replaced(planes.count == 0, *self._stand_in)
 
     def _meancr2(self):
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
 
     def _meanjoint(self):
-        planes = self._meancr()
+        planes = self._mean_of_clean.replaced(self._n_clean == 0, *self._stand_in)
+        where, value, variance, count = self._posterior
+        planes.value[where], planes.variance[where], planes.count[where] = value, variance, count
+        return planes
+
+    @cached_property
+    def _posterior(self):
+        """Pixels of which masks do not tell the mean; their posterior mean, its variance and the count."""
         chance = [self._chance_of(i) for i in range(len(self.exposures))]
         # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
-        where = np.zeros(self.exposures.shape, dtype=bool)
+        shift = self.masks.signal_shift
+        where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
         for i, one in enumerate(chance):
-            excluded = self._excluded(i)
-            where |= ((one >= SURE) & (one <= 1 - SURE)) | ((one > 0.5) != excluded)
+            where |= uncertain(one) | ((one > 0.5) != self._excluded(i))
         where &= ~self._all_hit
         variance = np.array([self.exposures.noise_of(i).variance(self._expected)[where] for i in range(len(chance))])
         value, error, count = posterior_mean(
             self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
         )
-        planes = planes.copy()
         some = count > 0
-        place = tuple(index[some] for index in np.nonzero(where))
-        planes.value[place], planes.variance[place], planes.count[place] = value[some], error[some], count[some]
-        return planes
+        where = tuple(index[some] for index in np.nonzero(where))
+        return where, value[some] + self._signal_shift(where), error[some], count[some]
+
+    def _signal_shift(self, where):
+        """What the masks know of the signal of some pixels beyond the chances, in the unit of the exposures."""
+        if self.masks.signal_shift is None:
+            return 0.0
+        shift = self.masks.signal_shift[where] / _at(self.exposures.noise.electrons_per_unit, where)
+        for i in range(len(self.exposures)):
+            code = self.masks.codes[f"CRMASK{i + 1}"][where]
+            # someone has said since what to leave out
+            shift[(code == Code.GIVEN) | (code == Code.DILATED)] = 0
+        return shift
+
+    @cached_property
+    def _lowered(self):
+        """What the choice of masked values has taken off the mean of the others (ny, nx); None if not asked for."""
+        if not self.unbiased or self.masks.probability is None:
+            return None
+        where, value, *_ = self._posterior
+        count = self._n_clean[where]
+        masked = (count > 0) & (count < self.statistics.count[where])
+        where = tuple(index[masked] for index in where)
+        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
+        lowered[where] = value[masked] - self._mean_of_clean.value[where]
+        return lowered
 
     def _chance_of(self, i):
         """Chance of exposure ``i`` to be hit; 1 where it is bad, forced or dilated."""
@@ -428,3 +466,8 @@ class Combiner:
 def _middle(n):
     """Positions of the median of n sorted values."""
     return (n - 1) // 2, n // 2
+
+
+def _at(value, where):
+    """A number, or an image at some pixels."""
+    return value[where] if np.ndim(value) else value

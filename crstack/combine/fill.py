@@ -1,13 +1,26 @@
 """Values for pixels without a clean measurement, from the pixels around them."""
 
-import warnings
-
 import numpy as np
+from scipy.optimize import brentq
 
 __all__ = ["fill_from_neighbours"]
 
-#: standard deviation of the kernel in pixels; twice as much where no neighbour is in reach, and so on
-KERNEL = 0.7
+#: standard deviation in pixels of the weights; twice as much where too few neighbours are in reach, and so on
+KERNEL = 1.0
+#: terms of surfaces of degree 0, 1 and 2
+TERMS = (1, 3, 6)
+#: the weights end after so many standard deviations
+REACH = 2
+#: a surface may raise the noise of its pixels to that of one of them, not more
+MOST_NOISE = 1.0
+#: known pixels that tell what the errors are worth, and how many are too few to tell
+PIXELS_TO_CALIBRATE, FEWEST = 10_000, 100
+#: pulls beyond are hits and bad pixels
+CLIP = 6.0
+#: an error cannot be found to be so many times its estimate
+HIGHEST = 100.0
+#: more values around pixels would not stay in the caches
+VALUES_AT_ONCE = 1 << 18
 
 
 def fill_from_neighbours(image, variance, where, unusable):
@@ -30,42 +43,96 @@ def fill_from_neighbours(image, variance, where, unusable):
 
     Notes
     -----
-    A mean weighted by a Gaussian kernel, of `astropy.convolution`. What is asked for is the signal of the pixel
-    itself. Its neighbours differ from it by the structure of the image, as much as they differ among
-    themselves: their weighted scatter, less what noise explains. To that comes the noise of their mean.
+    The centre of a quadratic surface that is fitted to the pixels around with Gaussian weights (Cleveland
+    and Devlin 1988, J. Am. Stat. Assoc. 83, 596); where they do not hold a quadratic one, as at an edge, of a plane, or
+    their mean. What is asked for is the signal of the pixel itself: to the noise of the fit comes what the surface
+    cannot follow. That is estimated from the residuals beside, on a scale that is found by filling known pixels of
+    the image, as if they were not known.
     """
-    from astropy.convolution import Gaussian2DKernel
-
-    rows, columns = np.nonzero(where)
     holes = where | unusable
-    value, error = np.full((2, len(rows)), np.nan)
+    rows, columns = np.nonzero(where)
     if holes.all():
-        return value, error
-    # about the median of the rest, so that squares of large signals do not cancel
-    level = np.median(image[~holes])
-    known = np.where(holes, np.nan, image - level)
-    planes = [known, known**2, np.where(holes, np.nan, variance)]
-    width, left = KERNEL, np.ones(len(rows), dtype=bool)
-    while left.any():
-        kernel = Gaussian2DKernel(width)
-        mean, square, noise = (_means_at(plane, kernel, rows, columns) for plane in planes)
-        found = left & np.isfinite(mean)
-        value[found] = mean[found] + level
-        squares = np.sum((kernel.array / kernel.array.sum()) ** 2)
-        # about the mean of n values the scatter is (n - 1) / n of that about the truth
-        structure = np.maximum((square - mean**2) / (1 - squares) - noise, 0)
-        error[found] = (structure + noise * squares)[found]
-        left &= ~found
-        width *= 2
-    return value, error
+        return np.full((2, len(rows)), np.nan)
+    surroundings = _Surroundings(image, variance, ~holes)
+    value, noise, structure = surroundings.fitted(rows, columns)
+    known = np.flatnonzero(~holes)
+    known = known[:: max(len(known) // PIXELS_TO_CALIBRATE, 1)]
+    place = np.unravel_index(known, holes.shape)
+    found, known_noise, known_structure = surroundings.fitted(*place)
+    scale = _structure_scale(image[place] - found, known_noise + variance[place], known_structure)
+    return value, noise + scale * structure
 
 
-def _means_at(plane, kernel, rows, columns):
-    """Weighted means of the known values around some pixels."""
-    from astropy.convolution import interpolate_replace_nans
-    from astropy.utils.exceptions import AstropyUserWarning
+def _structure_scale(residual, noise, structure):
+    """Factor of ``structure`` with which residuals have the variance that is told."""
+    some = np.isfinite(residual)
+    if np.count_nonzero(some) < FEWEST:
+        return 1.0
+    square, noise, structure = residual[some] ** 2, noise[some], structure[some]
 
-    with warnings.catch_warnings():
-        # NaN are left where the kernel finds no value: a wider one follows
-        warnings.simplefilter("ignore", AstropyUserWarning)
-        return interpolate_replace_nans(plane, kernel, boundary="extend")[rows, columns]
+    def excess(scale):
+        pull2 = square / np.maximum(noise + scale * structure, np.finfo(float).tiny)
+        return pull2[pull2 < CLIP**2].mean() - 1
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return HIGHEST if excess(HIGHEST) > 0 else brentq(excess, 0.0, HIGHEST, xtol=1e-3)
+
+
+class _Surroundings:
+    """What the pixels around tell of a pixel."""
+
+    def __init__(self, image, variance, known):
+        self.known = known
+        self.image = np.where(known, image, 0).astype(np.float64)
+        self.variance = np.where(known, variance, 0).astype(np.float64)
+
+    def fitted(self, rows, columns):
+        """Value, variance by noise and by structure (n,) of some pixels, from others than they themselves."""
+        answer = np.full((3, len(rows)), np.nan)
+        width, left = KERNEL, np.arange(len(rows))
+        while len(left) and width < 2 * max(self.known.shape):
+            at_once = max(int(VALUES_AT_ONCE / (2 * REACH * width + 1) ** 2), 1)
+            for degree in (2, 1, 0):
+                for start in range(0, len(left), at_once):
+                    part = left[start : start + at_once]
+                    answer[:, part] = self._fit(rows[part], columns[part], width, degree)
+                left = left[np.isnan(answer[0, left])]
+            width *= 2
+        return answer
+
+    def _fit(self, rows, columns, width, degree):
+        """Surfaces of one degree; NaN where they are not held."""
+        values, variance, weight, design = self._windows(rows, columns, width, degree)
+        normal = np.einsum("mk,ki,kj->mij", weight, design, design)
+        # a minute ridge: what is singular turns out to raise the noise
+        normal += 1e-9 * np.eye(design.shape[1])
+        inverse = np.linalg.inv(normal)
+        # the weights that make the value at the centre, and the residuals
+        share = np.einsum("mi,ki,mk->mk", inverse[:, 0], design, weight)
+        level = (values * weight).sum(axis=1, keepdims=True) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
+        rest = np.where(weight > 0, values - level, 0)
+        coefficients = np.einsum("mij,kj,mk->mi", inverse, design, weight * rest)
+        residual = rest - coefficients @ design.T
+        used = np.einsum("ki,mij,kj->mk", design, inverse, design) * weight
+        total = weight.sum(axis=1)
+        expected = (weight * variance * (1 - used)).sum(axis=1)
+        structure = np.maximum((weight * residual**2).sum(axis=1) - expected, 0) / np.maximum(total, 1e-30)
+        held = (total > 0) & ((share**2).sum(axis=1) <= MOST_NOISE) & (np.abs(share.sum(axis=1) - 1) < 1e-3)
+        answer = np.stack([coefficients[:, 0] + level[:, 0], (share**2 * variance).sum(axis=1), structure])
+        return np.where(held, answer, np.nan)
+
+    def _windows(self, rows, columns, width, degree):
+        """Values, variances and weights (m, k) around pixels, and the terms (k, p) of the surface."""
+        reach = int(np.ceil(REACH * width))
+        dy, dx = (one.ravel() for one in np.mgrid[-reach : reach + 1, -reach : reach + 1])
+        beside = (dy != 0) | (dx != 0)
+        dy, dx = dy[beside], dx[beside]
+        row, column = rows[:, None] + dy, columns[:, None] + dx
+        ny, nx = self.known.shape
+        inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+        place = np.where(inside, row, 0), np.where(inside, column, 0)
+        weight = (inside & self.known[place]) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
+        y, x = dy / width, dx / width
+        terms = [np.ones_like(x), x, y, x**2, y**2, x * y][: TERMS[degree]]
+        return self.image[place], self.variance[place], weight, np.stack(terms, axis=1)

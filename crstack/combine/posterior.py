@@ -2,12 +2,17 @@
 
 import numpy as np
 
-__all__ = ["SURE", "posterior_mean"]
+__all__ = ["SURE", "posterior_mean", "uncertain"]
 
 #: values less likely hit than this count as clean, and those less likely clean as hit
 SURE = 0.005
 #: most values of a pixel that are taken as uncertain; the surest ones are rounded
 MOST_UNCERTAIN = 10
+
+
+def uncertain(probability):
+    """Where a chance to be hit is neither next to 0 nor next to 1."""
+    return (probability >= SURE) & (probability <= 1 - SURE)
 
 
 def posterior_mean(values, probability, variance):

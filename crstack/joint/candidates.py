@@ -183,6 +183,18 @@ class Candidates:
         photons = np.maximum(self.scales * signal + self.shifts, 0) * self.poisson
         return np.sqrt(photons + self.variance)
 
+    def _row(self, values, i):
+        return values[min(i, len(values) - 1)]
+
+    def scale_of(self, i):
+        """Scale of exposure ``i``: (M,) or (1,)."""
+        return self._row(self.scales, i)
+
+    def sigma_of(self, i, signal):
+        """Noise (J, M) of the values of exposure ``i`` at common signals (J, M), electrons."""
+        photons = np.maximum(self.scale_of(i) * signal + self._row(self.shifts, i), 0) * self._row(self.poisson, i)
+        return np.sqrt(photons + self._row(self.variance, i))
+
     @cached_property
     def lowest(self):
         """(M,) lowest known level."""

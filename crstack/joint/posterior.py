@@ -12,6 +12,7 @@ from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
 from crstack.joint.everywhere import hit_everywhere
 from crstack.joint.excess import ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.joint.population import Population
+from crstack.joint.signal import posterior_signal, signal_shift
 from crstack.joint.sweeps import log_odds_alone, probabilities
 from crstack.joint.twin import Calibration, fit_calibration
 
@@ -86,6 +87,9 @@ class JointResult:
         Variance beyond photons and read noise.
     calibration : Calibration
         How a twin of the stack with known hits moved the probabilities.
+    signal_shift : `~numpy.ndarray`
+        float32 (ny, nx), electrons on the common scale: what the posterior mean of the signal lies above
+        the mean of the values weighted by their chances; 0 where it is sure that none is hit.
     """
 
     probability: np.ndarray
@@ -93,6 +97,7 @@ class JointResult:
     population: Population
     excess: ExcessVariance
     calibration: Calibration
+    signal_shift: np.ndarray
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
@@ -136,6 +141,7 @@ def joint_posterior(counts, settings, detected=None):
     candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
     sigma = np.sqrt(counts.mean_variance(signal) + of_pixels)
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
+    signal = posterior_signal(field, candidates, tables, population)
     if settings.false_alarm is None:
         tables = None  # large, and no longer needed
     calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
@@ -144,6 +150,8 @@ def joint_posterior(counts, settings, detected=None):
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
+    shift = signal_shift(candidates, signal, field.probability)
+    shift[rows[which], columns[which]] = 0  # where all may be hit, others than these values tell
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
     if settings.false_alarm is None:
@@ -153,7 +161,7 @@ def joint_posterior(counts, settings, detected=None):
         mask = np.stack(
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
-    return JointResult(probability, mask, population, excess, calibration)
+    return JointResult(probability, mask, population, excess, calibration, shift)
 
 
 def _excess(counts, settings):

@@ -90,13 +90,15 @@ class JointStack:
         history = (*self._history(aux, aux_noise, None, rules), f"method: {method!r}", f"found: {result!r}")
         flux = self.equalized.flux
         probability = result.probability.astype(np.float16)
-        rules.apply_to_probability(probability)
+        signal_shift = result.signal_shift.copy()
+        rules.apply_to_joint(probability, signal_shift)
         masks = MaskSet(
             codes,
             auxclean,
             history,
             steps,
             probability,
+            signal_shift=signal_shift,
             local_medians=rules.local_medians,
             flux_factors=flux.values if flux else (),
             detectors=aux.names if isinstance(aux, VotingDetector) else (),

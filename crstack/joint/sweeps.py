@@ -10,7 +10,7 @@ from crstack.joint.charges import LOG_SIGMA, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
 
-__all__ = ["Field", "fit_population", "log_odds_alone", "probabilities", "sweep"]
+__all__ = ["Field", "fit_population", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
 #: candidates that suffice to fit the population
 CANDIDATES_TO_FIT = 40_000
@@ -98,7 +98,7 @@ def sweep(field, candidates, tables, population, histogram=None):
         part, (nodes, clean, index) = item
         some = candidates.some(part)
         kind = charges_kind(classes[:, part])
-        ratio = _log_ratio(some, clean, index, kind, classes[:, part], population)
+        ratio = log_ratio(some, clean, index, kind, classes[:, part], population)
         hit, rest = hit_weights(clean, ratio)
         total = (hit + rest)[0].sum(axis=0)
         probability = hit.sum(axis=1) / total
@@ -118,8 +118,20 @@ def sweep(field, candidates, tables, population, histogram=None):
     return probability
 
 
-def _log_ratio(some, clean, index, kind, classes, population):
-    """Log of hit over clean (N, J, M), with the prior odds of the classes."""
+def log_ratio(some, clean, index, kind, classes, population):
+    """Log of hit over clean (N, J, M), with the prior odds of the classes.
+
+    Parameters
+    ----------
+    some : Candidates
+        Pixels.
+    clean, index : `~numpy.ndarray`
+        (N, J, M), see `Candidates.at_nodes`.
+    kind, classes : `~numpy.ndarray`
+        (N, M) distributions of charge and classes of neighbourhood.
+    population : Population
+        What is known of hits.
+    """
     sigma = some.sigma(some.lowest)
     odds = population.log_odds(classes, np.broadcast_to(sigma, classes.shape))
     if some.detected is not None:
@@ -139,7 +151,7 @@ def log_odds_alone(candidates, tables, population):
     def work(item):
         part, (_, clean, index) = item
         some = candidates.some(part)
-        ratio = _log_ratio(some, clean, index, classes[:, part], classes[:, part], population)
+        ratio = log_ratio(some, clean, index, classes[:, part], classes[:, part], population)
         hit, rest = (one.sum(axis=1) for one in hit_weights(clean, ratio))
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
 

@@ -41,6 +41,9 @@ class MaskSet:
     probability : `~numpy.ndarray` or None
         float16 (N, ny, nx): chance of each value to be hit, from the joint
         decision.
+    signal_shift : `~numpy.ndarray` or None
+        float32 (ny, nx), electrons, with ``probability``: what the posterior mean of the
+        signal lies above the mean of the values weighted by their chances.
     uuid : str
         Identifies this set in the products made with it.
     local_medians : tuple of (x, y, x_width, y_width)
@@ -64,6 +67,7 @@ class MaskSet:
     flux_factors: tuple = ()
     detectors: tuple = ()
     found_by: dict = field(default_factory=dict)
+    signal_shift: np.ndarray | None = None
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -139,10 +143,19 @@ class MaskSet:
         check_number("probability", probability, minimum=0, maximum=1)
         if self.probability is None:
             raise InputError("masks must come from the joint decision to have probabilities; got none")
-        codes, steps = joint_codes(self.probability > probability, rules or MaskRules())
-        history = (*self.history, f"threshold of probability: {probability:g}")
+        rules = rules or MaskRules()
+        codes, steps = joint_codes(self.probability > probability, rules)
+        chance = self.probability.copy()
+        shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
+        rules.apply_to_joint(chance, shift)
         return replace(
-            self, codes=codes | {"MEANCR": self.codes["MEANCR"]}, steps=steps, history=history, uuid=_new_uuid()
+            self,
+            codes=codes | {"MEANCR": self.codes["MEANCR"]},
+            steps=steps,
+            probability=chance,
+            signal_shift=shift,
+            history=(*self.history, f"threshold of probability: {probability:g}"),
+            uuid=_new_uuid(),
         )
 
     def counts(self):
@@ -174,7 +187,8 @@ class MaskSet:
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
-        NPMASKED; AUXCLEAN follows where the detector cleans, RPMEDIAN, a
+        NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN and
+        SIGSHIFT from the joint decision, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask in the same order. Where several detectors
         voted, the cube DETECTORS holds `found_by`, bit by bit.

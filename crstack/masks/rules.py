@@ -108,13 +108,19 @@ class MaskRules:
         for x, y in self.force_pixels:
             codes[y - 1, x - 1] = Code.GIVEN
 
-    def apply_to_probability(self, probability):
-        """Set probabilities (N, ny, nx) to 0 where nothing is to be flagged and to 1 where it is, in place."""
+    def apply_to_joint(self, probability, signal_shift):
+        """Apply skipped regions, ignored and forced pixels to the planes of the joint decision, in place.
+
+        Probabilities (N, ny, nx) become 0 where nothing is to be flagged and 1 where it is; what the decision knew
+        of the signal there (ny, nx) is gone.
+        """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             probability[:, ymin - 1 : ymax, xmin - 1 : xmax] = 0
+            signal_shift[ymin - 1 : ymax, xmin - 1 : xmax] = 0
         for pixels, chance in ((self.ignore_pixels, 0), (self.force_pixels, 1)):
             for x, y in pixels:
                 probability[:, y - 1, x - 1] = chance
+                signal_shift[y - 1, x - 1] = 0
 
 
 def exposure_name(i):

@@ -1,0 +1,76 @@
+"""The signal of pixels of which it is not sure which values are hit."""
+
+import numpy as np
+
+from crstack._threads import map_threads
+from crstack.combine.posterior import SURE, posterior_mean
+from crstack.joint.likelihood import hit_weights
+from crstack.joint.population import charges_kind
+from crstack.joint.sweeps import log_ratio
+
+__all__ = ["posterior_signal", "signal_shift"]
+
+
+def posterior_signal(field, candidates, tables, population):
+    """Posterior mean (M,) of the common signal of each candidate, electrons.
+
+    That some value is hit tells of the signal, too: as small charges are more frequent than large ones, a value
+    that barely counts as hit does so the likelier, the lower noise has made the others. The mean of these is
+    then too low, and the integral over all signals and all sets of hit values knows by how much.
+
+    Parameters
+    ----------
+    field, candidates, tables, population
+        As for `~crstack.joint.sweeps.sweep`.
+
+    Returns
+    -------
+    signal : `~numpy.ndarray`
+        float64 (M,).
+
+    Notes
+    -----
+    With an even prior the posterior mean of a Poisson rate is by one photon above the mean of the
+    photons counted. The prior is the inverse of the variance, with which it is that mean.
+    """
+    classes = field.classes_at(candidates.where)
+
+    def work(item):
+        part, (nodes, clean, index) = item
+        some = candidates.some(part)
+        ratio = log_ratio(some, clean, index, charges_kind(classes[:, part]), classes[:, part], population)
+        hit, rest = (one[0].astype(np.float64) for one in hit_weights(clean, ratio))
+        noise = [some.sigma_of(i, nodes) / some.scale_of(i) for i in range(len(some.values))]
+        weight = (hit + rest) / np.mean(np.square(noise), axis=0)
+        return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+
+    found = map_threads(work, zip(candidates.parts(), tables, strict=True))
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def signal_shift(candidates, signal, probability):
+    """What signals lie above the mean of the values that may be clean, weighted with their chance.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        The pixels looked at.
+    signal : `~numpy.ndarray`
+        (M,) their posterior signal, electrons.
+    probability : `~numpy.ndarray`
+        (N, ny, nx) chance of each value to be hit.
+
+    Returns
+    -------
+    shift : `~numpy.ndarray`
+        float32 (ny, nx), electrons; 0 where it is sure that no value is hit.
+    """
+    chance = probability[:, candidates.where[0], candidates.where[1]]
+    which = (chance >= SURE).any(axis=0)
+    if candidates.unknown is not None:
+        chance = np.where(candidates.unknown, 1, chance)
+    levels = candidates.levels[:, which].astype(np.float64)
+    mean, _, count = posterior_mean(levels, chance[:, which], np.ones_like(levels))
+    shift = np.zeros(probability.shape[1:], dtype=np.float32)
+    shift[tuple(index[which] for index in candidates.where)] = np.where(count > 0, signal[which] - mean, 0)
+    return shift
