@@ -309,8 +309,9 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
             Variance of the combined value propagated from the noise, or sample
             variance of the values combined.
         unbiased : bool, optional
-            Correct medians and minima that stand beside hits for the order of the clean
-            values; by default where the masks are of the joint decision.
+            Correct values beside hits for the choice of what is masked, and medians and minima
+            for the order of the clean values; by default where the masks are of the joint
+            decision. False: plain means, medians and minima under the masks.
         fill : {"minimum", "neighbours"}, optional
             What stands in where each valid exposure is hit; "neighbours" by default
             where the masks are of the joint decision.

@@ -7,20 +7,16 @@ from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_boolean, check_choice
 from crstack.combine.fill import fill_from_neighbours
+from crstack.combine.known import KnownValues, middle
 from crstack.combine.order import order_mean, order_table, order_variance
-from crstack.combine.posterior import posterior_mean, uncertain
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
-from crstack.combine.signal import smoothed_signal
 from crstack.exceptions import InputError
 from crstack.local_median import check_local_medians, listed_pixels, median_of_boxes
-from crstack.masks.rules import Code
 
 __all__ = ["FILLS", "Combiner"]
 
 #: what stands in where every valid exposure is hit
 FILLS = ("minimum", "neighbours")
-#: a masked value so many standard deviations up has left its place among the others
-MOVED = 2.0
 WITHOUT_MASKS = ("mean", "median", "min")
 
 
@@ -43,12 +39,13 @@ class Combiner:
         variance of the values combined (NaN where there are fewer than two).
     unbiased : bool, optional
         Whether medians and minima of combinations with masks leave out values that
-        are known to be hit, and minima are raised by what a lowest value lies below its
-        expectation. By default where the masks have probabilities: the joint
+        are known to be hit, minima are raised by what a lowest value lies below its
+        expectation and, where the masks have probabilities, what they leave is raised by what
+        their choice has taken off. By default where the masks have probabilities: the joint
         decision made them.
     fill : {"minimum", "neighbours"}, optional
         What stands in where every valid exposure is hit: min2d (or the cleaned median), or
-        an average of the pixels around. By default "neighbours" where the masks have
+        a surface through the pixels around. By default "neighbours" where the masks have
         probabilities and ``use_auxmedian`` is not set.
 
     Raises
@@ -83,6 +80,7 @@ class Combiner:
         self.fill = usual if fill is None else check_choice("fill", fill, FILLS)
         if masks is not None:
             self._check_masks()
+        self.known = KnownValues(exposures, statistics, masks)
 
     def _check_masks(self):
         if self.masks.shape != self.exposures.shape:
@@ -124,8 +122,8 @@ class Combiner:
         if name not in WITHOUT_MASKS:
             if self.fill == "neighbours":
                 self._fill(planes)
-            planes.flags[self._all_hit] |= np.uint8(PixelFlag.ALL_HIT)
-            mask = nothing | self._all_hit
+            planes.flags[self.known.all_hit] |= np.uint8(PixelFlag.ALL_HIT)
+            mask = nothing | self.known.all_hit
             if self.use_auxmedian:
                 mask = mask | ((planes.flags & PixelFlag.AUXMEDIAN) > 0)
             if self.masks.local_medians:
@@ -138,7 +136,7 @@ class Combiner:
         if self.variance == "sample":
             # the variance of what the surroundings lend is that of a sample already
             lent = (planes.flags & (PixelFlag.LOCAL_MEDIAN | PixelFlag.INTERPOLATED)) > 0
-            variance = np.where(lent, variance, self._sample_variance)
+            variance = np.where(lent, variance, self.known.sample_variance)
         return CCDData(
             planes.value,
             unit=self.exposures.unit,
@@ -160,7 +158,7 @@ class Combiner:
 
     def _fill(self, planes):
         """Interpolate the pixels that are hit in every exposure, in place."""
-        where = self._all_hit
+        where = self.known.all_hit
         if where.any():
             nothing = self.statistics.count == 0
             value, error = fill_from_neighbours(planes.value, planes.variance, where, nothing)
@@ -171,110 +169,10 @@ class Combiner:
 
     # what the combinations share
 
-    def _excluded(self, i):
-        """True where exposure ``i`` is bad or hit; None if nowhere."""
-        bad = self.exposures.bad_of(i)
-        if self.masks is None:
-            return bad
-        hit = self.masks[f"CRMASK{i + 1}"]
-        return hit if bad is None else hit | bad
-
-    @cached_property
-    def _clean(self):
-        """Count of clean exposures, and the sum of their values (float64)."""
-        count = np.zeros(self.exposures.shape, dtype=np.int16)
-        total = np.zeros(self.exposures.shape)
-        for i, plane in enumerate(self.exposures.data):
-            excluded = self._excluded(i)
-            clean = True if excluded is None else ~excluded
-            np.add(total, plane, out=total, where=clean)
-            np.add(count, 1, out=count, where=clean)
-        return count, total
-
-    @property
-    def _n_clean(self):
-        return self._clean[0]
-
-    @cached_property
-    def _all_hit(self):
-        return (self._n_clean == 0) & (self.statistics.count > 0)
-
-    @cached_property
-    def _expected(self):
-        """Best guess of the expected signal, for the variances: float32."""
-        n_values, total = self._clean
-        if self.masks is None:
-            value = self.statistics.median2d
-            table = order_table(len(self.exposures), _middle)
-            relative = table[n_values, n_values]
-        else:
-            mean = (total / np.maximum(n_values, 1)).astype(np.float32)
-            value = np.where(n_values > 0, mean, self.statistics.min2d)
-            relative = 1 / np.maximum(n_values, 1)
-        return smoothed_signal(value, self.exposures.mean_variance(value) * relative, n_values > 0)
-
-    @cached_property
-    def _one_variance(self):
-        """Variance of one exposure at the expected signal (mean over the exposures)."""
-        return self.exposures.mean_variance(self._expected)
-
-    @cached_property
-    def _clean_variance(self):
-        """Sum over the clean exposures of their variances, float32."""
-        if self.exposures.share_noise:
-            return self._one_variance * self._n_clean
-        total = np.zeros(self.exposures.shape, dtype=np.float32)
-        for i in range(len(self.exposures)):
-            excluded = self._excluded(i)
-            clean = True if excluded is None else ~excluded
-            np.add(total, self.exposures.noise_of(i).variance(self._expected), out=total, where=clean)
-        return total
-
-    @cached_property
-    def _sample_variance(self):
-        """Sample variance of the clean values, NaN where there are fewer than two."""
-        count, total = self._clean
-        mean = total / np.maximum(count, 1)
-        squares = np.zeros(self.exposures.shape)
-        for i, plane in enumerate(self.exposures.data):
-            excluded = self._excluded(i)
-            np.add(squares, (plane - mean) ** 2, out=squares, where=True if excluded is None else ~excluded)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
-
-    @cached_property
-    def _limit_in_place(self):
-        return self._expected + MOVED * np.sqrt(self._one_variance)
-
-    def _moved(self, i):
-        """True where exposure ``i`` is bad, or masked and moved up; None if nowhere.
-
-        A mask grown by dilation holds many values that no hit has moved. What is more likely
-        hit than not counts as moved.
-        """
-        bad = self.exposures.bad_of(i)
-        if self.masks is None:
-            return bad
-        up = self.exposures.data[i] > self._limit_in_place
-        if self.masks.probability is not None:
-            up |= self.masks.probability[i] > 0.5
-        up &= self.masks[f"CRMASK{i + 1}"]
-        return up if bad is None else up | bad
-
-    @cached_property
-    def _n_in_place(self):
-        """Count of valid values that no hit has moved up."""
-        count = np.full(self.exposures.shape, len(self.exposures), dtype=np.int16)
-        for i in range(len(self.exposures)):
-            moved = self._moved(i)
-            if moved is not None:
-                count -= moved
-        return count
-
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
         table = order_table(len(self.exposures), positions)
-        return self._one_variance * table[self.statistics.count, self._n_in_place]
+        return self.known.one_variance * table[self.statistics.count, self.known.n_in_place]
 
     def _of_clean(self, planes, where, positions):
         """Replace ordered values by those of the values that no hit has moved.
@@ -282,32 +180,23 @@ class Combiner:
         ``positions(n_valid, n_clean)`` gives the first and last to use of the clean ones. What their
         order makes of the expectation is taken off.
         """
-        where = where & (self._n_in_place > 0)
+        where = where & (self.known.n_in_place > 0)
         planes = planes.copy()
         rows, columns = np.nonzero(where)
-        values = np.where(self._moved_at(where), np.inf, self.exposures.data[:, rows, columns])
+        values = np.where(self.known.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
         values.sort(axis=0)
-        n_clean, n_valid = self._n_in_place[where], self.statistics.count[where]
+        n_clean, n_valid = self.known.n_in_place[where], self.statistics.count[where]
         for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
             some = (n_clean == n) & (n_valid == valid)
             place, (low, high) = (rows[some], columns[some]), positions(valid, n)
-            variance = self._one_variance[place]
+            variance = self.known.one_variance[place]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
-            if self._lowered is not None:
-                planes.value[place] += self._lowered[place]
+            if self._moves:
+                planes.value[place] += self.known.lowered[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
-
-    def _moved_at(self, where):
-        """Of some pixels, the values that are bad or moved up: bool (N, M)."""
-        moved = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
-        for i in range(len(self.exposures)):
-            one = self._moved(i)
-            if one is not None:
-                moved[i] = one[where]
-        return moved
 
     def _plain(self, value, variance, count):
         flags = np.zeros(self.exposures.shape, dtype=np.uint8)
@@ -318,31 +207,24 @@ class Combiner:
     def _mean(self):
         n_valid = self.statistics.count
         if self.exposures.bad is not None and not self.exposures.share_noise:
-            variance = self._valid_variance() / np.maximum(n_valid, 1) ** 2
+            variance = self.known.valid_variance / np.maximum(n_valid, 1) ** 2
         else:
-            variance = self._one_variance / np.maximum(n_valid, 1)
+            variance = self.known.one_variance / np.maximum(n_valid, 1)
         return self._plain(self.statistics.mean2d, variance.astype(np.float32), n_valid)
 
-    def _valid_variance(self):
-        total = np.zeros(self.exposures.shape, dtype=np.float32)
-        for i in range(len(self.exposures)):
-            bad = self.exposures.bad_of(i)
-            np.add(
-                total,
-                self.exposures.noise_of(i).variance(self._expected),
-                out=total,
-                where=True if bad is None else ~bad,
-            )
-        return total
-
     def _median(self):
-        return self._plain(self.statistics.median2d, self._order_variance(_middle), self.statistics.count)
+        return self._plain(self.statistics.median2d, self._order_variance(middle), self.statistics.count)
 
     def _median_for_masks(self):
         """The median; where asked for, of the values that are not known to be hit."""
         if not self.unbiased:
             return self._median()
-        return self._of_clean(self._median(), self._n_in_place < self.statistics.count, lambda _, n: _middle(n))
+        return self._of_clean(self._median(), self.known.n_in_place < self.statistics.count, lambda _, n: middle(n))
+
+    @property
+    def _moves(self):
+        """Whether what the choice of masked values has taken off is put on again."""
+        return self.unbiased and self.masks.probability is not None
 
     def _n_lowest(self, n_valid):
         return np.maximum(n_valid - self.statistics.cr_coincidences, 1)
@@ -359,7 +241,7 @@ class Combiner:
         """What stands in: the minimum; where asked for, of the values that are not known to be hit."""
         if not self.unbiased:
             return self._minimum
-        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self._n_clean == 0)
+        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.known.n_clean == 0)
         return self._of_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
 
     def _min(self):
@@ -368,7 +250,7 @@ class Combiner:
     @cached_property
     def _auxmedian(self):
         count = np.zeros(self.exposures.shape, dtype=np.int16)
-        return self._plain(self.masks.auxclean, self._one_variance, count)
+        return self._plain(self.masks.auxclean, self.known.one_variance, count)
 
     @property
     def _stand_in(self):
@@ -390,84 +272,22 @@ class Combiner:
 
     @cached_property
     def _mean_of_clean(self):
-        count, total = self._clean
+        count = self.known.n_clean
         some = np.maximum(count, 1).astype(np.float32)
-        return self._plain((total / some).astype(np.float32), self._clean_variance / some**2, count)
+        return self._plain(self.known.mean, self.known.clean_variance / some**2, count)
 
     def _meancr(self):
         planes = self._mean_of_clean
-        if self._lowered is not None:
+        if self._moves:
             planes = planes.copy()
-            planes.value += self._lowered
+            planes.value += self.known.lowered
         return planes.replaced(planes.count == 0, *self._stand_in)
 
     def _meancr2(self):
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
 
     def _meanjoint(self):
-        planes = self._mean_of_clean.replaced(self._n_clean == 0, *self._stand_in)
-        where, value, variance, count = self._posterior
+        planes = self._mean_of_clean.replaced(self.known.n_clean == 0, *self._stand_in)
+        where, value, variance, count = self.known.posterior
         planes.value[where], planes.variance[where], planes.count[where] = value, variance, count
         return planes
-
-    @cached_property
-    def _posterior(self):
-        """Pixels of which masks do not tell the mean; their posterior mean, its variance and the count."""
-        chance = [self._chance_of(i) for i in range(len(self.exposures))]
-        # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
-        shift = self.masks.signal_shift
-        where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
-        for i, one in enumerate(chance):
-            where |= uncertain(one) | ((one > 0.5) != self._excluded(i))
-        where &= ~self._all_hit
-        variance = np.array([self.exposures.noise_of(i).variance(self._expected)[where] for i in range(len(chance))])
-        value, error, count = posterior_mean(
-            self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
-        )
-        some = count > 0
-        where = tuple(index[some] for index in np.nonzero(where))
-        return where, value[some] + self._signal_shift(where), error[some], count[some]
-
-    def _signal_shift(self, where):
-        """What the masks know of the signal of some pixels beyond the chances, in the unit of the exposures."""
-        if self.masks.signal_shift is None:
-            return 0.0
-        shift = self.masks.signal_shift[where] / _at(self.exposures.noise.electrons_per_unit, where)
-        for i in range(len(self.exposures)):
-            code = self.masks.codes[f"CRMASK{i + 1}"][where]
-            # someone has said since what to leave out
-            shift[(code == Code.GIVEN) | (code == Code.DILATED)] = 0
-        return shift
-
-    @cached_property
-    def _lowered(self):
-        """What the choice of masked values has taken off the mean of the others (ny, nx); None if not asked for."""
-        if not self.unbiased or self.masks.probability is None:
-            return None
-        where, value, *_ = self._posterior
-        count = self._n_clean[where]
-        masked = (count > 0) & (count < self.statistics.count[where])
-        where = tuple(index[masked] for index in where)
-        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
-        lowered[where] = value[masked] - self._mean_of_clean.value[where]
-        return lowered
-
-    def _chance_of(self, i):
-        """Chance of exposure ``i`` to be hit; 1 where it is bad, forced or dilated."""
-        chance = self.masks.probability[i].astype(np.float32)
-        code = self.masks.codes[f"CRMASK{i + 1}"]
-        chance[(code == Code.GIVEN) | (code == Code.DILATED)] = 1
-        bad = self.exposures.bad_of(i)
-        if bad is not None:
-            chance[bad] = 1
-        return chance
-
-
-def _middle(n):
-    """Positions of the median of n sorted values."""
-    return (n - 1) // 2, n // 2
-
-
-def _at(value, where):
-    """A number, or an image at some pixels."""
-    return value[where] if np.ndim(value) else value

@@ -39,7 +39,7 @@ class PixelFlag(IntFlag):
     ALL_HIT = 8  #: every valid exposure is hit: no clean measurement
     NO_DATA = 16  #: no exposure is valid
     LOCAL_MEDIAN = 32  #: the median of a box around the pixel stands in
-    INTERPOLATED = 64  #: an average of the pixels around it stands in
+    INTERPOLATED = 64  #: a surface through the pixels around it stands in
 
 
 @dataclass(frozen=True, eq=False, repr=False)
