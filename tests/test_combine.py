@@ -1,12 +1,14 @@
 """Values, variances, counts and flags of the combined images."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from conftest import stack_of
 
-from crstack import CRStack, JointPosterior, MaskSet
+from crstack import Code, CRStack, JointPosterior, MaskSet
 from crstack.combine import COMBINATIONS, Combiner, PixelFlag, order_mean, order_variance, possible_combinations
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior import posterior_mean
@@ -477,3 +479,37 @@ def test_errors_of_interpolated_pixels_hold(scene):
     pull = (value - truth[where]) / np.sqrt(error)
     assert abs(pull.mean()) < 0.08
     assert pull.std() == pytest.approx(1, abs=0.12)
+
+
+def test_what_the_joint_decision_knows_beyond_the_chances():
+    """Electrons, added where masks do not tell the mean, unless someone has said since what to leave out."""
+    ccds = planes()
+    masks = joint_masks({(4, 4): (0, 0, 0.75), (5, 5): (0, 0, 0.25), (6, 6): (0, 0, 0.75)})
+    shift = np.zeros(SHAPE, np.float32)
+    shift[4, 4] = shift[5, 5] = shift[6, 6] = shift[7, 7] = 3.0
+    told = replace(masks, signal_shift=shift, codes=masks.codes | {"CRMASK2": masks.codes["CRMASK2"].copy()})
+    for one in (masks, told):
+        one.codes["CRMASK3"][6, 6] = Code.GIVEN
+    moved = {
+        name: combiner_of(ccds, told).combine(name).ccd.data - combiner_of(ccds, masks).combine(name).ccd.data
+        for name in ("meanjoint", "meancr", "mediancr", "mean")
+    }
+    expected = {"meanjoint": {(4, 4), (5, 5), (7, 7)}, "meancr": {(4, 4)}, "mediancr": {(4, 4)}, "mean": set()}
+    for name, where in expected.items():
+        np.testing.assert_allclose(moved[name][moved[name] != 0], 3.0 / GAIN.value, rtol=1e-4)
+        assert {tuple(map(int, place)) for place in np.argwhere(moved[name])} == where
+
+
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr"])
+def test_units_do_not_matter_to_the_joint_combinations(name):
+    options = {"shape": (100, 120), "readnoise": 4 * u.electron, "hit_rate": 0.03, "seed": 31}
+    simulated = make_stack("slit", gain=2.5 * u.electron / u.adu, **options)
+    adu = stack_of(simulated)
+    exposures = [CCDData(ccd.data * 2.5, unit=u.electron) for ccd in simulated.exposures]
+    electrons = CRStack(exposures, readnoise=4 * u.electron)
+    made = []
+    for stack in (adu, electrons):
+        stack.detect(method=JointPosterior())
+        made.append(stack.combine(name))
+    np.testing.assert_allclose(made[0].data * 2.5, made[1].data, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(made[0].uncertainty.array * 2.5**2, made[1].uncertainty.array, rtol=2e-3)

@@ -13,9 +13,11 @@ from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.joint import Counts, joint_posterior
 from crstack.joint.calibration import _tail_quantile
+from crstack.joint.candidates import Candidates
 from crstack.joint.charges import CHARGE_EDGES, HitDensity
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.signal import signal_shift
 from crstack.masks import MaskRules
 
 
@@ -207,9 +209,12 @@ def test_pixels_hit_in_every_exposure():
     cube[0, row, column - 4 : column + 5] += 300
     cube[1, row - 4 : row + 5, column] += 500
     cube[2, np.arange(row - 4, row + 5), np.arange(column - 4, column + 5)] += 400
-    mask = joint_posterior(Counts(cube, np.float32(16)), JointPosterior()).mask
-    assert mask[:, row, column].all()
-    assert mask.all(axis=0).sum() == 1
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior())
+    assert result.mask[:, row, column].all()
+    assert result.mask.all(axis=0).sum() == 1
+    # none of its values tells the signal
+    assert result.signal_shift[row, column] == 0
+    assert np.count_nonzero(result.signal_shift) > 20
 
 
 def test_a_detector_joined_in_adds_evidence(simulated):
@@ -232,6 +237,20 @@ def test_bad_values_are_not_flagged_and_harm_nothing(simulated):
     found = stack.detect(method=JointPosterior()).crmasks
     assert not found[bad].any()
     assert found[simulated.hit_mask(10) & ~bad].mean() > 0.97
+
+
+def test_bad_values_do_not_count_in_the_shift_of_the_signal():
+    values = np.float32([[100], [130], [5000]])
+    unknown = np.array([[False], [False], [True]])
+    one = np.ones((1, 1), np.float32)
+    where = (np.array([1]), np.array([2]))
+    candidates = Candidates(where, values, one, 0 * one, 16 * one, one, unknown)
+    probability = np.zeros((3, 3, 4), np.float32)
+    probability[1, 1, 2] = 0.5
+    shift = signal_shift(candidates, np.array([109.0]), probability)
+    # half of it is the mean of both, half the lower one
+    assert shift[1, 2] == pytest.approx(109 - (100 + 115) / 2)
+    assert np.count_nonzero(shift) == 1
 
 
 @pytest.mark.parametrize(
