@@ -513,3 +513,45 @@ def test_units_do_not_matter_to_the_joint_combinations(name):
         made.append(stack.combine(name))
     np.testing.assert_allclose(made[0].data * 2.5, made[1].data, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(made[0].uncertainty.array * 2.5**2, made[1].uncertainty.array, rtol=2e-3)
+
+
+def test_excess_variance_counts_in_each_exposure(tmp_path):
+    """Scatter beyond the noise, in electrons squared, that the joint decision found."""
+    ccds = planes(4)
+    masks = joint_masks({(3, 3): (1, 0, 0, 0)}, n=4)
+    excess = np.zeros(SHAPE, np.float32)
+    excess[2:5, 2:5] = 36.0
+    more = replace(masks, excess_variance=excess)
+    more.write(tmp_path / "crmasks.fits")
+    again = MaskSet.read(tmp_path / "crmasks.fits")
+    for name, share in (("mean", 4), ("meancr2", 4), ("meanjoint", 4), ("median", 1 / order_variance(4, 4, 1, 2))):
+        plain, told, read = (combiner_of(ccds, one).combine(name).ccd.uncertainty.array for one in (masks, more, again))
+        expected = excess / GAIN.value**2 / share
+        expected[3, 3] = told[3, 3] - plain[3, 3]  # one value less
+        np.testing.assert_allclose(told - plain, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(told, read)
+    made = [combiner_of(ccds, one).combine("meancr").ccd.uncertainty.array[3, 3] for one in (masks, more)]
+    assert made[1] - made[0] == pytest.approx(36 / GAIN.value**2 / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("apply_to", ["simulated", "original"])
+def test_which_of_unequal_exposures_is_masked_does_not_matter(apply_to):
+    """The mean of the others stands for that of all, with fluxes that differ by a third."""
+    pulls = {None: [], False: []}
+    for seed in (11, 12):
+        simulated = make_stack(
+            "slit", shape=(150, 180), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=seed,
+            flux_factors=(0.8, 1, 1.15), offsets=((0.2, 0), (0, 0), (-0.2, 0)),
+        )  # fmt: skip
+        stack = stack_of(simulated, flux_factors="auto", offsets="auto", apply_flux_factors_to=apply_to)
+        masks = stack.detect(method=JointPosterior())
+        factors = stack.equalized.flux.values if apply_to == "original" else (1, 1, 1)
+        truth = np.mean([one / factor for one, factor in zip(simulated.expected, factors, strict=True)], axis=0)
+        masked = masks["MEANCRT"] & ~masks.problematic
+        for unbiased, found in pulls.items():
+            made = stack.combine("meancr2", masks, unbiased=unbiased)
+            found.append(((made.data - truth) / np.sqrt(made.uncertainty.array))[masked])
+    ours, plain = (np.concatenate(found) for found in pulls.values())
+    assert ours.std() == pytest.approx(1, abs=0.06)
+    assert abs(ours.mean()) < 0.05
+    assert plain.std() > ours.std() + (0.15 if apply_to == "simulated" else 0.02)

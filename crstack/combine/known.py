@@ -83,9 +83,20 @@ class KnownValues:
         return smoothed_signal(value, self.exposures.mean_variance(value) * relative, n_values > 0)
 
     @cached_property
+    def _excess(self):
+        """Variance of an exposure beyond its noise, (ny, nx) or 0."""
+        if self.masks is None or self.masks.excess_variance is None:
+            return np.float32(0)
+        return self.masks.excess_variance / np.square(self.exposures.noise.electrons_per_unit, dtype=np.float32)
+
+    @cached_property
     def one_variance(self):
         """Variance of one exposure at the expected signal (mean over the exposures)."""
-        return self.exposures.mean_variance(self.expected)
+        return self.exposures.mean_variance(self.expected) + self._excess
+
+    def variance_of(self, i):
+        """Variance of exposure ``i`` at the expected signal."""
+        return self.exposures.noise_of(i).variance(self.expected) + self._excess
 
     @cached_property
     def clean_variance(self):
@@ -96,7 +107,7 @@ class KnownValues:
         for i in range(len(self.exposures)):
             excluded = self.excluded(i)
             clean = True if excluded is None else ~excluded
-            np.add(total, self.exposures.noise_of(i).variance(self.expected), out=total, where=clean)
+            np.add(total, self.variance_of(i), out=total, where=clean)
         return total
 
     @cached_property
@@ -105,12 +116,7 @@ class KnownValues:
         total = np.zeros(self.exposures.shape, dtype=np.float32)
         for i in range(len(self.exposures)):
             bad = self.exposures.bad_of(i)
-            np.add(
-                total,
-                self.exposures.noise_of(i).variance(self.expected),
-                out=total,
-                where=True if bad is None else ~bad,
-            )
+            np.add(total, self.variance_of(i), out=total, where=True if bad is None else ~bad)
         return total
 
     @cached_property
@@ -174,7 +180,7 @@ class KnownValues:
         for i, one in enumerate(chance):
             where |= uncertain(one) | ((one > 0.5) != self.excluded(i))
         where &= ~self.all_hit
-        variance = np.array([self.exposures.noise_of(i).variance(self.expected)[where] for i in range(len(chance))])
+        variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
         value, error, count = posterior_mean(
             self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
         )

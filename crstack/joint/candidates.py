@@ -40,6 +40,8 @@ class Counts:
         The d_i: numbers or (ny, nx). All 0 if not given.
     poisson : tuple of bool, optional
         False where the variance of an exposure includes that of its photons.
+    worth : tuple, optional
+        What an electron of each exposure is worth in the combined image: numbers or (ny, nx). All 1 if not given.
     """
 
     data: np.ndarray
@@ -48,6 +50,7 @@ class Counts:
     scales: tuple | None = None
     shifts: tuple | None = None
     poisson: tuple | None = None
+    worth: tuple | None = None
 
     @property
     def alike(self):
@@ -104,7 +107,25 @@ class Counts:
 
         bad = None if self.bad is None else self.bad[:, rows]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
-        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson)
+        worth = None if self.worth is None else cut(self.worth)
+        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson, worth)
+
+    def combined_at(self, where, signal):
+        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""
+        expected = np.empty((len(self.data), len(signal)))
+        values = self.data[:, *where].astype(np.float64)
+        for i in range(len(values)):
+            scale, shift, worth = (
+                value[where] if np.ndim(value) else value
+                for value in (
+                    self._of(self.scales, i, 1.0),
+                    self._of(self.shifts, i, 0.0),
+                    self._of(self.worth, i, 1.0),
+                )
+            )
+            expected[i] = (scale * signal + shift) * worth
+            values[i] *= worth
+        return values, expected
 
     def typical(self):
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""

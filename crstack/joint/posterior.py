@@ -88,8 +88,10 @@ class JointResult:
     calibration : Calibration
         How a twin of the stack with known hits moved the probabilities.
     signal_shift : `~numpy.ndarray`
-        float32 (ny, nx), electrons on the common scale: what the posterior mean of the signal lies above
-        the mean of the values weighted by their chances; 0 where it is sure that none is hit.
+        float32 (ny, nx), electrons of the combined image: what a mean of all exposures should be, by the posterior
+        mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
+    excess_variance : `~numpy.ndarray`
+        float32 (ny, nx), electrons squared: ``excess`` of each pixel.
     """
 
     probability: np.ndarray
@@ -98,6 +100,7 @@ class JointResult:
     excess: ExcessVariance
     calibration: Calibration
     signal_shift: np.ndarray
+    excess_variance: np.ndarray
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
@@ -150,7 +153,7 @@ def joint_posterior(counts, settings, detected=None):
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
-    shift = signal_shift(candidates, signal, field.probability)
+    shift = signal_shift(counts, candidates, signal, field.probability)
     shift[rows[which], columns[which]] = 0  # where all may be hit, others than these values tell
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
@@ -161,7 +164,7 @@ def joint_posterior(counts, settings, detected=None):
         mask = np.stack(
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
-    return JointResult(probability, mask, population, excess, calibration, shift)
+    return JointResult(probability, mask, population, excess, calibration, shift, of_pixels)
 
 
 def _excess(counts, settings):

@@ -48,11 +48,15 @@ def posterior_signal(field, candidates, tables, population):
     return np.concatenate(found) if found else np.empty(0)
 
 
-def signal_shift(candidates, signal, probability):
-    """What signals lie above the mean of the values that may be clean, weighted with their chance.
+def signal_shift(counts, candidates, signal, probability):
+    """What a mean of all exposures should be above that of the values that may be clean, weighted with their chance.
+
+    Where the exposures are not equivalent, it matters which of them are left out.
 
     Parameters
     ----------
+    counts : Counts
+        The exposures, and what is expected in them.
     candidates : Candidates
         The pixels looked at.
     signal : `~numpy.ndarray`
@@ -63,14 +67,18 @@ def signal_shift(candidates, signal, probability):
     Returns
     -------
     shift : `~numpy.ndarray`
-        float32 (ny, nx), electrons; 0 where it is sure that no value is hit.
+        float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    chance = probability[:, candidates.where[0], candidates.where[1]]
+    chance = probability[:, *candidates.where]
     which = (chance >= SURE).any(axis=0)
-    if candidates.unknown is not None:
-        chance = np.where(candidates.unknown, 1, chance)
-    levels = candidates.levels[:, which].astype(np.float64)
-    mean, _, count = posterior_mean(levels, chance[:, which], np.ones_like(levels))
+    where = tuple(index[which] for index in candidates.where)
+    values, expected = counts.combined_at(where, signal[which])
+    valid, chance = np.ones(values.shape, bool), chance[:, which]
+    if counts.bad is not None:
+        valid = ~counts.bad[:, *where]
+        chance = np.where(valid, chance, 1)
+    mean, _, count = posterior_mean(values, chance, np.ones_like(values))
+    wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
     shift = np.zeros(probability.shape[1:], dtype=np.float32)
-    shift[tuple(index[which] for index in candidates.where)] = np.where(count > 0, signal[which] - mean, 0)
+    shift[where] = np.where(count > 0, wanted - mean, 0)
     return shift

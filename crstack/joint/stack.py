@@ -61,7 +61,9 @@ class JointStack:
         factors = (1.0,) * len(self)
         if equalized.flux is not None and self.equalization.apply_flux_factors_to == "simulated":
             factors = equalized.flux.values
-        scales = shifts = None
+        scales = shifts = worth = None
+        if exposures.scales:
+            worth = tuple(unit / one for one in per_unit)
         if exposures.scales or any(factor != 1 for factor in factors):
             scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
         if equalized.offsets is not None:
@@ -69,7 +71,7 @@ class JointStack:
                 (difference - np.float32(factor - 1) * equalized.common) * np.float32(one)
                 for difference, factor, one in zip(equalized.differences, factors, per_unit, strict=True)
             )
-        return Counts(data, variance, exposures.bad, scales, shifts, poisson)
+        return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
 
     def _detections_of_exposures(self, aux, progress):
         found = np.empty(self.exposures.data.shape, dtype=bool)
@@ -99,6 +101,7 @@ class JointStack:
             steps,
             probability,
             signal_shift=signal_shift,
+            excess_variance=result.excess_variance if result.excess_variance.any() else None,
             local_medians=rules.local_medians,
             flux_factors=flux.values if flux else (),
             detectors=aux.names if isinstance(aux, VotingDetector) else (),

@@ -34,9 +34,13 @@ def masks_to_hdulist(masks):
         hdus.append(fits.ImageHDU(masks.auxclean.astype(np.float32), name="AUXCLEAN"))
     if masks.probability is not None:
         hdus += [_probability_hdu(plane, i) for i, plane in enumerate(masks.probability)]
-    if masks.signal_shift is not None:
-        hdus.append(fits.ImageHDU(masks.signal_shift.astype(np.float32), name="SIGSHIFT"))
-        hdus[-1].header["BUNIT"] = "electron"
+    for name, plane, unit in (
+        ("SIGSHIFT", masks.signal_shift, "electron"),
+        ("EXCESS", masks.excess_variance, "electron2"),
+    ):
+        if plane is not None:
+            hdus.append(fits.ImageHDU(plane.astype(np.float32), name=name))
+            hdus[-1].header["BUNIT"] = unit
     if masks.local_medians:
         columns = np.array(masks.local_medians, dtype=np.int32).T
         named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
@@ -83,13 +87,18 @@ def masks_from_hdulist(hdus, path):
         "auxclean": None if cleaned is None else np.array(hdus[cleaned].data, dtype=np.float32),
         "history": tuple(str(line) for line in header.get("HISTORY", ())),
         "probability": np.array(planes, dtype=np.float16) if planes else None,
-        "signal_shift": np.array(hdus["SIGSHIFT"].data, dtype=np.float32) if "SIGSHIFT" in hdus else None,
+        "signal_shift": _plane(hdus, "SIGSHIFT"),
+        "excess_variance": _plane(hdus, "EXCESS"),
         "uuid": header.get("UUID", ""),
         "local_medians": tuple(check_local_median("RPMEDIAN", [int(one) for one in tuple(row)[:4]]) for row in rows),
         "flux_factors": tuple(float(header.get(f"FLUXF{i + 1}", 1.0)) for i in range(len(codes) - 3)),
         "detectors": detectors,
         "found_by": found_by,
     }
+
+
+def _plane(hdus, name):
+    return np.array(hdus[name].data, dtype=np.float32) if name in hdus else None
 
 
 def _codes(hdus, path):

@@ -42,8 +42,11 @@ class MaskSet:
         float16 (N, ny, nx): chance of each value to be hit, from the joint
         decision.
     signal_shift : `~numpy.ndarray` or None
-        float32 (ny, nx), electrons, with ``probability``: what the posterior mean of the
-        signal lies above the mean of the values weighted by their chances.
+        float32 (ny, nx), electrons, with ``probability``: what a mean of all exposures should be, by the
+        posterior mean of the signal, above the mean of the values weighted by their chances.
+    excess_variance : `~numpy.ndarray` or None
+        float32 (ny, nx), electrons squared: variance of an exposure beyond photons and read noise, where the joint
+        decision found some.
     uuid : str
         Identifies this set in the products made with it.
     local_medians : tuple of (x, y, x_width, y_width)
@@ -68,6 +71,7 @@ class MaskSet:
     detectors: tuple = ()
     found_by: dict = field(default_factory=dict)
     signal_shift: np.ndarray | None = None
+    excess_variance: np.ndarray | None = None
 
     def __post_init__(self):
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -187,8 +191,8 @@ class MaskSet:
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
-        NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN and
-        SIGSHIFT from the joint decision, RPMEDIAN, a
+        NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN,
+        SIGSHIFT and EXCESS from the joint decision, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask in the same order. Where several detectors
         voted, the cube DETECTORS holds `found_by`, bit by bit.
