@@ -128,6 +128,18 @@ class Exposures:
             scales=tuple(map(cut, self.scales)),
         )
 
+    def reordered(self, order):
+        """Return the exposures in another order (indices); header and WCS stay as they are."""
+        order = [int(i) for i in order]
+        return replace(
+            self,
+            data=self.data[order],
+            bad=None if self.bad is None else self.bad[order],
+            variances=tuple(self.variances[i] for i in order),
+            names=tuple(self.names[i] for i in order),
+            scales=tuple(self.scales[i] for i in order) if self.scales else (),
+        )
+
     def transposed(self):
         """Return the exposures with x and y exchanged; header and WCS stay as they are."""
 

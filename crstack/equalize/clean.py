@@ -8,7 +8,7 @@ from scipy import ndimage
 from crstack._threads import map_threads, row_bands
 from crstack.statistics import sort_exposures
 
-__all__ = ["CleanPixels", "median_of_scaled", "neighbour_mean", "reject_hits"]
+__all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "reject_hits"]
 
 #: an exposure this many standard deviations from the median is hit, or not clean
 CLIP_SIGMA = 5.0
@@ -37,6 +37,18 @@ class CleanPixels:
     common: np.ndarray
     ok: np.ndarray
     excess: float
+
+
+def filled(exposures, statistics, i, factors):
+    """Exposure ``i`` with bad values replaced by the median of the others, and by the nearest where all are bad."""
+    if exposures.bad is None or not exposures.bad[i].any():
+        return exposures.data[i]
+    filled = np.where(exposures.bad[i], statistics.median2d * np.float32(factors[i]), exposures.data[i])
+    nothing = ~np.isfinite(filled)
+    if nothing.any():
+        nearest = ndimage.distance_transform_edt(nothing, return_distances=False, return_indices=True)
+        filled = filled[tuple(nearest)]
+    return filled
 
 
 def _rows_of(scale, rows):
@@ -83,15 +95,16 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA):
     clean : CleanPixels
     """
     common = median_of_scaled(exposures.data, scales)
-    deviations, sigmas = [], []
     # a weak signal has the noise of its surroundings, whatever its own draw
     nearby = neighbour_mean(common) if models is None else None
-    for i, scale in enumerate(scales):
-        model = common if models is None else models[i]
+
+    def compare(i):
+        model, scale = common if models is None else models[i], scales[i]
         scale = np.float32(scale) if np.ndim(scale) == 0 else scale
-        deviations.append(exposures.data[i] / scale - model)
         variance = exposures.noise_of(i).variance((neighbour_mean(model) if models else nearby) * scale)
-        sigmas.append(np.sqrt(variance) / scale)
+        return exposures.data[i] / scale - model, np.sqrt(variance) / scale
+
+    deviations, sigmas = zip(*map_threads(compare, range(len(scales))), strict=True)
     excess = _excess(common, deviations, sigmas, usable)
     limit = np.float32(clip)
     ok = usable.copy()

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.clean import median_of_scaled, neighbour_mean
-from crstack.equalize.offsets import CLIP_SIGMA, CONTRAST, local_contrast, plausible_maximum, shifted
+from crstack._threads import map_threads
+from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
+from crstack.equalize.offsets import CLIP_SIGMA, CONTRAST, hot_pixels, local_contrast, plausible_maximum, shifted
 from crstack.statistics import normal_order_moments
 
 __all__ = ["common_image", "expected_differences"]
@@ -13,6 +14,12 @@ __all__ = ["common_image", "expected_differences"]
 WINDOW = 5
 #: mean square over that of noise up to which a difference is taken to be noise
 NOISE_LIMIT = 2.0
+#: window (pixels) in which it is asked whether the exposures move, and deviation that counts at most
+AROUND, MOST = 3, 3.0
+#: window (pixels) around those that do not move in which a spline rings
+RINGING = 5
+#: by so much the sum of squared deviations, in standard deviations, must be lower where nothing moves
+STATIC = 25.0
 
 
 def common_image(exposures, statistics, factors, offsets=None):
@@ -42,13 +49,12 @@ def common_image(exposures, statistics, factors, offsets=None):
         planes = exposures.data
     else:
         # sharp hits would ring all around when they are shifted
-        ceilings = (plausible_maximum(exposures, statistics, i, factors) for i in range(len(exposures)))
-        planes = np.stack(
-            [
-                shifted(np.minimum(plane, ceiling), (-dx, -dy))
-                for plane, ceiling, (dx, dy) in zip(exposures.data, ceilings, offsets, strict=True)
-            ]
-        )
+        def shift_back(i):
+            ceiling = plausible_maximum(exposures, statistics, i, factors)
+            plane = np.minimum(filled(exposures, statistics, i, factors), ceiling)
+            return shifted(plane, tuple(-one for one in offsets[i]))
+
+        planes = np.stack(map_threads(shift_back, range(len(exposures))))
     median = median_of_scaled(planes, factors)
     lowest = np.min([plane / np.float32(factor) for plane, factor in zip(planes, factors, strict=True)], axis=0)
     sigma = np.sqrt(exposures.mean_variance(neighbour_mean(lowest)))
@@ -73,19 +79,58 @@ def expected_differences(exposures, common, factors, offsets=None):
     Returns
     -------
     differences : list of `~numpy.ndarray`
-        float32 (ny, nx). What a shift changes is 0 where it is no more than noise.
+        float32 (ny, nx). What a shift changes is 0 where it is no more than noise, and where the exposures
+        agree better without it: hot pixels and columns stay where they are.
     """
     variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
-    differences = []
-    for factor, offset in zip(factors, offsets or ((0.0, 0.0),) * len(factors), strict=True):
-        moved = common
-        if any(offset):
-            change = shifted(common, offset) - common
-            square = ndimage.uniform_filter(change**2, WINDOW)
-            noise = NOISE_LIMIT * _noise_of_change(offset) * variance
-            moved = common + change * np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
-        differences.append(np.float32(factor) * moved - common)
-    return differences
+    offsets = offsets or ((0.0, 0.0),) * len(factors)
+
+    def change_by(offset):
+        if not any(offset):
+            return np.float32(0)
+        change = shifted(common, offset) - common
+        square = ndimage.uniform_filter(change**2, WINDOW)
+        noise = NOISE_LIMIT * _noise_of_change(offset) * variance
+        change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
+        return change
+
+    changes = map_threads(change_by, offsets)
+    static = _static(exposures, common, factors, changes)
+    for change in changes:
+        if np.ndim(change):
+            change[static] = 0
+    return [np.float32(factor) * (common + one) - common for factor, one in zip(factors, changes, strict=True)]
+
+
+def _static(exposures, common, factors, changes):
+    """bool (ny, nx): hot pixels, and others around which the exposures agree better without the changes."""
+    largest = np.zeros(common.shape, np.float32)
+    for change in changes:
+        np.maximum(largest, np.abs(change), out=largest)
+    sigma = np.sqrt(exposures.mean_variance(common))
+    where = np.nonzero(largest > sigma)
+
+    def at(image):
+        return image[where] if np.ndim(image) else image
+
+    levels, sigmas = [], []
+    for i, factor in enumerate(np.asarray(factors, np.float32)):
+        sigmas.append(np.sqrt(at(exposures.noise_of(i).variance(factor * common))) / factor)
+        levels.append(at(exposures.data[i]) / factor)
+    valid = None if exposures.bad is None else ~exposures.bad[:, *where]
+    moved = np.stack([level - at(change) for level, change in zip(levels, changes, strict=True)])
+    gain = np.zeros_like(common)
+    gain[where] = _disagreement(np.stack(levels), sigmas, valid) - _disagreement(moved, sigmas, valid)
+    # a mean of the pixels around, times their number
+    static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
+    static[hot_pixels(common, sigma)] = True
+    return ndimage.maximum_filter(static.view(np.uint8), RINGING).view(bool)
+
+
+def _disagreement(levels, sigmas, valid):
+    """Sum (M,) over the exposures of squared deviations from their median, in standard deviations."""
+    squares = np.minimum(((levels - np.median(levels, axis=0)) / np.stack(sigmas)) ** 2, MOST**2)
+    return (squares if valid is None else squares * valid).sum(axis=0)
 
 
 def _variance_of_median(n):

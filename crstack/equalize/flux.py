@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack._threads import map_threads
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.clean import neighbour_mean, reject_hits
 from crstack.equalize.common import common_image
-from crstack.equalize.offsets import shifted
+from crstack.equalize.offsets import shifted_each
 from crstack.exceptions import InputError
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
@@ -133,7 +134,7 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
     for number in range(ROUNDS):
         if offsets is not None and number % 2 == 0:
             common = common_image(exposures, statistics, factors, offsets)
-            models = [shifted(common, offset) for offset in offsets]
+            models = shifted_each(common, offsets)
         clean = reject_hits(exposures, inside, factors, models)
         if np.count_nonzero(clean.ok) < FEWEST:
             raise InputError(f"flux_regions must hold {FEWEST} or more clean pixels; got {np.count_nonzero(clean.ok)}")
@@ -177,7 +178,10 @@ def _block_totals(exposures, clean, method, models=None):
     blocks = _block_numbers(rows) * BLOCKS + _block_numbers(columns)
 
     def sums(planes):
-        return np.array([np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2) for plane in planes])
+        def of(plane):
+            return np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2)
+
+        return np.array(map_threads(of, planes))
 
     totals = sums(exposures.data)
     if models is not None:

@@ -6,8 +6,9 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
+from crstack._threads import map_threads
 from crstack._validation import check_number, check_region
-from crstack.equalize.clean import CLIP_SIGMA
+from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
 from crstack.exceptions import InputError
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "check_offsets",
     "check_region_size",
     "estimate_offsets",
+    "hot_pixels",
     "local_contrast",
     "plausible_maximum",
     "shifted",
+    "shifted_each",
 ]
 
 #: parts of a pixel to which the peak of the cross-correlation is found
@@ -38,6 +41,8 @@ LARGEST = 3.0
 REACH = 5
 #: a star that falls on one pixel in one exposure may be this many times its highest in another
 SHARPEST = 2.0
+#: share of a peak that its neighbours have at least, if it came through the optics
+LEAST_SPREAD = 0.2
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
 
@@ -93,6 +98,13 @@ def shifted(image, offset):
     return ndimage.shift(image, (dy, dx), order=3, mode="nearest", output=np.float32)
 
 
+def shifted_each(images, offsets):
+    """`shifted` of each image by its own offset; one image serves all offsets."""
+    if isinstance(images, np.ndarray) and images.ndim == 2:
+        images = [images] * len(offsets)
+    return map_threads(lambda pair: shifted(*pair), list(zip(images, offsets, strict=True)))
+
+
 def estimate_offsets(exposures, statistics, region=None, factors=None):
     """Measure the offsets of the exposures.
 
@@ -137,10 +149,10 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
     planes = _prepared(exposures, statistics, _slices(region, exposures.shape), factors)
     offsets, window = np.zeros((len(planes), 2)), _window(planes[0].shape)
     for number in range(ROUNDS):
-        aligned = [shifted(plane, -offset) for plane, offset in zip(planes, offsets, strict=True)]
+        aligned = shifted_each(planes, -offsets)
         if number:
             _replace_outliers(aligned)
-        offsets = offsets + _from_pairs([_tapered(plane, window) for plane in aligned])
+        offsets = offsets + _from_pairs(aligned, window)
         offsets -= np.median(offsets, axis=0)
         if np.abs(offsets).max() > LARGEST:
             raise InputError(
@@ -184,20 +196,36 @@ def local_contrast(image):
 
 def _prepared(exposures, statistics, box, factors):
     """Each exposure without hits, over its flux factor, with noise of about 1 everywhere."""
-    planes = []
-    for i, factor in enumerate(factors):
+    lowest = np.nan_to_num(statistics.min2d[box])
+    # they do not move with the scene
+    hot = hot_pixels(lowest, np.sqrt(exposures.mean_variance(np.nan_to_num(statistics.min2d)))[box])
+
+    def prepare(i):
         noise = exposures.noise_of(i)
-        plane, ceiling = exposures.data[i][box], plausible_maximum(exposures, statistics, i, factors)[box]
+        plane = filled(exposures, statistics, i, factors)[box]
+        ceiling = plausible_maximum(exposures, statistics, i, factors)[box]
         hit = plane > ceiling
-        if exposures.bad is not None:
-            hit |= exposures.bad[i][box]
+        hit[hot] = True
         cleaned = np.where(hit, ceiling, plane)
         cleaned[hit] = _medians_around(cleaned, *np.nonzero(hit))
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
-        planes.append(transformed.astype(np.float32) / np.sqrt(np.float32(factor)))
-    return planes
+        return transformed.astype(np.float32) / np.sqrt(np.float32(factors[i]))
+
+    return map_threads(prepare, range(len(factors)))
+
+
+def hot_pixels(image, sigma):
+    """Rows and columns of peaks that are sharper than optics allow."""
+    rows, columns = np.nonzero((image == ndimage.maximum_filter(image, 3)) & (image > CLIP_SIGMA * sigma))
+    padded = np.pad(image, 1, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[rows, columns].reshape(-1, 9)
+    around = np.sort(np.delete(windows, 4, axis=1), axis=1)
+    level = (around[:, 3] + around[:, 4]) / 2
+    peak, highest = image[rows, columns] - level, around[:, -1] - level
+    sharp = (peak > CLIP_SIGMA * sigma[rows, columns]) & (highest < LEAST_SPREAD * peak)
+    return rows[sharp], columns[sharp]
 
 
 def _medians_around(image, rows, columns):
@@ -219,17 +247,21 @@ def _tapered(plane, window):
     return (plane - np.sum(plane * window) / window.sum()) * window
 
 
-def _from_pairs(planes):
+def _from_pairs(planes, window):
     """Least-squares offsets (n, 2) as (dx, dy) from the shifts between all pairs."""
     from skimage.registration import phase_cross_correlation
 
-    spectra = [np.fft.fft2(plane) for plane in planes]
+    spectra = map_threads(lambda plane: np.fft.fft2(_tapered(plane, window)), planes)
     n = len(planes)
     offsets = np.zeros((n, 2))
-    for i, j in combinations(range(n), 2):
-        shift, _, _ = phase_cross_correlation(
-            spectra[i], spectra[j], upsample_factor=UPSAMPLING, space="fourier", normalization=None
-        )
+
+    def correlate(pair):
+        one, other = (spectra[i] for i in pair)
+        options = {"upsample_factor": UPSAMPLING, "space": "fourier", "normalization": None}
+        return phase_cross_correlation(one, other, **options)[0]
+
+    pairs = list(combinations(range(n), 2))
+    for (i, j), shift in zip(pairs, map_threads(correlate, pairs), strict=True):
         # the solution of all differences o_i - o_j with mean 0 is their mean over j
         offsets[i] += shift[::-1] / n
         offsets[j] -= shift[::-1] / n
@@ -238,7 +270,7 @@ def _from_pairs(planes):
 
 def _replace_outliers(aligned):
     """Replace what is left of hits by the median of the aligned exposures, in place."""
-    median = np.median(aligned, axis=0)
+    median = median_of_scaled(np.stack(aligned), np.ones(len(aligned)))
     limit = CLIP_SIGMA + CONTRAST * local_contrast(median)
     for plane in aligned:
         outlier = np.abs(plane - median) > limit

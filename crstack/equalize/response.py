@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack._threads import map_threads
 from crstack._validation import check_choice, check_number
 from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
 
@@ -128,8 +129,7 @@ def estimate_response(exposures, settings=None, *, factors=None, models=None):
         for _ in range(ROUNDS):
             clean = reject_hits(exposures, usable, [f * r for f, r in zip(factors, current, strict=True)], models)
             gains = _shrunk_gains(exposures, clean, factors[:, None, None] * maps, models, cells)
-            current = np.clip(maps * cells.interpolate(gains), LOWEST, HIGHEST)
-            current /= np.median(current, axis=0)
+            current = _refined(maps, gains, cells)
         maps = current
     if settings.axis == "y":
         maps = np.ascontiguousarray(maps.transpose(0, 2, 1))
@@ -153,6 +153,18 @@ def _first_guess(exposures, factors, usable):
     return np.broadcast_to(guess / np.median(guess, axis=0), exposures.data.shape)
 
 
+def _refined(maps, gains, cells):
+    """Maps times what remains of the response, over their median."""
+
+    def refine(item):
+        plane, gain = item
+        return np.clip(plane * cells.interpolate(gain), LOWEST, HIGHEST)
+
+    refined = np.stack(map_threads(refine, zip(maps, gains, strict=True)))
+    refined /= median_of_scaled(refined, np.ones(len(refined)))
+    return refined
+
+
 class _Cells:
     """Cells of one row and ``n`` equal parts of its ``size`` pixels."""
 
@@ -167,7 +179,7 @@ class _Cells:
         return np.add.reduceat(image, self.edges[:-1], axis=1, dtype=np.float64)
 
     def interpolate(self, values):
-        """Values (N, ny, n) at the centres of the cells as images (N, ny, size), linear between."""
+        """Values (ny, n) at the centres of the cells as an image (ny, size), linear between."""
         low = np.minimum(self._place.astype(int), max(self.n - 2, 0))
         share = (self._place - low).astype(np.float32)
         values = values.astype(np.float32)
@@ -180,7 +192,12 @@ def _shrunk_gains(exposures, clean, scales, models, cells):
     nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0) * clean.ok
     weights = nearby / exposures.mean_variance(nearby)
     squared_noise = cells.sum(weights * nearby)
-    totals = np.stack([cells.sum(weights * plane / scale) for plane, scale in zip(exposures.data, scales, strict=True)])
+
+    def total(item):
+        plane, scale = item
+        return cells.sum(weights * plane / scale)
+
+    totals = np.stack(map_threads(total, zip(exposures.data, scales, strict=True)))
     signal = totals.mean(axis=0)
     if models is not None:
         expected = np.stack([np.maximum(cells.sum(weights * model), 1e-30) for model in models])

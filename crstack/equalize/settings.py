@@ -7,7 +7,7 @@ import numpy as np
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.common import common_image, expected_differences
 from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
-from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets, shifted
+from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets, shifted_each
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -130,6 +130,8 @@ class EqualizedExposures:
     differences : list of `~numpy.ndarray` or None
         Expected image of each exposure minus ``common``; None where one image
         serves all exposures.
+    factors : tuple of float
+        Flux factors that ``exposures`` still have; empty where there are none.
     """
 
     exposures: Exposures
@@ -139,6 +141,7 @@ class EqualizedExposures:
     response: Response | None = None
     common: np.ndarray | None = None
     differences: list | None = None
+    factors: tuple = ()
 
     def __repr__(self):
         return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
@@ -198,19 +201,15 @@ def equalize(exposures, statistics, settings):
     image is shifted, not the data.
     """
     n = len(exposures)
-    flux = _flux(exposures, statistics, settings)
+    flux, offsets = _flux_and_offsets(exposures, statistics, settings)
     factors = (1.0,) * n if flux is None else flux.values
-    offsets = _offsets(exposures, statistics, settings, factors)
     shifts = None if offsets is None else offsets.values
-    if shifts is not None and isinstance(settings.flux_factors, str):
-        flux = _flux(exposures, statistics, settings, shifts)
-        factors = flux.values
     common = None
     if shifts is not None:
         common = common_image(exposures, statistics(), factors, shifts)
     response = None
     if settings.response is not None:
-        models = None if shifts is None else [shifted(common, shift) for shift in shifts]
+        models = None if shifts is None else shifted_each(common, shifts)
         response = estimate_response(exposures, settings.response, factors=factors, models=models)
     if flux is not None and settings.apply_flux_factors_to == "original":
         exposures, factors = exposures.divided_by(factors), (1.0,) * n
@@ -222,7 +221,22 @@ def equalize(exposures, statistics, settings):
         common = common_image(exposures, None, factors)
     differences = expected_differences(exposures, common, factors, shifts)
     levelled = exposures.minus(differences)
-    return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences)
+    return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences, factors)
+
+
+def _flux_and_offsets(exposures, statistics, settings):
+    """Each as given or measured; offsets want the factors, and factors are better with the offsets."""
+    if settings.offsets is not None and not isinstance(settings.offsets, str):
+        offsets = Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
+        return _flux(exposures, statistics, settings, offsets.values), offsets
+    flux = _flux(exposures, statistics, settings)
+    if settings.offsets is None and settings.crosscorr_region is None:
+        return flux, None
+    factors = (1.0,) * len(exposures) if flux is None else flux.values
+    offsets = estimate_offsets(exposures, statistics(), settings.crosscorr_region, factors)
+    if isinstance(settings.flux_factors, str):
+        flux = _flux(exposures, statistics, settings, offsets.values)
+    return flux, offsets
 
 
 def _flux(exposures, statistics, settings, shifts=None):
@@ -233,11 +247,3 @@ def _flux(exposures, statistics, settings, shifts=None):
         return estimate_flux_factors(exposures, statistics(), *options, offsets=shifts)
     values = check_flux_factors(settings.flux_factors, len(exposures))
     return FluxFactors(values, (0.0,) * len(exposures))
-
-
-def _offsets(exposures, statistics, settings, factors):
-    if settings.offsets is None and settings.crosscorr_region is None:
-        return None
-    if settings.offsets is None or isinstance(settings.offsets, str):
-        return estimate_offsets(exposures, statistics(), settings.crosscorr_region, factors)
-    return Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
