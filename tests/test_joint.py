@@ -171,12 +171,13 @@ def test_excess_variance_is_fitted():
     cube = np.array([ccd.data for ccd in simulated.exposures])
     median = np.median(cube, axis=0)
     variance = np.maximum(median, 0) + 3.4**2
-    excess = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3))
+    excess = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).excess
     # the field of the response is smooth: one draw of it over a few traces tells its rms roughly
     assert 0.03 < excess.relative < 0.12
     plain = make_stack("slit", shape=(300, 400), gain=1 * u.electron / u.adu, seed=2)
     cube = np.array([ccd.data for ccd in plain.exposures])
-    assert fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).relative < 0.02
+    fit = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3))
+    assert fit.excess.relative < 0.02
 
 
 def test_read_noise_that_is_too_small_does_not_become_hits():

@@ -1,16 +1,16 @@
 """Variance beyond photons and read noise, fitted to the stack itself."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
-__all__ = ["ExcessVariance", "fit_excess_variance", "squared_gradient"]
+__all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradient"]
 
-#: fewest pixels of a bin of signal and gradient
-PIXELS_PER_BIN = 50
+#: pixels that suffice for the fit, and fewest of a bin of signal and gradient
+PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
 #: pixels that tell an excess of the read noise, and the ratio of variances that is one
 PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
@@ -48,9 +48,52 @@ class ExcessVariance:
         )
         return ", ".join(words for value, words in parts if value) or "none"
 
+    @property
+    def of_scene(self):
+        """Whether any of it goes with the signal or its gradient."""
+        return bool(self.relative or self.shift)
+
     def of(self, signal, gradient2):
         """Excess variance at a signal and squared gradient, electrons squared."""
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
+
+
+@dataclass(frozen=True, eq=False)
+class ExcessFit:
+    """Excess variance, and the pixels that it was fitted to.
+
+    Attributes
+    ----------
+    excess : ExcessVariance
+        What was found.
+    bins : list of `~numpy.ndarray`
+        Indices of pixels of like signal and gradient.
+    expected, errors : `~numpy.ndarray`
+        Excess variance that ``excess`` gives each bin, and the standard error of its measurement.
+    """
+
+    excess: ExcessVariance
+    bins: list
+    expected: np.ndarray
+    errors: np.ndarray
+
+    def share_left(self, cube, variance):
+        """Share of the excess that is left where something else is expected of the exposures.
+
+        Parameters
+        ----------
+        cube, variance
+            As for `fit_excess_variance`.
+
+        Returns
+        -------
+        share, error : float
+            Amplitude of the fitted excess in the same bins, 1 where nothing has changed, and its error.
+        """
+        weights = self.expected / self.errors**2
+        known = _excess_of_bins(cube, variance, self.bins, self.excess.constant)[0]
+        information = weights @ self.expected
+        return float(weights @ known / information), float(1 / np.sqrt(information))
 
 
 def squared_gradient(image, variance):
@@ -90,38 +133,55 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
 
     Returns
     -------
-    excess : ExcessVariance
+    fit : ExcessFit
     """
     usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
     # by the signal of the neighbours: that of a pixel itself picks fluctuations
     nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     bins = _bins(nearby, gradient2, usable)
     constant = _constant(cube, nearby, variance, usable)
-    rows, targets, errors = [], [], []
+    if not bins:
+        return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
+    targets, errors = _excess_of_bins(cube, variance, bins, constant)
+    squares = np.maximum(signal.ravel(), 0) ** 2
+    rows = np.array([[squares[one].mean(), gradient2.ravel()[one].mean()] for one in bins])
+    terms = _solve(rows, targets, errors)
+    return ExcessFit(ExcessVariance(*terms, constant), bins, rows @ np.square(terms), errors)
+
+
+def _excess_of_bins(cube, variance, bins, constant):
+    """Excess variance over the known one and a constant, and its standard error, of each bin."""
+    targets, errors = [], []
     for one in bins:
         found, known = _ratio(cube, variance, one)
         found -= constant / known.mean()
-        rows.append([np.mean(np.maximum(signal.ravel()[one], 0) ** 2), gradient2.ravel()[one].mean()])
         targets.append((found - 1) * known.mean())
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
         errors.append((2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean())
-    if not rows:
-        return ExcessVariance(constant=constant)
-    return ExcessVariance(*_solve(np.array(rows), np.array(targets), np.array(errors)), constant)
+    return np.array(targets), np.array(errors)
 
 
 def _ratio(cube, variance, pixels):
-    """Variance of successive exposures over the known one, and the known variance of the pixels."""
-    known = [plane.ravel()[pixels] for plane in variance] * (len(cube) // len(variance))
-    pairs = [(known[i] + known[i + 1]) / 2 for i in range(len(cube) - 1)]
-    found = np.mean([_robust_ratio(cube[i], cube[i + 1], pixels, pair) for i, pair in enumerate(pairs)])
-    return found, np.mean(pairs, axis=0)
+    """Variance of the differences of exposures over the known one, and the known variance of the pixels."""
+    values = [plane.ravel()[pixels] for plane in cube]
+    known = [plane.ravel()[pixels] for plane in variance]
+    known = known * (len(cube) // len(known))
+    pairs = combinations(range(len(cube)), 2)
+    # all pairs: what a few of them say depends on the order of the exposures
+    found = np.mean([_robust_ratio(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
+    return found, np.mean(known, axis=0)
+
+
+def _some_of(pixels, number):
+    """At most about ``number`` of the pixels, in every row and column."""
+    if len(pixels) <= number:
+        return pixels
+    return pixels[np.linspace(0, len(pixels) - 1, number).astype(int)]
 
 
 def _constant(cube, signal, variance, usable):
     """Excess variance of the fainter pixels, where there is a clear one."""
-    every = slice(None, None, max(signal.size // PIXELS_OF_CONSTANT, 1))
-    pixels = np.flatnonzero(usable.ravel()[every]) * (every.step or 1)
+    pixels = _some_of(np.flatnonzero(usable), PIXELS_OF_CONSTANT)
     if len(pixels) < PIXELS_PER_BIN:
         return 0.0
     faint = pixels[signal.ravel()[pixels] <= np.median(signal.ravel()[pixels])]
@@ -133,7 +193,7 @@ def _constant(cube, signal, variance, usable):
 
 def _bins(signal, gradient2, usable):
     """Index arrays of pixels of like signal, the halves of low and of high gradient apart."""
-    pixels = np.flatnonzero(usable & (signal > 0))
+    pixels = _some_of(np.flatnonzero(usable & (signal > 0)), PIXELS_TO_FIT)
     order = pixels[np.argsort(signal.ravel()[pixels])]
     if len(order) < 2 * PIXELS_PER_BIN:
         return []
@@ -148,11 +208,11 @@ def _bins(signal, gradient2, usable):
     return bins
 
 
-def _robust_ratio(one, other, pixels, variance):
+def _robust_ratio(difference, variance):
     """Variance of a difference of exposures over that of their known noise."""
-    square = (one.ravel()[pixels] - other.ravel()[pixels]) ** 2 / (2 * variance)
+    square = difference**2 / (2 * variance)
     # the median keeps hits out of the mean, which tells more, of whole numbers above all
-    return square[square < CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
+    return square[square <= CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
 
 
 def _solve(rows, targets, errors):

@@ -10,8 +10,10 @@ from crstack.detectors.two_pass import features_holding
 from crstack.joint.calibration import CleanNoise, calibrated_threshold
 from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
 from crstack.joint.everywhere import hit_everywhere
-from crstack.joint.excess import ExcessVariance, fit_excess_variance, squared_gradient
+from crstack.joint.excess import ExcessVariance
+from crstack.joint.measure import Measured
 from crstack.joint.population import Population
+from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.signal import posterior_signal, signal_shift
 from crstack.joint.sweeps import log_odds_alone, probabilities
 from crstack.joint.twin import Calibration, fit_calibration
@@ -44,6 +46,11 @@ class JointPosterior:
     excess : bool, optional
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
+    measure : bool, optional
+        Where the exposures scatter beyond their noise, measure which of flux factors, offsets and
+        local response explains it, as far as the stack was not told: see
+        `~crstack.joint.measure.measure_differences`. Needs ``excess``. Only what is expected of the exposures in this
+        decision changes; they are combined as they are.
 
     Raises
     ------
@@ -56,6 +63,7 @@ class JointPosterior:
     n_fits: int = 4
     n_sweeps: int = 2
     excess: bool = True
+    measure: bool = True
 
     def __post_init__(self):
         check_number("probability", self.probability, minimum=0, maximum=1)
@@ -64,6 +72,7 @@ class JointPosterior:
         check_integer("n_fits", self.n_fits, minimum=1)
         check_integer("n_sweeps", self.n_sweeps, minimum=1)
         check_boolean("excess", self.excess)
+        check_boolean("measure", self.measure)
 
     @classmethod
     def parameters(cls):
@@ -92,6 +101,8 @@ class JointResult:
         mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
     excess_variance : `~numpy.ndarray`
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
+    measured : Measured or None
+        What was measured of exposures that are not equivalent; None where there was no need.
     """
 
     probability: np.ndarray
@@ -101,6 +112,7 @@ class JointResult:
     calibration: Calibration
     signal_shift: np.ndarray
     excess_variance: np.ndarray
+    measured: Measured | None = None
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
@@ -116,12 +128,13 @@ class JointResult:
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
             **self.population.summary(),
+            **({} if self.measured is None else self.measured.summary()),
             "scatter beyond the noise": f"{self.excess}",
             "calibration of the log odds": f"times {calibration.slope:.3f}, plus {calibration.offset:.3f}",
         }
 
 
-def joint_posterior(counts, settings, detected=None):
+def joint_posterior(counts, settings, detected=None, scatter=None):
     """Probability of each value of a stack to be hit.
 
     Parameters
@@ -133,16 +146,20 @@ def joint_posterior(counts, settings, detected=None):
     detected : `~numpy.ndarray` of bool, optional
         (N, ny, nx), what a detector found in each exposure. How often it finds
         hits and how often others is fitted, and counts as evidence.
+    scatter : Scatter, optional
+        That of the exposures, where it is known already.
 
     Returns
     -------
     result : JointResult
     """
-    excess, signal, of_pixels = _excess(counts, settings)
+    if scatter is None:
+        scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
+    excess, of_pixels = scatter.excess, scatter.of_pixels
     # a clean pixel must be looked at ten times as often as it may be flagged
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
-    sigma = np.sqrt(counts.mean_variance(signal) + of_pixels)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
     signal = posterior_signal(field, candidates, tables, population)
     if settings.false_alarm is None:
@@ -165,21 +182,6 @@ def joint_posterior(counts, settings, detected=None):
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
     return JointResult(probability, mask, population, excess, calibration, shift, of_pixels)
-
-
-def _excess(counts, settings):
-    """The excess variance, the median signal and the excess variance of each pixel (ny, nx)."""
-    levels = counts.levels
-    median = np.median(levels, axis=0)
-    if not settings.excess:
-        return ExcessVariance(), median, np.zeros_like(median)
-    total = counts.mean_variance(median)
-    gradient2 = squared_gradient(median, total / len(levels))
-    variances = [counts.variance_of(i, median) for i in range(1 if counts.alike else len(levels))]
-    excess = fit_excess_variance(levels, median, variances, gradient2, counts.bad)
-    # a signal raised by two hits must not excuse them
-    signal = np.minimum(median, ndimage.median_filter(median, (1, 5)))
-    return excess, signal, excess.of(signal, gradient2).astype(np.float32)
 
 
 def _seeds(rate, counts, excess, candidates, tables, population, probability):

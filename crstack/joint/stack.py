@@ -1,12 +1,16 @@
 """The part of a stack that decides for all exposures together."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from crstack._votes import found_by_exposures, tell_detectors
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
-from crstack.joint.candidates import Counts
+from crstack.joint.expected import counts_of
+from crstack.joint.measure import measure_differences, open_settings
 from crstack.joint.posterior import JointPosterior, joint_posterior
+from crstack.joint.scatter import scatter_of
 from crstack.masks import MaskSet, joint_codes
 
 __all__ = ["JointStack"]
@@ -35,43 +39,25 @@ class JointStack:
         found = None if aux is None else self._detections_of_exposures(aux, progress)
 
         def compute():
+            counts, scatter, measured = self._expectation(method, progress)
             if progress is not None:
                 progress("joint decision", 0.0)
-            return joint_posterior(self._counts(), method, found)
+            return replace(joint_posterior(counts, method, found, scatter), measured=measured)
 
         return self._once("joint decision", (method, aux), compute)
 
-    def _counts(self):
-        """The exposures in electrons as they were taken, and what is expected in them."""
-        equalized, exposures, base = self.equalized, self.exposures, self.exposures.noise
-        unit = base.electrons_per_unit
-        noises = [exposures.noise_of(i) for i in range(len(self))]
-        per_unit = [noise.electrons_per_unit for noise in noises]
-        data = exposures.data
-        if any(np.ndim(one) or one != 1 for one in per_unit):
-            data = np.stack([plane * np.float32(one) for plane, one in zip(data, per_unit, strict=True)])
-        readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
-        variance, poisson = readnoise2, None
-        if any(noise.known_variance is not None for noise in noises):
-            poisson = tuple(noise.known_variance is None for noise in noises)
-            variance = tuple(
-                readnoise2 if own else noise.known_variance * np.square(one, dtype=np.float32)
-                for own, noise, one in zip(poisson, noises, per_unit, strict=True)
-            )
-        factors = (1.0,) * len(self)
-        if equalized.flux is not None and self.equalization.apply_flux_factors_to == "simulated":
-            factors = equalized.flux.values
-        scales = shifts = worth = None
-        if exposures.scales:
-            worth = tuple(unit / one for one in per_unit)
-        if exposures.scales or any(factor != 1 for factor in factors):
-            scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
-        if equalized.offsets is not None:
-            shifts = tuple(
-                (difference - np.float32(factor - 1) * equalized.common) * np.float32(one)
-                for difference, factor, one in zip(equalized.differences, factors, per_unit, strict=True)
-            )
-        return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
+    def _expectation(self, method, progress):
+        """Counts, their scatter where it is wanted, and what was measured to expect them."""
+        counts = counts_of(self.equalized)
+        if not method.excess:
+            return counts, None, None
+        scatter, names = scatter_of(counts), open_settings(self.equalization)
+        if not (method.measure and names and scatter.excess.of_scene):
+            return counts, scatter, None
+        measured, *expected = measure_differences(
+            self.equalized, names, self.cr_coincidences, counts, scatter, progress
+        )
+        return *expected, measured
 
     def _detections_of_exposures(self, aux, progress):
         found = np.empty(self.exposures.data.shape, dtype=bool)

@@ -1,0 +1,52 @@
+"""What the joint decision expects of exposures made equivalent."""
+
+import numpy as np
+
+from crstack.joint.candidates import Counts
+
+__all__ = ["counts_of"]
+
+
+def counts_of(equalized):
+    """The exposures in electrons as they were taken, and what is expected in them.
+
+    Parameters
+    ----------
+    equalized : `~crstack.equalize.EqualizedExposures`
+        With what is known of them.
+
+    Returns
+    -------
+    counts : Counts
+    """
+    exposures, n = equalized.exposures, len(equalized.exposures)
+    base, noises = exposures.noise, [exposures.noise_of(i) for i in range(n)]
+    per_unit = [noise.electrons_per_unit for noise in noises]
+    data = _in_electrons(exposures.data, per_unit)
+    readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
+    variance, poisson = readnoise2, None
+    if any(noise.known_variance is not None for noise in noises):
+        poisson = tuple(noise.known_variance is None for noise in noises)
+        variance = tuple(
+            readnoise2 if own else noise.known_variance * np.square(one, dtype=np.float32)
+            for own, noise, one in zip(poisson, noises, per_unit, strict=True)
+        )
+    factors = equalized.factors or (1.0,) * n
+    scales = shifts = worth = None
+    unit = base.electrons_per_unit
+    if exposures.scales:
+        worth = tuple(unit / one for one in per_unit)
+    if exposures.scales or any(factor != 1 for factor in factors):
+        scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
+    if equalized.offsets is not None:
+        shifts = tuple(
+            (difference - np.float32(factor - 1) * equalized.common) * np.float32(one)
+            for difference, factor, one in zip(equalized.differences, factors, per_unit, strict=True)
+        )
+    return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
+
+
+def _in_electrons(data, per_unit):
+    if all(np.ndim(one) == 0 and one == 1 for one in per_unit):
+        return data
+    return np.stack([plane * np.float32(one) for plane, one in zip(data, per_unit, strict=True)])
