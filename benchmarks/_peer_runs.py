@@ -11,7 +11,8 @@ import json
 import resource
 import subprocess
 import sys
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,18 @@ def crstack(exposures, readnoise, directory, option):
 
 
 RUNS = {run.__name__: run for run in (numina, drizzlepac, stcal, ccdproc, astroscrappy, deepcr, crstack)}
-#: what is installed under another name
-PACKAGES = {"deepcr": "deepCR"}
+#: packages whose versions are told, where it is not one of the run's name
+PACKAGES = {"deepcr": ("deepCR",), "numina": ("numina", "PyCosmic")}
+
+
+def versions(packages):
+    """Versions of those packages that are installed."""
+    installed = {}
+    for package in packages:
+        # numina-crmasks needs PyCosmic for one of its methods only
+        with suppress(PackageNotFoundError):
+            installed[package] = version(package)
+    return installed
 
 
 def main():
@@ -155,7 +166,7 @@ def main():
     masks, product, seconds = RUNS[name](exposures, readnoise, directory, sys.argv[4])
     arrays = {"masks": masks, "product": product}
     np.savez(directory / "answer.npz", **{key: array for key, array in arrays.items() if array is not None})
-    print(json.dumps({"seconds": seconds, "version": version(PACKAGES.get(name, name))}))
+    print(json.dumps({"seconds": seconds, "versions": versions(PACKAGES.get(name, (name,)))}))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,18 @@ Python of each is, by name, in a YAML file:
     numina: /where/numina/bin/python
     drizzlepac: /where/drizzlepac/bin/python
 
-numina-crmasks finds PyCosmic only if the version that its own message names is installed from
-its repository; a package of the same name on the registry is another one. What is not in the YAML
-file, or fails, is named below the table with the reason. crstack runs with the Python of this
-script.
+For its mm_pycosmic, numina-crmasks wants PyCosmic too. The package of that name on the registry is another
+program: do not install it. numina-crmasks says which fork to install, from its repository; the original,
+version 0.6, does as well, and gave the rows in the documentation:
+
+    git clone https://github.com/segasai/PyCosmic original && git -C original checkout dc34178
+    sed -i "s/Astronomy'.$/Astronomy',/; s/^ *]$/],/" original/setup.py      # two commas that it lacks
+    numina/bin/pip install --no-deps ./original
+
+It ran with numpy 2.4 and scipy 1.17; numpy 1.24 to 1.26 lack a name that it uses.
+
+What is not in the YAML file, or fails, is named below the table with the reason. crstack runs with the
+Python of this script.
 
 Columns, for the values of the exposures: how many of the flagged ones are hit, or within one pixel of a
 hit (precision); how many of those with a charge over 2 and over 5 standard deviations are flagged. Then for the
@@ -146,7 +154,7 @@ def rows_of(scene, options, pythons, versions, failures):
             except (subprocess.SubprocessError, OSError) as error:
                 failures[peer.name] = reason(error)
                 continue
-            versions[peer.run] = told["version"]
+            versions |= told["versions"]
             yield row(scene, peer.name, simulated, masks, product, told["seconds"])
 
 
@@ -191,7 +199,8 @@ def main():
     rows = [one for scene in SCENES for one in rows_of(scene, options, pythons, versions, failures)]
     stream = options.output.open("w") if options.output else sys.stdout
     Table(rows=rows, names=COLUMNS).write(stream, format="ascii.rst")
-    print("\nVersions:", ", ".join(f"{name} {number}" for name, number in sorted(versions.items())) + ".", file=stream)
+    numbers = [f"{name} {versions[name]}" for name in sorted(versions, key=str.lower)]
+    print("\nVersions:", ", ".join(numbers) + ".", file=stream)
     for name, why in failures.items():
         print(f"\nNot run: {name} ({why}).", file=stream)
 

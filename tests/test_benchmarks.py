@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+import crstack
 from crstack.noise import NoiseModel
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -95,11 +96,27 @@ def test_a_peer_that_runs_and_ones_that_do_not(module, tmp_path):
     assert truth.completeness(simulated, masks, 5) > 90
     assert product.shape == (60, 70)
     assert told["seconds"] > 0
+    assert told["versions"] == {"crstack": crstack.__version__}
     with pytest.raises(subprocess.CalledProcessError) as caught:
         peers.run(peers.Peer("none", "none", "nothing"), sys.executable, tmp_path, timeout=100)
     assert peers.reason(caught.value) == "KeyError: 'nothing'"
     # what a peer answered before is not taken for what it answers now
     assert not (tmp_path / "answer.npz").exists()
+
+
+def test_rows_and_versions_of_peers_that_run(module, monkeypatch):
+    peers = module("peers")
+    monkeypatch.setattr(peers, "PEERS", peers.PEERS[:1])
+    versions, failures = {}, {}
+    options = SimpleNamespace(shape=(40, 50), seed=1, timeout=100)
+    rows = list(peers.rows_of("ifu", options, {"crstack": sys.executable}, versions, failures))
+    assert [row[1] for row in rows] == ["perfect masks", peers.PEERS[0].name]
+    assert versions == {"crstack": crstack.__version__}
+    assert not failures
+
+
+def test_versions_of_what_is_installed(module):
+    assert module("_peer_runs").versions(("numpy", "not-installed-anywhere")) == {"numpy": np.__version__}
 
 
 def test_peers_without_an_environment_are_named(module, monkeypatch):
