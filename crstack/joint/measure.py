@@ -153,12 +153,14 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
     All this is done where the image tells most (`telling_box`). The local response is then measured
     everywhere, and the whole must lower the excess of the whole image.
     """
-    exposures = equalized.exposures
     # in an order of their own, so that the order in which they come cannot matter
     order = np.argsort(counts.data.mean(axis=(1, 2), dtype=np.float64))
     box = telling_box(scatter.of_pixels / counts.mean_variance(scatter.signal))
-    factors, offsets = equalized.factors or None, equalized.offsets and equalized.offsets.values
-    known = {"flux_factors": _at(factors, order), "offsets": _at(offsets, order)}
+    known = {
+        "flux_factors": _at(equalized.factors, order),
+        "offsets": _at(equalized.offsets and equalized.offsets.values, order),
+    }
+    exposures = equalized.exposures
     trials = _Trials(exposures.cutout(box).reordered(order), known, cr_coincidences)
     while step := trials.next_step(names):
         if progress is not None:
@@ -167,19 +169,19 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
     measured = trials.measured(order.argsort())
     if not measured:
         return measured if measured.useless or measured.failed else None, counts, scatter
-    known = Equalization(
-        flux_factors=measured.flux.values if measured.flux else factors,
-        offsets=measured.offsets.values if measured.offsets else offsets,
-        response=measured.response,
-    )
-    found = equalize(exposures, _statistics(exposures, cr_coincidences), known)
-    # they are combined as they are
-    best = replace(counts_of(found), data=counts.data, worth=counts.worth)
+    exposures = exposures.reordered(order)
+    found = equalize(exposures, _statistics(exposures, cr_coincidences), trials.known)
+    best = _expecting(counts, counts_of(found), order.argsort())
     if not _explains(scatter, best):
         return measured.in_vain(), counts, scatter
     if found.response is not None:
         measured = replace(measured, limits=_limits(found.response.maps))
     return measured, best, scatter_of(best)
+
+
+def _expecting(counts, other, order):
+    """Counts of which is expected what is expected of others, which are the same in another order."""
+    return replace(counts, scales=_at(other.scales, order), shifts=_at(other.shifts, order))
 
 
 def _limits(maps):
@@ -189,7 +191,7 @@ def _limits(maps):
 
 
 def _at(values, order):
-    return values and tuple(values[i] for i in order)
+    return tuple(values[i] for i in order) if values else None
 
 
 def _explains(scatter, counts):
@@ -213,17 +215,22 @@ class _Trials:
         Parameters of an `Equalization`.
     cr_coincidences : int
         See `~crstack.CRStack`.
+
+    Attributes
+    ----------
+    known : Equalization
+        With what was kept.
     """
 
     def __init__(self, exposures, known, cr_coincidences):
-        self._exposures, self._known = exposures, Equalization(**known)
+        self._exposures, self.known = exposures, Equalization(**known)
         self._statistics = _statistics(exposures, cr_coincidences)
         self._scatter = scatter_of(counts_of(self._equalize()))
         self._kept, self._failed, self._in_vain = {}, {}, {}
         self._over, self._useless = [], []
 
     def _equalize(self, **change):
-        return equalize(self._exposures, self._statistics, replace(self._known, **change))
+        return equalize(self._exposures, self._statistics, replace(self.known, **change))
 
     def next_step(self, names):
         """The first step that is worth trying, or None."""
@@ -258,7 +265,7 @@ class _Trials:
         value = {"flux_factors": found.flux, "offsets": found.offsets, "response": found.response}[name]
         value = getattr(value, "settings", value)
         self._kept[name] = value
-        self._known = replace(self._known, **{name: getattr(value, "values", value)})
+        self.known = replace(self.known, **{name: getattr(value, "values", value)})
 
     def measured(self, order):
         """What was kept, for the exposures in another order."""
