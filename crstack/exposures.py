@@ -168,11 +168,12 @@ class Exposures:
 
     def mean_variance(self, expected):
         """Mean over the exposures of the variance of one, at an ``expected`` image."""
+        signal = np.zeros(self.shape, np.float32) if expected is None else expected
+        if self.share_noise:
+            return self.noise.variance(signal).astype(np.float32, copy=False)
         total = 0.0
         for i in range(len(self)):
-            noise = self.noise_of(i)
-            signal = np.zeros(self.shape, np.float32) if expected is None else expected
-            total = total + noise.variance(signal)
+            total = total + self.noise_of(i).variance(signal)
         return (total / np.float32(len(self))).astype(np.float32)
 
 

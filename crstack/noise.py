@@ -138,7 +138,7 @@ class NoiseModel:
         return replace(self, shape=shape)
 
     def cutout(self, rows):
-        """Return the noise of some rows of the image (``rows`` is a slice, or slices of rows and columns)."""
+        """Return the noise of some rows (a slice), or of some pixels (slices or indices of rows and columns)."""
 
         def cut(value):
             return value[rows] if value is not None and np.ndim(value) else value

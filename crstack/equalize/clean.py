@@ -1,11 +1,12 @@
 """Clean pixels of exposures that are not quite equivalent, and weights that know nothing of their noise."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads, row_bands
+from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.statistics import sort_exposures
 
 __all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "reject_hits"]
@@ -14,8 +15,8 @@ __all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "rejec
 CLIP_SIGMA = 5.0
 #: signal over noise of a pixel that tells how much the exposures differ beyond their noise
 BRIGHT = 10.0
-#: fewest pixels for such a measurement
-FEWEST = 50
+#: fewest pixels for such a measurement, and what suffices
+FEWEST, ENOUGH = 50, 200_000
 #: standard deviation of a normal distribution over its median absolute deviation
 SIGMA_OF_MAD = 1.4826
 
@@ -69,7 +70,7 @@ def median_of_scaled(cube, scales):
     return median
 
 
-def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA):
+def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=None):
     """Find the pixels where all exposures agree.
 
     A pixel is left out of every exposure where one of them lies more than
@@ -89,42 +90,57 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA):
         Expected image of each exposure over its scale, where it is not the median.
     clip : float, optional
         In standard deviations.
+    nearby : sequence of `~numpy.ndarray`, optional
+        `neighbour_mean` of each model, where it is known.
 
     Returns
     -------
     clean : CleanPixels
     """
     common = median_of_scaled(exposures.data, scales)
-    # a weak signal has the noise of its surroundings, whatever its own draw
-    nearby = neighbour_mean(common) if models is None else None
+    n, bands = len(scales), wide_bands(*common.shape)
+    if models is None:
+        models, nearby = [common] * n, [neighbour_mean(common)] * n
+    elif nearby is None:
+        nearby = [neighbour_mean(model) for model in models]
+    squares, variances = np.empty((2, n, *common.shape), dtype=np.float32)
+    noises = [exposures.noise_of(i) for i in range(n)]
 
-    def compare(i):
-        model, scale = common if models is None else models[i], scales[i]
-        scale = np.float32(scale) if np.ndim(scale) == 0 else scale
-        variance = exposures.noise_of(i).variance((neighbour_mean(model) if models else nearby) * scale)
-        return exposures.data[i] / scale - model, np.sqrt(variance) / scale
+    def compare(item):
+        i, (rows, _, _) = item
+        scale = _rows_of(scales[i], rows)
+        # a weak signal has the noise of its surroundings, whatever its own draw
+        variances[i, rows] = noises[i].cutout(rows).variance(nearby[i][rows] * scale) / scale**2
+        squares[i, rows] = (exposures.data[i, rows] / scale - models[i][rows]) ** 2
 
-    deviations, sigmas = zip(*map_threads(compare, range(len(scales))), strict=True)
-    excess = _excess(common, deviations, sigmas, usable)
-    limit = np.float32(clip)
+    map_threads(compare, product(range(n), bands))
+    excess = _excess(common, squares, variances, usable)
     ok = usable.copy()
-    for deviation, sigma in zip(deviations, sigmas, strict=True):
-        ok &= np.abs(deviation) <= limit * np.hypot(sigma, np.float32(excess) * common)
+
+    def agree(band):
+        rows = band[0]
+        beyond = np.square(np.float32(excess) * common[rows])
+        ok[rows] &= (squares[:, rows] <= np.float32(clip**2) * (variances[:, rows] + beyond)).all(axis=0)
+
+    map_threads(agree, bands)
     rejected = usable & ~ok
     ok &= ~ndimage.maximum_filter(rejected.view(np.uint8), size=3, mode="constant").view(bool)
     return CleanPixels(common, ok, excess)
 
 
-def _excess(common, deviations, sigmas, usable):
-    """Relative scatter beyond the noise, robustly, from the brightest pixels."""
-    bright = usable & (common > BRIGHT * sigmas[0])
-    if np.count_nonzero(bright) < FEWEST:
+def _excess(common, squares, variances, usable):
+    """Relative scatter beyond the noise, robustly, from squared deviations of the brightest pixels."""
+    bright = np.flatnonzero(usable & (common > BRIGHT * np.sqrt(variances[0])))
+    if len(bright) < FEWEST:
         return 0.0
+    if len(bright) > ENOUGH:
+        bright = bright[np.linspace(0, len(bright) - 1, ENOUGH).astype(int)]
+    level2 = common.ravel()[bright] ** 2
     # of the exposures the median itself deviates by 0: the others tell
-    squares = np.sort([deviation[bright] ** 2 for deviation in deviations], axis=0)[1:]
-    noise = np.mean([sigma[bright] ** 2 for sigma in sigmas], axis=0)
-    spread = SIGMA_OF_MAD**2 * np.median(squares / common[bright] ** 2)
-    return float(np.sqrt(max(spread - np.median(noise / common[bright] ** 2), 0.0)))
+    squares = np.sort(squares.reshape(len(squares), -1)[:, bright], axis=0)[1:]
+    noise = variances.reshape(len(variances), -1)[:, bright].mean(axis=0)
+    spread = SIGMA_OF_MAD**2 * np.median(squares / level2)
+    return float(np.sqrt(max(spread - np.median(noise / level2), 0.0)))
 
 
 def neighbour_mean(image, ok=None):
@@ -133,9 +149,26 @@ def neighbour_mean(image, ok=None):
     Its noise is independent of that of the pixel, which makes it fit for
     weights. Neighbours that are not ``ok`` do not count.
     """
-    if ok is None:
-        ok = np.ones(image.shape, dtype=bool)
-    kept = np.where(ok, image, np.float32(0))
+    mean = np.empty(image.shape, np.result_type(image, np.float32))
+
+    def work(band):
+        rows, wide, inner = band
+        mean[rows] = _neighbour_mean(image[wide], None if ok is None else ok[wide])[inner]
+
+    map_threads(work, wide_bands(*image.shape, margin=1))
+    return mean
+
+
+def _neighbour_mean(image, ok):
+    kept = image if ok is None else np.where(ok, image, np.float32(0))
     total = 9 * ndimage.uniform_filter(kept, 3, mode="constant") - kept
+    if ok is None:
+        return total / np.maximum(_number_of_neighbours(image.shape), 1)
     count = 9 * ndimage.uniform_filter(ok.astype(np.float32), 3, mode="constant") - ok
     return np.where(count > 0.5, total / np.maximum(count, np.float32(0.5)), np.float32(0))
+
+
+def _number_of_neighbours(shape):
+    """Of each pixel of an image, float32."""
+    sides = [np.minimum(np.arange(n), 1) + 1 + np.minimum(np.arange(n)[::-1], 1) for n in shape]
+    return np.outer(*sides).astype(np.float32) - 1

@@ -1,11 +1,21 @@
 """What the exposures have in common, and by how much each is expected to differ from it."""
 
+from functools import reduce
+
 import numpy as np
 from scipy import ndimage
 
 from crstack._threads import map_threads
 from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
-from crstack.equalize.offsets import CLIP_SIGMA, CONTRAST, hot_pixels, local_contrast, plausible_maximum, shifted
+from crstack.equalize.offsets import (
+    CLIP_SIGMA,
+    CONTRAST,
+    hot_pixels,
+    local_contrast,
+    plausible_maxima,
+    shifted,
+    shifted_each,
+)
 from crstack.statistics import normal_order_moments
 
 __all__ = ["common_image", "expected_differences"]
@@ -48,21 +58,22 @@ def common_image(exposures, statistics, factors, offsets=None):
     if offsets is None:
         planes = exposures.data
     else:
+        plausible_maximum = plausible_maxima(exposures, statistics, factors)
+
         # sharp hits would ring all around when they are shifted
         def shift_back(i):
-            ceiling = plausible_maximum(exposures, statistics, i, factors)
-            plane = np.minimum(filled(exposures, statistics, i, factors), ceiling)
+            plane = np.minimum(filled(exposures, statistics, i, factors), plausible_maximum(i))
             return shifted(plane, tuple(-one for one in offsets[i]))
 
         planes = np.stack(map_threads(shift_back, range(len(exposures))))
     median = median_of_scaled(planes, factors)
-    lowest = np.min([plane / np.float32(factor) for plane, factor in zip(planes, factors, strict=True)], axis=0)
+    lowest = reduce(np.minimum, (plane / np.float32(factor) for plane, factor in zip(planes, factors, strict=True)))
     sigma = np.sqrt(exposures.mean_variance(neighbour_mean(lowest)))
     hit = median - lowest > CLIP_SIGMA * sigma + (0 if offsets is None else CONTRAST * local_contrast(lowest))
     return np.where(hit, lowest, median)
 
 
-def expected_differences(exposures, common, factors, offsets=None):
+def expected_differences(exposures, common, factors, offsets=None, moved=None):
     """Expected image of each exposure minus the common image.
 
     Parameters
@@ -75,6 +86,8 @@ def expected_differences(exposures, common, factors, offsets=None):
         Flux factors.
     offsets : sequence of (dx, dy), optional
         Shifts in pixels from the common image to each exposure.
+    moved : list of `~numpy.ndarray`, optional
+        The common image shifted by each offset, where it is known.
 
     Returns
     -------
@@ -83,18 +96,20 @@ def expected_differences(exposures, common, factors, offsets=None):
         agree better without it: hot pixels and columns stay where they are.
     """
     variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
-    offsets = offsets or ((0.0, 0.0),) * len(factors)
+    if offsets is None:
+        return [np.float32(factor) * common - common for factor in factors]
+    moved = shifted_each(common, offsets) if moved is None else moved
 
-    def change_by(offset):
+    def change_by(pair):
+        offset, change = pair[0], pair[1] - common
         if not any(offset):
             return np.float32(0)
-        change = shifted(common, offset) - common
         square = ndimage.uniform_filter(change**2, WINDOW)
         noise = NOISE_LIMIT * _noise_of_change(offset) * variance
         change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
         return change
 
-    changes = map_threads(change_by, offsets)
+    changes = map_threads(change_by, zip(offsets, moved, strict=True))
     static = _static(exposures, common, factors, changes)
     for change in changes:
         if np.ndim(change):
@@ -110,17 +125,19 @@ def _static(exposures, common, factors, changes):
     sigma = np.sqrt(exposures.mean_variance(common))
     where = np.nonzero(largest > sigma)
 
-    def at(image):
-        return image[where] if np.ndim(image) else image
-
     levels, sigmas = [], []
     for i, factor in enumerate(np.asarray(factors, np.float32)):
-        sigmas.append(np.sqrt(at(exposures.noise_of(i).variance(factor * common))) / factor)
-        levels.append(at(exposures.data[i]) / factor)
-    valid = None if exposures.bad is None else ~exposures.bad[:, *where]
-    moved = np.stack([level - at(change) for level, change in zip(levels, changes, strict=True)])
+        sigmas.append(np.sqrt(exposures.noise_of(i).cutout(where).variance(factor * common[where])) / factor)
+        levels.append(exposures.data[i][where] / factor)
+    levels, valid = np.stack(levels), np.bool_(True)
+    if exposures.bad is not None:
+        valid = ~exposures.bad[:, *where]
+        levels = np.where(valid, levels, common[where])
+    moved = np.stack(
+        [level - (one[where] if np.ndim(one) else one) for level, one in zip(levels, changes, strict=True)]
+    )
     gain = np.zeros_like(common)
-    gain[where] = _disagreement(np.stack(levels), sigmas, valid) - _disagreement(moved, sigmas, valid)
+    gain[where] = _disagreement(levels, sigmas, valid) - _disagreement(moved, sigmas, valid)
     # a mean of the pixels around, times their number
     static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
     static[hot_pixels(common, sigma)] = True
@@ -130,7 +147,7 @@ def _static(exposures, common, factors, changes):
 def _disagreement(levels, sigmas, valid):
     """Sum (M,) over the exposures of squared deviations from their median, in standard deviations."""
     squares = np.minimum(((levels - np.median(levels, axis=0)) / np.stack(sigmas)) ** 2, MOST**2)
-    return (squares if valid is None else squares * valid).sum(axis=0)
+    return (squares * valid).sum(axis=0)
 
 
 def _variance_of_median(n):

@@ -131,11 +131,13 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
         box = _box_around(inside)
         exposures, inside, median = exposures.cutout(box), inside[box], median[box]
     factors, models = _first_guess(exposures, median, inside), None
+    nearby = None
     for number in range(ROUNDS):
         if offsets is not None and number % 2 == 0:
             common = common_image(exposures, statistics, factors, offsets)
             models = shifted_each(common, offsets)
-        clean = reject_hits(exposures, inside, factors, models)
+            nearby = [neighbour_mean(model) for model in models]
+        clean = reject_hits(exposures, inside, factors, models, nearby=nearby)
         if np.count_nonzero(clean.ok) < FEWEST:
             raise InputError(f"flux_regions must hold {FEWEST} or more clean pixels; got {np.count_nonzero(clean.ok)}")
         totals = _block_totals(exposures, clean, method, models)

@@ -18,7 +18,7 @@ __all__ = [
     "estimate_offsets",
     "hot_pixels",
     "local_contrast",
-    "plausible_maximum",
+    "plausible_maxima",
     "shifted",
     "shifted_each",
 ]
@@ -177,33 +177,39 @@ def _slices(region, shape):
     return slice(ymin - 1, ymax), slice(xmin - 1, xmax)
 
 
-def plausible_maximum(exposures, statistics, i, factors):
-    """The highest value (ny, nx) that exposure ``i`` can have without a hit.
+def plausible_maxima(exposures, statistics, factors):
+    """Function of i: the highest value (ny, nx) that exposure i can have without a hit.
 
     Twice the largest min2d within two pixels, for what a shift does to a star, and 5
     standard deviations more.
     """
-    highest = ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest")
-    # min2d comes from the exposure of the lowest factor
-    highest = np.maximum(highest, 0) * np.float32(SHARPEST * factors[i] / min(factors))
-    return highest + CLIP_SIGMA * np.sqrt(exposures.noise_of(i).variance(highest))
+    highest = np.maximum(ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest"), 0)
+
+    def of(i):
+        # min2d comes from the exposure of the lowest factor
+        one = highest * np.float32(SHARPEST * factors[i] / min(factors))
+        return one + CLIP_SIGMA * np.sqrt(exposures.noise_of(i).variance(one))
+
+    return of
 
 
 def local_contrast(image):
     """Largest minus smallest value of the 3 x 3 pixels around each."""
-    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
+    high, low = map_threads(lambda filtered: filtered(image, 3), (ndimage.maximum_filter, ndimage.minimum_filter))
+    return high - low
 
 
 def _prepared(exposures, statistics, box, factors):
     """Each exposure without hits, over its flux factor, with noise of about 1 everywhere."""
     lowest = np.nan_to_num(statistics.min2d[box])
+    plausible_maximum = plausible_maxima(exposures, statistics, factors)
     # they do not move with the scene
     hot = hot_pixels(lowest, np.sqrt(exposures.mean_variance(np.nan_to_num(statistics.min2d)))[box])
 
     def prepare(i):
         noise = exposures.noise_of(i)
         plane = filled(exposures, statistics, i, factors)[box]
-        ceiling = plausible_maximum(exposures, statistics, i, factors)[box]
+        ceiling = plausible_maximum(i)[box]
         hit = plane > ceiling
         hit[hot] = True
         cleaned = np.where(hit, ceiling, plane)

@@ -6,11 +6,12 @@ none across it beyond one row.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack._threads import map_threads, wide_bands
 from crstack._validation import check_choice, check_number
 from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
 
@@ -124,11 +125,13 @@ def estimate_response(exposures, settings=None, *, factors=None, models=None):
     maps = np.ones(exposures.data.shape, dtype=np.float32)
     usable, nx = exposures.usable, exposures.shape[1]
     current = _first_guess(exposures, factors, usable)
+    nearby = None if models is None else [neighbour_mean(model) for model in models]
     for length in (nx, *(length for length in settings.lengths if length < nx)):
         cells = _Cells(nx, max(round(nx / length), 1))
         for _ in range(ROUNDS):
-            clean = reject_hits(exposures, usable, [f * r for f, r in zip(factors, current, strict=True)], models)
-            gains = _shrunk_gains(exposures, clean, factors[:, None, None] * maps, models, cells)
+            scales = [factor * one for factor, one in zip(factors, current, strict=True)]
+            clean = reject_hits(exposures, usable, scales, models, nearby=nearby)
+            gains = _shrunk_gains(exposures, clean, factors, maps, models, cells)
             current = _refined(maps, gains, cells)
         maps = current
     if settings.axis == "y":
@@ -143,25 +146,31 @@ def _first_guess(exposures, factors, usable):
     enough = np.count_nonzero(sure, axis=1) >= FEWEST
     middle = np.maximum(np.count_nonzero(sure, axis=1) - 1, 0) // 2
     guess = np.ones((len(exposures), len(common), 1), dtype=np.float32)
-    for i, factor in enumerate(factors):
-        ratio = np.full(common.shape, np.inf, dtype=np.float32)
-        ratio[sure] = exposures.data[i][sure] / (factor * common[sure])
+
+    def work(item):
+        i, (rows, _, _) = item
+        ratio = np.full(common[rows].shape, np.inf, dtype=np.float32)
+        np.divide(exposures.data[i, rows], factors[i] * common[rows], out=ratio, where=sure[rows])
         # values that do not count sort to the end
         ratio.sort(axis=1)
-        guess[i, enough, 0] = ratio[enough, middle[enough]]
+        some = np.flatnonzero(enough[rows])
+        guess[i, rows.start + some, 0] = ratio[some, middle[rows][some]]
+
+    map_threads(work, product(range(len(factors)), wide_bands(*common.shape)))
     guess = np.clip(guess, LOWEST, HIGHEST)
     return np.broadcast_to(guess / np.median(guess, axis=0), exposures.data.shape)
 
 
 def _refined(maps, gains, cells):
     """Maps times what remains of the response, over their median."""
+    refined = np.empty_like(maps)
 
-    def refine(item):
-        plane, gain = item
-        return np.clip(plane * cells.interpolate(gain), LOWEST, HIGHEST)
+    def refine(band):
+        rows = band[0]
+        one = np.clip(maps[:, rows] * cells.interpolate(gains[:, rows]), LOWEST, HIGHEST)
+        refined[:, rows] = one / median_of_scaled(one, np.ones(len(one)))
 
-    refined = np.stack(map_threads(refine, zip(maps, gains, strict=True)))
-    refined /= median_of_scaled(refined, np.ones(len(refined)))
+    map_threads(refine, wide_bands(*maps.shape[1:]))
     return refined
 
 
@@ -179,7 +188,7 @@ class _Cells:
         return np.add.reduceat(image, self.edges[:-1], axis=1, dtype=np.float64)
 
     def interpolate(self, values):
-        """Values (ny, n) at the centres of the cells as an image (ny, size), linear between."""
+        """Values (..., n) at the centres of the cells as images (..., size), linear between."""
         low = np.minimum(self._place.astype(int), max(self.n - 2, 0))
         share = (self._place - low).astype(np.float32)
         values = values.astype(np.float32)
@@ -187,20 +196,12 @@ class _Cells:
         return values[..., low] * (1 - share) + values[..., high] * share
 
 
-def _shrunk_gains(exposures, clean, scales, models, cells):
-    """What remains (N, ny, n_cells) of the response after division by ``scales``, shrunk to 1."""
-    nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0) * clean.ok
-    weights = nearby / exposures.mean_variance(nearby)
-    squared_noise = cells.sum(weights * nearby)
-
-    def total(item):
-        plane, scale = item
-        return cells.sum(weights * plane / scale)
-
-    totals = np.stack(map_threads(total, zip(exposures.data, scales, strict=True)))
+def _shrunk_gains(exposures, clean, factors, maps, models, cells):
+    """What remains (N, ny, n_cells) of the response after division by the factors and maps, shrunk to 1."""
+    squared_noise, totals, expected = _sums_of_cells(exposures, clean, factors, maps, models, cells)
     signal = totals.mean(axis=0)
     if models is not None:
-        expected = np.stack([np.maximum(cells.sum(weights * model), 1e-30) for model in models])
+        expected = np.maximum(expected, 1e-30)
         totals, signal = totals / expected, expected.mean(axis=0)
     mean = totals.mean(axis=0)
     known = (squared_noise > 0) & (totals.min(axis=0) > 0)
@@ -209,6 +210,25 @@ def _shrunk_gains(exposures, clean, scales, models, cells):
     info = np.where(known, signal**2 / np.where(known, squared_noise, 1), 0)
     spread = _spread(deviations, info)[:, None]
     return 1 + deviations * (spread * info / (1 + spread * info))
+
+
+def _sums_of_cells(exposures, clean, factors, maps, models, cells):
+    """Weighted sums (..., ny, n_cells) of the noise, the exposures over their scales and the models."""
+    nearby = neighbour_mean(clean.common, clean.ok)
+
+    def work(band):
+        rows = band[0]
+        near = np.maximum(nearby[rows], 0) * clean.ok[rows]
+        weights = near / exposures.cutout((rows, slice(None))).mean_variance(near)
+        totals = [
+            cells.sum(weights * plane[rows] / (factor * one[rows]))
+            for plane, factor, one in zip(exposures.data, factors, maps, strict=True)
+        ]
+        expected = [cells.sum(weights * model[rows]) for model in models or ()]
+        return cells.sum(weights * near), np.array(totals), np.array(expected)
+
+    sums = zip(*map_threads(work, wide_bands(*nearby.shape)), strict=True)
+    return tuple(np.concatenate(one, axis=-2 if one[0].ndim > 1 else 0) for one in sums)
 
 
 def _spread(deviations, info):

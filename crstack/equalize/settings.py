@@ -204,13 +204,13 @@ def equalize(exposures, statistics, settings):
     flux, offsets = _flux_and_offsets(exposures, statistics, settings)
     factors = (1.0,) * n if flux is None else flux.values
     shifts = None if offsets is None else offsets.values
-    common = None
+    common = moved = None
     if shifts is not None:
         common = common_image(exposures, statistics(), factors, shifts)
+        moved = shifted_each(common, shifts)
     response = None
     if settings.response is not None:
-        models = None if shifts is None else shifted_each(common, shifts)
-        response = estimate_response(exposures, settings.response, factors=factors, models=models)
+        response = estimate_response(exposures, settings.response, factors=factors, models=moved)
     if flux is not None and settings.apply_flux_factors_to == "original":
         exposures, factors = exposures.divided_by(factors), (1.0,) * n
     if response is not None:
@@ -219,7 +219,7 @@ def equalize(exposures, statistics, settings):
         return EqualizedExposures(exposures, exposures, flux, offsets, response)
     if common is None:
         common = common_image(exposures, None, factors)
-    differences = expected_differences(exposures, common, factors, shifts)
+    differences = expected_differences(exposures, common, factors, shifts, moved)
     levelled = exposures.minus(differences)
     return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences, factors)
 

@@ -5,7 +5,7 @@ import numpy as np
 __all__ = ["telling_box"]
 
 #: pixels of the box, where the image has more
-PIXELS = 600_000
+PIXELS = 350_000
 #: its sides and places are multiples of this
 STEP = 16
 #: a pixel counts as this much at most, so that no single star outweighs the rest

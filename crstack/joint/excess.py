@@ -200,12 +200,20 @@ def _bins(signal, gradient2, usable):
     low, high = np.maximum(signal.ravel()[order[[len(order) // 2, -1]]], 1e-3)
     edges = np.searchsorted(signal.ravel()[order], np.geomspace(low, high * 1.001, SIGNAL_BINS))
     bins = []
-    for start, stop in pairwise(edges):
+    for start, stop in _wide_enough(edges):
         one = order[start:stop]
-        if len(one) >= 2 * PIXELS_PER_BIN:
-            one = one[np.argsort(gradient2.ravel()[one], kind="stable")]
-            bins += [one[: len(one) // 2], one[len(one) // 2 :]]
+        one = one[np.argsort(gradient2.ravel()[one], kind="stable")]
+        bins += [one[: len(one) // 2], one[len(one) // 2 :]]
     return bins
+
+
+def _wide_enough(edges):
+    """Starts and stops of intervals that hold enough pixels each; the few brightest are one with those below."""
+    starts = [int(edges[0])]
+    for stop in edges[1:-1]:
+        if min(stop - starts[-1], edges[-1] - stop) >= 2 * PIXELS_PER_BIN:
+            starts.append(int(stop))
+    return pairwise([*starts, int(edges[-1])])
 
 
 def _robust_ratio(difference, variance):

@@ -1,7 +1,7 @@
 """What differs between exposures that scatter beyond their noise: measured, as far as nobody has told it."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, partial
 
 import numpy as np
 
@@ -40,12 +40,16 @@ class _Step:
     words: str
 
 
+#: values of a response that tell its limits
+PIXELS_OF_LIMITS = 300_000
+#: pixels of the finest structure of a response
+LENGTH = 64
 #: in this order; a response along y takes the place of one along x if it does better
 STEPS = (
     _Step("flux_factors", "auto", "relative", "flux factors"),
     _Step("offsets", "auto", "shift", "offsets"),
-    _Step("response", ResponseSettings(axis="x"), "relative", "local response along x"),
-    _Step("response", ResponseSettings(axis="y"), "relative", "local response along y"),
+    _Step("response", ResponseSettings("x", LENGTH), "relative", "local response along x"),
+    _Step("response", ResponseSettings("y", LENGTH), "relative", "local response along y"),
 )
 
 
@@ -134,7 +138,8 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
 
     Returns
     -------
-    measured : Measured
+    measured : Measured or None
+        None where nothing was tried.
     counts : Counts
         As expected with what was measured.
     scatter : Scatter
@@ -148,12 +153,14 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
     All this is done where the image tells most (`telling_box`). The local response is then measured
     everywhere, and the whole must lower the excess of the whole image.
     """
-    exposures = equalized.exposures
     # in an order of their own, so that the order in which they come cannot matter
     order = np.argsort(counts.data.mean(axis=(1, 2), dtype=np.float64))
     box = telling_box(scatter.of_pixels / counts.mean_variance(scatter.signal))
-    factors, offsets = equalized.factors or None, equalized.offsets and equalized.offsets.values
-    known = {"flux_factors": _at(factors, order), "offsets": _at(offsets, order)}
+    known = {
+        "flux_factors": _at(equalized.factors, order),
+        "offsets": _at(equalized.offsets and equalized.offsets.values, order),
+    }
+    exposures = equalized.exposures
     trials = _Trials(exposures.cutout(box).reordered(order), known, cr_coincidences)
     while step := trials.next_step(names):
         if progress is not None:
@@ -161,24 +168,30 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
         trials.attempt(step)
     measured = trials.measured(order.argsort())
     if not measured:
-        return measured, counts, scatter
-    known = Equalization(
-        flux_factors=measured.flux.values if measured.flux else factors,
-        offsets=measured.offsets.values if measured.offsets else offsets,
-        response=measured.response,
-    )
-    found = equalize(exposures, _Statistics(exposures, cr_coincidences), known)
-    # they are combined as they are
-    best = replace(counts_of(found), data=counts.data, worth=counts.worth)
+        return measured if measured.useless or measured.failed else None, counts, scatter
+    exposures = exposures.reordered(order)
+    found = equalize(exposures, _statistics(exposures, cr_coincidences), trials.known)
+    best = _expecting(counts, counts_of(found), order.argsort())
     if not _explains(scatter, best):
         return measured.in_vain(), counts, scatter
     if found.response is not None:
-        measured = replace(measured, limits=tuple(np.percentile(found.response.maps, [0.1, 99.9]).tolist()))
+        measured = replace(measured, limits=_limits(found.response.maps))
     return measured, best, scatter_of(best)
 
 
+def _expecting(counts, other, order):
+    """Counts of which is expected what is expected of others, which are the same in another order."""
+    return replace(counts, scales=_at(other.scales, order), shifts=_at(other.shifts, order))
+
+
+def _limits(maps):
+    """Between which nearly all of the response lies."""
+    some = maps.ravel()[:: max(maps.size // PIXELS_OF_LIMITS, 1)]
+    return tuple(np.percentile(some, [0.1, 99.9]).tolist())
+
+
 def _at(values, order):
-    return values and tuple(values[i] for i in order)
+    return tuple(values[i] for i in order) if values else None
 
 
 def _explains(scatter, counts):
@@ -186,18 +199,9 @@ def _explains(scatter, counts):
     return 1 - share > SIGNIFICANCE * error
 
 
-class _Statistics:
-    """Order statistics of exposures, computed when they are called for."""
-
-    def __init__(self, exposures, cr_coincidences):
-        self._exposures, self._cr_coincidences = exposures, cr_coincidences
-
-    def __call__(self):
-        return self._found
-
-    @cached_property
-    def _found(self):
-        return order_statistics(self._exposures.data, self._cr_coincidences, self._exposures.bad)
+def _statistics(exposures, cr_coincidences):
+    """Function that gives the order statistics, computed once, when they are called for."""
+    return cache(partial(order_statistics, exposures.data, cr_coincidences, exposures.bad))
 
 
 class _Trials:
@@ -211,17 +215,22 @@ class _Trials:
         Parameters of an `Equalization`.
     cr_coincidences : int
         See `~crstack.CRStack`.
+
+    Attributes
+    ----------
+    known : Equalization
+        With what was kept.
     """
 
     def __init__(self, exposures, known, cr_coincidences):
-        self._exposures, self._known = exposures, Equalization(**known)
-        self._statistics = _Statistics(exposures, cr_coincidences)
+        self._exposures, self.known = exposures, Equalization(**known)
+        self._statistics = _statistics(exposures, cr_coincidences)
         self._scatter = scatter_of(counts_of(self._equalize()))
         self._kept, self._failed, self._in_vain = {}, {}, {}
         self._over, self._useless = [], []
 
     def _equalize(self, **change):
-        return equalize(self._exposures, self._statistics, replace(self._known, **change))
+        return equalize(self._exposures, self._statistics, replace(self.known, **change))
 
     def next_step(self, names):
         """The first step that is worth trying, or None."""
@@ -229,35 +238,34 @@ class _Trials:
             # a response includes the factors
             covered = step.setting == "flux_factors" and "response" in self._kept
             asked_for = step.setting in names and getattr(self._scatter.excess, step.term)
-            if asked_for and not covered and step not in (*self._over, *self._useless):
+            if asked_for and not covered and step not in self._over:
                 return step
         return None
 
     def attempt(self, step):
         """Measure, and keep what lowers the excess."""
+        self._over.append(step)
         try:
             found = self._equalize(**{step.setting: step.value})
-            if not _explains(self._scatter, counts_of(found)):
-                self._useless.append(step)
-                self._in_vain.setdefault(step.words, step.setting)
-                return
-            self._keep(step.setting, found)
-            if step.setting == "offsets" and "flux_factors" in self._kept:
-                found = self._equalize(flux_factors="auto")  # better with the offsets
-                self._keep("flux_factors", found)
         except InputError as error:
             self._failed[step.words] = str(error)
-        else:
-            self._scatter = scatter_of(counts_of(found))
-            # what told nothing may do so now
-            self._useless = []
-        self._over.append(step)
+            return
+        counts = counts_of(found)
+        if not _explains(self._scatter, counts):
+            self._useless.append(step)
+            self._in_vain[step.words] = step.setting
+            return
+        self._keep(step.setting, found)
+        self._scatter = scatter_of(counts)
+        # what told nothing may do so now
+        self._over = [one for one in self._over if one not in self._useless]
+        self._useless = []
 
     def _keep(self, name, found):
         value = {"flux_factors": found.flux, "offsets": found.offsets, "response": found.response}[name]
         value = getattr(value, "settings", value)
         self._kept[name] = value
-        self._known = replace(self._known, **{name: getattr(value, "values", value)})
+        self.known = replace(self.known, **{name: getattr(value, "values", value)})
 
     def measured(self, order):
         """What was kept, for the exposures in another order."""

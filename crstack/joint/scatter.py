@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from crstack._threads import map_threads, wide_bands
+from crstack.equalize.clean import median_of_scaled
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
+from crstack.statistics import sort_exposures
 
 __all__ = ["Scatter", "scatter_of"]
 
@@ -29,7 +31,7 @@ class Scatter:
     @classmethod
     def none(cls, counts):
         """No excess, whatever the exposures say."""
-        median = np.median(counts.levels, axis=0)
+        median = median_of_scaled(counts.levels, np.ones(len(counts.levels)))
         return cls(median, np.zeros_like(median))
 
     @property
@@ -45,12 +47,26 @@ class Scatter:
 def scatter_of(counts):
     """Fit the excess variance of `Counts`, as a `Scatter`."""
     levels = counts.levels
-    median = np.median(levels, axis=0)
+    median = median_of_scaled(levels, np.ones(len(levels)))
     gradient2 = squared_gradient(median, counts.mean_variance(median) / len(levels))
     fit = fit_excess_variance(levels, median, _variances(counts, median), gradient2, counts.bad)
     # a signal raised by two hits must not excuse them
-    signal = np.minimum(median, ndimage.median_filter(median, (1, 5)))
+    signal = np.minimum(median, _median_of_rows(median))
     return Scatter(signal, fit.excess.of(signal, gradient2).astype(np.float32), fit)
+
+
+def _median_of_rows(image):
+    """Median (ny, nx) of the five pixels around each along its row; beyond the edges the image is mirrored."""
+    padded, median = np.pad(image, ((0, 0), (2, 2)), mode="symmetric"), np.empty_like(image)
+
+    def work(band):
+        rows, nx = band[0], image.shape[1]
+        five = np.stack([padded[rows, first : first + nx] for first in range(5)])
+        sort_exposures(five)
+        median[rows] = five[2]
+
+    map_threads(work, wide_bands(*image.shape))
+    return median
 
 
 def _variances(counts, signal):
