@@ -6,18 +6,21 @@ import astropy.units as u
 import numpy as np
 import pytest
 from conftest import stack_of
-from scipy import ndimage, stats
+from scipy import ndimage, special, stats
 
 from crstack import Code, CRStack, JointPosterior, MaskSet
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.joint import Counts, joint_posterior
 from crstack.joint.calibration import _tail_quantile
-from crstack.joint.candidates import Candidates
-from crstack.joint.charges import CHARGE_EDGES, HitDensity
+from crstack.joint.candidates import Candidates, find_candidates
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.population import N_CLASSES, Population, charges_kind
 from crstack.joint.signal import signal_shift
+from crstack.joint.sweeps import probabilities
+from crstack.joint.twin import Calibration, _draw_charges, _fit
 from crstack.masks import MaskRules
 
 
@@ -99,6 +102,7 @@ def test_units_and_order_do_not_matter(simulated):
     electrons = [(ccd.data.astype(float) * u.adu - simulated.bias) * simulated.gain for ccd in simulated.exposures]
     other = CRStack(electrons[::-1], readnoise=simulated.readnoise).detect(method=JointPosterior())
     np.testing.assert_array_equal(one.crmasks, other.crmasks[::-1])
+    np.testing.assert_array_equal(one.probability, other.probability[::-1])
 
 
 def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
@@ -188,13 +192,113 @@ def test_read_noise_that_is_too_small_does_not_become_hits():
     assert result.mask.mean() < 1e-4
 
 
-def test_probabilities_are_the_fraction_that_is_hit():
-    simulated = make_stack("ifu", shape=(300, 350), hit_rate=0.01, seed=47)
+@pytest.mark.parametrize(("scene", "seed"), [("ifu", 49), ("imaging", 49)])
+def test_probabilities_are_the_fraction_that_is_hit(scene, seed):
+    """Each bin holds 1600 values and more: a standard error of 0.01."""
+    simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=seed)
     probability = stack_of(simulated).joint_posterior().probability
     hit = simulated.hit_mask(0.5)
-    for low, high in ((0.05, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.95)):
+    for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
         chosen = (probability >= low) & (probability < high)
-        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.08)
+        assert chosen.sum() > 1500
+        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.035)
+
+
+def even_shapes():
+    shapes = np.ones((int(charges_kind(np.arange(N_CLASSES)).max()) + 1, len(CHARGE_EDGES) - 1))
+    return shapes / shapes.sum(axis=1, keepdims=True)
+
+
+def test_small_charges_make_values_that_are_not_hit_higher():
+    """Odds and densities of hits, of faint charges and of no charge, against sums over the charges."""
+    sigma, rate = np.float32(8.0), 0.6
+    population = Population(rate=np.full(N_CLASSES, rate), shapes=even_shapes())
+    excess = np.array([-16.0, -4.0, 0.0, 8.0, 20.0], dtype=np.float32)
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 200_001)
+    weights = rate / len(charges) * stats.norm.pdf(excess[:, None], charges, sigma)
+    faint = weights[:, charges < 0.5 * sigma].sum(axis=1)
+    of_hits = weights.sum(axis=1) - faint
+    none = (1 - rate) * stats.norm.pdf(excess, 0, sigma)
+    log_hit, log_not_hit = population.log_ratios(np.int32(30), HitDensity.index(excess, sigma))
+    np.testing.assert_allclose(
+        log_hit, np.log(of_hits / (faint + none)) + stats.norm.logpdf(excess, 0, sigma), atol=0.1
+    )
+    # the density of no charge is that of values not hit at a very low value
+    above = (charges > 0.5 * sigma).mean() * rate
+    np.testing.assert_allclose(
+        log_not_hit, np.log((faint + none) / (1 - above)) - stats.norm.logpdf(excess, 0, sigma), atol=0.01
+    )
+    share = population.faint_share(np.full(5, 30), excess, np.full(5, sigma))
+    np.testing.assert_allclose(share, faint / (faint + none), atol=0.02)
+
+
+@pytest.mark.parametrize("power", [-0.6, 0.0, 1.0])
+def test_charges_hidden_by_noise_follow_those_that_are_seen(power):
+    """Hits of a power of the charge, of which those above half a standard deviation are counted."""
+    population, sigma = Population(shapes=even_shapes()), 10.0
+    charges = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1])
+    true = np.minimum(charges, 200.0) ** power * (charges < 2000)
+    totals = np.zeros((N_CLASSES, LOG_SIGMA.size))
+    totals[:, sigma_index(np.float32(sigma))] = 1e6
+    seen = true * counts_as_hit()[sigma_index(np.float32(sigma))]
+    counts = np.broadcast_to(1e5 * seen / seen.sum(), population.shapes.shape)
+    found = population.refitted(counts, np.full(N_CLASSES, 1e4), totals).shapes
+    hidden, edge = charges < 5, (charges > 5) & (charges < 60)
+    slope = np.polyfit(np.log(charges[hidden]), np.log(found[0, hidden]), 1)[0]
+    assert slope == pytest.approx(power, abs=0.1)
+    ratio = found[0, hidden].sum() / found[0, edge].sum()
+    assert ratio == pytest.approx(true[hidden].sum() / true[edge].sum(), rel=0.15)
+
+
+def test_a_class_may_be_hit_nearly_always():
+    """However many of the charges noise hides: the chance of hits that count is what was found."""
+    population, sigma = Population(shapes=even_shapes()), np.float32(10.0)
+    totals = np.zeros((N_CLASSES, LOG_SIGMA.size))
+    totals[:, sigma_index(sigma)] = 1e6
+    counts = 1e6 * population.shapes * counts_as_hit()[sigma_index(sigma)]
+    refitted = population.refitted(counts, np.full(N_CLASSES, 0.95e6), totals)
+    classes = np.arange(N_CLASSES)
+    chance = refitted.rate * refitted.density.above(charges_kind(classes), sigma)
+    np.testing.assert_allclose(chance, 0.95, atol=0.01)
+    np.testing.assert_allclose(
+        refitted.log_odds(classes, np.full(N_CLASSES, sigma)), np.log(refitted.rate / (1 - chance)), rtol=1e-3
+    )
+
+
+def test_the_calibration_is_that_of_the_truth():
+    """Offsets by the number of hit neighbours, and a slope, that were put in."""
+    rng = np.random.default_rng(3)
+    classes = rng.integers(N_CLASSES, size=200_000)
+    offsets, slope = np.array([0.5, -0.4, 0.2, 0.0, -0.2]), 0.8
+    odds = rng.uniform(-2.5, 3.0, classes.size)
+    true = special.expit(offsets[np.maximum(classes // 7 - 2, 0)] + slope * odds)
+    found = _fit(special.expit(odds), rng.random(classes.size) < true, classes)
+    np.testing.assert_allclose(found.offsets, offsets, atol=0.06)
+    assert found.slope == pytest.approx(slope, abs=0.02)
+    np.testing.assert_allclose(found(special.expit(odds), classes), true, atol=0.02)
+    np.testing.assert_array_equal(found(np.array([0.0, 1.0]), np.array([3, 40])), [0, 1])
+    few = _fit(special.expit(odds[:200]), np.ones(200, bool), classes[:200])
+    assert few == Calibration()
+
+
+def test_a_twin_holds_what_the_values_allow():
+    """Hits and charges too small to count, as often as the probabilities and the truth say."""
+    simulated = make_stack("ifu", shape=(120, 150), n_exposures=3, hit_rate=0.05, seed=51)
+    counts, settings = stack_of(simulated)._counts(), JointPosterior()
+    excess = np.zeros((120, 150), np.float32)
+    candidates = find_candidates(counts, excess)
+    signal = np.median(counts.data, axis=0)
+    field, _, population = probabilities(candidates, np.sqrt(counts.mean_variance(signal)), counts.data.shape, settings)
+    rows = slice(30, 100)
+    charge, hit = _draw_charges(candidates, field, population, rows, [np.random.default_rng(i) for i in range(3)])
+    chance = field.probability[:, rows].astype(float)
+    error = np.sqrt((chance * (1 - chance)).sum())
+    assert hit.sum() == pytest.approx(chance.sum(), abs=3 * error)
+    sigma = np.sqrt(simulated.noise.variance(simulated.expected))[:, rows]
+    assert (charge[hit] > 0.4 * sigma[hit]).all()
+    assert (charge[~hit] < 0.6 * sigma[~hit]).all()
+    truth, small = simulated.hits[:, rows], (charge > 0.5) & ~hit
+    assert small.sum() == pytest.approx(((truth > 0.5) & (truth < 0.5 * sigma)).sum(), rel=0.3)
 
 
 def test_pixels_hit_in_every_exposure():

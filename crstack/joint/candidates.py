@@ -127,6 +127,16 @@ class Counts:
             values[i] *= worth
         return values, expected
 
+    def ordered(self, order):
+        """The counts with the exposures in another order (indices)."""
+
+        def pick(values):
+            return tuple(values[i] for i in order) if isinstance(values, tuple) else values
+
+        bad = None if self.bad is None else self.bad[order]
+        others = (pick(one) for one in (self.scales, self.shifts, self.poisson))
+        return Counts(self.data[order], pick(self.variance), bad, *others)
+
     def typical(self):
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
 

@@ -2,7 +2,17 @@
 
 import numpy as np
 
-__all__ = ["CHARGE_EDGES", "LEAST_CHARGE", "LOG_SIGMA", "HitDensity", "above_least", "counts_as_hit", "sigma_index"]
+__all__ = [
+    "CHARGES",
+    "CHARGE_EDGES",
+    "FAINT",
+    "LEAST_CHARGE",
+    "LOG_SIGMA",
+    "HitDensity",
+    "above_least",
+    "counts_as_hit",
+    "sigma_index",
+]
 
 #: edges of the bins of charge, electrons, evenly spaced in the logarithm
 CHARGE_EDGES = np.geomspace(0.5, 2e5, 46)
@@ -22,6 +32,11 @@ CHARGE_STEP = 0.1
 CHARGES = np.arange(LEAST_CHARGE + CHARGE_STEP / 2, JOIN + 6, CHARGE_STEP)
 NORMAL = (np.exp(-0.5 * (LINEAR[:, None] - CHARGES) ** 2) * CHARGE_STEP / np.sqrt(2 * np.pi)).astype(np.float32)
 NORMAL[NORMAL < 1e-20] = 0  # numbers that small slow products of matrices down
+#: charges in standard deviations that do not count as hits but move a value, middles of the steps ...
+FAINT_STEP = 0.05
+FAINT = np.arange(FAINT_STEP / 2, LEAST_CHARGE, FAINT_STEP)
+# ... and what they multiply the density of a value at Z with; no value far above the signal is as faint
+FAINT_GAIN = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
 
 
 def _bin_of(charge):
@@ -50,6 +65,9 @@ class HitDensity:
         density = np.concatenate([near @ NORMAL.T, far], axis=2)
         self._log_density = np.log(np.maximum(density, 1e-30)).astype(np.float32)
         self._above = above_least(shapes)
+        faint = self._per_electron(sigma * FAINT) * (sigma * np.float32(FAINT_STEP)).astype(np.float32)
+        self._below = faint.sum(axis=2)
+        self._gain = faint @ FAINT_GAIN.T / np.maximum(self._below, np.float32(1e-30))[..., None]
 
     def _per_electron(self, charge):
         """(K, ...) density per electron at ``charge``: log-linear between the middles of the bins."""
@@ -91,27 +109,50 @@ class HitDensity:
         """Share of the charges of distribution ``kind`` that count as hits where the noise is ``sigma``."""
         return self._above[kind, sigma_index(sigma)]
 
-    def draw(self, kind, excess, sigma, rng):
-        """Draw the charges that hit values stand for.
+    def by_kind(self, kinds):
+        """What holds for some distributions, at each noise of `LOG_SIGMA` (sigmas) and place in the tables (places).
+
+        Parameters
+        ----------
+        kinds : `~numpy.ndarray`
+            (K,) distributions.
+
+        Returns
+        -------
+        log_density : `~numpy.ndarray`
+            (K, sigmas, places) log density per electron of hit values.
+        gain : `~numpy.ndarray`
+            (K, sigmas, places) what a charge below `LEAST_CHARGE` multiplies the density of a clean value with.
+        above, below : `~numpy.ndarray`
+            (K, sigmas) share of the charges that count as hits, and of those below.
+        """
+        return self._log_density[kinds], self._gain[kinds], self._above[kinds], self._below[kinds]
+
+    def draw(self, kind, excess, sigma, rng, charges=CHARGES):
+        """Draw the charges that values stand for.
 
         Parameters
         ----------
         kind, excess, sigma : `~numpy.ndarray`
-            (M,) distribution, electrons above the signal and noise of hit values.
+            (M,) distribution, electrons above the signal and noise of the values.
         rng : `~numpy.random.Generator`
             Source of the random numbers.
+        charges : `~numpy.ndarray`, optional
+            In standard deviations, evenly spaced: `CHARGES` of hits, or `FAINT`.
 
         Returns
         -------
         charge : `~numpy.ndarray`
             (M,) float32, electrons; of values far above the noise the excess itself.
         """
-        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * CHARGES)
-        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * ((excess / sigma)[:, None] - CHARGES) ** 2)
+        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * charges)
+        z = np.clip(excess / sigma, LOWEST_Z, JOIN)[:, None]
+        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * (z - charges) ** 2)
         weights = np.cumsum(weights + 1e-30, axis=1)
         place = (weights < rng.random(len(kind))[:, None] * weights[:, -1:]).sum(axis=1)
-        charge = sigma * CHARGES[np.minimum(place, CHARGES.size - 1)]
-        return np.where(excess > (JOIN - 2) * sigma, excess, charge).astype(np.float32)
+        charge = sigma * charges[np.minimum(place, charges.size - 1)]
+        far = excess > (JOIN - 2) * sigma if charges is CHARGES else False
+        return np.where(far, excess, charge).astype(np.float32)
 
     def histogram(self, kind, index, weights):
         """Sums of ``weights`` of values by distribution ``kind`` and place in the tables."""

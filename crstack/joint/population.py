@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, above_least, counts_as_hit
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, above_least, counts_as_hit, sigma_index
 
-__all__ = ["CORNER", "N_CLASSES", "Population", "charges_kind", "neighbour_class"]
+__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class", "number_of"]
 
 #: weight of a neighbour at a corner; one at a side weighs 1
 CORNER = 0.3
@@ -24,9 +24,13 @@ N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
 N_CLASSES = N_NUMBERS * N_CHARGES
 #: as many pixels at the old rate keep a class with few pixels steady
 STEADY = 20.0
-#: the form of the distribution of charges is fitted from so many standard deviations of the noise on
-RESOLVED = 2.5
-LOWEST_RATE, HIGHEST_RATE = 1e-7, 0.99
+#: distributions of charge are a power of the charge up to so many standard deviations of the noise
+RESOLVED = 4.0
+#: the power, and so many hits that speak for 0
+LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 2.5, 20.0
+NEWTON_STEPS = 8
+#: chances of a hit, and highest chance of a value without one to hold a charge that does not count
+LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 
 
 def neighbour_class(number, charge):
@@ -46,6 +50,11 @@ def neighbour_class(number, charge):
     of_number = np.searchsorted(NUMBER_EDGES, number, side="right").astype(np.int32)
     of_charge = np.searchsorted(CHARGE_CLASSES, charge, side="right").astype(np.int32)
     return of_number * np.int32(N_CHARGES) + of_charge * (of_number > 0)
+
+
+def number_of(classes):
+    """Class of the number of hit neighbours, 0 to ``N_NUMBERS - 1``, of classes of neighbourhood."""
+    return classes // N_CHARGES
 
 
 def charges_kind(classes):
@@ -77,14 +86,30 @@ def _first_shapes():
     return shapes / shapes.sum(axis=1, keepdims=True)
 
 
-def _level_faint(shapes, seen, of_kind):
-    """Make distributions even in the logarithm of the charge where noise hides their form, in place."""
+def _straighten_faint(shapes, counts, seen, of_kind):
+    """Make distributions a power of the charge where noise hides their form, in place.
+
+    The power is the most likely one: with it, the mean logarithm of the charges that were ``counts`` is that
+    of the distribution as it is ``seen``.
+    """
     log_centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
-    log_sigma = of_kind @ LOG_SIGMA / np.maximum(of_kind.sum(axis=1), 1)
-    for shape, weight, middle in zip(shapes, seen, log_sigma, strict=True):
-        faint = log_centres < middle + np.log(RESOLVED)
-        if faint.any():
-            shape[faint] = np.average(shape[faint], weights=weight[faint] + 1e-6)
+    resolved = np.log(RESOLVED) + of_kind @ LOG_SIGMA / np.maximum(of_kind.sum(axis=1), 1)
+    faint = log_centres < resolved[:, None]
+    below = np.where(faint, log_centres - resolved[:, None], 0)
+    weights = np.where(faint, seen + 1e-6, 0)
+    total = np.where(faint, counts, 0).sum(axis=1)
+    wanted = (counts * below).sum(axis=1)
+    power = np.zeros(len(shapes))
+    for _ in range(NEWTON_STEPS):
+        model = weights * np.exp(power[:, None] * below)
+        model /= np.maximum(model.sum(axis=1), 1e-30)[:, None]
+        mean = (model * below).sum(axis=1)
+        variance = (model * below**2).sum(axis=1) - mean**2
+        step = (wanted - total * mean - FLAT * power) / (total * variance + FLAT)
+        power = np.clip(power + np.clip(step, -0.5, 0.5), LOWEST_POWER, HIGHEST_POWER)
+    straight = np.exp(power[:, None] * below)
+    straight *= ((weights * shapes).sum(axis=1) / np.maximum((weights * straight).sum(axis=1), 1e-30))[:, None]
+    shapes[faint] = straight[faint]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,7 +119,8 @@ class Population:
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood.
+        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood. It may exceed 1
+        where the class has fewer faint hits than the others that share its distribution of charges.
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
         neighbour, and by number and charge of the neighbours.
@@ -137,7 +163,60 @@ class Population:
     def log_odds(self, classes, sigma):
         """Log of rate over chance of no hit, for classes and noise (electrons) of values."""
         rate = self.rate.astype(np.float32)[classes]
-        return np.log(rate) - np.log1p(-rate * self.density.above(charges_kind(classes), sigma))
+        chance = np.minimum(rate * self.density.above(charges_kind(classes), sigma), np.float32(HIGHEST_RATE))
+        return np.log(rate) - np.log1p(-chance)
+
+    @cached_property
+    def _tables(self):
+        """Logs of hit over not hit and of not hit over clean (N_CLASSES, sigmas, places), chance of a faint charge."""
+        rate = self.rate.astype(np.float32)[:, None]
+        log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
+        none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
+        faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
+        not_hit = np.log1p((gain - 1) * faint[..., None])
+        log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
+        return log_hit, not_hit, faint
+
+    def log_ratios(self, classes, index):
+        """Logs of the prior odds times density of hit values, and of what makes the density of others.
+
+        A value that is not hit may hold a charge below `~crstack.joint.charges.LEAST_CHARGE`: beside a track
+        there are as many of these as of hits, and taken as clean they would look like hits. The
+        density of values that are not hit is that of clean ones times the second of the results.
+
+        Parameters
+        ----------
+        classes : `~numpy.ndarray`
+            Classes of neighbourhood.
+        index : `~numpy.ndarray`
+            Of the values, see `HitDensity.index`; shapes that broadcast.
+
+        Returns
+        -------
+        log_hit : `~numpy.ndarray`
+            Odds times density of hit values, over the second of the results; that of clean ones is to be taken off.
+        log_not_hit : `~numpy.ndarray`
+            Density of values that are not hit, over that of clean ones.
+        """
+        log_hit, not_hit, _ = self._tables
+        place = classes * np.int32(log_hit[0].size) + index
+        return log_hit.ravel().take(place), not_hit.ravel().take(place)
+
+    def faint_share(self, classes, excess, sigma):
+        """Chance of values that are not hit to hold a charge below `~crstack.joint.charges.LEAST_CHARGE`.
+
+        Parameters
+        ----------
+        classes, excess, sigma : `~numpy.ndarray`
+            (M,) class, electrons above the signal and noise of values.
+
+        Returns
+        -------
+        share : `~numpy.ndarray`
+            (M,).
+        """
+        _, log_not_hit = self.log_ratios(classes, HitDensity.index(excess, sigma))
+        return 1 - (1 - self._tables[2][classes, sigma_index(sigma)]) * np.exp(-log_not_hit)
 
     def refitted(self, counts, hits, totals):
         """The population after one step of expectation maximisation.
@@ -165,15 +244,16 @@ class Population:
         shapes = smooth[0] / np.maximum(smooth[1], 0.02)
         # a floor keeps charges possible that this stack happens not to hold
         shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + STEADY * self.shapes
-        _level_faint(shapes, seen, of_kind)
+        _straighten_faint(shapes, counts, seen, of_kind)
         shapes /= shapes.sum(axis=1, keepdims=True)
         exposed = (totals * above_least(shapes)[kinds]).sum(axis=1)
         rate = (hits + STEADY * self.rate) / (exposed + STEADY)
+        highest = HIGHEST_RATE * np.maximum(totals.sum(axis=1) / np.maximum(exposed, 1), 1)
         centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
         return replace(
             self,
             shapes=shapes,
-            rate=np.clip(rate, LOWEST_RATE, HIGHEST_RATE),
+            rate=np.clip(rate, LOWEST_RATE, highest),
             overall=float(hits.sum() / max(totals.sum(), 1)),
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )

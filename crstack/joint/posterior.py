@@ -1,6 +1,6 @@
 """One decision per pixel for all exposures: which of them are hit?"""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import ndimage
@@ -125,12 +125,13 @@ class JointResult:
         words : dict of str
         """
         calibration = self.calibration
+        offsets = " ".join(f"{offset:.2f}" for offset in calibration.offsets)
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
             **self.population.summary(),
             **({} if self.measured is None else self.measured.summary()),
             "scatter beyond the noise": f"{self.excess}",
-            "calibration of the log odds": f"times {calibration.slope:.3f}, plus {calibration.offset:.3f}",
+            "calibration of the log odds": f"times {calibration.slope:.3f}, plus {offsets}",
         }
 
 
@@ -156,6 +157,10 @@ def joint_posterior(counts, settings, detected=None, scatter=None):
     if scatter is None:
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
     excess, of_pixels = scatter.excess, scatter.of_pixels
+    # sums over the exposures round, and a twin is drawn with numbers of each: in one order, whatever they come in
+    order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort(kind="stable")
+    counts, back = counts.ordered(order), order.argsort()
+    detected = None if detected is None else detected[order]
     # a clean pixel must be looked at ten times as often as it may be flagged
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
@@ -166,7 +171,8 @@ def joint_posterior(counts, settings, detected=None, scatter=None):
         tables = None  # large, and no longer needed
     calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
     rows, columns = candidates.where
-    field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns])
+    classes = field.classes_at(candidates.where)
+    field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns], classes)
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
@@ -181,7 +187,9 @@ def joint_posterior(counts, settings, detected=None, scatter=None):
         mask = np.stack(
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
-    return JointResult(probability, mask, population, excess, calibration, shift, of_pixels)
+    # a copy is without the tables, which are large
+    population = replace(population)
+    return JointResult(probability[back], mask[back], population, excess, calibration, shift, of_pixels)
 
 
 def _seeds(rate, counts, excess, candidates, tables, population, probability):

@@ -5,7 +5,6 @@ import numpy as np
 from crstack._threads import map_threads
 from crstack.combine.posterior import SURE, posterior_mean
 from crstack.joint.likelihood import hit_weights
-from crstack.joint.population import charges_kind
 from crstack.joint.sweeps import log_ratio
 
 __all__ = ["posterior_signal", "signal_shift"]
@@ -38,8 +37,8 @@ def posterior_signal(field, candidates, tables, population):
     def work(item):
         part, (nodes, clean, index) = item
         some = candidates.some(part)
-        ratio = log_ratio(some, clean, index, charges_kind(classes[:, part]), classes[:, part], population)
-        hit, rest = (one[0].astype(np.float64) for one in hit_weights(clean, ratio))
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
         noise = [some.sigma_of(i, nodes) / some.scale_of(i) for i in range(len(some.values))]
         weight = (hit + rest) / np.mean(np.square(noise), axis=0)
         return (weight * nodes).sum(axis=0) / weight.sum(axis=0)

@@ -13,7 +13,7 @@ from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind
 __all__ = ["Field", "fit_population", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
 #: candidates that suffice to fit the population
-CANDIDATES_TO_FIT = 40_000
+CANDIDATES_TO_FIT = 60_000
 #: log odds of a value that cannot be told to be hit
 UNKNOWN = np.float32(-60)
 
@@ -98,8 +98,8 @@ def sweep(field, candidates, tables, population, histogram=None):
         part, (nodes, clean, index) = item
         some = candidates.some(part)
         kind = charges_kind(classes[:, part])
-        ratio = log_ratio(some, clean, index, kind, classes[:, part], population)
-        hit, rest = hit_weights(clean, ratio)
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        hit, rest = hit_weights(not_hit, ratio)
         total = (hit + rest)[0].sum(axis=0)
         probability = hit.sum(axis=1) / total
         signal = (rest * nodes).sum(axis=1) / np.maximum(rest.sum(axis=1), 1e-30)
@@ -118,8 +118,8 @@ def sweep(field, candidates, tables, population, histogram=None):
     return probability
 
 
-def log_ratio(some, clean, index, kind, classes, population):
-    """Log of hit over clean (N, J, M), with the prior odds of the classes.
+def log_ratio(some, clean, index, classes, population):
+    """Log of hit over not hit, with the prior odds of the classes, and of the density of values that are not hit.
 
     Parameters
     ----------
@@ -127,21 +127,25 @@ def log_ratio(some, clean, index, kind, classes, population):
         Pixels.
     clean, index : `~numpy.ndarray`
         (N, J, M), see `Candidates.at_nodes`.
-    kind, classes : `~numpy.ndarray`
-        (N, M) distributions of charge and classes of neighbourhood.
+    classes : `~numpy.ndarray`
+        (N, M) classes of neighbourhood.
     population : Population
         What is known of hits.
+
+    Returns
+    -------
+    ratio, not_hit : `~numpy.ndarray`
+        (N, J, M).
     """
-    sigma = some.sigma(some.lowest)
-    odds = population.log_odds(classes, np.broadcast_to(sigma, classes.shape))
-    if some.detected is not None:
-        odds = odds + np.float32(population.detector_odds) * some.detected
-    ratio = population.density.log_density(kind[:, None], index)
+    ratio, not_hit = population.log_ratios(classes[:, None], index)
     ratio -= clean
-    ratio += odds[:, None]
+    not_hit += clean
+    if some.detected is not None:
+        ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
-        ratio[np.broadcast_to(some.unknown[:, None], ratio.shape)] = UNKNOWN
-    return ratio
+        unknown = np.broadcast_to(some.unknown[:, None], ratio.shape)
+        ratio[unknown], not_hit[unknown] = UNKNOWN, 0
+    return ratio, not_hit
 
 
 def log_odds_alone(candidates, tables, population):
@@ -151,8 +155,8 @@ def log_odds_alone(candidates, tables, population):
     def work(item):
         part, (_, clean, index) = item
         some = candidates.some(part)
-        ratio = log_ratio(some, clean, index, classes[:, part], classes[:, part], population)
-        hit, rest = (one.sum(axis=1) for one in hit_weights(clean, ratio))
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        hit, rest = (one.sum(axis=1) for one in hit_weights(not_hit, ratio))
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
