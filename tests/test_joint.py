@@ -105,6 +105,28 @@ def test_units_and_order_do_not_matter(simulated):
     np.testing.assert_array_equal(one.probability, other.probability[::-1])
 
 
+def test_all_that_belongs_to_an_exposure_goes_with_it():
+    """Exposures that differ in all they can differ in, and a detector's masks, in another order."""
+    rng = np.random.default_rng(7)
+    image = rng.uniform(5, 100, (60, 70))
+    scales, shifts, variances = (0.8, 1.0, 1.3), (4.0, 0.0, -3.0), (16.0, 25.0, 9.0)
+    rows = list(zip(scales, shifts, variances, strict=True))
+    data = np.array([rng.normal(a * image + d, np.sqrt(v + a * image + d)) for a, d, v in rows])
+    data += np.where(rng.random(data.shape) < 0.03, 300, 0)
+    bad, detected = rng.random((2, *data.shape)) < 0.01
+    poisson = (True, False, True)
+    own = [v if photons else v + a * image + d for (a, d, v), photons in zip(rows, poisson, strict=True)]
+    found = {}
+    for order in ([0, 1, 2], [2, 0, 1]):
+        of = [tuple(one[i] for i in order) for one in (own, scales, shifts, poisson, (1.0, 0.9, 1.1))]
+        counts = Counts(data[order].astype(np.float32), of[0], bad[order], *of[1:])
+        found[order[0]] = joint_posterior(counts, JointPosterior(excess=False), detected[order])
+    for name in ("probability", "mask"):
+        np.testing.assert_array_equal(getattr(found[0], name)[[2, 0, 1]], getattr(found[2], name))
+    np.testing.assert_array_equal(found[0].signal_shift, found[2].signal_shift)
+    assert found[0].mask.mean() == pytest.approx(0.03, abs=0.003)
+
+
 def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     stack = stack_of(simulated)
     masks = stack.detect(method=JointPosterior(probability=0.5))
@@ -283,12 +305,15 @@ def test_the_calibration_is_that_of_the_truth():
 
 def test_a_twin_holds_what_the_values_allow():
     """Hits and charges too small to count, as often as the probabilities and the truth say."""
-    simulated = make_stack("ifu", shape=(120, 150), n_exposures=3, hit_rate=0.05, seed=51)
-    counts, settings = stack_of(simulated)._counts(), JointPosterior()
+    gain, readnoise = 1 * u.electron / u.adu, 3.4 * u.electron
+    simulated = make_stack("ifu", shape=(120, 150), gain=gain, readnoise=readnoise, hit_rate=0.05, seed=51)
+    counts = Counts(np.array([ccd.data for ccd in simulated.exposures], np.float32), np.float32(3.4**2))
     excess = np.zeros((120, 150), np.float32)
     candidates = find_candidates(counts, excess)
     signal = np.median(counts.data, axis=0)
-    field, _, population = probabilities(candidates, np.sqrt(counts.mean_variance(signal)), counts.data.shape, settings)
+    field, _, population = probabilities(
+        candidates, np.sqrt(counts.mean_variance(signal)), counts.data.shape, JointPosterior()
+    )
     rows = slice(30, 100)
     charge, hit = _draw_charges(candidates, field, population, rows, [np.random.default_rng(i) for i in range(3)])
     chance = field.probability[:, rows].astype(float)

@@ -133,9 +133,10 @@ class Counts:
         def pick(values):
             return tuple(values[i] for i in order) if isinstance(values, tuple) else values
 
+        per_exposure = ("variance", "scales", "shifts", "poisson", "worth")
+        picked = {name: pick(getattr(self, name)) for name in per_exposure}
         bad = None if self.bad is None else self.bad[order]
-        others = (pick(one) for one in (self.scales, self.shifts, self.poisson))
-        return Counts(self.data[order], pick(self.variance), bad, *others)
+        return replace(self, data=self.data[order], bad=bad, **picked)
 
     def typical(self):
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
