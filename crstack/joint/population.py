@@ -168,17 +168,18 @@ class Population:
 
     @cached_property
     def _tables(self):
-        """Logs of hit over not hit and of not hit over clean (N_CLASSES, sigmas, places), chance of a faint charge."""
+        """Logs of hit over not hit and of not hit over clean (N_CLASSES, sigmas, places), and chance of no charge."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
-        not_hit = np.log1p((gain - 1) * faint[..., None])
-        log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
-        return log_hit, not_hit, faint
+        # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
+        not_hit = np.log1p((gain - 1) * faint[..., None]) + np.log(none)[..., None]
+        log_hit += np.log(rate)[..., None] - not_hit
+        return log_hit, not_hit, none * (1 - faint)
 
     def log_ratios(self, classes, index):
-        """Logs of the prior odds times density of hit values, and of what makes the density of others.
+        """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
         A value that is not hit may hold a charge below `~crstack.joint.charges.LEAST_CHARGE`: beside a track
         there are as many of these as of hits, and taken as clean they would look like hits. The
@@ -194,9 +195,9 @@ class Population:
         Returns
         -------
         log_hit : `~numpy.ndarray`
-            Odds times density of hit values, over the second of the results; that of clean ones is to be taken off.
+            Rate times density of hit values, over the second of the results; that of clean ones is to be taken off.
         log_not_hit : `~numpy.ndarray`
-            Density of values that are not hit, over that of clean ones.
+            Chance of no hit times density of values that are not hit, over that of clean ones.
         """
         log_hit, not_hit, _ = self._tables
         place = classes * np.int32(log_hit[0].size) + index
@@ -216,7 +217,7 @@ class Population:
             (M,).
         """
         _, log_not_hit = self.log_ratios(classes, HitDensity.index(excess, sigma))
-        return 1 - (1 - self._tables[2][classes, sigma_index(sigma)]) * np.exp(-log_not_hit)
+        return 1 - self._tables[2][classes, sigma_index(sigma)] * np.exp(-log_not_hit)
 
     def refitted(self, counts, hits, totals):
         """The population after one step of expectation maximisation.
