@@ -245,7 +245,11 @@ def test_small_charges_make_values_that_are_not_hit_higher():
     np.testing.assert_allclose(
         log_hit, np.log(of_hits / (faint + none)) + stats.norm.logpdf(excess, 0, sigma), atol=0.1
     )
-    np.testing.assert_allclose(log_not_hit, np.log(faint + none) - stats.norm.logpdf(excess, 0, sigma), atol=0.01)
+    above = (charges > 0.5 * sigma).mean() * rate
+    np.testing.assert_allclose(
+        log_not_hit, np.log((faint + none) / (1 - above)) - stats.norm.logpdf(excess, 0, sigma), atol=0.01
+    )
+    assert population.log_none(np.int32(30), sigma) == pytest.approx(np.log(1 - above), abs=0.01)
     share = population.faint_share(np.full(5, 30), excess, np.full(5, sigma))
     np.testing.assert_allclose(share, faint / (faint + none), atol=0.02)
 

@@ -168,15 +168,14 @@ class Population:
 
     @cached_property
     def _tables(self):
-        """Logs of hit over not hit and of not hit over clean (N_CLASSES, sigmas, places), and chance of no charge."""
+        """By class and noise: logs of hit over not hit, of not hit over clean; chance of a faint charge; log of no hit."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
-        # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
-        not_hit = np.log1p((gain - 1) * faint[..., None]) + np.log(none)[..., None]
-        log_hit += np.log(rate)[..., None] - not_hit
-        return log_hit, not_hit, none * (1 - faint)
+        not_hit = np.log1p((gain - 1) * faint[..., None])
+        log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
+        return log_hit, not_hit, faint, np.log(none)
 
     def log_ratios(self, classes, index):
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
@@ -195,11 +194,11 @@ class Population:
         Returns
         -------
         log_hit : `~numpy.ndarray`
-            Rate times density of hit values, over the second of the results; that of clean ones is to be taken off.
+            Odds times density of hit values, over the second of the results; that of clean ones is to be taken off.
         log_not_hit : `~numpy.ndarray`
-            Chance of no hit times density of values that are not hit, over that of clean ones.
+            Density of values that are not hit, over that of clean ones.
         """
-        log_hit, not_hit, _ = self._tables
+        log_hit, not_hit, *_ = self._tables
         place = classes * np.int32(log_hit[0].size) + index
         return log_hit.ravel().take(place), not_hit.ravel().take(place)
 
@@ -217,7 +216,11 @@ class Population:
             (M,).
         """
         _, log_not_hit = self.log_ratios(classes, HitDensity.index(excess, sigma))
-        return 1 - self._tables[2][classes, sigma_index(sigma)] * np.exp(-log_not_hit)
+        return 1 - (1 - self._tables[2][classes, sigma_index(sigma)]) * np.exp(-log_not_hit)
+
+    def log_none(self, classes, sigma):
+        """Log of the chance of no hit, for classes and noise (electrons) of values."""
+        return self._tables[3][classes, sigma_index(sigma)]
 
     def refitted(self, counts, hits, totals):
         """The population after one step of expectation maximisation.

@@ -38,9 +38,12 @@ def posterior_signal(field, candidates, tables, population):
         part, (nodes, clean, index) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
+        for i, sigma in enumerate(noise):
+            # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
+            not_hit[i] += population.log_none(classes[i, part], sigma)
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
-        noise = [some.sigma_of(i, nodes) / some.scale_of(i) for i in range(len(some.values))]
-        weight = (hit + rest) / np.mean(np.square(noise), axis=0)
+        weight = (hit + rest) / np.mean([(one / some.scale_of(i)) ** 2 for i, one in enumerate(noise)], axis=0)
         return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
