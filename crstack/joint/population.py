@@ -168,7 +168,7 @@ class Population:
 
     @cached_property
     def _tables(self):
-        """By class and noise: logs of hit over not hit, of not hit over clean; chance of a faint charge; log of no hit."""
+        """By class and noise: logs of hit over not hit, of not hit over clean; chance of a faint one, log of no hit."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
