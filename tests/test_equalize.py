@@ -18,6 +18,7 @@ from crstack.equalize import (
     fit_nbinom_shape,
 )
 from crstack.equalize.clean import reject_hits
+from crstack.equalize.common import moved_images
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
@@ -127,6 +128,78 @@ def test_offsets_and_factors_together():
     equalized = stack_of(simulated, flux_factors="auto", offsets="auto").equalized
     np.testing.assert_allclose(equalized.offsets.values, SHIFTS, atol=0.05)
     np.testing.assert_allclose(equalized.flux.values, (0.8, 1.0, 1.2), rtol=0.005)
+
+
+def with_hot_pixels(simulated, column):
+    """The exposures with pixels and a column of some signal that stay where they are, and where these are."""
+    rng = np.random.default_rng(1)
+    charge = np.where(rng.random((240, 280)) < 0.004, rng.lognormal(6, 1, (240, 280)), 0)
+    exposures = [ccd.copy() for ccd in simulated.exposures]
+    charge[:, 123] += column
+    for ccd in exposures:
+        ccd.data = (ccd.data + rng.poisson(charge) / 2).astype(np.float32)
+    return exposures, charge > 200
+
+
+@pytest.mark.parametrize(("column", "share"), [(0, 0.1), (3000, 0.1)])
+def test_hot_pixels_do_not_move_with_the_scene(column, share):
+    simulated = simulate("slit", offsets=SHIFTS, hit_rate=0)
+    exposures, hot = with_hot_pixels(simulated, column)
+    options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    if not column:
+        stack = CRStack(exposures, offsets="auto", **options)
+        np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
+    # what is subtracted leaves noise alone at these pixels and beside them, where a spline would ring
+    beside = ndimage.maximum_filter(hot, 3)
+    levelled = CRStack(exposures, offsets=SHIFTS, **options).equalized.levelled
+    pull = (levelled.data[0] - levelled.data[2])[beside]
+    pull /= np.sqrt(2 * levelled.noise.variance(np.median(levelled.data, axis=0)[beside]))
+    assert (np.abs(pull) > 5).mean() < share
+
+
+def test_nothing_rings_around_hot_pixels():
+    image = np.full((30, 40), 50, dtype=np.float32)
+    image[12, 20] += 200
+    image[0, 39] += 90
+    exposures = load_exposures([image * u.electron] * 3, readnoise=4 * u.electron)
+    for one in moved_images(exposures, image, ((0.3, 0.2), (0.0, 0.0), (-0.4, 0.1))):
+        np.testing.assert_allclose(one, image, rtol=1e-5)
+    # a star that came through the optics moves
+    y, x = np.mgrid[:30, :40]
+    image = (50 + 200 * np.exp(-0.5 * ((y - 12) ** 2 + (x - 20) ** 2))).astype(np.float32)
+    moved = moved_images(exposures, image, ((0.3, 0.0), (0.0, 0.0), (-0.4, 0.0)))
+    assert moved[0][12, 21] > moved[1][12, 21] + 30 > moved[2][12, 21] + 60
+
+
+def test_the_scene_moves_where_no_pixel_is_hot():
+    simulated = simulate("slit", offsets=SHIFTS, hit_rate=0)
+    levelled = stack_of(simulated, offsets=SHIFTS).equalized.levelled
+    inside = (slice(5, -5), slice(5, -5))
+    pull = (levelled.data[0] - levelled.data[2])[inside]
+    pull /= np.sqrt(2 * levelled.noise.variance(np.median(levelled.data, axis=0)[inside]))
+    assert (np.abs(pull) > 5).mean() < 1e-3
+
+
+def test_bad_values_neither_pull_offsets_nor_leave_edges():
+    simulated = simulate("imaging", offsets=SHIFTS, hit_rate=0)
+    rng = np.random.default_rng(2)
+    exposures = [ccd.copy() for ccd in simulated.exposures]
+    for ccd in exposures:
+        ccd.data = (ccd.data + rng.poisson(200, ccd.shape) / 2).astype(np.float32)
+    bad = np.zeros((3, 240, 280), dtype=bool)
+    bad[:, :, 100:104] = bad[:, 50:60, 200:220] = True
+    bad[1, 120:180, 150:190] = True
+    for ccd, mask in zip(exposures, bad, strict=True):
+        ccd.data[mask] = np.nan
+        ccd.mask = mask
+    options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    stack = CRStack(exposures, offsets="auto", **options)
+    np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
+    levelled = CRStack(exposures, offsets=SHIFTS, **options).equalized.levelled
+    beside = ndimage.maximum_filter(bad.any(axis=0), 7) & ~bad.any(axis=0)
+    pull = (levelled.data[0] - levelled.data[2])[beside]
+    pull /= np.sqrt(2 * levelled.noise.variance(np.median(levelled.data, axis=0)[beside]))
+    assert pull.std() < 1.05
 
 
 def test_expected_images_are_shifted_and_scaled():

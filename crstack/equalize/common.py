@@ -12,13 +12,14 @@ from crstack.equalize.offsets import (
     CONTRAST,
     hot_pixels,
     local_contrast,
+    medians_around,
     plausible_maxima,
     shifted,
     shifted_each,
 )
 from crstack.statistics import normal_order_moments
 
-__all__ = ["common_image", "expected_differences"]
+__all__ = ["common_image", "expected_differences", "moved_images"]
 
 #: window (pixels) in which a difference is compared with its noise
 WINDOW = 5
@@ -73,6 +74,32 @@ def common_image(exposures, statistics, factors, offsets=None):
     return np.where(hit, lowest, median)
 
 
+def moved_images(exposures, common, offsets):
+    """The common image as each exposure sees it: moved by its offset, but hot pixels stay where they are.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        For their noise.
+    common : `~numpy.ndarray`
+        (ny, nx), see `common_image`.
+    offsets : sequence of (dx, dy)
+        Shifts in pixels from the common image to each exposure.
+
+    Returns
+    -------
+    moved : list of `~numpy.ndarray`
+        float32 (ny, nx).
+    """
+    hot = hot_pixels(common, np.sqrt(exposures.mean_variance(common)))
+    scene = common.copy()
+    scene[hot] = medians_around(common, *hot)
+    moved = [one.copy() if one is scene else one for one in shifted_each(scene, offsets)]
+    for one in moved:
+        one[hot] += common[hot] - scene[hot]
+    return moved
+
+
 def expected_differences(exposures, common, factors, offsets=None, moved=None):
     """Expected image of each exposure minus the common image.
 
@@ -87,18 +114,18 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
     offsets : sequence of (dx, dy), optional
         Shifts in pixels from the common image to each exposure.
     moved : list of `~numpy.ndarray`, optional
-        The common image shifted by each offset, where it is known.
+        The `moved_images`, where they are known.
 
     Returns
     -------
     differences : list of `~numpy.ndarray`
         float32 (ny, nx). What a shift changes is 0 where it is no more than noise, and where the exposures
-        agree better without it: hot pixels and columns stay where they are.
+        agree better without it: what belongs to the detector stays where it is.
     """
     variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
     if offsets is None:
         return [np.float32(factor) * common - common for factor in factors]
-    moved = shifted_each(common, offsets) if moved is None else moved
+    moved = moved_images(exposures, common, offsets) if moved is None else moved
 
     def change_by(pair):
         offset, change = pair[0], pair[1] - common
@@ -118,12 +145,11 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
 
 
 def _static(exposures, common, factors, changes):
-    """bool (ny, nx): hot pixels, and others around which the exposures agree better without the changes."""
+    """bool (ny, nx): pixels around which the exposures agree better without the changes."""
     largest = np.zeros(common.shape, np.float32)
     for change in changes:
         np.maximum(largest, np.abs(change), out=largest)
-    sigma = np.sqrt(exposures.mean_variance(common))
-    where = np.nonzero(largest > sigma)
+    where = np.nonzero(largest > np.sqrt(exposures.mean_variance(common)))
 
     levels, sigmas = [], []
     for i, factor in enumerate(np.asarray(factors, np.float32)):
@@ -140,7 +166,6 @@ def _static(exposures, common, factors, changes):
     gain[where] = _disagreement(levels, sigmas, valid) - _disagreement(moved, sigmas, valid)
     # a mean of the pixels around, times their number
     static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
-    static[hot_pixels(common, sigma)] = True
     return ndimage.maximum_filter(static.view(np.uint8), RINGING).view(bool)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.equalize.clean import neighbour_mean, reject_hits
-from crstack.equalize.common import common_image
+from crstack.equalize.common import common_image, moved_images
 from crstack.equalize.flux import FIRST_GUESS, pixels_of_regions
-from crstack.equalize.offsets import shifted
 
 __all__ = ["FluxComparison", "compare_fluxes"]
 
@@ -59,7 +58,7 @@ def compare_fluxes(exposures, statistics, factors, regions=None, offsets=None):
     models = None
     if offsets is not None:
         common = common_image(exposures, statistics, factors, offsets)
-        models = [shifted(common, offset) for offset in offsets]
+        models = moved_images(exposures, common, offsets)
     clean = reject_hits(exposures, pixels_of_regions(exposures.usable, regions), factors, models)
     level = neighbour_mean(clean.common, clean.ok)
     sure = clean.ok & (level > FIRST_GUESS * np.sqrt(exposures.mean_variance(np.maximum(level, 0))))

@@ -7,8 +7,7 @@ import numpy as np
 from crstack._threads import map_threads
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.clean import neighbour_mean, reject_hits
-from crstack.equalize.common import common_image
-from crstack.equalize.offsets import shifted_each
+from crstack.equalize.common import common_image, moved_images
 from crstack.exceptions import InputError
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
@@ -135,7 +134,7 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
     for number in range(ROUNDS):
         if offsets is not None and number % 2 == 0:
             common = common_image(exposures, statistics, factors, offsets)
-            models = shifted_each(common, offsets)
+            models = moved_images(exposures, common, offsets)
             nearby = [neighbour_mean(model) for model in models]
         clean = reject_hits(exposures, inside, factors, models, nearby=nearby)
         if np.count_nonzero(clean.ok) < FEWEST:

@@ -18,6 +18,7 @@ __all__ = [
     "estimate_offsets",
     "hot_pixels",
     "local_contrast",
+    "medians_around",
     "plausible_maxima",
     "shifted",
     "shifted_each",
@@ -213,7 +214,7 @@ def _prepared(exposures, statistics, box, factors):
         hit = plane > ceiling
         hit[hot] = True
         cleaned = np.where(hit, ceiling, plane)
-        cleaned[hit] = _medians_around(cleaned, *np.nonzero(hit))
+        cleaned[hit] = medians_around(cleaned, *np.nonzero(hit))
         electrons = np.broadcast_to(noise.electrons_per_unit, exposures.shape)[box]
         readnoise = np.broadcast_to(noise.readnoise_electrons, exposures.shape)[box]
         transformed = 2 * np.sqrt(np.maximum(cleaned * electrons + 0.375 + readnoise**2, 0))
@@ -225,7 +226,7 @@ def _prepared(exposures, statistics, box, factors):
 def hot_pixels(image, sigma):
     """Rows and columns of peaks that are sharper than optics allow."""
     rows, columns = np.nonzero((image == ndimage.maximum_filter(image, 3)) & (image > CLIP_SIGMA * sigma))
-    padded = np.pad(image, 1, mode="symmetric")
+    padded = np.pad(image, 1, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[rows, columns].reshape(-1, 9)
     around = np.sort(np.delete(windows, 4, axis=1), axis=1)
     level = (around[:, 3] + around[:, 4]) / 2
@@ -234,7 +235,7 @@ def hot_pixels(image, sigma):
     return rows[sharp], columns[sharp]
 
 
-def _medians_around(image, rows, columns):
+def medians_around(image, rows, columns):
     """Medians of the windows around some pixels; beyond the edges the image is mirrored."""
     padded = np.pad(image, REACH // 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (REACH, REACH))[rows, columns]

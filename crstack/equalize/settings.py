@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack._validation import check_choice, check_number, check_region
-from crstack.equalize.common import common_image, expected_differences
+from crstack.equalize.common import common_image, expected_differences, moved_images
 from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
-from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets, shifted_each
+from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -207,7 +207,7 @@ def equalize(exposures, statistics, settings):
     common = moved = None
     if shifts is not None:
         common = common_image(exposures, statistics(), factors, shifts)
-        moved = shifted_each(common, shifts)
+        moved = moved_images(exposures, common, shifts)
     response = None
     if settings.response is not None:
         response = estimate_response(exposures, settings.response, factors=factors, models=moved)

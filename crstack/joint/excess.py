@@ -114,7 +114,7 @@ def squared_gradient(image, variance):
     return np.maximum(total - variance, 0)
 
 
-def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
+def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=None):
     """Fit the excess variance to the differences of exposures.
 
     The median of the absolute difference of two exposures, which hits do not
@@ -130,12 +130,16 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None):
         (ny, nx) variance of each exposure, or of all.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part.
+    left_out : `~numpy.ndarray` of bool, optional
+        (ny, nx) pixels that take no part.
 
     Returns
     -------
     fit : ExcessFit
     """
     usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
+    if left_out is not None:
+        usable &= ~left_out
     # by the signal of the neighbours: that of a pixel itself picks fluctuations
     nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     bins = _bins(nearby, gradient2, usable)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from crstack._threads import map_threads, wide_bands
 from crstack.equalize.clean import median_of_scaled
+from crstack.equalize.offsets import hot_pixels
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.statistics import sort_exposures
 
@@ -48,8 +50,13 @@ def scatter_of(counts):
     """Fit the excess variance of `Counts`, as a `Scatter`."""
     levels = counts.levels
     median = median_of_scaled(levels, np.ones(len(levels)))
-    gradient2 = squared_gradient(median, counts.mean_variance(median) / len(levels))
-    fit = fit_excess_variance(levels, median, _variances(counts, median), gradient2, counts.bad)
+    variance = counts.mean_variance(median)
+    gradient2 = squared_gradient(median, variance / len(levels))
+    # steep, but the same in all exposures, however these differ
+    hot = np.zeros(median.shape, dtype=bool)
+    hot[hot_pixels(median, np.sqrt(variance))] = True
+    hot = ndimage.binary_dilation(hot, np.ones((3, 3))) if hot.any() else None
+    fit = fit_excess_variance(levels, median, _variances(counts, median), gradient2, counts.bad, hot)
     # a signal raised by two hits must not excuse them
     signal = np.minimum(median, _median_of_rows(median))
     return Scatter(signal, fit.excess.of(signal, gradient2).astype(np.float32), fit)
