@@ -92,10 +92,10 @@ def scores_table(shape, seeds):
 def reliability_table(shape, seeds):
     """Of values given a probability, the fraction that is hit by over half a standard deviation."""
     rows = []
-    for scene, n in itertools.product(SCENES, (3, 5)):
+    for rate, scene, n in itertools.product((0.008, 0.03), SCENES, (3, 4, 5, 7)):
         hits, totals = np.zeros(10), np.zeros(10)
         for seed in seeds:
-            simulated = make(scene, n, shape, seed)
+            simulated = make(scene, n, shape, seed, hit_rate=rate)
             stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
             probability = stack.joint_posterior().probability.ravel()
             bins = np.minimum((10 * probability).astype(int), 9)
@@ -103,8 +103,10 @@ def reliability_table(shape, seeds):
             hits += np.bincount(bins, simulated.hit_mask(0.5).ravel() - offsets, minlength=10)
             totals += np.bincount(bins, minlength=10)
         # as if all values of a bin were given its middle; the outermost bins hold few but 0 and 1
-        rows.append((scene, n, *(f"{rate:.3f}" for rate in hits / totals)))
-    return Table(rows=rows, names=("scene", "N", *(f"{0.05 + 0.1 * i:.2f}" for i in range(10))))
+        fractions = hits / totals
+        error = np.sqrt(fractions * (1 - fractions) / totals).max()
+        rows.append((f"{100 * rate:.1f}", scene, n, *(f"{one:.3f}" for one in fractions), f"{error:.3f}"))
+    return Table(rows=rows, names=("hit %", "scene", "N", *(f"{0.05 + 0.1 * i:.2f}" for i in range(10)), "error"))
 
 
 def null_table(values=12_000_000):

@@ -1,6 +1,7 @@
 """The joint decision: likelihoods, population, masks, false alarms."""
 
 import itertools
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -19,7 +20,7 @@ from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
 from crstack.joint.population import N_CLASSES, Population, charges_kind
 from crstack.joint.signal import signal_shift
-from crstack.joint.sweeps import probabilities
+from crstack.joint.sweeps import log_ratio, probabilities
 from crstack.joint.twin import Calibration, _draw_charges, _fit
 from crstack.masks import MaskRules
 
@@ -112,8 +113,11 @@ def test_all_that_belongs_to_an_exposure_goes_with_it():
     scales, shifts, variances = (0.8, 1.0, 1.3), (4.0, 0.0, -3.0), (16.0, 25.0, 9.0)
     rows = list(zip(scales, shifts, variances, strict=True))
     data = np.array([rng.normal(a * image + d, np.sqrt(v + a * image + d)) for a, d, v in rows])
-    data += np.where(rng.random(data.shape) < 0.03, 300, 0)
-    bad, detected = rng.random((2, *data.shape)) < 0.01
+    hit = rng.random(data.shape) < 0.03
+    charge = np.where(hit, rng.exponential(60, data.shape), 0)
+    data += charge
+    bad = rng.random(data.shape) < 0.01
+    detected = hit ^ (rng.random(data.shape) < 0.01)
     poisson = (True, False, True)
     own = [v if photons else v + a * image + d for (a, d, v), photons in zip(rows, poisson, strict=True)]
     found = {}
@@ -124,7 +128,8 @@ def test_all_that_belongs_to_an_exposure_goes_with_it():
     for name in ("probability", "mask"):
         np.testing.assert_array_equal(getattr(found[0], name)[[2, 0, 1]], getattr(found[2], name))
     np.testing.assert_array_equal(found[0].signal_shift, found[2].signal_shift)
-    assert found[0].mask.mean() == pytest.approx(0.03, abs=0.003)
+    assert found[0].population.detector_odds > 1
+    assert found[0].mask[(charge > 100) & ~bad].mean() > 0.95
 
 
 def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
@@ -252,6 +257,30 @@ def test_small_charges_make_values_that_are_not_hit_higher():
     assert population.log_none(np.int32(30), sigma) == pytest.approx(np.log(1 - above), abs=0.01)
     share = population.faint_share(np.full(5, 30), excess, np.full(5, sigma))
     np.testing.assert_allclose(share, faint / (faint + none), atol=0.02)
+
+
+def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
+    values = np.array([[40.0, 60.0], [44.0, 48.0], [55.0, 52.0]], dtype=np.float32)
+    bad = np.zeros((3, 1, 2), dtype=bool)
+    bad[2, 0, 1] = True
+    counts = Counts(values[:, None], np.float32(25), bad, poisson=(False,) * 3)
+    pixels = find_candidates(counts, np.zeros((1, 2), np.float32), detected=~bad)
+    population = Population(rate=np.full(N_CLASSES, 0.6), shapes=even_shapes())
+    nodes, clean, index = pixels.at_nodes()
+    classes = np.full((3, 2), 30, dtype=np.int32)
+    ratio, not_hit = log_ratio(pixels, clean, index, classes, replace(population, detector_odds=2.0))
+    excess = values[:, None] - nodes
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 20_001)
+    weights = 0.6 / len(charges) * stats.norm.pdf(excess[..., None], charges, 5)
+    faint = weights[..., charges < 2.5].sum(axis=-1)
+    none, none_counts = 0.4 * stats.norm.pdf(excess, 0, 5), 1 - 0.6 * (charges > 2.5).mean()
+    known = np.broadcast_to(~bad[:, 0][:, None], excess.shape)
+    np.testing.assert_allclose(not_hit[known], np.log((none + faint) / none_counts)[known], atol=0.02)
+    wanted = np.log((weights.sum(axis=-1) - faint) / (none + faint)) + 2
+    near = known & (np.abs(excess) < 15)
+    np.testing.assert_allclose(ratio[near], wanted[near], atol=0.15)
+    assert (not_hit[~known] == 0).all()
+    assert (ratio[~known] < -50).all()
 
 
 @pytest.mark.parametrize("power", [-0.6, 0.0, 1.0])
