@@ -1,6 +1,7 @@
 """What makes exposures equivalent: settings, and exposures equalised by them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -135,13 +136,17 @@ class EqualizedExposures:
     """
 
     exposures: Exposures
-    levelled: Exposures
     flux: FluxFactors | None = None
     offsets: Offsets | None = None
     response: Response | None = None
     common: np.ndarray | None = None
     differences: list | None = None
     factors: tuple = ()
+
+    @cached_property
+    def levelled(self):
+        """What is compared: ``exposures`` minus ``differences``, where there are any."""
+        return self.exposures if self.differences is None else self.exposures.minus(self.differences)
 
     def __repr__(self):
         return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
@@ -216,12 +221,11 @@ def equalize(exposures, statistics, settings):
     if response is not None:
         exposures = exposures.divided_by(response.maps)
     if shifts is None and all(factor == 1 for factor in factors):
-        return EqualizedExposures(exposures, exposures, flux, offsets, response)
+        return EqualizedExposures(exposures, flux, offsets, response)
     if common is None:
         common = common_image(exposures, None, factors)
     differences = expected_differences(exposures, common, factors, shifts, moved)
-    levelled = exposures.minus(differences)
-    return EqualizedExposures(exposures, levelled, flux, offsets, response, common, differences, factors)
+    return EqualizedExposures(exposures, flux, offsets, response, common, differences, factors)
 
 
 def _flux_and_offsets(exposures, statistics, settings):

@@ -7,13 +7,15 @@ from crstack.joint.candidates import Counts
 __all__ = ["counts_of"]
 
 
-def counts_of(equalized):
+def counts_of(equalized, data=None):
     """The exposures in electrons as they were taken, and what is expected in them.
 
     Parameters
     ----------
     equalized : `~crstack.equalize.EqualizedExposures`
         With what is known of them.
+    data : `~numpy.ndarray`, optional
+        float32 (N, ny, nx), the exposures in electrons as they were taken, where they are at hand.
 
     Returns
     -------
@@ -22,7 +24,7 @@ def counts_of(equalized):
     exposures, n = equalized.exposures, len(equalized.exposures)
     base, noises = exposures.noise, [exposures.noise_of(i) for i in range(n)]
     per_unit = [noise.electrons_per_unit for noise in noises]
-    data = _in_electrons(exposures.data, per_unit)
+    data = _in_electrons(exposures.data, per_unit) if data is None else data
     readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
     variance, poisson = readnoise2, None
     if any(noise.known_variance is not None for noise in noises):
@@ -40,8 +42,10 @@ def counts_of(equalized):
         scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
     if equalized.offsets is not None:
         shifts = tuple(
-            (difference - np.float32(factor - 1) * equalized.common) * np.float32(one)
-            for difference, factor, one in zip(equalized.differences, factors, per_unit, strict=True)
+            (difference - np.float32(factor - 1) * equalized.common) * np.float32(one) if any(offset) else 0.0
+            for difference, factor, one, offset in zip(
+                equalized.differences, factors, per_unit, equalized.offsets.values, strict=True
+            )
         )
     return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
 

@@ -169,19 +169,19 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
     measured = trials.measured(order.argsort())
     if not measured:
         return measured if measured.useless or measured.failed else None, counts, scatter
-    exposures = exposures.reordered(order)
-    found = equalize(exposures, _statistics(exposures, cr_coincidences), trials.known)
-    best = _expecting(counts, counts_of(found), order.argsort())
+    best, limits = _expecting(counts, exposures, order, trials.known, cr_coincidences)
     if not _explains(scatter, best):
         return measured.in_vain(), counts, scatter
-    if found.response is not None:
-        measured = replace(measured, limits=_limits(found.response.maps))
-    return measured, best, scatter_of(best)
+    return replace(measured, limits=limits), best, scatter_of(best)
 
 
-def _expecting(counts, other, order):
-    """Counts of which is expected what is expected of others, which are the same in another order."""
-    return replace(counts, scales=_at(other.scales, order), shifts=_at(other.shifts, order))
+def _expecting(counts, exposures, order, known, cr_coincidences):
+    """The counts with what is known of the exposures in another order, and the limits of their response."""
+    exposures, back = exposures.reordered(order), order.argsort()
+    found = equalize(exposures, _statistics(exposures, cr_coincidences), known)
+    other = counts_of(found, counts.data)
+    limits = () if found.response is None else _limits(found.response.maps)
+    return replace(counts, scales=_at(other.scales, back), shifts=_at(other.shifts, back)), limits
 
 
 def _limits(maps):
