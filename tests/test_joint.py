@@ -19,8 +19,8 @@ from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.likelihood import hit_weights, log_clean
 from crstack.joint.population import N_CLASSES, Population, charges_kind
-from crstack.joint.signal import signal_shift
-from crstack.joint.sweeps import log_ratio, probabilities
+from crstack.joint.signal import posterior_signal, signal_shift
+from crstack.joint.sweeps import Field, log_ratio, probabilities
 from crstack.joint.twin import Calibration, _draw_charges, _fit
 from crstack.masks import MaskRules
 
@@ -281,6 +281,24 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
     np.testing.assert_allclose(ratio[near], wanted[near], atol=0.15)
     assert (not_hit[~known] == 0).all()
     assert (ratio[~known] < -50).all()
+
+
+def test_a_bad_value_beside_hits_tells_nothing_of_the_signal():
+    values = np.array([[40.0], [46.0], [900.0]], dtype=np.float32)
+    bad = np.zeros((3, 3, 3), dtype=bool)
+    bad[2, 1, 1] = True
+    one = np.ones((1, 1), np.float32)
+    pixel = Candidates((np.array([1]), np.array([1])), values, one, 0 * one, 25 * one, one, bad[:, [1], [1]])
+    population = Population(rate=np.full(N_CLASSES, 0.9), shapes=even_shapes())
+    population.rate[0] = 1e-4
+    signals = []
+    for chance in (0.0, 1.0):
+        field = Field((3, 3, 3))
+        beside = np.array([[0.0], [0.0], [chance]], dtype=np.float32)
+        field.set((np.array([1]), np.array([0])), beside, np.full((3, 1), 500, np.float32))
+        signals.append(posterior_signal(field, pixel, pixel.tables(), population)[0])
+    assert signals[0] == signals[1]
+    assert signals[0] == pytest.approx(43, abs=2)
 
 
 @pytest.mark.parametrize("power", [-0.6, 0.0, 1.0])
