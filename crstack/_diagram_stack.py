@@ -4,16 +4,16 @@ import astropy.units as u
 import numpy as np
 
 from crstack._validation import check_choice
-from crstack.amplifiers import AmplifierSampler, amplifiers
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
-from crstack.diagram import DiagramSettings, EquivalentSets, make_diagram
 from crstack.equalize import fit_nbinom_shape
 from crstack.exceptions import InputError
+from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, make_diagram
 from crstack.noise import GAIN_UNIT, NoiseModel
 from crstack.simulation import LevelSampler, PixelSampler
+from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 
 __all__ = ["AUTO", "AUX_NOISE", "DiagramStack", "report_stage"]
 
@@ -88,13 +88,13 @@ class DiagramStack:
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
         **settings
-            Parameters of `~crstack.diagram.DiagramSettings`: ``n_simulations``,
+            Parameters of `~crstack.mmcosmic.diagram.DiagramSettings`: ``n_simulations``,
             ``seed``, ``min_neighbors``, ``y_max``, ``y_floor``, ``nbinom_shape``,
             ``synthetic``. With ``nbinom_shape="auto"`` it is that of `nbinom_shape`.
 
         Returns
         -------
-        diagram : `~crstack.diagram.MMDiagram`
+        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
             Also used by the `fit_boundary` and `detect` that follow.
 
         Raises

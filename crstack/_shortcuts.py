@@ -6,7 +6,7 @@ from crstack._validation import check_integer
 from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
-from crstack.features import PROBLEMATIC, codes_of, find_features
+from crstack.masks.features import PROBLEMATIC, codes_of, find_features
 from crstack.statistics import exposure_at_median
 
 __all__ = ["Shortcuts"]
@@ -72,7 +72,7 @@ class Shortcuts:
         Returns
         -------
         features : `~astropy.table.QTable`
-            See `~crstack.features.find_features`.
+            See `~crstack.masks.features.find_features`.
         """
         masks = self._latest(masks)
         _, image = self.image_of(name, masks)

@@ -7,12 +7,11 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._ccdproc import make_combiner
 from crstack._diagram_stack import AUTO, AUX_NOISE, DiagramStack, report_stage
 from crstack._shortcuts import Shortcuts, middle_threshold
 from crstack._validation import check_choice
-from crstack._votes import tell_detectors
 from crstack.combine import Combiner
+from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
 from crstack.equalize import Equalization
@@ -22,7 +21,8 @@ from crstack.exposures import load_exposures
 from crstack.joint import JointPosterior
 from crstack.joint.stack import JointStack
 from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
-from crstack.noise_scale import NoiseScale
+from crstack.masks.votes import tell_detectors
+from crstack.simulation.noise_scale import NoiseScale
 
 __all__ = ["CRStack"]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
-from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
+from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 
 __all__ = ["SHAPES", "check_boundary", "check_detector"]

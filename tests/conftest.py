@@ -5,8 +5,8 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pytest
+from support.stacks import stack_of
 
-from crstack import CRStack
 from crstack.datasets import make_stack
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -48,17 +48,6 @@ def simulated():
         bias=500 * u.adu,
         hit_rate=0.02,
         seed=11,
-    )
-
-
-def stack_of(simulated, **options):
-    """A CRStack of simulated exposures with the numbers they were made with."""
-    return CRStack(
-        simulated.exposures,
-        gain=simulated.gain,
-        readnoise=simulated.readnoise,
-        bias=simulated.bias,
-        **options,
     )
 
 

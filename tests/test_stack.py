@@ -4,8 +4,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
-from conftest import stack_of
 from scipy import ndimage
+from support.stacks import stack_of
 
 from crstack import CRStack, LACosmicDetector, PiecewiseBoundary, PyCosmicDetector, SplineBoundary
 from crstack.datasets import make_stack

@@ -76,7 +76,7 @@ class BoundaryModel(ABC):
 
         Parameters
         ----------
-        diagram : `~crstack.diagram.MMDiagram`
+        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
             Simulated and observed histograms of (min2d, median2d - min2d).
 
         Returns

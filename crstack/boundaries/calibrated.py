@@ -9,7 +9,7 @@ from crstack._threads import map_threads
 from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.exceptions import InputError
-from crstack.photon_tables import MixedTables
+from crstack.simulation.photon_tables import MixedTables
 from crstack.statistics import order_statistics
 
 __all__ = ["CalibratedBoundary", "CalibratedFit"]
@@ -82,7 +82,8 @@ class CalibratedBoundary(BoundaryModel):
     50 of these are effective, the tail is continued as that of a normal distribution. A few Gauss-Newton steps
     then make the rate right, in the least squares sense, at all signals together. At a few electrons and with
     less than 2 electrons of read noise no function of min2d can have the same rate at each signal. Where gain or read
-    noise are images, the boundary is that of a typical pixel, scaled (`~crstack.noise_scale.NoiseScale`), and
+    noise are images, the boundary is that of a typical pixel, scaled (see
+    `~crstack.simulation.noise_scale.NoiseScale`), and
     the rate is right within a factor of about two. Differences between the exposures other than noise are not in it.
     """
 

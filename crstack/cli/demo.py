@@ -8,7 +8,7 @@ from astropy.io import fits
 from scipy import ndimage
 
 from crstack._files import atomic_path
-from crstack.cli.checks import crmethod
+from crstack.cli.config.values import crmethod
 from crstack.cli.console import log, section
 from crstack.cli.inputs import check_output_directory
 from crstack.cli.run import run

@@ -7,8 +7,8 @@ import numpy as np
 
 from crstack._files import atomic_path
 from crstack.cli.console import log, section
-from crstack.features import CATEGORIES, PROBLEMATIC, feature_pixels
 from crstack.masks import exposure_name
+from crstack.masks.features import CATEGORIES, PROBLEMATIC, feature_pixels
 
 __all__ = ["FAILURES", "Results", "log_file", "write_figures", "write_tables"]
 
@@ -39,7 +39,7 @@ class Results:
 
     Attributes
     ----------
-    configuration : `~crstack.cli.config.Configuration`
+    configuration : `~crstack.cli.config.configuration.Configuration`
         Settings.
     stack : `~crstack.CRStack`
         The exposures.

@@ -12,7 +12,7 @@ from astropy.io.fits.verify import VerifyWarning
 from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.cli.console import log
 from crstack.exceptions import InputError
-from crstack.local_median import check_local_medians
+from crstack.masks.local_median import check_local_medians
 
 __all__ = [
     "check_gain",

@@ -6,8 +6,8 @@ from html import escape
 from importlib.metadata import version
 
 from crstack._files import atomic_path
-from crstack.cli.report import column_name
-from crstack.features import CATEGORIES
+from crstack.cli.summary import column_name
+from crstack.masks.features import CATEGORIES
 
 __all__ = ["write_report"]
 

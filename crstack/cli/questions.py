@@ -4,7 +4,7 @@ import yaml
 
 from crstack._validation import check_choice
 from crstack.boundaries.base import DEFAULT_WEIGHT
-from crstack.cli.checks import as_number, choice, integer, number
+from crstack.cli.config.values import as_number, choice, integer, number
 from crstack.cli.console import SessionStopped
 from crstack.exceptions import InputError
 
@@ -76,7 +76,7 @@ class Questions:
 
         Parameters
         ----------
-        settings : `~crstack.cli.config.Configuration`
+        settings : `~crstack.cli.config.configuration.Configuration`
             Gives the defaults.
 
         Returns
@@ -174,9 +174,9 @@ class Questions:
 
         Parameters
         ----------
-        settings : `~crstack.cli.config.Configuration`
+        settings : `~crstack.cli.config.configuration.Configuration`
             Gives the defaults.
-        diagram : `~crstack.diagram.MMDiagram`
+        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
             Gives the default limits.
 
         Returns

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crstack.cli.config import PREFIXES, Configuration, read_configuration
+from crstack.cli.config.configuration import PREFIXES, Configuration, read_configuration
+from crstack.cli.config.detector_images import DetectorNumbers, read_detector_numbers
 from crstack.cli.console import log, section, settings_lines
 from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
 from crstack.cli.inputs import (
@@ -20,13 +21,12 @@ from crstack.cli.inputs import (
     find_images,
     inspect_images,
 )
-from crstack.cli.maps import DetectorNumbers, read_detector_numbers
 from crstack.cli.page import write_report
-from crstack.cli.report import log_boundary, log_detector, log_joint, log_masks, log_timings
 from crstack.cli.session import Session, can_be_interactive
+from crstack.cli.summary import log_boundary, log_detector, log_joint, log_masks, log_timings
 from crstack.combine import possible_combinations
+from crstack.combine.files import write_combination
 from crstack.exceptions import InputError
-from crstack.io import write_combination
 from crstack.masks import MaskSet
 from crstack.stack import CRStack
 

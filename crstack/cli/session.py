@@ -7,7 +7,7 @@ import yaml
 
 from crstack.cli.console import SessionStopped, log, section
 from crstack.cli.questions import Questions
-from crstack.features import feature_pixels
+from crstack.masks.features import feature_pixels
 
 __all__ = ["Session", "can_be_interactive"]
 
@@ -30,7 +30,7 @@ class Session:
 
     Parameters
     ----------
-    configuration : `~crstack.cli.config.Configuration`
+    configuration : `~crstack.cli.config.configuration.Configuration`
         Settings to begin with.
     stack : `~crstack.CRStack`
         The exposures.
@@ -41,7 +41,7 @@ class Session:
 
     Attributes
     ----------
-    configuration : `~crstack.cli.config.Configuration`
+    configuration : `~crstack.cli.config.configuration.Configuration`
         Settings as they are now. A run with them gives what was seen.
     """
 
@@ -56,7 +56,7 @@ class Session:
 
         Returns
         -------
-        configuration : `~crstack.cli.config.Configuration`
+        configuration : `~crstack.cli.config.configuration.Configuration`
             The settings that were chosen.
 
         Raises

@@ -6,12 +6,12 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_boolean, check_choice
+from crstack.combine.clean_values import KnownValues, middle
 from crstack.combine.fill import fill_from_neighbours
-from crstack.combine.known import KnownValues, middle
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
 from crstack.exceptions import InputError
-from crstack.local_median import check_local_medians, listed_pixels, median_of_boxes
+from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
 
 __all__ = ["FILLS", "Combiner"]
 
@@ -56,7 +56,7 @@ class Combiner:
     Notes
     -----
     The model takes the expected signal from the mean of the clean exposures
-    (the median, where no masks are known), see `~crstack.combine.signal.smoothed_signal`.
+    (the median, where no masks are known), see `~crstack.combine.smooth_signal.smoothed_signal`.
     A median or a minimum of n clean
     values has the variance of the order statistics of a normal sample; masked
     values count as clean there unless they stand out by two standard

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._votes import found_by_exposures, tell_detectors
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import measure_differences, open_settings
-from crstack.joint.posterior import JointPosterior, joint_posterior
+from crstack.joint.method import JointPosterior, joint_posterior
 from crstack.joint.scatter import scatter_of
 from crstack.masks import MaskSet, joint_codes
+from crstack.masks.votes import found_by_exposures, tell_detectors
 
 __all__ = ["JointStack"]
 

@@ -178,8 +178,8 @@ class MaskSet:
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 
     def features(self, signal=None, name="MEDIANCR", unit=None):
-        """Table of the connected hits of a mask: see `~crstack.features.find_features`."""
-        from crstack.features import find_features  # which is made of masks
+        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`."""
+        from crstack.masks.features import find_features  # which is made of masks
 
         return find_features(self, signal, name, unit)
 

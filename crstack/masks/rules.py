@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack._validation import check_integer, check_number, check_pixel, check_region
 from crstack.detectors.two_pass import features_holding
-from crstack.local_median import check_local_median, check_local_medians
+from crstack.masks.local_median import check_local_median, check_local_medians
 
 __all__ = [
     "Code",
@@ -161,7 +161,7 @@ def detection_limit(statistics, boundary, readnoise, rules, scale=None):
         Read noise of one exposure in the unit of the exposures.
     rules : MaskRules
         Threshold and least maximum.
-    scale : `~crstack.noise_scale.NoiseScale`, optional
+    scale : `~crstack.simulation.noise_scale.NoiseScale`, optional
         Of the diagram that the boundary belongs to.
 
     Returns

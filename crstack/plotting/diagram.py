@@ -27,7 +27,7 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
 
     Parameters
     ----------
-    diagram : `~crstack.diagram.MMDiagram`
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
         The diagram.
     boundary : `~crstack.boundaries.FittedBoundary`, optional
         Drawn over it: its points as crosses, each extension, and the fixed

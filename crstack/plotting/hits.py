@@ -8,7 +8,7 @@ import numpy as np
 from crstack._files import atomic_path
 from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
-from crstack.features import codes_of
+from crstack.masks.features import codes_of
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.style import (
     COLOR_SCALES,
@@ -46,7 +46,7 @@ def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale"
     view : `~crstack.plotting.MaskView`
         The mask and its images; the exposures are ``view.others[1:]``.
     features : `~astropy.table.QTable`
-        Hits of that mask, from `~crstack.features.find_features`.
+        Hits of that mask, from `~crstack.masks.features.find_features`.
     masks : `~crstack.MaskSet`, optional
         Where given, the outline in an exposure is that of its own mask.
     semiwindow : int, optional

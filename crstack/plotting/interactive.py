@@ -143,7 +143,7 @@ class DiagramWindow(Window):
 
     Parameters
     ----------
-    diagram : `~crstack.diagram.MMDiagram`
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
         The diagram.
     model : `~crstack.boundaries.BoundaryModel`
         Fitted to it; with a field ``fixed_points`` it can be changed.

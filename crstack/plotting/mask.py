@@ -58,7 +58,7 @@ class MaskView:
         Drawn in the diagram.
     threshold : float, optional
         Least T - min2d of a hit, in the same unit.
-    diagram : `~crstack.diagram.MMDiagram`, optional
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram`, optional
         Gives the linear part of the axes.
     finder : str, optional
         What decided beside the auxiliary detector, for the legend.

@@ -1,0 +1,172 @@
+"""The keys of the parameter file: what they may be, and what they are if absent.
+
+The defaults are the values of the example in the manual of numina-crmasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crstack.cli.config.values import (
+    boolean,
+    boundary_name,
+    boxes,
+    choice,
+    conn_model,
+    crmethod,
+    extension,
+    fixed_points,
+    flux_factor,
+    image_names,
+    integer,
+    nullable,
+    number,
+    number_or_auto,
+    number_or_map,
+    odd_integer,
+    offsets,
+    paired,
+    parameters,
+    pixels,
+    region,
+    regions,
+    regions_or_text,
+    single,
+    vote,
+)
+from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
+
+__all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key"]
+
+REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Parameters
+    ----------
+    name : str
+        As in the file.
+    check : callable
+        ``check(name, value)`` returns the value to use, or raises `InputError`.
+    default : object, optional
+        Value in the file's own terms where the key is absent; `REQUIRED` for none.
+    used : bool, optional
+        False for what is checked, but used by nothing yet.
+    """
+
+    name: str
+    check: Callable
+    default: object = REQUIRED
+    used: bool = True
+
+
+positive = {"minimum": 0, "exclusive": True}
+
+TOP = (
+    Key("images", image_names),
+    Key("extnum", extension, 0),
+    Key("gain", number_or_map),
+    Key("rnoise", number_or_map),
+    Key("bias", number_or_map, 0.0),
+)
+
+GENERAL = (
+    Key("crmethod", crmethod),
+    Key("use_auxmedian", boolean, False),
+    Key("interactive", boolean, False, used=False),
+    Key("flux_factor", flux_factor, None),
+    Key("flux_factor_regions", regions_or_text, None),
+    Key("apply_flux_factor_to", choice("original", "simulated"), "simulated"),
+    Key("dilation", integer(minimum=0), 0),
+    Key("regions_to_be_skipped", regions, None),
+    Key("pixels_to_be_flagged_as_cr", pixels, None),
+    Key("pixels_to_be_ignored_as_cr", pixels, None),
+    Key("pixels_to_be_replaced_by_local_median", boxes, None),
+    Key("verify_cr", boolean, False, used=False),
+    Key("semiwindow", integer(minimum=0), 15),
+    Key("color_scale", choice("minmax", "zscale"), "zscale"),
+    Key("maxplots", integer(), -1),
+)
+
+LACOSMIC = (
+    # either value will do: cleaned images always come back in the unit of the exposures
+    Key("la_gain_apply", single(boolean), True, used=False),
+    Key("la_sigclip", paired(number(**positive)), [5.0, 3.0]),
+    Key("la_sigfrac", paired(number(minimum=0, maximum=1)), [0.3, 0.3]),
+    Key("la_objlim", paired(number(minimum=0)), [5.0, 5.0]),
+    Key("la_satlevel", paired(number(**positive)), 65535.0),
+    Key("la_niter", paired(integer(minimum=1)), 4),
+    Key("la_sepmed", paired(boolean), True),
+    Key("la_cleantype", paired(choice("median", "medmask", "meanmask", "idw")), "meanmask"),
+    Key("la_fsmode", paired(choice("median", "convolve")), "convolve"),
+    Key("la_psfmodel", paired(choice("gauss", "moffat", "gaussx", "gaussy", "gaussxy")), "gaussxy"),
+    Key("la_psffwhm_x", paired(number(**positive)), 2.5),
+    Key("la_psffwhm_y", paired(number(**positive)), 2.5),
+    Key("la_psfsize", paired(odd_integer(3)), 11),
+    Key("la_psfbeta", paired(number(**positive)), 4.765),
+    Key("la_verbose", single(boolean), True),
+    Key("la_padwidth", paired(integer(minimum=0)), 10),
+)
+
+PYCOSMIC = (
+    Key("pc_sigma_det", paired(number(**positive)), [5.0, 3.0]),
+    Key("pc_rlim", paired(number(minimum=0)), [1.2, 1.2]),
+    Key("pc_iterations", paired(integer(minimum=1)), 5),
+    Key("pc_fwhm_gauss_x", paired(number(**positive)), 2.5),
+    Key("pc_fwhm_gauss_y", paired(number(**positive)), 2.5),
+    Key("pc_replace_box_x", paired(integer(minimum=1)), 5),
+    Key("pc_replace_box_y", paired(integer(minimum=1)), 5),
+    Key("pc_replace_error", paired(number(minimum=0)), 1.0e6),
+    Key("pc_increase_radius", paired(integer(minimum=0)), 0),
+    Key("pc_verbose", single(boolean), True),
+)
+
+NETWORKS = (
+    Key("dc_mask", choice(*DEEPCR_MODELS), "ACS-WFC"),
+    Key("dc_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("dc_verbose", boolean, True),
+    Key("nn_model", conn_model, "ground_imaging"),
+    Key("nn_threshold", paired(number(minimum=0, maximum=1)), 0.5),
+    Key("nn_verbose", boolean, True),
+)
+
+PLUGINS = (
+    # not of numina-crmasks: how many of several detectors must flag a pixel
+    Key("vote", vote, "any"),
+    # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
+    Key("detector", parameters, None),
+    Key("boundary", parameters, None),
+    # and those of the joint decision
+    Key("joint", parameters, None),
+)
+
+MMCOSMIC = (
+    Key("mm_cr_coincidences", integer(minimum=2), 2),
+    Key("mm_photon_distribution", choice("poisson", "nbinom"), "poisson"),
+    Key("mm_nbinom_shape", number_or_auto(**positive), 10),
+    Key("mm_synthetic", choice("median", "single"), "median"),
+    Key("mm_hist2d_min_neighbors", integer(minimum=0, maximum=8), 0),
+    Key("mm_ydiag_max", number(minimum=0), 0),
+    Key("mm_dilation", integer(minimum=0), 1),
+    Key("mm_xy_offsets", offsets, None),
+    Key("mm_crosscorr_region", nullable(region), None),
+    Key("mm_boundary_fit", boundary_name, "spline"),
+    Key("mm_knots_splfit", integer(minimum=2), 5),
+    Key("mm_fixed_points_in_boundary", fixed_points, None),
+    Key("mm_nsimulations", integer(minimum=1), 10),
+    Key("mm_niter_boundary_extension", integer(minimum=0), 5),
+    Key("mm_weight_boundary_extension", number(minimum=1, exclusive=True), 2),
+    Key("mm_threshold_rnoise", number(minimum=0), 3.0),
+    Key("mm_minimum_max2d_rnoise", number(), 5.0),
+    Key("mm_seed", nullable(integer(minimum=0)), 123456),
+)
+
+#: keys that numina-crmasks does not know
+OWN = (
+    Key("mm_xdiag_min", nullable(number()), None),
+    Key("mm_xdiag_max", nullable(number()), None),
+)
+
+REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + PLUGINS + MMCOSMIC + OWN

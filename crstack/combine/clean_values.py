@@ -1,0 +1,231 @@
+"""What exposures and masks tell of each pixel: which values are clean, and how certain they are."""
+
+from functools import cached_property
+
+import numpy as np
+
+from crstack.combine.order import order_table
+from crstack.combine.posterior_mean import posterior_mean, uncertain
+from crstack.combine.smooth_signal import smoothed_signal
+from crstack.masks.rules import Code
+
+__all__ = ["KnownValues", "middle"]
+
+#: a masked value so many standard deviations up has left its place among the others
+MOVED = 2.0
+
+
+class KnownValues:
+    """Clean values of a stack, their number, sum and variance, each made when first asked for.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures.
+    statistics : OrderStatistics
+        Of these exposures.
+    masks : MaskSet, optional
+        Which values are hit.
+    """
+
+    def __init__(self, exposures, statistics, masks=None):
+        self.exposures = exposures
+        self.statistics = statistics
+        self.masks = masks
+
+    def excluded(self, i):
+        """True where exposure ``i`` is bad or hit; None if nowhere."""
+        bad = self.exposures.bad_of(i)
+        if self.masks is None:
+            return bad
+        hit = self.masks[f"CRMASK{i + 1}"]
+        return hit if bad is None else hit | bad
+
+    @cached_property
+    def clean(self):
+        """Count of clean exposures, and the sum of their values (float64)."""
+        count = np.zeros(self.exposures.shape, dtype=np.int16)
+        total = np.zeros(self.exposures.shape)
+        for i, plane in enumerate(self.exposures.data):
+            excluded = self.excluded(i)
+            clean = True if excluded is None else ~excluded
+            np.add(total, plane, out=total, where=clean)
+            np.add(count, 1, out=count, where=clean)
+        return count, total
+
+    @property
+    def n_clean(self):
+        """Count of clean exposures."""
+        return self.clean[0]
+
+    @cached_property
+    def mean(self):
+        """Mean of the clean values, float32; 0 where there are none."""
+        count, total = self.clean
+        return (total / np.maximum(count, 1)).astype(np.float32)
+
+    @cached_property
+    def all_hit(self):
+        """True where each valid exposure is hit."""
+        return (self.n_clean == 0) & (self.statistics.count > 0)
+
+    @cached_property
+    def expected(self):
+        """Best guess of the expected signal, for the variances: float32."""
+        n_values = self.n_clean
+        if self.masks is None:
+            value = self.statistics.median2d
+            table = order_table(len(self.exposures), middle)
+            relative = table[n_values, n_values]
+        else:
+            value = np.where(n_values > 0, self.mean, self.statistics.min2d)
+            relative = 1 / np.maximum(n_values, 1)
+        return smoothed_signal(value, self.exposures.mean_variance(value) * relative, n_values > 0)
+
+    @cached_property
+    def _excess(self):
+        """Variance of an exposure beyond its noise, (ny, nx) or 0."""
+        if self.masks is None or self.masks.excess_variance is None:
+            return np.float32(0)
+        return self.masks.excess_variance / np.square(self.exposures.noise.electrons_per_unit, dtype=np.float32)
+
+    @cached_property
+    def one_variance(self):
+        """Variance of one exposure at the expected signal (mean over the exposures)."""
+        return self.exposures.mean_variance(self.expected) + self._excess
+
+    def variance_of(self, i):
+        """Variance of exposure ``i`` at the expected signal."""
+        return self.exposures.noise_of(i).variance(self.expected) + self._excess
+
+    @cached_property
+    def clean_variance(self):
+        """Sum over the clean exposures of their variances, float32."""
+        if self.exposures.share_noise:
+            return self.one_variance * self.n_clean
+        total = np.zeros(self.exposures.shape, dtype=np.float32)
+        for i in range(len(self.exposures)):
+            excluded = self.excluded(i)
+            clean = True if excluded is None else ~excluded
+            np.add(total, self.variance_of(i), out=total, where=clean)
+        return total
+
+    @cached_property
+    def valid_variance(self):
+        """Sum over the valid exposures of their variances, float32."""
+        total = np.zeros(self.exposures.shape, dtype=np.float32)
+        for i in range(len(self.exposures)):
+            bad = self.exposures.bad_of(i)
+            np.add(total, self.variance_of(i), out=total, where=True if bad is None else ~bad)
+        return total
+
+    @cached_property
+    def sample_variance(self):
+        """Sample variance of the clean values, NaN where there are fewer than two."""
+        count, total = self.clean
+        mean = total / np.maximum(count, 1)
+        squares = np.zeros(self.exposures.shape)
+        for i, plane in enumerate(self.exposures.data):
+            excluded = self.excluded(i)
+            np.add(squares, (plane - mean) ** 2, out=squares, where=True if excluded is None else ~excluded)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(count > 1, squares / (count - 1), np.nan).astype(np.float32)
+
+    @cached_property
+    def _limit_in_place(self):
+        """Values above have left their place among the others."""
+        return self.expected + MOVED * np.sqrt(self.one_variance)
+
+    def moved(self, i):
+        """True where exposure ``i`` is bad, or masked and moved up; None if nowhere.
+
+        A mask grown by dilation holds many values that no hit has moved. What is more likely
+        hit than not counts as moved.
+        """
+        bad = self.exposures.bad_of(i)
+        if self.masks is None:
+            return bad
+        up = self.exposures.data[i] > self._limit_in_place
+        if self.masks.probability is not None:
+            up |= self.masks.probability[i] > 0.5
+        up &= self.masks[f"CRMASK{i + 1}"]
+        return up if bad is None else up | bad
+
+    @cached_property
+    def n_in_place(self):
+        """Count of valid values that no hit has moved up."""
+        count = np.full(self.exposures.shape, len(self.exposures), dtype=np.int16)
+        for i in range(len(self.exposures)):
+            moved = self.moved(i)
+            if moved is not None:
+                count -= moved
+        return count
+
+    def moved_at(self, where):
+        """Of some pixels, the values that are bad or moved up: bool (N, M)."""
+        moved = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
+        for i in range(len(self.exposures)):
+            one = self.moved(i)
+            if one is not None:
+                moved[i] = one[where]
+        return moved
+
+    @cached_property
+    def posterior(self):
+        """Pixels of which masks do not tell the mean; their posterior mean, its variance and the count."""
+        chance = [self._chance_of(i) for i in range(len(self.exposures))]
+        # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
+        shift = self.masks.signal_shift
+        where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
+        for i, one in enumerate(chance):
+            where |= uncertain(one) | ((one > 0.5) != self.excluded(i))
+        where &= ~self.all_hit
+        variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
+        value, error, count = posterior_mean(
+            self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
+        )
+        some = count > 0
+        where = tuple(index[some] for index in np.nonzero(where))
+        return where, value[some] + self._signal_shift(where), error[some], count[some]
+
+    def _signal_shift(self, where):
+        """What the masks know of the signal of some pixels beyond the chances, in the unit of the exposures."""
+        if self.masks.signal_shift is None:
+            return 0.0
+        shift = self.masks.signal_shift[where] / _at(self.exposures.noise.electrons_per_unit, where)
+        for i in range(len(self.exposures)):
+            code = self.masks.codes[f"CRMASK{i + 1}"][where]
+            # someone has said since what to leave out
+            shift[(code == Code.GIVEN) | (code == Code.DILATED)] = 0
+        return shift
+
+    def _chance_of(self, i):
+        """Chance of exposure ``i`` to be hit; 1 where it is bad, forced or dilated."""
+        chance = self.masks.probability[i].astype(np.float32)
+        code = self.masks.codes[f"CRMASK{i + 1}"]
+        chance[(code == Code.GIVEN) | (code == Code.DILATED)] = 1
+        bad = self.exposures.bad_of(i)
+        if bad is not None:
+            chance[bad] = 1
+        return chance
+
+    @cached_property
+    def lowered(self):
+        """What the choice of masked values has taken off the mean of the others, float32 (ny, nx)."""
+        where, value, *_ = self.posterior
+        count = self.n_clean[where]
+        masked = (count > 0) & (count < self.statistics.count[where])
+        where = tuple(index[masked] for index in where)
+        lowered = np.zeros(self.exposures.shape, dtype=np.float32)
+        lowered[where] = value[masked] - self.mean[where]
+        return lowered
+
+
+def middle(n):
+    """Positions of the median of n sorted values."""
+    return (n - 1) // 2, n // 2
+
+
+def _at(value, where):
+    """A number, or an image at some pixels."""
+    return value[where] if np.ndim(value) else value

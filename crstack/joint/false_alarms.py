@@ -1,0 +1,105 @@
+"""Thresholds at a known rate of false alarms, from simulated values without hits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack.joint.candidates import Candidates
+from crstack.joint.sweeps import log_odds_alone
+
+__all__ = ["CleanNoise", "calibrated_threshold"]
+
+#: pixels drawn at each level of signal, and the least share of them that is looked at
+DRAWS = 1_200_000
+LOOKED_AT = 0.03
+#: signals in electrons that are simulated: close together where counts are few, then at this factor
+FEW, FACTOR = (0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 100.0), 3.0
+#: exceedances that fix the tail, and fewest beyond a rate for it to be read off
+TAIL, READ_OFF = 300, 100
+
+
+@dataclass(frozen=True, eq=False)
+class CleanNoise:
+    """Noise of clean values, typical of a stack.
+
+    Parameters
+    ----------
+    variance, scales, poisson : `~numpy.ndarray`
+        (N,) of each exposure, see `~crstack.joint.candidates.Counts`.
+    excess : ExcessVariance
+        Its part relative to the signal is simulated too.
+    """
+
+    variance: np.ndarray
+    scales: np.ndarray
+    poisson: np.ndarray
+    excess: object
+
+    def draw(self, signal, n_pixels, rng):
+        """`Candidates` of which few are left out: ``n_pixels`` at a signal, electrons."""
+        column = (slice(None), None)
+        variance = (self.variance + self.scales**2 * self.excess.of(signal, 0.0)).astype(np.float32)
+        expected = self.scales * signal
+        values = rng.standard_normal((len(variance), n_pixels), dtype=np.float32) * np.sqrt(variance)[column]
+        for plane, one, photons in zip(values, expected, self.poisson, strict=True):
+            plane += rng.poisson(one, n_pixels) if photons else np.float32(one)
+        columns = [
+            np.asarray(one, np.float32)[column] for one in (self.scales, 0 * self.scales, variance, self.poisson)
+        ]
+        return Candidates((np.zeros(n_pixels, int),) * 2, values, *columns)
+
+
+def calibrated_threshold(rate, noise, population, highest, seed=20260101):
+    """Threshold of the log odds of a hit that clean values exceed at a given rate.
+
+    Parameters
+    ----------
+    rate : float
+        False alarms per value (pixel and exposure).
+    noise : CleanNoise
+        Of the exposures.
+    population : Population
+        As fitted to the stack.
+    highest : float
+        Largest signal of the stack, electrons.
+    seed : int, optional
+        Of the simulations.
+
+    Returns
+    -------
+    threshold : callable
+        Of the signal of pixels (electrons), for the log odds of `log_odds_alone`.
+
+    Notes
+    -----
+    Where too few simulated values lie beyond, the tail is continued as an
+    exponential, which it is to good accuracy.
+    """
+    signals = list(FEW)
+    while signals[-1] < highest:
+        signals.append(signals[-1] * FACTOR)
+    wanted = rate * len(noise.variance) * DRAWS
+    share = np.clip(10 * rate, LOOKED_AT, 0.3)
+
+    def simulate(item):
+        number, signal = item
+        drawn = noise.draw(signal, DRAWS, np.random.default_rng([seed, number]))
+        levels = drawn.levels
+        span = levels.max(axis=0) - levels.min(axis=0)
+        wide = drawn.some(np.flatnonzero(span > np.quantile(span, 1 - share)))
+        return _tail_quantile(log_odds_alone(wide, wide.tables(), population).ravel(), wanted)
+
+    thresholds = np.array([simulate(item) for item in enumerate(signals)])
+    places = np.log10(np.array(signals) + 1)
+    return lambda signal: np.interp(np.log10(np.maximum(signal, 0) + 1), places, thresholds)
+
+
+def _tail_quantile(values, wanted):
+    """Value that ``wanted`` of the simulated ones exceed; it may be less than one."""
+    size = int(max(TAIL, wanted)) + 1
+    values = np.sort(np.partition(values, -min(size, len(values)))[-min(size, len(values)) :])[::-1]
+    if wanted >= READ_OFF:
+        return values[int(min(wanted, len(values) - 1))]
+    tail = values[: min(TAIL, max(len(values) // 4, 2))]
+    scale = (tail - tail[-1]).mean()
+    return tail[-1] + scale * np.log(len(tail) / wanted)

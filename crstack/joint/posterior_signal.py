@@ -1,0 +1,86 @@
+"""The signal of pixels of which it is not sure which values are hit."""
+
+import numpy as np
+
+from crstack._threads import map_threads
+from crstack.combine.posterior_mean import SURE, posterior_mean
+from crstack.joint.likelihood import hit_weights
+from crstack.joint.sweeps import log_ratio
+
+__all__ = ["posterior_signal", "signal_shift"]
+
+
+def posterior_signal(field, candidates, tables, population):
+    """Posterior mean (M,) of the common signal of each candidate, electrons.
+
+    That some value is hit tells of the signal, too: as small charges are more frequent than large ones, a value
+    that barely counts as hit does so the likelier, the lower noise has made the others. The mean of these is
+    then too low, and the integral over all signals and all sets of hit values knows by how much.
+
+    Parameters
+    ----------
+    field, candidates, tables, population
+        As for `~crstack.joint.sweeps.sweep`.
+
+    Returns
+    -------
+    signal : `~numpy.ndarray`
+        float64 (M,).
+
+    Notes
+    -----
+    With an even prior the posterior mean of a Poisson rate is by one photon above the mean of the
+    photons counted. The prior is the inverse of the variance, with which it is that mean.
+    """
+    classes = field.classes_at(candidates.where)
+
+    def work(item):
+        part, (nodes, clean, index) = item
+        some = candidates.some(part)
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
+        for i, sigma in enumerate(noise):
+            # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
+            not_hit[i] += population.log_none(classes[i, part], sigma)
+        hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
+        weight = (hit + rest) / np.mean([(one / some.scale_of(i)) ** 2 for i, one in enumerate(noise)], axis=0)
+        return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+
+    found = map_threads(work, zip(candidates.parts(), tables, strict=True))
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def signal_shift(counts, candidates, signal, probability):
+    """What a mean of all exposures should be above that of the values that may be clean, weighted with their chance.
+
+    Where the exposures are not equivalent, it matters which of them are left out.
+
+    Parameters
+    ----------
+    counts : Counts
+        The exposures, and what is expected in them.
+    candidates : Candidates
+        The pixels looked at.
+    signal : `~numpy.ndarray`
+        (M,) their posterior signal, electrons.
+    probability : `~numpy.ndarray`
+        (N, ny, nx) chance of each value to be hit.
+
+    Returns
+    -------
+    shift : `~numpy.ndarray`
+        float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
+    """
+    chance = probability[:, *candidates.where]
+    which = (chance >= SURE).any(axis=0)
+    where = tuple(index[which] for index in candidates.where)
+    values, expected = counts.combined_at(where, signal[which])
+    valid, chance = np.ones(values.shape, bool), chance[:, which]
+    if counts.bad is not None:
+        valid = ~counts.bad[:, *where]
+        chance = np.where(valid, chance, 1)
+    mean, _, count = posterior_mean(values, chance, np.ones_like(values))
+    wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    shift = np.zeros(probability.shape[1:], dtype=np.float32)
+    shift[where] = np.where(count > 0, wanted - mean, 0)
+    return shift

@@ -1,0 +1,233 @@
+"""The median-minimum diagram: simulated and observed histograms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._validation import check_choice, check_integer, check_number
+from crstack.exceptions import InputError
+from crstack.simulation.samplers import histogram
+
+__all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
+
+N_BINS = 100
+#: the y axis reaches this many times the largest simulated y, and farther where exposures are shifted
+Y_MARGIN, SHIFTED_Y_MARGIN = 2.0, 4.0
+#: and ends this many times above the highest fixed point
+FIXED_POINT_MARGIN = 1.02
+
+
+@dataclass(frozen=True)
+class DiagramSettings:
+    """How a diagram is simulated.
+
+    Parameters
+    ----------
+    n_simulations : int, optional
+        Sets of exposures to simulate; 1 or more.
+    seed : int or None, optional
+        Seed of the random numbers; None for new ones each time.
+    min_neighbors : int, optional
+        Simulated bins with fewer occupied neighbours (of 8) do not count.
+    x_min, x_max : float or None, optional
+        Ends of the x axis in the unit of the exposures; None for automatic.
+    y_max : float, optional
+        Upper end of the y axis in the unit of the exposures; 0 for automatic.
+    y_floor : float, optional
+        An automatic y axis reaches at least this far: the highest fixed point.
+    nbinom_shape : float or None, optional
+        Shape kappa of the negative binomial distribution of the photons, of
+        variance s + s**2 / kappa electrons; None for Poisson.
+    synthetic : {"median", "single"}, optional
+        Expected image of every simulated exposure: the median, or that
+        exposure itself, cleaned by the auxiliary detector.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    n_simulations: int = 10
+    seed: int | None = 123456
+    min_neighbors: int = 0
+    y_max: float = 0.0
+    y_floor: float = 0.0
+    nbinom_shape: float | None = None
+    synthetic: str = "median"
+    x_min: float | None = None
+    x_max: float | None = None
+
+    def __post_init__(self):
+        check_integer("n_simulations", self.n_simulations, minimum=1)
+        if self.seed is not None:
+            check_integer("seed", self.seed, minimum=0)
+        check_integer("min_neighbors", self.min_neighbors, minimum=0, maximum=8)
+        check_number("y_max", self.y_max, minimum=0)
+        check_number("y_floor", self.y_floor)
+        if self.nbinom_shape is not None:
+            check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
+        for name in ("x_min", "x_max"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
+        if self.x_min is not None and self.x_max is not None and self.x_min >= self.x_max:
+            raise InputError(f"x_max must be greater than x_min; got {self.x_max} and {self.x_min}")
+        check_choice("synthetic", self.synthetic, ("median", "single"))
+
+
+@dataclass(frozen=True, eq=False)
+class EquivalentSets:
+    """What sets of exposures without hits are like, for boundaries that follow from it.
+
+    Attributes
+    ----------
+    noise : `~crstack.noise.NoiseModel`
+        Of one exposure, with scalar gain and read noise: those of a typical pixel.
+    n_exposures, cr_coincidences : int
+        N, and how many of the highest values min2d leaves out.
+    """
+
+    noise: object
+    n_exposures: int
+    cr_coincidences: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MMDiagram:
+    """Histograms of x = min2d and y = median2d - min2d.
+
+    Where gain or read noise are images, x and y are those of a pixel with the
+    median of both: see `~crstack.simulation.noise_scale.NoiseScale`.
+
+    Attributes
+    ----------
+    simulated : `~numpy.ndarray`
+        int64 (100, 100), indexed [x, y]: pixels of all `n_sets` simulated sets.
+    observed : `~numpy.ndarray`
+        The same for the exposures themselves.
+    x_edges, y_edges : `~numpy.ndarray`
+        (101,) bin edges in the unit of the exposures, bias subtracted.
+    settings : DiagramSettings
+        How it was simulated.
+    unit : `~astropy.units.Unit`
+        Unit of both axes.
+    oversampling : int
+        Sets drawn for each simulation asked for, to steady the tail.
+    sets : EquivalentSets or None
+        What the exposures are like; None where they share no noise model.
+    """
+
+    simulated: np.ndarray
+    observed: np.ndarray
+    x_edges: np.ndarray
+    y_edges: np.ndarray
+    settings: "DiagramSettings"
+    unit: object
+    oversampling: int = 1
+    sets: EquivalentSets | None = None
+
+    @property
+    def n_sets(self):
+        """Number of sets of exposures drawn: the simulations times the oversampling."""
+        return self.settings.n_simulations * self.oversampling
+
+    def __repr__(self):
+        return (
+            f"<MMDiagram: {self.observed.sum()} pixels, {self.settings.n_simulations} simulations, "
+            f"min2d {self.x_edges[0]:.4g} to {self.x_edges[-1]:.4g}, "
+            f"median2d - min2d to {self.y_edges[-1]:.4g} {self.unit}>"
+        )
+
+    def boundary_points(self):
+        """The y above which one simulated pixel is left, in each x column.
+
+        That is any y between the two highest pixels; the middle is taken.
+        Columns with no more than one pixel a simulation are left out, as their
+        highest pixels say nothing about the tail.
+
+        Returns
+        -------
+        points : `~numpy.ndarray`
+            (n, 2) of x (centre of the column) and y, in `unit`.
+        """
+        counts = without_lonely_bins(self.simulated, self.settings.min_neighbors)
+        above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+        centres = (self.x_edges[1:] + self.x_edges[:-1]) / 2
+        middles = (self.y_edges[1:] + self.y_edges[:-1]) / 2
+        # one pixel in the sets asked for is this many in the sets drawn
+        left = self.oversampling
+        points = []
+        for centre, column, tail in zip(centres, counts, above, strict=True):
+            if tail[0] <= self.n_sets:
+                continue
+            # anywhere between the pixel that is one too many and the last that is left
+            second, first = np.flatnonzero(tail > left)[-1], np.flatnonzero(tail >= left)[-1]
+            share = (tail[second] - left) / column[second]
+            lower = self.y_edges[second] + share * (self.y_edges[second + 1] - self.y_edges[second])
+            points.append((centre, max(lower, (lower + middles[first]) / 2)))
+        return np.array(points).reshape(-1, 2)
+
+
+def without_lonely_bins(counts, min_neighbors):
+    """Empty the bins that have fewer than ``min_neighbors`` occupied neighbours of 8."""
+    if min_neighbors == 0:
+        return counts
+    kernel = np.ones((3, 3), dtype=int)
+    kernel[1, 1] = 0
+    neighbors = ndimage.convolve((counts > 0).astype(int), kernel, mode="constant")
+    return np.where(neighbors >= min_neighbors, counts, 0)
+
+
+def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=None, progress=None):
+    """Simulate and observe the diagram of a stack.
+
+    Parameters
+    ----------
+    sampler : `~crstack.simulation.samplers.LevelSampler` or `~crstack.simulation.samplers.PixelSampler`
+        Draws simulated pixels.
+    statistics : OrderStatistics
+        Of the exposures themselves.
+    used : `~numpy.ndarray` of bool
+        (ny, nx), the pixels that are simulated: valid in every exposure, not
+        flagged by the auxiliary detector.
+    settings : DiagramSettings
+        How many simulations and which bins count.
+    shifted : bool, optional
+        Whether offsets are simulated: an automatic y axis is then twice as long.
+    sets : EquivalentSets, optional
+        What the exposures are like, to be told with the diagram.
+    progress : callable, optional
+        Called with the fraction done, 0 to 1.
+
+    Returns
+    -------
+    diagram : MMDiagram
+
+    Raises
+    ------
+    InputError
+        If no pixel can be used.
+    """
+    min2d, difference = sampler.coordinates(statistics.min2d, statistics.median2d - statistics.min2d)
+    x = min2d[used]
+    if not len(x):
+        raise InputError("exposures must share valid pixels that the auxiliary detector does not flag; got none")
+    ranges = [sampler.reach(0.0), sampler.reach(float(x.max()))]
+    x_min = min(x.min(), *(low for low, _, _ in ranges))
+    x_max = max(x.max(), *(high for _, high, _ in ranges))
+    x_min = x_min if settings.x_min is None else settings.x_min
+    x_max = x_max if settings.x_max is None else settings.x_max
+    if x_min >= x_max:
+        raise InputError(f"x_min and x_max must leave part of the axis, {x_min:g} to {x_max:g}; got nothing")
+    y_max = settings.y_max
+    if not y_max:
+        margin = SHIFTED_Y_MARGIN if shifted else Y_MARGIN
+        y_max = max(margin * max(y for _, _, y in ranges), settings.y_floor * FIXED_POINT_MARGIN)
+    x_edges = np.linspace(x_min, x_max, N_BINS + 1)
+    y_edges = np.linspace(0.0, y_max, N_BINS + 1)
+
+    simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
+    everywhere = np.isfinite(min2d)
+    observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
+    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets)

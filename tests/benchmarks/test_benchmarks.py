@@ -1,0 +1,131 @@
+"""What the benchmarks count, on exposures small enough to count by hand."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+import crstack
+from crstack.noise import NoiseModel
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not installed with the package")
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Import a benchmark as running it does."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module
+
+
+class Counted:
+    """Three exposures of 5 x 6 pixels of 100 electrons, without noise but with two hits."""
+
+    scene = "flat"
+
+    def __init__(self):
+        self.expected = np.full((3, 5, 6), 100.0)
+        self.hits = np.zeros((3, 5, 6))
+        self.hits[0, 1, 1] = 900.0
+        self.hits[:, 3, 4] = 30.0
+        self.exposures = [SimpleNamespace(data=image) for image in self.expected + self.hits]
+        self.noise = NoiseModel(None, 0 * u.electron, u.electron)
+        self.truth = self.hits > 1
+
+    def __len__(self):
+        return 3
+
+    def hit_mask(self, n_sigma):
+        return self.hits > n_sigma * 10
+
+
+def masks_of(*flagged):
+    masks = np.zeros((3, 5, 6), dtype=bool)
+    for one in flagged:
+        masks[one] = True
+    return masks
+
+
+def test_what_is_counted(module):
+    truth, counted = module("_truth"), Counted()
+    # a hit, the pixel beside it, the same pixel of another exposure, and one far away
+    masks = masks_of((0, 1, 1), (0, 2, 2), (1, 1, 1), (0, 4, 0))
+    assert truth.precision(counted, masks) == pytest.approx(50)
+    assert np.isnan(truth.precision(counted, masks_of()))
+    assert truth.completeness(counted, masks, 2) == pytest.approx(25)
+    assert truth.completeness(counted, masks, 5) == pytest.approx(100)
+    np.testing.assert_array_equal(truth.perfect(counted), counted.truth)
+
+
+def test_the_mean_of_what_is_not_masked(module):
+    truth, counted = module("_truth"), Counted()
+    # sigma of the mean is 10 / sqrt(3): the bright hit adds 300, those of the other pixel 30, which is 5.2 sigma
+    unmasked = truth.mean_of_unmasked(counted, masks_of())
+    assert unmasked[1, 1] == pytest.approx(400)
+    assert truth.too_high(counted, unmasked) == pytest.approx(2e6 / 30)
+    assert truth.rms(counted, unmasked, counted.truth.any(axis=0)) == pytest.approx(np.sqrt((2700 + 270000) / 200))
+    assert truth.rms(counted, unmasked, ~counted.truth.any(axis=0)) == 0
+    masked = truth.mean_of_unmasked(counted, counted.truth)
+    assert masked[1, 1] == pytest.approx(100)
+    assert np.isnan(masked[3, 4])
+    assert truth.too_high(counted, masked) == 0
+    assert truth.rms(counted, masked, counted.truth.any(axis=0)) == 0
+
+
+def test_rows_of_peers(module):
+    peers, counted = module("peers"), Counted()
+    product = np.where(counted.truth.any(axis=0), 100 + 10 / np.sqrt(3), 100.0)
+    row = peers.row("flat", "one", counted, counted.truth, product, 1.23)
+    assert row == ("flat", "one", "100.00", "100.0", "100.00", "0", "33333", "0.00", "0", "1.00", "0.00", "1.2")
+    assert len(row) == len(peers.COLUMNS)
+    assert peers.row("flat", "one", counted, None, None, None) == ("flat", "one", *10 * ["-"])
+
+
+def test_a_peer_that_runs_and_ones_that_do_not(module, tmp_path):
+    peers, truth = module("peers"), module("_truth")
+    simulated = truth.make("ifu", 3, (60, 70), 1)
+    peers.write_exposures(simulated, tmp_path)
+    masks, product, told = peers.run(peers.PEERS[0], sys.executable, tmp_path, timeout=100)
+    assert masks.shape == (3, 60, 70)
+    assert truth.completeness(simulated, masks, 5) > 90
+    assert product.shape == (60, 70)
+    assert told["seconds"] > 0
+    assert told["versions"] == {"crstack": crstack.__version__}
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        peers.run(peers.Peer("none", "none", "nothing"), sys.executable, tmp_path, timeout=100)
+    assert peers.reason(caught.value) == "KeyError: 'nothing'"
+    # what a peer answered before is not taken for what it answers now
+    assert not (tmp_path / "answer.npz").exists()
+
+
+def test_rows_and_versions_of_peers_that_run(module, monkeypatch):
+    peers = module("peers")
+    monkeypatch.setattr(peers, "PEERS", peers.PEERS[:1])
+    versions, failures = {}, {}
+    options = SimpleNamespace(shape=(40, 50), seed=1, timeout=100)
+    rows = list(peers.rows_of("ifu", options, {"crstack": sys.executable}, versions, failures))
+    assert [row[1] for row in rows] == ["perfect masks", peers.PEERS[0].name]
+    assert versions == {"crstack": crstack.__version__}
+    assert not failures
+
+
+def test_versions_of_what_is_installed(module):
+    assert module("_peer_runs").versions(("numpy", "not-installed-anywhere")) == {"numpy": np.__version__}
+
+
+def test_peers_without_an_environment_are_named(module, monkeypatch):
+    peers = module("peers")
+    monkeypatch.setattr(peers, "PEERS", peers.PEERS[3:])
+    versions, failures = {}, {}
+    options = SimpleNamespace(shape=(40, 50), seed=1, timeout=1)
+    rows = list(peers.rows_of("ifu", options, {}, versions, failures))
+    assert [row[1] for row in rows] == ["perfect masks"]
+    assert failures["drizzlepac min_med"] == "no environment drizzlepac was given"
+    assert len(failures) == len(peers.PEERS)
+    assert not versions

@@ -1,0 +1,277 @@
+"""What `crstack run` draws and tabulates, and the interactive session."""
+
+import base64
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.table import QTable, Table
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from support.parameter_files import NAMES, write_parameters
+from support.products import PRODUCTS
+
+from crstack import MaskSet
+from crstack.cli import main
+from crstack.cli.questions import Questions
+from crstack.masks.features import CATEGORIES
+
+FIGURES = {
+    "diagnostic_histogram2d.png",
+    "image_number_at_median_position.png",
+    "diagnostic_mediancr.png",
+    "diagnostic_meancrt.png",
+    *(f"diagnostic_crmask{i}.png" for i in (1, 2, 3)),
+    "diagnostic_meancr.png",
+    *(f"mediancr_identified_{category}.pdf" for category in CATEGORIES),
+    "problematic_pixels.pdf",
+}
+
+
+@pytest.fixture
+def run(here, capsys):
+    """Run the command on the example with changes; return the exit code, stdout and stderr."""
+
+    def run(*arguments, name="p.yaml", **changes):
+        path = write_parameters(name, **changes)
+        code = main(["run", path, "--output-dir", "out", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_everything_is_written(run, monkeypatch):
+    def fail(*args, **kwargs):
+        raise IndexError("no such panel")
+
+    monkeypatch.setattr("crstack.plotting.plot_median_position", fail)
+    code, out, err = run(maxplots=1)
+    # a figure that fails costs nothing but itself
+    assert err == "crstack: warning: image_number_at_median_position.png is not drawn: no such panel\n"
+    assert code == 0
+    written = {path.name for path in Path("out").iterdir()}
+    assert written == (PRODUCTS | FIGURES | {"report.html"}) - {"image_number_at_median_position.png"}
+    assert out.index("combined_meancr2.fits") < out.index("diagnostic_histogram2d.png")
+    check_tables()
+    check_page(written)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_makes_exposures_equivalent_is_drawn_where_it_is_measured(run, measured, monkeypatch):
+    for other in ("plot_mask", "plot_diagram"):
+        monkeypatch.setattr(f"crstack.plotting.{other}", lambda *args, **options: Figure())
+    settings = {"flux_factor": "auto", "mm_crosscorr_region": [5, 60, 5, 50]}
+    if not measured:
+        settings = {"flux_factor": [1.0, 1.01, 0.99], "mm_xy_offsets": [[0, 0], [0.1, 0], [0, 0.1]]}
+    code, _, err = run(maxplots=0, **settings)
+    assert (code, err) == (0, "")
+    names = {f"flux_factor{i}.png" for i in (1, 2, 3)} | {f"xyoffset_crosscorr_{i}.png" for i in (1, 2, 3)}
+    written = {path.name for path in Path("out").iterdir()}
+    assert names & written == (names if measured else set())
+    page = Path("out/report.html").read_text()
+    assert ("Exposure 2 over the others, and its flux factor." in page) is measured
+    assert ('<a href="xyoffset_crosscorr_3.png">' in page) is measured
+
+
+def check_tables():
+    masks = MaskSet.read("out/crmasks.fits")
+    table = QTable.read("out/mediancr_identified.ecsv")
+    assert table["n_pixels"].sum() == masks["MEDIANCR"].sum()
+    seen = np.zeros(masks.shape, dtype=np.uint8)
+    for category in CATEGORIES:
+        pixels = Table.read(f"out/mediancr_identified_{category}.csv")
+        assert pixels.colnames == ["CR_number", "X_pixel", "Y_pixel", "Mask_value"]
+        assert set(pixels["CR_number"]) == set(table["number"][table["category"] == category])
+        if len(pixels):
+            seen[pixels["Y_pixel"] - 1, pixels["X_pixel"] - 1] = pixels["Mask_value"]
+    np.testing.assert_array_equal(seen, masks.codes["MEDIANCR"])
+    pixels = Table.read("out/problematic_pixels.csv")
+    assert len(pixels) == masks.problematic.sum() > 0
+
+
+def check_page(written):
+    page = Path("out/report.html").read_text()
+    shown = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
+    on_disk = {path.read_bytes() for path in Path("out").glob("*.png")}
+    assert set(shown) == on_disk
+    assert len(shown) == 7
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert set(re.findall(r'href="([^"#]+)"', page)) == written - {"report.html"}
+    for words in ("mm_seed", *NAMES, "MEANCRT", "any4"):
+        assert words in page
+    assert page.count("<tr>") > 20
+
+
+def test_page_escapes_names(run, monkeypatch):
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    Path("out").mkdir()
+    Path("out/mine.fits").touch()
+    Path("a<b>.fits").symlink_to(Path(NAMES[0]).resolve())
+    run_again = run("--log-level", "error", images=["a<b>.fits", *NAMES[1:]], crmethod="mmcosmic")
+    assert run_again[0] == 0
+    page = Path("out/report.html").read_text()
+    assert "a&lt;b&gt;.fits" in page
+    assert "a<b>" not in page
+    assert 'href="crmasks.fits"' in page
+    assert "mine.fits" not in page  # no product of crstack
+
+
+# the session
+
+
+class Script:
+    """Plays the user: answers of the windows in turn, and lines typed."""
+
+    def __init__(self, windows, lines=()):
+        self.windows, self.lines = list(windows), list(lines)
+        self.prompts = []
+
+    def wait(self, window):
+        act = self.windows.pop(0)
+        answer = act if isinstance(act, str) else act(window)
+        window.finish(answer)
+        return answer
+
+    def ask(self, prompt):
+        self.prompts.append(prompt)
+        if not self.lines:
+            raise EOFError
+        return self.lines.pop(0)
+
+
+@pytest.fixture
+def play(run, monkeypatch):
+    def open_figure(size):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        return figure
+
+    def play(windows, lines=(), **changes):
+        script = Script(windows, lines)
+        monkeypatch.setattr("crstack.plotting.interactive.has_display", lambda: True)
+        monkeypatch.setattr("crstack.plotting.interactive.open_figure", open_figure)
+        monkeypatch.setattr("crstack.plotting.interactive.Window.wait", lambda window: script.wait(window))
+        monkeypatch.setattr("builtins.input", script.ask)
+        code, out, err = run("--no-plots", "--interactive", **changes)
+        assert script.windows == []
+        assert script.lines == []
+        return code, out, err, script
+
+    return play
+
+
+def printed(out):
+    """The settings that were printed to be pasted."""
+    block = out[out.index("\nrequirements:\n") + 1 :].split("\n\n")[0]
+    return yaml.safe_load(block)["requirements"]
+
+
+def test_refit_rerun_and_the_same_again_from_the_yaml(play, run):
+    def drag(window):
+        window.set_fixed_points([*window.fixed_points, (250.0, 130.5, 10000.0)])
+        return "continue"
+
+    refit = ["", "", "6", "x", "3", "", "y", "a", "50", "60", "", "a", "150", "80", "500", "n"]
+    rerun = ["y", "nbinom", "200", "", "", "", "1"]
+    code, out, err, script = play(["refit", "continue", drag, "continue"], [*refit, *rerun, "n"])
+    assert (code, err) == (0, "")
+    assert "Minimum number of neighbors to keep bins in the 2D histogram (0-8) [0]: " in script.prompts
+    assert "Enter new value for mm_nbinom_shape (float > 0) [10.0]: " in script.prompts
+    assert "answer must be an integer; got 'x'" in out
+    chosen = printed(out)
+    assert chosen == {
+        "mm_photon_distribution": "nbinom",
+        "mm_nbinom_shape": 200.0,
+        "mm_knots_splfit": 6,
+        "mm_fixed_points_in_boundary": [[50.0, 60.0, 10000.0], [150.0, 80.0, 500.0], [250.0, 130.5, 10000.0]],
+        "mm_nsimulations": 1,
+        "mm_niter_boundary_extension": 3,
+    }
+    masks = MaskSet.read("out/crmasks.fits")
+    assert "mm_nbinom_shape: 200" in masks.history
+    assert run("--no-plots", **chosen)[0] == 0
+    again = MaskSet.read("out/crmasks.fits")
+    assert masks["MEDIANCR"].any()
+    for name in masks:
+        np.testing.assert_array_equal(masks.codes[name], again.codes[name])
+
+
+def test_limits_of_the_diagram(play, run):
+    lines = ["", "-20", "400", "300", "", "n"]
+    code, out, _, _ = play(["rerun", "continue", "continue"], lines)
+    assert code == 0
+    assert printed(out) == {"mm_ydiag_max": 300, "mm_xdiag_min": -20, "mm_xdiag_max": 400}
+    assert "min2d - bias           -20.000 to    400.000 adu" in out
+    assert "median2d - min2d         0.000 to    300.000 adu" in out
+
+
+def test_dropped_hits_are_ignored_everywhere(play):
+    def drop_first(window):
+        window.rejected = [int(window.pages.features["number"][0])]
+        return "continue"
+
+    code, out, _, _ = play(["continue", "continue", drop_first], ["n"], verify_cr=True)
+    assert code == 0
+    pixels = printed(out)["pixels_to_be_ignored_as_cr"]
+    masks = MaskSet.read("out/crmasks.fits")
+    assert len(pixels) > 0
+    for name in masks:
+        assert not any(masks[name][y - 1, x - 1] for x, y in pixels)
+
+
+@pytest.mark.parametrize("windows", [["quit"], ["continue", "quit"]])
+def test_quit_writes_nothing(play, windows):
+    code, out, err, _ = play(windows, ["n"][: len(windows) - 1])
+    assert code == 130
+    assert "nothing was changed" in out
+    assert err == "crstack: warning: stopped as asked for; nothing is written\n"
+    assert not Path("out").exists()
+
+
+def test_session_without_diagram(play):
+    code, _, _, script = play(["continue"], crmethod="pycosmic")
+    assert code == 0
+    assert script.prompts == []
+
+
+def test_no_interactive_wins_over_the_file(run):
+    code, out, err = run("--no-plots", "--no-interactive", interactive=True, crmethod="pycosmic")
+    assert (code, err) == (0, "")
+    assert "Interactive" not in out
+
+
+def test_without_display_it_goes_on(run):
+    code, _, err = run("--no-plots", interactive=True, crmethod="pycosmic")
+    assert code == 0
+    assert err == (
+        "crstack: warning: interactive: True has no effect, as there is no display for windows; "
+        "the run goes on without\n"
+    )
+
+
+def questions(*lines):
+    lines, told = list(lines), []
+    return Questions(told.append, lambda prompt: lines.pop(0)), told
+
+
+def test_fixed_points_are_added_edited_deleted_and_cleared():
+    asked, told = questions("y", "a", "90", "40", "", "a", "10", "20", "5", "e", "2", "", "45", "", "d", "1", "n")
+    assert asked.fixed_points([]) == [[90, 45, 10000]]
+    assert "No fixed points in boundary." in told
+    asked, told = questions("y", "a", "10", "3", "", "c", "n")
+    assert asked.fixed_points([(10, 20)]) == []
+    assert "fixed points must have different x" in told
+    asked, told = questions("a", "1", "2", "", "n", "a", "3", "4", "", "n")
+    assert asked.fixed_points([], least=2) == [[1, 2, 10000], [3, 4, 10000]]
+    assert "a piecewise boundary needs 2 or more fixed points; it has 1" in told
+
+
+def test_answers_until_they_will_do():
+    asked, told = questions("maybe", "no")
+    assert asked.yes("Well?") is False
+    assert told == ["answer must be one of y, n; got 'maybe'"]
+    asked, _ = questions("", "yes")
+    assert asked.yes("Well?") is False
+    assert asked.yes("Well?") is True

@@ -1,0 +1,421 @@
+"""deepCR and Cosmic-CoNN: what they answer, what they leave alone, and how they refuse."""
+
+import logging
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.testing import assert_allclose, assert_array_equal
+from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
+
+from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
+from crstack._registry import DETECTORS
+from crstack.cli import main
+from crstack.cli.config.configuration import read_configuration
+from crstack.cli.config.detector_images import read_detector_numbers
+from crstack.datasets import make_stack
+from crstack.detectors import _networks, conn, deepcr
+from crstack.detectors._tiles import join_tiles
+from crstack.detectors.two_pass import features_holding
+from crstack.exceptions import InputError, PluginError
+
+HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")
+HAS_CONN = _networks.find_spec("cosmic_conn") and _networks.find_spec("torch")
+needs_deepcr = pytest.mark.skipif(not HAS_DEEPCR, reason="deepCR is not installed")
+needs_conn = pytest.mark.skipif(not HAS_CONN, reason="cosmic-conn is not installed")
+
+NOISE = NoiseModel(2.0 * u.electron / u.adu, 4 * u.electron)
+EVERY_MODEL = [
+    *(pytest.param(DeepCRDetector, {"model": name}, id=name, marks=needs_deepcr) for name in deepcr.MODELS),
+    *(pytest.param(CosmicCoNNDetector, {"model": name}, id=name, marks=needs_conn) for name in conn.MODELS),
+]
+BOTH = [
+    pytest.param(DeepCRDetector, id="deepcr", marks=needs_deepcr),
+    pytest.param(CosmicCoNNDetector, id="conn", marks=needs_conn),
+]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """One exposure of a simulated field in ADU, and its true hits."""
+    simulated = make_stack(
+        "imaging", (160, 210), gain=2.0 * u.electron / u.adu, readnoise=4 * u.electron, hit_rate=0.02, seed=3
+    )
+    return simulated.exposures[0].data - simulated.bias.value, simulated.truth[0]
+
+
+# tiles
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (130, 500), (257, 193), (1000, 300)])
+def test_tiles_join_to_the_image(shape):
+    image = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    sides = set()
+
+    def same(tile):
+        sides.update(tile.shape)
+        return tile
+
+    assert_allclose(join_tiles(same, image, tile=256), image, atol=1e-6)
+    assert max(sides) <= 256
+    assert not any(side % 16 for side in sides)
+
+
+def test_tiles_see_no_end_of_the_image():
+    """A function of the surroundings gets mirrored pixels, and tiles show nowhere."""
+
+    def spread(tile):
+        return sum(np.roll(tile, (dy, dx), (0, 1)) for dy in (-20, 0, 20) for dx in (-20, 0, 20))
+
+    image = np.random.default_rng(1).normal(size=(300, 420)).astype(np.float32)
+    mirrored = spread(np.pad(image, 40, mode="reflect"))[40:-40, 40:-40]
+    assert_allclose(join_tiles(spread, image, tile=256), mirrored, atol=1e-5)
+
+
+@needs_deepcr
+@pytest.mark.parametrize("model", ["ACS-WFC", "WFC3-UVIS"])
+def test_deepcr_in_tiles_is_deepcr(monkeypatch, scene, model):
+    image = np.tile(scene[0], (2, 1))
+    detector = DeepCRDetector(model=model)
+    whole = detector.detect(image, NOISE)
+    monkeypatch.setattr(deepcr, "join_tiles", partial(join_tiles, tile=192))
+    tiled = detector.detect(image, NOISE)
+    assert_allclose(tiled.probability, whole.probability, atol=1e-4)
+    assert_allclose(tiled.cleaned, whole.cleaned, rtol=1e-5)
+
+
+@needs_conn
+def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
+    """Its answer depends on the whole tile, but where tiles meet nothing jumps."""
+    image = np.tile(scene[0], (2, 1))
+    detector = CosmicCoNNDetector()
+    whole = detector.detect(image, NOISE)
+    monkeypatch.setattr(conn, "join_tiles", partial(join_tiles, tile=256))
+    tiled = detector.detect(image, NOISE)
+    change = tiled.probability - whole.probability
+    assert np.abs(change).mean() < 0.005
+    # the change from row to row is nowhere larger than that of the network itself
+    rows, columns = (np.abs(np.diff(change, axis=axis)).mean(axis=1 - axis) for axis in (0, 1))
+    assert rows.max() < 0.02
+    assert columns.max() < 0.02
+    assert np.count_nonzero(tiled.mask != whole.mask) < 0.1 * np.count_nonzero(whole.mask)
+
+
+# what they answer
+
+
+@pytest.mark.parametrize(("kind", "parameters"), EVERY_MODEL)
+def test_every_model_runs(scene, kind, parameters):
+    image, truth = scene
+    detection = kind(**parameters).detect(image, NOISE)
+    assert detection.probability.dtype == np.float32
+    assert detection.probability.min() >= 0
+    assert 0.9 < detection.probability.max() <= 1
+    assert_array_equal(detection.mask, detection.probability > 0.5)
+    found = np.count_nonzero(detection.mask & truth)
+    assert found > 0.15 * truth.sum()
+    if parameters["model"] != "decam":
+        assert found > 0.8 * detection.mask.sum()
+
+
+@needs_deepcr
+def test_deepcr_answers_what_the_package_answers(scene):
+    package = pytest.importorskip("deepCR")
+    image, _ = scene
+    inner = (slice(32, -32), slice(32, -32))
+    for model in ("ACS-WFC", "WFC3-UVIS"):
+        with _networks.quiet():
+            expected = package.deepCR(model, device="CPU").clean(image * 2, binary=False, segment=False)
+        found = DeepCRDetector(model=model).detect(image, NOISE).probability
+        # but for its edges, where the package puts zeros beside the image
+        assert_allclose(found[inner], expected[inner], atol=1e-4)
+
+
+@needs_conn
+def test_conn_answers_what_the_package_answers(scene):
+    """With mirrored pixels around the image, which count in its statistics."""
+    package = pytest.importorskip("cosmic_conn")
+    image = np.ascontiguousarray(scene[0][:, :208])
+    for model in conn.MODELS:
+        with _networks.quiet():
+            expected = package.init_model(model).detect_cr(np.pad(image * 2, 32, mode="reflect"))
+        found = CosmicCoNNDetector(model=model).detect(image, NOISE).probability
+        assert_allclose(found, expected[32:-32, 32:-32], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_pairs_make_two_passes(scene, kind):
+    image, _ = scene
+    peaks, tails, pair = (kind(threshold=value).detect(image, NOISE).mask for value in (0.9, 0.1, (0.9, 0.1)))
+    assert_array_equal(pair, features_holding(tails, peaks))
+    assert peaks.sum() < pair.sum() < tails.sum()
+
+
+def test_tails_behind_bad_pixels():
+    """A bad pixel is not flagged, and does not cut the tail from the peak."""
+    probability = np.array([[0.95, 0.5, 0.5, 0.0, 0.5, 0.95]], dtype=np.float32)
+    bad = np.array([[False, True, False, False, False, True]])
+    assert_array_equal(_networks.above(probability, (0.9, 0.3), bad), [[True, False, True, False, False, False]])
+    assert_array_equal(_networks.above(probability, 0.3, bad), [[True, False, True, False, True, False]])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_electrons_go_in(scene, kind):
+    """By gain images and by the number of averaged exposures too."""
+    image, _ = scene
+    expected = kind().detect(image * 6, NoiseModel(None, 4 * u.electron, u.electron))
+    gain = np.full(image.shape, 2.0) * u.electron / u.adu
+    found = kind().detect(image, NoiseModel(gain, 4 * u.electron).averaged(3))
+    assert_allclose(found.probability, expected.probability, atol=1e-4)
+    if expected.cleaned is not None:
+        assert_allclose(found.cleaned * 6, expected.cleaned, rtol=1e-4, atol=1e-2)
+
+
+@needs_deepcr
+@pytest.mark.parametrize("inpaint", [None, *deepcr.INPAINT_MODELS])
+def test_inpainting(scene, inpaint):
+    image, truth = scene
+    detection = DeepCRDetector(inpaint=inpaint).detect(image, NOISE)
+    hits = detection.mask & truth
+    sky = np.median(image)
+    assert np.median(image[hits]) > sky + 50
+    assert abs(np.median(detection.cleaned[hits]) - sky) < 15
+    assert_array_equal(detection.cleaned[~detection.mask], image[~detection.mask])
+
+
+# what they leave alone
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    for module in (deepcr, conn):
+        module._load.cache_clear()
+    root = logging.getLogger()
+    # as in a script, where a package may think that logging is its to set up
+    monkeypatch.setattr(root, "handlers", [])
+    before = (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
+    flags = (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
+    kind().detect(scene[0], NOISE)
+    assert before == (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
+    assert flags == (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "module"), [(*BOTH[0].values, deepcr), (*BOTH[1].values, conn)], ids=["dc", "nn"])
+def test_models_are_loaded_once(scene, kind, module):
+    if not (HAS_DEEPCR and HAS_CONN):
+        pytest.skip("the networks are not installed")
+    module._load.cache_clear()
+    for threshold in (0.5, 0.4, 0.3):
+        kind(threshold=threshold).detect(scene[0], NOISE)
+    assert module._load.cache_info().misses == 1
+
+
+def test_registering_them_imports_no_torch():
+    code = (
+        "import sys, crstack; from crstack._registry import DETECTORS; DETECTORS.load_all(); print(sorted(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "'crstack.detectors.conn'" in loaded
+    for name in ("torch", "deepCR", "cosmic_conn"):
+        assert f"'{name}'" not in loaded
+
+
+# how they refuse
+
+
+@pytest.mark.parametrize(("name", "extra"), [("deepcr", "deepcr"), ("conn", "conn")])
+def test_without_the_package(monkeypatch, name, extra):
+    monkeypatch.setattr(_networks, "find_spec", lambda module: None)
+    with pytest.raises(PluginError, match=rf"with: pip install 'crstack\[{extra}\]'; got no .* and no torch"):
+        DETECTORS.get(name)()
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_wrong_parameters(kind):
+    for wrong, sentence in (
+        ({"model": "no such"}, "model must be one of .*; got 'no such'"),
+        ({"threshold": 1.5}, "threshold must be a number at least 0 and at most 1; got 1.5"),
+        ({"threshold": (0.5, 0.4, 0.3)}, "threshold must be a number or a pair of numbers"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda; got 'tpu'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            kind(**wrong)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_devices(kind):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        assert kind(device="cuda").device == "cuda"
+    else:
+        with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device"):
+            kind(device="cuda")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_cuda_is_taken_where_torch_finds_it(monkeypatch, there):
+    """Without a graphics card, and without torch: of it only the question is asked."""
+    cuda = SimpleNamespace(is_available=lambda: there)
+    monkeypatch.setattr(_networks, "imported", lambda *names: SimpleNamespace(cuda=cuda))
+    found = {name: _networks.resolved_device(name, "DeepCRDetector", "deepcr") for name in ("auto", "cpu")}
+    assert found == {"auto": "cuda" if there else "cpu", "cpu": "cpu"}
+    if there:
+        assert _networks.check_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
+        assert _networks.resolved_device("cuda", "DeepCRDetector", "deepcr") == "cuda"
+    else:
+        with pytest.raises(InputError, match="device must be auto or cpu where torch finds no CUDA device; got 'cuda'"):
+            _networks.check_device("cuda", "DeepCRDetector", "deepcr")
+
+
+class FakePackage:
+    """Notes the device that a network is asked to work on."""
+
+    def __init__(self):
+        self.asked, self.opt = [], SimpleNamespace(crop=1)
+
+    def deepCR(self, model, *, inpaint, device):
+        self.asked.append(device)
+        return self
+
+    def init_model(self, model):
+        return self
+
+    def to(self, device):
+        self.asked.append(device)
+        return self
+
+
+@pytest.mark.parametrize(("device", "name"), [("cpu", "CPU"), ("cuda", "GPU")])
+def test_the_packages_are_told_the_device(monkeypatch, device, name):
+    package = FakePackage()
+    for module in (deepcr, conn):
+        monkeypatch.setattr(module, "imported", lambda *names: package)
+    # past the cache: these are no networks to keep
+    deepcr._load.__wrapped__("ACS-WFC", None, device)
+    conn._load.__wrapped__("NRES", None, device)
+    assert package.asked == [name, device]
+    assert package.device == device
+
+
+@needs_deepcr
+def test_models_of_deepcr_are_those_it_ships():
+    # first, as they import each other
+    _networks.imported("DeepCRDetector", "deepcr", "deepCR")
+    learned = pytest.importorskip("learned_models")
+    assert set(deepcr.MODELS) == set(learned.mask_dict)
+    assert set(deepcr.INPAINT_MODELS) == set(learned.inpaint_dict)
+
+
+@needs_conn
+def test_models_of_conn_may_be_files(scene, tmp_path):
+    package = pytest.importorskip("cosmic_conn")
+    shipped = next((Path(package.__file__).parent / "trained_models").glob("*ground_imaging*.pth"))
+    copy = tmp_path / "mine.pth"
+    copy.write_bytes(shipped.read_bytes())
+    one, other = (CosmicCoNNDetector(model=model).detect(scene[0], NOISE) for model in ("ground_imaging", copy))
+    assert_array_equal(one.probability, other.probability)
+    copy.write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=r"model must be a file that Cosmic-CoNN made; got .*mine.pth"):
+        CosmicCoNNDetector(model=copy).detect(scene[0], NOISE)
+    with pytest.raises(InputError, match=r"model must be one of .* that exists"):
+        CosmicCoNNDetector(model=tmp_path / "absent.pth")
+
+
+@needs_conn
+def test_missing_weights_are_one_sentence(monkeypatch, scene):
+    """The package does not reach for the network by itself; what it raises is told."""
+    package = pytest.importorskip("cosmic_conn")
+    conn._load.cache_clear()
+
+    def fail(model):
+        raise ValueError("models not found in trained_models directory.")
+
+    monkeypatch.setattr(package, "init_model", fail)
+    with pytest.raises(PluginError, match="cosmic-conn must come with its model NRES; got models not found"):
+        CosmicCoNNDetector(model="NRES").detect(scene[0], NOISE)
+
+
+# in a stack and in the command
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Current directory with three images in it."""
+    monkeypatch.chdir(tmp_path)
+    electrons, adu = GAIN * u.electron / u.adu, BIAS * u.adu
+    simulated = make_stack(
+        "ifu", (60, 80), gain=electrons, readnoise=READNOISE * u.electron, bias=adu, hit_rate=0.03, seed=5
+    )
+    for name, ccd in zip(NAMES, simulated.exposures, strict=True):
+        ccd.write(name)
+    return tmp_path
+
+
+KEYS = {
+    "deepcr": {"dc_mask": "ACS-WFC", "dc_threshold": [0.5, 0.2]},
+    "conn": {"nn_model": "NRES", "nn_threshold": 0.4},
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param("deepcr", marks=needs_deepcr), pytest.param("conn", marks=needs_conn)])
+@pytest.mark.parametrize("prefix", ["", "mm_"])
+def test_from_yaml(here, capsys, name, prefix):
+    path = write_parameters("p.yaml", crmethod=prefix + name, **KEYS[name])
+    assert main(["run", path, "--output-dir", "out"]) == 0
+    told = capsys.readouterr().out
+    with fits.open("out/crmasks.fits") as hdus:
+        history = "\n".join(hdus[0].header["HISTORY"])
+        masks = {hdu.name: hdu.data for hdu in hdus if hdu.name.startswith("CRMASK")}
+        assert ("AUXCLEAN" in hdus) == (name == "deepcr")
+    for key in KEYS[name]:
+        assert f"{key}: " in history
+        assert key in told
+    configuration = read_configuration(path)
+    numbers = read_detector_numbers(configuration, fits.getdata(NAMES[0]).shape)
+    stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
+    boundary = None
+    if prefix:
+        stack.mm_diagram(aux=configuration.detector(), **configuration.diagram())
+        boundary = stack.fit_boundary(configuration.boundary())
+    expected = stack.detect(configuration.detector(), boundary, **configuration.rules())
+    assert np.count_nonzero(expected["CRMASK1"]) > 10
+    for mask, flagged in masks.items():
+        assert_array_equal(flagged > 0, expected[mask])
+
+
+@needs_conn
+def test_conn_cleans_nothing(here, capsys):
+    for key, value in (("use_auxmedian", True), ("mm_synthetic", "single")):
+        path = write_parameters("p.yaml", crmethod="mm_conn", **{key: value})
+        refused(capsys, ["run", path, "--output-dir", "out"], f"{key} must be .* for crmethod mm_conn, which cleans no")
+    stack = CRStack.from_files(NAMES, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron, unit=u.adu)
+    stack.detect(CosmicCoNNDetector(), boundary=None)
+    with pytest.raises(InputError, match="use_auxmedian"):
+        stack.combine("mediancr", use_auxmedian=True)
+
+
+@pytest.mark.parametrize("name", ["deepcr", "conn"])
+def test_the_command_refuses_before_work(here, capsys, monkeypatch, name):
+    monkeypatch.setattr(_networks, "find_spec", lambda module: None)
+    path = write_parameters("p.yaml", crmethod=f"mm_{name}")
+    refused(capsys, ["run", path, "--output-dir", "out"], rf"pip install 'crstack\[{name}\]'")
+
+
+def test_wrong_keys(here, capsys):
+    for changes, sentence in (
+        ({"dc_mask": "HST"}, "dc_mask must be one of ACS-WFC, WFC3-UVIS"),
+        ({"nn_model": "mine"}, "nn_model must be one of ground_imaging, NRES, HST_ACS_WFC"),
+        ({"nn_threshold": [0.5, 1.5]}, "nn_threshold must be a number at least 0 and at most 1; got 1.5"),
+    ):
+        path = write_parameters("p.yaml", **changes)
+        refused(capsys, ["run", path, "--output-dir", "out"], sentence)

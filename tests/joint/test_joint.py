@@ -1,0 +1,446 @@
+"""The joint decision: likelihoods, population, masks, false alarms."""
+
+import itertools
+from dataclasses import replace
+
+import astropy.units as u
+import numpy as np
+import pytest
+from scipy import ndimage, special, stats
+from support.stacks import stack_of
+
+from crstack import Code, CRStack, JointPosterior, MaskSet
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError
+from crstack.joint import Counts, joint_posterior
+from crstack.joint.calibration import Calibration, _draw_charges, _fit
+from crstack.joint.candidates import Candidates, find_candidates
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
+from crstack.joint.excess import fit_excess_variance, squared_gradient
+from crstack.joint.false_alarms import _tail_quantile
+from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.population import N_CLASSES, Population, charges_kind
+from crstack.joint.posterior_signal import signal_shift
+from crstack.joint.sweeps import log_ratio, probabilities
+from crstack.masks import MaskRules
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.5, 3.0, 10.0, 30.0, 200.0])
+@pytest.mark.parametrize("readnoise", [2.0, 4.0])
+def test_saddle_point_equals_the_exact_sum(signal, readnoise):
+    sigma = np.sqrt(signal + readnoise**2)
+    values = np.linspace(signal - 5 * sigma, signal + 6 * sigma, 40)
+    photons = np.arange(1000)
+    exact = stats.poisson.pmf(photons, signal) @ stats.norm.pdf(values, photons[:, None], readnoise)
+    np.testing.assert_allclose(log_clean(values, np.float64(signal), readnoise**2), np.log(exact), atol=0.005)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_weights_are_the_sum_over_all_sets(n):
+    """The product over exposures equals the sum over every set of hit exposures but that of all."""
+    rng = np.random.default_rng(n)
+    clean, ratio = rng.normal(0, 2, (2, n, 5, 20))
+    hit, rest = hit_weights(clean, ratio)
+    wanted_hit, wanted_rest = np.zeros((2, n, 5, 20))
+    for one in itertools.product([False, True], repeat=n):
+        if not all(one):
+            weight = np.exp(clean.sum(axis=0) + ratio[list(one)].sum(axis=0))
+            for i in range(n):
+                (wanted_hit if one[i] else wanted_rest)[i] += weight
+    scale = wanted_hit + wanted_rest
+    np.testing.assert_allclose(hit / (hit + rest), wanted_hit / scale, rtol=1e-5)
+    ours, theirs = hit + rest, scale / scale.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(ours / ours.max(axis=1, keepdims=True), theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [2.0, 8.0])
+def test_density_of_hit_values_is_the_convolution(sigma):
+    shapes = np.ones((2, len(CHARGE_EDGES) - 1)) / (len(CHARGE_EDGES) - 1)
+    shapes[1] *= np.linspace(2, 0.01, shapes.shape[1])
+    density = HitDensity(shapes)
+    excess = np.array([-2.0, 0.0, 1.0, 3.0, 9.0, 14.0, 100.0, 3000.0], dtype=np.float32) * np.float32(sigma)
+    charges = np.geomspace(0.5 * sigma, 2e5, 400_001)
+    log_edges = np.log(CHARGE_EDGES)
+    for kind, shape in enumerate(shapes):
+        per_log = np.interp(np.log(charges), (log_edges[1:] + log_edges[:-1]) / 2, shape / np.diff(log_edges))
+        weights = np.gradient(np.log(charges)) * per_log
+        exact = [(weights * stats.norm.pdf(value, charges, sigma)).sum() for value in excess]
+        found = density.log_density(np.int32(kind), HitDensity.index(excess, np.float32(sigma)))
+        np.testing.assert_allclose(found, np.log(exact), atol=0.16)
+        assert density.above(kind, np.float32(sigma)) == pytest.approx(weights.sum(), rel=0.06)
+
+
+def test_charges_are_told_from_noise():
+    """Expectation maximisation finds a rate and charges that were drawn, at three standard deviations of noise."""
+    rng = np.random.default_rng(2)
+    hits = np.where(rng.random(60_000) < 0.05, rng.lognormal(np.log(80), 0.7, 60_000), 0)
+    cube = rng.normal(20, 6, (3, 200, 300)).astype(np.float32)
+    cube[0] += hits.reshape(200, 300)
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior(excess=False))
+    assert result.probability[0].mean() == pytest.approx(0.05, abs=0.002)
+    assert result.probability[1:].mean() < 0.002
+    assert result.population.typical == pytest.approx(80, rel=0.1)
+
+
+@pytest.mark.parametrize(("scene", "n"), [("ifu", 3), ("imaging", 4), ("slit", 5)])
+def test_finds_what_the_diagram_leaves(scene, n):
+    simulated = make_stack(
+        scene, shape=(250, 300), n_exposures=n, gain=2.5 * u.electron / u.adu, bias=500 * u.adu, seed=41 + n
+    )
+    masks = stack_of(simulated).detect(method=JointPosterior())
+    found, touched = masks.crmasks, simulated.hits * 2.5 > 1
+    near = np.array([ndimage.maximum_filter(plane, size=3) for plane in touched])
+    assert (found & near).sum() >= 0.985 * found.sum()
+    assert found[simulated.hit_mask(2)].mean() > 0.93
+    assert found[simulated.hit_mask(5)].mean() > 0.99
+    np.testing.assert_array_equal(masks["MEANCRT"], found.any(axis=0))
+    np.testing.assert_array_equal(masks["MEDIANCR"], found.sum(axis=0) >= (n + 1) // 2)
+    assert not masks["MEANCR"].any()
+
+
+def test_units_and_order_do_not_matter(simulated):
+    one = stack_of(simulated).detect(method=JointPosterior())
+    electrons = [(ccd.data.astype(float) * u.adu - simulated.bias) * simulated.gain for ccd in simulated.exposures]
+    other = CRStack(electrons[::-1], readnoise=simulated.readnoise).detect(method=JointPosterior())
+    np.testing.assert_array_equal(one.crmasks, other.crmasks[::-1])
+    np.testing.assert_array_equal(one.probability, other.probability[::-1])
+
+
+def test_all_that_belongs_to_an_exposure_goes_with_it():
+    """Exposures that differ in all they can differ in, and a detector's masks, in another order."""
+    rng = np.random.default_rng(7)
+    image = rng.uniform(5, 100, (60, 70))
+    scales, shifts, variances = (0.8, 1.0, 1.3), (4.0, 0.0, -3.0), (16.0, 25.0, 9.0)
+    rows = list(zip(scales, shifts, variances, strict=True))
+    data = np.array([rng.normal(a * image + d, np.sqrt(v + a * image + d)) for a, d, v in rows])
+    hit = rng.random(data.shape) < 0.03
+    charge = np.where(hit, rng.exponential(60, data.shape), 0)
+    data += charge
+    bad = rng.random(data.shape) < 0.01
+    detected = hit ^ (rng.random(data.shape) < 0.01)
+    poisson = (True, False, True)
+    own = [v if photons else v + a * image + d for (a, d, v), photons in zip(rows, poisson, strict=True)]
+    found = {}
+    for order in ([0, 1, 2], [2, 0, 1]):
+        of = [tuple(one[i] for i in order) for one in (own, scales, shifts, poisson, (1.0, 0.9, 1.1))]
+        counts = Counts(data[order].astype(np.float32), of[0], bad[order], *of[1:])
+        found[order[0]] = joint_posterior(counts, JointPosterior(excess=False), detected[order])
+    for name in ("probability", "mask"):
+        np.testing.assert_array_equal(getattr(found[0], name)[[2, 0, 1]], getattr(found[2], name))
+    np.testing.assert_array_equal(found[0].signal_shift, found[2].signal_shift)
+    assert found[0].population.detector_odds > 1
+    assert found[0].mask[(charge > 100) & ~bad].mean() > 0.95
+
+
+def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
+    stack = stack_of(simulated)
+    masks = stack.detect(method=JointPosterior(probability=0.5))
+    masks.write(tmp_path / "crmasks.fits")
+    again = MaskSet.read(tmp_path / "crmasks.fits")
+    np.testing.assert_allclose(again.probability, masks.probability, atol=0.003)
+    np.testing.assert_array_equal(again.signal_shift, masks.signal_shift)
+    assert np.count_nonzero(again.signal_shift) > 1000
+    np.testing.assert_array_equal(masks.threshold(0.5).crmasks, masks.crmasks)
+    strict, loose = masks.threshold(0.95), masks.threshold(0.05)
+    assert not (strict.crmasks & ~masks.crmasks).any()
+    assert loose.crmasks.sum() > masks.crmasks.sum() > strict.crmasks.sum()
+    assert strict.uuid != masks.uuid
+    skipped = masks.threshold(0.5, MaskRules(skip_regions=((1, 50, 1, 40),)))
+    assert not skipped.probability[:, :40, :50].any()
+    assert not skipped.signal_shift[:40, :50].any()
+    np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
+    assert masks.signal_shift[:40, :50].any()
+    with pytest.raises(InputError, match="masks must come from the joint decision"):
+        stack.detect(aux=None).threshold(0.5)
+
+
+@pytest.mark.parametrize(("n", "signal", "readnoise"), [(3, 5.0, 4.0), (5, 1000.0, 3.0)])
+def test_false_alarms_come_at_the_rate_asked_for(n, signal, readnoise):
+    rng = np.random.default_rng(n)
+    shape = (n, 400, 500)
+    cube = (rng.poisson(signal, shape) + rng.normal(0, readnoise, shape)).astype(np.float32)
+    result = joint_posterior(Counts(cube, np.float32(readnoise**2)), JointPosterior(false_alarm=1e-3))
+    assert result.mask.mean() == pytest.approx(1e-3, rel=0.3)
+
+
+NOT_EQUIVALENT = {
+    "flux_factors": ({"flux_factors": (0.85, 1.0, 1.12)}, {"flux_factors": (0.85, 1.0, 1.12)}),
+    "divided": (
+        {"flux_factors": (0.85, 1.0, 1.12)},
+        {"flux_factors": (0.85, 1.0, 1.12), "apply_flux_factors_to": "original"},
+    ),
+    "response": ({"response_jitter": 0.05}, {"response": "auto"}),
+    "offsets": ({"offsets": ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))}, {"offsets": "auto"}),
+    "uncertainty": ({"with_uncertainty": True}, {}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_EQUIVALENT)
+def test_exposures_that_are_not_equivalent(case):
+    made, known = NOT_EQUIVALENT[case]
+    simulated = make_stack("slit", shape=(180, 240), gain=2.5 * u.electron / u.adu, seed=43, **made)
+    found = stack_of(simulated, **known).detect(method=JointPosterior()).crmasks
+    near = np.array([ndimage.maximum_filter(plane, size=3) for plane in simulated.hits * 2.5 > 1])
+    assert (found & near).sum() >= 0.985 * found.sum()
+    assert found[simulated.hit_mask(2)].mean() > 0.94
+    assert found[simulated.hit_mask(5)].mean() > 0.99
+
+
+def test_factors_given_or_divided_by_give_the_same_probabilities():
+    simulated = make_stack("ifu", shape=(120, 150), flux_factors=(0.8, 1.0, 1.3), hit_rate=0.02, seed=3)
+    probabilities = [
+        stack_of(simulated, flux_factors=simulated.flux_factors, apply_flux_factors_to=target)
+        .joint_posterior(JointPosterior(excess=False))
+        .probability
+        for target in ("simulated", "original")
+    ]
+    np.testing.assert_allclose(*probabilities, atol=0.02)
+
+
+def test_excess_variance_is_fitted():
+    simulated = make_stack("slit", shape=(300, 400), gain=1 * u.electron / u.adu, response_jitter=0.06, seed=2)
+    cube = np.array([ccd.data for ccd in simulated.exposures])
+    median = np.median(cube, axis=0)
+    variance = np.maximum(median, 0) + 3.4**2
+    excess = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).excess
+    # the field of the response is smooth: one draw of it over a few traces tells its rms roughly
+    assert 0.03 < excess.relative < 0.12
+    plain = make_stack("slit", shape=(300, 400), gain=1 * u.electron / u.adu, seed=2)
+    cube = np.array([ccd.data for ccd in plain.exposures])
+    fit = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3))
+    assert fit.excess.relative < 0.02
+
+
+def test_read_noise_that_is_too_small_does_not_become_hits():
+    rng = np.random.default_rng(4)
+    cube = (rng.poisson(3.0, (3, 200, 300)) + rng.normal(0, 6, (3, 200, 300))).astype(np.float32)
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior())
+    assert result.excess.constant == pytest.approx(20, rel=0.1)
+    assert result.mask.mean() < 1e-4
+
+
+@pytest.mark.parametrize(("scene", "seed"), [("ifu", 49), ("imaging", 49)])
+def test_probabilities_are_the_fraction_that_is_hit(scene, seed):
+    """Each bin holds 1600 values and more: a standard error of 0.01."""
+    simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=seed)
+    probability = stack_of(simulated).joint_posterior().probability
+    hit = simulated.hit_mask(0.5)
+    for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
+        chosen = (probability >= low) & (probability < high)
+        assert chosen.sum() > 1500
+        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.035)
+
+
+def even_shapes():
+    shapes = np.ones((int(charges_kind(np.arange(N_CLASSES)).max()) + 1, len(CHARGE_EDGES) - 1))
+    return shapes / shapes.sum(axis=1, keepdims=True)
+
+
+def test_small_charges_make_values_that_are_not_hit_higher():
+    """Odds and densities of hits, of faint charges and of no charge, against sums over the charges."""
+    sigma, rate = np.float32(8.0), 0.6
+    population = Population(rate=np.full(N_CLASSES, rate), shapes=even_shapes())
+    excess = np.array([-16.0, -4.0, 0.0, 8.0, 20.0], dtype=np.float32)
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 200_001)
+    weights = rate / len(charges) * stats.norm.pdf(excess[:, None], charges, sigma)
+    faint = weights[:, charges < 0.5 * sigma].sum(axis=1)
+    of_hits = weights.sum(axis=1) - faint
+    none = (1 - rate) * stats.norm.pdf(excess, 0, sigma)
+    log_hit, log_not_hit = population.log_ratios(np.int32(30), HitDensity.index(excess, sigma))
+    np.testing.assert_allclose(
+        log_hit, np.log(of_hits / (faint + none)) + stats.norm.logpdf(excess, 0, sigma), atol=0.1
+    )
+    above = (charges > 0.5 * sigma).mean() * rate
+    np.testing.assert_allclose(
+        log_not_hit, np.log((faint + none) / (1 - above)) - stats.norm.logpdf(excess, 0, sigma), atol=0.01
+    )
+    assert population.log_none(np.int32(30), sigma) == pytest.approx(np.log(1 - above), abs=0.01)
+    share = population.faint_share(np.full(5, 30), excess, np.full(5, sigma))
+    np.testing.assert_allclose(share, faint / (faint + none), atol=0.02)
+
+
+def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
+    values = np.array([[40.0, 60.0], [44.0, 48.0], [55.0, 52.0]], dtype=np.float32)
+    bad = np.zeros((3, 1, 2), dtype=bool)
+    bad[2, 0, 1] = True
+    counts = Counts(values[:, None], np.float32(25), bad, poisson=(False,) * 3)
+    pixels = find_candidates(counts, np.zeros((1, 2), np.float32), detected=~bad)
+    population = Population(rate=np.full(N_CLASSES, 0.6), shapes=even_shapes())
+    nodes, clean, index = pixels.at_nodes()
+    classes = np.full((3, 2), 30, dtype=np.int32)
+    ratio, not_hit = log_ratio(pixels, clean, index, classes, replace(population, detector_odds=2.0))
+    excess = values[:, None] - nodes
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 20_001)
+    weights = 0.6 / len(charges) * stats.norm.pdf(excess[..., None], charges, 5)
+    faint = weights[..., charges < 2.5].sum(axis=-1)
+    none, none_counts = 0.4 * stats.norm.pdf(excess, 0, 5), 1 - 0.6 * (charges > 2.5).mean()
+    known = np.broadcast_to(~bad[:, 0][:, None], excess.shape)
+    np.testing.assert_allclose(not_hit[known], np.log((none + faint) / none_counts)[known], atol=0.02)
+    wanted = np.log((weights.sum(axis=-1) - faint) / (none + faint)) + 2
+    near = known & (np.abs(excess) < 15)
+    np.testing.assert_allclose(ratio[near], wanted[near], atol=0.15)
+    assert (not_hit[~known] == 0).all()
+    assert (ratio[~known] < -50).all()
+
+
+@pytest.mark.parametrize("power", [-0.6, 0.0, 1.0])
+def test_charges_hidden_by_noise_follow_those_that_are_seen(power):
+    """Hits of a power of the charge, of which those above half a standard deviation are counted."""
+    population, sigma = Population(shapes=even_shapes()), 10.0
+    charges = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1])
+    true = np.minimum(charges, 200.0) ** power * (charges < 2000)
+    totals = np.zeros((N_CLASSES, LOG_SIGMA.size))
+    totals[:, sigma_index(np.float32(sigma))] = 1e6
+    seen = true * counts_as_hit()[sigma_index(np.float32(sigma))]
+    counts = np.broadcast_to(1e5 * seen / seen.sum(), population.shapes.shape)
+    found = population.refitted(counts, np.full(N_CLASSES, 1e4), totals).shapes
+    hidden, edge = charges < 5, (charges > 5) & (charges < 60)
+    slope = np.polyfit(np.log(charges[hidden]), np.log(found[0, hidden]), 1)[0]
+    assert slope == pytest.approx(power, abs=0.1)
+    ratio = found[0, hidden].sum() / found[0, edge].sum()
+    assert ratio == pytest.approx(true[hidden].sum() / true[edge].sum(), rel=0.15)
+
+
+def test_a_class_may_be_hit_nearly_always():
+    """However many of the charges noise hides: the chance of hits that count is what was found."""
+    population, sigma = Population(shapes=even_shapes()), np.float32(10.0)
+    totals = np.zeros((N_CLASSES, LOG_SIGMA.size))
+    totals[:, sigma_index(sigma)] = 1e6
+    counts = 1e6 * population.shapes * counts_as_hit()[sigma_index(sigma)]
+    refitted = population.refitted(counts, np.full(N_CLASSES, 0.95e6), totals)
+    classes = np.arange(N_CLASSES)
+    chance = refitted.rate * refitted.density.above(charges_kind(classes), sigma)
+    np.testing.assert_allclose(chance, 0.95, atol=0.01)
+    np.testing.assert_allclose(
+        refitted.log_odds(classes, np.full(N_CLASSES, sigma)), np.log(refitted.rate / (1 - chance)), rtol=1e-3
+    )
+
+
+def test_the_calibration_is_that_of_the_truth():
+    """Offsets by the number of hit neighbours, and a slope, that were put in."""
+    rng = np.random.default_rng(3)
+    classes = rng.integers(N_CLASSES, size=200_000)
+    offsets, slope = np.array([0.5, -0.4, 0.2, 0.0, -0.2]), 0.8
+    odds = rng.uniform(-2.5, 3.0, classes.size)
+    true = special.expit(offsets[np.maximum(classes // 7 - 2, 0)] + slope * odds)
+    found = _fit(special.expit(odds), rng.random(classes.size) < true, classes)
+    np.testing.assert_allclose(found.offsets, offsets, atol=0.06)
+    assert found.slope == pytest.approx(slope, abs=0.02)
+    np.testing.assert_allclose(found(special.expit(odds), classes), true, atol=0.02)
+    np.testing.assert_array_equal(found(np.array([0.0, 1.0]), np.array([3, 40])), [0, 1])
+    few = _fit(special.expit(odds[:200]), np.ones(200, bool), classes[:200])
+    assert few == Calibration()
+
+
+def test_a_twin_holds_what_the_values_allow():
+    """Hits and charges too small to count, as often as the probabilities and the truth say."""
+    gain, readnoise = 1 * u.electron / u.adu, 3.4 * u.electron
+    simulated = make_stack("ifu", shape=(120, 150), gain=gain, readnoise=readnoise, hit_rate=0.05, seed=51)
+    counts = Counts(np.array([ccd.data for ccd in simulated.exposures], np.float32), np.float32(3.4**2))
+    excess = np.zeros((120, 150), np.float32)
+    candidates = find_candidates(counts, excess)
+    signal = np.median(counts.data, axis=0)
+    field, _, population = probabilities(
+        candidates, np.sqrt(counts.mean_variance(signal)), counts.data.shape, JointPosterior()
+    )
+    rows = slice(30, 100)
+    charge, hit = _draw_charges(candidates, field, population, rows, [np.random.default_rng(i) for i in range(3)])
+    chance = field.probability[:, rows].astype(float)
+    error = np.sqrt((chance * (1 - chance)).sum())
+    assert hit.sum() == pytest.approx(chance.sum(), abs=3 * error)
+    sigma = np.sqrt(simulated.noise.variance(simulated.expected))[:, rows]
+    assert (charge[hit] > 0.4 * sigma[hit]).all()
+    assert (charge[~hit] < 0.6 * sigma[~hit]).all()
+    truth, small = simulated.hits[:, rows], (charge > 0.5) & ~hit
+    assert small.sum() == pytest.approx(((truth > 0.5) & (truth < 0.5 * sigma)).sum(), rel=0.3)
+
+
+def test_pixels_hit_in_every_exposure():
+    """Three tracks that cross are told from a star by the hits beside them."""
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:120, :150]
+    scene = np.full((120, 150), 20.0)
+    centres = rng.uniform(5, 115, (30, 2)) * (1, 1.2)
+    row, column = 60, 74
+    for cy, cx in centres[np.abs(centres - (row, column)).max(axis=1) > 10]:
+        scene += 2000 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 2)
+    cube = (rng.poisson(scene, (3, 120, 150)) + rng.normal(0, 4, (3, 120, 150))).astype(np.float32)
+    cube[0, row, column - 4 : column + 5] += 300
+    cube[1, row - 4 : row + 5, column] += 500
+    cube[2, np.arange(row - 4, row + 5), np.arange(column - 4, column + 5)] += 400
+    result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior())
+    assert result.mask[:, row, column].all()
+    assert result.mask.all(axis=0).sum() == 1
+    # none of its values tells the signal
+    assert result.signal_shift[row, column] == 0
+    assert np.count_nonzero(result.signal_shift) > 20
+
+
+def test_a_detector_joined_in_adds_evidence(simulated):
+    stack = stack_of(simulated)
+    alone, joined = stack.detect(method=JointPosterior()), stack.detect(method=JointPosterior(), aux="pycosmic")
+    faint = simulated.hit_mask(2)
+    assert joined.crmasks[faint].mean() >= alone.crmasks[faint].mean()
+    assert set(np.unique(joined.codes["CRMASK1"])) == {Code.CLEAN, Code.MMCOSMIC, Code.BOTH}
+    assert joined.auxclean is not None
+
+
+def test_bad_values_are_not_flagged_and_harm_nothing(simulated):
+    rng = np.random.default_rng(5)
+    exposures = [ccd.copy() for ccd in simulated.exposures]
+    bad = rng.random((3, *exposures[0].shape)) < 0.01
+    for ccd, mask in zip(exposures, bad, strict=True):
+        ccd.data[mask] = 1e6
+        ccd.mask = mask
+    stack = CRStack(exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    found = stack.detect(method=JointPosterior()).crmasks
+    assert not found[bad].any()
+    assert found[simulated.hit_mask(10) & ~bad].mean() > 0.97
+
+
+def test_bad_values_do_not_count_in_the_shift_of_the_signal():
+    values = np.float32([[100], [130], [5000]])
+    unknown = np.array([[False], [False], [True]])
+    one = np.ones((1, 1), np.float32)
+    where = (np.array([1]), np.array([2]))
+    candidates = Candidates(where, values, one, 0 * one, 16 * one, one, unknown)
+    data, bad = np.zeros((3, 3, 4), np.float32), np.zeros((3, 3, 4), bool)
+    data[:, 1, 2], bad[:, 1, 2] = values[:, 0], unknown[:, 0]
+    probability = np.zeros((3, 3, 4), np.float32)
+    probability[1, 1, 2] = 0.5
+    shift = signal_shift(Counts(data, np.float32(16), bad), candidates, np.array([109.0]), probability)
+    # half of it is the mean of both, half the lower one
+    assert shift[1, 2] == pytest.approx(109 - (100 + 115) / 2)
+    assert np.count_nonzero(shift) == 1
+    # an exposure that is twice as deep, and is combined as if it were not
+    counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), worth=(1.0, 0.5, 1.0))
+    shift = signal_shift(counts, candidates, np.array([109.0]), probability)
+    assert shift[1, 2] == pytest.approx(109 - (100 + 82.5) / 2)
+    # and if it is combined as it is
+    counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), shifts=(0.0, 3.0, 0.0))
+    shift = signal_shift(counts, candidates, np.array([70.0]), probability)
+    assert shift[1, 2] == pytest.approx((70 + 143) / 2 - (100 + 115) / 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda stack: JointPosterior(probability=1.5), "probability must be a number at least 0 and at most 1"),
+        (lambda stack: JointPosterior(false_alarm=0), "false_alarm must be .* greater than 0"),
+        (lambda stack: JointPosterior(n_fits=0), "n_fits must be an integer at least 1; got 0"),
+        (lambda stack: JointPosterior(excess=1), "excess must be True or False; got 1"),
+        (lambda stack: stack.detect(method="joint"), "method must be a JointPosterior or None; got 'joint'"),
+    ],
+)
+def test_bad_settings(stack, make, message):
+    with pytest.raises(InputError, match=message):
+        make(stack)
+
+
+@pytest.mark.parametrize("wanted", [0.5, 9.0, 50.0, 400.0])
+def test_tail_is_carried_on_where_few_values_lie_beyond(wanted):
+    n = 400_000
+    values = np.random.default_rng(8).exponential(2.0, n)
+    # three times the error of a tail of 300 values and of the scale that carries it on
+    error = 3 * 2.0 * (1 + max(np.log(300 / wanted), 0)) / np.sqrt(300)
+    assert _tail_quantile(values, wanted) == pytest.approx(2.0 * np.log(n / wanted), abs=error)
