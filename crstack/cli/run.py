@@ -93,14 +93,15 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
         # it only chooses settings: what follows is the run that they give
         job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
     diagram = boundary = None
+    joint = {}
     if job.given_masks is None:
-        masks, diagram, boundary = _find(job, console)
+        masks, diagram, boundary, joint = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
+    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary, joint)
     _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
@@ -180,13 +181,16 @@ def _find(job, console):
     options = configuration.rules() | {"method": method, "progress": console.progress}
     masks = stack.detect(aux=detector, boundary=boundary, **options)
     console.end_progress()
+    joint = {}
     if method is not None:
-        log_joint(stack.joint_posterior(method, detector))
+        result = stack.joint_posterior(method, detector)
+        log_joint(result)
+        joint = result.summary()
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary
+    return replace(masks, history=history), diagram, boundary, joint
 
 
 def _fit(configuration, stack, detector, console):
@@ -224,23 +228,23 @@ def _write(job, results, console, plots):
         features = write_tables(results)
     if plots:
         figures = write_figures(results, features, console)
-        _write_report(job, results, features, figures)
+        _write_report(job, results, figures, console)
 
 
-def _write_report(job, results, features, figures):
+def _write_report(job, results, figures, console):
     """Write the page of the run; it fails as a figure does."""
     path = job.output / "report.html"
     linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
     try:
         write_report(
             path,
-            title=f"crstack: {', '.join(path.name for path in job.paths)}",
-            settings=job.configuration.settings(job.given_masks is None),
-            masks=results.masks,
-            features=features["MEDIANCR"],
+            results,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=linked,
+            paths=job.paths,
+            settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
+            warnings=console.warnings,
         )
     except FAILURES as error:
         log.warning("%s is not written: %s", path.name, error)
