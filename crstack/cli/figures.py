@@ -202,7 +202,7 @@ def _view(results, name):
 
     view = results.stack.mask_view(name, results.masks)
     # with masks from a file the stack knows no boundary
-    threshold = results.threshold if results.configuration.uses_diagram else None
+    threshold = results.threshold if results.configuration.crmethod.uses_diagram else None
     return replace(view, diagram=results.diagram, boundary=results.boundary, threshold=threshold)
 
 
