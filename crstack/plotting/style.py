@@ -249,7 +249,7 @@ def set_hit_limits(axes, x, y, diagram=None, boundary=None):
 
 def mark_scale(axes, above):
     """Say where the logarithmic part of the y axis begins."""
-    axes.axhline(above, color="#909090", linewidth=0.8, zorder=0)
+    axes.axhline(above, color="#909090", linewidth=0.8, zorder=0.5)
     spot = {"xy": (1, above), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(
         "logarithmic above this line",
