@@ -45,10 +45,11 @@ class Moments:
 
 def perfect_masks(masks, simulated):
     """The masks of what is truly hit by more than half an electron."""
-    from crstack.masks import MaskRules, joint_codes
+    from crstack.masks import MaskRules
+    from crstack.masks.rules import codes_of_hits
 
     hit = simulated.hits * simulated.gain.value > 0.5
-    codes, _ = joint_codes(hit, MaskRules())
+    codes, _ = codes_of_hits(hit, MaskRules())
     return type(masks)(codes | {"MEANCR": masks.codes["MEANCR"]}, probability=hit.astype(np.float16))
 
 

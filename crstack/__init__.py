@@ -13,7 +13,9 @@ from crstack.detectors import (
     VotingDetector,
 )
 from crstack.joint import JointPosterior
-from crstack.masks import Code, MaskSet
+from crstack.masks import Code, MaskRules, MaskSet
+from crstack.methods import Decision, Method
+from crstack.mmcosmic import MMCosmic
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
 
@@ -25,13 +27,17 @@ __all__ = [
     "CalibratedBoundary",
     "Code",
     "CosmicCoNNDetector",
+    "Decision",
     "DeepCRDetector",
     "Detection",
     "Detector",
     "FittedBoundary",
     "JointPosterior",
     "LACosmicDetector",
+    "MMCosmic",
+    "MaskRules",
     "MaskSet",
+    "Method",
     "NoiseModel",
     "PiecewiseBoundary",
     "PyCosmicDetector",

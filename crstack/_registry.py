@@ -1,4 +1,4 @@
-"""Look-up of detectors and boundary models among the installed entry points."""
+"""Look-up of methods, detectors and boundary models among the installed entry points."""
 
 import difflib
 import warnings
@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 from crstack.exceptions import CRStackWarning, PluginError
 
-__all__ = ["BOUNDARIES", "DETECTORS", "Registry"]
+__all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
 
 class Registry:
@@ -77,6 +77,8 @@ def _told(error):
     return str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
 
 
+#: methods that decide for all exposures of a stack
+METHODS = Registry("crstack.methods", "method")
 #: detectors of cosmic rays in single images
 DETECTORS = Registry("crstack.detectors", "detector")
 #: models of the boundary in the median-minimum diagram

@@ -27,6 +27,7 @@ from crstack.cli.summary import log_boundary, log_detector, log_joint, log_masks
 from crstack.combine import possible_combinations
 from crstack.combine.files import write_combination
 from crstack.exceptions import InputError
+from crstack.joint import JointDecision
 from crstack.masks import MaskSet
 from crstack.stack import CRStack
 
@@ -92,15 +93,14 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
     if interactive and job.given_masks is None and can_be_interactive():
         # it only chooses settings: what follows is the run that they give
         job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
-    diagram = boundary = None
     if job.given_masks is None:
-        masks, diagram, boundary = _find(job, console)
+        masks = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
+    results = Results(job.configuration, job.stack, masks, job.output)
     _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
@@ -171,22 +171,20 @@ def _find(job, console):
     detector = configuration.detector()
     if detector is not None and configuration.verbose:
         log_detector(configuration.auxiliaries, detector)
-    diagram = boundary = None
     if configuration.uses_diagram:
         section("Median-minimum diagram")
         diagram, boundary = _fit(configuration, stack, detector, console)
         log_boundary(diagram, boundary)
-    method = configuration.method()
-    options = configuration.rules() | {"method": method, "progress": console.progress}
-    masks = stack.detect(aux=detector, boundary=boundary, **options)
+    options = {"rules": configuration.rules(), "progress": console.progress}
+    masks = stack.detect(configuration.method(), aux=detector, **options)
     console.end_progress()
-    if method is not None:
-        log_joint(stack.joint_posterior(method, detector))
+    if isinstance(masks.decision, JointDecision):
+        log_joint(masks.decision.result)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary
+    return replace(masks, history=history)
 
 
 def _fit(configuration, stack, detector, console):
@@ -263,7 +261,7 @@ def _write_combinations(job, masks):
     for name in possible_combinations(masks):
         path = job.output / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
+        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
         with _told_if_unwritable(path):
             write_combination(path, combination, history)
         log_file(path)

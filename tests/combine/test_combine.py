@@ -16,7 +16,8 @@ from crstack.combine.smooth_signal import _smoothed_band, smoothed_signal
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
-from crstack.masks import MaskRules, joint_codes
+from crstack.masks import MaskRules
+from crstack.masks.rules import codes_of_hits
 from crstack.statistics import order_statistics
 
 GAIN = 2.0 * u.electron / u.adu
@@ -233,7 +234,7 @@ def joint_masks(chances, n=3, **options):
     probability = np.zeros((n, *SHAPE), np.float16)
     for (y, x), chance in chances.items():
         probability[:, y, x] = chance
-    codes, _ = joint_codes(probability > 0.5, MaskRules())
+    codes, _ = codes_of_hits(probability > 0.5, MaskRules())
     codes["MEANCR"] = np.zeros(SHAPE, np.uint8)
     return MaskSet(codes, probability=probability, **options)
 
@@ -359,7 +360,7 @@ def test_pixels_hit_in_every_exposure_are_interpolated(name):
     where = rng.random(truth.shape) < 0.02
     where[10:17, 20:29] = True  # farther than the kernel reaches
     chance = np.broadcast_to(where, (3, *where.shape)).astype(np.float16)
-    codes, _ = joint_codes(chance > 0.5, MaskRules())
+    codes, _ = codes_of_hits(chance > 0.5, MaskRules())
     masks = MaskSet(codes | {"MEANCR": np.zeros(where.shape, np.uint8)}, probability=chance)
     cube = rng.poisson(truth, (3, *truth.shape)) + rng.normal(0, 5, (3, *truth.shape)) + 3000 * where
     stack = CRStack([plane * u.electron for plane in cube], readnoise=5 * u.electron)

@@ -22,7 +22,7 @@ from crstack.cli.config.detector_images import read_detector_numbers
 from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
-from crstack.detectors.two_pass import features_holding
+from crstack._pixels import features_holding
 from crstack.exceptions import InputError, PluginError
 
 HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")

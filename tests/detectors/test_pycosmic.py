@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from crstack.detectors import _pycosmic_frame, _pycosmic_kernels, pycosmic
 from crstack.detectors.pycosmic import PyCosmicDetector
-from crstack.detectors.two_pass import features_holding
+from crstack._pixels import features_holding
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 

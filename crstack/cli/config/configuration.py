@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import astropy.units as u
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
 from crstack.cli.config.consistency import check_together
 from crstack.cli.config.document import as_mapping, checked_values, load_document
@@ -24,7 +24,8 @@ from crstack.detectors import (
 )
 from crstack.detectors.two_pass import split_pairs
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.joint import JointPosterior
+from crstack.masks import MaskRules
+from crstack.mmcosmic import MMCosmic
 
 __all__ = ["Configuration", "read_configuration"]
 
@@ -70,23 +71,38 @@ class Configuration:
     @property
     def auxiliaries(self):
         """Names of the auxiliary detectors; often one, or none."""
-        names = self["crmethod"].removeprefix("mm_").removeprefix("joint_")
-        return () if names in ("mmcosmic", "joint") else tuple(names.split("+"))
+        return self._method_and_detectors[1]
+
+    @property
+    def method_name(self):
+        """Name of the registered method; None where the detectors decide alone."""
+        return self._method_and_detectors[0]
+
+    @property
+    def _method_and_detectors(self):
+        value = self["crmethod"]
+        for name in METHODS.names():
+            prefix = "mm_" if name == "mmcosmic" else f"{name}_"
+            if value == name:
+                return name, ()
+            if value.startswith(prefix) and value not in DETECTORS.names():
+                return name, tuple(value.removeprefix(prefix).split("+"))
+        return None, tuple(value.split("+"))
 
     @property
     def is_joint(self):
-        """Whether one decision is made for all exposures, in place of M.M.Cosmic."""
-        return self["crmethod"].split("_")[0] == "joint"
+        """Whether the joint decision is made."""
+        return self.method_name == "joint"
 
     @property
     def uses_diagram(self):
         """Whether M.M.Cosmic takes part."""
-        return self["crmethod"].startswith("mm")
+        return self.method_name == "mmcosmic"
 
     @property
     def _compares_with_expected(self):
         """Whether each exposure is compared with an expected image of its own."""
-        return self.uses_diagram or self.is_joint
+        return self.method_name is not None
 
     @property
     def verbose(self):
@@ -126,6 +142,8 @@ class Configuration:
             return len(self.auxiliaries) > 1
         if name == "joint":
             return self.is_joint and len(self[name]) > 0
+        if name == "method":
+            return len(self[name]) > 0
         if name in ("detector", "boundary"):
             return len(self[name]) > 0
         return True
@@ -259,8 +277,17 @@ class Configuration:
         return TwoPassDetector(make(high), make(low))
 
     def method(self):
-        """The joint decision, or None."""
-        return _plugin("joint", JointPosterior, self["joint"]) if self.is_joint else None
+        """The method that decides; M.M.Cosmic takes the boundary that the stack has fitted."""
+        name = self.method_name
+        if name not in (None, "mmcosmic"):
+            key = "joint" if name == "joint" else "method"
+            return _plugin(key, METHODS.get(name), self[key])
+        return MMCosmic(
+            boundary="auto" if name else None,
+            threshold_rnoise=self["mm_threshold_rnoise"],
+            minimum_max2d_rnoise=self["mm_minimum_max2d_rnoise"],
+            mm_dilation=self["mm_dilation"],
+        )
 
     def boundary(self):
         """The boundary model."""
@@ -298,17 +325,14 @@ class Configuration:
         }
 
     def rules(self):
-        """Arguments of `crstack.CRStack.detect` that say what is masked."""
-        return {
-            "threshold_rnoise": self["mm_threshold_rnoise"],
-            "minimum_max2d_rnoise": self["mm_minimum_max2d_rnoise"],
-            "mm_dilation": self["mm_dilation"],
-            "dilation": self["dilation"],
-            "skip_regions": self["regions_to_be_skipped"],
-            "force_pixels": self["pixels_to_be_flagged_as_cr"],
-            "ignore_pixels": self["pixels_to_be_ignored_as_cr"],
-            "local_medians": self["pixels_to_be_replaced_by_local_median"],
-        }
+        """The `crstack.masks.MaskRules` that every mask obeys."""
+        return MaskRules(
+            dilation=self["dilation"],
+            skip_regions=self["regions_to_be_skipped"],
+            force_pixels=self["pixels_to_be_flagged_as_cr"],
+            ignore_pixels=self["pixels_to_be_ignored_as_cr"],
+            local_medians=self["pixels_to_be_replaced_by_local_median"],
+        )
 
 
 def _plugin(key, kind, given):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.masks import MaskRules
 from crstack.mmcosmic.diagram import DiagramSettings
 
 __all__ = ["check_together"]
@@ -17,8 +16,11 @@ def check_together(configuration):
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(configuration, n_images)
     _check_votes(configuration)
+    if configuration["method"] and configuration.method_name in (None, "mmcosmic", "joint"):
+        raise ConfigurationError(f"method must be left out for crmethod {configuration['crmethod']}")
     if not configuration.auxiliaries and configuration["use_auxmedian"]:
-        raise ConfigurationError("use_auxmedian must be False for crmethod mmcosmic, which cleans no median")
+        method = configuration["crmethod"]
+        raise ConfigurationError(f"use_auxmedian must be False for crmethod {method}, which cleans no median")
     if configuration["crmethod"] == "mmcosmic" and configuration["mm_synthetic"] == "single":
         raise ConfigurationError("mm_synthetic must be median for crmethod mmcosmic, which cleans no exposure")
     if configuration["mm_boundary_fit"] == "piecewise" and len(configuration["mm_fixed_points_in_boundary"]) < 2:
@@ -27,18 +29,18 @@ def check_together(configuration):
             f"got {len(configuration['mm_fixed_points_in_boundary'])}"
         )
     if configuration["detector"] and not configuration.plugins:
-        names = " and ".join(configuration.auxiliaries) or "mmcosmic"
+        names = " and ".join(configuration.auxiliaries) or configuration["crmethod"]
         raise ConfigurationError(f"detector must be left out for {names}, whose parameters are keys")
     if configuration["boundary"] and configuration["mm_boundary_fit"] in ("spline", "piecewise"):
         kind = configuration["mm_boundary_fit"]
         raise ConfigurationError(f"boundary must be left out for {kind}, whose parameters are keys")
     parts = (
-        ("joint", configuration.method),
+        (configuration.method_name or "mm_ keys", configuration.method),
         ("la_ keys", configuration.lacosmic),
         ("pc_ keys", configuration.pycosmic),
         ("mm_fixed_points_in_boundary", configuration.boundary),
         ("mm_ keys", lambda: DiagramSettings(**_checkable(configuration.diagram()))),
-        ("mm_ keys", lambda: MaskRules(**configuration.rules())),
+        ("pixels and regions", configuration.rules),
     )
     for keys, make in parts:
         try:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack._validation import (
     check_boolean,
     check_choice,
@@ -154,16 +154,19 @@ def number_or_map(key, value):
 
 
 def crmethod(key, value):
-    """Check of the method: M.M.Cosmic or the joint decision, registered detectors joined by +, or both."""
+    """Check of the method: a registered method, registered detectors joined by +, or both."""
     detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
-    both = [f"{method}_{name}" for method in ("mm", "joint") for name in detectors]
+    methods = ["mmcosmic", "joint", *(name for name in METHODS.names() if name not in ("mmcosmic", "joint"))]
+    prefixes = {method: "mm" if method == "mmcosmic" else method for method in methods}
+    both = [f"{prefix}_{name}" for prefix in prefixes.values() for name in detectors]
     if not isinstance(value, str) or "+" not in value:
-        return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
+        return check_choice(key, value, [*methods, *detectors, *both])
     first, *others = names = [name.strip() for name in value.split("+")]
     check_choice(f"{key}, up to the first +,", first, [*detectors, *both])
     for number, name in enumerate(others, start=2):
         check_choice(f"detector {number} of {key}", name, detectors)
-    if first.removeprefix("mm_").removeprefix("joint_") in others or len(set(others)) < len(others):
+    repeated = any(first in (other, *(f"{prefix}_{other}" for prefix in prefixes.values())) for other in others)
+    if repeated or len(set(others)) < len(others):
         raise ConfigurationError(f"{key} must name a detector once; got {value}")
     return "+".join(names)
 
