@@ -33,8 +33,8 @@ def masks_of(simulated, configuration):
     stack = CRStack(simulated.exposures, **given, **configuration.equalization())
     detector = configuration.detector()
     stack.mm_diagram(aux=detector, **configuration.diagram())
-    boundary = stack.fit_boundary(configuration.boundary())
-    return stack.detect(aux=detector, boundary=boundary, **configuration.rules())
+    stack.fit_boundary(configuration.boundary())
+    return stack.detect(configuration.method(), aux=detector, rules=configuration.rules())
 
 
 def figures(simulated, masks):

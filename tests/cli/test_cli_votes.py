@@ -117,12 +117,10 @@ def test_the_command_does_what_python_does(here, capsys, simulated, method):
     assert "Auxiliary detector: pycosmic" in told
     configuration, stack = read_configuration(path), stack_of(simulated)
     aux = [configuration.lacosmic(), configuration.pycosmic()]
-    if method == "joint":
-        mine = stack.detect(aux, method=configuration.method(), **configuration.rules())
-    else:
+    if method == "mm":
         stack.mm_diagram(aux=aux, **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-        mine = stack.detect(aux, boundary, **configuration.rules())
+        stack.fit_boundary(configuration.boundary())
+    mine = stack.detect(configuration.method(), aux=aux, rules=configuration.rules())
     run = MaskSet.read("out/crmasks.fits")
     assert run.detectors == mine.detectors == ("LACosmicDetector", "PyCosmicDetector")
     for name in mine:

@@ -281,11 +281,11 @@ def test_what_the_rules_and_bad_pixels_say_wins_over_probabilities(simulated):
     y, x = np.argwhere(plain["CRMASK1"] & (plain.probability[0] < 0.9) & ~plain.problematic)[0]
     forced = np.argwhere(~plain["MEANCRT"])[500]
     rules = {"ignore_pixels": [(x + 1, y + 1)], "force_pixels": [tuple(int(one) + 1 for one in forced[::-1])]}
-    masks = stack.detect(method=method, **rules)
-    made = stack.combine("meanjoint", masks, full_output=True)
+    masks = stack.detect(method=method, rules=MaskRules(**rules))
+    made = stack.combine("meanjoint", masks=masks, full_output=True)
     assert made.ccd.data[y, x] == pytest.approx(stack.statistics.mean2d[y, x])
     assert made.ccd.mask[tuple(forced)]
-    assert stack.combine("meanjoint", plain, full_output=True).count[y, x] < 3
+    assert stack.combine("meanjoint", masks=plain, full_output=True).count[y, x] < 3
 
 
 def test_probabilities_win_over_masks_at_another_threshold():
@@ -364,14 +364,14 @@ def test_pixels_hit_in_every_exposure_are_interpolated(name):
     masks = MaskSet(codes | {"MEANCR": np.zeros(where.shape, np.uint8)}, probability=chance)
     cube = rng.poisson(truth, (3, *truth.shape)) + rng.normal(0, 5, (3, *truth.shape)) + 3000 * where
     stack = CRStack([plane * u.electron for plane in cube], readnoise=5 * u.electron)
-    made = stack.combine(name, masks, full_output=True)
+    made = stack.combine(name, masks=masks, full_output=True)
     assert set(made.flags[where]) == {PixelFlag.INTERPOLATED | PixelFlag.ALL_HIT}
     assert not (made.flags[~where] & PixelFlag.INTERPOLATED).any()
     np.testing.assert_array_equal(made.ccd.mask, where)
     assert not made.count[where].any()
     pull = (made.ccd.data - truth)[where] / np.sqrt(made.ccd.uncertainty.array[where])
     assert 0.7 < pull.std() < 1.3
-    plain = stack.combine(name, masks, fill="minimum")
+    plain = stack.combine(name, masks=masks, fill="minimum")
     assert (plain.data[where] > 2000).all()
 
 
@@ -432,7 +432,7 @@ def test_masked_values_take_nothing_off_the_mean():
         masks = stack.detect(method=JointPosterior())
         masked = masks["MEANCRT"] & ~masks.problematic
         for name, unbiased in (("meancr2", None), ("meancr2", False), ("meanjoint", None), ("mediancr", None)):
-            made = stack.combine(name, masks, unbiased=unbiased)
+            made = stack.combine(name, masks=masks, unbiased=unbiased)
             pull = (made.data - truth) / np.sqrt(made.uncertainty.array)
             sums.setdefault((name, unbiased), []).append(pull[masked])
             if name == "mediancr":
@@ -550,7 +550,7 @@ def test_which_of_unequal_exposures_is_masked_does_not_matter(apply_to):
         truth = np.mean([one / factor for one, factor in zip(simulated.expected, factors, strict=True)], axis=0)
         masked = masks["MEANCRT"] & ~masks.problematic
         for unbiased, found in pulls.items():
-            made = stack.combine("meancr2", masks, unbiased=unbiased)
+            made = stack.combine("meancr2", masks=masks, unbiased=unbiased)
             found.append(((made.data - truth) / np.sqrt(made.uncertainty.array))[masked])
     ours, plain = (np.concatenate(found) for found in pulls.values())
     assert ours.std() == pytest.approx(1, abs=0.06)

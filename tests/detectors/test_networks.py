@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
 
 from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
+from crstack._pixels import features_holding
 from crstack._registry import DETECTORS
 from crstack.cli import main
 from crstack.cli.config.configuration import read_configuration
@@ -22,7 +23,6 @@ from crstack.cli.config.detector_images import read_detector_numbers
 from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
-from crstack._pixels import features_holding
 from crstack.exceptions import InputError, PluginError
 
 HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")

@@ -113,8 +113,8 @@ def test_by_name_in_yaml_and_by_class_in_python(environment, images):
         f"stack = CRStack.from_files({NAMES}, unit=u.adu, **options)\n"
         "detector = SharpDetector(n_sigma=6.0, size=7)\n"
         "stack.mm_diagram(aux=detector, n_simulations=2)\n"
-        "stack.detect(detector, LevelBoundary(factor=1.1)).write('mine.fits')\n"
-        "stack.detect('sharp', 'level')\n"
+        "stack.detect(aux=detector, boundary=LevelBoundary(factor=1.1)).write('mine.fits')\n"
+        "stack.detect(aux='sharp', boundary='level')\n"
     )
     environment.run("-c", code, cwd=images)
     with fits.open("out/crmasks.fits") as run, fits.open("mine.fits") as mine:

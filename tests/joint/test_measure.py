@@ -10,12 +10,12 @@ from scipy import ndimage
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
+from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization
 from crstack.exposures import load_exposures
 from crstack.joint import Counts, measure
-from crstack._pixels import informative_box
 from crstack.joint.measure import open_settings
 from crstack.joint.scatter import scatter_of
 
