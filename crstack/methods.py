@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from crstack._plugins import check_comparable
 from crstack._registry import METHODS
 from crstack.exceptions import InputError, PluginError
 from crstack.masks.rules import MaskRules, codes_of_hits
@@ -182,10 +183,8 @@ def as_method(method: Method | str) -> Method:
         If no method is registered by that name.
     """
     if isinstance(method, str):
-        named = METHODS.get(method)()
-        if not isinstance(named, Method):
-            raise PluginError(f"method {method!r} must be a subclass of crstack.methods.Method; got {named!r}")
-        return named
+        method = METHODS.make(method)
     if isinstance(method, Method):
+        check_comparable(method)
         return method
     raise InputError(f'method must be a Method, the name of one or "auto"; got {method!r}')

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crstack._validation import check_choice, check_integer
-from crstack.detectors.base import Detection, Detector
+from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
 from crstack.equalize.settings import Equalization, EqualizedExposures, equalize
 from crstack.exposures import Exposures
@@ -197,7 +197,7 @@ class Detections:
 
         def compute() -> Detection:
             if not isinstance(aux, VotingDetector):
-                return aux.detect(image, noise, bad)
+                return checked_detection(aux, image, noise, bad)
             return aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
@@ -230,6 +230,7 @@ class Detections:
         """Detection in ``meancr``, the mean of the exposures that are not masked; not kept."""
         start = time.perf_counter()
         prepared = self.prepared
-        found = self.aux.detect(meancr, prepared.noise_of_average("mean", self.aux_noise), prepared.nowhere_valid)
+        noise = prepared.noise_of_average("mean", self.aux_noise)
+        found = checked_detection(self.aux, meancr, noise, prepared.nowhere_valid)
         prepared.timings[f"{type(self.aux).__name__} on meancr"] = time.perf_counter() - start
         return found

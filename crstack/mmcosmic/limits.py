@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from crstack._pixels import dilate, features_holding
+from crstack.boundaries.base import boundary_values
 from crstack.masks.codes import code_image
 from crstack.masks.rules import MaskRules, apply_rules
 from crstack.simulation.noise_scale import NoiseScale
@@ -64,7 +66,8 @@ def detection_limit(
     """
     threshold = np.asarray(threshold_rnoise * readnoise, dtype=np.float32)
     min2d = statistics.min2d
-    above = np.maximum(boundary(min2d) if scale is None else scale.boundary(boundary, min2d), threshold)
+    values = partial(boundary_values, boundary)
+    above = np.maximum(values(min2d) if scale is None else scale.boundary(values, min2d), threshold)
     above[~(statistics.max2d > minimum_max2d_rnoise * readnoise)] = np.inf
     return Limit(min2d, above, threshold)
 

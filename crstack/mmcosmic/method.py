@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack._validation import check_integer, check_number
 from crstack.boundaries._choose import as_boundary_model
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks.codes import exposure_name, united
@@ -68,7 +68,9 @@ class MMCosmic(Method):
     def __post_init__(self) -> None:
         boundary = self.boundary
         automatic = isinstance(boundary, str) and boundary == AUTO
-        if not (automatic or boundary is None or isinstance(boundary, FittedBoundary)):
+        if isinstance(boundary, FittedBoundary):
+            check_boundary_of(boundary)
+        elif not automatic and boundary is not None:
             object.__setattr__(self, "boundary", as_boundary_model(boundary))
         if not isinstance(self.diagram, MMDiagram | DiagramSettings):
             raise InputError(f"diagram must be an MMDiagram or DiagramSettings; got {self.diagram!r}")
@@ -90,7 +92,7 @@ class MMCosmic(Method):
             diagram = diagram_of_stack(prepared, detected, settings, progress)
 
         def compute() -> FittedBoundary:
-            return replace(model.fit(diagram), diagram=diagram)
+            return replace(checked_fit(model, diagram), diagram=diagram)
 
         return prepared.once("boundary", (model, diagram), compute)
 
