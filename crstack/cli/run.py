@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crstack.cli.config.configuration import PREFIXES, Configuration, read_configuration
+from crstack.cli.config.configuration import Configuration, read_configuration
+from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, read_detector_numbers
 from crstack.cli.console import log, section, settings_lines
 from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
@@ -140,7 +141,7 @@ def _prepare(parameters, output_dir, crmasks, console):
 
 def _equalization(configuration, masks):
     """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
-    arguments = configuration.equalization()
+    arguments = dict(configuration.parts.equalization)
     if masks is None or arguments.get("apply_flux_factors_to") != "original":
         return arguments
     if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
@@ -154,8 +155,8 @@ def _log_settings(configuration, numbers, finding):
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:
-        settings = [(name, value) for name, value in settings if name[:3] not in PREFIXES.values()]
-    if finding and configuration.uses_diagram:
+        settings = [(name, value) for name, value in settings if name[:3] not in OWN_KEYS.values()]
+    if finding and configuration.crmethod.uses_diagram:
         lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
         words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
         settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
@@ -168,15 +169,15 @@ def _log_settings(configuration, numbers, finding):
 
 def _find(job, console):
     configuration, stack = job.configuration, job.stack
-    detector = configuration.detector()
+    parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
-        log_detector(configuration.auxiliaries, detector)
-    if configuration.uses_diagram:
+        log_detector(configuration.crmethod.detectors, detector)
+    if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(configuration, stack, detector, console)
+        diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    options = {"rules": configuration.rules(), "progress": console.progress}
-    masks = stack.detect(configuration.method(), aux=detector, **options)
+    options = {"rules": parts.rules, "progress": console.progress}
+    masks = stack.detect(parts.method, aux=detector, **options)
     console.end_progress()
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
@@ -187,11 +188,10 @@ def _find(job, console):
     return replace(masks, history=history)
 
 
-def _fit(configuration, stack, detector, console):
+def _fit(parts, stack, console):
     """Diagram that holds every fixed point, and the boundary fitted to it."""
-    model = configuration.boundary()
-    diagram = stack.mm_diagram(aux=detector, progress=console.progress, **configuration.diagram())
-    boundary = stack.fit_boundary(model, progress=console.progress)
+    diagram = stack.mm_diagram(aux=parts.detector, progress=console.progress, **parts.diagram)
+    boundary = stack.fit_boundary(parts.boundary, progress=console.progress)
     console.end_progress()
     return diagram, boundary
 

@@ -330,7 +330,7 @@ def test_minimum_without_selection_bias(n, k, hit):
     assert pull.std() == pytest.approx(1, abs=0.03)
     # joint decisions need not ask for it
     joint = MaskSet(codes, probability=np.array([codes[f"CRMASK{i + 1}"] > 0 for i in range(n)], np.float16))
-    np.testing.assert_array_equal(stack.combine("mediancr", joint).data, ccd.data)
+    np.testing.assert_array_equal(stack.combine("mediancr", masks=joint).data, ccd.data)
 
 
 def test_medians_beside_hits_are_of_the_clean_values():

@@ -383,11 +383,11 @@ def test_from_yaml(here, capsys, name, prefix):
     configuration = read_configuration(path)
     numbers = read_detector_numbers(configuration, fits.getdata(NAMES[0]).shape)
     stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
-    boundary = None
     if prefix:
-        stack.mm_diagram(aux=configuration.detector(), **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-    expected = stack.detect(configuration.detector(), boundary, **configuration.rules())
+        stack.mm_diagram(aux=configuration.parts.detector, **configuration.parts.diagram)
+        stack.fit_boundary(configuration.parts.boundary)
+    parts = configuration.parts
+    expected = stack.detect(parts.method, aux=parts.detector, rules=parts.rules)
     assert np.count_nonzero(expected["CRMASK1"]) > 10
     for mask, flagged in masks.items():
         assert_array_equal(flagged > 0, expected[mask])

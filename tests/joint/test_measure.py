@@ -118,7 +118,7 @@ def test_equivalent_exposures_are_not_measured(n, monkeypatch):
     def fail(*arguments):
         raise AssertionError("there is nothing to measure")
 
-    monkeypatch.setattr("crstack.joint.stack.measure_differences", fail)
+    monkeypatch.setattr("crstack.joint.method.measure_differences", fail)
     on = stack_of(simulated).joint_posterior(JointPosterior())
     np.testing.assert_array_equal(on.probability, off.probability)
     assert on.summary() == off.summary()
