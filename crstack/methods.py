@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from crstack._plugins import check_comparable
+from crstack._plugins import check_comparable, plugin_errors
 from crstack._registry import METHODS
 from crstack.exceptions import InputError, PluginError
+from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from crstack.boundaries.base import FittedBoundary
     from crstack.mmcosmic.diagram import MMDiagram
 
-__all__ = ["Decision", "DiagramView", "Method", "as_method"]
+__all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
 
 
 @dataclass(frozen=True)
@@ -188,3 +189,51 @@ def as_method(method: Method | str) -> Method:
         check_comparable(method)
         return method
     raise InputError(f'method must be a Method, the name of one or "auto"; got {method!r}')
+
+
+def checked_decision(
+    method: Method,
+    prepared: PreparedStack,
+    detected: Detections | None,
+    rules: MaskRules,
+    progress: Progress | None = None,
+) -> Decision:
+    """Call `Method.decide` and check what it returns.
+
+    Parameters
+    ----------
+    method : Method
+        Of crstack or of a plug-in.
+    prepared, detected, rules, progress
+        As for `Method.decide`.
+
+    Returns
+    -------
+    decision : Decision
+
+    Raises
+    ------
+    PluginError
+        If the method raises an error or exits, or returns anything but a `Decision` with the codes of every mask, and
+        probabilities, if any, from 0 to 1.
+    """
+    with plugin_errors(method, "decide"):
+        decision = method.decide(prepared, detected, rules, progress)
+    name = type(method).__name__
+    if not isinstance(decision, Decision):
+        raise PluginError(f"decide of {name} must return a Decision; got {type(decision).__name__}")
+    wanted = ("MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(len(prepared))))
+    if set(decision.codes) != set(wanted):
+        raise PluginError(f"codes of {name} must be of {', '.join(wanted)}; got {', '.join(decision.codes) or 'none'}")
+    shape = prepared.exposures.shape
+    for mask, codes in decision.codes.items():
+        right = isinstance(codes, np.ndarray) and codes.shape == shape and codes.dtype == np.uint8
+        if not right or codes.max(initial=0) > max(Code):
+            raise PluginError(f"codes of {mask} of {name} must be uint8 of the shape {shape}, 0 to {max(Code):d}")
+    probability = decision.probability
+    if probability is not None:
+        if probability.shape != prepared.exposures.data.shape:
+            raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
+    return decision

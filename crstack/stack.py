@@ -38,7 +38,7 @@ from crstack.masks import MaskRules, MaskSet
 from crstack.masks.features import PROBLEMATIC, find_features
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
-from crstack.methods import Decision, Method, as_method
+from crstack.methods import Decision, Method, as_method, checked_decision
 from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress, report_stage
@@ -488,7 +488,7 @@ class CRStack:
         rules.check_inside(self.exposures.shape)
 
         def compute() -> MaskSet:
-            decision = chosen.decide(self.prepared, detected, rules, progress)
+            decision = checked_decision(chosen, self.prepared, detected, rules, progress)
             return self._masks_of(decision, detected, rules, progress)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)

@@ -212,7 +212,7 @@ class MMDecision(Decision):
         min2d = self.compared.min2d
         images = {"median": self.compared.median2d, "mean": self.compared.mean2d}
         kind = KINDS.get(name, "exposure")
-        image = images[kind] if kind in images else self.levelled.data[list(self.codes).index(name) - 2]
+        image = images[kind] if kind in images else self.levelled.data[int(name.removeprefix("CRMASK")) - 1]
         x, y = min2d, image - min2d
         if self.scale is not None:
             x, y = self.scale.typical(x, y)

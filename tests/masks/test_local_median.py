@@ -82,7 +82,9 @@ def test_round_trip(plain, tmp_path):
         assert [tuple(row) for row in table] == list(BOXES)
     again = MaskSet.read(tmp_path / "crmasks.fits")
     assert again.local_medians == BOXES
-    np.testing.assert_array_equal(stack.combine("meancr", masks=again).data, stack.combine("meancr", masks=with_boxes).data)
+    np.testing.assert_array_equal(
+        stack.combine("meancr", masks=again).data, stack.combine("meancr", masks=with_boxes).data
+    )
     assert "RPMEDIAN" not in masks.to_hdulist()
 
 

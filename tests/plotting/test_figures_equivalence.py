@@ -29,7 +29,7 @@ def moved():
 
 
 def test_exposures_over_the_others(unequal):
-    given = unequal._given
+    given = unequal.prepared.given
     found = compare_fluxes(given, unequal.statistics, FACTORS)
     assert found.signals.shape == found.references.shape == (3, len(found.level))
     assert len(found.level) > 1000
@@ -71,7 +71,7 @@ def test_figure_of_an_offset(moved):
     factor, offset = equalized.flux.values[0], equalized.offsets.values[0]
     assert offset == pytest.approx(OFFSETS[0], abs=0.05)
     box = slice(5, 145), slice(10, 170)
-    common, exposure = np.float32(factor) * equalized.common, moved._given.data[0][box]
+    common, exposure = np.float32(factor) * equalized.common, moved.prepared.given.data[0][box]
     drawn = [axes.images[0] for axes in fig.axes if axes.images]
     expected = [common[box], exposure, exposure - common[box], exposure - shifted(common, offset)[box]]
     for image, values in zip(drawn, expected, strict=True):
@@ -90,7 +90,9 @@ def test_figure_of_an_offset(moved):
 
 def test_flux_factors_of_shifted_exposures(moved):
     equalized = moved.equalized
-    found = compare_fluxes(moved._given, moved.statistics, equalized.flux.values, offsets=equalized.offsets.values)
+    found = compare_fluxes(
+        moved.prepared.given, moved.statistics, equalized.flux.values, offsets=equalized.offsets.values
+    )
     ratios = found.signals.sum(axis=1) / found.references.sum(axis=1)
     assert ratios == pytest.approx(FACTORS, rel=0.012)
 
