@@ -203,7 +203,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
     def look(results, features, console):
-        seen["top"] = results.diagram.y_edges[-1]
+        seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 
     seen = {}
