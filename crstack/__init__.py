@@ -3,6 +3,8 @@
 from importlib.metadata import version as _version
 
 from crstack.boundaries import BoundaryModel, CalibratedBoundary, FittedBoundary, PiecewiseBoundary, SplineBoundary
+from crstack.combine import Combination
+from crstack.combine.files import read_combination as read
 from crstack.detectors import (
     CosmicCoNNDetector,
     DeepCRDetector,
@@ -24,6 +26,7 @@ __all__ = [
     "CRStack",
     "CalibratedBoundary",
     "Code",
+    "Combination",
     "CosmicCoNNDetector",
     "DeepCRDetector",
     "Detection",
@@ -37,4 +40,5 @@ __all__ = [
     "PyCosmicDetector",
     "SplineBoundary",
     "VotingDetector",
+    "read",
 ]
