@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from crstack._files import atomic_path
 from crstack.cli.console import log, section
+from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import CATEGORIES, PROBLEMATIC, feature_pixels
 from crstack.mmcosmic import MMDecision
@@ -53,6 +54,12 @@ class Results:
     stack: object
     masks: object
     output: object
+
+    @property
+    def joint_summary(self):
+        """What the joint decision has fitted, in words; empty without."""
+        decision = self.masks.decision
+        return decision.result.summary() if isinstance(decision, JointDecision) else {}
 
 
 def log_file(path):

@@ -222,23 +222,23 @@ def _write(job, results, console, plots):
         features = write_tables(results)
     if plots:
         figures = write_figures(results, features, console)
-        _write_report(job, results, features, figures)
+        _write_report(job, results, figures, console)
 
 
-def _write_report(job, results, features, figures):
+def _write_report(job, results, figures, console):
     """Write the page of the run; it fails as a figure does."""
     path = job.output / "report.html"
     linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
     try:
         write_report(
             path,
-            title=f"crstack: {', '.join(path.name for path in job.paths)}",
-            settings=job.configuration.settings(job.given_masks is None),
-            masks=results.masks,
-            features=features["MEDIANCR"],
+            results,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=linked,
+            paths=job.paths,
+            settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
+            warnings=console.warnings,
         )
     except FAILURES as error:
         log.warning("%s is not written: %s", path.name, error)
