@@ -56,6 +56,12 @@ class Results:
     output: object
 
     @property
+    def in_diagram(self):
+        """The decision of M.M.Cosmic, where it used a diagram; else None."""
+        decision = self.masks.decision
+        return decision if isinstance(decision, MMDecision) and decision.diagram is not None else None
+
+    @property
     def joint_summary(self):
         """What the joint decision has fitted, in words; empty without."""
         decision = self.masks.decision
@@ -166,7 +172,7 @@ def _diagnostics(results):
 
         return draw
 
-    if isinstance(results.masks.decision, MMDecision) and results.masks.decision.diagram is not None:
+    if results.in_diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
     yield from _equivalence(results.stack, scale)
