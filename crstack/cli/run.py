@@ -261,7 +261,7 @@ def _write_combinations(job, masks):
     for name in possible_combinations(masks):
         path = job.output / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks=masks=masks, full_output=True, use_auxmedian=use_auxmedian)
+        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
         with _told_if_unwritable(path):
             write_combination(path, combination, history)
         log_file(path)
