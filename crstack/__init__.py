@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crstack.boundaries import BoundaryModel, CalibratedBoundary, FittedBoundary, PiecewiseBoundary, SplineBoundary
+    from crstack.combine import Combination, read
     from crstack.detectors import (
         CosmicCoNNDetector,
         DeepCRDetector,
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
         VotingDetector,
     )
     from crstack.joint import JointPosterior
-    from crstack.masks import Code, MaskSet
+    from crstack.masks import Code, MaskRules, MaskSet
+    from crstack.methods import Decision, Method
+    from crstack.mmcosmic import MMCosmic
     from crstack.noise import NoiseModel
     from crstack.stack import CRStack
 
@@ -26,34 +29,43 @@ __all__ = [
     "CRStack",
     "CalibratedBoundary",
     "Code",
+    "Combination",
     "CosmicCoNNDetector",
+    "Decision",
     "DeepCRDetector",
     "Detection",
     "Detector",
     "FittedBoundary",
     "JointPosterior",
     "LACosmicDetector",
+    "MMCosmic",
+    "MaskRules",
     "MaskSet",
+    "Method",
     "NoiseModel",
     "PiecewiseBoundary",
     "PyCosmicDetector",
     "SplineBoundary",
     "VotingDetector",
+    "read",
 ]
 
 #: public names are imported when they are first used: the command's --help needs none of them
 _PLACES = {
     "boundaries": ("BoundaryModel", "CalibratedBoundary", "FittedBoundary", "PiecewiseBoundary", "SplineBoundary"),
+    "combine": ("Combination", "read"),
     "detectors": (
         *("CosmicCoNNDetector", "DeepCRDetector", "Detection", "Detector"),
         *("LACosmicDetector", "PyCosmicDetector", "VotingDetector"),
     ),
     "joint": ("JointPosterior",),
-    "masks": ("Code", "MaskSet"),
+    "masks": ("Code", "MaskRules", "MaskSet"),
+    "methods": ("Decision", "Method"),
+    "mmcosmic": ("MMCosmic",),
     "noise": ("NoiseModel",),
     "stack": ("CRStack",),
 }
-_ROOMS = ("combine", "datasets", "equalize", "exceptions", "exposures", "mmcosmic", "plotting", "simulation", "testing")
+_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "plotting", "simulation", "testing")
 
 
 def __getattr__(name):

@@ -28,6 +28,7 @@ from crstack.cli.summary import log_boundary, log_detector, log_joint, log_masks
 from crstack.combine import possible_combinations
 from crstack.combine.files import write_combination
 from crstack.exceptions import InputError
+from crstack.joint import JointDecision
 from crstack.masks import MaskSet
 from crstack.stack import CRStack
 
@@ -93,16 +94,14 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
     if interactive and job.given_masks is None and can_be_interactive():
         # it only chooses settings: what follows is the run that they give
         job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
-    diagram = boundary = None
-    joint = {}
     if job.given_masks is None:
-        masks, diagram, boundary, joint = _find(job, console)
+        masks = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary, joint)
+    results = Results(job.configuration, job.stack, masks, job.output)
     _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
@@ -173,24 +172,20 @@ def _find(job, console):
     parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
         log_detector(configuration.crmethod.detectors, detector)
-    diagram = boundary = None
     if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
         diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    options = {"method": parts.joint, "progress": console.progress}
-    masks = stack.detect(aux=detector, boundary=boundary, **parts.rules, **options)
+    options = {"rules": parts.rules, "progress": console.progress}
+    masks = stack.detect(parts.method, aux=detector, **options)
     console.end_progress()
-    joint = {}
-    if parts.joint is not None:
-        result = stack.joint_posterior(parts.joint, detector)
-        log_joint(result)
-        joint = result.summary()
+    if isinstance(masks.decision, JointDecision):
+        log_joint(masks.decision.result)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary, joint
+    return replace(masks, history=history)
 
 
 def _fit(parts, stack, console):
@@ -266,7 +261,7 @@ def _write_combinations(job, masks):
     for name in possible_combinations(masks):
         path = job.output / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
+        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
         with _told_if_unwritable(path):
             write_combination(path, combination, history)
         log_file(path)

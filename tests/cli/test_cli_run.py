@@ -60,7 +60,7 @@ def test_every_method_is_that_of_the_library(here, example_exposures, crmethod):
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
     for name in SEVEN:
-        expected = stack.combine(name, masks, full_output=True)
+        expected = stack.combine(name, masks=masks, full_output=True)
         with fits.open(f"out/combined_{name}.fits") as hdus:
             np.testing.assert_array_equal(hdus[0].data, expected.ccd.data)
             np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.ccd.uncertainty.array)
@@ -76,8 +76,9 @@ def test_products(here, example_exposures):
     for name in SEVEN:
         with fits.open(f"out/combined_{name}.fits") as hdus:
             header = hdus[0].header
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP"]
-            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == [np.float32, np.float32, np.int16]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP", "MASK", "FLAGS"]
+            kinds = [np.float32, np.float32, np.int16, np.uint8, np.uint8]
+            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == kinds
             assert header["BUNIT"].lower() == "adu"
             for key in ("OBJECT", "DATE-OBS", "EXPTIME", "GAIN", "EXPNUM"):
                 assert header[key] == first[key]
@@ -203,7 +204,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
     def look(results, features, console):
-        seen["top"] = results.diagram.y_edges[-1]
+        seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 
     seen = {}

@@ -238,7 +238,7 @@ def test_wrong_images():
 
 
 def test_to_combiner(simulated, stack):
-    masks = stack.detect("pycosmic")
+    masks = stack.detect(aux="pycosmic")
     combiner = stack.to_combiner()
     assert isinstance(combiner, ccdproc.Combiner)
     with warnings.catch_warnings():
@@ -246,7 +246,7 @@ def test_to_combiner(simulated, stack):
         warnings.simplefilter("ignore", RuntimeWarning)
         mean = combiner.average_combine()
     clean = ~masks.problematic
-    expected = stack.combine("meancr", masks).data
+    expected = stack.combine("meancr", masks=masks).data
     np.testing.assert_allclose(mean.data[clean], expected[clean], rtol=1e-4, atol=1e-3)
     assert_array_equal(mean.mask, masks.problematic)
     assert mean.unit == u.adu
@@ -255,11 +255,11 @@ def test_to_combiner(simulated, stack):
     exposures[1].mask = np.zeros(exposures[1].shape, dtype=bool)
     exposures[1].mask[7, 9] = True
     other = stack_of(type("Copy", (), {**vars(simulated), "exposures": exposures}))
-    assert other.to_combiner(masks).data_arr.mask[1][7, 9]
+    assert other.to_combiner(masks=masks).data_arr.mask[1][7, 9]
 
 
 def test_to_combiner_of_other_masks(stack):
     names = ("MEDIANCR", "MEANCRT", "CRMASK1", "MEANCR")
     masks = MaskSet({name: np.zeros((5, 5), np.uint8) for name in names})
     with pytest.raises(InputError, match=r"masks must be of 3 exposures of shape \(150, 180\); got 1 of \(5, 5\)"):
-        stack.to_combiner(masks)
+        stack.to_combiner(masks=masks)
