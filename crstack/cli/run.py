@@ -1,7 +1,7 @@
 """``crstack run``: from a parameter file to masks, images and a figure."""
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from crstack.cli.config.configuration import Configuration, read_configuration
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, read_detector_numbers
 from crstack.cli.console import log, section, settings_lines
-from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
+from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
 from crstack.cli.inputs import (
     check_gain,
     check_masks,
@@ -22,7 +22,7 @@ from crstack.cli.inputs import (
     find_images,
     inspect_images,
 )
-from crstack.cli.page import write_report
+from crstack.cli.page import Viewer, write_report
 from crstack.cli.session import Session, can_be_interactive
 from crstack.cli.summary import log_boundary, log_detector, log_joint, log_masks, log_timings
 from crstack.combine import possible_combinations
@@ -216,26 +216,27 @@ def _write(job, results, console, plots):
     section("Files")
     log.info("in %s", job.output)
     masks = results.masks
-    _write_masks(job, masks)
-    _write_combinations(job, masks)
-    with _told_if_unwritable(job.output):
-        features = write_tables(results)
-    if plots:
-        figures = write_figures(results, features, console)
-        _write_report(job, results, figures, console)
+    with start_helper(job.stack, plots) or nullcontext() as helper:
+        _write_masks(job, masks)
+        _write_combinations(job, masks)
+        with _told_if_unwritable(job.output):
+            features = write_tables(results)
+        if plots:
+            viewer = Viewer(results, job.paths)
+            figures = write_figures(results, features, console, helper, also=[viewer])
+            _write_report(job, viewer, figures, console)
 
 
-def _write_report(job, results, figures, console):
+def _write_report(job, viewer, figures, console):
     """Write the page of the run; it fails as a figure does."""
     path = job.output / "report.html"
     linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
     try:
         write_report(
             path,
-            results,
+            viewer,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=linked,
-            paths=job.paths,
             settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
             warnings=console.warnings,

@@ -40,9 +40,7 @@ PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression
 NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
 
 
-def plot_hits(
-    view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None, corrected=None
-):
+def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None, corrected=None):
     """Prepare two pages for each hit of a mask.
 
     Parameters

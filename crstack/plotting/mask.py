@@ -1,6 +1,6 @@
 """Where a mask lies in the diagram and in the image: four panels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,7 +42,7 @@ MOST_CELLS = 400
 MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
-MARGINS = (0.85, 0.95, 1.0, 0.85, 1.5, 0.85)
+MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)
 TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True}
 #: of a number in the image from its pixel, in points
 BESIDE = (8, 8)
@@ -99,6 +99,16 @@ class MaskView:
     def diagram(self):
         """The diagram of the boundary, or None; it gives the linear part of the axes."""
         return None if self.decided is None else self.decided.diagram
+
+    def for_drawing(self):
+        """A copy that is quick to send to another process: without what only the list of pixels needs."""
+        decided = self.decided
+        if decided is not None:
+            nothing = np.empty((0, 0))
+            decided = replace(decided, x=nothing, y=nothing)
+        copy = replace(self, decided=decided)
+        copy.__dict__["pixels"] = self.pixels
+        return copy
 
     @cached_property
     def pixels(self):
@@ -181,6 +191,8 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
+        for axes in (b, d):  # what the panels at the left have too
+            axes.tick_params(labelleft=False)
         self._tops = self._highest()
         self._draw_images()
         self._draw_diagrams()
@@ -214,9 +226,9 @@ class MaskPanels:
             if view.threshold is not None:
                 axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
             axes.set_xlabel(f"min2d \N{MINUS SIGN} bias ({view.unit})")
-            axes.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
             if above:
                 mark_scale(axes, above)
+        a.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
         a.set_title("(a) flagged pixels")
         limits = a.get_xlim(), a.get_ylim()
         self._cells = tuple(
@@ -284,8 +296,8 @@ class MaskPanels:
         c.set_title(f"(c) {view.label} with flagged pixels")
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
-            axes.set_ylabel("Y (pixel)")
             add_bar(axes, image, f"signal ({view.unit})")
+        c.set_ylabel("Y (pixel)")
         self._update_image()
 
     # what follows a zoom

@@ -63,7 +63,7 @@ def new_figure(size, fig=None, layout="constrained"):
     return fig
 
 
-def fixed_grid(figure, margins):
+def fixed_grid(figure, margins, *, rows=2, columns=2):
     """Places of panels in a figure of any size, for ``gridspec_kw``.
 
     Parameters
@@ -72,16 +72,17 @@ def fixed_grid(figure, margins):
         The figure.
     margins : tuple of float
         Inches left, right, below and above the panels, between them across and up.
+    rows, columns : int, optional
+        Number of panels up and across.
 
     Returns
     -------
     places : dict
-        For a grid of two rows and two columns.
     """
     width, height = figure.get_size_inches()
     left, right, bottom, top, across, up = margins
-    panel_width = max((width - left - right - across) / 2, 0.5)
-    panel_height = max((height - bottom - top - up) / 2, 0.5)
+    panel_width = max((width - left - right - (columns - 1) * across) / columns, 0.5)
+    panel_height = max((height - bottom - top - (rows - 1) * up) / rows, 0.5)
     places = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
     return places | {"wspace": across / panel_width, "hspace": up / panel_height}
 

@@ -197,7 +197,7 @@ def test_given_figure_and_no_window(stack):
     before = matplotlib.pyplot.get_fignums()
     plot_mask(stack.plot.mask_view())
     assert matplotlib.pyplot.get_fignums() == before
-    assert len(stack.plot.diagram().axes) == 3
+    assert len(stack.plot.diagram().axes) == 2
 
 
 def overlapping_labels(figure):

@@ -1,8 +1,9 @@
 """A second process that draws figures beside the first.
 
-Matplotlib holds the interpreter for itself, so that threads would not help. The process is started early, so that it has
-its libraries by the time that there is something to draw. Jobs and their arrays come in one file, each array once. Both processes
-claim jobs, the first from the start of the list and the second from its end, until none is left.
+Matplotlib holds the interpreter for itself, so that threads would not help. The process is started early, so
+that it has its libraries by the time that there is something to draw. Jobs and their arrays come in one file, each
+array once. Both processes claim jobs, the first from the start of the list and the second from its end, until
+none is left.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ class Helper:
 
     def __init__(self):
         # -P: nothing is imported from the current directory
-        command = [sys.executable, "-P", "-m", "crstack.cli.drawing"]
+        command = [sys.executable, "-P", "-m", "crstack.plotting.beside"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
             self.process = subprocess.Popen(command, text=True, **pipes)
@@ -85,16 +86,18 @@ class Helper:
             self.process.kill()
 
 
-def draw_all(jobs, helper=None, done=None):
+def draw_all(jobs, helper=None, *, here=0, done=None):
     """Draw figures, with a helper if there is one.
 
     Parameters
     ----------
     jobs : list of callable
-        Each draws and writes one figure, and returns whether there was anything to draw. With a helper they must be
-        objects that pickle takes.
+        Each draws and writes one figure, and returns whether there was anything to draw. Those that a
+        helper may take must be objects that pickle takes.
     helper : Helper, optional
         The second process.
+    here : int, optional
+        The first so many jobs are for this process alone.
     done : callable, optional
         Called with the number of a job that this process has done.
 
@@ -105,8 +108,7 @@ def draw_all(jobs, helper=None, done=None):
     """
     with tempfile.TemporaryDirectory(prefix="crstack") as name:
         folder = Path(name)
-        if helper is not None and helper.process is not None:
-            _write_jobs(folder, jobs)
+        if helper is not None and helper.process is not None and _write_jobs(folder, jobs, here):
             helper.begin(folder)
         outcomes = {}
         for i, job in enumerate(jobs):
@@ -143,18 +145,23 @@ def _claim(folder, i):
     return True
 
 
-def _write_jobs(folder, jobs):
-    """Write the jobs, and beside them their arrays, each once."""
+def _write_jobs(folder, jobs, here):
+    """Write the jobs, and beside them their arrays, each once; False where that cannot be."""
     buffers = []
-    text = pickle.dumps(jobs, protocol=5, buffer_callback=buffers.append)
-    sizes = []
-    with (folder / "arrays").open("wb") as file:
-        for buffer in buffers:
-            raw = buffer.raw()
-            file.write(raw)
-            file.write(bytes(-raw.nbytes % 64))  # arrays start where the processor likes them to
-            sizes.append(raw.nbytes)
-    (folder / "jobs").write_bytes(pickle.dumps((text, sizes)))
+    jobs = [None if i < here else job for i, job in enumerate(jobs)]
+    try:
+        text = pickle.dumps(jobs, protocol=5, buffer_callback=buffers.append)
+        sizes = []
+        with (folder / "arrays").open("wb") as file:
+            for buffer in buffers:
+                raw = buffer.raw()
+                file.write(raw)
+                file.write(bytes(-raw.nbytes % 64))  # arrays start where the processor likes them to
+                sizes.append(raw.nbytes)
+        (folder / "jobs").write_bytes(pickle.dumps((text, sizes)))
+    except (pickle.PicklingError, AttributeError, TypeError, OSError):
+        return False  # such as a plug-in that pickle cannot take, or a full disk
+    return True
 
 
 def _read_jobs(folder):
@@ -182,7 +189,7 @@ def serve():
         folder = Path(line.rstrip("\n"))
         jobs = _read_jobs(folder)
         for i in reversed(range(len(jobs))):
-            if _claim(folder, i):
+            if jobs[i] is not None and _claim(folder, i):
                 partial = folder / f"{i}.part"
                 partial.write_bytes(pickle.dumps(_outcome(jobs[i])))
                 partial.replace(folder / f"{i}.done")
