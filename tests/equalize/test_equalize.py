@@ -291,6 +291,7 @@ def test_dark_rows_have_no_response():
 # overdispersion
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 @pytest.mark.parametrize("kappa", [50, 200, 1000])
 @pytest.mark.parametrize("scene", SCENES)
 def test_nbinom_shape(scene, kappa):
