@@ -46,8 +46,8 @@ def checked(exposures, *, bias_given=True):
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
     _compare_times(exposures)
-    _look_for_light(exposures)
-    _compare_noise(exposures, bias_given)
+    if not _look_for_light(exposures):
+        _compare_noise(exposures, bias_given)
     return exposures
 
 
@@ -107,14 +107,17 @@ def _compare_times(exposures):
 
 
 def _look_for_light(exposures):
+    """Warn of exposures that show nothing of what the others show; return whether there are any."""
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    for i, own, others in unlit(exposures.data, exposures.bad, sigma):
+    found = unlit(exposures.data, exposures.bad, sigma)
+    for i, own, others in found:
         _warn(
             f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
             "it is of another field, or the shutter was closed; leave it out"
         )
+    return bool(found)
 
 
 def _compare_noise(exposures, bias_given):

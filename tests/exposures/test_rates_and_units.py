@@ -10,7 +10,7 @@ from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures, read_exposure
 
 SHAPE = (40, 50)
-NOISE = {"gain": 2 * u.electron / u.adu, "readnoise": 4 * u.electron}
+NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
 
 
 def counts(n=3, seed=4):
