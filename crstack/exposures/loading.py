@@ -133,7 +133,7 @@ class _Builder:
 
     def _begin(self, given):
         """The first exposure lays down shape, unit and header."""
-        warn_of_cards(given)
+        warn_of_cards(given.name, given.changes)
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"

@@ -33,7 +33,7 @@ from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
 
-__all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards"]
+__all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
 
 #: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
 UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
@@ -185,7 +185,7 @@ def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=Non
         If cards of the header cannot be written to FITS again, and are changed or left out.
     """
     given = _from_file(path, Reading(unit, ext, dq_ext, err_ext, bits))
-    warn_of_cards(given)
+    warn_of_cards(given.name, given.changes)
     return CCDData(
         given.data,
         unit=given.unit,
@@ -196,15 +196,19 @@ def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=Non
     )
 
 
-def warn_of_cards(given):
+def writable_header(meta, name):
+    """The header of an image, with one warning for all that FITS could not hold: see `cleaned_header`."""
+    header, changes = cleaned_header(meta)
+    warn_of_cards(name, changes)
+    return header
+
+
+def warn_of_cards(name, changes):
     """Warn, once for all, of cards that FITS cannot hold."""
-    changes = given.changes
     if changes:
         shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
         warnings.warn(
-            f"header of {given.name} has cards that FITS cannot hold ({len(changes)}): {shown}",
-            CRStackWarning,
-            stacklevel=3,
+            f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}", CRStackWarning, stacklevel=3
         )
 
 
