@@ -3,7 +3,6 @@
 import gc
 
 import numpy as np
-import yaml
 
 from crstack.cli.console import SessionStopped, log, section
 from crstack.cli.questions import Questions
@@ -15,13 +14,13 @@ __all__ = ["Session", "can_be_interactive"]
 STOPPED = "stopped as asked for; nothing is written"
 
 
-def can_be_interactive():
-    """Whether windows can be opened; if not, a warning says so."""
+def can_be_interactive(names="interactive"):
+    """Whether windows can be opened; if not, a warning says that the keys ``names`` have no effect."""
     from crstack.plotting.interactive import has_display
 
     if has_display():
         return True
-    log.warning("interactive: True has no effect, as there is no display for windows; the run goes on without")
+    log.warning("%s: True has no effect, as there is no display for windows; the run goes on without", names)
     return False
 
 
@@ -38,6 +37,8 @@ class Session:
         Progress bar.
     ask : callable, optional
         Stands in for `input`.
+    choose : bool, optional
+        Whether to show diagram and masks; the hits are shown where ``verify_cr`` is True.
 
     Attributes
     ----------
@@ -45,10 +46,11 @@ class Session:
         Settings as they are now. A run with them gives what was seen.
     """
 
-    def __init__(self, configuration, stack, console, ask=None):
+    def __init__(self, configuration, stack, console, ask=None, *, choose=True):
         self.configuration = self._given = configuration
         self.stack, self.console = stack, console
         self.questions = Questions(log.info, ask)
+        self.choose = choose
         self.detector = configuration.parts.detector
 
     def run(self):
@@ -66,10 +68,10 @@ class Session:
         """
         section("Interactive")
         try:
-            if self.configuration.crmethod.uses_diagram:
+            if self.choose and self.configuration.crmethod.uses_diagram:
                 self._diagram()
             masks = self._detect()
-            answer = self._panels(masks)
+            answer = self._panels(masks) if self.choose else "continue"
             _delete_windows()
             if answer != "quit" and self.configuration["verify_cr"]:
                 answer = self._verify(masks)
@@ -134,7 +136,9 @@ class Session:
         if settings.crmethod.uses_diagram:
             self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
             boundary = self.stack.fit_boundary(settings.parts.boundary)
-        masks = self.stack.detect(self.detector, boundary, progress=self._progress(), **settings.parts.rules)
+        masks = self.stack.detect(
+            self.detector, boundary, method=settings.parts.joint, progress=self._progress(), **settings.parts.rules
+        )
         self.console.end_progress()
         return masks
 
@@ -150,7 +154,7 @@ class Session:
         return window.wait()
 
     def _verify(self, masks):
-        """Ask about each hit of MEDIANCR; the pixels of those dropped are ignored from now on."""
+        """Ask about each hit of MEDIANCR; the pixels of those dropped leave this mask alone."""
         from crstack.plotting.interactive import open_figure
         from crstack.plotting.interactive_mask import VerifyWindow
 
@@ -167,7 +171,7 @@ class Session:
         if window.rejected and answer != "quit":
             dropped = feature_pixels(masks, features[np.isin(features["number"], window.rejected)])
             pixels = [[int(x), int(y)] for x, y in zip(dropped["X_pixel"], dropped["Y_pixel"], strict=True)]
-            key = "pixels_to_be_ignored_as_cr"
+            key = "mediancr_pixels_to_be_dropped"
             self._change(**{key: [*map(list, self.configuration[key]), *pixels]})
         return answer
 
@@ -199,6 +203,8 @@ def _delete_windows():
 
 def _in_yaml(value):
     """One line of YAML."""
+    import yaml
+
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).splitlines()[0]
 
 

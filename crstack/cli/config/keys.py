@@ -167,6 +167,8 @@ MMCOSMIC = (
 
 #: keys that numina-crmasks does not know
 OWN = (
+    # hits that the user has dropped: they leave MEDIANCR, and no other mask
+    Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),
     Key("mm_xdiag_max", nullable(number()), None),
 )
