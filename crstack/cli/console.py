@@ -145,16 +145,31 @@ def _discard(stream):
     os.close(nowhere)
 
 
+class _Kept(logging.Handler):
+    """Keeps the warnings, for the page of the run."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        """Keep the message."""
+        self.messages.append(record.getMessage())
+
+
 class Console:
     """The log file and the progress bar of one run of the command.
 
     Attributes
     ----------
+    warnings : list of str
+        What the run has warned of so far.
     working : bool
         Whether the checks are over and the work has begun.
     """
 
-    def __init__(self):
+    def __init__(self, warnings=None):
+        self.warnings = [] if warnings is None else warnings
         self.log_file = None
         self.working = False
         self._keeper = None
@@ -297,7 +312,7 @@ def logging_to(level):
     from astropy import log as astropy_log
 
     number = NOTE if level == "note" else getattr(logging, level.upper())
-    screens = []
+    kept, screens = _Kept(), []
     if sys.stdout is not None:  # it is None where it was closed before Python began
         screens.append(_Screen(sys.stdout))
         screens[-1].setLevel(number)
@@ -309,17 +324,18 @@ def logging_to(level):
     LOGGER.setLevel(logging.DEBUG)
     LOGGER.propagate = False
     astropy_log.setLevel(logging.WARNING)  # it reports every unit that overrides a BUNIT
-    for screen in screens:
-        LOGGER.addHandler(screen)
-    console = Console()
+    handlers = [kept, *screens]
+    for handler in handlers:
+        LOGGER.addHandler(handler)
+    console = Console(kept.messages)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             yield console
     finally:
         console.close()
-        for screen in screens:
-            LOGGER.removeHandler(screen)
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
         LOGGER.setLevel(before[0])
         LOGGER.propagate = before[1]
         astropy_log.setLevel(astropy_level)

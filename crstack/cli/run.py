@@ -113,15 +113,15 @@ def _with_answers(job, interactive, console):
 
 def _results(job, console):
     """Masks, found or read, and what was made on the way."""
-    diagram = boundary = None
+    diagram, boundary, joint = None, None, {}
     if job.given_masks is None:
-        masks, diagram, boundary = _find(job, console)
+        masks, diagram, boundary, joint = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    return Results(job.configuration, job.stack, masks, job.outputs.workplace, diagram, boundary)
+    return Results(job.configuration, job.stack, masks, job.outputs.workplace, diagram, boundary, joint)
 
 
 def _find(job, console):
@@ -137,15 +137,18 @@ def _find(job, console):
     options = {"method": parts.joint, "progress": console.progress}
     masks = stack.detect(aux=detector, boundary=boundary, **parts.rules, **options)
     console.end_progress()
+    joint = {}
     if parts.joint is not None:
-        log_joint(stack.joint_posterior(parts.joint, detector))
+        result = stack.joint_posterior(parts.joint, detector)
+        log_joint(result)
+        joint = result.summary()
     masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
     log_equivalence(stack.equalized)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary
+    return replace(masks, history=history), diagram, boundary, joint
 
 
 def _fit(parts, stack, console):
@@ -201,25 +204,25 @@ def _write(job, results, console, plots):
         outputs.publish()
         if plots:
             figures = write_figures(results, features, console)
-            _write_report(job, results, features, figures)
+            _write_report(job, results, figures, console)
             outputs.publish()
         outputs.finish()
 
 
-def _write_report(job, results, features, figures):
+def _write_report(job, results, figures, console):
     """Write the page of the run; it fails as a figure does."""
     path = results.output / "report.html"
     linked = [*job.outputs.written, *(path.name for path in figures)]
     try:
         write_report(
             path,
-            title=f"crstack: {', '.join(path.name for path in job.paths)}",
-            settings=job.configuration.settings(job.given_masks is None),
-            masks=results.masks,
-            features=features["MEDIANCR"],
+            results,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=[job.outputs / name for name in sorted(linked)],
+            paths=job.paths,
+            settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
+            warnings=console.warnings,
         )
     except FAILURES as error:
         log.warning("%s is not written: %s", path.name, error)
