@@ -6,11 +6,14 @@ import numpy as np
 
 from crstack.cli.console import SessionStopped, log, section
 from crstack.cli.questions import Questions
+from crstack.cli.summary import log_equivalence
 from crstack.masks.features import feature_pixels
 
 __all__ = ["Session", "can_be_interactive"]
 
 
+#: inches of a window
+PICTURE = (12, 6.8)
 STOPPED = "stopped as asked for; nothing is written"
 
 
@@ -49,7 +52,7 @@ class Session:
     def __init__(self, configuration, stack, console, ask=None, *, choose=True):
         self.configuration = self._given = configuration
         self.stack, self.console = stack, console
-        self.questions = Questions(log.info, ask)
+        self.questions = Questions(log.note, ask)
         self.choose = choose
         self.detector = configuration.parts.detector
 
@@ -68,6 +71,8 @@ class Session:
         """
         section("Interactive")
         try:
+            if self.choose and self.configuration.crmethod.method is not None:
+                self._equivalence()
             if self.choose and self.configuration.crmethod.uses_diagram:
                 self._diagram()
             masks = self._detect()
@@ -87,6 +92,34 @@ class Session:
 
     def _progress(self):
         return self.console.progress
+
+    # what makes the exposures equivalent
+
+    def _equivalence(self):
+        """Show the median position, and the flux factors and the offsets that were measured."""
+        scale, equalized = self.configuration["color_scale"], self.stack.equalized
+        if equalized.flux is not None or equalized.offsets is not None:
+            log_equivalence(equalized)
+        if equalized.flux is not None and equalized.flux.method != "given":
+            self._stop("median position", self.stack.plot_median_position, color_scale=scale)
+            for number in range(1, len(self.stack) + 1):
+                self._stop(f"flux factor of exposure {number}", self.stack.plot_flux_factor, number)
+        if equalized.offsets is not None:
+            for number, errors in enumerate(equalized.offsets.errors, start=1):
+                if any(errors):  # those that are given have none
+                    self._stop(f"offset of exposure {number}", self.stack.plot_offset, number, color_scale=scale)
+
+    def _stop(self, what, draw, *arguments, **options):
+        """Show a figure until the user goes on."""
+        from crstack.plotting.interactive import Window, open_figure
+
+        figure = draw(*arguments, fig=open_figure(PICTURE), **options)
+        log.note("%s: press 'c' to continue, 'x' to quit", what)
+        answer = Window(figure, tell=log.note).wait()
+        del figure
+        _delete_windows()
+        if answer == "quit":
+            raise SessionStopped(STOPPED)
 
     # the diagram
 
@@ -111,8 +144,8 @@ class Session:
         readnoise = float(np.median(self.stack.exposures.noise.readnoise_in_unit))
         threshold = settings["mm_threshold_rnoise"] * readnoise
         figure = open_figure((12, 6.8))
-        window = DiagramWindow(diagram, settings.parts.boundary, threshold=threshold, fig=figure, tell=log.info)
-        log.info("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
+        window = DiagramWindow(diagram, settings.parts.boundary, threshold=threshold, fig=figure, tell=log.note)
+        log.note("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
         return window.wait(), window.model
 
     def _answered(self, answer, diagram):
@@ -148,9 +181,9 @@ class Session:
         from crstack.plotting.mask import SIZE
 
         view = self.stack.mask_view("MEDIANCR", masks)
-        log.info("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
+        log.note("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
         scale = self.configuration["color_scale"]
-        window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.info)
+        window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.note)
         return window.wait()
 
     def _verify(self, masks):
@@ -160,13 +193,13 @@ class Session:
 
         features = self.stack.features("MEDIANCR", masks)
         if not len(features):
-            log.info("no hit to verify")
+            log.note("no hit to verify")
             return "continue"
         options = {"semiwindow": self.configuration["semiwindow"], "color_scale": self.configuration["color_scale"]}
         view = self.stack.mask_view("MEDIANCR", masks)
-        log.info("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
+        log.note("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
         figure = open_figure((10, 8))
-        window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.info, **options)
+        window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.note, **options)
         answer = window.wait()
         if window.rejected and answer != "quit":
             dropped = feature_pixels(masks, features[np.isin(features["number"], window.rejected)])
@@ -185,15 +218,16 @@ class Session:
     def _tell_settings(self):
         changes = self.changes()
         if not changes:
-            log.info("nothing was changed")
+            log.note("nothing was changed")
             return
-        log.info("chosen; to have the same without questions, put this into %s:", self.configuration.path)
-        log.info("requirements:")
+        log.note("chosen; to have the same without questions, put this into %s:", self.configuration.path)
+        log.note("requirements:")
         for key, value in changes.items():
             items = value if isinstance(value, list) else None
-            log.info("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
+            log.note("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
             for item in items or ():
-                log.info("  - %s", _in_yaml(item))
+                log.note("  - %s", _in_yaml(item))
+        log.note("")
 
 
 def _delete_windows():

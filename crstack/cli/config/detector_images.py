@@ -18,7 +18,11 @@ NAME = re.compile(
 )
 
 #: what the values of a key must be, as numbers and in files
-BOUNDS = {"gain": {"minimum": 0, "exclusive": True}, "rnoise": {"minimum": 0, "exclusive": True}, "bias": {}}
+BOUNDS = {
+    "gain": {"minimum": 1e-6, "maximum": 1e6},
+    "rnoise": {"minimum": 0, "exclusive": True, "maximum": 1e6},
+    "bias": {"minimum": -1e7, "maximum": 1e7},
+}
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,4 @@ def _check(key, name, image, shape, bounds):
         wrong = np.argwhere(~np.isfinite(image))[0][::-1] + 1
         raise InputError(f"{key} must be finite everywhere; got {name} with NaN or infinity, first at pixel {wrong}")
     check_number(f"{key} of {name}, at its lowest,", float(image.min()), **bounds)
+    check_number(f"{key} of {name}, at its highest,", float(image.max()), **bounds)
