@@ -76,8 +76,9 @@ def test_products(here, example_exposures):
     for name in SEVEN:
         with fits.open(f"out/combined_{name}.fits") as hdus:
             header = hdus[0].header
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP"]
-            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == [np.float32, np.float32, np.int16]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP", "MASK", "FLAGS"]
+            kinds = [np.float32, np.float32, np.int16, np.uint8, np.uint8]
+            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == kinds
             assert header["BUNIT"].lower() == "adu"
             for key in ("OBJECT", "DATE-OBS", "EXPTIME", "GAIN", "EXPNUM"):
                 assert header[key] == first[key]
