@@ -106,13 +106,25 @@ def test_names(tmp_path, text, name):
         ("gain", "gain.dat", "gain must be a number or the name of a FITS file, such as gain.fits.*got 'gain.dat'"),
         ("gain", "gain.fits[]", r"gain must be a number or the name of a FITS file"),
         ("rnoise", "detector.fits.gz[7]", r"extension of rnoise must be one of 0 \(PRIMARY\), 1 \(BIAS\), 2 \(RN\)"),
-        ("rnoise", "detector.fits.gz[0]", "extension of rnoise 0 of detector.fits.gz must hold a 2-D image; got no image"),
+        (
+            "rnoise",
+            "detector.fits.gz[0]",
+            "extension of rnoise 0 of detector.fits.gz must hold a 2-D image; got no image",
+        ),
         ("bias", "text.fits", "bias must be a readable FITS file; got text.fits"),
         ("bias", "cube.fits", "extension of bias 0 of cube.fits must hold a 2-D image; got 3 dim"),
         ("bias", "small.fits", r"bias of small.fits must have the shape \(60, 80\) of the exposures; got \(5, 6\)"),
         ("bias", "nan.fits", r"bias must be finite everywhere; got nan.fits .*pixel \[4 3\]"),
-        ("gain", "zero.fits", "gain of zero.fits, at its lowest, must be a number at least 1e-06 and at most 1e.06; got 0"),
-        ("rnoise", "negative.fits", "rnoise of negative.fits, at its lowest, must be a number greater than 0 and at most 1e.06; got -1"),
+        (
+            "gain",
+            "zero.fits",
+            "gain of zero.fits, at its lowest, must be a number at least 1e-06 and at most 1e.06; got 0",
+        ),
+        (
+            "rnoise",
+            "negative.fits",
+            "rnoise of negative.fits, at its lowest, must be a number greater than 0 and at most 1e.06; got -1",
+        ),
     ],
 )
 def test_wrong_maps(here, maps, capsys, key, value, match):
