@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from crstack import _threads
+from crstack._threads import limited_threads
 from crstack.detectors import _lacosmic_kernels, _lacosmic_search, lacosmic
 from crstack.detectors._lacosmic_search import Limits, Searched, search
 from crstack.detectors._medians import box_median, separable_median
@@ -276,14 +276,14 @@ class TestDecisions:
 class TestThreads:
     @pytest.mark.parametrize("cleantype", ["meanmask", "median"])
     @pytest.mark.usefixtures("small_blocks")
-    def test_number_changes_nothing(self, monkeypatch, cleantype):
+    def test_number_changes_nothing(self, cleantype):
         rng = np.random.default_rng(9)
         image = make_image(rng, (60, 80))
         noise = NoiseModel(readnoise=4 * u.electron, unit=u.electron)
         found = []
         for n in (1, 2, 5):
-            monkeypatch.setattr(_threads, "n_threads", lambda n=n: n)
-            found.append(LACosmicDetector(cleantype=cleantype).detect(image, noise))
+            with limited_threads(n):
+                found.append(LACosmicDetector(cleantype=cleantype).detect(image, noise))
         for other in found[1:]:
             assert_array_equal(other.mask, found[0].mask)
             assert_array_equal(other.cleaned, found[0].cleaned)
