@@ -86,7 +86,7 @@ def test_wrong_votes(arguments, sentence):
 
 def test_stacks_take_several(simulated, stack, tmp_path):
     masks = stack.detect(aux=["lacosmic", PyCosmicDetector()], vote="any", boundary=None)
-    alone = [stack_of(simulated).detect(one, boundary=None) for one in ("lacosmic", "pycosmic")]
+    alone = [stack_of(simulated).detect(aux=one, boundary=None) for one in ("lacosmic", "pycosmic")]
     assert masks.detectors == ("LACosmicDetector", "PyCosmicDetector")
     for number, other in enumerate(alone):
         bit = 1 << number
@@ -119,7 +119,6 @@ def test_who_found_a_pixel_of_the_median_counts_in_the_mean():
     codes = {name: np.zeros((1, 4), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "MEANCR")}
     codes["MEDIANCR"][:] = [[3, 0, 2, 1]]
     codes["MEANCRT"][:] = [[3, 4, 2, 1]]
-    masks = MaskSet(codes, detectors=("A", "B"), steps={name: {} for name in codes})
     found_by = {name: np.zeros((1, 4), np.uint8) for name in codes}
     found_by["MEDIANCR"][:] = [[1, 1, 1, 1]]
     found_by["MEANCRT"][:] = [[2, 2, 2, 2]]
