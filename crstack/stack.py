@@ -197,7 +197,7 @@ class CRStack:
             As `CRStack` does.
         """
         return cls(
-            list(paths),
+            paths,
             gain=gain,
             readnoise=readnoise,
             bias=bias,

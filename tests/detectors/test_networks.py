@@ -399,7 +399,7 @@ def test_conn_cleans_nothing(here, capsys):
         path = write_parameters("p.yaml", crmethod="mm_conn", **{key: value})
         refused(capsys, ["run", path, "--output-dir", "out"], f"{key} must be .* for crmethod mm_conn, which cleans no")
     stack = CRStack.from_files(NAMES, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron, unit=u.adu)
-    stack.detect(CosmicCoNNDetector(), boundary=None)
+    stack.detect(aux=CosmicCoNNDetector(), boundary=None)
     with pytest.raises(InputError, match="use_auxmedian"):
         stack.combine("mediancr", use_auxmedian=True)
 
