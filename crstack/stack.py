@@ -351,4 +351,4 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         -------
         combiner : `~ccdproc.Combiner`
         """
-        return make_combiner(self.exposures, masks or self._masks or self.detect())
+        return make_combiner(self.exposures, self.statistics, masks or self._masks or self.detect())
