@@ -28,6 +28,7 @@ def no_figures(monkeypatch):
 # what it takes and writes
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out"]) == 0
     out, err = capsys.readouterr()
