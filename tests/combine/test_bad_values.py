@@ -13,6 +13,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from crstack import CRStack, JointPosterior, MaskSet, PiecewiseBoundary
 from crstack.combine import COMBINATIONS, PixelFlag
 from crstack.datasets import make_stack
+from crstack.masks import MaskRules
 
 GAIN = 2.0 * u.electron / u.adu
 SHAPE = (60, 100)
@@ -57,7 +58,7 @@ def without_one(masks):
 
 def mm_masks(stack, **rules):
     boundary = PiecewiseBoundary([(0, 18), (400, 60)]).fit(None)
-    return stack.detect(aux=None, boundary=boundary, **rules)
+    return stack.detect(aux=None, boundary=boundary, rules=MaskRules(**rules))
 
 
 @pytest.mark.parametrize("own_variances", [False, True])
@@ -67,8 +68,8 @@ def test_combinations_with_bad_values(name, own_variances):
     joint = name in ("meanjoint", "mediancr")
     masks = four.detect(method=JointPosterior()) if joint else mm_masks(four, dilation=1)
     options = {"variance": "model"} if name != "meancr2" else {"fill": "neighbours"}
-    made = four.combine(name, masks, full_output=True, **options)
-    expected = three.combine(name, without_one(masks), full_output=True, **options)
+    made = four.combine(name, masks=masks, full_output=True, **options)
+    expected = three.combine(name, masks=without_one(masks), full_output=True, **options)
     np.testing.assert_array_equal(made.count[INSIDE], expected.count[INSIDE])
     np.testing.assert_array_equal(made.flags[INSIDE], expected.flags[INSIDE])
     np.testing.assert_array_equal(made.ccd.mask[INSIDE], expected.ccd.mask[INSIDE])

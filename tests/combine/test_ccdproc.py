@@ -49,7 +49,7 @@ def check(combined, stack, value, variance):
 
 def test_mean_sum_and_median_have_the_variance_of_the_noise(noisy):
     stack, masks = noisy
-    combiner = stack.to_combiner(masks)
+    combiner = stack.to_combiner(masks=masks)
     assert isinstance(combiner, ccdproc.Combiner)
     check(combiner.average_combine(), stack, lambda x, _: x.mean(), lambda v, _: v.sum() / len(v) ** 2)
     check(combiner.sum_combine(), stack, lambda x, _: x.sum(), lambda v, _: v.sum())
@@ -61,7 +61,7 @@ def test_weights_and_scaling_of_ccdproc(noisy):
     stack, masks = noisy
     weights, scale = np.array([1.0, 2.0, 5.0]), np.array([1.0, 0.5, 2.0])
     for factors, options in ((np.ones(3), {}), (scale, {}), (np.full(3, 3.0), {"scale_to": 3.0})):
-        combiner = stack.to_combiner(masks)
+        combiner = stack.to_combiner(masks=masks)
         combiner.weights = weights
         if factors is scale:
             combiner.scaling = scale
@@ -75,7 +75,7 @@ def test_weights_and_scaling_of_ccdproc(noisy):
 
 def test_clipped_values_do_not_count(noisy):
     stack, masks = noisy
-    combiner = stack.to_combiner(masks)
+    combiner = stack.to_combiner(masks=masks)
     combiner.data_arr.mask[2] = True
     mean = combiner.average_combine()
     assert mean.uncertainty.array[0, 0] == pytest.approx((9 + 16) / 4)
@@ -83,7 +83,7 @@ def test_clipped_values_do_not_count(noisy):
 
 def test_other_functions_keep_the_uncertainty_of_ccdproc(noisy):
     stack, masks = noisy
-    combiner = stack.to_combiner(masks)
+    combiner = stack.to_combiner(masks=masks)
     for combined in (
         combiner.average_combine(uncertainty_func=np.ma.std),
         combiner.average_combine(scale_func=np.ma.average),
@@ -94,8 +94,8 @@ def test_other_functions_keep_the_uncertainty_of_ccdproc(noisy):
 
 
 def test_the_mean_is_meancr(stack):
-    masks = stack.detect("pycosmic")
-    mean, meancr = stack.to_combiner(masks).average_combine(), stack.combine("meancr", masks)
+    masks = stack.detect(aux="pycosmic")
+    mean, meancr = stack.to_combiner(masks=masks).average_combine(), stack.combine("meancr", masks=masks)
     clean = ~masks.problematic
     np.testing.assert_allclose(mean.data[clean], meancr.data[clean], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(mean.uncertainty.array[clean], meancr.uncertainty.array[clean], rtol=1e-4)
