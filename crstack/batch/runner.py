@@ -68,7 +68,8 @@ def run(
     """Run many stacks, each an independent job.
 
     The products of a stack go to a directory of its name, whole or not at all. A stack whose products are complete and
-    whose settings, exposures and version of crstack have not changed is skipped. A stack that fails is reported, and the rest go on.
+    whose settings, exposures and version of crstack have not changed is skipped. A stack that fails is reported, and the
+    rest go on.
 
     Parameters
     ----------

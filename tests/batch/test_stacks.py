@@ -67,7 +67,7 @@ def test_table():
     assert stacks[0].settings == {"rnoise": 3.0, "images": THREE, "gain": 1.5}
     assert stacks[1].images == ("d.fits", "e.fits")
     table["gain"][1] = 9
-    with pytest.raises(InputError, match="gain must have one value in stack x; got 1.5 and 9"):
+    with pytest.raises(InputError, match=r"gain must have one value in stack x; got 1\.5 and 9"):
         stacks_of_table(table)
     with pytest.raises(InputError, match="must have the columns stack"):
         stacks_of_table(Table({"file": THREE}))
