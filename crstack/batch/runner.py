@@ -67,9 +67,9 @@ def run(
 ) -> Table:
     """Run many stacks, each an independent job.
 
-    The products of a stack go to a directory of its name, whole or not at all. A stack whose products are complete and
-    whose settings, exposures and version of crstack have not changed is skipped. A stack that fails is reported, and the
-    rest go on.
+    The products of a stack go to a directory of its name, whole or not at all. A stack is skipped if its products are
+    complete, and its settings, its exposures and the version of crstack have not changed. A stack that fails is
+    reported, and the rest go on.
 
     Parameters
     ----------

@@ -146,9 +146,8 @@ def stacks_of_table(table, settings=None, directory="."):
     Parameters
     ----------
     table : `~astropy.table.Table`
-        A column ``stack`` names the stack, a column ``images`` (or ``file``, ``path``, ...) the file. Other columns are
-        keys
-        of the parameter file, with one value in each stack.
+        A column ``stack`` names the stack, a column ``images`` (or ``file``, ``path``, ...) the file. Other columns
+        are keys of the parameter file, with one value in each stack.
     settings : mapping, optional
         What all stacks share.
     directory : path-like, optional

@@ -3,19 +3,28 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from crstack.cli.console import log, section
-from crstack.exceptions import ConfigurationError, CRStackError, InputError
+from crstack.cli.console import WorkFailedError, log, section
+from crstack.exceptions import ConfigurationError, InputError
 
-__all__ = ["BatchFailed", "batch"]
+__all__ = ["batch"]
 
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
 
-class BatchFailed(CRStackError):
-    """A stack of the batch failed."""
-
-
-def batch(source, *, output_dir, settings=None, group_by=None, only=None, n_workers=1, scheduler=None, **options):
+def batch(
+    source,
+    *,
+    output_dir,
+    settings=None,
+    group_by=None,
+    only=None,
+    n_workers=1,
+    scheduler=None,
+    redo=False,
+    plots=True,
+    dry_run=False,
+    console,
+):
     """Run the stacks that a file, a table or a directory names.
 
     Parameters
@@ -34,24 +43,30 @@ def batch(source, *, output_dir, settings=None, group_by=None, only=None, n_work
         Number of processes.
     scheduler : str, optional
         Address of a Dask scheduler; its workers run the stacks in place of processes.
-    **options
-        ``redo``, ``plots`` and ``dry_run``.
+    redo : bool, optional
+        Run all stacks, complete or not.
+    plots : bool, optional
+        Whether to draw figures and reports.
+    dry_run : bool, optional
+        List the stacks, and run none.
+    console : `~crstack.cli.console.Console`
+        Of the command.
 
     Raises
     ------
     InputError
         If the source is wrong; nothing is written then.
-    BatchFailed
+    WorkFailedError
         If a stack failed. All others are complete.
     """
     from crstack.batch import run
 
     stacks = _stacks(Path(source), settings, group_by, only)
     _check_settings(stacks)
-    redo = options.get("redo", False)
-    if options.get("dry_run"):
+    if dry_run:
         _show_plan(stacks, output_dir, redo)
         return
+    console.working = True
     section(f"{len(stacks)} stacks")
     with _executor(scheduler) as executor:
         results = run(
@@ -60,7 +75,7 @@ def batch(source, *, output_dir, settings=None, group_by=None, only=None, n_work
             executor=executor,
             n_workers=n_workers,
             redo=redo,
-            plots=options.get("plots", True),
+            plots=plots,
             progress=_report,
         )
     _sum_up(results, Path(output_dir))
@@ -73,17 +88,23 @@ def _stacks(source, settings, group_by, only):
     common = {} if settings is None else _document(settings)
     if source.is_dir():
         if not group_by:
-            raise InputError(f"--group-by must name header keywords for the directory {source}, such as OBJECT,FILTER; got none")
+            raise InputError(
+                f"--group-by must name header keywords for the directory {source}, such as OBJECT,FILTER; got none"
+            )
         stacks, alone = stacks_of_directory(source, group_by, common, _pairs(only))
         if alone:
-            log.warning("%d files share %s with no other, and are left out: %s", len(alone), ", ".join(group_by), _few(alone))
+            log.warning(
+                "%d files share %s with no other, and are left out: %s", len(alone), ", ".join(group_by), _few(alone)
+            )
         return stacks
     if group_by or only:
         raise InputError(f"--group-by and --only must be left out for a file; got {source}")
     if source.suffix.lower() in TABLES:
         return stacks_of_table(_table(source), common, source.parent)
     if settings is not None:
-        raise InputError(f"--settings must be left out for a batch file, which has defaults: of its own; got {settings}")
+        raise InputError(
+            f"--settings must be left out for a batch file, which has defaults: of its own; got {settings}"
+        )
     return stacks_of_document(_document(source), source.parent)
 
 
@@ -124,7 +145,7 @@ def _table(path):
 
 def _check_settings(stacks):
     """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run."""
-    from crstack.cli.config import configuration_of
+    from crstack.cli.config.configuration import configuration_of
 
     for stack in stacks:
         try:
@@ -148,7 +169,9 @@ def _executor(scheduler):
     try:
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
-        raise InputError(f"scheduler must be the address of a Dask scheduler that runs; got {scheduler} ({error})") from None
+        raise InputError(
+            f"scheduler must be the address of a Dask scheduler that runs; got {scheduler} ({error})"
+        ) from None
     with client:
         yield client.get_executor()
 
@@ -160,7 +183,7 @@ def _show_plan(stacks, output_dir, redo):
     for stack in stacks:
         reason = reasons[stack.name]
         words = "complete, skipped" if reason is None else f"run: {reason}" if reason else "run"
-        log.info("%-24s %2d exposures   %s", stack.name, len(stack.images), words)
+        log.note("%-24s %2d exposures   %s", stack.name, len(stack.images), words)
 
 
 def _report(row, n_finished, n_stacks):
@@ -169,14 +192,18 @@ def _report(row, n_finished, n_stacks):
     if row["state"] == "failed":
         log.error("%s %s", line, row["message"])
     elif row["state"] == "skipped":
-        log.info("%s", line)
+        log.note("%s", line)
     else:
-        log.info("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
+        log.note("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
 
 
 def _sum_up(results, output_dir):
     counts = {state: int((results["state"] == state).sum()) for state in ("done", "skipped", "failed")}
-    log.info("%s; table: %s", ", ".join(f"{count} {state}" for state, count in counts.items()), output_dir / "results.ecsv")
+    log.note(
+        "%s; table: %s", ", ".join(f"{count} {state}" for state, count in counts.items()), output_dir / "results.ecsv"
+    )
     if counts["failed"]:
         names = _few(list(results["name"][results["state"] == "failed"]))
-        raise BatchFailed(f"{counts['failed']} of {len(results)} stacks failed: {names}; a second call runs these alone")
+        raise WorkFailedError(
+            f"{counts['failed']} of {len(results)} stacks failed: {names}; a second call runs these alone"
+        )
