@@ -298,6 +298,16 @@ def test_combined_image_takes_the_place_of_the_corrected_one(stack):
     np.testing.assert_array_equal(last.images[0].get_array(), image[bottom:top, left:right])
 
 
+def test_problematic_pixels_show_the_combined_image(stack):
+    pages = stack.plot.hits("problematic")
+    assert len(pages)
+    images, _ = pages.show(1)
+    left, right, bottom, top = (round(end - 0.5) for end in images.axes[5].images[0].get_extent())
+    assert images.axes[5].get_title() == "meancr2, corrected"
+    expected = stack.combine("meancr2").data[bottom:top, left:right]
+    np.testing.assert_array_equal(images.axes[5].images[0].get_array(), expected)
+
+
 def test_hits_in_most_exposures_are_drawn_first(stack):
     table = stack.features("MEANCRT")
     numbers = first_hits(table)
