@@ -299,12 +299,16 @@ def test_combined_image_takes_the_place_of_the_corrected_one(stack):
 
 
 def test_problematic_pixels_show_the_combined_image(stack):
-    pages = stack.plot.hits("problematic")
-    assert len(pages)
+    masks = stack.detect("pycosmic")
+    codes = {name: codes.copy() for name, codes in masks.codes.items()}
+    for name in ("CRMASK1", "CRMASK2", "CRMASK3", "MEANCRT"):
+        codes[name][40, 50] = Code.MMCOSMIC
+    masks = replace(masks, codes=codes)
+    pages = stack.plot.hits("problematic", masks=masks)
     images, _ = pages.show(1)
     left, right, bottom, top = (round(end - 0.5) for end in images.axes[5].images[0].get_extent())
     assert images.axes[5].get_title() == "meancr2, corrected"
-    expected = stack.combine("meancr2").data[bottom:top, left:right]
+    expected = stack.combine("meancr2", masks=masks).data[bottom:top, left:right]
     np.testing.assert_array_equal(images.axes[5].images[0].get_array(), expected)
 
 
