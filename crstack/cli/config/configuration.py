@@ -152,7 +152,7 @@ class Configuration:
             return len(crmethod.detectors) > 1
         if name == "joint":
             return crmethod.is_joint and len(self[name]) > 0
-        if name in ("detector", "boundary", "outputs", "mediancr_pixels_to_be_dropped"):
+        if name in ("detector", "boundary", "method", "outputs", "mediancr_pixels_to_be_dropped"):
             return bool(self[name])
         return True
 
