@@ -49,7 +49,8 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
     single_pixels : bool, optional
         Whether an isolated bright pixel must be found.
     uses_noise : bool, optional
-        Whether it must find fainter hits where it is told of less noise.
+        Whether it must find fainter hits where the noise is less. False for a detector that
+        does not use the noise that it is given, such as a neural network.
     most_false : float, optional
         Largest fraction of the pixels that may be flagged without a hit.
 
@@ -153,6 +154,7 @@ def _check_frozen(one):
 def _check_answer(detector, detection, image):
     """Types and shapes of a detection."""
     _expect(isinstance(detection, Detection), "detect must return a Detection", detection)
+    _expect(detection.mask is not None, "the Detection must have a mask")
     for name, kind in (("mask", np.bool_), ("cleaned", np.float32), ("probability", np.float32)):
         array = getattr(detection, name)
         if array is not None:
@@ -226,11 +228,16 @@ def _check_nothing_to_find(detector, most_false):
 
 
 def _check_noise(detector):
-    """Told of less noise, a detector finds fainter hits."""
+    """Where the noise is less, a detector finds fainter hits."""
     one = _noise(1.0)
     rng = np.random.default_rng(2)
     image = rng.normal(3, np.sqrt(one.averaged(16).variance(3.0)), (101, 77)).astype(np.float32)
     faint = (rng.integers(5, 95, 40), rng.integers(5, 70, 40))
     image[faint] += 15
     few, many = (detector.detect(image, noise).mask[faint].sum() for noise in (one, one.averaged(16)))
-    _expect(many > 30 and few < many / 2, "less noise must find fainter hits", f"{few} and {many} of 40")
+    _expect(
+        many > 30 and few < many / 2,
+        "fainter hits must be found where the noise is less (a detector that does not use the noise "
+        "is checked with uses_noise=False)",
+        f"{few} of 40 hits with more noise and {many} with less",
+    )

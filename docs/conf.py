@@ -1,38 +1,93 @@
-"""Configuration of Sphinx."""
+"""Configuration of Sphinx: that of Astropy's packages, and what crstack adds."""
 
 from importlib.metadata import metadata
+from pathlib import Path
+
+from sphinx_astropy.conf.v3 import *  # noqa: F403
+from sphinx_astropy.conf.v3 import extensions
+
+HERE = Path(__file__).parent
 
 _about = metadata("crstack")
-
 project = "crstack"
 author = _about["Author"]
 copyright = f"2026, {author}"
 release = _about["Version"]
 version = ".".join(release.split(".")[:2])
 
+# these need a network or a package that is not used here
+_unused = {
+    "sphinxcontrib.jquery",
+    "sphinx_astropy.ext.changelog_links",
+    "sphinx_astropy.ext.generate_config",
+    "sphinx_astropy.ext.intersphinx_toggle",
+    "sphinx_astropy.ext.missing_static",
+    "sphinx.ext.inheritance_diagram",
+    "sphinx.ext.todo",
+    "sphinx.ext.coverage",
+    "matplotlib.sphinxext.plot_directive",
+    "sphinx_automodapi.smart_resolver",
+}
 extensions = [
-    "sphinx.ext.mathjax",
-    "numpydoc",
-    "sphinx_automodapi.automodapi",
+    *(name for name in extensions if name not in _unused),
+    "sphinx_automodapi.smart_resolver",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
 
-exclude_patterns = ["_build", "_static", "_templates"]
+exclude_patterns = ["_build", "_static", "_templates", "examples", "gallery_scripts", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
-default_role = "obj"
+suppress_warnings = ["config.cache"]
+
+# references: every link must lead somewhere. The inventories are kept here, so that a build needs no network.
+nitpicky = True
+_inventories = HERE / "inventories"
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3/", str(_inventories / "python.inv")),
+    "numpy": ("https://numpy.org/doc/stable/", str(_inventories / "numpy.inv")),
+    "scipy": ("https://docs.scipy.org/doc/scipy/", str(_inventories / "scipy.inv")),
+    "matplotlib": ("https://matplotlib.org/stable/", str(_inventories / "matplotlib.inv")),
+    "astropy": ("https://docs.astropy.org/en/stable/", str(_inventories / "astropy.inv")),
+    "ccdproc": ("https://ccdproc.readthedocs.io/en/stable/", str(_inventories / "ccdproc.inv")),
+}
+_exceptions = (HERE / "nitpick_exceptions.txt").read_text().splitlines()
+nitpick_ignore_regex = [tuple(line.split(maxsplit=1)) for line in _exceptions if line and not line.startswith("#")]
 
 # classes have their members listed by automodapi
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
 automodapi_inheritance_diagram = False
 automodsumm_properties_are_attributes = False
+automodapi_toctreedirnm = "reference/api"
 autodoc_typehints = "none"
+autoclass_content = "class"
 
-html_theme = "alabaster"
-html_theme_options = {
-    "description": _about["Summary"],
-    "page_width": "1200px",
-    "body_max_width": "none",
-    "fixed_sidebar": True,
+sphinx_gallery_conf = {
+    "examples_dirs": ["gallery_scripts"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"/plot_",
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 5,
+    "within_subsection_order": "FileNameSortKey",
 }
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"crstack {version}"
+html_theme_options = {
+    "navigation_depth": 3,
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 8,
+    "navbar_align": "left",
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+}
+html_sidebars = {"index": []}
 html_static_path = ["_static"]
 html_css_files = ["crstack.css"]
 html_copy_source = False
+html_show_sourcelink = False

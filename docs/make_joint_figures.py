@@ -1,4 +1,4 @@
-"""Draw the figures of docs/joint_tutorial.rst: ``python docs/make_joint_figures.py``.
+"""Draw the figures of docs/explanation/joint_example.rst: ``python docs/make_joint_figures.py``.
 
 They are kept in docs/images, so that building the documentation runs nothing.
 """

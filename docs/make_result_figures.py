@@ -1,4 +1,4 @@
-"""Draw the figures of docs/figures.rst: ``python docs/make_result_figures.py``.
+"""Draw the figures of docs/how_to/read_the_figures.rst: ``python docs/make_result_figures.py``.
 
 They are kept in docs/images, so that building the documentation runs nothing.
 """

@@ -182,7 +182,7 @@ class Entry:
 
 
 def test_broken_plugins_warn_and_the_rest_work(monkeypatch):
-    real = Registry("crstack.detectors", "detector")
+    real = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")
     entries = {**real._entries(), "broken": Entry("broken", "nothing:Nothing")}
     monkeypatch.setattr(Registry, "_entries", lambda self: entries)
     with pytest.warns(CRStackWarning, match=r"detector 'broken' \(nothing:Nothing\) must be importable"):
@@ -196,4 +196,4 @@ def test_two_plugins_of_one_name_are_refused(monkeypatch):
     twice = [Entry("one", "a:A"), Entry("one", "b:B")]
     monkeypatch.setattr("crstack._registry.entry_points", lambda group: twice)
     with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
-        Registry("crstack.detectors", "detector").names()
+        Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()

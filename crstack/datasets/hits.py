@@ -1,6 +1,6 @@
 """The charge that cosmic rays leave in one exposure.
 
-Three kinds of hit: straight tracks of muons through a thick detector, the
+The population "cosmic" has three kinds of hit: straight tracks of muons through a thick detector, the
 winding tracks of scattered electrons, and points. A track is a row of points
 less than half a pixel apart; the charge of each spreads as a Gaussian that is
 integrated over the pixels, so that tracks stay as thin and as sharp as in a
@@ -11,7 +11,17 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import moyal
 
-__all__ = ["SIGNIFICANT_CHARGE", "SMALLEST_CHARGE", "make_hits"]
+from crstack.datasets.populations import (
+    MARGIN,
+    running_sum,
+    single_pixels,
+    starts,
+    thin_tracks,
+    unroll,
+    wide_worms,
+)
+
+__all__ = ["POPULATIONS", "SIGNIFICANT_CHARGE", "SMALLEST_CHARGE", "make_hits"]
 
 SIGNIFICANT_CHARGE = 1.0
 """Electrons (more than this) with which a pixel counts in the rate of hits."""
@@ -22,11 +32,13 @@ SMALLEST_CHARGE = 0.05
 FRACTIONS = {"muon": 0.45, "worm": 0.25, "point": 0.30}
 """Share of the hits that each kind has."""
 
+SHARES_OF_MIXED = {"cosmic": 0.40, "thin": 0.10, "worms": 0.05, "single": 0.45}
+"""Share of the hits of a mixture that each population has."""
+
 THICKNESS = 10.0  # of the detector, in pixels
 STEP = 1 / 3  # between the points of a track, in pixels
 SMALLEST_COSINE = 0.05  # of a muon's zenith angle: tracks end at 20 times the thickness
 LONGEST_WORM = 80.0  # pixels
-MARGIN = 32.0  # tracks may start this far outside the image
 LANDAU_WIDTH = 0.3  # of the energy loss in one step, relative to its most probable value
 DIFFUSION = 0.4  # standard deviation (pixels) of charge freed at the far side of the detector
 REACH = 2  # pixels from a point in which its charge is counted: 5 standard deviations
@@ -34,7 +46,7 @@ SPARE = 6  # pixels too many that even the smallest images may have: enough for 
 LARGEST_BATCH = 4000  # hits made at once, to bound the memory
 
 
-def make_hits(shape, rate, rng):
+def make_hits(shape, rate, rng, population="cosmic"):
     """Charge of random hits in one exposure.
 
     Parameters
@@ -47,6 +59,8 @@ def make_hits(shape, rate, rng):
         those that would exceed it by 10 % and by `SPARE` pixels are drawn again.
     rng : `~numpy.random.Generator`
         Source of the random numbers.
+    population : str, optional
+        One of `POPULATIONS`.
 
     Returns
     -------
@@ -60,7 +74,7 @@ def make_hits(shape, rate, rng):
     while missing > per_hit / 2:
         # a little fewer than seem to be needed, so that the last ones come one by one
         n_new = int(np.clip(0.8 * missing / per_hit, 1, most))
-        trial = charge + _deposit(*_points(n_new, shape, rng), shape)
+        trial = charge + POPULATIONS[population](n_new, shape, rng)
         touched = np.count_nonzero(trial > SIGNIFICANT_CHARGE)
         if touched > wanted + max(0.1 * wanted, SPARE):
             most = max(n_new // 2, 1)  # a long track at the end would spoil the rate: draw fewer again
@@ -71,11 +85,17 @@ def make_hits(shape, rate, rng):
     return charge.reshape(shape).astype(np.float32)
 
 
-def _points(n, shape, rng):
-    """Points of ``n`` hits of random kind: x, y, charge and diffusion of each."""
+def cosmic_rays(n, shape, rng):
+    """Flat image of the charge of ``n`` hits of a thick detector, of random kind."""
     kinds = rng.multinomial(n, list(FRACTIONS.values()))
     parts = [make(k, shape, rng) for make, k in zip((_muons, _worms, _spots), kinds, strict=True)]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return _deposit(*(np.concatenate(column) for column in zip(*parts, strict=True)), shape)
+
+
+def mixed_hits(n, shape, rng):
+    """Flat image of the charge of ``n`` hits of all the populations."""
+    kinds = rng.multinomial(n, list(SHARES_OF_MIXED.values()))
+    return sum(POPULATIONS[name](k, shape, rng) for name, k in zip(SHARES_OF_MIXED, kinds, strict=True))
 
 
 def _muons(n, shape, rng):
@@ -83,9 +103,9 @@ def _muons(n, shape, rng):
     cosine = np.maximum(rng.random(n) ** 0.25, SMALLEST_COSINE)
     length = THICKNESS * np.sqrt(1 / cosine**2 - 1)
     steps = np.ceil(length / STEP).astype(int) + 3
-    track, order = _unroll(steps)
+    track, order = unroll(steps)
     depth = (order + 0.5) / steps[track]
-    x, y, angle = _starts(n, shape, rng)
+    x, y, angle = starts(n, shape, rng)
     x = x[track] + depth * (length * np.cos(angle))[track]
     y = y[track] + depth * (length * np.sin(angle))[track]
     loss = 350 * rng.lognormal(0, 0.5, n) * THICKNESS / cosine / steps
@@ -96,40 +116,21 @@ def _muons(n, shape, rng):
 def _worms(n, shape, rng):
     length = np.minimum(rng.lognormal(np.log(12), 0.6, n), LONGEST_WORM)
     steps = np.ceil(length / STEP).astype(int) + 1
-    track, order = _unroll(steps)
+    track, order = unroll(steps)
     energy = 1 - order / steps[track]
-    x, y, angle = _starts(n, shape, rng)
+    x, y, angle = starts(n, shape, rng)
     # the slower an electron, the more it scatters and the more charge it frees
     turn = rng.standard_normal(track.size) * 0.13 / (0.15 + 0.85 * energy)
-    angle = angle[track] + _running_sum(turn, steps)
-    x = x[track] + _running_sum(STEP * np.cos(angle), steps)
-    y = y[track] + _running_sum(STEP * np.sin(angle), steps)
+    angle = angle[track] + running_sum(turn, steps)
+    x = x[track] + running_sum(STEP * np.cos(angle), steps)
+    y = y[track] + running_sum(STEP * np.sin(angle), steps)
     loss = (STEP * 450 * rng.lognormal(0, 0.6, n))[track] / (0.3 + 0.7 * energy)
     return x, y, _fluctuate(loss, rng), rng.uniform(0.2, DIFFUSION, n)[track]
 
 
 def _spots(n, shape, rng):
-    x, y, _ = _starts(n, shape, rng)
+    x, y, _ = starts(n, shape, rng)
     return x, y, rng.lognormal(np.log(700), 1.0, n), rng.uniform(0.15, DIFFUSION, n)
-
-
-def _starts(n, shape, rng):
-    """Where ``n`` tracks start, and their direction."""
-    x = rng.uniform(-MARGIN, shape[1] + MARGIN, n)
-    y = rng.uniform(-MARGIN, shape[0] + MARGIN, n)
-    return x, y, rng.uniform(0, 2 * np.pi, n)
-
-
-def _unroll(steps):
-    """Number of the track, and position in it, of every point of tracks of ``steps`` points."""
-    track = np.repeat(np.arange(steps.size), steps)
-    return track, np.arange(track.size) - (np.cumsum(steps) - steps)[track]
-
-
-def _running_sum(values, steps):
-    """Cumulative sum that starts anew with each track."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return total[1:] - np.repeat(total[np.cumsum(steps) - steps], steps)
 
 
 def _fluctuate(loss, rng):
@@ -154,3 +155,13 @@ def _shares(position, sigma):
     pixels = np.rint(position).astype(int)[:, None] + np.arange(-REACH, REACH + 1)
     edges = np.concatenate([pixels - 0.5, pixels[:, -1:] + 0.5], axis=1)
     return pixels, np.diff(ndtr((edges - position[:, None]) / sigma[:, None]), axis=1)
+
+
+POPULATIONS = {
+    "cosmic": cosmic_rays,
+    "thin": thin_tracks,
+    "worms": wide_worms,
+    "single": single_pixels,
+    "mixed": mixed_hits,
+}
+"""The populations of hits by name: functions of a number, a shape and a generator."""

@@ -1,14 +1,16 @@
 """What the detector sees: noise-free scenes in electrons.
 
 A scene is a function that draws its contents from ``rng`` and returns
-``render(dx, dy)``: the image (ny, nx) with the contents moved by (dx, dy)
-pixels. It is evaluated, never interpolated from pixels, and goes on for
+``render(dx, dy, sky, fwhm)``: the image (ny, nx) with the contents moved by (dx, dy)
+pixels, its sky multiplied by ``sky``, and its stars, traces or fibres ``fwhm`` pixels wide (their
+own width where it is None). It is evaluated, never interpolated from pixels, and goes on for
 `MARGIN` pixels outside the frame. To add a scene, write such a function and add it
 to `SCENES`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import astropy.units as u
 import numpy as np
@@ -21,6 +23,7 @@ MARGIN = 30
 
 OVERSAMPLING = 20  # points per pixel of the tables of profiles and spectra
 SIGMA_PER_FWHM = 1 / 2.3548
+ORDER_REACH = 14  # pixels on either side of an echelle order in which it is evaluated
 
 
 def ifu(shape, rng):
@@ -31,18 +34,21 @@ def ifu(shape, rng):
     throughput = np.clip(rng.normal(1, 0.12, fibres.size), 0.4, 1.4)
     throughput[rng.random(fibres.size) < 0.01] = 0.03  # broken fibres
     source = throughput * rng.gamma(0.5, 2.0, fibres.size)
-    sigma = 3.0 * SIGMA_PER_FWHM
-    sky_profile = _gaussians(ny, fibres, throughput, sigma)
-    source_profile = _gaussians(ny, fibres, source, sigma)
-    sky = _sky_lines(nx, 45, 60.0, 1.1, rng) + 6.0
+    lines = _sky_lines(nx, 45, 60.0, 1.1, rng) + 6.0
     continuum = _continuum(nx, 12.0, rng)
     bend, bow = rng.uniform(8, 16, 2) * rng.choice([-1, 1], 2)
 
-    def render(dx, dy):
+    @cache
+    def profiles(fwhm):
+        # a fibre that is out of focus has the same flux
+        return tuple(_gaussians(ny, fibres, one * (3.0 / fwhm), fwhm * SIGMA_PER_FWHM) for one in (throughput, source))
+
+    def render(dx, dy, sky=1.0, fwhm=None):
+        sky_profile, source_profile = profiles(fwhm or 3.0)
         x, y = _coordinates(shape, dx, dy)
         across = y - bend * (x / nx - 0.5) ** 2
         along = x - bow * (y / ny - 0.5) ** 2
-        image = _look_up(sky_profile, across) * _look_up(sky, along)
+        image = _look_up(sky_profile, across) * _look_up(sky * lines, along)
         image += _look_up(source_profile, across) * _look_up(continuum, along)
         return image + 3.0
 
@@ -53,10 +59,9 @@ def imaging(shape, rng):
     """Stars and galaxies on a bright sky with a weak gradient."""
     ny, nx = shape
     area = (ny + 2 * MARGIN) * (nx + 2 * MARGIN)
-    fwhm = rng.uniform(2.5, 3.0)
+    seeing = rng.uniform(2.5, 3.0)
     star_x, star_y = _positions(max(area // 2500, 4), shape, rng)
     peak = np.minimum(40 * (rng.pareto(0.65, star_x.size) + 1), 5e4)
-    width = fwhm / 2 / np.sqrt(2 ** (1 / 3) - 1)  # of a Moffat profile of power 3
     galaxy_x, galaxy_y = _positions(max(area // 15000, 2), shape, rng)
     brightness = np.minimum(150 * (rng.pareto(1.2, galaxy_x.size) + 1), 6000)
     scale = rng.uniform(1.5, 6, galaxy_x.size)
@@ -64,21 +69,25 @@ def imaging(shape, rng):
     angle = rng.uniform(0, np.pi, galaxy_x.size)
     tilt = rng.uniform(-6, 6, 2)
 
-    def star(k, x, y):
-        return peak[k] / (1 + (x**2 + y**2) / width**2) ** 3
+    def star(k, x, y, fwhm):
+        width = fwhm / 2 / np.sqrt(2 ** (1 / 3) - 1)  # of a Moffat profile of power 3
+        return peak[k] * (seeing / fwhm) ** 2 / (1 + (x**2 + y**2) / width**2) ** 3
 
-    def galaxy(k, x, y):
+    def galaxy(k, x, y, fwhm):
         along = x * np.cos(angle[k]) + y * np.sin(angle[k])
         across = (y * np.cos(angle[k]) - x * np.sin(angle[k])) / flattening[k]
         # the seeing rounds off the cusp of an exponential disc
         radius = np.sqrt(along**2 + across**2 + (fwhm / 2) ** 2)
-        return brightness[k] * np.exp(-radius / scale[k])
+        # the flux is that at the seeing of the scene
+        flux = (scale[k] + seeing / 2) / (scale[k] + fwhm / 2) * np.exp((fwhm - seeing) / 2 / scale[k])
+        return brightness[k] * flux * np.exp(-radius / scale[k])
 
-    def render(dx, dy):
+    def render(dx, dy, sky=1.0, fwhm=None):
+        fwhm = fwhm or seeing
         x, y = _coordinates(shape, dx, dy)
-        image = 100.0 + tilt[0] * (x / nx - 0.5) + tilt[1] * (y / ny - 0.5)
-        image += _stamps(shape, star_x + dx, star_y + dy, 25, star)
-        return image + _stamps(shape, galaxy_x + dx, galaxy_y + dy, 45, galaxy)
+        image = sky * (100.0 + tilt[0] * (x / nx - 0.5) + tilt[1] * (y / ny - 0.5))
+        image += _stamps(shape, star_x + dx, star_y + dy, 25, partial(star, fwhm=fwhm))
+        return image + _stamps(shape, galaxy_x + dx, galaxy_y + dy, 45, partial(galaxy, fwhm=fwhm))
 
     return render
 
@@ -86,7 +95,7 @@ def imaging(shape, rng):
 def slit(shape, rng):
     """Long slit: tilted sky lines along y and the curved traces of three sources along x."""
     ny, nx = shape
-    sky = _sky_lines(nx, 40, 150.0, 1.3, rng) + 20.0
+    lines = _sky_lines(nx, 40, 150.0, 1.3, rng) + 20.0
     slope = rng.uniform(4, 8) * rng.choice([-1, 1])
     bow = rng.uniform(1, 4) * rng.choice([-1, 1])
     bend = rng.uniform(5, 12) * rng.choice([-1, 1])
@@ -95,16 +104,49 @@ def slit(shape, rng):
     spectra = [_continuum(nx, level, rng) for level in (1500.0, 250.0, 50.0)]
     ends = np.array([0.03, 0.97]) * ny
 
-    def render(dx, dy):
+    def render(dx, dy, sky=1.0, fwhm=None):
         x, y = _coordinates(shape, dx, dy)
         along = x - slope * (y / ny - 0.5) - bow * (y / ny - 0.5) ** 2
-        light = _look_up(sky, along)
+        light = _look_up(sky * lines, along)
         trace = bend * (x / nx - 0.4) ** 2
-        for centre, sigma, spectrum in zip(centres, sigmas, spectra, strict=True):
-            light += np.exp(-0.5 * ((y - centre - trace) / sigma) ** 2) * _look_up(spectrum, along)
+        for centre, own, spectrum in zip(centres, sigmas, spectra, strict=True):
+            sigma = own if fwhm is None else fwhm * SIGMA_PER_FWHM
+            profile = own / sigma * np.exp(-0.5 * ((y - centre - trace) / sigma) ** 2)
+            light += profile * _look_up(spectrum, along)
         opening = 1 / (1 + np.exp(np.clip((ends[0] - y) / 0.7, -50, 50)))
         opening = opening / (1 + np.exp(np.clip((y - ends[1]) / 0.7, -50, 50)))
         return light * opening + 2.0
+
+    return render
+
+
+def echelle(shape, rng):
+    """Curved orders of one star that draw apart along y, brightest in their middle, with sky lines."""
+    ny, nx = shape
+    spacing = 11.0 + 5.0 * np.arange(-MARGIN, ny + 2 * MARGIN, 8.0) / ny
+    centres = np.cumsum(spacing) - 2 * MARGIN
+    centres = centres[centres < ny + MARGIN]
+    bend = rng.uniform(15, 30) * rng.choice([-1, 1])
+    width = rng.uniform(2.6, 3.2)
+    level = 400.0 * np.exp(0.6 * np.sin(np.arange(centres.size) / centres.size * np.pi))
+    spectra = [_continuum(nx, one, rng) for one in level]
+    lines = [_sky_lines(nx, 6, 40.0, 1.2, rng) + 4.0 for _ in centres]
+
+    def render(dx, dy, sky=1.0, fwhm=None):
+        fwhm = fwhm or width
+        x, y = _coordinates(shape, dx, dy)
+        curve = bend * (x / nx - 0.5) ** 2
+        blaze = np.sinc(np.clip(x / nx - 0.5, -0.75, 0.75)) ** 2
+        image = np.full(shape, 4.0)
+        for centre, spectrum, line in zip(centres, spectra, lines, strict=True):
+            first, last = centre + dy + curve.min() - ORDER_REACH, centre + dy + curve.max() + ORDER_REACH
+            rows = slice(max(int(first), 0), max(int(last), 0))
+            across = y[rows] - centre - curve
+            profile = width / fwhm * np.exp(-0.5 * (across / fwhm / SIGMA_PER_FWHM) ** 2)
+            # the sky fills the slit, which is nine pixels long
+            opening = 1 / (1 + np.exp((np.abs(across) - 4.5) / 0.4))
+            image[rows] += blaze * (profile * _look_up(spectrum, x) + sky * opening * _look_up(line, x))
+        return image
 
     return render
 
@@ -235,5 +277,6 @@ SCENES = {
     "ifu": Scene(ifu, _spectral_wcs, (3.0, 80.0), "simulated galaxy", "fibre IFU"),
     "imaging": Scene(imaging, _celestial_wcs, (80.0, 80.0), "simulated field", "imager"),
     "slit": Scene(slit, _spectral_wcs, (40.0, 80.0), "simulated star", "long slit"),
+    "echelle": Scene(echelle, _spectral_wcs, (6.0, 80.0), "simulated star", "echelle spectrograph"),
 }
 """The scenes by name."""

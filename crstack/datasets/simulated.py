@@ -1,4 +1,4 @@
-"""Sets of equivalent exposures, drawn from a scene and its hits."""
+"""Sets of exposures, drawn from a scene and its hits."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,9 +10,19 @@ from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_boolean, check_choice, check_integer, check_number, check_quantity
-from crstack.datasets.hits import make_hits
+from crstack.datasets._checks import (
+    bias_in_unit,
+    check_backgrounds,
+    check_detector,
+    check_factors,
+    check_offsets,
+    check_seeing,
+    check_shape,
+    check_unit,
+    electrons_of,
+)
+from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.datasets.scenes import SCENES, smooth_field
-from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT, NoiseModel
 
 __all__ = ["SimulatedStack", "make_stack"]
@@ -31,7 +41,7 @@ def _generator(seed, *stream):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatedStack:
-    """Equivalent exposures of one scene, with their truth.
+    """Exposures of one scene, with their truth.
 
     Made by `make_stack`; ``stack.gain``, ``stack.readnoise`` and ``stack.bias``
     are what describes the exposures to the rest of the package.
@@ -58,10 +68,16 @@ class SimulatedStack:
         What the scene and the hits, and with them the noise, were drawn from.
     hit_rate : float
         Fraction of hit pixels that was asked for.
+    population : str
+        Name of the population of hits.
     flux_factors : tuple of float
         N factors of the expected signal.
+    sky_factors : tuple of float
+        N factors of the sky alone.
     offsets : tuple of tuple of float
         N shifts (dx, dy) in pixels from the common scene to the exposure.
+    seeing : tuple of float or None
+        N widths (FWHM, pixels) of stars, traces or fibres; None for the scene's own.
     with_uncertainty : bool
         Whether the exposures carry the variance of their noise.
     """
@@ -70,8 +86,11 @@ class SimulatedStack:
     seed: int
     noise_seed: int
     hit_rate: float
+    population: str
     flux_factors: tuple
+    sky_factors: tuple
     offsets: tuple
+    seeing: tuple | None
     unit: u.UnitBase
     gain: u.Quantity
     readnoise: u.Quantity
@@ -92,7 +111,8 @@ class SimulatedStack:
         n, ny, nx = self._electrons.shape
         return (
             f"<SimulatedStack: {n} exposures of {ny} x {nx} pixels in {self.unit}, scene={self.scene!r}, "
-            f"hit_rate={self.hit_rate:g}, seed={self.seed}, noise_seed={self.noise_seed}, "
+            f"hit_rate={self.hit_rate:g}, population={self.population!r}, "
+            f"seed={self.seed}, noise_seed={self.noise_seed}, "
             f"gain={show(self.gain)}, readnoise={show(self.readnoise)}, bias={show(self.bias)}>"
         )
 
@@ -174,7 +194,7 @@ class SimulatedStack:
     def _draw(self):
         noise = NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=u.electron)
         bias = check_quantity("bias", self.bias, self.unit)
-        ceiling = None if self.saturation is None else _electrons_of("saturation", self.saturation, self.gain)
+        ceiling = None if self.saturation is None else electrons_of("saturation", self.saturation, self.gain)
         exposures = []
         for i, expected in enumerate(self._electrons):
             electrons = noise.sample(expected, _generator(self.seed, NOISE_STREAM, self.noise_seed, i))
@@ -222,20 +242,25 @@ def make_stack(
     bias=0 * u.adu,
     unit=u.adu,
     hit_rate=0.008,
+    population="cosmic",
     flux_factors=None,
+    sky_factors=None,
+    backgrounds=None,
     offsets=None,
+    seeing=None,
     response_jitter=0.0,
     seed=0,
     saturation=None,
     with_uncertainty=False,
 ):
-    """Simulate equivalent exposures with cosmic rays, and keep the truth.
+    """Simulate exposures with cosmic rays, and keep the truth.
 
     Parameters
     ----------
-    scene : {'ifu', 'imaging', 'slit'}
+    scene : {'ifu', 'imaging', 'slit', 'echelle'}
         Fibre spectra with sky lines; stars and galaxies on a sky of 100
-        electrons; or a long-slit spectrum of three sources with sky lines.
+        electrons; a long-slit spectrum of three sources with sky lines; or the curved orders of an
+        echelle spectrum.
     shape : tuple of int
         (ny, nx) of one exposure.
     n_exposures : int
@@ -254,11 +279,22 @@ def make_stack(
         1 electron, met to about 10 % or 6 pixels, whichever is more. The hits of different
         exposures are independent, so that they coincide in two given exposures at a
         rate of ``hit_rate**2``.
+    population : {'cosmic', 'thin', 'worms', 'single', 'mixed'}
+        Hits of a thick detector (straight tracks, winding tracks and points, with diffusion); straight tracks one
+        pixel wide of 100 to 300 electrons in each pixel; winding tracks three pixels wide; single
+        pixels with a power law of charges from 20 to 20 000 electrons; or all of these.
     flux_factors : sequence of float, optional
-        N positive factors of the expected signal, everything included.
+        N positive factors of the expected signal, everything included but the backgrounds.
+    sky_factors : sequence of float, optional
+        N positive factors of the sky: its level in images, its lines and continuum in spectra.
+    backgrounds : sequence of `~astropy.units.Quantity`, optional
+        N levels or images (ny, nx), in electrons or ADU, that are added to the expected signal.
     offsets : sequence of (float, float), optional
         N shifts (dx, dy) in pixels that take the common scene to the exposure. The
         scene goes on for 30 pixels outside the frame.
+    seeing : sequence of float, optional
+        N widths (FWHM in pixels, 0.5 to 20) of the stars, of the traces across the dispersion, or of the images of the
+        fibres. Their flux is the same in all exposures. The scene's own width if not given.
     response_jitter : float
         Standard deviation of a random factor of the expected signal, smooth
         along the fibres or traces and different in each exposure.
@@ -300,29 +336,40 @@ def make_stack(
     True
     """
     check_choice("scene", scene, tuple(SCENES))
-    shape = _check_shape(shape)
+    shape = check_shape(shape)
     n_exposures = check_integer("n_exposures", n_exposures, minimum=1)
     seed = check_integer("seed", seed, minimum=0)
     hit_rate = check_number("hit_rate", hit_rate, minimum=0, maximum=0.5)
     jitter = check_number("response_jitter", response_jitter, minimum=0)
-    factors = _check_factors(flux_factors, n_exposures)
-    offsets = _check_offsets(offsets, n_exposures)
-    unit = _check_unit(unit)
-    _check_detector(gain, readnoise, saturation, shape)
-    electrons = _expected_electrons(scene, shape, factors, offsets, jitter, seed)
-    hits = np.stack([make_hits(shape, hit_rate, _generator(seed, HIT_STREAM, i)) for i in range(n_exposures)])
+    factors = check_factors("flux_factors", flux_factors, n_exposures)
+    check_choice("population", population, tuple(POPULATIONS))
+    sky = check_factors("sky_factors", sky_factors, n_exposures)
+    offsets = check_offsets(offsets, n_exposures)
+    seeing = check_seeing(seeing, n_exposures)
+    unit = check_unit(unit)
+    check_detector(gain, readnoise, saturation, shape)
+    added = check_backgrounds(backgrounds, n_exposures, gain, shape)
+    settings = factors, offsets, sky, seeing or (None,) * n_exposures
+    electrons = _expected_electrons(scene, shape, settings, jitter, seed)
+    for plane, level in zip(electrons, added, strict=True):
+        plane += level
+    generators = [_generator(seed, HIT_STREAM, i) for i in range(n_exposures)]
+    hits = np.stack([make_hits(shape, hit_rate, rng, population) for rng in generators])
     electrons.flags.writeable = hits.flags.writeable = False
     return SimulatedStack(
         scene=scene,
         seed=seed,
         noise_seed=0,
         hit_rate=hit_rate,
+        population=population,
         flux_factors=factors,
+        sky_factors=sky,
         offsets=offsets,
+        seeing=seeing,
         unit=unit,
         gain=gain,
         readnoise=readnoise,
-        bias=_bias_in_unit(bias, gain, unit, shape),
+        bias=bias_in_unit(bias, gain, unit, shape),
         saturation=saturation,
         with_uncertainty=check_boolean("with_uncertainty", with_uncertainty),
         _electrons=electrons,
@@ -330,82 +377,19 @@ def make_stack(
     )
 
 
-def _expected_electrons(name, shape, factors, offsets, jitter, seed):
-    """Expected signal (N, ny, nx) of the exposures in electrons, float32."""
+def _expected_electrons(name, shape, settings, jitter, seed):
+    """Expected signal (N, ny, nx) of the exposures in electrons, float32.
+
+    ``settings`` are factors, offsets, factors of the sky and seeing, of each exposure.
+    """
     scene = SCENES[name]
     render = scene.build(shape, _generator(seed, SCENE_STREAM))
-    rendered = {offset: render(*offset) for offset in set(offsets)}
-    electrons = np.empty((len(factors), *shape), dtype=np.float32)
-    for i, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
-        electrons[i] = factor * rendered[offset]
+    settings = list(zip(*settings, strict=True))
+    rendered = {one[1:]: render(*one[1], *one[2:]) for one in settings}
+    electrons = np.empty((len(settings), *shape), dtype=np.float32)
+    for i, (factor, *others) in enumerate(settings):
+        electrons[i] = factor * rendered[tuple(others)]
         if jitter > 0:
             response = 1 + jitter * smooth_field(shape, scene.smoothness, _generator(seed, RESPONSE_STREAM, i))
             electrons[i] *= np.maximum(response, 0)
     return electrons
-
-
-def _check_shape(shape):
-    try:
-        ny, nx = (check_integer("shape", size, minimum=1) for size in shape)
-    except (TypeError, ValueError):
-        raise InputError(f"shape must be two positive integers (ny, nx); got {shape!r}") from None
-    return ny, nx
-
-
-def _check_unit(unit):
-    try:
-        unit = u.Unit(unit)
-    except (TypeError, ValueError):
-        raise InputError(f"unit must be adu or electron; got {unit!r}") from None
-    if unit not in (u.adu, u.electron):
-        raise InputError(f"unit must be adu or electron; got {unit}")
-    return unit
-
-
-def _check_factors(factors, n):
-    if factors is None:
-        return (1.0,) * n
-    factors = _check_length("flux_factors", factors, n, "numbers")
-    return tuple(check_number("flux_factors", factor, minimum=0, exclusive=True) for factor in factors)
-
-
-def _check_offsets(offsets, n):
-    if offsets is None:
-        return ((0.0, 0.0),) * n
-    pairs = _check_length("offsets", offsets, n, "pairs (dx, dy)")
-    pairs = [_check_length("each of offsets", pair, 2, "numbers (dx, dy)") for pair in pairs]
-    return tuple(tuple(check_number("offsets", shift) for shift in pair) for pair in pairs)
-
-
-def _check_length(name, values, n, what):
-    try:
-        values = list(values)
-    except TypeError:
-        raise InputError(f"{name} must be {n} {what}; got {values!r}") from None
-    if len(values) != n:
-        raise InputError(f"{name} must be {n} {what}; got {len(values)}")
-    return values
-
-
-def _check_detector(gain, readnoise, saturation, shape):
-    check_quantity("gain", gain, GAIN_UNIT, shape=shape, minimum=0, exclusive=True)
-    of_readnoise = u.adu if getattr(readnoise, "unit", None) == u.adu else u.electron
-    check_quantity("readnoise", readnoise, of_readnoise, shape=shape, minimum=0)
-    if saturation is not None:
-        _electrons_of("saturation", saturation, gain, shape=shape, minimum=0, exclusive=True)
-
-
-def _electrons_of(name, value, gain, **limits):
-    """Value in electrons of a Quantity in electrons or ADU."""
-    if getattr(value, "unit", None) == u.adu:
-        return check_quantity(name, value, u.adu, **limits) * check_quantity("gain", gain, GAIN_UNIT)
-    return check_quantity(name, value, u.electron, **limits)
-
-
-def _bias_in_unit(bias, gain, unit, shape):
-    given = getattr(bias, "unit", None)
-    if given == unit or given not in (u.adu, u.electron):
-        check_quantity("bias", bias, unit, shape=shape)
-        return bias
-    check_quantity("bias", bias, given, shape=shape)
-    return bias * gain if unit == u.electron else bias / gain

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.detectors.base import Detection, Detector
+from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
 
 __all__ = ["EIGHT_CONNECTED", "TwoPassDetector", "features_holding", "is_paired", "split_pairs"]
@@ -94,8 +94,8 @@ class TwoPassDetector(Detector):
 
     def detect(self, image, noise, mask=None):
         """Find the cosmic rays of one image; see `Detector.detect`."""
-        sure = self.high.detect(image, noise, mask).mask
-        tails = self.low.detect(image, noise, mask)
+        sure = checked_detection(self.high, image, noise, mask).mask
+        tails = checked_detection(self.low, image, noise, mask)
         found = features_holding(tails.mask, sure)
         cleaned = None if tails.cleaned is None else np.where(found, tails.cleaned, image).astype(np.float32)
         return Detection(found, cleaned, tails.probability)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.boundaries.base import DEFAULT_WEIGHT
+from crstack.boundaries.base import DEFAULT_WEIGHT, checked_fit
 from crstack.exceptions import InputError
 from crstack.plotting.diagram import draw_boundary, fixed_points_of, plot_diagram
 
@@ -178,7 +178,7 @@ class DiagramWindow(Window):
 
     def __init__(self, diagram, model, *, threshold=None, fig=None, tell=None):
         self.diagram, self.model = diagram, model
-        self.boundary = model.fit(diagram)
+        self.boundary = checked_fit(model, diagram)
         super().__init__(plot_diagram(diagram, self.boundary, threshold=threshold, fig=fig), tell=tell)
         self.panels = self.figure.axes[:2]
         self._lines = [line for axes in self.panels for line in axes.lines if line.get_label() != "threshold"]
@@ -203,7 +203,7 @@ class DiagramWindow(Window):
         """
         try:
             model = replace(self.model, fixed_points=tuple(points))
-            self.boundary = model.fit(self.diagram)
+            self.boundary = checked_fit(model, self.diagram)
         except InputError as error:
             self.figure.suptitle(f"{error}\n{self.hint.splitlines()[1]}", fontsize="small", color="#a00000")
             self.figure.canvas.draw_idle()

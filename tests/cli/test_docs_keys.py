@@ -15,7 +15,7 @@ from crstack.masks import MaskRules
 from crstack.mmcosmic.diagram import DiagramSettings
 from crstack.plotting.hits import HitPages
 
-PAGE = Path(__file__).parents[2] / "docs" / "yaml_keys.rst"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "yaml_keys.rst"
 KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
 PLACES = {name: getattr(crstack, name) for name in crstack.__all__} | {
     "MaskRules": MaskRules,

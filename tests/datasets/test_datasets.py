@@ -4,9 +4,10 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, VarianceUncertainty
+from scipy import ndimage
 
 from crstack.datasets import SimulatedStack, make_stack
-from crstack.datasets.hits import SIGNIFICANT_CHARGE, SMALLEST_CHARGE, SPARE, make_hits
+from crstack.datasets.hits import POPULATIONS, SIGNIFICANT_CHARGE, SMALLEST_CHARGE, SPARE, make_hits
 from crstack.datasets.scenes import SCENES, smooth_field
 from crstack.exceptions import InputError
 
@@ -296,7 +297,7 @@ def test_small_shapes_work(scene, shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scene": "echelle"}, "scene must be one of ifu, imaging, slit; got 'echelle'"),
+        ({"scene": "fibre"}, "scene must be one of ifu, imaging, slit, echelle; got 'fibre'"),
         ({"scene": ["ifu"]}, "scene must be one of"),
         ({"shape": (10, 0)}, r"shape must be two positive integers \(ny, nx\); got \(10, 0\)"),
         ({"shape": 10}, "shape must be two positive integers"),
@@ -306,6 +307,13 @@ def test_small_shapes_work(scene, shape):
         ({"hit_rate": 0.6}, "hit_rate must be a number at least 0 and at most 0.5; got 0.6"),
         ({"hit_rate": -0.1}, "hit_rate must be a number at least 0"),
         ({"hit_rate": np.nan}, "hit_rate must be a finite number"),
+        ({"population": "muons"}, "population must be one of cosmic, thin, worms, single, mixed; got 'muons'"),
+        ({"sky_factors": [1, 0, 1]}, "sky_factors must be a number greater than 0; got 0"),
+        ({"seeing": [2.0, 2.0]}, "seeing must be 3 numbers; got 2"),
+        ({"seeing": [2.0, 2.0, 0.1]}, "seeing must be a number at least 0.5 and at most 20; got 0.1"),
+        ({"backgrounds": [1 * u.adu]}, "backgrounds must be 3 quantities; got 1"),
+        ({"backgrounds": [1.0, 2.0, 3.0]}, "backgrounds must be a Quantity"),
+        ({"backgrounds": [-1 * u.adu] * 3}, "backgrounds must be at least 0"),
         ({"flux_factors": [1, 1]}, "flux_factors must be 3 numbers; got 2"),
         ({"flux_factors": 2.0}, "flux_factors must be 3 numbers; got 2.0"),
         ({"flux_factors": [1, 1, 0]}, "flux_factors must be a number greater than 0; got 0"),
@@ -340,3 +348,123 @@ def test_wrong_arguments_of_methods_are_refused():
         stack.realisation(-1)
     with pytest.raises(InputError, match="n_sigma must be a number at least 0; got -1"):
         stack.hit_mask(-1)
+
+
+def charges_of(population, rate=0.01, shape=(320, 330), seed=1):
+    return make_hits(shape, rate, np.random.default_rng(seed), population)
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("rate", [0.001, 0.01, 0.06])
+def test_rate_is_met_by_all_populations(population, rate):
+    touched = np.count_nonzero(charges_of(population, rate) > SIGNIFICANT_CHARGE)
+    # the last worm may be missing, or too much by less than the tolerance
+    assert touched == pytest.approx(rate * 320 * 330, rel=0.1, abs=40)
+
+
+def test_thin_tracks_are_one_pixel_wide():
+    rng, values = np.random.default_rng(3), []
+    for _ in range(40):
+        charge = POPULATIONS["thin"](1, (90, 90), rng).reshape(90, 90)
+        rows, columns = np.nonzero(charge)
+        if not charge.any() or {0, 89} & {*rows, *columns}:
+            continue
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert 10 <= max(height, width) <= 40
+        # one pixel in each step along the longer side, all of them connected
+        assert np.count_nonzero(charge) == max(height, width)
+        assert ndimage.label(charge, np.ones((3, 3)))[1] == 1
+        values.append(charge[charge > 0])
+    values = np.concatenate(values)
+    assert values.min() >= 100
+    assert values.max() <= 300
+    assert values.mean() == pytest.approx(200, abs=12)
+
+
+def test_worms_are_three_pixels_wide_and_uneven():
+    charge = charges_of("worms", 0.01)
+    touched = charge > 0
+    # nearly every hit pixel lies in a row or column of three hit ones
+    of_three = ndimage.binary_opening(touched, np.ones((1, 3))) | ndimage.binary_opening(touched, np.ones((3, 1)))
+    assert of_three[touched].mean() > 0.95
+    assert ndimage.binary_opening(touched, np.ones((6, 6))).sum() < 0.1 * touched.sum()
+    values = charge[touched]
+    assert 20 < np.median(values) < 120
+    assert np.mean(values < 15) > 0.1
+
+
+def test_single_pixels_follow_a_power_law():
+    charge = charges_of("single", 0.02)
+    values = np.sort(charge[charge > 0])
+    assert values[0] >= 20
+    # a power of -1.5 of the charge: 1 - sqrt(20 / q) of the charges are below q, nearly
+    for charge_below, share in ((80, 0.5), (500, 0.8), (2000, 0.9)):
+        assert np.mean(values < charge_below) == pytest.approx(share * 1.032, abs=0.03)
+    beside = ndimage.maximum_filter(charge, footprint=[[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    assert np.mean(beside[charge > 0] > 0) < 0.25
+
+
+def test_a_mixture_holds_all_populations():
+    charge = charges_of("mixed", 0.02)
+    labels, n = ndimage.label(charge > 0, np.ones((3, 3)))
+    size = ndimage.sum_labels(charge > 0, labels, np.arange(1, n + 1))
+    alone = ndimage.sum_labels(charge, labels, np.arange(1, n + 1))[size == 1]
+    assert np.mean(size == 1) > 0.2
+    assert alone.min() >= 20
+    assert np.count_nonzero(size > 50) >= 2
+    assert charge[(charge > 0) & (charge < 10)].size > 100
+
+
+def test_sky_factors_multiply_the_sky_alone():
+    plain, _, other = make_stack("imaging", SMALL, 3, seed=1, sky_factors=(1, 0.8, 1.43)).expected
+    added = other - plain
+    assert added.mean() == pytest.approx(43, abs=0.5)
+    assert np.ptp(added) < 43 * 0.13
+    stack = make_stack("slit", SMALL, 2, seed=1, sky_factors=(1, 1.2))
+    first, second = stack.expected[:, 15] - 2  # far from the traces, scattered light taken off
+    np.testing.assert_allclose(second, 1.2 * first, rtol=1e-3)
+    row = stack.expected[0].mean(axis=1).argmax()  # the brightest trace
+    assert 1 < (stack.expected[1, row] / stack.expected[0, row]).min() < 1.05
+    assert stack.sky_factors == (1.0, 1.2)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_seeing_keeps_the_flux(scene):
+    stack = make_stack(scene, (300, 310), 2, seed=2, seeing=(2.4, 3.2))
+    sharp, blurred = stack.expected.astype(float)
+    assert blurred.mean() == pytest.approx(sharp.mean(), rel=0.01)
+    assert np.percentile(blurred, 99.9) < 0.97 * np.percentile(sharp, 99.9)
+    assert stack.seeing == (2.4, 3.2)
+
+
+def test_seeing_is_the_width_of_a_star():
+    expected = make_stack("imaging", (300, 300), 2, seed=3, hit_rate=0, seeing=(2.4, 4.0)).expected - 100.0
+    y, x = np.unravel_index(np.argmax(expected[0]), expected[0].shape)
+    for plane, fwhm in zip(expected, (2.4, 4.0), strict=True):
+        # along a row through the centre, half of the peak is reached at half the width from it
+        row = plane[y, x - 8 : x + 9]
+        above = np.flatnonzero(row > row.max() / 2)
+        first, last = above[0], above[-1]
+        half = row.max() / 2
+        left = first - (row[first] - half) / (row[first] - row[first - 1])
+        right = last + (row[last] - half) / (row[last] - row[last + 1])
+        assert right - left == pytest.approx(fwhm, abs=0.35)
+
+
+def test_backgrounds_are_added():
+    slope = np.linspace(0, 50, SMALL[1]) * np.ones(SMALL) * u.adu
+    plain = make_stack("slit", SMALL, 2, seed=1, gain=GAIN)
+    stack = make_stack("slit", SMALL, 2, seed=1, gain=GAIN, backgrounds=(30 * u.electron, slope))
+    added = stack.expected - plain.expected
+    np.testing.assert_allclose(added[0], 30 / 2.1, rtol=1e-3)
+    np.testing.assert_allclose(added[1], slope.value, atol=1e-2)
+
+
+def test_echelle_has_orders_and_sky():
+    expected = make_stack("echelle", (300, 400), 2, seed=1, sky_factors=(1, 3)).expected
+    column = expected[0, :, 200]
+    peaks = np.flatnonzero((column[1:-1] > column[:-2]) & (column[1:-1] > column[2:]) & (column[1:-1] > 100)) + 1
+    assert 15 < len(peaks) < 30
+    # orders draw apart
+    assert np.mean(np.diff(peaks)[-4:]) > np.mean(np.diff(peaks)[:4]) + 2
+    assert (expected[1] - expected[0]).max() > 50

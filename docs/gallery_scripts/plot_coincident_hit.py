@@ -1,0 +1,32 @@
+"""
+A hit that the median keeps
+===========================
+
+Two of three exposures are hit in the same pixels. Their median keeps the hit, and ``crstack`` does not.
+"""
+
+import astropy.units as u
+import matplotlib.pyplot as plt
+import numpy as np
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+
+simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.03, seed=21)
+stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+
+# %%
+# The simulation knows where two exposures are hit. We look at the brightest such place.
+
+truth = simulated.expected[0]
+median, clean = stack.combine("median").data, stack.combine("meancr2").data
+y, x = np.unravel_index(np.argmax(median - truth), truth.shape)
+box = np.s_[max(y - 15, 0) : y + 16, max(x - 20, 0) : x + 21]
+
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, sharey=True, layout="constrained")
+limits = {"vmin": np.percentile(truth[box], 1), "vmax": np.percentile(truth[box], 99.5)}
+for ax, image, title in zip(axes, (truth, median, clean), ("truth", "median", "meancr2"), strict=True):
+    shown = ax.imshow(image[box], origin="lower", cmap="cividis", **limits)
+    ax.set_title(title)
+fig.colorbar(shown, ax=axes, label=f"signal ({u.Unit(stack.combine('median').unit)})", shrink=0.8)
+plt.show()
