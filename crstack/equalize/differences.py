@@ -6,7 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
-from crstack.equalize.place_variance import contrast_of
+from crstack.equalize.box import PIXELS, telling_box
+from crstack.equalize.lines import fit_lines, lines_gain
+from crstack.equalize.place_variance import contrast_of, contrast_squared
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.statistics import sort_exposures
 
@@ -23,29 +25,72 @@ NOISE_CONTRAST = 3.9
 #: pixels with less contrast than so many times that of noise are flat, those with more tell of the kernel
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
-PIXELS_TO_FIT, STRONGEST, FEWEST = 60_000, 20_000, 40
+PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
 #: side (pixels) of the blocks of which every second one tests what the others say
 BLOCK = 32
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
 WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
+#: the strongest effect (percentile) of a kernel must be so many standard deviations
+STRONG, LEAST_EFFECT = 99.5, 0.2
+#: a value that is so many standard deviations and so much of the contrast too high is hit
+HIT, HIT_CONTRAST = 4.0, 0.3
+#: most terms along rows and columns, and length (pixels) of the cells that test them
+MOST_LINES, LENGTH_TO_TEST = 4, 128
+#: by so much such a term must lower chi squared, in all and for each value
+LEAST_LINES, OF_VALUE = 100.0, 2e-4
+#: values of a response that suffice for its limits
+PIXELS_OF_LIMITS = 300_000
+
+
+@dataclass(frozen=True)
+class LineTerm:
+    """Something that varies slowly along the rows or the columns.
+
+    Parameters
+    ----------
+    axis : {"x", "y"}
+        Along which it is smooth.
+    setting : {"response", "backgrounds"}
+        Whether it is a throughput or an added level.
+    """
+
+    axis: str
+    setting: str
+
+    @property
+    def words(self):
+        """For people."""
+        what = "response" if self.setting == "response" else "added level"
+        return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
+
+    def arrays(self, residuals, signal, variance):
+        """Residuals, regressor and variance with the rows along the axis."""
+        regressor = signal if self.setting == "response" else np.ones_like(signal)
+        if self.axis == "y":
+            return residuals.transpose(0, 2, 1), regressor.T, variance.T
+        return residuals, regressor, variance
+
+
+NAMES = ("backgrounds", "flux_factors", "offsets", "response", "seeing")
+LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Differences:
     """What was measured of exposures that are not quite equivalent.
 
-    Exposure i is expected to hold ``factors[i]`` times the common image plus ``added[i]``.
+    Exposure i is expected to hold ``scales[i]`` times the common image plus ``added[i]``.
 
     Attributes
     ----------
     factors : tuple of float
         Throughput, relative to the mean of the exposures.
-    errors : tuple of float
-        Standard errors of the factors.
+    scales : tuple of `~numpy.ndarray` or float
+        Throughput of each pixel: the factors, and what varies along rows and columns.
     added : tuple of `~numpy.ndarray` or float
-        (ny, nx) electrons: surfaces and what shift and seeing change; 0.0 where there is nothing.
+        (ny, nx) electrons: surfaces, lines, and what shift and seeing change; numbers where no image is needed.
     levels : tuple of float
         Mean of the surfaces, electrons.
     surfaces : tuple of str
@@ -56,19 +101,30 @@ class Differences:
         (N, 6) standard errors of what `split_kernel` gives.
     terms : KernelTerms or None
         None where no kernel was needed.
+    lines : tuple of LineTerm
+        What varies along rows and columns.
+    limits : tuple of float
+        0.1 and 99.9 per cent of the values of the response along rows and columns are below.
     """
 
     factors: tuple
-    errors: tuple
+    scales: tuple
     added: tuple
     levels: tuple
     surfaces: tuple
     kernels: np.ndarray
     kernel_errors: np.ndarray
     terms: KernelTerms | None
+    lines: tuple = ()
+    limits: tuple = ()
 
     def __bool__(self):
-        return self.terms is not None or any(self.surfaces)
+        return self.terms is not None or any(self.surfaces) or bool(self.lines)
+
+    @property
+    def errors(self):
+        """Standard errors of the factors."""
+        return tuple(self.kernel_errors[:, 0].tolist())
 
     def __repr__(self):
         return f"<Differences: {'; '.join(f'{name} {value}' for name, value in self.summary().items())}>"
@@ -89,6 +145,11 @@ class Differences:
         if any(self.surfaces):
             levels = ", ".join(f"{level:+.4g}" for level in self.levels)
             words["added levels (electron)"] = f"{levels} ({', '.join(one or 'none' for one in self.surfaces)})"
+        for line in self.lines:
+            limits = ""
+            if line.setting == "response":
+                limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
+            words[line.words] = f"measured{limits}"
         if self.terms is None:
             return words or {"differences": "none"}
         if self.terms.flux:
@@ -114,16 +175,20 @@ def ladder_of(names):
 class _Model:
     """What is expected of exposures, in the making."""
 
-    def __init__(self, levels, variance_of, bad, names):
+    def __init__(self, levels, variance_of, bad, names, known=None):
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
         self.mesh = Mesh(levels.shape[1:])
-        self.factors = np.ones(n)
+        self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
+        self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
+        if known is not None:
+            self.factors, self.kernels, self.terms = known.factors, known.kernels, known.terms
+            self.covariance = known.covariance
         self.backgrounds = self._first_levels()
         self.changes = [np.float32(0)] * n
-        self.kernels, self.terms, self.covariance = np.zeros((n, SIZE, SIZE)), None, None
-        self.kinds = [""] * n
+        self.gains = self.added = None
+        self.kinds, self.grids = [""] * n, None
 
     def _first_levels(self):
         """A start for the added levels: medians of the differences from the mean."""
@@ -132,45 +197,53 @@ class _Model:
             return [np.float32(0)] * n
         step = max(int(np.sqrt(self.levels[0].size / PIXELS_TO_FIT)), 1)
         some = self.levels[:, ::step, ::step]
+        some = some / np.float32(self.factors)[:, None, None]
         found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
-        return list(np.float32(found - np.median(found)))
+        return list(np.float32((found - np.median(found)) * self.factors))
+
+    def scale(self, i):
+        """Throughput of exposure ``i``: number or image."""
+        factor = np.float32(self.factors[i])
+        return factor if self.gains is None else factor * (1 + self.gains[i])
+
+    def shift(self, i):
+        """What is added to exposure ``i``: number or image."""
+        shift = self.backgrounds[i] + self.changes[i]
+        return shift if self.added is None else shift + np.float32(self.factors[i]) * self.added[i]
 
     def common(self, contrast):
         """Image that the exposures share, and its contrast."""
-        cube = np.stack([
-            (level - background - change) / np.float32(factor)
-            for level, background, change, factor in zip(
-                self.levels, self.backgrounds, self.changes, self.factors, strict=True
-            )
-        ])  # fmt: skip
+        cube = np.stack([(level - self.shift(i)) / self.scale(i) for i, level in enumerate(self.levels)])
         sort_exposures(cube)
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
         return np.where(median - low > limit, low, median)
 
-    def refine(self, contrast):
+    def refine(self, contrast, with_kernels=True):
         """One round; returns the common image."""
         common = self.common(contrast)
         variance = self.variance_of(common)
         noise = NOISE_CONTRAST * np.sqrt(variance / len(self.levels))
         structure = contrast_of(common)
-        flat = structure < FLAT * noise
-        if "backgrounds" in self.names:
-            self._fit_surfaces(common, variance, flat)
-        self._fit_kernels(common, variance, structure, structure > STRUCTURE * noise)
+        if with_kernels:
+            self._fit_kernels(common, variance, structure, structure > STRUCTURE * noise)
         self._change(common, variance)
+        if "backgrounds" in self.names:
+            self._fit_surfaces(common, variance, structure < FLAT * noise)
         return common
 
     def _fit_surfaces(self, common, variance, flat):
         if self.bad is not None:
             flat = flat & ~self.bad.any(axis=0)
-        found = [
-            self.mesh.medians(level - change - np.float32(factor) * common, flat)
+        # not against the median: each exposure is the median itself in some pixels
+        left = np.stack([
+            level - change - np.float32(factor) * common
             for level, change, factor in zip(self.levels, self.changes, self.factors, strict=True)
-        ]
+        ])  # fmt: skip
+        left -= left.mean(axis=0)
+        found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
-        medians -= medians.mean(axis=0)
         one = float(np.median(variance[flat])) if flat.any() else 1.0
         surfaces = [smooth_surface(median, number, one) for median in medians]
         self.kinds = [kind for _, kind in surfaces]
@@ -198,11 +271,15 @@ class _Model:
             targets[self.bad[:, rows, columns]] = np.nan
         variances = np.broadcast_to(variance.ravel()[place], targets.shape)
         folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
-        kernels, self.terms, self.covariance = fit_kernels(
+        kernels, terms, covariance = fit_kernels(
             targets, variances, surroundings, structure.ravel()[place], folds, self.ladder
         )
         # to first order the mean of the exposures is then the common image itself
-        self.kernels = kernels - kernels.mean(axis=0)
+        kernels = kernels - kernels.mean(axis=0)
+        effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
+        if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
+            kernels, terms = np.zeros_like(kernels), None
+        self.kernels, self.terms, self.covariance = kernels, terms, covariance
         self.factors = 1 + self.kernels.sum(axis=(1, 2))
 
     def _change(self, common, variance):
@@ -220,19 +297,71 @@ class _Model:
             change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
             self.changes.append(change)
 
+    # what varies along rows and columns
+
+    def _line_residuals(self):
+        """What is left (N, ny, nx) on the common level, the common image, not negative, and its variance."""
+        common = self.common(CONTRAST[-1])
+        signal = np.maximum(common, 0)
+        left = np.stack([(level - self.shift(i) - self.scale(i) * common) for i, level in enumerate(self.levels)])
+        left /= np.float32(self.factors)[:, None, None]
+        variance = self.variance_of(common)
+        limit = HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common)
+        for i, one in enumerate(left):
+            # hits, and their faint rims
+            hit = ndimage.maximum_filter((one > limit).view(np.uint8), 3).view(bool)
+            one[hit if self.bad is None else hit | self.bad[i]] = 0
+        return left, signal, variance
+
+    def find_lines(self):
+        """Find what varies along rows and columns, one term after the other."""
+        for _ in range(MOST_LINES):
+            left, signal, variance = self._line_residuals()
+            open_terms = [one for one in LINES if one.setting in self.names]
+            gains = [lines_gain(*one.arrays(left, signal, variance), LENGTH_TO_TEST) for one in open_terms]
+            if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
+                return
+            best = open_terms[int(np.argmax(gains))]
+            self.lines.append(best)
+            self._add_line(best, left, signal, variance)
+
+    def fit_lines(self, lines):
+        """Fit terms that vary along rows and columns."""
+        for line in lines:
+            self.lines.append(line)
+            self._add_line(line, *self._line_residuals())
+
+    def _add_line(self, line, left, signal, variance):
+        share = fit_lines(*line.arrays(left, signal, variance))
+        if line.axis == "y":
+            share = share.transpose(0, 2, 1)
+        if line.setting == "response":
+            self.gains = share if self.gains is None else self.gains + share
+        else:
+            self.added = share if self.added is None else self.added + share
+
     def result(self):
         """The `Differences`."""
-        added = tuple(
-            background + change if np.ndim(background) or np.ndim(change) else 0.0
-            for background, change in zip(self.backgrounds, self.changes, strict=True)
-        )
         n = len(self.levels)
         errors = np.zeros((n, 6)) if self.terms is None else np.array([_errors(one) for one in self.covariance])
-        levels = tuple(float(np.mean(one)) for one in self.backgrounds)
         return Differences(
-            tuple(self.factors.tolist()), tuple(errors[:, 0].tolist()), added, levels, tuple(self.kinds),
-            self.kernels, errors, self.terms,
-        )  # fmt: skip
+            factors=tuple(np.asarray(self.factors).tolist()),
+            scales=tuple(self.scale(i) for i in range(n)),
+            added=tuple(self.shift(i) for i in range(n)),
+            levels=tuple(float(np.mean(one)) for one in self.backgrounds),
+            surfaces=tuple(self.kinds),
+            kernels=self.kernels,
+            kernel_errors=errors,
+            terms=self.terms,
+            lines=tuple(self.lines),
+            limits=() if self.gains is None else _limits(self.gains),
+        )
+
+
+def _limits(gains):
+    """Between which nearly all of the response lies."""
+    some = gains.ravel()[:: max(gains.size // PIXELS_OF_LIMITS, 1)]
+    return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist())
 
 
 def _some(places, structure):
@@ -252,7 +381,7 @@ def _errors(covariance):
     return np.sqrt(np.maximum(np.einsum("ka,ab,kb->k", moments, covariance, moments), 0))
 
 
-def measure_differences(levels, variance_of, bad=None, names=("backgrounds", "flux_factors", "offsets", "seeing")):
+def measure_differences(levels, variance_of, bad=None, names=NAMES):
     """Measure what differs between exposures.
 
     Parameters
@@ -260,11 +389,11 @@ def measure_differences(levels, variance_of, bad=None, names=("backgrounds", "fl
     levels : `~numpy.ndarray`
         float32 (N, ny, nx) electrons, on the common level as far as anything is known of it.
     variance_of : callable
-        Mean variance (ny, nx) of the exposures at a signal (ny, nx).
+        Mean variance of the exposures at a signal (image), in a box of the image (slices) where one is given.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part; their levels are those of the others.
     names : collection of str, optional
-        What to measure: "backgrounds", "flux_factors", "offsets", "seeing".
+        What to measure: some of `NAMES`.
 
     Returns
     -------
@@ -273,12 +402,38 @@ def measure_differences(levels, variance_of, bad=None, names=("backgrounds", "fl
     Notes
     -----
     A round takes the median of the exposures, each less what is known of it, as the common image; fits
-    surfaces to medians in cells of 64 pixels without structure; and fits kernels to the structures. Terms are kept
-    where they lower chi squared in pixels that they were not fitted to.
+    kernels to the structures; and surfaces to medians in cells of 64 pixels without structure. What varies along rows
+    and columns is fitted to what is left. Terms are kept where they lower chi squared in pixels that they were not
+    fitted to, and change something. The kernels, and which terms along rows and columns are needed, come from
+    the part of a large image that has most structure.
     """
-    model = _Model(levels, variance_of, bad, set(names))
+    names = set(names)
+    box = _telling_box(levels, variance_of)
+    part = _Model(levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names)
     for contrast in CONTRAST:
-        model.refine(contrast)
-        if model.terms is None and not any(model.kinds):
+        part.refine(contrast)
+        if part.terms is None and not any(part.kinds):
             break
-    return model.result()
+    part.find_lines()
+    if part.levels.shape == levels.shape:
+        return part.result()
+    whole = _Model(levels, variance_of, bad, names, part)
+    for contrast in CONTRAST[-2:]:
+        whole.refine(contrast, with_kernels=False)
+        if part.terms is None and not any(whole.kinds):
+            break
+    whole.fit_lines(part.lines)
+    return whole.result()
+
+
+def _telling_box(levels, variance_of):
+    """Where the image has most structure."""
+    low = levels.min(axis=0)
+    if low.size <= PIXELS:
+        return slice(None), slice(None)
+    return telling_box(contrast_squared(low, variance_of(low)) > 0)
+
+
+def _cut(variance_of, box):
+    """The variances of a part of the image."""
+    return lambda signal: variance_of(signal, box)

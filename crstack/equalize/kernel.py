@@ -16,13 +16,13 @@ REACHES = (0, 1, 2, 3)
 #: prior standard deviation of a coefficient: keeps those steady that the image does not fix
 PRIOR = 0.1
 #: rounds of robust weights, and standard deviations from which a residual weighs less
-ROUNDS, HUBER = 4, 2.0
+ROUNDS, HUBER = 3, 2.0
 #: what the kernel may leave, as a share of the contrast squared, in the first round
 FIRST_SHARE = 0.3**2
 #: a value so many standard deviations too high has no weight: it is hit
 HIT = 5.0
-#: cross-validated gain of chi squared by which a larger kernel must be better
-LEAST_GAIN = 15.0
+#: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
+LEAST_GAIN, OF_COEFFICIENT = 15.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,12 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
     """
     size = int(np.sqrt(len(surroundings)))
     full = _Normal(targets, variances, surroundings, structure, folds)
-    best = (0.0, None)
+    best, fewer = (0.0, None), 0
     for terms in ladder:
-        gain = full.gain(terms.basis(size))
-        if gain > best[0] + LEAST_GAIN:
-            best = (gain, terms)
+        basis = terms.basis(size)
+        gain, number = full.gain(basis), len(basis) * len(targets)
+        if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
+            best, fewer = (gain, terms), number
     terms = best[1]
     kernels = np.zeros((len(targets), size, size))
     errors = np.zeros((len(targets), size * size, size * size))

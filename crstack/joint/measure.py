@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.equalize import Equalization, FluxFactors, Offsets, ResponseSettings, equalize
 from crstack.exceptions import InputError
-from crstack.joint.box import telling_box
+from crstack.equalize.box import telling_box
 from crstack.joint.expected import counts_of
 from crstack.joint.scatter import scatter_of
 from crstack.statistics import order_statistics
