@@ -58,10 +58,28 @@ class _Screen(logging.StreamHandler):
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-class Console:
-    """The log file and the progress bar of one run of the command."""
+class _Kept(logging.Handler):
+    """Keeps the warnings, for the page of the run."""
 
     def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+class Console:
+    """The log file and the progress bar of one run of the command.
+
+    Attributes
+    ----------
+    warnings : list of str
+        What the run has warned of so far.
+    """
+
+    def __init__(self, warnings=None):
+        self.warnings = [] if warnings is None else warnings
         self.log_file = None
         self._keeper = None
         self._bar = None
@@ -157,13 +175,16 @@ def logging_to(level):
     astropy_log.setLevel(logging.WARNING)  # it tells of every unit that overrides a BUNIT
     log.addHandler(told)
     log.addHandler(warned)
-    console = Console()
+    kept = _Kept()
+    log.addHandler(kept)
+    console = Console(kept.messages)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             yield console
     finally:
         console.close()
+        log.removeHandler(kept)
         log.removeHandler(told)
         log.removeHandler(warned)
         log.setLevel(before[0])

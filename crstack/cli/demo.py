@@ -8,7 +8,7 @@ from astropy.io import fits
 from scipy import ndimage
 
 from crstack._files import atomic_path
-from crstack.cli.config.values import crmethod
+from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.console import log, section
 from crstack.cli.inputs import check_output_directory
 from crstack.cli.run import run
@@ -25,7 +25,7 @@ READNOISE = 3.4 * u.electron
 BIAS = 100.0 * u.adu
 HIT_RATE = 0.02  # high enough for coincidences in a small image
 N_EXPOSURES = 3
-METHOD, JOINT = "mm_pycosmic", "joint"
+METHOD = "mm_pycosmic"
 SMALLEST_SIDE = 32
 #: a hit counts if its charge exceeds this many standard deviations of one exposure
 N_SIGMA = 5.0
@@ -61,7 +61,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
         If there is no such method.
     """
     directory = Path(directory)
-    method = crmethod("method", method)
+    method = CRMethod.parse("method", method)
     _check_directory(directory, overwrite)
     if min(shape) < SMALLEST_SIDE:
         raise InputError(f"shape must be at least {SMALLEST_SIDE} pixels each way; got {shape[0]} {shape[1]}")
@@ -149,7 +149,7 @@ def _compare_images(results, simulated):
 def _what_next(directory, method):
     results = directory / "results"
     section("What next")
-    if method.startswith("mm"):
+    if method.uses_diagram:
         log.info("%s", results / "diagnostic_histogram2d.png")
         log.info("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
     log.info("%s", results / "combined_median.fits")
@@ -161,6 +161,6 @@ def _what_next(directory, method):
     log.info("")
     log.info("Change %s and run it again:", directory / "params.yaml")
     log.info("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
-    if method != JOINT:
+    if not method.is_joint:
         log.info("Or see what one decision for all exposures makes of it:")
         log.info("    crstack demo %s_joint --method joint", directory)

@@ -1,7 +1,7 @@
 """Tables and figures of a run, made when masks and images are on disk."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class Results:
         Directory of the products.
     diagram, boundary
         Of M.M.Cosmic, or None.
+    joint_summary : dict of str
+        What the joint decision has fitted, in words; empty without.
     """
 
     configuration: object
@@ -57,6 +59,7 @@ class Results:
     output: object
     diagram: object = None
     boundary: object = None
+    joint_summary: dict = field(default_factory=dict)
 
     @property
     def threshold(self):
@@ -199,7 +202,7 @@ def _view(results, name):
 
     view = results.stack.mask_view(name, results.masks)
     # with masks from a file the stack knows no boundary
-    threshold = results.threshold if results.configuration.uses_diagram else None
+    threshold = results.threshold if results.configuration.crmethod.uses_diagram else None
     return replace(view, diagram=results.diagram, boundary=results.boundary, threshold=threshold)
 
 

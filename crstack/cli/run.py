@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crstack.cli.config.configuration import PREFIXES, Configuration, read_configuration
+from crstack.cli.config.configuration import Configuration, read_configuration
+from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, read_detector_numbers
 from crstack.cli.console import log, section, settings_lines
 from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
@@ -93,14 +94,15 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
         # it only chooses settings: what follows is the run that they give
         job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
     diagram = boundary = None
+    joint = {}
     if job.given_masks is None:
-        masks, diagram, boundary = _find(job, console)
+        masks, diagram, boundary, joint = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
+    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary, joint)
     _write(job, results, console, plots)
     log_timings(job.stack.timings, time.perf_counter() - start)
     return masks
@@ -140,7 +142,7 @@ def _prepare(parameters, output_dir, crmasks, console):
 
 def _equalization(configuration, masks):
     """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
-    arguments = configuration.equalization()
+    arguments = dict(configuration.parts.equalization)
     if masks is None or arguments.get("apply_flux_factors_to") != "original":
         return arguments
     if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
@@ -154,8 +156,8 @@ def _log_settings(configuration, numbers, finding):
     section("Settings")
     settings = configuration.settings(finding)
     if not configuration.verbose:
-        settings = [(name, value) for name, value in settings if name[:3] not in PREFIXES.values()]
-    if finding and configuration.uses_diagram:
+        settings = [(name, value) for name, value in settings if name[:3] not in OWN_KEYS.values()]
+    if finding and configuration.crmethod.uses_diagram:
         lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
         words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
         settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
@@ -168,32 +170,33 @@ def _log_settings(configuration, numbers, finding):
 
 def _find(job, console):
     configuration, stack = job.configuration, job.stack
-    detector = configuration.detector()
+    parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
-        log_detector(configuration.auxiliaries, detector)
+        log_detector(configuration.crmethod.detectors, detector)
     diagram = boundary = None
-    if configuration.uses_diagram:
+    if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(configuration, stack, detector, console)
+        diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    method = configuration.method()
-    options = configuration.rules() | {"method": method, "progress": console.progress}
-    masks = stack.detect(aux=detector, boundary=boundary, **options)
+    options = {"method": parts.joint, "progress": console.progress}
+    masks = stack.detect(aux=detector, boundary=boundary, **parts.rules, **options)
     console.end_progress()
-    if method is not None:
-        log_joint(stack.joint_posterior(method, detector))
+    joint = {}
+    if parts.joint is not None:
+        result = stack.joint_posterior(parts.joint, detector)
+        log_joint(result)
+        joint = result.summary()
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary
+    return replace(masks, history=history), diagram, boundary, joint
 
 
-def _fit(configuration, stack, detector, console):
+def _fit(parts, stack, console):
     """Diagram that holds every fixed point, and the boundary fitted to it."""
-    model = configuration.boundary()
-    diagram = stack.mm_diagram(aux=detector, progress=console.progress, **configuration.diagram())
-    boundary = stack.fit_boundary(model, progress=console.progress)
+    diagram = stack.mm_diagram(aux=parts.detector, progress=console.progress, **parts.diagram)
+    boundary = stack.fit_boundary(parts.boundary, progress=console.progress)
     console.end_progress()
     return diagram, boundary
 
@@ -224,23 +227,23 @@ def _write(job, results, console, plots):
         features = write_tables(results)
     if plots:
         figures = write_figures(results, features, console)
-        _write_report(job, results, features, figures)
+        _write_report(job, results, figures, console)
 
 
-def _write_report(job, results, features, figures):
+def _write_report(job, results, figures, console):
     """Write the page of the run; it fails as a figure does."""
     path = job.output / "report.html"
     linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
     try:
         write_report(
             path,
-            title=f"crstack: {', '.join(path.name for path in job.paths)}",
-            settings=job.configuration.settings(job.given_masks is None),
-            masks=results.masks,
-            features=features["MEDIANCR"],
+            results,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=linked,
+            paths=job.paths,
+            settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
+            warnings=console.warnings,
         )
     except FAILURES as error:
         log.warning("%s is not written: %s", path.name, error)

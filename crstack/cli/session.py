@@ -49,7 +49,7 @@ class Session:
         self.configuration = self._given = configuration
         self.stack, self.console = stack, console
         self.questions = Questions(log.info, ask)
-        self.detector = configuration.detector()
+        self.detector = configuration.parts.detector
 
     def run(self):
         """Go through the windows.
@@ -66,7 +66,7 @@ class Session:
         """
         section("Interactive")
         try:
-            if self.configuration.uses_diagram:
+            if self.configuration.crmethod.uses_diagram:
                 self._diagram()
             masks = self._detect()
             answer = self._panels(masks)
@@ -93,11 +93,11 @@ class Session:
         answer = None
         while answer != "continue":
             settings = self.configuration
-            diagram = self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
+            diagram = self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
             self.console.end_progress()
             answer, model = self._look_at(diagram)
             _delete_windows()
-            if model != settings.boundary():
+            if model != settings.parts.boundary:
                 self._change(mm_fixed_points_in_boundary=[list(point) for point in model.fixed_points])
             answer = self._answered(answer, diagram)
 
@@ -109,7 +109,7 @@ class Session:
         readnoise = float(np.median(self.stack.exposures.noise.readnoise_in_unit))
         threshold = settings["mm_threshold_rnoise"] * readnoise
         figure = open_figure((12, 6.8))
-        window = DiagramWindow(diagram, settings.boundary(), threshold=threshold, fig=figure, tell=log.info)
+        window = DiagramWindow(diagram, settings.parts.boundary, threshold=threshold, fig=figure, tell=log.info)
         log.info("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
         return window.wait(), window.model
 
@@ -131,10 +131,10 @@ class Session:
 
     def _detect(self):
         settings, boundary = self.configuration, None
-        if settings.uses_diagram:
-            self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
-            boundary = self.stack.fit_boundary(settings.boundary())
-        masks = self.stack.detect(self.detector, boundary, progress=self._progress(), **settings.rules())
+        if settings.crmethod.uses_diagram:
+            self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
+            boundary = self.stack.fit_boundary(settings.parts.boundary)
+        masks = self.stack.detect(self.detector, boundary, progress=self._progress(), **settings.parts.rules)
         self.console.end_progress()
         return masks
 

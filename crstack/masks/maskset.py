@@ -217,8 +217,9 @@ class MaskSet:
         Parameters
         ----------
         path : str or path-like
-            FITS file. Without a CODES extension the pixels get the code
-            ``GIVEN``.
+            FITS file. Extensions are found by their names. What is masked is read from the masks, and
+            who masked it from CODES. Pixels that CODES does not know get the code ``GIVEN``; where masks and CODES
+            differ, as after an edit, a warning counts the differences.
 
         Returns
         -------
@@ -227,7 +228,7 @@ class MaskSet:
         Raises
         ------
         InputError
-            If the file is missing, not FITS or lacks a mask.
+            If the file is missing, not FITS or lacks a mask, if shapes differ, or values are NaN.
         """
         if not Path(path).is_file():
             raise InputError(f"masks must be a FITS file that exists; got {path}")

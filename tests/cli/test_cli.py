@@ -61,7 +61,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     }
     assert images["mean"] > 50 * max(images["meancr2"], 1)
     configuration = read_configuration("demo/params.yaml")
-    assert configuration["crmethod"] == "mm_pycosmic"
+    assert str(configuration.crmethod) == "mm_pycosmic"
 
     assert main(arguments) == 2
     error = capsys.readouterr().err
@@ -83,7 +83,7 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
     assert "histogram2d" not in out.split("What next")[1]
     assert re.search(r"^  typical charge +\d+ electron$", out, re.MULTILINE)
     assert re.search(r"^pixels of +flagged +joint +auxiliary", out, re.MULTILINE)
-    assert read_configuration(tmp_path / "demo" / "params.yaml")["crmethod"] == "joint"
+    assert read_configuration(tmp_path / "demo" / "params.yaml").crmethod.is_joint
 
 
 @pytest.mark.parametrize(

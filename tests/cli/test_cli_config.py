@@ -9,6 +9,7 @@ from support.parameter_files import EXAMPLE, NAMES, check_refused, refused, writ
 from crstack import LACosmicDetector, PiecewiseBoundary, PyCosmicDetector
 from crstack.cli.config.configuration import read_configuration
 from crstack.cli.config.keys import OWN, PLUGINS, REQUIREMENTS, TOP
+from crstack.cli.config.parts import lacosmic, pycosmic
 from crstack.detectors import TwoPassDetector
 
 
@@ -58,16 +59,16 @@ def test_parts_carry_the_values_of_the_keys(tmp_path):
         mm_ydiag_max=99,
     )
     configuration = read_configuration(path)
-    lacosmic = configuration.lacosmic()
-    assert (lacosmic.sigclip, lacosmic.objlim, lacosmic.niter) == ((6.0, 4.0), 7.0, (2, 3))
-    assert (lacosmic.psffwhm, lacosmic.satlevel, lacosmic.padwidth) == ((2.0, 3.0), 5e4, 0)
-    pycosmic = configuration.pycosmic()
-    assert (pycosmic.sigma_det, pycosmic.rlim, pycosmic.fwhm_gauss) == (4.5, (1.1, 1.0), (2.0, 2.5))
-    assert (pycosmic.replace_box, pycosmic.replace_error) == ((5, 7), 1e6)
-    spline = configuration.boundary()
+    la = lacosmic(configuration.values)
+    assert (la.sigclip, la.objlim, la.niter) == ((6.0, 4.0), 7.0, (2, 3))
+    assert (la.psffwhm, la.satlevel, la.padwidth) == ((2.0, 3.0), 5e4, 0)
+    pc = pycosmic(configuration.values)
+    assert (pc.sigma_det, pc.rlim, pc.fwhm_gauss) == (4.5, (1.1, 1.0), (2.0, 2.5))
+    assert (pc.replace_box, pc.replace_error) == ((5, 7), 1e6)
+    spline = configuration.parts.boundary
     assert (spline.n_knots, spline.n_extensions, spline.extension_weight) == (4, 0, 3.0)
     assert spline.fixed_points == ((10.0, 20.0, 10000.0), (30.0, 40.0, 5.0))
-    diagram = configuration.diagram()
+    diagram = configuration.parts.diagram
     assert (diagram["nbinom_shape"], diagram["seed"], diagram["y_max"]) == (25.0, None, 99.0)
 
 
@@ -75,7 +76,7 @@ def test_piecewise_needs_no_simulated_points(tmp_path):
     path = write_parameters(
         tmp_path / "p.yaml", mm_boundary_fit="piecewise", mm_fixed_points_in_boundary=[[0, 1], [2, 3]]
     )
-    assert isinstance(read_configuration(path).boundary(), PiecewiseBoundary)
+    assert isinstance(read_configuration(path).parts.boundary, PiecewiseBoundary)
 
 
 # how it refuses: the file
@@ -242,10 +243,12 @@ def test_every_detector_key_may_be_a_pair(here):
     """Thresholds go to the detector as pairs; any other pair makes two detectors."""
     path = write_parameters("p.yaml", la_sigclip=[6, 4], la_niter=[3, 2], pc_rlim=[1.5, 1.0])
     configuration = read_configuration(path)
-    assert configuration.lacosmic() == LACosmicDetector(
+    assert lacosmic(configuration.values) == LACosmicDetector(
         sigclip=(6.0, 4.0), sigfrac=(0.3, 0.3), objlim=(5.0, 5.0), niter=(3, 2), psffwhm=(2.5, 2.5)
     )
-    assert configuration.pycosmic() == PyCosmicDetector(rlim=(1.5, 1.0), fwhm_gauss=(2.5, 2.5), replace_box=(5, 5))
+    assert pycosmic(configuration.values) == PyCosmicDetector(
+        rlim=(1.5, 1.0), fwhm_gauss=(2.5, 2.5), replace_box=(5, 5)
+    )
     path = write_parameters(
         "p.yaml",
         la_psffwhm_x=[2.0, 3.0],
@@ -254,10 +257,10 @@ def test_every_detector_key_may_be_a_pair(here):
         pc_increase_radius=[0, 1],
     )
     configuration = read_configuration(path)
-    lacosmic, pycosmic = configuration.lacosmic(), configuration.pycosmic()
-    assert isinstance(lacosmic, TwoPassDetector)
-    assert (lacosmic.high.psffwhm, lacosmic.low.psffwhm) == ((2.0, 2.5), (3.0, 2.5))
-    assert (lacosmic.high.cleantype, lacosmic.low.cleantype) == ("idw", "medmask")
-    assert (lacosmic.high.sigclip, lacosmic.low.sigclip) == (5.0, 3.0)
-    assert (pycosmic.high.replace_box, pycosmic.low.replace_box) == ((5, 5), (5, 7))
-    assert (pycosmic.high.increase_radius, pycosmic.low.increase_radius) == (0, 1)
+    la, pc = lacosmic(configuration.values), pycosmic(configuration.values)
+    assert isinstance(la, TwoPassDetector)
+    assert (la.high.psffwhm, la.low.psffwhm) == ((2.0, 2.5), (3.0, 2.5))
+    assert (la.high.cleantype, la.low.cleantype) == ("idw", "medmask")
+    assert (la.high.sigclip, la.low.sigclip) == (5.0, 3.0)
+    assert (pc.high.replace_box, pc.low.replace_box) == ((5, 5), (5, 7))
+    assert (pc.high.increase_radius, pc.low.increase_radius) == (0, 1)

@@ -23,7 +23,7 @@ def here(tmp_path, monkeypatch):
 
 
 def detector_of(**changes):
-    return read_configuration(write_parameters("p.yaml", **changes)).detector()
+    return read_configuration(write_parameters("p.yaml", **changes)).parts.detector
 
 
 @pytest.mark.parametrize("prefix", ["", "mm_", "joint_"])
@@ -116,13 +116,14 @@ def test_the_command_does_what_python_does(here, capsys, simulated, method):
     assert "Auxiliary detector: lacosmic" in told
     assert "Auxiliary detector: pycosmic" in told
     configuration, stack = read_configuration(path), stack_of(simulated)
-    aux = [configuration.lacosmic(), configuration.pycosmic()]
+    parts = configuration.parts
+    aux = list(parts.detector.detectors)
     if method == "joint":
-        mine = stack.detect(aux, method=configuration.method(), **configuration.rules())
+        mine = stack.detect(aux, method=parts.joint, **parts.rules)
     else:
-        stack.mm_diagram(aux=aux, **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-        mine = stack.detect(aux, boundary, **configuration.rules())
+        stack.mm_diagram(aux=aux, **parts.diagram)
+        boundary = stack.fit_boundary(parts.boundary)
+        mine = stack.detect(aux, boundary, **parts.rules)
     run = MaskSet.read("out/crmasks.fits")
     assert run.detectors == mine.detectors == ("LACosmicDetector", "PyCosmicDetector")
     for name in mine:

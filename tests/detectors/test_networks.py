@@ -385,9 +385,9 @@ def test_from_yaml(here, capsys, name, prefix):
     stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
     boundary = None
     if prefix:
-        stack.mm_diagram(aux=configuration.detector(), **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-    expected = stack.detect(configuration.detector(), boundary, **configuration.rules())
+        stack.mm_diagram(aux=configuration.parts.detector, **configuration.parts.diagram)
+        boundary = stack.fit_boundary(configuration.parts.boundary)
+    expected = stack.detect(configuration.parts.detector, boundary, **configuration.parts.rules)
     assert np.count_nonzero(expected["CRMASK1"]) > 10
     for mask, flagged in masks.items():
         assert_array_equal(flagged > 0, expected[mask])

@@ -3,6 +3,7 @@
 The defaults are the values of the example in the manual of numina-crmasks.
 """
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,8 +35,9 @@ from crstack.cli.config.values import (
     vote,
 )
 from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
+from crstack.exceptions import ConfigurationError, InputError
 
-__all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key"]
+__all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key", "check_value", "checked_values"]
 
 REQUIRED = object()
 
@@ -170,3 +172,65 @@ OWN = (
 )
 
 REQUIREMENTS = GENERAL + LACOSMIC + PYCOSMIC + NETWORKS + PLUGINS + MMCOSMIC + OWN
+
+
+def check_value(name, value):
+    """The checked value of a key.
+
+    Raises
+    ------
+    ConfigurationError
+        If the value is not what the key needs.
+    """
+    key = _KEYS[name]
+    if value is REQUIRED or (value is None and key.default is REQUIRED):
+        raise ConfigurationError(f"{name} must be given; got nothing")
+    try:
+        return key.check(name, value)
+    except ConfigurationError:
+        raise
+    except InputError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def checked_values(top, requirements):
+    """Checked values by key, of both levels together; absent keys have their defaults.
+
+    Parameters
+    ----------
+    top, requirements : dict
+        Keys and values of the two levels, in today's names.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key is unknown, stands at the wrong level or must be given, or a value is wrong.
+    """
+    values = {}
+    for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
+        for name in given:
+            if _level(name) is not keys:
+                raise ConfigurationError(_unknown(str(name)[:LONGEST_NAME], keys is TOP))
+        for key in keys:
+            values[key.name] = check_value(key.name, given.get(key.name, key.default))
+    return values
+
+
+_KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
+#: characters of an unknown key that a message shows
+LONGEST_NAME = 60
+
+
+def _level(name):
+    """The table that holds a key, or None."""
+    key = _KEYS.get(name) if isinstance(name, str) else None
+    return None if key is None else TOP if key in TOP else REQUIREMENTS
+
+
+def _unknown(name, at_top):
+    if name in _KEYS:
+        place = "under requirements" if at_top else "at the top level, not under requirements"
+        return f"{name} must stand {place}"
+    near = difflib.get_close_matches(name, [*_KEYS, "requirements"], n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"key must be one that crstack knows; got {name}{hint}"

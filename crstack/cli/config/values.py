@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES
 from crstack._validation import (
     check_boolean,
     check_choice,
@@ -13,13 +13,14 @@ from crstack._validation import (
     check_pixel,
     check_region,
 )
+from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.config.detector_images import BOUNDS, map_name
+from crstack.cli.config.document import as_number
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks.local_median import check_local_median
 
 __all__ = [
-    "as_number",
     "boolean",
     "boundary_name",
     "boxes",
@@ -47,16 +48,7 @@ __all__ = [
     "vote",
 ]
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-#: detectors whose parameters are keys of their own
-OWN_KEYS = ("lacosmic", "pycosmic", "deepcr", "conn")
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
-
-
-def as_number(value):
-    """``value``, or the float that it spells: YAML 1.1 takes 1.0E6 for a string."""
-    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value.strip()) else value
 
 
 def _is_none(value):
@@ -155,17 +147,7 @@ def number_or_map(key, value):
 
 def crmethod(key, value):
     """Check of the method: M.M.Cosmic or the joint decision, registered detectors joined by +, or both."""
-    detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
-    both = [f"{method}_{name}" for method in ("mm", "joint") for name in detectors]
-    if not isinstance(value, str) or "+" not in value:
-        return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
-    first, *others = names = [name.strip() for name in value.split("+")]
-    check_choice(f"{key}, up to the first +,", first, [*detectors, *both])
-    for number, name in enumerate(others, start=2):
-        check_choice(f"detector {number} of {key}", name, detectors)
-    if first.removeprefix("mm_").removeprefix("joint_") in others or len(set(others)) < len(others):
-        raise ConfigurationError(f"{key} must name a detector once; got {value}")
-    return "+".join(names)
+    return CRMethod.parse(key, value)
 
 
 def vote(key, value):
@@ -266,6 +248,8 @@ def offsets(key, value):
 def pixels(key, value):
     """Check of a list of pixels; FITS convention."""
     items = _listed(key, value, "[X, Y]")
+    if all(type(item) is list and [type(one) for one in item] == [int, int] and min(item) > 0 for item in items):
+        return tuple(map(tuple, items))  # a long list need not be checked one by one
     return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
 
 
