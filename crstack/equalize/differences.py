@@ -1,12 +1,12 @@
 """What each exposure is expected to hold, measured: added level, throughput, shift and seeing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.box import PIXELS, telling_box
+from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.place_variance import contrast_of, contrast_squared
 from crstack.equalize.surfaces import Mesh, smooth_surface
@@ -139,6 +139,12 @@ class Differences:
         """What is added to the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
+    def ordered(self, order):
+        """The differences of the exposures in another order (indices)."""
+        names = ("factors", "scales", "added", "levels", "surfaces")
+        picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
+        return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
+
     def summary(self):
         """In words, as a dict of str."""
         words = {}
@@ -244,6 +250,7 @@ class _Model:
         left -= left.mean(axis=0)
         found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
+        medians -= medians.mean(axis=0)
         one = float(np.median(variance[flat])) if flat.any() else 1.0
         surfaces = [smooth_surface(median, number, one) for median in medians]
         self.kinds = [kind for _, kind in surfaces]

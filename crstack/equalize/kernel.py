@@ -7,7 +7,6 @@ squares. Its sum is the throughput, its odd part a shift, its even part another 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 __all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
 

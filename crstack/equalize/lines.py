@@ -7,7 +7,7 @@ exposure holds in addition, or a level that is added.
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.surfaces import _weights
+from crstack.equalize.surfaces import linear_weights
 
 __all__ = ["LENGTHS", "fit_lines", "lines_gain"]
 
@@ -30,7 +30,7 @@ class _Cells:
         n = max(round(size / length), 1)
         edges = np.linspace(0, size, 2 * n + 1).round().astype(int)
         self.starts, self._widths = edges[:-1], np.diff(edges)
-        self.weights = _weights((edges[2::2] + edges[:-2:2] - 1) / 2, size)
+        self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size, beyond=False)
 
     def halves(self, image):
         """Sums (ny, n, 2) over the halves of the cells."""
@@ -102,7 +102,9 @@ def lines_gain(residuals, regressor, variance, length):
     -------
     gain : float
     """
-    deviations, information = _deviations(residuals, regressor, variance, _Cells(regressor.shape[1], length), FIRST_BOUNDS)
+    deviations, information = _deviations(
+        residuals, regressor, variance, _Cells(regressor.shape[1], length), FIRST_BOUNDS
+    )
     spread = _spread(deviations, information)[:, None, None]
     shrunk = deviations * (spread * information / (1 + spread * information))
     other = shrunk[..., ::-1]

@@ -16,7 +16,7 @@ MOST, MOST_OF_CONTRAST = 9.0, 0.25
 #: squared contrast of the median of three values of noise, in their variance
 NOISE_CONTRAST = 7.6
 #: the median may exceed the lowest by so many standard deviations, and this share of the contrast
-CLIP_SIGMA, CONTRAST = 5.0, 0.2
+CLIP_SIGMA, CONTRAST = 4.0, 0.2
 #: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
 #: it differs by so many from its kind
 SIGNIFICANCE, LOCAL_SIGNIFICANCE = 4.0, 3.0
@@ -38,11 +38,12 @@ def contrast_squared(image, variance):
     return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
 
 
-def _expected_square(n):
-    """Mean square of what the lowest of n standard normal values lies below their median."""
-    mean, covariance = normal_order_moments(n)
-    weight = np.zeros(n)
-    weight[[(n - 1) // 2, n // 2]] += 0.5
+def _expected_square(n, of):
+    """Mean square of what the lowest of ``of`` standard normal values lies below the median of n, ``n - of`` higher."""
+    mean, covariance = normal_order_moments(of)
+    weight = np.zeros(of)
+    weight[min((n - 1) // 2, of - 1)] += 0.5
+    weight[min(n // 2, of - 1)] += 0.5
     weight[0] -= 1
     return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
 
@@ -67,21 +68,25 @@ def place_variance(levels, variance_of):
     Notes
     -----
     Hits only raise values: by how much the lowest lies below the median says how unlike the exposures are, whatever
-    is hit. It is taken as a share of the square of the local contrast, which is what
-    a shift, another seeing or another throughput change. The share is that of places of like contrast, and in windows of five pixels
-    that differ clearly from these it is drawn towards that of the window.
+    is hit. It is taken as a share of the square of the local contrast, which is what a shift, another seeing or another
+    throughput change. The share is that of places of like contrast. In windows of five pixels that differ clearly from
+    these it is drawn towards that of the window.
     """
     cube = levels.copy()
     sort_exposures(cube)
     n = len(cube)
     low = cube[0]
     median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
-    square = (median - low) ** 2 / np.float32(_expected_square(n))
     variance = variance_of(median)
+    limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
     # most exposures are hit
-    hit = median - low > CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
-    contrast2 = contrast_squared(np.where(hit, low, median), variance * np.float32(3 / n))
-    del cube, median, hit
+    contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
+    square = (median - low) ** 2
+    # where one is hit the others span more
+    one_hit = cube[-1] - median > limit
+    square[~one_hit] /= np.float32(_expected_square(n, n))
+    square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
+    del cube, median, one_hit
     # where most exposures are hit the lowest alone is right: what it lies below must not count
     np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
     excess = square - variance
@@ -97,7 +102,10 @@ def place_variance(levels, variance_of):
     ]
     # only where the neighbourhood differs clearly from its kind: else it would be noise
     expected = share * around[1]
-    differs = np.abs(around[0] - expected) * WINDOW > LOCAL_SIGNIFICANCE * np.sqrt(SPREAD * around[4]) + expected
+    differs = (
+        np.abs(around[0] - expected) * WINDOW
+        > LOCAL_SIGNIFICANCE * np.sqrt(np.maximum(SPREAD * around[4], 0)) + expected
+    )
     differs &= share > 0
     # of so many pixels like this one
     number = WINDOW**2 * around[2][differs] ** 2 / np.maximum(around[3][differs], 1e-30)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Mesh", "smooth_surface"]
+__all__ = ["Mesh", "linear_weights", "smooth_surface"]
 
 #: side (pixels) of a cell in which the level is measured
 CELL = 64
@@ -13,6 +13,8 @@ FEWEST = 20
 VARIANCE_OF_MEDIAN = 1.57
 #: a level or a slope must lower chi squared by so much
 LEAST_GAIN = 30.0
+#: what is kept must change something, in standard deviations of one pixel: hits alone move the medians a little
+LEAST_EFFECT = 0.03
 #: a surface must exceed its degrees of freedom by so many standard deviations
 SIGNIFICANCE = 6.0
 
@@ -53,12 +55,12 @@ class Mesh:
 
     def interpolate(self, grid):
         """Values of the cells as an image, linear between their centres, and on beyond the outermost."""
-        down, across = (_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
+        down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
         return (down @ grid @ across.T).astype(np.float32)
 
 
-def _weights(centres, size):
-    """(size, n) of linear interpolation, which goes on beyond the ends."""
+def linear_weights(centres, size, beyond=True):
+    """(size, n) of linear interpolation, which goes on ``beyond`` the ends, or stays what it is there."""
     weights = np.zeros((size, len(centres)))
     if len(centres) == 1:
         weights[:, 0] = 1
@@ -66,6 +68,8 @@ def _weights(centres, size):
     place = np.arange(size)
     low = np.clip(np.searchsorted(centres, place, side="right") - 1, 0, len(centres) - 2)
     share = (place - centres[low]) / (centres[low + 1] - centres[low])
+    if not beyond:
+        share = np.clip(share, 0, 1)
     weights[place, low] = 1 - share
     weights[place, low + 1] += share
     return weights
@@ -100,11 +104,14 @@ def smooth_surface(medians, number, variance):
         found = np.linalg.lstsq(plane[:, :terms] * root[:, None], values.ravel() * root, rcond=None)[0]
         trial = (plane[:, :terms] @ found).reshape(medians.shape)
         left = (weight * (values - trial) ** 2).sum()
-        if chi2 - left > LEAST_GAIN:
+        needed = np.square(trial - surface).max() > LEAST_EFFECT**2 * variance
+        if needed and chi2 - left > LEAST_GAIN:
             surface, kind, chi2 = trial, name, left
     degrees = np.count_nonzero(known)
     if degrees and chi2 > degrees + SIGNIFICANCE * np.sqrt(2 * degrees):
-        return surface + _shrunk(np.where(known, values - surface, 0), weight, (chi2 - degrees) / weight.sum()), "surface"
+        return surface + _shrunk(
+            np.where(known, values - surface, 0), weight, (chi2 - degrees) / weight.sum()
+        ), "surface"
     return surface, kind
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from crstack.detectors._choose import as_detector
 from crstack.detectors.voting import VotingDetector
 from crstack.joint.expected import counts_of
-from crstack.joint.measure import measure_differences, open_settings
+from crstack.joint.measure import expecting, open_settings
 from crstack.joint.method import JointPosterior, joint_posterior
 from crstack.joint.scatter import scatter_of
 from crstack.masks import MaskSet, joint_codes
@@ -48,16 +48,15 @@ class JointStack:
 
     def _expectation(self, method, progress):
         """Counts, their scatter where it is wanted, and what was measured to expect them."""
-        counts = counts_of(self.equalized)
+        counts, measured = counts_of(self.equalized), None
         if not method.excess:
             return counts, None, None
-        scatter, names = scatter_of(counts), open_settings(self.equalization)
-        if not (method.measure and names and scatter.excess.of_scene):
-            return counts, scatter, None
-        measured, *expected = measure_differences(
-            self.equalized, names, self.cr_coincidences, counts, scatter, progress
-        )
-        return *expected, measured
+        names = open_settings(self.equalization)
+        if method.measure and names:
+            if progress is not None:
+                progress("measuring what differs", 0.0)
+            counts, measured = expecting(counts, names)
+        return counts, scatter_of(counts, of_places=method.measure), measured
 
     def _detections_of_exposures(self, aux, progress):
         found = np.empty(self.exposures.data.shape, dtype=bool)
