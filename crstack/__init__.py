@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crstack.boundaries import BoundaryModel, CalibratedBoundary, FittedBoundary, PiecewiseBoundary, SplineBoundary
+    from crstack.combine import Combination, read
     from crstack.detectors import (
         CosmicCoNNDetector,
         DeepCRDetector,
@@ -26,6 +27,7 @@ __all__ = [
     "CRStack",
     "CalibratedBoundary",
     "Code",
+    "Combination",
     "CosmicCoNNDetector",
     "DeepCRDetector",
     "Detection",
@@ -39,11 +41,13 @@ __all__ = [
     "PyCosmicDetector",
     "SplineBoundary",
     "VotingDetector",
+    "read",
 ]
 
 #: public names are imported when they are first used: the command's --help needs none of them
 _PLACES = {
     "boundaries": ("BoundaryModel", "CalibratedBoundary", "FittedBoundary", "PiecewiseBoundary", "SplineBoundary"),
+    "combine": ("Combination", "read"),
     "detectors": (
         *("CosmicCoNNDetector", "DeepCRDetector", "Detection", "Detector"),
         *("LACosmicDetector", "PyCosmicDetector", "VotingDetector"),
@@ -53,7 +57,7 @@ _PLACES = {
     "noise": ("NoiseModel",),
     "stack": ("CRStack",),
 }
-_ROOMS = ("combine", "datasets", "equalize", "exceptions", "exposures", "mmcosmic", "plotting", "simulation", "testing")
+_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "mmcosmic", "plotting", "simulation", "testing")
 
 
 def __getattr__(name):

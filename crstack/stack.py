@@ -119,7 +119,7 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         InputError
             As `CRStack` does.
         """
-        return cls(list(paths), ext=ext, unit=unit, **options)
+        return cls(paths, ext=ext, unit=unit, **options)
 
     def __repr__(self):
         done = [

@@ -126,6 +126,7 @@ def test_wrong_maps(here, maps, capsys, key, value, match):
     check_refused(capsys, match, **{key: value})
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_gain_map_of_images_in_electrons(here, capsys):
     for name in NAMES:
         fits.setval(name, "BUNIT", value="electron")

@@ -28,6 +28,7 @@ def no_figures(monkeypatch):
 # what it takes and writes
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out"]) == 0
     out, err = capsys.readouterr()
@@ -76,8 +77,9 @@ def test_products(here, example_exposures):
     for name in SEVEN:
         with fits.open(f"out/combined_{name}.fits") as hdus:
             header = hdus[0].header
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP"]
-            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == [np.float32, np.float32, np.int16]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP", "MASK", "FLAGS"]
+            kinds = [np.float32, np.float32, np.int16, np.uint8, np.uint8]
+            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == kinds
             assert header["BUNIT"].lower() == "adu"
             for key in ("OBJECT", "DATE-OBS", "EXPTIME", "GAIN", "EXPNUM"):
                 assert header[key] == first[key]
