@@ -8,7 +8,9 @@ from scipy import ndimage
 from crstack.equalize.box import PIXELS, telling_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
+from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.place_variance import contrast_of, contrast_squared
+from crstack.equalize.steps import moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.statistics import sort_exposures
 
@@ -101,6 +103,8 @@ class Differences:
         (N, 6) standard errors of what `split_kernel` gives.
     terms : KernelTerms or None
         None where no kernel was needed.
+    steps : tuple of (int, int)
+        Whole pixels (dx, dy) by which each exposure is shifted before its kernel.
     lines : tuple of LineTerm
         What varies along rows and columns.
     limits : tuple of float
@@ -115,11 +119,12 @@ class Differences:
     kernels: np.ndarray
     kernel_errors: np.ndarray
     terms: KernelTerms | None
+    steps: tuple = ()
     lines: tuple = ()
     limits: tuple = ()
 
     def __bool__(self):
-        return self.terms is not None or any(self.surfaces) or bool(self.lines)
+        return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
 
     @property
     def errors(self):
@@ -132,7 +137,8 @@ class Differences:
     @property
     def shifts(self):
         """(dx, dy) of each exposure, pixels."""
-        return tuple(split_kernel(kernel)[1:3] for kernel in self.kernels)
+        moments = [split_kernel(kernel)[1:3] for kernel in self.kernels]
+        return tuple((dx + x, dy + y) for (dx, dy), (x, y) in zip(moments, self.steps, strict=True))
 
     @property
     def widths(self):
@@ -141,7 +147,7 @@ class Differences:
 
     def ordered(self, order):
         """The differences of the exposures in another order (indices)."""
-        names = ("factors", "scales", "added", "levels", "surfaces")
+        names = ("factors", "scales", "added", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
@@ -156,13 +162,14 @@ class Differences:
             if line.setting == "response":
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
-        if self.terms is None:
+        if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
-        if self.terms.flux:
+        terms = self.terms or KernelTerms(0, False)
+        if terms.flux:
             words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors)
-        if self.terms.shift and self.terms.reach:
+        if (terms.shift and terms.reach) or any(map(any, self.steps)):
             words["shifts (dx, dy)"] = ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
-        if self.terms.seeing and self.terms.reach:
+        if terms.seeing and terms.reach:
             words["second moments (pixel squared)"] = ", ".join(f"{(w[0] + w[1]) / 2:+.3f}" for w in self.widths)
         return words
 
@@ -188,13 +195,28 @@ class _Model:
         self.mesh = Mesh(levels.shape[1:])
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
+        self.steps = ((0, 0),) * n
         if known is not None:
             self.factors, self.kernels, self.terms = known.factors, known.kernels, known.terms
-            self.covariance = known.covariance
+            self.covariance, self.steps = known.covariance, known.steps
         self.backgrounds = self._first_levels()
-        self.changes = [np.float32(0)] * n
+        self.changes = self.blurs = [np.float32(0)] * n
         self.gains = self.added = None
         self.kinds, self.grids = [""] * n, None
+        if known is None and "offsets" in names:
+            self.steps = whole_steps(levels)
+        if any(map(any, self.steps)):
+            self._start_moved()
+
+    def _start_moved(self):
+        """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
+        cube = np.stack([
+            moved(level - background, (-dx, -dy))
+            for level, background, (dx, dy) in zip(self.levels, self.backgrounds, self.steps, strict=True)
+        ])  # fmt: skip
+        sort_exposures(cube)
+        common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
+        self._change(common, self.variance_of(common))
 
     def _first_levels(self):
         """A start for the added levels: medians of the differences from the mean."""
@@ -217,9 +239,20 @@ class _Model:
         shift = self.backgrounds[i] + self.changes[i]
         return shift if self.added is None else shift + np.float32(self.factors[i]) * self.added[i]
 
+    def _moved_back(self, i):
+        """Exposure ``i`` less what is known of it, on the grid and the level of the common image."""
+        if not any(self.steps[i]):
+            return (self.levels[i] - self.shift(i)) / self.scale(i)
+        back = tuple(-one for one in self.steps[i])
+        plane = self.levels[i] - self.backgrounds[i]
+        if self.added is not None:
+            plane = plane - np.float32(self.factors[i]) * self.added[i]
+        plane = moved(plane, back) - self.blurs[i]
+        return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
+
     def common(self, contrast):
         """Image that the exposures share, and its contrast."""
-        cube = np.stack([(level - self.shift(i)) / self.scale(i) for i, level in enumerate(self.levels)])
+        cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
         sort_exposures(cube)
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
@@ -233,7 +266,9 @@ class _Model:
         noise = NOISE_CONTRAST * np.sqrt(variance / len(self.levels))
         structure = contrast_of(common)
         if with_kernels:
-            self._fit_kernels(common, variance, structure, structure > STRUCTURE * noise)
+            telling = structure > STRUCTURE * noise
+            telling[self._beside_hot(common, variance)] = False
+            self._fit_kernels(common, variance, structure, telling)
         self._change(common, variance)
         if "backgrounds" in self.names:
             self._fit_surfaces(common, variance, structure < FLAT * noise)
@@ -270,12 +305,8 @@ class _Model:
         padded = np.pad(common - level, half, mode="edge")
         steps = range(-half, half + 1)
         surroundings = np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
-        targets = np.stack([
-            (plane - background - common).ravel()[place]
-            for plane, background in zip(self.levels, self.backgrounds, strict=True)
-        ])  # fmt: skip
-        if self.bad is not None:
-            targets[self.bad[:, rows, columns]] = np.nan
+        targets = np.stack([self._target(i, rows, columns) for i in range(len(self.levels))])
+        targets -= common.ravel()[place]
         variances = np.broadcast_to(variance.ravel()[place], targets.shape)
         folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
         kernels, terms, covariance = fit_kernels(
@@ -289,19 +320,48 @@ class _Model:
         self.kernels, self.terms, self.covariance = kernels, terms, covariance
         self.factors = 1 + self.kernels.sum(axis=(1, 2))
 
+    def _target(self, i, rows, columns):
+        """Values of exposure ``i`` where some pixels of the common image fall; NaN where they are bad or outside."""
+        dx, dy = self.steps[i]
+        ny, nx = self.levels.shape[1:]
+        inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
+        place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
+        background = self.backgrounds[i]
+        target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
+        if self.bad is not None:
+            inside &= ~self.bad[i][place]
+        return np.where(inside, target, np.nan)
+
+    def _beside_hot(self, common, variance):
+        """Rows and columns around hot pixels, which do not move with the scene."""
+        rows, columns = hot_pixels(common, np.sqrt(variance))
+        reach = np.arange(-(SIZE // 2), SIZE // 2 + 1)
+        ny, nx = common.shape
+        rows = np.clip(rows[:, None, None] + reach[:, None], 0, ny - 1)
+        columns = np.clip(columns[:, None, None] + reach, 0, nx - 1)
+        rows, columns = np.broadcast_arrays(rows, columns)
+        return rows.ravel(), columns.ravel()
+
     def _change(self, common, variance):
         """What shift and seeing change, less what is noise."""
-        self.changes = []
-        for kernel in self.kernels:
+        self.changes, self.blurs, scene = [], [], common
+        if self.kernels.any() or any(map(any, self.steps)):
+            # hot pixels stay what and where they are
+            scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
+            scene[hot] = medians_around(common, *hot)
+        noise = np.float32(NOISE_LIMIT * OF_MEDIAN / len(self.levels)) * variance
+        for kernel, factor, step in zip(self.kernels, np.float32(self.factors), self.steps, strict=True):
             rest = kernel.copy()
             rest[SIZE // 2, SIZE // 2] -= kernel.sum()
-            if not rest.any():
-                self.changes.append(np.float32(0))
-                continue
-            change = ndimage.convolve(common, rest.astype(np.float32), mode="nearest")
-            square = ndimage.uniform_filter(change**2, WINDOW)
-            noise = np.float32(NOISE_LIMIT * OF_MEDIAN * (rest**2).sum() / len(self.levels)) * variance
-            change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
+            blur = np.float32(0)
+            if rest.any():
+                blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
+                blur *= _more_than(noise * np.float32((rest**2).sum()), blur)
+            change = blur
+            if any(step):
+                change = moved(blur + factor * scene, step) - factor * scene
+                change *= _more_than(noise * (2 * factor**2), change)
+            self.blurs.append(blur)
             self.changes.append(change)
 
     # what varies along rows and columns
@@ -360,9 +420,15 @@ class _Model:
             kernels=self.kernels,
             kernel_errors=errors,
             terms=self.terms,
+            steps=self.steps,
             lines=tuple(self.lines),
             limits=() if self.gains is None else _limits(self.gains),
         )
+
+
+def _more_than(noise, change):
+    """Share of a change that is not noise, by its mean square around each pixel."""
+    return np.clip(1 - noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
 
 
 def _limits(gains):
