@@ -23,13 +23,13 @@ def show_plugins():
 
 def _show(name, kind):
     summary = (kind.__doc__ or "").strip().splitlines()
-    log.info("%s: %s.%s", name, kind.__module__, kind.__name__)
+    log.note("%s: %s.%s", name, kind.__module__, kind.__name__)
     if summary:
-        log.info("  %s", summary[0])
+        log.note("  %s", summary[0])
     lines = settings_lines((key, f"= {_default(value)}") for key, value in kind.parameters().items())
     for line in lines:
-        log.info("  %s", line)
-    log.info("")
+        log.note("  %s", line)
+    log.note("")
 
 
 def _default(value):

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from crstack.cli import main
 from crstack.cli.config.configuration import read_configuration
-from crstack.cli.console import log, logging_to
+from crstack.cli.console import LOGGER, log, logging_to
 from crstack.exceptions import CRStackWarning
 
 
@@ -176,7 +176,7 @@ def test_warnings_become_lines(monkeypatch):
 
 
 def test_logging_is_left_as_it_was(capsys):
-    before = log.handlers[:], log.level, log.propagate
+    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
     main(["plugins"])
     main(["run", "no.yaml"])
-    assert (log.handlers, log.level, log.propagate) == before
+    assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == before

@@ -111,7 +111,7 @@ def test_the_command_does_what_python_does(here, capsys, simulated, method):
         ccd.write(name)
     detector_keys = {"crmethod": f"{method}_lacosmic+pycosmic", "vote": "any"}
     path = write_parameters("p.yaml", gain=2.5, rnoise=1.6, bias=500.0, **detector_keys)
-    assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
+    assert main(["run", path, "--output-dir", "out", "--no-plots", "-v"]) == 0
     told = capsys.readouterr().out
     assert "Auxiliary detector: lacosmic" in told
     assert "Auxiliary detector: pycosmic" in told

@@ -103,7 +103,7 @@ def test_by_name_in_yaml_and_by_class_in_python(environment, images):
         mm_boundary_fit="level",
         boundary={"factor": 1.1},
     )
-    told = environment.crstack("run", "p.yaml", "--output-dir", "out", cwd=images)
+    told = environment.crstack("run", "p.yaml", "--output-dir", "out", "-v", cwd=images)
     assert "n_sigma" in told
     code = (
         "import astropy.units as u\n"
