@@ -93,6 +93,8 @@ class Differences:
         Throughput of each pixel: the factors, and what varies along rows and columns.
     added : tuple of `~numpy.ndarray` or float
         (ny, nx) electrons: surfaces, lines, and what shift and seeing change; numbers where no image is needed.
+    noises : tuple of `~numpy.ndarray` or float
+        (ny, nx) variance of ``added``, by the noise of the common image.
     levels : tuple of float
         Mean of the surfaces, electrons.
     surfaces : tuple of str
@@ -114,6 +116,7 @@ class Differences:
     factors: tuple
     scales: tuple
     added: tuple
+    noises: tuple
     levels: tuple
     surfaces: tuple
     kernels: np.ndarray
@@ -147,7 +150,7 @@ class Differences:
 
     def ordered(self, order):
         """The differences of the exposures in another order (indices)."""
-        names = ("factors", "scales", "added", "levels", "surfaces", "steps")
+        names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
@@ -200,7 +203,7 @@ class _Model:
             self.factors, self.kernels, self.terms = known.factors, known.kernels, known.terms
             self.covariance, self.steps = known.covariance, known.steps
         self.backgrounds = self._first_levels()
-        self.changes = self.blurs = [np.float32(0)] * n
+        self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = None
         self.kinds, self.grids = [""] * n, None
         if known is None and "offsets" in names:
@@ -344,25 +347,32 @@ class _Model:
 
     def _change(self, common, variance):
         """What shift and seeing change, less what is noise."""
-        self.changes, self.blurs, scene = [], [], common
+        self.changes, self.blurs, self.noises, scene = [], [], [], common
         if self.kernels.any() or any(map(any, self.steps)):
             # hot pixels stay what and where they are
             scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
             scene[hot] = medians_around(common, *hot)
-        noise = np.float32(NOISE_LIMIT * OF_MEDIAN / len(self.levels)) * variance
+        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         for kernel, factor, step in zip(self.kernels, np.float32(self.factors), self.steps, strict=True):
             rest = kernel.copy()
             rest[SIZE // 2, SIZE // 2] -= kernel.sum()
-            blur = np.float32(0)
+            blur = own = np.float32(0)
             if rest.any():
                 blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
-                blur *= _more_than(noise * np.float32((rest**2).sum()), blur)
+                own = noise * np.float32((rest**2).sum())
+                share = _more_than(own, blur)
+                blur *= share
+                own *= share**2
             change = blur
             if any(step):
                 change = moved(blur + factor * scene, step) - factor * scene
-                change *= _more_than(noise * (2 * factor**2), change)
+                own = moved(own, step) + (moved(noise, step) + noise) * factor**2
+                share = _more_than(own, change)
+                change *= share
+                own *= share**2
             self.blurs.append(blur)
             self.changes.append(change)
+            self.noises.append(own)
 
     # what varies along rows and columns
 
@@ -415,6 +425,7 @@ class _Model:
             factors=tuple(np.asarray(self.factors).tolist()),
             scales=tuple(self.scale(i) for i in range(n)),
             added=tuple(self.shift(i) for i in range(n)),
+            noises=tuple(self.noises),
             levels=tuple(float(np.mean(one)) for one in self.backgrounds),
             surfaces=tuple(self.kinds),
             kernels=self.kernels,
@@ -428,7 +439,7 @@ class _Model:
 
 def _more_than(noise, change):
     """Share of a change that is not noise, by its mean square around each pixel."""
-    return np.clip(1 - noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
+    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
 
 
 def _limits(gains):

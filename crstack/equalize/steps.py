@@ -18,9 +18,9 @@ PIXELS = 1024
 
 
 def moved(image, step):
-    """An image moved by whole pixels (dx, dy); what enters continues the edge."""
+    """An image, or a number, moved by whole pixels (dx, dy); what enters continues the edge."""
     dx, dy = step
-    if dx == 0 and dy == 0:
+    if (dx == 0 and dy == 0) or not np.ndim(image):
         return image
     rows = np.clip(np.arange(image.shape[0]) - dy, 0, image.shape[0] - 1)
     columns = np.clip(np.arange(image.shape[1]) - dx, 0, image.shape[1] - 1)

@@ -44,4 +44,8 @@ def expecting(counts, names):
     shifts = [np.float32(0) if counts.shifts is None else np.asarray(counts.shifts[i], np.float32) for i in range(n)]
     shifts = tuple(shift + scale * one for shift, scale, one in zip(shifts, scales, found.added, strict=True))
     scales = tuple(scale * one for scale, one in zip(scales, found.scales, strict=True))
-    return replace(counts, scales=scales, shifts=shifts), found
+    variance = counts.variance
+    if any(np.ndim(one) for one in found.noises):
+        variances = variance if isinstance(variance, tuple) else (variance,) * n
+        variance = tuple(one + noise for one, noise in zip(variances, found.noises, strict=True))
+    return replace(counts, scales=scales, shifts=shifts, variance=variance), found
