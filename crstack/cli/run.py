@@ -24,6 +24,7 @@ from crstack.cli.summary import (
 )
 from crstack.combine import possible_combinations
 from crstack.combine.files import write_combination
+from crstack.joint import JointDecision
 
 __all__ = ["run"]
 
@@ -113,15 +114,14 @@ def _with_answers(job, interactive, console):
 
 def _results(job, console):
     """Masks, found or read, and what was made on the way."""
-    diagram, boundary, joint = None, None, {}
     if job.given_masks is None:
-        masks, diagram, boundary, joint = _find(job, console)
+        masks = _find(job, console)
     else:
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
         log_masks(masks, verbose=True)
-    return Results(job.configuration, job.stack, masks, job.outputs.workplace, diagram, boundary, joint)
+    return Results(job.configuration, job.stack, masks, job.outputs.workplace)
 
 
 def _find(job, console):
@@ -129,26 +129,21 @@ def _find(job, console):
     parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
         log_detector(configuration.crmethod.detectors, detector)
-    diagram = boundary = None
     if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
         diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    options = {"method": parts.joint, "progress": console.progress}
-    masks = stack.detect(aux=detector, boundary=boundary, **parts.rules, **options)
+    masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
     console.end_progress()
-    joint = {}
-    if parts.joint is not None:
-        result = stack.joint_posterior(parts.joint, detector)
-        log_joint(result)
-        joint = result.summary()
+    if isinstance(masks.decision, JointDecision):
+        log_joint(masks.decision.result)
     masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
     log_equivalence(stack.equalized)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary, joint
+    return replace(masks, history=history)
 
 
 def _fit(parts, stack, console):
@@ -246,7 +241,7 @@ def _write_combinations(job, masks):
     for name in possible_combinations(masks):
         path = job.outputs.workplace / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
+        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
         log_file(path)

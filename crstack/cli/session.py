@@ -165,13 +165,12 @@ class Session:
     # the masks
 
     def _detect(self):
-        settings, boundary = self.configuration, None
+        settings = self.configuration
         if settings.crmethod.uses_diagram:
             self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
-            boundary = self.stack.fit_boundary(settings.parts.boundary)
-        masks = self.stack.detect(
-            self.detector, boundary, method=settings.parts.joint, progress=self._progress(), **settings.parts.rules
-        )
+            self.stack.fit_boundary(settings.parts.boundary)
+        options = {"rules": settings.parts.rules, "progress": self._progress()}
+        masks = self.stack.detect(settings.parts.method, aux=self.detector, **options)
         self.console.end_progress()
         return masks
 
@@ -180,7 +179,7 @@ class Session:
         from crstack.plotting.interactive_mask import MaskWindow
         from crstack.plotting.mask import SIZE
 
-        view = self.stack.mask_view("MEDIANCR", masks)
+        view = self.stack.plot.mask_view("MEDIANCR", masks=masks)
         log.note("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
         scale = self.configuration["color_scale"]
         window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.note)
@@ -191,12 +190,12 @@ class Session:
         from crstack.plotting.interactive import open_figure
         from crstack.plotting.interactive_mask import VerifyWindow
 
-        features = self.stack.features("MEDIANCR", masks)
+        features = self.stack.features("MEDIANCR", masks=masks)
         if not len(features):
             log.note("no hit to verify")
             return "continue"
         options = {"semiwindow": self.configuration["semiwindow"], "color_scale": self.configuration["color_scale"]}
-        view = self.stack.mask_view("MEDIANCR", masks)
+        view = self.stack.plot.mask_view("MEDIANCR", masks=masks)
         log.note("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
         figure = open_figure((10, 8))
         window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.note, **options)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.box import PIXELS, telling_box
+from crstack._pixels import BOX_PIXELS, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -492,7 +492,7 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
     the part of a large image that has most structure.
     """
     names = set(names)
-    box = _telling_box(levels, variance_of)
+    box = _part_to_fit(levels, variance_of)
     part = _Model(levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names)
     for contrast in CONTRAST:
         part.refine(contrast)
@@ -510,12 +510,12 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
     return whole.result()
 
 
-def _telling_box(levels, variance_of):
+def _part_to_fit(levels, variance_of):
     """Where the image has most structure."""
     low = levels.min(axis=0)
-    if low.size <= PIXELS:
+    if low.size <= BOX_PIXELS:
         return slice(None), slice(None)
-    return telling_box(contrast_squared(low, variance_of(low)) > 0)
+    return informative_box(contrast_squared(low, variance_of(low)) > 0)
 
 
 def _cut(variance_of, box):

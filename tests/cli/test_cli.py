@@ -129,8 +129,9 @@ def test_broken_plugin_is_a_warning(monkeypatch, capsys):
     monkeypatch.setattr(_registry, "entry_points", with_a_broken_one)
     assert main(["plugins"]) == 0
     out, err = capsys.readouterr()
-    assert err.count("crstack: warning: ") == 2
+    assert err.count("crstack: warning: ") == 3
     assert "'broken' (no_such_module_xyz:Thing) must be importable" in err
+    assert "mmcosmic: " in out
     assert "lacosmic: " in out
     assert "spline: " in out
 

@@ -46,7 +46,7 @@ def test_everything_is_written(run, monkeypatch):
     def fail(*args, **kwargs):
         raise IndexError("no such panel")
 
-    monkeypatch.setattr("crstack.plotting.plot_median_position", fail)
+    monkeypatch.setattr("crstack.plotting.accessor.plot_median_position", fail)
     code, out, err = run(maxplots=1)
     # a figure that fails costs nothing but itself
     assert err == "crstack: warning: image_number_at_median_position.png is not drawn: no such panel\n"
@@ -61,7 +61,7 @@ def test_everything_is_written(run, monkeypatch):
 @pytest.mark.parametrize("measured", [True, False])
 def test_what_makes_exposures_equivalent_is_drawn_where_it_is_measured(run, measured, monkeypatch):
     for other in ("plot_mask", "plot_diagram"):
-        monkeypatch.setattr(f"crstack.plotting.{other}", lambda *args, **options: Figure())
+        monkeypatch.setattr(f"crstack.plotting.accessor.{other}", lambda *args, **options: Figure())
     settings = {"flux_factor": "auto", "mm_crosscorr_region": [5, 60, 5, 50]}
     if not measured:
         settings = {"flux_factor": [1.0, 1.01, 0.99], "mm_xy_offsets": [[0, 0], [0.1, 0], [0, 0.1]]}

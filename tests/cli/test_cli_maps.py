@@ -65,7 +65,7 @@ def test_maps_are_those_of_the_library(here, simulated, maps, capsys):
     assert masks["MEANCRT"].sum() > 20
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
-    expected = stack.combine("meancr2", masks)
+    expected = stack.combine("meancr2", masks=masks)
     with fits.open("out/combined_meancr2.fits") as hdus:
         np.testing.assert_array_equal(hdus[0].data, expected.data)
         np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.uncertainty.array)

@@ -61,7 +61,7 @@ def test_every_method_is_that_of_the_library(here, example_exposures, crmethod):
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
     for name in SEVEN:
-        expected = stack.combine(name, masks, full_output=True)
+        expected = stack.combine(name, masks=masks, full_output=True)
         with fits.open(f"out/combined_{name}.fits") as hdus:
             np.testing.assert_array_equal(hdus[0].data, expected.ccd.data)
             np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.ccd.uncertainty.array)
@@ -205,7 +205,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
     def look(results, features, console):
-        seen["top"] = results.diagram.y_edges[-1]
+        seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 
     seen = {}

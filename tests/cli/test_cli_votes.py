@@ -118,12 +118,10 @@ def test_the_command_does_what_python_does(here, capsys, simulated, method):
     configuration, stack = read_configuration(path), stack_of(simulated)
     parts = configuration.parts
     aux = list(parts.detector.detectors)
-    if method == "joint":
-        mine = stack.detect(aux, method=parts.joint, **parts.rules)
-    else:
+    if method == "mm":
         stack.mm_diagram(aux=aux, **parts.diagram)
-        boundary = stack.fit_boundary(parts.boundary)
-        mine = stack.detect(aux, boundary, **parts.rules)
+        stack.fit_boundary(parts.boundary)
+    mine = stack.detect(parts.method, aux=aux, rules=parts.rules)
     run = MaskSet.read("out/crmasks.fits")
     assert run.detectors == mine.detectors == ("LACosmicDetector", "PyCosmicDetector")
     for name in mine:

@@ -10,10 +10,10 @@ from scipy import ndimage
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
+from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization, differences
-from crstack.equalize.box import telling_box
 from crstack.exposures import load_exposures
 from crstack.joint import Counts
 from crstack.joint.measure import open_settings
@@ -203,8 +203,8 @@ def test_tiny_images(shape, n):
 def test_what_a_part_says_holds_everywhere(monkeypatch):
     simulated = slit(**DEFECTS["all"])
     whole = scores(simulated, stack_of(simulated).detect(method=JointPosterior()))
-    monkeypatch.setattr(differences, "PIXELS", 30_000)
-    monkeypatch.setattr(differences, "telling_box", partial(telling_box, pixels=30_000))
+    monkeypatch.setattr(differences, "BOX_PIXELS", 30_000)
+    monkeypatch.setattr(differences, "informative_box", partial(informative_box, pixels=30_000))
     stages = []
     found = stack_of(simulated).detect(method=JointPosterior(), progress=lambda stage, _: stages.append(stage))
     part = scores(simulated, found)
@@ -217,15 +217,15 @@ def test_box_that_tells_most():
     weight = np.zeros((300, 500))
     weight[100:180, 300:440] = 1
     weight[10, 10] = 1e9
-    rows, columns = telling_box(weight, pixels=20_000)
+    rows, columns = informative_box(weight, pixels=20_000)
     assert rows.start <= 100
     assert rows.stop >= 180
     assert columns.start <= 300
     assert columns.stop >= 440
     assert 0.5 < (rows.stop - rows.start) * (columns.stop - columns.start) / 20_000 < 1.5
-    assert telling_box(weight, pixels=weight.size) == (slice(0, 300), slice(0, 500))
+    assert informative_box(weight, pixels=weight.size) == (slice(0, 300), slice(0, 500))
     for shape in ((5, 40_000), (40_000, 5), (17, 17)):
-        rows, columns = telling_box(np.ones(shape), pixels=100)
+        rows, columns = informative_box(np.ones(shape), pixels=100)
         assert np.ones(shape)[rows, columns].size > 0
 
 

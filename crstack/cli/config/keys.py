@@ -142,8 +142,9 @@ PLUGINS = (
     # not of numina-crmasks: parameters of a detector, or of a boundary model, that has no keys of its own
     Key("detector", parameters, None),
     Key("boundary", parameters, None),
-    # and those of the joint decision
+    # and those of the joint decision, or of another registered method
     Key("joint", parameters, None),
+    Key("method", parameters, None),
 )
 
 MMCOSMIC = (
