@@ -34,8 +34,8 @@ def masks_of(simulated, configuration):
     stack = CRStack(simulated.exposures, **given, **parts.equalization)
     detector = parts.detector
     stack.mm_diagram(aux=detector, **parts.diagram)
-    boundary = stack.fit_boundary(parts.boundary)
-    return stack.detect(aux=detector, boundary=boundary, **parts.rules)
+    stack.fit_boundary(parts.boundary)
+    return stack.detect(parts.method, aux=detector, rules=parts.rules)
 
 
 def figures(simulated, masks):

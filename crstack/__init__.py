@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         VotingDetector,
     )
     from crstack.joint import JointPosterior
-    from crstack.masks import Code, MaskSet
+    from crstack.masks import Code, MaskRules, MaskSet
+    from crstack.methods import Decision, Method
+    from crstack.mmcosmic import MMCosmic
     from crstack.noise import NoiseModel
     from crstack.stack import CRStack
 
@@ -29,13 +31,17 @@ __all__ = [
     "Code",
     "Combination",
     "CosmicCoNNDetector",
+    "Decision",
     "DeepCRDetector",
     "Detection",
     "Detector",
     "FittedBoundary",
     "JointPosterior",
     "LACosmicDetector",
+    "MMCosmic",
+    "MaskRules",
     "MaskSet",
+    "Method",
     "NoiseModel",
     "PiecewiseBoundary",
     "PyCosmicDetector",
@@ -53,11 +59,13 @@ _PLACES = {
         *("LACosmicDetector", "PyCosmicDetector", "VotingDetector"),
     ),
     "joint": ("JointPosterior",),
-    "masks": ("Code", "MaskSet"),
+    "masks": ("Code", "MaskRules", "MaskSet"),
+    "methods": ("Decision", "Method"),
+    "mmcosmic": ("MMCosmic",),
     "noise": ("NoiseModel",),
     "stack": ("CRStack",),
 }
-_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "mmcosmic", "plotting", "simulation", "testing")
+_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "plotting", "simulation", "testing")
 
 
 def __getattr__(name):

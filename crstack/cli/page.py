@@ -103,7 +103,7 @@ def write_report(path, results, *, figures, files, paths, settings, timings, war
 def _result(stack, masks):
     """Name and image of the best combination."""
     name = "meancr2" if masks.probability is None else "meanjoint"
-    return name, stack.combine(name, masks)
+    return name, stack.combine(name, masks=masks)
 
 
 def _sentence(masks, counts, name, result):
@@ -158,14 +158,14 @@ def _counts(masks):
 def _measured(results):
     """Section of what was measured, if anything was."""
     rows = []
-    stack = results.stack
-    if results.diagram is not None:
-        diagram, boundary = results.diagram, results.boundary
+    stack, decision = results.stack, results.in_diagram
+    if decision is not None:
+        diagram, boundary = decision.diagram, decision.boundary
         model = type(boundary.model).__name__
         rows.append(("boundary", f"{model} through {len(boundary.points)} points"))
         for x in np.linspace(boundary.x[0], boundary.x[-1], 5):
             rows.append((f"boundary at min2d = {x:.4g} {diagram.unit}", f"{float(boundary(x)):.4g}"))
-        rows.append((f"least excess of a hit ({diagram.unit})", f"{results.threshold:.4g}"))
+        rows.append((f"least excess of a hit ({diagram.unit})", f"{decision.threshold:.4g}"))
         rows.append(("pixels observed", str(int(diagram.observed.sum()))))
         rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
     rows += list(results.joint_summary.items())
@@ -177,7 +177,7 @@ def _measured(results):
         for i, (dx, dy) in enumerate(equalized.offsets.values, start=1):
             rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
     notes = ()
-    if results.diagram is not None:
+    if decision is not None:
         notes = (("min2d", "the mean of the lowest values of each pixel: those that are left if the highest are hit"),)
     return (Section("What was measured", ("what", "value"), rows, notes),) if rows else ()
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 __all__ = ["LEVELS", "make_parser"]
 
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "note", "warning", "error", "critical")
 
 DESCRIPTION = """
 Find the cosmic rays that survive the median of three or more equivalent
@@ -102,7 +102,16 @@ def _add(commands, name, summary, description, epilog):
 
 
 def _add_log_level(command):
-    command.add_argument("--log-level", choices=LEVELS, default="info", help="how much to tell (default: info)")
+    command.add_argument(
+        "--log-level",
+        type=str.lower,
+        choices=LEVELS,
+        default="note",
+        help="what is shown; note, the default, is the result in some 25 lines",
+    )
+    command.add_argument(
+        "-v", "--verbose", dest="log_level", action="store_const", const="info", help="the same as --log-level info"
+    )
 
 
 def _add_run(commands):
@@ -122,6 +131,11 @@ def _add_run(commands):
         action=argparse.BooleanOptionalAction,
         default=None,
         help="show diagram and masks in windows and ask (default: as the file says)",
+    )
+    run.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that crstack did not write, or that were changed since",
     )
     _add_log_level(run)
     run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
@@ -162,6 +176,7 @@ def _run(arguments, console):
         crmasks=arguments.crmasks,
         plots=not arguments.no_plots,
         interactive=arguments.interactive,
+        overwrite=arguments.overwrite,
         console=console,
     )
 

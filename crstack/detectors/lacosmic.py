@@ -8,10 +8,11 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
+from crstack._pixels import features_holding
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.detectors._bad_pixels import bad_pixels, fill
 from crstack.detectors.base import Detection, Detector
-from crstack.detectors.two_pass import features_holding, is_paired, split_pairs
+from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 
 # OpenMP reads this once, as astroscrappy loads it: threads that wait without

@@ -9,8 +9,8 @@ from astropy.io import fits
 from crstack._files import header_line
 from crstack._validation import check_number
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
-from crstack.masks.rules import Code
 
 __all__ = ["masks_from_hdulist", "masks_to_hdulist"]
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from crstack.cli import main
 from crstack.cli.config.configuration import read_configuration
-from crstack.cli.console import log, logging_to
+from crstack.cli.console import LOGGER, log, logging_to
 from crstack.exceptions import CRStackWarning
 
 
@@ -129,8 +129,9 @@ def test_broken_plugin_is_a_warning(monkeypatch, capsys):
     monkeypatch.setattr(_registry, "entry_points", with_a_broken_one)
     assert main(["plugins"]) == 0
     out, err = capsys.readouterr()
-    assert err.count("crstack: warning: ") == 2
+    assert err.count("crstack: warning: ") == 3
     assert "'broken' (no_such_module_xyz:Thing) must be importable" in err
+    assert "mmcosmic: " in out
     assert "lacosmic: " in out
     assert "spline: " in out
 
@@ -176,7 +177,7 @@ def test_warnings_become_lines(monkeypatch):
 
 
 def test_logging_is_left_as_it_was(capsys):
-    before = log.handlers[:], log.level, log.propagate
+    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
     main(["plugins"])
     main(["run", "no.yaml"])
-    assert (log.handlers, log.level, log.propagate) == before
+    assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == before

@@ -134,10 +134,11 @@ WRONG = [
     ("images", NAMES[:2], "three or more FITS files; got 2"),
     ("extnum", -1, "at least 0"),
     ("extnum", 1.5, "integer"),
-    ("gain", 0, "greater than 0"),
+    ("gain", 0, "at least 1e-06"),
     ("gain", "nan", "number"),
     ("gain", True, "number"),
-    ("rnoise", -1.0, "at least 0; got -1"),
+    ("rnoise", -1.0, "greater than 0 and at most 1e[+]06; got -1"),
+    ("rnoise", 0, "greater than 0"),
     ("bias", [1], "number"),
     ("crmethod", "lacosmics", "one of mmcosmic, joint, lacosmic, pycosmic, deepcr, conn, .*mm_conn.*; got 'lacosmics'"),
     ("crmethod", ["lacosmic"], "one of"),
@@ -193,7 +194,7 @@ WRONG = [
     ("mm_cr_coincidences", 3, "less than the number of images, 3; got 3"),
     ("mm_cr_coincidences", 1, "at least 2"),
     ("mm_photon_distribution", "normal", "one of poisson, nbinom"),
-    ("mm_nbinom_shape", 0, "greater than 0"),
+    ("mm_nbinom_shape", 0, "at least 0.001"),
     ("mm_nbinom_shape", "some", "finite number"),
     ("mm_xy_offsets", [[1, 2]], "3 pairs, one an image; got 1"),
     ("mm_xy_offsets", [[1], [2], [3]], r"must be \[xoffset, yoffset\]; got \[1\]"),
@@ -216,6 +217,32 @@ WRONG = [
     ("mm_threshold_rnoise", -3, "at least 0"),
     ("mm_minimum_max2d_rnoise", "a", "finite number"),
     ("mm_seed", 1.5, "integer"),
+    # legal numbers that cannot be meant
+    ("gain", 1e30, "at most 1e[+]06"),
+    ("rnoise", "1e30", "at most 1e[+]06"),
+    ("bias", -1e30, "at least -1e[+]07"),
+    ("flux_factor", [1, 1, 1e30], "at most 1000"),
+    ("dilation", 100_000, "at most 100"),
+    ("semiwindow", 100_000, "at most 500"),
+    ("la_sigclip", 1e30, "at most 1e[+]12"),
+    ("la_psfsize", 100_001, "at most 301"),
+    ("la_psffwhm_x", 1e30, "at most 100"),
+    ("la_niter", 10**6, "at most 100"),
+    ("la_padwidth", 10**6, "at most 500"),
+    ("pc_iterations", 10**6, "at most 100"),
+    ("pc_fwhm_gauss_y", [1e-30, 1], "at least 0.01"),
+    ("pc_replace_box_y", 10**6, "at most 301"),
+    ("pc_increase_radius", 10**6, "at most 100"),
+    ("mm_dilation", 10**6, "at most 100"),
+    ("mm_knots_splfit", 10**6, "at most 50"),
+    ("mm_nsimulations", 10**9, "at most 10000"),
+    ("mm_niter_boundary_extension", 100_000, "at most 100"),
+    ("mm_weight_boundary_extension", 1e30, "at most 100"),
+    ("mm_fixed_points_in_boundary", [[1e30, 2]], "at most 1e[+]12"),
+    ("mm_xy_offsets", [[0, 0], [1e30, 0], [0, 0]], "at most 1e[+]12"),
+    ("mm_xdiag_max", -1, "greater than 0"),
+    ("mm_ydiag_max", 1e30, "at most 1e[+]12"),
+    ("mm_threshold_rnoise", 1e30, "at most 1e[+]12"),
     ("mm_seed", -1, "at least 0"),
 ]
 
@@ -229,9 +256,19 @@ def test_wrong_values_are_found_before_any_file_is_opened(here, capsys):
     check_refused(capsys, "mm_seed", images=["x.fits", "y.fits", "z.fits"], mm_seed="a")
 
 
-@pytest.mark.parametrize("value", ["none", "None", None, 1, 1.0, "1.0E0", [1, 1.0, 1]])
+@pytest.mark.parametrize("value", ["none", "None", None, 1, 1.0, "1.0E0", [1, 1.0, 1], "[1, 1.0, 1]"])
 def test_neutral_flux_factors_pass(tmp_path, value):
     read_configuration(write_parameters(tmp_path / "p.yaml", flux_factor=value))
+
+
+def test_flux_factors_in_quotes(tmp_path):
+    """The manual calls the value a string."""
+    configuration = read_configuration(write_parameters(tmp_path / "p.yaml", flux_factor="[0.78, 1.01, 1.11]"))
+    assert configuration["flux_factor"] == (0.78, 1.01, 1.11)
+
+
+def test_limits_in_the_wrong_order(here, capsys):
+    check_refused(capsys, "mm_xdiag_min must be less than mm_xdiag_max, 3; got 5", mm_xdiag_min=5, mm_xdiag_max=3)
 
 
 def test_settings_that_need_a_detector(here, capsys):

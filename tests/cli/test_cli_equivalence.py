@@ -129,7 +129,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
     from astropy.io import fits
 
     from crstack.cli import main
-    from crstack.cli import run as module
+    from crstack.cli import prepare as module
 
     for name in NAMES:
         fits.writeto(name, np.ones((30, 40), np.float32))

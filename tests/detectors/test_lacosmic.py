@@ -6,10 +6,10 @@ import pytest
 from astroscrappy import detect_cosmics, gausskernel
 from numpy.testing import assert_allclose, assert_array_equal
 
+from crstack._pixels import features_holding
 from crstack.detectors import _lacosmic_search, lacosmic
 from crstack.detectors._bad_pixels import fill
 from crstack.detectors.lacosmic import LACosmicDetector
-from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 

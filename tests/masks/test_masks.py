@@ -6,28 +6,35 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import Code, MaskSet, PiecewiseBoundary
+from crstack import Code, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary
 from crstack.exceptions import CRStackWarning, InputError
-from crstack.masks import MaskRules, detection_limit, image_codes, united
+from crstack.masks.codes import united
+from crstack.masks.rules import codes_of_detector
+from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
 
 READNOISE = 2.0
-UNDILATED = MaskRules(mm_dilation=0)
+NO_RULES = MaskRules()
+LIMITS = {"threshold_rnoise": 3.0, "minimum_max2d_rnoise": 5.0}
 BOUNDARY = PiecewiseBoundary([(0, 20), (100, 40)]).fit(None)
 
 
-def codes_of(hits, rules=UNDILATED, boundary=BOUNDARY, auxiliary=None, bad=None, base=50.0):
+def codes_of(
+    hits, rules=NO_RULES, boundary=BOUNDARY, auxiliary=None, bad=None, base=50.0, mm_dilation=0, **limits
+):  # fmt: skip
     """Codes of the median of three exposures; ``hits`` maps (y, x) to the excess of two of them."""
     cube = np.full((3, 20, 24), base, dtype=np.float32)
     for (y, x), excess in hits.items():
         cube[1:, y, x] += excess
     statistics = order_statistics(cube, 2)
-    limit = detection_limit(statistics, boundary, READNOISE, rules)
     if auxiliary is not None:
         mask = np.zeros((20, 24), bool)
         mask[tuple(zip(*auxiliary, strict=True))] = True
         auxiliary = mask
-    return image_codes(statistics.median2d, limit, rules, auxiliary, bad)[0]
+    if boundary is None:
+        return codes_of_detector(auxiliary, rules, bad)[0]
+    limit = detection_limit(statistics, boundary, READNOISE, **(LIMITS | limits))
+    return image_codes(statistics.median2d, limit, rules, mm_dilation=mm_dilation, auxiliary=auxiliary, bad=bad)[0]
 
 
 def flagged(codes):
@@ -40,20 +47,18 @@ def test_over_the_boundary_only():
 
 def test_threshold_holds_above_a_low_boundary():
     low = PiecewiseBoundary([(0, 1), (100, 1)]).fit(None)
-    rules = MaskRules(mm_dilation=0, threshold_rnoise=3)
-    assert flagged(codes_of({(5, 5): 6.5, (9, 9): 5.5}, rules, low)) == {(5, 5)}
+    assert flagged(codes_of({(5, 5): 6.5, (9, 9): 5.5}, boundary=low, threshold_rnoise=3)) == {(5, 5)}
 
 
 def test_least_maximum():
     # a deep hole in one exposure: median - min is large, but the maximum is nothing special
-    rules = MaskRules(mm_dilation=0, minimum_max2d_rnoise=5)
-    assert flagged(codes_of({(5, 5): 31}, rules, base=-22.0)) == set()
-    assert flagged(codes_of({(5, 5): 33}, rules, base=-22.0)) == {(5, 5)}
+    assert flagged(codes_of({(5, 5): 31}, base=-22.0, minimum_max2d_rnoise=5)) == set()
+    assert flagged(codes_of({(5, 5): 33}, base=-22.0, minimum_max2d_rnoise=5)) == {(5, 5)}
 
 
 @pytest.mark.parametrize("radius", [1, 2])
 def test_mm_dilation_is_square_and_stops_at_the_edge(radius):
-    codes = codes_of({(0, 0): 50, (10, 10): 50}, MaskRules(mm_dilation=radius))
+    codes = codes_of({(0, 0): 50, (10, 10): 50}, mm_dilation=radius)
     side = 2 * radius + 1
     assert len(flagged(codes)) == side**2 + (radius + 1) ** 2
     assert set(np.unique(codes)) == {Code.CLEAN, Code.MMCOSMIC}
@@ -77,7 +82,7 @@ def test_auxiliary_features_without_a_pixel_over_the_threshold_are_dropped():
 
 
 def test_global_dilation_has_its_own_code():
-    codes = codes_of({(10, 10): 50, (10, 11): 10}, MaskRules(mm_dilation=0, dilation=1), auxiliary=[(10, 11)])
+    codes = codes_of({(10, 10): 50, (10, 11): 10}, MaskRules(dilation=1), auxiliary=[(10, 11)])
     assert codes[10, 10] == Code.MMCOSMIC
     assert codes[10, 11] == Code.AUXILIARY
     # a frame of one pixel around the pair
@@ -86,9 +91,7 @@ def test_global_dilation_has_its_own_code():
 
 
 def test_skip_ignore_and_force():
-    rules = MaskRules(
-        mm_dilation=0, skip_regions=[(1, 8, 1, 8)], ignore_pixels=[(11, 11)], force_pixels=[(2, 3), (20, 19)]
-    )
+    rules = MaskRules(skip_regions=[(1, 8, 1, 8)], ignore_pixels=[(11, 11)], force_pixels=[(2, 3), (20, 19)])
     codes = codes_of({(5, 5): 50, (10, 10): 50, (15, 15): 50}, rules)
     assert flagged(codes) == {(2, 1), (15, 15), (18, 19)}
     assert codes[2, 1] == codes[18, 19] == Code.GIVEN
@@ -97,7 +100,7 @@ def test_skip_ignore_and_force():
 def test_bad_pixels_are_not_flagged():
     bad = np.zeros((20, 24), bool)
     bad[5, 5] = bad[9, 9] = True
-    codes = codes_of({(5, 5): 50, (9, 10): 50}, MaskRules(mm_dilation=1), bad=bad)
+    codes = codes_of({(5, 5): 50, (9, 10): 50}, mm_dilation=1, bad=bad)
     assert not codes[bad].any()
     assert np.count_nonzero(codes) == 8
 
@@ -121,9 +124,7 @@ def test_united_keeps_who_found_it():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"mm_dilation": -1}, "mm_dilation must be an integer at least 0; got -1"),
         ({"dilation": 0.5}, "dilation must be an integer; got 0.5"),
-        ({"threshold_rnoise": -1}, "threshold_rnoise must be a number at least 0; got -1"),
         ({"skip_regions": [(1, 2, 3)]}, r"skip_regions 1 must be four integers .* got \(1, 2, 3\)"),
         ({"skip_regions": [(5, 2, 1, 3)]}, "skip_regions 1 must have 1 <= xmin <= xmax"),
         ({"force_pixels": [(0, 1)]}, "force_pixels 1 must have 1 <= xmin"),
@@ -135,15 +136,29 @@ def test_bad_rules(rules, message):
         MaskRules(**rules)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"mm_dilation": -1}, "mm_dilation must be an integer at least 0; got -1"),
+        ({"threshold_rnoise": -1}, "threshold_rnoise must be a number at least 0; got -1"),
+        ({"boundary": 3}, "boundary must be a BoundaryModel"),
+        ({"diagram": 3}, "diagram must be an MMDiagram or DiagramSettings; got 3"),
+    ],
+)
+def test_bad_parameters_of_mmcosmic(parameters, message):
+    with pytest.raises(InputError, match=message):
+        MMCosmic(**parameters)
+
+
 def test_regions_must_lie_inside(stack):
     with pytest.raises(InputError, match="skip_regions 1 must lie inside the image of 180 x 150 pixels"):
-        stack.detect(aux=None, skip_regions=[(1, 181, 1, 10)])
+        stack.detect(aux=None, rules=MaskRules(skip_regions=[(1, 181, 1, 10)]))
     with pytest.raises(InputError, match="force_pixels 1 must lie inside"):
-        stack.detect(aux=None, force_pixels=[(1, 151)])
+        stack.detect(aux=None, rules=MaskRules(force_pixels=[(1, 151)]))
 
 
 def test_round_trip(stack, tmp_path):
-    masks = stack.detect(aux="pycosmic", dilation=1, force_pixels=[(3, 3)])
+    masks = stack.detect(aux="pycosmic", rules=MaskRules(dilation=1, force_pixels=[(3, 3)]))
     path = tmp_path / "crmasks.fits"
     masks.write(path)
     again = MaskSet.read(path)

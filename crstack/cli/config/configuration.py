@@ -150,7 +150,7 @@ class Configuration:
             return len(crmethod.detectors) > 1
         if name == "joint":
             return crmethod.is_joint and len(self[name]) > 0
-        if name in ("detector", "boundary"):
+        if name in ("detector", "boundary", "method"):
             return len(self[name]) > 0
         return True
 

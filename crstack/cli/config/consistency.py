@@ -15,6 +15,8 @@ def check_together(values):
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(values, n_images)
     _check_votes(values)
+    if values["method"] and (crmethod.method is None or crmethod.uses_diagram or crmethod.is_joint):
+        raise ConfigurationError(f"method must be left out for crmethod {crmethod}, whose parameters are other keys")
     if not crmethod.detectors and values["use_auxmedian"]:
         raise ConfigurationError(f"use_auxmedian must be False for crmethod {crmethod}, which cleans no median")
     if crmethod.uses_diagram and not crmethod.detectors and values["mm_synthetic"] == "single":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from crstack._registry import DETECTORS
+from crstack._registry import DETECTORS, METHODS
 from crstack._validation import check_choice
 from crstack.exceptions import ConfigurationError
 
@@ -12,8 +12,12 @@ __all__ = ["OWN_KEYS", "CRMethod"]
 OWN_KEYS = {"lacosmic": "la_", "pycosmic": "pc_", "deepcr": "dc_", "conn": "nn_"}
 
 MMCOSMIC, JOINT = "mmcosmic", "joint"
-#: how a method is written before the detectors that assist it
-SHORT = {"mm": MMCOSMIC, "joint": JOINT}
+
+
+def short_names():
+    """How each registered method is written before the detectors that assist it."""
+    others = [JOINT, *(name for name in METHODS.names() if name not in (MMCOSMIC, JOINT))]
+    return {"mm": MMCOSMIC} | {name: name for name in others}
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class CRMethod:
     Attributes
     ----------
     method : str or None
-        "mmcosmic" or "joint"; None where the detectors decide alone.
+        Name of a registered method, such as "mmcosmic" or "joint"; None where the detectors decide alone.
     detectors : tuple of str
         Names of the auxiliary detectors; often one, or none.
     """
@@ -41,7 +45,7 @@ class CRMethod:
             What to call the value in messages.
         value : str
             A method; one or more registered detectors joined by ``+``; or detectors after
-            ``mm_`` or ``joint_``.
+            ``mm_``, ``joint_`` or another method's name and ``_``.
 
         Raises
         ------
@@ -49,10 +53,11 @@ class CRMethod:
             If a name is unknown, or a detector is named twice.
         """
         detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
-        assisted = {f"{short}_{name}": (method, name) for short, method in SHORT.items() for name in detectors}
+        methods = short_names()
+        assisted = {f"{short}_{name}": (method, name) for short, method in methods.items() for name in detectors}
         if not isinstance(value, str) or "+" not in value:
-            check_choice(key, value, [MMCOSMIC, JOINT, *detectors, *assisted])
-            if value in SHORT.values():
+            check_choice(key, value, [*methods.values(), *detectors, *assisted])
+            if value in methods.values():
                 return cls(value, ())
             method, name = assisted.get(value, (None, value))
             return cls(method, (name,))
@@ -69,7 +74,7 @@ class CRMethod:
     def __str__(self):
         if not self.detectors:
             return self.method
-        short = next((short for short, method in SHORT.items() if method == self.method), None)
+        short = next((short for short, method in short_names().items() if method == self.method), None)
         return f"{short}_{'+'.join(self.detectors)}" if short else "+".join(self.detectors)
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.boundaries import BoundaryModel, PiecewiseBoundary, SplineBoundary
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.detectors import (
@@ -19,9 +19,9 @@ from crstack.detectors import (
 )
 from crstack.detectors.two_pass import split_pairs
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.joint import JointPosterior
 from crstack.masks import MaskRules
-from crstack.mmcosmic.diagram import DiagramSettings
+from crstack.methods import Method
+from crstack.mmcosmic import DiagramSettings, MMCosmic
 
 __all__ = ["Parts", "make_parts"]
 
@@ -34,20 +34,21 @@ class Parts:
     ----------
     detector : `~crstack.detectors.Detector` or None
         The auxiliary detector, or several that vote.
-    joint : `~crstack.JointPosterior` or None
-        The joint decision.
+    method : `~crstack.Method`
+        The method that decides; M.M.Cosmic takes the boundary that the stack has fitted.
     boundary : `~crstack.boundaries.BoundaryModel`
         Boundary model of M.M.Cosmic.
-    diagram, rules, equalization : mapping
-        Arguments of `crstack.CRStack.mm_diagram`, of `crstack.CRStack.detect` and of
-        `crstack.CRStack`.
+    rules : `~crstack.MaskRules`
+        What every mask obeys.
+    diagram, equalization : mapping
+        Arguments of `crstack.CRStack.mm_diagram` and of `crstack.CRStack`.
     """
 
     detector: Detector | None
-    joint: JointPosterior | None
+    method: Method
     boundary: BoundaryModel
+    rules: MaskRules
     diagram: Mapping = field(default_factory=dict)
-    rules: Mapping = field(default_factory=dict)
     equalization: Mapping = field(default_factory=dict)
 
 
@@ -70,27 +71,27 @@ def make_parts(values, directory):
     ConfigurationError
         If a part refuses its values; the message names the keys.
     """
-    crmethod = values["crmethod"]
-    with _naming("joint"):
-        joint = _plugin("joint", JointPosterior, values["joint"]) if crmethod.is_joint else None
+    key = _key_of_method(values["crmethod"])
+    with _naming(key or "mm_ keys"):
+        method = _plugin(key, METHODS.get(values["crmethod"].method), values[key]) if key else _mmcosmic(values)
     with _naming("la_ keys"):  # checked even where the method needs none of them
         own = {"lacosmic": lacosmic(values)}
     with _naming("pc_ keys"):
         own["pycosmic"] = pycosmic(values)
     with _naming("mm_fixed_points_in_boundary"):
         boundary = _boundary(values)
-    diagram, rules = _diagram(values), _rules(values)
+    diagram = _diagram(values)
     with _naming("mm_ keys"):
         # a shape that is still to be measured is no number yet
         shape = None if diagram["nbinom_shape"] == "auto" else diagram["nbinom_shape"]
         DiagramSettings(**diagram | {"nbinom_shape": shape})
-        MaskRules(**rules)
+        rules = _rules(values)
     return Parts(
         detector=_detectors(values, own, directory),
-        joint=joint,
+        method=method,
         boundary=boundary,
+        rules=rules,
         diagram=MappingProxyType(diagram),
-        rules=MappingProxyType(rules),
         equalization=MappingProxyType(_equalization(values)),
     )
 
@@ -107,6 +108,26 @@ class _naming:
     def __exit__(self, kind, error, traceback):
         if isinstance(error, InputError):
             raise ConfigurationError(f"{self.keys}: {error}") from None
+
+
+# methods
+
+
+def _key_of_method(crmethod):
+    """The key that holds the parameters of the method; None where they are keys of their own."""
+    if crmethod.method is None or crmethod.uses_diagram:
+        return None
+    return "joint" if crmethod.is_joint else "method"
+
+
+def _mmcosmic(values):
+    """M.M.Cosmic, switched off where the detectors decide alone."""
+    return MMCosmic(
+        boundary="auto" if values["crmethod"].uses_diagram else None,
+        threshold_rnoise=values["mm_threshold_rnoise"],
+        minimum_max2d_rnoise=values["mm_minimum_max2d_rnoise"],
+        mm_dilation=values["mm_dilation"],
+    )
 
 
 # detectors
@@ -214,16 +235,13 @@ def _diagram(values):
 
 
 def _rules(values):
-    return {
-        "threshold_rnoise": values["mm_threshold_rnoise"],
-        "minimum_max2d_rnoise": values["mm_minimum_max2d_rnoise"],
-        "mm_dilation": values["mm_dilation"],
-        "dilation": values["dilation"],
-        "skip_regions": values["regions_to_be_skipped"],
-        "force_pixels": values["pixels_to_be_flagged_as_cr"],
-        "ignore_pixels": values["pixels_to_be_ignored_as_cr"],
-        "local_medians": values["pixels_to_be_replaced_by_local_median"],
-    }
+    return MaskRules(
+        dilation=values["dilation"],
+        skip_regions=values["regions_to_be_skipped"],
+        force_pixels=values["pixels_to_be_flagged_as_cr"],
+        ignore_pixels=values["pixels_to_be_ignored_as_cr"],
+        local_medians=values["pixels_to_be_replaced_by_local_median"],
+    )
 
 
 # exposures that are not quite equivalent

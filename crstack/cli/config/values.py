@@ -15,7 +15,7 @@ from crstack._validation import (
 )
 from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.config.detector_images import BOUNDS, map_name
-from crstack.cli.config.document import as_number
+from crstack.cli.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks.local_median import check_local_median
@@ -48,6 +48,10 @@ __all__ = [
     "vote",
 ]
 
+#: no count of a detector is larger
+LARGEST = 1e12
+#: nor are exposures that differ by more than this factor equivalent
+FACTOR = 1e3
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
 
 
@@ -56,7 +60,8 @@ def _is_none(value):
 
 
 def number(**bounds):
-    """Check of a finite number; ``bounds`` as in `crstack._validation.check_number`."""
+    """Check of a number of a size that can be meant; ``bounds`` as in `crstack._validation.check_number`."""
+    bounds = {"minimum": -LARGEST, "maximum": LARGEST} | bounds
     return lambda key, value: check_number(key, as_number(value), **bounds)
 
 
@@ -65,11 +70,11 @@ def integer(**bounds):
     return lambda key, value: check_integer(key, value, **bounds)
 
 
-def odd_integer(minimum):
+def odd_integer(minimum, maximum):
     """Check of an odd integer."""
 
     def check(key, value):
-        if check_integer(key, value, minimum=minimum) % 2 == 0:
+        if check_integer(key, value, minimum=minimum, maximum=maximum) % 2 == 0:
             raise ConfigurationError(f"{key} must be odd; got {value}")
         return value
 
@@ -191,18 +196,21 @@ def flux_factor(key, value):
         return None
     if value in ("auto", "local"):
         return value
+    if isinstance(value, str) and value.strip().startswith("["):
+        value = parsed_text(value)  # a list in quotes
     many = isinstance(value, list)
     factors = [as_number(factor) for factor in (value if many else [value])]
     wanted = f"{key} must be none, auto, local, a number or a number for each image"
     if not factors or not all(isinstance(factor, int | float) for factor in factors):
         raise ConfigurationError(f"{wanted}; got {value!r}")
-    factors = tuple(check_number(key, factor, minimum=0, exclusive=True) for factor in factors)
+    factors = tuple(check_number(key, factor, minimum=0, exclusive=True, maximum=FACTOR) for factor in factors)
     return factors if many else factors[0]
 
 
 def number_or_auto(**bounds):
     """Check of a number, or the word auto."""
-    return lambda key, value: value if value == "auto" else check_number(key, as_number(value), **bounds)
+    check = number(**bounds)
+    return lambda key, value: value if value == "auto" else check(key, value)
 
 
 def _listed(key, value, what):
@@ -241,7 +249,7 @@ def offsets(key, value):
     for i, pair in enumerate(_listed(key, value, "[xoffset, yoffset]"), start=1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigurationError(f"pair {i} of {key} must be [xoffset, yoffset]; got {pair!r}")
-        pairs.append(tuple(check_number(f"pair {i} of {key}", as_number(one)) for one in pair))
+        pairs.append(tuple(number()(f"pair {i} of {key}", one) for one in pair))
     return tuple(pairs)
 
 
@@ -266,7 +274,9 @@ def fixed_points(key, value):
         if not isinstance(point, list) or len(point) not in (2, 3):
             raise ConfigurationError(f"point {i} of {key} must be [x, y] or [x, y, weight]; got {point!r}")
         try:
-            points.append(tuple(check_number(f"point {i} of {key}", as_number(one)) for one in point))
+            points.append(tuple(number()(f"point {i} of {key}", one) for one in point))
         except InputError:
-            raise ConfigurationError(f"point {i} of {key} must hold finite numbers; got {point}") from None
+            raise ConfigurationError(
+                f"point {i} of {key} must hold finite numbers of at most {LARGEST:g}; got {point}"
+            ) from None
     return tuple(points)
