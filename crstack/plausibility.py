@@ -35,20 +35,24 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     Returns
     -------
     sentences : list of str
-        Each names the exposure, a number and a remedy; empty where all is well.
+        Each names exposures, numbers and a remedy; empty where all is well.
     """
     sentences = []
     valid = np.full(len(exposures), exposures.data[0].size)
     if exposures.bad is not None:
         valid = valid - np.count_nonzero(exposures.bad, axis=(1, 2))
+    over = {}
     for i, plane in enumerate(masks.crmasks):
         bad = exposures.bad_of(i)
         flagged = np.count_nonzero(plane if bad is None else plane & ~bad) / max(valid[i], 1)
         if flagged > max_fraction:
-            sentences.append(
-                f"{flagged:.1%} of the values of {exposures.names[i]} are flagged, more than {max_fraction:.0%}: "
-                "that many are no hits. Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
-            )
+            over[exposures.names[i]] = flagged
+    if over:
+        found = ", ".join(f"{flagged:.1%} of the values of {name}" for name, flagged in over.items())
+        sentences.append(
+            f"{found} are flagged, more than {max_fraction:.0%}: that many are no hits. "
+            "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
+        )
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
@@ -97,5 +101,5 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     sentences = implausibilities(masks, exposures, limit, noise=noise)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
-    for sentence in sentences:
-        warnings.warn(sentence, ImplausibleResultWarning, stacklevel=3)
+    if sentences:
+        warnings.warn("; ".join(sentences), ImplausibleResultWarning, stacklevel=3)

@@ -69,7 +69,9 @@ cards = st.builds(lambda name, value: f"{name:<8.8}= {value}", names, values)
 def with_card(raw, text, place):
     """A file with one card of some header overwritten."""
     card = text.encode("latin-1", "replace")[:80].ljust(80)
-    starts = [start for start in range(0, len(raw), BLOCK) if raw[start : start + 8] in (b"SIMPLE  ", b"XTENSION")]
+    starts = [start for start in range(0, len(raw), BLOCK) if raw[start : start + 8] in (b"SIMPLE  ", b"XTENSION")] or [
+        0
+    ]
     start = starts[place % len(starts)] + 80 * (place % 36)
     return raw[:start] + card + raw[start + 80 :]
 
@@ -84,7 +86,7 @@ def with_named_card(raw, text):
 
 
 def with_bytes(raw, place, noise):
-    place %= len(raw)
+    place %= max(len(raw), 1)
     return raw[:place] + noise + raw[place + len(noise) :]
 
 
