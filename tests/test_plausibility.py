@@ -61,7 +61,7 @@ def test_masks_that_rest_on_a_wrong_noise():
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_detect_warns_or_raises():
     stack = CRStack(exposures(1000, 1000), readnoise=4 * u.electron)
-    with pytest.warns(ImplausibleResultWarning, match="of the values of exposure 1 are flagged"):
+    with pytest.warns(ImplausibleResultWarning, match=r"of the values of exposure 1, .* are flagged"):
         masks = stack.detect("mmcosmic", aux=None)
     assert masks.crmasks.mean() > 0.2
     with pytest.raises(ImplausibleResultError, match="are flagged, more than 50%"):

@@ -65,9 +65,7 @@ def test_masks_do_not_depend_on_rates():
     for i, ccd in enumerate(images):
         ccd.data[5 + i, 7:9] += 5000
     per_second = [CCDData(ccd.data / 250, unit="electron/s", meta=ccd.meta) for ccd in images]
-    found = [
-        CRStack(one, readnoise=4 * u.electron).detect(aux="lacosmic", boundary=None) for one in (images, per_second)
-    ]
+    found = [CRStack(one, readnoise=4 * u.electron).detect("joint") for one in (images, per_second)]
     np.testing.assert_array_equal(found[0].crmasks, found[1].crmasks)
     assert found[0].crmasks.any()
 
