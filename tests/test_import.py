@@ -38,3 +38,10 @@ def test_every_name_is_there():
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "crstack", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"crstack {crstack.__version__}\n"
+
+
+def test_the_command_loads_slow_libraries_only_where_they_are_used():
+    slow = {"matplotlib", "photutils", "scipy.signal", "scipy.stats", "skimage"}
+    code = f"import sys\nimport crstack.cli.run\nprint(*{slow!r} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
@@ -94,6 +94,10 @@ class Counts:
             total = total + self.variance_of(i, signal)
         return total / np.float32(len(self.data))
 
+    def mean_variance_in(self, signal, box=None):
+        """`mean_variance` of a part of the image: slices of rows and columns."""
+        return (self if box is None else self.rows(box)).mean_variance(signal)
+
     def expected(self, i, signal, excess):
         """Expected counts (ny, nx) of exposure ``i``, variance of all but its photons, and whether it has any."""
         scale = self._of(self.scales, i, 1.0)
@@ -102,17 +106,18 @@ class Counts:
         return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
 
     def rows(self, rows):
-        """The counts of some rows (a slice)."""
+        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns)."""
+        box = rows if isinstance(rows, tuple) else (rows,)
 
         def cut(value):
             if isinstance(value, tuple):
                 return tuple(cut(one) for one in value)
-            return value[rows] if np.ndim(value) else value
+            return value[box] if np.ndim(value) else value
 
-        bad = None if self.bad is None else self.bad[:, rows]
+        bad = None if self.bad is None else self.bad[:, *box]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
         worth = None if self.worth is None else cut(self.worth)
-        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson, worth)
+        return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
 
     def combined_at(self, where, signal):
         """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""
@@ -298,7 +303,10 @@ def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
     levels = counts.levels
     low, high = levels.min(axis=0), levels.max(axis=0)
     span = (high - low) / np.sqrt(counts.mean_variance(low) + excess)
-    chosen = span > stats.studentized_range.isf(looked_at, len(levels), np.inf)
+    # scipy.stats is slow to import
+    from scipy.stats import studentized_range
+
+    chosen = span > studentized_range.isf(looked_at, len(levels), np.inf)
     chosen |= ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
     if detected is not None:
         chosen |= detected.any(axis=0)

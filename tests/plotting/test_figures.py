@@ -1,6 +1,7 @@
 """Figures of masks and hits by what is in them; windows by events."""
 
 import re
+from dataclasses import replace
 
 import astropy.units as u
 import matplotlib.image
@@ -299,7 +300,7 @@ def test_combined_image_takes_the_place_of_the_corrected_one(stack):
 
 
 def test_problematic_pixels_show_the_combined_image(stack):
-    masks = stack.detect("pycosmic")
+    masks = stack.detect(aux="pycosmic")
     codes = {name: codes.copy() for name, codes in masks.codes.items()}
     for name in ("CRMASK1", "CRMASK2", "CRMASK3", "MEANCRT"):
         codes[name][40, 50] = Code.MMCOSMIC
