@@ -450,7 +450,8 @@ class CRStack:
             "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest
-            `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
+            `fit_boundary`, or fits one: a `~crstack.SplineBoundary` for three exposures, a
+            `~crstack.CalibratedBoundary` for more. None leaves M.M.Cosmic
             out, for the auxiliary detector alone.
         vote : {"any", "all"} or int, optional
             Number of several detectors that must flag a pixel: see
