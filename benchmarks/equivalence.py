@@ -118,7 +118,7 @@ def recovered():
 def overdispersed(scene, kappa):
     simulated = make_stack(scene, SMALL, seed=3, **(DETECTOR | {"bias": 0 * u.adu}))
     rng = np.random.default_rng(1)
-    noise = simulated.noise.with_shape(kappa)
+    noise = simulated.noise.with_nbinom_shape(kappa)
     pairs = zip(simulated.expected, simulated.hits, strict=True)
     planes = [(noise.sample(expected, rng) + hits) * u.adu for expected, hits in pairs]
     return load_exposures(planes, gain=simulated.gain, readnoise=simulated.readnoise)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, overload
 
 import astropy.units as u
 import numpy as np
@@ -12,7 +12,7 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice
+from crstack._validation import check_choice, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
@@ -55,9 +55,9 @@ AUTO = "auto"
 #: masks, and combiners, that a stack keeps; each holds several images
 KEPT = 2
 
-Auxiliary = Detector | str | Sequence[Detector | str] | None
-Boundary = BoundaryModel | FittedBoundary | str | None
-Length = float | u.Quantity
+Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
+Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
+Length: TypeAlias = float | u.Quantity
 
 
 class InDiagram(NamedTuple):
@@ -378,17 +378,23 @@ class CRStack:
             n_simulations=n_simulations,
             seed=seed,
             min_neighbors=min_neighbors,
-            y_max=y_max,
-            y_floor=y_floor,
+            y_max=self._in_unit("y_max", y_max),
+            y_floor=self._in_unit("y_floor", y_floor),
             nbinom_shape=nbinom_shape,
             synthetic=synthetic,
-            x_min=x_min,
-            x_max=x_max,
+            x_min=None if x_min is None else self._in_unit("x_min", x_min),
+            x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
         self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
+
+    def _in_unit(self, name: str, length: Length) -> float:
+        """A length along an axis of the diagram, in the unit of the exposures."""
+        if isinstance(length, u.Quantity):
+            return float(check_quantity(name, length, self.exposures.unit, shape=()))
+        return length
 
     def fit_boundary(
         self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
@@ -533,7 +539,7 @@ class CRStack:
             decision.probability,
             signal_shift=decision.signal_shift,
             excess_variance=decision.excess_variance,
-            local_medians=rules.local_medians,
+            local_medians=tuple(tuple(one) for one in rules.local_medians),
             flux_factors=flux.values if flux else (),
             detectors=() if detected is None else detected.names,
             decision=decision,
@@ -546,7 +552,7 @@ class CRStack:
         codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), self.prepared.nowhere_valid)
         all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
         if detected.names:
-            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": found.found_by})
+            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
             steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
         return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
 
@@ -591,6 +597,32 @@ class CRStack:
         return (method or JointPosterior()).posterior(self.prepared, detected, progress)
 
     # combined images
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[False] = ...,
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+    ) -> CCDData: ...
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[True],
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+    ) -> Combination: ...
 
     def combine(
         self,
