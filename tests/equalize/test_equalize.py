@@ -527,7 +527,7 @@ def test_no_signal(flat_exposures):
     with pytest.raises(InputError, match="method must be one of ratio, slope; got 'mean'"):
         stack.flux_factors(method="mean")
     with pytest.raises(InputError, match="flux_regions must hold 25 or more clean pixels; got"):
-        stack.flux_factors([(1, 3, 1, 3)])
+        stack.flux_factors(regions=[(1, 3, 1, 3)])
 
 
 def test_nbinom_shape_errors(simulated, flat_exposures):

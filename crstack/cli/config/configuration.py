@@ -16,7 +16,7 @@ from crstack.cli.config.legacy import as_parameter_file, choose_document
 from crstack.cli.config.parts import Parts, make_parts
 from crstack.exceptions import ConfigurationError, InputError
 
-__all__ = ["Configuration", "read_configuration"]
+__all__ = ["Configuration", "configuration_of", "read_configuration"]
 
 #: keys that matter only beside a certain value of another key
 ONLY_WITH = {
@@ -190,7 +190,18 @@ def read_configuration(path):
         If the file cannot be read, or a key or a value is wrong.
     """
     path = Path(path)
-    top = dict(as_mapping(choose_document(load_documents(path), path), str(path)))
+    return configuration_of(as_mapping(choose_document(load_documents(path), path), str(path)), path)
+
+
+def configuration_of(document, path):
+    """Check the content of a parameter file; ``path`` is where it stands, or will.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key or a value is wrong.
+    """
+    top = dict(document)
     requirements = top.pop("requirements", None)
     requirements = {} if requirements is None else as_mapping(requirements, "requirements")
     top, requirements = as_parameter_file(top, requirements)
