@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
-from scipy import stats
 
+from crstack._photons import PhotonDistribution
 from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
 
@@ -206,7 +206,7 @@ class NoiseModel:
 
     def photon_distribution(self, electrons):
         """Distribution of the photon counts at one expected number of ``electrons`` (>= 0)."""
-        return stats.poisson(electrons) if self.nbinom_shape is None else stats.nbinom(*self._nbinom(electrons))
+        return PhotonDistribution(electrons, None if self.nbinom_shape is None else self._nbinom(electrons))
 
     def _nbinom(self, electrons):
         kappa = self.nbinom_shape * self.n_averaged

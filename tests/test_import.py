@@ -53,3 +53,10 @@ def test_the_environment_is_left_alone(names):
     code = f"import os; before = dict(os.environ)\nfrom crstack import {names}\nprint(before == dict(os.environ))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+def test_the_command_loads_slow_libraries_only_where_they_are_used():
+    slow = {"matplotlib", "photutils", "scipy.signal", "scipy.stats", "skimage"}
+    code = f"import sys\nimport crstack.cli.run\nprint(*{slow!r} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
