@@ -141,7 +141,7 @@ class CRStack:
 
     def __init__(
         self,
-        exposures: Iterable[Any],
+        exposures: str | os.PathLike | Iterable[Any],
         *,
         gain: FromDetector = None,
         readnoise: FromDetector = None,
