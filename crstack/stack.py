@@ -1,10 +1,10 @@
 """CRStack: asks for the stages in order and keeps their results."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, overload
 
 import astropy.units as u
 import numpy as np
@@ -12,11 +12,12 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice
+from crstack._validation import check_choice, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
 from crstack.equalize import (
@@ -32,7 +33,7 @@ from crstack.equalize import (
 )
 from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
-from crstack.exposures import Exposures, load_exposures
+from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.features import PROBLEMATIC, find_features
@@ -41,6 +42,7 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, as_method, checked_decision
 from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
+from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress, report_stage
 from crstack.statistics import OrderStatistics
 
@@ -55,9 +57,10 @@ AUTO = "auto"
 #: masks, and combiners, that a stack keeps; each holds several images
 KEPT = 2
 
-Auxiliary = Detector | str | Sequence[Detector | str] | None
-Boundary = BoundaryModel | FittedBoundary | str | None
-Length = float | u.Quantity
+Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
+Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
+Length: TypeAlias = float | u.Quantity
+FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 
 
 class InDiagram(NamedTuple):
@@ -77,22 +80,36 @@ class CRStack:
 
     Parameters
     ----------
-    exposures : list
+    exposures : list, path with wildcards or ImageFileCollection
         CCDData, NDData, Quantity images, 2-D arrays or paths of FITS files, all
         of one shape and unit. Masks, NaN and uncertainties of any of the three
         NDData classes are honoured.
-    gain : `~astropy.units.Quantity`, optional
-        Electrons per ADU, scalar or image (ny, nx). Not needed for exposures
-        in electrons.
-    readnoise : `~astropy.units.Quantity`
+    gain : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Electrons per ADU, scalar or image (ny, nx), or a keyword of the headers: see
+        `~crstack.exposures.Keyword`. Not needed for exposures in electrons.
+    readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         In electrons (or ADU), scalar or image.
-    bias : `~astropy.units.Quantity`, optional
+    bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
         In ADU or electrons, scalar or image, still in the exposures; none by
-        default.
+        default. A section such as "[2049:2080,1:4096]", or a keyword that holds one, stands for
+        the median of each exposure there.
     unit : `~astropy.units.Unit`, optional
-        Unit of plain arrays, and of files without BUNIT.
+        Unit of plain arrays, and of files without BUNIT: adu, electron, or either per second.
     ext : int or str, optional
         FITS extension where exposures are paths.
+    exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Exposure time, one for all or one each; the usual keywords of the headers by default.
+        Exposures in a unit per second need it. Results come back in that unit.
+    saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Level, bias included, from which values are bad.
+    trim : str or Keyword, optional
+        Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
+    dq_ext, err_ext : int or str, optional
+        Extensions of data quality and of the uncertainty.
+    bits : str, mapping or int, optional
+        Bits of the data quality that make a value bad: see `crstack.exposures.quality.bits_of`. All by default.
+    drop_unusable : bool, optional
+        Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
@@ -124,13 +141,20 @@ class CRStack:
 
     def __init__(
         self,
-        exposures: Iterable[Any],
+        exposures: str | os.PathLike | Iterable[Any],
         *,
-        gain: u.Quantity | None = None,
-        readnoise: u.Quantity | None = None,
-        bias: u.Quantity | None = None,
-        unit: u.UnitBase | None = None,
+        gain: FromDetector = None,
+        readnoise: FromDetector = None,
+        bias: FromDetector = None,
+        unit: u.UnitBase | str | None = None,
         ext: int | str = 0,
+        exptime: FromDetector = None,
+        saturation: FromDetector = None,
+        trim: str | Keyword | None = None,
+        dq_ext: int | str | None = None,
+        err_ext: int | str | None = None,
+        bits: str | int | Mapping[str, int] | None = None,
+        drop_unusable: bool = False,
         cr_coincidences: int = 2,
         flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
         flux_regions: Sequence[Sequence[int]] = (),
@@ -149,7 +173,21 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        given = load_exposures(
+            exposures,
+            gain=gain,
+            readnoise=readnoise,
+            bias=bias,
+            unit=unit,
+            ext=ext,
+            exptime=exptime,
+            saturation=saturation,
+            trim=trim,
+            dq_ext=dq_ext,
+            err_ext=err_ext,
+            bits=bits,
+            drop_unusable=drop_unusable,
+        )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -159,13 +197,20 @@ class CRStack:
     @classmethod
     def from_files(
         cls,
-        paths: Iterable[str | os.PathLike],
+        paths: str | os.PathLike | Iterable[str | os.PathLike],
         *,
-        gain: u.Quantity | None = None,
-        readnoise: u.Quantity | None = None,
-        bias: u.Quantity | None = None,
-        unit: u.UnitBase | None = None,
+        gain: FromDetector = None,
+        readnoise: FromDetector = None,
+        bias: FromDetector = None,
+        unit: u.UnitBase | str | None = None,
         ext: int | str = 0,
+        exptime: FromDetector = None,
+        saturation: FromDetector = None,
+        trim: str | Keyword | None = None,
+        dq_ext: int | str | None = None,
+        err_ext: int | str | None = None,
+        bits: str | int | Mapping[str, int] | None = None,
+        drop_unusable: bool = False,
         cr_coincidences: int = 2,
         flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
         flux_regions: Sequence[Sequence[int]] = (),
@@ -179,11 +224,12 @@ class CRStack:
 
         Parameters
         ----------
-        paths : list of str or path-like
-            Three or more files; an `~ccdproc.ImageFileCollection`'s
-            ``files_filtered(include_path=True)`` will do.
-        gain, readnoise, bias, unit, ext, cr_coincidences, flux_factors, flux_regions, flux_method : optional
+        paths : str, path-like, list of these or ImageFileCollection
+            Files; a path with wildcards such as "raw/*.fits" stands for what it finds, in the order of the names.
+        gain, readnoise, bias, unit, ext, exptime, saturation, trim, dq_ext, err_ext, bits, drop_unusable : optional
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
+        cr_coincidences, flux_factors, flux_regions, flux_method : optional
+            As for `CRStack`.
         apply_flux_factors_to, offsets, crosscorr_region, response : optional
             As for `CRStack`.
 
@@ -203,6 +249,13 @@ class CRStack:
             bias=bias,
             unit=unit,
             ext=ext,
+            exptime=exptime,
+            saturation=saturation,
+            trim=trim,
+            dq_ext=dq_ext,
+            err_ext=err_ext,
+            bits=bits,
+            drop_unusable=drop_unusable,
             cr_coincidences=cr_coincidences,
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -378,17 +431,23 @@ class CRStack:
             n_simulations=n_simulations,
             seed=seed,
             min_neighbors=min_neighbors,
-            y_max=y_max,
-            y_floor=y_floor,
+            y_max=self._in_unit("y_max", y_max),
+            y_floor=self._in_unit("y_floor", y_floor),
             nbinom_shape=nbinom_shape,
             synthetic=synthetic,
-            x_min=x_min,
-            x_max=x_max,
+            x_min=None if x_min is None else self._in_unit("x_min", x_min),
+            x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
         self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
+
+    def _in_unit(self, name: str, length: Length) -> float:
+        """A length along an axis of the diagram, in the unit of the exposures."""
+        if isinstance(length, u.Quantity):
+            return float(check_quantity(name, length, self.exposures.unit, shape=()))
+        return length
 
     def fit_boundary(
         self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
@@ -434,6 +493,7 @@ class CRStack:
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
         rules: MaskRules | None = None,
+        max_fraction: float | None = None,
         progress: Progress | None = None,
     ) -> MaskSet:
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
@@ -463,6 +523,9 @@ class CRStack:
             fainter hits there and more false ones.
         rules : MaskRules, optional
             Dilation, regions to skip, pixels to force, to ignore or to replace in all masks.
+        max_fraction : float, optional
+            Part of the values of an exposure that may be flagged. More is an error; where it is not given,
+            more than 0.2 is a warning.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
 
@@ -478,6 +541,13 @@ class CRStack:
             that has none, or a rule is wrong.
         PluginError
             If no method, detector or boundary is registered by a name.
+        ImplausibleResultError
+            If ``max_fraction`` is given and more is flagged, or the masks contradict the noise.
+
+        Warns
+        -----
+        ImplausibleResultWarning
+            If the masks cannot be true, and it is not given.
         """
         chosen = self._chosen(method, boundary)
         if isinstance(aux, str) and aux == AUTO:
@@ -493,6 +563,7 @@ class CRStack:
             return self._masks_of(decision, detected, rules, progress)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
+        check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
         self._masks = masks
         if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks.decision)
@@ -534,7 +605,7 @@ class CRStack:
             decision.probability,
             signal_shift=decision.signal_shift,
             excess_variance=decision.excess_variance,
-            local_medians=rules.local_medians,
+            local_medians=tuple(tuple(one) for one in rules.local_medians),
             flux_factors=flux.values if flux else (),
             detectors=() if detected is None else detected.names,
             decision=decision,
@@ -547,7 +618,7 @@ class CRStack:
         codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), self.prepared.nowhere_valid)
         all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
         if detected.names:
-            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": found.found_by})
+            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
             steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
         return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
 
@@ -593,6 +664,34 @@ class CRStack:
 
     # combined images
 
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[False] = ...,
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> CCDData: ...
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[True],
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> Combination: ...
+
     def combine(
         self,
         name: str = "meancr2",
@@ -637,8 +736,9 @@ class CRStack:
         Returns
         -------
         ccd : `~astropy.nddata.CCDData`
-            With unit, mask (no clean measurement), `VarianceUncertainty`, header
-            and WCS of the first exposure. With ``full_output`` a
+            In the unit of the exposures as they were given, with mask (no clean measurement),
+            `VarianceUncertainty`, and the header and WCS of the first exposure; NCOMBINE, EXPTIME (the mean),
+            EXPTOTAL (the sum) and HISTORY are of the combination. With ``full_output`` a
             `~crstack.combine.Combination` of ``ccd``, ``count`` and ``flags``.
 
         Raises
@@ -649,7 +749,8 @@ class CRStack:
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
         check_choice("variance", variance, ("model", "sample"))
-        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
+        options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
+        options |= {"unbiased": unbiased, "fill": fill}
         # a copy, so that a list that is changed is not taken for what it was
         options["weights"] = tuple(weights) if isinstance(weights, list | np.ndarray) else weights
         settings = (masks, *options.values())
@@ -659,6 +760,7 @@ class CRStack:
 
         # combined anew each time: what the user does to one must not show in the next
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
+        result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":

@@ -137,7 +137,7 @@ class MaskSet:
     @property
     def problematic(self) -> np.ndarray:
         """bool (ny, nx): pixels masked in every exposure."""
-        return self.crmasks.all(axis=0)
+        return np.asarray(self.crmasks.all(axis=0))
 
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
         """Masks of the values more likely hit than a ``probability``.
@@ -167,7 +167,7 @@ class MaskSet:
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
-        planes = {"steps": steps, "probability": chance, "signal_shift": shift}
+        planes: dict[str, Any] = {"steps": steps, "probability": chance, "signal_shift": shift}
         return replace(
             self,
             codes=codes | {"MEANCR": self.codes["MEANCR"]},
