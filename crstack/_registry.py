@@ -1,4 +1,4 @@
-"""Look-up of detectors and boundary models among the installed entry points."""
+"""Look-up of methods, detectors and boundary models among the installed entry points."""
 
 import difflib
 import warnings
@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from crstack._plugins import error_in_words, plugin_errors
 from crstack.exceptions import CRStackWarning, PluginError
 
-__all__ = ["BOUNDARIES", "DETECTORS", "Registry"]
+__all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
 
 class Registry:
@@ -97,6 +97,8 @@ def _in_words(error):
     return str(error) if isinstance(error, ImportError | AttributeError) else error_in_words(error)
 
 
+#: methods that decide for all exposures of a stack
+METHODS = Registry("crstack.methods", "method", "crstack.methods:Method")
 #: detectors of cosmic rays in single images
 DETECTORS = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")
 #: models of the boundary in the median-minimum diagram

@@ -29,7 +29,7 @@ def make_results(scene="ifu", seed=5, shape=(400, 500)):
     simulated = make_stack(scene, shape=shape, hit_rate=0.02, seed=seed)
     noise = {"gain": simulated.gain, "readnoise": simulated.readnoise}
     classic, joint = (CRStack(simulated.exposures, **noise) for _ in range(2))
-    classic.detect(PyCosmicDetector())
+    classic.detect(aux=PyCosmicDetector())
     joint.detect(method=JointPosterior())
     return simulated, classic, joint
 

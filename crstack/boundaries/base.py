@@ -2,12 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crstack._plugins import plugin_errors, protected
 from crstack._validation import check_choice, check_number
 from crstack.exceptions import InputError, PluginError
+
+if TYPE_CHECKING:
+    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = [
     "IMAGES",
@@ -46,6 +50,8 @@ class FittedBoundary:
         (n, 2): the points the model was fitted to.
     extensions : tuple of `~numpy.ndarray`
         The boundary at ``x`` before each extension, first fit first.
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+        The diagram that the model was fitted to; set by `~crstack.CRStack`.
     """
 
     model: "BoundaryModel"
@@ -53,6 +59,7 @@ class FittedBoundary:
     y: np.ndarray
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     extensions: tuple = ()
+    diagram: "MMDiagram | None" = field(default=None, kw_only=True)
 
     def __call__(self, min2d):
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""

@@ -1,6 +1,7 @@
 """Combined images: values, variances, counts and flags."""
 
 from crstack.combine.combiner import FILLS, Combiner
+from crstack.combine.files import read_combination as read
 from crstack.combine.order import order_mean, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
 
@@ -13,4 +14,5 @@ __all__ = [
     "order_mean",
     "order_variance",
     "possible_combinations",
+    "read",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_signal
-from crstack.masks.rules import Code
+from crstack.masks.codes import Code
 
 __all__ = ["KnownValues", "middle"]
 

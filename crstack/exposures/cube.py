@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
@@ -33,6 +34,14 @@ class Exposures:
         File names, or "exposure 1", ...
     scales : tuple
         What each exposure has been divided by, see `divided_by`; empty if nothing.
+    exptimes : tuple of (float or None)
+        Exposure times in seconds; None where one is not known. Empty where nothing was read.
+    saturated : `~numpy.ndarray` of bool or None
+        (N, ny, nx), those of the bad values that are saturated; None if there is none.
+    rate_seconds : float or None
+        What rates (per second) were multiplied by, to be counts here; None where counts were given.
+    notes : tuple of str
+        What was read from headers.
     """
 
     data: np.ndarray
@@ -43,6 +52,10 @@ class Exposures:
     wcs: object = None
     names: tuple = ()
     scales: tuple = ()
+    exptimes: tuple = ()
+    saturated: np.ndarray | None = None
+    rate_seconds: float | None = None
+    notes: tuple = ()
 
     def __repr__(self):
         ny, nx = self.shape
@@ -61,6 +74,11 @@ class Exposures:
     def unit(self):
         """ADU or electron."""
         return self.noise.unit
+
+    @property
+    def given_unit(self):
+        """Unit in which the exposures were given, and in which results come back."""
+        return self.unit if self.rate_seconds is None else self.unit / u.s
 
     @property
     def usable(self):
@@ -113,10 +131,11 @@ class Exposures:
             noise=self.noise.cutout(box),
             variances=tuple(map(cut, self.variances)),
             scales=tuple(map(cut, self.scales)),
+            saturated=None if self.saturated is None else self.saturated[:, *box],
         )
 
     def reordered(self, order):
-        """Return the exposures in another order (indices); header and WCS stay as they are."""
+        """Return the exposures in another order, or some of them (indices); header and WCS stay as they are."""
         order = [int(i) for i in order]
         return replace(
             self,
@@ -125,6 +144,8 @@ class Exposures:
             variances=tuple(self.variances[i] for i in order),
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
+            exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
+            saturated=None if self.saturated is None else self.saturated[order],
         )
 
     def transposed(self):
@@ -141,6 +162,7 @@ class Exposures:
             noise=noise,
             variances=tuple(map(turn, self.variances)),
             scales=tuple(map(turn, self.scales)),
+            saturated=None if self.saturated is None else self.saturated.transpose(0, 2, 1),
         )
 
     def noise_of_average(self, n_effective):

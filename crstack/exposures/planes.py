@@ -1,90 +1,115 @@
-"""One exposure as it enters the cube: bias subtracted, with its bad values and its variance."""
+"""One exposure as it enters the cube: in counts, bias subtracted, with its bad values and its variance."""
+
+from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._validation import check_image_shape
 from crstack.exceptions import InputError
+from crstack.exposures.reading import Reading, as_given
 
-__all__ = ["fill_plane", "image_with_noise"]
+__all__ = ["Plane", "image_with_noise", "plane_of"]
 
+#: values of this size stand for "no value" (IRAF's INDEF is 1.6e38)
+NO_VALUE = 1e30
 
-def _variance_of(ndd, unit):
-    """Variance image of an exposure in ``unit**2``, or None if it has no uncertainty."""
-    if ndd.uncertainty is None:
-        return None
-    try:
-        variance = ndd.uncertainty.represent_as(VarianceUncertainty)
-    except (TypeError, AttributeError) as error:
-        name = type(ndd.uncertainty).__name__
-        raise InputError(
-            f"uncertainty must be a standard deviation, variance or inverse variance; got {name}"
-        ) from error
-    own_unit = variance.unit or unit**2
-    with np.errstate(divide="ignore", over="ignore"):
-        values = np.asarray(variance.array, dtype=np.float64) * own_unit.to(unit**2)
-        return values.astype(np.float32)
+#: part of the read noise below which an uncertainty cannot be true
+LEAST_ERROR = 0.01
 
 
-def _bad_of(ndd, values, variance):
-    """Mask of the pixels that cannot be used, or None."""
-    bad = ~np.isfinite(values)
-    if ndd.mask is not None:
-        bad |= np.broadcast_to(np.asarray(ndd.mask, dtype=bool), bad.shape)
-    if variance is not None:
-        bad |= ~(np.isfinite(variance) & (variance > 0))
-    return bad if bad.any() else None
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One exposure, ready for the cube.
+
+    Attributes
+    ----------
+    data : `~numpy.ndarray`
+        float32 (ny, nx); 0 at bad values.
+    bad : `~numpy.ndarray` of bool or None
+    variance : `~numpy.ndarray` or None
+        float32; 1 at bad values; None if the exposure has no uncertainty.
+    saturated : `~numpy.ndarray` of bool or None
+        Those of the bad values that are saturated.
+    n_without_error : int
+        Values that are bad because their uncertainty is 0 or far below the read noise.
+    """
+
+    data: np.ndarray
+    bad: np.ndarray | None
+    variance: np.ndarray | None
+    saturated: np.ndarray | None = None
+    n_without_error: int = 0
 
 
-def fill_plane(plane, ndd, name, unit, offset):
-    """Write one exposure minus its bias into a plane of the cube.
+def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
+    """One exposure in counts, minus its bias.
 
     Parameters
     ----------
-    plane : `~numpy.ndarray`
-        float32 (ny, nx), written; 0 at bad values.
-    ndd : `~astropy.nddata.NDData`
+    given : `~crstack.exposures.reading.GivenExposure`
         The exposure.
-    name : str
-        What to call it in messages.
-    unit : `~astropy.units.Unit`
-        Unit of the cube.
     offset : float or `~numpy.ndarray`
-        Bias in ``unit``.
+        Bias in counts.
+    seconds : float, optional
+        What rates are multiplied by.
+    saturation : float, `~numpy.ndarray` or None, optional
+        Counts from which values are bad, bias included.
+    readnoise : float or `~numpy.ndarray`, optional
+        Read noise in counts.
 
     Returns
     -------
-    bad : `~numpy.ndarray` of bool or None
-    variance : `~numpy.ndarray` or None
-        float32, in ``unit**2``, 1 at bad values; None if the exposure has no uncertainty.
+    plane : Plane
 
     Raises
     ------
     InputError
-        If its unit or shape is not that of the cube, or no value is usable.
+        If the uncertainty is of another unit, or a positive number nowhere.
     """
-    own_unit = u.Unit(ndd.unit) if ndd.unit is not None else unit
-    if own_unit != unit:
-        raise InputError(f"exposures must share one unit; got {unit} for the first and {own_unit} for {name}")
-    if np.shape(ndd.data) != plane.shape:
-        raise InputError(
-            f"exposures must share one shape; got {plane.shape} for the first and {np.shape(ndd.data)} for {name}"
-        )
     # the difference is taken in float64: ADU near 65535 leave few bits in float32
     with np.errstate(over="ignore", invalid="ignore"):
-        plane[...] = np.asarray(ndd.data, dtype=np.float64) - offset
-    variance = _variance_of(ndd, unit)
+        counts = np.asarray(given.data, dtype=np.float64)
+        if seconds != 1:
+            counts = counts * seconds
+        data = (counts - offset).astype(np.float32)
+        bad = ~(np.abs(counts) < NO_VALUE)
+        saturated = given.saturated
+        if saturation is not None:
+            over = counts >= saturation
+            saturated = over if saturated is None else saturated | over
+    if given.mask is not None:
+        bad |= given.mask
+    if saturated is not None:
+        bad |= saturated
+    variance, without = None, 0
+    if given.uncertainty is not None:
+        variance = _variance_of(given, seconds)
+        usable = np.isfinite(variance) & (variance > 0)
+        small = variance < (LEAST_ERROR * np.asarray(readnoise)) ** 2
+        without = int(np.count_nonzero(((variance == 0) | small) & ~bad))
+        bad |= ~usable | small
+        if not usable.any():
+            raise InputError(f"uncertainty of {given.name} must be a positive number somewhere; got none")
+    if not bad.any():
+        return Plane(data, None, variance, None, without)
+    data[bad] = 0
     if variance is not None:
-        check_image_shape(f"uncertainty of {name}", variance.shape, plane.shape)
-    bad = _bad_of(ndd, plane, variance)
-    if bad is not None:
-        if bad.all():
-            raise InputError(f"exposures must have valid pixels; got none in {name}")
-        plane[bad] = 0
-        if variance is not None:
-            variance[bad] = 1
-    return bad, variance
+        variance[bad] = 1
+    return Plane(data, bad, variance, saturated if saturated is not None and saturated.any() else None, without)
+
+
+def _variance_of(given, seconds):
+    """Variance image of an exposure in counts squared."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        variance = given.uncertainty.represent_as(VarianceUncertainty)
+    own_unit = u.Unit(variance.unit or given.unit**2)
+    try:
+        scale = own_unit.to(given.unit**2)
+    except u.UnitConversionError:
+        raise InputError(f"uncertainty of {given.name} must be in {given.unit}; got a variance in {own_unit}") from None
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        return (np.asarray(variance.array, dtype=np.float64) * (scale * seconds**2)).astype(np.float32)
 
 
 def image_with_noise(ccd, noise):
@@ -111,6 +136,7 @@ def image_with_noise(ccd, noise):
         raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
     if ccd.unit != noise.unit:
         raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {ccd.unit}")
-    image = np.empty(ccd.shape, dtype=np.float32)
-    bad, variance = fill_plane(image, ccd, "ccd", noise.unit, 0.0)
-    return image, bad, noise if variance is None else noise.with_known_variance(variance)
+    plane = plane_of(as_given(ccd, 1, Reading()), 0.0, readnoise=noise.readnoise_in_unit)
+    if plane.bad is not None and plane.bad.all():
+        raise InputError("ccd must have valid pixels; got none")
+    return plane.data, plane.bad, noise if plane.variance is None else noise.with_known_variance(plane.variance)

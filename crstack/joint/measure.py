@@ -5,9 +5,9 @@ from functools import cache, partial
 
 import numpy as np
 
+from crstack._pixels import informative_box
 from crstack.equalize import Equalization, FluxFactors, Offsets, ResponseSettings, equalize
 from crstack.exceptions import InputError
-from crstack.joint.box import telling_box
 from crstack.joint.expected import counts_of
 from crstack.joint.scatter import scatter_of
 from crstack.statistics import order_statistics
@@ -150,12 +150,12 @@ def measure_differences(equalized, names, cr_coincidences, counts, scatter, prog
     Flux factors are tried first, then offsets where the scatter follows the gradient, then the local
     response where it follows the signal. Each is measured with what was kept before, and kept if the
     variance beyond the noise, in the pixels that it was fitted to, falls by three standard errors of its own.
-    All this is done where the image tells most (`telling_box`). The local response is then measured
+    All this is done where the image tells most (`informative_box`). The local response is then measured
     everywhere, and the whole must lower the excess of the whole image.
     """
     # in an order of their own, so that the order in which they come cannot matter
     order = np.argsort(counts.data.mean(axis=(1, 2), dtype=np.float64))
-    box = telling_box(scatter.of_pixels / counts.mean_variance(scatter.signal))
+    box = informative_box(scatter.of_pixels / counts.mean_variance(scatter.signal))
     known = {
         "flux_factors": _at(equalized.factors, order),
         "offsets": _at(equalized.offsets and equalized.offsets.values, order),

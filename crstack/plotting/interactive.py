@@ -61,10 +61,14 @@ class Window:
     """
 
     #: action by key
-    actions = {"c": "continue", "x": "quit"}
+    actions = {"c": "continue", "q": "continue", "x": "quit"}
     #: keys that matplotlib's own toolbar gets
     passed = ("h", "home", "o", "p", "s")
-    help = ()
+    help = (
+        "'c' or 'q': continue",
+        "'x': quit",
+        "'h': reset the zoom, 'p': pan, 'o': zoom to a rectangle, 's': save the figure",
+    )
 
     def __init__(self, figure, *, tell=None):
         self.figure = figure
@@ -162,13 +166,13 @@ class DiagramWindow(Window):
         Of that model.
     """
 
-    actions = {"c": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
+    actions = {"c": "continue", "q": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
     hint = (
         "c continue · r or f refit · R new simulations · x quit · ? help\n"
         "drag a square to move a fixed point · double-click to add one · right-click to remove it"
     )
     help = (
-        "'c': continue",
+        "'c' or 'q': continue",
         "'r' or 'f': repeat the fit, with other settings",
         "'R': repeat the simulations, with other settings",
         "'x': quit",

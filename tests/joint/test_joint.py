@@ -145,7 +145,7 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     assert not (strict.crmasks & ~masks.crmasks).any()
     assert loose.crmasks.sum() > masks.crmasks.sum() > strict.crmasks.sum()
     assert strict.uuid != masks.uuid
-    skipped = masks.threshold(0.5, MaskRules(skip_regions=((1, 50, 1, 40),)))
+    skipped = masks.threshold(0.5, rules=MaskRules(skip_regions=((1, 50, 1, 40),)))
     assert not skipped.probability[:, :40, :50].any()
     assert not skipped.signal_shift[:40, :50].any()
     np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
@@ -429,7 +429,6 @@ def test_bad_values_do_not_count_in_the_shift_of_the_signal():
         (lambda stack: JointPosterior(false_alarm=0), "false_alarm must be .* greater than 0"),
         (lambda stack: JointPosterior(n_fits=0), "n_fits must be an integer at least 1; got 0"),
         (lambda stack: JointPosterior(excess=1), "excess must be True or False; got 1"),
-        (lambda stack: stack.detect(method="joint"), "method must be a JointPosterior or None; got 'joint'"),
     ],
 )
 def test_bad_settings(stack, make, message):

@@ -10,12 +10,12 @@ from scipy import ndimage
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
+from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization
 from crstack.exposures import load_exposures
 from crstack.joint import Counts, measure
-from crstack.joint.box import telling_box
 from crstack.joint.measure import open_settings
 from crstack.joint.scatter import scatter_of
 
@@ -118,7 +118,7 @@ def test_equivalent_exposures_are_not_measured(n, monkeypatch):
     def fail(*arguments):
         raise AssertionError("there is nothing to measure")
 
-    monkeypatch.setattr("crstack.joint.stack.measure_differences", fail)
+    monkeypatch.setattr("crstack.joint.method.measure_differences", fail)
     on = stack_of(simulated).joint_posterior(JointPosterior())
     np.testing.assert_array_equal(on.probability, off.probability)
     assert on.summary() == off.summary()
@@ -234,7 +234,7 @@ def test_tiny_images(shape, n):
 
 
 def in_a_box(monkeypatch, pixels):
-    monkeypatch.setattr(measure, "telling_box", partial(telling_box, pixels=pixels))
+    monkeypatch.setattr(measure, "informative_box", partial(informative_box, pixels=pixels))
 
 
 def test_what_a_part_tells_holds_everywhere(monkeypatch):
@@ -256,7 +256,7 @@ def test_what_a_part_tells_is_not_believed_if_it_does_not_hold_elsewhere(monkeyp
     for ccd, bright, dim in zip(exposures, other.exposures, other.exposures[::-1], strict=True):
         # two thirds of the image get brighter, one third fainter
         ccd.data[:, :215], ccd.data[:, 215:] = bright.data[:, :215], dim.data[:, 215:]
-    monkeypatch.setattr(measure, "telling_box", lambda weight: (slice(0, 260), slice(224, 320)))
+    monkeypatch.setattr(measure, "informative_box", lambda weight: (slice(0, 260), slice(224, 320)))
     stack = CRStack(exposures, gain=one.gain, readnoise=one.readnoise)
     on, off = stack.joint_posterior(), stack.joint_posterior(NOTHING)
     assert not on.measured
@@ -268,15 +268,15 @@ def test_box_that_tells_most():
     weight = np.zeros((300, 500))
     weight[100:180, 300:440] = 1
     weight[10, 10] = 1e9
-    rows, columns = telling_box(weight, pixels=20_000)
+    rows, columns = informative_box(weight, pixels=20_000)
     assert rows.start <= 100
     assert rows.stop >= 180
     assert columns.start <= 300
     assert columns.stop >= 440
     assert 0.5 < (rows.stop - rows.start) * (columns.stop - columns.start) / 20_000 < 1.5
-    assert telling_box(weight, pixels=weight.size) == (slice(0, 300), slice(0, 500))
+    assert informative_box(weight, pixels=weight.size) == (slice(0, 300), slice(0, 500))
     for shape in ((5, 40_000), (40_000, 5), (17, 17)):
-        rows, columns = telling_box(np.ones(shape), pixels=100)
+        rows, columns = informative_box(np.ones(shape), pixels=100)
         assert np.ones(shape)[rows, columns].size > 0
 
 
