@@ -20,7 +20,7 @@ hits, touched = simulated.hit_mask(5)[0], simulated.truth[0]
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True, sharey=True, layout="constrained")
 colours = np.array([[1, 1, 1, 0], [0, 0.45, 0.7, 1], [0.9, 0.6, 0, 1], [0.8, 0.1, 0.1, 1]])
-for ax, detector in zip(axes, (LACosmicDetector(), PyCosmicDetector()), strict=True):
+for ax, detector in zip(axes, (LACosmicDetector(fsmode="median"), PyCosmicDetector()), strict=True):
     mask = detector.detect(image, simulated.noise).mask
     kind = np.zeros(image.shape, int)
     kind[hits & mask], kind[hits & ~mask], kind[mask & ~touched] = 1, 2, 3
