@@ -602,6 +602,7 @@ class CRStack:
         variance: Literal["model", "sample"] = "model",
         unbiased: bool | None = None,
         fill: Literal["minimum", "neighbours"] | None = None,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
     ) -> CCDData | Combination:
         """Combine the exposures.
 
@@ -629,6 +630,8 @@ class CRStack:
         fill : {"minimum", "neighbours"}, optional
             What stands in where each valid exposure is hit; "neighbours" by default
             where the masks are of the joint decision.
+        weights : {"variance", "exptime"} or sequence of float, optional
+            Weights of the exposures in the means, see `~crstack.combine.exposure_weights`; equal by default.
 
         Returns
         -------
@@ -644,10 +647,13 @@ class CRStack:
         """
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
-        settings = (masks, use_auxmedian, check_choice("variance", variance, ("model", "sample")), unbiased, fill)
+        check_choice("variance", variance, ("model", "sample"))
+        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
+        # a copy, so that a list that is changed is not taken for what it was
+        options["weights"] = tuple(weights) if isinstance(weights, list | np.ndarray) else weights
+        settings = (masks, *options.values())
 
         def compute() -> Combiner:
-            options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
             return Combiner(self.exposures, self.statistics, masks, **options)
 
         # combined anew each time: what the user does to one must not show in the next
@@ -666,7 +672,7 @@ class CRStack:
         -------
         combiner : `~ccdproc.Combiner`
         """
-        return make_combiner(self.exposures, self.latest_masks() if masks is None else masks)
+        return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures
 

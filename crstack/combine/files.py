@@ -13,7 +13,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
 from crstack.exposures.reading import writable_header
 
-__all__ = ["combination_hdulist", "combination_name", "read_combination", "requested_combinations", "write_combination"]
+__all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
 
 #: extensions of a file of a combined image, behind the image itself
 EXTENSIONS = ("VARIANCE", "MAP", "MASK", "FLAGS")
@@ -78,7 +78,7 @@ def write_combination(path, combination, history=()):
     write_fits(path, combination_hdulist(combination, history))
 
 
-def read_combination(path):
+def read(path):
     """Read a combined image that `write_combination`, or the command, has written.
 
     Parameters

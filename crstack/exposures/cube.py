@@ -176,11 +176,20 @@ class Exposures:
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
     def mean_variance(self, expected):
-        """Mean over the exposures of the variance of one, at an ``expected`` image."""
+        """Mean over the valid exposures of the variance of one, at an ``expected`` image."""
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:
             return self.noise.variance(signal).astype(np.float32, copy=False)
         total = 0.0
-        for i in range(len(self)):
-            total = total + self.noise_of(i).variance(signal)
-        return (total / np.float32(len(self))).astype(np.float32)
+        if self.bad is None:
+            for i in range(len(self)):
+                total = total + self.noise_of(i).variance(signal)
+            return (total / np.float32(len(self))).astype(np.float32)
+        # a bad value has no variance: 1 stands in its place
+        nowhere = self.bad.all(axis=0)
+        count = np.zeros(self.shape, np.float32)
+        for i, bad in enumerate(self.bad):
+            used = ~bad | nowhere
+            total = total + np.where(used, self.noise_of(i).variance(signal), 0)
+            count += used
+        return (total / count).astype(np.float32)

@@ -94,6 +94,10 @@ class Counts:
             total = total + self.variance_of(i, signal)
         return total / np.float32(len(self.data))
 
+    def mean_variance_in(self, signal, box=None):
+        """`mean_variance` of a part of the image: slices of rows and columns."""
+        return (self if box is None else self.rows(box)).mean_variance(signal)
+
     def expected(self, i, signal, excess):
         """Expected counts (ny, nx) of exposure ``i``, variance of all but its photons, and whether it has any."""
         scale = self._of(self.scales, i, 1.0)
@@ -102,17 +106,18 @@ class Counts:
         return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
 
     def rows(self, rows):
-        """The counts of some rows (a slice)."""
+        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns)."""
+        box = rows if isinstance(rows, tuple) else (rows,)
 
         def cut(value):
             if isinstance(value, tuple):
                 return tuple(cut(one) for one in value)
-            return value[rows] if np.ndim(value) else value
+            return value[box] if np.ndim(value) else value
 
-        bad = None if self.bad is None else self.bad[:, rows]
+        bad = None if self.bad is None else self.bad[:, *box]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
         worth = None if self.worth is None else cut(self.worth)
-        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson, worth)
+        return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
 
     def combined_at(self, where, signal):
         """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack._validation import check_boolean, check_integer, check_number
+from crstack.equalize.differences import Differences
 from crstack.joint.candidates import Counts
 from crstack.joint.expected import counts_of
-from crstack.joint.measure import Measured, measure_differences, open_settings
+from crstack.joint.measure import expecting, open_settings
 from crstack.joint.posterior import JointResult, joint_posterior
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.masks.rules import MaskRules
@@ -46,10 +47,9 @@ class JointPosterior(Method):
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
     measure : bool, optional
-        Where the exposures scatter beyond their noise, measure which of flux factors, offsets and
-        local response explains it, as far as the stack does not state them: see
-        `~crstack.joint.measure.measure_differences`. Needs ``excess``. Only what is expected of the exposures in this
-        decision changes; they are combined as they are.
+        Measure what differs between the exposures, as far as it is not given: added levels, throughput, shifts and
+        seeing; see `~crstack.equalize.measure_differences`. Measure also how unlike they are in each place. Needs
+        ``excess``. Only what is expected of the exposures in this decision changes; they are combined as they are.
 
     Raises
     ------
@@ -104,18 +104,16 @@ class JointPosterior(Method):
 
     def _expectation(
         self, prepared: PreparedStack, progress: Progress | None
-    ) -> tuple[Counts, Scatter | None, Measured | None]:
+    ) -> tuple[Counts, Scatter | None, Differences | None]:
         """Counts, their scatter where it is wanted, and what was measured to expect them."""
-        counts = counts_of(prepared.equalized)
+        counts, measured = counts_of(prepared.equalized), None
         if not self.excess:
             return counts, None, None
-        scatter, names = scatter_of(counts), open_settings(prepared.equalization)
-        if not (self.measure and names and scatter.excess.of_scene):
-            return counts, scatter, None
-        measured, *expected = measure_differences(
-            prepared.equalized, names, prepared.cr_coincidences, counts, scatter, progress
-        )
-        return *expected, measured
+        names = open_settings(prepared.equalization)
+        if self.measure and names:
+            report_stage(progress, "measuring what differs")
+            counts, measured = expecting(counts, names)
+        return counts, scatter_of(counts, of_places=self.measure), measured
 
     def decide(
         self,

@@ -7,12 +7,12 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._pixels import features_holding
+from crstack.equalize.differences import Differences
 from crstack.joint.calibration import Calibration, fit_calibration
 from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
 from crstack.joint.hit_everywhere import hit_everywhere
-from crstack.joint.measure import Measured
 from crstack.joint.population import Population
 from crstack.joint.posterior_signal import posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
@@ -45,8 +45,8 @@ class JointResult:
         mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
     excess_variance : `~numpy.ndarray`
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
-    measured : Measured or None
-        What was measured of exposures that are not equivalent; None where there was no need.
+    measured : `~crstack.equalize.Differences` or None
+        What differs between the exposures; None where it was not measured.
     """
 
     probability: np.ndarray
@@ -56,7 +56,7 @@ class JointResult:
     calibration: Calibration
     signal_shift: np.ndarray
     excess_variance: np.ndarray
-    measured: Measured | None = None
+    measured: Differences | None = None
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"

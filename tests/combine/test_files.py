@@ -16,6 +16,7 @@ import crstack
 from crstack.combine import PixelFlag
 from crstack.combine.files import combination_hdulist, combination_name, requested_combinations, write_combination
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.masks import MaskRules
 
 ENDINGS = [".fits", ".fits.gz", ".fits.fz"]
 
@@ -30,7 +31,7 @@ def sky():
 @pytest.fixture(scope="module")
 def combination(simulated):
     stack = stack_of(simulated)
-    full = stack.combine("meancr2", stack.detect(aux="pycosmic", boundary=None), full_output=True)
+    full = stack.combine("meancr2", masks=stack.detect(aux="pycosmic", boundary=None), full_output=True)
     full.ccd.wcs = sky()
     full.ccd.meta["AIRMASS"] = 1.25
     full.ccd.data[3, 4], full.ccd.mask[3, 4] = np.nan, True
@@ -136,7 +137,7 @@ def verify(path):
 
 def test_masks_obey_the_standard(stack, tmp_path):
     path = tmp_path / "crmasks.fits"
-    stack.detect(aux=["pycosmic", "lacosmic"], local_medians=[(5, 5, 3, 3)]).write(path)
+    stack.detect(aux=["pycosmic", "lacosmic"], rules=MaskRules(local_medians=[(5, 5, 3, 3)])).write(path)
     with fits.open(path) as hdus:
         hdus.verify("exception")
     verify(path)

@@ -224,7 +224,7 @@ def test_counts_and_problematic_pixels(stack):
 
 def written(stack, tmp_path, **options):
     path = tmp_path / "crmasks.fits"
-    masks = stack.detect(**{"aux": "pycosmic", "boundary": None} | options)
+    masks = stack.detect(**(options or {"aux": "pycosmic", "boundary": None}))
     masks.write(path)
     return masks, path
 
@@ -266,7 +266,7 @@ def test_edited_masks_win_over_codes(stack, tmp_path):
 
 
 def test_masks_and_codes_are_found_by_name(stack, tmp_path):
-    masks, path = written(stack, tmp_path, aux=["pycosmic", "lacosmic"])
+    masks, path = written(stack, tmp_path, aux=["pycosmic", "lacosmic"], boundary=None)
 
     def shuffle(hdus):
         order = ["DETECTORS", "CODES", "MEANCR", "CRMASK3", "MEDIANCR", "CRMASK1", "AUXCLEAN", "MEANCRT", "CRMASK2"]
@@ -291,7 +291,7 @@ def test_masks_and_codes_are_found_by_name(stack, tmp_path):
 def test_edited_masks_win_over_probabilities(stack, tmp_path):
     from crstack import JointPosterior
 
-    masks, path = written(stack, tmp_path, method=JointPosterior(), aux=None)
+    masks, path = written(stack, tmp_path, method=JointPosterior())
     assert masks.signal_shift is not None
     hit = tuple(np.argwhere(masks["CRMASK1"] & ~masks["CRMASK2"] & ~masks["CRMASK3"])[0])
     clean = tuple(np.argwhere(~masks["MEANCRT"])[700])
