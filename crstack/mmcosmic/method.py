@@ -10,7 +10,7 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.masks.codes import exposure_name, united
+from crstack.masks.codes import Code, exposure_name, united
 from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
 from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
@@ -148,26 +148,36 @@ class MMCosmic(Method):
         limit_of = None if boundary is None else self._limits(prepared, boundary)
         codes, steps, found_by = {}, {}, {}
 
-        def flag(name, image, kind, bad, detect):
+        def with_median(found, counts):
+            # forced pixels come at the end, undilated
+            median = codes["MEDIANCR"].copy()
+            median[median == Code.GIVEN] = Code.CLEAN
+            joined = united(found, median)
+            counts["with those of MEDIANCR"] = int(np.count_nonzero(joined))
+            return joined
+
+        def within_mean(found, counts):
+            found[codes["MEANCRT"] == 0] = Code.CLEAN
+            counts["and in MEANCRT"] = int(np.count_nonzero(found))
+            return found
+
+        def flag(name, image, kind, bad, detect, join=None):
             report_stage(progress, f"masking {name}")
             found = None if detected is None else detect()
             found_by[name] = found and found.found_by
             if limit_of is None:
-                codes[name], steps[name] = codes_of_detector(found.mask, rules, bad)
+                codes[name], steps[name] = codes_of_detector(found.mask, rules, bad, join=join)
             else:
-                options = {"mm_dilation": self.mm_dilation, "auxiliary": found and found.mask, "bad": bad}
+                options = {"mm_dilation": self.mm_dilation, "auxiliary": found and found.mask, "bad": bad, "join": join}
                 codes[name], steps[name] = image_codes(image, limit_of(kind), rules, **options)
 
         nowhere = prepared.nowhere_valid
         flag("MEDIANCR", statistics.median2d, "median", nowhere, lambda: detected.in_average("median"))
-        flag("MEANCRT", statistics.mean2d, "mean", nowhere, lambda: detected.in_average("mean"))
-        codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
-        steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
+        flag("MEANCRT", statistics.mean2d, "mean", nowhere, lambda: detected.in_average("mean"), with_median)
         for i in range(len(prepared)):
             name = exposure_name(i)
-            flag(name, exposures.data[i], "exposure", exposures.bad_of(i), lambda i=i: detected.in_exposure(i))
-            codes[name][codes["MEANCRT"] == 0] = 0
-            steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
+            detect = lambda i=i: detected.in_exposure(i)  # noqa: E731
+            flag(name, exposures.data[i], "exposure", exposures.bad_of(i), detect, within_mean)
         return codes, steps, found_by
 
 
