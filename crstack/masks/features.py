@@ -61,8 +61,12 @@ def segment_features(masks, name="MEDIANCR"):
     """
     from photutils.segmentation import SegmentationImage
 
-    labels, _ = ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)
-    return SegmentationImage(labels)
+    return SegmentationImage(_labels(masks, name))
+
+
+def _labels(masks, name):
+    """Number of the hit at each pixel (ny, nx), 0 for none."""
+    return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
 
 
 def find_features(masks, signal=None, name="MEDIANCR", unit=None):
@@ -104,10 +108,11 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     Length and width are those of a rectangle with the second moments of the
     pixels: a straight row of n pixels is n long and 1 wide.
     """
-    segments = segment_features(masks, name)
-    y, x = np.nonzero(segments.data)
-    row = segments.data[y, x] - 1
-    n = len(segments.labels)
+    labels = _labels(masks, name)
+    y, x = np.nonzero(labels)
+    row = labels[y, x] - 1
+    boxes = ndimage.find_objects(labels)
+    n = len(boxes)
     codes = codes_of(masks, name)[y, x]
     value = None
     if signal is not None:
@@ -119,7 +124,7 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     table["number"] = np.arange(1, n + 1)
     table["category"] = np.array(CATEGORIES, dtype="U5")[_category(row, codes, n)]
     table["n_pixels"] = np.bincount(row, minlength=n)
-    boxes = np.array([(box.ixmin + 1, box.ixmax, box.iymin + 1, box.iymax) for box in segments.bbox], dtype=int)
+    boxes = np.array([(across.start + 1, across.stop, up.start + 1, up.stop) for up, across in boxes], dtype=int)
     for column, numbers in zip(("xmin", "xmax", "ymin", "ymax"), boxes.reshape(-1, 4).T, strict=True):
         table[column] = numbers
     table["xcentroid"], table["ycentroid"] = _centroids(row, x, y, value, n)
@@ -156,9 +161,9 @@ def feature_pixels(masks, features, name="MEDIANCR"):
         Mask_value (see `~crstack.masks.Code`), as in the files of
         numina-crmasks; sorted by number, row and column.
     """
-    segments = segment_features(masks, name)
-    y, x = np.nonzero(segments.data)
-    number = segments.data[y, x]
+    labels = _labels(masks, name)
+    y, x = np.nonzero(labels)
+    number = labels[y, x]
     wanted = np.isin(number, features["number"])
     y, x, number = y[wanted], x[wanted], number[wanted]
     order = np.argsort(number, kind="stable")  # nonzero has sorted by row and column

@@ -95,19 +95,19 @@ def _simulated_pixels(prepared, detected, progress):
 def _equivalent_sets(prepared, settings):
     """Sets of exposures like these, without hits; None where the exposures share no noise model."""
     exposures = prepared.exposures
-    noise = exposures.noise_of(0).with_shape(settings.nbinom_shape)
+    noise = exposures.noise_of(0).with_nbinom_shape(settings.nbinom_shape)
     if not exposures.share_noise:
         return None
     if not noise.is_uniform:
         gain, readnoise = (np.median(value) for value in (noise.electrons_per_unit, noise.readnoise_electrons))
-        noise = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.shape)
+        noise = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.nbinom_shape)
     return EquivalentSets(noise, len(prepared), prepared.cr_coincidences)
 
 
 def _sampler(prepared, detected, used, settings):
     exposures, k = prepared.exposures, prepared.cr_coincidences
     n, differences = len(prepared), prepared.equalized.differences
-    noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(n)]
+    noises = [exposures.noise_of(i).with_nbinom_shape(settings.nbinom_shape) for i in range(n)]
     if settings.synthetic == "single":
         images = [_cleaned_exposure(detected, i) for i in range(n)]
         return PixelSampler(images, noises, used, k, settings.seed, differences)

@@ -255,7 +255,7 @@ class PlotAccessor:
         box = slice(ymin - 1, ymax), slice(xmin - 1, xmax)
         factor = np.float32(1 if equalized.flux is None else equalized.flux.values[i])
         offset = equalized.offsets.values[i]
-        common = factor * equalized.common
+        common = factor * np.asarray(equalized.common)
         return plot_offset(
             common[box],
             shifted(common, offset)[box],

@@ -12,6 +12,7 @@ from crstack.cli.config.values import (
     boundary_name,
     boxes,
     choice,
+    combinations,
     conn_model,
     crmethod,
     extension,
@@ -170,6 +171,9 @@ MMCOSMIC = (
 
 #: keys that numina-crmasks does not know
 OWN = (
+    Key("variance", choice("model", "sample"), "model"),
+    Key("outputs", nullable(combinations), None),
+    Key("compression", choice("none", "gzip", "fpack"), "none"),
     # hits that the user has dropped: they leave MEDIANCR, and no other mask
     Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),
