@@ -73,7 +73,7 @@ class InDiagram(NamedTuple):
 
 
 class CRStack:
-    """Three or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
     asks for the earlier ones with sensible defaults, and results are kept: a
@@ -113,7 +113,7 @@ class CRStack:
         Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
-        the highest values. At least 2 and less than the number of exposures.
+        the highest values. At least 2 and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
@@ -504,7 +504,7 @@ class CRStack:
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
             registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
-            "mmcosmic".
+            "mmcosmic", and "joint" where there are two exposures.
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
             defaults; several vote; None for the method alone. "auto" is
@@ -575,7 +575,7 @@ class CRStack:
         automatic = isinstance(boundary, str) and boundary == AUTO
         if isinstance(method, str):
             if method == AUTO:
-                method = "mmcosmic"
+                method = "mmcosmic" if len(self) > 2 else "joint"
             elif method in DETECTORS.names():
                 raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         chosen = as_method(method)
