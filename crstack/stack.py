@@ -18,6 +18,7 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -773,6 +774,25 @@ class CRStack:
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
+        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        ccds : list of `~astropy.nddata.CCDData`
+            Bias subtracted, with `VarianceUncertainty`, and a mask that is True where a value was replaced: see
+            `~crstack.combine.clean_exposures.clean_exposures`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        name = "meancr2" if masks.probability is None else "meanjoint"
+        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
+        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
