@@ -1,9 +1,9 @@
 """Plant faults one at a time, and see whether the tests notice: ``python tools/plant_faults.py --number 100 --seed 1``.
 
-Run it in a clean copy of the repository with the package installed in editable mode: it changes the files of ``crstack``, and
-puts each back. A fault is a small change of one place in the code: a sign, a comparison turned round, a number, any for all. The
-tests of the same room run, and then, if asked for, all others. What is not noticed is listed in the table that is
-written.
+Run it in a clean copy of the repository with the package installed in editable mode: it changes the files of
+``crstack``, and puts each back. A fault is a small change of one place in the code: a sign, a comparison turned round,
+a number, any for all. The tests of the same room run, and then, if asked for, all others. What is not noticed is
+listed in the table that is written.
 """
 
 import argparse

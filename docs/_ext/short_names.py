@@ -1,4 +1,4 @@
-"""Let a reference name an object by its last words, as ``CRStack.detect`` or ``crstack.MaskSet``, where only one fits."""
+"""Let a reference name an object by its last words, as ``CRStack.detect``, where only one object fits."""
 
 from sphinx.util.nodes import make_refnode
 

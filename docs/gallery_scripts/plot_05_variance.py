@@ -2,8 +2,8 @@
 Variances that hold
 ===================
 
-Divide the error of each combined pixel by the standard deviation that ``crstack`` gives it. The result scatters by 1, for clean
-pixels and for those where a hit is left out.
+Divide the error of each combined pixel by the standard deviation that ``crstack`` gives it. The result scatters by 1,
+for clean pixels and for those where a hit is left out.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,8 @@
 A seeing that changes
 =====================
 
-The peak of a star falls as the seeing grows. That looks like a hit in the sharpest exposure, unless the seeing is measured.
+The peak of a star falls as the seeing grows. That looks like a hit in the sharpest exposure, unless the seeing is
+measured.
 """
 
 import matplotlib.pyplot as plt

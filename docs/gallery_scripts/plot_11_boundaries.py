@@ -2,8 +2,8 @@
 Models of the boundary
 ======================
 
-A spline through the highest simulated pixels, a boundary at a known rate of false alarms, and straight lines between points of
-your choice.
+A spline through the highest simulated pixels, a boundary at a known rate of false alarms, and straight lines between
+points of your choice.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,8 @@
 A known rate of false alarms
 ============================
 
-``JointPosterior(false_alarm=...)`` takes the rate at which clean values are flagged. Exposures without any hit confirm it.
+``JointPosterior(false_alarm=...)`` takes the rate at which clean values are flagged. Exposures without any hit confirm
+it.
 """
 
 import matplotlib.pyplot as plt
