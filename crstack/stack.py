@@ -12,11 +12,13 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice, check_quantity
+from crstack._threads import limited_threads, with_limited_threads
+from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -71,8 +73,9 @@ class InDiagram(NamedTuple):
     threshold: float | None = None
 
 
+@with_limited_threads
 class CRStack:
-    """Three or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
     asks for the earlier ones with sensible defaults, and results are kept: a
@@ -112,10 +115,14 @@ class CRStack:
         Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
-        the highest values. At least 2 and less than the number of exposures.
+        the highest values. At least 2 and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
+    n_threads : int, optional
+        Threads that work on this stack. By default the environment variable
+        ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at most. The number
+        changes no result.
 
     Attributes
     ----------
@@ -163,7 +170,9 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> None:
+        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -173,21 +182,22 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(
-            exposures,
-            gain=gain,
-            readnoise=readnoise,
-            bias=bias,
-            unit=unit,
-            ext=ext,
-            exptime=exptime,
-            saturation=saturation,
-            trim=trim,
-            dq_ext=dq_ext,
-            err_ext=err_ext,
-            bits=bits,
-            drop_unusable=drop_unusable,
-        )
+        with limited_threads(self._n_threads):
+            given = load_exposures(
+                exposures,
+                gain=gain,
+                readnoise=readnoise,
+                bias=bias,
+                unit=unit,
+                ext=ext,
+                exptime=exptime,
+                saturation=saturation,
+                trim=trim,
+                dq_ext=dq_ext,
+                err_ext=err_ext,
+                bits=bits,
+                drop_unusable=drop_unusable,
+            )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -219,6 +229,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> "CRStack":
         """Make a stack of FITS files.
 
@@ -230,7 +241,7 @@ class CRStack:
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
         cr_coincidences, flux_factors, flux_regions, flux_method : optional
             As for `CRStack`.
-        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
             As for `CRStack`.
 
         Returns
@@ -264,6 +275,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            n_threads=n_threads,
         )
 
     def __len__(self) -> int:
@@ -503,7 +515,7 @@ class CRStack:
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
             registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
-            "mmcosmic".
+            "mmcosmic", and "joint" where there are two exposures.
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
             defaults; several vote; None for the method alone. "auto" is
@@ -574,7 +586,7 @@ class CRStack:
         automatic = isinstance(boundary, str) and boundary == AUTO
         if isinstance(method, str):
             if method == AUTO:
-                method = "mmcosmic"
+                method = "mmcosmic" if len(self) > 2 else "joint"
             elif method in DETECTORS.names():
                 raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         chosen = as_method(method)
@@ -762,6 +774,25 @@ class CRStack:
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
+        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        ccds : list of `~astropy.nddata.CCDData`
+            Bias subtracted, with `VarianceUncertainty`, and a mask that is True where a value was replaced: see
+            `~crstack.combine.clean_exposures.clean_exposures`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        name = "meancr2" if masks.probability is None else "meanjoint"
+        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
+        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.

@@ -17,7 +17,7 @@ from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
 from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
-from crstack.mmcosmic.sampling import diagram_of_stack
+from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
@@ -114,8 +114,9 @@ class MMCosmic(Method):
         Raises
         ------
         InputError
-            If there is neither a boundary nor an auxiliary detector.
+            If there are two exposures, or neither a boundary nor an auxiliary detector.
         """
+        check_three_or_more(prepared)
         if self.boundary is None and detected is None:
             raise InputError("aux or boundary must be given; got None for both")
         boundary = self.fitted_boundary(prepared, detected, progress)

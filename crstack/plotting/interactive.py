@@ -187,8 +187,8 @@ class DiagramWindow(Window):
 
     actions = {"c": "continue", "q": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
     hint = (
-        "c or q continue · r or f refit · R new simulations · x quit · h whole view · p pan · o zoom · s save · ? help\n"
-        "drag a square to move a fixed point · double-click to add one · right-click to remove it"
+        "c or q continue · r or f refit · R new simulations · x quit · h whole view · p pan · o zoom · s save\n"
+        "drag a square to move a fixed point · double-click to add one · right-click to remove it · ? help"
     )
     help = (
         "'c' or 'q': continue",
