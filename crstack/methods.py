@@ -198,7 +198,7 @@ def checked_decision(
     rules: MaskRules,
     progress: Progress | None = None,
 ) -> Decision:
-    """Call `Method.decide` and check what it returns.
+    """Call `Method.decide` with arrays that it cannot change, and check what it returns.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def checked_decision(
         probabilities, if any, from 0 to 1.
     """
     with plugin_errors(method, "decide"):
-        decision = method.decide(prepared, detected, rules, progress)
+        decision = method.decide(prepared.read_only(), detected, rules, progress)
     name = type(method).__name__
     if not isinstance(decision, Decision):
         raise PluginError(f"decide of {name} must return a Decision; got {type(decision).__name__}")

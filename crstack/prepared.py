@@ -4,10 +4,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
@@ -152,6 +154,10 @@ class PreparedStack:
         nothing = self.statistics.count == 0
         return nothing if nothing.any() else None
 
+    def read_only(self) -> "PreparedStack":
+        """The same stack, whose exposures and statistics cannot be modified: what a method is given."""
+        return _ReadOnlyStack(self)
+
     # auxiliary detectors
 
     def noise_of_average(self, name: Literal["median", "mean"], aux_noise: AuxNoise) -> NoiseModel:
@@ -168,6 +174,32 @@ class PreparedStack:
         """What an auxiliary detector finds in the images of the stack; None without a detector."""
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
+
+
+class _ReadOnlyStack(PreparedStack):
+    """Read-only views of a stack, with which it shares what is computed."""
+
+    def __init__(self, stack: PreparedStack) -> None:
+        vars(self).update(vars(stack))
+        self._stack = stack
+        self.given = protected(stack.given)
+
+    @cached_property
+    def equalized(self) -> EqualizedExposures:
+        views: EqualizedExposures = protected(self._stack.equalized)
+        # computed once for the stack, and not for each view of it
+        vars(views)["levelled"] = protected(self._stack.equalized.levelled)
+        return views
+
+    @cached_property
+    def statistics(self) -> OrderStatistics:
+        views: OrderStatistics = protected(self._stack.statistics)
+        return views
+
+    @cached_property
+    def compared(self) -> OrderStatistics:
+        views: OrderStatistics = protected(self._stack.compared)
+        return views
 
 
 @dataclass(frozen=True)
