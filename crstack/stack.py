@@ -17,6 +17,7 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -72,7 +73,7 @@ class InDiagram(NamedTuple):
 
 
 class CRStack:
-    """Three or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
     asks for the earlier ones with sensible defaults, and results are kept: a
@@ -112,7 +113,7 @@ class CRStack:
         Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
-        the highest values. At least 2 and less than the number of exposures.
+        the highest values. At least 2 and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
@@ -503,14 +504,15 @@ class CRStack:
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
             registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
-            "mmcosmic".
+            "mmcosmic", and "joint" where there are two exposures.
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
             defaults; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest
-            `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
+            `fit_boundary`, or fits one: a `~crstack.SplineBoundary` for three exposures, a
+            `~crstack.CalibratedBoundary` for more. None leaves M.M.Cosmic
             out, for the auxiliary detector alone.
         vote : {"any", "all"} or int, optional
             Number of several detectors that must flag a pixel: see
@@ -573,7 +575,7 @@ class CRStack:
         automatic = isinstance(boundary, str) and boundary == AUTO
         if isinstance(method, str):
             if method == AUTO:
-                method = "mmcosmic"
+                method = "mmcosmic" if len(self) > 2 else "joint"
             elif method in DETECTORS.names():
                 raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         chosen = as_method(method)
@@ -761,6 +763,25 @@ class CRStack:
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
+        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        ccds : list of `~astropy.nddata.CCDData`
+            Bias subtracted, with `VarianceUncertainty`, and a mask that is True where a value was replaced: see
+            `~crstack.combine.clean_exposures.clean_exposures`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        name = "meancr2" if masks.probability is None else "meanjoint"
+        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
+        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.

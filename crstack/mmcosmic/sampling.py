@@ -11,7 +11,7 @@ from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 
-__all__ = ["diagram_of_stack", "nbinom_shape_of_stack"]
+__all__ = ["check_three_or_more", "diagram_of_stack", "nbinom_shape_of_stack"]
 
 
 def nbinom_shape_of_stack(
@@ -24,6 +24,14 @@ def nbinom_shape_of_stack(
         return fit_nbinom_shape(prepared.equalized.levelled, used)
 
     return prepared.once("shape of the photons' distribution", detected, compute)
+
+
+def check_three_or_more(prepared: PreparedStack) -> None:
+    """Raise `InputError` for two exposures, whose median is their mean."""
+    if len(prepared) < 3:
+        raise InputError(
+            f"exposures must be three or more for M.M.Cosmic; got {len(prepared)}: use detect('joint'), which needs two"
+        )
 
 
 def diagram_of_stack(
@@ -54,6 +62,7 @@ def diagram_of_stack(
     InputError
         If no pixel can be used, or ``synthetic="single"`` comes without a detector that cleans.
     """
+    check_three_or_more(prepared)
 
     def compute() -> MMDiagram:
         used = _simulated_pixels(prepared, detected, progress)
