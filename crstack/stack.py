@@ -14,7 +14,8 @@ from astropy.table import QTable
 from crstack._progress import progress_to
 from crstack._registry import DETECTORS
 from crstack._summary import Summary
-from crstack._validation import check_choice, check_quantity
+from crstack._threads import limited_threads, with_limited_threads
+from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
@@ -74,6 +75,7 @@ class InDiagram(NamedTuple):
     threshold: float | None = None
 
 
+@with_limited_threads
 class CRStack:
     """Two or more equivalent exposures, and what is found out about them.
 
@@ -119,6 +121,10 @@ class CRStack:
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
+    n_threads : int, optional
+        Threads that work on this stack. By default the environment variable
+        ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at most. The number
+        changes no result.
 
     Attributes
     ----------
@@ -166,7 +172,9 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> None:
+        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -176,21 +184,22 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(
-            exposures,
-            gain=gain,
-            readnoise=readnoise,
-            bias=bias,
-            unit=unit,
-            ext=ext,
-            exptime=exptime,
-            saturation=saturation,
-            trim=trim,
-            dq_ext=dq_ext,
-            err_ext=err_ext,
-            bits=bits,
-            drop_unusable=drop_unusable,
-        )
+        with limited_threads(self._n_threads):
+            given = load_exposures(
+                exposures,
+                gain=gain,
+                readnoise=readnoise,
+                bias=bias,
+                unit=unit,
+                ext=ext,
+                exptime=exptime,
+                saturation=saturation,
+                trim=trim,
+                dq_ext=dq_ext,
+                err_ext=err_ext,
+                bits=bits,
+                drop_unusable=drop_unusable,
+            )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -222,6 +231,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> "CRStack":
         """Make a stack of FITS files.
 
@@ -233,7 +243,7 @@ class CRStack:
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
         cr_coincidences, flux_factors, flux_regions, flux_method : optional
             As for `CRStack`.
-        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
             As for `CRStack`.
 
         Returns
@@ -267,6 +277,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            n_threads=n_threads,
         )
 
     def __len__(self) -> int:

@@ -48,7 +48,7 @@ def test_functions_and_nothing(stack):
     told = []
     stack.detect(aux=None, progress=lambda stage, fraction: told.append((stage, fraction)))
     assert ("masking MEANCRT", 0.0) in told
-    with pytest.raises(InputError, match="progress must be True, None or a function .*; got 'x'"):
+    with pytest.raises(InputError, match=r"progress must be True, None or a function .*; got 'x'"):
         stack.detect(aux="pycosmic", progress="x")
 
 
