@@ -4,7 +4,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -157,10 +156,6 @@ class PreparedStack:
         nothing = self.statistics.count == 0
         return nothing if nothing.any() else None
 
-    def read_only(self) -> "PreparedStack":
-        """The same stack, whose exposures and statistics cannot be modified: what a method is given."""
-        return _ReadOnlyStack(self)
-
     # auxiliary detectors
 
     def noise_of_average(self, name: Literal["median", "mean"], aux_noise: AuxNoise) -> NoiseModel:
@@ -179,30 +174,34 @@ class PreparedStack:
         return None if aux is None else Detections(self, aux, aux_noise)
 
 
-class _ReadOnlyStack(PreparedStack):
-    """Read-only views of a stack, with which it shares what is computed."""
+class ReadOnlyStack(PreparedStack):
+    """A prepared stack whose arrays cannot be written to, for the methods of plug-ins. It shares what is kept.
 
-    def __init__(self, stack: PreparedStack) -> None:
-        vars(self).update(vars(stack))
-        self._stack = stack
-        self.given = protected(stack.given)
+    Parameters
+    ----------
+    prepared : PreparedStack
+        The stack.
+    """
 
-    @cached_property
+    def __init__(self, prepared: PreparedStack) -> None:
+        self.__dict__.update(prepared.__dict__)
+        self._whole = prepared
+        self.given = protected(prepared.given)
+
+    @property
     def equalized(self) -> EqualizedExposures:
-        views: EqualizedExposures = protected(self._stack.equalized)
-        # computed once for the stack, and not for each view of it
-        vars(views)["levelled"] = protected(self._stack.equalized.levelled)
-        return views
+        """See `PreparedStack.equalized`."""
+        return protected(self._whole.equalized)
 
-    @cached_property
+    @property
     def statistics(self) -> OrderStatistics:
-        views: OrderStatistics = protected(self._stack.statistics)
-        return views
+        """See `PreparedStack.statistics`."""
+        return protected(self._whole.statistics)
 
-    @cached_property
+    @property
     def compared(self) -> OrderStatistics:
-        views: OrderStatistics = protected(self._stack.compared)
-        return views
+        """See `PreparedStack.compared`."""
+        return protected(self._whole.compared)
 
 
 @dataclass(frozen=True)

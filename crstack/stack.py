@@ -11,8 +11,11 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
+from crstack._progress import progress_to
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice, check_quantity
+from crstack._summary import Summary
+from crstack._threads import limited_threads, with_limited_threads
+from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
@@ -72,6 +75,7 @@ class InDiagram(NamedTuple):
     threshold: float | None = None
 
 
+@with_limited_threads
 class CRStack:
     """Two or more equivalent exposures, and what is found out about them.
 
@@ -117,6 +121,10 @@ class CRStack:
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
+    n_threads : int, optional
+        Threads that work on this stack. By default the environment variable
+        ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at most. The number
+        changes no result.
 
     Attributes
     ----------
@@ -164,7 +172,9 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> None:
+        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -174,21 +184,22 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(
-            exposures,
-            gain=gain,
-            readnoise=readnoise,
-            bias=bias,
-            unit=unit,
-            ext=ext,
-            exptime=exptime,
-            saturation=saturation,
-            trim=trim,
-            dq_ext=dq_ext,
-            err_ext=err_ext,
-            bits=bits,
-            drop_unusable=drop_unusable,
-        )
+        with limited_threads(self._n_threads):
+            given = load_exposures(
+                exposures,
+                gain=gain,
+                readnoise=readnoise,
+                bias=bias,
+                unit=unit,
+                ext=ext,
+                exptime=exptime,
+                saturation=saturation,
+                trim=trim,
+                dq_ext=dq_ext,
+                err_ext=err_ext,
+                bits=bits,
+                drop_unusable=drop_unusable,
+            )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -220,6 +231,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> "CRStack":
         """Make a stack of FITS files.
 
@@ -231,7 +243,7 @@ class CRStack:
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
         cr_coincidences, flux_factors, flux_regions, flux_method : optional
             As for `CRStack`.
-        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
             As for `CRStack`.
 
         Returns
@@ -265,6 +277,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            n_threads=n_threads,
         )
 
     def __len__(self) -> int:
@@ -274,6 +287,20 @@ class CRStack:
         results = (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
         has = ", ".join(name for name, result in results if result is not None) or "no results"
         return f"<CRStack of {self.prepared.given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+
+    def summary(self) -> Summary:
+        """What the stack is and what was found, as numbers by name; ``str()`` gives lines for people."""
+        exposures, masks = self.prepared.given, self._masks
+        ny, nx = exposures.shape
+        found = {"exposures": len(self), "columns": nx, "rows": ny, "unit": str(exposures.unit)}
+        found["bad values"] = 0 if exposures.bad is None else int(np.count_nonzero(exposures.bad))
+        found["cr_coincidences"] = self.cr_coincidences
+        if masks is not None:
+            found |= {f"pixels in {name}": int(np.count_nonzero(codes)) for name, codes in masks.codes.items()}
+        return Summary(found)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     # what the stages start from
 
@@ -359,7 +386,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> NbinomShape:
         """Fit the shape of the photons' distribution to the exposures.
 
@@ -374,7 +401,8 @@ class CRStack:
             kappa and its error.
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return nbinom_shape_of_stack(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -393,7 +421,7 @@ class CRStack:
         y_floor: Length = 0.0,
         nbinom_shape: float | Literal["auto"] | None = None,
         synthetic: Literal["median", "single"] = "median",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> MMDiagram:
         """Simulate and observe the median-minimum diagram.
 
@@ -409,8 +437,8 @@ class CRStack:
             unit of the exposures, or Quantities.
         nbinom_shape : float, "auto" or None, optional
             As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -426,7 +454,8 @@ class CRStack:
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
         if isinstance(nbinom_shape, str):
             check_choice("nbinom_shape", nbinom_shape, (AUTO,))
-            shape = nbinom_shape_of_stack(self.prepared, detected, progress)
+            with progress_to(progress) as report:
+                shape = nbinom_shape_of_stack(self.prepared, detected, report)
             nbinom_shape = None if shape.is_poisson else shape.value
         settings = DiagramSettings(
             n_simulations=n_simulations,
@@ -439,7 +468,8 @@ class CRStack:
             x_min=None if x_min is None else self._in_unit("x_min", x_min),
             x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
-        self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
+        with progress_to(progress) as report:
+            self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
@@ -451,7 +481,7 @@ class CRStack:
         return length
 
     def fit_boundary(
-        self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
+        self, model: BoundaryModel | str = "spline", *, progress: Progress | bool | None = None
     ) -> FittedBoundary:
         """Fit a boundary to the diagram.
 
@@ -459,8 +489,8 @@ class CRStack:
         ----------
         model : BoundaryModel or str, optional
             The model, or the name of a registered one for its defaults.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -475,7 +505,8 @@ class CRStack:
             If no model is registered by that name.
         """
         method = self._with_diagram(MMCosmic(boundary=as_boundary_model(model)))
-        self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, progress))
+        with progress_to(progress) as report:
+            self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
         self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
         return self._boundary
 
@@ -495,7 +526,7 @@ class CRStack:
         aux_noise: AuxNoise = "exposure",
         rules: MaskRules | None = None,
         max_fraction: float | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> MaskSet:
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
@@ -527,8 +558,8 @@ class CRStack:
         max_fraction : float, optional
             Part of the values of an exposure that may be flagged. More is an error; where it is not given,
             more than 0.2 is a warning.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -560,8 +591,9 @@ class CRStack:
         rules.check_inside(self.exposures.shape)
 
         def compute() -> MaskSet:
-            decision = checked_decision(chosen, self.prepared, detected, rules, progress)
-            return self._masks_of(decision, detected, rules, progress)
+            with progress_to(progress) as report:
+                decision = checked_decision(chosen, self.prepared, detected, rules, report)
+                return self._masks_of(decision, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
         check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
@@ -643,7 +675,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> JointResult:
         """Probability of each value to be hit, all exposures taken together.
 
@@ -653,15 +685,16 @@ class CRStack:
             Its settings; the defaults if not given.
         aux, vote, aux_noise : optional
             Detector whose masks of the exposures raise the odds of what it flags: as for `detect`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
         result : `~crstack.joint.JointResult`
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return (method or JointPosterior()).posterior(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
     # combined images
 
