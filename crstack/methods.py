@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,9 +31,9 @@ class Method(ABC):
     """
 
     #: name in legends, tables and logs
-    label = "method"
+    label: ClassVar[str] = "method"
     #: name of the auxiliary detector that ``aux="auto"`` stands for; None for none
-    usual_aux = None
+    usual_aux: ClassVar[str | None] = None
 
     @abstractmethod
     def decide(

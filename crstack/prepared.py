@@ -65,7 +65,7 @@ class PreparedStack:
     given : `~crstack.exposures.Exposures`
         The exposures as they were read.
     cr_coincidences : int
-        Number of the highest values that min2d leaves out.
+        Number of the highest values that min2d leaves out; 1 where there are two exposures.
     equalization : `~crstack.equalize.Equalization`
         What is known, or is to be measured, of exposures that are not equivalent.
 
@@ -76,7 +76,10 @@ class PreparedStack:
     """
 
     def __init__(self, given: Exposures, cr_coincidences: int, equalization: Equalization) -> None:
-        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(given) - 1)
+        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=max(len(given) - 1, 2))
+        if len(given) == 2:
+            # the lower value is what stands in: each exposure may be hit where the other is not
+            cr_coincidences = 1
         equalization.check_for(given)
         self.given = given
         self.cr_coincidences = cr_coincidences

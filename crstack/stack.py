@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, overload
 
 import astropy.units as u
 import numpy as np
@@ -12,11 +12,13 @@ from astropy.nddata import CCDData
 from astropy.table import QTable
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice
+from crstack._threads import limited_threads, with_limited_threads
+from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -57,10 +59,10 @@ AUTO = "auto"
 #: masks, and combiners, that a stack keeps; each holds several images
 KEPT = 2
 
-Auxiliary = Detector | str | Sequence[Detector | str] | None
-Boundary = BoundaryModel | FittedBoundary | str | None
-Length = float | u.Quantity
-FromDetector = u.Quantity | str | Keyword | None
+Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
+Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
+Length: TypeAlias = float | u.Quantity
+FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 
 
 class InDiagram(NamedTuple):
@@ -71,8 +73,9 @@ class InDiagram(NamedTuple):
     threshold: float | None = None
 
 
+@with_limited_threads
 class CRStack:
-    """Three or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
     asks for the earlier ones with sensible defaults, and results are kept: a
@@ -112,10 +115,14 @@ class CRStack:
         Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
-        the highest values. At least 2 and less than the number of exposures.
+        the highest values. At least 2 and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
+    n_threads : int, optional
+        Threads that work on this stack. By default the environment variable
+        ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at most. The number
+        changes no result.
 
     Attributes
     ----------
@@ -141,7 +148,7 @@ class CRStack:
 
     def __init__(
         self,
-        exposures: Iterable[Any],
+        exposures: str | os.PathLike | Iterable[Any],
         *,
         gain: FromDetector = None,
         readnoise: FromDetector = None,
@@ -163,7 +170,9 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> None:
+        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -173,21 +182,22 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(
-            exposures,
-            gain=gain,
-            readnoise=readnoise,
-            bias=bias,
-            unit=unit,
-            ext=ext,
-            exptime=exptime,
-            saturation=saturation,
-            trim=trim,
-            dq_ext=dq_ext,
-            err_ext=err_ext,
-            bits=bits,
-            drop_unusable=drop_unusable,
-        )
+        with limited_threads(self._n_threads):
+            given = load_exposures(
+                exposures,
+                gain=gain,
+                readnoise=readnoise,
+                bias=bias,
+                unit=unit,
+                ext=ext,
+                exptime=exptime,
+                saturation=saturation,
+                trim=trim,
+                dq_ext=dq_ext,
+                err_ext=err_ext,
+                bits=bits,
+                drop_unusable=drop_unusable,
+            )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -219,6 +229,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> "CRStack":
         """Make a stack of FITS files.
 
@@ -230,7 +241,7 @@ class CRStack:
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
         cr_coincidences, flux_factors, flux_regions, flux_method : optional
             As for `CRStack`.
-        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
             As for `CRStack`.
 
         Returns
@@ -264,6 +275,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            n_threads=n_threads,
         )
 
     def __len__(self) -> int:
@@ -431,17 +443,23 @@ class CRStack:
             n_simulations=n_simulations,
             seed=seed,
             min_neighbors=min_neighbors,
-            y_max=y_max,
-            y_floor=y_floor,
+            y_max=self._in_unit("y_max", y_max),
+            y_floor=self._in_unit("y_floor", y_floor),
             nbinom_shape=nbinom_shape,
             synthetic=synthetic,
-            x_min=x_min,
-            x_max=x_max,
+            x_min=None if x_min is None else self._in_unit("x_min", x_min),
+            x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
         self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
+
+    def _in_unit(self, name: str, length: Length) -> float:
+        """A length along an axis of the diagram, in the unit of the exposures."""
+        if isinstance(length, u.Quantity):
+            return float(check_quantity(name, length, self.exposures.unit, shape=()))
+        return length
 
     def fit_boundary(
         self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
@@ -497,14 +515,15 @@ class CRStack:
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
             registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
-            "mmcosmic".
+            "mmcosmic", and "joint" where there are two exposures.
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
             defaults; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest
-            `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
+            `fit_boundary`, or fits one: a `~crstack.SplineBoundary` for three exposures, a
+            `~crstack.CalibratedBoundary` for more. None leaves M.M.Cosmic
             out, for the auxiliary detector alone.
         vote : {"any", "all"} or int, optional
             Number of several detectors that must flag a pixel: see
@@ -567,7 +586,7 @@ class CRStack:
         automatic = isinstance(boundary, str) and boundary == AUTO
         if isinstance(method, str):
             if method == AUTO:
-                method = "mmcosmic"
+                method = "mmcosmic" if len(self) > 2 else "joint"
             elif method in DETECTORS.names():
                 raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         chosen = as_method(method)
@@ -598,7 +617,7 @@ class CRStack:
             decision.probability,
             signal_shift=decision.signal_shift,
             excess_variance=decision.excess_variance,
-            local_medians=rules.local_medians,
+            local_medians=tuple(tuple(one) for one in rules.local_medians),
             flux_factors=flux.values if flux else (),
             detectors=() if detected is None else detected.names,
             decision=decision,
@@ -611,7 +630,7 @@ class CRStack:
         codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), self.prepared.nowhere_valid)
         all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
         if detected.names:
-            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": found.found_by})
+            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
             steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
         return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
 
@@ -656,6 +675,34 @@ class CRStack:
         return (method or JointPosterior()).posterior(self.prepared, detected, progress)
 
     # combined images
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[False] = ...,
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> CCDData: ...
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[True],
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> Combination: ...
 
     def combine(
         self,
@@ -714,7 +761,8 @@ class CRStack:
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
         check_choice("variance", variance, ("model", "sample"))
-        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
+        options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
+        options |= {"unbiased": unbiased, "fill": fill}
         # a copy, so that a list that is changed is not taken for what it was
         options["weights"] = tuple(weights) if isinstance(weights, list | np.ndarray) else weights
         settings = (masks, *options.values())
@@ -726,6 +774,25 @@ class CRStack:
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
+        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        ccds : list of `~astropy.nddata.CCDData`
+            Bias subtracted, with `VarianceUncertainty`, and a mask that is True where a value was replaced: see
+            `~crstack.combine.clean_exposures.clean_exposures`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        name = "meancr2" if masks.probability is None else "meanjoint"
+        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
+        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.

@@ -94,7 +94,7 @@ def check_gain(gain, unit, path):
     """Raise `InputError` if the gain of images in electrons, as ``path`` is, is not 1 (a number or an image)."""
     if isinstance(gain, str):
         return  # a keyword, which is read with the exposures
-    if unit == u.electron and np.any(np.not_equal(gain, 1)):
+    if unit in (u.electron, u.electron / u.s) and np.any(np.not_equal(gain, 1)):
         found = f"{gain:g}" if np.ndim(gain) == 0 else f"{np.min(gain):g} to {np.max(gain):g}"
         raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,8 +10,8 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack.cli.console import WorkFailedError, log, section
-from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
-from crstack.cli.page import write_report
+from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
+from crstack.cli.page import Viewer, write_report
 from crstack.cli.prepare import prepare, read_parameters
 from crstack.cli.session import Session, can_be_interactive
 from crstack.cli.summary import (
@@ -218,29 +219,29 @@ def _write(job, results, console, plots):
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
-    with outputs.writing(outputs.directory):
+    with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
         _write_masks(job, results.masks)
         _write_combinations(job, results.masks)
         features = write_tables(results)
         outputs.publish()
         if plots:
-            figures = write_figures(results, features, console)
-            _write_report(job, results, figures, console)
+            viewer = Viewer(results, job.paths)
+            figures = write_figures(results, features, console, helper, also=[viewer])
+            _write_report(job, viewer, figures, console)
             outputs.publish()
         outputs.finish()
 
 
-def _write_report(job, results, figures, console):
+def _write_report(job, viewer, figures, console):
     """Write the page of the run; it fails as a figure does."""
-    path = results.output / "report.html"
+    path = viewer.results.output / "report.html"
     linked = [*job.outputs.written, *(path.name for path in figures)]
     try:
         write_report(
             path,
-            results,
+            viewer,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=[job.outputs / name for name in sorted(linked)],
-            paths=job.paths,
             settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
             warnings=console.warnings,

@@ -162,8 +162,8 @@ def codes_of_hits(
     """
     n = len(hit)
     found = np.zeros_like(hit) if auxiliary is None else hit & auxiliary
-    nowhere_valid = None if bad is None else bad.all(axis=0)
-    images = {
+    nowhere_valid = None if bad is None else np.asarray(bad.all(axis=0))
+    images: dict[str, tuple[Any, Any, Any]] = {
         "MEDIANCR": (hit.sum(axis=0) >= (n + 1) // 2, found.any(axis=0), nowhere_valid),
         "MEANCRT": (hit.any(axis=0), found.any(axis=0), nowhere_valid),
     }

@@ -22,7 +22,7 @@ REPORT = "report.html"
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """They take seconds, and are tested in test_cli_figures.py."""
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
 
 
 # what it takes and writes
@@ -204,7 +204,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
-    def look(results, features, console):
+    def look(results, *arguments, **options):
         seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 

@@ -92,7 +92,7 @@ GENERAL = (
     Key("verify_cr", boolean, False, used=False),
     Key("semiwindow", integer(minimum=0, maximum=500), 15),
     Key("color_scale", choice("minmax", "zscale"), "zscale"),
-    Key("maxplots", integer(minimum=-LARGEST_COUNT, maximum=LARGEST_COUNT), -1),
+    Key("maxplots", integer(minimum=-LARGEST_COUNT, maximum=LARGEST_COUNT), 40),
 )
 
 LACOSMIC = (
