@@ -9,10 +9,12 @@ from importlib.metadata import version
 
 import numpy as np
 
+from crstack._files import header_line
+from crstack._fits_writing import write_fits
 from crstack.cli.console import WorkFailedError, log, section
 from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
 from crstack.cli.page import Viewer, write_report
-from crstack.cli.prepare import prepare, read_parameters
+from crstack.cli.prepare import clean_name, prepare, read_parameters
 from crstack.cli.session import Session, can_be_interactive
 from crstack.cli.summary import (
     log_boundary,
@@ -41,6 +43,8 @@ def run(
     plots=True,
     interactive=None,
     overwrite=False,
+    drop_unusable=False,
+    clean=False,
     dry_run=False,
     as_json=False,
     console,
@@ -61,6 +65,10 @@ def run(
         Whether to show windows and ask; as the file says by default.
     overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
+    drop_unusable : bool, optional
+        Whether to go on without exposures that cannot be used.
+    clean : bool, optional
+        Whether to write each exposure with its hits replaced.
     dry_run : bool, optional
         Whether to check everything and to show the settings only.
     as_json : bool, optional
@@ -82,7 +90,8 @@ def run(
     """
     start = time.perf_counter()
     configuration = read_parameters(parameters)
-    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, console=console)
+    more = {"drop_unusable": drop_unusable, "clean": clean}
+    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:
         log_dry_run(job)
         return None
@@ -93,7 +102,7 @@ def run(
         try:
             job = _with_answers(job, interactive, console)
             results = _results(job, console)
-            _write(job, results, console, plots)
+            _write(job, results, console, plots, clean)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
         log_outputs(job.outputs)
@@ -214,7 +223,7 @@ def without_dropped(masks, pixels):
 # files
 
 
-def _write(job, results, console, plots):
+def _write(job, results, console, plots, clean):
     """Write every product; figures last."""
     outputs = job.outputs
     section("Files")
@@ -222,6 +231,8 @@ def _write(job, results, console, plots):
     with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
         _write_masks(job, results.masks)
         _write_combinations(job, results.masks)
+        if clean:
+            _write_clean(job, results.masks)
         features = write_tables(results)
         outputs.publish()
         if plots:
@@ -271,6 +282,20 @@ def _write_combinations(job, masks):
         combination = job.stack.combine(name, masks=masks, full_output=True, **options)
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
+        log_file(path)
+        job.outputs.publish()
+
+
+def _write_clean(job, masks):
+    """Write each exposure with its hits replaced by what is expected there."""
+    history = [header_line(line) for line in _history(job, masks)]
+    for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
+        path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
+        hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
+        for line in history:
+            hdus[0].header.add_history(line)
+        with job.outputs.writing(job.outputs / path.name):
+            write_fits(path, hdus)
         log_file(path)
         job.outputs.publish()
 
