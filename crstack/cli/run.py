@@ -11,7 +11,7 @@ import numpy as np
 
 from crstack._files import header_line
 from crstack._fits_writing import write_fits
-from crstack.cli.console import WorkFailedError, log, section
+from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
 from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
 from crstack.cli.page import Viewer, write_report
 from crstack.cli.prepare import clean_name, prepare, read_parameters
@@ -166,9 +166,11 @@ def _find(job, console):
         log_detector(configuration.crmethod.detectors, detector)
     if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(parts, stack, console)
+        with quiet_detectors(not configuration.verbose):
+            diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
+    with quiet_detectors(not configuration.verbose):
+        masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
     console.end_progress()
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)

@@ -229,3 +229,19 @@ def test_an_unusable_exposure_is_dropped(here, capsys):
     assert "blank.fits" in err
     assert_equal_masks("three", "out")
     assert "blank" not in str(fits.getheader("out/combined_mean.fits")["HISTORY"])
+
+
+@pytest.mark.parametrize(("name", "title"), [("pycosmic", "PyCosmic, sigma_det"), ("lacosmic", "L.A.Cosmic, sigclip")])
+def test_iterations_are_reported(here, capsys, name, title):
+    path = write_parameters("p.yaml", crmethod=f"mm_{name}", outputs="mean")
+    assert main(["run", path, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(title)]
+    # median, mean, exposures and MEANCR, each in two passes of an iteration or more
+    assert len(lines) >= 12
+    assert {line.split(":")[0] for line in lines} == {f"{title} 5", f"{title} 3"}
+    counts = [int(line.split(": ")[1].split()[0]) for line in lines]
+    assert max(counts) > 20
+    verbose = {"pycosmic": "pc_verbose", "lacosmic": "la_verbose"}[name]
+    quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
+    assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    assert title not in capsys.readouterr().out
