@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import numpy as np
 
 from crstack._files import header_line
 from crstack._fits_writing import write_fits
+from crstack._threads import n_threads
 from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
 from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
 from crstack.cli.page import Viewer, write_report
@@ -33,6 +35,9 @@ from crstack.combine.files import combination_name, requested_combinations, writ
 from crstack.joint import JointDecision
 
 __all__ = ["run"]
+
+#: images of more pixels are made and written one after the other
+PIXELS_AT_ONCE = 1 << 24
 
 
 def run(
@@ -278,14 +283,31 @@ def _write_masks(job, masks):
 def _write_combinations(job, masks):
     history = _history(job, masks)
     options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
-    for name in requested_combinations(job.configuration["outputs"], masks):
-        path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
-        # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks=masks, full_output=True, **options)
+
+    def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
+
+    def finish(path, written):
+        written.result()
         log_file(path)
         job.outputs.publish()
+
+    # one is written while the next one is made; large ones would take too much memory together
+    at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
+    under_way = None
+    with ThreadPoolExecutor(1) as writer:
+        for name in requested_combinations(job.configuration["outputs"], masks):
+            path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
+            combination = job.stack.combine(name, masks=masks, full_output=True, **options)
+            if under_way is not None:
+                finish(*under_way)
+            under_way = path, writer.submit(write, path, combination)
+            if not at_once:
+                finish(*under_way)
+                under_way = combination = None
+        if under_way is not None:
+            finish(*under_way)
 
 
 def _write_clean(job, masks):
