@@ -16,7 +16,16 @@ from pathlib import Path
 
 from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
 
-__all__ = ["Console", "SessionStopped", "WorkFailedError", "log", "logging_to", "section", "settings_lines"]
+__all__ = [
+    "Console",
+    "SessionStopped",
+    "WorkFailedError",
+    "log",
+    "logging_to",
+    "quiet_detectors",
+    "section",
+    "settings_lines",
+]
 
 WIDTH = 79
 #: between INFO and WARNING: what is shown by default
@@ -345,6 +354,19 @@ def logging_to(level):
         LOGGER.setLevel(before[0])
         LOGGER.propagate = before[1]
         astropy_log.setLevel(astropy_level)
+
+
+@contextmanager
+def quiet_detectors(quiet):
+    """Keep what the detectors report of their iterations out of the log, if ``quiet``."""
+    logger = logging.getLogger("crstack.detectors")
+    before = logger.level
+    if quiet:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _show_warning(implausible, message, category, filename, lineno, file=None, line=None):
