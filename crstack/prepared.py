@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
@@ -171,6 +172,36 @@ class PreparedStack:
         """What an auxiliary detector finds in the images of the stack; None without a detector."""
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
+
+
+class ReadOnlyStack(PreparedStack):
+    """A prepared stack whose arrays cannot be written to, for the methods of plug-ins. It shares what is kept.
+
+    Parameters
+    ----------
+    prepared : PreparedStack
+        The stack.
+    """
+
+    def __init__(self, prepared: PreparedStack) -> None:
+        self.__dict__.update(prepared.__dict__)
+        self._whole = prepared
+        self.given = protected(prepared.given)
+
+    @property
+    def equalized(self) -> EqualizedExposures:
+        """See `PreparedStack.equalized`."""
+        return protected(self._whole.equalized)
+
+    @property
+    def statistics(self) -> OrderStatistics:
+        """See `PreparedStack.statistics`."""
+        return protected(self._whole.statistics)
+
+    @property
+    def compared(self) -> OrderStatistics:
+        """See `PreparedStack.compared`."""
+        return protected(self._whole.compared)
 
 
 @dataclass(frozen=True)

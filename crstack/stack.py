@@ -11,7 +11,9 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
+from crstack._progress import progress_to
 from crstack._registry import DETECTORS
+from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
 from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
@@ -286,6 +288,20 @@ class CRStack:
         has = ", ".join(name for name, result in results if result is not None) or "no results"
         return f"<CRStack of {self.prepared.given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
 
+    def summary(self) -> Summary:
+        """What the stack is and what was found, as numbers by name; ``str()`` gives lines for people."""
+        exposures, masks = self.prepared.given, self._masks
+        ny, nx = exposures.shape
+        found = {"exposures": len(self), "columns": nx, "rows": ny, "unit": str(exposures.unit)}
+        found["bad values"] = 0 if exposures.bad is None else int(np.count_nonzero(exposures.bad))
+        found["cr_coincidences"] = self.cr_coincidences
+        if masks is not None:
+            found |= {f"pixels in {name}": int(np.count_nonzero(codes)) for name, codes in masks.codes.items()}
+        return Summary(found)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     # what the stages start from
 
     @property
@@ -370,7 +386,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> NbinomShape:
         """Fit the shape of the photons' distribution to the exposures.
 
@@ -385,7 +401,8 @@ class CRStack:
             kappa and its error.
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return nbinom_shape_of_stack(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -404,7 +421,7 @@ class CRStack:
         y_floor: Length = 0.0,
         nbinom_shape: float | Literal["auto"] | None = None,
         synthetic: Literal["median", "single"] = "median",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> MMDiagram:
         """Simulate and observe the median-minimum diagram.
 
@@ -420,8 +437,8 @@ class CRStack:
             unit of the exposures, or Quantities.
         nbinom_shape : float, "auto" or None, optional
             As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -437,7 +454,8 @@ class CRStack:
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
         if isinstance(nbinom_shape, str):
             check_choice("nbinom_shape", nbinom_shape, (AUTO,))
-            shape = nbinom_shape_of_stack(self.prepared, detected, progress)
+            with progress_to(progress) as report:
+                shape = nbinom_shape_of_stack(self.prepared, detected, report)
             nbinom_shape = None if shape.is_poisson else shape.value
         settings = DiagramSettings(
             n_simulations=n_simulations,
@@ -450,7 +468,8 @@ class CRStack:
             x_min=None if x_min is None else self._in_unit("x_min", x_min),
             x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
-        self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
+        with progress_to(progress) as report:
+            self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
@@ -462,7 +481,7 @@ class CRStack:
         return length
 
     def fit_boundary(
-        self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
+        self, model: BoundaryModel | str = "spline", *, progress: Progress | bool | None = None
     ) -> FittedBoundary:
         """Fit a boundary to the diagram.
 
@@ -470,8 +489,8 @@ class CRStack:
         ----------
         model : BoundaryModel or str, optional
             The model, or the name of a registered one for its defaults.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -486,7 +505,8 @@ class CRStack:
             If no model is registered by that name.
         """
         method = self._with_diagram(MMCosmic(boundary=as_boundary_model(model)))
-        self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, progress))
+        with progress_to(progress) as report:
+            self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
         self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
         return self._boundary
 
@@ -506,7 +526,7 @@ class CRStack:
         aux_noise: AuxNoise = "exposure",
         rules: MaskRules | None = None,
         max_fraction: float | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> MaskSet:
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
@@ -538,8 +558,8 @@ class CRStack:
         max_fraction : float, optional
             Part of the values of an exposure that may be flagged. More is an error; where it is not given,
             more than 0.2 is a warning.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -571,8 +591,9 @@ class CRStack:
         rules.check_inside(self.exposures.shape)
 
         def compute() -> MaskSet:
-            decision = checked_decision(chosen, self.prepared, detected, rules, progress)
-            return self._masks_of(decision, detected, rules, progress)
+            with progress_to(progress) as report:
+                decision = checked_decision(chosen, self.prepared, detected, rules, report)
+                return self._masks_of(decision, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
         check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
@@ -654,7 +675,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> JointResult:
         """Probability of each value to be hit, all exposures taken together.
 
@@ -664,15 +685,16 @@ class CRStack:
             Its settings; the defaults if not given.
         aux, vote, aux_noise : optional
             Detector whose masks of the exposures raise the odds of what it flags: as for `detect`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
         result : `~crstack.joint.JointResult`
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return (method or JointPosterior()).posterior(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
     # combined images
 

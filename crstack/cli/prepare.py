@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crstack._fits_writing import ending_of
 from crstack.cli.config.configuration import Configuration, read_configuration
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
@@ -90,7 +91,22 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     return names
 
 
-def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=False, console):
+def clean_name(number, compression="none"):
+    """Name of the file of an exposure whose hits are replaced."""
+    return f"exposure_{number}_clean{ending_of(compression)}"
+
+
+def prepare(
+    configuration,
+    output_dir,
+    *,
+    crmasks=None,
+    plots=True,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    console,
+):
     """Check everything and read the exposures.
 
     Parameters
@@ -103,6 +119,8 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
         Masks to use in place of finding them.
     plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user's may be replaced.
+    drop_unusable, clean : bool, optional
+        Whether to go on without exposures that cannot be used, and whether cleaned exposures are written.
     console : `~crstack.cli.console.Console`
         Its log file is checked.
 
@@ -125,6 +143,8 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     joint = crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
     names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
+    if clean:
+        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
     outputs.check(names, inputs)
     if in_place:
         outputs.keep("crmasks.fits")
@@ -143,10 +163,14 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     stack = CRStack.from_files(
         paths,
         ext=configuration["extnum"],
+        drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
         **_equalization(configuration, given),
     )
+    used = stack.exposures.names
+    if len(used) < len(paths):
+        paths = [path for path in paths if str(path) in used or path.name in used]
     masks_path = None if crmasks is None else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 

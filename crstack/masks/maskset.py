@@ -112,6 +112,9 @@ class MaskSet:
         counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())
         return f"<MaskSet of {self.n_exposures} exposures: {counts} pixels>"
 
+    def _repr_html_(self) -> str:
+        return self.counts()._repr_html_()
+
     @property
     def n_exposures(self) -> int:
         """Number of exposures."""

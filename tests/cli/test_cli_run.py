@@ -15,6 +15,7 @@ from support.products import IMAGES, PRODUCTS, SEVEN
 
 from crstack import CRStack, LACosmicDetector, MaskSet, PyCosmicDetector
 from crstack.cli import main
+from crstack.combine.files import write_combination
 
 REPORT = "report.html"
 
@@ -243,6 +244,25 @@ def test_directory_that_cannot_be_written_any_more(here, capsys, monkeypatch):
     assert main(["run", path, "--output-dir", "out"]) == 1
     assert "crmasks.fits must be writable; got No space left on device" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_combination_that_cannot_be_written(here, capsys, monkeypatch, number):
+    # the first ones are whole and stay out of the way; what was made while the third was written is lost
+    written = []
+
+    def full(path, combination, history):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(combination.name)
+        write_combination(path, combination, history)
+
+    monkeypatch.setenv("CRSTACK_NUM_THREADS", number)
+    monkeypatch.setattr("crstack.cli.run.write_combination", full)
+    path = write_parameters("p.yaml", crmethod="pycosmic")
+    assert main(["run", path, "--output-dir", "out"]) == 1
+    assert written == ["mean", "median"]
+    assert "combined_min.fits must be writable; got No space left on device" in capsys.readouterr().err
 
 
 def test_interrupt(here, monkeypatch, capsys):
