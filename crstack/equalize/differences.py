@@ -1,5 +1,6 @@
 """What each exposure is expected to hold, measured: added level, throughput, shift and seeing."""
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +112,8 @@ class Differences:
         What varies along rows and columns.
     limits : tuple of float
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
+    change : `~numpy.ndarray` or None
+        (ny, nx) the largest of what shift and seeing change, electrons.
     """
 
     factors: tuple
@@ -125,6 +128,7 @@ class Differences:
     steps: tuple = ()
     lines: tuple = ()
     limits: tuple = ()
+    change: np.ndarray | None = None
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -434,7 +438,14 @@ class _Model:
             steps=self.steps,
             lines=tuple(self.lines),
             limits=() if self.gains is None else _limits(self.gains),
+            change=_largest(self.changes),
         )
+
+
+def _largest(changes):
+    """Largest absolute value of some images; None if there are only numbers."""
+    images = [np.abs(one) for one in changes if np.ndim(one)]
+    return functools.reduce(np.maximum, images) if images else None
 
 
 def _more_than(noise, change):

@@ -12,7 +12,8 @@ __all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
 
 #: largest distance (pixels) of the steps of a kernel, small to large
 REACHES = (0, 1, 2, 3)
-#: prior standard deviation of a coefficient: keeps those steady that the image does not fix
+#: prior standard deviation of a coefficient, over the square of its distance: keeps those steady that the image does
+#: not fix
 PRIOR = 0.1
 #: rounds of robust weights, and standard deviations from which a residual weighs less
 ROUNDS, HUBER = 3, 2.0
@@ -159,7 +160,7 @@ class _Normal:
         """Kernel of exposure ``i`` and its covariance."""
         rows = _with_constant(basis)
         matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
-        normal = rows @ matrix @ rows.T + _prior(len(rows))
+        normal = rows @ matrix @ rows.T + _prior(rows)
         inverse = np.linalg.inv(normal)
         coefficients = inverse @ (rows @ vector)
         size = basis.shape[1]
@@ -169,7 +170,7 @@ class _Normal:
 
 
 def _gain(matrices, vectors, one, other, rows):
-    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(len(rows)), rows @ vectors[one])
+    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(rows), rows @ vectors[one])
     found = found @ rows
     return 2 * found @ vectors[other] - found @ matrices[other] @ found
 
@@ -181,8 +182,12 @@ def _with_constant(basis):
     return rows
 
 
-def _prior(n):
-    prior = np.full(n, 1 / PRIOR**2)
+def _prior(rows):
+    """Inverse variances of what is known of the coefficients before: far steps are small."""
+    size = int(np.sqrt(rows.shape[1] - 1))
+    dy, dx = (one.ravel() - size // 2 for one in np.mgrid[:size, :size])
+    distance2 = np.maximum(np.where(rows[:, :-1] != 0, dx**2 + dy**2, 0).max(axis=1), 1)
+    prior = distance2**2 / PRIOR**2
     prior[-1] = 1e-12
     return np.diag(prior)
 
@@ -203,7 +208,7 @@ def _robust_weights(target, variance, design, basis, structure):
         z = residual / sigma
         weight = np.where(known & (z < HIT), 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
         side = (design * weight) @ design.T
-        found = np.linalg.solve(rows @ side @ rows.T + _prior(len(rows)), rows @ (design @ (weight * value)))
+        found = np.linalg.solve(rows @ side @ rows.T + _prior(rows), rows @ (design @ (weight * value)))
         residual = value - (found @ rows) @ design
     return weight
 
