@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import BOX_PIXELS, informative_box
+from crstack._pixels import dilate, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -23,6 +23,8 @@ SIZE = 7
 ROUNDS = 5
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: what a kernel may leave, over the share of the contrast
+SHARE_OF_CONTRAST = 0.5
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
 #: pixels with less contrast than so many times that of noise are flat, those with more tell of the kernel
@@ -43,6 +45,8 @@ HIT, HIT_CONTRAST = 4.0, 0.3
 MOST_LINES, LENGTH_TO_TEST = 4, 128
 #: by so much such a term must lower chi squared, in all and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
+#: an image of no more pixels is taken whole, and squared contrast (variances) that counts in the choice of a part
+WHOLE, CLEAR = 1_200_000, 25.0
 #: values of a response that suffice for its limits
 PIXELS_OF_LIMITS = 300_000
 
@@ -275,7 +279,7 @@ class _Model:
         if with_kernels:
             telling = structure > STRUCTURE * noise
             telling[self._beside_hot(common, variance)] = False
-            self._fit_kernels(common, variance, structure, telling)
+            self._fit_kernels(common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
         self._change(common, variance)
         if "backgrounds" in self.names:
             self._fit_surfaces(common, variance, structure < FLAT * noise)
@@ -302,7 +306,7 @@ class _Model:
             for grid, kind in zip(self.grids, self.kinds, strict=True)
         ]
 
-    def _fit_kernels(self, common, variance, structure, telling):
+    def _fit_kernels(self, common, variance, structure, telling, least_share):
         place = _some(np.flatnonzero(telling), structure.ravel())
         if len(place) < FEWEST or not self.ladder:
             return
@@ -317,7 +321,7 @@ class _Model:
         variances = np.broadcast_to(variance.ravel()[place], targets.shape)
         folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
         kernels, terms, covariance = fit_kernels(
-            targets, variances, surroundings, structure.ravel()[place], folds, self.ladder
+            targets, variances, surroundings, structure.ravel()[place], folds, self.ladder, least_share
         )
         # to first order the mean of the exposures is then the common image itself
         kernels = kernels - kernels.mean(axis=0)
@@ -522,11 +526,16 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
 
 def _part_to_fit(levels, variance_of):
-    """Where the image has most structure."""
+    """Where the image has most structure that came through the optics."""
     low = levels.min(axis=0)
-    if low.size <= BOX_PIXELS:
+    if low.size <= WHOLE:
         return slice(None), slice(None)
-    return informative_box(contrast_squared(low, variance_of(low)) > 0)
+    variance = variance_of(low)
+    structure = contrast_squared(low, variance) > CLEAR * variance
+    hot = np.zeros(low.shape, dtype=bool)
+    hot[hot_pixels(low, np.sqrt(variance))] = True
+    structure &= ~dilate(hot, 1)
+    return informative_box(structure)
 
 
 def _cut(variance_of, box):

@@ -86,7 +86,7 @@ def split_kernel(kernel):
     return (total, *first, *second)
 
 
-def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
+def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share):
     """Fit the kernels of all exposures, with the terms that the data ask for.
 
     Parameters
@@ -103,6 +103,8 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
         (M,) which half of the image.
     ladder : list of KernelTerms
         To be tried, simplest first.
+    least_share : float
+        What the kernel may leave, at least, as a share of the contrast: so the cores of stars are not taken for hits.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
         (N, size * size, size * size) covariance of the kernels.
     """
     size = int(np.sqrt(len(surroundings)))
-    full = _Normal(targets, variances, surroundings, structure, folds)
+    full = _Normal(targets, variances, surroundings, structure, folds, least_share)
     best, fewer = (0.0, None), 0
     for terms in ladder:
         basis = terms.basis(size)
@@ -133,14 +135,14 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
 class _Normal:
     """Normal equations of each half of the image, for steps of the kernel and a constant."""
 
-    def __init__(self, targets, variances, surroundings, structure, folds):
+    def __init__(self, targets, variances, surroundings, structure, folds, least_share):
         design = np.concatenate([surroundings, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
         self.matrices, self.vectors = [], []
         self._largest = REACHES[-1]
         size = int(np.sqrt(len(surroundings)))
         every = KernelTerms(self._largest).basis(size).reshape(-1, size * size)
         for target, variance in zip(targets, variances, strict=True):
-            weight = _robust_weights(target, variance, design, every, structure)
+            weight = _robust_weights(target, variance, design, every, structure, least_share)
             known = np.where(np.isfinite(target), target, 0)
             sides = [design[:, one] * weight[one] for one in (folds, ~folds)]
             self.matrices.append([side @ design[:, one].T for side, one in zip(sides, (folds, ~folds), strict=True)])
@@ -192,7 +194,7 @@ def _prior(rows):
     return np.diag(prior)
 
 
-def _robust_weights(target, variance, design, basis, structure):
+def _robust_weights(target, variance, design, basis, structure, least_share):
     """Weights of the pixels: Huber's, and none for hits; what the kernel leaves is part of the variance."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
@@ -203,7 +205,7 @@ def _robust_weights(target, variance, design, basis, structure):
     left = FIRST_SHARE
     for number in range(ROUNDS):
         if number:
-            left = min(_structure_share(residual, variance, square, known), left)
+            left = max(min(_structure_share(residual, variance, square, known), left), least_share**2)
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
         weight = np.where(known & (z < HIT), 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2

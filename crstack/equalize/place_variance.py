@@ -5,6 +5,7 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
 __all__ = ["contrast_of", "contrast_squared", "place_variance"]
@@ -29,7 +30,9 @@ SPREAD = 3.0
 #: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
 TAIL, PIXELS_OF_TAIL = 0.98, 100_000
 #: kinds of places: each has twice the contrast of the one before
-N_KINDS = 12
+N_KINDS = 13
+#: the last kind: hot pixels, whose signal varies
+HOT = N_KINDS - 1
 #: a change counts as so many times as much contrast
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
@@ -93,6 +96,8 @@ def place_variance(levels, variance_of, change=None):
     contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
     if change is not None:
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
+    hot = hot_pixels(low, np.sqrt(variance))
+    contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
     # where one is hit the others span more
     one_hit = cube[-1] - median > limit
@@ -104,6 +109,7 @@ def place_variance(levels, variance_of, change=None):
     excess = square - variance
     weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
     kind = _kinds(contrast2, variance)
+    kind[hot] = HOT
     shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
     shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
     share = shares[kind]
@@ -126,7 +132,7 @@ def _kinds(contrast2, variance):
     """Class (ny, nx) of each place by its contrast over noise; 0 for places that are flat."""
     with np.errstate(divide="ignore"):
         steps = np.log2(contrast2 / variance) / 2
-    return np.clip(np.nan_to_num(steps, neginf=-1) + 1, 0, N_KINDS - 1).astype(np.int8)
+    return np.clip(np.nan_to_num(steps, neginf=-1) + 1, 0, N_KINDS - 2).astype(np.int8)
 
 
 @functools.cache
