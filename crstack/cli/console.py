@@ -38,8 +38,9 @@ class _Log(logging.LoggerAdapter):
         return message, options
 
 
-LOGGER = logging.getLogger("crstack.cli")
-log = _Log(LOGGER, None)
+#: what other rooms log is shown too
+LOGGER = logging.getLogger("crstack")
+log = _Log(logging.getLogger("crstack.cli"), None)
 
 
 class SessionStopped(CRStackError):

@@ -101,13 +101,13 @@ class Session:
         if equalized.flux is not None or equalized.offsets is not None:
             log_equivalence(equalized)
         if equalized.flux is not None and equalized.flux.method != "given":
-            self._stop("median position", self.stack.plot_median_position, color_scale=scale)
+            self._stop("median position", self.stack.plot.median_position, color_scale=scale)
             for number in range(1, len(self.stack) + 1):
-                self._stop(f"flux factor of exposure {number}", self.stack.plot_flux_factor, number)
+                self._stop(f"flux factor of exposure {number}", self.stack.plot.flux_factor, number)
         if equalized.offsets is not None:
             for number, errors in enumerate(equalized.offsets.errors, start=1):
                 if any(errors):  # those that are given have none
-                    self._stop(f"offset of exposure {number}", self.stack.plot_offset, number, color_scale=scale)
+                    self._stop(f"offset of exposure {number}", self.stack.plot.offset, number, color_scale=scale)
 
     def _stop(self, what, draw, *arguments, **options):
         """Show a figure until the user goes on."""

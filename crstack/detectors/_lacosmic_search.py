@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from astroscrappy.utils import dilate3, dilate5
 
 from crstack._threads import map_threads, row_bands
+from crstack.detectors._astroscrappy import dilate3, dilate5
 from crstack.detectors._lacosmic_clean import replacements
 from crstack.detectors._lacosmic_kernels import (
     LEAST_STRUCTURE,

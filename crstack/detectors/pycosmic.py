@@ -161,7 +161,7 @@ class PyCosmicDetector(Detector):
             bad,
             floor,
             known=known,
-            dispersion=0.0 if noise.shape is None else 1 / (noise.shape * noise.n_averaged),
+            dispersion=0.0 if noise.nbinom_shape is None else 1 / (noise.nbinom_shape * noise.n_averaged),
             fwhm=_both(self.fwhm_gauss)[::-1],
             half_window=half,
             lose_last=self.original,

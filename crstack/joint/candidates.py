@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
@@ -303,7 +303,10 @@ def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
     levels = counts.levels
     low, high = levels.min(axis=0), levels.max(axis=0)
     span = (high - low) / np.sqrt(counts.mean_variance(low) + excess)
-    chosen = span > stats.studentized_range.isf(looked_at, len(levels), np.inf)
+    # scipy.stats is slow to import
+    from scipy.stats import studentized_range
+
+    chosen = span > studentized_range.isf(looked_at, len(levels), np.inf)
     chosen |= ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
     if detected is not None:
         chosen |= detected.any(axis=0)

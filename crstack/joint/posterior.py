@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._pixels import features_holding
+from crstack._summary import Summary
 from crstack.equalize.differences import Differences
 from crstack.joint.calibration import Calibration, fit_calibration
 from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
@@ -60,6 +61,9 @@ class JointResult:
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+
+    def _repr_html_(self):
+        return Summary(self.summary())._repr_html_()
 
     def summary(self):
         """What was found and fitted, in words.
