@@ -38,7 +38,7 @@ WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
 #: the strongest effect (percentile) of a kernel must be so many standard deviations
-STRONG, LEAST_EFFECT = 99.5, 0.2
+STRONG, LEAST_EFFECT = 99.5, 0.3
 #: a value that is so many standard deviations and so much of the contrast too high is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: most terms along rows and columns, and length (pixels) of the cells that test them
@@ -297,8 +297,8 @@ class _Model:
         found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
         medians -= medians.mean(axis=0)
-        one = float(np.median(variance[flat])) if flat.any() else 1.0
-        surfaces = [smooth_surface(median, number, one) for median in medians]
+        of_cells = np.nan_to_num(self.mesh.medians(variance, flat)[0], nan=1.0)
+        surfaces = [smooth_surface(median, number, of_cells) for median in medians]
         self.kinds = [kind for _, kind in surfaces]
         self.grids = np.array([grid for grid, _ in surfaces])
         self.backgrounds = [

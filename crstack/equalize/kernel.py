@@ -20,9 +20,9 @@ ROUNDS, HUBER = 3, 2.0
 #: what the kernel may leave, as a share of the contrast squared, in the first round
 FIRST_SHARE = 0.3**2
 #: a value so many standard deviations too high has no weight: it is hit
-HIT = 5.0
+HIT = 4.0
 #: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
-LEAST_GAIN, OF_COEFFICIENT = 15.0, 0.5
+LEAST_GAIN, OF_COEFFICIENT = 30.0, 1.0
 
 
 @dataclass(frozen=True)

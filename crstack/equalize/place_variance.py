@@ -22,9 +22,11 @@ NOISE_CONTRAST = 7.6
 CLIP_SIGMA, CONTRAST = 4.0, 0.2
 #: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
 #: it differs by so many from its kind
-SIGNIFICANCE, LOCAL_SIGNIFICANCE = 4.0, 3.0
+SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
 #: the same where the kind has no excess
 ALONE = 8.0
+#: fewest places of a kind that say something
+FEWEST = 10
 #: variance of the squared deviation, over the square of the variance
 SPREAD = 3.0
 #: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
@@ -111,6 +113,8 @@ def place_variance(levels, variance_of, change=None):
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
     shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
+    if not shares.any():
+        return np.zeros_like(low), 0.0
     shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
     share = shares[kind]
     around = [
@@ -159,5 +163,6 @@ def _shares_of_kinds(kind, excess, information, noise):
         np.bincount(kind.ravel(), one.ravel(), minlength=N_KINDS) for one in (excess, information, noise**2)
     )
     sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
+    sure &= np.bincount(kind.ravel(), minlength=N_KINDS) >= FEWEST
     sure[0] = False
     return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)
