@@ -192,6 +192,10 @@ def _add_run(commands):
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file in place of finding them")
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
     run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
+    run.add_argument(
+        "--drop-unusable", action="store_true", help="go on without exposures that are wholly blank or saturated"
+    )
+    run.add_argument("--clean", action="store_true", help="write each exposure with its hits replaced, too")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
         "--interactive",
@@ -289,6 +293,8 @@ def _run(arguments, console):
         plots=not arguments.no_plots,
         interactive=arguments.interactive,
         overwrite=arguments.overwrite,
+        drop_unusable=arguments.drop_unusable,
+        clean=arguments.clean,
         console=console,
     )
 

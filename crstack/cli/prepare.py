@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crstack._fits_writing import ending_of
 from crstack.cli.config.configuration import Configuration, read_configuration
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
@@ -16,7 +17,7 @@ from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.exceptions import InputError
 from crstack.masks import MaskSet, exposure_name
-from crstack.masks.features import CATEGORIES
+from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.stack import CRStack
 
 __all__ = ["Job", "prepare", "product_names", "read_parameters"]
@@ -76,7 +77,8 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     names = ["crmasks.fits"] if masks else []
     combined = [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
     names += [combination_name(name, compression) for name in combined]
-    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in CATEGORIES)]
+    categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
+    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
     names.append("problematic_pixels.csv")
     if not plots:
         return names
@@ -86,11 +88,26 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     names += ["image_number_at_median_position.png", "problematic_pixels.pdf", "report.html"]
     names += [f"flux_factor{number}.png" for number in numbers]
     names += [f"xyoffset_crosscorr_{number}.png" for number in numbers]
-    names += [f"mediancr_identified_{category}.pdf" for category in CATEGORIES]
+    names += [f"mediancr_identified_{category}.pdf" for category in categories]
     return names
 
 
-def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=False, console):
+def clean_name(number, compression="none"):
+    """Name of the file of an exposure whose hits are replaced."""
+    return f"exposure_{number}_clean{ending_of(compression)}"
+
+
+def prepare(
+    configuration,
+    output_dir,
+    *,
+    crmasks=None,
+    plots=True,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    console,
+):
     """Check everything and read the exposures.
 
     Parameters
@@ -103,6 +120,8 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
         Masks to use in place of finding them.
     plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user's may be replaced.
+    drop_unusable, clean : bool, optional
+        Whether to go on without exposures that cannot be used, and whether cleaned exposures are written.
     console : `~crstack.cli.console.Console`
         Its log file is checked.
 
@@ -125,6 +144,8 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     joint = crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
     names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
+    if clean:
+        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
     outputs.check(names, inputs)
     if in_place:
         outputs.keep("crmasks.fits")
@@ -143,10 +164,14 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     stack = CRStack.from_files(
         paths,
         ext=configuration["extnum"],
+        drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
         **_equalization(configuration, given),
     )
+    used = stack.exposures.names
+    if len(used) < len(paths):
+        paths = [path for path in paths if str(path) in used or path.name in used]
     masks_path = None if crmasks is None else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 

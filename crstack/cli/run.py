@@ -10,11 +10,13 @@ from importlib.metadata import version
 
 import numpy as np
 
+from crstack._files import header_line
+from crstack._fits_writing import write_fits
 from crstack._threads import n_threads
-from crstack.cli.console import WorkFailedError, log, section
+from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
 from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
 from crstack.cli.page import Viewer, write_report
-from crstack.cli.prepare import prepare, read_parameters
+from crstack.cli.prepare import clean_name, prepare, read_parameters
 from crstack.cli.session import Session, can_be_interactive
 from crstack.cli.summary import (
     log_boundary,
@@ -46,6 +48,8 @@ def run(
     plots=True,
     interactive=None,
     overwrite=False,
+    drop_unusable=False,
+    clean=False,
     dry_run=False,
     as_json=False,
     console,
@@ -66,6 +70,10 @@ def run(
         Whether to show windows and ask; as the file says by default.
     overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
+    drop_unusable : bool, optional
+        Whether to go on without exposures that cannot be used.
+    clean : bool, optional
+        Whether to write each exposure with its hits replaced.
     dry_run : bool, optional
         Whether to check everything and to show the settings only.
     as_json : bool, optional
@@ -87,7 +95,8 @@ def run(
     """
     start = time.perf_counter()
     configuration = read_parameters(parameters)
-    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, console=console)
+    more = {"drop_unusable": drop_unusable, "clean": clean}
+    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:
         log_dry_run(job)
         return None
@@ -98,7 +107,7 @@ def run(
         try:
             job = _with_answers(job, interactive, console)
             results = _results(job, console)
-            _write(job, results, console, plots)
+            _write(job, results, console, plots, clean)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
         log_outputs(job.outputs)
@@ -162,9 +171,11 @@ def _find(job, console):
         log_detector(configuration.crmethod.detectors, detector)
     if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(parts, stack, console)
+        with quiet_detectors(not configuration.verbose):
+            diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
+    with quiet_detectors(not configuration.verbose):
+        masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
     console.end_progress()
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
@@ -219,7 +230,7 @@ def without_dropped(masks, pixels):
 # files
 
 
-def _write(job, results, console, plots):
+def _write(job, results, console, plots, clean):
     """Write every product; figures last."""
     outputs = job.outputs
     section("Files")
@@ -227,6 +238,8 @@ def _write(job, results, console, plots):
     with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
         _write_masks(job, results.masks)
         _write_combinations(job, results.masks)
+        if clean:
+            _write_clean(job, results.masks)
         features = write_tables(results)
         outputs.publish()
         if plots:
@@ -295,6 +308,20 @@ def _write_combinations(job, masks):
                 under_way = combination = None
         if under_way is not None:
             finish(*under_way)
+
+
+def _write_clean(job, masks):
+    """Write each exposure with its hits replaced by what is expected there."""
+    history = [header_line(line) for line in _history(job, masks)]
+    for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
+        path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
+        hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
+        for line in history:
+            hdus[0].header.add_history(line)
+        with job.outputs.writing(job.outputs / path.name):
+            write_fits(path, hdus)
+        log_file(path)
+        job.outputs.publish()
 
 
 def _history(job, masks):

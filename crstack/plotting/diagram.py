@@ -11,7 +11,7 @@ CURVES = "plasma"
 #: counts below one pixel a simulation are grey
 FEW = ("#eeeeee", "#a8a8a8")
 #: inches left, right, below and above the panels, and between them
-MARGINS = (0.8, 1.0, 1.15, 0.45, 0.35, 0.0)
+MARGINS = (0.8, 1.0, 1.15, 0.75, 0.35, 0.0)
 LABELS = {
     "x": "min2d \N{MINUS SIGN} bias ({unit})",
     "y": "median2d \N{MINUS SIGN} min2d ({unit})",

@@ -7,7 +7,7 @@ from crstack.plotting.style import add_bar, block_means, block_size, draw_image,
 __all__ = ["plot_median_position"]
 
 #: inches left, right, below and above the panels, and between them
-MARGINS = (0.75, 1.0, 0.6, 0.5, 1.2, 0.6)
+MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 
 
 def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):

@@ -47,7 +47,8 @@ LINEAR_PART = 2.5
 def new_figure(size, fig=None, layout="constrained"):
     """``fig``, or a new figure of ``size`` inches: of pyplot for "pyplot", else one that belongs to no window.
 
-    An empty ``fig`` gets the layout too, unless it has one: labels would lie on panels.
+    An empty ``fig`` gets the layout too: labels would lie on panels. One that has a layout keeps it, unless the
+    places of the panels are given (``layout="none"``).
     """
     if isinstance(fig, str):
         import matplotlib.pyplot as plt
@@ -58,7 +59,7 @@ def new_figure(size, fig=None, layout="constrained"):
         from matplotlib.figure import Figure
 
         return Figure(figsize=size, layout=layout)
-    if not fig.axes and fig.get_layout_engine() is None and layout == "constrained":
+    if not fig.axes and (layout == "none" or fig.get_layout_engine() is None):
         fig.set_layout_engine(layout)
     return fig
 

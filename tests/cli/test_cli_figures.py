@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import QTable, Table
+from matplotlib.backend_bases import KeyEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from support.parameter_files import NAMES, write_parameters
@@ -19,6 +20,7 @@ from crstack.cli.config.configuration import read_configuration
 from crstack.cli.questions import Questions
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.plotting.hits import first_hits
+from crstack.plotting.interactive import QuestionWindow
 
 FIGURES = {
     "diagnostic_histogram2d.png",
@@ -207,16 +209,21 @@ class Script:
         self.prompts = []
 
     def wait(self, window):
+        if isinstance(window, QuestionWindow):
+            return self.type(window)
         act = self.windows.pop(0)
         answer = act if isinstance(act, str) else act(window)
         window.finish(answer)
         return answer
 
-    def ask(self, prompt):
-        self.prompts.append(prompt)
-        if not self.lines:
-            raise EOFError
-        return self.lines.pop(0)
+    def type(self, window):
+        """Type the next line into the window, or close it."""
+        self.prompts.append(window.prompt)
+        for key in [*self.lines.pop(0), "enter"] if self.lines else []:
+            window.figure.canvas.callbacks.process(
+                "key_press_event", KeyEvent("key_press_event", window.figure.canvas, key)
+            )
+        return window.action
 
 
 @pytest.fixture
@@ -231,7 +238,6 @@ def play(run, monkeypatch):
         monkeypatch.setattr("crstack.plotting.interactive.has_display", lambda: True)
         monkeypatch.setattr("crstack.plotting.interactive.open_figure", open_figure)
         monkeypatch.setattr("crstack.plotting.interactive.Window.wait", lambda window: script.wait(window))
-        monkeypatch.setattr("builtins.input", script.ask)
         code, out, err = run("--no-plots", f"--{'' if interactive else 'no-'}interactive", **changes)
         assert script.windows == []
         assert script.lines == []
@@ -353,8 +359,8 @@ def test_without_display_it_goes_on(run):
     code, _, err = run("--no-plots", interactive=True, crmethod="pycosmic")
     assert code == 0
     assert err == (
-        "crstack: warning: interactive: True has no effect, as there is no display for windows; "
-        "the run goes on without\n"
+        "crstack: warning: interactive: True has no effect, as matplotlib cannot open a window here; "
+        "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
     )
 
 

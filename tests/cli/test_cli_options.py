@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,52 @@ def test_the_command_as_a_module_starts_quickly():
     code = "import sys; from crstack.cli.parser import make_parser; make_parser(); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_cleaned_exposures(here):
+    path = write_parameters("p.yaml", crmethod="pycosmic", outputs="meancr2")
+    assert main(["run", path, "--output-dir", "out", "--clean", *PLAIN]) == 0
+    masks = masks_of("out")
+    assert masks["CRMASK1"].any()
+    for i, name in enumerate(NAMES, start=1):
+        with fits.open(f"out/exposure_{i}_clean.fits") as hdus:
+            kept = ~masks[f"CRMASK{i}"]
+            np.testing.assert_allclose(hdus[0].data[kept], fits.getdata(name)[kept] - BIAS, atol=1e-3)
+            np.testing.assert_array_equal(hdus["MASK"].data > 0, ~kept)
+            assert hdus[0].header["CRSOURCE"] == name
+    # a run without them removes them
+    assert main(["run", path, "--output-dir", "out", *PLAIN]) == 0
+    assert not list(Path("out").glob("*_clean.fits"))
+
+
+def test_an_unusable_exposure_is_dropped(here, capsys):
+    with fits.open(NAMES[0]) as hdus:
+        hdus[0].data[:] = 0
+        hdus.writeto("blank.fits")
+    arguments = ["run", *NAMES, "blank.fits", *NUMBERS, "--method", "pycosmic", "--output-dir", "out", "--no-plots"]
+    refused(capsys, arguments, "blank.fits")
+    assert main(["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--output-dir", "three", *PLAIN]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main([*arguments, "--drop-unusable"]) == 0
+    out, err = capsys.readouterr()
+    assert "read 3 exposures" in out
+    assert "blank.fits" in err
+    assert_equal_masks("three", "out")
+    assert "blank" not in str(fits.getheader("out/combined_mean.fits")["HISTORY"])
+
+
+@pytest.mark.parametrize(("name", "title"), [("pycosmic", "PyCosmic, sigma_det"), ("lacosmic", "L.A.Cosmic, sigclip")])
+def test_iterations_are_reported(here, capsys, name, title):
+    path = write_parameters("p.yaml", crmethod=f"mm_{name}", outputs="mean")
+    assert main(["run", path, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(title)]
+    # median, mean, exposures and MEANCR, each in two passes of an iteration or more
+    assert len(lines) >= 12
+    assert {line.split(":")[0] for line in lines} == {f"{title} 5", f"{title} 3"}
+    counts = [int(line.split(": ")[1].split()[0]) for line in lines]
+    assert max(counts) > 20
+    verbose = {"pycosmic": "pc_verbose", "lacosmic": "la_verbose"}[name]
+    quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
+    assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    assert title not in capsys.readouterr().out

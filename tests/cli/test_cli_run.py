@@ -34,7 +34,7 @@ def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out", "-v"]) == 0
     out, err = capsys.readouterr()
     assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, REPORT}
-    assert "interactive: True has no effect, as there is no display" in err
+    assert "interactive: True has no effect, as matplotlib cannot open a window here" in err
     assert err.count("\n") == 1
     for words in ("found input file: fake_1a.fits", "mm_threshold", "10.2", "M.M.Cosmic, before dilation", "total"):
         assert words in out

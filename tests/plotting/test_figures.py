@@ -19,7 +19,7 @@ from crstack.exceptions import InputError
 from crstack.masks import Code
 from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
 from crstack.plotting.hits import first_hits
-from crstack.plotting.interactive import DiagramWindow, has_display
+from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
 from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
@@ -499,6 +499,66 @@ def test_help(stack):
     text = "\n".join(told)
     for key in "hrpofs?i&nat01,/cx":
         assert f"'{key}'" in text
+
+
+def test_every_window_shows_its_keys(stack, window):
+    masks = stack.detect(aux="pycosmic")
+    view, table = stack.plot.mask_view("MEANCRT", masks=masks), stack.features("MEANCRT", masks=masks)
+    windows = (
+        window,
+        MaskWindow(view, fig=canvas_figure()),
+        VerifyWindow(view, table, masks=masks, fig=canvas_figure((10, 6.5))),
+        Window(stack.plot.median_position(fig=canvas_figure())),
+    )
+    for one in windows:
+        one.figure.draw_without_rendering()
+        title = one.figure.get_suptitle()
+        for action in one.actions:
+            assert re.search(rf"(^|[\s·]){action}(?= )", title), (type(one), action)
+        # the keys lie on no title of a panel
+        box = one.figure._suptitle.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= one.figure.bbox.x1
+        assert not any(
+            axes.title.get_text() and axes.title.get_window_extent().overlaps(box) for axes in one.figure.axes
+        )
+    assert windows[2].figure.get_suptitle().startswith("MEANCRT, hit ")
+
+
+def test_windows_fit_a_small_screen_and_have_titles(stack, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    from crstack.plotting.interactive import open_figure
+    from crstack.plotting.mask import SIZE
+
+    titles = []
+    for size in (SIZE, (10, 8), (8, 4)):
+        figure = open_figure(size)
+        assert tuple(figure.get_size_inches()) == (size[0], min(size[1], 6.5))
+        monkeypatch.setattr(figure.canvas.manager, "set_window_title", titles.append)
+        Window(figure, title="this")
+        plt.close(figure)
+    assert titles == ["crstack: this"] * 3
+    with plt.rc_context({"figure.dpi": 200}):
+        figure = open_figure(SIZE)
+        assert (figure.bbox.width, figure.bbox.height) == (1340, 650)
+        plt.close(figure)
+
+
+def test_questions_are_answered_in_a_window():
+    window = QuestionWindow("How many [3]: ", ["a line", "another"], fig=canvas_figure((8, 4)))
+    driver = Driver(window.figure)
+    for key in ("c", "1", "x", "backspace", "shift", "."):
+        driver.key(key)
+    assert window.action is None  # no key of the other windows
+    texts = [text.get_text() for text in window.figure.texts]
+    assert "a line\nanother" in texts
+    assert "How many [3]: " in texts
+    assert "c1._" in texts
+    driver.key("enter")
+    assert (window.action, window.answer) == ("answered", "c1.")
+    closed = QuestionWindow("Which: ", fig=canvas_figure((8, 4)))
+    assert closed.answer is None
 
 
 def test_linked_zooms(stack):
