@@ -364,7 +364,8 @@ class CRStack:
         ----------
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
-            such as "mmcosmic" or "joint". "auto" is "mmcosmic", and "joint" where there are two exposures.
+            such as "mmcosmic" or "joint". "auto" is "mmcosmic" where a detector or a boundary is given, or `mm_diagram` or
+            `fit_boundary` was called; else, and for two exposures, it is "joint".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
@@ -401,7 +402,7 @@ class CRStack:
             If ``max_fraction`` is given and more is flagged, or the masks contradict the noise. Where it is not given,
             this is an ``ImplausibleResultWarning``.
         """
-        chosen = arguments.chosen_method(method, boundary, len(self), self._boundary, self._diagram)
+        chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
         rules = arguments.rules_for(rules, self.exposures.shape)
 

@@ -50,7 +50,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
         "params.yaml",
         "results",
     }
-    assert len(list(Path("demo/results").glob("*.fits"))) == 8
+    assert len(list(Path("demo/results").glob("*.fits"))) == 9
     rows = [line.split() for line in out.splitlines() if line.startswith(("MEANCRT ", "CRMASK")) and "." in line]
     found = {row[0]: float(row[3]) for row in rows[-4:]}
     assert set(found) == {"MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"}
@@ -61,7 +61,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     }
     assert images["mean"] > 50 * max(images["meancr2"], 1)
     configuration = read_configuration("demo/params.yaml")
-    assert str(configuration.crmethod) == "mm_pycosmic"
+    assert str(configuration.crmethod) == "joint"
 
     assert main(arguments) == 2
     error = capsys.readouterr().err
