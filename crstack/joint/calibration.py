@@ -90,8 +90,8 @@ def fit_calibration(counts, excess, candidates, field, population, settings, see
     generators = [np.random.default_rng([seed, i]) for i in range(len(counts.data))]
     charge, hit = _draw_charges(candidates, field, population, rows, generators)
     twin = draw_twin(counts.rows(rows), signal[rows], excess[rows], charge, generators)
-    looked_at = find_candidates(twin, excess[rows])
     sigma = np.sqrt(twin.mean_variance(signal[rows]) + excess[rows])
+    looked_at = find_candidates(twin, excess[rows], sigma)
     found, _, _ = probabilities(looked_at, sigma, twin.data.shape, settings)
     where = looked_at.where
     return _fit(found.probability[:, where[0], where[1]], hit[:, where[0], where[1]], found.classes_at(where))

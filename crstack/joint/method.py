@@ -163,8 +163,8 @@ def joint_posterior(counts, settings, detected=None, scatter=None):
     detected = None if detected is None else detected[order]
     # a clean pixel must be looked at ten times as often as it may be flagged
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
-    candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
     sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
     signal = posterior_signal(field, candidates, tables, population)
     if settings.false_alarm is None:

@@ -35,7 +35,7 @@ def posterior_signal(field, candidates, tables, population):
     classes = field.classes_at(candidates.where)
 
     def work(item):
-        part, (nodes, clean, index) = item
+        part, (nodes, clean, index, _) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
         noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
