@@ -211,7 +211,7 @@ def sprat_figures(frames, star, options, diagram):
 def sprat_masks(frames, options, diagram):
     stack = CRStack([frame * u.adu for frame in frames], **SPRAT, **options)
     stack.mm_diagram(aux="lacosmic", **diagram)
-    shape = stack.nbinom_shape("lacosmic") if "nbinom_shape" in diagram else "-"
+    shape = stack.nbinom_shape(aux="lacosmic") if "nbinom_shape" in diagram else "-"
     return stack.detect(aux="lacosmic").crmasks, str(shape)
 
 

@@ -29,12 +29,13 @@ BRIGHT = 100
 
 def masks_of(simulated, configuration):
     """Masks that `crstack run` would find."""
+    parts = configuration.parts
     given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-    stack = CRStack(simulated.exposures, **given, **configuration.equalization())
-    detector = configuration.detector()
-    stack.mm_diagram(aux=detector, **configuration.diagram())
-    boundary = stack.fit_boundary(configuration.boundary())
-    return stack.detect(aux=detector, boundary=boundary, **configuration.rules())
+    stack = CRStack(simulated.exposures, **given, **parts.equalization)
+    detector = parts.detector
+    stack.mm_diagram(aux=detector, **parts.diagram)
+    stack.fit_boundary(parts.boundary)
+    return stack.detect(parts.method, aux=detector, rules=parts.rules)
 
 
 def figures(simulated, masks):

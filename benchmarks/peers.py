@@ -167,7 +167,7 @@ def golden_rows(path):
     stack = CRStack([image * u.electron for image in golden["exposures"]], readnoise=READNOISE)
     for name, masks in (
         (f"numina-crmasks {method}", np.array([golden[f"CRMASK{i}"] > 0 for i in numbers])),
-        (f"crstack {method}", stack.detect(detector).crmasks),
+        (f"crstack {method}", stack.detect(aux=detector).crmasks),
         ("crstack JointPosterior()", stack.detect(method=JointPosterior()).crmasks),
     ):
         yield name, f"{100 * (masks & widened(truth)).sum() / masks.sum():.2f}", f"{100 * masks[truth].mean():.1f}"

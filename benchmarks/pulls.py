@@ -16,7 +16,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
-from crstack import CRStack, JointPosterior
+from crstack import CRStack, JointPosterior, MaskRules
 from crstack.combine import PixelFlag
 from crstack.datasets import make_stack
 
@@ -45,10 +45,10 @@ class Moments:
 
 def perfect_masks(masks, simulated):
     """The masks of what is truly hit by more than half an electron."""
-    from crstack.masks import MaskRules, joint_codes
+    from crstack.masks.rules import codes_of_hits
 
     hit = simulated.hits * simulated.gain.value > 0.5
-    codes, _ = joint_codes(hit, MaskRules())
+    codes, _ = codes_of_hits(hit, MaskRules())
     return type(masks)(codes | {"MEANCR": masks.codes["MEANCR"]}, probability=hit.astype(np.float16))
 
 
@@ -59,12 +59,12 @@ def count(simulated, seed, options, moments):
     forced = [(int(place % truth.shape[1]) + 1, int(place // truth.shape[1]) + 1) for place in places]
     one = simulated.realisation(seed)
     stack = CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise)
-    masks = stack.detect(method=JointPosterior(), force_pixels=forced)
+    masks = stack.detect(method=JointPosterior(), rules=MaskRules(force_pixels=forced))
     if options.perfect:
         masks = perfect_masks(masks, simulated)
     masked = masks.crmasks.any(axis=0)
     for name in NAMES:
-        made = stack.combine(name, masks, full_output=True)
+        made = stack.combine(name, masks=masks, full_output=True)
         pull = (made.ccd.data - truth) / np.sqrt(made.ccd.uncertainty.array)
         interpolated = (made.flags & PixelFlag.INTERPOLATED) > 0
         replaced = ((made.flags & REPLACED) > 0) & ~interpolated

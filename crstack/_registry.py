@@ -1,12 +1,14 @@
-"""Look-up of detectors and boundary models among the installed entry points."""
+"""Look-up of methods, detectors and boundary models among the installed entry points."""
 
 import difflib
 import warnings
+from importlib import import_module
 from importlib.metadata import entry_points
 
+from crstack._plugins import error_in_words, plugin_errors
 from crstack.exceptions import CRStackWarning, PluginError
 
-__all__ = ["BOUNDARIES", "DETECTORS", "Registry"]
+__all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
 
 class Registry:
@@ -18,11 +20,14 @@ class Registry:
         Name of the entry-point group.
     kind : str
         What a member is called in messages.
+    base : str
+        Class that every member is a subclass of, as "module:name"; imported with the first member.
     """
 
-    def __init__(self, group, kind):
+    def __init__(self, group, kind, base):
         self.group = group
         self.kind = kind
+        self.base = base
 
     def __repr__(self):
         return f"<Registry of {self.kind}s: {', '.join(self.names())}>"
@@ -47,19 +52,34 @@ class Registry:
         Raises
         ------
         PluginError
-            If there is no such name, or its module cannot be imported.
+            If there is no such name, its module cannot be imported, or it is no class of that kind.
         """
         entries = self._entries()
         if name not in entries:
             near = difflib.get_close_matches(str(name), entries, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise PluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
+        where = f"{self.kind} {name!r} ({entries[name].value})"
         try:
-            return entries[name].load()
-        except Exception as error:  # whatever a stranger's module may raise; the others must work
-            raise PluginError(
-                f"{self.kind} {name!r} ({entries[name].value}) must be importable; got {_told(error)}"
-            ) from error
+            found = entries[name].load()
+        except (Exception, SystemExit) as error:  # any class of error can come from code that others wrote
+            raise PluginError(f"{where} must be importable; got {_in_words(error)}") from error
+        module, base = self.base.split(":")
+        if not (isinstance(found, type) and issubclass(found, getattr(import_module(module), base))):
+            raise PluginError(f"{where} must be a subclass of {base}; got {found!r}")
+        return found
+
+    def make(self, name):
+        """Return what is registered as ``name``, with its default parameters.
+
+        Raises
+        ------
+        PluginError
+            As `get`, or if it cannot be made without parameters.
+        """
+        kind = self.get(name)
+        with plugin_errors(kind, "be made"):
+            return kind()
 
     def load_all(self):
         """Return ``{name: class}`` of all that import; warn for those that do not."""
@@ -72,12 +92,14 @@ class Registry:
         return classes
 
 
-def _told(error):
-    """The error in one line; the class says what a bare KeyError does not."""
-    return str(error) if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: {error}"
+def _in_words(error):
+    """The error in one line; the class is needed where the message alone says little."""
+    return str(error) if isinstance(error, ImportError | AttributeError) else error_in_words(error)
 
 
+#: methods that decide for all exposures of a stack
+METHODS = Registry("crstack.methods", "method", "crstack.methods:Method")
 #: detectors of cosmic rays in single images
-DETECTORS = Registry("crstack.detectors", "detector")
+DETECTORS = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")
 #: models of the boundary in the median-minimum diagram
-BOUNDARIES = Registry("crstack.boundaries", "boundary model")
+BOUNDARIES = Registry("crstack.boundaries", "boundary model", "crstack.boundaries.base:BoundaryModel")

@@ -2,16 +2,58 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 
-__all__ = ["map_threads", "n_threads", "row_bands", "wide_bands"]
+from crstack._validation import check_integer
+from crstack.exceptions import InputError
+
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands"]
+
+#: environment variable with the number of threads
+VARIABLE = "CRSTACK_NUM_THREADS"
+#: threads where nothing is said
+MOST = 8
 
 #: of a band whose temporaries stay in the caches
 PIXELS_IN_CACHE = 1 << 16
 
+_limit = ContextVar("limit", default=None)
+
 
 def n_threads():
-    """Number of processors this process may use, at most 8."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+    """Number of threads that work: of `limited_threads`, else of CRSTACK_NUM_THREADS, else processors, at most 8.
+
+    Raises
+    ------
+    InputError
+        If CRSTACK_NUM_THREADS is no integer from 1 on.
+    """
+    if _limit.get() is not None:
+        return _limit.get()
+    named = os.environ.get(VARIABLE, "").strip()
+    if named:
+        if not (named.isascii() and named.isdigit() and int(named)):
+            raise InputError(f"{VARIABLE} must be an integer at least 1; got {named!r}; set it to a number or unset it")
+        return int(named)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, MOST)
+
+
+@contextmanager
+def limited_threads(n):
+    """Context in which ``n`` threads work; None leaves the number as it is.
+
+    Raises
+    ------
+    InputError
+        If ``n`` is no integer from 1 on.
+    """
+    token = _limit.set(_limit.get() if n is None else check_integer("n_threads", n, minimum=1))
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
@@ -33,7 +75,15 @@ def wide_bands(n_rows, n_columns, margin=0):
 def map_threads(function, items):
     """``[function(item) for item in items]`` in threads, in the order of ``items``."""
     items = list(items)
-    if len(items) < 2 or n_threads() == 1:
+    n = n_threads()
+    if len(items) < 2 or n == 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(n_threads()) as pool:
-        return list(pool.map(function, items))
+    with ThreadPoolExecutor(min(n, len(items))) as pool:
+        # each item in a context of its own, so that what is mapped within it keeps the limit
+        futures = [pool.submit(copy_context().run, function, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            # after an error, what has not begun never does
+            for future in futures:
+                future.cancel()

@@ -18,7 +18,7 @@ class ConfigurationError(InputError):
 
 
 class PluginError(CRStackError, LookupError):
-    """A detector or boundary model is unknown, or its package is missing."""
+    """A plug-in is unknown, cannot be imported, fails, or returns what it must not."""
 
 
 class CRStackWarning(AstropyUserWarning):

@@ -1,33 +1,74 @@
 """CRStack: asks for the stages in order and keeps their results."""
 
-import functools
-import time
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+import astropy.units as u
 import numpy as np
+from astropy.nddata import CCDData
+from astropy.table import QTable
 
-from crstack._diagram_stack import AUTO, AUX_NOISE, DiagramStack, report_stage
-from crstack._shortcuts import Shortcuts, middle_threshold
+from crstack._registry import DETECTORS
 from crstack._validation import check_choice
-from crstack.combine import Combiner
+from crstack.boundaries._choose import as_boundary_model
+from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.detectors._choose import as_detector
-from crstack.detectors.voting import VotingDetector
-from crstack.equalize import Equalization
-from crstack.equalize.stack import EqualizedStack
+from crstack.detectors.base import Detector
+from crstack.equalize import (
+    Equalization,
+    FluxFactors,
+    NbinomShape,
+    Offsets,
+    Response,
+    ResponseSettings,
+    estimate_flux_factors,
+    estimate_offsets,
+    estimate_response,
+)
+from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
-from crstack.exposures import load_exposures
-from crstack.joint import JointPosterior
-from crstack.joint.stack import JointStack
-from crstack.masks import MaskRules, MaskSet, detection_limit, exposure_name, image_codes, united
-from crstack.masks.votes import tell_detectors
-from crstack.simulation.noise_scale import NoiseScale
+from crstack.exposures import Exposures, load_exposures
+from crstack.joint import JointPosterior, JointResult
+from crstack.masks import MaskRules, MaskSet
+from crstack.masks.features import PROBLEMATIC, find_features
+from crstack.masks.rules import codes_of_detector
+from crstack.masks.votes import bits_by_mask, counts_of_detectors
+from crstack.methods import Decision, Method, as_method, checked_decision
+from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
+from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
+from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress, report_stage
+from crstack.statistics import OrderStatistics
+
+if TYPE_CHECKING:
+    import ccdproc
+
+    from crstack.plotting.accessor import PlotAccessor
 
 __all__ = ["CRStack"]
 
+AUTO = "auto"
+#: masks, and combiners, that a stack keeps; each holds several images
+KEPT = 2
 
-class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
+Auxiliary = Detector | str | Sequence[Detector | str] | None
+Boundary = BoundaryModel | FittedBoundary | str | None
+Length = float | u.Quantity
+
+
+class InDiagram(NamedTuple):
+    """What a figure of the diagram shows: the diagram, the boundary and the least median2d - min2d of a hit."""
+
+    diagram: MMDiagram | None = None
+    boundary: FittedBoundary | None = None
+    threshold: float | None = None
+
+
+class CRStack:
     """Three or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
@@ -53,20 +94,16 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
     ext : int or str, optional
         FITS extension where exposures are paths.
     cr_coincidences : int, optional
-        How many exposures may be hit in one pixel: min2d leaves out as many of
+        Number of exposures that may be hit in one pixel: min2d leaves out as many of
         the highest values. At least 2 and less than the number of exposures.
-    **equalization
+    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
-        equivalent: parameters of `~crstack.equalize.Equalization`, ``flux_factors``,
-        ``flux_regions``, ``flux_method``, ``apply_flux_factors_to``, ``offsets``,
-        ``crosscorr_region``, ``response``.
+        equivalent: parameters of `~crstack.equalize.Equalization`.
 
     Attributes
     ----------
-    exposures : `~crstack.exposures.Exposures`
-        The exposures, bias subtracted.
-    timings : dict
-        Seconds that each stage took when it was computed, by its name.
+    prepared : `~crstack.prepared.PreparedStack`
+        The exposures, what is expected of them, and what was computed from them.
 
     Raises
     ------
@@ -86,16 +123,58 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
     """
 
     def __init__(
-        self, exposures, *, gain=None, readnoise=None, bias=None, unit=None, ext=0, cr_coincidences=2, **equalization
-    ):
-        equalization = Equalization(**equalization)
+        self,
+        exposures: Iterable[Any],
+        *,
+        gain: u.Quantity | None = None,
+        readnoise: u.Quantity | None = None,
+        bias: u.Quantity | None = None,
+        unit: u.UnitBase | None = None,
+        ext: int | str = 0,
+        cr_coincidences: int = 2,
+        flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
+        flux_regions: Sequence[Sequence[int]] = (),
+        flux_method: Literal["ratio", "slope"] = "ratio",
+        apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
+        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
+        crosscorr_region: Sequence[int] | None = None,
+        response: Literal["auto"] | ResponseSettings | None = None,
+    ) -> None:
+        equalization = Equalization(
+            flux_factors=flux_factors,
+            flux_regions=flux_regions,
+            flux_method=flux_method,
+            apply_flux_factors_to=apply_flux_factors_to,
+            offsets=offsets,
+            crosscorr_region=crosscorr_region,
+            response=response,
+        )
         given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
-        super().__init__(given, cr_coincidences, equalization)
-        self._diagram = self._boundary = self._masks = self._fitted_to = None
-        self._limits = (None, None)  # boundary and threshold of the latest masks, for figures
+        self.prepared = PreparedStack(given, cr_coincidences, equalization)
+        self._diagram: MMDiagram | None = None
+        self._boundary: FittedBoundary | None = None
+        self._masks: MaskSet | None = None
+        self._in_diagram = InDiagram()
 
     @classmethod
-    def from_files(cls, paths, ext=0, unit=None, **options):
+    def from_files(
+        cls,
+        paths: Iterable[str | os.PathLike],
+        *,
+        gain: u.Quantity | None = None,
+        readnoise: u.Quantity | None = None,
+        bias: u.Quantity | None = None,
+        unit: u.UnitBase | None = None,
+        ext: int | str = 0,
+        cr_coincidences: int = 2,
+        flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
+        flux_regions: Sequence[Sequence[int]] = (),
+        flux_method: Literal["ratio", "slope"] = "ratio",
+        apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
+        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
+        crosscorr_region: Sequence[int] | None = None,
+        response: Literal["auto"] | ResponseSettings | None = None,
+    ) -> "CRStack":
         """Make a stack of FITS files.
 
         Parameters
@@ -103,12 +182,10 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         paths : list of str or path-like
             Three or more files; an `~ccdproc.ImageFileCollection`'s
             ``files_filtered(include_path=True)`` will do.
-        ext : int or str, optional
-            Extension of the images.
-        unit : `~astropy.units.Unit`, optional
-            Unit of the images, over their BUNIT.
-        **options
-            Other arguments of `CRStack`.
+        gain, readnoise, bias, unit, ext, cr_coincidences, flux_factors, flux_regions, flux_method : optional
+            As for `CRStack`; ``unit`` overrides the BUNIT of the files.
+        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+            As for `CRStack`.
 
         Returns
         -------
@@ -119,49 +196,274 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         InputError
             As `CRStack` does.
         """
-        return cls(list(paths), ext=ext, unit=unit, **options)
+        return cls(
+            paths,
+            gain=gain,
+            readnoise=readnoise,
+            bias=bias,
+            unit=unit,
+            ext=ext,
+            cr_coincidences=cr_coincidences,
+            flux_factors=flux_factors,
+            flux_regions=flux_regions,
+            flux_method=flux_method,
+            apply_flux_factors_to=apply_flux_factors_to,
+            offsets=offsets,
+            crosscorr_region=crosscorr_region,
+            response=response,
+        )
 
-    def __repr__(self):
-        done = [
-            name
-            for name, result in (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
-            if result is not None
-        ]
-        has = ", ".join(done) or "no results"
-        return f"<CRStack of {self._given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+    def __len__(self) -> int:
+        return len(self.prepared)
+
+    def __repr__(self) -> str:
+        results = (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
+        has = ", ".join(name for name, result in results if result is not None) or "no results"
+        return f"<CRStack of {self.prepared.given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+
+    # what the stages start from
+
+    @property
+    def exposures(self) -> Exposures:
+        """The exposures that are combined: bias subtracted, divided by what `equalized` states."""
+        return self.prepared.exposures
+
+    @property
+    def statistics(self) -> OrderStatistics:
+        """Order statistics of `exposures`."""
+        return self.prepared.statistics
+
+    @property
+    def equalized(self) -> EqualizedExposures:
+        """The exposures made equivalent, with the flux factors, offsets and response that are used."""
+        return self.prepared.equalized
+
+    @property
+    def cr_coincidences(self) -> int:
+        """Number of the highest values that min2d leaves out."""
+        return self.prepared.cr_coincidences
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds that each stage took when it was computed, by its name."""
+        return self.prepared.timings
+
+    def flux_factors(
+        self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "ratio"
+    ) -> FluxFactors:
+        """Measure the flux factors of the exposures as they were given.
+
+        Parameters
+        ----------
+        regions : sequence of (xmin, xmax, ymin, ymax), optional
+            Where to measure; FITS convention. The whole image by default.
+        method : {"ratio", "slope"}, optional
+            See `~crstack.equalize.estimate_flux_factors`.
+
+        Returns
+        -------
+        factors : `~crstack.equalize.FluxFactors`
+            Values, relative to the median image, and errors.
+        """
+        given = self.prepared.given
+        return estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
+
+    def offsets(self, *, region: Sequence[int] | None = None) -> Offsets:
+        """Measure the offsets of the exposures as they were given.
+
+        Parameters
+        ----------
+        region : (xmin, xmax, ymin, ymax), optional
+            Where to measure; FITS convention. The whole image by default.
+
+        Returns
+        -------
+        offsets : `~crstack.equalize.Offsets`
+            (dx, dy) in pixels by which the median image must be shifted to
+            coincide with each exposure, and errors.
+        """
+        given = self.prepared.given
+        return estimate_offsets(given, self.prepared.statistics_of(given), region)
+
+    def response(self, *, settings: ResponseSettings | None = None) -> Response:
+        """Measure the local response of the exposures as they were given.
+
+        Parameters
+        ----------
+        settings : `~crstack.equalize.ResponseSettings`, optional
+            Direction and lengths of the smoothing.
+
+        Returns
+        -------
+        response : `~crstack.equalize.Response`
+        """
+        return estimate_response(self.prepared.given, settings)
+
+    def nbinom_shape(
+        self,
+        *,
+        aux: Auxiliary = None,
+        vote: int | Literal["any", "all"] = "any",
+        aux_noise: AuxNoise = "exposure",
+        progress: Progress | None = None,
+    ) -> NbinomShape:
+        """Fit the shape of the photons' distribution to the exposures.
+
+        Parameters
+        ----------
+        aux, vote, aux_noise, progress
+            As for `mm_diagram`: pixels that the detector flags are left out.
+
+        Returns
+        -------
+        shape : `~crstack.equalize.NbinomShape`
+            kappa and its error.
+        """
+        detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
+        return nbinom_shape_of_stack(self.prepared, detected, progress)
+
+    # the diagram and its boundary
+
+    def mm_diagram(
+        self,
+        *,
+        aux: Auxiliary = None,
+        vote: int | Literal["any", "all"] = "any",
+        aux_noise: AuxNoise = "exposure",
+        n_simulations: int = 10,
+        seed: int | None = 123456,
+        min_neighbors: int = 0,
+        x_min: Length | None = None,
+        x_max: Length | None = None,
+        y_max: Length = 0.0,
+        y_floor: Length = 0.0,
+        nbinom_shape: float | Literal["auto"] | None = None,
+        synthetic: Literal["median", "single"] = "median",
+        progress: Progress | None = None,
+    ) -> MMDiagram:
+        """Simulate and observe the median-minimum diagram.
+
+        Parameters
+        ----------
+        aux : Detector, str or list of these, optional
+            Detector whose hits in the median or in an exposure are left out of
+            the simulations; none by default.
+        vote, aux_noise : optional
+            As for `detect`.
+        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor, synthetic : optional
+            As for `~crstack.mmcosmic.diagram.DiagramSettings`. Ends of axes are numbers in the
+            unit of the exposures, or Quantities.
+        nbinom_shape : float, "auto" or None, optional
+            As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+            Also used by the `fit_boundary` and `detect` that follow.
+
+        Raises
+        ------
+        InputError
+            If a setting is out of range, or ``synthetic="single"`` comes
+            without a detector that cleans.
+        """
+        detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
+        if isinstance(nbinom_shape, str):
+            check_choice("nbinom_shape", nbinom_shape, (AUTO,))
+            shape = nbinom_shape_of_stack(self.prepared, detected, progress)
+            nbinom_shape = None if shape.is_poisson else shape.value
+        settings = DiagramSettings(
+            n_simulations=n_simulations,
+            seed=seed,
+            min_neighbors=min_neighbors,
+            y_max=y_max,
+            y_floor=y_floor,
+            nbinom_shape=nbinom_shape,
+            synthetic=synthetic,
+            x_min=x_min,
+            x_max=x_max,
+        )
+        self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
+        self._boundary = None
+        self._in_diagram = InDiagram(self._diagram)
+        return self._diagram
+
+    def fit_boundary(
+        self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
+    ) -> FittedBoundary:
+        """Fit a boundary to the diagram.
+
+        Parameters
+        ----------
+        model : BoundaryModel or str, optional
+            The model, or the name of a registered one for its defaults.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        boundary : `~crstack.boundaries.FittedBoundary`
+            A callable of min2d; also used by the `detect` that follows.
+
+        Raises
+        ------
+        InputError
+            If the diagram has too few points for the model.
+        PluginError
+            If no model is registered by that name.
+        """
+        method = self._with_diagram(MMCosmic(boundary=as_boundary_model(model)))
+        self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, progress))
+        self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
+        return self._boundary
+
+    def _with_diagram(self, method: MMCosmic) -> MMCosmic:
+        """The method with the diagram of the latest `mm_diagram`, where there is one."""
+        return method if self._diagram is None else replace(method, diagram=self._diagram)
 
     # masks
 
-    def detect(self, aux=AUTO, boundary=AUTO, *, method=None, vote="any", aux_noise="exposure", progress=None, **rules):
+    def detect(
+        self,
+        method: Method | str = AUTO,
+        *,
+        aux: Auxiliary = AUTO,
+        boundary: Boundary = AUTO,
+        vote: int | Literal["any", "all"] = "any",
+        aux_noise: AuxNoise = "exposure",
+        rules: MaskRules | None = None,
+        progress: Progress | None = None,
+    ) -> MaskSet:
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
         Parameters
         ----------
+        method : Method or str, optional
+            What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
+            registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
+            "mmcosmic".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
-            defaults; several vote; None for M.M.Cosmic, or the ``method``, alone. "auto" is
-            "lacosmic" for M.M.Cosmic and None with a ``method``.
+            defaults; several vote; None for the method alone. "auto" is
+            "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
-            Boundary of M.M.Cosmic. "auto" takes that of the latest
+            Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest
             `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
-            out, for the auxiliary detector alone. Not used with a ``method``.
+            out, for the auxiliary detector alone.
         vote : {"any", "all"} or int, optional
-            How many of several detectors must flag a pixel: see
-            `~crstack.detectors.VotingDetector`. ``masks.found_by`` tells who did.
-        method : JointPosterior, optional
-            One decision for all exposures in place of M.M.Cosmic. A detector
-            joined in raises the odds of what it flags.
+            Number of several detectors that must flag a pixel: see
+            `~crstack.detectors.VotingDetector`. ``masks.found_by`` holds which did.
         aux_noise : {"exposure", "average"}, optional
-            Noise that the detector is told for the median and the means: that
+            Noise that the detector assumes in the median and the means: that
             of one exposure, with which its thresholds give the masks of the
             reference program, or that of the average itself, which finds
             fainter hits there and more false ones.
+        rules : MaskRules, optional
+            Dilation, regions to skip, pixels to force, to ignore or to replace in all masks.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
-        **rules
-            Parameters of `~crstack.masks.MaskRules`: ``threshold_rnoise``,
-            ``minimum_max2d_rnoise``, ``mm_dilation``, ``dilation``,
-            ``skip_regions``, ``force_pixels``, ``ignore_pixels``, ``local_medians``.
 
         Returns
         -------
@@ -171,124 +473,137 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         Raises
         ------
         InputError
-            If both the detector and the boundary are None, or a rule is wrong.
+            If both the detector and the boundary are None, a boundary is given to a method
+            that has none, or a rule is wrong.
+        PluginError
+            If no method, detector or boundary is registered by a name.
         """
-        if method is not None and not isinstance(method, JointPosterior):
-            raise InputError(f"method must be a JointPosterior or None; got {method!r}")
+        chosen = self._chosen(method, boundary)
         if isinstance(aux, str) and aux == AUTO:
-            aux = "lacosmic" if method is None else None
-        aux = as_detector(aux, vote)
-        check_choice("aux_noise", aux_noise, AUX_NOISE)
-        rules = MaskRules(**rules)
+            aux = chosen.usual_aux
+        detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
+        rules = MaskRules() if rules is None else rules
+        if not isinstance(rules, MaskRules):
+            raise InputError(f"rules must be MaskRules; got {rules!r}")
         rules.check_inside(self.exposures.shape)
-        if method is not None:
-            key = (method, aux, aux_noise, rules)
-            self._masks = self._once(
-                "joint masks", key, lambda: self._joint_masks(method, aux, aux_noise, rules, progress)
-            )
-            return self._masks
-        if aux is None and boundary is None:
-            raise InputError("aux or boundary must be given; got None for both")
-        fitted = self._boundary_for(boundary, aux, aux_noise, progress)
-        self._limits = fitted, middle_threshold(rules, self.exposures.noise.readnoise_in_unit)
-        key = (aux, aux_noise, id(fitted), rules)
-        self._masks = self._once("masks", key, lambda: self._make_masks(aux, aux_noise, fitted, rules, progress))
-        return self._masks
 
-    def _limits_for(self, boundary, rules):
-        """What gives the `detection_limit` of each kind of image."""
-        readnoise, scale = self.equalized.levelled.noise.readnoise_in_unit, NoiseScale.of(self.equalized.levelled.noise)
-        limits = {}
+        def compute() -> MaskSet:
+            decision = checked_decision(chosen, self.prepared, detected, rules, progress)
+            return self._masks_of(decision, detected, rules, progress)
 
-        def limit_of(image):
-            own = boundary and boundary.for_image(image)
-            # most boundaries are one for all images
-            if own not in limits:
-                limits[own] = detection_limit(self.compared, own, readnoise, rules, scale)
-            return limits[own]
-
-        return limit_of
-
-    def _flag_images(self, aux, aux_noise, boundary, rules, progress):
-        """Codes and steps of the median, the mean and the exposures, and who found what, by name of the mask."""
-        statistics, exposures, limit_of = self.compared, self.equalized.levelled, self._limits_for(boundary, rules)
-        codes, steps, found_by = {}, {}, {}
-
-        def flag(name, image, limit, bad, detection):
-            report_stage(progress, f"masking {name}")
-            found = None if aux is None else detection()
-            codes[name], steps[name] = image_codes(image, limit, rules, found and found.mask, bad)
-            found_by[name] = found and found.found_by
-
-        for name, image in (("median", statistics.median2d), ("mean", statistics.mean2d)):
-            mask = "MEDIANCR" if name == "median" else "MEANCRT"
-            find = functools.partial(self._detection_of_average, aux, name, aux_noise)
-            flag(mask, image, limit_of(name), self._nowhere_valid, find)
-        codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
-        steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
-        for i in range(len(self)):
-            name = exposure_name(i)
-            find = functools.partial(self._detection_of_exposure, aux, i)
-            flag(name, exposures.data[i], limit_of("exposure"), exposures.bad_of(i), find)
-            codes[name][codes["MEANCRT"] == 0] = 0
-            steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
-        return codes, steps, found_by
-
-    def _make_masks(self, aux, aux_noise, boundary, rules, progress):
-        codes, steps, found_by = self._flag_images(aux, aux_noise, boundary, rules, progress)
-        codes["MEANCR"] = np.zeros(self.exposures.shape, dtype=np.uint8)
-        flux = self.equalized.flux
-        masks = MaskSet(
-            codes,
-            None if aux is None else self._detection_of_average(aux, "median", aux_noise).cleaned,
-            self._history(aux, aux_noise, boundary, rules),
-            steps,
-            local_medians=rules.local_medians,
-            flux_factors=flux.values if flux else (),
-            detectors=aux.names if isinstance(aux, VotingDetector) else (),
-        )
-        if aux is not None:
-            report_stage(progress, "masking MEANCR")
-            codes["MEANCR"], steps["MEANCR"], found_by["MEANCR"] = self._residual_codes(aux, aux_noise, masks, rules)
-        if isinstance(aux, VotingDetector):
-            tell_detectors(masks, found_by)
+        masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
+        self._masks = masks
+        if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
+            self._in_diagram = in_diagram_of(masks.decision)
         return masks
 
-    def _residual_codes(self, aux, aux_noise, masks, rules):
-        """Codes of MEANCR, what ``aux`` still finds in the mean of the clean exposures, steps and who found them."""
-        start = time.perf_counter()
-        meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
-        found = aux.detect(meancr, self._noise_of("mean", aux_noise), self._nowhere_valid)
-        self.timings[f"{type(aux).__name__} on meancr"] = time.perf_counter() - start
-        alone = detection_limit(self.statistics, None, 0.0, rules)
-        undilated = replace(rules, mm_dilation=0, dilation=0)
-        return *image_codes(meancr, alone, undilated, found.mask, self._nowhere_valid), found.found_by
+    def _chosen(self, method: Method | str, boundary: Boundary) -> Method:
+        """The method that decides, with the boundary and the diagram that it is to use."""
+        automatic = isinstance(boundary, str) and boundary == AUTO
+        if isinstance(method, str):
+            if method == AUTO:
+                method = "mmcosmic"
+            elif method in DETECTORS.names():
+                raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
+        chosen = as_method(method)
+        if not isinstance(chosen, MMCosmic):
+            if not automatic:
+                raise InputError(f"boundary must be left out for {type(chosen).__name__}; got {boundary!r}")
+            return chosen
+        open_boundary = isinstance(chosen.boundary, str)
+        if not automatic:
+            if not open_boundary:
+                raise InputError(f"boundary must be given once; got {chosen.boundary!r} and {boundary!r}")
+            chosen = replace(chosen, boundary=boundary)
+        elif open_boundary and self._boundary is not None:
+            chosen = replace(chosen, boundary=self._boundary)
+        return self._with_diagram(chosen)
 
-    def _history(self, aux, aux_noise, boundary, rules):
+    def _masks_of(
+        self, decision: Decision, detected: Detections | None, rules: MaskRules, progress: Progress | None
+    ) -> MaskSet:
+        """The masks of a decision, with MEANCR: what the detector still finds in the mean of the clean exposures."""
+        shape, flux = self.exposures.shape, self.equalized.flux
+        empty = {"MEANCR": np.zeros(shape, dtype=np.uint8)}
+        masks = MaskSet(
+            {**decision.codes, **empty},
+            None if detected is None else detected.in_average("median").cleaned,
+            self._history(decision, detected, rules),
+            decision.steps,
+            decision.probability,
+            signal_shift=decision.signal_shift,
+            excess_variance=decision.excess_variance,
+            local_medians=rules.local_medians,
+            flux_factors=flux.values if flux else (),
+            detectors=() if detected is None else detected.names,
+            decision=decision,
+        )
+        if detected is None:
+            return masks
+        report_stage(progress, "masking MEANCR")
+        meancr = Combiner(self.exposures, self.statistics, masks).combine("meancr").ccd.data
+        found = detected.in_mean_of_clean(meancr)
+        codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), self.prepared.nowhere_valid)
+        all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
+        if detected.names:
+            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": found.found_by})
+            steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
+        return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+    def _history(self, decision: Decision, detected: Detections | None, rules: MaskRules) -> tuple[str, ...]:
+        aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
         return (
             f"crstack {version('crstack')}",
             *(f"exposure {i + 1}: {name}" for i, name in enumerate(self.exposures.names)),
             f"noise: {self.exposures.noise!r}",
             *self.equalized.describe(),
             f"cr_coincidences: {self.cr_coincidences}",
-            f"auxiliary detector: {aux!r}, told the noise of the {aux_noise}",
-            f"boundary: {boundary!r}",
+            f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
+            *decision.describe(),
             f"rules: {rules!r}",
         )
+
+    def joint_posterior(
+        self,
+        method: JointPosterior | None = None,
+        *,
+        aux: Auxiliary = None,
+        vote: int | Literal["any", "all"] = "any",
+        aux_noise: AuxNoise = "exposure",
+        progress: Progress | None = None,
+    ) -> JointResult:
+        """Probability of each value to be hit, all exposures taken together.
+
+        Parameters
+        ----------
+        method : JointPosterior, optional
+            Its settings; the defaults if not given.
+        aux, vote, aux_noise : optional
+            Detector whose masks of the exposures raise the odds of what it flags: as for `detect`.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+        """
+        detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
+        return (method or JointPosterior()).posterior(self.prepared, detected, progress)
 
     # combined images
 
     def combine(
         self,
-        name="meancr2",
-        masks=None,
+        name: str = "meancr2",
         *,
-        full_output=False,
-        use_auxmedian=False,
-        variance="model",
-        unbiased=None,
-        fill=None,
-    ):
+        masks: MaskSet | None = None,
+        full_output: bool = False,
+        use_auxmedian: bool = False,
+        variance: Literal["model", "sample"] = "model",
+        unbiased: bool | None = None,
+        fill: Literal["minimum", "neighbours"] | None = None,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
+    ) -> CCDData | Combination:
         """Combine the exposures.
 
         Parameters
@@ -315,6 +630,8 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         fill : {"minimum", "neighbours"}, optional
             What stands in where each valid exposure is hit; "neighbours" by default
             where the masks are of the joint decision.
+        weights : {"variance", "exptime"} or sequence of float, optional
+            Weights of the exposures in the means, see `~crstack.combine.exposure_weights`; equal by default.
 
         Returns
         -------
@@ -329,17 +646,21 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
             If the name is unknown or the masks do not fit.
         """
         if masks is None:
-            masks = self._masks
-        if masks is None and name not in ("mean", "median", "min"):
-            masks = self.detect()
-        key = (id(masks), use_auxmedian, check_choice("variance", variance, ("model", "sample")), unbiased, fill)
+            masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
+        check_choice("variance", variance, ("model", "sample"))
         options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
-        combiner = self._once("combiner", key, lambda: Combiner(self.exposures, self.statistics, masks, **options))
-        # made anew each time: what the user does to one must not show in the next
-        result = combiner.combine(name)
+        # a copy, so that a list that is changed is not taken for what it was
+        options["weights"] = tuple(weights) if isinstance(weights, list | np.ndarray) else weights
+        settings = (masks, *options.values())
+
+        def compute() -> Combiner:
+            return Combiner(self.exposures, self.statistics, masks, **options)
+
+        # combined anew each time: what the user does to one must not show in the next
+        result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
         return result if full_output else result.ccd
 
-    def to_combiner(self, masks=None):
+    def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
 
         Parameters
@@ -351,4 +672,98 @@ class CRStack(JointStack, DiagramStack, EqualizedStack, Shortcuts):
         -------
         combiner : `~ccdproc.Combiner`
         """
-        return make_combiner(self.exposures, masks or self._masks or self.detect())
+        return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
+
+    # tables and figures
+
+    def latest_masks(self) -> MaskSet:
+        """The masks of the latest `detect`; where there was none, it is called with its defaults."""
+        return self.detect() if self._masks is None else self._masks
+
+    def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
+        """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of which M.M.Cosmic decided. By default, the latest of `mm_diagram`,
+            `fit_boundary` and `detect` counts.
+
+        Returns
+        -------
+        shown : tuple
+            (diagram, boundary, threshold).
+
+        Raises
+        ------
+        InputError
+            If there is no diagram.
+        """
+        shown = self._in_diagram
+        if masks is not None:
+            shown = in_diagram_of(masks.decision) if isinstance(masks.decision, MMDecision) else InDiagram()
+        if shown.diagram is None:
+            of_masks = "" if masks is None else " of the masks"
+            raise InputError(f"diagram{of_masks} must be made first, by mm_diagram or detect; got none")
+        return shown
+
+    def image_of(self, name: str, *, masks: MaskSet | None = None) -> tuple[str, np.ndarray]:
+        """The image that a mask belongs to.
+
+        Parameters
+        ----------
+        name : str
+            Name of a mask, or "problematic" for the pixels masked in every
+            exposure.
+        masks : MaskSet, optional
+            Those of the latest `detect` by default; used for MEANCR.
+
+        Returns
+        -------
+        label : str
+            Such as "median2d" or "exposure 2".
+        image : `~numpy.ndarray`
+            (ny, nx), bias subtracted.
+        """
+        if name == "MEDIANCR":
+            return "median2d", self.statistics.median2d
+        if name in ("MEANCRT", PROBLEMATIC):
+            return "mean2d", self.statistics.mean2d
+        if name == "MEANCR":
+            return "meancr", self.combine("meancr", masks=masks).data
+        for i, image in enumerate(self.exposures.data):
+            if name == f"CRMASK{i + 1}":
+                return f"exposure {i + 1}", image
+        raise InputError(f"name must be that of a mask, or problematic; got {name!r}")
+
+    def features(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> QTable:
+        """Make the table of the connected hits of a mask.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every
+            exposure.
+        masks : MaskSet, optional
+            Those of the latest `detect` by default.
+
+        Returns
+        -------
+        features : `~astropy.table.QTable`
+            See `~crstack.masks.features.find_features`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        _, image = self.image_of(name, masks=masks)
+        return find_features(masks, image - self.statistics.min2d, name, self.exposures.unit)
+
+    @property
+    def plot(self) -> "PlotAccessor":
+        """Figures of the stack: ``stack.plot.mask("MEDIANCR")``, see `~crstack.plotting.accessor.PlotAccessor`."""
+        from crstack.plotting.accessor import PlotAccessor
+
+        return PlotAccessor(self)
+
+
+def in_diagram_of(decision: MMDecision) -> InDiagram:
+    """What a figure of the diagram of a decision shows."""
+    return InDiagram(decision.diagram, decision.boundary, decision.threshold)

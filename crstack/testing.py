@@ -1,4 +1,4 @@
-"""What every detector and every boundary model must do, as checks that their authors can run.
+"""What every method, detector and boundary model must do, as checks that their authors can run.
 
 from crstack.testing import check_detector
 
@@ -9,13 +9,17 @@ def test_my_detector():
 import astropy.units as u
 import numpy as np
 
+from crstack._pixels import dilate
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
 from crstack.exceptions import InputError
+from crstack.masks import MaskRules
+from crstack.methods import Method
 from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
+from crstack.stack import CRStack
 
-__all__ = ["SHAPES", "check_boundary", "check_detector"]
+__all__ = ["SHAPES", "check_boundary", "check_detector", "check_method"]
 
 #: shapes that no network and no filter was made for
 SHAPES = ((63, 71), (101, 77), (15, 400))
@@ -32,6 +36,8 @@ TRACKS = (
 #: an isolated pixel, which Cosmic-CoNN takes for no hit
 SINGLE = ((12, 50),)
 CHARGE = 2500.0
+#: of the exposures that a method is checked with
+GAIN_OF_METHODS, SHAPE_OF_METHODS = 2.0, (101, 131)
 
 
 def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=0.003):
@@ -49,7 +55,8 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
     single_pixels : bool, optional
         Whether an isolated bright pixel must be found.
     uses_noise : bool, optional
-        Whether it must find fainter hits where it is told of less noise.
+        Whether it must find fainter hits where the noise is less. False for a detector that
+        does not use the noise that it is given, such as a neural network.
     most_false : float, optional
         Largest fraction of the pixels that may be flagged without a hit.
 
@@ -102,7 +109,105 @@ def check_boundary(model):
         _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
         _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
         _expect((values > 0).all(), "the boundary must be positive", values)
-    _expect(type(model).__name__ in repr(boundary), "the boundary must tell its model", repr(boundary))
+    _expect(type(model).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
+
+
+def check_method(method, *, aux=None, most_false=0.003):
+    """Check that a method does what `~crstack.methods.Method` says.
+
+    Stacks of three and of five exposures with a flat sky and bright hits, some of them in two
+    exposures, in ADU and in electrons, with bad pixels and NaN: the masks must hold the hits and little
+    else, and follow the rules. The method must leave its input alone, decide the same twice, and be
+    frozen and comparable.
+
+    Parameters
+    ----------
+    method : Method or class
+        The method, or a class whose defaults are checked.
+    aux : Detector or str, optional
+        Auxiliary detector to check it with.
+    most_false : float, optional
+        Largest fraction of the pixels of an exposure that may be flagged without a hit.
+
+    Raises
+    ------
+    AssertionError
+        If it does not; the message says what.
+    InputError
+        If it is no method.
+    """
+    method = _instance(method, Method, "method")
+    _check_frozen(method)
+    for n_exposures in (3, 5):
+        cube, hits = _exposures(n_exposures)
+        masks = _masks(method, cube, aux)
+        where = f"of {n_exposures} exposures"
+        missed = [f"{i + 1}: {np.argwhere(one).tolist()}" for i, one in enumerate(hits & ~masks.crmasks) if one.any()]
+        _expect(not missed, f"every hit must be in the mask of its exposure, {where}", f"none in exposure {missed}")
+        for mask, one in zip(masks.crmasks, hits, strict=True):
+            _check_few_false(mask & ~dilate(one, 2), most_false, where)
+        _expect(masks["MEANCRT"][hits.any(axis=0)].all(), f"MEANCRT must hold every hit, {where}")
+        twice = hits.sum(axis=0) >= (n_exposures + 1) // 2
+        _expect(masks["MEDIANCR"][twice].all(), f"MEDIANCR must hold the hits of half of the exposures, {where}")
+        again = _masks(method, cube, aux)
+        _expect(_same(masks, again), f"the same exposures must give the same masks twice, {where}")
+        electrons = _masks(method, cube * np.float32(GAIN_OF_METHODS), aux, unit=u.electron)
+        _expect(_same(masks, electrons), f"exposures in electrons must give the masks of those in ADU, {where}")
+    _check_method_bad_pixels(method, aux)
+    _check_method_rules(method, aux)
+
+
+def _exposures(n_exposures):
+    """Exposures of a flat sky in ADU with hits, and where they are: float32 and bool (N, ny, nx)."""
+    rng = np.random.default_rng(1)
+    hits = np.zeros((n_exposures, *SHAPE_OF_METHODS), dtype=bool)
+    for number, track in enumerate(TRACKS):
+        hits[number % n_exposures][tuple(np.transpose(track))] = True
+    # the same pixels in half of the exposures, or more
+    for plane in hits[: (n_exposures + 1) // 2]:
+        plane[tuple(np.transpose(TRACKS[-1]))] = True
+    electrons = rng.poisson(SKY, hits.shape) + rng.normal(0, READNOISE, hits.shape) + CHARGE * hits
+    return (electrons / GAIN_OF_METHODS).astype(np.float32), hits
+
+
+def _masks(method, cube, aux, unit=u.adu, rules=None):
+    before = cube.copy()
+    options = {"gain": GAIN_OF_METHODS * u.electron / u.adu, "readnoise": READNOISE * u.electron, "unit": unit}
+    stack = CRStack(list(cube), **options)
+    planes = stack.exposures.data.copy()
+    masks = stack.detect(method, aux=aux, rules=rules)
+    same = np.array_equal(cube, before, equal_nan=True) and np.array_equal(stack.exposures.data, planes)
+    _expect(same, "the exposures must not be modified")
+    decision = masks.decision
+    _expect(decision is not None and decision.method == method, "the decision must state its method", decision)
+    return masks
+
+
+def _same(masks, others):
+    return all(np.array_equal(masks[name], others[name]) for name in masks)
+
+
+def _check_method_bad_pixels(method, aux):
+    cube, hits = _exposures(3)
+    bad = np.zeros(cube.shape, dtype=bool)
+    bad[0, 20:23, 20] = bad[1, 40, 10:14] = bad[:, 50, 5] = True
+    cube[bad] = np.nan
+    masks = _masks(method, cube, aux)
+    _expect(not (masks.crmasks & bad).any(), "bad values must never be flagged")
+    _expect(masks.crmasks[hits & ~bad].all(), "hits must be found where other values are bad")
+
+
+def _check_method_rules(method, aux):
+    cube, hits = _exposures(3)
+    plain = _masks(method, cube, aux)
+    y, x = np.argwhere(hits[0])[0].tolist()
+    clean = np.argwhere(~plain["MEANCRT"])[0].tolist()
+    rules = MaskRules(ignore_pixels=[(x + 1, y + 1)], force_pixels=[(clean[1] + 1, clean[0] + 1)])
+    masks = _masks(method, cube, aux, rules=rules)
+    _expect(not masks.crmasks[:, y, x].any(), "ignore_pixels must never be flagged")
+    _expect(masks.crmasks[:, clean[0], clean[1]].all(), "force_pixels must be flagged in every exposure")
+    grown = _masks(method, cube, aux, rules=MaskRules(dilation=1))
+    _expect(grown["MEANCRT"].sum() > plain["MEANCRT"].sum(), "dilation must make the masks grow")
 
 
 def _expect(condition, sentence, got=None):
@@ -141,7 +246,7 @@ def _check_frozen(one):
     twin = type(one)(**{name: getattr(one, name) for name in names})
     _expect(one == twin, f"two {kind} of the same parameters must be equal")
     _expect(hash(one) == hash(twin), f"two {kind} of the same parameters must have the same hash")
-    _expect(kind in repr(one), f"repr must tell the class, {kind}", repr(one))
+    _expect(kind in repr(one), f"repr must name the class, {kind}", repr(one))
     for name in names[:1]:
         try:
             setattr(one, name, getattr(one, name))
@@ -153,6 +258,7 @@ def _check_frozen(one):
 def _check_answer(detector, detection, image):
     """Types and shapes of a detection."""
     _expect(isinstance(detection, Detection), "detect must return a Detection", detection)
+    _expect(detection.mask is not None, "the Detection must have a mask")
     for name, kind in (("mask", np.bool_), ("cleaned", np.float32), ("probability", np.float32)):
         array = getattr(detection, name)
         if array is not None:
@@ -226,11 +332,16 @@ def _check_nothing_to_find(detector, most_false):
 
 
 def _check_noise(detector):
-    """Told of less noise, a detector finds fainter hits."""
+    """Where the noise is less, a detector finds fainter hits."""
     one = _noise(1.0)
     rng = np.random.default_rng(2)
     image = rng.normal(3, np.sqrt(one.averaged(16).variance(3.0)), (101, 77)).astype(np.float32)
     faint = (rng.integers(5, 95, 40), rng.integers(5, 70, 40))
     image[faint] += 15
     few, many = (detector.detect(image, noise).mask[faint].sum() for noise in (one, one.averaged(16)))
-    _expect(many > 30 and few < many / 2, "less noise must find fainter hits", f"{few} and {many} of 40")
+    _expect(
+        many > 30 and few < many / 2,
+        "fainter hits must be found where the noise is less (a detector that does not use the noise "
+        "is checked with uses_noise=False)",
+        f"{few} of 40 hits with more noise and {many} with less",
+    )

@@ -61,6 +61,7 @@ automodsumm_properties_are_attributes = False
 automodapi_toctreedirnm = "reference/api"
 autodoc_typehints = "none"
 autoclass_content = "class"
+toc_object_entries_show_parents = "hide"
 
 sphinx_gallery_conf = {
     "examples_dirs": ["gallery_scripts"],

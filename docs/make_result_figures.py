@@ -19,7 +19,7 @@ def make_results(n_exposures, fixed_points=(), shape=(84, 100), **options):
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
     stack.mm_diagram(aux="pycosmic")
     stack.fit_boundary(SplineBoundary(fixed_points=fixed_points))
-    stack.detect("pycosmic")
+    stack.detect(aux="pycosmic")
     return stack
 
 
@@ -33,7 +33,7 @@ def make_unequal():
 
 def draw_hit(stack, n_hit):
     """Pages of the largest hit of any4 in some number of exposures."""
-    pages = stack.plot_hits()
+    pages = stack.plot.hits()
     hits = pages.features[(pages.features["category"] == "any4") & (pages.features["n_exposures"] == n_hit)]
     return pages.show(int(hits["number"][np.argmax(hits["n_pixels"])]))
 
@@ -43,20 +43,20 @@ def main():
     stack = make_results(3, [(50, 60), (150, 80)], hit_rate=0.05)
     images, diagram = draw_hit(stack, 2)
     figures = {
-        "result_diagram": stack.plot_diagram(),
-        "result_mediancr": stack.plot_mask(),
-        "result_crmask1": stack.plot_mask("CRMASK1"),
+        "result_diagram": stack.plot.diagram(),
+        "result_mediancr": stack.plot.mask(),
+        "result_crmask1": stack.plot.mask("CRMASK1"),
         "result_hit_images": images,
         "result_hit_diagram": diagram,
         "result_hit_images_5": draw_hit(make_results(5, hit_rate=0.1), 3)[0],
     }
     unequal = make_unequal()
     figures |= {
-        "result_median_position": unequal.plot_median_position(),
-        "result_flux_factor": unequal.plot_flux_factor(3),
-        "result_offset": unequal.plot_offset(1),
-        "result_no_hit": make_results(3, hit_rate=0.0).plot_mask("MEANCR"),
-        "result_many_hits": make_results(5, shape=(500, 640), hit_rate=0.04).plot_mask("MEANCRT", resolution=500),
+        "result_median_position": unequal.plot.median_position(),
+        "result_flux_factor": unequal.plot.flux_factor(3),
+        "result_offset": unequal.plot.offset(1),
+        "result_no_hit": make_results(3, hit_rate=0.0).plot.mask("MEANCR"),
+        "result_many_hits": make_results(5, shape=(500, 640), hit_rate=0.04).plot.mask("MEANCRT", resolution=500),
     }
     for name, figure in figures.items():
         save(figure, name, dpi=SMALLER.get(name, 70))

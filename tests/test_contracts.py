@@ -1,4 +1,4 @@
-"""One suite over every registered detector and boundary model."""
+"""One suite over every registered method, detector and boundary model."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,19 @@ from crstack import (
     Detector,
     FittedBoundary,
     LACosmicDetector,
+    MaskRules,
     NoiseModel,
     PiecewiseBoundary,
     PyCosmicDetector,
     SplineBoundary,
     VotingDetector,
 )
-from crstack._registry import DETECTORS, Registry
+from crstack._registry import DETECTORS, METHODS, Registry
 from crstack.detectors import TwoPassDetector
 from crstack.exceptions import CRStackWarning, InputError, PluginError
+from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
-from crstack.testing import check_boundary, check_detector
+from crstack.testing import check_boundary, check_detector, check_method
 
 #: what the defaults of a detector cannot do, as `check_detector` takes it; nothing for most
 EXCEPTIONS = {
@@ -79,6 +81,60 @@ def test_two_detectors_make_two_passes(name):
     np.testing.assert_array_equal(other.cleaned[~other.mask], image[~other.mask])
     with pytest.raises(InputError, match="high must be a Detector; got 'lacosmic'"):
         TwoPassDetector("lacosmic", pair)
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_methods(name):
+    check_method(METHODS.get(name))
+
+
+@dataclass(frozen=True)
+class WrongMethod(Method):
+    """Values above the minimum of the exposures, spoilt."""
+
+    how: str = "not at all"
+
+    def decide(self, prepared, detected, rules, progress=None):
+        exposures = prepared.exposures
+        over = exposures.data - np.nan_to_num(prepared.statistics.min2d)
+        hit = over > 300 / np.float32(exposures.noise.electrons_per_unit)
+        if exposures.bad is not None and self.how != "flags bad values":
+            hit &= ~exposures.bad
+        if self.how == "misses the last row":
+            hit[:, -1] = False
+        elif self.how == "flags too much":
+            hit[:, ::7] = True
+        elif self.how == "decides by chance":
+            hit &= np.random.default_rng().random(hit.shape) > 0.001
+            hit[:, 50] = np.random.default_rng().random(hit.shape[2]) > 0.9
+        elif self.how == "answers integers":
+            hit = hit.astype(int)
+        elif self.how == "changes the exposures":
+            exposures.data[:, 0] = 0
+        return Decision.of_hits(self, hit, prepared, detected, MaskRules() if self.how == "has no rules" else rules)
+
+
+WRONG_METHODS = {
+    "misses the last row": (AssertionError, "every hit must be in the mask of its exposure"),
+    "flags too much": (AssertionError, "at most 0.003 of the pixels may be false"),
+    "decides by chance": (AssertionError, "must give the same masks twice"),
+    "answers integers": (PluginError, "hits of WrongMethod must be bool"),
+    "changes the exposures": ((AssertionError, PluginError), "must not be modified|read-only"),
+    "has no rules": (AssertionError, "ignore_pixels must never be flagged"),
+}
+
+
+@pytest.mark.parametrize("how", WRONG_METHODS)
+def test_wrong_methods_are_found_out(how):
+    error, message = WRONG_METHODS[how]
+    with pytest.raises(error, match=message):
+        check_method(WrongMethod(how))
+
+
+def test_right_methods_pass():
+    check_method(WrongMethod())
+    with pytest.raises(InputError, match="method must be a Method, or a class of one; got 3"):
+        check_method(3)
 
 
 # the checks themselves: each of these is wrong in one way
@@ -182,7 +238,7 @@ class Entry:
 
 
 def test_broken_plugins_warn_and_the_rest_work(monkeypatch):
-    real = Registry("crstack.detectors", "detector")
+    real = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")
     entries = {**real._entries(), "broken": Entry("broken", "nothing:Nothing")}
     monkeypatch.setattr(Registry, "_entries", lambda self: entries)
     with pytest.warns(CRStackWarning, match=r"detector 'broken' \(nothing:Nothing\) must be importable"):
@@ -196,4 +252,4 @@ def test_two_plugins_of_one_name_are_refused(monkeypatch):
     twice = [Entry("one", "a:A"), Entry("one", "b:B")]
     monkeypatch.setattr("crstack._registry.entry_points", lambda group: twice)
     with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
-        Registry("crstack.detectors", "detector").names()
+        Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()

@@ -7,7 +7,16 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 from support.stacks import stack_of
 
-from crstack import CRStack, LACosmicDetector, PiecewiseBoundary, PyCosmicDetector, SplineBoundary
+from crstack import (
+    CRStack,
+    JointPosterior,
+    LACosmicDetector,
+    MaskRules,
+    MMCosmic,
+    PiecewiseBoundary,
+    PyCosmicDetector,
+    SplineBoundary,
+)
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError, PluginError
 
@@ -79,7 +88,7 @@ def test_same_settings_are_not_computed_again(simulated, monkeypatch):
     assert len(calls) == 6  # median, mean, three exposures, meancr
     assert stack.detect(aux=PyCosmicDetector()) is masks
     assert len(calls) == 6
-    dilated = stack.detect(aux=PyCosmicDetector(), dilation=1)
+    dilated = stack.detect(aux=PyCosmicDetector(), rules=MaskRules(dilation=1))
     assert dilated is not masks
     assert len(calls) == 7  # only meancr is another image
     stack.detect(aux=PyCosmicDetector(rlim=0.8))
@@ -93,6 +102,27 @@ def test_the_latest_boundary_is_used(simulated):
     assert stack.detect(aux=None, boundary=SplineBoundary())["MEANCRT"].any()
     assert stack.detect(aux=None, boundary="spline")["MEANCRT"].any()
     assert not stack.detect(aux=None, boundary=high)["MEANCRT"].any()
+
+
+def test_names_of_methods(simulated):
+    stack = stack_of(simulated)
+    assert stack.detect("mmcosmic", aux=None) is stack.detect(aux=None) is stack.detect(MMCosmic(), aux=None)
+    assert stack.detect("joint") is stack.detect(JointPosterior())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda stack: CRStack([], gian=1), r"CRStack.__init__\(\) got an unexpected keyword argument 'gian'"),
+        (lambda stack: CRStack.from_files([], gian=1), r"CRStack.from_files\(\) got an unexpected .* 'gian'"),
+        (lambda stack: stack.detect(dilate=2), r"CRStack.detect\(\) got an unexpected keyword argument 'dilate'"),
+        (lambda stack: stack.mm_diagram(n_sim=2), r"CRStack.mm_diagram\(\) got an unexpected .* 'n_sim'"),
+        (lambda stack: stack.detect("joint", "pycosmic"), r"CRStack.detect\(\) takes .* positional arguments"),
+    ],
+)
+def test_typing_errors_name_the_method(stack, call, message):
+    with pytest.raises(TypeError, match=message):
+        call(stack)
 
 
 def test_progress_is_handed_in(simulated):
@@ -111,6 +141,16 @@ def test_progress_is_handed_in(simulated):
         ({"boundary": 3}, InputError, "boundary must be a BoundaryModel"),
         ({"boundary": "splin"}, PluginError, "did you mean 'spline'"),
         ({"aux_noise": "both"}, InputError, "aux_noise must be one of exposure, average; got 'both'"),
+        (
+            {"method": "jiont"},
+            PluginError,
+            r"method must be one of joint, mmcosmic; got 'jiont' \(did you mean 'joint'",
+        ),
+        ({"method": "pycosmic"}, InputError, "got the detector 'pycosmic': pass it as aux"),
+        ({"method": 3}, InputError, 'method must be a Method, the name of one or "auto"; got 3'),
+        ({"method": "joint", "boundary": None}, InputError, "boundary must be left out for JointPosterior; got None"),
+        ({"method": MMCosmic("spline"), "boundary": "spline"}, InputError, "boundary must be given once"),
+        ({"rules": {}}, InputError, "rules must be MaskRules; got {}"),
     ],
 )
 def test_bad_arguments(stack, arguments, error, message):

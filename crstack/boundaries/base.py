@@ -2,16 +2,32 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crstack._plugins import plugin_errors, protected
 from crstack._validation import check_choice, check_number
-from crstack.exceptions import InputError
+from crstack.exceptions import InputError, PluginError
 
-__all__ = ["IMAGES", "BoundaryModel", "FittedBoundary", "check_fixed_points"]
+if TYPE_CHECKING:
+    from crstack.mmcosmic.diagram import MMDiagram
+
+__all__ = [
+    "IMAGES",
+    "BoundaryModel",
+    "FittedBoundary",
+    "boundary_values",
+    "check_boundary_of",
+    "check_fixed_points",
+    "checked_fit",
+]
 
 #: kinds of images T that a boundary of T - min2d is for
 IMAGES = ("median", "mean", "exposure")
+
+#: min2d at which a boundary must have values: far outside its range, too
+PROBES = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
 
 #: weight of a fixed point over the largest weight of the other points
 DEFAULT_WEIGHT = 10000.0
@@ -34,6 +50,8 @@ class FittedBoundary:
         (n, 2): the points the model was fitted to.
     extensions : tuple of `~numpy.ndarray`
         The boundary at ``x`` before each extension, first fit first.
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+        The diagram that the model was fitted to; set by `~crstack.CRStack`.
     """
 
     model: "BoundaryModel"
@@ -41,6 +59,7 @@ class FittedBoundary:
     y: np.ndarray
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     extensions: tuple = ()
+    diagram: "MMDiagram | None" = field(default=None, kw_only=True)
 
     def __call__(self, min2d):
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
@@ -111,3 +130,85 @@ def check_fixed_points(points, minimum=0):
     if len(checked) < minimum:
         raise InputError(f"fixed points must be {minimum} or more; got {len(checked)}")
     return tuple(sorted(checked))
+
+
+def checked_fit(model, diagram):
+    """Call `BoundaryModel.fit` with arrays that it cannot change, and check what it returns.
+
+    Parameters
+    ----------
+    model : BoundaryModel
+        Of crstack or of a plug-in.
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        What it is fitted to.
+
+    Returns
+    -------
+    boundary : FittedBoundary
+
+    Raises
+    ------
+    PluginError
+        If the model raises an error or exits, or returns anything but a `FittedBoundary` with finite values.
+    """
+    with plugin_errors(model, "fit"):
+        boundary = model.fit(protected(diagram))
+    if not isinstance(boundary, FittedBoundary):
+        raise PluginError(f"fit of {type(model).__name__} must return a FittedBoundary; got {type(boundary).__name__}")
+    check_boundary_of(boundary)
+    return boundary
+
+
+def check_boundary_of(boundary):
+    """Raise `PluginError` unless a boundary has finite values for each kind of image, and can be drawn."""
+    name = _name_of(boundary)
+    for axis in ("x", "y"):
+        values = getattr(boundary, axis)
+        if not (isinstance(values, np.ndarray) and values.ndim == 1 and values.size and _are_numbers(values)):
+            raise PluginError(f"{axis} of the boundary of {name} must be a 1-D array of finite numbers; got {values!r}")
+    if boundary.x.shape != boundary.y.shape or (np.diff(boundary.x) < 0).any():
+        raise PluginError(f"x of the boundary of {name} must not decrease, and have as many values as y")
+    for image in IMAGES:
+        with plugin_errors(boundary.model, f"give a boundary for the {image}"):
+            own = boundary.for_image(image)
+        boundary_values(own, PROBES)
+
+
+def boundary_values(boundary, min2d):
+    """Values of a boundary, which cannot change the array that it is given.
+
+    Parameters
+    ----------
+    boundary : callable
+        `FittedBoundary`, of crstack or of a plug-in.
+    min2d : `~numpy.ndarray`
+        Where; NaN where no exposure is valid.
+
+    Returns
+    -------
+    values : `~numpy.ndarray`
+        Of the shape of ``min2d``.
+
+    Raises
+    ------
+    PluginError
+        If the boundary raises an error or exits, or returns anything but finite numbers where min2d is finite.
+    """
+    with plugin_errors(getattr(boundary, "model", boundary), "give its boundary"):
+        values = boundary(protected(min2d))
+    name = _name_of(boundary)
+    if not isinstance(values, np.ndarray) or values.shape != np.shape(min2d):
+        got = getattr(values, "shape", type(values).__name__)
+        raise PluginError(f"the boundary of {name} must have the shape {np.shape(min2d)} of min2d; got {got}")
+    if not _are_numbers(values[np.isfinite(min2d)]):
+        raise PluginError(f"the boundary of {name} must be finite numbers everywhere; got {values.dtype} with others")
+    return values
+
+
+def _name_of(boundary):
+    return type(getattr(boundary, "model", boundary)).__name__
+
+
+def _are_numbers(values):
+    """Whether an array has real numbers, all finite."""
+    return values.dtype.kind in "fiu" and bool(np.isfinite(values).all())

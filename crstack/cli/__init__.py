@@ -1,18 +1,17 @@
 """The command ``crstack``: a YAML file in, masks and combined images out.
 
-`main` takes the arguments and returns the exit code: 0, or 2 for anything that
-the user can put right, told in one line, or 130 if interrupted, or if
-the user quits an interactive session.
+`main` takes the arguments and returns the exit code: 0 if all was done; 1 if the
+work failed; 2 for a mistake in the input, reported in one sentence, with nothing
+written; 130 if interrupted, or if the user quits an interactive session; 143 if
+terminated.
 """
 
-from crstack.cli.console import SessionStopped, log, logging_to
 from crstack.cli.parser import make_parser
-from crstack.exceptions import CRStackError
 
 __all__ = ["main"]
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
     Parameters
@@ -24,7 +23,8 @@ def main(argv=None):
     Returns
     -------
     code : int
-        0 if all went well, 2 for a mistake in the input, 130 if interrupted or quit.
+        0 if all went well, 1 if the work failed, 2 for a mistake in the input,
+        130 if interrupted or quit, 143 if terminated.
 
     Examples
     --------
@@ -35,19 +35,8 @@ def main(argv=None):
     try:
         arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version and wrong arguments
-        return stop.code
-    with logging_to(arguments.log_level) as console:
-        try:
-            if getattr(arguments, "log_file", None):
-                console.keep_log(arguments.log_file)
-            arguments.run(arguments, console)
-        except SessionStopped as stop:
-            log.warning(str(stop))
-            return 130
-        except CRStackError as error:
-            log.error(" ".join(str(error).split()))
-            return 2
-        except KeyboardInterrupt:
-            log.error("interrupted")
-            return 130
-    return 0
+        return stop.code or 0
+    # the work needs much more than the arguments do
+    from crstack.cli.work import execute
+
+    return execute(arguments)

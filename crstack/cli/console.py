@@ -1,25 +1,53 @@
-"""What the command tells: logging, section titles and a progress bar."""
+"""What the command reports: log lines, section titles and a progress bar.
+
+A line of the log is a detail (``log.info``) or belongs to the report that is always
+shown (``log.note``). Everything goes to the log file.
+"""
 
 import logging
 import logging.handlers
+import os
+import re
 import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from astropy import log as astropy_log
-from tqdm import tqdm
-
 from crstack.exceptions import CRStackError, InputError
 
-__all__ = ["Console", "SessionStopped", "log", "logging_to", "section", "settings_lines"]
+__all__ = ["Console", "SessionStopped", "WorkFailedError", "log", "logging_to", "section", "settings_lines"]
 
 WIDTH = 79
-log = logging.getLogger("crstack.cli")
+#: between INFO and WARNING: what is shown by default
+NOTE = 25
+logging.addLevelName(NOTE, "NOTE")
+
+#: how a line of a log file begins
+DATED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
+
+
+class _Log(logging.LoggerAdapter):
+    """The logger of the command, with a method for the lines that are always shown."""
+
+    def note(self, message, *arguments, **options):
+        """Log a line of the report."""
+        self.log(NOTE, message, *arguments, **options)
+
+    def process(self, message, options):
+        """Pass on the message and its options as they are."""
+        return message, options
+
+
+LOGGER = logging.getLogger("crstack.cli")
+log = _Log(LOGGER, None)
 
 
 class SessionStopped(CRStackError):
     """The user has quit an interactive session."""
+
+
+class WorkFailedError(CRStackError):
+    """The work has begun and cannot be finished."""
 
 
 def section(title):
@@ -45,7 +73,10 @@ def settings_lines(items):
 
 
 class _Screen(logging.StreamHandler):
-    """Plain lines; what the terminal cannot show is escaped."""
+    """Plain lines; what the terminal cannot show is escaped.
+
+    A stream that is closed or full is given up with one sentence; the work goes on.
+    """
 
     def format(self, record):
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
@@ -57,65 +88,190 @@ class _Screen(logging.StreamHandler):
             text = f"crstack: {record.levelname.lower()}: {text}"
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
+    def handleError(self, record):
+        """Give up the stream if it cannot be written."""
+        error = sys.exception()
+        if not isinstance(error, OSError | ValueError):
+            super().handleError(record)
+            return
+        LOGGER.removeHandler(self)
+        _discard(self.stream)
+        if self.stream is sys.stdout:
+            log.warning("standard output cannot be written (%s); the run goes on without it", _reason(error))
 
-class Console:
-    """The log file and the progress bar of one run of the command."""
+
+class _LogFile(logging.FileHandler):
+    """A log file; one that cannot be written any more is given up with one sentence."""
+
+    def __init__(self, path):
+        super().__init__(path, mode="w", encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.lost = False
+
+    def emit(self, record):
+        """Write a line, unless writing has failed before."""
+        if not self.lost:
+            super().emit(record)
+
+    def handleError(self, record):
+        """Give up the file."""
+        self._lose(sys.exception())
+
+    def _lose(self, error):
+        if not self.lost:
+            self.lost = True
+            log.warning("log file %s cannot be written (%s); the run goes on without it", self.baseFilename, error)
+
+    def close(self):
+        """Close the file."""
+        try:
+            super().close()
+        except OSError as error:
+            self._lose(error.strerror or error)
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or error
+
+
+def _discard(stream):
+    """Send what a stream still holds to nowhere, so that it does not fail again when Python ends."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+class _Kept(logging.Handler):
+    """Keeps the warnings, for the page of the run."""
 
     def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        """Keep the message."""
+        self.messages.append(record.getMessage())
+
+
+class Console:
+    """The log file and the progress bar of one run of the command.
+
+    Attributes
+    ----------
+    warnings : list of str
+        What the run has warned of so far.
+    working : bool
+        Whether the checks are over and the work has begun.
+    """
+
+    def __init__(self, warnings=None):
+        self.warnings = [] if warnings is None else warnings
         self.log_file = None
+        self.working = False
         self._keeper = None
         self._bar = None
 
+    # the log file
+
     def keep_log(self, log_file):
-        """Write every line of the log, with its time, to a file.
-
-        The file is opened now, or where its directory does not exist yet by
-        `open_log_file`; lines are kept until then.
-        """
+        """Keep every line for a log file, which `open_log_file` writes once all is checked."""
         self.log_file = Path(log_file)
-        keeper = logging.handlers.MemoryHandler(10**6, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
-        self._keeper = keeper
-        log.addHandler(keeper)
-        if self.log_file.parent.is_dir():
-            self.open_log_file()
+        self._keeper = logging.handlers.MemoryHandler(10**6, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        LOGGER.addHandler(self._keeper)
 
-    def check_log_file(self, output_dir):
-        """Raise `InputError` unless the log file can be opened now or with ``output_dir``."""
-        if self._keeper is None or self._keeper.target is not None:
+    def check_log_file(self, output_dir, names, inputs, *, overwrite=False):
+        """Check that the log file destroys nothing; it is not opened.
+
+        Parameters
+        ----------
+        output_dir : path-like
+            Directory of the products, which may not exist yet.
+        names : iterable of str
+            Products of the run.
+        inputs : iterable of (str, path-like)
+            What each input is called in messages, and its path.
+        overwrite : bool, optional
+            Whether a file that is no log may be replaced.
+
+        Raises
+        ------
+        InputError
+            If the log file cannot be opened, or is an input, a product or a file of another kind.
+        """
+        if self._keeper is None:
             return
-        if self.log_file.parent.resolve() != Path(output_dir).resolve():
-            raise InputError(f"log file must be in a directory that exists; got {self.log_file}")
+        path, output = self.log_file, Path(output_dir)
+        if os.path.realpath(path.parent) != os.path.realpath(output) and not path.parent.is_dir():
+            raise InputError(f"log file must be in a directory that exists; got {path}")
+        if path.exists():
+            self._check_existing(inputs, overwrite)
+        for name in names:
+            if os.path.realpath(path) == os.path.realpath(output / name):
+                raise InputError(f"log file must not be a product of the run; got {path}")
+
+    def _check_existing(self, inputs, overwrite):
+        path = self.log_file
+        for what, given in inputs:
+            if os.path.exists(given) and os.path.samefile(path, given):
+                raise InputError(f"log file must not be an input of the run; got {path}, which holds {what}")
+        if path.is_dir() or not os.access(path, os.W_OK):
+            raise InputError(f"log file must be writable; got {path}")
+        if path.is_file() and not overwrite and not _is_log(path):
+            raise InputError(
+                f"log file must be new, or a log of an earlier run; got {path}, another file; "
+                "give --overwrite to replace it"
+            )
 
     def open_log_file(self):
         """Open the log file, and write what was kept for it."""
         if self._keeper is None or self._keeper.target is not None:
             return
         try:
-            target = logging.FileHandler(self.log_file, mode="w", encoding="utf-8")
+            target = _LogFile(self.log_file)
         except OSError as error:
             raise InputError(f"log file must be writable; got {self.log_file} ({error.strerror})") from error
-        target.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
         self._keeper.setTarget(target)
         self._keeper.flush()
+        LOGGER.removeHandler(self._keeper)
+        LOGGER.addHandler(target)
+
+    def discard_log_file(self):
+        """Remove the log file of a run that has written nothing."""
+        if self._keeper is None or self._keeper.target is None:
+            return
+        LOGGER.removeHandler(self._keeper.target)
+        self._keeper.target.close()
+        self._keeper.target = None
+        if self.log_file.is_file():
+            self.log_file.unlink()
 
     def close(self):
         """Close the log file and the progress bar."""
         self.end_progress()
-        if self._keeper is not None:
-            target = self._keeper.target
-            self._keeper.flush()
-            log.removeHandler(self._keeper)
-            self._keeper.close()
-            if target is not None:
-                target.close()
+        if self._keeper is None:
+            return
+        target = self._keeper.target
+        LOGGER.removeHandler(self._keeper)
+        self._keeper.close()
+        if target is not None:
+            LOGGER.removeHandler(target)
+            target.close()
+
+    # the progress bar
 
     def progress(self, stage, fraction):
         """Show that a ``fraction`` of a ``stage`` is done; silent unless stderr is a terminal."""
-        if not sys.stderr.isatty():
+        if sys.stderr is None or not sys.stderr.isatty():
             return
+        from tqdm import tqdm
+
         if self._bar is None or self._bar.desc != stage:
             self.end_progress()
-            # a stage that tells no fraction shows its name and its time only
+            # a stage that reports no fraction shows its name and its time only
             self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} [{elapsed}]")
             self._bar.desc = stage
         if fraction > 0:
@@ -130,6 +286,13 @@ class Console:
             self._bar = None
 
 
+def _is_log(path):
+    """Whether a file is empty, or begins as a log of the command."""
+    with open(path, "rb") as file:
+        beginning = file.read(64)
+    return not beginning or DATED.match(beginning) is not None
+
+
 @contextmanager
 def logging_to(level):
     """Send the log of the command to the screen.
@@ -139,35 +302,42 @@ def logging_to(level):
 
     Parameters
     ----------
-    level : {"debug", "info", "warning", "error"}
+    level : {"debug", "info", "note", "warning", "error", "critical"}
         What the screen shows.
 
     Yields
     ------
     console : Console
     """
-    number = getattr(logging, level.upper())
-    told, warned = _Screen(sys.stdout), _Screen(sys.stderr)
-    told.setLevel(number)
-    told.addFilter(lambda record: record.levelno < logging.WARNING)
-    warned.setLevel(max(number, logging.WARNING))
-    before, astropy_level = (log.level, log.propagate), astropy_log.level
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    astropy_log.setLevel(logging.WARNING)  # it tells of every unit that overrides a BUNIT
-    log.addHandler(told)
-    log.addHandler(warned)
-    console = Console()
+    from astropy import log as astropy_log
+
+    number = NOTE if level == "note" else getattr(logging, level.upper())
+    kept, screens = _Kept(), []
+    if sys.stdout is not None:  # it is None where it was closed before Python began
+        screens.append(_Screen(sys.stdout))
+        screens[-1].setLevel(number)
+        screens[-1].addFilter(lambda record: record.levelno < logging.WARNING)
+    if sys.stderr is not None:
+        screens.append(_Screen(sys.stderr))
+        screens[-1].setLevel(max(number, logging.WARNING))
+    before, astropy_level = (LOGGER.level, LOGGER.propagate), astropy_log.level
+    LOGGER.setLevel(logging.DEBUG)
+    LOGGER.propagate = False
+    astropy_log.setLevel(logging.WARNING)  # it reports every unit that overrides a BUNIT
+    handlers = [kept, *screens]
+    for handler in handlers:
+        LOGGER.addHandler(handler)
+    console = Console(kept.messages)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             yield console
     finally:
         console.close()
-        log.removeHandler(told)
-        log.removeHandler(warned)
-        log.setLevel(before[0])
-        log.propagate = before[1]
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
         astropy_log.setLevel(astropy_level)
 
 

@@ -8,9 +8,9 @@ from astropy.io import fits
 from scipy import ndimage
 
 from crstack._files import atomic_path
-from crstack.cli.config.values import crmethod
+from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.console import log, section
-from crstack.cli.inputs import check_output_directory
+from crstack.cli.outputs import check_output_directory
 from crstack.cli.run import run
 from crstack.cli.template import TEMPLATE
 from crstack.combine import COMBINATIONS
@@ -25,7 +25,7 @@ READNOISE = 3.4 * u.electron
 BIAS = 100.0 * u.adu
 HIT_RATE = 0.02  # high enough for coincidences in a small image
 N_EXPOSURES = 3
-METHOD, JOINT = "mm_pycosmic", "joint"
+METHOD = "mm_pycosmic"
 SMALLEST_SIDE = 32
 #: a hit counts if its charge exceeds this many standard deviations of one exposure
 N_SIGMA = 5.0
@@ -61,7 +61,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
         If there is no such method.
     """
     directory = Path(directory)
-    method = crmethod("method", method)
+    method = CRMethod.parse("method", method)
     _check_directory(directory, overwrite)
     if min(shape) < SMALLEST_SIDE:
         raise InputError(f"shape must be at least {SMALLEST_SIDE} pixels each way; got {shape[0]} {shape[1]}")
@@ -74,7 +74,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
     except OSError as error:
         raise InputError(f"{directory} must be writable; got {error.strerror}") from error
     parameters = _write_inputs(directory, simulated, method)
-    masks = run(parameters, directory / "results", console=console)
+    masks = run(parameters, directory / "results", overwrite=overwrite, console=console)
     _compare(masks, simulated)
     _compare_images(directory / "results", simulated)
     _what_next(directory, method)
@@ -111,12 +111,13 @@ def _write_inputs(directory, simulated, method):
 def _compare(masks, simulated):
     """Log how many of the hits the masks hold, and what else."""
     strong, any_hit = simulated.hit_mask(N_SIGMA), simulated.truth
-    section("Compared with the truth")
-    log.info("hit pixels: they got more than %g standard deviations of charge in that", N_SIGMA)
-    log.info("            exposure (CRMASKi), in any (MEANCRT), in two or more (MEDIANCR)")
-    log.info("false:      masked, and no such hit, however weak, within %d pixels", NEAR)
-    log.info("")
-    log.info("%-10s%12s%12s%10s%12s%10s", "mask", "hit pixels", "found", "%", "masked", "false")
+    log.note("")
+    log.note("Compared with the truth")
+    log.note("hit pixels: they got more than %g standard deviations of charge in that", N_SIGMA)
+    log.note("            exposure (CRMASKi), in any (MEANCRT), in two or more (MEDIANCR)")
+    log.note("false:      masked, and no such hit, however weak, within %d pixels", NEAR)
+    log.note("")
+    log.note("%-10s%12s%12s%10s%12s%10s", "mask", "hit pixels", "found", "%", "masked", "false")
     cases = [("MEDIANCR", strong.sum(axis=0) >= 2, any_hit.sum(axis=0) >= 2)]
     cases.append(("MEANCRT", strong.any(axis=0), any_hit.any(axis=0)))
     for i in range(len(simulated)):
@@ -126,41 +127,42 @@ def _compare(masks, simulated):
         near = ndimage.binary_dilation(touched, np.ones((3, 3), bool), iterations=NEAR)
         found, wanted = np.count_nonzero(mask & hit), np.count_nonzero(hit)
         percent = f"{100 * found / wanted:.1f}" if wanted else "-"
-        log.info("%-10s%12d%12d%10s%12d%10d", name, wanted, found, percent, mask.sum(), np.count_nonzero(mask & ~near))
+        log.note("%-10s%12d%12d%10s%12d%10d", name, wanted, found, percent, mask.sum(), np.count_nonzero(mask & ~near))
 
 
 def _compare_images(results, simulated):
     """Log how many pixels of each combined image a hit has raised."""
     truth = simulated.expected.mean(axis=0)
-    log.info("")
-    log.info("too high: pixels of a combined image more than %g of its standard deviations above", N_SIGMA)
-    log.info("          the truth; masked: pixels without a clean measurement")
-    log.info("")
-    log.info("%-22s%12s%12s", "image", "too high", "masked")
+    log.note("")
+    log.note("too high: pixels of a combined image more than %g of its standard deviations above", N_SIGMA)
+    log.note("          the truth; masked: pixels without a clean measurement")
+    log.note("")
+    log.note("%-22s%12s%12s", "image", "too high", "masked")
     for name in COMBINATIONS:
         path = results / f"combined_{name}.fits"
         if path.is_file():
             with fits.open(path) as hdus:
                 measured = hdus["MAP"].data > 0
                 too_high = hdus[0].data - truth > N_SIGMA * np.sqrt(hdus["VARIANCE"].data)
-            log.info("%-22s%12d%12d", name, np.count_nonzero(too_high & measured), np.count_nonzero(~measured))
+            log.note("%-22s%12d%12d", name, np.count_nonzero(too_high & measured), np.count_nonzero(~measured))
 
 
 def _what_next(directory, method):
     results = directory / "results"
-    section("What next")
-    if method.startswith("mm"):
-        log.info("%s", results / "diagnostic_histogram2d.png")
-        log.info("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
-    log.info("%s", results / "combined_median.fits")
-    log.info("    the plain median: the coincident hits are still there")
-    log.info("%s", results / "combined_mediancr.fits")
-    log.info("    the median without them")
-    log.info("%s", results / "combined_meancr2.fits")
-    log.info("    the mean of what is clean: less noise than any median")
-    log.info("")
-    log.info("Change %s and run it again:", directory / "params.yaml")
-    log.info("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
-    if method != JOINT:
-        log.info("Or see what one decision for all exposures makes of it:")
-        log.info("    crstack demo %s_joint --method joint", directory)
+    log.note("")
+    log.note("What next")
+    if method.uses_diagram:
+        log.note("%s", results / "diagnostic_histogram2d.png")
+        log.note("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
+    log.note("%s", results / "combined_median.fits")
+    log.note("    the plain median: the coincident hits are still there")
+    log.note("%s", results / "combined_mediancr.fits")
+    log.note("    the median without them")
+    log.note("%s", results / "combined_meancr2.fits")
+    log.note("    the mean of what is clean: less noise than any median")
+    log.note("")
+    log.note("Change %s and run it again:", directory / "params.yaml")
+    log.note("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
+    if not method.is_joint:
+        log.note("Or see what one decision for all exposures makes of it:")
+        log.note("    crstack demo %s_joint --method joint", directory)

@@ -1,14 +1,15 @@
 """Tables and figures of a run, made when masks and images are on disk."""
 
+import sys
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from crstack._files import atomic_path
 from crstack.cli.console import log, section
+from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import CATEGORIES, PROBLEMATIC, feature_pixels
+from crstack.mmcosmic import MMDecision
 
 __all__ = ["FAILURES", "Results", "log_file", "write_figures", "write_tables"]
 
@@ -47,22 +48,24 @@ class Results:
         The masks.
     output : `~pathlib.Path`
         Directory of the products.
-    diagram, boundary
-        Of M.M.Cosmic, or None.
     """
 
     configuration: object
     stack: object
     masks: object
     output: object
-    diagram: object = None
-    boundary: object = None
 
     @property
-    def threshold(self):
-        """Least T - min2d of a hit, in ADU."""
-        readnoise = np.median(self.stack.exposures.noise.readnoise_in_unit)
-        return self.configuration["mm_threshold_rnoise"] * float(readnoise)
+    def in_diagram(self):
+        """The decision of M.M.Cosmic, where it used a diagram; else None."""
+        decision = self.masks.decision
+        return decision if isinstance(decision, MMDecision) and decision.diagram is not None else None
+
+    @property
+    def joint_summary(self):
+        """What the joint decision has fitted, in words; empty without."""
+        decision = self.masks.decision
+        return decision.result.summary() if isinstance(decision, JointDecision) else {}
 
 
 def log_file(path):
@@ -86,7 +89,7 @@ def write_tables(results):
         Hits of MEDIANCR and of the problematic pixels.
     """
     masks = results.masks
-    tables = {name: results.stack.features(name, masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    tables = {name: results.stack.features(name, masks=masks) for name in ("MEDIANCR", PROBLEMATIC)}
     hits = tables["MEDIANCR"]
     _write_table(hits, results.output / "mediancr_identified.ecsv", "ascii.ecsv")
     for category in CATEGORIES:
@@ -138,6 +141,15 @@ def write_figures(results, features, console):
     return written
 
 
+def _save(figure, path, **options):
+    """Write a figure, and forget it where pyplot would keep it."""
+    from crstack import plotting
+
+    plotting.save_figure(figure, path, **options)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+
+
 def _diagnostics(results):
     """Names of the figures, and what draws each of them to a path."""
     from crstack import plotting
@@ -145,21 +157,22 @@ def _diagnostics(results):
     scale = results.configuration["color_scale"]
 
     def diagram(path):
-        figure = plotting.plot_diagram(results.diagram, results.boundary, threshold=results.threshold)
-        plotting.save_figure(figure, path)
+        _save(results.stack.plot.diagram(masks=results.masks), path)
 
     def position(path):
-        figure = results.stack.plot_median_position(color_scale=scale, resolution=RESOLUTION)
-        plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+        figure = results.stack.plot.median_position(color_scale=scale, resolution=RESOLUTION)
+        _save(figure, path, dpi=IMAGE_DPI)
 
     def mask(name):
         def draw(path):
-            figure = plotting.plot_mask(_view(results, name), color_scale=scale, resolution=RESOLUTION)
-            plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+            figure = plotting.plot_mask(
+                results.stack.plot.mask_view(name, masks=results.masks), color_scale=scale, resolution=RESOLUTION
+            )
+            _save(figure, path, dpi=IMAGE_DPI)
 
         return draw
 
-    if results.diagram is not None:
+    if results.in_diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
     yield from _equivalence(results.stack, scale)
@@ -170,18 +183,17 @@ def _diagnostics(results):
 
 def _equivalence(stack, scale):
     """Names of the figures of what was measured to make the exposures equivalent, and what draws them."""
-    from crstack import plotting
 
     def flux(number):
         def draw(path):
-            plotting.save_figure(stack.plot_flux_factor(number), path, dpi=IMAGE_DPI)
+            _save(stack.plot.flux_factor(number), path, dpi=IMAGE_DPI)
 
         return draw
 
     def offset(number):
         def draw(path):
-            figure = stack.plot_offset(number, color_scale=scale, resolution=RESOLUTION)
-            plotting.save_figure(figure, path, dpi=IMAGE_DPI)
+            figure = stack.plot.offset(number, color_scale=scale, resolution=RESOLUTION)
+            _save(figure, path, dpi=IMAGE_DPI)
 
         return draw
 
@@ -194,15 +206,6 @@ def _equivalence(stack, scale):
             yield f"xyoffset_crosscorr_{number}.png", offset(number)
 
 
-def _view(results, name):
-    from dataclasses import replace
-
-    view = results.stack.mask_view(name, results.masks)
-    # with masks from a file the stack knows no boundary
-    threshold = results.threshold if results.configuration.uses_diagram else None
-    return replace(view, diagram=results.diagram, boundary=results.boundary, threshold=threshold)
-
-
 def _hit_pages(results, features, console):
     from crstack import plotting
 
@@ -213,7 +216,9 @@ def _hit_pages(results, features, console):
 
     def pages(name, table):
         def draw(path):
-            hits = plotting.plot_hits(_view(results, name), table, masks=results.masks, **options)
+            hits = plotting.plot_hits(
+                results.stack.plot.mask_view(name, masks=results.masks), table, masks=results.masks, **options
+            )
             report = _progress(console, path.name)
             hits.write(path, maxplots=configuration["maxplots"], progress=report)
 

@@ -1,27 +1,25 @@
-"""Checks of files and directories, before the work starts."""
+"""Checks of the images and of what is said about them, before the work starts."""
 
-import os
-import warnings
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 
+from crstack._fits import inspect_image
 from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.cli.console import log
 from crstack.exceptions import InputError
 from crstack.masks.local_median import check_local_medians
 
-__all__ = [
-    "check_gain",
-    "check_masks",
-    "check_output_directory",
-    "check_places",
-    "find_images",
-    "inspect_images",
-]
+__all__ = ["check_gain", "check_masks", "check_places", "find_images", "inspect_images", "is_file"]
+
+
+def is_file(path):
+    """Whether a path is a file; a name that no file can have is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def find_images(names, directory):
@@ -47,7 +45,7 @@ def find_images(names, directory):
     paths, directory = [], Path(directory)
     for name in names:
         places = (Path(name), directory / name, directory / "data" / name)
-        candidates = [path for path in places if path.is_file()]
+        candidates = [path for path in places if is_file(path)]
         if not candidates:
             raise InputError(f"images must be files that exist; got {name}")
         found, other = candidates[0], candidates[-1]
@@ -75,22 +73,27 @@ def inspect_images(paths, ext):
     shape : tuple of int
         (ny, nx).
     unit : `~astropy.units.Unit`
-        Electrons if BUNIT says so, otherwise ADU as numina-crmasks assumes.
+        That of BUNIT; ADU where there is none, as numina-crmasks assumes.
 
     Raises
     ------
     InputError
         If a file is not FITS, has no 2-D image there, or shapes or units differ.
     """
-    first = None
+    first, silent = None, []
     for path in paths:
-        shape, unit = _inspect(path, ext)
+        info = inspect_image(path, ext, what="images", name="extnum")
+        unit = u.adu if info.unit is None else info.unit
+        if info.unit is None:
+            silent.append(str(path))
         if first is None:
-            first = shape, unit
-        if shape != first[0]:
-            raise InputError(f"images must share one shape; got {first[0]} for {paths[0]} and {shape} for {path}")
+            first = info.shape, unit
+        if info.shape != first[0]:
+            raise InputError(f"images must share one shape; got {first[0]} for {paths[0]} and {info.shape} for {path}")
         if unit != first[1]:
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
+    if silent:
+        log.warning("BUNIT is absent in %s; values are taken as ADU", ", ".join(silent))
     return first
 
 
@@ -101,36 +104,6 @@ def check_gain(gain, unit, path):
         raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
 
 
-def _inspect(path, ext):
-    try:
-        with warnings.catch_warnings(), fits.open(path, lazy_load_hdus=True) as hdus:
-            warnings.simplefilter("ignore", VerifyWarning)
-            try:
-                hdu = hdus[ext]
-            except (IndexError, KeyError):
-                known = ", ".join(f"{i} ({one.name})" if one.name else str(i) for i, one in enumerate(hdus))
-                raise InputError(f"extnum must be one of {known} for {path}; got {ext!r}") from None
-            shape = tuple(hdu.shape) if hdu.is_image else ()
-            bunit = hdu.header.get("BUNIT")
-    except InputError:
-        raise
-    except (OSError, TypeError, ValueError, EOFError) as error:
-        raise InputError(f"images must be readable FITS files; got {path} ({error})") from None
-    if len(shape) != 2:
-        found = f"{len(shape)} dimensions" if shape else "no image"
-        raise InputError(f"extension {ext} of {path} must hold a 2-D image; got {found}")
-    return shape, _unit(bunit, path)
-
-
-def _unit(bunit, path):
-    words = str(bunit or "adu").strip().lower()
-    if words in ("electron", "electrons", "e-", "e", "elec"):
-        return u.electron
-    if words not in ("adu", "adus", "count", "counts", "ct", "cts", "dn"):
-        log.warning("BUNIT of %s is %r; its values are taken as ADU", path, bunit)
-    return u.adu
-
-
 def check_places(configuration, shape):
     """Raise `InputError` unless regions and pixels lie in images of ``shape``."""
     for key in ("regions_to_be_skipped", "flux_factor_regions"):
@@ -139,9 +112,16 @@ def check_places(configuration, shape):
     key = "mm_crosscorr_region"
     if configuration[key] is not None:
         check_region(key, configuration[key], shape)
-    for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr"):
-        for number, pixel in enumerate(configuration[key], start=1):
-            check_pixel(f"pixel {number} of {key}", pixel, shape)
+    for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr", "mediancr_pixels_to_be_dropped"):
+        if any(x > shape[1] or y > shape[0] for x, y in configuration[key]):
+            for number, pixel in enumerate(configuration[key], start=1):
+                check_pixel(f"pixel {number} of {key}", pixel, shape)
+    for number, offset in enumerate(configuration["mm_xy_offsets"], start=1):
+        if any(abs(one) > length / 2 for one, length in zip(offset, shape[::-1], strict=True)):
+            raise InputError(
+                f"pair {number} of mm_xy_offsets must be at most half the image of {shape[1]} x {shape[0]} pixels; "
+                f"got {list(offset)}"
+            )
     key = "pixels_to_be_replaced_by_local_median"
     check_local_medians(configuration[key], shape, f"pixel {{}} of {key}")
 
@@ -153,13 +133,3 @@ def check_masks(masks, path, shape, n_images, use_auxmedian):
         raise InputError(f"masks of {path} must be of {n_images} exposures; got {masks.n_exposures}")
     if use_auxmedian and masks.auxclean is None:
         raise InputError(f"use_auxmedian must be False with masks that have no AUXCLEAN; got {path}")
-
-
-def check_output_directory(directory):
-    """Raise `InputError` unless the directory can be written, or made; nothing is made."""
-    place = Path(directory)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        reason = "may not be written" if place.is_dir() else "is not a directory"
-        raise InputError(f"output directory must be writable; got {directory}, where {place} {reason}")

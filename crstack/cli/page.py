@@ -1,129 +1,202 @@
-"""``report.html``: one page that shows a whole run and needs no other file."""
+"""``report.html``: the page of a run, made of its results."""
 
 import base64
 import re
-from html import escape
 from importlib.metadata import version
+
+import numpy as np
 
 from crstack._files import atomic_path
 from crstack.cli.summary import column_name
-from crstack.masks.features import CATEGORIES
+from crstack.masks import exposure_name
+from crstack.report import Figure, Layer, Report, Section, list_hits, render
 
 __all__ = ["write_report"]
 
-#: rows of the table of hits; all of them are in the ECSV file
-MOST_HITS = 500
+#: characters of all figures together; those that do not fit are links
+FIGURES = 900_000
+#: figures that the page shows, in this order; the viewer shows what the others do
+SHOWN = ("diagnostic_histogram2d", "flux_factor", "xyoffset_crosscorr")
 CAPTIONS = {
-    "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed, with the boundary of M.M.Cosmic.",
-    "image_number_at_median_position": "The exposure that is the median: one colour prevails where they differ.",
-    "diagnostic_mediancr": "MEDIANCR: pixels hit in two or more exposures, found in the median.",
-    "diagnostic_meancrt": "MEANCRT: pixels hit in any exposure, found in the mean.",
-    "diagnostic_meancr": "MEANCR: what the auxiliary detector still finds in the mean of the clean exposures.",
-}
-CAPTIONS_OF_EXPOSURES = {
-    "diagnostic_crmask": "CRMASK{}: hits of this exposure.",
+    "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
+    "two or more exposures.",
     "flux_factor": "Exposure {} over the others, and its flux factor.",
     "xyoffset_crosscorr": "Exposure {} and what all have in common, before and after the offset between them.",
 }
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; max-width: 1100px; margin: 0 auto; padding: 0 16px 48px }
-h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em; border-bottom: 1px solid #ccc }
-table { border-collapse: collapse; margin: .6em 0 } th { text-align: left; background: #f2f2f2 }
-th, td { padding: 2px 10px; border-bottom: 1px solid #e4e4e4 } td.number { text-align: right }
-figure { margin: 1.2em 0 } img { max-width: 100%; height: auto } figcaption { color: #444 }
-.scroll { max-height: 32em; overflow: auto } nav a { margin-right: 1em } a { color: #0060a0 }
-"""
+MASKS = (
+    ("MEDIANCR", "pixels that are hit in so many exposures that the median is too high"),
+    ("MEANCRT", "pixels that are hit in any exposure"),
+    ("CRMASK1, ...", "pixels that are hit in that exposure"),
+    ("MEANCR", "what the auxiliary detector still finds in the mean of the clean values"),
+)
+AUXILIARY = ("auxiliary", "the detector that looks at one image at a time, beside the comparison of the exposures")
+DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
+GIVEN = ("given", "pixels that the user has asked for")
+CLASSES = (
+    ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
+    ("only3", "the auxiliary detector alone found it"),
+    ("only2", "{finder} alone found it"),
+    ("other", "anything else, such as pixels that the user has asked for"),
+)
+NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
+KINDS = (
+    ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
+    ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
+    ("single", "not coincident: the median is clean"),
+)
 
 
-def write_report(path, *, title, settings, masks, features, figures, files, timings):
+def write_report(path, results, *, figures, files, paths, settings, timings, warnings):
     """Write the page, whole or not at all.
 
     Parameters
     ----------
     path : `~pathlib.Path`
         Replaced if it exists; links are relative to it.
-    title : str
-        Heading.
-    settings : list of (str, str)
-        Names and values.
-    masks : `~crstack.MaskSet`
-        Their counts are shown.
-    features : `~astropy.table.QTable`
-        Hits of MEDIANCR.
+    results : `~crstack.cli.figures.Results`
+        Of the run.
     figures : list of `~pathlib.Path`
-        PNG files to show; they become part of the page.
+        PNG files that may be shown.
     files : list of `~pathlib.Path`
         Files to link to, beside the page.
+    paths : list of `~pathlib.Path`
+        The exposures.
+    settings : list of (str, str)
+        Names and values.
     timings : dict of str to float
         Seconds by stage.
+    warnings : sequence of str
+        Those of the run.
     """
-    parts = [
-        f"<p>crstack {escape(version('crstack'))}. Masks {escape(masks.uuid)}, exposures: {masks.n_exposures} of "
-        f"{masks.shape[1]} x {masks.shape[0]} pixels.</p>",
-        '<nav><a href="#counts">Counts</a><a href="#figures">Figures</a><a href="#hits">Hits</a>'
-        '<a href="#settings">Settings</a><a href="#files">Files</a></nav>',
-        '<h2 id="counts">Pixels of each mask</h2>',
-        _counts(masks),
-        '<h2 id="figures">Figures</h2>',
-        *(_figure(figure) for figure in figures),
-        '<h2 id="hits">Hits of MEDIANCR</h2>',
-        _hits(features),
-        '<h2 id="settings">Settings</h2>',
-        _table(("key", "value"), settings),
-        '<h2 id="files">Files</h2>',
-        "<ul>" + "".join(f'<li><a href="{escape(file.name)}">{escape(file.name)}</a></li>' for file in files) + "</ul>",
-        "<h2>Seconds</h2>",
-        _table(("stage", "s"), [(stage, f"{seconds:.2f}") for stage, seconds in timings.items() if seconds >= 0.005]),
-    ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    body = f"<h1>{escape(title)}</h1>\n" + "\n".join(parts)
+    stack, masks = results.stack, results.masks
+    statistics = stack.statistics
+    hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)
+    name, result = _result(stack, masks)
+    seconds = [(stage, f"{value:.2f}") for stage, value in timings.items() if value >= 0.005]
+    page = render(
+        Report(
+            title=f"crstack: {', '.join(path.name for path in paths)}",
+            sentence=_sentence(masks, counts, name, result),
+            warnings=tuple(warnings),
+            layers=_layers(stack, name, result, paths),
+            codes=masks.codes,
+            finder=masks.finder,
+            probability=masks.probability,
+            hits=tuple(hits),
+            hits_notes=_hits_notes(masks),
+            counts=counts,
+            unit=str(stack.exposures.unit),
+            sections=(_counts(masks), *_measured(results)),
+            figures=_figures(figures),
+            last_sections=(
+                Section("Settings", ("key", "value"), settings, folded=True),
+                Section("Seconds", ("stage", "s"), seconds, folded=True),
+            ),
+            files=tuple(file.name for file in files),
+            end=f"crstack {version('crstack')}. UUID of the masks: {masks.uuid}",
+        )
+    )
     with atomic_path(path) as temporary:
-        page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}\n</body></html>\n'
         temporary.write_text(page, encoding="utf-8")
 
 
-def _table(names, rows):
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    return f"<table><tr>{head}</tr>" + "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows) + "</table>"
+def _result(stack, masks):
+    """Name and image of the best combination."""
+    name = "meancr2" if masks.probability is None else "meanjoint"
+    return name, stack.combine(name, masks=masks)
 
 
-def _cell(value):
-    words = str(value)
-    number = words.replace(".", "", 1).replace("-", "", 1).isdigit()
-    return f"<td{' class=number' if number else ''}>{escape(words)}</td>"
+def _sentence(masks, counts, name, result):
+    """What came out."""
+    ny, nx = masks.shape
+    in_any = 100 * np.mean(masks["MEANCRT"])
+    every, coincident = counts["every exposure"], counts["coincident"]
+    without = int(np.count_nonzero(result.mask)) if result.mask is not None else 0
+    words = (
+        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in any of them; "
+    )
+    words += f"{_number(coincident, 'hit')} would stay in the median. "
+    if every:
+        words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
+    words += f"The best image is combined_{name}.fits; "
+    return words + ("each pixel has a clean value." if not without else f"{without} pixels have no clean value.")
+
+
+def _number(n, word):
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _layers(stack, name, result, paths):
+    unmasked = np.asarray(result.data, dtype=np.float32)
+    words = {
+        "meancr2": "the mean of the clean values, corrected where the detector still finds a hit",
+        "meanjoint": "the mean expected from all exposures and their probabilities to be hit",
+    }
+    layers = [
+        Layer("median2d", "the median of the exposures, pixel by pixel", stack.statistics.median2d, "MEDIANCR"),
+        Layer(name, words[name], unmasked, "MEANCR"),
+    ]
+    for i, (image, path) in enumerate(zip(stack.exposures.data, paths, strict=True)):
+        layers.append(Layer(f"exposure {i + 1}", path.name, image, exposure_name(i), i + 1))
+    return tuple(layers)
+
+
+def _hits_notes(masks):
+    classes = () if masks.probability is not None else CLASSES
+    return (NUMBERS, *KINDS, *((word, text.format(finder=masks.finder)) for word, text in classes))
 
 
 def _counts(masks):
     counts = masks.counts()
     rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
-    problematic = f"<p>Masked in every exposure: {int(masks.problematic.sum())} pixels.</p>"
-    return _table((*(column_name(name, masks) for name in counts.colnames), "%"), rows) + problematic
+    heads = (*(column_name(name, masks) for name in counts.colnames), "%")
+    rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
+    finder = (heads[2], f"found by {masks.finder} alone")
+    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN))
 
 
-def _figure(path):
-    caption = CAPTIONS.get(path.stem) or _caption_of_exposure(path.stem)
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{escape(caption)} <small>{escape(path.name)}</small></figcaption></figure>"
+def _measured(results):
+    """Section of what was measured, if anything was."""
+    rows = []
+    stack, decision = results.stack, results.in_diagram
+    if decision is not None:
+        diagram, boundary = decision.diagram, decision.boundary
+        model = type(boundary.model).__name__
+        rows.append(("boundary", f"{model} through {len(boundary.points)} points"))
+        for x in np.linspace(boundary.x[0], boundary.x[-1], 5):
+            rows.append((f"boundary at min2d = {x:.4g} {diagram.unit}", f"{float(boundary(x)):.4g}"))
+        rows.append((f"least excess of a hit ({diagram.unit})", f"{decision.threshold:.4g}"))
+        rows.append(("pixels observed", str(int(diagram.observed.sum()))))
+        rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
+    rows += list(results.joint_summary.items())
+    equalized = stack.equalized
+    if equalized.flux is not None:
+        for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):
+            rows.append((f"flux factor of exposure {i}", f"{value:.4f}" + (f" +- {error:.4f}" if error else "")))
+    if equalized.offsets is not None:
+        for i, (dx, dy) in enumerate(equalized.offsets.values, start=1):
+            rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
+    notes = ()
+    if decision is not None:
+        notes = (("min2d", "the mean of the lowest values of each pixel: those that are left if the highest are hit"),)
+    return (Section("What was measured", ("what", "value"), rows, notes),) if rows else ()
 
 
-def _caption_of_exposure(name):
+def _figures(paths):
+    """Figures that the page shows, as many as fit."""
+    shown, used = [], 0
+    wanted = [path for kind in SHOWN for path in paths if path.stem.startswith(kind)]
+    for path in wanted:
+        text = base64.b64encode(path.read_bytes()).decode("ascii")
+        if used + len(text) > FIGURES:
+            break
+        used += len(text)
+        shown.append(Figure(path.name, _caption(path.stem), text))
+    return tuple(shown)
+
+
+def _caption(name):
+    if name in CAPTIONS:
+        return CAPTIONS[name]
     kind, number = re.fullmatch(r"(.*?)_?(\d+)", name).groups()
-    return CAPTIONS_OF_EXPOSURES[kind].format(number)
-
-
-def _hits(features):
-    by_category = ", ".join(f"{sum(features['category'] == name)} {name}" for name in CATEGORIES)
-    words = f"<p>{len(features)} hits: {by_category}.</p>"
-    if not len(features):
-        return words
-    if len(features) > MOST_HITS:
-        words += f"<p>The first {MOST_HITS} are shown; all are in mediancr_identified.ecsv.</p>"
-    names, columns = [], []
-    for name in features.colnames:
-        column = features[name][:MOST_HITS]
-        unit = getattr(column, "unit", None)
-        values = getattr(column, "value", column)
-        names.append(f"{name} ({unit})" if unit else name)
-        columns.append([f"{value:.2f}" for value in values] if values.dtype.kind == "f" else list(values))
-    return words + f'<div class="scroll">{_table(names, zip(*columns, strict=True))}</div>'
+    return CAPTIONS[kind].format(number)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 __all__ = ["LEVELS", "make_parser"]
 
-LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "note", "warning", "error", "critical")
 
 DESCRIPTION = """
 Find the cosmic rays that survive the median of three or more equivalent
@@ -75,6 +75,30 @@ example:
 """
 
 
+BATCH = """
+Run many stacks, each an independent job, and write a table of what came out.
+The source is a YAML file with defaults: and stacks:, a table with a row for
+each exposure, or a directory that is grouped by header keywords. What is
+complete is skipped, so that a second call goes on where the first ended.
+"""
+
+BATCH_EPILOG = """
+examples:
+  crstack batch night.yaml --output-dir out -j 4
+  crstack batch exposures.ecsv --settings params.yaml --output-dir out
+  crstack batch raw --group-by OBJECT,FILTER,EXPTIME --only IMAGETYP=object --settings params.yaml --dry-run
+  crstack batch night.yaml --output-dir out --scheduler tcp://node1:8786
+
+night.yaml holds what all stacks share, and what differs:
+  defaults: {gain: 1.36, rnoise: 3.6, bias: 434.5, requirements: {crmethod: joint}}
+  stacks:
+    star: [a1.fits, a2.fits, a3.fits]
+    galaxy: {images: [b1.fits, b2.fits], gain: 1.4}
+
+The products of each stack go to DIR/NAME, the table to DIR/results.ecsv. The exit code is 1 if a stack failed.
+"""
+
+
 def make_parser():
     """Return the `argparse.ArgumentParser` of the command."""
     parser = argparse.ArgumentParser(
@@ -86,6 +110,7 @@ def make_parser():
     parser.add_argument("--version", action="version", version=f"crstack {version('crstack')}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_batch(commands)
     _add_demo(commands)
     _add_plugins(commands)
     return parser
@@ -102,7 +127,16 @@ def _add(commands, name, summary, description, epilog):
 
 
 def _add_log_level(command):
-    command.add_argument("--log-level", choices=LEVELS, default="info", help="how much to tell (default: info)")
+    command.add_argument(
+        "--log-level",
+        type=str.lower,
+        choices=LEVELS,
+        default="note",
+        help="what is shown; note, the default, is the result in some 25 lines",
+    )
+    command.add_argument(
+        "-v", "--verbose", dest="log_level", action="store_const", const="info", help="the same as --log-level info"
+    )
 
 
 def _add_run(commands):
@@ -123,9 +157,32 @@ def _add_run(commands):
         default=None,
         help="show diagram and masks in windows and ask (default: as the file says)",
     )
+    run.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that crstack did not write, or that were changed since",
+    )
     _add_log_level(run)
     run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
     run.set_defaults(run=_run)
+
+
+def _add_batch(commands):
+    batch = _add(commands, "batch", "run many stacks", BATCH, BATCH_EPILOG)
+    batch.add_argument("source", metavar="SOURCE", help="YAML file, table (ECSV, CSV) or directory")
+    batch.add_argument("--output-dir", default="out", metavar="DIR", help="where the stacks go (default: out)")
+    batch.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="stacks at a time (default: 1)")
+    batch.add_argument("--settings", metavar="FILE", help="parameter file without images, for a table or a directory")
+    batch.add_argument("--group-by", metavar="KEYWORDS", help="header keywords, separated by commas, for a directory")
+    batch.add_argument(
+        "--only", action="append", metavar="KEYWORD=VALUE", help="take only files with this value; may be repeated"
+    )
+    batch.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler")
+    batch.add_argument("--no-plots", action="store_true", help="draw no figure")
+    batch.add_argument("--redo", action="store_true", help="run all stacks, complete or not")
+    batch.add_argument("--dry-run", action="store_true", help="list the stacks and what would be run")
+    _add_log_level(batch)
+    batch.set_defaults(run=_batch)
 
 
 def _add_demo(commands):
@@ -162,6 +219,25 @@ def _run(arguments, console):
         crmasks=arguments.crmasks,
         plots=not arguments.no_plots,
         interactive=arguments.interactive,
+        overwrite=arguments.overwrite,
+        console=console,
+    )
+
+
+def _batch(arguments, console):
+    from crstack.cli.batch import batch
+
+    batch(
+        arguments.source,
+        output_dir=arguments.output_dir,
+        settings=arguments.settings,
+        group_by=[one.strip() for one in arguments.group_by.split(",")] if arguments.group_by else None,
+        only=arguments.only,
+        n_workers=arguments.jobs,
+        scheduler=arguments.scheduler,
+        redo=arguments.redo,
+        plots=not arguments.no_plots,
+        dry_run=arguments.dry_run,
         console=console,
     )
 

@@ -1,6 +1,6 @@
 """``crstack plugins``: what is installed."""
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.cli.console import log, section, settings_lines
 from crstack.exceptions import PluginError
 
@@ -8,11 +8,11 @@ __all__ = ["show_plugins"]
 
 
 def show_plugins():
-    """Log the detectors and boundary models with their parameters and defaults.
+    """Log the methods, detectors and boundary models with their parameters and defaults.
 
     A plug-in that cannot be loaded is a warning, and the others are shown.
     """
-    for title, registry in (("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
+    for title, registry in (("Methods", METHODS), ("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
         section(f"{title} ({registry.group})")
         for name in registry.names():
             try:
@@ -23,13 +23,13 @@ def show_plugins():
 
 def _show(name, kind):
     summary = (kind.__doc__ or "").strip().splitlines()
-    log.info("%s: %s.%s", name, kind.__module__, kind.__name__)
+    log.note("%s: %s.%s", name, kind.__module__, kind.__name__)
     if summary:
-        log.info("  %s", summary[0])
+        log.note("  %s", summary[0])
     lines = settings_lines((key, f"= {_default(value)}") for key, value in kind.parameters().items())
     for line in lines:
-        log.info("  %s", line)
-    log.info("")
+        log.note("  %s", line)
+    log.note("")
 
 
 def _default(value):

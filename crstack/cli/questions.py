@@ -1,10 +1,9 @@
 """Questions at the terminal, each with its default in brackets."""
 
-import yaml
-
 from crstack._validation import check_choice
 from crstack.boundaries.base import DEFAULT_WEIGHT
-from crstack.cli.config.values import as_number, choice, integer, number
+from crstack.cli.config.document import as_number, parsed_text
+from crstack.cli.config.values import choice, integer, number
 from crstack.cli.console import SessionStopped
 from crstack.exceptions import InputError
 
@@ -217,8 +216,4 @@ MENU = {
 
 def _parsed(answer):
     """A number, True or False, or the words themselves."""
-    try:
-        value = yaml.safe_load(answer)
-    except yaml.YAMLError:
-        return answer
-    return as_number(value)
+    return as_number(parsed_text(answer))

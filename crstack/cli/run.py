@@ -1,64 +1,35 @@
-"""``crstack run``: from a parameter file to masks, images and a figure."""
+"""``crstack run``: from a parameter file to masks, images and figures."""
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
-from crstack.cli.config.configuration import PREFIXES, Configuration, read_configuration
-from crstack.cli.config.detector_images import DetectorNumbers, read_detector_numbers
-from crstack.cli.console import log, section, settings_lines
+from crstack.cli.console import WorkFailedError, log, section
 from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
-from crstack.cli.inputs import (
-    check_gain,
-    check_masks,
-    check_output_directory,
-    check_places,
-    find_images,
-    inspect_images,
-)
 from crstack.cli.page import write_report
+from crstack.cli.prepare import prepare, read_parameters
 from crstack.cli.session import Session, can_be_interactive
-from crstack.cli.summary import log_boundary, log_detector, log_joint, log_masks, log_timings
+from crstack.cli.summary import (
+    log_boundary,
+    log_detector,
+    log_equivalence,
+    log_exposures,
+    log_joint,
+    log_masks,
+    log_outputs,
+    log_timings,
+)
 from crstack.combine import possible_combinations
 from crstack.combine.files import write_combination
-from crstack.exceptions import InputError
-from crstack.masks import MaskSet
-from crstack.stack import CRStack
+from crstack.joint import JointDecision
 
 __all__ = ["run"]
 
-#: what the page links to
-REPORTED = (
-    "combined_",
-    "crmasks.",
-    "diagnostic_",
-    "flux_factor",
-    "image_number_",
-    "mediancr_identified",
-    "problematic_pixels.",
-    "xyoffset_",
-)
 
-
-@dataclass(frozen=True)
-class _Job:
-    """What was asked for, checked."""
-
-    configuration: Configuration
-    numbers: DetectorNumbers
-    paths: list
-    stack: CRStack
-    output: Path
-    given_masks: MaskSet | None
-    masks_path: Path | None
-
-
-def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=None, console):
+def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=None, overwrite=False, console):
     """Make masks and combined images.
 
     Parameters
@@ -66,14 +37,15 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
     parameters : path-like
         YAML file.
     output_dir : path-like, optional
-        Where the products go; made once everything is checked and the masks
-        are known.
+        Where the products go; made once everything is checked.
     crmasks : path-like, optional
         Masks to use in place of finding them.
     plots : bool, optional
         Whether to draw figures.
     interactive : bool, optional
         Whether to show windows and ask; as the file says by default.
+    overwrite : bool, optional
+        Whether files that crstack did not write, or that were changed since, may be replaced.
     console : `~crstack.cli.console.Console`
         Log file and progress bar.
 
@@ -83,164 +55,169 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
 
     Raises
     ------
-    CRStackError
-        If anything is wrong with parameters, images or places.
+    InputError
+        If anything is wrong with parameters, images or places; nothing is written then.
+    WorkFailedError
+        If a product cannot be written, or the memory does not suffice.
     """
     start = time.perf_counter()
-    job = _prepare(parameters, output_dir, crmasks, console)
-    interactive = job.configuration["interactive"] if interactive is None else interactive
-    if interactive and job.given_masks is None and can_be_interactive():
-        # it only chooses settings: what follows is the run that they give
-        job = replace(job, configuration=Session(job.configuration, job.stack, console).run())
-    diagram = boundary = None
-    if job.given_masks is None:
-        masks, diagram, boundary = _find(job, console)
-    else:
-        section("Masks")
-        masks = job.given_masks
-        log.info("taken from %s", job.masks_path)
-        log_masks(masks, verbose=True)
-    results = Results(job.configuration, job.stack, masks, job.output, diagram, boundary)
-    _write(job, results, console, plots)
-    log_timings(job.stack.timings, time.perf_counter() - start)
-    return masks
+    configuration = read_parameters(parameters)
+    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, console=console)
+    console.working = True
+    with job.outputs:
+        console.open_log_file()
+        log_exposures(job.paths, job.stack, job.numbers)
+        try:
+            job = _with_answers(job, interactive, console)
+            results = _results(job, console)
+            _write(job, results, console, plots)
+        except MemoryError as error:
+            raise WorkFailedError(_memory_sentence(job, error)) from error
+        log_outputs(job.outputs)
+        log_timings(job.stack.timings, time.perf_counter() - start)
+    return results.masks
 
 
-# checks
-
-
-def _prepare(parameters, output_dir, crmasks, console):
-    """Check everything and read the exposures; nothing is written."""
-    section("crstack " + version("crstack"))
-    log.info("parameter file:   %s", parameters)
-    configuration = read_configuration(parameters)
-    output = Path(output_dir)
-    check_output_directory(output)
-    console.check_log_file(output)
-    paths = find_images(configuration["images"], configuration.path.parent)
-    shape, unit = inspect_images(paths, configuration["extnum"])
-    numbers = read_detector_numbers(configuration, shape)
-    check_gain(numbers.gain, unit, paths[0])
-    check_places(configuration, shape)
-    given = None
-    if crmasks is not None:
-        given = MaskSet.read(crmasks)
-        check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
-    log.info("output directory: %s", output)
-    _log_settings(configuration, numbers, given is None)
-    stack = CRStack.from_files(
-        paths,
-        ext=configuration["extnum"],
-        cr_coincidences=configuration["mm_cr_coincidences"],
-        **configuration.noise(numbers, unit),
-        **_equalization(configuration, given),
+def _memory_sentence(job, error):
+    n_exposures, (ny, nx) = len(job.paths), job.stack.exposures.shape
+    need = BYTES_PER_VALUE * n_exposures * ny * nx / 1e9
+    reason = str(error) or "a failure to allocate"
+    return (
+        f"memory must suffice for {n_exposures} exposures of {nx} x {ny} pixels, some {need:.1f} GB; got: {reason}; "
+        "close other programs, or cut the images"
     )
-    return _Job(configuration, numbers, paths, stack, output, given, None if crmasks is None else Path(crmasks))
 
 
-def _equalization(configuration, masks):
-    """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
-    arguments = configuration.equalization()
-    if masks is None or arguments.get("apply_flux_factors_to") != "original":
-        return arguments
-    if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
-        return arguments
-    log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
-    arguments.pop("flux_regions", None)
-    return arguments | {"flux_factors": masks.flux_factors}
+#: memory that a run takes at its peak, for each value of the exposures, as measured
+BYTES_PER_VALUE = 100
 
 
-def _log_settings(configuration, numbers, finding):
-    section("Settings")
-    settings = configuration.settings(finding)
-    if not configuration.verbose:
-        settings = [(name, value) for name, value in settings if name[:3] not in PREFIXES.values()]
-    if finding and configuration.uses_diagram:
-        lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
-        words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
-        settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
-    for line in settings_lines(settings):
-        log.info(line)
+def _with_answers(job, interactive, console):
+    """The job with what the user chooses in windows; the run that follows is the same as without them."""
+    configuration = job.configuration
+    asked = configuration["interactive"] if interactive is None else interactive
+    verify = configuration["verify_cr"]
+    if not (asked or verify):
+        return job
+    names = " and ".join(name for name, wanted in (("interactive", asked), ("verify_cr", verify)) if wanted)
+    if job.given_masks is not None:
+        log.warning("%s: True has no effect, as the masks are read from %s", names, job.masks_path)
+        return job
+    if not can_be_interactive(names):
+        return job
+    session = Session(configuration, job.stack, console, choose=asked)
+    return replace(job, configuration=session.run())
 
 
 # masks
 
 
+def _results(job, console):
+    """Masks, found or read, and what was made on the way."""
+    if job.given_masks is None:
+        masks = _find(job, console)
+    else:
+        section("Masks")
+        masks = job.given_masks
+        log.info("taken from %s", job.masks_path)
+        log_masks(masks, verbose=True)
+    return Results(job.configuration, job.stack, masks, job.outputs.workplace)
+
+
 def _find(job, console):
     configuration, stack = job.configuration, job.stack
-    detector = configuration.detector()
+    parts, detector = configuration.parts, configuration.parts.detector
     if detector is not None and configuration.verbose:
-        log_detector(configuration.auxiliaries, detector)
-    diagram = boundary = None
-    if configuration.uses_diagram:
+        log_detector(configuration.crmethod.detectors, detector)
+    if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(configuration, stack, detector, console)
+        diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    method = configuration.method()
-    options = configuration.rules() | {"method": method, "progress": console.progress}
-    masks = stack.detect(aux=detector, boundary=boundary, **options)
+    masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
     console.end_progress()
-    if method is not None:
-        log_joint(stack.joint_posterior(method, detector))
+    if isinstance(masks.decision, JointDecision):
+        log_joint(masks.decision.result)
+    masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
+    log_equivalence(stack.equalized)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
     history = (*masks.history, *_setting_lines(configuration))
-    return replace(masks, history=history), diagram, boundary
+    return replace(masks, history=history)
 
 
-def _fit(configuration, stack, detector, console):
+def _fit(parts, stack, console):
     """Diagram that holds every fixed point, and the boundary fitted to it."""
-    model = configuration.boundary()
-    diagram = stack.mm_diagram(aux=detector, progress=console.progress, **configuration.diagram())
-    boundary = stack.fit_boundary(model, progress=console.progress)
+    diagram = stack.mm_diagram(aux=parts.detector, progress=console.progress, **parts.diagram)
+    boundary = stack.fit_boundary(parts.boundary, progress=console.progress)
     console.end_progress()
     return diagram, boundary
+
+
+def without_dropped(masks, pixels):
+    """Masks whose MEDIANCR lacks the pixels that the user has dropped.
+
+    The other masks stay: they have been made with MEDIANCR as it was.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        As found.
+    pixels : sequence of (X, Y)
+        FITS convention.
+
+    Returns
+    -------
+    masks : `~crstack.MaskSet`
+    """
+    if not pixels:
+        return masks
+    x, y = (np.array(pixels) - 1).T
+    codes, steps, found_by = dict(masks.codes), dict(masks.steps), dict(masks.found_by)
+    codes["MEDIANCR"] = codes["MEDIANCR"].copy()
+    codes["MEDIANCR"][y, x] = 0
+    if "MEDIANCR" in found_by:
+        found_by["MEDIANCR"] = np.where(codes["MEDIANCR"] > 0, found_by["MEDIANCR"], 0).astype(np.uint8)
+    if "MEDIANCR" in steps:
+        count = int(np.count_nonzero(codes["MEDIANCR"]))
+        steps["MEDIANCR"] = dict(steps["MEDIANCR"]) | {"flagged, without those dropped by hand": count}
+    return replace(masks, codes=codes, steps=steps, found_by=found_by)
 
 
 # files
 
 
-@contextmanager
-def _told_if_unwritable(path):
-    """Make an error of the file system one of the user's."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path} must be writable; got {error.strerror or error}") from error
-
-
 def _write(job, results, console, plots):
-    """Make the output directory and everything in it; figures last."""
-    with _told_if_unwritable(job.output):
-        job.output.mkdir(parents=True, exist_ok=True)
-    console.open_log_file()
+    """Write every product; figures last."""
+    outputs = job.outputs
     section("Files")
-    log.info("in %s", job.output)
-    masks = results.masks
-    _write_masks(job, masks)
-    _write_combinations(job, masks)
-    with _told_if_unwritable(job.output):
+    log.info("in %s", outputs.directory)
+    with outputs.writing(outputs.directory):
+        _write_masks(job, results.masks)
+        _write_combinations(job, results.masks)
         features = write_tables(results)
-    if plots:
-        figures = write_figures(results, features, console)
-        _write_report(job, results, features, figures)
+        outputs.publish()
+        if plots:
+            figures = write_figures(results, features, console)
+            _write_report(job, results, figures, console)
+            outputs.publish()
+        outputs.finish()
 
 
-def _write_report(job, results, features, figures):
+def _write_report(job, results, figures, console):
     """Write the page of the run; it fails as a figure does."""
-    path = job.output / "report.html"
-    linked = [one for one in sorted(job.output.iterdir()) if one.name.startswith(REPORTED)]
+    path = results.output / "report.html"
+    linked = [*job.outputs.written, *(path.name for path in figures)]
     try:
         write_report(
             path,
-            title=f"crstack: {', '.join(path.name for path in job.paths)}",
-            settings=job.configuration.settings(job.given_masks is None),
-            masks=results.masks,
-            features=features["MEDIANCR"],
+            results,
             figures=[figure for figure in figures if figure.suffix == ".png"],
-            files=linked,
+            files=[job.outputs / name for name in sorted(linked)],
+            paths=job.paths,
+            settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
+            warnings=console.warnings,
         )
     except FAILURES as error:
         log.warning("%s is not written: %s", path.name, error)
@@ -249,24 +226,26 @@ def _write_report(job, results, features, figures):
 
 
 def _write_masks(job, masks):
-    path = job.output / "crmasks.fits"
-    if job.masks_path is not None and path.exists() and path.samefile(job.masks_path):
+    if job.outputs.keeps("crmasks.fits"):
         return  # they are there already
-    with _told_if_unwritable(path):
+    path = job.outputs.workplace / "crmasks.fits"
+    with job.outputs.writing(job.outputs / path.name):
         masks.write(path)
     log_file(path)
+    job.outputs.publish()
 
 
 def _write_combinations(job, masks):
     history = _history(job, masks)
     use_auxmedian = job.configuration["use_auxmedian"]
     for name in possible_combinations(masks):
-        path = job.output / f"combined_{name}.fits"
+        path = job.outputs.workplace / f"combined_{name}.fits"
         # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
-        with _told_if_unwritable(path):
+        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
+        with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
         log_file(path)
+        job.outputs.publish()
 
 
 def _history(job, masks):

@@ -3,25 +3,27 @@
 import gc
 
 import numpy as np
-import yaml
 
 from crstack.cli.console import SessionStopped, log, section
 from crstack.cli.questions import Questions
+from crstack.cli.summary import log_equivalence
 from crstack.masks.features import feature_pixels
 
 __all__ = ["Session", "can_be_interactive"]
 
 
+#: inches of a window
+PICTURE = (12, 6.8)
 STOPPED = "stopped as asked for; nothing is written"
 
 
-def can_be_interactive():
-    """Whether windows can be opened; if not, a warning says so."""
+def can_be_interactive(names="interactive"):
+    """Whether windows can be opened; if not, a warning says that the keys ``names`` have no effect."""
     from crstack.plotting.interactive import has_display
 
     if has_display():
         return True
-    log.warning("interactive: True has no effect, as there is no display for windows; the run goes on without")
+    log.warning("%s: True has no effect, as there is no display for windows; the run goes on without", names)
     return False
 
 
@@ -38,6 +40,8 @@ class Session:
         Progress bar.
     ask : callable, optional
         Stands in for `input`.
+    choose : bool, optional
+        Whether to show diagram and masks; the hits are shown where ``verify_cr`` is True.
 
     Attributes
     ----------
@@ -45,11 +49,12 @@ class Session:
         Settings as they are now. A run with them gives what was seen.
     """
 
-    def __init__(self, configuration, stack, console, ask=None):
+    def __init__(self, configuration, stack, console, ask=None, *, choose=True):
         self.configuration = self._given = configuration
         self.stack, self.console = stack, console
-        self.questions = Questions(log.info, ask)
-        self.detector = configuration.detector()
+        self.questions = Questions(log.note, ask)
+        self.choose = choose
+        self.detector = configuration.parts.detector
 
     def run(self):
         """Go through the windows.
@@ -66,10 +71,12 @@ class Session:
         """
         section("Interactive")
         try:
-            if self.configuration.uses_diagram:
+            if self.choose and self.configuration.crmethod.method is not None:
+                self._equivalence()
+            if self.choose and self.configuration.crmethod.uses_diagram:
                 self._diagram()
             masks = self._detect()
-            answer = self._panels(masks)
+            answer = self._panels(masks) if self.choose else "continue"
             _delete_windows()
             if answer != "quit" and self.configuration["verify_cr"]:
                 answer = self._verify(masks)
@@ -86,6 +93,34 @@ class Session:
     def _progress(self):
         return self.console.progress
 
+    # what makes the exposures equivalent
+
+    def _equivalence(self):
+        """Show the median position, and the flux factors and the offsets that were measured."""
+        scale, equalized = self.configuration["color_scale"], self.stack.equalized
+        if equalized.flux is not None or equalized.offsets is not None:
+            log_equivalence(equalized)
+        if equalized.flux is not None and equalized.flux.method != "given":
+            self._stop("median position", self.stack.plot_median_position, color_scale=scale)
+            for number in range(1, len(self.stack) + 1):
+                self._stop(f"flux factor of exposure {number}", self.stack.plot_flux_factor, number)
+        if equalized.offsets is not None:
+            for number, errors in enumerate(equalized.offsets.errors, start=1):
+                if any(errors):  # those that are given have none
+                    self._stop(f"offset of exposure {number}", self.stack.plot_offset, number, color_scale=scale)
+
+    def _stop(self, what, draw, *arguments, **options):
+        """Show a figure until the user goes on."""
+        from crstack.plotting.interactive import Window, open_figure
+
+        figure = draw(*arguments, fig=open_figure(PICTURE), **options)
+        log.note("%s: press 'c' to continue, 'x' to quit", what)
+        answer = Window(figure, tell=log.note).wait()
+        del figure
+        _delete_windows()
+        if answer == "quit":
+            raise SessionStopped(STOPPED)
+
     # the diagram
 
     def _diagram(self):
@@ -93,11 +128,11 @@ class Session:
         answer = None
         while answer != "continue":
             settings = self.configuration
-            diagram = self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
+            diagram = self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
             self.console.end_progress()
             answer, model = self._look_at(diagram)
             _delete_windows()
-            if model != settings.boundary():
+            if model != settings.parts.boundary:
                 self._change(mm_fixed_points_in_boundary=[list(point) for point in model.fixed_points])
             answer = self._answered(answer, diagram)
 
@@ -109,8 +144,8 @@ class Session:
         readnoise = float(np.median(self.stack.exposures.noise.readnoise_in_unit))
         threshold = settings["mm_threshold_rnoise"] * readnoise
         figure = open_figure((12, 6.8))
-        window = DiagramWindow(diagram, settings.boundary(), threshold=threshold, fig=figure, tell=log.info)
-        log.info("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
+        window = DiagramWindow(diagram, settings.parts.boundary, threshold=threshold, fig=figure, tell=log.note)
+        log.note("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
         return window.wait(), window.model
 
     def _answered(self, answer, diagram):
@@ -130,11 +165,12 @@ class Session:
     # the masks
 
     def _detect(self):
-        settings, boundary = self.configuration, None
-        if settings.uses_diagram:
-            self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.diagram())
-            boundary = self.stack.fit_boundary(settings.boundary())
-        masks = self.stack.detect(self.detector, boundary, progress=self._progress(), **settings.rules())
+        settings = self.configuration
+        if settings.crmethod.uses_diagram:
+            self.stack.mm_diagram(aux=self.detector, progress=self._progress(), **settings.parts.diagram)
+            self.stack.fit_boundary(settings.parts.boundary)
+        options = {"rules": settings.parts.rules, "progress": self._progress()}
+        masks = self.stack.detect(settings.parts.method, aux=self.detector, **options)
         self.console.end_progress()
         return masks
 
@@ -143,31 +179,31 @@ class Session:
         from crstack.plotting.interactive_mask import MaskWindow
         from crstack.plotting.mask import SIZE
 
-        view = self.stack.mask_view("MEDIANCR", masks)
-        log.info("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
+        view = self.stack.plot.mask_view("MEDIANCR", masks=masks)
+        log.note("MEDIANCR: %d pixels; press '?' for help, 'c' to continue, 'x' to quit", len(view.pixels))
         scale = self.configuration["color_scale"]
-        window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.info)
+        window = MaskWindow(view, color_scale=scale, fig=open_figure(SIZE), tell=log.note)
         return window.wait()
 
     def _verify(self, masks):
-        """Ask about each hit of MEDIANCR; the pixels of those dropped are ignored from now on."""
+        """Ask about each hit of MEDIANCR; the pixels of those dropped leave this mask alone."""
         from crstack.plotting.interactive import open_figure
         from crstack.plotting.interactive_mask import VerifyWindow
 
-        features = self.stack.features("MEDIANCR", masks)
+        features = self.stack.features("MEDIANCR", masks=masks)
         if not len(features):
-            log.info("no hit to verify")
+            log.note("no hit to verify")
             return "continue"
         options = {"semiwindow": self.configuration["semiwindow"], "color_scale": self.configuration["color_scale"]}
-        view = self.stack.mask_view("MEDIANCR", masks)
-        log.info("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
+        view = self.stack.plot.mask_view("MEDIANCR", masks=masks)
+        log.note("%d hits: press 'y' to keep, 'n' to drop, 'a' to keep all the rest, 'x' to quit", len(features))
         figure = open_figure((10, 8))
-        window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.info, **options)
+        window = VerifyWindow(view, features, masks=masks, fig=figure, tell=log.note, **options)
         answer = window.wait()
         if window.rejected and answer != "quit":
             dropped = feature_pixels(masks, features[np.isin(features["number"], window.rejected)])
             pixels = [[int(x), int(y)] for x, y in zip(dropped["X_pixel"], dropped["Y_pixel"], strict=True)]
-            key = "pixels_to_be_ignored_as_cr"
+            key = "mediancr_pixels_to_be_dropped"
             self._change(**{key: [*map(list, self.configuration[key]), *pixels]})
         return answer
 
@@ -181,15 +217,16 @@ class Session:
     def _tell_settings(self):
         changes = self.changes()
         if not changes:
-            log.info("nothing was changed")
+            log.note("nothing was changed")
             return
-        log.info("chosen; to have the same without questions, put this into %s:", self.configuration.path)
-        log.info("requirements:")
+        log.note("chosen; to have the same without questions, put this into %s:", self.configuration.path)
+        log.note("requirements:")
         for key, value in changes.items():
             items = value if isinstance(value, list) else None
-            log.info("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
+            log.note("  %s:%s", key, "" if items else f" {_in_yaml(value)}")
             for item in items or ():
-                log.info("  - %s", _in_yaml(item))
+                log.note("  - %s", _in_yaml(item))
+        log.note("")
 
 
 def _delete_windows():
@@ -199,6 +236,8 @@ def _delete_windows():
 
 def _in_yaml(value):
     """One line of YAML."""
+    import yaml
+
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).splitlines()[0]
 
 

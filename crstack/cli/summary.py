@@ -1,11 +1,66 @@
-"""What a run tells of its results."""
+"""What a run reports of its results."""
+
+import numpy as np
 
 from crstack.cli.console import log, section, settings_lines
 
-__all__ = ["column_name", "log_boundary", "log_detector", "log_joint", "log_masks", "log_timings"]
+__all__ = [
+    "column_name",
+    "log_boundary",
+    "log_detector",
+    "log_equivalence",
+    "log_exposures",
+    "log_joint",
+    "log_masks",
+    "log_outputs",
+    "log_timings",
+]
 
-#: seconds worth telling
+#: seconds worth a line
 SHORTEST = 0.005
+
+
+def log_exposures(paths, stack, numbers):
+    """Log what was read: names, size, unit and noise of the exposures."""
+    ny, nx = stack.exposures.shape
+    log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
+    log.note("  %s", ", ".join(str(path) for path in paths))
+    words = [f"{name} {_range(getattr(numbers, name))}" for name in ("gain", "rnoise", "bias")]
+    bad = stack.exposures.bad
+    log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
+
+
+def _range(value):
+    """A number, or the lowest and the highest value of an image."""
+    if np.ndim(value) == 0:
+        return f"{value:g}"
+    return f"{np.min(value):g} to {np.max(value):g}"
+
+
+def log_equivalence(equalized):
+    """Log the flux factors and the offsets that are used, with errors where they were measured."""
+    flux, offsets = equalized.flux, equalized.offsets
+    if flux is not None:
+        how = "given" if flux.method == "given" else f"measured, method {flux.method}"
+        log.note("flux factors, %s:", how)
+        for number, (value, error) in enumerate(zip(flux.values, flux.errors, strict=True), start=1):
+            log.note("  exposure %-3d %8.4f%s", number, value, f" +- {error:.4f}" if error else "")
+    if offsets is not None:
+        measured = any(any(pair) for pair in offsets.errors)
+        log.note("offsets in x and y, pixels, %s:", "measured" if measured else "given")
+        for number, (pair, errors) in enumerate(zip(offsets.values, offsets.errors, strict=True), start=1):
+            words = "  ".join(
+                f"{value:+8.3f}{f' +- {error:.3f}' if error else ''}" for value, error in zip(pair, errors, strict=True)
+            )
+            log.note("  exposure %-3d %s", number, words)
+
+
+def log_outputs(outputs):
+    """Log how many files were written, and where."""
+    size = sum((outputs / name).stat().st_size for name in outputs.written) / 1e6
+    log.note("%d files, %.1f MB, in %s", len(outputs.written), size, outputs.directory)
+    if "report.html" in outputs.written:
+        log.note("  all of it on one page: %s", outputs / "report.html")
 
 
 def log_detector(names, detector):
@@ -36,12 +91,13 @@ def log_boundary(diagram, boundary):
 def log_joint(result):
     """Log what the joint decision has fitted to the stack."""
     section("Joint decision")
+    log.note("measured by the joint decision:")
     for line in settings_lines(result.summary().items()):
-        log.info(line)
+        log.note(line)
 
 
 def column_name(name, masks):
-    """Head of a column of ``masks.counts()``: that of code 2 tells who decided beside the auxiliary detector."""
+    """Head of a column of ``masks.counts()``: that of code 2 names who decided beside the auxiliary detector."""
     return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
 
 
@@ -53,7 +109,7 @@ def log_masks(masks, *, verbose):
     masks : `~crstack.masks.MaskSet`
         The masks.
     verbose : bool
-        Whether the counts of the auxiliary detector are told.
+        Whether the counts of the auxiliary detector are logged.
     """
     for name, steps in masks.steps.items():
         log.info(name)
@@ -65,12 +121,11 @@ def log_masks(masks, *, verbose):
     columns = [name for name in table.colnames if name != "name"]
     heads = [column_name(name, masks) for name in columns]
     log.info("")
-    log.info("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
+    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
     for row in table:
         numbers = "".join(f"{row[name]:11d}" for name in columns)
-        log.info("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
-    log.info("")
-    log.info("problematic pixels, masked in every exposure: %d", masks.problematic.sum())
+        log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
+    log.note("problematic pixels, masked in every exposure: %d", masks.problematic.sum())
 
 
 def log_timings(timings, total):
@@ -80,5 +135,6 @@ def log_timings(timings, total):
         if seconds >= SHORTEST:
             log.info("  %-40s %8.2f", stage, seconds)
     log.info("  %-40s %8.2f", "total, with reading and writing", total)
+    log.note("%.1f seconds", total)
     if "diagram" in timings or "masks" in timings:
         log.info("  (the diagram and the masks include the detections made for them)")

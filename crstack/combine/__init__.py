@@ -1,8 +1,10 @@
 """Combined images: values, variances, counts and flags."""
 
 from crstack.combine.combiner import FILLS, Combiner
+from crstack.combine.files import read
 from crstack.combine.order import order_mean, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
+from crstack.combine.weights import exposure_weights
 
 __all__ = [
     "COMBINATIONS",
@@ -10,7 +12,9 @@ __all__ = [
     "Combination",
     "Combiner",
     "PixelFlag",
+    "exposure_weights",
     "order_mean",
     "order_variance",
     "possible_combinations",
+    "read",
 ]

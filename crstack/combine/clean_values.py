@@ -1,4 +1,4 @@
-"""What exposures and masks tell of each pixel: which values are clean, and how certain they are."""
+"""Which values of each pixel are clean, and how certain they are."""
 
 from functools import cached_property
 
@@ -7,7 +7,8 @@ import numpy as np
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_signal
-from crstack.masks.rules import Code
+from crstack.combine.weights import weighted_mean, weighted_variance
+from crstack.masks.codes import Code
 
 __all__ = ["KnownValues", "middle"]
 
@@ -26,12 +27,15 @@ class KnownValues:
         Of these exposures.
     masks : MaskSet, optional
         Which values are hit.
+    weights : `~numpy.ndarray`, optional
+        (N,) weights of the exposures in means; equal by default.
     """
 
-    def __init__(self, exposures, statistics, masks=None):
+    def __init__(self, exposures, statistics, masks=None, weights=None):
         self.exposures = exposures
         self.statistics = statistics
         self.masks = masks
+        self.weights = weights
 
     def excluded(self, i):
         """True where exposure ``i`` is bad or hit; None if nowhere."""
@@ -61,8 +65,31 @@ class KnownValues:
     @cached_property
     def mean(self):
         """Mean of the clean values, float32; 0 where there are none."""
+        if self.weights is not None:
+            return weighted_mean(self.exposures.data, self.weights, self._all_excluded()).astype(np.float32)
         count, total = self.clean
         return (total / np.maximum(count, 1)).astype(np.float32)
+
+    def _all_excluded(self):
+        return (self.excluded(i) for i in range(len(self.exposures)))
+
+    @property
+    def variance_of_mean(self):
+        """Variance of the mean of the clean values, float32; 0 where there are none."""
+        if self.weights is None:
+            return self.clean_variance / np.maximum(self.n_clean, 1).astype(np.float32) ** 2
+        variances = (self.variance_of(i) for i in range(len(self.exposures)))
+        return weighted_variance(variances, self.weights, self._all_excluded()).astype(np.float32)
+
+    @property
+    def mean_of_valid(self):
+        """Weighted mean of the valid values, hit or not, and its variance, float32."""
+        bad = [self.exposures.bad_of(i) for i in range(len(self.exposures))]
+        mean = weighted_mean(self.exposures.data, self.weights, bad)
+        variances = (self.variance_of(i) for i in range(len(self.exposures)))
+        variance = weighted_variance(variances, self.weights, bad)
+        nothing = self.statistics.count == 0
+        return np.where(nothing, np.nan, mean).astype(np.float32), variance.astype(np.float32)
 
     @cached_property
     def all_hit(self):
@@ -172,7 +199,7 @@ class KnownValues:
 
     @cached_property
     def posterior(self):
-        """Pixels of which masks do not tell the mean; their posterior mean, its variance and the count."""
+        """Pixels whose mean does not follow from the masks; their posterior mean, its variance and the count."""
         chance = [self._chance_of(i) for i in range(len(self.exposures))]
         # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
         shift = self.masks.signal_shift
@@ -181,9 +208,9 @@ class KnownValues:
             where |= uncertain(one) | ((one > 0.5) != self.excluded(i))
         where &= ~self.all_hit
         variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
-        value, error, count = posterior_mean(
-            self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance]), variance
-        )
+        values, chances = self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance])
+        weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
+        value, error, count = posterior_mean(values, chances, variance, weights)
         some = count > 0
         where = tuple(index[some] for index in np.nonzero(where))
         return where, value[some] + self._signal_shift(where), error[some], count[some]

@@ -10,6 +10,7 @@ from crstack.combine.clean_values import KnownValues, middle
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
+from crstack.combine.weights import exposure_weights
 from crstack.exceptions import InputError
 from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
 
@@ -47,11 +48,15 @@ class Combiner:
         What stands in where every valid exposure is hit: min2d (or the cleaned median), or
         a surface through the pixels around. By default "neighbours" where the masks have
         probabilities and ``use_auxmedian`` is not set.
+    weights : {"variance", "exptime"} or sequence of float, optional
+        Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
+        `~crstack.combine.weights.exposure_weights`; equal by default. What the joint decision corrects in a mean is
+        for equal weights: use other weights where the exposures are on one level.
 
     Raises
     ------
     InputError
-        If the masks do not fit, or there is no cleaned median to use.
+        If the masks or the weights do not fit, or there is no cleaned median to use.
 
     Notes
     -----
@@ -67,7 +72,16 @@ class Combiner:
     """
 
     def __init__(
-        self, exposures, statistics, masks=None, *, use_auxmedian=False, variance="model", unbiased=None, fill=None
+        self,
+        exposures,
+        statistics,
+        masks=None,
+        *,
+        use_auxmedian=False,
+        variance="model",
+        unbiased=None,
+        fill=None,
+        weights=None,
     ):
         self.exposures = exposures
         self.statistics = statistics
@@ -80,7 +94,8 @@ class Combiner:
         self.fill = usual if fill is None else check_choice("fill", fill, FILLS)
         if masks is not None:
             self._check_masks()
-        self.known = KnownValues(exposures, statistics, masks)
+        self.weights = None if weights is None else exposure_weights(weights, exposures)
+        self.known = KnownValues(exposures, statistics, masks, self.weights)
 
     def _check_masks(self):
         if self.masks.shape != self.exposures.shape:
@@ -206,6 +221,8 @@ class Combiner:
 
     def _mean(self):
         n_valid = self.statistics.count
+        if self.weights is not None:
+            return self._plain(*self.known.mean_of_valid, n_valid)
         if self.exposures.bad is not None and not self.exposures.share_noise:
             variance = self.known.valid_variance / np.maximum(n_valid, 1) ** 2
         else:
@@ -272,9 +289,7 @@ class Combiner:
 
     @cached_property
     def _mean_of_clean(self):
-        count = self.known.n_clean
-        some = np.maximum(count, 1).astype(np.float32)
-        return self._plain(self.known.mean, self.known.clean_variance / some**2, count)
+        return self._plain(self.known.mean, self.known.variance_of_mean, self.known.n_clean)
 
     def _meancr(self):
         planes = self._mean_of_clean

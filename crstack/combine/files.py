@@ -1,11 +1,22 @@
-"""FITS files of combined images."""
+"""FITS files of combined images, written and read."""
 
 import numpy as np
 from astropy.io import fits
+from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import atomic_path, header_line
+from crstack._files import header_line
+from crstack._fits import image_of, opened_fits, unit_of_header
+from crstack._fits_writing import ending_of, write_fits
+from crstack._validation import check_choice
+from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
+from crstack.exceptions import InputError
+from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
+from crstack.exposures.reading import writable_header
 
-__all__ = ["combination_hdulist", "write_combination"]
+__all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
+
+#: extensions of a file of a combined image, behind the image itself
+EXTENSIONS = ("VARIANCE", "MAP", "MASK", "FLAGS")
 
 
 def combination_hdulist(combination, history=()):
@@ -21,20 +32,29 @@ def combination_hdulist(combination, history=()):
     Returns
     -------
     hdus : `~astropy.io.fits.HDUList`
-        Primary image (float32, header and WCS of the first exposure), VARIANCE
-        (float32) and MAP (int16, exposures in each value, 0 where there is no
-        clean measurement).
+        Primary image (float32, header of the first exposure), VARIANCE (float32), MAP (int16, exposures in each value,
+        0 where there is no clean measurement), MASK (uint8, 1 where there is no clean measurement) and FLAGS (uint8,
+        bits of `PixelFlag`). Each has the WCS of the first exposure.
     """
     ccd = combination.ccd
-    primary = ccd.to_hdu(hdu_mask=None, hdu_uncertainty=None, hdu_flags=None)[0]
-    primary.data = primary.data.astype(np.float32, copy=False)
+    wcs = wcs_cards(ccd.wcs)
+    primary = fits.PrimaryHDU(ccd.data.astype(np.float32, copy=False), writable_header(ccd.meta, "the combined image"))
+    primary.header["BUNIT"] = ccd.unit.to_string()
     primary.header["CRCOMBIN"] = (combination.name, "combination method of crstack")
+    variance = fits.ImageHDU(ccd.uncertainty.array.astype(np.float32, copy=False), name="VARIANCE")
+    variance.header["BUNIT"] = ((ccd.unit**2).to_string(), "variance of the combined value")
+    variance.header["UTYPE"] = ("VarianceUncertainty", "kind of uncertainty, as astropy names it")
+    count = fits.ImageHDU(combination.count.astype(np.int16, copy=False), name="MAP")
+    mask = fits.ImageHDU(np.asarray(ccd.mask, dtype=np.uint8), name="MASK")
+    flags = fits.ImageHDU(combination.flags, name="FLAGS")
+    for flag in PixelFlag:
+        flags.header[f"FLAG{flag.value}"] = (flag.name, f"meaning of {flag.value}")
+    hdus = fits.HDUList([primary, variance, count, mask, flags])
+    for hdu in hdus:
+        hdu.header.extend(wcs, update=True, useblanks=False)
     for line in history:
         primary.header.add_history(header_line(line))
-    variance = fits.ImageHDU(ccd.uncertainty.array.astype(np.float32, copy=False), name="VARIANCE")
-    variance.header["BUNIT"] = (f"{ccd.unit}2", "variance of the combined value")
-    count = fits.ImageHDU(combination.count.astype(np.int16, copy=False), name="MAP")
-    return fits.HDUList([primary, variance, count])
+    return hdus
 
 
 def write_combination(path, combination, history=()):
@@ -43,7 +63,8 @@ def write_combination(path, combination, history=()):
     Parameters
     ----------
     path : str or path-like
-        Replaced if it exists.
+        Replaced if it exists. ``.fits``; with ``.fits.gz`` the file, and with ``.fits.fz`` each image of it, is
+        compressed without loss.
     combination : `~crstack.combine.Combination`
         The image.
     history : sequence of str, optional
@@ -54,5 +75,97 @@ def write_combination(path, combination, history=()):
     InputError
         If the directory cannot be written.
     """
-    with atomic_path(path) as temporary:
-        combination_hdulist(combination, history).writeto(temporary, overwrite=True, output_verify="silentfix")
+    write_fits(path, combination_hdulist(combination, history))
+
+
+def read(path):
+    """Read a combined image that `write_combination`, or the command, has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file, compressed or not.
+
+    Returns
+    -------
+    combination : Combination
+        With data, variance, mask, count, flags, header and WCS.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not FITS, or no combined image of crstack.
+
+    Examples
+    --------
+    >>> import crstack
+    >>> combination = crstack.read("combined_meancr2.fits")  # doctest: +SKIP
+    """
+    with opened_fits(path, "combined image") as hdus:
+        first = next((hdu for hdu in hdus if hdu.is_image and hdu.shape), hdus[0])
+        name = first.header.get("CRCOMBIN")
+        missing = [one for one in EXTENSIONS if one not in hdus]
+        if name not in COMBINATIONS or missing or len(first.shape) != 2:
+            lacks = f"no {', '.join(missing)}" if missing else f"CRCOMBIN = {name!r}"
+            raise InputError(f"combined image must be a file that crstack has written; got {path} with {lacks}")
+        data = image_of(first).astype(np.float32, copy=False)
+        planes = {one: image_of(hdus[one]) for one in EXTENSIONS}
+        header = first.header.copy()
+    for one, plane in planes.items():
+        if plane.shape != data.shape:
+            raise InputError(f"{one} of {path} must have the shape {data.shape} of the image; got {plane.shape}")
+    unit = unit_of_header(header, path)
+    if unit is None:
+        raise InputError(f"BUNIT of {path} must state the unit of the combined image; got none")
+    header, wcs = split_wcs(cleaned_header(header)[0])
+    header.remove("CRCOMBIN")
+    uncertainty = VarianceUncertainty(planes["VARIANCE"].astype(np.float32, copy=False), unit=unit**2)
+    mask = planes["MASK"] != 0
+    ccd = CCDData(data, unit=unit, mask=mask, uncertainty=uncertainty, meta=header, wcs=wcs)
+    return Combination(name, ccd, planes["MAP"].astype(np.int16), planes["FLAGS"].astype(np.uint8))
+
+
+def combination_name(name, compression="none"):
+    """Name of the file of a combination, such as "combined_meancr2.fits".
+
+    Parameters
+    ----------
+    name : str
+        One of `COMBINATIONS`.
+    compression : {"none", "gzip", "fpack"}, optional
+        Makes it end in ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+    """
+    check_choice("combination", name, COMBINATIONS)
+    return f"combined_{name}{ending_of(compression)}"
+
+
+def requested_combinations(names, masks):
+    """Names of the combinations to make, checked.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Of `COMBINATIONS`; None for all that can be made.
+    masks : MaskSet or None
+        What is known of hits.
+
+    Returns
+    -------
+    names : tuple of str
+        In the order of `COMBINATIONS`, each once.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or cannot be made with these masks.
+    """
+    possible = possible_combinations(masks)
+    if names is None:
+        return possible
+    if isinstance(names, str):
+        names = [names]
+    for name in names:
+        check_choice("combination", name, COMBINATIONS)
+        if name not in possible:
+            raise InputError(f"{name} must come with masks of the joint decision; got {', '.join(names)} without")
+    return tuple(name for name in COMBINATIONS if name in names)

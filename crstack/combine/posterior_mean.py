@@ -15,7 +15,7 @@ def uncertain(probability):
     return (probability >= SURE) & (probability <= 1 - SURE)
 
 
-def posterior_mean(values, probability, variance):
+def posterior_mean(values, probability, variance, weights=None):
     """Mean of the clean values, averaged over which they may be.
 
     Parameters
@@ -26,6 +26,8 @@ def posterior_mean(values, probability, variance):
         (N, M) chance of each value to be hit; 1 for a value that is not to be used.
     variance : `~numpy.ndarray`
         (N, M) of clean values.
+    weights : `~numpy.ndarray`, optional
+        (N, M) weights of clean values in their mean; equal by default.
 
     Returns
     -------
@@ -46,14 +48,16 @@ def posterior_mean(values, probability, variance):
     # the least certain first: the others are the same in all sets
     order = np.argsort(np.abs(probability - 0.5), axis=0, kind="stable")
     values, chance, variance = (np.take_along_axis(one, order, axis=0) for one in (values, probability, variance))
+    weights = np.ones(1) if weights is None else np.take_along_axis(weights, order, axis=0)
     uncertain = min(n, MOST_UNCERTAIN)
     chance[uncertain:] = np.rint(chance[uncertain:])
     sums = np.zeros((4, m))  # of weights, and weighted means, squared means and variances
     for number in range(1 << uncertain):
         hit = np.zeros((n, 1), dtype=bool)
         hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
-        weight = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
-        _add_set(sums, values, variance, np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5), weight)
+        probable = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
+        clean = np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5)
+        _add_set(sums, values, variance, np.where(clean, weights, 0.0), probable)
     with np.errstate(invalid="ignore", divide="ignore"):
         weight, mean, square, within = sums
         mean = mean / weight
@@ -63,13 +67,16 @@ def posterior_mean(values, probability, variance):
         return mean + lowest, within / weight + spread, count
 
 
-def _add_set(sums, values, variance, clean, weight):
-    """Add what one set of clean values says, with its weight, to the sums."""
-    n_clean = clean.sum(axis=0)
-    some = n_clean > 0
-    weight = np.where(some, weight, 0.0)
-    divisor = np.maximum(n_clean, 1)
+def _add_set(sums, values, variance, weights, probability):
+    """Add the mean of one set of clean values, times the probability of the set, to the sums.
+
+    ``weights`` are those of the values in their mean, 0 where a value is hit.
+    """
+    total = weights.sum(axis=0)
+    some = total > 0
+    probability = np.where(some, probability, 0.0)
+    divisor = np.where(some, total, 1.0)
     # about the lowest value, so that squares of large signals do not cancel
-    mean = np.where(clean, values - values.min(axis=0), 0.0).sum(axis=0) / divisor
-    within = np.where(clean, variance, 0.0).sum(axis=0) / divisor**2
-    sums += weight * np.stack([np.ones_like(mean), mean, mean**2, within])
+    mean = (weights * (values - values.min(axis=0))).sum(axis=0) / divisor
+    within = (weights**2 * variance).sum(axis=0) / divisor**2
+    sums += probability * np.stack([np.ones_like(mean), mean, mean**2, within])

@@ -1,5 +1,6 @@
 """From what the user names to a detector."""
 
+from crstack._plugins import check_comparable
 from crstack._registry import DETECTORS
 from crstack.detectors.base import Detector
 from crstack.detectors.voting import VotingDetector
@@ -24,7 +25,9 @@ def as_detector(aux, vote="any"):
     if vote != "any":
         raise InputError(f"vote must be left out where there is one detector; got {vote!r}")
     if isinstance(aux, str):
-        return DETECTORS.get(aux)()
+        aux = DETECTORS.make(aux)
+    if isinstance(aux, Detector):
+        check_comparable(aux)
     if aux is None or isinstance(aux, Detector):
         return aux
     raise InputError(f"aux must be a Detector, the name of one, a list of these or None; got {aux!r}")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from crstack.exceptions import InputError
+from crstack._plugins import plugin_errors, protected
+from crstack.exceptions import InputError, PluginError
 from crstack.exposures import image_with_noise
 
-__all__ = ["Detection", "Detector"]
+__all__ = ["Detection", "Detector", "checked_detection"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,11 +98,13 @@ class Detector(ABC):
         InputError
             If ``ccd`` is not a 2-D CCDData in the unit of the noise, or is to be
             cleaned by a detector that does not.
+        PluginError
+            As `checked_detection`.
         """
         if clean and not self.cleans:
             raise InputError(f"clean must be False for {type(self).__name__}, which does not clean; got True")
         image, bad, noise = image_with_noise(ccd, noise)
-        detection = self.detect(image, noise, bad)
+        detection = checked_detection(self, image, noise, bad)
         flagged = ccd.copy()
         flagged.mask = detection.mask.copy() if ccd.mask is None else detection.mask | ccd.mask
         flagged.flags = detection.mask
@@ -113,3 +116,76 @@ class Detector(ABC):
     def parameters(cls):
         """Names and defaults of the parameters, as a dict."""
         return {field.name: field.default for field in fields(cls) if field.init}
+
+
+def checked_detection(detector, image, noise, mask=None):
+    """Call `Detector.detect` with arrays that it cannot change, and check what it returns.
+
+    Parameters
+    ----------
+    detector : Detector
+        Of crstack or of a plug-in.
+    image, noise, mask
+        As for `Detector.detect`.
+
+    Returns
+    -------
+    detection : Detection
+        Nothing is flagged at pixels of ``mask``; ``cleaned`` and ``probability`` are float32.
+
+    Raises
+    ------
+    PluginError
+        If the detector raises an error or exits, or returns anything but a `Detection` with arrays of the shape of the
+        image, a mask of bool, finite ``cleaned`` values where the image is valid (and some if ``cleans`` is True), and
+        probabilities from 0 to 1.
+    """
+    with plugin_errors(detector, "detect"):
+        found = detector.detect(protected(image), protected(noise), protected(mask))
+    name = type(detector).__name__
+    if not isinstance(found, Detection):
+        raise PluginError(f"detect of {name} must return a Detection; got {type(found).__name__}")
+    flagged = _checked(name, "mask", found.mask, image.shape, np.bool_, "bool")
+    if mask is not None and (flagged & mask).any():
+        flagged = flagged & ~mask
+    if found.found_by is not None:
+        _checked(name, "found_by", found.found_by, image.shape, np.uint8, "uint8")
+    cleaned = _checked_cleaned(detector, found.cleaned, image, mask)
+    return Detection(flagged, cleaned, _checked_probability(name, found.probability, image.shape), found.found_by)
+
+
+def _checked_cleaned(detector, cleaned, image, mask):
+    name = type(detector).__name__
+    if cleaned is None:
+        if detector.cleans:
+            raise PluginError(f"detect of {name} must return a cleaned image, as it says cleans = True; got None")
+        return None
+    cleaned = _checked(name, "cleaned", cleaned, image.shape, np.floating, "float32").astype(np.float32, copy=False)
+    wrong = ~np.isfinite(cleaned)
+    if wrong.any():
+        wrong &= np.isfinite(image) if mask is None else np.isfinite(image) & ~mask
+        if wrong.any():
+            raise PluginError(
+                f"cleaned of {name} must be finite where the image is valid; got {np.count_nonzero(wrong)} other pixels"
+            )
+    return cleaned
+
+
+def _checked_probability(name, probability, shape):
+    if probability is None:
+        return None
+    probability = _checked(name, "probability", probability, shape, np.floating, "float32")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise PluginError(f"probability of {name} must be 0 to 1; got {probability.min():g} to {probability.max():g}")
+    return probability.astype(np.float32, copy=False)
+
+
+def _checked(name, part, array, shape, kind, in_words):
+    """An array of a detection, if shape and type are right."""
+    if not isinstance(array, np.ndarray):
+        raise PluginError(f"{part} of {name} must be an array of {in_words}; got {type(array).__name__}")
+    if array.shape != shape:
+        raise PluginError(f"{part} of {name} must have the shape {shape} of the image; got {array.shape}")
+    if not np.issubdtype(array.dtype, kind):
+        raise PluginError(f"{part} of {name} must be an array of {in_words}; got {array.dtype}")
+    return array

@@ -8,18 +8,20 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
+from crstack._pixels import features_holding
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.detectors._bad_pixels import bad_pixels, fill
 from crstack.detectors.base import Detection, Detector
-from crstack.detectors.two_pass import features_holding, is_paired, split_pairs
+from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 
 # OpenMP reads this once, as astroscrappy loads it: threads that wait without
 # sleeping make the search several times slower wherever the processors are shared
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from astroscrappy import detect_cosmics
-from astroscrappy.utils import medfilt5
+from astroscrappy import gausskernel, gaussxkernel, gaussykernel
+
+from crstack.detectors._lacosmic_search import Limits, Searched, search
 
 __all__ = ["LACosmicDetector"]
 
@@ -33,7 +35,7 @@ SOURCE_SIGMA = 10
 
 @dataclass(frozen=True)
 class LACosmicDetector(Detector):
-    """L.A.Cosmic (van Dokkum 2001), run by ``astroscrappy.detect_cosmics``.
+    """L.A.Cosmic (van Dokkum 2001), as ``astroscrappy.detect_cosmics`` does it.
 
     ``sigclip``, ``sigfrac``, ``objlim``, ``satlevel`` and ``niter`` may be
     pairs: the value of a first pass, that finds the sure hits, and of a second
@@ -84,7 +86,12 @@ class LACosmicDetector(Detector):
 
     Notes
     -----
-    Departures from a plain call of ``detect_cosmics``:
+    Masks and cleaned images are those of ``detect_cosmics`` of astroscrappy 1.3,
+    found faster: both passes share the first iteration, later iterations search
+    what lies near the newest hits, and images are smoothed in less time. The
+    number of threads (``CRSTACK_NUM_THREADS``) changes no result.
+
+    What is handed to it departs from a plain call of ``detect_cosmics``:
 
     * The variance comes from the noise model, so negative signal counts as 0, read
       noise and gain may be images, and a known variance or an excess over
@@ -94,11 +101,8 @@ class LACosmicDetector(Detector):
       Only blocks of 2 x 2 and more on bright sources (a masked core of a star)
       are handed over, since no filling continues a peak; the pixels that touch
       such a block are not searched.
-    * ``cleantype='median'`` is made here; in astroscrappy 1.3 it reads memory
-      that was never set.
-
-    ``detect_cosmics`` uses as many threads as OpenMP is given (the variable
-    ``OMP_NUM_THREADS``).
+    * ``cleantype='median'`` is the median of the 25 pixels around; in
+      astroscrappy 1.3 it reads memory that was never set.
 
     References
     ----------
@@ -171,36 +175,58 @@ class LACosmicDetector(Detector):
         high, low = split_pairs(
             sigclip=self.sigclip, sigfrac=self.sigfrac, objlim=self.objlim, satlevel=self.satlevel, niter=self.niter
         )
-        found, replaced = self._one_pass(scene, **low)
-        if high != low:
-            sure, _ = self._one_pass(scene, **high)
-            found = features_holding(found, sure & ~bad)
+        passes = self._passes(scene, [low] if high == low else [high, low])
+        found, replaced = passes[-1]
+        if len(passes) > 1:
+            found = features_holding(found, passes[0][0] & ~bad)
         # only now: a tail may lie behind a bad pixel
-        found &= ~bad
+        found = found & ~bad
+        gain = noise.electrons_per_unit
         # every flagged pixel was flagged, and so replaced, in the second pass
-        cleaned[found] = (replaced / noise.electrons_per_unit)[found]
+        cleaned[found] = replaced[found] / (gain[found] if np.ndim(gain) else gain)
         return Detection(found, cleaned)
 
-    def _one_pass(self, scene, satlevel, niter, **limits):
-        """Mask and cleaned electrons (ny, nx) at one set of limits."""
-        electrons, satlevel = _mark_saturated(scene, satlevel)
-        options = {**limits, "satlevel": satlevel, "sepmed": self.sepmed, "fsmode": self.fsmode, **self._psf()}
-        if self.cleantype == "median":
-            found, replaced = _search_by_median(scene, electrons, niter, options)
-        else:
-            found, replaced = _search(
-                scene, electrons, scene.variance, niter=niter, cleantype=self.cleantype, **options
+    def _passes(self, scene, settings):
+        """Mask and cleaned electrons (ny, nx) of one pass or two."""
+        marked = [_mark_saturated(scene, each["satlevel"]) for each in settings]
+        limits = [Limits(**{**each, "satlevel": level}) for each, (_, level) in zip(settings, marked, strict=True)]
+
+        def searched(electrons):
+            return Searched(
+                electrons=electrons,
+                variance=scene.variance,
+                floor=scene.floor,
+                hidden=scene.hidden,
+                psf=self._psf(),
+                separable=self.sepmed,
+                cleantype=self.cleantype,
             )
-        inside = tuple(slice(scene.padwidth, size - scene.padwidth) for size in found.shape)
-        return found[inside], replaced[inside]
+
+        if np.ndim(scene.electrons_per_unit) and len({each["satlevel"] for each in settings}) > 1:
+            # pixels of another gain were lifted to another level: the passes search different images
+            found = [
+                search(searched(electrons), [each])[0] for (electrons, _), each in zip(marked, limits, strict=True)
+            ]
+        else:
+            found = search(searched(marked[0][0]), limits)
+        inside = tuple(slice(scene.padwidth, size - scene.padwidth) for size in scene.electrons.shape)
+        return [(mask[inside], replaced[inside]) for mask, replaced in found]
 
     def _psf(self):
-        """Parameters of the PSF for ``detect_cosmics``."""
+        """PSF of the fine structure image, float32 (psfsize, psfsize); None where that is a median."""
+        if self.fsmode == "median":
+            return None
         fwhm_x, fwhm_y = self.psffwhm if is_paired(self.psffwhm) else (self.psffwhm, self.psffwhm)
-        if self.psfmodel == "gaussxy":
-            return {"psfk": _elliptical_gaussian(fwhm_x, fwhm_y, self.psfsize)}
-        fwhm = {"gaussx": fwhm_x, "gaussy": fwhm_y}.get(self.psfmodel, (fwhm_x + fwhm_y) / 2)
-        return {"psfmodel": self.psfmodel, "psffwhm": fwhm, "psfsize": self.psfsize, "psfbeta": self.psfbeta}
+        match self.psfmodel:
+            case "gaussxy":
+                return _elliptical_gaussian(fwhm_x, fwhm_y, self.psfsize)
+            case "gaussx":
+                return gaussxkernel(fwhm_x, self.psfsize)
+            case "gaussy":
+                return gaussykernel(fwhm_y, self.psfsize)
+            case "gauss":
+                return gausskernel((fwhm_x + fwhm_y) / 2, self.psfsize)
+        return _moffat((fwhm_x + fwhm_y) / 2, self.psfbeta, self.psfsize)
 
 
 class _Scene(NamedTuple):
@@ -229,6 +255,16 @@ def _elliptical_gaussian(fwhm_x, fwhm_y, size):
     along_x, along_y = (np.exp(-0.5 * (offset / (fwhm * gaussian_fwhm_to_sigma)) ** 2) for fwhm in (fwhm_x, fwhm_y))
     kernel = np.outer(along_y, along_x)
     return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _moffat(fwhm, beta, size):
+    """Return a float32 (size, size) Moffat profile of sum 1, computed as astroscrappy does."""
+    offset = np.arange(size) - size // 2
+    r = np.sqrt(offset**2.0 + offset[:, None] ** 2.0)
+    fwhm, beta = float(np.float32(fwhm)), float(np.float32(beta))
+    alpha = fwhm / 2 / np.sqrt(2 ** (1 / beta) - 1)
+    kernel = ((1 + r * r / alpha / alpha) ** -beta).astype(np.float32)
+    return kernel / kernel.sum()
 
 
 def _hidden_sources(electrons, variance, bad):
@@ -278,29 +314,3 @@ def _mark_saturated(scene, satlevel):
     # with a gain image each pixel saturates at a level of its own: lift those that do to the highest
     highest = np.max(level)
     return np.where(scene.electrons >= level, np.maximum(scene.electrons, highest), scene.electrons), float(highest)
-
-
-def _search(scene, electrons, variance, **options):
-    """Call ``detect_cosmics``: mask and cleaned electrons of the mirrored image."""
-    options = {**options, "invar": variance, "inmask": scene.hidden, "gain": 1.0}
-    if scene.floor is None:
-        return detect_cosmics(electrons, **options)
-    # detect_cosmics smooths all of the variance but inbkg, and subtracts inbkg from the image:
-    # added to the image first, a read-noise image keeps its pixels and the image is as it was
-    found, replaced = detect_cosmics(electrons + scene.floor, inbkg=scene.floor, **options)
-    return found, replaced - scene.floor
-
-
-def _search_by_median(scene, electrons, niter, options):
-    """Like `_search`, with hits replaced by the median of all of the 5 x 5 pixels around."""
-    floor = 0 if scene.floor is None else scene.floor
-    variance = scene.variance
-    mask = np.zeros(electrons.shape, dtype=bool)
-    for _ in range(niter):
-        found, _ = _search(scene, electrons, variance, niter=1, cleantype="meanmask", **options)
-        if not found.any():
-            break
-        mask |= found
-        electrons = np.where(mask, medfilt5(electrons), electrons)
-        variance = np.where(mask, medfilt5(variance - floor) + floor, variance)
-    return mask, electrons

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import EIGHT_CONNECTED, features_holding
 from crstack._threads import map_threads, row_bands
 from crstack._validation import check_boolean, check_integer, check_number
 from crstack.detectors._bad_pixels import bad_pixels
 from crstack.detectors._pycosmic_frame import filled_inwards, make_frame
 from crstack.detectors._pycosmic_kernels import WorkingImage
 from crstack.detectors.base import Detection, Detector
-from crstack.detectors.two_pass import EIGHT_CONNECTED, features_holding, is_paired, split_pairs
+from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 
 __all__ = ["PyCosmicDetector"]

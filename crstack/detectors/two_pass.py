@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from crstack.detectors.base import Detection, Detector
+from crstack._pixels import features_holding
+from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
 
-__all__ = ["EIGHT_CONNECTED", "TwoPassDetector", "features_holding", "is_paired", "split_pairs"]
-
-#: pixels that touch at a side or a corner belong together
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+__all__ = ["TwoPassDetector", "is_paired", "split_pairs"]
 
 
 def is_paired(value):
@@ -31,25 +28,6 @@ def split_pairs(**parameters):
     high = {name: value[0] if is_paired(value) else value for name, value in parameters.items()}
     low = {name: value[1] if is_paired(value) else value for name, value in parameters.items()}
     return high, low
-
-
-def features_holding(mask, seeds):
-    """Connected features of ``mask`` that hold at least one pixel of ``seeds``.
-
-    Parameters
-    ----------
-    mask, seeds : `~numpy.ndarray` of bool
-        Same shape (ny, nx). Connectivity is 8.
-
-    Returns
-    -------
-    kept : `~numpy.ndarray` of bool
-    """
-    labels, n_features = ndimage.label(mask, structure=EIGHT_CONNECTED)
-    keep = np.zeros(n_features + 1, dtype=bool)
-    keep[labels[seeds]] = True
-    keep[0] = False
-    return keep[labels]
 
 
 @dataclass(frozen=True)
@@ -94,8 +72,8 @@ class TwoPassDetector(Detector):
 
     def detect(self, image, noise, mask=None):
         """Find the cosmic rays of one image; see `Detector.detect`."""
-        sure = self.high.detect(image, noise, mask).mask
-        tails = self.low.detect(image, noise, mask)
+        sure = checked_detection(self.high, image, noise, mask).mask
+        tails = checked_detection(self.low, image, noise, mask)
         found = features_holding(tails.mask, sure)
         cleaned = None if tails.cleaned is None else np.where(found, tails.cleaned, image).astype(np.float32)
         return Detection(found, cleaned, tails.probability)

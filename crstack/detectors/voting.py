@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack._validation import check_integer
-from crstack.detectors.base import Detection, Detector
+from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
 
 __all__ = ["VotingDetector"]
@@ -79,7 +79,7 @@ class VotingDetector(Detector):
 
     def detect(self, image, noise, mask=None):
         """Find the cosmic rays of one image; see `Detector.detect`."""
-        return self.combine(image, [detector.detect(image, noise, mask) for detector in self.detectors])
+        return self.combine(image, [checked_detection(one, image, noise, mask) for one in self.detectors])
 
     def combine(self, image, detections):
         """One detection of those of all the detectors.

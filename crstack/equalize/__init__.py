@@ -1,5 +1,6 @@
 """Exposures that are not quite equivalent: flux factors, offsets, local response, overdispersion."""
 
+from crstack.equalize.differences import Differences, measure_differences
 from crstack.equalize.flux import FluxFactors, estimate_flux_factors
 from crstack.equalize.offsets import Offsets, estimate_offsets
 from crstack.equalize.overdispersion import NbinomShape, fit_nbinom_shape
@@ -7,6 +8,7 @@ from crstack.equalize.response import Response, ResponseSettings, estimate_respo
 from crstack.equalize.settings import Equalization, EqualizedExposures, equalize
 
 __all__ = [
+    "Differences",
     "Equalization",
     "EqualizedExposures",
     "FluxFactors",
@@ -19,4 +21,5 @@ __all__ = [
     "estimate_offsets",
     "estimate_response",
     "fit_nbinom_shape",
+    "measure_differences",
 ]

@@ -2,7 +2,16 @@
 
 from crstack.joint.candidates import Counts
 from crstack.joint.excess import ExcessVariance
-from crstack.joint.method import JointPosterior, JointResult, joint_posterior
+from crstack.joint.method import JointDecision, JointPosterior
 from crstack.joint.population import Population
+from crstack.joint.posterior import JointResult, joint_posterior
 
-__all__ = ["Counts", "ExcessVariance", "JointPosterior", "JointResult", "Population", "joint_posterior"]
+__all__ = [
+    "Counts",
+    "ExcessVariance",
+    "JointDecision",
+    "JointPosterior",
+    "JointResult",
+    "Population",
+    "joint_posterior",
+]

@@ -97,6 +97,10 @@ class Counts:
             total = total + self.variance_of(i, signal)
         return total / np.float32(len(self.data))
 
+    def mean_variance_in(self, signal, box=None):
+        """`mean_variance` of a part of the image: slices of rows and columns."""
+        return (self if box is None else self.rows(box)).mean_variance(signal)
+
     def expected(self, i, signal, excess):
         """Expected counts (ny, nx) of exposure ``i``, variance of all but its photons, and whether it has any."""
         scale = self._of(self.scales, i, 1.0)
@@ -105,17 +109,18 @@ class Counts:
         return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
 
     def rows(self, rows):
-        """The counts of some rows (a slice)."""
+        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns)."""
+        box = rows if isinstance(rows, tuple) else (rows,)
 
         def cut(value):
             if isinstance(value, tuple):
                 return tuple(cut(one) for one in value)
-            return value[rows] if np.ndim(value) else value
+            return value[box] if np.ndim(value) else value
 
-        bad = None if self.bad is None else self.bad[:, rows]
+        bad = None if self.bad is None else self.bad[:, *box]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
         worth = None if self.worth is None else cut(self.worth)
-        return Counts(self.data[:, rows], cut(self.variance), bad, *cuts, self.poisson, worth)
+        return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
 
     def combined_at(self, where, signal):
         """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""
@@ -368,4 +373,11 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     chosen = anyway | (span > widest)
     where = np.nonzero(chosen)
     unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
-    return Candidates(where, *counts.at(where, excess), unknown, seen, signal_prior(levels, sigma), Chosen(anyway, widest, len(levels)))
+    return Candidates(
+        where,
+        *counts.at(where, excess),
+        unknown,
+        seen,
+        signal_prior(levels, sigma),
+        Chosen(anyway, widest, len(levels)),
+    )

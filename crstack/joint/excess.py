@@ -77,24 +77,6 @@ class ExcessFit:
     expected: np.ndarray
     errors: np.ndarray
 
-    def share_left(self, cube, variance):
-        """Share of the excess that is left where something else is expected of the exposures.
-
-        Parameters
-        ----------
-        cube, variance
-            As for `fit_excess_variance`.
-
-        Returns
-        -------
-        share, error : float
-            Amplitude of the fitted excess in the same bins, 1 where nothing has changed, and its error.
-        """
-        weights = self.expected / self.errors**2
-        known = _excess_of_bins(cube, variance, self.bins, self.excess.constant)[0]
-        information = weights @ self.expected
-        return float(weights @ known / information), float(1 / np.sqrt(information))
-
 
 def squared_gradient(image, variance):
     """Squared gradient of an image, that of its noise taken off.

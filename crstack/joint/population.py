@@ -70,6 +70,8 @@ _CLASSES = np.arange(N_CLASSES, dtype=np.int32)
 _KIND_OF = np.where(_CLASSES < N_CHARGES, 0, 1 + GROUP[_CLASSES // N_CHARGES] * N_CHARGES + _CLASSES % N_CHARGES)
 _KIND_OF = _KIND_OF.astype(np.int32)
 N_KINDS = int(_KIND_OF.max()) + 1
+#: distributions of charge beside hits, by group of their number
+ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
 
 
 def _straighten_faint(shapes, counts, seen, of_kind):
@@ -85,6 +87,7 @@ def _straighten_faint(shapes, counts, seen, of_kind):
     weights = np.where(faint, seen + 1e-6, 0)
     total = np.where(faint, counts, 0).sum(axis=1)
     wanted = (counts * below).sum(axis=1)
+
     def powers(weights, total, wanted, start):
         power = start.copy()
         for _ in range(NEWTON_STEPS):
@@ -96,9 +99,9 @@ def _straighten_faint(shapes, counts, seen, of_kind):
             power = np.clip(power + np.clip(step, -1, 1), LOWEST_POWER, HIGHEST_POWER)
         return power
 
-    beside = slice(1, None)
     common = powers(weights, total, wanted, np.zeros(len(shapes)))
-    common[beside] = np.average(common[beside], weights=total[beside] + 1e-6)
+    for alike in ALIKE:
+        common[alike] = np.average(common[alike], weights=total[alike] + 1e-6)
     power = powers(weights, total, wanted, common)
     straight = np.exp(power[:, None] * below)
     straight *= ((weights * shapes).sum(axis=1) / np.maximum((weights * straight).sum(axis=1), 1e-30))[:, None]
@@ -283,8 +286,9 @@ class Population:
         seen = seen / np.maximum(of_kind.sum(axis=1, keepdims=True), 1)
         smooth = [ndimage.gaussian_filter1d(one, 1.0, axis=1, mode="nearest") for one in (counts, seen)]
         shapes = smooth[0] / np.maximum(smooth[1], 0.02)
-        common = shapes[1:].sum(axis=0)
-        shapes[1:] += STEADY * common / max(common.sum(), 1e-9)
+        for alike in ALIKE:
+            common = shapes[alike].sum(axis=0)
+            shapes[alike] += STEADY * common / max(common.sum(), 1e-9)
         # a floor keeps charges possible that this stack happens not to hold
         shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + 1e-9
         _straighten_faint(shapes, counts, seen, of_kind)

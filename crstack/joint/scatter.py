@@ -8,6 +8,7 @@ from scipy import ndimage
 from crstack._threads import map_threads, wide_bands
 from crstack.equalize.clean import median_of_scaled
 from crstack.equalize.offsets import hot_pixels
+from crstack.equalize.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.statistics import sort_exposures
 
@@ -41,13 +42,9 @@ class Scatter:
         """The `ExcessVariance`."""
         return ExcessVariance() if self.fit is None else self.fit.excess
 
-    def share_left(self, counts):
-        """`ExcessFit.share_left` of the same exposures with something else expected of them."""
-        return self.fit.share_left(counts.levels, _variances(counts, self.signal))
 
-
-def scatter_of(counts):
-    """Fit the excess variance of `Counts`, as a `Scatter`."""
+def scatter_of(counts, of_places=False):
+    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger."""
     levels = counts.levels
     median = median_of_scaled(levels, np.ones(len(levels)))
     variance = counts.mean_variance(median)
@@ -59,7 +56,10 @@ def scatter_of(counts):
     fit = fit_excess_variance(levels, median, _variances(counts, median), gradient2, counts.bad, hot)
     # a signal raised by two hits must not excuse them
     signal = np.minimum(median, _median_of_rows(median))
-    return Scatter(signal, fit.excess.of(signal, gradient2).astype(np.float32), fit)
+    of_pixels = fit.excess.of(signal, gradient2).astype(np.float32)
+    if of_places:
+        np.maximum(of_pixels, place_variance(levels, counts.mean_variance)[0], out=of_pixels)
+    return Scatter(signal, of_pixels, fit)
 
 
 def _median_of_rows(image):

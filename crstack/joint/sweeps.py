@@ -14,8 +14,8 @@ __all__ = ["Field", "fit_population", "log_odds_alone", "log_ratio", "probabilit
 
 #: candidates that suffice to fit the population
 CANDIDATES_TO_FIT = 20_000
-#: log odds of a value that cannot be told to be hit
-UNKNOWN = np.float32(-60)
+#: log odds with which a bad value takes part in no sum
+UNKNOWN = np.float32(60)
 
 
 class Field:
@@ -97,7 +97,7 @@ def sweep(field, candidates, tables, population):
         total = (hit + rest)[0].sum(axis=0)
         signal = (rest * nodes).sum(axis=1) / np.maximum(rest.sum(axis=1), 1e-30)
         charge = np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
-        return hit.sum(axis=1) / total, charge
+        return _of_known(some, hit).sum(axis=1) / total, charge
 
     results = map_threads(work, zip(candidates.parts(), tables, strict=True))
     if results:
@@ -130,9 +130,17 @@ def log_ratio(some, clean, index, classes, population):
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
+        # as if hit by anything: a bad value is never the clean one that each set of hit values must leave
         unknown = np.broadcast_to(some.unknown[:, None], ratio.shape)
-        ratio[unknown], not_hit[unknown] = UNKNOWN, 0
+        ratio[unknown], not_hit[unknown] = UNKNOWN, -UNKNOWN
     return ratio, not_hit
+
+
+def _of_known(some, hit):
+    """The weights (N, J, M) of hits, 0 for bad values."""
+    if some.unknown is not None:
+        hit[np.broadcast_to(some.unknown[:, None], hit.shape)] = 0
+    return hit
 
 
 def log_odds_alone(candidates, tables, population):
@@ -143,7 +151,8 @@ def log_odds_alone(candidates, tables, population):
         part, (_, clean, index, _) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
-        hit, rest = (one.sum(axis=1) for one in hit_weights(not_hit, ratio))
+        hit, rest = hit_weights(not_hit, ratio)
+        hit, rest = _of_known(some, hit).sum(axis=1), rest.sum(axis=1)
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
@@ -269,6 +278,7 @@ class _Sample:
             ratio, not_hit = log_ratio(some, clean, index, asked[:, part], population)
             hit, rest = hit_weights(not_hit, ratio, prior)
             hit /= (hit + rest)[0].sum(axis=0)
+            hit = _of_known(some, hit)
             return hit.sum(axis=1), population.density.histogram(kinds[:, None, part], index, hit)
 
         found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))
@@ -312,5 +322,3 @@ def _numbers(field, of_sigma, chosen=None):
     found += beside
     found[0] -= beside.sum(axis=0)
     return found
-
-

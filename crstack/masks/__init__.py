@@ -1,25 +1,7 @@
-"""The rules that turn detections into named masks, and the masks themselves."""
+"""The masks of a stack, their codes and the rules that every mask obeys."""
 
+from crstack.masks.codes import Code, exposure_name
 from crstack.masks.maskset import MaskSet
-from crstack.masks.rules import (
-    Code,
-    MaskRules,
-    detection_limit,
-    exposure_name,
-    has_found,
-    image_codes,
-    joint_codes,
-    united,
-)
+from crstack.masks.rules import MaskRules
 
-__all__ = [
-    "Code",
-    "MaskRules",
-    "MaskSet",
-    "detection_limit",
-    "exposure_name",
-    "has_found",
-    "image_codes",
-    "joint_codes",
-    "united",
-]
+__all__ = ["Code", "MaskRules", "MaskSet", "exposure_name"]

@@ -3,11 +3,11 @@
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable, Table
-from photutils.segmentation import SegmentationImage
 from scipy import ndimage
 
+from crstack._pixels import EIGHT_CONNECTED
 from crstack._validation import check_choice, check_image_shape
-from crstack.masks import Code, exposure_name
+from crstack.masks.codes import Code, exposure_name
 
 __all__ = ["CATEGORIES", "PROBLEMATIC", "feature_pixels", "find_features", "segment_features", "summed_by"]
 
@@ -15,7 +15,6 @@ __all__ = ["CATEGORIES", "PROBLEMATIC", "feature_pixels", "find_features", "segm
 CATEGORIES = ("any4", "only3", "only2", "other")
 #: name of the pixels masked in every exposure, beside the names of the masks
 PROBLEMATIC = "problematic"
-EIGHT = np.ones((3, 3), dtype=int)
 
 DESCRIPTIONS = {
     "number": "number of the hit, by its lowest row",
@@ -60,7 +59,9 @@ def segment_features(masks, name="MEDIANCR"):
     segments : `~photutils.segmentation.SegmentationImage`
         (ny, nx); pixels that touch, corners included, share a label.
     """
-    labels, _ = ndimage.label(codes_of(masks, name) > 0, EIGHT)
+    from photutils.segmentation import SegmentationImage
+
+    labels, _ = ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)
     return SegmentationImage(labels)
 
 

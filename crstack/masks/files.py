@@ -1,17 +1,27 @@
 """Masks as FITS extensions, and back."""
 
+import re
 import warnings
 
 import numpy as np
 from astropy.io import fits
 
 from crstack._files import header_line
+from crstack._validation import check_number
 from crstack.exceptions import CRStackWarning, InputError
-from crstack.masks.local_median import check_local_median
-from crstack.masks.rules import Code
+from crstack.masks.codes import Code
+from crstack.masks.local_median import check_local_median, check_local_medians
 
 __all__ = ["masks_from_hdulist", "masks_to_hdulist"]
 
+#: the masks beside those of the exposures
+OF_AVERAGES = ("MEDIANCR", "MEANCRT", "MEANCR")
+#: the cleaned median, as it is called now and as the program of the early manual called it
+CLEANED = ("AUXCLEAN", "LAMEDIAN")
+#: extensions that are no masks
+OTHERS = (*CLEANED, "SIGSHIFT", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
+#: of each exposure there is one mask, and with the joint decision one image of probabilities
+OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
 #: columns of the extension RPMEDIAN
 BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
 
@@ -45,7 +55,7 @@ def masks_to_hdulist(masks):
         columns = np.array(masks.local_medians, dtype=np.int32).T
         named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
         hdus.append(fits.BinTableHDU.from_columns(named, name="RPMEDIAN"))
-    who = fits.ImageHDU(np.stack(list(masks.codes.values())), name="CODES")
+    who = _cube_hdu("CODES", masks.codes)
     for code in Code:
         who.header.add_comment(f"{code.value}: {code.name}")
     hdus.append(who)
@@ -62,57 +72,202 @@ def _probability_hdu(plane, i):
     return hdu
 
 
+def _cube_hdu(name, planes):
+    """Images by name of their mask as a cube; PLANE1... name the planes."""
+    hdu = fits.ImageHDU(np.stack(list(planes.values())), name=name)
+    for number, mask in enumerate(planes, start=1):
+        hdu.header[f"PLANE{number}"] = (mask, f"mask of plane {number}")
+    return hdu
+
+
 def _detectors_hdu(masks):
-    """The votes as a cube, in the order of the masks."""
-    hdu = fits.ImageHDU(np.stack([masks.found_by[name] for name in masks.codes]), name="DETECTORS")
+    """The votes as a cube."""
+    hdu = _cube_hdu("DETECTORS", {name: masks.found_by[name] for name in masks.codes})
     for number, name in enumerate(masks.detectors):
         hdu.header[f"DETECT{number}"] = (header_line(name), f"sets bit {number} ({1 << number})")
     return hdu
 
 
 def masks_from_hdulist(hdus, path):
-    """Arguments of a `~crstack.masks.MaskSet`, from its file."""
-    codes = _codes(hdus, path)
-    header = hdus[0].header
-    cleaned = next((name for name in ("AUXCLEAN", "LAMEDIAN") if name in hdus), None)
-    planes = [hdu.data for hdu in hdus if hdu.name[:4] == "PROB"]
-    # the columns by their order: their names are nowhere laid down
-    rows = hdus["RPMEDIAN"].data if "RPMEDIAN" in hdus else ()
-    detectors, found_by = (), {}
-    if "DETECTORS" in hdus:
-        detectors = tuple(str(name) for name in hdus["DETECTORS"].header["DETECT*"].values())
-        found_by = {name: np.array(plane) for name, plane in zip(codes, hdus["DETECTORS"].data, strict=True)}
-    return {
-        "codes": codes,
-        "auxclean": None if cleaned is None else np.array(hdus[cleaned].data, dtype=np.float32),
-        "history": tuple(str(line) for line in header.get("HISTORY", ())),
-        "probability": np.array(planes, dtype=np.float16) if planes else None,
-        "signal_shift": _plane(hdus, "SIGSHIFT"),
-        "excess_variance": _plane(hdus, "EXCESS"),
-        "uuid": header.get("UUID", ""),
-        "local_medians": tuple(check_local_median("RPMEDIAN", [int(one) for one in tuple(row)[:4]]) for row in rows),
-        "flux_factors": tuple(float(header.get(f"FLUXF{i + 1}", 1.0)) for i in range(len(codes) - 3)),
-        "detectors": detectors,
-        "found_by": found_by,
-    }
+    """Arguments of a `~crstack.masks.MaskSet`, from its file: see `~crstack.masks.MaskSet.read`."""
+    return _MaskFile(hdus, path).arguments()
 
 
-def _plane(hdus, name):
-    return np.array(hdus[name].data, dtype=np.float32) if name in hdus else None
+class _MaskFile:
+    """An open file of masks: finds extensions by name, and checks all that it reads."""
 
+    def __init__(self, hdus, path):
+        self.path = path
+        self.header = hdus[0].header
+        self.hdus = {}
+        unknown = []
+        for hdu in hdus:
+            if hdu.name in self.hdus:
+                raise InputError(f"extensions of {path} must have different names; got two {hdu.name}")
+            if hdu.name in OF_AVERAGES or hdu.name in OTHERS or OF_EXPOSURES.fullmatch(hdu.name):
+                self.hdus[hdu.name] = hdu
+            elif hdu is not hdus[0]:
+                unknown.append(hdu.name or "one without a name")
+        if unknown:
+            self._warn(f"extensions of {path} that are no masks are not used: {', '.join(unknown)}")
+        self.n_exposures = self._number_of("CRMASK")
+        self.names = tuple(name for name in self.hdus if name in OF_AVERAGES or name.startswith("CRMASK"))
+        self.shape = self._array(self.names[0], dimensions=2).shape if self.names else ()
 
-def _codes(hdus, path):
-    """Codes by name of the mask; those of a file that does not tell them are GIVEN."""
-    names = [hdu.name for hdu in hdus if hdu.name in ("MEDIANCR", "MEANCRT", "MEANCR") or hdu.name[:6] == "CRMASK"]
-    who = hdus["CODES"].data if "CODES" in hdus else None
-    codes = {}
-    for number, name in enumerate(names):
-        flagged = np.asarray(hdus[name].data) != 0
-        codes[name] = flagged.astype(np.uint8) * np.uint8(Code.GIVEN) if who is None else np.array(who[number])
-        if codes[name].shape != codes[names[0]].shape:
-            raise InputError(f"masks of {path} must share one shape; got another for {name}")
-    if "MEANCRT" in codes and "MEANCR" not in codes:
-        # nor did the program of the early manual make one; it called the cleaned median otherwise
-        warnings.warn(f"{path} holds no MEANCR; nothing is masked in it", CRStackWarning, stacklevel=5)
-        codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
-    return codes
+    def arguments(self):
+        """Arguments of a `~crstack.masks.MaskSet`."""
+        codes = self._codes()
+        self._check_flux_factors()
+        changed = self._edited(codes)
+        cleaned = next((name for name in CLEANED if name in self.hdus), None)
+        arguments = {
+            "codes": codes,
+            "auxclean": None if cleaned is None else self._image(cleaned, finite=False),
+            "history": (*(str(line) for line in self.header.get("HISTORY", ())), *changed),
+            "probability": self._probability(),
+            "signal_shift": self._image("SIGSHIFT"),
+            "excess_variance": self._image("EXCESS"),
+            "uuid": self.header.get("UUID", ""),
+            "local_medians": self._local_medians(),
+            "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
+            **self._votes(codes),
+        }
+        if changed:
+            self._follow_edits(arguments)
+        return arguments
+
+    def _warn(self, sentence):
+        # up to the caller of MaskSet.read
+        warnings.warn(sentence, CRStackWarning, stacklevel=6)
+
+    def _number_of(self, kind):
+        """How many masks, or probabilities, of exposures there are: 1 to N, none missing."""
+        numbers = {int(name[len(kind) :]) for name in self.hdus if name.startswith(kind)}
+        missing = set(range(1, max(numbers, default=0))) - numbers
+        if missing:
+            raise InputError(f"{self.path} must hold {kind}1 to {kind}{max(numbers)}; got no {kind}{min(missing)}")
+        return len(numbers)
+
+    def _array(self, name, dimensions, finite=True):
+        """The array of an extension, with the shape of the masks."""
+        hdu = self.hdus[name]
+        data = hdu.data if hdu.is_image else None
+        if data is None or data.ndim != dimensions:
+            found = "no image" if data is None else f"{data.ndim} dimensions"
+            raise InputError(f"extension {name} of {self.path} must have {dimensions} dimensions; got {found}")
+        if name != self.names[0] and data.shape[-2:] != self.shape:
+            raise InputError(
+                f"masks of {self.path} must share one shape; got {self.shape} for {self.names[0]} "
+                f"and {data.shape[-2:]} for {name}"
+            )
+        if finite and not np.isfinite(data).all():
+            number = np.count_nonzero(~np.isfinite(data))
+            raise InputError(f"values of {name} in {self.path} must be finite; got {number} that are NaN or infinite")
+        return data
+
+    def _image(self, name, finite=True):
+        """A float32 image, None where there is no such extension."""
+        return np.array(self._array(name, 2, finite), dtype=np.float32) if name in self.hdus else None
+
+    def _codes(self):
+        """Codes by name of the mask: what is masked from the masks, who masked it from CODES."""
+        codes = {name: (self._array(name, 2) != 0).astype(np.uint8) * np.uint8(Code.GIVEN) for name in self.names}
+        for name, plane in self._planes("CODES").items():
+            known = (codes[name] > 0) & (plane > 0) & (plane <= max(Code))
+            codes[name][known] = plane[known]
+        if "MEANCRT" in codes and "MEANCR" not in codes:
+            # nor did the program of the early manual make one
+            self._warn(f"{self.path} holds no MEANCR; nothing is masked in it")
+            codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
+        return codes
+
+    def _planes(self, name):
+        """Planes of a cube by name of their mask; none where they have no names."""
+        if name not in self.hdus:
+            return {}
+        cube = self._array(name, 3)
+        names = [str(self.hdus[name].header.get(f"PLANE{number}")) for number in range(1, len(cube) + 1)]
+        unnamed = names.count("None")
+        if unnamed:
+            self._warn(f"{name} of {self.path} has {unnamed} planes without a name (PLANE1...); it is not used")
+            return {}
+        missing = [one for one in names if one not in self.names]
+        if missing or len(set(names)) < len(names):
+            raise InputError(
+                f"{self.path} must hold the masks of the planes of {name}, {', '.join(names)}; "
+                f"got {', '.join(self.names)}"
+            )
+        return dict(zip(names, cube, strict=True))
+
+    def _edited(self, codes):
+        """A line of history if the masks are not those of CODES, told in a warning too; otherwise nothing."""
+        planes = self._planes("CODES")
+        differences = []
+        for name, plane in planes.items():
+            added = np.count_nonzero((codes[name] > 0) & (plane == 0))
+            removed = np.count_nonzero((codes[name] == 0) & (plane > 0))
+            if added or removed:
+                differences.append(f"{name} {added} added and {removed} removed")
+        if not differences:
+            return ()
+        line = f"pixels of masks that differ from CODES: {', '.join(differences)}"
+        self._warn(f"masks of {self.path} have been edited, and are used as they are; {line}")
+        return (line,)
+
+    def _follow_edits(self, arguments):
+        """Make what the joint decision knew agree with masks that have been edited."""
+        planes, probability = self._planes("CODES"), arguments["probability"]
+        if probability is None:
+            return
+        for i in range(self.n_exposures):
+            name = f"CRMASK{i + 1}"
+            flagged = arguments["codes"][name] > 0
+            edited = flagged != (planes[name] > 0) if name in planes else flagged & False
+            probability[i][edited] = flagged[edited]
+            if arguments["signal_shift"] is not None:
+                arguments["signal_shift"][edited] = 0
+
+    def _probability(self):
+        """float16 (N, ny, nx), or None."""
+        n = self._number_of("PROB")
+        if n == 0:
+            return None
+        if n != self.n_exposures:
+            raise InputError(f"{self.path} must hold one PROB for each of {self.n_exposures} CRMASK; got {n}")
+        planes = np.array([self._array(f"PROB{i + 1}", 2) for i in range(n)], dtype=np.float16)
+        if planes.min() < 0 or planes.max() > 1:
+            raise InputError(f"probabilities of {self.path} must be 0 to 1; got {planes.min():g} to {planes.max():g}")
+        return planes
+
+    def _votes(self, codes):
+        """Names of the detectors, and who of them found what."""
+        planes = self._planes("DETECTORS")
+        if not planes:
+            return {}
+        detectors = tuple(str(name) for name in self.hdus["DETECTORS"].header["DETECT*"].values())
+        nothing = np.zeros(self.shape, np.uint8)
+        found_by = {name: np.where(codes[name] > 0, planes.get(name, nothing), 0).astype(np.uint8) for name in codes}
+        return {"detectors": detectors, "found_by": found_by}
+
+    def _local_medians(self):
+        if "RPMEDIAN" not in self.hdus:
+            return ()
+        hdu = self.hdus["RPMEDIAN"]
+        if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+            raise InputError(f"extension RPMEDIAN of {self.path} must be a table; got {type(hdu).__name__}")
+        # the columns by their order: the manual gives no names
+        rows = [[np.asarray(one).item() for one in tuple(row)[:4]] for row in hdu.data]
+        items = tuple(check_local_median(f"RPMEDIAN of {self.path}", row) for row in rows)
+        check_local_medians(items, self.shape, f"pixel {{}} of RPMEDIAN in {self.path}")
+        return items
+
+    def _check_flux_factors(self):
+        """Raise `InputError` unless there is a positive factor for each exposure, or none at all."""
+        factors = self.header["FLUXF*"]
+        if factors and len(factors) != self.n_exposures:
+            raise InputError(
+                f"{self.path} must hold one CRMASK for each of its {len(factors)} flux factors (FLUXF1...); "
+                f"got {self.n_exposures}"
+            )
+        for key, factor in factors.items():
+            check_number(f"{key} of {self.path}", factor, minimum=0, exclusive=True)

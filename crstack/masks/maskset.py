@@ -1,8 +1,11 @@
 """The masks of a stack, by name."""
 
+import os
 import uuid as _uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -11,13 +14,18 @@ from astropy.table import QTable
 from crstack._files import atomic_path
 from crstack._validation import check_number
 from crstack.exceptions import InputError
+from crstack.masks.codes import Code, exposure_name
+from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
-from crstack.masks.rules import Code, MaskRules, exposure_name, joint_codes
+from crstack.masks.rules import MaskRules, codes_of_hits
+
+if TYPE_CHECKING:
+    from crstack.methods import Decision
 
 __all__ = ["MaskSet"]
 
 
-def _new_uuid():
+def _new_uuid() -> str:
     return str(_uuid.uuid4())
 
 
@@ -58,73 +66,78 @@ class MaskSet:
     found_by : dict
         Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
         (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
+    decision : `~crstack.methods.Decision` or None
+        All that the method knew; None where the masks were read from a file.
     """
 
-    codes: dict
+    codes: Mapping[str, np.ndarray]
     auxclean: np.ndarray | None = None
-    history: tuple = ()
-    steps: dict = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+    steps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     probability: np.ndarray | None = None
     uuid: str = field(default_factory=lambda: _new_uuid())
-    local_medians: tuple = ()
-    flux_factors: tuple = ()
-    detectors: tuple = ()
-    found_by: dict = field(default_factory=dict)
+    local_medians: tuple[tuple[int, ...], ...] = ()
+    flux_factors: tuple[float, ...] = ()
+    detectors: tuple[str, ...] = ()
+    found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
     signal_shift: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
+    decision: "Decision | None" = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
         if missing or self.n_exposures == 0:
             raise InputError(
                 f"masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1...; got {', '.join(self.codes) or 'none'}"
             )
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         try:
             return self.codes[name] > 0
         except KeyError:
             raise KeyError(f"mask must be one of {', '.join(self.codes)}; got {name!r}") from None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.codes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.codes)
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return name in self.codes
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())
         return f"<MaskSet of {self.n_exposures} exposures: {counts} pixels>"
 
     @property
-    def n_exposures(self):
+    def n_exposures(self) -> int:
         """Number of exposures."""
         return sum(exposure_name(i) in self.codes for i in range(len(self.codes)))
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(ny, nx) of the masks."""
         return self.codes["MEDIANCR"].shape
 
     @property
-    def crmasks(self):
+    def crmasks(self) -> np.ndarray:
         """bool (N, ny, nx): the masks of the exposures."""
         return np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
 
     @property
-    def finder(self):
-        """What decides beside the auxiliary detector: "M.M.Cosmic" or "joint decision"."""
+    def finder(self) -> str:
+        """Name of the method that decided, such as "M.M.Cosmic" or "joint decision"."""
+        if self.decision is not None:
+            return self.decision.method.label
         return "M.M.Cosmic" if self.probability is None else "joint decision"
 
     @property
-    def problematic(self):
+    def problematic(self) -> np.ndarray:
         """bool (ny, nx): pixels masked in every exposure."""
         return self.crmasks.all(axis=0)
 
-    def threshold(self, probability, rules=None):
+    def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
         """Masks of the values more likely hit than a ``probability``.
 
         Parameters
@@ -148,21 +161,21 @@ class MaskSet:
         if self.probability is None:
             raise InputError("masks must come from the joint decision to have probabilities; got none")
         rules = rules or MaskRules()
-        codes, steps = joint_codes(self.probability > probability, rules)
+        codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
+        planes = {"steps": steps, "probability": chance, "signal_shift": shift}
         return replace(
             self,
             codes=codes | {"MEANCR": self.codes["MEANCR"]},
-            steps=steps,
-            probability=chance,
-            signal_shift=shift,
+            **planes,
+            decision=self.decision and replace(self.decision, codes=codes, **planes),
             history=(*self.history, f"threshold of probability: {probability:g}"),
             uuid=_new_uuid(),
         )
 
-    def counts(self):
+    def counts(self) -> QTable:
         """Number of pixels by mask and code, as a table.
 
         Returns
@@ -177,17 +190,15 @@ class MaskSet:
             rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 
-    def features(self, signal=None, name="MEDIANCR", unit=None):
+    def features(self, signal: Any = None, *, name: str = "MEDIANCR", unit: Any = None) -> QTable:
         """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`."""
-        from crstack.masks.features import find_features  # which is made of masks
-
         return find_features(self, signal, name, unit)
 
-    def to_hdulist(self):
+    def to_hdulist(self) -> fits.HDUList:
         """The masks as FITS: see `write`."""
         return masks_to_hdulist(self)
 
-    def write(self, path):
+    def write(self, path: str | os.PathLike) -> None:
         """Write the masks to a FITS file, whole or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
@@ -211,14 +222,15 @@ class MaskSet:
             self.to_hdulist().writeto(temporary, overwrite=True)
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | os.PathLike) -> "MaskSet":
         """Read masks that `write`, or ``numina-crmasks``, has written.
 
         Parameters
         ----------
         path : str or path-like
-            FITS file. Without a CODES extension the pixels get the code
-            ``GIVEN``.
+            FITS file. Extensions are found by their names. What is masked is read from the masks, and
+            who masked it from CODES. Pixels that CODES does not know get the code ``GIVEN``; where masks and CODES
+            differ, as after an edit, a warning counts the differences.
 
         Returns
         -------
@@ -227,7 +239,7 @@ class MaskSet:
         Raises
         ------
         InputError
-            If the file is missing, not FITS or lacks a mask.
+            If the file is missing, not FITS or lacks a mask, if shapes differ, or values are NaN.
         """
         if not Path(path).is_file():
             raise InputError(f"masks must be a FITS file that exists; got {path}")

@@ -1,5 +1,6 @@
 """M.M.Cosmic: the median-minimum diagram and the decision that it leads to."""
 
 from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
+from crstack.mmcosmic.method import MMCosmic, MMDecision
 
-__all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
+__all__ = ["DiagramSettings", "EquivalentSets", "MMCosmic", "MMDecision", "MMDiagram", "make_diagram"]

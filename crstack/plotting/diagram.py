@@ -18,7 +18,7 @@ LABELS = {
 }
 
 
-def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
+def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
     """Draw the median-minimum diagram, simulated beside observed.
 
     The colour of a bin is its number of pixels; simulated counts are those of
@@ -35,20 +35,25 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
     threshold : float, optional
         Least median2d - min2d that counts as a hit, in the unit of the
         diagram; a horizontal line.
-    fig : `~matplotlib.figure.Figure`, optional
-        Figure to draw in; a new one by default, which belongs to no window.
+    ax : `~matplotlib.axes.Axes`, optional
+        Draw only the observed diagram, in these axes.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
     """
-    fig = new_figure((12, 6.2), fig)
-    left, right = fig.subplots(1, 2, sharex=True, sharey=True)
     n, n_sets = diagram.settings.n_simulations, diagram.n_sets
     simulated, observed = diagram.simulated.T / n_sets, diagram.observed.T
-    most = max(simulated.max(), observed.max(), 10.0)
+    if ax is not None:
+        panels, drawn = [ax], [observed]
+    else:
+        fig = new_figure((12, 6.2), fig)
+        panels, drawn = list(fig.subplots(1, 2, sharex=True, sharey=True)), [simulated, observed]
+    most = max(10.0, *(counts.max() for counts in drawn))
     images = []
-    for axes, counts in ((left, simulated), (right, observed)):
+    for axes, counts in zip(panels, drawn, strict=True):
         axes.set_xlim(*_x_limits(diagram, boundary))
         axes.set_ylim(0, diagram.y_edges[-1])
         images.append(_draw_counts(axes, counts, diagram, most, 1 / n_sets))
@@ -56,10 +61,13 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, fig=None):
         draw_boundary(axes, boundary)
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
-    left.set_ylabel(LABELS["y"].format(unit=diagram.unit))
-    left.set_title(LABELS["simulated"].format(n=n))
-    right.set_title(LABELS["observed"])
-    _draw_keys(fig, images[0], [left, right])
+    panels[0].set_ylabel(LABELS["y"].format(unit=diagram.unit))
+    panels[-1].set_title(LABELS["observed"])
+    if ax is not None:
+        ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")
+        return ax.figure
+    panels[0].set_title(LABELS["simulated"].format(n=n))
+    _draw_keys(fig, images[0], panels)
     return fig
 
 

@@ -43,8 +43,8 @@ def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="expo
         Name of the exposure.
     unit : `~astropy.units.Unit`, optional
         Unit of the signals.
-    fig : `~matplotlib.figure.Figure`, optional
-        Figure to draw in; a new one by default, which belongs to no window.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Returns
     -------

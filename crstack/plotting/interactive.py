@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.boundaries.base import DEFAULT_WEIGHT
+from crstack.boundaries.base import DEFAULT_WEIGHT, checked_fit
 from crstack.exceptions import InputError
 from crstack.plotting.diagram import draw_boundary, fixed_points_of, plot_diagram
 
@@ -61,10 +61,14 @@ class Window:
     """
 
     #: action by key
-    actions = {"c": "continue", "x": "quit"}
+    actions = {"c": "continue", "q": "continue", "x": "quit"}
     #: keys that matplotlib's own toolbar gets
     passed = ("h", "home", "o", "p", "s")
-    help = ()
+    help = (
+        "'c' or 'q': continue",
+        "'x': quit",
+        "'h': reset the zoom, 'p': pan, 'o': zoom to a rectangle, 's': save the figure",
+    )
 
     def __init__(self, figure, *, tell=None):
         self.figure = figure
@@ -162,13 +166,13 @@ class DiagramWindow(Window):
         Of that model.
     """
 
-    actions = {"c": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
+    actions = {"c": "continue", "q": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
     hint = (
         "c continue · r or f refit · R new simulations · x quit · ? help\n"
         "drag a square to move a fixed point · double-click to add one · right-click to remove it"
     )
     help = (
-        "'c': continue",
+        "'c' or 'q': continue",
         "'r' or 'f': repeat the fit, with other settings",
         "'R': repeat the simulations, with other settings",
         "'x': quit",
@@ -178,7 +182,7 @@ class DiagramWindow(Window):
 
     def __init__(self, diagram, model, *, threshold=None, fig=None, tell=None):
         self.diagram, self.model = diagram, model
-        self.boundary = model.fit(diagram)
+        self.boundary = checked_fit(model, diagram)
         super().__init__(plot_diagram(diagram, self.boundary, threshold=threshold, fig=fig), tell=tell)
         self.panels = self.figure.axes[:2]
         self._lines = [line for axes in self.panels for line in axes.lines if line.get_label() != "threshold"]
@@ -203,7 +207,7 @@ class DiagramWindow(Window):
         """
         try:
             model = replace(self.model, fixed_points=tuple(points))
-            self.boundary = model.fit(self.diagram)
+            self.boundary = checked_fit(model, self.diagram)
         except InputError as error:
             self.figure.suptitle(f"{error}\n{self.hint.splitlines()[1]}", fontsize="small", color="#a00000")
             self.figure.canvas.draw_idle()

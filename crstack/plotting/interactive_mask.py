@@ -28,7 +28,7 @@ HELP = (
     "'0': first image in panel (d); '1', '2', ...: exposure 1, 2, ...",
     "',': vmin and vmax from minimum and maximum of the zoomed region, panels (c) and (d)",
     "'/': vmin and vmax from zscale of the zoomed region, panels (c) and (d)",
-    "'c': close the figure and continue",
+    "'c' or 'q': close the figure and continue",
     "'x': quit",
     "zoom in (a) or (b): (c) keeps the pixels in sight; zoom in (c) or (d): (a) and (b) keep theirs",
 )

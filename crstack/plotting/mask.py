@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from crstack.methods import DiagramView
 from crstack.plotting.diagram import draw_boundary
 from crstack.plotting.style import (
     SIZES,
@@ -54,12 +55,9 @@ class MaskView:
         Names and images for the fourth panel: mean2d, then each exposure.
     unit : `~astropy.units.Unit`
         Unit of the images.
-    boundary : `~crstack.boundaries.FittedBoundary`, optional
-        Drawn in the diagram.
-    threshold : float, optional
-        Least T - min2d of a hit, in the same unit.
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram`, optional
-        Gives the linear part of the axes.
+    decided : `~crstack.methods.DiagramView`, optional
+        The image in the coordinates of the diagram, with the boundary and the threshold that decided. Without
+        it the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
     finder : str, optional
         What decided beside the auxiliary detector, for the legend.
     """
@@ -71,14 +69,27 @@ class MaskView:
     min2d: np.ndarray
     others: tuple
     unit: object
-    boundary: object = None
-    threshold: float | None = None
-    diagram: object = None
+    decided: DiagramView | None = None
     finder: str = "M.M.Cosmic"
+
+    @property
+    def boundary(self):
+        """The boundary that decided on this image, or None."""
+        return None if self.decided is None else self.decided.boundary
+
+    @property
+    def threshold(self):
+        """Least T - min2d of a hit, or None."""
+        return None if self.decided is None else self.decided.threshold
+
+    @property
+    def diagram(self):
+        """The diagram of the boundary, or None; it gives the linear part of the axes."""
+        return None if self.decided is None else self.decided.diagram
 
     @cached_property
     def pixels(self):
-        """Structured array of the flagged pixels: number, x, y (FITS), code, min2d, excess."""
+        """Structured array of the flagged pixels: number, x, y (FITS), code; min2d and excess as in the diagram."""
         labels, _ = ndimage.label(self.codes > 0, np.ones((3, 3), dtype=int))
         row, column = np.nonzero(labels)
         kinds = [("number", int), ("x", int), ("y", int), ("code", int), ("min2d", float), ("excess", float)]
@@ -86,8 +97,11 @@ class MaskView:
         pixels["number"] = labels[row, column]
         pixels["x"], pixels["y"] = column + 1, row + 1
         pixels["code"] = self.codes[row, column]
-        pixels["min2d"] = self.min2d[row, column]
-        pixels["excess"] = self.image[row, column] - self.min2d[row, column]
+        if self.decided is None:
+            pixels["min2d"] = self.min2d[row, column]
+            pixels["excess"] = self.image[row, column] - self.min2d[row, column]
+        else:
+            pixels["min2d"], pixels["excess"] = self.decided.x[row, column], self.decided.y[row, column]
         return pixels
 
 
@@ -108,8 +122,8 @@ def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
     resolution : int, optional
         Average the images in blocks that leave about this many pixels along the longer
         side: enough for a file, and faster. All pixels by default, for zooms.
-    fig : `~matplotlib.figure.Figure`, optional
-        Figure to draw in; a new one by default, which belongs to no window.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Returns
     -------

@@ -28,8 +28,8 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
         Contrast of the median.
     resolution : int, optional
         As for `~crstack.plotting.plot_mask`; of the numbers one pixel of each block is drawn.
-    fig : `~matplotlib.figure.Figure`, optional
-        Figure to draw in; a new one by default, which belongs to no window.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Returns
     -------

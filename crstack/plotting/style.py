@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack._validation import check_integer
+from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
 from crstack.masks import Code
 
@@ -42,13 +42,18 @@ LINEAR_PART = 2.5
 
 
 def new_figure(size, fig=None, layout="constrained"):
-    """``fig``, or a new figure of ``size`` inches that belongs to no window.
+    """``fig``, or a new figure of ``size`` inches: of pyplot for "pyplot", else one that belongs to no window.
 
     An empty ``fig`` gets the layout too, unless it has one: labels would lie on panels.
     """
-    from matplotlib.figure import Figure
+    if isinstance(fig, str):
+        import matplotlib.pyplot as plt
 
+        check_choice("fig", fig, ("pyplot",))
+        return plt.figure(figsize=size, layout=layout)
     if fig is None:
+        from matplotlib.figure import Figure
+
         return Figure(figsize=size, layout=layout)
     if not fig.axes and fig.get_layout_engine() is None and layout == "constrained":
         fig.set_layout_engine(layout)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from crstack import CalibratedBoundary, CRStack, SplineBoundary
+from crstack import CalibratedBoundary, CRStack, MMCosmic, SplineBoundary
 from crstack.boundaries.calibrated import _Curve, _signals, _Tail
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
@@ -15,7 +15,7 @@ from crstack.statistics import order_statistics
 
 IMAGES = ("median", "mean", "exposure")
 QUICK = {"n_draws": 40_000}
-UNLIMITED = {"threshold_rnoise": 0, "minimum_max2d_rnoise": 0, "mm_dilation": 0}
+UNLIMITED = MMCosmic(threshold_rnoise=0, minimum_max2d_rnoise=0, mm_dilation=0)
 
 
 def diagram_of(n, readnoise, top=6e4, gain=2.5, k=2, shape=None, **options):
@@ -53,7 +53,7 @@ def test_masks_have_the_rate_asked_for():
     simulated = make_stack("ifu", shape=(500, 600), hit_rate=0, seed=8)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     boundary = stack.fit_boundary(CalibratedBoundary(1e-3, **QUICK))
-    masks = stack.detect(aux=None, boundary=boundary, **UNLIMITED)
+    masks = stack.detect(UNLIMITED, aux=None, boundary=boundary)
     for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
         seeds = masks.steps[name]["M.M.Cosmic, before dilation"]
         assert 1 / 1.3 < seeds / (500 * 600 * 1e-3) < 1.3, (name, seeds)
@@ -125,7 +125,7 @@ def test_overdispersed_photons_and_amplifiers():
     readnoise = np.where(np.arange(400) < 200, 3.0, 9.0) * np.ones((300, 1))
     cube = rng.poisson(30, (3, 300, 400)) + rng.normal(0, 1, (3, 300, 400)) * readnoise
     stack = CRStack([plane * u.electron for plane in cube], readnoise=readnoise * u.electron)
-    masks = stack.detect(aux=None, boundary=CalibratedBoundary(1e-3, **QUICK), **UNLIMITED)
+    masks = stack.detect(UNLIMITED, aux=None, boundary=CalibratedBoundary(1e-3, **QUICK))
     for half in (np.s_[:, :200], np.s_[:, 200:]):
         # the scale from one to the other is that of their variances only
         assert 1 / 2.2 < masks["MEDIANCR"][half].mean() / 1e-3 < 2.2
@@ -154,11 +154,11 @@ def test_exposures_with_uncertainties_of_their_own_are_refused():
 def test_it_is_drawn_like_others(simulated):
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
     stack.detect(aux=None, boundary=CalibratedBoundary(n_draws=10_000))
-    fig = stack.plot_diagram()
+    fig = stack.plot.diagram()
     lines = {line.get_label(): line for line in fig.axes[0].get_lines()}
-    boundary = stack._limits[0]
+    boundary = stack.detect(aux=None, boundary=CalibratedBoundary(n_draws=10_000)).decision.boundary
     np.testing.assert_allclose(lines["boundary"].get_ydata()[1:-1], boundary.y)
     np.testing.assert_array_equal(lines["boundary points"].get_xdata(), boundary.points[:, 0])
     kinds = {"MEDIANCR": "median", "MEANCRT": "mean", "CRMASK2": "exposure"}
     for name, kind in kinds.items():
-        assert stack.mask_view(name).boundary is boundary.for_image(kind)
+        assert stack.plot.mask_view(name).boundary is boundary.for_image(kind)

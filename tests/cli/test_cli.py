@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from crstack.cli import main
 from crstack.cli.config.configuration import read_configuration
-from crstack.cli.console import log, logging_to
+from crstack.cli.console import LOGGER, log, logging_to
 from crstack.exceptions import CRStackWarning
 
 
@@ -61,7 +61,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     }
     assert images["mean"] > 50 * max(images["meancr2"], 1)
     configuration = read_configuration("demo/params.yaml")
-    assert configuration["crmethod"] == "mm_pycosmic"
+    assert str(configuration.crmethod) == "mm_pycosmic"
 
     assert main(arguments) == 2
     error = capsys.readouterr().err
@@ -83,7 +83,7 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
     assert "histogram2d" not in out.split("What next")[1]
     assert re.search(r"^  typical charge +\d+ electron$", out, re.MULTILINE)
     assert re.search(r"^pixels of +flagged +joint +auxiliary", out, re.MULTILINE)
-    assert read_configuration(tmp_path / "demo" / "params.yaml")["crmethod"] == "joint"
+    assert read_configuration(tmp_path / "demo" / "params.yaml").crmethod.is_joint
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,9 @@ def test_broken_plugin_is_a_warning(monkeypatch, capsys):
     monkeypatch.setattr(_registry, "entry_points", with_a_broken_one)
     assert main(["plugins"]) == 0
     out, err = capsys.readouterr()
-    assert err.count("crstack: warning: ") == 2
+    assert err.count("crstack: warning: ") == 3
     assert "'broken' (no_such_module_xyz:Thing) must be importable" in err
+    assert "mmcosmic: " in out
     assert "lacosmic: " in out
     assert "spline: " in out
 
@@ -176,7 +177,7 @@ def test_warnings_become_lines(monkeypatch):
 
 
 def test_logging_is_left_as_it_was(capsys):
-    before = log.handlers[:], log.level, log.propagate
+    before = LOGGER.handlers[:], LOGGER.level, LOGGER.propagate
     main(["plugins"])
     main(["run", "no.yaml"])
-    assert (log.handlers, log.level, log.propagate) == before
+    assert (LOGGER.handlers, LOGGER.level, LOGGER.propagate) == before

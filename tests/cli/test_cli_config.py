@@ -9,6 +9,7 @@ from support.parameter_files import EXAMPLE, NAMES, check_refused, refused, writ
 from crstack import LACosmicDetector, PiecewiseBoundary, PyCosmicDetector
 from crstack.cli.config.configuration import read_configuration
 from crstack.cli.config.keys import OWN, PLUGINS, REQUIREMENTS, TOP
+from crstack.cli.config.parts import lacosmic, pycosmic
 from crstack.detectors import TwoPassDetector
 
 
@@ -58,16 +59,16 @@ def test_parts_carry_the_values_of_the_keys(tmp_path):
         mm_ydiag_max=99,
     )
     configuration = read_configuration(path)
-    lacosmic = configuration.lacosmic()
-    assert (lacosmic.sigclip, lacosmic.objlim, lacosmic.niter) == ((6.0, 4.0), 7.0, (2, 3))
-    assert (lacosmic.psffwhm, lacosmic.satlevel, lacosmic.padwidth) == ((2.0, 3.0), 5e4, 0)
-    pycosmic = configuration.pycosmic()
-    assert (pycosmic.sigma_det, pycosmic.rlim, pycosmic.fwhm_gauss) == (4.5, (1.1, 1.0), (2.0, 2.5))
-    assert (pycosmic.replace_box, pycosmic.replace_error) == ((5, 7), 1e6)
-    spline = configuration.boundary()
+    la = lacosmic(configuration.values)
+    assert (la.sigclip, la.objlim, la.niter) == ((6.0, 4.0), 7.0, (2, 3))
+    assert (la.psffwhm, la.satlevel, la.padwidth) == ((2.0, 3.0), 5e4, 0)
+    pc = pycosmic(configuration.values)
+    assert (pc.sigma_det, pc.rlim, pc.fwhm_gauss) == (4.5, (1.1, 1.0), (2.0, 2.5))
+    assert (pc.replace_box, pc.replace_error) == ((5, 7), 1e6)
+    spline = configuration.parts.boundary
     assert (spline.n_knots, spline.n_extensions, spline.extension_weight) == (4, 0, 3.0)
     assert spline.fixed_points == ((10.0, 20.0, 10000.0), (30.0, 40.0, 5.0))
-    diagram = configuration.diagram()
+    diagram = configuration.parts.diagram
     assert (diagram["nbinom_shape"], diagram["seed"], diagram["y_max"]) == (25.0, None, 99.0)
 
 
@@ -75,7 +76,7 @@ def test_piecewise_needs_no_simulated_points(tmp_path):
     path = write_parameters(
         tmp_path / "p.yaml", mm_boundary_fit="piecewise", mm_fixed_points_in_boundary=[[0, 1], [2, 3]]
     )
-    assert isinstance(read_configuration(path).boundary(), PiecewiseBoundary)
+    assert isinstance(read_configuration(path).parts.boundary, PiecewiseBoundary)
 
 
 # how it refuses: the file
@@ -133,10 +134,11 @@ WRONG = [
     ("images", NAMES[:2], "three or more FITS files; got 2"),
     ("extnum", -1, "at least 0"),
     ("extnum", 1.5, "integer"),
-    ("gain", 0, "greater than 0"),
+    ("gain", 0, "at least 1e-06"),
     ("gain", "nan", "number"),
     ("gain", True, "number"),
-    ("rnoise", -1.0, "at least 0; got -1"),
+    ("rnoise", -1.0, "greater than 0 and at most 1e[+]06; got -1"),
+    ("rnoise", 0, "greater than 0"),
     ("bias", [1], "number"),
     ("crmethod", "lacosmics", "one of mmcosmic, joint, lacosmic, pycosmic, deepcr, conn, .*mm_conn.*; got 'lacosmics'"),
     ("crmethod", ["lacosmic"], "one of"),
@@ -192,7 +194,7 @@ WRONG = [
     ("mm_cr_coincidences", 3, "less than the number of images, 3; got 3"),
     ("mm_cr_coincidences", 1, "at least 2"),
     ("mm_photon_distribution", "normal", "one of poisson, nbinom"),
-    ("mm_nbinom_shape", 0, "greater than 0"),
+    ("mm_nbinom_shape", 0, "at least 0.001"),
     ("mm_nbinom_shape", "some", "finite number"),
     ("mm_xy_offsets", [[1, 2]], "3 pairs, one an image; got 1"),
     ("mm_xy_offsets", [[1], [2], [3]], r"must be \[xoffset, yoffset\]; got \[1\]"),
@@ -215,6 +217,32 @@ WRONG = [
     ("mm_threshold_rnoise", -3, "at least 0"),
     ("mm_minimum_max2d_rnoise", "a", "finite number"),
     ("mm_seed", 1.5, "integer"),
+    # legal numbers that cannot be meant
+    ("gain", 1e30, "at most 1e[+]06"),
+    ("rnoise", "1e30", "at most 1e[+]06"),
+    ("bias", -1e30, "at least -1e[+]07"),
+    ("flux_factor", [1, 1, 1e30], "at most 1000"),
+    ("dilation", 100_000, "at most 100"),
+    ("semiwindow", 100_000, "at most 500"),
+    ("la_sigclip", 1e30, "at most 1e[+]12"),
+    ("la_psfsize", 100_001, "at most 301"),
+    ("la_psffwhm_x", 1e30, "at most 100"),
+    ("la_niter", 10**6, "at most 100"),
+    ("la_padwidth", 10**6, "at most 500"),
+    ("pc_iterations", 10**6, "at most 100"),
+    ("pc_fwhm_gauss_y", [1e-30, 1], "at least 0.01"),
+    ("pc_replace_box_y", 10**6, "at most 301"),
+    ("pc_increase_radius", 10**6, "at most 100"),
+    ("mm_dilation", 10**6, "at most 100"),
+    ("mm_knots_splfit", 10**6, "at most 50"),
+    ("mm_nsimulations", 10**9, "at most 10000"),
+    ("mm_niter_boundary_extension", 100_000, "at most 100"),
+    ("mm_weight_boundary_extension", 1e30, "at most 100"),
+    ("mm_fixed_points_in_boundary", [[1e30, 2]], "at most 1e[+]12"),
+    ("mm_xy_offsets", [[0, 0], [1e30, 0], [0, 0]], "at most 1e[+]12"),
+    ("mm_xdiag_max", -1, "greater than 0"),
+    ("mm_ydiag_max", 1e30, "at most 1e[+]12"),
+    ("mm_threshold_rnoise", 1e30, "at most 1e[+]12"),
     ("mm_seed", -1, "at least 0"),
 ]
 
@@ -228,9 +256,19 @@ def test_wrong_values_are_found_before_any_file_is_opened(here, capsys):
     check_refused(capsys, "mm_seed", images=["x.fits", "y.fits", "z.fits"], mm_seed="a")
 
 
-@pytest.mark.parametrize("value", ["none", "None", None, 1, 1.0, "1.0E0", [1, 1.0, 1]])
+@pytest.mark.parametrize("value", ["none", "None", None, 1, 1.0, "1.0E0", [1, 1.0, 1], "[1, 1.0, 1]"])
 def test_neutral_flux_factors_pass(tmp_path, value):
     read_configuration(write_parameters(tmp_path / "p.yaml", flux_factor=value))
+
+
+def test_flux_factors_in_quotes(tmp_path):
+    """The manual calls the value a string."""
+    configuration = read_configuration(write_parameters(tmp_path / "p.yaml", flux_factor="[0.78, 1.01, 1.11]"))
+    assert configuration["flux_factor"] == (0.78, 1.01, 1.11)
+
+
+def test_limits_in_the_wrong_order(here, capsys):
+    check_refused(capsys, "mm_xdiag_min must be less than mm_xdiag_max, 3; got 5", mm_xdiag_min=5, mm_xdiag_max=3)
 
 
 def test_settings_that_need_a_detector(here, capsys):
@@ -242,10 +280,12 @@ def test_every_detector_key_may_be_a_pair(here):
     """Thresholds go to the detector as pairs; any other pair makes two detectors."""
     path = write_parameters("p.yaml", la_sigclip=[6, 4], la_niter=[3, 2], pc_rlim=[1.5, 1.0])
     configuration = read_configuration(path)
-    assert configuration.lacosmic() == LACosmicDetector(
+    assert lacosmic(configuration.values) == LACosmicDetector(
         sigclip=(6.0, 4.0), sigfrac=(0.3, 0.3), objlim=(5.0, 5.0), niter=(3, 2), psffwhm=(2.5, 2.5)
     )
-    assert configuration.pycosmic() == PyCosmicDetector(rlim=(1.5, 1.0), fwhm_gauss=(2.5, 2.5), replace_box=(5, 5))
+    assert pycosmic(configuration.values) == PyCosmicDetector(
+        rlim=(1.5, 1.0), fwhm_gauss=(2.5, 2.5), replace_box=(5, 5)
+    )
     path = write_parameters(
         "p.yaml",
         la_psffwhm_x=[2.0, 3.0],
@@ -254,10 +294,10 @@ def test_every_detector_key_may_be_a_pair(here):
         pc_increase_radius=[0, 1],
     )
     configuration = read_configuration(path)
-    lacosmic, pycosmic = configuration.lacosmic(), configuration.pycosmic()
-    assert isinstance(lacosmic, TwoPassDetector)
-    assert (lacosmic.high.psffwhm, lacosmic.low.psffwhm) == ((2.0, 2.5), (3.0, 2.5))
-    assert (lacosmic.high.cleantype, lacosmic.low.cleantype) == ("idw", "medmask")
-    assert (lacosmic.high.sigclip, lacosmic.low.sigclip) == (5.0, 3.0)
-    assert (pycosmic.high.replace_box, pycosmic.low.replace_box) == ((5, 5), (5, 7))
-    assert (pycosmic.high.increase_radius, pycosmic.low.increase_radius) == (0, 1)
+    la, pc = lacosmic(configuration.values), pycosmic(configuration.values)
+    assert isinstance(la, TwoPassDetector)
+    assert (la.high.psffwhm, la.low.psffwhm) == ((2.0, 2.5), (3.0, 2.5))
+    assert (la.high.cleantype, la.low.cleantype) == ("idw", "medmask")
+    assert (la.high.sigclip, la.low.sigclip) == (5.0, 3.0)
+    assert (pc.high.replace_box, pc.low.replace_box) == ((5, 5), (5, 7))
+    assert (pc.high.increase_radius, pc.low.increase_radius) == (0, 1)

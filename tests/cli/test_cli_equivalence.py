@@ -13,7 +13,7 @@ def arguments(tmp_path):
     """Factory: arguments of CRStack for some keys."""
 
     def make(**changes):
-        return read_configuration(write_parameters(tmp_path / "p.yaml", **changes)).equalization()
+        return read_configuration(write_parameters(tmp_path / "p.yaml", **changes)).parts.equalization
 
     return make
 
@@ -78,7 +78,7 @@ def test_the_joint_decision_knows_what_is_expected_in_each_exposure(arguments):
 
 def test_shape_of_the_negative_binomial(tmp_path):
     def shape(**keys):
-        return read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).diagram()["nbinom_shape"]
+        return read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).parts.diagram["nbinom_shape"]
 
     assert shape(mm_photon_distribution="nbinom", mm_nbinom_shape="auto") == "auto"
     assert shape(mm_photon_distribution="nbinom", mm_nbinom_shape=200) == 200
@@ -129,7 +129,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
     from astropy.io import fits
 
     from crstack.cli import main
-    from crstack.cli import run as module
+    from crstack.cli import prepare as module
 
     for name in NAMES:
         fits.writeto(name, np.ones((30, 40), np.float32))

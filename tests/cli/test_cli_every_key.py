@@ -81,8 +81,8 @@ ELSEWHERE = {
 def asked(path, **keys):
     """What a parameter file asks of the library, in words."""
     configuration = read_configuration(write_parameters(path, **keys))
-    parts = (configuration.detector(), configuration.diagram(), configuration.boundary(), configuration.rules())
-    return repr((*parts, configuration.equalization(), configuration.verbose))
+    parts = configuration.parts
+    return repr((parts, configuration.verbose))
 
 
 def test_no_key_is_left_out():

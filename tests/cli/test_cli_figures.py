@@ -36,7 +36,7 @@ def run(here, capsys):
 
     def run(*arguments, name="p.yaml", **changes):
         path = write_parameters(name, **changes)
-        code = main(["run", path, "--output-dir", "out", *arguments])
+        code = main(["run", path, "--output-dir", "out", "-v", *arguments])
         return code, *capsys.readouterr()
 
     return run
@@ -46,7 +46,7 @@ def test_everything_is_written(run, monkeypatch):
     def fail(*args, **kwargs):
         raise IndexError("no such panel")
 
-    monkeypatch.setattr("crstack.plotting.plot_median_position", fail)
+    monkeypatch.setattr("crstack.plotting.accessor.plot_median_position", fail)
     code, out, err = run(maxplots=1)
     # a figure that fails costs nothing but itself
     assert err == "crstack: warning: image_number_at_median_position.png is not drawn: no such panel\n"
@@ -61,7 +61,7 @@ def test_everything_is_written(run, monkeypatch):
 @pytest.mark.parametrize("measured", [True, False])
 def test_what_makes_exposures_equivalent_is_drawn_where_it_is_measured(run, measured, monkeypatch):
     for other in ("plot_mask", "plot_diagram"):
-        monkeypatch.setattr(f"crstack.plotting.{other}", lambda *args, **options: Figure())
+        monkeypatch.setattr(f"crstack.plotting.accessor.{other}", lambda *args, **options: Figure())
     settings = {"flux_factor": "auto", "mm_crosscorr_region": [5, 60, 5, 50]}
     if not measured:
         settings = {"flux_factor": [1.0, 1.01, 0.99], "mm_xy_offsets": [[0, 0], [0.1, 0], [0, 0.1]]}
@@ -93,15 +93,19 @@ def check_tables():
 
 def check_page(written):
     page = Path("out/report.html").read_text()
+    assert Path("out/report.html").stat().st_size < 6e6
     shown = [base64.b64decode(data) for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page)]
-    on_disk = {path.read_bytes() for path in Path("out").glob("*.png")}
-    assert set(shown) == on_disk
-    assert len(shown) == 7
+    assert shown == [Path("out/diagnostic_histogram2d.png").read_bytes()]
     assert not re.search(r'(src|href)="(https?:)?//', page)
-    assert set(re.findall(r'href="([^"#]+)"', page)) == written - {"report.html"}
-    for words in ("mm_seed", *NAMES, "MEANCRT", "any4"):
+    assert set(re.findall(r'href="([^"#:]+)"', page)) == written - {"report.html", "crstack_manifest.json"}
+    masks = MaskSet.read("out/crmasks.fits")
+    for words in ("mm_seed", *NAMES, "MEANCRT", "any4", "combined_meancr2.fits", masks.uuid):
         assert words in page
-    assert page.count("<tr>") > 20
+    assert page.index(masks.uuid) > page.index("mm_seed")
+    # what failed to be drawn is said at the top
+    assert "image_number_at_median_position.png is not drawn" in page
+    assert page.index("is not drawn") < page.index('id="viewer"')
+    assert page.count("<tr") > 20
 
 
 def test_page_escapes_names(run, monkeypatch):
@@ -113,9 +117,23 @@ def test_page_escapes_names(run, monkeypatch):
     assert run_again[0] == 0
     page = Path("out/report.html").read_text()
     assert "a&lt;b&gt;.fits" in page
+    assert "a\\u003cb>.fits" in page  # in the data of the viewer
     assert "a<b>" not in page
     assert 'href="crmasks.fits"' in page
     assert "mine.fits" not in page  # no product of crstack
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_page_of_a_joint_run(run, given):
+    code, _, err = run("--no-plots", crmethod="joint")
+    assert (code, err) == (0, "")
+    arguments = ["--crmasks", "out/crmasks.fits"] if given else []
+    assert run(*arguments, crmethod="joint", maxplots=0)[0] == 0
+    page = Path("out/report.html").read_text()
+    assert "combined_meanjoint.fits" in page
+    assert '"probabilities":["' in page
+    assert ("hit values expected" in page) is not given
+    assert "any4" not in re.sub(r'href="[^"]*"[^<]*<', "", page)
 
 
 # the session
@@ -148,13 +166,13 @@ def play(run, monkeypatch):
         FigureCanvasAgg(figure)
         return figure
 
-    def play(windows, lines=(), **changes):
+    def play(windows, lines=(), *, interactive=True, **changes):
         script = Script(windows, lines)
         monkeypatch.setattr("crstack.plotting.interactive.has_display", lambda: True)
         monkeypatch.setattr("crstack.plotting.interactive.open_figure", open_figure)
         monkeypatch.setattr("crstack.plotting.interactive.Window.wait", lambda window: script.wait(window))
         monkeypatch.setattr("builtins.input", script.ask)
-        code, out, err = run("--no-plots", "--interactive", **changes)
+        code, out, err = run("--no-plots", f"--{'' if interactive else 'no-'}interactive", **changes)
         assert script.windows == []
         assert script.lines == []
         return code, out, err, script
@@ -207,18 +225,26 @@ def test_limits_of_the_diagram(play, run):
     assert "median2d - min2d         0.000 to    300.000 adu" in out
 
 
-def test_dropped_hits_are_ignored_everywhere(play):
+@pytest.mark.parametrize("interactive", [True, False])
+def test_dropped_hits_leave_mediancr_alone(play, run, interactive):
     def drop_first(window):
         window.rejected = [int(window.pages.features["number"][0])]
         return "continue"
 
-    code, out, _, _ = play(["continue", "continue", drop_first], ["n"], verify_cr=True)
+    # verify_cr asks about the hits with and without the other windows
+    windows, lines = (["continue", "continue", drop_first], ["n"]) if interactive else ([drop_first], [])
+    code, out, _, _ = play(windows, lines, interactive=interactive, verify_cr=True)
     assert code == 0
-    pixels = printed(out)["pixels_to_be_ignored_as_cr"]
+    pixels = printed(out)["mediancr_pixels_to_be_dropped"]
     masks = MaskSet.read("out/crmasks.fits")
     assert len(pixels) > 0
-    for name in masks:
-        assert not any(masks[name][y - 1, x - 1] for x, y in pixels)
+    assert not any(masks["MEDIANCR"][y - 1, x - 1] for x, y in pixels)
+    assert run("--no-plots")[0] == 0
+    others = MaskSet.read("out/crmasks.fits")
+    assert all(others["MEDIANCR"][y - 1, x - 1] for x, y in pixels)
+    for name in others:
+        if name != "MEDIANCR":
+            np.testing.assert_array_equal(masks.codes[name], others.codes[name])
 
 
 @pytest.mark.parametrize("windows", [["quit"], ["continue", "quit"]])
@@ -228,6 +254,27 @@ def test_quit_writes_nothing(play, windows):
     assert "nothing was changed" in out
     assert err == "crstack: warning: stopped as asked for; nothing is written\n"
     assert not Path("out").exists()
+
+
+def test_stops_for_what_was_measured(play):
+    """Median position, flux factors and offsets are shown before the diagram, as in the manual."""
+    settings = {"flux_factor": "auto", "mm_crosscorr_region": [5, 60, 5, 50], "crmethod": "mmcosmic"}
+    titles = []
+
+    def look(window):
+        titles.append(window.figure.axes[0].get_title() or window.figure.get_suptitle())
+        return "continue"
+
+    code, out, err, _ = play([look] * 7 + ["continue", "continue"], ["n"], **settings)
+    assert (code, err) == (0, "")
+    assert titles[0] == "median2d"
+    assert len(set(titles)) >= 2
+    stops = [line for line in out.splitlines() if line.endswith(": press 'c' to continue, 'x' to quit")]
+    kinds = ["median position", *(f"flux factor of exposure {i}" for i in (1, 2, 3))]
+    assert [line.split(":")[0] for line in stops] == [*kinds, *(f"offset of exposure {i}" for i in (1, 2, 3))]
+    code, _, err, _ = play([look, "quit"], **settings)
+    assert code == 130
+    assert err.endswith("stopped as asked for; nothing is written\n")
 
 
 def test_session_without_diagram(play):

@@ -99,7 +99,7 @@ def test_early_file_runs_and_tells_the_new_names(here, capsys):
     configuration = read_configuration("p.yaml")
     assert configuration["mm_threshold_rnoise"] == pytest.approx(3.0)
     assert configuration["pixels_to_be_flagged_as_cr"] == ((3, 4),)
-    assert configuration.lacosmic().sigclip == 5.0
+    assert configuration.parts.detector.sigclip == 5.0
     masks = MaskSet.read("out/crmasks.fits")
     assert masks["MEDIANCR"][3, 2]
     assert masks.local_medians == ((20, 30, 5, 5),)

@@ -48,7 +48,7 @@ def here(simulated, maps, tmp_path, monkeypatch):
 
 def test_maps_are_those_of_the_library(here, simulated, maps, capsys):
     path = write_parameters("p.yaml", gain="gain.fits", rnoise="detector.fits.gz[RN]", bias="detector.fits.gz[1]")
-    assert main(["run", path, "--output-dir", "out"]) == 0
+    assert main(["run", path, "--output-dir", "out", "-v"]) == 0
     out = capsys.readouterr().out
     assert "gain image: gain.fits" in out
     assert "5.1 to 10.2 (derived" in out
@@ -65,7 +65,7 @@ def test_maps_are_those_of_the_library(here, simulated, maps, capsys):
     assert masks["MEANCRT"].sum() > 20
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
-    expected = stack.combine("meancr2", masks)
+    expected = stack.combine("meancr2", masks=masks)
     with fits.open("out/combined_meancr2.fits") as hdus:
         np.testing.assert_array_equal(hdus[0].data, expected.data)
         np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.uncertainty.array)
@@ -105,14 +105,26 @@ def test_names(tmp_path, text, name):
         ("gain", "none.fits", "gain must be a number or a FITS file that exists; got none.fits"),
         ("gain", "gain.dat", "gain must be a number or the name of a FITS file, such as gain.fits.*got 'gain.dat'"),
         ("gain", "gain.fits[]", r"gain must be a number or the name of a FITS file"),
-        ("rnoise", "detector.fits.gz[7]", r"rnoise must name an extension out of 0 \(PRIMARY\), 1 \(BIAS\), 2 \(RN\)"),
-        ("rnoise", "detector.fits.gz[0]", "rnoise must be a 2-D image; got none in"),
+        ("rnoise", "detector.fits.gz[7]", r"extension of rnoise must be one of 0 \(PRIMARY\), 1 \(BIAS\), 2 \(RN\)"),
+        (
+            "rnoise",
+            "detector.fits.gz[0]",
+            "extension of rnoise 0 of detector.fits.gz must hold a 2-D image; got no image",
+        ),
         ("bias", "text.fits", "bias must be a readable FITS file; got text.fits"),
-        ("bias", "cube.fits", "bias must be a 2-D image; got none in cube.fits"),
+        ("bias", "cube.fits", "extension of bias 0 of cube.fits must hold a 2-D image; got 3 dim"),
         ("bias", "small.fits", r"bias of small.fits must have the shape \(60, 80\) of the exposures; got \(5, 6\)"),
         ("bias", "nan.fits", r"bias must be finite everywhere; got nan.fits .*pixel \[4 3\]"),
-        ("gain", "zero.fits", "gain of zero.fits, at its lowest, must be a number greater than 0; got 0"),
-        ("rnoise", "negative.fits", "rnoise of negative.fits, at its lowest, must be a number at least 0; got -1"),
+        (
+            "gain",
+            "zero.fits",
+            "gain of zero.fits, at its lowest, must be a number at least 1e-06 and at most 1e.06; got 0",
+        ),
+        (
+            "rnoise",
+            "negative.fits",
+            "rnoise of negative.fits, at its lowest, must be a number greater than 0 and at most 1e.06; got -1",
+        ),
     ],
 )
 def test_wrong_maps(here, maps, capsys, key, value, match):
@@ -126,6 +138,7 @@ def test_wrong_maps(here, maps, capsys, key, value, match):
     check_refused(capsys, match, **{key: value})
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_gain_map_of_images_in_electrons(here, capsys):
     for name in NAMES:
         fits.setval(name, "BUNIT", value="electron")

@@ -28,8 +28,9 @@ def no_figures(monkeypatch):
 # what it takes and writes
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_example_of_the_manual_as_it_stands(here, capsys):
-    assert main(["run", str(EXAMPLE), "--output_dir", "out"]) == 0
+    assert main(["run", str(EXAMPLE), "--output_dir", "out", "-v"]) == 0
     out, err = capsys.readouterr()
     assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, REPORT}
     assert "interactive: True has no effect, as there is no display" in err
@@ -60,7 +61,7 @@ def test_every_method_is_that_of_the_library(here, example_exposures, crmethod):
     for name in masks:
         np.testing.assert_array_equal(written.codes[name], masks.codes[name])
     for name in SEVEN:
-        expected = stack.combine(name, masks, full_output=True)
+        expected = stack.combine(name, masks=masks, full_output=True)
         with fits.open(f"out/combined_{name}.fits") as hdus:
             np.testing.assert_array_equal(hdus[0].data, expected.ccd.data)
             np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.ccd.uncertainty.array)
@@ -76,8 +77,9 @@ def test_products(here, example_exposures):
     for name in SEVEN:
         with fits.open(f"out/combined_{name}.fits") as hdus:
             header = hdus[0].header
-            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP"]
-            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == [np.float32, np.float32, np.int16]
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "VARIANCE", "MAP", "MASK", "FLAGS"]
+            kinds = [np.float32, np.float32, np.int16, np.uint8, np.uint8]
+            assert [hdu.data.dtype.newbyteorder("=") for hdu in hdus] == kinds
             assert header["BUNIT"].lower() == "adu"
             for key in ("OBJECT", "DATE-OBS", "EXPTIME", "GAIN", "EXPNUM"):
                 assert header[key] == first[key]
@@ -154,7 +156,7 @@ def test_as_a_process(here):
 def test_images_beside_the_parameter_file(images, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = write_parameters(images / "p.yaml", crmethod="pycosmic")
-    assert main(["run", path]) == 0
+    assert main(["run", path, "-v"]) == 0
     assert f"found input file: {images / NAMES[0]}" in capsys.readouterr().out
     assert {one.name for one in tmp_path.iterdir()} == {*PRODUCTS, REPORT}
 
@@ -203,7 +205,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
     def look(results, features, console):
-        seen["top"] = results.diagram.y_edges[-1]
+        seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 
     seen = {}
@@ -238,8 +240,9 @@ def test_directory_that_cannot_be_written_any_more(here, capsys, monkeypatch):
 
     monkeypatch.setattr(MaskSet, "write", full)
     path = write_parameters("p.yaml", crmethod="pycosmic")
-    assert main(["run", path, "--output-dir", "out"]) == 2
+    assert main(["run", path, "--output-dir", "out"]) == 1
     assert "crmasks.fits must be writable; got No space left on device" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_interrupt(here, monkeypatch, capsys):
@@ -272,9 +275,9 @@ def test_images_that_do_not_do(here, capsys, example_exposures):
 
     check("images must be files that exist; got odd.fits")
     Path("odd.fits").write_text("SIMPLE is not what this is")
-    check("images must be readable FITS files; got odd.fits")
+    check("images must be a readable FITS file; got odd.fits")
     Path("odd.fits").write_bytes(b"")
-    check("images must be readable FITS files; got odd.fits")
+    check("images must be a readable FITS file; got odd.fits")
     Path("odd.fits").unlink()
     odd = example_exposures.exposures[2]
     odd[:50].write("odd.fits")
@@ -342,10 +345,16 @@ def test_masks_that_do_not_fit(here, capsys, example_exposures):
     refused(capsys, arguments, "use_auxmedian must be False with masks that have no AUXCLEAN")
 
 
-def test_errors_reach_the_log_file(here, capsys):
-    path = write_parameters("p.yaml", mm_seed="a")
-    assert main(["run", path, "--output-dir", "out", "--log-file", "run.log"]) == 2
-    assert "ERROR   mm_seed must be an integer" in Path("run.log").read_text()
+def test_errors_of_the_work_reach_the_log_file(here, capsys, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise MemoryError("Unable to allocate 3.1 TiB")
+
+    path = write_parameters("p.yaml")
+    monkeypatch.setattr(CRStack, "detect", fail)
+    assert main(["run", path, "--output-dir", "out", "--log-file", "run.log"]) == 1
+    assert "ERROR   memory must suffice for 3 exposures of 80 x 60 pixels" in Path("run.log").read_text()
+    assert "Unable to allocate 3.1 TiB" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_the_calibrated_boundary(here, capsys):

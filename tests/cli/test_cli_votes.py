@@ -23,7 +23,7 @@ def here(tmp_path, monkeypatch):
 
 
 def detector_of(**changes):
-    return read_configuration(write_parameters("p.yaml", **changes)).detector()
+    return read_configuration(write_parameters("p.yaml", **changes)).parts.detector
 
 
 @pytest.mark.parametrize("prefix", ["", "mm_", "joint_"])
@@ -111,18 +111,17 @@ def test_the_command_does_what_python_does(here, capsys, simulated, method):
         ccd.write(name)
     detector_keys = {"crmethod": f"{method}_lacosmic+pycosmic", "vote": "any"}
     path = write_parameters("p.yaml", gain=2.5, rnoise=1.6, bias=500.0, **detector_keys)
-    assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
+    assert main(["run", path, "--output-dir", "out", "--no-plots", "-v"]) == 0
     told = capsys.readouterr().out
     assert "Auxiliary detector: lacosmic" in told
     assert "Auxiliary detector: pycosmic" in told
     configuration, stack = read_configuration(path), stack_of(simulated)
-    aux = [configuration.lacosmic(), configuration.pycosmic()]
-    if method == "joint":
-        mine = stack.detect(aux, method=configuration.method(), **configuration.rules())
-    else:
-        stack.mm_diagram(aux=aux, **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-        mine = stack.detect(aux, boundary, **configuration.rules())
+    parts = configuration.parts
+    aux = list(parts.detector.detectors)
+    if method == "mm":
+        stack.mm_diagram(aux=aux, **parts.diagram)
+        stack.fit_boundary(parts.boundary)
+    mine = stack.detect(parts.method, aux=aux, rules=parts.rules)
     run = MaskSet.read("out/crmasks.fits")
     assert run.detectors == mine.detectors == ("LACosmicDetector", "PyCosmicDetector")
     for name in mine:

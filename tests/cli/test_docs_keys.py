@@ -13,6 +13,7 @@ from crstack.cli.config.legacy import NEW_NAMES, WITHOUT_EFFECT
 from crstack.equalize import Equalization
 from crstack.masks import MaskRules
 from crstack.mmcosmic.diagram import DiagramSettings
+from crstack.plotting.accessor import PlotAccessor
 from crstack.plotting.hits import HitPages
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "yaml_keys.rst"
@@ -21,6 +22,7 @@ PLACES = {name: getattr(crstack, name) for name in crstack.__all__} | {
     "MaskRules": MaskRules,
     "DiagramSettings": DiagramSettings,
     "HitPages": HitPages,
+    "PlotAccessor": PlotAccessor,
 }
 
 

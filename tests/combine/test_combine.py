@@ -16,7 +16,8 @@ from crstack.combine.smooth_signal import _smoothed_band, smoothed_signal
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
-from crstack.masks import MaskRules, joint_codes
+from crstack.masks import MaskRules
+from crstack.masks.rules import codes_of_hits
 from crstack.statistics import order_statistics
 
 GAIN = 2.0 * u.electron / u.adu
@@ -233,7 +234,7 @@ def joint_masks(chances, n=3, **options):
     probability = np.zeros((n, *SHAPE), np.float16)
     for (y, x), chance in chances.items():
         probability[:, y, x] = chance
-    codes, _ = joint_codes(probability > 0.5, MaskRules())
+    codes, _ = codes_of_hits(probability > 0.5, MaskRules())
     codes["MEANCR"] = np.zeros(SHAPE, np.uint8)
     return MaskSet(codes, probability=probability, **options)
 
@@ -280,11 +281,11 @@ def test_what_the_rules_and_bad_pixels_say_wins_over_probabilities(simulated):
     y, x = np.argwhere(plain["CRMASK1"] & (plain.probability[0] < 0.9) & ~plain.problematic)[0]
     forced = np.argwhere(~plain["MEANCRT"])[500]
     rules = {"ignore_pixels": [(x + 1, y + 1)], "force_pixels": [tuple(int(one) + 1 for one in forced[::-1])]}
-    masks = stack.detect(method=method, **rules)
-    made = stack.combine("meanjoint", masks, full_output=True)
+    masks = stack.detect(method=method, rules=MaskRules(**rules))
+    made = stack.combine("meanjoint", masks=masks, full_output=True)
     assert made.ccd.data[y, x] == pytest.approx(stack.statistics.mean2d[y, x])
     assert made.ccd.mask[tuple(forced)]
-    assert stack.combine("meanjoint", plain, full_output=True).count[y, x] < 3
+    assert stack.combine("meanjoint", masks=plain, full_output=True).count[y, x] < 3
 
 
 def test_probabilities_win_over_masks_at_another_threshold():
@@ -329,7 +330,7 @@ def test_minimum_without_selection_bias(n, k, hit):
     assert pull.std() == pytest.approx(1, abs=0.03)
     # joint decisions need not ask for it
     joint = MaskSet(codes, probability=np.array([codes[f"CRMASK{i + 1}"] > 0 for i in range(n)], np.float16))
-    np.testing.assert_array_equal(stack.combine("mediancr", joint).data, ccd.data)
+    np.testing.assert_array_equal(stack.combine("mediancr", masks=joint).data, ccd.data)
 
 
 def test_medians_beside_hits_are_of_the_clean_values():
@@ -359,18 +360,18 @@ def test_pixels_hit_in_every_exposure_are_interpolated(name):
     where = rng.random(truth.shape) < 0.02
     where[10:17, 20:29] = True  # farther than the kernel reaches
     chance = np.broadcast_to(where, (3, *where.shape)).astype(np.float16)
-    codes, _ = joint_codes(chance > 0.5, MaskRules())
+    codes, _ = codes_of_hits(chance > 0.5, MaskRules())
     masks = MaskSet(codes | {"MEANCR": np.zeros(where.shape, np.uint8)}, probability=chance)
     cube = rng.poisson(truth, (3, *truth.shape)) + rng.normal(0, 5, (3, *truth.shape)) + 3000 * where
     stack = CRStack([plane * u.electron for plane in cube], readnoise=5 * u.electron)
-    made = stack.combine(name, masks, full_output=True)
+    made = stack.combine(name, masks=masks, full_output=True)
     assert set(made.flags[where]) == {PixelFlag.INTERPOLATED | PixelFlag.ALL_HIT}
     assert not (made.flags[~where] & PixelFlag.INTERPOLATED).any()
     np.testing.assert_array_equal(made.ccd.mask, where)
     assert not made.count[where].any()
     pull = (made.ccd.data - truth)[where] / np.sqrt(made.ccd.uncertainty.array[where])
     assert 0.7 < pull.std() < 1.3
-    plain = stack.combine(name, masks, fill="minimum")
+    plain = stack.combine(name, masks=masks, fill="minimum")
     assert (plain.data[where] > 2000).all()
 
 
@@ -431,7 +432,7 @@ def test_masked_values_take_nothing_off_the_mean():
         masks = stack.detect(method=JointPosterior())
         masked = masks["MEANCRT"] & ~masks.problematic
         for name, unbiased in (("meancr2", None), ("meancr2", False), ("meanjoint", None), ("mediancr", None)):
-            made = stack.combine(name, masks, unbiased=unbiased)
+            made = stack.combine(name, masks=masks, unbiased=unbiased)
             pull = (made.data - truth) / np.sqrt(made.uncertainty.array)
             sums.setdefault((name, unbiased), []).append(pull[masked])
             if name == "mediancr":
@@ -549,7 +550,7 @@ def test_which_of_unequal_exposures_is_masked_does_not_matter(apply_to):
         truth = np.mean([one / factor for one, factor in zip(simulated.expected, factors, strict=True)], axis=0)
         masked = masks["MEANCRT"] & ~masks.problematic
         for unbiased, found in pulls.items():
-            made = stack.combine("meancr2", masks, unbiased=unbiased)
+            made = stack.combine("meancr2", masks=masks, unbiased=unbiased)
             found.append(((made.data - truth) / np.sqrt(made.uncertainty.array))[masked])
     ours, plain = (np.concatenate(found) for found in pulls.values())
     assert ours.std() == pytest.approx(1, abs=0.06)

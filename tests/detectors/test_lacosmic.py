@@ -6,10 +6,10 @@ import pytest
 from astroscrappy import detect_cosmics, gausskernel
 from numpy.testing import assert_allclose, assert_array_equal
 
-from crstack.detectors import lacosmic
+from crstack._pixels import features_holding
+from crstack.detectors import _lacosmic_search, lacosmic
 from crstack.detectors._bad_pixels import fill
 from crstack.detectors.lacosmic import LACosmicDetector
-from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 
@@ -81,17 +81,18 @@ class TestEngine:
         assert_array_equal(detection.mask, merged)
         assert_array_equal(detection.cleaned, np.where(merged, replaced[crop], image))
 
-    @pytest.mark.parametrize(("sigclip", "n_calls"), [(5.0, 1), ((5.0, 5.0), 1), ((5.0, 3.0), 2)])
-    def test_equal_passes_run_once(self, monkeypatch, sigclip, n_calls):
-        calls = []
+    @pytest.mark.parametrize(("sigclip", "n_passes"), [(5.0, 1), ((5.0, 5.0), 1), ((5.0, 3.0), 2)])
+    def test_equal_passes_run_once(self, monkeypatch, sigclip, n_passes):
+        passes = []
 
-        def counted(*args, **kwargs):
-            calls.append(kwargs["sigclip"])
-            return detect_cosmics(*args, **kwargs)
+        def counted(searched, limits):
+            passes.extend(limits)
+            return search(searched, limits)
 
-        monkeypatch.setattr(lacosmic, "detect_cosmics", counted)
+        search = lacosmic.search
+        monkeypatch.setattr(lacosmic, "search", counted)
         LACosmicDetector(sigclip=sigclip).detect(make_sky(), in_electrons())
-        assert len(calls) == n_calls
+        assert len(passes) == n_passes
 
     @pytest.mark.parametrize("name", ["objlim", "niter", "satlevel"])
     def test_second_of_a_pair_belongs_to_the_second_pass(self, scene, name):
@@ -132,17 +133,17 @@ class TestKernels:
         assert_array_equal(one.mask, other.mask.T)
         assert not np.array_equal(one.mask, wrong.mask.T)
 
-    @pytest.mark.parametrize(("name", "expected"), [("gauss", 3.0), ("moffat", 3.0), ("gaussx", 2.0), ("gaussy", 4.0)])
-    def test_fwhm_of_each_model(self, monkeypatch, name, expected):
-        seen = {}
-
-        def spy(*args, **kwargs):
-            seen.update(kwargs)
-            return detect_cosmics(*args, **kwargs)
-
-        monkeypatch.setattr(lacosmic, "detect_cosmics", spy)
-        LACosmicDetector(psfmodel=name, psffwhm=(2.0, 4.0), psfsize=9, psfbeta=3.0).detect(make_sky(), in_electrons())
-        assert (seen["psfmodel"], seen["psffwhm"], seen["psfsize"], seen["psfbeta"]) == (name, expected, 9, 3.0)
+    @pytest.mark.parametrize("name", ["gauss", "moffat", "gaussx", "gaussy"])
+    def test_model_equals_detect_cosmics(self, scene, name):
+        fwhm = {"gaussx": 2.0, "gaussy": 4.0}.get(name, 3.0)
+        parameters = {"psfmodel": name, "psfsize": 9, "psfbeta": 3.0}
+        detection = LACosmicDetector(psffwhm=(2.0, 4.0), sigclip=4.0, padwidth=0, **parameters).detect(
+            scene[0], in_electrons()
+        )
+        found, _ = by_hand(scene[0], 4.0, psfk=None, psffwhm=fwhm, **parameters)
+        other, _ = by_hand(scene[0], 4.0, psfk=None, psffwhm=8.0, **parameters)
+        assert_array_equal(detection.mask, found)
+        assert not np.array_equal(detection.mask, other)
 
 
 class TestUnits:
@@ -269,11 +270,12 @@ class TestNoise:
         image[20, 20] += 10000
         smallest = []
 
-        def spy(*args, **kwargs):
-            smallest.append(np.min(kwargs["invar"] - kwargs["inbkg"]))
-            return detect_cosmics(*args, **kwargs)
+        def spy(values, variance, *args):
+            smallest.append(variance.min())
+            return significance(values, variance, *args)
 
-        monkeypatch.setattr(lacosmic, "detect_cosmics", spy)
+        significance = _lacosmic_search.significance
+        monkeypatch.setattr(_lacosmic_search, "significance", spy)
         noise = in_electrons(readnoise=readnoise * u.electron)
         detection = LACosmicDetector(cleantype="median", sigclip=5.0).detect(image, noise)
         assert detection.mask[20, 20]
@@ -368,12 +370,12 @@ class TestBadPixels:
         bad = np.zeros(image.shape, dtype=bool)
         bad[10, 11] = True
 
-        def scripted(electrons, sigclip, **kwargs):
-            found = np.zeros(electrons.shape, dtype=bool)
-            found[20, 20 : 21 if sigclip == 5 else 23] = True
-            return found, electrons
+        def scripted(searched, limits):
+            masks = np.zeros((2, *searched.electrons.shape), dtype=bool)
+            masks[0, 20, 20] = masks[1, 20, 20:23] = True
+            return [(mask, searched.electrons) for mask in masks]
 
-        monkeypatch.setattr(lacosmic, "detect_cosmics", scripted)
+        monkeypatch.setattr(lacosmic, "search", scripted)
         detection = LACosmicDetector().detect(image, in_electrons(), mask=bad)
         assert_array_equal(np.argwhere(detection.mask), [[10, 10], [10, 12]])
 
@@ -386,7 +388,7 @@ class TestBadPixels:
         assert np.count_nonzero(detection.mask) < 6
 
     def test_nothing_good(self, monkeypatch):
-        monkeypatch.setattr(lacosmic, "detect_cosmics", None)
+        monkeypatch.setattr(lacosmic, "search", None)
         image = np.full((12, 14), np.nan, dtype=np.float32)
         detection = LACosmicDetector().detect(image, in_electrons())
         assert not detection.mask.any()

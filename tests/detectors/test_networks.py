@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
 
 from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
+from crstack._pixels import features_holding
 from crstack._registry import DETECTORS
 from crstack.cli import main
 from crstack.cli.config.configuration import read_configuration
@@ -22,7 +23,6 @@ from crstack.cli.config.detector_images import read_detector_numbers
 from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
-from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError, PluginError
 
 HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")
@@ -383,11 +383,11 @@ def test_from_yaml(here, capsys, name, prefix):
     configuration = read_configuration(path)
     numbers = read_detector_numbers(configuration, fits.getdata(NAMES[0]).shape)
     stack = CRStack.from_files(NAMES, **configuration.noise(numbers, u.adu))
-    boundary = None
     if prefix:
-        stack.mm_diagram(aux=configuration.detector(), **configuration.diagram())
-        boundary = stack.fit_boundary(configuration.boundary())
-    expected = stack.detect(configuration.detector(), boundary, **configuration.rules())
+        stack.mm_diagram(aux=configuration.parts.detector, **configuration.parts.diagram)
+        stack.fit_boundary(configuration.parts.boundary)
+    parts = configuration.parts
+    expected = stack.detect(parts.method, aux=parts.detector, rules=parts.rules)
     assert np.count_nonzero(expected["CRMASK1"]) > 10
     for mask, flagged in masks.items():
         assert_array_equal(flagged > 0, expected[mask])
@@ -399,7 +399,7 @@ def test_conn_cleans_nothing(here, capsys):
         path = write_parameters("p.yaml", crmethod="mm_conn", **{key: value})
         refused(capsys, ["run", path, "--output-dir", "out"], f"{key} must be .* for crmethod mm_conn, which cleans no")
     stack = CRStack.from_files(NAMES, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron, unit=u.adu)
-    stack.detect(CosmicCoNNDetector(), boundary=None)
+    stack.detect(aux=CosmicCoNNDetector(), boundary=None)
     with pytest.raises(InputError, match="use_auxmedian"):
         stack.combine("mediancr", use_auxmedian=True)
 

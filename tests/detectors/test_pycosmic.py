@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from crstack._pixels import features_holding
 from crstack.detectors import _pycosmic_frame, _pycosmic_kernels, pycosmic
 from crstack.detectors.pycosmic import PyCosmicDetector
-from crstack.detectors.two_pass import features_holding
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
 

@@ -157,6 +157,7 @@ def test_hot_pixels_do_not_move_with_the_scene(column, share):
     assert (np.abs(pull) > 5).mean() < share
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_nothing_rings_around_hot_pixels():
     image = np.full((30, 40), 50, dtype=np.float32)
     image[12, 20] += 200
@@ -291,6 +292,7 @@ def test_dark_rows_have_no_response():
 # overdispersion
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 @pytest.mark.parametrize("kappa", [50, 200, 1000])
 @pytest.mark.parametrize("scene", SCENES)
 def test_nbinom_shape(scene, kappa):

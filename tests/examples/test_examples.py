@@ -91,7 +91,7 @@ def test_examples_differ_from_the_first_in_what_they_are_about(number):
     name, keys = ABOUT[number]
     assert example["images"] == tuple(f"{name}_{i}.fits" for i in (1, 2, 3))
     assert {key for key in first.values if example[key] != first[key]} - {"images"} == keys
-    assert example.equalization() == EQUALIZATION.get(number, {})
+    assert dict(example.parts.equalization) == EQUALIZATION.get(number, {})
 
 
 @pytest.mark.parametrize("number", ABOUT)

@@ -83,6 +83,7 @@ def images(tmp_path, monkeypatch):
 
 def test_it_is_listed_and_a_broken_one_named(environment, tmp_path):
     told = environment.crstack("plugins", cwd=tmp_path)
+    assert "clip: crstack_plugin_example.ClipMethod" in told
     assert "sharp: crstack_plugin_example.SharpDetector" in told
     assert "level: crstack_plugin_example.LevelBoundary" in told
     assert "n_sigma" in told
@@ -92,7 +93,7 @@ def test_it_is_listed_and_a_broken_one_named(environment, tmp_path):
 
 def test_its_own_tests_pass(environment, tmp_path):
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
-    assert "2 passed" in environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=tmp_path)
+    assert "3 passed" in environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=tmp_path)
 
 
 def test_by_name_in_yaml_and_by_class_in_python(environment, images):
@@ -103,7 +104,7 @@ def test_by_name_in_yaml_and_by_class_in_python(environment, images):
         mm_boundary_fit="level",
         boundary={"factor": 1.1},
     )
-    told = environment.crstack("run", "p.yaml", "--output-dir", "out", cwd=images)
+    told = environment.crstack("run", "p.yaml", "--output-dir", "out", "-v", cwd=images)
     assert "n_sigma" in told
     code = (
         "import astropy.units as u\n"
@@ -113,8 +114,8 @@ def test_by_name_in_yaml_and_by_class_in_python(environment, images):
         f"stack = CRStack.from_files({NAMES}, unit=u.adu, **options)\n"
         "detector = SharpDetector(n_sigma=6.0, size=7)\n"
         "stack.mm_diagram(aux=detector, n_simulations=2)\n"
-        "stack.detect(detector, LevelBoundary(factor=1.1)).write('mine.fits')\n"
-        "stack.detect('sharp', 'level')\n"
+        "stack.detect(aux=detector, boundary=LevelBoundary(factor=1.1)).write('mine.fits')\n"
+        "stack.detect(aux='sharp', boundary='level')\n"
     )
     environment.run("-c", code, cwd=images)
     with fits.open("out/crmasks.fits") as run, fits.open("mine.fits") as mine:
@@ -145,3 +146,31 @@ def test_what_the_command_refuses(environment, images):
     for line, (_, sentence) in zip(told, REFUSED, strict=True):
         assert re.search(sentence, line), line
     assert not (images / "crmasks.fits").exists()
+
+
+@pytest.mark.parametrize("crmethod", ["clip", "clip_sharp"])
+def test_a_method_by_name_in_yaml(environment, images, crmethod):
+    write_parameters("p.yaml", crmethod=crmethod, method={"n_sigma": 8.0})
+    told = environment.crstack("run", "p.yaml", "--output-dir", "out", cwd=images)
+    assert "clipping" in told
+    aux = "'sharp'" if crmethod == "clip_sharp" else None
+    code = (
+        "import astropy.units as u\n"
+        "from crstack import CRStack\n"
+        "from crstack_plugin_example import ClipMethod\n"
+        f"options = dict(gain={GAIN} * u.electron / u.adu, readnoise={READNOISE} * u.electron, bias={BIAS} * u.adu)\n"
+        f"stack = CRStack({NAMES}, unit=u.adu, **options)\n"
+        f"stack.detect(ClipMethod(n_sigma=8.0), aux={aux}).write('mine.fits')\n"
+        "stack.detect('clip')\n"
+    )
+    environment.run("-c", code, cwd=images)
+    with fits.open("out/crmasks.fits") as run, fits.open("mine.fits") as mine:
+        assert mine["CRMASK1"].data.sum() > 10
+        for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3", "MEANCR"):
+            np.testing.assert_array_equal(run[name].data, mine[name].data)
+
+
+def test_a_parameter_that_the_method_lacks_is_refused(environment, images):
+    write_parameters("p.yaml", crmethod="clip", method={"n_sgima": 8.0})
+    told = environment.crstack("run", "p.yaml", "--output-dir", "out", cwd=images, code=2)
+    assert "did you mean n_sigma?" in told

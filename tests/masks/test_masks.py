@@ -6,28 +6,35 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import Code, MaskSet, PiecewiseBoundary
-from crstack.exceptions import InputError
-from crstack.masks import MaskRules, detection_limit, image_codes, united
+from crstack import Code, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.masks.codes import united
+from crstack.masks.rules import codes_of_detector
+from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
 
 READNOISE = 2.0
-UNDILATED = MaskRules(mm_dilation=0)
+NO_RULES = MaskRules()
+LIMITS = {"threshold_rnoise": 3.0, "minimum_max2d_rnoise": 5.0}
 BOUNDARY = PiecewiseBoundary([(0, 20), (100, 40)]).fit(None)
 
 
-def codes_of(hits, rules=UNDILATED, boundary=BOUNDARY, auxiliary=None, bad=None, base=50.0):
+def codes_of(
+    hits, rules=NO_RULES, boundary=BOUNDARY, auxiliary=None, bad=None, base=50.0, mm_dilation=0, **limits
+):  # fmt: skip
     """Codes of the median of three exposures; ``hits`` maps (y, x) to the excess of two of them."""
     cube = np.full((3, 20, 24), base, dtype=np.float32)
     for (y, x), excess in hits.items():
         cube[1:, y, x] += excess
     statistics = order_statistics(cube, 2)
-    limit = detection_limit(statistics, boundary, READNOISE, rules)
     if auxiliary is not None:
         mask = np.zeros((20, 24), bool)
         mask[tuple(zip(*auxiliary, strict=True))] = True
         auxiliary = mask
-    return image_codes(statistics.median2d, limit, rules, auxiliary, bad)[0]
+    if boundary is None:
+        return codes_of_detector(auxiliary, rules, bad)[0]
+    limit = detection_limit(statistics, boundary, READNOISE, **(LIMITS | limits))
+    return image_codes(statistics.median2d, limit, rules, mm_dilation=mm_dilation, auxiliary=auxiliary, bad=bad)[0]
 
 
 def flagged(codes):
@@ -40,20 +47,18 @@ def test_over_the_boundary_only():
 
 def test_threshold_holds_above_a_low_boundary():
     low = PiecewiseBoundary([(0, 1), (100, 1)]).fit(None)
-    rules = MaskRules(mm_dilation=0, threshold_rnoise=3)
-    assert flagged(codes_of({(5, 5): 6.5, (9, 9): 5.5}, rules, low)) == {(5, 5)}
+    assert flagged(codes_of({(5, 5): 6.5, (9, 9): 5.5}, boundary=low, threshold_rnoise=3)) == {(5, 5)}
 
 
 def test_least_maximum():
     # a deep hole in one exposure: median - min is large, but the maximum is nothing special
-    rules = MaskRules(mm_dilation=0, minimum_max2d_rnoise=5)
-    assert flagged(codes_of({(5, 5): 31}, rules, base=-22.0)) == set()
-    assert flagged(codes_of({(5, 5): 33}, rules, base=-22.0)) == {(5, 5)}
+    assert flagged(codes_of({(5, 5): 31}, base=-22.0, minimum_max2d_rnoise=5)) == set()
+    assert flagged(codes_of({(5, 5): 33}, base=-22.0, minimum_max2d_rnoise=5)) == {(5, 5)}
 
 
 @pytest.mark.parametrize("radius", [1, 2])
 def test_mm_dilation_is_square_and_stops_at_the_edge(radius):
-    codes = codes_of({(0, 0): 50, (10, 10): 50}, MaskRules(mm_dilation=radius))
+    codes = codes_of({(0, 0): 50, (10, 10): 50}, mm_dilation=radius)
     side = 2 * radius + 1
     assert len(flagged(codes)) == side**2 + (radius + 1) ** 2
     assert set(np.unique(codes)) == {Code.CLEAN, Code.MMCOSMIC}
@@ -77,7 +82,7 @@ def test_auxiliary_features_without_a_pixel_over_the_threshold_are_dropped():
 
 
 def test_global_dilation_has_its_own_code():
-    codes = codes_of({(10, 10): 50, (10, 11): 10}, MaskRules(mm_dilation=0, dilation=1), auxiliary=[(10, 11)])
+    codes = codes_of({(10, 10): 50, (10, 11): 10}, MaskRules(dilation=1), auxiliary=[(10, 11)])
     assert codes[10, 10] == Code.MMCOSMIC
     assert codes[10, 11] == Code.AUXILIARY
     # a frame of one pixel around the pair
@@ -86,9 +91,7 @@ def test_global_dilation_has_its_own_code():
 
 
 def test_skip_ignore_and_force():
-    rules = MaskRules(
-        mm_dilation=0, skip_regions=[(1, 8, 1, 8)], ignore_pixels=[(11, 11)], force_pixels=[(2, 3), (20, 19)]
-    )
+    rules = MaskRules(skip_regions=[(1, 8, 1, 8)], ignore_pixels=[(11, 11)], force_pixels=[(2, 3), (20, 19)])
     codes = codes_of({(5, 5): 50, (10, 10): 50, (15, 15): 50}, rules)
     assert flagged(codes) == {(2, 1), (15, 15), (18, 19)}
     assert codes[2, 1] == codes[18, 19] == Code.GIVEN
@@ -97,7 +100,7 @@ def test_skip_ignore_and_force():
 def test_bad_pixels_are_not_flagged():
     bad = np.zeros((20, 24), bool)
     bad[5, 5] = bad[9, 9] = True
-    codes = codes_of({(5, 5): 50, (9, 10): 50}, MaskRules(mm_dilation=1), bad=bad)
+    codes = codes_of({(5, 5): 50, (9, 10): 50}, mm_dilation=1, bad=bad)
     assert not codes[bad].any()
     assert np.count_nonzero(codes) == 8
 
@@ -121,9 +124,7 @@ def test_united_keeps_who_found_it():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"mm_dilation": -1}, "mm_dilation must be an integer at least 0; got -1"),
         ({"dilation": 0.5}, "dilation must be an integer; got 0.5"),
-        ({"threshold_rnoise": -1}, "threshold_rnoise must be a number at least 0; got -1"),
         ({"skip_regions": [(1, 2, 3)]}, r"skip_regions 1 must be four integers .* got \(1, 2, 3\)"),
         ({"skip_regions": [(5, 2, 1, 3)]}, "skip_regions 1 must have 1 <= xmin <= xmax"),
         ({"force_pixels": [(0, 1)]}, "force_pixels 1 must have 1 <= xmin"),
@@ -135,15 +136,29 @@ def test_bad_rules(rules, message):
         MaskRules(**rules)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"mm_dilation": -1}, "mm_dilation must be an integer at least 0; got -1"),
+        ({"threshold_rnoise": -1}, "threshold_rnoise must be a number at least 0; got -1"),
+        ({"boundary": 3}, "boundary must be a BoundaryModel"),
+        ({"diagram": 3}, "diagram must be an MMDiagram or DiagramSettings; got 3"),
+    ],
+)
+def test_bad_parameters_of_mmcosmic(parameters, message):
+    with pytest.raises(InputError, match=message):
+        MMCosmic(**parameters)
+
+
 def test_regions_must_lie_inside(stack):
     with pytest.raises(InputError, match="skip_regions 1 must lie inside the image of 180 x 150 pixels"):
-        stack.detect(aux=None, skip_regions=[(1, 181, 1, 10)])
+        stack.detect(aux=None, rules=MaskRules(skip_regions=[(1, 181, 1, 10)]))
     with pytest.raises(InputError, match="force_pixels 1 must lie inside"):
-        stack.detect(aux=None, force_pixels=[(1, 151)])
+        stack.detect(aux=None, rules=MaskRules(force_pixels=[(1, 151)]))
 
 
 def test_round_trip(stack, tmp_path):
-    masks = stack.detect(aux="pycosmic", dilation=1, force_pixels=[(3, 3)])
+    masks = stack.detect(aux="pycosmic", rules=MaskRules(dilation=1, force_pixels=[(3, 3)]))
     path = tmp_path / "crmasks.fits"
     masks.write(path)
     again = MaskSet.read(path)
@@ -202,3 +217,186 @@ def test_counts_and_problematic_pixels(stack):
         assert row["flagged"] == masks[row["name"]].sum()
         assert row["flagged"] == sum(row[name] for name in table.colnames[2:])
     np.testing.assert_array_equal(masks.problematic, masks["CRMASK1"] & masks["CRMASK2"] & masks["CRMASK3"])
+
+
+# masks that were edited between writing and reading
+
+
+def written(stack, tmp_path, **options):
+    path = tmp_path / "crmasks.fits"
+    masks = stack.detect(**(options or {"aux": "pycosmic", "boundary": None}))
+    masks.write(path)
+    return masks, path
+
+
+def edit(path, change):
+    """Change the open file."""
+    with fits.open(path) as hdus:
+        copies = fits.HDUList([hdu.copy() for hdu in hdus])
+    change(copies)
+    copies.writeto(path, overwrite=True)
+
+
+def test_edited_masks_win_over_codes(stack, tmp_path):
+    masks, path = written(stack, tmp_path)
+
+    def change(hdus):
+        hdus["CRMASK1"].data[:] = 1
+        hdus["MEDIANCR"].data[20:30, 20:30] = 3
+        hdus["MEANCRT"].data[:] = 0
+
+    edit(path, change)
+    added = [150 * 180 - masks["CRMASK1"].sum(), 100 - masks["MEDIANCR"][20:30, 20:30].sum()]
+    words = (
+        f"MEDIANCR {added[1]} added and 0 removed, MEANCRT 0 added and {masks['MEANCRT'].sum()} removed, "
+        f"CRMASK1 {added[0]} added and 0 removed"
+    )
+    with pytest.warns(CRStackWarning, match=f"crmasks.fits have been edited, and are used as they are; .*: {words}"):
+        again = MaskSet.read(path)
+    assert again["CRMASK1"].all()
+    np.testing.assert_array_equal(again.codes["CRMASK1"][masks["CRMASK1"]], masks.codes["CRMASK1"][masks["CRMASK1"]])
+    assert (again.codes["CRMASK1"][~masks["CRMASK1"]] == Code.GIVEN).all()
+    assert again["MEDIANCR"][20:30, 20:30].all()
+    assert not again["MEANCRT"].any()
+    np.testing.assert_array_equal(again.codes["CRMASK2"], masks.codes["CRMASK2"])
+    assert again.history[-1] == f"pixels of masks that differ from CODES: {words}"
+    # written anew, the codes are those of the masks
+    again.write(path)
+    np.testing.assert_array_equal(MaskSet.read(path).codes["CRMASK1"], again.codes["CRMASK1"])
+
+
+def test_masks_and_codes_are_found_by_name(stack, tmp_path):
+    masks, path = written(stack, tmp_path, aux=["pycosmic", "lacosmic"], boundary=None)
+
+    def shuffle(hdus):
+        order = ["DETECTORS", "CODES", "MEANCR", "CRMASK3", "MEDIANCR", "CRMASK1", "AUXCLEAN", "MEANCRT", "CRMASK2"]
+        ordered = [hdus[name].copy() for name in order if name in hdus]
+        del hdus[1:]
+        hdus.extend(ordered)
+        turned = [6, 5, 4, 3, 2, 1]
+        for name in ("CODES", "DETECTORS"):
+            cube, header = hdus[name].data.copy(), hdus[name].header.copy()
+            for new, old in enumerate(turned, start=1):
+                hdus[name].data[new - 1] = cube[old - 1]
+                hdus[name].header[f"PLANE{new}"] = header[f"PLANE{old}"]
+
+    edit(path, shuffle)
+    again = MaskSet.read(path)
+    assert set(again) == set(masks)
+    for name in masks:
+        np.testing.assert_array_equal(again.codes[name], masks.codes[name])
+        np.testing.assert_array_equal(again.found_by[name], masks.found_by[name])
+
+
+def test_edited_masks_win_over_probabilities(stack, tmp_path):
+    from crstack import JointPosterior
+
+    masks, path = written(stack, tmp_path, method=JointPosterior())
+    assert masks.signal_shift is not None
+    hit = tuple(np.argwhere(masks["CRMASK1"] & ~masks["CRMASK2"] & ~masks["CRMASK3"])[0])
+    clean = tuple(np.argwhere(~masks["MEANCRT"])[700])
+
+    def change(hdus):
+        hdus["CRMASK1"].data[hit] = 0
+        hdus["CRMASK2"].data[clean] = 1
+
+    edit(path, change)
+    with pytest.warns(CRStackWarning, match="CRMASK1 0 added and 1 removed, CRMASK2 1 added and 0 removed"):
+        again = MaskSet.read(path)
+    made = stack.combine("meanjoint", masks=again, full_output=True)
+    cube = stack.exposures.data
+    assert made.ccd.data[hit] == pytest.approx(cube[:, *hit].mean())
+    assert made.ccd.data[clean] == pytest.approx(cube[[0, 2], *clean].mean())
+    assert made.count[hit] == 3
+    assert made.count[clean] == 2
+
+
+def fill_with(name, value):
+    def change(hdus):
+        hdus[name].data = np.full((150, 180), value, "f4")
+
+    return change
+
+
+def drop(*names):
+    def change(hdus):
+        for name in names:
+            del hdus[name]
+
+    return change
+
+
+def append(name, data, kind=fits.ImageHDU):
+    return lambda hdus: hdus.append(kind(data, name=name))
+
+
+def another_shape(hdus):
+    hdus["MEANCRT"].data = np.zeros((3, 3), "u1")
+
+
+def no_data(hdus):
+    hdus[[hdu.name for hdu in hdus].index("MEANCR")] = fits.ImageHDU(name="MEANCR")
+
+
+def renamed(hdus):
+    hdus["CRMASK2"].name = "CRMASK5"
+
+
+def no_number(hdus):
+    hdus[0].header["FLUXF2"] = -1.0
+
+
+def a_cube(hdus):
+    hdus["MEDIANCR"].data = np.zeros((2, 150, 180), "u1")
+
+
+IMAGE = np.zeros((150, 180), "u1")
+TABLE = np.array([(500, 1, 3, 3)], dtype=[(name, "i4") for name in "abcd"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (fill_with("MEDIANCR", np.nan), "values of MEDIANCR in .* must be finite; got 27000 that are NaN"),
+        (another_shape, r"must share one shape; got \(150, 180\) for MEDIANCR and \(3, 3\) for MEANCRT"),
+        (no_data, "extension MEANCR of .* must have 2 dimensions; got no image"),
+        (a_cube, "extension MEDIANCR of .* must have 2 dimensions; got 3 dimensions"),
+        (drop("CRMASK2"), "must hold CRMASK1 to CRMASK3; got no CRMASK2"),
+        (drop("CRMASK3"), "must hold the masks of the planes of CODES, MEDIANCR, .*; got"),
+        (drop("CRMASK3", "CODES"), r"must hold one CRMASK for each of its 3 flux factors \(FLUXF1...\); got 2"),
+        (drop("MEDIANCR", "CODES"), "masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1"),
+        (renamed, "must hold CRMASK1 to CRMASK5; got no CRMASK2"),
+        (append("CRMASK4", IMAGE), "must hold one CRMASK for each of its 3 flux factors"),
+        (append("MEANCRT", IMAGE), "extensions of .* must have different names; got two MEANCRT"),
+        (append("AUXCLEAN", IMAGE), "extensions of .* must have different names; got two AUXCLEAN"),
+        (append("PROB1", IMAGE), "must hold one PROB for each of 3 CRMASK; got 1"),
+        (append("SIGSHIFT", IMAGE[:4]), r"must share one shape; got .* and \(4, 180\) for SIGSHIFT"),
+        (append("EXCESS", np.full(IMAGE.shape, np.inf, "f4")), "values of EXCESS in .* must be finite"),
+        (append("RPMEDIAN", IMAGE), "extension RPMEDIAN of .* must be a table; got ImageHDU"),
+        (append("RPMEDIAN", TABLE, fits.BinTableHDU), "pixel 1 of RPMEDIAN in .* must lie inside"),
+        (no_number, "FLUXF2 of .* must be a number greater than 0; got -1"),
+    ],
+)
+def test_mask_files_are_checked_when_they_are_read(stack, tmp_path, change, message):
+    _, path = written(stack, tmp_path)
+    edit(path, change)
+    with pytest.raises(InputError, match=message):
+        MaskSet.read(path)
+
+
+def test_other_extensions_are_left_alone_with_a_warning(stack, tmp_path):
+    masks, path = written(stack, tmp_path)
+    edit(path, append("NOTES", IMAGE))
+    with pytest.warns(CRStackWarning, match=r"extensions of .* that are no masks are not used: NOTES$"):
+        again = MaskSet.read(path)
+    np.testing.assert_array_equal(again.codes["CRMASK1"], masks.codes["CRMASK1"])
+
+    def unnamed(hdus):
+        del hdus["NOTES"]
+        del hdus["CODES"].header["PLANE2"]
+
+    edit(path, unnamed)
+    with pytest.warns(CRStackWarning, match="CODES of .* has 1 planes without a name"):
+        again = MaskSet.read(path)
+    np.testing.assert_array_equal(again["CRMASK1"], masks["CRMASK1"])
+    assert set(np.unique(again.codes["CRMASK1"])) == {Code.CLEAN, Code.GIVEN}

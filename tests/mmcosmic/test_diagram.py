@@ -116,6 +116,7 @@ def test_the_y_axis_holds_fixed_points(stack):
     assert stack.mm_diagram(n_simulations=1, y_max=7.0).y_edges[-1] == 7
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_known_variances_widen_the_diagram(flat_exposures):
     from astropy.nddata import CCDData, StdDevUncertainty
 

@@ -29,7 +29,7 @@ def moved():
 
 
 def test_exposures_over_the_others(unequal):
-    given = unequal._given
+    given = unequal.prepared.given
     found = compare_fluxes(given, unequal.statistics, FACTORS)
     assert found.signals.shape == found.references.shape == (3, len(found.level))
     assert len(found.level) > 1000
@@ -44,7 +44,7 @@ def test_exposures_over_the_others(unequal):
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_figure_of_a_flux_factor(unequal, number):
     fig = Figure(figsize=(8, 4))
-    assert unequal.plot_flux_factor(number, fig=fig) is fig
+    assert unequal.plot.flux_factor(number, fig=fig) is fig
     left, right = fig.axes[:2]
     flux = unequal.equalized.flux
     value, error = flux.values[number - 1], flux.errors[number - 1]
@@ -66,12 +66,12 @@ def test_figure_of_a_flux_factor(unequal, number):
 
 
 def test_figure_of_an_offset(moved):
-    fig = moved.plot_offset(1)
+    fig = moved.plot.offset(1)
     equalized = moved.equalized
     factor, offset = equalized.flux.values[0], equalized.offsets.values[0]
     assert offset == pytest.approx(OFFSETS[0], abs=0.05)
     box = slice(5, 145), slice(10, 170)
-    common, exposure = np.float32(factor) * equalized.common, moved._given.data[0][box]
+    common, exposure = np.float32(factor) * equalized.common, moved.prepared.given.data[0][box]
     drawn = [axes.images[0] for axes in fig.axes if axes.images]
     expected = [common[box], exposure, exposure - common[box], exposure - shifted(common, offset)[box]]
     for image, values in zip(drawn, expected, strict=True):
@@ -83,24 +83,26 @@ def test_figure_of_an_offset(moved):
     assert drawn[2].get_clim()[0] == -drawn[2].get_clim()[1]
     assert drawn[0].get_clim() == drawn[1].get_clim()
     assert f"dx = \N{MINUS SIGN}{abs(offset[0]):.3f} \N{PLUS-MINUS SIGN} " in fig.get_suptitle()
-    small = moved.plot_offset(1, resolution=40)
+    small = moved.plot.offset(1, resolution=40)
     assert small.axes[0].images[0].get_array().shape == (35, 40)
     assert small.axes[0].get_xlim() == (10.5, 170.5)
 
 
 def test_flux_factors_of_shifted_exposures(moved):
     equalized = moved.equalized
-    found = compare_fluxes(moved._given, moved.statistics, equalized.flux.values, offsets=equalized.offsets.values)
+    found = compare_fluxes(
+        moved.prepared.given, moved.statistics, equalized.flux.values, offsets=equalized.offsets.values
+    )
     ratios = found.signals.sum(axis=1) / found.references.sum(axis=1)
     assert ratios == pytest.approx(FACTORS, rel=0.012)
 
 
 def test_nothing_to_draw(stack):
     with pytest.raises(InputError, match="flux_factors must be given or measured for this figure; got none"):
-        stack.plot_flux_factor(1)
+        stack.plot.flux_factor(1)
     with pytest.raises(InputError, match="offsets must be given or measured for this figure; got none"):
-        stack.plot_offset(1)
+        stack.plot.offset(1)
     with pytest.raises(InputError, match="number must be an integer at least 1 and at most 3; got 4"):
-        stack.plot_offset(4)
-    figure = stack.plot_median_position()
+        stack.plot.offset(4)
+    figure = stack.plot.median_position()
     assert figure.axes[1].images[0].get_array().max() == 3

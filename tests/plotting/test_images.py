@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 from crstack.boundaries import PiecewiseBoundary
 from crstack.masks import Code
+from crstack.methods import DiagramView
 from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import MaskView, plot_diagram, plot_flux_factor, plot_mask, plot_median_position, plot_offset
 
@@ -72,7 +73,8 @@ def make_view():
     image = min2d + hit * (10 + 5 * np.cos(X))
     boundary = PiecewiseBoundary(fixed_points=[(0, 20), (100, 50), (200, 60)]).fit(make_diagram())
     others = (("mean2d", image * 0.7), ("exposure 1", image), ("exposure 2", min2d), ("exposure 3", min2d + 1))
-    return MaskView("MEDIANCR", hit, image, "median2d", min2d, others, u.adu, boundary, 10.0, make_diagram())
+    decided = DiagramView(min2d, image - min2d, boundary, 10.0, make_diagram())
+    return MaskView("MEDIANCR", hit, image, "median2d", min2d, others, u.adu, decided)
 
 
 @compare

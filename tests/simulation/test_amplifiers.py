@@ -92,8 +92,8 @@ def test_combinations_are_those_of_the_halves(whole, halves):
         own = type(masks)(codes, masks.auxclean[half])
         for name in possible_combinations(masks):
             for use_auxmedian in (False, True):
-                one = whole.combine(name, masks, full_output=True, use_auxmedian=use_auxmedian)
-                other = stack.combine(name, own, full_output=True, use_auxmedian=use_auxmedian)
+                one = whole.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
+                other = stack.combine(name, masks=own, full_output=True, use_auxmedian=use_auxmedian)
                 np.testing.assert_allclose(one.ccd.data[half], other.ccd.data, rtol=1e-5, atol=1e-3)
                 # beside the seam the expected signal, smoothed over both halves, is another
                 variances = one.ccd.uncertainty.array[half], other.ccd.uncertainty.array

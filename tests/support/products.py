@@ -10,4 +10,4 @@ TABLES = {
     *(f"mediancr_identified_{category}.csv" for category in CATEGORIES),
     "problematic_pixels.csv",
 }
-PRODUCTS = IMAGES | TABLES
+PRODUCTS = IMAGES | TABLES | {"crstack_manifest.json"}

@@ -1,32 +1,22 @@
-"""From the YAML file to a checked configuration, and to the parts it asks for."""
+"""A checked parameter file: its values, the parts they make, and its settings in words."""
 
-import difflib
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 import astropy.units as u
 
-from crstack._registry import BOUNDARIES, DETECTORS
-from crstack.boundaries import PiecewiseBoundary, SplineBoundary
-from crstack.cli.config.consistency import check_together
-from crstack.cli.config.document import as_mapping, checked_values, load_document
-from crstack.cli.config.keys import REQUIREMENTS, TOP
-from crstack.cli.config.legacy import as_parameter_file
-from crstack.detectors import (
-    CosmicCoNNDetector,
-    DeepCRDetector,
-    LACosmicDetector,
-    PyCosmicDetector,
-    TwoPassDetector,
-    VotingDetector,
-)
-from crstack.detectors.two_pass import split_pairs
+from crstack.cli.config.consistency import check_detectors, check_together
+from crstack.cli.config.crmethod import OWN_KEYS
+from crstack.cli.config.document import as_mapping, load_documents
+from crstack.cli.config.keys import REQUIREMENTS, TOP, check_value, checked_values
+from crstack.cli.config.legacy import as_parameter_file, choose_document
+from crstack.cli.config.parts import Parts, make_parts
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.joint import JointPosterior
 
-__all__ = ["Configuration", "read_configuration"]
+__all__ = ["Configuration", "configuration_of", "read_configuration"]
 
 #: keys that matter only beside a certain value of another key
 ONLY_WITH = {
@@ -38,15 +28,14 @@ ONLY_WITH = {
     "flux_factor_regions": ("flux_factor", "auto"),
 }
 
-
-#: prefix of the keys of a detector; the others have theirs under ``detector:``
-PREFIXES = {"lacosmic": "la_", "pycosmic": "pc_", "deepcr": "dc_", "conn": "nn_"}
-
 #: keys that matter where masks are read from a file
 WITH_MASKS = (
     *("extnum", "gain", "rnoise", "bias", "use_auxmedian"),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
+
+#: items of a list that HISTORY and the log show
+MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -59,39 +48,73 @@ class Configuration:
         The file.
     values : mapping
         Value by key, of both levels together, defaults filled in.
+    parts : `~crstack.cli.config.parts.Parts`
+        What the library takes, made from the values.
     """
 
     path: Path
     values: MappingProxyType
+    parts: Parts
+
+    @classmethod
+    def of(cls, path, values):
+        """The configuration of checked values by key.
+
+        Raises
+        ------
+        ConfigurationError
+            If what several keys say together is wrong, or a part refuses its values.
+        """
+        try:
+            check_together(values)
+            parts = make_parts(values, path.parent)
+            check_detectors(values, parts.detector)
+        except ConfigurationError:
+            raise
+        except InputError as error:
+            raise ConfigurationError(str(error)) from None
+        return cls(path, MappingProxyType(values), parts)
 
     def __getitem__(self, key):
         return self.values[key]
 
     @property
-    def auxiliaries(self):
-        """Names of the auxiliary detectors; often one, or none."""
-        names = self["crmethod"].removeprefix("mm_").removeprefix("joint_")
-        return () if names in ("mmcosmic", "joint") else tuple(names.split("+"))
-
-    @property
-    def is_joint(self):
-        """Whether one decision is made for all exposures, in place of M.M.Cosmic."""
-        return self["crmethod"].split("_")[0] == "joint"
-
-    @property
-    def uses_diagram(self):
-        """Whether M.M.Cosmic takes part."""
-        return self["crmethod"].startswith("mm")
-
-    @property
-    def _compares_with_expected(self):
-        """Whether each exposure is compared with an expected image of its own."""
-        return self.uses_diagram or self.is_joint
+    def crmethod(self):
+        """Who decides, and which detectors assist: `~crstack.cli.config.crmethod.CRMethod`."""
+        return self["crmethod"]
 
     @property
     def verbose(self):
-        """Whether the auxiliary detectors' parameters and counts are told: if one of them asks for it."""
-        return any(name not in PREFIXES or self[f"{PREFIXES[name]}verbose"] for name in self.auxiliaries)
+        """Whether parameters and counts of the auxiliary detectors are logged: if one of them asks for it."""
+        return any(name not in OWN_KEYS or self[f"{OWN_KEYS[name]}verbose"] for name in self.crmethod.detectors)
+
+    def with_values(self, **values):
+        """The same configuration with other values, in the file's own terms.
+
+        Raises
+        ------
+        ConfigurationError
+            If a value, or what the keys say together, is wrong.
+        """
+        checked = {name: check_value(name, value) for name, value in values.items()}
+        return self.of(self.path, dict(self.values) | checked)
+
+    def noise(self, numbers, unit):
+        """Arguments of `crstack.CRStack`: gain, read noise and bias.
+
+        Parameters
+        ----------
+        numbers : `~crstack.cli.config.detector_images.DetectorNumbers`
+            Read from the parameter file and the files it names.
+        unit : `~astropy.units.Unit`
+            Of the exposures.
+        """
+        return {
+            "gain": numbers.gain * u.electron / u.adu,
+            "readnoise": numbers.rnoise * u.adu,
+            "bias": numbers.bias * u.adu,
+            "unit": unit,
+        }
 
     def settings(self, finding=True):
         """The keys that matter for the method, with their values in words.
@@ -110,220 +133,26 @@ class Configuration:
         return [(name, _in_words(self[name])) for name in wanted]
 
     def _matters(self, name):
+        crmethod = self.crmethod
         if name in ONLY_WITH:
             other, value = ONLY_WITH[name]
             if self[other] != value:
                 return False
         if name == "apply_flux_factor_to":
-            return "flux_factors" in self.equalization()
+            return "flux_factors" in self.parts.equalization
         if name in ("mm_xy_offsets", "mm_crosscorr_region"):
-            return self._compares_with_expected
+            return crmethod.method is not None
         if name.startswith("mm_"):
-            return self.uses_diagram or name == "mm_cr_coincidences"
-        if name[:3] in PREFIXES.values():
-            return name[:3] in [PREFIXES.get(one) for one in self.auxiliaries]
+            return crmethod.uses_diagram or name == "mm_cr_coincidences"
+        if name[:3] in OWN_KEYS.values():
+            return name[:3] in crmethod.prefixes
         if name == "vote":
-            return len(self.auxiliaries) > 1
+            return len(crmethod.detectors) > 1
         if name == "joint":
-            return self.is_joint and len(self[name]) > 0
-        if name in ("detector", "boundary"):
+            return crmethod.is_joint and len(self[name]) > 0
+        if name in ("detector", "boundary", "method"):
             return len(self[name]) > 0
         return True
-
-    def with_values(self, **values):
-        """The same configuration with other values, in the file's own terms.
-
-        Raises
-        ------
-        ConfigurationError
-            If a value, or what the keys say together, is wrong.
-        """
-        checks = {key.name: key.check for key in (*TOP, *REQUIREMENTS)}
-        checked = {name: checks[name](name, value) for name, value in values.items()}
-        changed = replace(self, values=MappingProxyType(dict(self.values) | checked))
-        check_together(changed)
-        return changed
-
-    # the parts
-
-    @staticmethod
-    def noise(numbers, unit):
-        """Arguments of `crstack.CRStack`: gain, read noise and bias.
-
-        Parameters
-        ----------
-        numbers : `~crstack.cli.config.detector_images.DetectorNumbers`
-            Read from the parameter file and the files it names.
-        unit : `~astropy.units.Unit`
-            Of the exposures.
-        """
-        return {
-            "gain": numbers.gain * u.electron / u.adu,
-            "readnoise": numbers.rnoise * u.adu,
-            "bias": numbers.bias * u.adu,
-            "unit": unit,
-        }
-
-    def equalization(self):
-        """Arguments of `crstack.CRStack` about exposures that are not quite equivalent.
-
-        Only those that change something: no flux factors of 1, and nothing that concerns
-        expected images where none is compared with.
-
-        Returns
-        -------
-        arguments : dict
-            Of ``flux_factors``, ``flux_regions``, ``apply_flux_factors_to``,
-            ``offsets``, ``crosscorr_region`` and ``response``.
-        """
-        arguments = self._flux_factors()
-        if self._compares_with_expected:
-            if self["mm_xy_offsets"]:
-                arguments["offsets"] = list(self["mm_xy_offsets"])
-            if self["mm_crosscorr_region"]:
-                arguments["crosscorr_region"] = self["mm_crosscorr_region"]
-        return arguments
-
-    def _flux_factors(self):
-        factors, target = self["flux_factor"], self["apply_flux_factor_to"]
-        if not self._compares_with_expected and target == "simulated":
-            return {}
-        if factors == "local":
-            return {"response": "auto"}
-        if factors is None or factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0}):
-            return {}
-        arguments = {"flux_factors": list(factors) if isinstance(factors, tuple) else factors}
-        if factors == "auto" and self["flux_factor_regions"]:
-            arguments["flux_regions"] = list(self["flux_factor_regions"])
-        if target != "simulated":
-            arguments["apply_flux_factors_to"] = target
-        return arguments
-
-    def detector(self):
-        """The auxiliary detector, several that vote, or None."""
-        if not self.auxiliaries:
-            return None
-        detectors = [self._detector(name) for name in self.auxiliaries]
-        return detectors[0] if len(detectors) == 1 else VotingDetector(detectors, self["vote"])
-
-    @property
-    def plugins(self):
-        """Names of the auxiliary detectors whose parameters stand under ``detector``."""
-        return tuple(name for name in self.auxiliaries if name not in PREFIXES)
-
-    def _detector(self, name):
-        if name in PREFIXES:
-            return getattr(self, name)()
-        if len(self.plugins) == 1:
-            return _plugin("detector", DETECTORS.get(name), self["detector"])
-        return _plugin(f"{name} under detector", DETECTORS.get(name), self["detector"].get(name, {}))
-
-    def lacosmic(self):
-        """The L.A.Cosmic detector of the la_ keys."""
-        return self._in_passes(
-            "la_", LACosmicDetector, ("psffwhm",), ("sigclip", "sigfrac", "objlim", "satlevel", "niter")
-        )
-
-    def pycosmic(self):
-        """The PyCosmic detector of the pc_ keys."""
-        paired = ("sigma_det", "rlim", "iterations", "replace_error")
-        return self._in_passes("pc_", PyCosmicDetector, ("fwhm_gauss", "replace_box"), paired)
-
-    def deepcr(self):
-        """The deepCR detector of the dc_ keys."""
-        return DeepCRDetector(model=self["dc_mask"], threshold=self["dc_threshold"])
-
-    def conn(self):
-        """The Cosmic-CoNN detector of the nn_ keys; a file is sought beside the parameter file."""
-        model = self["nn_model"]
-        beside = self.path.parent / model
-        return CosmicCoNNDetector(model=str(beside) if beside.is_file() else model, threshold=self["nn_threshold"])
-
-    def _in_passes(self, prefix, detector, sizes, paired):
-        """A detector of the keys with a prefix, in two passes where a value is a pair.
-
-        ``sizes`` are its parameters that are given as _x and _y; ``paired`` are
-        those it takes in pairs itself.
-        """
-        names = [name for name in detector.parameters() if f"{prefix}{name}" in self.values]
-        parameters = {name: self[prefix + name] for name in names}
-        parameters |= {f"{name}_{axis}": self[f"{prefix}{name}_{axis}"] for name in sizes for axis in "xy"}
-
-        def make(given):
-            both = {name: (given.pop(f"{name}_x"), given.pop(f"{name}_y")) for name in sizes}
-            return detector(**given, **both)
-
-        high, low = split_pairs(**parameters)
-        if all(high[name] == low[name] for name in parameters if name not in paired):
-            return make(high | {name: parameters[name] for name in paired})
-        return TwoPassDetector(make(high), make(low))
-
-    def method(self):
-        """The joint decision, or None."""
-        return _plugin("joint", JointPosterior, self["joint"]) if self.is_joint else None
-
-    def boundary(self):
-        """The boundary model."""
-        points = self["mm_fixed_points_in_boundary"]
-        if self["mm_boundary_fit"] == "piecewise":
-            return PiecewiseBoundary(points)
-        if self["mm_boundary_fit"] != "spline":
-            return self._plugin_boundary(points)
-        return SplineBoundary(
-            n_knots=self["mm_knots_splfit"],
-            n_extensions=self["mm_niter_boundary_extension"],
-            extension_weight=self["mm_weight_boundary_extension"],
-            fixed_points=points,
-        )
-
-    def _plugin_boundary(self, points):
-        kind = BOUNDARIES.get(self["mm_boundary_fit"])
-        given = dict(self["boundary"])
-        if points and "fixed_points" not in kind.parameters():
-            raise ConfigurationError(f"mm_fixed_points_in_boundary must be empty for {kind.__name__}; got {points}")
-        return _plugin("boundary", kind, given | ({"fixed_points": points} if points else {}))
-
-    def diagram(self):
-        """Arguments of `crstack.CRStack.mm_diagram`."""
-        return {
-            "n_simulations": self["mm_nsimulations"],
-            "seed": self["mm_seed"],
-            "min_neighbors": self["mm_hist2d_min_neighbors"],
-            "x_min": self["mm_xdiag_min"],
-            "x_max": self["mm_xdiag_max"],
-            "y_max": self["mm_ydiag_max"],
-            "y_floor": max((point[1] for point in self["mm_fixed_points_in_boundary"]), default=0.0),
-            "nbinom_shape": self["mm_nbinom_shape"] if self["mm_photon_distribution"] == "nbinom" else None,
-            "synthetic": self["mm_synthetic"],
-        }
-
-    def rules(self):
-        """Arguments of `crstack.CRStack.detect` that say what is masked."""
-        return {
-            "threshold_rnoise": self["mm_threshold_rnoise"],
-            "minimum_max2d_rnoise": self["mm_minimum_max2d_rnoise"],
-            "mm_dilation": self["mm_dilation"],
-            "dilation": self["dilation"],
-            "skip_regions": self["regions_to_be_skipped"],
-            "force_pixels": self["pixels_to_be_flagged_as_cr"],
-            "ignore_pixels": self["pixels_to_be_ignored_as_cr"],
-            "local_medians": self["pixels_to_be_replaced_by_local_median"],
-        }
-
-
-def _plugin(key, kind, given):
-    """A plug-in with the parameters that the file gives it."""
-    known = kind.parameters()
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            names = ", ".join(known) or "none"
-            raise ConfigurationError(f"{key} must have parameters of {kind.__name__} ({names}); got {name}{hint}")
-    try:
-        return kind(**given)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{key} must fit {kind.__name__}; got {dict(given)} ({error})") from error
 
 
 def _in_words(value):
@@ -331,6 +160,10 @@ def _in_words(value):
         return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {_in_words(one)}" for name, one in value.items())
+    if isinstance(value, tuple) and len(value) > MOST_SHOWN:
+        digest = hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+        shown = ", ".join(_in_words(one) for one in value[:MOST_SHOWN])
+        return f"[{shown}, ...] ({len(value)} items, sha256 {digest})"
     if isinstance(value, tuple):
         return f"[{', '.join(_in_words(one) for one in value)}]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -338,6 +171,8 @@ def _in_words(value):
 
 def read_configuration(path):
     """Read and check a parameter file.
+
+    The way is one: documents of the file, old names, keys with checked values, parts.
 
     Parameters
     ----------
@@ -352,22 +187,22 @@ def read_configuration(path):
     Raises
     ------
     ConfigurationError
-        If the file cannot be read, or a key or a value is wrong or asks for
-        something that is not built yet.
+        If the file cannot be read, or a key or a value is wrong.
     """
     path = Path(path)
-    top = dict(as_mapping(load_document(path), str(path)))
+    return configuration_of(as_mapping(choose_document(load_documents(path), path), str(path)), path)
+
+
+def configuration_of(document, path):
+    """Check the content of a parameter file; ``path`` is where it stands, or will.
+
+    Raises
+    ------
+    ConfigurationError
+        If a key or a value is wrong.
+    """
+    top = dict(document)
     requirements = top.pop("requirements", None)
     requirements = {} if requirements is None else as_mapping(requirements, "requirements")
-    values = {}
-    try:
-        top, requirements = as_parameter_file(top, requirements)
-        values.update(checked_values(top, TOP, REQUIREMENTS, ("requirements",)))
-        values.update(checked_values(requirements, REQUIREMENTS, TOP))
-        configuration = Configuration(path, MappingProxyType(values))
-        check_together(configuration)
-    except ConfigurationError:
-        raise
-    except InputError as error:
-        raise ConfigurationError(str(error)) from None
-    return configuration
+    top, requirements = as_parameter_file(top, requirements)
+    return Configuration.of(path, checked_values(top, requirements))

@@ -1,26 +1,28 @@
 """Gain, read noise and bias that are images in FITS files."""
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 
+from crstack._fits import read_image
 from crstack._validation import check_image_shape, check_number
 from crstack.cli.console import log
 from crstack.exceptions import ConfigurationError, InputError
 
-__all__ = ["BOUNDS", "DetectorNumbers", "MapName", "map_name", "read_detector_numbers"]
+__all__ = ["BOUNDS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
 
 NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
 )
 
 #: what the values of a key must be, as numbers and in files
-BOUNDS = {"gain": {"minimum": 0, "exclusive": True}, "rnoise": {"minimum": 0}, "bias": {}}
+BOUNDS = {
+    "gain": {"minimum": 1e-6, "maximum": 1e6},
+    "rnoise": {"minimum": 0, "exclusive": True, "maximum": 1e6},
+    "bias": {"minimum": -1e7, "maximum": 1e7},
+}
 
 
 @dataclass(frozen=True)
@@ -110,32 +112,18 @@ def read_detector_numbers(configuration, shape):
     return DetectorNumbers(**values)
 
 
+def map_path(name, directory):
+    """Path of an image of detector numbers: from the current directory, then from ``directory``; None if absent."""
+    return next((path for path in (Path(name.path), directory / name.path) if path.is_file()), None)
+
+
 def _read(key, name, directory):
-    path = next((path for path in (Path(name.path), directory / name.path) if path.is_file()), None)
+    path = map_path(name, directory)
     if path is None:
         raise InputError(f"{key} must be a number or a FITS file that exists; got {name}")
     log.info("%s image: %s", key, path)
-    try:
-        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            warnings.simplefilter("ignore", VerifyWarning)
-            hdu = _extension(key, name, hdus)
-            if not hdu.is_image or len(hdu.shape) != 2:
-                raise InputError(f"{key} must be a 2-D image; got none in {name}")
-            return np.array(hdu.data, dtype=np.float32)
-    except InputError:
-        raise
-    except (OSError, TypeError, ValueError, EOFError) as error:
-        raise InputError(f"{key} must be a readable FITS file; got {name} ({error})") from None
-
-
-def _extension(key, name, hdus):
-    if name.extension is None:
-        return next((hdu for hdu in hdus if hdu.is_image and hdu.shape), hdus[0])
-    try:
-        return hdus[name.extension]
-    except (IndexError, KeyError):
-        known = ", ".join(f"{i} ({hdu.name})" if hdu.name else str(i) for i, hdu in enumerate(hdus))
-        raise InputError(f"{key} must name an extension out of {known}; got {name}") from None
+    image, _ = read_image(path, name.extension, what=key, name=f"extension of {key}")
+    return image.astype(np.float32)
 
 
 def _check(key, name, image, shape, bounds):
@@ -144,3 +132,4 @@ def _check(key, name, image, shape, bounds):
         wrong = np.argwhere(~np.isfinite(image))[0][::-1] + 1
         raise InputError(f"{key} must be finite everywhere; got {name} with NaN or infinity, first at pixel {wrong}")
     check_number(f"{key} of {name}, at its lowest,", float(image.min()), **bounds)
+    check_number(f"{key} of {name}, at its highest,", float(image.max()), **bounds)

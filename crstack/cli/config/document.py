@@ -1,79 +1,227 @@
-"""From YAML to values, each checked by itself."""
+"""The YAML file as Python objects: mappings, lists, texts and numbers.
 
-import difflib
+The documents are built from the events of the YAML parser, in one pass without
+recursion. So the size and the depth of what a file may ask for are known while
+it is read, and nothing but plain values can come out.
+"""
+
+import re
 
 import yaml
 
-from crstack.cli.config.keys import REQUIRED
-from crstack.cli.config.legacy import choose_document
 from crstack.exceptions import ConfigurationError
 
-__all__ = ["as_mapping", "checked_values", "load_document"]
+__all__ = ["as_mapping", "as_number", "load_documents", "parsed_text"]
+
+#: a parameter file has two or three levels; lists of points add two
+MOST_LEVELS = 20
+#: values of a file, those that aliases repeat counted each time
+MOST_VALUES = 2_000_000
+#: longest text or key
+MOST_CHARACTERS = 4096
+#: largest integer of 64 bits
+LARGEST = 2**63 - 1
+
+CORE = "tag:yaml.org,2002:"
+TAGS = {f"{CORE}{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,17}")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and a key given twice is an error."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise ConfigurationError(
-                    f"key {key.value} must be given once; got it again in line {key.start_mark.line + 1}"
-                )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
+def as_number(value):
+    """``value``, or the float that it spells: in YAML 1.1, 1.0E6 is a text."""
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value.strip()) else value
 
 
-def load_document(path):
-    """The document of a YAML file that holds the parameters, as Python objects."""
+class _Open:
+    """A mapping or a list that is being filled."""
+
+    def __init__(self, anchor, is_mapping):
+        self.anchor, self.is_mapping = anchor, is_mapping
+        self.value = {} if is_mapping else []
+        self.key, self.has_key = None, False
+        self.n_values = 1
+
+
+class _Builder:
+    """Builds documents from events, and refuses what no parameter file needs."""
+
+    def __init__(self):
+        self.resolver = yaml.resolver.Resolver()
+        self.constructor = yaml.constructor.SafeConstructor()
+        self.stack, self.anchors, self.documents = [], {}, []
+
+    def build(self, events):
+        """List of the documents."""
+        for event in events:
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                self._add(self._scalar(event), 1, event)
+            elif kind is yaml.SequenceStartEvent or kind is yaml.MappingStartEvent:
+                self._open(event, kind is yaml.MappingStartEvent)
+            elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+                self._close(event)
+            elif kind is yaml.AliasEvent:
+                self._add(*self._alias(event), event)
+            elif kind is yaml.DocumentStartEvent:
+                self.anchors = {}
+        return self.documents
+
+    def _open(self, event, is_mapping):
+        self._check_tag(event)
+        if len(self.stack) == MOST_LEVELS:
+            raise ConfigurationError(
+                f"parameter file must have at most {MOST_LEVELS} levels; got more in {_line(event)}"
+            )
+        if self.stack and self.stack[-1].is_mapping and not self.stack[-1].has_key:
+            what = "mapping" if is_mapping else "list"
+            raise ConfigurationError(f"keys of the parameter file must be texts; got a {what} in {_line(event)}")
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        self.stack.append(_Open(event.anchor, is_mapping))
+
+    def _close(self, event):
+        closed = self.stack.pop()
+        if closed.anchor is not None:
+            self.anchors[closed.anchor] = (closed.value, closed.n_values)
+        self._add(closed.value, closed.n_values, event)
+
+    def _alias(self, event):
+        if event.anchor not in self.anchors:
+            raise ConfigurationError(f"alias *{event.anchor} must follow its anchor; got none before {_line(event)}")
+        found = self.anchors[event.anchor]
+        if found is None:
+            raise ConfigurationError(f"alias *{event.anchor} must not be part of itself; got it in {_line(event)}")
+        return found
+
+    def _add(self, value, n_values, event):
+        """Put a value into what is open, or make it a document."""
+        if not self.stack:
+            self.documents.append(value)
+            return
+        top = self.stack[-1]
+        top.n_values += n_values
+        if top.n_values > MOST_VALUES:
+            raise ConfigurationError(
+                f"parameter file must hold at most {MOST_VALUES} values; got more up to {_line(event)}"
+            )
+        if not top.is_mapping:
+            top.value.append(value)
+        elif top.has_key:
+            top.value[top.key] = value
+            top.has_key = False
+        else:
+            self._take_key(top, value, event)
+
+    @staticmethod
+    def _take_key(top, value, event):
+        if isinstance(value, dict | list):
+            raise ConfigurationError(f"keys of the parameter file must be texts; got another in {_line(event)}")
+        if value in top.value:
+            raise ConfigurationError(f"key {value} must be given once; got it again in {_line(event)}")
+        top.key, top.has_key = value, True
+
+    def _scalar(self, event):
+        text = event.value
+        if event.tag is None and event.implicit[0] and DECIMAL.fullmatch(text):
+            value = int(text)  # most values of a long file
+        else:
+            value = self._resolved(event, text)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, 1)
+        return value
+
+    def _resolved(self, event, text):
+        self._check_tag(event)
+        if len(text) > MOST_CHARACTERS:
+            raise ConfigurationError(
+                f"texts of the parameter file must have at most {MOST_CHARACTERS} characters; "
+                f"got {len(text)} in {_line(event)}"
+            )
+        tag = event.tag or self.resolver.resolve(yaml.ScalarNode, text, event.implicit)
+        if tag not in TAGS:  # a date, =, <<: texts here
+            tag = f"{CORE}str"
+        try:
+            value = self.constructor.construct_object(yaml.ScalarNode(tag, text))
+        except (yaml.YAMLError, ValueError, KeyError) as error:
+            kind = tag.removeprefix(CORE)
+            raise ConfigurationError(
+                f"parameter file must be YAML; got {text[:40]!r} as {kind} in {_line(event)}"
+            ) from error
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ConfigurationError(f"integers must fit into 64 bits; got {text[:40]} in {_line(event)}")
+        return value
+
+    @staticmethod
+    def _check_tag(event):
+        if event.tag not in (None, "!", *TAGS):
+            shown = event.tag.replace(CORE, "!!")[:60]
+            raise ConfigurationError(
+                f"parameter file must be YAML of texts, numbers, lists and mappings; got the tag {shown} "
+                f"in {_line(event)}"
+            )
+
+
+def _line(event):
+    return f"line {event.start_mark.line + 1}"
+
+
+def _parser():
+    # the parser in C is ten times as fast; not every PyYAML has it
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_documents(path):
+    """The documents of a YAML file.
+
+    Parameters
+    ----------
+    path : path-like
+        Text in UTF-8.
+
+    Returns
+    -------
+    documents : list
+        Of dict, list, str, int, float, bool and None.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be read, is not YAML, gives a key twice, or holds tags,
+        keys that are not texts, an alias of itself, or more levels or values than
+        a parameter file can need.
+    """
     try:
         with open(path, encoding="utf-8") as stream:
-            return choose_document(yaml.load_all(stream, _Loader), path)
+            return _Builder().build(yaml.parse(stream.read(), _parser()))
     except ConfigurationError:  # which is a ValueError too
         raise
-    except OSError as error:
-        raise ConfigurationError(f"parameter file must be readable; got {path} ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"parameter file must be text in UTF-8; got {path}") from None
+    except OSError as error:
+        raise ConfigurationError(f"parameter file must be readable; got {path} ({error.strerror})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise ConfigurationError(f"parameter file must be YAML; got {problem}{where} of {path}") from None
-    except ValueError as error:  # such as a date that is none
-        raise ConfigurationError(f"parameter file must be YAML; got {error} in {path}") from None
+    except ValueError as error:  # a NUL in the name of the file
+        raise ConfigurationError(f"parameter file must be readable; got {str(path)!r} ({error})") from None
+
+
+def parsed_text(text):
+    """The value of a short text in YAML, or the text itself where it is none."""
+    try:
+        documents = _Builder().build(yaml.parse(text, _parser()))
+    except (yaml.YAMLError, ConfigurationError):
+        return text
+    return documents[0] if len(documents) == 1 else text
 
 
 def as_mapping(loaded, name):
-    """``loaded`` if it holds keys and values, which it must."""
+    """Return ``loaded``, which must hold keys and values, or raise `ConfigurationError`."""
     if loaded is None:
         raise ConfigurationError(f"{name} must hold keys and values; got nothing")
     if not isinstance(loaded, dict):
         raise ConfigurationError(f"{name} must hold keys and values; got a {type(loaded).__name__}")
     return loaded
-
-
-def checked_values(given, keys, others, more=()):
-    """Checked values of the keys of one level; ``others`` are the keys of the other."""
-    known = [key.name for key in keys]
-    for name in given:
-        if name not in known:
-            raise ConfigurationError(_unknown(str(name), [*known, *more], [key.name for key in others]))
-    values = {}
-    for key in keys:
-        value = given.get(key.name, key.default)
-        if value is REQUIRED or (value is None and key.default is REQUIRED):
-            raise ConfigurationError(f"{key.name} must be given; got nothing")
-        values[key.name] = key.check(key.name, value)
-    return values
-
-
-def _unknown(name, known, others):
-    if name in others:
-        place = "under requirements" if "images" in known else "at the top level, not under requirements"
-        return f"{name} must stand {place}"
-    near = difflib.get_close_matches(name, [*known, *others], n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"key must be one that crstack knows; got {name}{hint}"

@@ -1,6 +1,6 @@
 """Files of the early manual, and observation results of MEGARA, as parameter files of today."""
 
-from crstack.cli.config.values import as_number
+from crstack.cli.config.document import as_number
 from crstack.cli.console import log
 from crstack.exceptions import ConfigurationError
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
-from crstack._registry import BOUNDARIES, DETECTORS
+from crstack._registry import BOUNDARIES
 from crstack._validation import (
     check_boolean,
     check_choice,
@@ -13,13 +13,14 @@ from crstack._validation import (
     check_pixel,
     check_region,
 )
+from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.config.detector_images import BOUNDS, map_name
+from crstack.cli.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks.local_median import check_local_median
 
 __all__ = [
-    "as_number",
     "boolean",
     "boundary_name",
     "boxes",
@@ -47,16 +48,11 @@ __all__ = [
     "vote",
 ]
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
-#: detectors whose parameters are keys of their own
-OWN_KEYS = ("lacosmic", "pycosmic", "deepcr", "conn")
+#: no count of a detector is larger
+LARGEST = 1e12
+#: nor are exposures that differ by more than this factor equivalent
+FACTOR = 1e3
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
-
-
-def as_number(value):
-    """``value``, or the float that it spells: YAML 1.1 takes 1.0E6 for a string."""
-    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value.strip()) else value
 
 
 def _is_none(value):
@@ -64,7 +60,8 @@ def _is_none(value):
 
 
 def number(**bounds):
-    """Check of a finite number; ``bounds`` as in `crstack._validation.check_number`."""
+    """Check of a number of a size that can be meant; ``bounds`` as in `crstack._validation.check_number`."""
+    bounds = {"minimum": -LARGEST, "maximum": LARGEST} | bounds
     return lambda key, value: check_number(key, as_number(value), **bounds)
 
 
@@ -73,11 +70,11 @@ def integer(**bounds):
     return lambda key, value: check_integer(key, value, **bounds)
 
 
-def odd_integer(minimum):
+def odd_integer(minimum, maximum):
     """Check of an odd integer."""
 
     def check(key, value):
-        if check_integer(key, value, minimum=minimum) % 2 == 0:
+        if check_integer(key, value, minimum=minimum, maximum=maximum) % 2 == 0:
             raise ConfigurationError(f"{key} must be odd; got {value}")
         return value
 
@@ -155,17 +152,7 @@ def number_or_map(key, value):
 
 def crmethod(key, value):
     """Check of the method: M.M.Cosmic or the joint decision, registered detectors joined by +, or both."""
-    detectors = [*OWN_KEYS, *(name for name in DETECTORS.names() if name not in OWN_KEYS)]
-    both = [f"{method}_{name}" for method in ("mm", "joint") for name in detectors]
-    if not isinstance(value, str) or "+" not in value:
-        return check_choice(key, value, ["mmcosmic", "joint", *detectors, *both])
-    first, *others = names = [name.strip() for name in value.split("+")]
-    check_choice(f"{key}, up to the first +,", first, [*detectors, *both])
-    for number, name in enumerate(others, start=2):
-        check_choice(f"detector {number} of {key}", name, detectors)
-    if first.removeprefix("mm_").removeprefix("joint_") in others or len(set(others)) < len(others):
-        raise ConfigurationError(f"{key} must name a detector once; got {value}")
-    return "+".join(names)
+    return CRMethod.parse(key, value)
 
 
 def vote(key, value):
@@ -209,18 +196,21 @@ def flux_factor(key, value):
         return None
     if value in ("auto", "local"):
         return value
+    if isinstance(value, str) and value.strip().startswith("["):
+        value = parsed_text(value)  # a list in quotes
     many = isinstance(value, list)
     factors = [as_number(factor) for factor in (value if many else [value])]
     wanted = f"{key} must be none, auto, local, a number or a number for each image"
     if not factors or not all(isinstance(factor, int | float) for factor in factors):
         raise ConfigurationError(f"{wanted}; got {value!r}")
-    factors = tuple(check_number(key, factor, minimum=0, exclusive=True) for factor in factors)
+    factors = tuple(check_number(key, factor, minimum=0, exclusive=True, maximum=FACTOR) for factor in factors)
     return factors if many else factors[0]
 
 
 def number_or_auto(**bounds):
     """Check of a number, or the word auto."""
-    return lambda key, value: value if value == "auto" else check_number(key, as_number(value), **bounds)
+    check = number(**bounds)
+    return lambda key, value: value if value == "auto" else check(key, value)
 
 
 def _listed(key, value, what):
@@ -259,13 +249,15 @@ def offsets(key, value):
     for i, pair in enumerate(_listed(key, value, "[xoffset, yoffset]"), start=1):
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigurationError(f"pair {i} of {key} must be [xoffset, yoffset]; got {pair!r}")
-        pairs.append(tuple(check_number(f"pair {i} of {key}", as_number(one)) for one in pair))
+        pairs.append(tuple(number()(f"pair {i} of {key}", one) for one in pair))
     return tuple(pairs)
 
 
 def pixels(key, value):
     """Check of a list of pixels; FITS convention."""
     items = _listed(key, value, "[X, Y]")
+    if all(type(item) is list and [type(one) for one in item] == [int, int] and min(item) > 0 for item in items):
+        return tuple(map(tuple, items))  # a long list need not be checked one by one
     return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
 
 
@@ -282,7 +274,9 @@ def fixed_points(key, value):
         if not isinstance(point, list) or len(point) not in (2, 3):
             raise ConfigurationError(f"point {i} of {key} must be [x, y] or [x, y, weight]; got {point!r}")
         try:
-            points.append(tuple(check_number(f"point {i} of {key}", as_number(one)) for one in point))
+            points.append(tuple(number()(f"point {i} of {key}", one) for one in point))
         except InputError:
-            raise ConfigurationError(f"point {i} of {key} must hold finite numbers; got {point}") from None
+            raise ConfigurationError(
+                f"point {i} of {key} must hold finite numbers of at most {LARGEST:g}; got {point}"
+            ) from None
     return tuple(points)

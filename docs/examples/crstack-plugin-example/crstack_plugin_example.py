@@ -1,13 +1,38 @@
-"""A detector and a boundary model for crstack, to copy and change."""
+"""A method, a detector and a boundary model for crstack, to copy and change."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from crstack import BoundaryModel, Detection, Detector, FittedBoundary
+from crstack import BoundaryModel, Decision, Detection, Detector, FittedBoundary, Method
 
-__all__ = ["LevelBoundary", "SharpDetector"]
+__all__ = ["ClipMethod", "LevelBoundary", "SharpDetector"]
+
+
+@dataclass(frozen=True)
+class ClipMethod(Method):
+    """A value is hit where it lies many sigma above the minimum of the exposures.
+
+    Parameters
+    ----------
+    n_sigma : float
+        Least height over the minimum, in standard deviations of the noise of one exposure.
+    """
+
+    n_sigma: float = 7.0
+
+    # its name in legends and logs
+    label = "clipping"
+
+    def decide(self, prepared, detected, rules, progress=None):
+        """Decide which values are hit; see `crstack.Method.decide`."""
+        exposures, minimum = prepared.exposures, prepared.statistics.min2d
+        sigma = np.sqrt(exposures.mean_variance(np.nan_to_num(minimum)))
+        hit = exposures.data - minimum > self.n_sigma * sigma
+        if exposures.bad is not None:
+            hit &= ~exposures.bad
+        return Decision.of_hits(self, hit, prepared, detected, rules)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,332 @@
+"""FITS images: one way to open them, and one rule for the unit that BUNIT states."""
+
+import re
+import struct
+import warnings
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError, VerifyWarning
+from astropy.wcs import FITSFixedWarning
+
+from crstack.exceptions import CRStackWarning, InputError
+
+__all__ = [
+    "BROKEN",
+    "ImageInfo",
+    "check_unit",
+    "image_extension",
+    "image_of",
+    "inherited_header",
+    "inspect_image",
+    "opened_fits",
+    "read_image",
+    "unit_of_header",
+]
+
+#: what astropy raises for a file that is damaged or is no FITS file
+BROKEN = (
+    *(OSError, TypeError, ValueError, EOFError, LookupError, AttributeError, OverflowError, RuntimeError),
+    *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
+)
+
+FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
+
+#: units that exposures may have
+COUNTS = (u.adu, u.electron)
+RATES = (u.adu / u.s, u.electron / u.s)
+
+_ADU = ["adu", "adus", "count", "counts", "ct", "cts", "dn", "dns"]
+_ELECTRON = ["electron", "electrons", "e-", "e", "elec", "elecs", "el"]
+_PER_PIXEL = re.compile(r"\s*/\s*pix(els?)?$|\s+pix(el)?-1$")
+_PER_SECOND = re.compile(r"\s*(/\s*|\bper\s+)(s|sec|secs|second|seconds)$|[\s.*]+s(ec)?\s*(\*\*|\^)?\s*\(?-1\)?$")
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What the headers of a FITS image say.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (ny, nx).
+    unit : `~astropy.units.Unit` or None
+        Unit that BUNIT states; None where it is absent or empty.
+    header : `~astropy.io.fits.Header`
+        Header of the extension, with what it inherits from the primary header.
+    """
+
+    shape: tuple
+    unit: u.UnitBase | None
+    header: fits.Header
+
+
+@contextmanager
+def opened_fits(path, what="exposure", *, checksum=True):
+    """Open a FITS file; what astropy says against it becomes an `InputError`.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file, plain or compressed with gzip, bzip2 or fpack.
+    what : str, optional
+        What the file is, as the subject of a message.
+    checksum : bool, optional
+        Whether checksums are compared; it takes reading the data.
+
+    Yields
+    ------
+    hdus : `~astropy.io.fits.HDUList`
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, or cannot be read as FITS inside the block.
+
+    Warns
+    -----
+    CRStackWarning
+        If the checksum of an extension that is used does not match, or the file is cut short.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{what} must be a FITS file that exists; got {path}")
+    try:
+        # the file is opened here, because astropy leaves it open where it fails
+        with path.open("rb") as file, warnings.catch_warnings(record=True) as caught:
+            if file.read(4) == b"PK\x03\x04":
+                raise InputError(f"{what} must be {FORMATS}; got the zip archive {path}")
+            file.seek(0)
+            warnings.simplefilter("always")
+            with fits.open(file, memmap=False, checksum=checksum) as hdus:
+                yield hdus
+    except InputError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{what} must be a readable FITS file; got {path} ({reason})") from error
+    _pass_on(caught, path)
+
+
+def _pass_on(caught, path):
+    """Warn of what matters among the warnings of astropy: a cut file, a checksum; forms of cards do not."""
+    said = set()
+    for one in caught:
+        text = " ".join(str(one.message).split())
+        if issubclass(one.category, VerifyWarning | FITSFixedWarning) or text in said:
+            continue
+        said.add(text)
+        ours = one.message if issubclass(one.category, CRStackWarning) else None
+        if ours is None and issubclass(one.category, UserWarning):
+            ours = CRStackWarning(f"{path}: {text}")
+        if ours is not None:
+            warnings.warn(ours, stacklevel=4)
+
+
+def image_extension(hdus, path, ext=None, *, name="extension"):
+    """The extension of a file that holds an image.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The file.
+    path : path-like
+        Its name, for messages.
+    ext : int, str or None, optional
+        Number or name of the extension; None for the first that holds an image.
+    name : str, optional
+        What the user calls ``ext``, as the subject of a message.
+
+    Returns
+    -------
+    hdu : image HDU
+        Of two dimensions; more are accepted where all but the last two have length 1.
+
+    Raises
+    ------
+    InputError
+        If the extension does not exist or holds no 2-D image.
+    """
+    images = [i for i, hdu in enumerate(hdus) if _plane_shape(hdu)]
+    if ext is None:
+        ext = images[0] if images else 0
+    if isinstance(ext, bool) or not isinstance(ext, int | str | np.integer):
+        raise InputError(f"{name} must be a number or a name; got {ext!r}")
+    try:
+        hdu = hdus[ext]
+    except (IndexError, KeyError):
+        known = ", ".join(_label(i, hdu) for i, hdu in enumerate(hdus))
+        raise InputError(f"{name} must be one of {known} in {path}; got {ext!r}") from None
+    if not _plane_shape(hdu):
+        shape = tuple(hdu.shape) if hdu.is_image else ()
+        found = "no image" if not shape else f"{len(shape)} dimensions" if len(shape) != 2 else f"the shape {shape}"
+        hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
+        raise InputError(f"{name} {ext} of {path} must hold a 2-D image; got {found}{hint}")
+    return hdu
+
+
+def _label(number, hdu):
+    return f"{number} ({hdu.name})" if hdu.name else str(number)
+
+
+def _plane_shape(hdu):
+    """(ny, nx) of an image of two dimensions, or of more that have length 1; empty if it is none."""
+    shape = tuple(hdu.shape) if hdu.is_image and not isinstance(hdu, fits.GroupsHDU) else ()
+    if len(shape) < 2 or 0 in shape or any(length != 1 for length in shape[:-2]):
+        return ()
+    return shape[-2:]
+
+
+def image_of(hdu):
+    """The image of an extension, 2-D, in the byte order of the machine."""
+    data = hdu.data
+    if data.dtype.kind == "c":
+        raise ValueError("the image is complex")
+    return data.reshape(data.shape[-2:]).astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def inherited_header(hdus, hdu):
+    """A copy of an extension's header with the cards of the primary header that it lacks.
+
+    INHERIT = F keeps those out. Cards about the data of the primary, and about
+    the structure of the file, are never taken.
+    """
+    header = hdu.header.copy()
+    primary = hdus[0].header
+    if primary is not hdu.header and header.get("INHERIT", True) is not False:
+        cards = [card for card in primary.cards if not NOT_INHERITED.fullmatch(card.keyword)]
+        header.extend(fits.Header(cards, copy=True), unique=True, useblanks=False)
+    return header
+
+
+#: keywords of a primary header that say nothing of the images in the extensions
+NOT_INHERITED = re.compile(
+    "SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|NEXTEND|GROUPS|PCOUNT|GCOUNT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAMIN|DATAMAX|"
+    "EXTNAME|EXTVER|EXTLEVEL|INHERIT|END"
+)
+
+
+def read_image(path, ext=None, *, what="exposure", name="extension"):
+    """Image (ny, nx) and header of one extension of a FITS file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file.
+    ext : int, str or None, optional
+        Number or name of the extension; None for the first that holds an image.
+    what, name : str, optional
+        What the file and its extension are called in messages.
+
+    Returns
+    -------
+    image : `~numpy.ndarray`
+        As it is stored, scaled by BSCALE and BZERO; NaN at BLANK.
+    header : `~astropy.io.fits.Header`
+        With what it inherits from the primary header.
+
+    Raises
+    ------
+    InputError
+        If there is no readable 2-D image.
+    """
+    with opened_fits(path, what) as hdus:
+        hdu = image_extension(hdus, path, ext, name=name)
+        # the data first: reading them changes BITPIX, BSCALE and the like
+        image = np.array(image_of(hdu))
+        return image, inherited_header(hdus, hdu)
+
+
+def inspect_image(path, ext=0, *, what="exposure", name="extension"):
+    """Shape, unit and header of one extension of a FITS file, without its data.
+
+    Parameters and errors are those of `read_image`.
+
+    Returns
+    -------
+    info : ImageInfo
+    """
+    with opened_fits(path, what, checksum=False) as hdus:
+        hdu = image_extension(hdus, path, ext, name=name)
+        header = inherited_header(hdus, hdu)
+        return ImageInfo(_plane_shape(hdu), unit_of_header(header, path), header)
+
+
+def unit_of_header(header, path):
+    """The unit that BUNIT states.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        Header of the image.
+    path : path-like
+        Name of the file, for messages.
+
+    Returns
+    -------
+    unit : `~astropy.units.Unit` or None
+        adu, electron, or one of them per second; None where BUNIT is absent or empty.
+
+    Raises
+    ------
+    InputError
+        If BUNIT is not text, or states anything else.
+
+    Notes
+    -----
+    ADU are also called count, ct and DN, electrons e-, e and elec, in the
+    singular or plural and in capitals. A rate is written /s, s-1 or per second.
+    "per pixel" is left out.
+    """
+    value = header.get("BUNIT")
+    if value is None or isinstance(value, fits.card.Undefined) or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str):
+        raise InputError(f"BUNIT of {path} must be text, such as 'adu' or 'electron'; got {value!r}")
+    unit = _unit_in_words(value)
+    if unit is None:
+        raise InputError(
+            f"BUNIT of {path} must state ADU or electrons, or either per second; got {value.strip()!r}. "
+            "Noise is known in these only: use the exposures before their flux calibration, "
+            "or give the unit if the keyword is wrong (in Python unit=u.adu or u.electron)"
+        )
+    return unit
+
+
+def _unit_in_words(text):
+    """One of `COUNTS` and `RATES`, or None."""
+    words = _PER_PIXEL.sub("", " ".join(text.split()).lower())
+    per_second = _PER_SECOND.search(words)
+    if per_second:
+        words = _PER_PIXEL.sub("", words[: per_second.start()])
+    if words in _ADU:
+        return RATES[0] if per_second else COUNTS[0]
+    if words in _ELECTRON:
+        return RATES[1] if per_second else COUNTS[1]
+    return None
+
+
+def check_unit(name, unit):
+    """Return a unit as one of adu, electron, adu / s and electron / s, or raise `InputError`.
+
+    `astropy.units.count` and `astropy.units.DN` are other names of adu.
+    """
+    text = str(unit)
+    try:
+        unit = u.Unit(unit)
+    except (ValueError, TypeError):
+        unit = None
+    for known in (*COUNTS, *RATES):
+        if unit == known:
+            return known
+    # ct, DN and the words of BUNIT; electron / pix is no unit that astropy converts
+    found = _unit_in_words(text)
+    if found is None:
+        raise InputError(f"{name} must be adu or electron, or either per second; got {text}")
+    return found

@@ -1,0 +1,79 @@
+"""FITS files, plain or compressed without loss, that appear whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from crstack._files import atomic_path
+from crstack._validation import check_choice
+from crstack.exceptions import InputError
+
+__all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
+
+#: endings of file names by compression: gzip of the whole file, or of each row in a FITS file of compressed images
+COMPRESSIONS = {"none": ".fits", "gzip": ".fits.gz", "fpack": ".fits.fz"}
+ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+
+
+def ending_of(compression):
+    """Ending of a file name for one of "none", "gzip" and "fpack"."""
+    return COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
+
+
+def write_fits(path, hdus):
+    """Write a FITS file; the ending of its name chooses the compression.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.fits``, ``.fits.gz`` or ``.fits.fz``; replaced if it exists. Compression keeps every bit of the values.
+    hdus : `~astropy.io.fits.HDUList`
+        What is written; not changed.
+
+    Raises
+    ------
+    InputError
+        If the directory cannot be written, or the name ends in a compression that is not known.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
+        raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
+    if path.suffix.lower() == ".fz":
+        hdus = compressed(hdus)
+    with atomic_path(path) as temporary:
+        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+
+
+def compressed(hdus):
+    """Images of a file as compressed images (GZIP_2), without loss.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        Not changed.
+
+    Returns
+    -------
+    hdus : `~astropy.io.fits.HDUList`
+        As fpack makes it: a primary without data, then the image of the primary, if it has one, and the extensions.
+    """
+    made = []
+    for number, hdu in enumerate(hdus):
+        if not hdu.is_image or hdu.data is None:
+            made.append(hdu.copy())
+            continue
+        if number == 0:
+            made.append(fits.PrimaryHDU())
+        made.append(_compressed_image(hdu))
+    return fits.HDUList(made)
+
+
+def _compressed_image(hdu):
+    header = hdu.header.copy()
+    if "BSCALE" in header:
+        # stored as bytes with a scale, which compressed images of astropy do not keep
+        data = (hdu.data * np.float32(header.pop("BSCALE")) + np.float32(header.pop("BZERO", 0.0))).astype(np.float32)
+    else:
+        data = np.ascontiguousarray(hdu.data)
+    return fits.CompImageHDU(data, header, name=hdu.name, compression_type="GZIP_2", quantize_level=0.0)

@@ -1,0 +1,73 @@
+"""Operations on the pixels of images that several parts of the package need."""
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["EIGHT_CONNECTED", "dilate", "features_holding", "informative_box"]
+
+#: pixels that touch at a side or a corner belong together
+EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+#: pixels of the box of `informative_box`, where the image has more
+BOX_PIXELS = 350_000
+#: sides and positions of the box are multiples of this
+BOX_STEP = 16
+#: the largest weight of a pixel, so that no single star outweighs the rest
+LARGEST_WEIGHT = 1.0
+
+
+def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Grow a mask by ``radius`` pixels in every direction, corners included."""
+    if radius == 0 or not mask.any():
+        return mask
+    return ndimage.maximum_filter(mask.view(np.uint8), size=2 * radius + 1, mode="constant").view(bool)
+
+
+def features_holding(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Connected features of ``mask`` that hold at least one pixel of ``seeds``.
+
+    Parameters
+    ----------
+    mask, seeds : `~numpy.ndarray` of bool
+        Same shape (ny, nx). Connectivity is 8.
+
+    Returns
+    -------
+    kept : `~numpy.ndarray` of bool
+    """
+    labels, n_features = ndimage.label(mask, structure=EIGHT_CONNECTED)
+    keep = np.zeros(n_features + 1, dtype=bool)
+    keep[labels[seeds]] = True
+    keep[0] = False
+    return keep[labels]
+
+
+def informative_box(weight: np.ndarray, pixels: int = BOX_PIXELS) -> tuple[slice, slice]:
+    """The box, of the shape of the image, that holds the largest sum of weights.
+
+    Parameters
+    ----------
+    weight : `~numpy.ndarray`
+        (ny, nx), the information in each pixel; values over 1 count as 1.
+    pixels : int, optional
+        Approximate number of pixels of the box. A smaller image is taken whole.
+
+    Returns
+    -------
+    box : tuple of slice
+        Rows and columns.
+    """
+    if weight.size <= pixels:
+        return slice(0, weight.shape[0]), slice(0, weight.shape[1])
+    total, size = np.minimum(weight, LARGEST_WEIGHT), []
+    for axis, side in enumerate(weight.shape):
+        n = max(round(side * np.sqrt(pixels / weight.size) / BOX_STEP), 1)
+        starts = np.arange(0, side - side % BOX_STEP or side, BOX_STEP)
+        n = min(n, len(starts))
+        whole = range(side - side % BOX_STEP or side)
+        cells = np.add.reduceat(total.take(whole, axis), starts, axis, dtype=float)
+        total = np.lib.stride_tricks.sliding_window_view(cells, n, axis).sum(axis=-1)
+        size.append(n * BOX_STEP)
+    first = np.unravel_index(np.argmax(total), total.shape)
+    rows, columns = (slice(int(at) * BOX_STEP, int(at) * BOX_STEP + n) for at, n in zip(first, size, strict=True))
+    return rows, columns

@@ -1,0 +1,163 @@
+"""One stack: what a worker does, and what is kept of it."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from crstack._files import atomic_path
+from crstack.batch.record import FILE_NAME, Record
+from crstack.batch.stacks import Stack
+from crstack.batch.workers import Lost
+from crstack.exceptions import CRStackError
+
+__all__ = ["Job", "compute", "outcome"]
+
+LOG = "crstack.log"
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stack to compute.
+
+    Parameters
+    ----------
+    stack : Stack
+        Its name and settings.
+    output : `~pathlib.Path`
+        Directory that holds the directory of the stack.
+    plots : bool
+        Whether figures and report are drawn.
+    reason : str
+        Why it is computed again; empty for the first time.
+    """
+
+    stack: Stack
+    output: Path
+    plots: bool = True
+    reason: str = ""
+
+    @property
+    def directory(self):
+        """Where the products go when all of them are there."""
+        return self.output / self.stack.name
+
+    @property
+    def unfinished(self):
+        """Where they are written."""
+        return self.output / f".{self.stack.name}.unfinished"
+
+    @property
+    def parameters(self):
+        """Parameter file of the stack, which ``crstack run`` takes as well."""
+        return self.output / "parameters" / f"{self.stack.name}.yaml"
+
+
+def compute(job):
+    """Run one stack in the process that this is called in.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+
+    Returns
+    -------
+    row : dict
+        Row of the table of results.
+    """
+    from crstack.batch.products import write_products  # heavy, and needed by workers alone
+
+    start = time.perf_counter()
+    _forget_peak()
+    shutil.rmtree(job.unfinished, ignore_errors=True)  # of a worker that was killed
+    write_parameters(job)
+    try:
+        row = write_products(job.parameters, job.unfinished, job.plots, LOG)
+    except BaseException:
+        shutil.rmtree(job.unfinished, ignore_errors=True)
+        raise
+    row |= {
+        "name": job.stack.name,
+        "state": "done",
+        "message": f"computed again: {job.reason}" if job.reason else "",
+        "n_exposures": len(job.stack.images),
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory": round(_peak() / MIB, 1),
+    }
+    finish(job, row)
+    return row
+
+
+def write_parameters(job):
+    """Write the parameter file of a stack, with absolute paths of the images."""
+    import yaml
+
+    settings = {**job.stack.settings, "images": [os.path.abspath(os.path.expanduser(one)) for one in job.stack.images]}
+    job.parameters.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(job.parameters) as temporary:
+        temporary.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def outcome(job, future):
+    """Row of a job that has ended, well or not."""
+    failed = {"name": job.stack.name, "state": "failed", "n_exposures": len(job.stack.images)}
+    try:
+        return future.result()
+    except Lost as error:
+        return failed | {"message": str(error)}
+    except CRStackError as error:
+        return failed | {"message": " ".join(str(error).split())}
+    except (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        return failed | {"message": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+
+
+def finish(job, row):
+    """Put the products of a stack in their place, with the record that they are complete.
+
+    Products of an earlier run are replaced; files that the user put beside them stay.
+    """
+    earlier = Record.read(job.directory)
+    Record.of(job.stack, job.unfinished, version("crstack"), row, job.stack.images).write(job.unfinished)
+    if not job.directory.exists():
+        job.unfinished.rename(job.directory)
+        return
+    _keep_others(job, set(earlier.content["products"]) if earlier else set())
+    old = job.directory.with_name(f".{job.stack.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    job.directory.rename(old)
+    job.unfinished.rename(job.directory)
+    shutil.rmtree(old)
+
+
+def _keep_others(job, products):
+    """Move what is not a product of the earlier run beside the new products; of two with one name it is renamed."""
+    for path in sorted(job.directory.rglob("*")):
+        name = path.relative_to(job.directory)
+        if path.is_file() and name.name != FILE_NAME and str(name) not in products:
+            target = job.unfinished / name
+            target = target if not target.exists() else target.with_name(f"{target.name}.earlier")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, target)
+
+
+def _forget_peak():
+    """Start the count of peak memory anew, where the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak():
+    """Largest memory of this process in bytes."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # another system than Linux
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -1,0 +1,51 @@
+"""The products of one stack, made as ``crstack run`` makes them."""
+
+import numpy as np
+
+from crstack.cli.console import logging_to
+from crstack.cli.run import run
+from crstack.masks import exposure_name
+
+__all__ = ["write_products"]
+
+
+def write_products(parameters, directory, plots, log_name):
+    """Run a parameter file, with a log beside the products and nothing on the screen.
+
+    Parameters
+    ----------
+    parameters : path-like
+        Parameter file.
+    directory : path-like
+        Where the products go; made if it does not exist.
+    plots : bool
+        Whether to draw figures and report.
+    log_name : str
+        Name of the log file in ``directory``.
+
+    Returns
+    -------
+    row : dict
+        Counts, what was measured and warnings: columns of the table of results.
+
+    Raises
+    ------
+    CRStackError
+        As ``crstack run`` does.
+    """
+    with logging_to("error") as console:
+        console.keep_log(directory / log_name)
+        masks = run(parameters, directory, plots=plots, interactive=False, console=console)
+        warnings = tuple(console.warnings)
+    return {
+        "n_mediancr": _count(masks, "MEDIANCR"),
+        "n_meancrt": _count(masks, "MEANCRT"),
+        "n_crmask": sum(_count(masks, exposure_name(i)) for i in range(masks.n_exposures)),
+        "n_problematic": int(np.count_nonzero(masks.problematic)),
+        "fraction_crmask": float(np.mean([masks[exposure_name(i)].mean() for i in range(masks.n_exposures)])),
+        "warnings": "; ".join(" ".join(one.split()) for one in warnings),
+    }
+
+
+def _count(masks, name):
+    return int(np.count_nonzero(masks.codes[name]))

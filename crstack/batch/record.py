@@ -1,0 +1,105 @@
+"""What a stack was made of, kept beside its products: is it complete, and still up to date?"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from crstack._files import atomic_path
+
+__all__ = ["FILE_NAME", "Record"]
+
+#: name of the record in the directory of a stack
+FILE_NAME = "batch_record.json"
+#: bytes read at a time
+CHUNK = 1 << 20
+
+
+def digest_of_file(path):
+    """SHA-256 of the content of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def stamp(path, earlier=None):
+    """Size, time of change and digest of a file; an ``earlier`` stamp saves reading a file that was not touched."""
+    status = Path(path).stat()
+    found = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    if earlier and all(earlier.get(key) == value for key, value in found.items()):
+        return earlier
+    return found | {"digest": digest_of_file(path)}
+
+
+def digest_of_settings(settings):
+    """SHA-256 of the content of a parameter file, whatever the order of its keys."""
+    text = json.dumps(settings, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Record:
+    """What a finished stack was made of.
+
+    Parameters
+    ----------
+    content : dict
+        ``version``, ``settings`` (a digest), ``inputs`` and ``products`` (stamps by path), ``row`` of the results.
+    """
+
+    def __init__(self, content):
+        self.content = content
+
+    @classmethod
+    def of(cls, stack, directory, version, row, paths):
+        """Record of a stack whose products lie in ``directory``; ``paths`` are its exposures."""
+        products = sorted(path for path in Path(directory).rglob("*") if path.is_file() and path.name != FILE_NAME)
+        return cls(
+            {
+                "version": version,
+                "settings": digest_of_settings(stack.settings),
+                "inputs": {str(path): stamp(path) for path in paths},
+                "products": {str(path.relative_to(directory)): stamp(path) for path in products},
+                "row": row,
+            }
+        )
+
+    @classmethod
+    def read(cls, directory):
+        """Record in ``directory``; None if there is none that can be read."""
+        try:
+            content = json.loads((Path(directory) / FILE_NAME).read_text())
+        except (OSError, ValueError):
+            return None
+        wanted = {"version", "settings", "inputs", "products", "row"}
+        return cls(content) if isinstance(content, dict) and wanted <= set(content) else None
+
+    def write(self, directory):
+        """Write the record, whole or not at all."""
+        with atomic_path(Path(directory) / FILE_NAME) as temporary:
+            temporary.write_text(json.dumps(self.content, indent=1))
+
+    @property
+    def row(self):
+        """Row of the table of results."""
+        return self.content["row"]
+
+    def why_not(self, stack, directory, version):
+        """Why the stack must be computed again; None if its products are complete and up to date."""
+        if self.content["version"] != version:
+            return f"crstack was {self.content['version']}, and is {version}"
+        if self.content["settings"] != digest_of_settings(stack.settings):
+            return "its settings have changed"
+        return _changed(self.content["inputs"], "", "exposure") or _changed(
+            self.content["products"], directory, "product"
+        )
+
+
+def _changed(stamps, directory, kind):
+    for name, earlier in stamps.items():
+        path = Path(directory) / name
+        if not path.is_file():
+            return f"{kind} {name} is missing"
+        if path.stat().st_size != earlier["size"] or stamp(path, earlier)["digest"] != earlier["digest"]:
+            return f"{kind} {name} has changed"
+    return None

@@ -1,0 +1,131 @@
+"""Run the stacks that are not finished yet, and keep a table of what came out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from astropy.table import Table
+
+from crstack._validation import check_integer
+from crstack.batch.job import Job, compute, outcome
+from crstack.batch.record import Record
+from crstack.batch.stacks import Stack, as_stacks
+from crstack.batch.table import results_table, write_results
+from crstack.batch.workers import in_processes, on_executor
+from crstack.exceptions import InputError
+
+__all__ = ["plan", "run"]
+
+#: name of the table in the output directory
+RESULTS = "results.ecsv"
+
+
+def plan(stacks, output_dir, *, redo=False, version=None):
+    """Which stacks must be computed, and why; which are complete.
+
+    Parameters
+    ----------
+    stacks : list of Stack
+        What was asked for.
+    output_dir : path-like
+        Directory of the directories of the stacks.
+    redo : bool, optional
+        Compute all.
+    version : str, optional
+        That of crstack; the installed one by default.
+
+    Returns
+    -------
+    reasons : dict
+        By name of the stack, why it is computed; None where it is complete.
+    """
+    version = version or installed_version("crstack")
+    reasons = {}
+    for stack in stacks:
+        directory = Path(output_dir) / stack.name
+        record = Record.read(directory)
+        if redo:
+            reasons[stack.name] = "asked for again"
+        elif record is None:
+            reasons[stack.name] = "its directory has no record" if directory.exists() else ""
+        else:
+            reasons[stack.name] = record.why_not(stack, directory, version)
+    return reasons
+
+
+def run(
+    stacks: Mapping | Sequence[Stack],
+    settings: Mapping | None = None,
+    *,
+    output_dir: str | Path = "out",
+    executor: Executor | None = None,
+    n_workers: int = 1,
+    redo: bool = False,
+    plots: bool = True,
+    progress: Callable | None = None,
+) -> Table:
+    """Run many stacks, each an independent job.
+
+    The products of a stack go to a directory of its name, whole or not at all. A stack is skipped if its products are
+    complete, and its settings, its exposures and the version of crstack have not changed. A stack that fails is
+    reported, and the rest go on.
+
+    Parameters
+    ----------
+    stacks : mapping or sequence of Stack
+        By name, a list of images or a mapping of what differs from ``settings``.
+    settings : mapping, optional
+        What all stacks share: the content of a parameter file.
+    output_dir : path-like, optional
+        Where the directories of the stacks and ``results.ecsv`` go.
+    executor : `~concurrent.futures.Executor`, optional
+        Where the jobs run, such as ``client.get_executor()`` of Dask. Its workers must see the same files. Processes of
+        this machine by default.
+    n_workers : int, optional
+        Number of processes where no executor is given. They share the processors.
+    redo : bool, optional
+        Compute all stacks, complete or not.
+    plots : bool, optional
+        Whether to draw the figures and the report of each stack.
+    progress : callable, optional
+        Called as ``progress(row, n_finished, n_stacks)`` with the row of each stack as it finishes.
+
+    Returns
+    -------
+    results : `~astropy.table.Table`
+        A row for each stack, in the order given: see `crstack.batch.table.COLUMNS`. It is written to
+        ``results.ecsv`` after each stack.
+
+    Raises
+    ------
+    InputError
+        If the stacks or the settings are wrong; nothing is written then.
+    """
+    check_integer("n_workers", n_workers, minimum=1)
+    stacks = as_stacks(stacks, settings)
+    output = Path(output_dir).absolute()
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output directory must be a directory; got {output_dir}")
+    reasons = plan(stacks, output, redo=redo)
+    jobs = [Job(stack, output, plots, reasons[stack.name]) for stack in stacks if reasons[stack.name] is not None]
+    output.mkdir(parents=True, exist_ok=True)
+    rows = {}
+
+    def report(row):
+        rows[row["name"]] = row
+        table = results_table(rows[stack.name] for stack in stacks if stack.name in rows)
+        write_results(table, output / RESULTS)
+        if progress is not None:
+            progress(row, len(rows), len(stacks))
+        return table
+
+    table = None
+    for stack in stacks:
+        if reasons[stack.name] is None:
+            earlier = Record.read(output / stack.name).row
+            table = report({**earlier, "state": "skipped", "message": "complete and up to date"})
+    running = in_processes(compute, jobs, n_workers) if executor is None else on_executor(executor, compute, jobs)
+    for job, future in running:
+        table = report(outcome(job, future))
+    return table

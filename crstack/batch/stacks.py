@@ -1,0 +1,236 @@
+"""The stacks of a night: from a document, a table or the headers of a directory."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from crstack.exceptions import InputError
+
+__all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
+
+#: a stack of fewer exposures is no stack
+LEAST_EXPOSURES = 2
+#: columns of a table that name the files
+FILE_COLUMNS = ("images", "image", "file", "path", "filename")
+NAME = re.compile(r"[\w+-][\w.+-]*")
+LEVEL = "requirements"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack: its name, and the content of its parameter file.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits and ``_ . + -``: it names the directory of the products.
+    settings : mapping
+        Content of a parameter file, ``images`` included.
+
+    Raises
+    ------
+    InputError
+        If the name cannot be that of a directory, or there are fewer than two images.
+    """
+
+    name: str
+    settings: Mapping
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InputError(f"name of a stack must be made of letters, digits and _ . + -; got {self.name!r}")
+        images = self.settings.get("images")
+        if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
+            raise InputError(f"images of stack {self.name} must be a list of files; got {images!r}")
+        if len(self.images) < LEAST_EXPOSURES:
+            raise InputError(f"images of stack {self.name} must be {LEAST_EXPOSURES} or more; got {len(self.images)}")
+
+    @property
+    def images(self) -> tuple:
+        """Paths of the exposures, as they were given."""
+        return tuple(os.fspath(image) for image in self.settings["images"])
+
+
+def merged(common, own):
+    """Settings of one stack: the common ones, with its own in their place at both levels of a parameter file."""
+    settings = {**common, **own}
+    if LEVEL in common or LEVEL in own:
+        settings[LEVEL] = {**(common.get(LEVEL) or {}), **(own.get(LEVEL) or {})}
+    return settings
+
+
+def as_stacks(stacks, settings=None):
+    """Stacks of a mapping or a sequence.
+
+    Parameters
+    ----------
+    stacks : mapping or sequence of Stack
+        By name, a list of images or a mapping of what differs, ``images`` included.
+    settings : mapping, optional
+        What all stacks share: the content of a parameter file.
+
+    Returns
+    -------
+    stacks : list of Stack
+
+    Raises
+    ------
+    InputError
+        If a stack is wrong, or a name is given twice.
+    """
+    common = dict(settings or {})
+    if isinstance(stacks, Mapping):
+        made = []
+        for name, own in stacks.items():
+            own = own if isinstance(own, Mapping) else {"images": own}
+            made.append(Stack(str(name), merged(common, own)))
+    else:
+        made = [Stack(one.name, merged(common, one.settings)) for one in stacks]
+    if not made:
+        raise InputError("stacks must hold one or more; got none")
+    seen = set()
+    for one in made:
+        if one.name.lower() in seen:  # some file systems do not tell them apart
+            raise InputError(f"names of stacks must differ, also in lower case; got {one.name} twice")
+        seen.add(one.name.lower())
+    return made
+
+
+def _resolved(settings, directory):
+    """Settings whose images are looked for from ``directory``, where they are not found from the current one."""
+    images = []
+    for image in settings["images"]:
+        path = Path(image).expanduser()
+        beside = directory / path
+        images.append(str(beside if beside.exists() or not path.exists() else path))
+    return {**settings, "images": images}
+
+
+def stacks_of_document(document, directory="."):
+    """Stacks of a document with ``defaults`` and ``stacks``.
+
+    Parameters
+    ----------
+    document : mapping
+        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to what differs.
+    directory : path-like, optional
+        Where to look for images that are not found from the current directory.
+
+    Returns
+    -------
+    stacks : list of Stack
+
+    Raises
+    ------
+    InputError
+        If the document holds something else.
+    """
+    if not isinstance(document, Mapping) or "stacks" not in document:
+        raise InputError("batch file must hold defaults: and stacks:; got no stacks")
+    unknown = set(document) - {"defaults", "stacks"}
+    if unknown:
+        raise InputError(f"batch file must hold only defaults: and stacks:; got {', '.join(map(str, sorted(unknown)))}")
+    defaults, stacks = document.get("defaults") or {}, document["stacks"]
+    for name, value in (("defaults", defaults), ("stacks", stacks)):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name} of the batch file must be a mapping; got a {type(value).__name__}")
+    made = as_stacks(stacks, defaults)
+    return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
+
+
+def stacks_of_table(table, settings=None, directory="."):
+    """Stacks of a table with a row for each exposure.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        A column ``stack`` names the stack, a column ``images`` (or ``file``, ``path``, ...) the file. Other columns
+        are keys of the parameter file, with one value in each stack.
+    settings : mapping, optional
+        What all stacks share.
+    directory : path-like, optional
+        Where to look for images that are not found from the current directory.
+
+    Returns
+    -------
+    stacks : list of Stack
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a key has two values in one stack.
+    """
+    column = next((name for name in FILE_COLUMNS if name in table.colnames), None)
+    if column is None or "stack" not in table.colnames:
+        wanted = f"stack and one of {', '.join(FILE_COLUMNS)}"
+        raise InputError(f"table of exposures must have the columns {wanted}; got {', '.join(table.colnames)}")
+    keys = [name for name in table.colnames if name not in ("stack", column)]
+    stacks = {}
+    for row in table:
+        name = str(row["stack"])
+        own = stacks.setdefault(name, {"images": []})
+        own["images"].append(str(row[column]))
+        for key in keys:
+            value = row[key].item() if hasattr(row[key], "item") else row[key]
+            if own.setdefault(key, value) != value:
+                raise InputError(f"{key} must have one value in stack {name}; got {own[key]} and {value}")
+    made = as_stacks(stacks, settings)
+    return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
+
+
+def stacks_of_directory(directory, group_by, settings=None, only=None):
+    """Stacks of the FITS files of a directory, grouped by what their headers say.
+
+    Parameters
+    ----------
+    directory : path-like
+        Its FITS files are taken, those of its own directories are not.
+    group_by : sequence of str
+        Header keywords: exposures with equal values are one stack.
+    settings : mapping, optional
+        What all stacks share.
+    only : mapping of str, optional
+        Values that a header must have for its file to be taken, such as ``{"IMAGETYP": "object"}``.
+
+    Returns
+    -------
+    stacks : list of Stack
+        In the order of their first file.
+    alone : list of str
+        Files that share their values with no other.
+
+    Raises
+    ------
+    InputError
+        If the directory does not exist, holds no FITS file, or no two files go together.
+    """
+    from ccdproc import ImageFileCollection
+
+    if not Path(directory).is_dir():
+        raise InputError(f"directory of exposures must exist; got {directory}")
+    keywords = [str(keyword).strip().upper() for keyword in group_by]
+    if not keywords or not all(keywords):
+        raise InputError("group_by must name one or more header keywords, such as OBJECT; got none")
+    only = {key.upper(): str(value) for key, value in (only or {}).items()}
+    collection = ImageFileCollection(directory, keywords=sorted({*keywords, *only}))
+    if not len(collection.files):
+        raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
+    groups = {}
+    for row in collection.summary:
+        values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
+        if all(values[key].lower() == wanted.lower() for key, wanted in only.items()):
+            name = _name_of(values[key] for key in keywords)
+            groups.setdefault(name, []).append(str(Path(directory) / row["file"]))
+    alone = [files[0] for files in groups.values() if len(files) < LEAST_EXPOSURES]
+    stacks = {name: files for name, files in groups.items() if len(files) >= LEAST_EXPOSURES}
+    if not stacks:
+        raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
+    return as_stacks(stacks, settings), alone
+
+
+def _name_of(values):
+    """Name of a stack by the values of its keywords."""
+    words = [re.sub(r"[^\w.+-]+", "-", value.strip()).strip("-.") or "none" for value in values]
+    return "_".join(words)

@@ -1,0 +1,131 @@
+"""Jobs on an executor: a few at a time, a killed worker costs only what was under way."""
+
+import concurrent.futures
+import multiprocessing
+import os
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+__all__ = ["Lost", "in_processes", "on_executor"]
+
+#: variables that set how many threads a library uses, read when it is loaded
+THREAD_VARIABLES = ("CRSTACK_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: how often a job is tried whose worker died
+TRIES = 2
+
+
+class Lost(Exception):
+    """The worker of a job died."""
+
+
+@contextmanager
+def threads_of_workers(n_workers):
+    """Processes started here share the processors: each uses its part of the threads."""
+    each = str(max(1, (os.cpu_count() or 1) // n_workers))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update({name: each for name in THREAD_VARIABLES if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+
+
+def on_executor(executor, function, jobs, at_once=None):
+    """Run jobs on an executor that somebody else owns.
+
+    Parameters
+    ----------
+    executor : `~concurrent.futures.Executor`
+        Any: of processes, threads, Dask, MPI.
+    function : callable
+        Called with each job; can be pickled.
+    jobs : sequence
+        Arguments.
+    at_once : int, optional
+        Jobs that are handed in at a time; all by default.
+
+    Yields
+    ------
+    job, future : object, `~concurrent.futures.Future`
+        As they finish.
+    """
+    waiting, running = list(reversed(jobs)), {}
+    at_once = at_once or len(jobs)
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.pop()
+                running[executor.submit(function, job)] = job
+            finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def in_processes(function, jobs, n_workers):
+    """Run jobs in processes of their own; one that dies is replaced.
+
+    A job whose worker died is tried once more, alone, so that it takes no other with it.
+
+    Parameters
+    ----------
+    function, jobs
+        As for `on_executor`.
+    n_workers : int
+        Processes at a time.
+
+    Yields
+    ------
+    job, future : object, `~concurrent.futures.Future`
+        As they finish. A job that killed its worker twice has a future that raises `Lost`.
+    """
+    suspects, rest = [], list(jobs)
+    while rest or suspects:
+        # those that were under way when a worker died run alone, so that the guilty one is known
+        alone = not rest
+        batch, width = (suspects[:1], 1) if alone else (rest, n_workers)
+        lost = []
+        with threads_of_workers(n_workers), _pool(width) as pool:
+            for job, future in on_executor(pool, function, batch, width):
+                if isinstance(future.exception(), BrokenProcessPool):
+                    lost.append(job)
+                else:
+                    batch = [one for one in batch if one is not job]
+                    yield job, future
+                if lost:
+                    break
+        if alone:
+            suspects = suspects[1:]
+            if lost:
+                yield lost[0], _failed(Lost("its worker was killed, twice"))
+        elif lost:
+            suspects += batch[:width]
+            rest = batch[width:]
+        else:
+            rest = []
+
+
+@contextmanager
+def _pool(n_workers):
+    """Processes that start anew, and end when the block does, whatever ends it."""
+    others = multiprocessing.active_children()
+    pool = concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BaseException:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _failed(error):
+    future = concurrent.futures.Future()
+    future.set_exception(error)
+    return future

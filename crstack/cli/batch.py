@@ -1,0 +1,209 @@
+"""``crstack batch``: many stacks from one file, a table or a directory."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from crstack.cli.console import WorkFailedError, log, section
+from crstack.exceptions import ConfigurationError, InputError
+
+__all__ = ["batch"]
+
+TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
+
+
+def batch(
+    source,
+    *,
+    output_dir,
+    settings=None,
+    group_by=None,
+    only=None,
+    n_workers=1,
+    scheduler=None,
+    redo=False,
+    plots=True,
+    dry_run=False,
+    console,
+):
+    """Run the stacks that a file, a table or a directory names.
+
+    Parameters
+    ----------
+    source : path-like
+        YAML file with ``defaults`` and ``stacks``; table (ECSV, CSV) with a row for each exposure; or directory.
+    output_dir : path-like
+        Where the directories of the stacks and the table of results go.
+    settings : path-like, optional
+        Parameter file with what all stacks share, without ``images``; for a table or a directory.
+    group_by : sequence of str, optional
+        Header keywords whose values name a stack; for a directory.
+    only : sequence of str, optional
+        ``KEYWORD=VALUE`` that the exposures of a directory must have.
+    n_workers : int, optional
+        Number of processes.
+    scheduler : str, optional
+        Address of a Dask scheduler; its workers run the stacks in place of processes.
+    redo : bool, optional
+        Run all stacks, complete or not.
+    plots : bool, optional
+        Whether to draw figures and reports.
+    dry_run : bool, optional
+        List the stacks, and run none.
+    console : `~crstack.cli.console.Console`
+        Of the command.
+
+    Raises
+    ------
+    InputError
+        If the source is wrong; nothing is written then.
+    WorkFailedError
+        If a stack failed. All others are complete.
+    """
+    from crstack.batch import run
+
+    stacks = _stacks(Path(source), settings, group_by, only)
+    _check_settings(stacks)
+    if dry_run:
+        _show_plan(stacks, output_dir, redo)
+        return
+    console.working = True
+    section(f"{len(stacks)} stacks")
+    with _executor(scheduler) as executor:
+        results = run(
+            stacks,
+            output_dir=output_dir,
+            executor=executor,
+            n_workers=n_workers,
+            redo=redo,
+            plots=plots,
+            progress=_report,
+        )
+    _sum_up(results, Path(output_dir))
+
+
+def _stacks(source, settings, group_by, only):
+    """Stacks of a file, a table or a directory."""
+    from crstack.batch import stacks_of_directory, stacks_of_document, stacks_of_table
+
+    common = {} if settings is None else _document(settings)
+    if source.is_dir():
+        if not group_by:
+            raise InputError(
+                f"--group-by must name header keywords for the directory {source}, such as OBJECT,FILTER; got none"
+            )
+        stacks, alone = stacks_of_directory(source, group_by, common, _pairs(only))
+        if alone:
+            log.warning(
+                "%d files share %s with no other, and are left out: %s", len(alone), ", ".join(group_by), _few(alone)
+            )
+        return stacks
+    if group_by or only:
+        raise InputError(f"--group-by and --only must be left out for a file; got {source}")
+    if source.suffix.lower() in TABLES:
+        return stacks_of_table(_table(source), common, source.parent)
+    if settings is not None:
+        raise InputError(
+            f"--settings must be left out for a batch file, which has defaults: of its own; got {settings}"
+        )
+    return stacks_of_document(_document(source), source.parent)
+
+
+def _pairs(only):
+    pairs = {}
+    for one in only or ():
+        keyword, sign, value = one.partition("=")
+        if not (keyword and sign and value):
+            raise InputError(f"--only must be KEYWORD=VALUE, such as IMAGETYP=object; got {one}")
+        pairs[keyword] = value
+    return pairs
+
+
+def _few(names, most=5):
+    shown = ", ".join(Path(name).name for name in names[:most])
+    return shown if len(names) <= most else f"{shown}, ..."
+
+
+def _document(path):
+    from crstack.cli.config.document import as_mapping, load_documents
+
+    documents = load_documents(path)
+    if len(documents) > 1:
+        raise ConfigurationError(f"{path} must hold one document; got {len(documents)}")
+    return dict(as_mapping(documents[0] if documents else None, str(path)))
+
+
+def _table(path):
+    from astropy.table import Table
+
+    if not path.is_file():
+        raise InputError(f"table of exposures must be a file that exists; got {path}")
+    try:
+        return Table.read(path, format=TABLES[path.suffix.lower()])
+    except (OSError, ValueError) as error:
+        raise InputError(f"table of exposures must be ECSV or CSV; got {path} ({error})") from None
+
+
+def _check_settings(stacks):
+    """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run."""
+    from crstack.cli.config.configuration import configuration_of
+
+    for stack in stacks:
+        try:
+            configuration_of({**stack.settings, "images": list(stack.images)}, Path(stack.images[0]))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"stack {stack.name}: {error}") from None
+
+
+@contextmanager
+def _executor(scheduler):
+    """The executor of a Dask scheduler; None for processes of this machine."""
+    if scheduler is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError(
+            f"distributed must be installed for --scheduler (pip install 'crstack[dask]'); got {scheduler}"
+        ) from None
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scheduler must be the address of a Dask scheduler that runs; got {scheduler} ({error})"
+        ) from None
+    with client:
+        yield client.get_executor()
+
+
+def _show_plan(stacks, output_dir, redo):
+    from crstack.batch.runner import plan
+
+    reasons = plan(stacks, output_dir, redo=redo)
+    for stack in stacks:
+        reason = reasons[stack.name]
+        words = "complete, skipped" if reason is None else f"run: {reason}" if reason else "run"
+        log.note("%-24s %2d exposures   %s", stack.name, len(stack.images), words)
+
+
+def _report(row, n_finished, n_stacks):
+    """One line for each stack that is finished."""
+    line = f"{n_finished:4d}/{n_stacks}  {row['name']:<24} {row['state']:<8}"
+    if row["state"] == "failed":
+        log.error("%s %s", line, row["message"])
+    elif row["state"] == "skipped":
+        log.note("%s", line)
+    else:
+        log.note("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
+
+
+def _sum_up(results, output_dir):
+    counts = {state: int((results["state"] == state).sum()) for state in ("done", "skipped", "failed")}
+    log.note(
+        "%s; table: %s", ", ".join(f"{count} {state}" for state, count in counts.items()), output_dir / "results.ecsv"
+    )
+    if counts["failed"]:
+        names = _few(list(results["name"][results["state"] == "failed"]))
+        raise WorkFailedError(
+            f"{counts['failed']} of {len(results)} stacks failed: {names}; a second call runs these alone"
+        )

@@ -1,0 +1,193 @@
+"""Everything that is checked and read before the work; nothing is written."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from crstack.cli.config.configuration import Configuration, read_configuration
+from crstack.cli.config.crmethod import OWN_KEYS
+from crstack.cli.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
+from crstack.cli.console import log, section, settings_lines
+from crstack.cli.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
+from crstack.cli.outputs import Outputs
+from crstack.combine import COMBINATIONS
+from crstack.masks import MaskSet, exposure_name
+from crstack.masks.features import CATEGORIES
+from crstack.stack import CRStack
+
+__all__ = ["Job", "prepare", "product_names"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for, checked, and the exposures.
+
+    Attributes
+    ----------
+    configuration : `~crstack.cli.config.configuration.Configuration`
+        The parameter file.
+    numbers : `~crstack.cli.config.detector_images.DetectorNumbers`
+        Gain, read noise and bias.
+    paths : list of `~pathlib.Path`
+        The images.
+    stack : `~crstack.CRStack`
+        The exposures.
+    outputs : `~crstack.cli.outputs.Outputs`
+        Where the products go.
+    given_masks : `~crstack.MaskSet` or None
+        Masks that were read from ``masks_path`` in place of being found.
+    """
+
+    configuration: Configuration
+    numbers: DetectorNumbers
+    paths: list
+    stack: CRStack
+    outputs: Outputs
+    given_masks: MaskSet | None
+    masks_path: Path | None
+
+
+def product_names(n_images, *, plots, joint=True, masks=True):
+    """Names of all files that a run may write.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of exposures.
+    plots : bool
+        Whether figures are drawn.
+    joint : bool, optional
+        Whether there may be probabilities, and so a posterior mean.
+    masks : bool, optional
+        Whether crmasks.fits is written.
+
+    Returns
+    -------
+    names : list of str
+    """
+    names = ["crmasks.fits"] if masks else []
+    names += [f"combined_{name}.fits" for name in COMBINATIONS if joint or name != "meanjoint"]
+    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in CATEGORIES)]
+    names.append("problematic_pixels.csv")
+    if not plots:
+        return names
+    numbers = range(1, n_images + 1)
+    shown = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(n_images)), "MEANCR", "MEANCR_residual"]
+    names += ["diagnostic_histogram2d.png", *(f"diagnostic_{name.lower()}.png" for name in shown)]
+    names += ["image_number_at_median_position.png", "problematic_pixels.pdf", "report.html"]
+    names += [f"flux_factor{number}.png" for number in numbers]
+    names += [f"xyoffset_crosscorr_{number}.png" for number in numbers]
+    names += [f"mediancr_identified_{category}.pdf" for category in CATEGORIES]
+    return names
+
+
+def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=False, console):
+    """Check everything and read the exposures.
+
+    Parameters
+    ----------
+    configuration : `~crstack.cli.config.configuration.Configuration`
+        The parameter file, checked by itself.
+    output_dir : path-like
+        Where the products go.
+    crmasks : path-like, optional
+        Masks to use in place of finding them.
+    plots, overwrite : bool, optional
+        Whether figures are drawn, and whether files of the user's may be replaced.
+    console : `~crstack.cli.console.Console`
+        Its log file is checked.
+
+    Returns
+    -------
+    job : Job
+
+    Raises
+    ------
+    InputError
+        If anything is wrong with images, masks or places.
+    """
+    paths = find_images(configuration["images"], configuration.path.parent)
+    outputs = Outputs(output_dir, overwrite=overwrite)
+    inputs = list(_inputs(configuration, paths, crmasks))
+    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    joint = configuration.crmethod.is_joint or crmasks is not None
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place)
+    outputs.check(names, inputs)
+    if in_place:
+        outputs.keep("crmasks.fits")
+    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
+    shape, unit = inspect_images(paths, configuration["extnum"])
+    numbers = read_detector_numbers(configuration, shape)
+    check_gain(numbers.gain, unit, paths[0])
+    check_places(configuration, shape)
+    given = None
+    if crmasks is not None:
+        given = MaskSet.read(crmasks)
+        check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
+    log.info("output directory: %s", outputs.directory)
+    _log_settings(configuration, numbers, given is None)
+    stack = CRStack.from_files(
+        paths,
+        ext=configuration["extnum"],
+        cr_coincidences=configuration["mm_cr_coincidences"],
+        **configuration.noise(numbers, unit),
+        **_equalization(configuration, given),
+    )
+    masks_path = None if crmasks is None else Path(crmasks)
+    return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
+
+
+def read_parameters(path):
+    """The configuration of a parameter file, with a line of the log."""
+    section("crstack " + version("crstack"))
+    log.note("crstack %s, parameter file %s", version("crstack"), path)
+    return read_configuration(path)
+
+
+def _inputs(configuration, paths, crmasks):
+    """What each input is called, and its path."""
+    if is_file(configuration.path):
+        yield "parameter file", configuration.path
+    yield from (("images", path) for path in paths)
+    for key in ("gain", "rnoise", "bias"):
+        if isinstance(configuration[key], MapName):
+            path = map_path(configuration[key], configuration.path.parent)
+            if path is not None:
+                yield key, path
+    model = configuration.path.parent / configuration["nn_model"]
+    if is_file(model):
+        yield "nn_model", model
+    if crmasks is not None:
+        yield "masks", crmasks
+
+
+def _is_crmasks(path, crmasks):
+    """Whether the masks that are given are the file that would be written: they stay as they are."""
+    return is_file(path) and is_file(crmasks) and path.samefile(crmasks)
+
+
+def _equalization(configuration, masks):
+    """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
+    arguments = dict(configuration.parts.equalization)
+    if masks is None or arguments.get("apply_flux_factors_to") != "original":
+        return arguments
+    if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
+        return arguments
+    log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
+    arguments.pop("flux_regions", None)
+    return arguments | {"flux_factors": masks.flux_factors}
+
+
+def _log_settings(configuration, numbers, finding):
+    section("Settings")
+    settings = configuration.settings(finding)
+    if not configuration.verbose:
+        settings = [(name, value) for name, value in settings if name[:3] not in OWN_KEYS.values()]
+    if finding and configuration.crmethod.uses_diagram:
+        lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
+        words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
+        settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
+    for line in settings_lines(settings):
+        log.info(line)

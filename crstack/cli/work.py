@@ -1,0 +1,77 @@
+"""Runs a command and turns what ends it into an exit code."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+from crstack.cli.console import SessionStopped, WorkFailedError, log, logging_to
+from crstack.exceptions import CRStackError, InputError
+
+__all__ = ["execute"]
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+#: characters of a message
+LONGEST = 2000
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM."""
+
+
+def execute(arguments):
+    """Run the command that the arguments ask for; return the exit code."""
+    with logging_to(arguments.log_level) as console:
+        if getattr(arguments, "log_file", None):
+            console.keep_log(arguments.log_file)
+        code = _execute(arguments, console)
+        if code == BAD_INPUT:
+            console.discard_log_file()
+        return code
+
+
+def _execute(arguments, console):
+    try:
+        with _terminated_as_interrupted():
+            arguments.run(arguments, console)
+    except SessionStopped as stop:
+        log.warning(str(stop))
+        return INTERRUPTED
+    except _Terminated:
+        log.error("terminated")
+        return TERMINATED
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        return INTERRUPTED
+    except WorkFailedError as error:
+        return _report(error, FAILED)
+    except MemoryError as error:
+        return _report(f"memory must suffice for the work; got {str(error) or 'a failure to allocate'}", FAILED)
+    except CRStackError as error:
+        # a plug-in that fails at work is no mistake in the input
+        bad = isinstance(error, InputError) or not console.working
+        return _report(error, BAD_INPUT if bad else FAILED)
+    return DONE
+
+
+def _report(error, code):
+    text = " ".join(str(error).split())
+    log.error("%s", text if len(text) <= LONGEST else f"{text[:LONGEST]} ...")
+    return code
+
+
+@contextmanager
+def _terminated_as_interrupted():
+    """Let SIGTERM end the work as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the cleaning up
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,117 @@
+"""Weights of the exposures in means."""
+
+import numpy as np
+
+from crstack.exceptions import InputError
+
+__all__ = ["exposure_weights", "weighted_mean", "weighted_variance"]
+
+KINDS = ("variance", "exptime")
+
+
+def exposure_weights(weights, exposures):
+    """Weights of the exposures, with a mean of 1.
+
+    Parameters
+    ----------
+    weights : {"variance", "exptime"} or sequence of float
+        "variance": the inverse of the median over the image of the variance of each exposure, at the median of the
+        exposures. "exptime": the exposure times. Or one positive number for each exposure.
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Returns
+    -------
+    weights : `~numpy.ndarray`
+        float64 (N,).
+
+    Raises
+    ------
+    InputError
+        If the weights are no N positive numbers, or an exposure time is not known.
+
+    Notes
+    -----
+    There is one weight for an exposure, not for a value: the variance of a value that comes with the exposure usually
+    follows the value, and the inverse as its weight would draw the mean to low values.
+    """
+    if isinstance(weights, str):
+        values = _named_weights(weights, exposures)
+    else:
+        try:
+            values = np.array(weights, dtype=float)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (len(exposures),) or not (np.isfinite(values) & (values > 0)).all():
+            raise InputError(
+                f"weights must be {' or '.join(KINDS)}, or {len(exposures)} positive numbers; got {weights!r}"
+            )
+    return values / values.mean()
+
+
+def _named_weights(name, exposures):
+    if name == "variance":
+        level = np.median(exposures.data, axis=0)
+        return np.array([1 / _median_variance(exposures, i, level) for i in range(len(exposures))])
+    if name != "exptime":
+        raise InputError(f"weights must be {' or '.join(KINDS)}, or {len(exposures)} positive numbers; got {name!r}")
+    seconds = getattr(exposures, "exptimes", ())
+    if len(seconds) != len(exposures) or not all(one is not None and one > 0 for one in seconds):
+        raise InputError(
+            'weights="exptime" must come with exposures of known exposure time (EXPTIME); '
+            "give one number for each exposure, such as weights=[600, 600, 300]"
+        )
+    return np.array(seconds, dtype=float)
+
+
+def _median_variance(exposures, i, level):
+    variance, bad = exposures.noise_of(i).variance(level), exposures.bad_of(i)
+    return float(np.median(variance if bad is None else variance[~bad]))
+
+
+def weighted_mean(planes, weights, excluded):
+    """Weighted mean of the values that are not left out.
+
+    Parameters
+    ----------
+    planes : sequence of `~numpy.ndarray`
+        (ny, nx) images.
+    weights : sequence of float
+        One for each.
+    excluded : sequence of (`~numpy.ndarray` of bool or None)
+        True where a value is left out; None if nowhere.
+
+    Returns
+    -------
+    mean : `~numpy.ndarray`
+        float64; 0 where all are left out.
+    """
+    total, sums = np.zeros(planes[0].shape), np.zeros(planes[0].shape)
+    for plane, weight, out in zip(planes, weights, excluded, strict=True):
+        used = True if out is None else ~out
+        np.add(total, weight, out=total, where=used)
+        np.add(sums, weight * plane, out=sums, where=used)
+    return sums / np.where(total > 0, total, 1)
+
+
+def weighted_variance(variances, weights, excluded):
+    """Variance of `weighted_mean`: sum of weight**2 times variance, over the square of the sum of the weights.
+
+    Parameters
+    ----------
+    variances : iterable of `~numpy.ndarray`
+        (ny, nx) variance of each image.
+    weights, excluded
+        As for `weighted_mean`.
+
+    Returns
+    -------
+    variance : `~numpy.ndarray`
+        float64; 0 where all are left out.
+    """
+    total = sums = 0.0
+    for variance, weight, out in zip(variances, weights, excluded, strict=True):
+        used = np.ones(variance.shape, bool) if out is None else ~out
+        total = total + weight * used
+        sums = sums + weight**2 * np.where(used, variance, 0)
+    return sums / np.square(np.where(total > 0, total, 1))

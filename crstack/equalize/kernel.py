@@ -1,0 +1,217 @@
+"""Throughput, shift and seeing of an exposure: the kernel that takes the common image to it.
+
+Alard and Lupton (1998, ApJ 503, 325) match the seeing of two images with a kernel that is fitted by linear least
+squares. Its sum is the throughput, its odd part a shift, its even part another seeing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
+
+#: largest distance (pixels) of the steps of a kernel, small to large
+REACHES = (0, 1, 2, 3)
+#: prior standard deviation of a coefficient: keeps those steady that the image does not fix
+PRIOR = 0.1
+#: rounds of robust weights, and standard deviations from which a residual weighs less
+ROUNDS, HUBER = 3, 2.0
+#: what the kernel may leave, as a share of the contrast squared, in the first round
+FIRST_SHARE = 0.3**2
+#: a value so many standard deviations too high has no weight: it is hit
+HIT = 5.0
+#: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
+LEAST_GAIN, OF_COEFFICIENT = 15.0, 0.5
+
+
+@dataclass(frozen=True)
+class KernelTerms:
+    """Terms of a kernel: pairs of steps.
+
+    Parameters
+    ----------
+    reach : int
+        Largest step in pixels.
+    flux, shift, seeing : bool, optional
+        Which kinds of terms there are.
+    """
+
+    reach: int
+    flux: bool = True
+    shift: bool = True
+    seeing: bool = True
+
+    def basis(self, size):
+        """(terms, size, size) kernels on a square of ``size`` pixels: its centre, odd and even pairs."""
+        middle, found = size // 2, []
+        if self.flux:
+            found.append(np.zeros((size, size)))
+            found[-1][middle, middle] = 1
+        for dy in range(self.reach + 1):
+            for dx in range(-self.reach, self.reach + 1):
+                if dy == 0 and dx <= 0:
+                    continue
+                for sign in [-1] * self.shift + [1] * self.seeing:
+                    one = np.zeros((size, size))
+                    one[middle + dy, middle + dx] += 1
+                    one[middle - dy, middle - dx] += sign
+                    one[middle, middle] -= 1 + sign
+                    found.append(one)
+        return np.array(found).reshape(-1, size, size)
+
+
+def split_kernel(kernel):
+    """Throughput, shift (dx, dy) and seeing (xx, yy, xy) of a change of the kernel (from 0 for none).
+
+    Parameters
+    ----------
+    kernel : `~numpy.ndarray`
+        Odd square, what is added to a kernel of 1 at the centre.
+
+    Returns
+    -------
+    flux, dx, dy, xx, yy, xy : float
+        Sum, first moments in pixels, and second moments in square pixels: what is added to those of a star.
+    """
+    half = len(kernel) // 2
+    step = np.arange(-half, half + 1)
+    total = 1 + kernel.sum()
+    first = (kernel.sum(axis=0) @ step) / total, (kernel.sum(axis=1) @ step) / total
+    second = (
+        (kernel.sum(axis=0) @ step**2) / total - first[0] ** 2,
+        (kernel.sum(axis=1) @ step**2) / total - first[1] ** 2,
+        (step @ kernel @ step) / total - first[0] * first[1],
+    )
+    return (total, *first, *second)
+
+
+def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
+    """Fit the kernels of all exposures, with the terms that the data ask for.
+
+    Parameters
+    ----------
+    targets : `~numpy.ndarray`
+        (N, M) each exposure minus the common image at M pixels; NaN where it is not known.
+    variances : `~numpy.ndarray`
+        (N, M) of these.
+    surroundings : `~numpy.ndarray`
+        (size * size, M) common image at the steps of a kernel around the pixels, as a kernel reaches them.
+    structure : `~numpy.ndarray`
+        (M,) contrast of the image around each pixel: what the kernel does not describe is a part of it.
+    folds : `~numpy.ndarray` of bool
+        (M,) which half of the image.
+    ladder : list of KernelTerms
+        To be tried, simplest first.
+
+    Returns
+    -------
+    kernels : `~numpy.ndarray`
+        (N, size, size), what is added to a kernel of 1 at the centre; 0 where nothing is needed.
+    terms : KernelTerms or None
+        Those that are needed.
+    errors : `~numpy.ndarray`
+        (N, size * size, size * size) covariance of the kernels.
+    """
+    size = int(np.sqrt(len(surroundings)))
+    full = _Normal(targets, variances, surroundings, structure, folds)
+    best, fewer = (0.0, None), 0
+    for terms in ladder:
+        basis = terms.basis(size)
+        gain, number = full.gain(basis), len(basis) * len(targets)
+        if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
+            best, fewer = (gain, terms), number
+    terms = best[1]
+    kernels = np.zeros((len(targets), size, size))
+    errors = np.zeros((len(targets), size * size, size * size))
+    if terms is not None:
+        for i in range(len(targets)):
+            kernels[i], errors[i] = full.solution(i, terms.basis(size))
+    return kernels, terms, errors
+
+
+class _Normal:
+    """Normal equations of each half of the image, for steps of the kernel and a constant."""
+
+    def __init__(self, targets, variances, surroundings, structure, folds):
+        design = np.concatenate([surroundings, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
+        self.matrices, self.vectors = [], []
+        self._largest = REACHES[-1]
+        size = int(np.sqrt(len(surroundings)))
+        every = KernelTerms(self._largest).basis(size).reshape(-1, size * size)
+        for target, variance in zip(targets, variances, strict=True):
+            weight = _robust_weights(target, variance, design, every, structure)
+            known = np.where(np.isfinite(target), target, 0)
+            sides = [design[:, one] * weight[one] for one in (folds, ~folds)]
+            self.matrices.append([side @ design[:, one].T for side, one in zip(sides, (folds, ~folds), strict=True)])
+            self.vectors.append([side @ known[one] for side, one in zip(sides, (folds, ~folds), strict=True)])
+
+    def gain(self, basis):
+        """By how much chi squared falls in one half with what the other says, all exposures together."""
+        rows, total = _with_constant(basis), 0.0
+        null = np.zeros((1, rows.shape[1]))
+        null[0, -1] = 1
+        for matrices, vectors in zip(self.matrices, self.vectors, strict=True):
+            for one, other in ((0, 1), (1, 0)):
+                total += _gain(matrices, vectors, one, other, rows) - _gain(matrices, vectors, one, other, null)
+        return total
+
+    def solution(self, i, basis):
+        """Kernel of exposure ``i`` and its covariance."""
+        rows = _with_constant(basis)
+        matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
+        normal = rows @ matrix @ rows.T + _prior(len(rows))
+        inverse = np.linalg.inv(normal)
+        coefficients = inverse @ (rows @ vector)
+        size = basis.shape[1]
+        kernel = coefficients[:-1] @ basis.reshape(len(basis), -1)
+        wide = basis.reshape(len(basis), -1)
+        return kernel.reshape(size, size), wide.T @ inverse[:-1, :-1] @ wide
+
+
+def _gain(matrices, vectors, one, other, rows):
+    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(len(rows)), rows @ vectors[one])
+    found = found @ rows
+    return 2 * found @ vectors[other] - found @ matrices[other] @ found
+
+
+def _with_constant(basis):
+    rows = np.zeros((len(basis) + 1, basis[0].size + 1))
+    rows[:-1, :-1] = basis.reshape(len(basis), -1)
+    rows[-1, -1] = 1
+    return rows
+
+
+def _prior(n):
+    prior = np.full(n, 1 / PRIOR**2)
+    prior[-1] = 1e-12
+    return np.diag(prior)
+
+
+def _robust_weights(target, variance, design, basis, structure):
+    """Weights of the pixels: Huber's, and none for hits; what the kernel leaves is part of the variance."""
+    known = np.isfinite(target)
+    value = np.where(known, target, 0.0)
+    rows = _with_constant(basis.reshape(len(basis), *(int(np.sqrt(basis.shape[1])),) * 2))
+    residual = value
+    weight = np.zeros(len(value))
+    square = structure.astype(np.float64) ** 2
+    left = FIRST_SHARE
+    for number in range(ROUNDS):
+        if number:
+            left = min(_structure_share(residual, variance, square, known), left)
+        sigma = np.sqrt(variance + left * square)
+        z = residual / sigma
+        weight = np.where(known & (z < HIT), 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
+        side = (design * weight) @ design.T
+        found = np.linalg.solve(rows @ side @ rows.T + _prior(len(rows)), rows @ (design @ (weight * value)))
+        residual = value - (found @ rows) @ design
+    return weight
+
+
+def _structure_share(residual, variance, square, known):
+    """Variance that is left, over the square of the contrast, where that is largest."""
+    some = known & (square > np.quantile(square, 0.8))
+    if not some.any():
+        return 0.0
+    over = residual[some] ** 2 / 0.455 - variance[some]
+    return float(max(np.median(over / square[some]), 0.0))

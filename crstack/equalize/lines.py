@@ -1,0 +1,147 @@
+"""What varies slowly along the rows or the columns: throughput of traces and fibres, and lines of the sky.
+
+A term is a number for each cell of one row (or column) and a given length: a part of the common image that an
+exposure holds in addition, or a level that is added.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.equalize.surfaces import linear_weights
+
+__all__ = ["LENGTHS", "fit_lines", "lines_gain"]
+
+#: lengths (pixels) of the cells after that of the whole row, longest first
+LENGTHS = (512, 128, 32)
+#: standard deviations of noise up to which a value counts in full
+CLIP = 3.0
+#: shares of the signal by which a value may differ in addition, in rounds at the first length, and at the others
+FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
+#: rows over which the spread is averaged, on either side
+NEARBY = 1
+#: the spread of a row must be so many standard errors above none
+SIGNIFICANCE = 4.0
+
+
+class _Cells:
+    """Cells of a row: halves of each, to test one with the other."""
+
+    def __init__(self, size, length):
+        n = max(round(size / length), 1)
+        edges = np.linspace(0, size, 2 * n + 1).round().astype(int)
+        self.starts, self._widths = edges[:-1], np.diff(edges)
+        self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size, beyond=False)
+
+    def halves(self, image):
+        """Sums (ny, n, 2) over the halves of the cells."""
+        sums = np.add.reduceat(image, self.starts, axis=1, dtype=np.float64)
+        return sums.reshape(len(image), -1, 2)
+
+    def spread_out(self, halves):
+        """Images of values (ny, n, 2) of the halves of cells."""
+        return np.repeat(halves.reshape(len(halves), -1), self._widths, axis=1).astype(np.float32)
+
+    def interpolate(self, values):
+        """Images of values (ny, n) at the centres of the cells."""
+        return (values @ self.weights.T).astype(np.float32)
+
+
+def _deviations(residuals, regressor, variance, cells, bounds):
+    """Deviations (N, ny, n, 2) of the halves of cells from the mean of the exposures, and their information."""
+    weight = regressor / variance
+    information = cells.halves(weight * regressor)
+    known = information > 0
+    inverse = np.where(known, 1 / np.where(known, information, 1), 0)
+    sigma = np.sqrt(variance)
+    found = np.zeros((len(residuals), *information.shape))
+    for i, residual in enumerate(residuals):
+        left, total = residual, 0.0
+        for number, bound in enumerate(bounds):
+            limit = CLIP * sigma + np.float32(bound) * regressor
+            step = cells.halves(weight * np.clip(left, -limit, limit)) * inverse
+            total = total + step
+            if number < len(bounds) - 1:
+                left = left - cells.spread_out(step) * regressor
+        found[i] = total
+    return found - found.mean(axis=0), information
+
+
+def _whole(halves, information):
+    """Values of cells from those of their halves."""
+    return (halves * information).sum(axis=-1) / np.maximum(information.sum(axis=-1), 1e-30)
+
+
+def _spread(deviations, information):
+    """Variance (ny,) of the true deviations in each row, by what the halves of cells have in common; 0 if unsure."""
+    both = information[..., 0] * information[..., 1]
+    both = np.where(both > 0, both / np.maximum(information.sum(axis=-1), 1e-30), 0)
+    products = (deviations[..., 0] * deviations[..., 1]).sum(axis=0) / (len(deviations) - 1)
+    noise = np.where(both > 0, 1 / np.maximum(information.prod(axis=-1), 1e-30), 0) / (len(deviations) - 1)
+    size = 2 * NEARBY + 1
+    total, error2, sums = (
+        size * ndimage.uniform_filter1d(one.sum(axis=1), size, mode="nearest")
+        for one in (both * products, both**2 * noise, both)
+    )
+    spread = np.where(sums > 0, total / np.maximum(sums, 1e-30), 0)
+    return np.where(total > SIGNIFICANCE * np.sqrt(error2), np.maximum(spread, 0), 0)
+
+
+def lines_gain(residuals, regressor, variance, length):
+    """By how much chi squared falls in one half of each cell with what the other half says.
+
+    Parameters
+    ----------
+    residuals : `~numpy.ndarray`
+        (N, ny, nx) exposures less what is expected of them.
+    regressor, variance : `~numpy.ndarray`
+        (ny, nx) what is varied, and variance of a residual.
+    length : float
+        Of the cells, pixels along the rows.
+
+    Returns
+    -------
+    gain : float
+    """
+    deviations, information = _deviations(
+        residuals, regressor, variance, _Cells(regressor.shape[1], length), FIRST_BOUNDS
+    )
+    spread = _spread(deviations, information)[:, None, None]
+    shrunk = deviations * (spread * information / (1 + spread * information))
+    other = shrunk[..., ::-1]
+    return float((information * (2 * other * deviations - other**2)).sum())
+
+
+def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
+    """Numbers by which a regressor is in each exposure in addition.
+
+    Parameters
+    ----------
+    residuals, regressor, variance
+        As for `lines_gain`.
+    lengths : sequence of float, optional
+        Of cells after the whole row, longest first.
+
+    Returns
+    -------
+    share : `~numpy.ndarray`
+        float32 (N, ny, nx), smooth along the rows; the mean of the exposures is 0.
+
+    Notes
+    -----
+    Each length measures what the longer ones have left. A deviation of variance 1 / info is shrunk by
+    t / (t + 1 / info), where t, the spread of the true deviations of a row, is what the halves of its
+    cells have in common.
+    """
+    nx = regressor.shape[1]
+    share = np.zeros(residuals.shape, np.float32)
+    bounds = FIRST_BOUNDS
+    for length in (nx, *(one for one in lengths if one < nx)):
+        cells = _Cells(nx, length)
+        deviations, information = _deviations(residuals - share * regressor, regressor, variance, cells, bounds)
+        spread = _spread(deviations, information)[:, None]
+        both = information.sum(axis=-1)
+        whole = _whole(deviations, information)
+        if spread.any():
+            share += np.array([cells.interpolate(one) for one in whole * (spread * both / (1 + spread * both))])
+        bounds = BOUNDS
+    return share

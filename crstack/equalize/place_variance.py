@@ -1,0 +1,131 @@
+"""Variance of a place: how unlike the exposures are there, from values that lie too low."""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.statistics import normal_order_moments, sort_exposures
+
+__all__ = ["contrast_of", "contrast_squared", "place_variance"]
+
+#: window (pixels) of a neighbourhood
+WINDOW = 5
+#: pixels of its kind that what is known of the whole image counts for
+STEADY = 12.0
+#: a squared deviation counts up to so many variances, and this share of the squared contrast
+MOST, MOST_OF_CONTRAST = 9.0, 0.25
+#: squared contrast of the median of three values of noise, in their variance
+NOISE_CONTRAST = 7.6
+#: the median may exceed the lowest by so many standard deviations, and this share of the contrast
+CLIP_SIGMA, CONTRAST = 4.0, 0.2
+#: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
+#: it differs by so many from its kind
+SIGNIFICANCE, LOCAL_SIGNIFICANCE = 4.0, 3.0
+#: variance of the squared deviation, over the square of the variance
+SPREAD = 3.0
+#: kinds of places: each has twice the contrast of the one before
+N_KINDS = 12
+#: a deviation of this share of the contrast is expected to vary as much
+SMOOTH = 0.01
+
+
+def contrast_of(image):
+    """Largest minus smallest value of the 3 x 3 pixels around each."""
+    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
+
+
+def contrast_squared(image, variance):
+    """Square of the contrast of an image, that of its noise taken off: 0 where the image is flat."""
+    return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
+
+
+def _expected_square(n, of):
+    """Mean square of what the lowest of ``of`` standard normal values lies below the median of n, ``n - of`` higher."""
+    mean, covariance = normal_order_moments(of)
+    weight = np.zeros(of)
+    weight[min((n - 1) // 2, of - 1)] += 0.5
+    weight[min(n // 2, of - 1)] += 0.5
+    weight[0] -= 1
+    return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
+
+
+def place_variance(levels, variance_of):
+    """Variance of each pixel beyond the noise, where the image has structure.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures on a common level, electrons.
+    variance_of : callable
+        Mean variance (ny, nx) of the exposures at a signal (ny, nx).
+
+    Returns
+    -------
+    variance : `~numpy.ndarray`
+        float32 (ny, nx); 0 everywhere where the exposures differ by no more than noise.
+    share : float
+        Largest variance of a kind of place over the square of its contrast.
+
+    Notes
+    -----
+    Hits only raise values: by how much the lowest lies below the median says how unlike the exposures are, whatever
+    is hit. It is taken as a share of the square of the local contrast, which is what a shift, another seeing or another
+    throughput change. The share is that of places of like contrast. In windows of five pixels that differ clearly from
+    these it is drawn towards that of the window.
+    """
+    cube = levels.copy()
+    sort_exposures(cube)
+    n = len(cube)
+    low = cube[0]
+    median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
+    variance = variance_of(median)
+    limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
+    # most exposures are hit
+    contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
+    square = (median - low) ** 2
+    # where one is hit the others span more
+    one_hit = cube[-1] - median > limit
+    square[~one_hit] /= np.float32(_expected_square(n, n))
+    square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
+    del cube, median, one_hit
+    # where most exposures are hit the lowest alone is right: what it lies below must not count
+    np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
+    excess = square - variance
+    weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
+    kind = _kinds(contrast2, variance)
+    shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
+    if not shares.any():
+        return np.zeros_like(low), 0.0
+    share = shares[kind]
+    around = [
+        ndimage.uniform_filter(one, WINDOW)
+        for one in (weight * excess, weight * contrast2, weight, weight**2, (weight * variance) ** 2)
+    ]
+    # only where the neighbourhood differs clearly from its kind: else it would be noise
+    expected = share * around[1]
+    differs = (
+        np.abs(around[0] - expected) * WINDOW
+        > LOCAL_SIGNIFICANCE * np.sqrt(np.maximum(SPREAD * around[4], 0)) + expected
+    )
+    differs &= share > 0
+    # of so many pixels like this one
+    number = WINDOW**2 * around[2][differs] ** 2 / np.maximum(around[3][differs], 1e-30)
+    local = np.maximum(around[0][differs] / around[1][differs], 0)
+    share[differs] = (STEADY * share[differs] + number * local) / (STEADY + number)
+    return share * contrast2, float(shares.max())
+
+
+def _kinds(contrast2, variance):
+    """Class (ny, nx) of each place by its contrast over noise; 0 for places that are flat."""
+    with np.errstate(divide="ignore"):
+        steps = np.log2(contrast2 / variance) / 2
+    return np.clip(np.nan_to_num(steps, neginf=-1) + 1, 0, N_KINDS - 1).astype(np.int8)
+
+
+def _shares_of_kinds(kind, excess, information, noise):
+    """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
+    total, known, error2 = (
+        np.bincount(kind.ravel(), one.ravel(), minlength=N_KINDS) for one in (excess, information, noise**2)
+    )
+    sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
+    sure[0] = False
+    return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)

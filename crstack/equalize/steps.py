@@ -1,0 +1,95 @@
+"""Shifts of a pixel or more between exposures, to whole pixels."""
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["moved", "whole_steps"]
+
+#: largest step in pixels
+LARGEST = 16
+#: a correlation is as good without a step along an axis where it is this share of the highest
+AS_GOOD = 0.98
+#: the highest correlation must be this share of the correlation of each exposure with itself
+LEAST_ALIKE = 0.3
+#: window (pixels) of the median that takes hits and hot pixels off
+WINDOW = 3
+#: the image is compared in this part (pixels) of its middle, at most
+PIXELS = 1024
+
+
+def moved(image, step):
+    """An image, or a number, moved by whole pixels (dx, dy); what enters continues the edge."""
+    dx, dy = step
+    if (dx == 0 and dy == 0) or not np.ndim(image):
+        return image
+    rows = np.clip(np.arange(image.shape[0]) - dy, 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(image.shape[1]) - dx, 0, image.shape[1] - 1)
+    return image[rows[:, None], columns]
+
+
+def whole_steps(levels):
+    """Whole pixels by which the scene moves from one exposure to another.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures on a common level.
+
+    Returns
+    -------
+    steps : tuple of (int, int)
+        (dx, dy) of each exposure. Along each axis the median is 0. All 0 where no exposure moves by a pixel or more.
+    """
+    n = len(levels)
+    if min(levels.shape[1:]) < 4 * LARGEST:
+        return ((0, 0),) * n
+    planes = [_structure(plane) for plane in levels]
+    spectra = [np.fft.rfft2(plane) for plane in planes]
+    middle = _middle(planes)
+    own = np.array([np.sum(plane.astype(np.float64) ** 2) for plane in planes])
+    steps = []
+    for i in range(n):
+        correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
+        steps.append(_step(correlation, np.sqrt(own[i] * own[middle])))
+    steps = np.array(steps)
+    if not steps.any():
+        return ((0, 0),) * n
+    steps -= np.median(steps, axis=0).astype(int)
+    return tuple((int(dx), int(dy)) for dx, dy in steps)
+
+
+def _structure(plane):
+    """Square root of what stands out, without hits and hot pixels, fading to 0 at the edges."""
+    ny, nx = plane.shape
+    rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
+    plane = ndimage.median_filter(plane[rows, columns], WINDOW)
+    low = np.percentile(plane[::4, ::4], [16, 50])
+    over = plane - low[1]
+    noise = max(low[1] - low[0], 1e-6)
+    over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
+    fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
+    return (over * np.outer(*fade)).astype(np.float32)
+
+
+def _middle(planes):
+    """The exposure to compare with: of middle brightness."""
+    total = [float(plane.sum()) for plane in planes]
+    return int(np.argsort(total)[len(total) // 2])
+
+
+def _step(correlation, alike):
+    """(dx, dy) of the highest correlation; 0 along an axis where that is as good."""
+    ny, nx = correlation.shape
+    near = np.arange(-LARGEST, LARGEST + 1)
+    some = correlation[np.ix_(near % ny, near % nx)]
+    top = some.max()
+    if not top > LEAST_ALIKE * alike:
+        return 0, 0
+    row, column = np.unravel_index(np.argmax(some), some.shape)
+    if some[LARGEST, LARGEST] > AS_GOOD * top:
+        return 0, 0
+    if some[LARGEST, column] > AS_GOOD * top:
+        row = LARGEST
+    elif some[row, LARGEST] > AS_GOOD * top:
+        column = LARGEST
+    return int(near[column]), int(near[row])

@@ -1,0 +1,123 @@
+"""What is added to an exposure and varies slowly: a level, a slope or a smooth surface."""
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["Mesh", "linear_weights", "smooth_surface"]
+
+#: side (pixels) of a cell in which the level is measured
+CELL = 64
+#: fewest pixels of a cell
+FEWEST = 20
+#: variance of a median over that of a mean
+VARIANCE_OF_MEDIAN = 1.57
+#: a level or a slope must lower chi squared by so much
+LEAST_GAIN = 30.0
+#: what is kept must change something, in standard deviations of one pixel: hits alone move the medians a little
+LEAST_EFFECT = 0.03
+#: a surface must exceed its degrees of freedom by so many standard deviations
+SIGNIFICANCE = 6.0
+
+
+class Mesh:
+    """Cells of an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (ny, nx) of the image.
+    size : tuple of float, optional
+        Height and width of a cell, pixels.
+    """
+
+    def __init__(self, shape, size=(CELL, CELL)):
+        self.shape = shape
+        self.edges = [
+            np.linspace(0, side, max(round(side / one), 1) + 1).round().astype(int)
+            for side, one in zip(shape, size, strict=True)
+        ]
+        self.centres = [(one[1:] + one[:-1] - 1) / 2 for one in self.edges]
+
+    def medians(self, image, known):
+        """Median of the known pixels of each cell (NaN where they are too few) and their number."""
+        rows, columns = self.edges
+        medians = np.full((len(rows) - 1, len(columns) - 1), np.nan)
+        number = np.zeros(medians.shape)
+        for a in range(len(rows) - 1):
+            band = slice(rows[a], rows[a + 1])
+            for b in range(len(columns) - 1):
+                box = band, slice(columns[b], columns[b + 1])
+                values = image[box][known[box]]
+                number[a, b] = len(values)
+                if len(values) >= FEWEST:
+                    medians[a, b] = np.median(values)
+        return medians, np.where(np.isfinite(medians), number, 0)
+
+    def interpolate(self, grid):
+        """Values of the cells as an image, linear between their centres, and on beyond the outermost."""
+        down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
+        return (down @ grid @ across.T).astype(np.float32)
+
+
+def linear_weights(centres, size, beyond=True):
+    """(size, n) of linear interpolation, which goes on ``beyond`` the ends, or stays what it is there."""
+    weights = np.zeros((size, len(centres)))
+    if len(centres) == 1:
+        weights[:, 0] = 1
+        return weights
+    place = np.arange(size)
+    low = np.clip(np.searchsorted(centres, place, side="right") - 1, 0, len(centres) - 2)
+    share = (place - centres[low]) / (centres[low + 1] - centres[low])
+    if not beyond:
+        share = np.clip(share, 0, 1)
+    weights[place, low] = 1 - share
+    weights[place, low + 1] += share
+    return weights
+
+
+def smooth_surface(medians, number, variance):
+    """What of the medians of cells is more than noise.
+
+    Parameters
+    ----------
+    medians, number : `~numpy.ndarray`
+        (rows, columns) median and number of pixels of each cell.
+    variance : float
+        Of one pixel.
+
+    Returns
+    -------
+    surface : `~numpy.ndarray`
+        (rows, columns).
+    kind : str
+        "", "level", "slope" or "surface", the simplest that suffices.
+    """
+    known = number > 0
+    weight = np.where(known, number / (VARIANCE_OF_MEDIAN * variance), 0)
+    values = np.where(known, medians, 0)
+    down, across = np.mgrid[: medians.shape[0], : medians.shape[1]]
+    surface, kind = np.zeros(medians.shape), ""
+    chi2 = (weight * values**2).sum()
+    plane = np.stack([np.ones(medians.size), down.ravel() - down.mean(), across.ravel() - across.mean()], axis=1)
+    for name, terms in (("level", 1), ("slope", 3)):
+        root = np.sqrt(weight).ravel()
+        found = np.linalg.lstsq(plane[:, :terms] * root[:, None], values.ravel() * root, rcond=None)[0]
+        trial = (plane[:, :terms] @ found).reshape(medians.shape)
+        left = (weight * (values - trial) ** 2).sum()
+        needed = np.square(trial - surface).max() > LEAST_EFFECT**2 * variance
+        if needed and chi2 - left > LEAST_GAIN:
+            surface, kind, chi2 = trial, name, left
+    degrees = np.count_nonzero(known)
+    if degrees and chi2 > degrees + SIGNIFICANCE * np.sqrt(2 * degrees):
+        return surface + _shrunk(
+            np.where(known, values - surface, 0), weight, (chi2 - degrees) / weight.sum()
+        ), "surface"
+    return surface, kind
+
+
+def _shrunk(rest, weight, spread):
+    """Cells that scatter by ``spread`` beyond their noise, drawn towards the mean of those around."""
+    around = ndimage.uniform_filter(weight * rest, 3, mode="nearest")
+    around /= np.maximum(ndimage.uniform_filter(weight, 3, mode="nearest"), 1e-30)
+    share = spread * weight / (spread * weight + 1)
+    return around + share * (rest - around)

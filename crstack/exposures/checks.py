@@ -1,0 +1,152 @@
+"""What is refused, what becomes a bad value and what is warned of, once the exposures are read."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.sanity import blank_part, is_same, noise_ratio, unlit
+
+__all__ = ["checked"]
+
+#: measured over stated scatter beyond which noise is missing, and below which there is too much of it
+TOO_MUCH, TOO_LITTLE = 1.5, 0.65
+
+#: relative difference of exposure times that is worth a warning
+TIMES = 0.01
+
+
+def checked(exposures, *, bias_given=True):
+    """Exposures whose blank parts are bad values.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        As they were read.
+    bias_given : bool, optional
+        Whether a bias was subtracted.
+
+    Returns
+    -------
+    exposures : Exposures
+        The same object where nothing is blank.
+
+    Raises
+    ------
+    InputError
+        If two exposures are the same.
+
+    Warns
+    -----
+    CRStackWarning
+        If part of an exposure is blank, one shows nothing of what the others show, exposure times
+        differ, or the scatter contradicts the noise.
+    """
+    _refuse_copies(exposures)
+    exposures = _without_blank_parts(exposures)
+    _compare_times(exposures)
+    if not _look_for_light(exposures):
+        _compare_noise(exposures, bias_given)
+    return exposures
+
+
+def _warn(text):
+    warnings.warn(text, CRStackWarning, stacklevel=6)
+
+
+def _refuse_copies(exposures):
+    for j in range(len(exposures)):
+        for i in range(j):
+            if is_same(exposures.data[i], exposures.data[j], exposures.bad_of(i), exposures.bad_of(j)):
+                raise InputError(
+                    "exposures must be independent; got the same values, but for a constant, in "
+                    f"{exposures.names[i]} and {exposures.names[j]}"
+                )
+
+
+def _without_blank_parts(exposures):
+    """Take blocks of one value as bad, unless each exposure has them."""
+    blank = [blank_part(plane) for plane in exposures.data]
+    if all(one is None for one in blank):
+        return exposures
+    nothing = np.zeros(exposures.shape, dtype=bool)
+    blank = np.stack([nothing if one is None else one for one in blank])
+    if exposures.bad is not None:
+        blank &= ~exposures.bad
+        blank &= ~(blank | exposures.bad).all(axis=0)
+    else:
+        blank &= ~blank.all(axis=0)
+    if not blank.any():
+        return exposures
+    for i, one in enumerate(blank):
+        if one.any():
+            rows, columns = (np.flatnonzero(one.any(axis=axis)) for axis in (1, 0))
+            _warn(
+                f"{exposures.names[i]} holds one value in blocks of {np.count_nonzero(one)} pixels, within columns "
+                f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
+                "they are taken as bad values"
+            )
+    data = exposures.data.copy()
+    data[blank] = 0
+    variances = tuple(
+        variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
+        for variance, one in zip(exposures.variances, blank, strict=True)
+    )
+    bad = blank if exposures.bad is None else exposures.bad | blank
+    return replace(exposures, data=data, bad=bad, variances=variances)
+
+
+def _compare_times(exposures):
+    times = [time for time in exposures.exptimes if time is not None]
+    if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
+        _warn(
+            f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
+            "the exposures are equivalent only with flux factors (flux_factors=) of the same ratios"
+        )
+
+
+def _look_for_light(exposures):
+    """Warn of exposures that show nothing of what the others show; return whether there are any."""
+    noise = exposures.noise.readnoise_in_unit
+    level = np.median(exposures.data[0, ::7, ::7])
+    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
+    found = unlit(exposures.data, exposures.bad, sigma)
+    for i, own, others in found:
+        _warn(
+            f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
+            "it is of another field, or the shutter was closed; leave it out"
+        )
+    return bool(found)
+
+
+def _compare_noise(exposures, bias_given):
+    ratios, level, sigma = noise_ratio(
+        exposures.data, exposures.bad, lambda i, expected, box: _variance(exposures, i, expected, box)
+    )
+    if not ratios:
+        return
+    ratio = float(np.median(ratios))
+    own = any(variance is not None for variance in exposures.variances)
+    source = "their uncertainties" if own else "gain and read noise"
+    numbers = (
+        f"the exposures scatter by {ratio * sigma:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
+        f"give {sigma:.3g}"
+    )
+    if ratio > TOO_MUCH:
+        _warn(
+            f"{numbers}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, or give "
+            "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
+        )
+    elif ratio < TOO_LITTLE and level > 0 and not bias_given:
+        _warn(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
+    elif ratio < TOO_LITTLE:
+        _warn(
+            f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "
+            "resampled, smoothed or averages have less noise than one, and need an uncertainty each"
+        )
+
+
+def _variance(exposures, i, expected, box):
+    noise = exposures.noise_of(i)
+    return noise.cutout(box).variance(expected)

@@ -1,0 +1,195 @@
+"""`Exposures`: the cube of exposures, what is bad in it, and its noise."""
+
+from dataclasses import dataclass, field, replace
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+
+from crstack.noise import NoiseModel
+
+__all__ = ["Exposures"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Exposures:
+    """Equivalent exposures, bias subtracted, with what is known of them.
+
+    Attributes
+    ----------
+    data : `~numpy.ndarray`
+        float32 (N, ny, nx), bias subtracted, in `unit`; 0 at bad pixels.
+    bad : `~numpy.ndarray` of bool or None
+        (N, ny, nx), True at masked pixels, NaN, infinities and pixels without
+        a usable uncertainty; None if there is none.
+    noise : NoiseModel
+        Noise of one exposure by gain and read noise.
+    variances : tuple
+        For each exposure its own variance image (``unit**2``) or None.
+    header : `~astropy.io.fits.Header`
+        Header of the first exposure.
+    wcs : `~astropy.wcs.WCS` or None
+        World coordinates of the first exposure.
+    names : tuple of str
+        File names, or "exposure 1", ...
+    scales : tuple
+        What each exposure has been divided by, see `divided_by`; empty if nothing.
+    exptimes : tuple of (float or None)
+        Exposure times in seconds; None where one is not known. Empty where nothing was read.
+    saturated : `~numpy.ndarray` of bool or None
+        (N, ny, nx), those of the bad values that are saturated; None if there is none.
+    rate_seconds : float or None
+        What rates (per second) were multiplied by, to be counts here; None where counts were given.
+    notes : tuple of str
+        What was read from headers.
+    """
+
+    data: np.ndarray
+    bad: np.ndarray | None
+    noise: NoiseModel
+    variances: tuple
+    header: fits.Header = field(default_factory=fits.Header)
+    wcs: object = None
+    names: tuple = ()
+    scales: tuple = ()
+    exptimes: tuple = ()
+    saturated: np.ndarray | None = None
+    rate_seconds: float | None = None
+    notes: tuple = ()
+
+    def __repr__(self):
+        ny, nx = self.shape
+        bad = 0 if self.bad is None else np.count_nonzero(self.bad)
+        return f"<Exposures: {len(self)} of {nx} x {ny} pixels in {self.unit}, {bad} bad values, {self.noise!r}>"
+
+    def __len__(self):
+        return len(self.data)
+
+    @property
+    def shape(self):
+        """(ny, nx) of one exposure."""
+        return self.data.shape[1:]
+
+    @property
+    def unit(self):
+        """ADU or electron."""
+        return self.noise.unit
+
+    @property
+    def given_unit(self):
+        """Unit in which the exposures were given, and in which results come back."""
+        return self.unit if self.rate_seconds is None else self.unit / u.s
+
+    @property
+    def usable(self):
+        """bool (ny, nx): True where every exposure is valid."""
+        return np.ones(self.shape, dtype=bool) if self.bad is None else ~self.bad.any(axis=0)
+
+    def bad_of(self, i):
+        """Bad-pixel mask of exposure ``i`` (from 0), or None."""
+        return None if self.bad is None else self.bad[i]
+
+    def noise_of(self, i):
+        """Noise of exposure ``i`` (from 0): its own variances where it brought them."""
+        noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
+        return noise.divided_by(self.scales[i]) if self.scales else noise
+
+    @property
+    def share_noise(self):
+        """Whether one gain and read noise describe all exposures alike."""
+        return not self.scales and all(variance is None for variance in self.variances)
+
+    def divided_by(self, scales):
+        """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
+        scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
+        data = np.empty_like(self.data)
+        for plane, own, scale in zip(data, self.data, scales, strict=True):
+            np.divide(own, np.float32(scale), out=plane)
+        if self.scales:
+            scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
+        return replace(self, data=data, scales=scales)
+
+    def minus(self, differences):
+        """Return the exposures less one image (ny, nx) each; their noise stays as it is."""
+        data = np.empty_like(self.data)
+        for plane, own, difference in zip(data, self.data, differences, strict=True):
+            np.subtract(own, difference, out=plane)
+        if self.bad is not None:
+            data[self.bad] = 0
+        return replace(self, data=data)
+
+    def cutout(self, box):
+        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS stay as they are."""
+
+        def cut(value):
+            return value[box] if value is not None and np.ndim(value) else value
+
+        return replace(
+            self,
+            data=self.data[:, *box],
+            bad=None if self.bad is None else self.bad[:, *box],
+            noise=self.noise.cutout(box),
+            variances=tuple(map(cut, self.variances)),
+            scales=tuple(map(cut, self.scales)),
+            saturated=None if self.saturated is None else self.saturated[:, *box],
+        )
+
+    def reordered(self, order):
+        """Return the exposures in another order, or some of them (indices); header and WCS stay as they are."""
+        order = [int(i) for i in order]
+        return replace(
+            self,
+            data=self.data[order],
+            bad=None if self.bad is None else self.bad[order],
+            variances=tuple(self.variances[i] for i in order),
+            names=tuple(self.names[i] for i in order),
+            scales=tuple(self.scales[i] for i in order) if self.scales else (),
+            exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
+            saturated=None if self.saturated is None else self.saturated[order],
+        )
+
+    def transposed(self):
+        """Return the exposures with x and y exchanged; header and WCS stay as they are."""
+
+        def turn(value):
+            return value.T if value is not None and np.ndim(value) else value
+
+        noise = replace(self.noise, gain=turn(self.noise.gain), readnoise=turn(self.noise.readnoise))
+        return replace(
+            self,
+            data=self.data.transpose(0, 2, 1),
+            bad=None if self.bad is None else self.bad.transpose(0, 2, 1),
+            noise=noise,
+            variances=tuple(map(turn, self.variances)),
+            scales=tuple(map(turn, self.scales)),
+            saturated=None if self.saturated is None else self.saturated.transpose(0, 2, 1),
+        )
+
+    def noise_of_average(self, n_effective):
+        """Noise of an average of all exposures worth ``n_effective`` of them."""
+        if self.share_noise:
+            return self.noise.averaged(n_effective)
+        if all(variance is None for variance in self.variances):
+            # photon noise of a mean of exposures: that of their mean gain in electrons per unit
+            scale = 1 / np.mean(np.broadcast_arrays(*(1 / scale for scale in self.scales)), axis=0)
+            return self.noise.divided_by(scale).averaged(n_effective)
+        return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
+
+    def mean_variance(self, expected):
+        """Mean over the valid exposures of the variance of one, at an ``expected`` image."""
+        signal = np.zeros(self.shape, np.float32) if expected is None else expected
+        if self.share_noise:
+            return self.noise.variance(signal).astype(np.float32, copy=False)
+        total = 0.0
+        if self.bad is None:
+            for i in range(len(self)):
+                total = total + self.noise_of(i).variance(signal)
+            return (total / np.float32(len(self))).astype(np.float32)
+        # a bad value has no variance: 1 stands in its place
+        nowhere = self.bad.all(axis=0)
+        count = np.zeros(self.shape, np.float32)
+        for i, bad in enumerate(self.bad):
+            used = ~bad | nowhere
+            total = total + np.where(used, self.noise_of(i).variance(signal), 0)
+            count += used
+        return (total / count).astype(np.float32)

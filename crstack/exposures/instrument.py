@@ -1,0 +1,203 @@
+"""Gain, read noise, bias, saturation and exposure time: as given, or as the headers say."""
+
+import logging
+from dataclasses import dataclass, field
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+
+from crstack._validation import check_number, check_quantity
+from crstack.exceptions import InputError
+from crstack.exposures.keywords import Keyword, as_keyword, quantity_of, section_of
+from crstack.noise import NoiseModel
+
+__all__ = ["Instrument"]
+
+log = logging.getLogger("crstack.exposures")
+
+#: where exposure times stand, in the order in which they are looked for
+TIME_KEYWORDS = ("EXPTIME", "EXPOSURE", "XPOSURE", "EFFEXPTM", "ITIME")
+GAIN_UNIT = u.electron / u.adu
+
+#: relative difference up to which gains and read noises of headers count as equal
+SAME = 1e-3
+
+
+@dataclass(eq=False)
+class Instrument:
+    """What the user says of the detector, and what the headers say for it.
+
+    Parameters
+    ----------
+    gain, readnoise, bias, saturation, exptime, trim
+        As of `load_exposures`.
+
+    Attributes
+    ----------
+    notes : list of str
+        What was read from headers.
+    """
+
+    gain: object = None
+    readnoise: object = None
+    bias: object = None
+    saturation: object = None
+    exptime: object = None
+    trim: object = None
+    notes: list = field(default_factory=list)
+    _read: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("gain", "readnoise", "bias", "saturation", "exptime", "trim"):
+            value = getattr(self, name)
+            keyword = as_keyword(value)
+            if keyword is not None:
+                setattr(self, name, keyword)
+            elif isinstance(value, str) and name not in ("bias", "trim"):
+                raise InputError(
+                    f"{name} must be a Quantity or a keyword such as 'header:{name.upper()}'; got {value!r}"
+                )
+
+    def _note(self, words):
+        if words not in self.notes:
+            self.notes.append(words)
+            log.info("%s", words)
+
+    def section(self, what, given):
+        """Section of one exposure that ``what`` ("bias" or "trim") names, or None."""
+        value = getattr(self, what)
+        if isinstance(value, str):
+            header = fits.Header({"SECTION": value})
+            section = section_of(header, Keyword("SECTION"), what, given.shape, given.name)
+        elif isinstance(value, Keyword):
+            section = section_of(given.header, value, what, given.shape, given.name)
+        else:
+            return None
+        if section is None and (isinstance(value, str) or what == "trim"):
+            found = value if isinstance(value, str) else given.header[value.name]
+            raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {found!r} for {given.name}")
+        return section
+
+    def trimming(self, given):
+        """Section to which an exposure is trimmed, or None."""
+        if self.trim is None:
+            return None
+        section = self.section("trim", given)
+        if section is None:
+            raise InputError(f"trim must be a section or a keyword such as 'header:TRIMSEC'; got {self.trim!r}")
+        rows, columns = section
+        self._note(f"trimmed to columns {columns.start + 1} to {columns.stop}, rows {rows.start + 1} to {rows.stop}")
+        return section
+
+    def noise(self, given, raw_shape, section):
+        """Noise of an exposure; gain and read noise of headers must be those of the first one.
+
+        Parameters
+        ----------
+        given : GivenExposure
+            Trimmed.
+        raw_shape : tuple of int
+            Its shape before that.
+        section : (slice, slice) or None
+            Where it was trimmed.
+        """
+        values = {}
+        for name, unit in (("gain", GAIN_UNIT), ("readnoise", u.electron)):
+            value = getattr(self, name)
+            if isinstance(value, Keyword):
+                value, words = quantity_of(given.header, value, name, unit, given.name)
+                first = self._read.setdefault(name, value)
+                if not np.isclose(first.to_value(value.unit), value.value, rtol=SAME):
+                    raise InputError(
+                        f"exposures must share one {name}; got {first:g} for the first and {value:g} for {given.name}"
+                    )
+                value = first
+                if not any(note.startswith(f"{name} ") for note in self.notes):
+                    self._note(words)
+            values[name] = _cropped(value, raw_shape, section)
+        return NoiseModel(values["gain"], values["readnoise"], given.count_unit)
+
+    def seconds(self, given, number, n):
+        """Exposure time of an exposure in seconds, or None if it is not known."""
+        value = self.exptime
+        if value is None:
+            return _time_in_header(given.header)
+        if isinstance(value, Keyword):
+            value, words = quantity_of(given.header, value, "exptime", u.s, given.name)
+            self._note(words)
+        if np.ndim(value):
+            if np.shape(value) != (n,):
+                raise InputError(f"exptime must be one value, or {n} for as many exposures; got {np.shape(value)}")
+            value = value[number - 1]
+        return check_quantity("exptime", value, u.s, minimum=0, exclusive=True)
+
+    def offset(self, given, noise, seconds, raw_shape, section):
+        """Bias of an exposure in counts: a number or an image. ``given`` is not trimmed."""
+        value = self.bias
+        if value is None:
+            return 0.0
+        where = self.section("bias", given)
+        if where is not None:
+            values = np.asarray(given.data[where], dtype=np.float64)
+            values = values[np.isfinite(values)]
+            if not values.size:
+                raise InputError(f"bias must be measured in a section with values; got none in {given.name}")
+            level = float(np.median(values)) * (seconds if given.per_second else 1.0)
+            self._note(f"bias of {given.name} is {level:.6g} {noise.unit}, the median of its section")
+            return level
+        if isinstance(value, Keyword):
+            value, words = quantity_of(given.header, value, "bias", given.unit, given.name)
+            self._note(words)
+        return _in_counts("bias", _cropped(value, raw_shape, section), noise, given, seconds, section)
+
+    def limit(self, given, noise, seconds, raw_shape, section):
+        """Counts from which the values of an exposure are saturated, or None."""
+        value = self.saturation
+        if value is None:
+            return None
+        if isinstance(value, Keyword):
+            value, words = quantity_of(given.header, value, "saturation", given.unit, given.name)
+            self._note(words)
+        limit = _in_counts("saturation", _cropped(value, raw_shape, section), noise, given, seconds, section)
+        if np.min(limit) <= 0:
+            raise InputError(f"saturation must be greater than 0; got {np.min(limit):g} {noise.unit}")
+        return limit
+
+
+def _cropped(value, raw_shape, section):
+    """An image of the shape of the exposures before they were trimmed, trimmed like them."""
+    if section is not None and np.ndim(value) and np.shape(value) == raw_shape:
+        return value[section]
+    return value
+
+
+def _in_counts(name, value, noise, given, seconds, section):
+    """A Quantity in ADU, electrons or either per second, in counts of the exposures."""
+    if isinstance(value, u.Quantity):
+        if value.unit.is_equivalent(noise.unit / u.s) or value.unit.is_equivalent(u.adu / u.s):
+            if seconds is None:
+                raise InputError(f"exptime must be given with a {name} in {value.unit}; got none for {given.name}")
+            value = value * (seconds * u.s)
+        if noise.gain is not None and value.unit != noise.unit:
+            if value.unit == u.electron:
+                value = value / noise.gain
+            elif value.unit == u.adu:
+                value = value * noise.gain
+    shape = given.shape
+    if section is not None:
+        shape = tuple(one.stop - one.start for one in section)
+    return check_quantity(name, value, noise.unit, shape=shape)
+
+
+def _time_in_header(header):
+    """Exposure time in seconds by the usual keywords, or None."""
+    for name in TIME_KEYWORDS:
+        if name not in header:
+            continue
+        try:
+            value, _ = quantity_of(header, Keyword(name), "exptime", u.s, "")
+            return check_number("exptime", float(value.to_value(u.s)), minimum=0, exclusive=True)
+        except InputError:
+            continue
+    return None

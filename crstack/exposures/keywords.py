@@ -1,0 +1,183 @@
+"""Numbers and sections of the detector that stand in the headers of the exposures."""
+
+import re
+from dataclasses import dataclass
+from numbers import Real
+
+import astropy.units as u
+import numpy as np
+
+from crstack._fits import check_unit
+from crstack.exceptions import InputError
+
+__all__ = ["Keyword", "as_keyword", "quantity_of", "section_of"]
+
+GAIN = u.electron / u.adu
+
+#: "[1:2048, 1:4096]", first and last column, first and last row, counted from 1
+_SECTION = re.compile(r"\s*\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]\s*")
+_IN_BRACKETS = re.compile(r"\s*[\[(]([^\])]*)[\])]")
+_WORDS = (
+    (re.compile(r"\be(lec(tron)?s?|l)?-?(?![a-z])"), "electron"),
+    (re.compile(r"\b(adus?|dns?|counts?|cts?)\b"), "adu"),
+    (re.compile(r"\b(sec(ond)?s?)\b"), "s"),
+    (re.compile(r"\s*/\s*pix(el)?s?\b|\brms\b"), ""),
+)
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A keyword of the header that holds a number, for ``gain``, ``readnoise`` and the like.
+
+    Parameters
+    ----------
+    name : str
+        Such as "GAIN" or "ESO DET OUT1 CONAD".
+    unit : `~astropy.units.Unit`, optional
+        Unit of the number, where the header does not follow the convention.
+
+    Notes
+    -----
+    Without ``unit`` a unit in brackets at the start of the comment counts, such as
+    ``[e-/ADU]``. Without either a gain is in electron/adu, a read noise in
+    electrons, an exposure time in seconds, and a bias or a saturation level is in
+    the unit of the exposures. A gain in adu/electron is inverted.
+    """
+
+    name: str
+    unit: u.UnitBase | str | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise InputError(f"name of a keyword must be text, such as 'GAIN'; got {self.name!r}")
+        object.__setattr__(self, "name", self.name.strip().upper())
+        if self.unit is not None:
+            try:
+                object.__setattr__(self, "unit", u.Unit(self.unit))
+            except (ValueError, TypeError):
+                raise InputError(f"unit of keyword {self.name} must be a unit of astropy; got {self.unit!r}") from None
+
+
+def as_keyword(value):
+    """A `Keyword` from "header:NAME" or a `Keyword`; None for anything else."""
+    if isinstance(value, Keyword):
+        return value
+    if isinstance(value, str) and value.strip().lower().startswith("header:"):
+        return Keyword(value.strip()[len("header:") :])
+    return None
+
+
+def quantity_of(header, keyword, what, unit, name):
+    """The number that a keyword holds.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        Header of an exposure.
+    keyword : Keyword
+        Where to look.
+    what : str
+        What it is for, as the subject of messages.
+    unit : `~astropy.units.Unit`
+        Unit by convention, and of the answer where the header states a gain the other way round.
+    name : str
+        Name of the exposure.
+
+    Returns
+    -------
+    value : `~astropy.units.Quantity`
+    words : str
+        What was read, for the log.
+
+    Raises
+    ------
+    InputError
+        If the keyword is absent or holds no finite number, or its unit is not known.
+    """
+    value = _value_of(header, keyword, what, name)
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise InputError(f"{what} must be a number in {keyword.name} of {name}; got {value!r}") from None
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+        raise InputError(f"{what} must be a finite number in {keyword.name} of {name}; got {value!r}")
+    stated, source = _stated_unit(header, keyword, what, unit, name)
+    if unit == GAIN and stated == 1 / GAIN:
+        if value == 0:
+            raise InputError(f"{what} must not be 0 in {keyword.name} of {name}; got 0 adu / electron")
+        value, stated = 1 / value, GAIN
+    quantity = value * stated
+    return quantity, f"{what} is {quantity:.6g} by {keyword.name} of {name} ({source})"
+
+
+def _value_of(header, keyword, what, name):
+    if keyword.name not in header:
+        raise InputError(f"{what} must be in {keyword.name} of the header of {name}; got no such keyword")
+    return header[keyword.name]
+
+
+def _stated_unit(header, keyword, what, unit, name):
+    """(unit, where it is from) of the number of a keyword."""
+    if keyword.unit is not None:
+        return keyword.unit, "unit as given"
+    found = _IN_BRACKETS.match(str(header.comments[keyword.name]))
+    if found is None:
+        return unit, "unit by convention"
+    stated = _unit_in_brackets(found[1])
+    if stated is None:
+        return unit, "unit by convention"
+    allowed = {GAIN: (GAIN, 1 / GAIN), u.s: (u.s,)}.get(unit, (u.adu, u.electron, u.adu / u.s, u.electron / u.s))
+    if stated not in allowed and not (unit == u.s and stated.is_equivalent(u.s)):
+        raise InputError(
+            f"{what} must not be in {stated}, as the comment of {keyword.name} of {name} says; "
+            f"state the unit, such as Keyword({keyword.name!r}, '{unit}')"
+        )
+    return stated, "unit of its comment"
+
+
+def _unit_in_brackets(text):
+    """The unit that the words between brackets state, or None if they are no unit."""
+    words = text.lower()
+    for pattern, unit in _WORDS:
+        words = pattern.sub(unit, words)
+    try:
+        unit = u.Unit(words.strip())
+        return None if unit == u.dimensionless_unscaled else unit
+    except (ValueError, TypeError):
+        try:
+            return check_unit("unit", text)
+        except InputError:
+            return None
+
+
+def section_of(header, keyword, what, shape, name):
+    """The section of the detector that a keyword holds, or None if it holds something else.
+
+    Parameters
+    ----------
+    header, keyword, what, name
+        As of `quantity_of`.
+    shape : tuple of int
+        (ny, nx) of the exposure.
+
+    Returns
+    -------
+    section : (slice, slice) or None
+        Rows and columns.
+
+    Raises
+    ------
+    InputError
+        If the keyword is absent or the section lies outside the exposure.
+    """
+    value = _value_of(header, keyword, what, name)
+    found = _SECTION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    first, last, low, high = (int(one) for one in found.groups())
+    if not (1 <= first <= last <= shape[1] and 1 <= low <= high <= shape[0]):
+        raise InputError(
+            f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} in {keyword.name} of {name}"
+        )
+    return slice(low - 1, high), slice(first - 1, last)

@@ -1,0 +1,233 @@
+"""A list of exposures becomes `Exposures`."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from crstack._validation import check_boolean, check_image_shape
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.checks import checked
+from crstack.exposures.cube import Exposures
+from crstack.exposures.instrument import Instrument
+from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
+from crstack.exposures.planes import plane_of
+from crstack.exposures.reading import Reading, as_given, warn_of_cards
+from crstack.exposures.sanity import is_constant
+
+__all__ = ["load_exposures"]
+
+#: smallest image, in pixels along either axis
+MINIMUM_LENGTH = 5
+
+
+def load_exposures(
+    items,
+    *,
+    gain=None,
+    readnoise=None,
+    bias=None,
+    unit=None,
+    ext=0,
+    exptime=None,
+    saturation=None,
+    trim=None,
+    dq_ext=None,
+    err_ext=None,
+    bits=None,
+    drop_unusable=False,
+):
+    """Read, check and bias-subtract a list of exposures.
+
+    Parameters
+    ----------
+    items : list, path with wildcards or ImageFileCollection
+        CCDData, NDData, Quantity images, plain 2-D arrays or paths of FITS files, all of one
+        shape and unit. An iterator such as ``ImageFileCollection.ccds()`` will do.
+    gain, readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
+        Scalar or image (ny, nx), see `NoiseModel`; or a keyword of the header, see
+        `~crstack.exposures.Keyword`.
+    bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
+        Scalar or image (ny, nx), subtracted from each exposure; nothing by default. A section
+        such as "[2049:2080,1:4096]", or a keyword that holds one ("header:BIASSEC"), stands for the
+        median of each exposure there.
+    unit : `~astropy.units.Unit`, optional
+        Unit of arrays and of files, over their BUNIT: adu, electron, or either per second.
+    ext : int or str, optional
+        FITS extension of the images.
+    exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Exposure time, one for all or one each. By default EXPTIME, EXPOSURE, XPOSURE, EFFEXPTM
+        or ITIME of the headers. Needed for exposures in a unit per second.
+    saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Level, bias included, from which values are bad.
+    trim : str or Keyword, optional
+        Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
+    dq_ext, err_ext : int or str, optional
+        Extensions of data quality and of the uncertainty, beside the images.
+    bits : str, mapping or int, optional
+        Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default each bit makes a value bad.
+    drop_unusable : bool, optional
+        Go on without exposures that hold one value everywhere, in place of an error.
+
+    Returns
+    -------
+    exposures : Exposures
+
+    Raises
+    ------
+    InputError
+        If there are too few, or shapes, units or values do not fit, one is there twice or is blank.
+
+    Warns
+    -----
+    CRStackWarning
+        If part of an exposure is blank, if the scatter of the exposures contradicts the noise,
+        if uncertainties are 0 or exposure times differ.
+    """
+    check_boolean("drop_unusable", drop_unusable)
+    reading = Reading(unit, ext, dq_ext, err_ext, bits)
+    values = Instrument(gain, readnoise, bias, saturation, exptime, trim)
+    items = exposure_items(items)
+    builder = _Builder(values, len(items))
+    for number, item in enumerate(items, start=1):
+        builder.add(as_given(item, number, reading), number)
+    return checked(builder.exposures(drop_unusable), bias_given=bias is not None)
+
+
+class _Builder:
+    """Puts one exposure after the other into the cube."""
+
+    def __init__(self, values, n):
+        self.values, self.n = values, n
+        self.cube = self.first = self.noise = None
+        self.planes, self.headers, self.seconds, self.names = [], [], [], []
+
+    def add(self, raw, number):
+        """Put in one exposure as it was given."""
+        section = self.values.trimming(raw)
+        given = raw if section is None else raw.trimmed(section)
+        if self.first is None:
+            self._begin(given)
+        self._check_like_first(given)
+        noise = self.values.noise(given, raw.shape, section)
+        if self.noise is None:
+            self.noise = noise
+            for name, value in (("gain", noise.gain), ("readnoise", noise.readnoise)):
+                if value is not None and np.ndim(value):
+                    check_image_shape(name, np.shape(value), given.shape)
+        seconds = self.values.seconds(given, number, self.n)
+        if given.per_second and seconds is None:
+            raise InputError(
+                f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; "
+                f"got none in the header of {given.name}"
+            )
+        plane = plane_of(
+            given,
+            self.values.offset(raw, noise, seconds, raw.shape, section),
+            seconds=seconds if given.per_second else 1.0,
+            saturation=self.values.limit(given, noise, seconds, raw.shape, section),
+            readnoise=noise.readnoise_in_unit,
+        )
+        self.cube[number - 1] = plane.data
+        self._keep(given, plane, seconds)
+
+    def _begin(self, given):
+        """The first exposure lays down shape, unit and header."""
+        warn_of_cards(given.name, given.changes)
+        if min(given.shape) < MINIMUM_LENGTH:
+            raise InputError(
+                f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"
+            )
+        self.first = given
+        self.cube = np.empty((self.n, *given.shape), dtype=np.float32)
+
+    def _check_like_first(self, given):
+        first = self.first
+        if given.unit != first.unit:
+            raise InputError(
+                f"exposures must share one unit; got {first.unit} for the first and {given.unit} for {given.name}"
+            )
+        if given.shape != first.shape:
+            raise InputError(
+                f"exposures must share one shape; got {first.shape} for the first and {given.shape} for {given.name}"
+            )
+
+    def _keep(self, given, plane, seconds):
+        self.planes.append(replace(plane, data=None))
+        self.headers.append((given.header, given.wcs))
+        self.seconds.append(seconds)
+        self.names.append(given.name)
+
+    def _usable(self, drop):
+        """Indices of the exposures that can be used."""
+        bads = [plane.bad for plane in self.planes]
+        without = [bad is not None and bool(bad.all()) for bad in bads]
+        constant = [is_constant(plane, bad) for plane, bad in zip(self.cube, bads, strict=True)]
+        # made-up exposures may be constant: only one that differs from the others is blank
+        some_vary = not all(one or other for one, other in zip(constant, without, strict=True))
+        reasons = {}
+        for i, bad in enumerate(bads):
+            if without[i]:
+                reasons[i] = f"exposures must have valid pixels; got none in {self.names[i]}"
+            elif constant[i] and some_vary:
+                value = f"{self.cube[i][~bad][0] if bad is not None else self.cube[i, 0, 0]:g}"
+                reasons[i] = f"exposures must not be blank; got {value} everywhere in {self.names[i]}"
+        if reasons and not drop:
+            raise InputError(f"{next(iter(reasons.values()))}; leave it out, or write drop_unusable=True")
+        for reason in reasons.values():
+            warnings.warn(f"{reason}; it is left out", CRStackWarning, stacklevel=5)
+        kept = [i for i in range(self.n) if i not in reasons]
+        if len(kept) < MINIMUM_EXPOSURES:
+            raise InputError(f"exposures must be {MINIMUM_EXPOSURES} or more; got {len(kept)} that are usable")
+        return kept
+
+    def _warn_of_errors(self):
+        found = [
+            f"{plane.n_without_error} in {name}"
+            for plane, name in zip(self.planes, self.names, strict=True)
+            if plane.n_without_error
+        ]
+        if found:
+            warnings.warn(
+                f"uncertainties that are 0 or far below the read noise make bad values: {', '.join(found)}",
+                CRStackWarning,
+                stacklevel=5,
+            )
+
+    def exposures(self, drop):
+        """The exposures, once all are in; without those that are blank if ``drop``."""
+        kept = self._usable(drop)
+        self._warn_of_errors()
+        header, wcs = self.headers[kept[0]]
+        shape = self.first.shape
+        seconds = [self.seconds[i] for i in kept]
+        planes = [self.planes[i] for i in kept]
+        exposures = Exposures(
+            self.cube if len(kept) == self.n else self.cube[kept],
+            _stacked([plane.bad for plane in planes], shape),
+            self.noise,
+            tuple(plane.variance for plane in planes),
+            header,
+            wcs,
+            tuple(self.names[i] for i in kept),
+            exptimes=tuple(seconds),
+            saturated=_stacked([plane.saturated for plane in planes], shape),
+            notes=tuple(self.values.notes),
+        )
+        return _rates(exposures, seconds) if self.first.per_second else exposures
+
+
+def _stacked(planes, shape):
+    """Cube of bool of planes that may be None, or None if all are."""
+    if all(plane is None for plane in planes):
+        return None
+    return np.stack([np.zeros(shape, bool) if plane is None else plane for plane in planes])
+
+
+def _rates(exposures, seconds):
+    """Counts of exposures that were rates, on a common scale: those of the mean exposure time."""
+    mean = float(np.mean(seconds))
+    exposures = replace(exposures, rate_seconds=mean)
+    if np.ptp(seconds) > 1e-6 * mean:
+        exposures = exposures.divided_by([one / mean for one in seconds])
+    return exposures

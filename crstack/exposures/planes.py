@@ -1,0 +1,142 @@
+"""One exposure as it enters the cube: in counts, bias subtracted, with its bad values and its variance."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from astropy.nddata import CCDData, VarianceUncertainty
+
+from crstack.exceptions import InputError
+from crstack.exposures.reading import Reading, as_given
+
+__all__ = ["Plane", "image_with_noise", "plane_of"]
+
+#: values of this size stand for "no value" (IRAF's INDEF is 1.6e38)
+NO_VALUE = 1e30
+
+#: part of the read noise below which an uncertainty cannot be true
+LEAST_ERROR = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One exposure, ready for the cube.
+
+    Attributes
+    ----------
+    data : `~numpy.ndarray`
+        float32 (ny, nx); 0 at bad values.
+    bad : `~numpy.ndarray` of bool or None
+    variance : `~numpy.ndarray` or None
+        float32; 1 at bad values; None if the exposure has no uncertainty.
+    saturated : `~numpy.ndarray` of bool or None
+        Those of the bad values that are saturated.
+    n_without_error : int
+        Values that are bad because their uncertainty is 0 or far below the read noise.
+    """
+
+    data: np.ndarray
+    bad: np.ndarray | None
+    variance: np.ndarray | None
+    saturated: np.ndarray | None = None
+    n_without_error: int = 0
+
+
+def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
+    """One exposure in counts, minus its bias.
+
+    Parameters
+    ----------
+    given : `~crstack.exposures.reading.GivenExposure`
+        The exposure.
+    offset : float or `~numpy.ndarray`
+        Bias in counts.
+    seconds : float, optional
+        What rates are multiplied by.
+    saturation : float, `~numpy.ndarray` or None, optional
+        Counts from which values are bad, bias included.
+    readnoise : float or `~numpy.ndarray`, optional
+        Read noise in counts.
+
+    Returns
+    -------
+    plane : Plane
+
+    Raises
+    ------
+    InputError
+        If the uncertainty is of another unit, or a positive number nowhere.
+    """
+    # the difference is taken in float64: ADU near 65535 leave few bits in float32
+    with np.errstate(over="ignore", invalid="ignore"):
+        counts = np.asarray(given.data, dtype=np.float64)
+        if seconds != 1:
+            counts = counts * seconds
+        data = (counts - offset).astype(np.float32)
+        bad = ~(np.abs(counts) < NO_VALUE)
+        saturated = given.saturated
+        if saturation is not None:
+            over = counts >= saturation
+            saturated = over if saturated is None else saturated | over
+    if given.mask is not None:
+        bad |= given.mask
+    if saturated is not None:
+        bad |= saturated
+    variance, without = None, 0
+    if given.uncertainty is not None:
+        variance = _variance_of(given, seconds)
+        usable = np.isfinite(variance) & (variance > 0)
+        small = variance < (LEAST_ERROR * np.asarray(readnoise)) ** 2
+        without = int(np.count_nonzero(((variance == 0) | small) & ~bad))
+        bad |= ~usable | small
+        if not usable.any():
+            raise InputError(f"uncertainty of {given.name} must be a positive number somewhere; got none")
+    if not bad.any():
+        return Plane(data, None, variance, None, without)
+    data[bad] = 0
+    if variance is not None:
+        variance[bad] = 1
+    return Plane(data, bad, variance, saturated if saturated is not None and saturated.any() else None, without)
+
+
+def _variance_of(given, seconds):
+    """Variance image of an exposure in counts squared."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        variance = given.uncertainty.represent_as(VarianceUncertainty)
+    own_unit = u.Unit(variance.unit or given.unit**2)
+    try:
+        scale = own_unit.to(given.unit**2)
+    except u.UnitConversionError:
+        raise InputError(f"uncertainty of {given.name} must be in {given.unit}; got a variance in {own_unit}") from None
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        return (np.asarray(variance.array, dtype=np.float64) * (scale * seconds**2)).astype(np.float32)
+
+
+def image_with_noise(ccd, noise):
+    """What a detector needs of a single CCDData.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        Image (ny, nx) in ``noise.unit``, bias subtracted.
+    noise : `~crstack.noise.NoiseModel`
+        Noise of the image, if it brings no uncertainty.
+
+    Returns
+    -------
+    image : `~numpy.ndarray`
+        float32, a copy, 0 at bad pixels.
+    bad : `~numpy.ndarray` of bool or None
+    noise : `~crstack.noise.NoiseModel`
+        With the variance of the image, if it brings an uncertainty.
+    """
+    if not isinstance(ccd, CCDData):
+        raise InputError(f"ccd must be a CCDData; got {type(ccd).__name__}")
+    if ccd.data.ndim != 2:
+        raise InputError(f"ccd must be a 2-D image; got {ccd.data.ndim} dimensions")
+    if ccd.unit != noise.unit:
+        raise InputError(f"ccd must be in the unit of its noise, {noise.unit}; got {ccd.unit}")
+    plane = plane_of(as_given(ccd, 1, Reading()), 0.0, readnoise=noise.readnoise_in_unit)
+    if plane.bad is not None and plane.bad.all():
+        raise InputError("ccd must have valid pixels; got none")
+    return plane.data, plane.bad, noise if plane.variance is None else noise.with_known_variance(plane.variance)

@@ -1,0 +1,99 @@
+"""Bits of data quality images: what they mean in the conventions of some observatories."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from crstack._validation import check_integer
+from crstack.exceptions import InputError
+
+__all__ = ["CONVENTIONS", "REASONS", "bits_of", "unusable"]
+
+#: reasons why a value does not count
+REASONS = ("hit", "bad", "saturated", "low", "replaced")
+
+#: bits of each reason, by convention. STScI: ACS and WFC3, where a bit of a hit is set by AstroDrizzle (4096) or
+#: CRSPLIT (8192). LSST: the mask planes of afw in their usual order. DRAGONS: Gemini's `geminidr`. Instruments differ:
+#: copy one, change it and hand it in as ``bits=``.
+CONVENTIONS = MappingProxyType(
+    {
+        "stsci": MappingProxyType(
+            {
+                "hit": 4096 | 8192,
+                "bad": 1 | 4 | 16 | 128 | 512 | 16384,
+                "saturated": 256 | 2048,
+                "low": 1024,
+                "replaced": 2,
+            }
+        ),
+        "lsst": MappingProxyType({"hit": 8, "bad": 1 | 16 | 256, "saturated": 2, "low": 0, "replaced": 4}),
+        "dragons": MappingProxyType({"hit": 8, "bad": 1 | 16 | 64, "saturated": 4, "low": 0, "replaced": 0}),
+    }
+)
+
+
+def bits_of(bits):
+    """The bits of each reason.
+
+    Parameters
+    ----------
+    bits : str, mapping or int
+        A name of `CONVENTIONS`, bits by reason of `REASONS`, or the bits of bad values alone.
+
+    Returns
+    -------
+    table : dict of int
+        By reason; 0 where there is no bit.
+
+    Raises
+    ------
+    InputError
+        If the name or a reason is unknown, or bits are not integers >= 0.
+    """
+    if isinstance(bits, str):
+        if bits.lower() not in CONVENTIONS:
+            raise InputError(f"bits must be one of {', '.join(CONVENTIONS)}, or bits by reason; got {bits!r}")
+        return dict(CONVENTIONS[bits.lower()])
+    if not isinstance(bits, Mapping):
+        bits = {"bad": check_integer("bits", bits, minimum=0)}
+    unknown = [name for name in bits if name not in REASONS]
+    if unknown:
+        raise InputError(f"bits must be given for {', '.join(REASONS)}; got {unknown[0]!r}")
+    return dict.fromkeys(REASONS, 0) | {
+        name: check_integer(f"bits of {name}", value, minimum=0) for name, value in bits.items()
+    }
+
+
+def unusable(quality, bits, name):
+    """Where values do not count, and where because they are saturated.
+
+    Parameters
+    ----------
+    quality : `~numpy.ndarray`
+        Image of bits, integers.
+    bits : str, mapping, int or None
+        As of `bits_of`; None takes every value but 0 as bad. Bits of hits are
+        left out: crstack finds them again.
+    name : str
+        Name of the image, for messages.
+
+    Returns
+    -------
+    bad, saturated : `~numpy.ndarray` of bool
+
+    Raises
+    ------
+    InputError
+        If the image does not hold integers.
+    """
+    if quality.dtype.kind == "f" and np.array_equal(quality, np.rint(quality)) and np.all(np.abs(quality) < 2**53):
+        quality = quality.astype(np.int64)
+    if quality.dtype.kind not in "iub":
+        raise InputError(f"data quality must be an image of integers; got {quality.dtype} in {name}")
+    if bits is None:
+        return quality != 0, np.zeros(quality.shape, dtype=bool)
+    table = bits_of(bits)
+    quality = quality.astype(np.int64)
+    every = table["bad"] | table["saturated"] | table["low"] | table["replaced"]
+    return (quality & every) != 0, (quality & table["saturated"]) != 0

@@ -1,0 +1,334 @@
+"""One exposure as it was given: from a FITS file, an array or an object of astropy."""
+
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    NDUncertainty,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.wcs import WCS
+
+from crstack._fits import (
+    COUNTS,
+    RATES,
+    check_unit,
+    image_extension,
+    image_of,
+    inherited_header,
+    opened_fits,
+    unit_of_header,
+)
+from crstack._validation import check_image_shape
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.headers import cleaned_header, split_wcs
+from crstack.exposures.quality import bits_of, unusable
+
+__all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
+
+#: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
+UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
+#: and by the name of the extension, where there is no UTYPE; any other holds standard deviations
+_BY_NAME = {
+    **dict.fromkeys(("VAR", "VARIANCE", "VARPLANE"), VarianceUncertainty),
+    **dict.fromkeys(("IVAR", "INVVAR", "INVERSE_VARIANCE"), InverseVariance),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How exposures are read.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.Unit`, optional
+        Unit of arrays and files, over their BUNIT.
+    ext : int or str, optional
+        Extension of the images.
+    dq_ext, err_ext : int, str or None, optional
+        Extensions of data quality and of the uncertainty.
+    bits : str, mapping, int or None, optional
+        Which bits of the data quality make a value bad: see `crstack.exposures.quality`.
+
+    Raises
+    ------
+    InputError
+        If the unit or the bits are none, or bits are given without ``dq_ext``.
+    """
+
+    unit: u.UnitBase | str | None = None
+    ext: int | str = 0
+    dq_ext: int | str | None = None
+    err_ext: int | str | None = None
+    bits: object = None
+
+    def __post_init__(self):
+        if self.unit is not None:
+            object.__setattr__(self, "unit", check_unit("unit", self.unit))
+        if self.bits is not None:
+            bits_of(self.bits)
+            if self.dq_ext is None:
+                raise InputError(f"bits must come with dq_ext, the extension of the data quality; got {self.bits!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class GivenExposure:
+    """One exposure as it was given.
+
+    Attributes
+    ----------
+    name : str
+        File name, or "exposure 1", ...
+    data : `~numpy.ndarray`
+        (ny, nx), shared with what was given.
+    unit : `~astropy.units.Unit`
+        adu, electron, or one of them per second.
+    mask, saturated : `~numpy.ndarray` of bool or None
+        Bad values; those that are bad because they are saturated.
+    uncertainty : `~astropy.nddata.NDUncertainty` or None
+    header : `~astropy.io.fits.Header`
+        One that can be written.
+    changes : list of str
+        What was changed in the header for that.
+    wcs : `~astropy.wcs.WCS` or None
+    """
+
+    name: str
+    data: np.ndarray
+    unit: u.UnitBase
+    mask: np.ndarray | None = None
+    saturated: np.ndarray | None = None
+    uncertainty: NDUncertainty | None = None
+    header: fits.Header = field(default_factory=fits.Header)
+    changes: list = field(default_factory=list)
+    wcs: WCS | None = None
+
+    @property
+    def shape(self):
+        """(ny, nx)."""
+        return self.data.shape
+
+    @property
+    def per_second(self):
+        """Whether the values are rates."""
+        return self.unit in RATES
+
+    @property
+    def count_unit(self):
+        """adu or electron."""
+        return COUNTS[RATES.index(self.unit)] if self.per_second else self.unit
+
+    def trimmed(self, section):
+        """The exposure within a section (slices of rows and columns)."""
+
+        def cut(image):
+            return None if image is None else image[section]
+
+        uncertainty = self.uncertainty
+        if uncertainty is not None:
+            uncertainty = type(uncertainty)(uncertainty.array[section], unit=uncertainty.unit)
+        header = self.header.copy()
+        for keyword in ("BIASSEC", "TRIMSEC", "DATASEC", "CCDSEC"):
+            header.remove(keyword, ignore_missing=True)
+        wcs = self.wcs.slice(section) if isinstance(self.wcs, WCS) else None
+        return replace(
+            self,
+            data=self.data[section],
+            mask=cut(self.mask),
+            saturated=cut(self.saturated),
+            uncertainty=uncertainty,
+            header=header,
+            wcs=wcs,
+        )
+
+
+def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=None):
+    """Read one exposure from a FITS file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file, plain or compressed with gzip, bzip2 or fpack.
+    ext : int or str, optional
+        Extension that holds the image; 0 is the primary.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the image. Needed if the header has no BUNIT; overrides it.
+    dq_ext, err_ext : int or str, optional
+        Extensions of data quality and of the uncertainty.
+    bits : str, mapping or int, optional
+        Which bits of the data quality make a value bad: see `crstack.exposures.quality.bits_of`; each by default.
+
+    Returns
+    -------
+    ccd : `~astropy.nddata.CCDData`
+        With the mask of an extension MASK and the uncertainty of an extension UNCERT too,
+        and the header, in which cards of the primary header are inherited.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not FITS, has no 2-D image there, or its BUNIT
+        states neither ADU nor electrons, nor either per second.
+
+    Warns
+    -----
+    CRStackWarning
+        If cards of the header cannot be written to FITS again, and are changed or left out.
+    """
+    given = _from_file(path, Reading(unit, ext, dq_ext, err_ext, bits))
+    warn_of_cards(given.name, given.changes)
+    return CCDData(
+        given.data,
+        unit=given.unit,
+        mask=given.mask,
+        uncertainty=given.uncertainty,
+        meta=given.header,
+        wcs=given.wcs,
+    )
+
+
+def writable_header(meta, name):
+    """The header of an image, with one warning for all that FITS could not hold: see `cleaned_header`."""
+    header, changes = cleaned_header(meta)
+    warn_of_cards(name, changes)
+    return header
+
+
+def warn_of_cards(name, changes):
+    """Warn, once for all, of cards that FITS cannot hold."""
+    if changes:
+        shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
+        warnings.warn(
+            f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}", CRStackWarning, stacklevel=3
+        )
+
+
+def _from_file(path, reading):
+    path = os.path.expanduser(path)
+    with opened_fits(path) as hdus:
+        hdu = image_extension(hdus, path, reading.ext, name="ext")
+        data = image_of(hdu)
+        header = inherited_header(hdus, hdu)
+        mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
+        uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
+    unit = reading.unit or unit_of_header(header, path)
+    if unit is None:
+        raise InputError(f"unit must be given for {path}, which has no BUNIT, such as unit=u.adu; got None")
+    header, changes = cleaned_header(header)
+    header, wcs = split_wcs(header)
+    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs)
+
+
+def _plane_of(hdus, ext, path, shape, name):
+    """Data of an extension that goes with the image."""
+    data = image_of(image_extension(hdus, path, ext, name=name))
+    check_image_shape(f"extension {ext} of {path}", data.shape, shape)
+    return data
+
+
+def _bad_of_file(hdus, path, reading, shape):
+    """(bad, saturated) by the extensions of mask and data quality; None each if there is none."""
+    mask = saturated = None
+    if "MASK" in hdus and reading.ext != "MASK":
+        mask = _plane_of(hdus, "MASK", path, shape, "extension").astype(bool)
+    if reading.dq_ext is not None:
+        quality = _plane_of(hdus, reading.dq_ext, path, shape, "dq_ext")
+        bad, saturated = unusable(quality, reading.bits, path)
+        mask = bad if mask is None else mask | bad
+    return mask, saturated
+
+
+def _uncertainty_of_file(hdus, path, reading, shape):
+    ext = reading.err_ext
+    if ext is None:
+        if "UNCERT" not in hdus or reading.ext == "UNCERT":
+            return None
+        ext = "UNCERT"
+    array = _plane_of(hdus, ext, path, shape, "err_ext")
+    hdu = hdus[ext]
+    kind = UNCERTAINTIES.get(hdu.header.get("UTYPE"), _BY_NAME.get(hdu.name.upper(), StdDevUncertainty))
+    return kind(array)
+
+
+def as_given(item, number, reading):
+    """One item of the user's list.
+
+    Parameters
+    ----------
+    item : path, CCDData, NDData, Quantity or array
+        An exposure.
+    number : int
+        Its place in the list, from 1.
+    reading : Reading
+        How to read it.
+
+    Returns
+    -------
+    given : GivenExposure
+        It shares its arrays with ``item``: nothing of it may be changed.
+
+    Raises
+    ------
+    InputError
+        If it is nothing of the kind, has no unit, or its parts differ in shape.
+    """
+    name = f"exposure {number}"
+    if isinstance(item, str | os.PathLike):
+        return _from_file(item, reading)
+    if isinstance(item, NDData):
+        return _from_nddata(item, name, reading)
+    if isinstance(item, u.Quantity):
+        unit = reading.unit or check_unit(f"unit of {name}", item.unit)
+        return GivenExposure(name, _plane(item.value, name), unit)
+    if isinstance(item, np.ndarray):
+        if reading.unit is None:
+            raise InputError("unit must be given for plain arrays, such as unit=u.adu; got None")
+        return GivenExposure(name, _plane(item, name), reading.unit)
+    raise InputError(f"exposure must be a CCDData, NDData, array or path; got {type(item).__name__}")
+
+
+def _plane(array, name):
+    """An array of numbers as (ny, nx); leading axes of length 1 are dropped."""
+    array = np.asarray(array)
+    if array.ndim < 2 or any(length != 1 for length in array.shape[:-2]):
+        raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"exposure must be an image of real numbers; got {array.dtype} for {name}")
+    return array.reshape(array.shape[-2:])
+
+
+def _from_nddata(ndd, name, reading):
+    if ndd.unit is None and reading.unit is None:
+        raise InputError("exposure must have a unit, or unit must be given; got neither")
+    unit = check_unit(f"unit of {name}", ndd.unit if ndd.unit is not None else reading.unit)
+    data = _plane(ndd.data, name)
+    mask = None
+    if ndd.mask is not None:
+        mask = np.asarray(ndd.mask, dtype=bool)
+        if mask.ndim:
+            mask = mask.reshape(mask.shape[-2:]) if mask.size == data.size and mask.ndim > 2 else mask
+            check_image_shape(f"mask of {name}", mask.shape, data.shape)
+        mask = np.broadcast_to(mask, data.shape)
+    uncertainty = ndd.uncertainty
+    if uncertainty is not None:
+        if isinstance(uncertainty, UnknownUncertainty) or type(uncertainty) not in UNCERTAINTIES.values():
+            raise InputError(
+                "uncertainty must be a standard deviation, variance or inverse variance; "
+                f"got {type(uncertainty).__name__}"
+            )
+        array = np.asarray(uncertainty.array)
+        if array.ndim > 2 and array.size == data.size:
+            array = array.reshape(data.shape)
+        check_image_shape(f"uncertainty of {name}", array.shape, data.shape)
+        uncertainty = type(uncertainty)(array, unit=uncertainty.unit)
+    header, changes = cleaned_header(getattr(ndd, "meta", None))
+    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs)

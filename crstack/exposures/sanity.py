@@ -1,0 +1,188 @@
+"""Whether exposures can be what they are taken for: blank, twice the same, unlit, of another noise."""
+
+import numpy as np
+from scipy import ndimage, stats
+
+__all__ = ["blank_part", "is_constant", "is_same", "noise_ratio", "unlit"]
+
+#: side of the smallest block of one value that counts as blank
+BLOCK = 7
+
+#: part of the differences, the smallest, that measure the scatter: hits are among the others
+CENTRAL = 0.8
+
+#: fraction of one value from which an image holds no noise
+MOSTLY = 0.9
+
+#: values that are looked at where a sample will do
+SAMPLE = 200_000
+
+
+def is_constant(plane, bad=None):
+    """Whether all valid values of an image are one value."""
+    sample = plane[::7, ::7] if bad is None else plane[::7, ::7][~bad[::7, ::7]]
+    if sample.size and (sample != sample.flat[0]).any():
+        return False
+    values = plane if bad is None else plane[~bad]
+    return values.size > 0 and bool((values == values.flat[0]).all())
+
+
+def blank_part(plane):
+    """Pixels of blocks that hold one value.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        Image (ny, nx).
+
+    Returns
+    -------
+    blank : `~numpy.ndarray` of bool or None
+        True in every square of 7 x 7 pixels that hold one value; None if there is none. Noise makes
+        no such square, also where values are integers, unless it is far below one unit.
+    """
+    if min(plane.shape) < BLOCK or not _may_be_blank(plane):
+        return None
+    centres = ndimage.maximum_filter(plane, BLOCK) == ndimage.minimum_filter(plane, BLOCK)
+    edge = BLOCK // 2
+    inner = np.zeros_like(centres)
+    inner[edge:-edge, edge:-edge] = centres[edge:-edge, edge:-edge]
+    if not inner.any():
+        return None
+    return ndimage.maximum_filter(inner, BLOCK)
+
+
+def _may_be_blank(plane):
+    """Whether any pixel of every third row and column equals its four neighbours, as one in each block does."""
+    middle = plane[1:-1:3, 1:-1:3]
+    same = middle == plane[: 3 * len(middle) : 3, 1:-1:3]
+    for rows, columns in ((np.s_[2::3], np.s_[1:-1:3]), (np.s_[1:-1:3], np.s_[::3]), (np.s_[1:-1:3], np.s_[2::3])):
+        other = plane[rows, columns][: middle.shape[0], : middle.shape[1]]
+        same &= middle == other
+    return bool(same.any())
+
+
+def is_same(one, other, bad_one=None, bad_other=None):
+    """Whether two images hold the same values, or values that differ by one constant.
+
+    Images that are mostly of one value do not count: they hold no noise to compare.
+    """
+
+    def compare(step):
+        parts = [image[::step, ::step] for image in (one, other)]
+        valid = np.ones(parts[0].shape, dtype=bool)
+        for bad in (bad_one, bad_other):
+            if bad is not None:
+                valid &= ~bad[::step, ::step]
+        first, second = (part[valid] for part in parts)
+        if first.size < 2 or np.mean(first == np.median(first)) > MOSTLY:
+            return False
+        rounding = 4 * np.finfo(np.float32).eps * np.abs(first).max()
+        return np.ptp(first - second) <= rounding
+
+    step = max(int(np.sqrt(one.size / 2000)), 1)
+    return bool(compare(step) and (step == 1 or compare(1)))
+
+
+def noise_ratio(data, bad, variance):
+    """How the scatter of the exposures compares with the noise that they are said to have.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Exposures (N, ny, nx), bias subtracted.
+    bad : `~numpy.ndarray` of bool or None
+        Their bad values.
+    variance : callable
+        ``variance(i, expected, box)`` is the variance of exposure ``i`` at an expected signal, within a box.
+
+    Returns
+    -------
+    ratios : list of float
+        For each exposure and the next one (the last and the first, where there are more than two): measured standard
+        deviation over the stated one. Empty where too few values are valid.
+    level : float
+        Median of the signal expected there, a low value of the exposures.
+    sigma : float
+        Median of the stated standard deviations there.
+
+    Notes
+    -----
+    Differences of two exposures are taken, and from them the difference of the neighbour in the row, so that
+    neither the scene nor a level that varies slowly counts. The mean square of the smallest
+    four fifths of them, over that of a normal distribution cut at the same place, is the
+    scatter: hits are among the rest.
+    """
+    n, ny, nx = data.shape
+    step = max(int(ny * nx / SAMPLE), 1)
+    rows = np.s_[step // 2 :: step]
+    box = (rows, np.s_[:])
+    some = data[:, rows]
+    valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
+    # a low value of the exposures, since many may be hit
+    expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
+    stated = [variance(i, expected, box) for i in range(n)]
+    pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
+    ratios = []
+    for i, j in pairs:
+        use = valid[i] & valid[j]
+        use = use[:, 1:] & use[:, :-1]
+        if np.count_nonzero(use) < 1000:
+            continue
+        difference = np.diff(some[i] - some[j], axis=1)[use]
+        both = stated[i] + stated[j]
+        square = difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30)
+        ratios.append(float(np.sqrt(_mean_of_smallest(square))))
+    sigma = float(np.median(np.sqrt(np.maximum(stated[0], 0))))
+    return ratios, float(np.median(expected)), sigma
+
+
+def _mean_of_smallest(squares):
+    """Variance of normal values by the smallest of their squares."""
+    k = int(CENTRAL * squares.size)
+    smallest = np.partition(squares, k)[:k]
+    cut = stats.norm.ppf((1 + CENTRAL) / 2)
+    return smallest.mean() / (1 - 2 * cut * stats.norm.pdf(cut) / CENTRAL)
+
+
+def unlit(data, bad, sigma):
+    """Exposures that hold nothing of what the others show.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Three or more exposures (N, ny, nx), bias subtracted.
+    bad : `~numpy.ndarray` of bool or None
+        Their bad values.
+    sigma : float
+        Standard deviation of a value.
+
+    Returns
+    -------
+    found : list of (int, float, float)
+        Exposure, and what it holds, and the others hold, in contrast of bright and faint pixels, or as
+        level where they have no contrast.
+    """
+    n = len(data)
+    if n < 3:
+        return []
+    step = max(int(np.sqrt(data[0].size / SAMPLE)), 1)
+    some = data[:, ::step, ::step].reshape(n, -1)
+    if bad is not None:
+        some = some[:, ~bad[:, ::step, ::step].reshape(n, -1).any(axis=0)]
+    if some.shape[1] < 1000:
+        return []
+    levels = np.median(some, axis=1)
+    found = []
+    for i in range(n):
+        others = np.delete(some, i, axis=0).min(axis=0)
+        faint, bright = np.quantile(others, [0.5, 0.98])
+        top = others >= bright
+        contrast = np.median(others[top]) - faint
+        own = np.median(some[i][top]) - levels[i]
+        level = np.median(np.delete(levels, i))
+        if contrast > 20 * sigma and own < 0.1 * contrast:
+            found.append((i, float(own), float(contrast)))
+        elif level > 3 * sigma and levels[i] < 0.1 * level:
+            found.append((i, float(levels[i]), float(level)))
+    return found

@@ -1,0 +1,51 @@
+"""Codes of masked pixels, and names of masks."""
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["Code", "code_image", "exposure_name", "has_found", "united"]
+
+
+class Code(IntEnum):
+    """Who flagged a pixel of a mask."""
+
+    CLEAN = 0  #: not flagged
+    DILATED = 1  #: added by the global dilation only
+    MMCOSMIC = 2  #: found by M.M.Cosmic, or another method, only
+    AUXILIARY = 3  #: found by the auxiliary detector only
+    BOTH = 4  #: found by both
+    GIVEN = 5  #: requested by the user, or read from a file without codes
+
+
+#: code of a pixel by (found by the method) + 2 * (found by the auxiliary detector)
+_CODE_OF = np.array([Code.CLEAN, Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH], dtype=np.uint8)
+
+
+def exposure_name(i: int) -> str:
+    """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ..."""
+    return f"CRMASK{i + 1}"
+
+
+def code_image(by_method: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
+    """Codes of the pixels that a method and an auxiliary detector found, from bool images."""
+    found = by_method.view(np.uint8)
+    return _CODE_OF[found if auxiliary is None else found + 2 * auxiliary.view(np.uint8)]
+
+
+def has_found(code: Code, codes: np.ndarray) -> np.ndarray:
+    """True where the method, or the auxiliary detector, found a pixel, alone or not."""
+    return (codes == code) | (codes == Code.BOTH)
+
+
+def united(codes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Codes of the pixels flagged in either of two code images.
+
+    Who found a pixel in one or in the other counts as having found it.
+    """
+    by_method = has_found(Code.MMCOSMIC, codes) | has_found(Code.MMCOSMIC, others)
+    auxiliary = has_found(Code.AUXILIARY, codes) | has_found(Code.AUXILIARY, others)
+    result = code_image(by_method, auxiliary)
+    result[(result == Code.CLEAN) & ((codes > 0) | (others > 0))] = Code.DILATED
+    result[(codes == Code.GIVEN) | (others == Code.GIVEN)] = Code.GIVEN
+    return result

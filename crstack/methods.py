@@ -1,0 +1,239 @@
+"""What a method is, which decides where cosmic rays hit, and what its decision holds."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from crstack._plugins import check_comparable, plugin_errors
+from crstack._registry import METHODS
+from crstack.exceptions import InputError, PluginError
+from crstack.masks.codes import Code, exposure_name
+from crstack.masks.rules import MaskRules, codes_of_hits
+from crstack.masks.votes import bits_of_exposures
+from crstack.prepared import Detections, PreparedStack, Progress
+
+if TYPE_CHECKING:
+    from crstack.boundaries.base import FittedBoundary
+    from crstack.mmcosmic.diagram import MMDiagram
+
+__all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """Base class of the methods: subclass it as a frozen dataclass.
+
+    The fields of the dataclass are the parameters of the method. A subclass writes `decide` and
+    nothing else, and can be checked with `crstack.testing.check_method`.
+    """
+
+    #: name in legends, tables and logs
+    label = "method"
+    #: name of the auxiliary detector that ``aux="auto"`` stands for; None for none
+    usual_aux = None
+
+    @abstractmethod
+    def decide(
+        self,
+        prepared: PreparedStack,
+        detected: Detections | None,
+        rules: MaskRules,
+        progress: Progress | None = None,
+    ) -> "Decision":
+        """Decide which pixels of which images are hit.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            ``prepared.exposures``, ``prepared.statistics`` and so on. Nothing of it may be modified.
+        detected : `~crstack.prepared.Detections` or None
+            What the auxiliary detector finds in each image; None without one.
+        rules : `~crstack.masks.MaskRules`
+            Dilation, regions and pixels, which `Decision.of_hits` applies.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        decision : Decision
+        """
+
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """Names and defaults of the parameters, as a dict."""
+        return {
+            one.name: one.default if one.default_factory is MISSING else one.default_factory()
+            for one in fields(cls)
+            if one.init
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DiagramView:
+    """An image in the coordinates of the median-minimum diagram, with the limits that decided there.
+
+    Attributes
+    ----------
+    x, y : `~numpy.ndarray`
+        (ny, nx) min2d and T - min2d, as they were compared.
+    boundary : `~crstack.boundaries.FittedBoundary` or None
+        The boundary of this image; None where none decided.
+    threshold : float or None
+        Least y of a hit; None where none decided.
+    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+        The diagram of the boundary.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    boundary: "FittedBoundary | None" = None
+    threshold: float | None = None
+    diagram: "MMDiagram | None" = None
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Decision:
+    """What a method decided, and all that it knew.
+
+    Attributes
+    ----------
+    method : Method
+        The method and its parameters.
+    codes : dict
+        uint8 (ny, nx) by name of the mask, without MEANCR: see `~crstack.masks.Code`.
+    steps : dict
+        By mask, the number of pixels after each rule.
+    found_by : dict
+        By mask, which of several auxiliary detectors found each pixel; empty without a vote.
+    probability : `~numpy.ndarray` or None
+        float16 (N, ny, nx): chance of each value to be hit.
+    signal_shift, excess_variance : `~numpy.ndarray` or None
+        float32 (ny, nx): see `~crstack.MaskSet`.
+    """
+
+    method: Method
+    codes: Mapping[str, np.ndarray]
+    steps: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
+    probability: np.ndarray | None = None
+    signal_shift: np.ndarray | None = None
+    excess_variance: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.method!r}>"
+
+    def in_diagram(self, name: str) -> DiagramView | None:
+        """The image of a mask in the median-minimum diagram; None where the method uses no diagram."""
+        return None
+
+    def describe(self) -> tuple[str, ...]:
+        """What was decided and fitted, in lines for the history of the masks."""
+        return (f"method: {self.method!r}",)
+
+    @classmethod
+    def of_hits(
+        cls,
+        method: Method,
+        hit: np.ndarray,
+        prepared: PreparedStack,
+        detected: Detections | None,
+        rules: MaskRules,
+        **known: Any,
+    ) -> Self:
+        """The decision that follows from the hits of each exposure.
+
+        CRMASKi is what is hit in exposure i, MEANCRT what is hit in any, MEDIANCR what is hit in at
+        least half of them.
+
+        Parameters
+        ----------
+        method : Method
+            The method that decided.
+        hit : `~numpy.ndarray` of bool
+            (N, ny, nx).
+        prepared, detected, rules
+            As given to `Method.decide`.
+        **known
+            Other attributes of the decision, such as ``probability``.
+        """
+        expected = prepared.exposures.data.shape
+        if np.shape(hit) != expected or hit.dtype != bool:
+            raise PluginError(
+                f"hits of {type(method).__name__} must be bool of the shape {expected}; "
+                f"got {hit.dtype} of {np.shape(hit)}"
+            )
+        found = None if detected is None else detected.in_exposures()
+        codes, steps = codes_of_hits(hit, rules, found, prepared.exposures.bad, method.label)
+        found_by = {}
+        if detected is not None and found is not None and detected.names:
+            found_by = bits_of_exposures(detected.votes_in_exposures(), hit & found)
+        return cls(method=method, codes=codes, steps=steps, found_by=found_by, **known)
+
+
+def as_method(method: Method | str) -> Method:
+    """Return the method that is given or named.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    PluginError
+        If no method is registered by that name.
+    """
+    if isinstance(method, str):
+        method = METHODS.make(method)
+    if isinstance(method, Method):
+        check_comparable(method)
+        return method
+    raise InputError(f'method must be a Method, the name of one or "auto"; got {method!r}')
+
+
+def checked_decision(
+    method: Method,
+    prepared: PreparedStack,
+    detected: Detections | None,
+    rules: MaskRules,
+    progress: Progress | None = None,
+) -> Decision:
+    """Call `Method.decide` and check what it returns.
+
+    Parameters
+    ----------
+    method : Method
+        Of crstack or of a plug-in.
+    prepared, detected, rules, progress
+        As for `Method.decide`.
+
+    Returns
+    -------
+    decision : Decision
+
+    Raises
+    ------
+    PluginError
+        If the method raises an error or exits, or returns anything but a `Decision` with the codes of every mask, and
+        probabilities, if any, from 0 to 1.
+    """
+    with plugin_errors(method, "decide"):
+        decision = method.decide(prepared, detected, rules, progress)
+    name = type(method).__name__
+    if not isinstance(decision, Decision):
+        raise PluginError(f"decide of {name} must return a Decision; got {type(decision).__name__}")
+    wanted = ("MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(len(prepared))))
+    if set(decision.codes) != set(wanted):
+        raise PluginError(f"codes of {name} must be of {', '.join(wanted)}; got {', '.join(decision.codes) or 'none'}")
+    shape = prepared.exposures.shape
+    for mask, codes in decision.codes.items():
+        right = isinstance(codes, np.ndarray) and codes.shape == shape and codes.dtype == np.uint8
+        if not right or codes.max(initial=0) > max(Code):
+            raise PluginError(f"codes of {mask} of {name} must be uint8 of the shape {shape}, 0 to {max(Code):d}")
+    probability = decision.probability
+    if probability is not None:
+        if probability.shape != prepared.exposures.data.shape:
+            raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
+    return decision

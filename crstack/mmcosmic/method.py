@@ -1,0 +1,224 @@
+"""M.M.Cosmic: what lies above the boundary of the median-minimum diagram is hit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from crstack._validation import check_integer, check_number
+from crstack.boundaries._choose import as_boundary_model
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
+from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+from crstack.masks.codes import exposure_name, united
+from crstack.masks.rules import MaskRules, codes_of_detector
+from crstack.methods import Decision, DiagramView, Method
+from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
+from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
+from crstack.mmcosmic.sampling import diagram_of_stack
+from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.simulation.noise_scale import NoiseScale
+from crstack.statistics import OrderStatistics
+
+__all__ = ["AUTO", "MMCosmic", "MMDecision"]
+
+AUTO = "auto"
+#: the kind of image that a mask is made of; all other masks are of exposures
+KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
+
+
+@dataclass(frozen=True)
+class MMCosmic(Method):
+    """Flag what is brighter than min2d by more than noise explains.
+
+    A pixel of an image T (median2d, mean2d or one exposure) is flagged where T - min2d exceeds the
+    boundary at its min2d, where it exceeds the threshold, and where max2d exceeds its least value.
+
+    Parameters
+    ----------
+    boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
+        The boundary, a model to fit, or the name of a registered one. "auto" is that of the latest
+        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary`. None switches
+        M.M.Cosmic off: the auxiliary detector decides alone.
+    diagram : MMDiagram or DiagramSettings, optional
+        The diagram that a model is fitted to, or how to simulate it.
+    threshold_rnoise : float, optional
+        T - min2d must exceed this many read noises (one exposure's).
+    minimum_max2d_rnoise : float, optional
+        Only pixels are flagged where max2d exceeds this many read noises.
+    mm_dilation : int, optional
+        Pixels by which the detections grow in every direction, before those of the auxiliary
+        detector are added.
+
+    Raises
+    ------
+    InputError
+        If a value is wrong or out of range.
+    """
+
+    boundary: BoundaryModel | FittedBoundary | str | None = AUTO
+    diagram: MMDiagram | DiagramSettings = field(default_factory=DiagramSettings)
+    threshold_rnoise: float = 3.0
+    minimum_max2d_rnoise: float = 5.0
+    mm_dilation: int = 1
+
+    label = "M.M.Cosmic"
+    usual_aux = "lacosmic"
+
+    def __post_init__(self) -> None:
+        boundary = self.boundary
+        automatic = isinstance(boundary, str) and boundary == AUTO
+        if isinstance(boundary, FittedBoundary):
+            check_boundary_of(boundary)
+        elif not automatic and boundary is not None:
+            object.__setattr__(self, "boundary", as_boundary_model(boundary))
+        if not isinstance(self.diagram, MMDiagram | DiagramSettings):
+            raise InputError(f"diagram must be an MMDiagram or DiagramSettings; got {self.diagram!r}")
+        check_number("threshold_rnoise", self.threshold_rnoise, minimum=0)
+        check_number("minimum_max2d_rnoise", self.minimum_max2d_rnoise)
+        check_integer("mm_dilation", self.mm_dilation, minimum=0)
+
+    def fitted_boundary(
+        self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
+    ) -> FittedBoundary | None:
+        """The boundary that decides, fitted where it is a model; None where M.M.Cosmic is switched off."""
+        if self.boundary is None or isinstance(self.boundary, FittedBoundary):
+            return self.boundary
+        model = as_boundary_model("spline" if isinstance(self.boundary, str) else self.boundary)
+        diagram = self.diagram
+        if isinstance(diagram, DiagramSettings):
+            highest = max((point[1] for point in getattr(model, "fixed_points", ())), default=0.0)
+            settings = replace(diagram, y_floor=max(diagram.y_floor, highest))
+            diagram = diagram_of_stack(prepared, detected, settings, progress)
+
+        def compute() -> FittedBoundary:
+            return replace(checked_fit(model, diagram), diagram=diagram)
+
+        return prepared.once("boundary", (model, diagram), compute)
+
+    def decide(
+        self,
+        prepared: PreparedStack,
+        detected: Detections | None,
+        rules: MaskRules,
+        progress: Progress | None = None,
+    ) -> "MMDecision":
+        """Decide which pixels are hit; see `crstack.methods.Method.decide`.
+
+        Raises
+        ------
+        InputError
+            If there is neither a boundary nor an auxiliary detector.
+        """
+        if self.boundary is None and detected is None:
+            raise InputError("aux or boundary must be given; got None for both")
+        boundary = self.fitted_boundary(prepared, detected, progress)
+        codes, steps, found_by = self._flagged(prepared, detected, boundary, rules, progress)
+        levelled = prepared.equalized.levelled
+        return MMDecision(
+            method=self,
+            codes=codes,
+            steps=steps,
+            found_by=found_by if detected is not None and detected.names else {},
+            boundary=boundary,
+            compared=prepared.compared,
+            levelled=levelled,
+            scale=NoiseScale.of(levelled.noise),
+        )
+
+    def _limits(self, prepared: PreparedStack, boundary: FittedBoundary) -> Callable[[str], Limit]:
+        """What gives the limit of each kind of image."""
+        noise = prepared.equalized.levelled.noise
+        scale = NoiseScale.of(noise)
+        rules = {"threshold_rnoise": self.threshold_rnoise, "minimum_max2d_rnoise": self.minimum_max2d_rnoise}
+        limits: dict[FittedBoundary, Limit] = {}
+
+        def limit_of(kind: str) -> Limit:
+            own = boundary.for_image(kind)
+            # most boundaries are one for all images
+            if own not in limits:
+                limits[own] = detection_limit(prepared.compared, own, noise.readnoise_in_unit, **rules, scale=scale)
+            return limits[own]
+
+        return limit_of
+
+    def _flagged(self, prepared, detected, boundary, rules, progress):
+        """Codes, steps and votes of the median, the mean and the exposures, by name of the mask."""
+        statistics, exposures = prepared.compared, prepared.equalized.levelled
+        limit_of = None if boundary is None else self._limits(prepared, boundary)
+        codes, steps, found_by = {}, {}, {}
+
+        def flag(name, image, kind, bad, detect):
+            report_stage(progress, f"masking {name}")
+            found = None if detected is None else detect()
+            found_by[name] = found and found.found_by
+            if limit_of is None:
+                codes[name], steps[name] = codes_of_detector(found.mask, rules, bad)
+            else:
+                options = {"mm_dilation": self.mm_dilation, "auxiliary": found and found.mask, "bad": bad}
+                codes[name], steps[name] = image_codes(image, limit_of(kind), rules, **options)
+
+        nowhere = prepared.nowhere_valid
+        flag("MEDIANCR", statistics.median2d, "median", nowhere, lambda: detected.in_average("median"))
+        flag("MEANCRT", statistics.mean2d, "mean", nowhere, lambda: detected.in_average("mean"))
+        codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
+        steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
+        for i in range(len(prepared)):
+            name = exposure_name(i)
+            flag(name, exposures.data[i], "exposure", exposures.bad_of(i), lambda i=i: detected.in_exposure(i))
+            codes[name][codes["MEANCRT"] == 0] = 0
+            steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
+        return codes, steps, found_by
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MMDecision(Decision):
+    """What M.M.Cosmic decided.
+
+    Attributes
+    ----------
+    boundary : `~crstack.boundaries.FittedBoundary` or None
+        The boundary; None where the auxiliary detector decided alone.
+    compared : `~crstack.statistics.OrderStatistics`
+        Of what was compared: the exposures less what is expected to differ between them.
+    levelled : `~crstack.exposures.Exposures`
+        The exposures, as they were compared.
+    scale : `~crstack.simulation.noise_scale.NoiseScale` or None
+        Takes the pixels of several amplifiers to the typical pixel of the diagram.
+    """
+
+    method: MMCosmic
+    boundary: FittedBoundary | None
+    compared: OrderStatistics
+    levelled: Exposures
+    scale: NoiseScale | None = None
+
+    @property
+    def diagram(self) -> MMDiagram | None:
+        """The diagram that the boundary was fitted to, where it was."""
+        return None if self.boundary is None else self.boundary.diagram
+
+    @property
+    def threshold(self) -> float | None:
+        """Least T - min2d of a hit, in the unit of the exposures: that of a typical pixel."""
+        if self.boundary is None:
+            return None
+        return float(self.method.threshold_rnoise * np.median(self.levelled.noise.readnoise_in_unit))
+
+    def in_diagram(self, name: str) -> DiagramView | None:
+        """The image of a mask in the coordinates of the diagram; None for MEANCR, which has no boundary."""
+        if name not in self.codes and name not in KINDS:
+            return None
+        min2d = self.compared.min2d
+        images = {"median": self.compared.median2d, "mean": self.compared.mean2d}
+        kind = KINDS.get(name, "exposure")
+        image = images[kind] if kind in images else self.levelled.data[int(name.removeprefix("CRMASK")) - 1]
+        x, y = min2d, image - min2d
+        if self.scale is not None:
+            x, y = self.scale.typical(x, y)
+        boundary = None if self.boundary is None else self.boundary.for_image(kind)
+        return DiagramView(x, y, boundary, self.threshold, self.diagram)
+
+    def describe(self) -> tuple[str, ...]:
+        """The method and its boundary, in lines for the history of the masks."""
+        return (f"method: {self.method!r}", f"boundary: {self.boundary!r}")

@@ -1,0 +1,271 @@
+"""Figures of a stack: ``stack.plot.mask("MEDIANCR")`` and so on."""
+
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from crstack._validation import check_integer
+from crstack.equalize.compare import compare_fluxes
+from crstack.equalize.offsets import shifted
+from crstack.exceptions import InputError
+from crstack.masks import MaskSet
+from crstack.masks.features import codes_of
+from crstack.plotting.diagram import plot_diagram
+from crstack.plotting.equivalence import plot_flux_factor, plot_offset
+from crstack.plotting.hits import HitPages, plot_hits
+from crstack.plotting.mask import MaskView, plot_mask
+from crstack.plotting.position import plot_median_position
+from crstack.statistics import exposure_at_median
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from crstack.stack import CRStack
+
+__all__ = ["PlotAccessor"]
+
+ColorScale = Literal["zscale", "minmax"]
+
+
+def _figure(fig: "Figure | None") -> "Figure | str | None":
+    """The figure that is given; else one of pyplot, where pyplot is in use."""
+    return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
+
+
+class PlotAccessor:
+    """Figures of a `~crstack.CRStack`; they show results and compute none.
+
+    A new figure belongs to pyplot where pyplot has been imported, so that a notebook shows it.
+    Else it belongs to no window.
+
+    Parameters
+    ----------
+    stack : `~crstack.CRStack`
+        The stack.
+    """
+
+    def __init__(self, stack: "CRStack") -> None:
+        self._stack = stack
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name in vars(type(self)) if not name.startswith("_"))
+        return f"<figures of {self._stack!r}: {names}>"
+
+    def mask_view(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> MaskView:
+        """A mask with the images it belongs to, and with what decided: what `mask` and `hits` draw.
+
+        Parameters
+        ----------
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every exposure.
+        masks : `~crstack.MaskSet`, optional
+            Those of the latest `~crstack.CRStack.detect` by default.
+
+        Returns
+        -------
+        view : `~crstack.plotting.MaskView`
+        """
+        stack = self._stack
+        masks = stack.latest_masks() if masks is None else masks
+        label, image = stack.image_of(name, masks=masks)
+        statistics = stack.statistics
+        first = ("mean2d", statistics.mean2d) if name == "MEDIANCR" else ("median2d", statistics.median2d)
+        exposures = [(f"exposure {i + 1}", data) for i, data in enumerate(stack.exposures.data)]
+        return MaskView(
+            name=name,
+            codes=codes_of(masks, name),
+            image=image,
+            label=label,
+            min2d=statistics.min2d,
+            others=(first, *exposures),
+            unit=stack.exposures.unit,
+            decided=None if masks.decision is None else masks.decision.in_diagram(name),
+            finder=masks.finder,
+        )
+
+    def diagram(
+        self, *, masks: MaskSet | None = None, ax: "Axes | None" = None, fig: "Figure | None" = None
+    ) -> "Figure":
+        """Draw the median-minimum diagram of the latest `mm_diagram`, `fit_boundary` or `detect`.
+
+        Parameters
+        ----------
+        masks : `~crstack.MaskSet`, optional
+            Draw the diagram that decided on these masks.
+        ax : `~matplotlib.axes.Axes`, optional
+            Draw only the observed diagram, in these axes.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+            See `~crstack.plotting.plot_diagram`.
+
+        Raises
+        ------
+        InputError
+            If there is no diagram.
+        """
+        diagram, boundary, threshold = self._stack.in_diagram(masks=masks)
+        return plot_diagram(diagram, boundary, threshold=threshold, ax=ax, fig=fig if ax else _figure(fig))
+
+    def mask(
+        self,
+        name: str = "MEDIANCR",
+        *,
+        masks: MaskSet | None = None,
+        color_scale: ColorScale = "zscale",
+        resolution: int | None = None,
+        fig: "Figure | None" = None,
+    ) -> "Figure":
+        """Draw a mask in the diagram and in the image: four panels.
+
+        Parameters
+        ----------
+        name, masks
+            As for `mask_view`.
+        color_scale, resolution, fig
+            As for `~crstack.plotting.plot_mask`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+        """
+        options: dict[str, Any] = {"color_scale": color_scale, "resolution": resolution, "fig": _figure(fig)}
+        return plot_mask(self.mask_view(name, masks=masks), **options)
+
+    def hits(
+        self,
+        name: str = "MEDIANCR",
+        *,
+        masks: MaskSet | None = None,
+        semiwindow: int = 15,
+        color_scale: ColorScale = "zscale",
+    ) -> HitPages:
+        """Prepare two pages for each hit of a mask.
+
+        Parameters
+        ----------
+        name, masks
+            As for `mask_view`.
+        semiwindow, color_scale
+            As for `~crstack.plotting.plot_hits`.
+
+        Returns
+        -------
+        pages : `~crstack.plotting.HitPages`
+            ``pages.show(number)`` draws a hit, ``pages.write(path)`` a PDF file.
+        """
+        masks = self._stack.latest_masks() if masks is None else masks
+        view, features = self.mask_view(name, masks=masks), self._stack.features(name, masks=masks)
+        return plot_hits(view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale)
+
+    # what makes the exposures equivalent
+
+    def median_position(
+        self, *, color_scale: ColorScale = "zscale", resolution: int | None = None, fig: "Figure | None" = None
+    ) -> "Figure":
+        """Draw the median beside the number of the exposure that it was taken from.
+
+        Parameters
+        ----------
+        color_scale, resolution, fig
+            As for `~crstack.plotting.plot_median_position`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+        """
+        exposures, median2d = self._stack.exposures, self._stack.statistics.median2d
+        number = exposure_at_median(exposures.data, median2d, exposures.bad)
+        options = {"unit": exposures.unit, "color_scale": color_scale, "resolution": resolution, "fig": _figure(fig)}
+        return plot_median_position(number, median2d, len(exposures), **options)
+
+    def flux_factor(self, number: int, *, fig: "Figure | None" = None) -> "Figure":
+        """Draw the ratio of an exposure to the others, and its flux factor.
+
+        Parameters
+        ----------
+        number : int
+            Number of the exposure, from 1.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+            See `~crstack.plotting.plot_flux_factor`.
+
+        Raises
+        ------
+        InputError
+            If there is no such exposure, or the stack has no flux factors.
+        """
+        prepared = self._stack.prepared
+        given, flux = prepared.given, prepared.equalized.flux
+        i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
+        if flux is None:
+            raise InputError("flux_factors must be given or measured for this figure; got none")
+        shifts = None if prepared.equalized.offsets is None else prepared.equalized.offsets.values
+
+        def compute() -> Any:
+            settings = flux.values, prepared.equalization.flux_regions, shifts
+            return compare_fluxes(given, prepared.statistics_of(given), *settings)
+
+        found = prepared.once("comparison of fluxes", None, compute)
+        options = {"error": flux.errors[i], "label": f"exposure {number}", "unit": given.unit, "fig": _figure(fig)}
+        return plot_flux_factor(found.level, found.signals[i], found.references[i], flux.values[i], **options)
+
+    def offset(
+        self,
+        number: int,
+        *,
+        color_scale: ColorScale = "zscale",
+        resolution: int | None = None,
+        fig: "Figure | None" = None,
+    ) -> "Figure":
+        """Draw the difference between an exposure and what all have in common, without and with its offset.
+
+        Parameters
+        ----------
+        number : int
+            Number of the exposure, from 1.
+        color_scale, resolution, fig
+            As for `~crstack.plotting.plot_offset`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+
+        Raises
+        ------
+        InputError
+            If there is no such exposure, or the stack has no offsets.
+        """
+        prepared = self._stack.prepared
+        given, equalized = prepared.given, prepared.equalized
+        i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
+        if equalized.offsets is None:
+            raise InputError("offsets must be given or measured for this figure; got none")
+        ny, nx = given.shape
+        xmin, xmax, ymin, ymax = equalized.offsets.region or (1, nx, 1, ny)
+        box = slice(ymin - 1, ymax), slice(xmin - 1, xmax)
+        factor = np.float32(1 if equalized.flux is None else equalized.flux.values[i])
+        offset = equalized.offsets.values[i]
+        common = factor * equalized.common
+        return plot_offset(
+            common[box],
+            shifted(common, offset)[box],
+            given.data[i][box],
+            offset,
+            errors=equalized.offsets.errors[i],
+            first=(xmin, ymin),
+            label=f"exposure {number}",
+            unit=given.unit,
+            color_scale=color_scale,
+            resolution=resolution,
+            fig=_figure(fig),
+        )

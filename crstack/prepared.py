@@ -1,0 +1,236 @@
+"""What every method starts from: the exposures, what is expected of them, and what detectors find in them."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from crstack._validation import check_choice, check_integer
+from crstack.detectors.base import Detection, Detector, checked_detection
+from crstack.detectors.voting import VotingDetector
+from crstack.equalize.settings import Equalization, EqualizedExposures, equalize
+from crstack.exposures import Exposures
+from crstack.noise import NoiseModel
+from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
+
+__all__ = ["AUX_NOISE", "AuxNoise", "Detections", "PreparedStack", "Progress", "report_stage"]
+
+#: called as ``progress(stage, fraction)``
+Progress = Callable[[str, float], None]
+AuxNoise = Literal["exposure", "average"]
+#: whose noise a detector assumes in the median and the means
+AUX_NOISE = ("exposure", "average")
+#: results that are kept of each stage, where a stage does not ask for another number
+KEPT = 8
+
+
+def report_stage(progress: Progress | None, stage: str) -> None:
+    """Report to ``progress``, if there is one, that a stage begins."""
+    if progress is not None:
+        progress(stage, 0.0)
+
+
+class _Same:
+    """A key that equals only itself; it holds the object, so that no other can take its place."""
+
+    def __init__(self, one: object) -> None:
+        self._one = one
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other._one is self._one
+
+    def __hash__(self) -> int:
+        return id(self._one)
+
+
+def _as_key(settings: object) -> Hashable:
+    """Settings as a key; objects that cannot be hashed equal only themselves."""
+    if isinstance(settings, tuple):
+        return tuple(_as_key(one) for one in settings)
+    try:
+        hash(settings)
+    except TypeError:
+        return _Same(settings)
+    return settings
+
+
+class PreparedStack:
+    """The exposures of a stack, what is expected of them, and what was computed from them.
+
+    Parameters
+    ----------
+    given : `~crstack.exposures.Exposures`
+        The exposures as they were read.
+    cr_coincidences : int
+        Number of the highest values that min2d leaves out.
+    equalization : `~crstack.equalize.Equalization`
+        What is known, or is to be measured, of exposures that are not equivalent.
+
+    Attributes
+    ----------
+    timings : dict of float
+        Seconds that each stage took when it was computed, by its name.
+    """
+
+    def __init__(self, given: Exposures, cr_coincidences: int, equalization: Equalization) -> None:
+        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(given) - 1)
+        equalization.check_for(given)
+        self.given = given
+        self.cr_coincidences = cr_coincidences
+        self.equalization = equalization
+        self.timings: dict[str, float] = {}
+        self._kept: dict[str, OrderedDict[Hashable, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def once(self, stage: str, settings: object, compute: Callable[[], Any], *, keep: int = KEPT) -> Any:
+        """Return the result of a stage for these settings; compute it where it is not kept.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        settings : object
+            All that the result depends on, apart from this stack. Compared by value where it can be hashed.
+        compute : callable
+            Gives the result.
+        keep : int, optional
+            Number of results of this stage that are kept; the one not used for the longest time goes first.
+        """
+        key = _as_key(settings)
+        results = self._kept.setdefault(stage, OrderedDict())
+        if key not in results:
+            start = time.perf_counter()
+            results[key] = compute()
+            self.timings[stage] = time.perf_counter() - start
+        results.move_to_end(key)
+        while len(results) > keep:
+            results.popitem(last=False)
+        return results[key]
+
+    # the exposures
+
+    @property
+    def equalized(self) -> EqualizedExposures:
+        """The exposures made equivalent, with the flux factors, offsets and response that are used."""
+
+        def compute() -> EqualizedExposures:
+            return equalize(self.given, lambda: self.statistics_of(self.given), self.equalization)
+
+        return self.once("equalization", None, compute)
+
+    @property
+    def exposures(self) -> Exposures:
+        """The exposures that are combined, divided by what `equalized` states."""
+        return self.equalized.exposures
+
+    @property
+    def statistics(self) -> OrderStatistics:
+        """Order statistics of `exposures`."""
+        return self.statistics_of(self.exposures)
+
+    @property
+    def compared(self) -> OrderStatistics:
+        """Order statistics of what is compared: the exposures less what is expected to differ between them."""
+        return self.statistics_of(self.equalized.levelled)
+
+    def statistics_of(self, exposures: Exposures) -> OrderStatistics:
+        """Order statistics of exposures, computed once."""
+
+        def compute() -> OrderStatistics:
+            return order_statistics(exposures.data, self.cr_coincidences, exposures.bad)
+
+        return self.once("order statistics", exposures, compute)
+
+    @property
+    def nowhere_valid(self) -> np.ndarray | None:
+        """bool (ny, nx): pixels without a valid exposure; None if there are none."""
+        nothing = self.statistics.count == 0
+        return nothing if nothing.any() else None
+
+    # auxiliary detectors
+
+    def noise_of_average(self, name: Literal["median", "mean"], aux_noise: AuxNoise) -> NoiseModel:
+        """Noise that a detector assumes in an average: that of the average, or that of one exposure."""
+        if aux_noise == "exposure":
+            return self.exposures.noise_of_average(1)
+        if name == "mean":
+            return self.exposures.noise_of_average(len(self))
+        middle = slice((len(self) - 1) // 2, len(self) // 2 + 1)
+        _, covariance = normal_order_moments(len(self))
+        return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
+
+    def detections(self, aux: Detector | None, aux_noise: AuxNoise = "exposure") -> "Detections | None":
+        """What an auxiliary detector finds in the images of the stack; None without a detector."""
+        check_choice("aux_noise", aux_noise, AUX_NOISE)
+        return None if aux is None else Detections(self, aux, aux_noise)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What an auxiliary detector finds in the images of a stack. An image is searched when it is first asked for.
+
+    Parameters
+    ----------
+    prepared : PreparedStack
+        The stack, which keeps the detections.
+    aux : `~crstack.Detector`
+        The detector.
+    aux_noise : {"exposure", "average"}
+        Noise that it assumes in the median and the mean.
+    """
+
+    prepared: PreparedStack
+    aux: Detector
+    aux_noise: AuxNoise = "exposure"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the detectors, where several vote; else empty."""
+        return self.aux.names if isinstance(self.aux, VotingDetector) else ()
+
+    def _on(self, aux: Detector, name: str, image: np.ndarray, noise: NoiseModel, bad: np.ndarray | None) -> Detection:
+
+        def compute() -> Detection:
+            if not isinstance(aux, VotingDetector):
+                return checked_detection(aux, image, noise, bad)
+            return aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+
+        return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
+
+    def in_average(self, name: Literal["median", "mean"]) -> Detection:
+        """Detection in the median or in the mean of the exposures."""
+        prepared = self.prepared
+        image = prepared.statistics.median2d if name == "median" else prepared.statistics.mean2d
+        return self._on(self.aux, name, image, prepared.noise_of_average(name, self.aux_noise), prepared.nowhere_valid)
+
+    def in_exposure(self, i: int) -> Detection:
+        """Detection in exposure ``i``, counted from 0."""
+        exposures = self.prepared.exposures
+        return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
+
+    def in_exposures(self, progress: Progress | None = None) -> np.ndarray:
+        """bool (N, ny, nx): the masks of all exposures."""
+        found = np.empty(self.prepared.exposures.data.shape, dtype=bool)
+        for i in range(len(self.prepared)):
+            report_stage(progress, f"detecting in exposure {i + 1}")
+            found[i] = self.in_exposure(i).mask
+        return found
+
+    def votes_in_exposures(self) -> Sequence[np.ndarray]:
+        """N images (ny, nx) of the detectors that found each pixel, where several vote: `Detection.found_by`."""
+        votes = [self.in_exposure(i).found_by for i in range(len(self.prepared))]
+        return [one for one in votes if one is not None]
+
+    def in_mean_of_clean(self, meancr: np.ndarray) -> Detection:
+        """Detection in ``meancr``, the mean of the exposures that are not masked; not kept."""
+        start = time.perf_counter()
+        prepared = self.prepared
+        noise = prepared.noise_of_average("mean", self.aux_noise)
+        found = checked_detection(self.aux, meancr, noise, prepared.nowhere_valid)
+        prepared.timings[f"{type(self.aux).__name__} on meancr"] = time.perf_counter() - start
+        return found

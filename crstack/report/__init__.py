@@ -1,0 +1,9 @@
+"""The page of a run: a viewer of its images, the table of its hits, and what was measured.
+
+It takes finished results and returns HTML. It imports neither the command nor matplotlib.
+"""
+
+from crstack.report.hits import Hit, list_hits
+from crstack.report.page import Figure, Layer, Report, Section, render
+
+__all__ = ["Figure", "Hit", "Layer", "Report", "Section", "list_hits", "render"]

@@ -1,0 +1,198 @@
+"""Images as small pieces of text: one scale for all layers, overviews and tiles."""
+
+import base64
+import io
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Scale", "Tiles", "encode_tiles", "png_text", "select_tiles"]
+
+#: codes for one unit of the scale, in the tiles: a value is known to 0.1 %, or to a thousandth of the noise
+FINE = 1024
+#: code of zero on the scale; code 0 is a pixel without a value
+ZERO = 32768
+#: steps of an overview; byte 0 is a pixel without a value
+STEPS = 254
+#: pixels looked at to set the scale
+SAMPLE = 200_000
+#: a normal distribution has this median of |difference of two values|, in standard deviations
+MEDIAN_DIFFERENCE = 0.954
+#: side of a tile, in pixels
+SIDE = 16
+#: pixels shown around a hit at full resolution, and the longest side of such a window
+AROUND, LONGEST = 8, 96
+#: tiles that are compressed together
+TOGETHER = 64
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values v as asinh((v - zero) / noise): fine near the background, coarse where the light is.
+
+    Attributes
+    ----------
+    zero, noise : float
+        Level and standard deviation of the background.
+    low, high : float
+        Ends of the scale of the overviews.
+    """
+
+    zero: float
+    noise: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, images):
+        """Set the scale that suits some images.
+
+        Parameters
+        ----------
+        images : sequence of `~numpy.ndarray`
+            (ny, nx) each; values that are not finite do not count.
+
+        Returns
+        -------
+        scale : Scale
+        """
+        step = max(1, sum(image.size for image in images) // SAMPLE)
+        values = np.concatenate([image.ravel()[::step] for image in images])
+        beside = np.concatenate([np.diff(image, axis=1).ravel()[::step] for image in images])
+        values, beside = (array[np.isfinite(array)] for array in (values, beside))
+        if not values.size:
+            return cls(0.0, 1.0, 0.0, 1.0)
+        zero = float(np.median(values))
+        noise = float(np.median(np.abs(beside))) / MEDIAN_DIFFERENCE if beside.size else 0.0
+        noise = noise or float(np.std(values)) or 1.0
+        highest = max(float(np.nanmax(np.where(np.isfinite(image), image, np.nan), initial=zero)) for image in images)
+        ends = np.arcsinh((np.array([np.percentile(values, 0.1), highest]) - zero) / noise)
+        return cls(zero, noise, float(ends[0]), float(max(ends[1], ends[0] + 1)))
+
+    def __call__(self, values):
+        """Places on the scale; NaN where there is no value."""
+        return np.arcsinh((values - self.zero) / self.noise)
+
+    def bytes(self, values):
+        """Values as bytes of an overview."""
+        place = (self(values) - self.low) / (self.high - self.low)
+        coded = 1 + np.clip(np.rint(STEPS * np.nan_to_num(place)), 0, STEPS)
+        return np.where(np.isfinite(values), coded, 0).astype(np.uint8)
+
+    def words(self, values):
+        """Values as uint16 of a tile."""
+        coded = np.clip(ZERO + np.rint(FINE * np.nan_to_num(self(values))), 1, 2 * ZERO - 1)
+        return np.where(np.isfinite(values), coded, 0).astype(np.uint16)
+
+
+def png_text(values):
+    """Encode a uint8 image as PNG, in base64.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        uint8 (ny, nx); the first row is the top of the picture.
+
+    Returns
+    -------
+    text : str
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG", compress_level=6)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Pieces of the layers at full resolution.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Number of each tile, row by row from the top left.
+    chunks : list of str
+        The tiles, compressed, `TOGETHER` at a time.
+    """
+
+    numbers: list
+    chunks: list
+
+    @property
+    def size(self):
+        """Length of the text."""
+        return sum(map(len, self.chunks))
+
+
+def select_tiles(boxes, shape):
+    """Numbers of the tiles that show some windows, in the order of the windows, each once.
+
+    Parameters
+    ----------
+    boxes : `~numpy.ndarray`
+        int (n, 4): first and last column, first and last row of each hit, from 0 at the top left.
+    shape : (int, int)
+        (ny, nx) of the image.
+
+    Returns
+    -------
+    numbers : list of int
+    """
+    ny, nx = shape
+    across = -(-nx // SIDE)
+    seen = {}
+    for left, right, top, bottom in boxes:
+        columns, rows = _tiles_along(left, right, nx), _tiles_along(top, bottom, ny)
+        seen.update(dict.fromkeys(row * across + column for row in rows for column in columns))
+    return list(seen)
+
+
+def _tiles_along(low, high, size):
+    middle = (int(low) + int(high)) // 2
+    half = min((int(high) - int(low)) // 2 + 1 + AROUND, LONGEST // 2)
+    return range(max(middle - half, 0) // SIDE, min(middle + half, size - 1) // SIDE + 1)
+
+
+def encode_tiles(numbers, scale, images, planes, budget):
+    """Compress tiles until a budget is used.
+
+    Parameters
+    ----------
+    numbers : list of int
+        From `select_tiles`.
+    scale : Scale
+        Scale of the images.
+    images : sequence of `~numpy.ndarray`
+        float (ny, nx) each, first row at the top.
+    planes : sequence of `~numpy.ndarray`
+        uint8 (ny, nx) each: codes and probabilities.
+    budget : int
+        Most characters.
+
+    Returns
+    -------
+    tiles : Tiles
+        Each chunk holds the high bytes of the images, their low bytes, then the planes; within each of
+        these layer by layer, tile by tile, row by row.
+    """
+    ny, nx = images[0].shape
+    across = -(-nx // SIDE)
+    steps = np.arange(SIDE)
+    chunks, kept, used = [], [], 0
+    for start in range(0, len(numbers), TOGETHER):
+        some = numbers[start : start + TOGETHER]
+        place = np.array(some)
+        rows = np.minimum(place[:, np.newaxis] // across * SIDE + steps, ny - 1)[:, :, np.newaxis]
+        columns = np.minimum(place[:, np.newaxis] % across * SIDE + steps, nx - 1)[:, np.newaxis, :]
+        words = scale.words(np.stack([image[rows, columns] for image in images]))
+        parts = [words >> 8, words & 255, *(plane[rows, columns] for plane in planes)]
+        raw = b"".join(part.astype(np.uint8).tobytes() for part in parts)
+        text = base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
+        used += len(text)
+        if used > budget:
+            break
+        chunks.append(text)
+        kept += some
+    return Tiles(kept, chunks)

@@ -1,0 +1,367 @@
+"""The page itself: numbers, tables and images become one file of HTML."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.resources import files
+from urllib.parse import quote
+
+import numpy as np
+
+from crstack.masks import Code
+from crstack.plotting.style import SYMBOLS, block_means, image_limits, words_of
+from crstack.report.encoding import FINE, SIDE, STEPS, TOGETHER, ZERO, Scale, encode_tiles, png_text, select_tiles
+
+__all__ = ["Figure", "Layer", "Report", "Section", "render"]
+
+#: characters of the overviews and of the tiles; with figures and table the page stays below 6 MB
+OVERVIEWS, TILES = 2_300_000, 2_500_000
+#: characters that a pixel of an overview takes, about; set so that the first try mostly fits
+PER_PIXEL = 0.95
+HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
+#: what a probability of 1 is in a byte
+FULL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An image of the viewer.
+
+    Attributes
+    ----------
+    name : str
+        Such as "median2d".
+    words : str
+        What it is.
+    image : `~numpy.ndarray`
+        (ny, nx); its first row is the bottom, as in FITS.
+    mask : str or None
+        Mask that belongs to it.
+    exposure : int or None
+        Number of the exposure, from 1.
+    """
+
+    name: str
+    words: str
+    image: np.ndarray
+    mask: str | None = None
+    exposure: int | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with its heading.
+
+    Attributes
+    ----------
+    title : str
+        Heading.
+    heads : tuple of str
+        Heads of the columns.
+    rows : list of tuple
+        Its rows.
+    notes : tuple of (str, str)
+        Words that stand in it, and what they mean.
+    folded : bool
+        Whether it is closed at first.
+    """
+
+    title: str
+    heads: tuple
+    rows: list
+    notes: tuple = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture.
+
+    Attributes
+    ----------
+    name : str
+        Name of its file.
+    caption : str
+        What it shows.
+    png : str
+        The picture, in base64.
+    """
+
+    name: str
+    caption: str
+    png: str
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What the page shows.
+
+    Attributes
+    ----------
+    title, sentence : str
+        Heading, and what came out.
+    warnings : sequence of str
+        Shown right below.
+    layers : sequence of Layer
+        Images of the viewer; the first is shown first.
+    codes : dict of str to `~numpy.ndarray`
+        uint8 (ny, nx) by mask: `~crstack.masks.Code`.
+    finder : str
+        What decided beside the auxiliary detector.
+    probability : `~numpy.ndarray` or None
+        (N, ny, nx).
+    hits : sequence of `~crstack.report.Hit`
+        Rows of the table.
+    hits_notes : sequence of (str, str)
+        Words of that table, and what they mean.
+    counts : dict of str to int
+        Number of hits of each kind, listed or not.
+    unit : str
+        Unit of the images.
+    sections : sequence of Section
+        Before the figures.
+    figures : sequence of Figure
+        The figures.
+    last_sections : sequence of Section
+        After the figures.
+    files : sequence of str
+        Names of files beside the page.
+    end : str
+        Last line.
+    """
+
+    title: str
+    sentence: str
+    warnings: tuple
+    layers: tuple
+    codes: dict
+    finder: str
+    probability: object
+    hits: tuple
+    hits_notes: tuple
+    counts: dict
+    unit: str
+    sections: tuple = ()
+    figures: tuple = ()
+    last_sections: tuple = ()
+    files: tuple = ()
+    end: str = ""
+
+
+def render(report):
+    """Make the page.
+
+    Parameters
+    ----------
+    report : Report
+        What it shows.
+
+    Returns
+    -------
+    page : str
+        HTML that needs no other file.
+    """
+    parts = {
+        "title": escape(report.title),
+        "sentence": escape(report.sentence),
+        "warnings": _warnings(report.warnings),
+        "style": _template("report.css"),
+        "script": _template("report.js"),
+        "data": _json(_viewer(report)),
+        "hits_words": escape(_hits_words(report)),
+        "hits": _hits(report),
+        "hits_notes": _notes((*report.hits_notes, *_note_of_peak(report))),
+        "sections": "".join(map(_section, report.sections)),
+        "figures": "".join(map(_figure, report.figures)),
+        "last_sections": "".join(map(_section, report.last_sections)),
+        "files": "".join(f'<li><a href="{escape(quote(name))}">{escape(name)}</a></li>' for name in report.files),
+        "end": escape(report.end),
+    }
+    # one pass: what a value holds is never looked at again
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _template("report.html"))
+
+
+@cache
+def _template(name):
+    return files("crstack.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _json(data):
+    """JSON that can stand within a script element."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+# the viewer
+
+
+def _viewer(report):
+    images = [layer.image[::-1] for layer in report.layers]
+    ny, nx = images[0].shape
+    scale = Scale.of(images)
+    n_probabilities = 0 if report.probability is None else len(report.probability)
+    codes = [codes[::-1] for codes in report.codes.values()]
+    chances = [_chance_bytes(report.probability[i, ::-1]) for i in range(n_probabilities)]
+    block, overviews = _overviews(scale, images)
+    masks = [png_text(_block_maxima(plane, block)) for plane in codes]
+    probabilities = [png_text(_block_maxima(plane, block)) for plane in chances]
+    left = TILES + OVERVIEWS - sum(map(len, (*overviews, *masks, *probabilities)))
+    boxes = np.array([(hit.box[0] - 1, hit.box[1] - 1, ny - hit.box[3], ny - hit.box[2]) for hit in report.hits])
+    tiles = encode_tiles(
+        select_tiles(boxes.reshape(-1, 4), (ny, nx)), scale, images, [*codes, *chances], min(left, TILES)
+    )
+    return {
+        "shape": [ny, nx],
+        "block": block,
+        "unit": report.unit,
+        "scale": {
+            "zero": scale.zero,
+            "noise": scale.noise,
+            "low": scale.low,
+            "high": scale.high,
+            "steps": STEPS,
+            "fine": FINE,
+            "mid": ZERO,
+        },
+        "limits": _limits(report.layers),
+        "layers": [
+            {"name": layer.name, "words": layer.words, "mask": layer.mask, "exposure": layer.exposure, "png": png}
+            for layer, png in zip(report.layers, overviews, strict=True)
+        ],
+        "masks": [{"name": name, "png": png} for name, png in zip(report.codes, masks, strict=True)],
+        "probabilities": probabilities,
+        "codes": _codes(report),
+        "tiles": {"side": SIDE, "together": TOGETHER, "numbers": tiles.numbers, "chunks": tiles.chunks},
+    }
+
+
+def _codes(report):
+    """Codes that the masks hold, with their colours and words."""
+    held = [code for code in SYMBOLS if any((plane == code).any() for plane in report.codes.values())]
+    several = {Code.AUXILIARY, Code.BOTH} & set(held)
+    words = [words_of(code, report.finder) for code in held]
+    if not several:  # then there is nobody else
+        words = [one.removesuffix(" only") for one in words]
+    return [
+        {"code": int(code), "colour": SYMBOLS[code][1], "words": one} for code, one in zip(held, words, strict=True)
+    ]
+
+
+def _limits(layers):
+    """Contrast of the first layer, from a part of its pixels."""
+    image = layers[0].image
+    step = max(1, int(np.sqrt(image.size / 250_000)))
+    return list(image_limits(image[::step, ::step]))
+
+
+def _chance_bytes(probability):
+    return np.rint(FULL * np.nan_to_num(probability.astype(np.float32))).astype(np.uint8)
+
+
+def _overviews(scale, images):
+    """Side of the blocks, and the overviews; the blocks grow until they fit."""
+    pixels = len(images) * images[0].size
+    block = max(1, int(np.ceil(np.sqrt(PER_PIXEL * pixels / OVERVIEWS))))
+    while True:
+        texts = [png_text(scale.bytes(block_means(image, block))) for image in images]
+        if sum(map(len, texts)) <= OVERVIEWS or block > max(images[0].shape):
+            return block, texts
+        block += 1
+
+
+def _block_maxima(values, block):
+    """Highest value of each block."""
+    if block == 1:
+        return np.ascontiguousarray(values)
+    starts = [np.arange(0, size, block) for size in values.shape]
+    return np.maximum.reduceat(np.maximum.reduceat(values, starts[0], axis=0), starts[1], axis=1)
+
+
+# the rest
+
+
+def _warnings(warnings):
+    if not warnings:
+        return ""
+    items = "".join(f"<li>{escape(one)}</li>" for one in warnings)
+    return f'<section class="warnings" role="note"><h2>Warnings</h2><ul>{items}</ul></section>'
+
+
+def _hits_words(report):
+    words = ", ".join(f"{number} {_kind_words(kind)}" for kind, number in report.counts.items())
+    total = sum(report.counts.values())
+    few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
+    return f"{words}.{few}"
+
+
+def _kind_words(kind):
+    return {"every exposure": "in every exposure", "single": "in one exposure, or not coincident"}.get(kind, kind)
+
+
+def _note_of_peak(report):
+    return (("peak", f"the highest value of an exposure above min2d, the mean of its lowest values; in {report.unit}"),)
+
+
+def _hits(report):
+    with_probability = report.probability is not None
+    heads = (*HEADS, "probability" if with_probability else "class")
+    cells = "".join(
+        f'<th scope="col"><button type="button" data-column="{i}">{escape(name)}</button></th>'
+        for i, name in enumerate(heads)
+    )
+    rows = "".join(_hit(i, hit, with_probability) for i, hit in enumerate(report.hits))
+    return f"<thead><tr>{cells}</tr></thead><tbody>{rows}</tbody>"
+
+
+def _hit(i, hit, with_probability):
+    name = f'<button type="button" class="go">{escape(hit.name)}</button>'
+    cells = [f'<td data-value="{i}">{name}</td>', f"<td>{escape(hit.kind)}</td>"]
+    cells += [f"<td>{escape(hit.exposures)}</td>"]
+    cells += [f'<td class="number" data-value="{hit.peak:.6g}">{_short(hit.peak)}</td>']
+    cells += [f'<td class="number">{hit.n_pixels}</td>']
+    cells += [f'<td class="number">{number:.1f}</td>' for number in (hit.x, hit.y)]
+    if with_probability:
+        cells += [f'<td class="number">{hit.probability:.3f}</td>']
+    else:
+        cells += [f"<td>{escape(hit.category)}</td>"]
+    return f'<tr data-box="{" ".join(map(str, hit.box))}">{"".join(cells)}</tr>'
+
+
+def _short(value):
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _notes(notes):
+    if not notes:
+        return ""
+    return "<dl>" + "".join(f"<dt>{escape(word)}</dt><dd>{escape(text)}</dd>" for word, text in notes) + "</dl>"
+
+
+def _section(section):
+    numbers = [all(_is_number(row[i]) for row in section.rows) for i in range(len(section.heads))]
+    heads = _cells("th", section.heads, numbers)
+    rows = "".join(f"<tr>{_cells('td', row, numbers)}</tr>" for row in section.rows)
+    table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    inside = table + _notes(section.notes)
+    title = escape(section.title)
+    if section.folded:
+        return f"<section><details><summary><h2>{title}</h2></summary>{inside}</details></section>"
+    return f"<section><h2>{title}</h2>{inside}</section>"
+
+
+def _cells(kind, row, numbers):
+    """Cells of a row; those of a column of numbers stand at the right."""
+    scope = ' scope="col"' if kind == "th" else ""
+    classes = [' class="number"' if number else "" for number in numbers]
+    return "".join(f"<{kind}{scope}{one}>{escape(str(cell))}</{kind}>" for one, cell in zip(classes, row, strict=True))
+
+
+def _is_number(cell):
+    return re.fullmatch(r"[-+]?[\d.]*(e[-+]?\d+)?", str(cell)) is not None
+
+
+def _figure(figure):
+    image = f'<img alt="{escape(figure.caption)}" src="data:image/png;base64,{figure.png}">'
+    name = f'<a href="{escape(quote(figure.name))}">{escape(figure.name)}</a>'
+    return f"<figure>{image}<figcaption>{escape(figure.caption)} {name}</figcaption></figure>"

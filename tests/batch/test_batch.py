@@ -1,0 +1,167 @@
+"""Many stacks: what is written, skipped, computed again and reported."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from crstack import MaskSet
+from crstack.batch import run
+from crstack.cli import main
+from crstack.exceptions import InputError
+
+
+@pytest.fixture
+def in_this_process():
+    """An executor that starts no process."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def states(table):
+    return dict(zip(table["name"], table["state"], strict=True))
+
+
+def test_the_command_from_start_to_second_call(night, capsys):
+    assert main(["batch", "night.yaml", "--dry-run"]) == 0
+    assert "star" in capsys.readouterr().out
+    assert not Path("out").exists()
+    assert main(["batch", "night.yaml", "--output-dir", "out", "-j", "2", "--no-plots"]) == 1
+    err = capsys.readouterr().err
+    assert "1 of 3 stacks failed: broken" in err
+    assert "images must be files that exist" in err
+    table = Table.read("out/results.ecsv")
+    assert states(table) == {"star": "done", "galaxy": "done", "broken": "failed"}
+    assert (table["seconds"][:2] > 0).all()
+    assert (table["peak_memory"][:2] > 50).all()
+    masks = MaskSet.read("out/star/crmasks.fits")
+    assert table["n_meancrt"][0] == np.count_nonzero(masks["MEANCRT"]) > 50
+    assert table["n_crmask"][0] == np.count_nonzero(masks.crmasks)
+    assert table["fraction_crmask"][0] == pytest.approx(masks.crmasks.mean())
+    assert not list(Path("out").glob(".*"))
+    assert main(["run", "out/parameters/star.yaml", "--output-dir", "alone", "--no-plots"]) == 0
+    np.testing.assert_array_equal(MaskSet.read("alone/crmasks.fits").crmasks, masks.crmasks)
+    before = Path("out/star/crmasks.fits").stat().st_mtime_ns
+    assert main(["batch", "night.yaml", "--output-dir", "out", "--no-plots"]) == 1
+    assert states(Table.read("out/results.ecsv")) == {"star": "skipped", "galaxy": "skipped", "broken": "failed"}
+    assert Path("out/star/crmasks.fits").stat().st_mtime_ns == before
+
+
+def test_what_is_computed_again_and_why(exposure_files, settings, in_this_process, tmp_path):
+    def results(**changes):
+        options = {"output_dir": tmp_path / "out", "executor": in_this_process, "plots": False}
+        return run({"star": exposure_files["star"]}, settings, **(options | changes))[0]
+
+    assert results()["message"] == ""
+    product, notes = tmp_path / "out/star/combined_mean.fits", tmp_path / "out/star/notes.txt"
+    notes.write_text("mine")
+    assert results()["state"] == "skipped"
+    product.write_bytes(product.read_bytes()[:-2880])
+    row = results()
+    assert (row["state"], row["message"]) == ("done", "computed again: product combined_mean.fits has changed")
+    assert fits.getdata(product).shape == (60, 80)
+    assert notes.read_text() == "mine"
+    assert results(redo=True)["message"] == "computed again: asked for again"
+    settings["gain"] = 1.1
+    assert results()["message"] == "computed again: its settings have changed"
+    (tmp_path / "out/star/batch_record.json").unlink()
+    assert results()["message"] == "computed again: its directory has no record"
+    assert notes.read_text() == "mine"
+
+
+def test_a_run_that_fails_leaves_what_was_complete(exposure_files, settings, in_this_process, tmp_path, monkeypatch):
+    options = {"output_dir": tmp_path / "out", "executor": in_this_process, "plots": False}
+    stacks = {"star": exposure_files["star"]}
+    run(stacks, settings, **options)
+    before = (tmp_path / "out/star/combined_mean.fits").read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("crstack.batch.products.run", fail)
+    row = run(stacks, settings, redo=True, **options)[0]
+    assert row["state"] == "failed"
+    assert "No space left" in row["message"]
+    assert (tmp_path / "out/star/combined_mean.fits").read_bytes() == before
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("gain: 1.0\nrnoise: 3.4\nrequirements: {crmethod: joint}\n")
+    raw = Path(exposure_files["star"][0]).parent
+    rows = [(name, path) for name, paths in exposure_files.items() for path in paths]
+    Table(rows=rows, names=("stack", "images")).write("night.ecsv")
+    assert main(["batch", "night.ecsv", "--settings", "params.yaml", "--dry-run"]) == 0
+    assert "galaxy" in capsys.readouterr().out
+    arguments = [
+        "batch",
+        str(raw),
+        "--group-by",
+        "OBJECT",
+        "--only",
+        "OBJECT=star",
+        "--settings",
+        "params.yaml",
+        "--dry-run",
+    ]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "star" in out
+    assert "galaxy" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["nothing.yaml"], "must be readable"),
+        (["nothing.csv"], "must be a file that exists"),
+        (["."], "--group-by must name header keywords"),
+        (["night.yaml", "--group-by", "OBJECT"], "must be left out for a file"),
+        (["night.yaml", "--settings", "night.yaml"], "--settings must be left out"),
+        ([".", "--group-by", "OBJECT", "--only", "OBJECT"], "must be KEYWORD=VALUE"),
+        (["wrong.yaml"], "stack star: key must be one that crstack knows; got gian"),
+        (["night.yaml", "-j", "0"], "n_workers must be"),
+    ],
+)
+def test_bad_input_writes_nothing(night, capsys, arguments, match):
+    Path("wrong.yaml").write_text("stacks: {star: {images: [a.fits, b.fits, c.fits], gian: 1, rnoise: 3}}\n")
+    before = sorted(Path().rglob("*"))
+    assert main(["batch", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert "Traceback" not in error
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_output_directory_that_is_a_file(exposure_files, settings, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="must be a directory"):
+        run(exposure_files, settings, output_dir=tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask_survives_a_worker_that_is_killed(exposure_files, settings, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    stacks = exposure_files | {f"{name}2": files for name, files in exposure_files.items()}
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed = []
+
+        def kill_one(row, n_finished, n_stacks):
+            if not killed:
+                killed.append(os.kill(next(iter(client.run(os.getpid).values())), 9))
+
+        options = {"output_dir": tmp_path / "out", "executor": client.get_executor(), "plots": False}
+        table = run(stacks, settings, progress=kill_one, **options)
+    assert killed
+    assert set(table["state"]) == {"done"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*stacks, "parameters", "results.ecsv"])
+    shutil.rmtree(tmp_path / "out")

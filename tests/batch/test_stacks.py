@@ -1,0 +1,108 @@
+"""Stacks of a document, a table and a directory."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from astropy.table import Table
+
+from crstack.batch import Stack, stacks_of_directory, stacks_of_document, stacks_of_table
+from crstack.batch.stacks import as_stacks
+from crstack.exceptions import InputError
+
+THREE = ["a.fits", "b.fits", "c.fits"]
+
+
+def test_own_settings_win_over_common_ones_at_both_levels():
+    common = {"gain": 1.0, "requirements": {"crmethod": "joint", "mm_seed": 1}}
+    stacks = as_stacks({"one": THREE, "two": {"images": THREE, "gain": 2.0, "requirements": {"mm_seed": 2}}}, common)
+    assert [stack.name for stack in stacks] == ["one", "two"]
+    assert stacks[0].settings == {"gain": 1.0, "images": THREE, "requirements": {"crmethod": "joint", "mm_seed": 1}}
+    assert stacks[1].settings["gain"] == 2.0
+    assert stacks[1].settings["requirements"] == {"crmethod": "joint", "mm_seed": 2}
+    assert common == {"gain": 1.0, "requirements": {"crmethod": "joint", "mm_seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("stacks", "match"),
+    [
+        ({}, "one or more"),
+        ({"one": "a.fits"}, "list of files"),
+        ({"one": ["a.fits"]}, "2 or more; got 1"),
+        ({"../one": THREE}, "letters, digits"),
+        ({".one": THREE}, "letters, digits"),
+        ({"one": THREE, "ONE": THREE}, "must differ"),
+        ({"one": {"gain": 1}}, "list of files; got None"),
+    ],
+)
+def test_stacks_that_cannot_be(stacks, match):
+    with pytest.raises(InputError, match=match):
+        as_stacks(stacks)
+
+
+def test_document(tmp_path):
+    for name in THREE:
+        (tmp_path / name).touch()
+    stacks = stacks_of_document({"defaults": {"gain": 1}, "stacks": {"n1": {"images": THREE}}}, tmp_path)
+    assert stacks == [Stack("n1", {"gain": 1, "images": [str(tmp_path / name) for name in THREE]})]
+
+
+@pytest.mark.parametrize(
+    ("document", "match"),
+    [
+        ([], "defaults: and stacks:"),
+        ({"stacks": {"a": THREE}, "extra": 1}, "got extra"),
+        ({"stacks": THREE}, "must be a mapping; got a list"),
+        ({"stacks": {"a": THREE}, "defaults": 3}, "defaults of the batch file"),
+    ],
+)
+def test_documents_that_cannot_be(document, match):
+    with pytest.raises(InputError, match=match):
+        stacks_of_document(document)
+
+
+def test_table():
+    table = Table({"file": [*THREE, "d.fits", "e.fits"], "stack": ["x"] * 3 + ["y"] * 2, "gain": [1.5] * 3 + [2.5] * 2})
+    stacks = stacks_of_table(table, {"rnoise": 3.0})
+    assert stacks[0].settings == {"rnoise": 3.0, "images": THREE, "gain": 1.5}
+    assert stacks[1].images == ("d.fits", "e.fits")
+    table["gain"][1] = 9
+    with pytest.raises(InputError, match=r"gain must have one value in stack x; got 1\.5 and 9"):
+        stacks_of_table(table)
+    with pytest.raises(InputError, match="must have the columns stack"):
+        stacks_of_table(Table({"file": THREE}))
+
+
+def write(path, **cards):
+    ccd = CCDData(np.ones((6, 6)), unit=u.adu)
+    ccd.header.update(cards)
+    ccd.write(path)
+
+
+def test_directory(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"a{number}.fits", OBJECT="M 33", FILTER="V", IMAGETYP="object")
+    for number in range(2):
+        write(tmp_path / f"b{number}.fits", OBJECT="M 33", FILTER="B/x", IMAGETYP="object")
+    write(tmp_path / "c.fits", OBJECT="M 1", FILTER="V", IMAGETYP="object")
+    write(tmp_path / "d.fits", OBJECT="M 33", FILTER="V", IMAGETYP="bias")
+    stacks, alone = stacks_of_directory(tmp_path, ["object", "FILTER"], {"gain": 1}, only={"imagetyp": "OBJECT"})
+    assert [stack.name for stack in stacks] == ["M-33_V", "M-33_B-x"]
+    assert [len(stack.images) for stack in stacks] == [3, 2]
+    assert stacks[0].settings["gain"] == 1
+    assert alone == [str(tmp_path / "c.fits")]
+    with pytest.raises(InputError, match="two or more exposures"):
+        stacks_of_directory(tmp_path, ["OBJECT"], only={"IMAGETYP": "bias"})
+    with pytest.raises(InputError, match="must exist"):
+        stacks_of_directory(tmp_path / "no", ["OBJECT"])
+    with pytest.raises(InputError, match="one or more header keywords"):
+        stacks_of_directory(tmp_path, [])
+
+
+def test_a_keyword_that_is_missing_is_a_value_of_its_own(tmp_path):
+    for number in range(2):
+        write(tmp_path / f"a{number}.fits", OBJECT="M 33")
+        write(tmp_path / f"b{number}.fits")
+    stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
+    assert len(stacks) == 2
+    assert len({stack.name for stack in stacks}) == 2

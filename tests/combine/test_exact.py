@@ -1,0 +1,154 @@
+"""Small pure functions of the combinations, by hand."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import CCDData
+
+from crstack import MaskSet
+from crstack.combine import Combiner, PixelFlag
+from crstack.combine.fill import fill_from_neighbours
+from crstack.combine.posterior_mean import posterior_mean, uncertain
+from crstack.exposures import load_exposures
+from crstack.statistics import order_statistics
+
+
+def one_hole(shape, hole):
+    where = np.zeros(shape, bool)
+    where[hole] = True
+    return where
+
+
+@pytest.mark.parametrize("hole", [(5, 6), (0, 0), (0, 6), (11, 13), (5, 0)])
+def test_unusable_pixels_lend_no_value(hole):
+    image = np.full((12, 14), 100.0)
+    where = one_hole(image.shape, hole)
+    image[hole] = 5e4
+    unusable = np.zeros(image.shape, bool)
+    near = np.abs(np.arange(12)[:, None] - hole[0]) + np.abs(np.arange(14) - hole[1]) == 1
+    unusable[near] = True
+    image[unusable] = np.nan
+    value, error = fill_from_neighbours(image, np.ones_like(image), where, unusable)
+    assert value[0] == pytest.approx(100, abs=1e-6)
+    assert 0 < error[0] < 3
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("last", [False, True])
+def test_the_outermost_rows_and_columns_lend_their_values(axis, last):
+    """Only one row (or column), at an edge, is known; the hole is beside it."""
+    image = np.full((5, 30), 1e5)
+    image[0], known = 7.0, np.zeros((5, 30), bool)
+    known[0] = True
+    where = one_hole((5, 30), (1, 15))
+    unusable = ~known & ~where
+    if last:
+        image, where, unusable = image[::-1], where[::-1], unusable[::-1]
+    if axis:
+        image, where, unusable = image.T, where.T, unusable.T
+    value, error = fill_from_neighbours(image, np.full(image.shape, 4.0), where, unusable)
+    assert value[0] == pytest.approx(7.0, abs=1e-6)
+    assert error[0] > 0
+
+
+def test_the_error_of_a_filled_pixel_grows_with_the_noise_around():
+    rng = np.random.default_rng(1)
+    image = rng.normal(50, 3, (60, 60))
+    where = one_hole(image.shape, (30, 30))
+    _, small = fill_from_neighbours(image, np.full(image.shape, 9.0), where, where & False)
+    _, large = fill_from_neighbours(10 * image, np.full(image.shape, 900.0), where, where & False)
+    assert large[0] == pytest.approx(100 * small[0])
+    # a fit to the neighbours is no better than one of them, and no worse than two
+    assert 1 < small[0] < 18
+
+
+def test_nothing_to_fill_from():
+    image = np.ones((4, 4))
+    where = one_hole((4, 4), (1, 1))
+    assert np.isnan(fill_from_neighbours(image, image, where, ~where)).all()
+
+
+# counts
+
+NAMES = ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3", "CRMASK4", "MEANCR")
+#: of four exposures: clean, one or two hit, one bad, one bad and one hit, all hit, one bad and the others hit, all bad
+PLACES = ((0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 7))
+HIT = ((), (2,), (1, 2), (), (3,), (0, 1, 2, 3), (1, 2, 3), ())
+BAD = ((), (), (), (0,), (0,), (), (0,), (0, 1, 2, 3))
+COUNTS = {
+    "mean": (4, 4, 4, 3, 3, 4, 3, 0),
+    "median": (4, 4, 4, 3, 3, 4, 3, 0),
+    "min": (2, 2, 2, 1, 1, 2, 1, 0),
+    "meancr": (4, 3, 2, 3, 2, 0, 0, 0),
+    "meanjoint": (4, 3, 2, 3, 2, 0, 0, 0),
+    # no pixel is in MEDIANCR: medians of all valid values; of the joint decision, of the clean ones
+    "mediancr": (4, 4, 4, 3, 3, 0, 0, 0),
+    "joint mediancr": (4, 3, 2, 3, 2, 0, 0, 0),
+}
+
+
+def counted(name):
+    joint = name in ("meanjoint", "joint mediancr")
+    rng = np.random.default_rng(4)
+    ccds = [CCDData(rng.normal(100, 5, (12, 14)), unit=u.electron, mask=np.zeros((12, 14), bool)) for _ in range(4)]
+    codes = {one: np.zeros((12, 14), np.uint8) for one in NAMES}
+    chance = np.zeros((4, 12, 14), np.float16)
+    for place, hit, bad in zip(PLACES, HIT, BAD, strict=True):
+        for i in hit:
+            ccds[i].data[place] += 4000
+            codes[f"CRMASK{i + 1}"][place] = 2
+            chance[i][place] = 1
+        for i in bad:
+            ccds[i].mask[place] = True
+    exposures = load_exposures(ccds, readnoise=5 * u.electron)
+    masks = MaskSet(codes, probability=chance if joint else None)
+    return Combiner(exposures, order_statistics(exposures.data, 2, exposures.bad), masks).combine(name.split()[-1])
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_of_values(name):
+    made = counted(name)
+    expected = np.array(COUNTS[name])
+    np.testing.assert_array_equal(made.count[0, :8], expected)
+    assert (made.count[1:] == COUNTS[name][0]).all()
+    np.testing.assert_array_equal(made.ccd.mask[0, :8], expected == 0)
+    with_masks = name not in ("mean", "median", "min")
+    all_hit = (made.flags[0, :8] & PixelFlag.ALL_HIT) > 0
+    np.testing.assert_array_equal(np.flatnonzero(all_hit), [5, 6] if with_masks else [])
+    np.testing.assert_array_equal(np.flatnonzero(made.flags[0, :8] & PixelFlag.NO_DATA), [7])
+
+
+@pytest.mark.parametrize(
+    ("chance", "count"),
+    [
+        ((0, 0, 0), 3),
+        ((0.004, 0, 0.996), 2),  # next to 0 and next to 1
+        ((0.5, 0.5, 0.5), 2),  # 1.5 to be expected, rounded to even
+        ((0.9, 0.9, 0.9), 1),  # 0.3 to be expected, but there is a mean
+        ((0.2, 0.2, 1), 2),
+        ((1, 1, 1), 0),
+    ],
+)
+def test_counts_of_the_posterior_mean(chance, count):
+    value, _, found = posterior_mean(np.array([[9.0], [11.0], [13.0]]), np.array(chance)[:, None], np.ones((3, 1)))
+    assert found.tolist() == [count]
+    assert found.dtype == np.int16
+    assert np.isnan(value[0]) == (count == 0)
+
+
+def test_what_is_uncertain():
+    np.testing.assert_array_equal(uncertain(np.array([0, 0.0049, 0.005, 0.5, 0.995, 0.9951, 1])), [0, 0, 1, 1, 1, 0, 0])
+
+
+def test_the_count_of_a_minimum_is_that_of_its_lowest_values():
+    """Five exposures, one hit, masked in the median: the mean of the three lowest of the four clean values."""
+    rng = np.random.default_rng(6)
+    ccds = [CCDData(rng.normal(100, 5, (12, 14)), unit=u.electron) for _ in range(5)]
+    ccds[3].data[2, 2] += 4000
+    codes = {one: np.zeros((12, 14), np.uint8) for one in (*NAMES, "CRMASK5")}
+    codes["MEDIANCR"][2, 2] = codes["CRMASK4"][2, 2] = 2
+    chance = np.array([codes[f"CRMASK{i}"] > 0 for i in range(1, 6)], np.float16)
+    exposures = load_exposures(ccds, readnoise=5 * u.electron)
+    made = Combiner(exposures, order_statistics(exposures.data, 2), MaskSet(codes, probability=chance))
+    assert made.combine("mediancr").count[2, 2] == 3
+    assert made.combine("mediancr").flags[2, 2] == PixelFlag.MINIMUM

@@ -1,0 +1,245 @@
+"""Numbers and sections that stand in headers."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from crstack import CRStack
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures import Keyword, load_exposures
+from crstack.exposures.keywords import as_keyword, quantity_of
+
+GAIN = u.electron / u.adu
+SHAPE = (40, 60)
+NUMBERS = {"gain": 2 * GAIN, "readnoise": 4 * u.electron}
+
+
+def cards_of(**cards):
+    """Header of values, or of (value, comment)."""
+    header = fits.Header()
+    for name, card in cards.items():
+        header[name] = card
+    return header
+
+
+def header(**cards):
+    return cards_of(**{"GAIN": (1.6, "gain"), "RDNOISE": (4.2, "read noise")} | cards)
+
+
+def ccds(n=3, bias=(0.0,) * 5, **cards):
+    """Exposures in ADU whose last ten columns are overscan."""
+    rng = np.random.default_rng(4)
+    made = []
+    for i in range(n):
+        electrons = rng.poisson(300.0, SHAPE) + rng.normal(0, 4, SHAPE)
+        electrons[:, 50:] = rng.normal(0, 4, (SHAPE[0], 10))
+        made.append(CCDData(electrons / 2 + bias[i], unit=u.adu, meta=header(**cards)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("comment", "value", "unit", "expected"),
+    [
+        ("gain", 1.6, None, 1.6 * GAIN),
+        ("[e-/ADU] gain", 1.6, None, 1.6 * GAIN),
+        ("[electron/DN]", 1.6, None, 1.6 * GAIN),
+        ("(e/count) of amplifier 1", 1.6, None, 1.6 * GAIN),
+        ("[ADU/e-] conversion", 0.5, None, 2.0 * GAIN),
+        ("[see the manual]", 1.6, None, 1.6 * GAIN),
+        ("[ADU/e-] wrong", 0.5, GAIN, 0.5 * GAIN),
+        ("", "1.6", None, 1.6 * GAIN),
+        ("", 0.5, "adu/electron", 2.0 * GAIN),
+    ],
+)
+def test_gain_by_convention_by_comment_and_as_stated(comment, value, unit, expected):
+    cards = cards_of(GAIN=(value, comment))
+    found, words = quantity_of(cards, Keyword("gain", unit), "gain", GAIN, "a.fits")
+    assert found.unit == expected.unit
+    assert found.value == pytest.approx(expected.value)
+    assert words.startswith(f"gain is {found.value:.6g} electron / adu by GAIN of a.fits")
+
+
+@pytest.mark.parametrize(
+    ("comment", "expected"),
+    [("", 4.2 * u.electron), ("[e-] rms", 4.2 * u.electron), ("[ADU]", 4.2 * u.adu), ("[e- rms]", 4.2 * u.electron)],
+)
+def test_read_noise(comment, expected):
+    found, _ = quantity_of(cards_of(RN=(4.2, comment)), Keyword("RN"), "readnoise", u.electron, "a.fits")
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (("abc", ""), "gain must be a number in GAIN of a.fits; got 'abc'"),
+        ((True, ""), "gain must be a finite number in GAIN of a.fits; got True"),
+        (("nan", ""), "gain must be a number in GAIN|gain must be a finite number in GAIN of a.fits; got nan"),
+        (
+            (1.0, "[nm]"),
+            r"gain must not be in nm, as the comment of GAIN of a.fits says; state the unit, such as Keyword",
+        ),
+        ((0, "[ADU/e-]"), "gain must not be 0"),
+    ],
+)
+def test_numbers_that_are_none(card, message):
+    with pytest.raises(InputError, match=message):
+        quantity_of(cards_of(GAIN=card), Keyword("GAIN"), "gain", GAIN, "a.fits")
+
+
+def test_a_keyword_that_is_not_there():
+    with pytest.raises(InputError, match="gain must be in EGAIN of the header of exposure 1; got no such keyword"):
+        load_exposures(ccds(), gain="header:EGAIN", readnoise=4 * u.electron)
+
+
+def test_words_for_keywords():
+    assert as_keyword("header: gain") == Keyword("GAIN")
+    assert as_keyword(Keyword("GAIN", GAIN)) == Keyword("GAIN", GAIN)
+    assert as_keyword("GAIN") is None
+    with pytest.raises(InputError, match="gain must be a Quantity or a keyword such as 'header:GAIN'; got 'GAIN'"):
+        load_exposures(ccds(), gain="GAIN", readnoise=4 * u.electron)
+    with pytest.raises(InputError, match="name of a keyword must be text"):
+        Keyword("")
+    with pytest.raises(InputError, match="unit of keyword GAIN must be a unit of astropy; got 'nonsense'"):
+        Keyword("GAIN", "nonsense")
+
+
+def test_the_detector_by_the_headers():
+    cards = {"GAIN": (2.0, "[e-/ADU]"), "SATURATE": (400.0, ""), "BIASLEV": (50.0, "[ADU]"), "TIME": (5.0, "[min]")}
+    exposures = load_exposures(
+        ccds(bias=(50.0,) * 3, **cards),
+        gain="header:GAIN",
+        readnoise="header:RDNOISE",
+        bias="header:BIASLEV",
+        saturation="header:SATURATE",
+        exptime="header:TIME",
+    )
+    plain = load_exposures(
+        ccds(bias=(50.0,) * 3),
+        gain=2 * GAIN,
+        readnoise=4.2 * u.electron,
+        bias=50 * u.adu,
+        saturation=400 * u.adu,
+        exptime=300 * u.s,
+    )
+    np.testing.assert_array_equal(exposures.data, plain.data)
+    assert repr(exposures.noise) == repr(plain.noise)
+    assert exposures.exptimes == plain.exptimes == (300, 300, 300)
+    assert exposures.notes[0] == "gain is 2 electron / adu by GAIN of exposure 1 (unit of its comment)"
+    assert any(note.startswith("bias is 50 adu by BIASLEV of exposure 1") for note in exposures.notes)
+
+
+def test_gains_of_headers_must_agree():
+    images = ccds()
+    images[2].header["GAIN"] = 1.7
+    with pytest.raises(InputError, match=r"share one gain; got 1.6 electron / adu for the first and 1.7 .* exposure 3"):
+        load_exposures(images, gain="header:GAIN", readnoise="header:RDNOISE")
+
+
+def test_overscan_and_trim():
+    """Each exposure has a bias of its own, measured in its overscan."""
+    images = ccds(bias=(500.0, 510.0, 520.0), BIASSEC="[52:60,1:40]", TRIMSEC="[1:50,1:40]")
+    exposures = load_exposures(images, bias="header:BIASSEC", trim="header:TRIMSEC", **NUMBERS)
+    assert exposures.shape == (40, 50)
+    assert "TRIMSEC" not in exposures.header
+    for plane, image, bias in zip(exposures.data, images, (500, 510, 520), strict=True):
+        level = np.median(image.data[:, 51:60])
+        assert level == pytest.approx(bias, abs=0.5)
+        np.testing.assert_allclose(plane, image.data[:, :50] - level, rtol=1e-6)
+    same = load_exposures(images, bias="[52:60,1:40]", trim="[1:50,1:40]", **NUMBERS)
+    np.testing.assert_array_equal(same.data, exposures.data)
+
+
+def test_trim_cuts_masks_uncertainties_images_and_the_wcs():
+    images = ccds(TRIMSEC="[11:50,3:40]")
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crpix, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [20, 20], [10, 10]
+    images[0] = CCDData(images[0].data, unit=u.adu, meta=images[0].meta, wcs=wcs, mask=np.eye(*SHAPE, dtype=bool))
+    gain = np.linspace(1.9, 2.1, 40 * 60).reshape(SHAPE) * GAIN
+    exposures = load_exposures(images, gain=gain, readnoise=4 * u.electron, trim="header:TRIMSEC")
+    assert exposures.shape == (38, 40)
+    np.testing.assert_array_equal(exposures.bad[0], np.eye(*SHAPE, dtype=bool)[2:40, 10:50])
+    np.testing.assert_allclose(exposures.noise.electrons_per_unit, gain.value[2:40, 10:50], rtol=1e-6)
+    np.testing.assert_allclose(exposures.wcs.wcs.crpix, [10, 18])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trim": "[1:99,1:40]"}, r"trim must be a section within 60 x 40 pixels; got \[1:99,1:40\]"),
+        ({"trim": "[0:10,1:40]"}, "trim must be a section within 60 x 40 pixels"),
+        ({"trim": "[9:5,1:40]"}, "trim must be a section within 60 x 40 pixels"),
+        ({"trim": "all"}, r"trim must be a section such as '\[1:2048,1:4096\]'; got 'all' for exposure 1"),
+        ({"trim": "header:GAIN"}, "trim must be a section such as .*; got 1.6 for exposure 1"),
+        ({"trim": 5}, "trim must be a section or a keyword such as 'header:TRIMSEC'; got 5"),
+        ({"bias": "500"}, "bias must be a section such as .*; got '500' for exposure 1"),
+        ({"bias": "header:OBJECT"}, "bias must be in OBJECT of the header"),
+    ],
+)
+def test_sections_that_are_none(options, message):
+    with pytest.raises(InputError, match=message):
+        load_exposures(ccds(), **NUMBERS, **options)
+
+
+def test_saturated_values_are_bad_bias_included():
+    images = ccds(bias=(100.0,) * 3)
+    images[1].data[3, 4] = 400.0
+    limits = np.full(SHAPE, 400.0)
+    for saturation in (400 * u.adu, 800 * u.electron, limits * u.adu):
+        exposures = load_exposures(images, bias=100 * u.adu, saturation=saturation, **NUMBERS)
+        assert np.argwhere(exposures.bad).tolist() == [[1, 3, 4]]
+        np.testing.assert_array_equal(exposures.saturated, exposures.bad)
+    with pytest.raises(InputError, match="saturation must be greater than 0; got 0 adu"):
+        load_exposures(images, saturation=0 * u.adu, **NUMBERS)
+    with pytest.raises(InputError, match="saturation must be a Quantity"):
+        load_exposures(images, saturation=400, **NUMBERS)
+
+
+def test_globs_home_and_collections(tmp_path, monkeypatch):
+    from ccdproc import ImageFileCollection
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for i, ccd in enumerate(ccds()):
+        ccd.write(tmp_path / f"e{i}.fits")
+    names = tuple(str(tmp_path / f"e{i}.fits") for i in range(3))
+    collection = ImageFileCollection(tmp_path)
+    for items in (
+        str(tmp_path / "e*.fits"),
+        "~/e?.fits",
+        [*names[:1], "~/e[12].fits"],
+        tmp_path / "*.fits",
+        collection,
+    ):
+        assert load_exposures(items, **NUMBERS).names == names
+        assert len(CRStack.from_files(items, **NUMBERS)) == 3
+    with pytest.raises(InputError, match=r"exposures must be files that exist; got none for .*x\*\.fits"):
+        load_exposures(str(tmp_path / "x*.fits"), **NUMBERS)
+    with pytest.raises(InputError, match="exposures must be a list, or a path with wildcards; got the single path"):
+        load_exposures(names[0], **NUMBERS)
+
+
+@pytest.mark.parametrize("items", [3, b"abc", {"a": 1}, None])
+def test_what_is_no_list(items):
+    with pytest.raises(InputError, match="exposures must be a list, or a path with wildcards; got"):
+        load_exposures(items, **NUMBERS)
+
+
+def test_a_name_with_brackets_that_exists_is_a_file(tmp_path):
+    images = ccds()
+    for i, ccd in enumerate(images):
+        ccd.write(tmp_path / f"a[{i}].fits")
+    assert len(load_exposures([tmp_path / f"a[{i}].fits" for i in range(3)], **NUMBERS)) == 3
+
+
+def test_an_overscan_that_is_blank_is_refused():
+    images = ccds()
+    images[1].data[:, 50:] = np.nan
+    with pytest.raises(InputError, match="bias must be measured in a section with values; got none in exposure 2"):
+        load_exposures(images, bias="[51:60,1:40]", **NUMBERS)
+
+
+def test_a_forgotten_bias_is_noticed():
+    with pytest.warns(CRStackWarning, match="part of the level is no light. Is a bias still in the exposures"):
+        load_exposures([ccd[:, :50] for ccd in ccds(bias=(500.0,) * 3)], **NUMBERS)

@@ -1,0 +1,118 @@
+"""Extensions of data quality and uncertainty."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from crstack.exceptions import InputError
+from crstack.exposures import load_exposures, read_exposure
+from crstack.exposures.quality import CONVENTIONS, REASONS, bits_of, unusable
+
+SHAPE = (20, 30)
+
+
+def files(tmp_path, dq=None, err=None, name="ERR", **cards):
+    rng = np.random.default_rng(2)
+    paths = []
+    for i in range(3):
+        sci = fits.ImageHDU((rng.poisson(100, SHAPE) + rng.normal(0, 4, SHAPE)).astype(np.float32), name="SCI")
+        sci.header["BUNIT"] = "ELECTRONS"
+        hdus = [fits.PrimaryHDU(), sci]
+        if err is not None:
+            hdus.append(fits.ImageHDU(np.full(SHAPE, err, np.float32), fits.Header(cards), name=name))
+        if dq is not None:
+            hdus.append(fits.ImageHDU(dq, name="DQ"))
+        paths.append(tmp_path / f"{i}.fits")
+        fits.HDUList(hdus).writeto(paths[-1])
+    return paths
+
+
+def quality():
+    dq = np.zeros(SHAPE, np.int16)
+    dq[1, :6] = 1, 4, 256, 4096, 8192, 32
+    return dq
+
+
+@pytest.mark.parametrize(
+    ("bits", "bad", "saturated"),
+    [
+        (None, 6, 0),
+        ("stsci", 3, 1),
+        ("STScI", 3, 1),
+        (4 | 32, 2, 0),
+        ({"bad": 1, "saturated": 4}, 2, 1),
+        ({"hit": 4096}, 0, 0),
+    ],
+)
+def test_bits_of_data_quality(tmp_path, bits, bad, saturated):
+    exposures = load_exposures(files(tmp_path, quality()), ext="SCI", dq_ext="DQ", bits=bits, readnoise=4 * u.electron)
+    assert (0 if exposures.bad is None else exposures.bad[0].sum()) == bad
+    assert (0 if exposures.saturated is None else exposures.saturated[0].sum()) == saturated
+
+
+@pytest.mark.parametrize(("name", "value"), [("ERR", 11.0), ("VARIANCE", 121.0), ("VAR", 121.0), ("IVAR", 1 / 121)])
+def test_uncertainties_by_the_name_of_the_extension(tmp_path, name, value):
+    exposures = load_exposures(files(tmp_path, None, value, name), ext=1, err_ext=name, readnoise=4 * u.electron)
+    np.testing.assert_allclose(exposures.variances[0], 121, rtol=1e-5)
+
+
+def test_utype_wins_over_the_name(tmp_path):
+    paths = files(tmp_path, None, 121.0, "ERR", UTYPE="VarianceUncertainty")
+    exposures = load_exposures(paths, ext="SCI", err_ext=2, readnoise=4 * u.electron)
+    np.testing.assert_allclose(exposures.variances[0], 121)
+
+
+def test_without_the_extensions_named_they_are_passed_over(tmp_path):
+    exposures = load_exposures(files(tmp_path, quality(), 11.0), ext="SCI", readnoise=4 * u.electron)
+    assert exposures.bad is None
+    assert exposures.variances == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dq_ext": "MISSING"}, "dq_ext must be one of .*; got 'MISSING'"),
+        ({"err_ext": 0}, "err_ext 0 of .* must hold a 2-D image; got no image"),
+        ({"dq_ext": "DQ", "bits": "eso"}, "bits must be one of stsci, lsst, dragons, or bits by reason; got 'eso'"),
+        ({"dq_ext": "DQ", "bits": {"ugly": 1}}, "bits must be given for hit, bad, .*; got 'ugly'"),
+        ({"dq_ext": "DQ", "bits": {"bad": 1.5}}, "bits of bad must be an integer; got 1.5"),
+        ({"dq_ext": "DQ", "bits": -1}, "bits must be an integer at least 0; got -1"),
+        ({"bits": "stsci"}, "bits must come with dq_ext"),
+    ],
+)
+def test_wrong_quality(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        load_exposures(files(tmp_path, quality(), 11.0), ext="SCI", readnoise=4 * u.electron, **options)
+
+
+@pytest.mark.parametrize("name", ["MASK", "UNCERT"])
+def test_extensions_of_another_shape_are_refused(tmp_path, name):
+    path = files(tmp_path)[0]
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(np.ones((3, 4)), name=name))
+    with pytest.raises(InputError, match=rf"extension {name} of .* must have the shape \(20, 30\)"):
+        read_exposure(path, "SCI")
+
+
+def test_a_mask_without_data_is_refused(tmp_path):
+    path = files(tmp_path)[0]
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(name="MASK"))
+    with pytest.raises(InputError, match=r"extension MASK of .* must hold a 2-D image; got no image"):
+        read_exposure(path, "SCI")
+
+
+def test_quality_is_an_image_of_integers():
+    assert unusable(np.array([[0.0, 4.0]]), 4, "a")[0].tolist() == [[False, True]]
+    with pytest.raises(InputError, match="data quality must be an image of integers; got float64 in a"):
+        unusable(np.array([[0.5]]), 4, "a")
+
+
+@pytest.mark.parametrize("convention", sorted(CONVENTIONS))
+def test_no_bit_has_two_reasons(convention):
+    table = bits_of(convention)
+    assert tuple(table) == REASONS
+    assert sum(table.values()) == np.bitwise_or.reduce(list(table.values()))
+    table["bad"] = 0  # a copy: the convention stays
+    assert CONVENTIONS[convention]["bad"] != 0

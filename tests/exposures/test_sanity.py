@@ -1,0 +1,199 @@
+"""Exposures that cannot be what they are taken for."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures import load_exposures
+from crstack.exposures.sanity import blank_part, is_constant, is_same, noise_ratio, unlit
+
+SHAPE = (60, 70)
+SKY, READNOISE = 140.0, 4.0
+
+
+def made(n=3, seed=1, sky=SKY, stars=True, dtype=np.float32):
+    """Exposures in electrons of a sky and a star."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    scene = sky + (3000 * np.exp(-((x - 40) ** 2 + (y - 30) ** 2) / 20) if stars else 0)
+    return [(rng.poisson(scene, SHAPE) + rng.normal(0, READNOISE, SHAPE)).astype(dtype) for _ in range(n)]
+
+
+def load(images, **options):
+    ccds = [CCDData(image, unit=u.electron) for image in images]
+    return load_exposures(ccds, readnoise=READNOISE * u.electron, **options)
+
+
+def test_good_exposures_give_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(made()).bad is None
+        assert load(made(5, stars=False)).bad is None
+        # integers of a low level are equal here and there
+        assert load([np.rint(image) for image in made(3, sky=3.0, stars=False)]).bad is None
+
+
+@pytest.mark.parametrize("value", [0.0, 140.0])
+def test_a_blank_exposure_is_refused_by_name_or_left_out(value):
+    images = [*made(), np.full(SHAPE, value, dtype=np.float32)]
+    with pytest.raises(InputError, match=f"exposures must not be blank; got {value:g} everywhere in exposure 4; leave"):
+        load(images)
+    with pytest.warns(CRStackWarning, match="everywhere in exposure 4; it is left out"):
+        exposures = load(images, drop_unusable=True)
+    assert exposures.names == ("exposure 1", "exposure 2", "exposure 3")
+    np.testing.assert_array_equal(exposures.data, np.stack(images[:3]))
+
+
+def test_what_is_left_out_leaves_its_header_too():
+    images = made()
+    ccds = [CCDData(images[0] * np.nan, unit=u.electron, meta={"OBJECT": "none"})]
+    ccds += [CCDData(image, unit=u.electron, meta={"OBJECT": "M33"}) for image in images]
+    with pytest.raises(InputError, match="exposures must have valid pixels; got none in exposure 1"):
+        load_exposures(ccds, readnoise=READNOISE * u.electron)
+    with pytest.warns(CRStackWarning, match="none in exposure 1; it is left out"):
+        exposures = load_exposures(ccds, readnoise=READNOISE * u.electron, drop_unusable=True)
+    assert exposures.header["OBJECT"] == "M33"
+
+
+def test_too_few_usable_exposures():
+    images = [*made(1), np.zeros(SHAPE), np.zeros(SHAPE)]
+    with pytest.warns(CRStackWarning, match="left out"), pytest.raises(InputError, match="got 1 that are usable"):
+        load(images, drop_unusable=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "words"),
+    [
+        (slice(40, 60), slice(0, 70), "1400 pixels, within columns 1 to 70 and rows 41 to 60"),
+        (slice(0, 60), slice(0, 35), "2100 pixels, within columns 1 to 35 and rows 1 to 60"),
+    ],
+)
+def test_a_blank_part_becomes_bad_values(rows, columns, words):
+    images = made()
+    images[1][rows, columns] = 7
+    with pytest.warns(CRStackWarning, match=f"exposure 2 holds one value in blocks of {words}; they are taken as bad"):
+        exposures = load(images)
+    expected = np.zeros((3, *SHAPE), dtype=bool)
+    expected[1, rows, columns] = True
+    np.testing.assert_array_equal(exposures.bad, expected)
+    assert (exposures.data[1, rows, columns] == 0).all()
+
+
+def test_what_is_blank_in_every_exposure_stays():
+    images = made()
+    for image in images:
+        image[:, :10] = 0
+    assert load(images).bad is None
+
+
+def test_blocks_are_found_at_every_place_and_nothing_smaller():
+    rng = np.random.default_rng(5)
+    for row in range(12):
+        for column in range(12):
+            image = rng.normal(0, 1, (21, 22)).astype(np.float32)
+            image[row : row + 7, column : column + 7] = 3
+            expected = np.zeros(image.shape, dtype=bool)
+            expected[row : row + 7, column : column + 7] = True
+            np.testing.assert_array_equal(blank_part(image), expected)
+            image[row + 3, column + 3] = 4
+            assert blank_part(image) is None
+
+
+def test_is_constant_looks_at_every_valid_value():
+    plane = np.full((30, 31), 2.0, dtype=np.float32)
+    assert is_constant(plane)
+    plane[3, 4] = 5
+    assert not is_constant(plane)
+    bad = plane == 5
+    assert is_constant(plane, bad)
+
+
+@pytest.mark.parametrize("shift", [0, 100])
+def test_the_same_exposure_twice_is_refused_by_name(shift):
+    images = made()
+    images.append(images[1] + np.float32(shift))
+    with pytest.raises(
+        InputError, match="independent; got the same values, but for a constant, in exposure 2 and expos"
+    ):
+        load(images)
+
+
+def test_copies_with_other_bad_values_are_copies():
+    one, other = made(2)
+    bad = np.zeros(SHAPE, dtype=bool)
+    bad[::2, ::3] = True
+    copy = np.where(bad, 0, one)
+    assert is_same(one, copy, None, bad)
+    assert not is_same(one, other)
+    copy = one.copy()
+    copy[7, 8] += 1
+    assert not is_same(one, copy)
+
+
+def test_noise_that_is_missing():
+    """The sky is taken off, its photons are not."""
+    with pytest.warns(
+        CRStackWarning, match=r"scatter by 1\d.* electron where .* give 4.*: noise is missing. Was a sky"
+    ):
+        load([image - SKY for image in made()])
+
+
+def test_a_bias_that_is_still_there():
+    with pytest.warns(CRStackWarning, match=r"level of 1\.\d+e\+03 give 3\d.*: part of the level is no light"):
+        load([image + 1000 for image in made()])
+    # where a bias was given, something else is wrong
+    with pytest.warns(CRStackWarning, match=r"there is less noise than stated"):
+        load([image + 1000 for image in made()], bias=1 * u.electron)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("sky", [0.0, 5.0, 140.0, 5000.0])
+def test_the_ratio_of_scatter_and_noise_is_one(n, sky):
+    rng = np.random.default_rng(3)
+    data = rng.poisson(sky, (n, 200, 210)) + rng.normal(0, READNOISE, (n, 200, 210))
+    data[:, rng.integers(0, 200, 400), rng.integers(0, 210, 400)] += 1000
+    ratios, level, sigma = noise_ratio(data, None, lambda i, expected, box: np.full(expected.shape, sky + 16.0))
+    assert len(ratios) == (1 if n == 2 else n)
+    np.testing.assert_allclose(ratios, 1, atol=0.03)
+    assert level == pytest.approx(sky, rel=0.2, abs=6)
+    assert sigma == pytest.approx(np.sqrt(sky + 16), rel=1e-3)
+
+
+def test_the_ratio_counts_neither_levels_nor_gradients():
+    rng = np.random.default_rng(3)
+    data = rng.normal(0, 2, (3, 200, 210)) + np.arange(3)[:, None, None] * np.linspace(0, 50, 210)
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[1, :100] = True
+    data[bad] = 1e6
+    ratios, _, _ = noise_ratio(data, bad, lambda i, expected, box: np.full(expected.shape, 4.0))
+    np.testing.assert_allclose(ratios, 1, atol=0.03)
+
+
+def test_an_exposure_without_light():
+    images = made()
+    images[2] = np.random.default_rng(9).normal(0, READNOISE, SHAPE).astype(np.float32)
+    with pytest.warns(
+        CRStackWarning, match="exposure 3 shows .* where the other exposures show .* the shutter was closed"
+    ):
+        load(images)
+    flat = [*made(2, stars=False), images[2]]
+    with pytest.warns(CRStackWarning, match="exposure 3 shows .* where the other exposures show 1[34]"):
+        load(flat)
+    assert unlit(np.stack(made(4)), None, 12.0) == []
+
+
+def test_exposure_times_that_differ():
+    ccds = [
+        CCDData(image, unit=u.electron, meta={"EXPTIME": time})
+        for image, time in zip(made(), (300.0, 300.0, 600.0), strict=True)
+    ]
+    with pytest.warns(CRStackWarning, match="exposure times differ: 300, 300, 600 s"):
+        load_exposures(ccds, readnoise=READNOISE * u.electron)
+    for ccd in ccds:
+        ccd.header["EXPTIME"] = 300.0
+    exposures = load_exposures(ccds, readnoise=READNOISE * u.electron)
+    assert exposures.exptimes == (300, 300, 300)

@@ -1,0 +1,113 @@
+"""Tests of the number of threads."""
+
+import os
+import threading
+
+import pytest
+from numpy.testing import assert_array_equal
+
+from crstack import CRStack, JointPosterior
+from crstack._threads import VARIABLE, limited_threads, map_threads, n_threads
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+def test_processors_by_default():
+    assert 1 <= n_threads() <= min(os.cpu_count(), 8)
+
+
+@pytest.mark.parametrize("number", ["1", "3", " 12 "])
+def test_variable(monkeypatch, number):
+    monkeypatch.setenv(VARIABLE, number)
+    assert n_threads() == int(number)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5", "²"])
+def test_variable_that_is_no_number(monkeypatch, number):
+    monkeypatch.setenv(VARIABLE, number)
+    with pytest.raises(InputError) as caught:
+        n_threads()
+    assert str(caught.value) == (
+        f"CRSTACK_NUM_THREADS must be an integer at least 1; got {number!r}; set it to a number or unset it"
+    )
+
+
+def test_empty_variable_says_nothing(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "")
+    assert n_threads() >= 1
+
+
+def test_limit_wins_over_the_variable(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "3")
+    with limited_threads(2):
+        assert n_threads() == 2
+        with limited_threads(None):
+            assert n_threads() == 2
+        with limited_threads(5):
+            assert n_threads() == 5
+        assert n_threads() == 2
+    assert n_threads() == 3
+
+
+@pytest.mark.parametrize("number", [0, 1.5, "2", True])
+def test_limit_that_is_no_number(number):
+    with pytest.raises(InputError, match="n_threads must be an integer"), limited_threads(number):
+        pass
+
+
+@pytest.mark.parametrize(("limit", "n_used"), [(1, 1), (3, 3), (50, 6)])
+def test_so_many_threads_work(limit, n_used):
+    # none goes on before so many are at work
+    barrier = threading.Barrier(n_used)
+
+    def work(item):
+        barrier.wait(timeout=60)
+        return item, threading.get_ident()
+
+    with limited_threads(limit):
+        found = map_threads(work, range(6))
+    assert [item for item, _ in found] == list(range(6))
+    assert len({thread for _, thread in found}) == n_used
+    assert (threading.get_ident() in {thread for _, thread in found}) is (limit == 1)
+
+
+def test_limit_holds_within_threads():
+    with limited_threads(2):
+        assert map_threads(lambda _: n_threads(), range(4)) == [2] * 4
+
+
+def test_errors_arrive_and_nothing_more_begins():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            raise ValueError("first")
+        threading.Event().wait(0.01)
+
+    with limited_threads(2), pytest.raises(ValueError, match="first"):
+        map_threads(work, range(1000))
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"aux": "lacosmic"}, {"aux": "pycosmic"}, {"method": JointPosterior()}],
+)
+def test_no_result_depends_on_the_number(settings):
+    # an image of two bands; the joint decision has smaller parts
+    shape = (90, 100) if "method" in settings else (180, 400)
+    simulated = make_stack("ifu", shape=shape, seed=5)
+    found = []
+    for n in (1, 3):
+        with limited_threads(n):
+            stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+            masks = stack.detect(**settings)
+            found.append([masks[name] for name in masks] + [stack.combine("meancr2").data])
+    for one, other in zip(*found, strict=True):
+        assert_array_equal(one, other)
