@@ -373,11 +373,5 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     chosen = anyway | (span > widest)
     where = np.nonzero(chosen)
     unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
-    return Candidates(
-        where,
-        *counts.at(where, excess),
-        unknown,
-        seen,
-        signal_prior(levels, sigma),
-        Chosen(anyway, widest, len(levels)),
-    )
+    prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
+    return Candidates(where, *counts.at(where, excess), unknown, seen, prior, how)

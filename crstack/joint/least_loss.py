@@ -18,7 +18,7 @@ def least_loss(probability, charge, variance):
     probability : `~numpy.ndarray`
         (N, M) chance of each value to be hit.
     charge : `~numpy.ndarray`
-        (N, M) charge of the hit if there is one, as far above the clean signal as the value is; electrons of the common signal.
+        (N, M) charge of the hit if there is one: how far the value lies above the clean signal, electrons.
     variance : `~numpy.ndarray`
         (N, M) variance of a clean value, electrons squared.
 
@@ -29,18 +29,18 @@ def least_loss(probability, charge, variance):
 
     Notes
     -----
-    Let K be the set of n values that are kept. Value i is hit with probability p_i, independently of the others, and then holds a
-    charge q_i. The mean of the kept values has the expected squared error
+    Let K be the set of n values that are kept. Value i is hit with probability p_i, independently of the others,
+    and then holds a charge q_i. The mean of the kept values has the expected squared error
 
     .. math::
 
         L(K) = \\frac{1}{n^2} \\left[ \\sum_{i \\in K} \\sigma_i^2 + \\sum_{i \\in K} p_i q_i^2
                + \\sum_{i \\neq j \\in K} p_i p_j q_i q_j \\right] .
 
-    Its first term is the noise, which grows when values are left out; the others are the charge that remains. For one doubtful value among
-    N - 1 clean ones, leaving it out lowers L where p q^2 > sigma^2 N / (N - 1): with three exposures
-    where p > 1.5 (sigma / q)^2. A doubtful value of 7 sigma costs more than a value of 2 sigma with the same probability.
-    The values are ordered by p q^2, and the number n with the least L is kept.
+    Its first term is the noise, which grows when values are left out; the others are the charge that remains. For
+    one doubtful value among N - 1 clean ones, leaving it out lowers L where p q^2 > sigma^2 N / (N - 1): with three
+    exposures where p > 1.5 (sigma / q)^2. A doubtful value of 7 sigma costs more than a value of 2 sigma with the
+    same probability. The values are ordered by p q^2, and the number n with the least L is kept.
 
     L takes the noise of a value as independent of the decision. If it is not hit, a high value is a high
     fluctuation, and a mean without it is too low by as much as a mean with a hit is too high. For both reasons:

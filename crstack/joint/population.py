@@ -269,8 +269,8 @@ class Population:
         totals : `~numpy.ndarray`
             (N_CLASSES, sigmas) number of values by class and noise.
         seen : `~numpy.ndarray`, optional
-            (N_CLASSES, sigmas, bins) how many of the ``totals`` would be looked at if they were hit with the charge of a
-            bin. All of them if not given.
+            (N_CLASSES, sigmas, bins) how many of the ``totals`` would be looked at if they were hit with the charge of
+            a bin. All of them if not given.
 
         Returns
         -------
@@ -308,8 +308,8 @@ class Population:
     def extrapolated(self, first, second):
         """Where expectation maximisation leads to, from two steps of it.
 
-        Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each class
-        and of each distribution of charges: what one step leaves of the one before tells how many are to come.
+        Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each
+        class and of each distribution of charges. Its length follows from how much shorter the second step is.
 
         Parameters
         ----------

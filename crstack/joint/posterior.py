@@ -152,9 +152,8 @@ def _least_loss(candidates, probability):
     clean = 1 - chance
     # the mean of the clean values, or the lowest where none is
     some = clean.sum(axis=0) > 0.5
-    signal = np.where(
-        some, (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6), candidates.lowest
-    )
+    mean = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
+    signal = np.where(some, mean, candidates.lowest)
     charge = np.maximum(candidates.levels - signal, 0)
     variance = np.broadcast_to((candidates.sigma(signal) / candidates.scales) ** 2, charge.shape)
     mask = np.zeros(probability.shape, dtype=bool)

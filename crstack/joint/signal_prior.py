@@ -71,13 +71,13 @@ def signal_prior(levels, sigma):
 
     Notes
     -----
-    Signals are not equally frequent: most pixels are faint, and in an image most have the level of the sky. Three values of 12, 16
-    and 40 electrons may have a common signal of 22 and no hit. Where signals of 22 electrons are five times rarer
-    than those of 14, this is five times less probable than with an even prior.
+    Signals are not equally frequent: most pixels are faint, and in an image most have the level of the sky. Three
+    values of 12, 16 and 40 electrons may have a common signal of 22 and no hit. Where signals of 22 electrons are
+    five times rarer than those of 14, this is five times less probable than with an even prior.
 
-    The density is that of the medians of the values, from which their noise is taken by the deconvolution of Richardson (1972, J. Opt.
-    Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is the same everywhere
-    in the image, so that it says nothing of where stars are.
+    The density is that of the medians of the values. Their noise is removed by the deconvolution of Richardson
+    (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
+    the same everywhere in the image, so that it says nothing of where stars are.
     """
     n = len(levels)
     step = max(levels[0].size // PIXELS, 1)

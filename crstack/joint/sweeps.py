@@ -10,7 +10,7 @@ from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
 
-__all__ = ["Field", "fit_population", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
+__all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
 #: candidates that suffice to fit the population
 CANDIDATES_TO_FIT = 20_000
@@ -44,7 +44,7 @@ class Field:
         self._width = nx + 2
 
     def set(self, where, probability, charge):
-        """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in standard deviations of the noise."""
+        """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
         rows, columns = where
         self.probability[:, rows, columns] = probability
         hits = np.where(probability > 0.5, probability, np.float32(0))
@@ -187,9 +187,9 @@ def probabilities(candidates, sigma, shape, settings):
     sweep that follows, the classes of neighbourhood are those of the hits found before. They stay as they are
     while rates and charges of this sweep are fitted by expectation maximisation.
 
-    Were neighbourhoods and rates iterated together, a value would raise the probability of its neighbours and so find itself
-    in hit surroundings. Those that remain beside a hit without being hit themselves would look cleaner than they
-    are, and rates would fall towards 0 or rise towards 1.
+    Were neighbourhoods and rates iterated together, a value would raise the probability of its neighbours and so find
+    itself in hit surroundings. Those that remain beside a hit without being hit themselves would look cleaner than
+    they are, and rates would fall towards 0 or rise towards 1.
     """
     field, tables = Field(shape), candidates.tables()
     population = Population(noises=_noises(tables))
