@@ -39,9 +39,9 @@ INJECTED_RATE, INJECTED_SEED = 0.003, 1
 MEASUREMENTS = {
     "nothing": ("", "stack.statistics"),
     "flux factors": ("", "stack.flux_factors()"),
-    "flux factors, region of 46 x 1596": ("", "stack.flux_factors([(229, 274, 1, 1596)])"),
+    "flux factors, region of 46 x 1596": ("", "stack.flux_factors(regions=[(229, 274, 1, 1596)])"),
     "offsets": ("", "stack.offsets()"),
-    "offsets, region of 107 x 83": ("", "stack.offsets((214, 320, 651, 733))"),
+    "offsets, region of 107 x 83": ("", "stack.offsets(region=(214, 320, 651, 733))"),
     "local response": ("", "stack.response()"),
     "shape of the photon distribution": ("", "stack.nbinom_shape()"),
     "diagram": ("", "stack.mm_diagram()"),
@@ -93,7 +93,7 @@ def recovered():
         for factors in FACTORS:
             stack = stack_of(make_stack(scene, SMALL, flux_factors=factors, seed=3, **DETECTOR))
             for where, regions in (("whole image", None), ("region", [REGION])):
-                found = stack.flux_factors(regions)
+                found = stack.flux_factors(regions=regions)
                 deviation = 100 * np.abs(np.array(found.values) / factors - 1).max()
                 rows.append(
                     (
@@ -105,7 +105,7 @@ def recovered():
                 )
         stack = stack_of(make_stack(scene, SMALL, offsets=SHIFTS, seed=3, **DETECTOR))
         for where, region in (("whole image", None), ("region", REGION)):
-            found = stack.offsets(region)
+            found = stack.offsets(region=region)
             deviation = np.abs(np.subtract(found.values, SHIFTS)).max()
             rows.append((scene, f"offsets, {where}", f"{deviation:.3f} px", f"{np.max(found.errors):.3f} px"))
         for kappa in (50, 200, 1000):
@@ -118,7 +118,7 @@ def recovered():
 def overdispersed(scene, kappa):
     simulated = make_stack(scene, SMALL, seed=3, **(DETECTOR | {"bias": 0 * u.adu}))
     rng = np.random.default_rng(1)
-    noise = simulated.noise.with_shape(kappa)
+    noise = simulated.noise.with_nbinom_shape(kappa)
     pairs = zip(simulated.expected, simulated.hits, strict=True)
     planes = [(noise.sample(expected, rng) + hits) * u.adu for expected, hits in pairs]
     return load_exposures(planes, gain=simulated.gain, readnoise=simulated.readnoise)

@@ -56,14 +56,14 @@ def protected(thing):
     Returns
     -------
     view : object
-        Arrays as read-only views, dataclasses and tuples as copies that hold such views; anything else as it is.
+        Arrays as read-only views, dataclasses, tuples and lists as copies that hold such views; anything else as it is.
     """
     if isinstance(thing, np.ndarray):
         view = thing.view()
         view.flags.writeable = False
         return view
-    if type(thing) is tuple:
-        return tuple(protected(one) for one in thing)
+    if type(thing) in (tuple, list):
+        return type(thing)(protected(one) for one in thing)
     if is_dataclass(thing) and not isinstance(thing, type):
         twin = copy.copy(thing)
         for field in fields(thing):

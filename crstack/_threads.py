@@ -4,11 +4,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from functools import wraps
+from types import FunctionType
 
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands"]
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands", "with_limited_threads"]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
@@ -54,6 +56,27 @@ def limited_threads(n):
         yield
     finally:
         _limit.reset(token)
+
+
+def with_limited_threads(cls):
+    """Class whose public methods and properties work with ``self._n_threads`` threads; None for the usual number."""
+
+    def limited(function):
+        @wraps(function)
+        def work(self, *args, **kwargs):
+            with limited_threads(self._n_threads):
+                return function(self, *args, **kwargs)
+
+        return work
+
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(member, FunctionType):
+            setattr(cls, name, limited(member))
+        elif isinstance(member, property):
+            setattr(cls, name, property(limited(member.fget), member.fset, member.fdel, member.__doc__))
+    return cls
 
 
 def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):

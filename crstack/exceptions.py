@@ -2,7 +2,15 @@
 
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["CRStackError", "CRStackWarning", "ConfigurationError", "InputError", "PluginError"]
+__all__ = [
+    "CRStackError",
+    "CRStackWarning",
+    "ConfigurationError",
+    "ImplausibleResultError",
+    "ImplausibleResultWarning",
+    "InputError",
+    "PluginError",
+]
 
 
 class CRStackError(Exception):
@@ -23,3 +31,11 @@ class PluginError(CRStackError, LookupError):
 
 class CRStackWarning(AstropyUserWarning):
     """Something worth knowing that does not stop the work."""
+
+
+class ImplausibleResultWarning(CRStackWarning):
+    """What was found cannot be: too many values are flagged, or they contradict the noise."""
+
+
+class ImplausibleResultError(CRStackError):
+    """What was found cannot be, and a limit was set that makes this an error."""

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from crstack.exceptions import InputError, PluginError
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
-from crstack.prepared import Detections, PreparedStack, Progress
+from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
 
 if TYPE_CHECKING:
     from crstack.boundaries.base import FittedBoundary
@@ -31,9 +31,9 @@ class Method(ABC):
     """
 
     #: name in legends, tables and logs
-    label = "method"
+    label: ClassVar[str] = "method"
     #: name of the auxiliary detector that ``aux="auto"`` stands for; None for none
-    usual_aux = None
+    usual_aux: ClassVar[str | None] = None
 
     @abstractmethod
     def decide(
@@ -217,8 +217,12 @@ def checked_decision(
         If the method raises an error or exits, or returns anything but a `Decision` with the codes of every mask, and
         probabilities, if any, from 0 to 1.
     """
+    given, found = prepared, detected
+    if type(method).__module__.partition(".")[0] != "crstack":
+        given = ReadOnlyStack(prepared)
+        found = detected and replace(detected, prepared=given)
     with plugin_errors(method, "decide"):
-        decision = method.decide(prepared, detected, rules, progress)
+        decision = method.decide(given, found, rules, progress)
     name = type(method).__name__
     if not isinstance(decision, Decision):
         raise PluginError(f"decide of {name} must return a Decision; got {type(decision).__name__}")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
-from scipy import stats
 
+from crstack._photons import PhotonDistribution
 from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
 
@@ -20,7 +20,7 @@ class NoiseModel:
 
     The variance at an expected signal s, in ``unit``, is
     ``s / gain + readnoise**2`` with negative s counted as 0 (the read noise in
-    ``unit`` too). With a ``shape`` kappa the photons follow a negative binomial
+    ``unit`` too). With an ``nbinom_shape`` kappa the photons follow a negative binomial
     distribution, of variance ``s + s**2 / kappa`` in electrons. An image of
     variances, ``known_variance``, replaces all of that.
 
@@ -33,7 +33,7 @@ class NoiseModel:
         In electrons (ADU are converted), scalar or image (ny, nx).
     unit : `~astropy.units.Unit`, optional
         Unit of the images this noise belongs to: ADU or electrons.
-    shape : float, optional
+    nbinom_shape : float, optional
         Shape kappa of the negative binomial distribution; Poisson if not given.
     known_variance : `~numpy.ndarray`, optional
         Variance (ny, nx) of the image in ``unit**2``, used in place of the model.
@@ -57,7 +57,7 @@ class NoiseModel:
     gain: u.Quantity | None = None
     readnoise: u.Quantity | None = None
     unit: u.UnitBase = u.adu
-    shape: float | None = None
+    nbinom_shape: float | None = None
     known_variance: np.ndarray | None = None
     n_averaged: float = 1.0
     scale: float | np.ndarray = 1.0
@@ -76,8 +76,8 @@ class NoiseModel:
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "_readnoise", self._readnoise_in_electrons(gain))
         object.__setattr__(self, "_gain", gain if unit == u.adu else 1.0)
-        if self.shape is not None:
-            check_number("shape", self.shape, minimum=0, exclusive=True)
+        if self.nbinom_shape is not None:
+            check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
 
     def _readnoise_in_electrons(self, gain):
         if self.readnoise is None:
@@ -94,8 +94,8 @@ class NoiseModel:
 
         parts = [f"gain={show(self.electrons_per_unit)}", f"readnoise={show(self.readnoise_electrons)} electron"]
         parts.append(f"unit={self.unit}")
-        if self.shape is not None:
-            parts.append(f"shape={self.shape:g}")
+        if self.nbinom_shape is not None:
+            parts.append(f"nbinom_shape={self.nbinom_shape:g}")
         if self.known_variance is not None:
             parts.append("known_variance")
         return f"NoiseModel({', '.join(parts)})"
@@ -133,9 +133,9 @@ class NoiseModel:
         """Return this noise with an image of variances (``unit**2``) in place of the model."""
         return replace(self, known_variance=variance)
 
-    def with_shape(self, shape):
-        """Return this noise with photons of a negative binomial distribution of ``shape``."""
-        return replace(self, shape=shape)
+    def with_nbinom_shape(self, nbinom_shape):
+        """Return this noise with photons of a negative binomial distribution of that shape; None for Poisson."""
+        return replace(self, nbinom_shape=nbinom_shape)
 
     def cutout(self, rows):
         """Return the noise of some rows (a slice), or of some pixels (slices or indices of rows and columns)."""
@@ -171,8 +171,8 @@ class NoiseModel:
             return np.broadcast_to(self.known_variance, expected.shape).copy()
         signal = np.maximum(expected, 0)
         variance = signal / self.electrons_per_unit + self.readnoise_in_unit**2
-        if self.shape is not None:
-            variance += signal**2 / (self.shape * self.n_averaged)
+        if self.nbinom_shape is not None:
+            variance += signal**2 / (self.nbinom_shape * self.n_averaged)
         return variance.astype(np.result_type(expected.dtype, np.float32), copy=False)
 
     def sample(self, expected, rng):
@@ -200,14 +200,14 @@ class NoiseModel:
 
     def photons(self, electrons, rng):
         """Draw photon counts of an expected number of ``electrons`` (>= 0)."""
-        if self.shape is None:
+        if self.nbinom_shape is None:
             return rng.poisson(electrons)
         return rng.negative_binomial(*self._nbinom(electrons))
 
     def photon_distribution(self, electrons):
         """Distribution of the photon counts at one expected number of ``electrons`` (>= 0)."""
-        return stats.poisson(electrons) if self.shape is None else stats.nbinom(*self._nbinom(electrons))
+        return PhotonDistribution(electrons, None if self.nbinom_shape is None else self._nbinom(electrons))
 
     def _nbinom(self, electrons):
-        kappa = self.shape * self.n_averaged
+        kappa = self.nbinom_shape * self.n_averaged
         return kappa, kappa / (kappa + electrons)

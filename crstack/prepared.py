@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
@@ -65,7 +66,7 @@ class PreparedStack:
     given : `~crstack.exposures.Exposures`
         The exposures as they were read.
     cr_coincidences : int
-        Number of the highest values that min2d leaves out.
+        Number of the highest values that min2d leaves out; 1 where there are two exposures.
     equalization : `~crstack.equalize.Equalization`
         What is known, or is to be measured, of exposures that are not equivalent.
 
@@ -76,7 +77,10 @@ class PreparedStack:
     """
 
     def __init__(self, given: Exposures, cr_coincidences: int, equalization: Equalization) -> None:
-        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=len(given) - 1)
+        check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=max(len(given) - 1, 2))
+        if len(given) == 2:
+            # the lower value is what stands in: each exposure may be hit where the other is not
+            cr_coincidences = 1
         equalization.check_for(given)
         self.given = given
         self.cr_coincidences = cr_coincidences
@@ -168,6 +172,36 @@ class PreparedStack:
         """What an auxiliary detector finds in the images of the stack; None without a detector."""
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
+
+
+class ReadOnlyStack(PreparedStack):
+    """A prepared stack whose arrays cannot be written to, for the methods of plug-ins. It shares what is kept.
+
+    Parameters
+    ----------
+    prepared : PreparedStack
+        The stack.
+    """
+
+    def __init__(self, prepared: PreparedStack) -> None:
+        self.__dict__.update(prepared.__dict__)
+        self._whole = prepared
+        self.given = protected(prepared.given)
+
+    @property
+    def equalized(self) -> EqualizedExposures:
+        """See `PreparedStack.equalized`."""
+        return protected(self._whole.equalized)
+
+    @property
+    def statistics(self) -> OrderStatistics:
+        """See `PreparedStack.statistics`."""
+        return protected(self._whole.statistics)
+
+    @property
+    def compared(self) -> OrderStatistics:
+        """See `PreparedStack.compared`."""
+        return protected(self._whole.compared)
 
 
 @dataclass(frozen=True)

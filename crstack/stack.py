@@ -1,22 +1,27 @@
 """CRStack: asks for the stages in order and keeps their results."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, overload
 
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
+from crstack._progress import progress_to
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice
+from crstack._summary import Summary
+from crstack._threads import limited_threads, with_limited_threads
+from crstack._validation import check_choice, check_integer, check_quantity
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.product import as_product
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
 from crstack.equalize import (
@@ -32,7 +37,7 @@ from crstack.equalize import (
 )
 from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
-from crstack.exposures import Exposures, load_exposures
+from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.features import PROBLEMATIC, find_features
@@ -41,6 +46,7 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, as_method, checked_decision
 from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
+from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress, report_stage
 from crstack.statistics import OrderStatistics
 
@@ -55,9 +61,10 @@ AUTO = "auto"
 #: masks, and combiners, that a stack keeps; each holds several images
 KEPT = 2
 
-Auxiliary = Detector | str | Sequence[Detector | str] | None
-Boundary = BoundaryModel | FittedBoundary | str | None
-Length = float | u.Quantity
+Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
+Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
+Length: TypeAlias = float | u.Quantity
+FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 
 
 class InDiagram(NamedTuple):
@@ -68,8 +75,9 @@ class InDiagram(NamedTuple):
     threshold: float | None = None
 
 
+@with_limited_threads
 class CRStack:
-    """Three or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and what is found out about them.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each
     asks for the earlier ones with sensible defaults, and results are kept: a
@@ -77,28 +85,46 @@ class CRStack:
 
     Parameters
     ----------
-    exposures : list
+    exposures : list, path with wildcards or ImageFileCollection
         CCDData, NDData, Quantity images, 2-D arrays or paths of FITS files, all
         of one shape and unit. Masks, NaN and uncertainties of any of the three
         NDData classes are honoured.
-    gain : `~astropy.units.Quantity`, optional
-        Electrons per ADU, scalar or image (ny, nx). Not needed for exposures
-        in electrons.
-    readnoise : `~astropy.units.Quantity`
+    gain : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Electrons per ADU, scalar or image (ny, nx), or a keyword of the headers: see
+        `~crstack.exposures.Keyword`. Not needed for exposures in electrons.
+    readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         In electrons (or ADU), scalar or image.
-    bias : `~astropy.units.Quantity`, optional
+    bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
         In ADU or electrons, scalar or image, still in the exposures; none by
-        default.
+        default. A section such as "[2049:2080,1:4096]", or a keyword that holds one, stands for
+        the median of each exposure there.
     unit : `~astropy.units.Unit`, optional
-        Unit of plain arrays, and of files without BUNIT.
+        Unit of plain arrays, and of files without BUNIT: adu, electron, or either per second.
     ext : int or str, optional
         FITS extension where exposures are paths.
+    exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Exposure time, one for all or one each; the usual keywords of the headers by default.
+        Exposures in a unit per second need it. Results come back in that unit.
+    saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Level, bias included, from which values are bad.
+    trim : str or Keyword, optional
+        Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
+    dq_ext, err_ext : int or str, optional
+        Extensions of data quality and of the uncertainty.
+    bits : str, mapping or int, optional
+        Bits of the data quality that make a value bad: see `crstack.exposures.quality.bits_of`. All by default.
+    drop_unusable : bool, optional
+        Go on without exposures that are blank, in place of an error.
     cr_coincidences : int, optional
         Number of exposures that may be hit in one pixel: min2d leaves out as many of
-        the highest values. At least 2 and less than the number of exposures.
+        the highest values. At least 2 and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite
         equivalent: parameters of `~crstack.equalize.Equalization`.
+    n_threads : int, optional
+        Threads that work on this stack. By default the environment variable
+        ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at most. The number
+        changes no result.
 
     Attributes
     ----------
@@ -124,13 +150,20 @@ class CRStack:
 
     def __init__(
         self,
-        exposures: Iterable[Any],
+        exposures: str | os.PathLike | Iterable[Any],
         *,
-        gain: u.Quantity | None = None,
-        readnoise: u.Quantity | None = None,
-        bias: u.Quantity | None = None,
-        unit: u.UnitBase | None = None,
+        gain: FromDetector = None,
+        readnoise: FromDetector = None,
+        bias: FromDetector = None,
+        unit: u.UnitBase | str | None = None,
         ext: int | str = 0,
+        exptime: FromDetector = None,
+        saturation: FromDetector = None,
+        trim: str | Keyword | None = None,
+        dq_ext: int | str | None = None,
+        err_ext: int | str | None = None,
+        bits: str | int | Mapping[str, int] | None = None,
+        drop_unusable: bool = False,
         cr_coincidences: int = 2,
         flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
         flux_regions: Sequence[Sequence[int]] = (),
@@ -139,7 +172,9 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> None:
+        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -149,7 +184,22 @@ class CRStack:
             crosscorr_region=crosscorr_region,
             response=response,
         )
-        given = load_exposures(exposures, gain=gain, readnoise=readnoise, bias=bias, unit=unit, ext=ext)
+        with limited_threads(self._n_threads):
+            given = load_exposures(
+                exposures,
+                gain=gain,
+                readnoise=readnoise,
+                bias=bias,
+                unit=unit,
+                ext=ext,
+                exptime=exptime,
+                saturation=saturation,
+                trim=trim,
+                dq_ext=dq_ext,
+                err_ext=err_ext,
+                bits=bits,
+                drop_unusable=drop_unusable,
+            )
         self.prepared = PreparedStack(given, cr_coincidences, equalization)
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
@@ -159,13 +209,20 @@ class CRStack:
     @classmethod
     def from_files(
         cls,
-        paths: Iterable[str | os.PathLike],
+        paths: str | os.PathLike | Iterable[str | os.PathLike],
         *,
-        gain: u.Quantity | None = None,
-        readnoise: u.Quantity | None = None,
-        bias: u.Quantity | None = None,
-        unit: u.UnitBase | None = None,
+        gain: FromDetector = None,
+        readnoise: FromDetector = None,
+        bias: FromDetector = None,
+        unit: u.UnitBase | str | None = None,
         ext: int | str = 0,
+        exptime: FromDetector = None,
+        saturation: FromDetector = None,
+        trim: str | Keyword | None = None,
+        dq_ext: int | str | None = None,
+        err_ext: int | str | None = None,
+        bits: str | int | Mapping[str, int] | None = None,
+        drop_unusable: bool = False,
         cr_coincidences: int = 2,
         flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
         flux_regions: Sequence[Sequence[int]] = (),
@@ -174,17 +231,19 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | ResponseSettings | None = None,
+        n_threads: int | None = None,
     ) -> "CRStack":
         """Make a stack of FITS files.
 
         Parameters
         ----------
-        paths : list of str or path-like
-            Three or more files; an `~ccdproc.ImageFileCollection`'s
-            ``files_filtered(include_path=True)`` will do.
-        gain, readnoise, bias, unit, ext, cr_coincidences, flux_factors, flux_regions, flux_method : optional
+        paths : str, path-like, list of these or ImageFileCollection
+            Files; a path with wildcards such as "raw/*.fits" stands for what it finds, in the order of the names.
+        gain, readnoise, bias, unit, ext, exptime, saturation, trim, dq_ext, err_ext, bits, drop_unusable : optional
             As for `CRStack`; ``unit`` overrides the BUNIT of the files.
-        apply_flux_factors_to, offsets, crosscorr_region, response : optional
+        cr_coincidences, flux_factors, flux_regions, flux_method : optional
+            As for `CRStack`.
+        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
             As for `CRStack`.
 
         Returns
@@ -203,6 +262,13 @@ class CRStack:
             bias=bias,
             unit=unit,
             ext=ext,
+            exptime=exptime,
+            saturation=saturation,
+            trim=trim,
+            dq_ext=dq_ext,
+            err_ext=err_ext,
+            bits=bits,
+            drop_unusable=drop_unusable,
             cr_coincidences=cr_coincidences,
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -211,6 +277,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            n_threads=n_threads,
         )
 
     def __len__(self) -> int:
@@ -220,6 +287,20 @@ class CRStack:
         results = (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
         has = ", ".join(name for name, result in results if result is not None) or "no results"
         return f"<CRStack of {self.prepared.given!r}, cr_coincidences={self.cr_coincidences}, has {has}>"
+
+    def summary(self) -> Summary:
+        """What the stack is and what was found, as numbers by name; ``str()`` gives lines for people."""
+        exposures, masks = self.prepared.given, self._masks
+        ny, nx = exposures.shape
+        found = {"exposures": len(self), "columns": nx, "rows": ny, "unit": str(exposures.unit)}
+        found["bad values"] = 0 if exposures.bad is None else int(np.count_nonzero(exposures.bad))
+        found["cr_coincidences"] = self.cr_coincidences
+        if masks is not None:
+            found |= {f"pixels in {name}": int(np.count_nonzero(codes)) for name, codes in masks.codes.items()}
+        return Summary(found)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     # what the stages start from
 
@@ -305,7 +386,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> NbinomShape:
         """Fit the shape of the photons' distribution to the exposures.
 
@@ -320,7 +401,8 @@ class CRStack:
             kappa and its error.
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return nbinom_shape_of_stack(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -339,7 +421,7 @@ class CRStack:
         y_floor: Length = 0.0,
         nbinom_shape: float | Literal["auto"] | None = None,
         synthetic: Literal["median", "single"] = "median",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> MMDiagram:
         """Simulate and observe the median-minimum diagram.
 
@@ -355,8 +437,8 @@ class CRStack:
             unit of the exposures, or Quantities.
         nbinom_shape : float, "auto" or None, optional
             As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -372,26 +454,34 @@ class CRStack:
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
         if isinstance(nbinom_shape, str):
             check_choice("nbinom_shape", nbinom_shape, (AUTO,))
-            shape = nbinom_shape_of_stack(self.prepared, detected, progress)
+            with progress_to(progress) as report:
+                shape = nbinom_shape_of_stack(self.prepared, detected, report)
             nbinom_shape = None if shape.is_poisson else shape.value
         settings = DiagramSettings(
             n_simulations=n_simulations,
             seed=seed,
             min_neighbors=min_neighbors,
-            y_max=y_max,
-            y_floor=y_floor,
+            y_max=self._in_unit("y_max", y_max),
+            y_floor=self._in_unit("y_floor", y_floor),
             nbinom_shape=nbinom_shape,
             synthetic=synthetic,
-            x_min=x_min,
-            x_max=x_max,
+            x_min=None if x_min is None else self._in_unit("x_min", x_min),
+            x_max=None if x_max is None else self._in_unit("x_max", x_max),
         )
-        self._diagram = diagram_of_stack(self.prepared, detected, settings, progress)
+        with progress_to(progress) as report:
+            self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
         self._boundary = None
         self._in_diagram = InDiagram(self._diagram)
         return self._diagram
 
+    def _in_unit(self, name: str, length: Length) -> float:
+        """A length along an axis of the diagram, in the unit of the exposures."""
+        if isinstance(length, u.Quantity):
+            return float(check_quantity(name, length, self.exposures.unit, shape=()))
+        return length
+
     def fit_boundary(
-        self, model: BoundaryModel | str = "spline", *, progress: Progress | None = None
+        self, model: BoundaryModel | str = "spline", *, progress: Progress | bool | None = None
     ) -> FittedBoundary:
         """Fit a boundary to the diagram.
 
@@ -399,8 +489,8 @@ class CRStack:
         ----------
         model : BoundaryModel or str, optional
             The model, or the name of a registered one for its defaults.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -415,7 +505,8 @@ class CRStack:
             If no model is registered by that name.
         """
         method = self._with_diagram(MMCosmic(boundary=as_boundary_model(model)))
-        self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, progress))
+        with progress_to(progress) as report:
+            self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
         self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
         return self._boundary
 
@@ -434,7 +525,8 @@ class CRStack:
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
         rules: MaskRules | None = None,
-        progress: Progress | None = None,
+        max_fraction: float | None = None,
+        progress: Progress | bool | None = None,
     ) -> MaskSet:
         """Find the cosmic rays: the masks MEDIANCR, MEANCRT, CRMASKi and MEANCR.
 
@@ -443,14 +535,15 @@ class CRStack:
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a
             registered method, such as "mmcosmic" or "joint", for its defaults. "auto" is
-            "mmcosmic".
+            "mmcosmic", and "joint" where there are two exposures.
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one for its
             defaults; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
             Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest
-            `fit_boundary`, or fits a `SplineBoundary`; None leaves M.M.Cosmic
+            `fit_boundary`, or fits one: a `~crstack.SplineBoundary` for three exposures, a
+            `~crstack.CalibratedBoundary` for more. None leaves M.M.Cosmic
             out, for the auxiliary detector alone.
         vote : {"any", "all"} or int, optional
             Number of several detectors that must flag a pixel: see
@@ -462,8 +555,11 @@ class CRStack:
             fainter hits there and more false ones.
         rules : MaskRules, optional
             Dilation, regions to skip, pixels to force, to ignore or to replace in all masks.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        max_fraction : float, optional
+            Part of the values of an exposure that may be flagged. More is an error; where it is not given,
+            more than 0.2 is a warning.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -477,6 +573,13 @@ class CRStack:
             that has none, or a rule is wrong.
         PluginError
             If no method, detector or boundary is registered by a name.
+        ImplausibleResultError
+            If ``max_fraction`` is given and more is flagged, or the masks contradict the noise.
+
+        Warns
+        -----
+        ImplausibleResultWarning
+            If the masks cannot be true, and it is not given.
         """
         chosen = self._chosen(method, boundary)
         if isinstance(aux, str) and aux == AUTO:
@@ -488,10 +591,12 @@ class CRStack:
         rules.check_inside(self.exposures.shape)
 
         def compute() -> MaskSet:
-            decision = checked_decision(chosen, self.prepared, detected, rules, progress)
-            return self._masks_of(decision, detected, rules, progress)
+            with progress_to(progress) as report:
+                decision = checked_decision(chosen, self.prepared, detected, rules, report)
+                return self._masks_of(decision, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
+        check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
         self._masks = masks
         if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks.decision)
@@ -502,7 +607,7 @@ class CRStack:
         automatic = isinstance(boundary, str) and boundary == AUTO
         if isinstance(method, str):
             if method == AUTO:
-                method = "mmcosmic"
+                method = "mmcosmic" if len(self) > 2 else "joint"
             elif method in DETECTORS.names():
                 raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
         chosen = as_method(method)
@@ -533,7 +638,7 @@ class CRStack:
             decision.probability,
             signal_shift=decision.signal_shift,
             excess_variance=decision.excess_variance,
-            local_medians=rules.local_medians,
+            local_medians=tuple(tuple(one) for one in rules.local_medians),
             flux_factors=flux.values if flux else (),
             detectors=() if detected is None else detected.names,
             decision=decision,
@@ -546,7 +651,7 @@ class CRStack:
         codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), self.prepared.nowhere_valid)
         all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
         if detected.names:
-            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": found.found_by})
+            found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
             steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
         return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
 
@@ -570,7 +675,7 @@ class CRStack:
         aux: Auxiliary = None,
         vote: int | Literal["any", "all"] = "any",
         aux_noise: AuxNoise = "exposure",
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> JointResult:
         """Probability of each value to be hit, all exposures taken together.
 
@@ -580,17 +685,46 @@ class CRStack:
             Its settings; the defaults if not given.
         aux, vote, aux_noise : optional
             Detector whose masks of the exposures raise the odds of what it flags: as for `detect`.
-        progress : callable, optional
-            Called as ``progress(stage, fraction)``.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
         result : `~crstack.joint.JointResult`
         """
         detected = self.prepared.detections(as_detector(aux, vote), aux_noise)
-        return (method or JointPosterior()).posterior(self.prepared, detected, progress)
+        with progress_to(progress) as report:
+            return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
     # combined images
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[False] = ...,
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> CCDData: ...
+
+    @overload
+    def combine(
+        self,
+        name: str = ...,
+        *,
+        masks: MaskSet | None = ...,
+        full_output: Literal[True],
+        use_auxmedian: bool = ...,
+        variance: Literal["model", "sample"] = ...,
+        unbiased: bool | None = ...,
+        fill: Literal["minimum", "neighbours"] | None = ...,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = ...,
+    ) -> Combination: ...
 
     def combine(
         self,
@@ -636,8 +770,9 @@ class CRStack:
         Returns
         -------
         ccd : `~astropy.nddata.CCDData`
-            With unit, mask (no clean measurement), `VarianceUncertainty`, header
-            and WCS of the first exposure. With ``full_output`` a
+            In the unit of the exposures as they were given, with mask (no clean measurement),
+            `VarianceUncertainty`, and the header and WCS of the first exposure; NCOMBINE, EXPTIME (the mean),
+            EXPTOTAL (the sum) and HISTORY are of the combination. With ``full_output`` a
             `~crstack.combine.Combination` of ``ccd``, ``count`` and ``flags``.
 
         Raises
@@ -648,7 +783,8 @@ class CRStack:
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
         check_choice("variance", variance, ("model", "sample"))
-        options = {"use_auxmedian": use_auxmedian, "variance": variance, "unbiased": unbiased, "fill": fill}
+        options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
+        options |= {"unbiased": unbiased, "fill": fill}
         # a copy, so that a list that is changed is not taken for what it was
         options["weights"] = tuple(weights) if isinstance(weights, list | np.ndarray) else weights
         settings = (masks, *options.values())
@@ -658,7 +794,27 @@ class CRStack:
 
         # combined anew each time: what the user does to one must not show in the next
         result = self.prepared.once("combiner", settings, compute, keep=KEPT).combine(name)
+        result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
+        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Masks to apply; by default those of the latest `detect`.
+
+        Returns
+        -------
+        ccds : list of `~astropy.nddata.CCDData`
+            Bias subtracted, with `VarianceUncertainty`, and a mask that is True where a value was replaced: see
+            `~crstack.combine.clean_exposures.clean_exposures`.
+        """
+        masks = self.latest_masks() if masks is None else masks
+        name = "meancr2" if masks.probability is None else "meanjoint"
+        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
+        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.

@@ -1,5 +1,6 @@
 """Configuration of Sphinx: that of Astropy's packages, and what crstack adds."""
 
+import sys
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from sphinx_astropy.conf.v3 import *  # noqa: F403
 from sphinx_astropy.conf.v3 import extensions
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 _about = metadata("crstack")
 project = "crstack"
@@ -33,9 +35,10 @@ extensions = [
     "sphinx_automodapi.smart_resolver",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "short_names",
 ]
 
-exclude_patterns = ["_build", "_static", "_templates", "examples", "gallery_scripts", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gallery_scripts", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
@@ -48,6 +51,8 @@ intersphinx_mapping = {
     "scipy": ("https://docs.scipy.org/doc/scipy/", str(_inventories / "scipy.inv")),
     "matplotlib": ("https://matplotlib.org/stable/", str(_inventories / "matplotlib.inv")),
     "astropy": ("https://docs.astropy.org/en/stable/", str(_inventories / "astropy.inv")),
+    "photutils": ("https://photutils.readthedocs.io/en/stable/", str(_inventories / "photutils.inv")),
+    "skimage": ("https://scikit-image.org/docs/stable/", str(_inventories / "skimage.inv")),
     "ccdproc": ("https://ccdproc.readthedocs.io/en/stable/", str(_inventories / "ccdproc.inv")),
 }
 _exceptions = (HERE / "nitpick_exceptions.txt").read_text().splitlines()

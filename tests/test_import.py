@@ -28,7 +28,7 @@ def test_names_are_imported_when_they_are_used():
 
 def test_every_name_is_there():
     for name in crstack.__all__:
-        assert getattr(crstack, name).__name__ == name
+        assert getattr(crstack, name).__name__ in (name, {"read": "read_combination"}.get(name))
     assert {*crstack.__all__, "masks", "__version__"} <= {*dir(crstack)}
     assert crstack.noise.NoiseModel is crstack.NoiseModel
     with pytest.raises(AttributeError, match="no attribute 'CRStak'"):
@@ -38,3 +38,25 @@ def test_every_name_is_there():
 def test_as_a_module():
     done = subprocess.run([sys.executable, "-m", "crstack", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"crstack {crstack.__version__}\n"
+
+
+LOADED_LATER = {"astroscrappy", "ccdproc", "matplotlib", "photutils", "skimage", "tqdm"}
+
+
+@pytest.mark.parametrize("names", ["CRStack", "CRStack, JointPosterior, MMCosmic, SplineBoundary"])
+def test_a_stack_needs_no_library_of_a_detector_or_a_figure(names):
+    assert loaded(f"from crstack import {names}\nprint()") & LOADED_LATER == set()
+
+
+@pytest.mark.parametrize("names", ["CRStack", "LACosmicDetector", "PyCosmicDetector, JointPosterior"])
+def test_the_environment_is_left_alone(names):
+    code = f"import os; before = dict(os.environ)\nfrom crstack import {names}\nprint(before == dict(os.environ))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_the_command_loads_slow_libraries_only_where_they_are_used():
+    slow = {"matplotlib", "photutils", "scipy.signal", "scipy.stats", "skimage"}
+    code = f"import sys\nimport crstack.cli.run\nprint(*{slow!r} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -26,7 +26,7 @@ def test_read_noise_in_adu_is_converted():
 @pytest.mark.parametrize("unit", [u.adu, u.electron])
 @pytest.mark.parametrize("shape", [None, 20.0])
 def test_samples_have_the_variance(unit, shape):
-    noise = NoiseModel(GAIN, 5 * u.electron, unit, shape=shape)
+    noise = NoiseModel(GAIN, 5 * u.electron, unit, nbinom_shape=shape)
     rng = np.random.default_rng(1)
     for signal in (0.0, 3.0, 500.0):
         sample = noise.sample(np.full(200_000, signal), rng)
@@ -38,7 +38,7 @@ def test_samples_have_the_variance(unit, shape):
 
 def test_average_of_n_has_one_nth_of_the_variance():
     signal = np.array([0.0, 10.0, 1000.0])
-    for noise in (NoiseModel(GAIN, 5 * u.electron), NoiseModel(GAIN, 5 * u.electron, shape=30.0)):
+    for noise in (NoiseModel(GAIN, 5 * u.electron), NoiseModel(GAIN, 5 * u.electron, nbinom_shape=30.0)):
         np.testing.assert_allclose(noise.averaged(3).variance(signal), noise.variance(signal) / 3)
     known = noise.with_known_variance(np.full(3, 12.0, np.float32))
     np.testing.assert_allclose(known.averaged(3).variance(signal), 4.0)
@@ -65,7 +65,10 @@ def test_maps_and_known_variance_follow_a_cutout():
         ({"gain": GAIN}, "readnoise must be given"),
         ({"gain": GAIN, "readnoise": 1 * u.electron, "unit": u.m}, "unit must be adu or electron; got m"),
         ({"gain": GAIN, "readnoise": np.nan * u.electron}, "readnoise must be finite"),
-        ({"gain": GAIN, "readnoise": 1 * u.electron, "shape": 0}, "shape must be a number greater than 0; got 0"),
+        (
+            {"gain": GAIN, "readnoise": 1 * u.electron, "nbinom_shape": 0},
+            "nbinom_shape must be a number greater than 0; got 0",
+        ),
     ],
 )
 def test_bad_values(arguments, message):

@@ -23,6 +23,7 @@ from crstack.detectors import TwoPassDetector
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import checked_detection
 from crstack.exceptions import InputError, PluginError
+from crstack.methods import Decision, Method
 from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.testing import check_detector
 
@@ -356,3 +357,46 @@ def test_a_detector_that_does_not_use_the_noise_learns_what_to_do():
         check_detector(Deaf())
     with pytest.raises(AssertionError, match="the Detection must have a mask"):
         check_detector(Strange(lambda image, noise, mask: Detection(None)))
+
+
+# methods
+
+
+@dataclass(frozen=True)
+class Spoiling(Method):
+    """A method that writes into what it is given."""
+
+    what: str
+
+    def decide(self, prepared, detected, rules, progress=None):
+        arrays = {
+            "exposures": lambda: prepared.exposures.data,
+            "given": lambda: prepared.given.data,
+            "levelled": lambda: prepared.equalized.exposures.data,
+            "statistics": lambda: prepared.statistics.median2d,
+            "compared": lambda: prepared.compared.min2d,
+            "detected": lambda: detected.prepared.exposures.data,
+        }
+        arrays[self.what]()[...] = 0
+
+
+@dataclass(frozen=True)
+class Bright(Method):
+    """A method that leaves all as it is."""
+
+    def decide(self, prepared, detected, rules, progress=None):
+        hit = prepared.exposures.data > prepared.statistics.median2d + 200
+        return Decision.of_hits(self, hit, prepared, detected, rules)
+
+
+@pytest.mark.parametrize("what", ["exposures", "given", "levelled", "statistics", "compared", "detected"])
+def test_methods_of_others_cannot_change_the_exposures(stack, what):
+    before = stack.exposures.data.copy()
+    with pytest.raises(PluginError, match=r"Spoiling must decide without an error; got ValueError: .*read-only"):
+        stack.detect(Spoiling(what), aux="pycosmic")
+    np.testing.assert_array_equal(stack.exposures.data, before)
+    assert stack.exposures.data.flags.writeable
+    masks = stack.detect(Bright(), aux="pycosmic")
+    np.testing.assert_array_equal(masks["CRMASK1"], before[0] > stack.statistics.median2d + 200)
+    # nothing is computed twice for it
+    assert len(stack.prepared._kept["order statistics"]) == 1

@@ -373,3 +373,22 @@ def test_real_exposures(sprat_files):
     # each exposure has hits of its own
     assert len(set(counts)) == 3
     assert all(100 < count < 20_000 for count in counts)
+
+
+# two exposures
+
+
+def test_two_exposures_are_a_stack_for_the_joint_decision(simulated):
+    numbers = {name: getattr(simulated, name) for name in ("gain", "readnoise", "bias")}
+    stack = CRStack(simulated.exposures[:2], **numbers)
+    assert stack.cr_coincidences == 1
+    np.testing.assert_array_equal(stack.statistics.min2d, stack.exposures.data.min(axis=0))
+    masks = stack.detect()
+    assert masks.probability is not None
+    hit = np.stack([hits > 20 * simulated.readnoise.value for hits in simulated.hits[:2]])
+    assert masks.crmasks[hit].mean() > 0.95
+    for name in ("mean", "min", "meancr", "meancr2", "meanjoint"):
+        assert np.isfinite(stack.combine(name).data).all()
+    for call in (lambda: stack.detect("mmcosmic"), stack.mm_diagram, stack.fit_boundary):
+        with pytest.raises(InputError, match=r"exposures must be three or more for M\.M\.Cosmic; got 2: use detect"):
+            call()

@@ -1,12 +1,13 @@
 """Tests of the number of threads."""
 
+import inspect
 import os
 import threading
 
 import pytest
 from numpy.testing import assert_array_equal
 
-from crstack import CRStack, JointPosterior
+from crstack import CRStack, JointPosterior, _threads
 from crstack._threads import VARIABLE, limited_threads, map_threads, n_threads
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
@@ -101,13 +102,32 @@ def test_errors_arrive_and_nothing_more_begins():
 )
 def test_no_result_depends_on_the_number(settings):
     # an image of two bands; the joint decision has smaller parts
-    shape = (90, 100) if "method" in settings else (180, 400)
+    shape = (50, 60) if "method" in settings else (180, 400)
     simulated = make_stack("ifu", shape=shape, seed=5)
     found = []
     for n in (1, 3):
-        with limited_threads(n):
-            stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
-            masks = stack.detect(**settings)
-            found.append([masks[name] for name in masks] + [stack.combine("meancr2").data])
+        stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, n_threads=n)
+        masks = stack.detect(**settings)
+        found.append([masks[name] for name in masks] + [stack.combine("meancr2").data])
     for one, other in zip(*found, strict=True):
         assert_array_equal(one, other)
+
+
+def test_stack_keeps_to_its_number(monkeypatch):
+    simulated = make_stack("ifu", shape=(40, 50), seed=5)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, n_threads=3)
+    seen = []
+    monkeypatch.setattr(_threads, "n_threads", lambda: seen.append(_threads._limit.get()) or 1)
+    assert stack.statistics.count.shape == (40, 50)
+    stack.detect(aux="lacosmic")
+    stack.combine("meancr2")
+    assert len(seen) > 3
+    assert set(seen) == {3}
+    assert str(inspect.signature(CRStack.combine)).startswith("(self, name")
+    assert CRStack.statistics.__doc__ == "Order statistics of `exposures`."
+
+
+@pytest.mark.parametrize("number", [0, 2.0, "all"])
+def test_stack_with_a_number_that_is_none(number):
+    with pytest.raises(InputError, match="n_threads must be an integer"):
+        CRStack([], n_threads=number)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from crstack._threads import map_threads
 from crstack._validation import check_integer, check_number
@@ -215,8 +215,8 @@ class _Tail:
             return float(np.interp(np.log(rate), np.log(chance), values[order]))
         # normal deviates of the least chances that are known rise in proportion to the values
         some = slice(known, 6 * known)
-        slope, start = np.polyfit(values[order][some], norm.isf(chance[some]), 1)
-        return float((norm.isf(rate) - start) / slope)
+        slope, start = np.polyfit(values[order][some], -ndtri(chance[some]), 1)
+        return float((-ndtri(rate) - start) / slope)
 
 
 def _signals(noise, highest):

@@ -4,6 +4,7 @@ A line of the log is a detail (``log.info``) or belongs to the report that is al
 shown (``log.note``). Everything goes to the log file.
 """
 
+import functools
 import logging
 import logging.handlers
 import os
@@ -13,9 +14,18 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from crstack.exceptions import CRStackError, InputError
+from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
 
-__all__ = ["Console", "SessionStopped", "WorkFailedError", "log", "logging_to", "section", "settings_lines"]
+__all__ = [
+    "Console",
+    "SessionStopped",
+    "WorkFailedError",
+    "log",
+    "logging_to",
+    "quiet_detectors",
+    "section",
+    "settings_lines",
+]
 
 WIDTH = 79
 #: between INFO and WARNING: what is shown by default
@@ -38,8 +48,9 @@ class _Log(logging.LoggerAdapter):
         return message, options
 
 
-LOGGER = logging.getLogger("crstack.cli")
-log = _Log(LOGGER, None)
+#: what other rooms log is shown too
+LOGGER = logging.getLogger("crstack")
+log = _Log(logging.getLogger("crstack.cli"), None)
 
 
 class SessionStopped(CRStackError):
@@ -330,8 +341,12 @@ def logging_to(level):
     console = Console(kept.messages)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            implausible = []
+            warnings.showwarning = functools.partial(_show_warning, implausible)
             yield console
+            # what makes all else doubtful is the last that is read
+            for text in implausible:
+                log.warning("implausible result: %s", text)
     finally:
         console.close()
         for handler in handlers:
@@ -341,6 +356,22 @@ def logging_to(level):
         astropy_log.setLevel(astropy_level)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    log.warning(" ".join(str(message).split()))
+@contextmanager
+def quiet_detectors(quiet):
+    """Keep what the detectors report of their iterations out of the log, if ``quiet``."""
+    logger = logging.getLogger("crstack.detectors")
+    before = logger.level
+    if quiet:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _show_warning(implausible, message, category, filename, lineno, file=None, line=None):
+    text = " ".join(str(message).split())
+    if issubclass(category, ImplausibleResultWarning):
+        implausible.append(text)
+    log.warning(text)
     log.debug("%s from %s, line %s", category.__name__, filename, lineno)

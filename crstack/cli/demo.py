@@ -97,6 +97,7 @@ def _write_inputs(directory, simulated, method):
     path = directory / "params.yaml"
     text = TEMPLATE.format(
         images="\n".join(f"  - {name}" for name in names),
+        extnum=0,
         gain=GAIN.value,
         rnoise=(READNOISE / GAIN).value,
         bias=BIAS.value,

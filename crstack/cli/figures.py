@@ -2,36 +2,30 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
 
 from crstack._files import atomic_path
+from crstack._threads import n_threads
 from crstack.cli.console import log, section
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
-from crstack.masks.features import CATEGORIES, PROBLEMATIC, feature_pixels
+from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.mmcosmic import MMDecision
+from crstack.plotting.beside import FAILURES, Helper, draw_all
 
-__all__ = ["FAILURES", "Results", "log_file", "write_figures", "write_tables"]
-
-#: what a drawing library may raise; a figure that fails costs nothing but itself
-FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
+__all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
 
 #: figures with images are large files
 IMAGE_DPI = 110
 #: pixels along the longer side of an image, about what is left of it at that many dots per inch
 RESOLUTION = 600
+#: values of all exposures from which on a second process is worth its start
+HELPED = 500_000
+#: names of the figures of masks, where they are not the name of the mask
+FIGURE_OF = {"MEANCRT": "meancr", "MEANCR": "meancr_residual"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,19 @@ class Results:
     stack: object
     masks: object
     output: object
+
+    def view(self, name):
+        """A mask with its images; those of the exposures are the same objects in all views."""
+        view = self.stack.plot.mask_view(name, masks=self.masks)
+        image = view.image
+        for i, (_, exposure) in enumerate(self._exposures):
+            if name == exposure_name(i):
+                image = exposure
+        return replace(view, image=image, others=(view.others[0], *self._exposures))
+
+    @cached_property
+    def _exposures(self):
+        return tuple((f"exposure {i + 1}", data) for i, data in enumerate(self.stack.exposures.data))
 
     @property
     def in_diagram(self):
@@ -92,7 +99,7 @@ def write_tables(results):
     tables = {name: results.stack.features(name, masks=masks) for name in ("MEDIANCR", PROBLEMATIC)}
     hits = tables["MEDIANCR"]
     _write_table(hits, results.output / "mediancr_identified.ecsv", "ascii.ecsv")
-    for category in CATEGORIES:
+    for category in categories_of(masks):
         pixels = feature_pixels(masks, hits[hits["category"] == category])
         _write_table(pixels, results.output / f"mediancr_identified_{category}.csv", "ascii.csv")
     pixels = feature_pixels(masks, tables[PROBLEMATIC], PROBLEMATIC)
@@ -106,7 +113,33 @@ def _write_table(table, path, layout):
     log_file(path)
 
 
-def write_figures(results, features, console):
+def start_helper(stack, plots):
+    """Start the process that draws beside this one; None where it is not worth its start.
+
+    Parameters
+    ----------
+    stack : `~crstack.CRStack`
+        The exposures.
+    plots : bool
+        Whether figures will be drawn.
+    """
+    wanted = plots and stack.exposures.data.size >= HELPED and n_threads() > 1
+    return Helper() if wanted else None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A figure to draw: called, it writes it, and says whether there was anything to draw."""
+
+    path: Path
+    draw: Callable
+    arguments: dict = field(default_factory=dict)
+
+    def __call__(self):
+        return self.draw(self.path, **self.arguments) is not False
+
+
+def write_figures(results, features, console, helper=None, also=()):
     """Write every figure; one that fails is a warning.
 
     Parameters
@@ -117,6 +150,10 @@ def write_figures(results, features, console):
         From `write_tables`.
     console : `~crstack.cli.console.Console`
         Progress bar.
+    helper : `~crstack.plotting.beside.Helper`, optional
+        Draws too.
+    also : sequence of callable, optional
+        What else is to be done by this process, while the helper draws.
 
     Returns
     -------
@@ -125,18 +162,26 @@ def write_figures(results, features, console):
     """
     start = time.perf_counter()
     section("Figures")
+    here = [_Job(results.output / name, draw) for name, draw in _drawn_here(results)]
+    shared = [*_masks(results), *_hit_pages(results, features)]
+    jobs = [*here, *also, *shared]
+
+    def done(i):
+        console.progress("figures", (i + 1) / len(jobs))
+
+    outcomes = draw_all(jobs, helper, here=len(here) + len(also), done=done)
+    console.end_progress()
     written = []
-    for name, draw in (*_diagnostics(results), *_hit_pages(results, features, console)):
-        path = results.output / name
-        try:
-            draw(path)
-        except FAILURES as error:
-            log.warning("%s is not drawn: %s", name, error)
-        else:
-            log_file(path)
-            written.append(path)
-        finally:
-            console.end_progress()
+    for job, (drawn, why, warned) in zip(jobs, outcomes, strict=True):
+        if not isinstance(job, _Job):
+            continue
+        for words in warned:
+            log.warning(words)
+        if drawn:
+            log_file(job.path)
+            written.append(job.path)
+        elif drawn is None:
+            log.warning("%s is not drawn: %s", job.path.name, why)
     results.stack.timings["figures"] = time.perf_counter() - start
     return written
 
@@ -150,85 +195,84 @@ def _save(figure, path, **options):
         sys.modules["matplotlib.pyplot"].close(figure)
 
 
-def _diagnostics(results):
-    """Names of the figures, and what draws each of them to a path."""
-    from crstack import plotting
+# figures that need the stack
 
-    scale = results.configuration["color_scale"]
+
+def _drawn_here(results):
+    """Names of the figures, and what draws each of them to a path."""
+    stack, scale = results.stack, results.configuration["color_scale"]
 
     def diagram(path):
-        _save(results.stack.plot.diagram(masks=results.masks), path)
+        _save(stack.plot.diagram(masks=results.masks), path)
 
     def position(path):
-        figure = results.stack.plot.median_position(color_scale=scale, resolution=RESOLUTION)
-        _save(figure, path, dpi=IMAGE_DPI)
+        _save(stack.plot.median_position(color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
 
-    def mask(name):
-        def draw(path):
-            figure = plotting.plot_mask(
-                results.stack.plot.mask_view(name, masks=results.masks), color_scale=scale, resolution=RESOLUTION
-            )
-            _save(figure, path, dpi=IMAGE_DPI)
+    def flux(path, number):
+        _save(stack.plot.flux_factor(number), path, dpi=IMAGE_DPI)
 
-        return draw
+    def offset(path, number):
+        _save(stack.plot.offset(number, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
 
     if results.in_diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
-    yield from _equivalence(results.stack, scale)
-    names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
-    for name in names:
-        yield f"diagnostic_{name.lower()}.png", mask(name)
-
-
-def _equivalence(stack, scale):
-    """Names of the figures of what was measured to make the exposures equivalent, and what draws them."""
-
-    def flux(number):
-        def draw(path):
-            _save(stack.plot.flux_factor(number), path, dpi=IMAGE_DPI)
-
-        return draw
-
-    def offset(number):
-        def draw(path):
-            figure = stack.plot.offset(number, color_scale=scale, resolution=RESOLUTION)
-            _save(figure, path, dpi=IMAGE_DPI)
-
-        return draw
-
     flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
     for number in range(1, len(stack) + 1):
         if flux_factors is not None and flux_factors.method != "given":
-            yield f"flux_factor{number}.png", flux(number)
+            yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
         if offsets is not None and any(offsets.errors[number - 1]):  # those that are given have none
-            yield f"xyoffset_crosscorr_{number}.png", offset(number)
+            yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
 
 
-def _hit_pages(results, features, console):
+# figures that another process can draw
+
+
+def _draw_mask(path, view, scale):
     from crstack import plotting
 
-    configuration = results.configuration
-    options = {"semiwindow": configuration["semiwindow"], "color_scale": configuration["color_scale"]}
+    _save(plotting.plot_mask(view, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+
+
+def _draw_hits(path, view, features, most, options):
+    from crstack import plotting
+
+    if most == 0 or not len(features):
+        return False
+    plotting.plot_hits(view, features, **options).write(path, maxplots=most)
+    return True
+
+
+def _masks(results):
+    """Jobs of the figures of the masks."""
+    scale = results.configuration["color_scale"]
+    names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
+    for name in names:
+        view = results.view(name)
+        path = results.output / f"diagnostic_{FIGURE_OF.get(name, name.lower())}.png"
+        yield _Job(path, _draw_mask, {"view": replace(view, others=view.others[:1]).for_drawing(), "scale": scale})
+
+
+def _hit_pages(results, features):
+    """Jobs of the pages of hits: the first ``maxplots`` of MEDIANCR, by class, and of the problematic pixels."""
+    from crstack.plotting.hits import first_hits
+
+    configuration, masks = results.configuration, results.masks
+    options = {"semiwindow": configuration["semiwindow"], "color_scale": configuration["color_scale"], "masks": masks}
+    options["masks"] = replace(masks, probability=None, decision=None, signal_shift=None, excess_variance=None)
+    in_median = dict(options)
     if configuration["use_auxmedian"]:
-        options["replacement"] = results.masks.auxclean
-
-    def pages(name, table):
-        def draw(path):
-            hits = plotting.plot_hits(
-                results.stack.plot.mask_view(name, masks=results.masks), table, masks=results.masks, **options
-            )
-            report = _progress(console, path.name)
-            hits.write(path, maxplots=configuration["maxplots"], progress=report)
-
-        return draw
-
+        in_median["replacement"] = masks.auxclean
     hits = features["MEDIANCR"]
-    for category in CATEGORIES:
-        yield f"mediancr_identified_{category}.pdf", pages("MEDIANCR", hits[hits["category"] == category])
-    yield "problematic_pixels.pdf", pages(PROBLEMATIC, features[PROBLEMATIC])
-
-
-def _progress(console, stage):
-    return lambda fraction: console.progress(stage, fraction)
+    first = hits[[number - 1 for number in first_hits(hits, configuration["maxplots"])]]
+    view = results.view("MEDIANCR").for_drawing()
+    for category in categories_of(masks):
+        path = results.output / f"mediancr_identified_{category}.pdf"
+        table = first[first["category"] == category]
+        yield _Job(path, _draw_hits, {"view": view, "features": table, "most": -1, "options": in_median})
+    name = "meancr2" if masks.probability is None else "meanjoint"
+    options["corrected"] = name, results.stack.combine(name, masks=masks).data
+    arguments = {"features": features[PROBLEMATIC], "most": configuration["maxplots"], "options": options}
+    arguments["view"] = results.view(PROBLEMATIC).for_drawing()
+    yield _Job(results.output / "problematic_pixels.pdf", _draw_hits, arguments)

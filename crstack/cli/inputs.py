@@ -7,19 +7,12 @@ import numpy as np
 
 from crstack._fits import inspect_image
 from crstack._validation import check_image_shape, check_pixel, check_region
+from crstack.cli.config.image_names import image_places, is_file
 from crstack.cli.console import log
 from crstack.exceptions import InputError
 from crstack.masks.local_median import check_local_medians
 
 __all__ = ["check_gain", "check_masks", "check_places", "find_images", "inspect_images", "is_file"]
-
-
-def is_file(path):
-    """Whether a path is a file; a name that no file can have is none."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def find_images(names, directory):
@@ -44,7 +37,7 @@ def find_images(names, directory):
     """
     paths, directory = [], Path(directory)
     for name in names:
-        places = (Path(name), directory / name, directory / "data" / name)
+        places = image_places(name, directory)
         candidates = [path for path in places if is_file(path)]
         if not candidates:
             raise InputError(f"images must be files that exist; got {name}")
@@ -99,7 +92,9 @@ def inspect_images(paths, ext):
 
 def check_gain(gain, unit, path):
     """Raise `InputError` if the gain of images in electrons, as ``path`` is, is not 1 (a number or an image)."""
-    if unit == u.electron and np.any(np.not_equal(gain, 1)):
+    if isinstance(gain, str):
+        return  # a keyword, which is read with the exposures
+    if unit in (u.electron, u.electron / u.s) and np.any(np.not_equal(gain, 1)):
         found = f"{gain:g}" if np.ndim(gain) == 0 else f"{np.min(gain):g} to {np.max(gain):g}"
         raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
 

@@ -190,7 +190,8 @@ class Outputs:
             If a file cannot be written.
         """
         moved = []
-        for path in sorted(self.workplace.iterdir()):
+        # what begins with a dot is still being written
+        for path in sorted(path for path in self.workplace.iterdir() if not path.name.startswith(".")):
             name = path.name
             target = self / name
             if os.path.lexists(target) and not self.overwrite and not self._is_ours(name):

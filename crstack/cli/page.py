@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from crstack._files import atomic_path
 from crstack.cli.summary import column_name
 from crstack.masks import exposure_name
-from crstack.report import Figure, Layer, Report, Section, list_hits, render
+from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
 
-__all__ = ["write_report"]
+__all__ = ["Viewer", "write_report"]
 
 #: characters of all figures together; those that do not fit are links
 FIGURES = 900_000
@@ -46,39 +47,41 @@ KINDS = (
 )
 
 
-def write_report(path, results, *, figures, files, paths, settings, timings, warnings):
-    """Write the page, whole or not at all.
+class Viewer:
+    """The part of the page that takes time: called, it prepares images and hits.
 
     Parameters
     ----------
-    path : `~pathlib.Path`
-        Replaced if it exists; links are relative to it.
     results : `~crstack.cli.figures.Results`
         Of the run.
-    figures : list of `~pathlib.Path`
-        PNG files that may be shown.
-    files : list of `~pathlib.Path`
-        Files to link to, beside the page.
     paths : list of `~pathlib.Path`
         The exposures.
-    settings : list of (str, str)
-        Names and values.
-    timings : dict of str to float
-        Seconds by stage.
-    warnings : sequence of str
-        Those of the run.
     """
-    stack, masks = results.stack, results.masks
-    statistics = stack.statistics
-    hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)
-    name, result = _result(stack, masks)
-    seconds = [(stage, f"{value:.2f}") for stage, value in timings.items() if value >= 0.005]
-    page = render(
-        Report(
-            title=f"crstack: {', '.join(path.name for path in paths)}",
+
+    def __init__(self, results, paths):
+        self.results, self.paths = results, paths
+        self._report = None
+
+    def __call__(self):
+        self._report = self._prepare()
+
+    @property
+    def report(self):
+        """The report without what is known last; prepared now if it was not, or failed."""
+        if self._report is None:
+            self()
+        return self._report
+
+    def _prepare(self):
+        stack, masks = self.results.stack, self.results.masks
+        statistics = stack.statistics
+        hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)
+        name, result = _result(stack, masks)
+        report = Report(
+            title=f"crstack: {', '.join(path.name for path in self.paths)}",
             sentence=_sentence(masks, counts, name, result),
-            warnings=tuple(warnings),
-            layers=_layers(stack, name, result, paths),
+            warnings=(),
+            layers=_layers(stack, name, result, self.paths),
             codes=masks.codes,
             finder=masks.finder,
             probability=masks.probability,
@@ -86,18 +89,45 @@ def write_report(path, results, *, figures, files, paths, settings, timings, war
             hits_notes=_hits_notes(masks),
             counts=counts,
             unit=str(stack.exposures.unit),
-            sections=(_counts(masks), *_measured(results)),
-            figures=_figures(figures),
-            last_sections=(
-                Section("Settings", ("key", "value"), settings, folded=True),
-                Section("Seconds", ("stage", "s"), seconds, folded=True),
-            ),
-            files=tuple(file.name for file in files),
+            sections=(_counts(masks), *_measured(self.results)),
             end=f"crstack {version('crstack')}. UUID of the masks: {masks.uuid}",
         )
+        return replace(report, viewer=encode_viewer(report))
+
+
+def write_report(path, viewer, *, figures, files, settings, timings, warnings):
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Replaced if it exists; links are relative to it.
+    viewer : Viewer
+        Of the run.
+    figures : list of `~pathlib.Path`
+        PNG files that may be shown.
+    files : list of `~pathlib.Path`
+        Files to link to, beside the page.
+    settings : list of (str, str)
+        Names and values.
+    timings : dict of str to float
+        Seconds by stage.
+    warnings : sequence of str
+        Those of the run.
+    """
+    seconds = [(stage, f"{value:.2f}") for stage, value in timings.items() if value >= 0.005]
+    report = replace(
+        viewer.report,
+        warnings=tuple(warnings),
+        figures=_figures(figures),
+        last_sections=(
+            Section("Settings", ("key", "value"), settings, folded=True),
+            Section("Seconds", ("stage", "s"), seconds, folded=True),
+        ),
+        files=tuple(file.name for file in files),
     )
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(render(report), encoding="utf-8")
 
 
 def _result(stack, masks):

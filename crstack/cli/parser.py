@@ -16,7 +16,10 @@ exposures, and combine the exposures without them.
 EPILOG = """
 first steps:
   crstack demo demo                         three simulated exposures, and what comes out
-  crstack run params.yaml --output-dir out  your own exposures; demo/params.yaml is a template
+  crstack run n*.fits --gain 1.2 --readnoise '4 electron' --output-dir out
+                                            your own exposures
+  crstack init n*.fits > params.yaml        a file of all settings for them, with comments
+  crstack run params.yaml --output-dir out  and a run with it
   crstack plugins                           detectors and boundary models that are installed
 
 Each command has a --help of its own.
@@ -24,14 +27,17 @@ Each command has a --help of its own.
 
 RUN = """
 Make the masks and the combined images of the exposures that a YAML file
-names. The file is that of numina-crmasks, as it stands. Everything is checked
-before anything is written.
+names, or of the FITS files that are given with --gain and --readnoise. The YAML file is
+that of numina-crmasks, as it stands. Everything is checked before anything is written.
 """
 
 RUN_EPILOG = """
 examples:
   crstack run params.yaml
+  crstack run params.yaml --dry-run
   crstack run params.yaml --output-dir out --log-file out/run.log
+  crstack run n*.fits --gain 1.2 --readnoise '4 electron' --bias 0 --output-dir out
+  crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method joint
   crstack run params.yaml --output-dir again --crmasks out/crmasks.fits
 
 It writes to the output directory:
@@ -61,6 +67,28 @@ examples:
   crstack demo demo
   crstack demo demo_slit --scene slit --seed 7 --shape 400 500
   crstack demo demo_joint --scene imaging --method joint
+"""
+
+INIT = """
+Print a commented parameter file for some exposures: all keys with their defaults,
+the extension of the images, and the keywords of gain and read noise that the header
+of the first one has. What the header lacks must be filled in.
+"""
+
+INIT_EPILOG = """
+example:
+  crstack init n*.fits > params.yaml
+"""
+
+COMPLETION = """
+Print the script that lets a shell complete the command (needs shtab).
+"""
+
+COMPLETION_EPILOG = """
+examples:
+  crstack completion bash > ~/.local/share/bash-completion/completions/crstack
+  crstack completion zsh > ~/.zfunc/_crstack
+  crstack completion fish > ~/.config/fish/completions/crstack.fish
 """
 
 PLUGINS = """
@@ -110,9 +138,11 @@ def make_parser():
     parser.add_argument("--version", action="version", version=f"crstack {version('crstack')}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_init(commands)
     _add_batch(commands)
     _add_demo(commands)
     _add_plugins(commands)
+    _add_completion(commands, parser)
     return parser
 
 
@@ -141,7 +171,17 @@ def _add_log_level(command):
 
 def _add_run(commands):
     run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
-    run.add_argument("parameters", metavar="params.yaml", help="parameter file")
+    run.add_argument(
+        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or three or more FITS files"
+    )
+    plain = run.add_argument_group("in place of a parameter file")
+    plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")
+    plain.add_argument("--readnoise", metavar="R", help="with its unit, as '4 electron', or header:KEYWORD")
+    plain.add_argument(
+        "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
+    )
+    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: mm_lacosmic)")
+    plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -150,6 +190,12 @@ def _add_run(commands):
         help="where the products go; made if it does not exist (default: here)",
     )
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file in place of finding them")
+    run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
+    run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
+    run.add_argument(
+        "--drop-unusable", action="store_true", help="go on without exposures that are wholly blank or saturated"
+    )
+    run.add_argument("--clean", action="store_true", help="write each exposure with its hits replaced, too")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
         "--interactive",
@@ -165,6 +211,20 @@ def _add_run(commands):
     _add_log_level(run)
     run.add_argument("--log-file", metavar="FILE", help="write everything, with times, to this file too")
     run.set_defaults(run=_run)
+
+
+def _add_init(commands):
+    init = _add(commands, "init", "write a parameter file for exposures", INIT, INIT_EPILOG)
+    init.add_argument("images", nargs="+", metavar="FITS", help="the exposures")
+    _add_log_level(init)
+    init.set_defaults(run=_init)
+
+
+def _add_completion(commands, parser):
+    completion = _add(commands, "completion", "let a shell complete the command", COMPLETION, COMPLETION_EPILOG)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    _add_log_level(completion)
+    completion.set_defaults(run=_completion, parser=parser)
 
 
 def _add_batch(commands):
@@ -212,16 +272,43 @@ def _add_plugins(commands):
 
 def _run(arguments, console):
     from crstack.cli.run import run
+    from crstack.cli.without_file import are_images, configuration_of_options
+    from crstack.exceptions import InputError
 
+    names = ("gain", "readnoise", "bias", "method", "ext")
+    options = {name: getattr(arguments, name) for name in names}
+    if are_images(arguments.parameters):
+        parameters = configuration_of_options(arguments.parameters, **options)
+    elif any(value is not None for value in options.values()):
+        given = next(name for name, value in options.items() if value is not None)
+        raise InputError(f"--{given} must be given with FITS files; a parameter file has a key for it")
+    else:
+        (parameters,) = arguments.parameters
     run(
-        arguments.parameters,
+        parameters,
         arguments.output_dir,
+        dry_run=arguments.dry_run,
+        as_json=arguments.json,
         crmasks=arguments.crmasks,
         plots=not arguments.no_plots,
         interactive=arguments.interactive,
         overwrite=arguments.overwrite,
+        drop_unusable=arguments.drop_unusable,
+        clean=arguments.clean,
         console=console,
     )
+
+
+def _init(arguments, console):
+    from crstack.cli.init import parameter_file
+
+    print(parameter_file(arguments.images), end="")
+
+
+def _completion(arguments, console):
+    from crstack.cli.completion import completion
+
+    print(completion(arguments.parser, arguments.shell))
 
 
 def _batch(arguments, console):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crstack._fits_writing import ending_of
 from crstack.cli.config.configuration import Configuration, read_configuration
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
@@ -13,11 +14,13 @@ from crstack.cli.console import log, section, settings_lines
 from crstack.cli.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.cli.outputs import Outputs
 from crstack.combine import COMBINATIONS
+from crstack.combine.files import combination_name, requested_combinations
+from crstack.exceptions import InputError
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES
 from crstack.stack import CRStack
 
-__all__ = ["Job", "prepare", "product_names"]
+__all__ = ["Job", "prepare", "product_names", "read_parameters"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Job:
     masks_path: Path | None
 
 
-def product_names(n_images, *, plots, joint=True, masks=True):
+def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, compression="none"):
     """Names of all files that a run may write.
 
     Parameters
@@ -62,13 +65,18 @@ def product_names(n_images, *, plots, joint=True, masks=True):
         Whether there may be probabilities, and so a posterior mean.
     masks : bool, optional
         Whether crmasks.fits is written.
+    outputs : sequence of str, optional
+        The combinations that are asked for; all by default.
+    compression : {"none", "gzip", "fpack"}, optional
+        Of the combined images.
 
     Returns
     -------
     names : list of str
     """
     names = ["crmasks.fits"] if masks else []
-    names += [f"combined_{name}.fits" for name in COMBINATIONS if joint or name != "meanjoint"]
+    combined = [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
+    names += [combination_name(name, compression) for name in combined]
     names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in CATEGORIES)]
     names.append("problematic_pixels.csv")
     if not plots:
@@ -83,7 +91,22 @@ def product_names(n_images, *, plots, joint=True, masks=True):
     return names
 
 
-def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=False, console):
+def clean_name(number, compression="none"):
+    """Name of the file of an exposure whose hits are replaced."""
+    return f"exposure_{number}_clean{ending_of(compression)}"
+
+
+def prepare(
+    configuration,
+    output_dir,
+    *,
+    crmasks=None,
+    plots=True,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    console,
+):
     """Check everything and read the exposures.
 
     Parameters
@@ -96,6 +119,8 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
         Masks to use in place of finding them.
     plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user's may be replaced.
+    drop_unusable, clean : bool, optional
+        Whether to go on without exposures that cannot be used, and whether cleaned exposures are written.
     console : `~crstack.cli.console.Console`
         Its log file is checked.
 
@@ -108,12 +133,18 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     InputError
         If anything is wrong with images, masks or places.
     """
+    crmethod = configuration.crmethod
+    if crmasks is None and not crmethod.is_joint and "meanjoint" in (configuration["outputs"] or ()):
+        raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
     inputs = list(_inputs(configuration, paths, crmasks))
     in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
-    joint = configuration.crmethod.is_joint or crmasks is not None
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place)
+    joint = crmethod.is_joint or crmasks is not None
+    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
+    if clean:
+        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
     outputs.check(names, inputs)
     if in_place:
         outputs.keep("crmasks.fits")
@@ -126,24 +157,32 @@ def prepare(configuration, output_dir, *, crmasks=None, plots=True, overwrite=Fa
     if crmasks is not None:
         given = MaskSet.read(crmasks)
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
+        requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
     _log_settings(configuration, numbers, given is None)
     stack = CRStack.from_files(
         paths,
         ext=configuration["extnum"],
+        drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
         **_equalization(configuration, given),
     )
+    used = stack.exposures.names
+    if len(used) < len(paths):
+        paths = [path for path in paths if str(path) in used or path.name in used]
     masks_path = None if crmasks is None else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
-def read_parameters(path):
-    """The configuration of a parameter file, with a line of the log."""
+def read_parameters(parameters):
+    """The configuration of a parameter file, or one that is made already, with a line of the log."""
     section("crstack " + version("crstack"))
-    log.note("crstack %s, parameter file %s", version("crstack"), path)
-    return read_configuration(path)
+    if isinstance(parameters, Configuration):
+        log.note("crstack %s, without a parameter file", version("crstack"))
+        return parameters
+    log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+    return read_configuration(parameters)
 
 
 def _inputs(configuration, paths, crmasks):
@@ -185,7 +224,7 @@ def _log_settings(configuration, numbers, finding):
     settings = configuration.settings(finding)
     if not configuration.verbose:
         settings = [(name, value) for name, value in settings if name[:3] not in OWN_KEYS.values()]
-    if finding and configuration.crmethod.uses_diagram:
+    if finding and configuration.crmethod.uses_diagram and not isinstance(numbers.rnoise, str):
         lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
         words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
         settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))

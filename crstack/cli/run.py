@@ -1,41 +1,65 @@
 """``crstack run``: from a parameter file to masks, images and figures."""
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
 
-from crstack.cli.console import WorkFailedError, log, section
-from crstack.cli.figures import FAILURES, Results, log_file, write_figures, write_tables
-from crstack.cli.page import write_report
-from crstack.cli.prepare import prepare, read_parameters
+from crstack._files import header_line
+from crstack._fits_writing import write_fits
+from crstack._threads import n_threads
+from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
+from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
+from crstack.cli.page import Viewer, write_report
+from crstack.cli.prepare import clean_name, prepare, read_parameters
 from crstack.cli.session import Session, can_be_interactive
 from crstack.cli.summary import (
     log_boundary,
     log_detector,
+    log_dry_run,
     log_equivalence,
     log_exposures,
     log_joint,
     log_masks,
     log_outputs,
     log_timings,
+    numbers_of_run,
+    warn_of_lost_values,
 )
-from crstack.combine import possible_combinations
-from crstack.combine.files import write_combination
+from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.joint import JointDecision
 
 __all__ = ["run"]
 
+#: images of more pixels are made and written one after the other
+PIXELS_AT_ONCE = 1 << 24
 
-def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=None, overwrite=False, console):
+
+def run(
+    parameters,
+    output_dir=".",
+    *,
+    crmasks=None,
+    plots=True,
+    interactive=None,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    dry_run=False,
+    as_json=False,
+    console,
+):
     """Make masks and combined images.
 
     Parameters
     ----------
-    parameters : path-like
-        YAML file.
+    parameters : path-like or `~crstack.cli.config.configuration.Configuration`
+        YAML file, or its settings.
     output_dir : path-like, optional
         Where the products go; made once everything is checked.
     crmasks : path-like, optional
@@ -46,12 +70,21 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
         Whether to show windows and ask; as the file says by default.
     overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
+    drop_unusable : bool, optional
+        Whether to go on without exposures that cannot be used.
+    clean : bool, optional
+        Whether to write each exposure with its hits replaced.
+    dry_run : bool, optional
+        Whether to check everything and to show the settings only.
+    as_json : bool, optional
+        Whether to print the numbers of the run as JSON.
     console : `~crstack.cli.console.Console`
         Log file and progress bar.
 
     Returns
     -------
-    masks : `~crstack.masks.MaskSet`
+    masks : `~crstack.masks.MaskSet` or None
+        None after a dry run.
 
     Raises
     ------
@@ -62,7 +95,11 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
     """
     start = time.perf_counter()
     configuration = read_parameters(parameters)
-    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, console=console)
+    more = {"drop_unusable": drop_unusable, "clean": clean}
+    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
+    if dry_run:
+        log_dry_run(job)
+        return None
     console.working = True
     with job.outputs:
         console.open_log_file()
@@ -70,11 +107,14 @@ def run(parameters, output_dir=".", *, crmasks=None, plots=True, interactive=Non
         try:
             job = _with_answers(job, interactive, console)
             results = _results(job, console)
-            _write(job, results, console, plots)
+            _write(job, results, console, plots, clean)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
         log_outputs(job.outputs)
-        log_timings(job.stack.timings, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        log_timings(job.stack.timings, seconds)
+    if as_json:
+        print(json.dumps(numbers_of_run(job, results, console.warnings, seconds), indent=1))
     return results.masks
 
 
@@ -131,14 +171,17 @@ def _find(job, console):
         log_detector(configuration.crmethod.detectors, detector)
     if configuration.crmethod.uses_diagram:
         section("Median-minimum diagram")
-        diagram, boundary = _fit(parts, stack, console)
+        with quiet_detectors(not configuration.verbose):
+            diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
-    masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
+    with quiet_detectors(not configuration.verbose):
+        masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
     console.end_progress()
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
     masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
     log_equivalence(stack.equalized)
+    warn_of_lost_values(masks, configuration)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
     # what stays in HISTORY is the file that was asked for, too
@@ -187,34 +230,36 @@ def without_dropped(masks, pixels):
 # files
 
 
-def _write(job, results, console, plots):
+def _write(job, results, console, plots, clean):
     """Write every product; figures last."""
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
-    with outputs.writing(outputs.directory):
+    with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
         _write_masks(job, results.masks)
         _write_combinations(job, results.masks)
+        if clean:
+            _write_clean(job, results.masks)
         features = write_tables(results)
         outputs.publish()
         if plots:
-            figures = write_figures(results, features, console)
-            _write_report(job, results, figures, console)
+            viewer = Viewer(results, job.paths)
+            figures = write_figures(results, features, console, helper, also=[viewer])
+            _write_report(job, viewer, figures, console)
             outputs.publish()
         outputs.finish()
 
 
-def _write_report(job, results, figures, console):
+def _write_report(job, viewer, figures, console):
     """Write the page of the run; it fails as a figure does."""
-    path = results.output / "report.html"
+    path = viewer.results.output / "report.html"
     linked = [*job.outputs.written, *(path.name for path in figures)]
     try:
         write_report(
             path,
-            results,
+            viewer,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=[job.outputs / name for name in sorted(linked)],
-            paths=job.paths,
             settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
             warnings=console.warnings,
@@ -237,13 +282,44 @@ def _write_masks(job, masks):
 
 def _write_combinations(job, masks):
     history = _history(job, masks)
-    use_auxmedian = job.configuration["use_auxmedian"]
-    for name in possible_combinations(masks):
-        path = job.outputs.workplace / f"combined_{name}.fits"
-        # one at a time: they are large, and none is needed again
-        combination = job.stack.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
+    options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
+
+    def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
+
+    def finish(path, written):
+        written.result()
+        log_file(path)
+        job.outputs.publish()
+
+    # one is written while the next one is made; large ones would take too much memory together
+    at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
+    under_way = None
+    with ThreadPoolExecutor(1) as writer:
+        for name in requested_combinations(job.configuration["outputs"], masks):
+            path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
+            combination = job.stack.combine(name, masks=masks, full_output=True, **options)
+            if under_way is not None:
+                finish(*under_way)
+            under_way = path, writer.submit(write, path, combination)
+            if not at_once:
+                finish(*under_way)
+                under_way = combination = None
+        if under_way is not None:
+            finish(*under_way)
+
+
+def _write_clean(job, masks):
+    """Write each exposure with its hits replaced by what is expected there."""
+    history = [header_line(line) for line in _history(job, masks)]
+    for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
+        path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
+        hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
+        for line in history:
+            hdus[0].header.add_history(line)
+        with job.outputs.writing(job.outputs / path.name):
+            write_fits(path, hdus)
         log_file(path)
         job.outputs.publish()
 

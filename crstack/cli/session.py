@@ -13,7 +13,8 @@ __all__ = ["Session", "can_be_interactive"]
 
 
 #: inches of a window
-PICTURE = (12, 6.8)
+PICTURE = (12, 6.5)
+QUESTION = (8, 4)
 STOPPED = "stopped as asked for; nothing is written"
 
 
@@ -23,7 +24,8 @@ def can_be_interactive(names="interactive"):
 
     if has_display():
         return True
-    log.warning("%s: True has no effect, as there is no display for windows; the run goes on without", names)
+    remedy = "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)"
+    log.warning("%s: True has no effect, as matplotlib cannot open a window here; %s", names, remedy)
     return False
 
 
@@ -39,7 +41,7 @@ class Session:
     console : `~crstack.cli.console.Console`
         Progress bar.
     ask : callable, optional
-        Stands in for `input`.
+        ``ask(prompt) -> answer``; by default a window asks.
     choose : bool, optional
         Whether to show diagram and masks; the hits are shown where ``verify_cr`` is True.
 
@@ -52,7 +54,8 @@ class Session:
     def __init__(self, configuration, stack, console, ask=None, *, choose=True):
         self.configuration = self._given = configuration
         self.stack, self.console = stack, console
-        self.questions = Questions(log.note, ask)
+        self._told = []
+        self.questions = Questions(self._tell, self._ask if ask is None else ask)
         self.choose = choose
         self.detector = configuration.parts.detector
 
@@ -87,6 +90,26 @@ class Session:
             self._tell_settings()
         return self.configuration
 
+    def _tell(self, line):
+        """Log a line, and show it above the next question."""
+        log.note(line)
+        self._told.append(line)
+
+    def _ask(self, prompt):
+        """Ask in a window; closing it is the end of the input."""
+        from crstack.plotting.interactive import QuestionWindow, open_figure
+
+        window = QuestionWindow(prompt, self._told, fig=open_figure(QUESTION))
+        self._told.clear()
+        window.wait()
+        answer = window.answer
+        del window
+        _delete_windows()
+        if answer is None:
+            raise EOFError
+        log.note("%s%s", prompt, answer)
+        return answer
+
     def _change(self, **values):
         self.configuration = self.configuration.with_values(**values)
 
@@ -101,13 +124,13 @@ class Session:
         if equalized.flux is not None or equalized.offsets is not None:
             log_equivalence(equalized)
         if equalized.flux is not None and equalized.flux.method != "given":
-            self._stop("median position", self.stack.plot_median_position, color_scale=scale)
+            self._stop("median position", self.stack.plot.median_position, color_scale=scale)
             for number in range(1, len(self.stack) + 1):
-                self._stop(f"flux factor of exposure {number}", self.stack.plot_flux_factor, number)
+                self._stop(f"flux factor of exposure {number}", self.stack.plot.flux_factor, number)
         if equalized.offsets is not None:
             for number, errors in enumerate(equalized.offsets.errors, start=1):
                 if any(errors):  # those that are given have none
-                    self._stop(f"offset of exposure {number}", self.stack.plot_offset, number, color_scale=scale)
+                    self._stop(f"offset of exposure {number}", self.stack.plot.offset, number, color_scale=scale)
 
     def _stop(self, what, draw, *arguments, **options):
         """Show a figure until the user goes on."""
@@ -115,7 +138,7 @@ class Session:
 
         figure = draw(*arguments, fig=open_figure(PICTURE), **options)
         log.note("%s: press 'c' to continue, 'x' to quit", what)
-        answer = Window(figure, tell=log.note).wait()
+        answer = Window(figure, tell=log.note, title=what).wait()
         del figure
         _delete_windows()
         if answer == "quit":
@@ -143,7 +166,7 @@ class Session:
         settings = self.configuration
         readnoise = float(np.median(self.stack.exposures.noise.readnoise_in_unit))
         threshold = settings["mm_threshold_rnoise"] * readnoise
-        figure = open_figure((12, 6.8))
+        figure = open_figure(PICTURE)
         window = DiagramWindow(diagram, settings.parts.boundary, threshold=threshold, fig=figure, tell=log.note)
         log.note("diagram: press 'r' to repeat the fit, 'c' to continue, 'x' to quit, '?' for help")
         return window.wait(), window.model

@@ -1,5 +1,7 @@
 """What a run reports of its results."""
 
+from importlib.metadata import version
+
 import numpy as np
 
 from crstack.cli.console import log, section, settings_lines
@@ -8,14 +10,19 @@ __all__ = [
     "column_name",
     "log_boundary",
     "log_detector",
+    "log_dry_run",
     "log_equivalence",
     "log_exposures",
     "log_joint",
     "log_masks",
     "log_outputs",
     "log_timings",
+    "numbers_of_run",
+    "warn_of_lost_values",
 ]
 
+#: from here on single exposures scatter far beyond the boundary of the median
+MANY_EXPOSURES = 5
 #: seconds worth a line
 SHORTEST = 0.005
 
@@ -32,6 +39,8 @@ def log_exposures(paths, stack, numbers):
 
 def _range(value):
     """A number, or the lowest and the highest value of an image."""
+    if isinstance(value, str):
+        return value
     if np.ndim(value) == 0:
         return f"{value:g}"
     return f"{np.min(value):g} to {np.max(value):g}"
@@ -53,6 +62,65 @@ def log_equivalence(equalized):
                 f"{value:+8.3f}{f' +- {error:.3f}' if error else ''}" for value, error in zip(pair, errors, strict=True)
             )
             log.note("  exposure %-3d %s", number, words)
+
+
+def log_dry_run(job):
+    """Log what a run would do: the exposures, the settings, and where the files would go."""
+    log_exposures(job.paths, job.stack, job.numbers)
+    log.note("settings:")
+    for line in settings_lines(job.configuration.settings(job.given_masks is None)):
+        log.note(line)
+    log.note("files would go to %s; all is well, and nothing is written", job.outputs.directory)
+
+
+def numbers_of_run(job, results, warnings, seconds):
+    """The numbers of a run, as JSON can hold them."""
+    masks, equalized = results.masks, job.stack.equalized
+    ny, nx = masks.shape
+    numbers = {
+        "crstack": version("crstack"),
+        "exposures": [str(path) for path in job.paths],
+        "shape": [ny, nx],
+        "unit": str(job.stack.exposures.unit),
+        "crmethod": str(job.configuration.crmethod),
+        "uuid": masks.uuid,
+        "masks": {
+            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
+        },
+        "problematic": int(masks.problematic.sum()),
+        "joint": results.joint_summary,
+        "warnings": list(warnings),
+        "output_dir": str(job.outputs.directory),
+        "files": sorted(job.outputs.written),
+        "seconds": round(seconds, 3),
+    }
+    for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
+        if found is not None:
+            numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}
+    return numbers
+
+
+def warn_of_lost_values(masks, configuration):
+    """Warn of clean values that the one boundary of the reference masks, where there are many exposures.
+
+    A boundary that is made for the median lies too low for a single exposure, whose values scatter
+    more; with many exposures the lowest values are low as well.
+    """
+    n = masks.n_exposures
+    one_boundary = configuration["mm_boundary_fit"] in ("spline", "piecewise")
+    if n < MANY_EXPOSURES or not configuration.crmethod.uses_diagram or not one_boundary:
+        return
+    inside = masks["MEANCRT"]
+    n_pixels = int(np.count_nonzero(inside))
+    flagged = int(np.count_nonzero(masks.crmasks[:, inside]))
+    # nearly all pixels that are hit are hit in one exposure
+    lost, clean = max(flagged - n_pixels, 0), (n - 1) * n_pixels
+    if lost:
+        log.warning(
+            "with %d exposures the boundary of the median is too low for single ones: about %d of the %d clean values "
+            "inside MEANCRT (%.0f %%) are masked and lost; write mm_boundary_fit: calibrated, or crmethod: joint",
+            *(n, lost, clean, 100 * lost / clean),
+        )
 
 
 def log_outputs(outputs):

@@ -9,7 +9,7 @@ TEMPLATE = """\
 # List of input images
 images:
 {images}
-extnum: 0    # extension number (0: primary)
+extnum: {extnum}    # extension number (0: primary)
 #------------------------------------------------------------------------------
 # General parameters
 gain: {gain}    # conversion electron/ADU

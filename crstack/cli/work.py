@@ -20,7 +20,9 @@ class _Terminated(KeyboardInterrupt):
 
 def execute(arguments):
     """Run the command that the arguments ask for; return the exit code."""
-    with logging_to(arguments.log_level) as console:
+    # with --json the numbers are all that goes to stdout
+    level = "warning" if getattr(arguments, "json", False) else arguments.log_level
+    with logging_to(level) as console:
         if getattr(arguments, "log_file", None):
             console.keep_log(arguments.log_file)
         code = _execute(arguments, console)

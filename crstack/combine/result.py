@@ -6,6 +6,8 @@ from enum import IntFlag
 import numpy as np
 from astropy.nddata import CCDData
 
+from crstack._summary import Summary
+
 __all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "possible_combinations"]
 
 #: combinations without masks, those that need them, and the one that needs probabilities
@@ -68,6 +70,26 @@ class Combination:
     def __repr__(self):
         replaced = np.count_nonzero(self.flags & ~np.uint8(PixelFlag.NO_DATA | PixelFlag.ALL_HIT))
         return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
+
+    def summary(self):
+        """Numbers of the image, as a dict; ``str()`` gives lines for people.
+
+        Returns
+        -------
+        summary : dict
+            Pixels by kind, and median and median error of the clean ones.
+        """
+        clean = ~np.asarray(self.ccd.mask)
+        numbers = {"combination": self.name, "unit": str(self.ccd.unit), "pixels": self.count.size}
+        numbers["without a clean measurement"] = int(np.count_nonzero(~clean))
+        numbers |= {flag.name.lower().replace("_", " "): int(np.count_nonzero(self.flags & flag)) for flag in PixelFlag}
+        if clean.any():
+            numbers["median value"] = float(np.median(self.ccd.data[clean]))
+            numbers["median error"] = float(np.sqrt(np.median(self.ccd.uncertainty.array[clean])))
+        return Summary(numbers)
+
+    def _repr_html_(self):
+        return self.summary()._repr_html_()
 
 
 @dataclass

@@ -5,8 +5,8 @@ structure.
 """
 
 import numpy as np
-from astroscrappy.utils import convolve, laplaceconvolve, rebin, subsample
 
+from crstack.detectors._astroscrappy import convolve, laplaceconvolve, rebin, subsample
 from crstack.detectors._medians import box_median, separable_median
 
 __all__ = [

@@ -5,13 +5,14 @@ iteration. But a replaced pixel changes the significance at most 6 pixels away, 
 pixels and half a PSF away. Only blocks that near are computed again.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from astroscrappy.utils import dilate3, dilate5
 
 from crstack._threads import map_threads, row_bands
+from crstack.detectors._astroscrappy import dilate3, dilate5
 from crstack.detectors._lacosmic_clean import replacements
 from crstack.detectors._lacosmic_kernels import (
     LEAST_STRUCTURE,
@@ -25,6 +26,8 @@ from crstack.detectors._lacosmic_kernels import (
 )
 
 __all__ = ["Limits", "Searched", "search"]
+
+log = logging.getLogger("crstack.detectors")
 
 #: a changed value changes the noise 3 pixels away, and so the significance 6 pixels away
 REACH_OF_NOISE, REACH = 3, 6
@@ -288,6 +291,9 @@ class Pass:
             if not len(hits):
                 break
             changed = self._replace(hits[~self.flagged[hits]])
+            if log.isEnabledFor(logging.INFO):
+                counts = np.count_nonzero(self.flagged), self.flagged.size
+                log.info("L.A.Cosmic, sigclip %g: %d of %d pixels up to iteration %d", self.sigclip, *counts, i + 1)
             if not len(changed) or i == self.niter - 1:
                 break
             sharp = self._tested_again(sharp, changed)

@@ -1,6 +1,5 @@
 """L.A.Cosmic: hits have sharper edges than anything the optics can make."""
 
-import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,18 +9,12 @@ from scipy import ndimage
 
 from crstack._pixels import features_holding
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
+from crstack.detectors._astroscrappy import gausskernel, gaussxkernel, gaussykernel
 from crstack.detectors._bad_pixels import bad_pixels, fill
+from crstack.detectors._lacosmic_search import Limits, Searched, search
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
-
-# OpenMP reads this once, as astroscrappy loads it: threads that wait without
-# sleeping make the search several times slower wherever the processors are shared
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from astroscrappy import gausskernel, gaussxkernel, gaussykernel
-
-from crstack.detectors._lacosmic_search import Limits, Searched, search
 
 __all__ = ["LACosmicDetector"]
 

@@ -1,5 +1,6 @@
 """PyCosmic: cosmic rays of single exposures, also of fibre-fed integral-field spectrographs."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 
 __all__ = ["PyCosmicDetector"]
+
+log = logging.getLogger("crstack.detectors")
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class PyCosmicDetector(Detector):
             bad,
             floor,
             known=known,
-            dispersion=0.0 if noise.shape is None else 1 / (noise.shape * noise.n_averaged),
+            dispersion=0.0 if noise.nbinom_shape is None else 1 / (noise.nbinom_shape * noise.n_averaged),
             fwhm=_both(self.fwhm_gauss)[::-1],
             half_window=half,
             lose_last=self.original,
@@ -211,6 +214,14 @@ def _everywhere(working, mapping, sigma, rlim):
     return tuple(np.concatenate(parts) for parts in zip(*mapping(hits_of_band, bands), strict=True))
 
 
+def _report(working, sigma, number):
+    """Log the number of pixels that a pass has flagged so far."""
+    if log.isEnabledFor(logging.INFO):
+        inside = working.frame.inside(working.flagged)
+        n_flagged = np.count_nonzero(inside)
+        log.info("PyCosmic, sigma_det %g: %d of %d pixels up to iteration %d", sigma, n_flagged, inside.size, number)
+
+
 def _one_pass(frame, first, sigma, rlim, iterations, plain=False):
     """Mask of the hits at one setting, going on from the ``first`` iteration.
 
@@ -220,11 +231,13 @@ def _one_pass(frame, first, sigma, rlim, iterations, plain=False):
     working = WorkingImage(frame)
     pixels, significance, sharpness = first
     new = pixels[(significance > sigma) & (sharpness > rlim)]
-    for _ in range(iterations - 1):
+    for number in range(1, iterations):
         if not len(new):
             break
         touched = working.flag(new)
+        _report(working, sigma, number)
         found = _everywhere(working, map, sigma, rlim) if plain else working.confirmed(touched, sigma, rlim)
         new = found[0]
     working.flagged.ravel()[new] = True
+    _report(working, sigma, iterations)
     return frame.inside(working.flagged).copy()

@@ -1,5 +1,6 @@
 """What makes exposures equivalent: settings, and exposures equalised by them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,11 +51,11 @@ class Equalization:
     """
 
     flux_factors: object = None
-    flux_regions: tuple = ()
+    flux_regions: Sequence[Sequence[int]] = ()
     flux_method: str = "ratio"
     apply_flux_factors_to: str = "simulated"
     offsets: object = None
-    crosscorr_region: tuple | None = None
+    crosscorr_region: Sequence[int] | None = None
     response: object = None
 
     def __post_init__(self):

@@ -12,7 +12,7 @@ from crstack.exceptions import InputError
 
 __all__ = ["MINIMUM_EXPOSURES", "exposure_items"]
 
-MINIMUM_EXPOSURES = 3
+MINIMUM_EXPOSURES = 2
 
 
 def exposure_items(items):

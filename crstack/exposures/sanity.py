@@ -1,7 +1,8 @@
 """Whether exposures can be what they are taken for: blank, twice the same, unlit, of another noise."""
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
+from scipy.special import ndtri
 
 __all__ = ["blank_part", "is_constant", "is_same", "noise_ratio", "unlit"]
 
@@ -141,8 +142,9 @@ def _mean_of_smallest(squares):
     """Variance of normal values by the smallest of their squares."""
     k = int(CENTRAL * squares.size)
     smallest = np.partition(squares, k)[:k]
-    cut = stats.norm.ppf((1 + CENTRAL) / 2)
-    return smallest.mean() / (1 - 2 * cut * stats.norm.pdf(cut) / CENTRAL)
+    cut = ndtri((1 + CENTRAL) / 2)
+    density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
+    return smallest.mean() / (1 - 2 * cut * density / CENTRAL)
 
 
 def unlit(data, bad, sigma):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
@@ -365,8 +365,11 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     candidates : Candidates
     """
     levels = counts.levels
+    # scipy.stats is slow to import
+    from scipy.stats import studentized_range
+
     span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
-    widest = float(stats.studentized_range.isf(looked_at, len(levels), np.inf))
+    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
     anyway = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
     if detected is not None:
         anyway |= detected.any(axis=0)

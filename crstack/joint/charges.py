@@ -6,7 +6,6 @@ __all__ = [
     "ALL_NOISES",
     "CHARGES",
     "CHARGE_EDGES",
-    "FAINT",
     "LEAST_CHARGE",
     "LOG_SIGMA",
     "HitDensity",
@@ -134,32 +133,6 @@ class HitDensity:
         """
         log_density = self._log_density[kinds, self.noises]
         return log_density, self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
-
-    def draw(self, kind, excess, sigma, rng, charges=CHARGES):
-        """Draw the charges that values stand for.
-
-        Parameters
-        ----------
-        kind, excess, sigma : `~numpy.ndarray`
-            (M,) distribution, electrons above the signal and noise of the values.
-        rng : `~numpy.random.Generator`
-            Source of the random numbers.
-        charges : `~numpy.ndarray`, optional
-            In standard deviations, evenly spaced: `CHARGES` of hits, or `FAINT`.
-
-        Returns
-        -------
-        charge : `~numpy.ndarray`
-            (M,) float32, electrons; of values far above the noise the excess itself.
-        """
-        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * charges)
-        z = np.clip(excess / sigma, LOWEST_Z, JOIN)[:, None]
-        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * (z - charges) ** 2)
-        weights = np.cumsum(weights + 1e-30, axis=1)
-        place = (weights < rng.random(len(kind))[:, None] * weights[:, -1:]).sum(axis=1)
-        charge = sigma * charges[np.minimum(place, charges.size - 1)]
-        far = excess > (JOIN - 2) * sigma if charges is CHARGES else False
-        return np.where(far, excess, charge).astype(np.float32)
 
     def histogram(self, kind, index, weights):
         """Sums (K, sigmas, places) of ``weights`` of values by distribution ``kind`` and place in the tables."""

@@ -64,7 +64,7 @@ class JointPosterior(Method):
     mask: str | None = None
     probability: float | None = None
     false_alarm: float | None = None
-    n_fits: int = 7
+    n_fits: int = 10
     n_sweeps: int = 2
     excess: bool = True
     measure: bool = True
@@ -157,7 +157,7 @@ class JointDecision(Decision):
     Attributes
     ----------
     result : JointResult
-        Probabilities, population of hits, excess variance, calibration and what was measured, before
+        Probabilities, population of hits, excess variance and what was measured, before
         the rules of the masks were applied.
     """
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 
-__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class", "number_of"]
+__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
 
 #: weight of a neighbour at a corner; one at a side weighs 1
 CORNER = 0.3
@@ -54,11 +54,6 @@ def neighbour_class(number, charge):
     of_number = np.searchsorted(NUMBER_EDGES, number, side="right").astype(np.int32)
     of_charge = np.searchsorted(CHARGE_CLASSES, charge, side="right").astype(np.int32)
     return of_number * np.int32(N_CHARGES) + of_charge * (of_number > 0)
-
-
-def number_of(classes):
-    """Class of the number of hit neighbours, 0 to ``N_NUMBERS - 1``, of classes of neighbourhood."""
-    return classes // N_CHARGES
 
 
 def charges_kind(classes):
@@ -236,22 +231,6 @@ class Population:
         log_hit, not_hit, *_ = self._tables
         place = classes * np.int32(log_hit[0].size) + index
         return log_hit.ravel().take(place), not_hit.ravel().take(place)
-
-    def faint_share(self, classes, excess, sigma):
-        """Chance of values that are not hit to hold a charge below `~crstack.joint.charges.LEAST_CHARGE`.
-
-        Parameters
-        ----------
-        classes, excess, sigma : `~numpy.ndarray`
-            (M,) class, electrons above the signal and noise of values.
-
-        Returns
-        -------
-        share : `~numpy.ndarray`
-            (M,).
-        """
-        _, log_not_hit = self.log_ratios(classes, HitDensity.index(excess, sigma))
-        return 1 - (1 - self._tables[2][classes, sigma_index(sigma)]) * np.exp(-log_not_hit)
 
     def log_none(self, classes, sigma):
         """Log of the chance of no hit, for classes and noise (electrons) of values."""

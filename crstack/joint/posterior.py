@@ -7,8 +7,8 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._pixels import features_holding
+from crstack._summary import Summary
 from crstack.equalize.differences import Differences
-from crstack.joint.calibration import Calibration, fit_calibration
 from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
@@ -39,8 +39,6 @@ class JointResult:
         Rate, neighbours and charges of the hits.
     excess : ExcessVariance
         Variance beyond photons and read noise.
-    calibration : Calibration
-        How a twin of the stack with known hits moved the probabilities.
     signal_shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image: what a mean of all exposures should be, by the posterior
         mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
@@ -54,13 +52,15 @@ class JointResult:
     mask: np.ndarray
     population: Population
     excess: ExcessVariance
-    calibration: Calibration
     signal_shift: np.ndarray
     excess_variance: np.ndarray
     measured: Differences | None = None
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+
+    def _repr_html_(self):
+        return Summary(self.summary())._repr_html_()
 
     def summary(self):
         """What was found and fitted, in words.
@@ -69,14 +69,11 @@ class JointResult:
         -------
         words : dict of str
         """
-        calibration = self.calibration
-        offsets = " ".join(f"{offset:.2f}" for offset in calibration.offsets)
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
             **self.population.summary(),
             **({} if self.measured is None else self.measured.summary()),
             "scatter beyond the noise": f"{self.excess}",
-            "calibration of the log odds": f"times {calibration.slope:.3f}, plus {offsets}",
         }
 
 
@@ -107,7 +104,7 @@ def joint_posterior(
     if scatter is None:
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
     excess, of_pixels = scatter.excess, scatter.of_pixels
-    # sums over the exposures round, and a twin is drawn with numbers of each: in one order, whatever they come in
+    # sums over the exposures round: in one order, whatever they come in
     order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
     detected = None if detected is None else detected[order]
@@ -119,10 +116,7 @@ def joint_posterior(
     signal = posterior_signal(field, candidates, tables, population)
     if settings.false_alarm is None:
         tables = None  # large, and no longer needed
-    calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
     rows, columns = candidates.where
-    classes = field.classes_at(candidates.where)
-    field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns], classes)
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
@@ -141,7 +135,7 @@ def joint_posterior(
         )
     # a copy is without the tables, which are large
     population = replace(population)
-    return JointResult(probability[back], mask[back], population, excess, calibration, shift, of_pixels)
+    return JointResult(probability[back], mask[back], population, excess, shift, of_pixels)
 
 
 def _least_loss(candidates, probability):

@@ -9,16 +9,27 @@ from crstack._pixels import EIGHT_CONNECTED
 from crstack._validation import check_choice, check_image_shape
 from crstack.masks.codes import Code, exposure_name
 
-__all__ = ["CATEGORIES", "PROBLEMATIC", "feature_pixels", "find_features", "segment_features", "summed_by"]
+__all__ = [
+    "CATEGORIES",
+    "JOINT_CATEGORIES",
+    "PROBLEMATIC",
+    "categories_of",
+    "feature_pixels",
+    "find_features",
+    "segment_features",
+    "summed_by",
+]
 
 #: classes of hits, as in the names of the files
 CATEGORIES = ("any4", "only3", "only2", "other")
+#: those of a joint decision, which asks how many exposures are hit, not who found it
+JOINT_CATEGORIES = ("every", "several", "other")
 #: name of the pixels masked in every exposure, beside the names of the masks
 PROBLEMATIC = "problematic"
 
 DESCRIPTIONS = {
     "number": "number of the hit, by its lowest row",
-    "category": "who found it: any4, only3, only2 or other",
+    "category": "who found it: any4, only3, only2 or other; of a joint decision: every, several or other",
     "n_pixels": "number of pixels",
     "xmin": "first column (FITS: the first pixel is 1)",
     "xmax": "last column",
@@ -33,6 +44,11 @@ DESCRIPTIONS = {
     "peak": "largest signal over min2d of a pixel",
     "total": "sum of the signal over min2d",
 }
+
+
+def categories_of(masks):
+    """Classes of the hits of some masks."""
+    return CATEGORIES if masks.probability is None else JOINT_CATEGORIES
 
 
 def codes_of(masks, name):
@@ -61,8 +77,12 @@ def segment_features(masks, name="MEDIANCR"):
     """
     from photutils.segmentation import SegmentationImage
 
-    labels, _ = ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)
-    return SegmentationImage(labels)
+    return SegmentationImage(_labels(masks, name))
+
+
+def _labels(masks, name):
+    """Number of the hit at each pixel (ny, nx), 0 for none."""
+    return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
 
 
 def find_features(masks, signal=None, name="MEDIANCR", unit=None):
@@ -99,15 +119,17 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     A hit is any4 if both M.M.Cosmic and the auxiliary detector found one of
     its pixels, only3 or only2 if every pixel was found by the auxiliary
     detector or by M.M.Cosmic, and other if not. Pixels added by the global
-    dilation do not count.
+    dilation do not count. After a joint decision a hit is of the class "every" if all exposures
+    have a masked pixel in it, "several" if two or more have, and other if not.
 
     Length and width are those of a rectangle with the second moments of the
     pixels: a straight row of n pixels is n long and 1 wide.
     """
-    segments = segment_features(masks, name)
-    y, x = np.nonzero(segments.data)
-    row = segments.data[y, x] - 1
-    n = len(segments.labels)
+    labels = _labels(masks, name)
+    y, x = np.nonzero(labels)
+    row = labels[y, x] - 1
+    boxes = ndimage.find_objects(labels)
+    n = len(boxes)
     codes = codes_of(masks, name)[y, x]
     value = None
     if signal is not None:
@@ -117,15 +139,16 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
         value = signal[y, x].astype(float)
     table = QTable()
     table["number"] = np.arange(1, n + 1)
-    table["category"] = np.array(CATEGORIES, dtype="U5")[_category(row, codes, n)]
     table["n_pixels"] = np.bincount(row, minlength=n)
-    boxes = np.array([(box.ixmin + 1, box.ixmax, box.iymin + 1, box.iymax) for box in segments.bbox], dtype=int)
+    boxes = np.array([(across.start + 1, across.stop, up.start + 1, up.stop) for up, across in boxes], dtype=int)
     for column, numbers in zip(("xmin", "xmax", "ymin", "ymax"), boxes.reshape(-1, 4).T, strict=True):
         table[column] = numbers
     table["xcentroid"], table["ycentroid"] = _centroids(row, x, y, value, n)
     table["length"], table["width"] = (size * u.pix for size in _sizes(row, x, y, n))
     hit = np.stack([summed_by(row, masks[exposure_name(i)][y, x], n) > 0 for i in range(masks.n_exposures)])
     table["n_exposures"] = hit.sum(axis=0)
+    which = _category(row, codes, n) if masks.probability is None else _joint_category(table["n_exposures"], len(hit))
+    table.add_column(np.array(categories_of(masks), dtype="U7")[which], name="category", index=1)
     table["exposures"] = _in_digits(hit)
     if value is not None:
         table["peak"] = _with_unit(_largest_by(row, value, n), unit)
@@ -156,9 +179,9 @@ def feature_pixels(masks, features, name="MEDIANCR"):
         Mask_value (see `~crstack.masks.Code`), as in the files of
         numina-crmasks; sorted by number, row and column.
     """
-    segments = segment_features(masks, name)
-    y, x = np.nonzero(segments.data)
-    number = segments.data[y, x]
+    labels = _labels(masks, name)
+    y, x = np.nonzero(labels)
+    number = labels[y, x]
     wanted = np.isin(number, features["number"])
     y, x, number = y[wanted], x[wanted], number[wanted]
     order = np.argsort(number, kind="stable")  # nonzero has sorted by row and column
@@ -185,6 +208,11 @@ def _category(row, codes, n):
     )
     conditions = [both, auxiliary & ~mm & ~given, mm & ~auxiliary & ~given]
     return np.select(conditions, [0, 1, 2], default=3)
+
+
+def _joint_category(n_hit, n_exposures):
+    """Index into `JOINT_CATEGORIES` of each hit."""
+    return np.select([n_hit == n_exposures, n_hit > 1], [0, 1], default=2)
 
 
 def _centroids(row, x, y, value, n):

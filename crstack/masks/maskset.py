@@ -2,7 +2,7 @@
 
 import os
 import uuid as _uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
 
-from crstack._files import atomic_path
+from crstack._fits_writing import write_fits
 from crstack._validation import check_number
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
+from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.rules import MaskRules, codes_of_hits
 
 if TYPE_CHECKING:
@@ -110,6 +112,9 @@ class MaskSet:
         counts = ", ".join(f"{name} {np.count_nonzero(codes)}" for name, codes in self.codes.items())
         return f"<MaskSet of {self.n_exposures} exposures: {counts} pixels>"
 
+    def _repr_html_(self) -> str:
+        return self.counts()._repr_html_()
+
     @property
     def n_exposures(self) -> int:
         """Number of exposures."""
@@ -135,7 +140,7 @@ class MaskSet:
     @property
     def problematic(self) -> np.ndarray:
         """bool (ny, nx): pixels masked in every exposure."""
-        return self.crmasks.all(axis=0)
+        return np.asarray(self.crmasks.all(axis=0))
 
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
         """Masks of the values more likely hit than a ``probability``.
@@ -165,7 +170,7 @@ class MaskSet:
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
-        planes = {"steps": steps, "probability": chance, "signal_shift": shift}
+        planes: dict[str, Any] = {"steps": steps, "probability": chance, "signal_shift": shift}
         return replace(
             self,
             codes=codes | {"MEANCR": self.codes["MEANCR"]},
@@ -205,21 +210,61 @@ class MaskSet:
         NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN,
         SIGSHIFT and EXCESS from the joint decision, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
-        with the codes of each mask in the same order. Where several detectors
+        with the codes of each mask, named by PLANE1... Where several detectors
         voted, the cube DETECTORS holds `found_by`, bit by bit.
 
         Parameters
         ----------
         path : str or path-like
-            Replaced if it exists.
+            Replaced if it exists. ``.fits``; ``.fits.gz`` and ``.fits.fz`` are compressed without loss.
 
         Raises
         ------
         InputError
             If the directory cannot be written.
         """
-        with atomic_path(path) as temporary:
-            self.to_hdulist().writeto(temporary, overwrite=True)
+        write_fits(path, self.to_hdulist())
+
+    def to_dq(self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+        """Data quality images of the exposures, (N, ny, nx): see `~crstack.masks.quality.quality_images`.
+
+        Parameters
+        ----------
+        bits : str or mapping, optional
+            "stsci", "lsst" or "dragons", or bits by reason.
+        exposures : `~crstack.exposures.Exposures`, optional
+            ``stack.exposures``, for bits of bad and saturated values.
+        """
+        return quality_images(self, bits, exposures)
+
+    def write_exposures(
+        self,
+        paths: Sequence[str | os.PathLike],
+        directory: str | os.PathLike,
+        *,
+        ext: int | str = 0,
+        bits: str | Mapping[str, int] = "stsci",
+        exposures: Exposures | None = None,
+    ) -> list[Path]:
+        """Copy the files of the exposures, with the mask of each: see `~crstack.masks.quality.write_exposures`.
+
+        Parameters
+        ----------
+        paths : sequence of path-like
+            The files, in the order of the masks.
+        directory : path-like
+            Where the copies go, under the same names.
+        ext : int or str, optional
+            Extension of the images.
+        bits, exposures : optional
+            As for `to_dq`.
+
+        Returns
+        -------
+        written : list of `~pathlib.Path`
+            The copies, each with extensions DQ and MASK.
+        """
+        return write_exposures(self, paths, directory, ext=ext, bits=bits, exposures=exposures)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MaskSet":

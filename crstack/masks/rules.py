@@ -11,7 +11,7 @@ from crstack._validation import check_integer, check_pixel, check_region
 from crstack.masks.codes import Code, code_image, exposure_name
 from crstack.masks.local_median import check_local_median, check_local_medians
 
-__all__ = ["MaskRules", "apply_rules", "codes_of_detector", "codes_of_hits"]
+__all__ = ["Join", "MaskRules", "apply_rules", "codes_of_detector", "codes_of_hits"]
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,21 @@ def apply_rules(codes: np.ndarray, rules: MaskRules, bad: np.ndarray | None, ste
     steps["flagged"] = int(np.count_nonzero(codes))
 
 
+#: joins the codes of one mask with those of another, before the global dilation, and adds to the steps
+Join = Callable[[np.ndarray, dict[str, int]], np.ndarray]
+
+
 def codes_of_detector(
-    found: np.ndarray, rules: MaskRules, bad: np.ndarray | None = None
+    found: np.ndarray, rules: MaskRules, bad: np.ndarray | None = None, *, join: Join | None = None
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Codes of a mask that an auxiliary detector alone has found, and the number of pixels after each rule."""
+    """Codes of a mask that an auxiliary detector alone has found, and the number of pixels after each rule.
+
+    ``join(codes, steps)`` gives the codes to which the rules are applied.
+    """
     steps = {"auxiliary detector": int(np.count_nonzero(found))}
     codes = code_image(np.zeros_like(found), found)
+    if join is not None:
+        codes = join(codes, steps)
     apply_rules(codes, rules, bad, steps)
     return codes, steps
 
@@ -153,8 +162,8 @@ def codes_of_hits(
     """
     n = len(hit)
     found = np.zeros_like(hit) if auxiliary is None else hit & auxiliary
-    nowhere_valid = None if bad is None else bad.all(axis=0)
-    images = {
+    nowhere_valid = None if bad is None else np.asarray(bad.all(axis=0))
+    images: dict[str, tuple[Any, Any, Any]] = {
         "MEDIANCR": (hit.sum(axis=0) >= (n + 1) // 2, found.any(axis=0), nowhere_valid),
         "MEANCRT": (hit.any(axis=0), found.any(axis=0), nowhere_valid),
     }

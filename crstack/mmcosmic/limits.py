@@ -9,7 +9,7 @@ import numpy as np
 from crstack._pixels import dilate, features_holding
 from crstack.boundaries.base import boundary_values
 from crstack.masks.codes import code_image
-from crstack.masks.rules import MaskRules, apply_rules
+from crstack.masks.rules import Join, MaskRules, apply_rules
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
 
@@ -80,6 +80,7 @@ def image_codes(
     mm_dilation: int,
     auxiliary: np.ndarray | None = None,
     bad: np.ndarray | None = None,
+    join: Join | None = None,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Codes of the flagged pixels of one image T.
 
@@ -101,6 +102,9 @@ def image_codes(
         Mask of the auxiliary detector on ``image``.
     bad : `~numpy.ndarray` of bool, optional
         Pixels that cannot be flagged, unless forced.
+    join : callable, optional
+        ``join(codes, steps)`` gives the codes to which the rules are applied: those of another mask are joined
+        before the global dilation.
 
     Returns
     -------
@@ -124,5 +128,7 @@ def image_codes(
         auxiliary = features_holding(auxiliary, auxiliary & (excess > limit.threshold))
         steps["auxiliary detector, features over the threshold"] = int(np.count_nonzero(auxiliary))
     codes = code_image(grown, auxiliary)
+    if join is not None:
+        codes = join(codes, steps)
     apply_rules(codes, rules, bad, steps)
     return codes, steps

@@ -8,14 +8,16 @@ import numpy as np
 from crstack._validation import check_integer, check_number
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
+from crstack.boundaries.calibrated import CalibratedBoundary
+from crstack.boundaries.spline import SplineBoundary
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.masks.codes import exposure_name, united
+from crstack.masks.codes import Code, exposure_name, united
 from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
 from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
-from crstack.mmcosmic.sampling import diagram_of_stack
+from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
@@ -23,6 +25,8 @@ from crstack.statistics import OrderStatistics
 __all__ = ["AUTO", "MMCosmic", "MMDecision"]
 
 AUTO = "auto"
+#: exposures from which each kind of image has its own boundary where none is asked for, and how many draws place it
+FEWEST_FOR_OWN, DRAWS = 4, 20_000
 #: the kind of image that a mask is made of; all other masks are of exposures
 KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
 
@@ -38,8 +42,9 @@ class MMCosmic(Method):
     ----------
     boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
         The boundary, a model to fit, or the name of a registered one. "auto" is that of the latest
-        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary`. None switches
-        M.M.Cosmic off: the auxiliary detector decides alone.
+        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary` for three exposures, and
+        for more a `~crstack.CalibratedBoundary`, in which each kind of image has its own. (A spline where the exposures
+        differ, or have uncertainties of their own.) None switches M.M.Cosmic off: the auxiliary detector decides alone.
     diagram : MMDiagram or DiagramSettings, optional
         The diagram that a model is fitted to, or how to simulate it.
     threshold_rnoise : float, optional
@@ -84,7 +89,8 @@ class MMCosmic(Method):
         """The boundary that decides, fitted where it is a model; None where M.M.Cosmic is switched off."""
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
-        model = as_boundary_model("spline" if isinstance(self.boundary, str) else self.boundary)
+        boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary
+        model = as_boundary_model(boundary)
         diagram = self.diagram
         if isinstance(diagram, DiagramSettings):
             highest = max((point[1] for point in getattr(model, "fixed_points", ())), default=0.0)
@@ -108,8 +114,9 @@ class MMCosmic(Method):
         Raises
         ------
         InputError
-            If there is neither a boundary nor an auxiliary detector.
+            If there are two exposures, or neither a boundary nor an auxiliary detector.
         """
+        check_three_or_more(prepared)
         if self.boundary is None and detected is None:
             raise InputError("aux or boundary must be given; got None for both")
         boundary = self.fitted_boundary(prepared, detected, progress)
@@ -148,27 +155,50 @@ class MMCosmic(Method):
         limit_of = None if boundary is None else self._limits(prepared, boundary)
         codes, steps, found_by = {}, {}, {}
 
-        def flag(name, image, kind, bad, detect):
+        def with_median(found, counts):
+            # forced pixels come at the end, undilated
+            median = codes["MEDIANCR"].copy()
+            median[median == Code.GIVEN] = Code.CLEAN
+            joined = united(found, median)
+            counts["with those of MEDIANCR"] = int(np.count_nonzero(joined))
+            return joined
+
+        def within_mean(found, counts):
+            found[codes["MEANCRT"] == 0] = Code.CLEAN
+            counts["and in MEANCRT"] = int(np.count_nonzero(found))
+            return found
+
+        def flag(name, image, kind, bad, detect, join=None):
             report_stage(progress, f"masking {name}")
             found = None if detected is None else detect()
             found_by[name] = found and found.found_by
             if limit_of is None:
-                codes[name], steps[name] = codes_of_detector(found.mask, rules, bad)
+                codes[name], steps[name] = codes_of_detector(found.mask, rules, bad, join=join)
             else:
-                options = {"mm_dilation": self.mm_dilation, "auxiliary": found and found.mask, "bad": bad}
+                options = {"mm_dilation": self.mm_dilation, "auxiliary": found and found.mask, "bad": bad, "join": join}
                 codes[name], steps[name] = image_codes(image, limit_of(kind), rules, **options)
 
         nowhere = prepared.nowhere_valid
         flag("MEDIANCR", statistics.median2d, "median", nowhere, lambda: detected.in_average("median"))
-        flag("MEANCRT", statistics.mean2d, "mean", nowhere, lambda: detected.in_average("mean"))
-        codes["MEANCRT"] = united(codes["MEANCRT"], codes["MEDIANCR"])
-        steps["MEANCRT"]["flagged, with those of MEDIANCR"] = int(np.count_nonzero(codes["MEANCRT"]))
+        flag("MEANCRT", statistics.mean2d, "mean", nowhere, lambda: detected.in_average("mean"), with_median)
         for i in range(len(prepared)):
             name = exposure_name(i)
-            flag(name, exposures.data[i], "exposure", exposures.bad_of(i), lambda i=i: detected.in_exposure(i))
-            codes[name][codes["MEANCRT"] == 0] = 0
-            steps[name]["flagged, and in MEANCRT"] = int(np.count_nonzero(codes[name]))
+            detect = lambda i=i: detected.in_exposure(i)  # noqa: E731
+            flag(name, exposures.data[i], "exposure", exposures.bad_of(i), detect, within_mean)
         return codes, steps, found_by
+
+
+def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
+    """The model of the boundary where none is asked for.
+
+    The boundary of the median is too low for single exposures. With three exposures it flags 1 % of the
+    clean values in MEANCRT, with four a quarter, with ten three quarters. A calibrated boundary has a curve for
+    each kind of image. It follows from the noise alone, and is too low where exposures differ otherwise.
+    """
+    equivalent = prepared.exposures.share_noise and prepared.equalized.differences is None
+    if equivalent and len(prepared) >= FEWEST_FOR_OWN:
+        return CalibratedBoundary(n_draws=DRAWS)
+    return SplineBoundary()
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -11,7 +11,7 @@ from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 
-__all__ = ["diagram_of_stack", "nbinom_shape_of_stack"]
+__all__ = ["check_three_or_more", "diagram_of_stack", "nbinom_shape_of_stack"]
 
 
 def nbinom_shape_of_stack(
@@ -24,6 +24,14 @@ def nbinom_shape_of_stack(
         return fit_nbinom_shape(prepared.equalized.levelled, used)
 
     return prepared.once("shape of the photons' distribution", detected, compute)
+
+
+def check_three_or_more(prepared: PreparedStack) -> None:
+    """Raise `InputError` for two exposures, whose median is their mean."""
+    if len(prepared) < 3:
+        raise InputError(
+            f"exposures must be three or more for M.M.Cosmic; got {len(prepared)}: use detect('joint'), which needs two"
+        )
 
 
 def diagram_of_stack(
@@ -54,6 +62,7 @@ def diagram_of_stack(
     InputError
         If no pixel can be used, or ``synthetic="single"`` comes without a detector that cleans.
     """
+    check_three_or_more(prepared)
 
     def compute() -> MMDiagram:
         used = _simulated_pixels(prepared, detected, progress)
@@ -86,19 +95,19 @@ def _simulated_pixels(prepared, detected, progress):
 def _equivalent_sets(prepared, settings):
     """Sets of exposures like these, without hits; None where the exposures share no noise model."""
     exposures = prepared.exposures
-    noise = exposures.noise_of(0).with_shape(settings.nbinom_shape)
+    noise = exposures.noise_of(0).with_nbinom_shape(settings.nbinom_shape)
     if not exposures.share_noise:
         return None
     if not noise.is_uniform:
         gain, readnoise = (np.median(value) for value in (noise.electrons_per_unit, noise.readnoise_electrons))
-        noise = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.shape)
+        noise = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.nbinom_shape)
     return EquivalentSets(noise, len(prepared), prepared.cr_coincidences)
 
 
 def _sampler(prepared, detected, used, settings):
     exposures, k = prepared.exposures, prepared.cr_coincidences
     n, differences = len(prepared), prepared.equalized.differences
-    noises = [exposures.noise_of(i).with_shape(settings.nbinom_shape) for i in range(n)]
+    noises = [exposures.noise_of(i).with_nbinom_shape(settings.nbinom_shape) for i in range(n)]
     if settings.synthetic == "single":
         images = [_cleaned_exposure(detected, i) for i in range(n)]
         return PixelSampler(images, noises, used, k, settings.seed, differences)

@@ -10,7 +10,7 @@ from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
 from crstack.masks import MaskSet
-from crstack.masks.features import codes_of
+from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.hits import HitPages, plot_hits
@@ -161,7 +161,12 @@ class PlotAccessor:
         """
         masks = self._stack.latest_masks() if masks is None else masks
         view, features = self.mask_view(name, masks=masks), self._stack.features(name, masks=masks)
-        return plot_hits(view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale)
+        corrected = None
+        if name == PROBLEMATIC:  # the mean with min2d in these pixels alone would show all other hits
+            best = "meancr2" if masks.probability is None else "meanjoint"
+            corrected = best, self._stack.combine(best, masks=masks).data
+        options: dict[str, Any] = {"masks": masks, "semiwindow": semiwindow, "color_scale": color_scale}
+        return plot_hits(view, features, corrected=corrected, **options)
 
     # what makes the exposures equivalent
 
@@ -255,7 +260,7 @@ class PlotAccessor:
         box = slice(ymin - 1, ymax), slice(xmin - 1, xmax)
         factor = np.float32(1 if equalized.flux is None else equalized.flux.values[i])
         offset = equalized.offsets.values[i]
-        common = factor * equalized.common
+        common = factor * np.asarray(equalized.common)
         return plot_offset(
             common[box],
             shifted(common, offset)[box],

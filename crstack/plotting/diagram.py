@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.plotting.style import new_figure
+from crstack.plotting.style import add_bar, fixed_grid, new_figure
 
 __all__ = ["draw_boundary", "plot_diagram"]
 
@@ -10,6 +10,8 @@ __all__ = ["draw_boundary", "plot_diagram"]
 CURVES = "plasma"
 #: counts below one pixel a simulation are grey
 FEW = ("#eeeeee", "#a8a8a8")
+#: inches left, right, below and above the panels, and between them
+MARGINS = (0.8, 1.0, 1.15, 0.75, 0.35, 0.0)
 LABELS = {
     "x": "min2d \N{MINUS SIGN} bias ({unit})",
     "y": "median2d \N{MINUS SIGN} min2d ({unit})",
@@ -49,8 +51,9 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
     if ax is not None:
         panels, drawn = [ax], [observed]
     else:
-        fig = new_figure((12, 6.2), fig)
-        panels, drawn = list(fig.subplots(1, 2, sharex=True, sharey=True)), [simulated, observed]
+        fig = new_figure((12, 6.2), fig, layout="none")
+        places = fixed_grid(fig, MARGINS, rows=1)
+        panels, drawn = list(fig.subplots(1, 2, sharex=True, sharey=True, gridspec_kw=places)), [simulated, observed]
     most = max(10.0, *(counts.max() for counts in drawn))
     images = []
     for axes, counts in zip(panels, drawn, strict=True):
@@ -73,19 +76,23 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
 
 def _draw_keys(fig, image, panels):
     """Draw the colour bar, and the legend under the panels, where there are no data."""
-    bar = fig.colorbar(image, ax=panels, pad=0.01, fraction=0.05)
-    bar.set_label("pixels in a bin (grey: less than one a simulation)")
+    add_bar(panels[-1], image, "pixels in a bin (grey: less than one a simulation)")
+    panels[-1].tick_params(labelleft=False)  # the left panel has the same numbers
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
-        fig.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize="small")
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.0), "ncols": 5}
+        fig.legend(handles, labels, frameon=False, fontsize="small", **place)
 
 
 def _draw_counts(axes, counts, diagram, most, least):
     """Draw counts on a logarithmic scale of two parts: below and above 1."""
     colours, norm = _scale(least, most)
-    return axes.pcolormesh(
-        diagram.x_edges, diagram.y_edges, np.ma.masked_equal(counts, 0), cmap=colours, norm=norm, rasterized=True
-    )
+    limits = axes.get_xlim(), axes.get_ylim()
+    extent = (*diagram.x_edges[[0, -1]], *diagram.y_edges[[0, -1]])
+    options = {"extent": extent, "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    image = axes.imshow(np.ma.masked_equal(counts, 0), cmap=colours, norm=norm, **options)
+    axes.set(xlim=limits[0], ylim=limits[1])
+    return image
 
 
 def _scale(least, most):

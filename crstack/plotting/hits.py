@@ -15,15 +15,17 @@ from crstack.plotting.style import (
     IMAGE_COLOURS,
     SYMBOLS,
     draw_image,
+    draw_key,
     draw_symbols,
     free_spots,
     image_limits,
+    mark_scale,
     new_figure,
     set_hit_limits,
     words_of,
 )
 
-__all__ = ["HitPages", "plot_hits"]
+__all__ = ["HitPages", "first_hits", "plot_hits"]
 
 #: pixels between a hit that is larger than its window, and the edge
 MARGIN = 2
@@ -38,7 +40,7 @@ PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression
 NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
 
 
-def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None):
+def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None, corrected=None):
     """Prepare two pages for each hit of a mask.
 
     Parameters
@@ -55,6 +57,9 @@ def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale"
         Contrast, the same for all images of a hit.
     replacement : `~numpy.ndarray`, optional
         (ny, nx): what stands in where the mask is set; min2d by default.
+    corrected : (str, `~numpy.ndarray`), optional
+        Name of a combined image, and the image (ny, nx): the last panel shows it, in place of the
+        image of the mask with its replacement.
 
     Returns
     -------
@@ -66,9 +71,28 @@ def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale"
     InputError
         If the window or the scale is wrong.
     """
-    return HitPages(
-        view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, replacement=replacement
-    )
+    options = {"semiwindow": semiwindow, "color_scale": color_scale}
+    return HitPages(view, features, masks=masks, replacement=replacement, corrected=corrected, **options)
+
+
+def first_hits(features, most=-1):
+    """Numbers of the hits that are drawn: those in most exposures first, and of these the strongest.
+
+    Parameters
+    ----------
+    features : `~astropy.table.QTable`
+        Hits.
+    most : int, optional
+        How many; all if negative.
+
+    Returns
+    -------
+    numbers : list of int
+    """
+    strength = features["peak"] if "peak" in features.colnames else features["n_pixels"]
+    order = np.lexsort((-np.asarray(getattr(strength, "value", strength)), -np.asarray(features["n_exposures"])))
+    numbers = [int(number) for number in features["number"][order]]
+    return numbers if most < 0 else numbers[:most]
 
 
 class HitPages:
@@ -91,6 +115,7 @@ class HitPages:
         semiwindow=15,
         color_scale="zscale",
         replacement=None,
+        corrected=None,
         images_fig=None,
     ):
         check_integer("semiwindow", semiwindow, minimum=0)
@@ -98,6 +123,7 @@ class HitPages:
         self.view, self.features, self.masks = view, features, masks
         self.semiwindow, self.color_scale = semiwindow, color_scale
         self.replacement = view.min2d if replacement is None else replacement
+        self.corrected = corrected
         self._pixels = view.pixels[np.argsort(view.pixels["number"], kind="stable")]
         numbers = self._pixels["number"]
         self._first = np.searchsorted(numbers, np.arange(1, numbers.max(initial=0) + 2))
@@ -143,7 +169,7 @@ class HitPages:
         path : path-like
             Replaced if it exists. Without hits it has one page that says so.
         maxplots : int, optional
-            Most hits to draw, in the order of the table; all if negative.
+            Most hits to draw; all if negative. Those in most exposures come first, and of these the strongest.
         progress : callable, optional
             Called with the fraction done.
 
@@ -154,8 +180,7 @@ class HitPages:
         from matplotlib import rc_context
         from matplotlib.backends.backend_pdf import PdfPages
 
-        numbers = [int(number) for number in self.features["number"]]
-        numbers = numbers if maxplots < 0 else numbers[:maxplots]
+        numbers = first_hits(self.features, maxplots)
         with rc_context(PDF), _quiet_fonts(), atomic_path(path) as temporary, PdfPages(temporary) as pdf:
             for done, number in enumerate(numbers, start=1):
                 for figure in self.show(number):
@@ -194,7 +219,8 @@ class HitPages:
         spots = [grid[i // columns, i % columns] for i in range(len(exposures))]
         spots += [grid[rows - 1, i] for i in range(3)]
         titles = [label for label, _ in exposures]
-        titles += [self.view.label, "who flagged what", f"{self.view.label}, corrected"]
+        last = f"{self.view.label}, corrected" if self.corrected is None else f"{self.corrected[0]}, corrected"
+        titles += [self.view.label, "who flagged what", last]
         self._panels = [figure.add_subplot(spot) for spot in spots]
         _label_outer(self._panels)
         self._drawn, self._outlines = [], []
@@ -204,19 +230,21 @@ class HitPages:
         self._shared = middle
         spot = (1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height)
         self._bar = _add_bar(figure.add_axes(spot), f"signal ({self.view.unit})")
-        figure.legend(
-            handles=self._code_patches(), loc="lower center", ncols=len(SYMBOLS), frameon=False, fontsize="small"
-        )
+        draw_key(figure, self._key("s", full=True), 0.5, 0.18 / height)
         return figure
 
     def _codes(self):
         """Codes that the mask holds."""
         return [code for code in SYMBOLS if (self._pixels["code"] == code).any()]
 
-    def _code_patches(self):
-        from matplotlib.patches import Patch
-
-        return [Patch(facecolor=SYMBOLS[code][1], label=words_of(code, self.view.finder)) for code in self._codes()]
+    def _key(self, marker=None, full=False):
+        """Words and symbols of the codes; ``marker`` in place of those of the diagram."""
+        key = []
+        for code in self._codes():
+            own, colour, _ = SYMBOLS[code]
+            look = {"marker": marker or own, "color": colour, "markerfacecolor": colour if full else "none"}
+            key.append((words_of(code, self.view.finder), look))
+        return key
 
     def _fill_panel(self, axes, title):
         from matplotlib.collections import LineCollection
@@ -238,7 +266,10 @@ class HitPages:
         cut = [image[rows, columns] for _, image in self.view.others[1:]]
         codes = self.view.codes[rows, columns]
         image = self.view.image[rows, columns]
-        corrected = np.where(codes > 0, self.replacement[rows, columns], image)
+        if self.corrected is None:
+            corrected = np.where(codes > 0, self.replacement[rows, columns], image)
+        else:
+            corrected = self.corrected[1][rows, columns]
         limits = image_limits(np.stack([*cut, image, corrected]), self.color_scale)
         for drawn in self._shared:
             drawn.set_clim(*limits)
@@ -276,11 +307,13 @@ class HitPages:
     def _make_diagram(self):
         view = self.view
         figure = new_figure((9.1, 7), layout="none")
-        figure.subplots_adjust(0.1, 0.09, 0.97, 0.92)
+        figure.subplots_adjust(0.1, 0.09, 0.97, 0.91)
         axes = figure.add_subplot()
         shown = np.isin(self._pixels["number"], self.features["number"])
         x, y = self._pixels["min2d"][shown], self._pixels["excess"][shown]
-        set_hit_limits(axes, x, y, view.diagram, view.boundary)
+        above = set_hit_limits(axes, x, y, view.diagram, view.boundary)
+        if above:
+            mark_scale(axes, above)
         lines = draw_boundary(axes, view.boundary, points=False, extensions=False)
         if view.threshold is not None:
             lines.append(axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold"))
@@ -291,18 +324,8 @@ class HitPages:
         axes.set_ylabel(f"{view.label} \N{EN DASH} min2d ({view.unit})")
         axes.xaxis.set_label_coords(0.5, -0.06)
         axes.yaxis.set_label_coords(-0.075, 0.5)
-        figure.legend(
-            handles=[*(self._symbols[code] for code in self._codes()), *lines],
-            fontsize="small",
-            loc="upper right",
-            ncols=4,
-        )
-        figure.legends[0].set_bbox_to_anchor((0.975, 0.925))
-        # the legend lies on top of the axes, where there is room made for it
-        bottom, top = axes.get_ylim()
-        transform = axes.transScale
-        end = transform.inverted().transform((0, transform.transform((0, top))[1] * 1.1))[1]
-        axes.set_ylim(bottom, end)
+        looks = [(line.get_label(), {"color": line.get_color(), "linestyle": line.get_linestyle()}) for line in lines]
+        draw_key(figure, [*self._key(), *looks], 0.53, 0.94)
         if view.diagram is not None:
             _draw_shadow(axes, view.diagram)
         self._axes = axes

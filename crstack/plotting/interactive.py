@@ -13,12 +13,16 @@ from crstack.boundaries.base import DEFAULT_WEIGHT, checked_fit
 from crstack.exceptions import InputError
 from crstack.plotting.diagram import draw_boundary, fixed_points_of, plot_diagram
 
-__all__ = ["DiagramWindow", "Window", "has_display", "open_figure"]
+__all__ = ["DiagramWindow", "QuestionWindow", "Window", "has_display", "open_figure"]
 
 #: a click this near to a fixed point, in pixels of the screen, is a click on it
 NEAR = 10
 #: digits kept of a point set with the mouse
 DIGITS = 5
+#: lines that a question shows above it
+MOST_LINES = 14
+#: pixels that a window may take of a screen of 1366 x 768, without its frame and toolbar
+SCREEN = (1340, 650)
 MOUSE_BUTTONS = {"left": 1, "right": 3}
 
 
@@ -38,10 +42,12 @@ def has_display():
 
 
 def open_figure(size):
-    """A new figure in a window of its own; ``size`` in inches."""
+    """A new figure in a window of its own; ``size`` in inches, or less, so that it fits a small screen."""
     import matplotlib.pyplot as plt
 
-    return plt.figure(figsize=size, layout="constrained")
+    dpi = plt.rcParams["figure.dpi"]
+    width, height = (min(wanted, most / dpi) for wanted, most in zip(size, SCREEN, strict=True))
+    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 class Window:
@@ -52,7 +58,9 @@ class Window:
     figure : `~matplotlib.figure.Figure`
         The figure; it may belong to a window or not.
     tell : callable, optional
-        Called with each line that is told, such as `print`.
+        Called with each line that is reported, such as `print`.
+    title : str, optional
+        Title of the window.
 
     Attributes
     ----------
@@ -70,11 +78,17 @@ class Window:
         "'h': reset the zoom, 'p': pan, 'o': zoom to a rectangle, 's': save the figure",
     )
 
-    def __init__(self, figure, *, tell=None):
+    #: keys, written on the window
+    hint = "c or q continue · x quit · h whole view · p pan · o zoom to a rectangle · s save · ? help"
+
+    def __init__(self, figure, *, tell=None, title="figure"):
         self.figure = figure
         self.action = None
         self._tell = tell
         self._keep_default_keys_out()
+        if figure.canvas.manager is not None:
+            figure.canvas.manager.set_window_title(f"crstack: {title}")
+        self.show_hint()
         self._connections = [
             figure.canvas.mpl_connect("key_press_event", self._on_key),
             figure.canvas.mpl_connect("button_press_event", self.on_press),
@@ -86,6 +100,11 @@ class Window:
         manager = self.figure.canvas.manager
         if manager is not None and getattr(manager, "key_press_handler_id", None) is not None:
             self.figure.canvas.mpl_disconnect(manager.key_press_handler_id)
+
+    def show_hint(self):
+        """Write the keys under the title."""
+        figure_title = self.figure.get_suptitle()
+        self.figure.suptitle(f"{figure_title}\n{self.hint}".strip(), fontsize="small")
 
     def tell(self, line):
         """Tell a line to whoever wants to know."""
@@ -168,8 +187,8 @@ class DiagramWindow(Window):
 
     actions = {"c": "continue", "q": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
     hint = (
-        "c continue · r or f refit · R new simulations · x quit · ? help\n"
-        "drag a square to move a fixed point · double-click to add one · right-click to remove it"
+        "c or q continue · r or f refit · R new simulations · x quit · h whole view · p pan · o zoom · s save\n"
+        "drag a square to move a fixed point · double-click to add one · right-click to remove it · ? help"
     )
     help = (
         "'c' or 'q': continue",
@@ -183,11 +202,11 @@ class DiagramWindow(Window):
     def __init__(self, diagram, model, *, threshold=None, fig=None, tell=None):
         self.diagram, self.model = diagram, model
         self.boundary = checked_fit(model, diagram)
-        super().__init__(plot_diagram(diagram, self.boundary, threshold=threshold, fig=fig), tell=tell)
+        figure = plot_diagram(diagram, self.boundary, threshold=threshold, fig=fig)
+        super().__init__(figure, tell=tell, title="median-minimum diagram")
         self.panels = self.figure.axes[:2]
         self._lines = [line for axes in self.panels for line in axes.lines if line.get_label() != "threshold"]
         self._moved = None
-        self.figure.suptitle(self.hint, fontsize="small")
         # laying out anew at every move of the mouse would be slow
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
@@ -257,6 +276,52 @@ class DiagramWindow(Window):
         if self._moved is not None:
             self.tell(f"fixed point at {self._moved[0]:g}, {self._moved[1]:g}")
         self._moved = None
+
+
+class QuestionWindow(Window):
+    """A question, and a line to type the answer in.
+
+    Parameters
+    ----------
+    prompt : str
+        The question, with its default in brackets.
+    lines : sequence of str, optional
+        What is written above it; the last ones, if there are many.
+    fig : `~matplotlib.figure.Figure`
+        Figure to draw in.
+
+    Attributes
+    ----------
+    answer : str or None
+        What was typed; None if the window was closed.
+    """
+
+    hint = "RETURN takes what is typed, or the value in brackets · BACKSPACE deletes"
+
+    def __init__(self, prompt, lines=(), *, fig):
+        fig.set_layout_engine("none")
+        super().__init__(fig, title="question")
+        self.prompt, self.answer, self._typed = prompt, None, ""
+        fig.text(0.04, 0.88, "\n".join(lines[-MOST_LINES:]), va="top", family="monospace", fontsize="small")
+        fig.text(0.04, 0.2, prompt, va="bottom", wrap=True)
+        self._line = fig.text(0.04, 0.12, "", va="center", family="monospace", bbox={"facecolor": "white"})
+        self._update()
+
+    def _update(self):
+        self._line.set_text(f"{self._typed}_")
+        self.figure.canvas.draw_idle()
+
+    def _on_key(self, event):
+        """Every key is part of the answer."""
+        if event.key == "enter":
+            self.answer = self._typed
+            self.finish("answered")
+            return
+        if event.key == "backspace":
+            self._typed = self._typed[:-1]
+        elif event.key is not None and len(event.key) == 1:
+            self._typed += event.key
+        self._update()
 
 
 def _rounded(event):

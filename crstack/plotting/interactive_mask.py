@@ -50,11 +50,16 @@ class MaskWindow(Window):
     """
 
     passed = ("f", "h", "home", "o", "p", "r", "s")
+    hint = (
+        "c or q continue · x quit · ? all keys · h whole view · p pan · o zoom to a rectangle · s save · "
+        "i values of the pixel · & pixels in sight\nn numbers · t next image in (d) · "
+        "0, 1, ... image in (d) · a aspect · , and / contrast of the region"
+    )
     help = HELP
 
     def __init__(self, view, *, color_scale="zscale", fig=None, tell=None):
         self.panels = MaskPanels(view, color_scale=color_scale, fig=fig)
-        super().__init__(self.panels.figure, tell=tell)
+        super().__init__(self.panels.figure, tell=tell, title=view.name)
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
         a, _, c, _ = self.panels.axes
@@ -156,13 +161,14 @@ class VerifyWindow(Window):
 
     passed = ("h", "home", "o", "p", "s")
     actions = {"a": "continue", "x": "quit"}
+    hint = "y keep · n drop · b back · a keep all the rest · x quit · ? help"
     help = ("'y': keep the hit", "'n': drop it from the mask", "'b': back", "'a' keep all the rest", "'x': quit")
 
     def __init__(self, view, features, *, masks=None, semiwindow=15, color_scale="zscale", fig=None, tell=None):
         self.pages = HitPages(
             view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, images_fig=fig
         )
-        super().__init__(self.pages.images, tell=tell)
+        super().__init__(self.pages.images, tell=tell, title=f"hits of {view.name}")
         self.rejected = []
         self._at = 0
         self._show()
@@ -170,8 +176,7 @@ class VerifyWindow(Window):
     def _show(self):
         number = int(self.pages.features["number"][self._at])
         self.pages.show(number)
-        title = self.figure.get_suptitle()
-        self.figure.suptitle(f"{title}\ny keep · n drop · b back · a keep all the rest · x quit", fontsize="small")
+        self.show_hint()
         self.figure.canvas.draw_idle()
 
     def on_key(self, event):

@@ -1,6 +1,6 @@
 """Where a mask lies in the diagram and in the image: four panels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,18 +8,21 @@ from scipy import ndimage
 
 from crstack.methods import DiagramView
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
-    SIZES,
     SYMBOLS,
     add_bar,
     block_means,
     block_size,
     draw_image,
     draw_symbols,
+    fixed_grid,
     free_spots,
     image_limits,
+    mark_scale,
     new_figure,
     symbol_size,
+    words_of,
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
 
@@ -27,9 +30,19 @@ __all__ = ["MaskPanels", "MaskView", "plot_mask"]
 
 #: numbers drawn at most in a panel
 MOST_NUMBERS = 150
+#: with more pixels than this the diagram has the colours of cells, not symbols
+MOST_SYMBOLS = 1500
+#: points that a pixel of the image must take for a symbol; smaller ones are coloured cells
+LEAST_POINTS = 2.5
+#: with at most so many hits each coloured cell gets a ring
+MOST_RINGS = 150
+#: coloured cells along the longer side of an image
+MOST_CELLS = 400
 #: an image longer than this many times its height, or the other way, fills its panel
 MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
+#: inches around the panels, and between them: left, right, bottom, top, across, up
+MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)
 TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True}
 #: of a number in the image from its pixel, in points
 BESIDE = (8, 8)
@@ -87,6 +100,16 @@ class MaskView:
         """The diagram of the boundary, or None; it gives the linear part of the axes."""
         return None if self.decided is None else self.decided.diagram
 
+    def for_drawing(self):
+        """A copy that is quick to send to another process: without what only the list of pixels needs."""
+        decided = self.decided
+        if decided is not None:
+            nothing = np.empty((0, 0))
+            decided = replace(decided, x=nothing, y=nothing)
+        copy = replace(self, decided=decided)
+        copy.__dict__["pixels"] = self.pixels
+        return copy
+
     @cached_property
     def pixels(self):
         """Structured array of the flagged pixels: number, x, y (FITS), code; min2d and excess as in the diagram."""
@@ -108,10 +131,11 @@ class MaskView:
 def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
     """Draw a mask in the diagram and in the image.
 
-    Panel (a) has the flagged pixels in the diagram, (b) the number of each hit
-    at its highest pixel, (c) the image with the flagged pixels, (d) another
-    image. Numbers that would overlap are left out, faint hits first. Above
-    the diagram the vertical axis is logarithmic.
+    Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit
+    at its highest pixel, or, where the numbers would overlap, how many pixels lie there.
+    Panel (c) is the image with the flagged pixels, (d) another image. Where symbols would
+    hide each other or the hits, the flagged pixels are coloured cells. Above the diagram
+    the vertical axis is logarithmic; a line says where that begins.
 
     Parameters
     ----------
@@ -156,8 +180,9 @@ class MaskPanels:
         self.view = view
         self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
-        self.figure = new_figure(SIZE, fig)
-        a, b, c, d = self.figure.subplots(2, 2).ravel()
+        # the places are the same for all masks, and need not be looked for
+        self.figure = new_figure(SIZE, fig, layout="none")
+        a, b, c, d = self.figure.subplots(2, 2, gridspec_kw=fixed_grid(self.figure, MARGINS)).ravel()
         b.sharex(a)
         b.sharey(a)
         d.sharex(c)
@@ -166,8 +191,11 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
-        self._draw_diagrams()
+        for axes in (b, d):  # what the panels at the left have too
+            axes.tick_params(labelleft=False)
+        self._tops = self._highest()
         self._draw_images()
+        self._draw_diagrams()
         self.other = 0
         self.show_other(0)
         self.figure.suptitle(f"{view.name}: {len(view.pixels)} pixels in {self.n_hits} hits")
@@ -177,31 +205,75 @@ class MaskPanels:
         """Number of hits."""
         return int(self.view.pixels["number"].max(initial=0))
 
+    def _highest(self):
+        """Index of the highest pixel of each hit, highest first."""
+        pixels = self.view.pixels
+        order = np.argsort(-pixels["excess"], kind="stable")
+        _, first = np.unique(pixels["number"][order], return_index=True)
+        return order[np.sort(first)]
+
+    # what is drawn once
+
     def _draw_diagrams(self):
         view, pixels = self.view, self.view.pixels
         a, b = self.axes[:2]
-        _set_hit_limits(a, pixels["min2d"], pixels["excess"], view.diagram, view.boundary)
-        self._in_diagrams = draw_symbols(a, pixels["min2d"], pixels["excess"], pixels["code"], finder=view.finder)
-        options = {"color": "#c8c8c8", "markersize": 2, "rasterized": True, "zorder": 1}
-        (self._dots,) = b.plot(pixels["min2d"], pixels["excess"], ".", **options)
+        above = _set_hit_limits(a, pixels["min2d"], pixels["excess"], view.diagram, view.boundary)
+        nothing = np.array([])
+        self._in_diagrams = draw_symbols(a, nothing, nothing, nothing, finder=view.finder)
+        (self._dots,) = b.plot([], [], ".", color="#c8c8c8", markersize=2, rasterized=True, zorder=1)
         for axes in (a, b):
             draw_boundary(axes, view.boundary, points=False, extensions=False)
             if view.threshold is not None:
                 axes.axhline(view.threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
             axes.set_xlabel(f"min2d \N{MINUS SIGN} bias ({view.unit})")
-            axes.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
+            if above:
+                mark_scale(axes, above)
+        a.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
         a.set_title("(a) flagged pixels")
-        handles, labels = a.get_legend_handles_labels()
-        kept = [i for i, one in enumerate(handles) if len(one.get_xdata())]
-        if kept:
-            shown = [handles[i] for i in kept], [labels[i] for i in kept]
-            # where the symbols are small, those of the legend are not
-            scale = SIZES[0][1] / symbol_size(len(pixels))
-            options = {"frameon": False, "fontsize": "small", "markerscale": scale}
-            legend = self.figure.legend(*shown, loc="outside lower center", ncols=len(kept), **options)
-            for handle in legend.legend_handles:
-                handle.set_markeredgewidth(1.3)
+        limits = a.get_xlim(), a.get_ylim()
+        self._cells = tuple(
+            axes.imshow(
+                np.zeros((*CELLS[::-1], 4), np.uint8),
+                extent=(0, 1, 0, 1),
+                transform=axes.transAxes,
+                origin="lower",
+                aspect="auto",
+                interpolation="nearest",
+                zorder=1,
+                visible=False,
+            )
+            for axes in (a, b)
+        )
+        a.set(xlim=limits[0], ylim=limits[1])
+        self._bar = add_bar(b, self._count_colours(), "pixels in a cell")
+        self._bar.ax.set_visible(False)
+        self._draw_legend()
+        self._update_diagrams()
         self.renumber()
+
+    def _count_colours(self):
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import LogNorm
+
+        return ScalarMappable(LogNorm(1, 10), "viridis_r")
+
+    def _draw_legend(self):
+        a = self.axes[0]
+        held = {words_of(code, self.view.finder) for code in SYMBOLS if (self.view.pixels["code"] == code).any()}
+        handles, labels = a.get_legend_handles_labels()
+        every = {words_of(code, self.view.finder) for code in SYMBOLS}
+        kept = [i for i, label in enumerate(labels) if label in held or label not in every]
+        if not kept:
+            return
+        shown = [handles[i] for i in kept], [labels[i] for i in kept]
+        legend = self.figure.legend(
+            *shown, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=len(kept), frameon=False, fontsize="small"
+        )
+        for handle, label in zip(legend.legend_handles, shown[1], strict=True):
+            if label in every:  # where the symbols are small, or cells, those of the legend are neither
+                handle.set(markersize=6, markeredgewidth=1.3)
+                if len(self.view.pixels) > MOST_SYMBOLS:
+                    handle.set(marker="s", markerfacecolor=handle.get_color())
 
     def _draw_images(self):
         view = self.view
@@ -213,14 +285,22 @@ class MaskPanels:
             draw_image(axes, block_means(image, self._block), limits, block=self._block, aspect=aspect)
             for axes, image in ((c, view.image), (d, view.others[0][1]))
         )
-        self.symbols = draw_symbols(c, view.pixels["x"], view.pixels["y"], view.pixels["code"], finder=view.finder)
+        nothing = np.array([])
+        self.symbols = draw_symbols(c, nothing, nothing, nothing, finder=view.finder)
+        self._cell = max(self._block, -(-max(ny, nx) // MOST_CELLS))
+        empty = np.zeros((-(-ny // self._cell), -(-nx // self._cell), 4), np.uint8)
+        self._over = draw_image(c, empty, (0, 1), block=self._cell, interpolation="nearest", aspect=aspect, zorder=1)
+        (self._rings,) = c.plot([], [], "o", markersize=9, markerfacecolor="none", color="black", markeredgewidth=0.7)
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
         c.set_title(f"(c) {view.label} with flagged pixels")
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
-            axes.set_ylabel("Y (pixel)")
             add_bar(axes, image, f"signal ({view.unit})")
+        c.set_ylabel("Y (pixel)")
+        self._update_image()
+
+    # what follows a zoom
 
     def show_other(self, i):
         """Show the image ``i`` of ``view.others`` in panel (d), if there is one."""
@@ -241,16 +321,47 @@ class MaskPanels:
             Which of them panels (a) and (b) show: those in sight in (c).
         """
         self.in_diagram, self.in_image = in_diagram, in_image
-        pixels = self.view.pixels
-        for lines, shown, x, y in (
-            (self.symbols, in_diagram, "x", "y"),
-            (self._in_diagrams, in_image, "min2d", "excess"),
-        ):
-            for code, line in lines.items():
-                wanted = shown & (pixels["code"] == code)
-                line.set_data(pixels[x][wanted], pixels[y][wanted])
-        self._dots.set_data(pixels["min2d"][in_image], pixels["excess"][in_image])
+        self._update_diagrams()
+        self._update_image()
         self.renumber()
+
+    def _update_diagrams(self):
+        """Symbols in panel (a), or coloured cells where there are too many."""
+        pixels = self.view.pixels[self.in_image]
+        as_cells = len(pixels) > MOST_SYMBOLS
+        shown = pixels[:0] if as_cells else pixels
+        _set_symbols(self._in_diagrams, shown, "min2d", "excess", symbol_size(len(shown)))
+        self._cells[0].set_visible(as_cells)
+        if as_cells:
+            rows, columns, inside = cells_in_axes(self.axes[0], pixels["min2d"], pixels["excess"])
+            codes = cell_codes(rows[inside], columns[inside], pixels["code"][inside], CELLS[::-1])
+            self._cells[0].set_data(code_image(codes))
+
+    def _update_image(self):
+        """Symbols in panel (c) where a pixel is large enough, or coloured cells, ringed where there are few hits."""
+        pixels = self.view.pixels[self.in_diagram]
+        points = self._points_per_pixel()
+        as_cells = points < LEAST_POINTS
+        size = min(symbol_size(len(pixels)), 0.9 * points)
+        _set_symbols(self.symbols, pixels[:0] if as_cells else pixels, "x", "y", size)
+        self._over.set_visible(as_cells)
+        ringed = pixels[:0]
+        if as_cells:
+            rows, columns = ((pixels[name] - 1) // self._cell for name in ("y", "x"))
+            shape = self._over.get_array().shape[:2]
+            self._over.set_data(code_image(cell_codes(rows, columns, pixels["code"], shape)))
+            tops = self.view.pixels[self._tops[self.in_diagram[self._tops]]]
+            inside = _in_sight(self.axes[2], tops["x"], tops["y"])
+            ringed = tops[inside] if inside.sum() <= MOST_RINGS else ringed
+        self._rings.set_data(ringed["x"], ringed["y"])
+
+    def _points_per_pixel(self):
+        """How many points a pixel of panel (c) takes on the page."""
+        c = self.axes[2]
+        spot = c.get_position(original=True)
+        width, height = self.figure.get_size_inches()
+        (left, right), (bottom, top) = c.get_xlim(), c.get_ylim()
+        return 72 * min(spot.width * width / abs(right - left), spot.height * height / abs(top - bottom))
 
     def toggle_numbers(self):
         """Show or hide the numbers of the hits in panel (c)."""
@@ -258,22 +369,42 @@ class MaskPanels:
         self.renumber()
 
     def renumber(self):
-        """Draw the numbers of the hits in sight, brightest first, where there is room."""
+        """Draw the numbers of the hits in sight: in panel (b) if all have room, in (c) where there is room."""
         b, c = self.axes[1:3]
-        self._number(b, "min2d", "excess", self.in_image)
-        self._number(c, "x", "y", self.in_diagram & self.numbers_in_image)
+        tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
+        numbered = self._number(b, tops, "min2d", "excess", all_or_none=True)
+        self._count(self.view.pixels[self.in_image], numbered)
+        few = "numbers of the hits" if numbered else "how many pixels; too many hits to number"
+        b.set_title(f"(b) {few}")
+        self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 
-    def _number(self, axes, x, y, wanted):
+    def _count(self, pixels, numbered):
+        """Dots under the numbers in panel (b); without numbers, how many pixels lie there."""
+        from matplotlib.colors import LogNorm
+
+        shown = pixels if numbered else pixels[:0]
+        self._dots.set_data(shown["min2d"], shown["excess"])
+        self._cells[1].set_visible(not numbered)
+        self._bar.ax.set_visible(not numbered)
+        if not numbered:
+            rows, columns, inside = cells_in_axes(self.axes[1], pixels["min2d"], pixels["excess"])
+            counts = cell_counts(rows[inside], columns[inside], CELLS[::-1])
+            self._bar.mappable.set_norm(LogNorm(1, max(10, counts.max())))
+            self._cells[1].set_data(self._bar.mappable.to_rgba(np.ma.masked_equal(counts, 0), bytes=True))
+
+    def _number(self, axes, tops, x="x", y="y", *, all_or_none=False):
+        """Number the hits, highest first; return whether all of those in sight have room."""
         from matplotlib.patheffects import withStroke
 
         for text in self._texts[axes]:
             text.remove()
-        pixels = self.view.pixels[wanted]
-        order = np.argsort(-pixels["excess"])
-        _, first = np.unique(pixels["number"][order], return_index=True)
-        tops = pixels[order[np.sort(first)]]  # the highest pixel of each hit, highest first
+        self._texts[axes] = []
+        if not len(tops):
+            return True
         words = [str(number) for number in tops["number"]]
         placed = free_spots(axes, tops[x], tops[y], words, MOST_NUMBERS)
+        if all_or_none and len(placed) < np.count_nonzero(_in_sight(axes, tops[x], tops[y])):
+            return False
         beside = (0, 0) if y == "excess" else BESIDE
         self._texts[axes] = [
             axes.annotate(
@@ -287,6 +418,18 @@ class MaskPanels:
             )
             for i in placed
         ]
-        if y == "excess":
-            few = "" if len(placed) == len(tops) else f" ({len(placed)} of {len(tops)} have room)"
-            axes.set_title(f"(b) numbers of the hits{few}")
+        return True
+
+
+def _in_sight(axes, x, y):
+    """Which points are within the limits of the axes."""
+    (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    return (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
+
+
+def _set_symbols(lines, pixels, x, y, size):
+    """Move the symbols of each code to the pixels that have it."""
+    for code, line in lines.items():
+        wanted = pixels["code"] == code
+        line.set_data(pixels[x][wanted], pixels[y][wanted])
+        line.set(markersize=size, markeredgewidth=min(1.3, size / 3))

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure
+from crstack.plotting.style import add_bar, block_means, block_size, draw_image, fixed_grid, image_limits, new_figure
 
 __all__ = ["plot_median_position"]
+
+#: inches left, right, below and above the panels, and between them
+MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 
 
 def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):
@@ -40,8 +43,10 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
 
     ny, nx = median2d.shape
     wide = nx > 2 * ny
-    fig = new_figure((11, 9) if wide else (13, min(5.2 * ny / nx + 1.2, 9)), fig)
-    left, right = fig.subplots(*((2, 1) if wide else (1, 2)), sharex=True, sharey=True)
+    size, grid = ((11, 9), (2, 1)) if wide else ((13, min(5.2 * ny / nx + 1.2, 9)), (1, 2))
+    fig = new_figure(size, fig, layout="none")
+    places = fixed_grid(fig, MARGINS, rows=grid[0], columns=grid[1])
+    left, right = fig.subplots(*grid, sharex=True, sharey=True, gridspec_kw=places)
     aspect = "auto" if max(ny, nx) > 2.5 * min(ny, nx) else "equal"
     block = block_size(median2d.shape, resolution)
     limits = image_limits(median2d, color_scale)

@@ -15,9 +15,12 @@ __all__ = [
     "block_means",
     "block_size",
     "draw_image",
+    "draw_key",
     "draw_symbols",
+    "fixed_grid",
     "free_spots",
     "image_limits",
+    "mark_scale",
     "new_figure",
     "set_hit_limits",
     "symbol_size",
@@ -44,7 +47,8 @@ LINEAR_PART = 2.5
 def new_figure(size, fig=None, layout="constrained"):
     """``fig``, or a new figure of ``size`` inches: of pyplot for "pyplot", else one that belongs to no window.
 
-    An empty ``fig`` gets the layout too, unless it has one: labels would lie on panels.
+    An empty ``fig`` gets the layout too: labels would lie on panels. One that has a layout keeps it, unless the
+    places of the panels are given (``layout="none"``).
     """
     if isinstance(fig, str):
         import matplotlib.pyplot as plt
@@ -55,9 +59,33 @@ def new_figure(size, fig=None, layout="constrained"):
         from matplotlib.figure import Figure
 
         return Figure(figsize=size, layout=layout)
-    if not fig.axes and fig.get_layout_engine() is None and layout == "constrained":
+    if not fig.axes and (layout == "none" or fig.get_layout_engine() is None):
         fig.set_layout_engine(layout)
     return fig
+
+
+def fixed_grid(figure, margins, *, rows=2, columns=2):
+    """Places of panels in a figure of any size, for ``gridspec_kw``.
+
+    Parameters
+    ----------
+    figure : `~matplotlib.figure.Figure`
+        The figure.
+    margins : tuple of float
+        Inches left, right, below and above the panels, between them across and up.
+    rows, columns : int, optional
+        Number of panels up and across.
+
+    Returns
+    -------
+    places : dict
+    """
+    width, height = figure.get_size_inches()
+    left, right, bottom, top, across, up = margins
+    panel_width = max((width - left - right - (columns - 1) * across) / columns, 0.5)
+    panel_height = max((height - bottom - top - (rows - 1) * up) / rows, 0.5)
+    places = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
+    return places | {"wspace": across / panel_width, "hspace": up / panel_height}
 
 
 def image_limits(values, color_scale="zscale"):
@@ -113,7 +141,7 @@ def draw_image(axes, image, limits, *, first=(1, 1), block=1, colours=IMAGE_COLO
 
     ``first`` is (x, y) of its first pixel, and each of its pixels is ``block`` wide and high.
     """
-    ny, nx = (block * size for size in image.shape)
+    ny, nx = (block * size for size in image.shape[:2])
     extent = (first[0] - 0.5, first[0] + nx - 0.5, first[1] - 0.5, first[1] + ny - 0.5)
     options = {"origin": "lower", "cmap": colours, "vmin": limits[0], "vmax": limits[1]} | options
     return axes.imshow(image, extent=extent, **options)
@@ -163,11 +191,41 @@ def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterize
     return lines
 
 
+def draw_key(figure, entries, x, y):
+    """Draw symbols and their words in one line: matplotlib's legend takes a fifth of the time of a page.
+
+    Parameters
+    ----------
+    figure : `~matplotlib.figure.Figure`
+        Where, on its first axes' page.
+    entries : list of (str, dict)
+        Words, and properties of a line or a symbol.
+    x, y : float
+        Middle of the key, in parts of the figure.
+    """
+    from matplotlib.lines import Line2D
+
+    width = figure.get_size_inches()[0]
+    # letters of the size of 8 points are 0.062 inches wide on average
+    sizes = [(0.45 + 0.062 * len(words)) / width for words, _ in entries]
+    left = x - sum(sizes) / 2
+    for (words, look), size in zip(entries, sizes, strict=True):
+        ends = [left, left + 0.22 / width] if look.get("marker") is None else [left + 0.11 / width]
+        figure.add_artist(Line2D(ends, [y] * len(ends), transform=figure.transFigure, **look))
+        figure.text(left + 0.3 / width, y, words, fontsize=8, va="center_baseline")
+        left += size
+
+
 def set_hit_limits(axes, x, y, diagram=None, boundary=None):
     """Limits that show all of x and y; the y axis is logarithmic above the diagram.
 
     Without a diagram the linear part ends at twice the boundary; without both
     all of it is linear.
+
+    Returns
+    -------
+    above : float or None
+        Where the logarithmic part begins, if there is one.
     """
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     low, high = (diagram.x_edges[0], diagram.x_edges[-1]) if diagram is not None else (0.0, 1.0)
@@ -191,8 +249,24 @@ def set_hit_limits(axes, x, y, diagram=None, boundary=None):
         axes.set_yticks(_ticks(top, highest))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-    else:
-        axes.set_ylim(1.1 * lowest, 1.05 * highest)
+        return top
+    axes.set_ylim(1.1 * lowest, 1.05 * highest)
+    return None
+
+
+def mark_scale(axes, above):
+    """Say where the logarithmic part of the y axis begins."""
+    axes.axhline(above, color="#909090", linewidth=0.8, zorder=0.5)
+    spot = {"xy": (1, above), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    axes.annotate(
+        "logarithmic above this line",
+        xytext=(-3, 2),
+        ha="right",
+        va="bottom",
+        fontsize="x-small",
+        color="#606060",
+        **spot,
+    )
 
 
 def _ticks(top, highest):

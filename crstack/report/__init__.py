@@ -4,6 +4,6 @@ It takes finished results and returns HTML. It imports neither the command nor m
 """
 
 from crstack.report.hits import Hit, list_hits
-from crstack.report.page import Figure, Layer, Report, Section, render
+from crstack.report.page import Figure, Layer, Report, Section, encode_viewer, render
 
-__all__ = ["Figure", "Hit", "Layer", "Report", "Section", "list_hits", "render"]
+__all__ = ["Figure", "Hit", "Layer", "Report", "Section", "encode_viewer", "list_hits", "render"]

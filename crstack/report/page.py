@@ -14,7 +14,7 @@ from crstack.masks import Code
 from crstack.plotting.style import SYMBOLS, block_means, image_limits, words_of
 from crstack.report.encoding import FINE, SIDE, STEPS, TOGETHER, ZERO, Scale, encode_tiles, png_text, select_tiles
 
-__all__ = ["Figure", "Layer", "Report", "Section", "render"]
+__all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
 
 #: characters of the overviews and of the tiles; with figures and table the page stays below 6 MB
 OVERVIEWS, TILES = 2_300_000, 2_500_000
@@ -130,6 +130,8 @@ class Report:
         Names of files beside the page.
     end : str
         Last line.
+    viewer : str
+        From `encode_viewer`; made when the page is, where it is empty.
     """
 
     title: str
@@ -148,6 +150,7 @@ class Report:
     last_sections: tuple = ()
     files: tuple = ()
     end: str = ""
+    viewer: str = ""
 
 
 def render(report):
@@ -169,7 +172,7 @@ def render(report):
         "warnings": _warnings(report.warnings),
         "style": _template("report.css"),
         "script": _template("report.js"),
-        "data": _json(_viewer(report)),
+        "data": report.viewer or encode_viewer(report),
         "hits_words": escape(_hits_words(report)),
         "hits": _hits(report),
         "hits_notes": _notes((*report.hits_notes, *_note_of_peak(report))),
@@ -194,6 +197,22 @@ def _json(data):
 
 
 # the viewer
+
+
+def encode_viewer(report):
+    """Encode the images of a report: what takes most of the time of a page.
+
+    Parameters
+    ----------
+    report : Report
+        Its layers, masks, probabilities and hits count.
+
+    Returns
+    -------
+    data : str
+        JSON, for ``viewer`` of the same report.
+    """
+    return _json(_viewer(report))
 
 
 def _viewer(report):

@@ -73,7 +73,7 @@ class AmplifierSampler:
             signal = expected[where & used]
             if not signal.size:
                 continue
-            own = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.shape)
+            own = NoiseModel(gain * GAIN_UNIT, readnoise * u.electron, noise.unit, noise.nbinom_shape)
             scale = self._scale.of_pixel(gain, readnoise)
             options = {"scale": scale, "share": signal.size / total}
             sampler = LevelSampler(signal, own, n_exposures, cr_coincidences, [entropy, number], **options)

@@ -194,7 +194,7 @@ class LevelSampler(_Sampler):
         """Whether the pixels of each level are drawn at their own signals, and those signals in order."""
         alone = self._pixels * n_simulations * self.n_exposures <= TABLE_DRAWS
         alone &= self._signal_of(np.arange(len(alone))) >= EXPANSION_FROM
-        if self.noise.shape is not None:
+        if self.noise.nbinom_shape is not None:
             alone[:] = False
         found = [np.empty(0)]
         for part in row_bands(self._expected.size, 1):

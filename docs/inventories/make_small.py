@@ -21,7 +21,18 @@ NAMES = {
     "matplotlib": [
         ("matplotlib.figure.Figure", CLASS, "api/_as_gen/matplotlib.figure.Figure.html#$"),
         ("matplotlib.axes.Axes", CLASS, "api/_as_gen/matplotlib.axes.Axes.html#$"),
+        ("matplotlib.lines.Line2D", CLASS, "api/_as_gen/matplotlib.lines.Line2D.html#$"),
         ("matplotlib.image.AxesImage", CLASS, "api/image_api.html#$"),
+    ],
+    "photutils": [
+        (
+            "photutils.segmentation.SegmentationImage",
+            CLASS,
+            "api/photutils.segmentation.SegmentationImage.html#$",
+        ),
+    ],
+    "skimage": [
+        ("skimage.registration.phase_cross_correlation", FUNCTION, "api/skimage.registration.html#$"),
     ],
     "ccdproc": [
         ("ccdproc.Combiner", CLASS, "api/ccdproc.Combiner.html#$"),

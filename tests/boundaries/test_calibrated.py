@@ -20,7 +20,7 @@ UNLIMITED = MMCosmic(threshold_rnoise=0, minimum_max2d_rnoise=0, mm_dilation=0)
 
 def diagram_of(n, readnoise, top=6e4, gain=2.5, k=2, shape=None, **options):
     """A diagram without counts, up to ``top`` electrons."""
-    noise = NoiseModel(gain * u.electron / u.adu, readnoise * u.electron, shape=shape, **options)
+    noise = NoiseModel(gain * u.electron / u.adu, readnoise * u.electron, nbinom_shape=shape, **options)
     edges, nothing = np.linspace(0, top / gain, 101), np.zeros((100, 100), int)
     return MMDiagram(nothing, nothing, edges, edges, DiagramSettings(), u.adu, sets=EquivalentSets(noise, n, k))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import QTable, Table
+from matplotlib.backend_bases import KeyEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from support.parameter_files import NAMES, write_parameters
@@ -15,17 +16,19 @@ from support.products import PRODUCTS
 
 from crstack import MaskSet
 from crstack.cli import main
+from crstack.cli.config.configuration import read_configuration
 from crstack.cli.questions import Questions
-from crstack.masks.features import CATEGORIES
+from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.plotting.hits import first_hits
+from crstack.plotting.interactive import QuestionWindow
 
 FIGURES = {
     "diagnostic_histogram2d.png",
     "image_number_at_median_position.png",
     "diagnostic_mediancr.png",
-    "diagnostic_meancrt.png",
-    *(f"diagnostic_crmask{i}.png" for i in (1, 2, 3)),
     "diagnostic_meancr.png",
-    *(f"mediancr_identified_{category}.pdf" for category in CATEGORIES),
+    *(f"diagnostic_crmask{i}.png" for i in (1, 2, 3)),
+    "diagnostic_meancr_residual.png",
     "problematic_pixels.pdf",
 }
 
@@ -52,7 +55,12 @@ def test_everything_is_written(run, monkeypatch):
     assert err == "crstack: warning: image_number_at_median_position.png is not drawn: no such panel\n"
     assert code == 0
     written = {path.name for path in Path("out").iterdir()}
-    assert written == (PRODUCTS | FIGURES | {"report.html"}) - {"image_number_at_median_position.png"}
+    # one hit is drawn: that in most exposures, the strongest of them
+    table = QTable.read("out/mediancr_identified.ecsv")
+    order = np.lexsort((-table["peak"].value, -table["n_exposures"]))
+    pages = f"mediancr_identified_{table['category'][order[0]]}.pdf"
+    assert written == (PRODUCTS | FIGURES | {"report.html", pages}) - {"image_number_at_median_position.png"}
+    assert len(re.findall(rb"/Type /Page\b", Path("out", pages).read_bytes())) == 2
     assert out.index("combined_meancr2.fits") < out.index("diagnostic_histogram2d.png")
     check_tables()
     check_page(written)
@@ -109,7 +117,7 @@ def check_page(written):
 
 
 def test_page_escapes_names(run, monkeypatch):
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
     Path("out").mkdir()
     Path("out/mine.fits").touch()
     Path("a<b>.fits").symlink_to(Path(NAMES[0]).resolve())
@@ -121,6 +129,60 @@ def test_page_escapes_names(run, monkeypatch):
     assert "a<b>" not in page
     assert 'href="crmasks.fits"' in page
     assert "mine.fits" not in page  # no product of crstack
+
+
+def test_classes_and_pages_of_a_joint_run(run):
+    """Who found a hit says nothing after a joint decision; in how many exposures it is does."""
+    code, _, err = run(crmethod="joint", maxplots=3)
+    assert (code, err) == (0, "")
+    table = QTable.read("out/mediancr_identified.ecsv")
+    assert set(table["category"]) <= set(JOINT_CATEGORIES)
+    for row in table:
+        n = row["exposures"].count("1")
+        assert row["category"] == ("every" if n == 3 else "several" if n == 2 else "other")
+    names = {path.name for path in Path("out").iterdir()}
+    assert {f"mediancr_identified_{category}.csv" for category in JOINT_CATEGORIES} <= names
+    assert not any("any4" in name or "only" in name for name in names)
+    first = table["category"][first_hits(table, 3)[0] - 1]
+    assert f"mediancr_identified_{first}.pdf" in names
+    drawn = sum(len(re.findall(rb"/Type /Page\b", path.read_bytes())) for path in Path("out").glob("mediancr*.pdf"))
+    assert drawn == 2 * min(3, len(table)) > 0
+    masks = MaskSet.read("out/crmasks.fits")
+    # no page says that there is nothing
+    assert ("problematic_pixels.pdf" in names) is bool(masks.problematic.any())
+
+
+def test_figures_show_what_their_names_say(run, monkeypatch):
+    """As in the manual: diagnostic_meancr.png has MEANCRT on mean2d."""
+    seen = {}
+
+    def look(path, view, scale):
+        seen[path.name] = view.name, view.label, view.others[0][0]
+        return True
+
+    def look_at_hits(path, view, features, most, options):
+        seen[path.name] = options.get("corrected", (None,))[0], len(features)
+        return True
+
+    monkeypatch.setattr("crstack.cli.figures._draw_mask", look)
+    monkeypatch.setattr("crstack.cli.figures._draw_hits", look_at_hits)
+    monkeypatch.setattr("crstack.cli.figures.log_file", lambda path: None)
+    assert run("--log-level", "error")[0] == 0
+    assert seen["diagnostic_mediancr.png"] == ("MEDIANCR", "median2d", "mean2d")
+    assert seen["diagnostic_meancr.png"] == ("MEANCRT", "mean2d", "median2d")
+    assert seen["diagnostic_meancr_residual.png"] == ("MEANCR", "meancr", "median2d")
+    assert seen["diagnostic_crmask2.png"][:2] == ("CRMASK2", "exposure 2")
+    # corrected is the combined image, not the mean with its tracks
+    assert seen["problematic_pixels.pdf"][0] == "meancr2"
+    assert seen["mediancr_identified_any4.pdf"][0] is None
+
+
+def test_forty_hits_are_drawn_where_nothing_is_said(here):
+    path = Path(write_parameters("p.yaml", maxplots=7))
+    assert read_configuration(path)["maxplots"] == 7
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "maxplots" not in line))
+    assert read_configuration(path)["maxplots"] == 40
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -147,16 +209,21 @@ class Script:
         self.prompts = []
 
     def wait(self, window):
+        if isinstance(window, QuestionWindow):
+            return self.type(window)
         act = self.windows.pop(0)
         answer = act if isinstance(act, str) else act(window)
         window.finish(answer)
         return answer
 
-    def ask(self, prompt):
-        self.prompts.append(prompt)
-        if not self.lines:
-            raise EOFError
-        return self.lines.pop(0)
+    def type(self, window):
+        """Type the next line into the window, or close it."""
+        self.prompts.append(window.prompt)
+        for key in [*self.lines.pop(0), "enter"] if self.lines else []:
+            window.figure.canvas.callbacks.process(
+                "key_press_event", KeyEvent("key_press_event", window.figure.canvas, key)
+            )
+        return window.action
 
 
 @pytest.fixture
@@ -171,7 +238,6 @@ def play(run, monkeypatch):
         monkeypatch.setattr("crstack.plotting.interactive.has_display", lambda: True)
         monkeypatch.setattr("crstack.plotting.interactive.open_figure", open_figure)
         monkeypatch.setattr("crstack.plotting.interactive.Window.wait", lambda window: script.wait(window))
-        monkeypatch.setattr("builtins.input", script.ask)
         code, out, err = run("--no-plots", f"--{'' if interactive else 'no-'}interactive", **changes)
         assert script.windows == []
         assert script.lines == []
@@ -293,8 +359,8 @@ def test_without_display_it_goes_on(run):
     code, _, err = run("--no-plots", interactive=True, crmethod="pycosmic")
     assert code == 0
     assert err == (
-        "crstack: warning: interactive: True has no effect, as there is no display for windows; "
-        "the run goes on without\n"
+        "crstack: warning: interactive: True has no effect, as matplotlib cannot open a window here; "
+        "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
     )
 
 

@@ -15,6 +15,7 @@ from support.products import IMAGES, PRODUCTS, SEVEN
 
 from crstack import CRStack, LACosmicDetector, MaskSet, PyCosmicDetector
 from crstack.cli import main
+from crstack.combine.files import write_combination
 
 REPORT = "report.html"
 
@@ -22,7 +23,7 @@ REPORT = "report.html"
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """They take seconds, and are tested in test_cli_figures.py."""
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda results, features, console: [])
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
 
 
 # what it takes and writes
@@ -33,7 +34,7 @@ def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out", "-v"]) == 0
     out, err = capsys.readouterr()
     assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, REPORT}
-    assert "interactive: True has no effect, as there is no display" in err
+    assert "interactive: True has no effect, as matplotlib cannot open a window here" in err
     assert err.count("\n") == 1
     for words in ("found input file: fake_1a.fits", "mm_threshold", "10.2", "M.M.Cosmic, before dilation", "total"):
         assert words in out
@@ -204,7 +205,7 @@ def test_fixed_points_and_rules_reach_the_library(here):
 
 
 def test_y_axis_holds_the_fixed_points(here, monkeypatch):
-    def look(results, features, console):
+    def look(results, *arguments, **options):
         seen["top"] = results.masks.decision.diagram.y_edges[-1]
         return []
 
@@ -243,6 +244,25 @@ def test_directory_that_cannot_be_written_any_more(here, capsys, monkeypatch):
     assert main(["run", path, "--output-dir", "out"]) == 1
     assert "crmasks.fits must be writable; got No space left on device" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_combination_that_cannot_be_written(here, capsys, monkeypatch, number):
+    # the first ones are whole and stay out of the way; what was made while the third was written is lost
+    written = []
+
+    def full(path, combination, history):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(combination.name)
+        write_combination(path, combination, history)
+
+    monkeypatch.setenv("CRSTACK_NUM_THREADS", number)
+    monkeypatch.setattr("crstack.cli.run.write_combination", full)
+    path = write_parameters("p.yaml", crmethod="pycosmic")
+    assert main(["run", path, "--output-dir", "out"]) == 1
+    assert written == ["mean", "median"]
+    assert "combined_min.fits must be writable; got No space left on device" in capsys.readouterr().err
 
 
 def test_interrupt(here, monkeypatch, capsys):

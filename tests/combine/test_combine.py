@@ -321,8 +321,8 @@ def test_minimum_without_selection_bias(n, k, hit):
     for i in hit:
         codes[f"CRMASK{i + 1}"][:] = 2
     stack = CRStack([plane * u.electron for plane in cube], readnoise=0.1 * u.electron, cr_coincidences=k)
-    plain = stack.combine("mediancr", MaskSet(codes))
-    ccd = stack.combine("mediancr", MaskSet(codes), unbiased=True)
+    plain = stack.combine("mediancr", masks=MaskSet(codes))
+    ccd = stack.combine("mediancr", masks=MaskSet(codes), unbiased=True)
     error = np.sqrt(1000 / ccd.data.size)
     assert abs(ccd.data.mean() - 1000) < 4 * error
     assert abs(plain.data.mean() - 1000) > 20 * error or len(hit) == n - 1

@@ -105,7 +105,7 @@ def make_noise(rng, image):
     if kind == 0:
         return NoiseModel(readnoise=4 * u.electron, unit=u.electron)
     if kind == 1:
-        return NoiseModel(gain=1.7 * u.electron / u.adu, readnoise=4 * u.electron, shape=30.0)
+        return NoiseModel(gain=1.7 * u.electron / u.adu, readnoise=4 * u.electron, nbinom_shape=30.0)
     gain = np.full(image.shape, 1.5, dtype=np.float32)
     gain[:, image.shape[1] // 2 :] = 2.2
     readnoise = rng.uniform(1, 9, image.shape) if kind == 2 else 4.0

@@ -338,7 +338,7 @@ def test_dispersion_of_the_photons_adds_noise():
     image[30, 30] += 1500
     noise = {"unit": u.electron, "readnoise": 3 * u.electron}
     assert PyCosmicDetector(rlim=0.5).detect(image, NoiseModel(**noise)).mask[30, 30]
-    assert not PyCosmicDetector(rlim=0.5).detect(image, NoiseModel(**noise, shape=2.0)).mask.any()
+    assert not PyCosmicDetector(rlim=0.5).detect(image, NoiseModel(**noise, nbinom_shape=2.0)).mask.any()
 
 
 @pytest.mark.parametrize("original", [True, False])

@@ -306,7 +306,7 @@ def test_nbinom_shape(scene, kappa):
 def overdispersed(scene, kappa, **options):
     simulated = simulate(scene, bias=0 * u.adu, **options)
     rng = np.random.default_rng(1)
-    noise = simulated.noise.with_shape(kappa)
+    noise = simulated.noise.with_nbinom_shape(kappa)
     planes = [
         (noise.sample(expected, rng) + hits) * u.adu
         for expected, hits in zip(simulated.expected, simulated.hits, strict=True)
@@ -333,7 +333,7 @@ def test_nbinom_shape_of_divided_exposures():
 def test_nbinom_auto_in_the_diagram():
     simulated = simulate("slit", bias=0 * u.adu)
     rng = np.random.default_rng(1)
-    planes = [simulated.noise.with_shape(200).sample(image, rng) * u.adu for image in simulated.expected]
+    planes = [simulated.noise.with_nbinom_shape(200).sample(image, rng) * u.adu for image in simulated.expected]
     stack = CRStack(planes, gain=simulated.gain, readnoise=simulated.readnoise)
     settings = stack.mm_diagram(nbinom_shape="auto", n_simulations=1).settings
     assert settings.nbinom_shape == stack.nbinom_shape().value == pytest.approx(200, rel=0.2)
@@ -527,7 +527,7 @@ def test_no_signal(flat_exposures):
     with pytest.raises(InputError, match="method must be one of ratio, slope; got 'mean'"):
         stack.flux_factors(method="mean")
     with pytest.raises(InputError, match="flux_regions must hold 25 or more clean pixels; got"):
-        stack.flux_factors([(1, 3, 1, 3)])
+        stack.flux_factors(regions=[(1, 3, 1, 3)])
 
 
 def test_nbinom_shape_errors(simulated, flat_exposures):

@@ -136,7 +136,7 @@ def mixed(change):
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
-        (ccds(2), {}, "exposures must be 3 or more; got 2"),
+        (ccds(1), {}, "exposures must be 2 or more; got 1"),
         (ccds()[0], {}, "exposures must be a list of them; got a single CCDData"),
         (mixed(lambda c: c[:5]), {}, "exposures must share one shape"),
         (mixed(lambda c: CCDData(c.data, unit=u.electron)), {}, "exposures must share one unit"),

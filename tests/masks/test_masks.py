@@ -400,3 +400,21 @@ def test_other_extensions_are_left_alone_with_a_warning(stack, tmp_path):
         again = MaskSet.read(path)
     np.testing.assert_array_equal(again["CRMASK1"], masks["CRMASK1"])
     assert set(np.unique(again.codes["CRMASK1"])) == {Code.CLEAN, Code.GIVEN}
+
+
+@pytest.mark.parametrize("ending", ["gz", "fz"])
+def test_compressed_masks_come_back(stack, tmp_path, ending):
+    from crstack import JointPosterior
+
+    for options in ({"aux": ["pycosmic", "lacosmic"]}, {"method": JointPosterior()}):
+        masks = stack.detect(rules=MaskRules(local_medians=[(5, 5, 3, 3)]), **options)
+        masks.write(tmp_path / f"crmasks.fits.{ending}")
+        masks.write(tmp_path / "crmasks.fits")
+        again, plain = MaskSet.read(tmp_path / f"crmasks.fits.{ending}"), MaskSet.read(tmp_path / "crmasks.fits")
+        for name in masks:
+            np.testing.assert_array_equal(again.codes[name], masks.codes[name])
+        for name in ("auxclean", "probability", "signal_shift", "excess_variance"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(plain, name))
+        assert again.local_medians == masks.local_medians
+        assert again.uuid == masks.uuid
+        assert again.history == plain.history

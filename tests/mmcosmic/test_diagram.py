@@ -114,6 +114,10 @@ def test_the_y_axis_holds_fixed_points(stack):
     assert stack.mm_diagram(n_simulations=1, y_floor=2 * automatic).y_edges[-1] > 2 * automatic
     assert stack.mm_diagram(n_simulations=1, y_floor=automatic / 2).y_edges[-1] == automatic
     assert stack.mm_diagram(n_simulations=1, y_max=7.0).y_edges[-1] == 7
+    in_electrons = 7 * stack.exposures.noise.electrons_per_unit * u.electron
+    assert stack.mm_diagram(n_simulations=1, y_max=7.0 * u.adu).y_edges[-1] == 7
+    with pytest.raises(InputError, match="y_max must be in adu; got electron"):
+        stack.mm_diagram(n_simulations=1, y_max=in_electrons)
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter")

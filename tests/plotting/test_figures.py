@@ -1,6 +1,7 @@
 """Figures of masks and hits by what is in them; windows by events."""
 
 import re
+from dataclasses import replace
 
 import astropy.units as u
 import matplotlib.image
@@ -17,8 +18,10 @@ from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
 from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
-from crstack.plotting.interactive import DiagramWindow, has_display
+from crstack.plotting.hits import first_hits
+from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
+from crstack.plotting.rasters import cell_counts, cells_in_axes
 from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
 from crstack.statistics import exposure_at_median
 
@@ -82,16 +85,70 @@ def test_panels_hold_every_flagged_pixel(stack, name):
 
 
 def test_numbers_are_those_of_the_table_and_do_not_overlap(stack):
-    figure = plot_mask(stack.plot.mask_view("MEANCRT"))
-    figure.draw_without_rendering()
-    b = figure.axes[1]
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    b = panels.axes[1]
+    panels.select(panels.in_diagram, np.isin(panels.view.pixels["number"], np.arange(1, 20, 9)))
+    panels.figure.draw_without_rendering()
     table = stack.features("MEANCRT")
-    shown = [int(text.get_text()) for text in b.texts]
-    assert 5 < len(shown) < len(table)
-    assert set(shown) <= set(table["number"])
-    assert int(table["number"][np.argmax(table["peak"])]) in shown
-    boxes = [text.get_window_extent() for text in b.texts]
+    shown = [int(text.get_text()) for text in b.texts if text.get_text().isdigit()]
+    assert sorted(shown) == list(range(1, 20, 9))
+    assert b.get_title() == "(b) numbers of the hits"
+    assert not panels._cells[1].get_visible()
+    for text in b.texts:
+        if text.get_text().isdigit():
+            peak = table["peak"][int(text.get_text()) - 1].value
+            assert text.xy[1] == pytest.approx(peak)
+    boxes = [text.get_window_extent() for text in b.texts if text.get_text().isdigit()]
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+def test_too_many_hits_to_number_are_counted(stack):
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    b = panels.axes[1]
+    assert not [text for text in b.texts if text.get_text().isdigit()]
+    assert b.get_title() == "(b) how many pixels; too many hits to number"
+    coloured = panels._cells[1].get_array()[..., 3] > 0
+    rows, columns, inside = cells_in_axes(b, panels.view.pixels["min2d"], panels.view.pixels["excess"])
+    assert inside.all()
+    counts = cell_counts(rows, columns, coloured.shape)
+    np.testing.assert_array_equal(coloured, counts > 0)
+    assert panels._bar.ax.get_visible()
+    assert panels._bar.mappable.norm.vmax == max(10, counts.max())
+
+
+def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
+    few = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    assert not few._over.get_visible()
+    monkeypatch.setattr("crstack.plotting.mask.MOST_SYMBOLS", 100)
+    monkeypatch.setattr("crstack.plotting.mask.LEAST_POINTS", 50)
+    monkeypatch.setattr("crstack.plotting.mask.MOST_CELLS", 50)
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    view = panels.view
+    assert not any(len(line.get_xdata()) for line in (*panels.symbols.values(), *panels._in_diagrams.values()))
+    over = panels._over.get_array()
+    assert over.shape == (40, 50, 4)
+    flagged = view.codes.reshape(40, 2, 50, 2).any(axis=(1, 3))
+    np.testing.assert_array_equal(over[..., 3] > 0, flagged)
+    only = (view.codes == Code.MMCOSMIC).reshape(40, 2, 50, 2).any(axis=(1, 3)) & ~(view.codes > 2).reshape(
+        40, 2, 50, 2
+    ).any(axis=(1, 3))
+    assert {to_hex(colour / 255) for colour in over[only][:, :3]} == {SYMBOLS[Code.MMCOSMIC][1]}
+    # each hit has a ring around its highest pixel
+    x, y = panels._rings.get_data()
+    assert len(x) == panels.n_hits
+    assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
+    assert len(MaskPanels(view)._rings.get_xdata()) == 0
+
+
+def test_logarithmic_scale_is_announced(stack):
+    a, b = MaskPanels(stack.plot.mask_view("MEANCRT")).axes[:2]
+    assert a.get_yscale() == "symlog"
+    for axes in (a, b):
+        (note,) = [text for text in axes.texts if "logarithmic" in text.get_text()]
+        assert note.xy[1] == stack.plot.mask_view("MEANCRT").diagram.y_edges[-1]
+    quiet = Figure().subplots()
+    assert set_hit_limits(quiet, np.array([0.0, 10.0]), np.array([1.0, 5.0])) is None
 
 
 def test_resolution_averages_images_and_keeps_coordinates(stack):
@@ -141,7 +198,7 @@ def test_given_figure_and_no_window(stack):
     before = matplotlib.pyplot.get_fignums()
     plot_mask(stack.plot.mask_view())
     assert matplotlib.pyplot.get_fignums() == before
-    assert len(stack.plot.diagram().axes) == 3
+    assert len(stack.plot.diagram().axes) == 2
 
 
 def overlapping_labels(figure):
@@ -229,6 +286,43 @@ def test_pages_of_a_hit(stacks, n):
     assert y.max() == pytest.approx(row["peak"].value)
     assert f"hit {row['number']} ({row['category']}): {row['n_pixels']} pixels" in images.get_suptitle()
     assert "".join(text.get_text() for text in diagram.axes[0].texts if text.get_visible())
+
+
+def test_combined_image_takes_the_place_of_the_corrected_one(stack):
+    """Pixels masked in every exposure: the mean with min2d in their place would still show every other hit."""
+    image = np.arange(80 * 100, dtype=np.float32).reshape(80, 100)
+    pages = plot_hits(stack.plot.mask_view("MEANCRT"), stack.features("MEANCRT"), corrected=("meancr2", image))
+    images, _ = pages.show(1)
+    last = images.axes[5]
+    assert last.get_title() == "meancr2, corrected"
+    left, right, bottom, top = (round(end - 0.5) for end in last.images[0].get_extent())
+    np.testing.assert_array_equal(last.images[0].get_array(), image[bottom:top, left:right])
+
+
+def test_problematic_pixels_show_the_combined_image(stack):
+    masks = stack.detect(aux="pycosmic")
+    codes = {name: codes.copy() for name, codes in masks.codes.items()}
+    for name in ("CRMASK1", "CRMASK2", "CRMASK3", "MEANCRT"):
+        codes[name][40, 50] = Code.MMCOSMIC
+    masks = replace(masks, codes=codes)
+    pages = stack.plot.hits("problematic", masks=masks)
+    images, _ = pages.show(1)
+    left, right, bottom, top = (round(end - 0.5) for end in images.axes[5].images[0].get_extent())
+    assert images.axes[5].get_title() == "meancr2, corrected"
+    expected = stack.combine("meancr2", masks=masks).data[bottom:top, left:right]
+    np.testing.assert_array_equal(images.axes[5].images[0].get_array(), expected)
+
+
+def test_hits_in_most_exposures_are_drawn_first(stack):
+    table = stack.features("MEANCRT")
+    numbers = first_hits(table)
+    assert sorted(numbers) == sorted(table["number"])
+    rows = table[np.array(numbers) - 1]
+    assert rows["n_exposures"][0] == table["n_exposures"].max() > rows["n_exposures"][-1]
+    key = list(zip(-rows["n_exposures"], -rows["peak"].value, strict=True))
+    assert key == sorted(key)
+    assert first_hits(table, 3) == numbers[:3]
+    assert first_hits(table, 0) == []
 
 
 def test_figures_of_the_pages_are_reused(stack):
@@ -407,8 +501,68 @@ def test_help(stack):
         assert f"'{key}'" in text
 
 
+def test_every_window_shows_its_keys(stack, window):
+    masks = stack.detect(aux="pycosmic")
+    view, table = stack.plot.mask_view("MEANCRT", masks=masks), stack.features("MEANCRT", masks=masks)
+    windows = (
+        window,
+        MaskWindow(view, fig=canvas_figure()),
+        VerifyWindow(view, table, masks=masks, fig=canvas_figure((10, 6.5))),
+        Window(stack.plot.median_position(fig=canvas_figure())),
+    )
+    for one in windows:
+        one.figure.draw_without_rendering()
+        title = one.figure.get_suptitle()
+        for action in one.actions:
+            assert re.search(rf"(^|[\s·]){action}(?= )", title), (type(one), action)
+        # the keys lie on no title of a panel
+        box = one.figure._suptitle.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= one.figure.bbox.x1
+        assert not any(
+            axes.title.get_text() and axes.title.get_window_extent().overlaps(box) for axes in one.figure.axes
+        )
+    assert windows[2].figure.get_suptitle().startswith("MEANCRT, hit ")
+
+
+def test_windows_fit_a_small_screen_and_have_titles(stack, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    from crstack.plotting.interactive import open_figure
+    from crstack.plotting.mask import SIZE
+
+    titles = []
+    for size in (SIZE, (10, 8), (8, 4)):
+        figure = open_figure(size)
+        assert tuple(figure.get_size_inches()) == (size[0], min(size[1], 6.5))
+        monkeypatch.setattr(figure.canvas.manager, "set_window_title", titles.append)
+        Window(figure, title="this")
+        plt.close(figure)
+    assert titles == ["crstack: this"] * 3
+    with plt.rc_context({"figure.dpi": 200}):
+        figure = open_figure(SIZE)
+        assert (figure.bbox.width, figure.bbox.height) == (1340, 650)
+        plt.close(figure)
+
+
+def test_questions_are_answered_in_a_window():
+    window = QuestionWindow("How many [3]: ", ["a line", "another"], fig=canvas_figure((8, 4)))
+    driver = Driver(window.figure)
+    for key in ("c", "1", "x", "backspace", "shift", "."):
+        driver.key(key)
+    assert window.action is None  # no key of the other windows
+    texts = [text.get_text() for text in window.figure.texts]
+    assert "a line\nanother" in texts
+    assert "How many [3]: " in texts
+    assert "c1._" in texts
+    driver.key("enter")
+    assert (window.action, window.answer) == ("answered", "c1.")
+    closed = QuestionWindow("Which: ", fig=canvas_figure((8, 4)))
+    assert closed.answer is None
+
+
 def test_linked_zooms(stack):
-    window = MaskWindow(stack.plot.mask_view("MEANCRT"), fig=canvas_figure())
+    window = MaskWindow(stack.plot.mask_view("MEANCRT"), fig=canvas_figure((13, 10.5)))
     a, b, c, d = window.panels.axes
     pixels = window.panels.view.pixels
     assert window.in_diagram().all()
@@ -423,7 +577,7 @@ def test_linked_zooms(stack):
     wanted = (pixels["x"] >= 20) & (pixels["x"] <= 40)
     in_a = [line for line in a.lines if line.get_label() in [words_of(code) for code in SYMBOLS]]
     assert sum(len(line.get_xdata()) for line in in_a) == wanted.sum()
-    numbers = {int(text.get_text()) for text in b.texts}
+    numbers = {int(text.get_text()) for text in b.texts if text.get_text().isdigit()}
     assert numbers <= set(pixels["number"][wanted])
 
 
@@ -500,4 +654,4 @@ def test_legend_tells_who_decided():
     figure = stack.plot.mask("CRMASK1")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["joint decision only"]
     images, _ = stack.plot.hits("CRMASK1").show(1)
-    assert [text.get_text() for text in images.legends[0].get_texts()] == ["joint decision only"]
+    assert "joint decision only" in [text.get_text() for text in images.texts]

@@ -52,7 +52,7 @@ def test_panels_and_curves(diagram):
 
 def test_counts_and_colours(diagram):
     figure = plot_diagram(diagram)
-    left, right = (axes.collections[0] for axes in figure.axes[:2])
+    left, right = (axes.images[0] for axes in figure.axes[:2])
     np.testing.assert_allclose(np.ma.filled(left.get_array(), 0), diagram.simulated.T / 10)
     np.testing.assert_array_equal(np.ma.filled(right.get_array(), 0), diagram.observed.T)
     assert right.get_array().mask[95, 30]  # empty: white

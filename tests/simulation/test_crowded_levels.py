@@ -132,7 +132,7 @@ def test_adu_and_electrons_and_threads_do_not_matter(expected, monkeypatch):
 @pytest.mark.parametrize("readnoise", [0.0, 3.0])
 def test_every_noise_has_a_wider_one(shape, readnoise):
     """No photons, few, many, without read noise, overdispersed: weights are finite, their mean is 1."""
-    noise = NoiseModel(readnoise=readnoise * u.electron, unit=u.electron, shape=shape)
+    noise = NoiseModel(readnoise=readnoise * u.electron, unit=u.electron, nbinom_shape=shape)
     sampler = LevelSampler(np.array([0.0, 3.0, 20_000.0]), noise, 3, 2, 1)
     for level in np.flatnonzero(sampler._pixels):
         edges = np.linspace(-100, 1e5, 101), np.linspace(0, 1e5, 101)

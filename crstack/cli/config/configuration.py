@@ -11,6 +11,7 @@ import astropy.units as u
 from crstack.cli.config.consistency import check_detectors, check_together
 from crstack.cli.config.crmethod import OWN_KEYS
 from crstack.cli.config.document import as_mapping, load_documents
+from crstack.cli.config.image_names import matching_images
 from crstack.cli.config.keys import REQUIREMENTS, TOP, check_value, checked_values
 from crstack.cli.config.legacy import as_parameter_file, choose_document
 from crstack.cli.config.parts import Parts, make_parts
@@ -30,7 +31,7 @@ ONLY_WITH = {
 
 #: keys that matter where masks are read from a file
 WITH_MASKS = (
-    *("extnum", "gain", "rnoise", "bias", "use_auxmedian"),
+    *("extnum", "gain", "rnoise", "bias", "use_auxmedian", "variance", "outputs", "compression"),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
 
@@ -109,12 +110,13 @@ class Configuration:
         unit : `~astropy.units.Unit`
             Of the exposures.
         """
-        return {
-            "gain": numbers.gain * u.electron / u.adu,
-            "readnoise": numbers.rnoise * u.adu,
-            "bias": numbers.bias * u.adu,
-            "unit": unit,
+        units = {"gain": u.electron / u.adu, "rnoise": u.adu, "bias": u.adu}
+        given = {
+            # keywords and sections are read with the exposures
+            name: getattr(numbers, name) if isinstance(getattr(numbers, name), str) else getattr(numbers, name) * one
+            for name, one in units.items()
         }
+        return {"gain": given["gain"], "readnoise": given["rnoise"], "bias": given["bias"], "unit": unit}
 
     def settings(self, finding=True):
         """The keys that matter for the method, with their values in words.
@@ -150,8 +152,8 @@ class Configuration:
             return len(crmethod.detectors) > 1
         if name == "joint":
             return crmethod.is_joint and len(self[name]) > 0
-        if name in ("detector", "boundary", "method"):
-            return len(self[name]) > 0
+        if name in ("detector", "boundary", "method", "outputs", "mediancr_pixels_to_be_dropped"):
+            return bool(self[name])
         return True
 
 
@@ -205,4 +207,6 @@ def configuration_of(document, path):
     requirements = top.pop("requirements", None)
     requirements = {} if requirements is None else as_mapping(requirements, "requirements")
     top, requirements = as_parameter_file(top, requirements)
+    if "images" in top:
+        top["images"] = matching_images(top["images"], path.parent)
     return Configuration.of(path, checked_values(top, requirements))

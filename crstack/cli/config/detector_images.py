@@ -66,19 +66,19 @@ def map_name(key, text):
 
 @dataclass(frozen=True, eq=False)
 class DetectorNumbers:
-    """Gain, read noise and bias of the exposures: numbers, or images (ny, nx).
+    """Gain, read noise and bias of the exposures: numbers, images (ny, nx), or where the exposures have them.
 
     Attributes
     ----------
-    gain : float or `~numpy.ndarray`
-        Electron/ADU.
-    rnoise, bias : float or `~numpy.ndarray`
-        ADU.
+    gain : float, `~numpy.ndarray` or str
+        Electron/ADU; a text is a keyword, such as "header:GAIN".
+    rnoise, bias : float, `~numpy.ndarray` or str
+        ADU; a text is a keyword, or a section where the bias is measured.
     """
 
-    gain: float | np.ndarray
-    rnoise: float | np.ndarray
-    bias: float | np.ndarray
+    gain: float | np.ndarray | str
+    rnoise: float | np.ndarray | str
+    bias: float | np.ndarray | str
 
 
 def read_detector_numbers(configuration, shape):

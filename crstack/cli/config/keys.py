@@ -12,6 +12,7 @@ from crstack.cli.config.values import (
     boundary_name,
     boxes,
     choice,
+    combinations,
     conn_model,
     crmethod,
     extension,
@@ -91,7 +92,7 @@ GENERAL = (
     Key("verify_cr", boolean, False, used=False),
     Key("semiwindow", integer(minimum=0, maximum=500), 15),
     Key("color_scale", choice("minmax", "zscale"), "zscale"),
-    Key("maxplots", integer(minimum=-LARGEST_COUNT, maximum=LARGEST_COUNT), -1),
+    Key("maxplots", integer(minimum=-LARGEST_COUNT, maximum=LARGEST_COUNT), 40),
 )
 
 LACOSMIC = (
@@ -170,6 +171,9 @@ MMCOSMIC = (
 
 #: keys that numina-crmasks does not know
 OWN = (
+    Key("variance", choice("model", "sample"), "model"),
+    Key("outputs", nullable(combinations), None),
+    Key("compression", choice("none", "gzip", "fpack"), "none"),
     # hits that the user has dropped: they leave MEDIANCR, and no other mask
     Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),

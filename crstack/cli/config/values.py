@@ -16,8 +16,10 @@ from crstack._validation import (
 from crstack.cli.config.crmethod import CRMethod
 from crstack.cli.config.detector_images import BOUNDS, map_name
 from crstack.cli.config.document import as_number, parsed_text
+from crstack.combine import COMBINATIONS
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.exposures.keywords import as_keyword
 from crstack.masks.local_median import check_local_median
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "boundary_name",
     "boxes",
     "choice",
+    "combinations",
     "conn_model",
     "crmethod",
     "extension",
@@ -128,6 +131,14 @@ def single(check):
     return checked
 
 
+def combinations(key, value):
+    """Check of a list of combined images, or of one."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise ConfigurationError(f"{key} must be a list of {', '.join(COMBINATIONS)}; got {value!r}")
+    return tuple(check_choice(key, name, COMBINATIONS) for name in names)
+
+
 def image_names(key, value):
     """Check of the list of images."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
@@ -145,9 +156,19 @@ def extension(key, value):
 
 
 def number_or_map(key, value):
-    """Check of a number, or of the name of a FITS file with an image of them."""
+    """Check of a number, of a keyword, or of the name of a FITS file with an image of numbers.
+
+    A bias may also be a section of the exposures, where it is measured.
+    """
     value = as_number(value)
-    return map_name(key, value) if isinstance(value, str) else check_number(key, value, **BOUNDS[key])
+    if not isinstance(value, str):
+        return check_number(key, value, **BOUNDS[key])
+    keyword = as_keyword(value)
+    if keyword is not None:
+        return f"header:{keyword.name}"
+    if key == "bias" and REGION.fullmatch(value.strip()):
+        return value.strip()
+    return map_name(key, value)
 
 
 def crmethod(key, value):

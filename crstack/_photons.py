@@ -1,0 +1,48 @@
+"""Distributions of photon counts at one expected number, without the cost of those of `scipy.stats`."""
+
+import numpy as np
+
+__all__ = ["PhotonDistribution"]
+
+
+class PhotonDistribution:
+    """Poisson or negative binomial distribution of photon counts.
+
+    It has those methods of a frozen distribution of `scipy.stats` that crstack uses, and their values. Freezing one
+    writes its documentation anew, which takes longer than what a simulation asks of it.
+
+    Parameters
+    ----------
+    electrons : float
+        Expected number, 0 or more.
+    nbinom : tuple of float, optional
+        Size and probability of a negative binomial distribution; Poisson without.
+    """
+
+    def __init__(self, electrons, nbinom=None):
+        # scipy.stats is slow to import, and not always needed
+        from scipy import stats
+
+        self._family = stats.poisson if nbinom is None else stats.nbinom
+        self._parameters = (electrons,) if nbinom is None else nbinom
+        self._electrons = electrons if nbinom is None else None
+
+    def mean(self):
+        """Expected number."""
+        return self._electrons if self._electrons is not None else self._family.mean(*self._parameters)
+
+    def std(self):
+        """Standard deviation."""
+        return np.sqrt(self._electrons) if self._electrons is not None else self._family.std(*self._parameters)
+
+    def sf(self, counts):
+        """Probability of more than so many ``counts``."""
+        return self._family.sf(counts, *self._parameters)
+
+    def cdf(self, counts):
+        """Probability of so many ``counts`` or fewer."""
+        return self._family.cdf(counts, *self._parameters)
+
+    def logpmf(self, counts):
+        """Logarithm of the probability of so many ``counts``."""
+        return self._family.logpmf(counts, *self._parameters)

@@ -1,0 +1,24 @@
+"""Numbers that describe a result: a dict that people can read."""
+
+from html import escape
+
+__all__ = ["Summary"]
+
+
+class Summary(dict):
+    """Numbers by name. ``str(summary)`` gives lines for people, and a notebook shows a table."""
+
+    def __str__(self):
+        width = max((len(name) for name in self), default=0)
+        return "\n".join(f"{name:<{width}}  {_in_words(value)}" for name, value in self.items())
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(_in_words(value))}</td></tr>"
+            for name, value in self.items()
+        )
+        return f"<table>{rows}</table>"
+
+
+def _in_words(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

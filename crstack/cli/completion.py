@@ -1,0 +1,27 @@
+"""``crstack completion``: what a shell needs to complete the command."""
+
+from crstack.exceptions import InputError
+
+__all__ = ["completion"]
+
+
+def completion(parser, shell):
+    """The script that lets a shell complete the command.
+
+    Parameters
+    ----------
+    parser : `argparse.ArgumentParser`
+        Of the command.
+    shell : {"bash", "zsh", "fish"}
+        The shell.
+
+    Raises
+    ------
+    InputError
+        If shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError:
+        raise InputError("completion must have shtab; install it with: pip install 'crstack[completion]'") from None
+    return shtab.complete(parser, shell=shell)

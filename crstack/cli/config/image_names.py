@@ -1,0 +1,56 @@
+"""Names of images: the home directory, and patterns."""
+
+import glob
+import os
+from pathlib import Path
+
+from crstack.exceptions import ConfigurationError
+
+__all__ = ["image_places", "is_file", "matching_images"]
+
+
+def is_file(path):
+    """Whether a path is a file; a name that no file can have is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def image_places(name, directory):
+    """Paths where an image is looked for: from here, from ``directory``, and from its subdirectory ``data``."""
+    name = os.path.expanduser(name)
+    return Path(name), Path(directory) / name, Path(directory) / "data" / name
+
+
+def matching_images(names, directory):
+    """Names of images with each pattern replaced by the files that match it, sorted.
+
+    Parameters
+    ----------
+    names : object
+        A list of names and patterns such as ``raw/n*.fits``, or one pattern. Anything else is
+        returned as it is, for the check of the key.
+    directory : path-like
+        See `image_places`.
+
+    Raises
+    ------
+    ConfigurationError
+        If no file matches a pattern.
+    """
+    if isinstance(names, str) and glob.has_magic(names):
+        names = [names]
+    if not isinstance(names, list):
+        return names
+    found = []
+    for name in names:
+        places = image_places(name, directory) if isinstance(name, str) and glob.has_magic(name) else ()
+        if not places or any(is_file(path) for path in places):  # a bracket may be part of a name
+            found.append(name)
+            continue
+        matches = next((some for some in (sorted(glob.glob(str(path))) for path in places) if some), None)
+        if matches is None:
+            raise ConfigurationError(f"images must match files that exist; got {name}, which matches none")
+        found += matches
+    return found

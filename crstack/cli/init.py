@@ -1,0 +1,62 @@
+"""``crstack init``: a parameter file with what the headers say."""
+
+from crstack._fits import image_extension, inherited_header, opened_fits
+from crstack.cli.config.image_names import matching_images
+from crstack.cli.template import TEMPLATE
+from crstack.exceptions import InputError
+
+__all__ = ["parameter_file"]
+
+#: keywords in which gain and read noise stand, in the order in which they are looked for
+GAINS = ("GAIN", "EGAIN", "CCDGAIN", "GAIN1", "HIERARCH ESO DET OUT1 CONAD")
+READNOISES = ("RDNOISE", "READNOIS", "READNOISE", "ENOISE", "RON", "RDNOISE1", "HIERARCH ESO DET OUT1 RON")
+MISSING = "       # must be given: the headers do not say"
+
+
+def parameter_file(images):
+    """Text of a commented parameter file.
+
+    Parameters
+    ----------
+    images : sequence of str
+        FITS files, or patterns.
+
+    Returns
+    -------
+    text : str
+
+    Raises
+    ------
+    InputError
+        If the first file is no FITS file with a 2-D image.
+    """
+    images = matching_images(list(images), ".")
+    with opened_fits(images[0], "images", checksum=False) as hdus:
+        hdu = image_extension(hdus, images[0])
+        number = hdus.index_of(hdu)
+        header = inherited_header(hdus, hdu)
+    if any("\n" in name for name in images):
+        raise InputError("images must have names of one line; got a line break")
+    return TEMPLATE.format(
+        images="\n".join(f"  - {_quoted(name)}" for name in images),
+        extnum=number,
+        gain=_keyword(header, GAINS),
+        rnoise=_keyword(header, READNOISES),
+        bias="0.0",
+        crmethod="mm_lacosmic",
+    )
+
+
+def _keyword(header, names):
+    """The first of the keywords that the header has, with its value as a comment."""
+    for name in names:
+        if name in header:
+            name = name.removeprefix("HIERARCH ")
+            return f"header:{name}  # {header[name]}, {header.comments[name] or 'no comment'};"
+    return MISSING
+
+
+def _quoted(name):
+    """A name as YAML, in quotes where it needs them."""
+    plain = all(letter.isalnum() or letter in "_./+-" for letter in name) and name[0] not in "-+."
+    return name if plain else "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,125 @@
+"""``crstack run *.fits --gain 1.2 ...``: the options in place of a parameter file."""
+
+import re
+from pathlib import Path
+
+import astropy.units as u
+
+from crstack._fits import inspect_image
+from crstack.cli.config.configuration import Configuration
+from crstack.cli.config.image_names import is_file, matching_images
+from crstack.cli.config.keys import checked_values
+from crstack.exceptions import InputError
+from crstack.exposures.keywords import as_keyword, quantity_of
+
+__all__ = ["are_images", "configuration_of_options"]
+
+#: where a parameter file would be named
+NOWHERE = "command line"
+#: M.M.Cosmic with L.A.Cosmic, as ``CRStack.detect`` by default
+METHOD = "mm_lacosmic"
+FITS_NAME = re.compile(r".*\.(fits?|fts)(\.(gz|bz2|fz|Z))?", re.IGNORECASE)
+READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or be a keyword such as header:RDNOISE"
+
+
+def are_images(names):
+    """Whether names are those of images; one name may be that of a parameter file.
+
+    Raises
+    ------
+    InputError
+        If they are neither.
+    """
+    images = [FITS_NAME.fullmatch(name) is not None for name in names]
+    if all(images):
+        return True
+    if len(names) == 1:
+        return False
+    other = names[images.index(False)]
+    raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
+
+
+def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
+    """The configuration that options ask for.
+
+    Parameters
+    ----------
+    images : list of str
+        FITS files, or patterns.
+    gain : str or None
+        A number in electron/adu, or a keyword such as "header:GAIN"; not needed for exposures in electrons.
+    readnoise : str or None
+        With its unit, or a keyword.
+    bias : str or None
+        A number in the unit of the exposures, a keyword, or a section; 0 by default.
+    method : str or None
+        As ``crmethod`` of the parameter file.
+    ext : str or None
+        Number or name of the extension; 0 by default.
+
+    Returns
+    -------
+    configuration : `~crstack.cli.config.configuration.Configuration`
+
+    Raises
+    ------
+    InputError
+        If an option is wrong or missing.
+    """
+    images = matching_images(images, ".")
+    ext = _number_or_text(ext or "0")
+    missing = [name for name in images if not is_file(name)]
+    if missing:
+        raise InputError(f"images must be files that exist; got {missing[0]}")
+    info = inspect_image(images[0], ext, what="images", name="--ext")
+    in_electrons = info.unit in (u.electron, u.electron / u.s)
+    if gain is None:
+        if not in_electrons:
+            raise InputError("gain must be given, such as --gain 1.2 (electron/adu) or --gain header:GAIN; got nothing")
+        gain = "1"
+    factor = _factor(gain, info.header, images[0])
+    top = {
+        "images": images,
+        "extnum": ext,
+        "gain": _number_or_text(gain),
+        "rnoise": _readnoise(readnoise, factor),
+        # in a parameter file it is in ADU
+        "bias": 0.0 if bias is None else _number_or_text(bias),
+    }
+    return Configuration.of(Path(NOWHERE), checked_values(top, {"crmethod": METHOD if method is None else method}))
+
+
+def _number_or_text(text):
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if text.strip().isdecimal() else value
+
+
+def _factor(gain, header, name):
+    """Electrons per ADU as a number: a keyword is read from the first image."""
+    keyword = as_keyword(gain)
+    if keyword is not None:
+        return quantity_of(header, keyword, "gain", u.electron / u.adu, str(name))[0].value
+    value = _number_or_text(gain)
+    if isinstance(value, str) or value <= 0:
+        raise InputError(f"gain must be a number greater than 0, or a keyword such as header:GAIN; got {gain!r}")
+    return value
+
+
+def _readnoise(text, gain):
+    """The read noise in ADU, or the keyword that holds it."""
+    if text is None:
+        raise InputError(f"{READNOISE}; got nothing")
+    if as_keyword(text) is not None:
+        return text
+    try:
+        value = u.Quantity(text)
+    except (TypeError, ValueError):
+        raise InputError(f"{READNOISE}; got {text!r}") from None
+    if value.unit == u.electron:
+        return float(value.value) / gain
+    if value.unit != u.adu:
+        raise InputError(f"{READNOISE}; got {text!r}")
+    return float(value.value)

@@ -1,0 +1,77 @@
+"""Exposures whose hits are replaced by what is expected there."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.nddata import CCDData, VarianceUncertainty
+
+from crstack._files import header_line
+
+__all__ = ["clean_exposures"]
+
+
+def clean_exposures(exposures, masks, combination, differences=None):
+    """Each exposure with its hits, and its bad values, replaced by what is expected there.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures, bias subtracted.
+    masks : `~crstack.masks.MaskSet`
+        Their masks: CRMASK1 to CRMASKN.
+    combination : `~crstack.combine.Combination`
+        Mean of the clean exposures, in the unit of the exposures.
+    differences : sequence of `~numpy.ndarray`, optional
+        What each exposure is expected to hold more than the common image, (ny, nx) each; nothing by default.
+
+    Returns
+    -------
+    ccds : list of `~astropy.nddata.CCDData`
+        In the unit in which the exposures were given. The variances are those of the noise of the exposure, or of the
+        combined value where this stands in. The mask is True where a value was replaced. Where no exposure is valid
+        the value is NaN. The header is that of the first exposure, with the name of the exposure in CRSOURCE.
+
+    Notes
+    -----
+    The combined value of a pixel is at the mean level of the exposures that it is of: those that are clean there, or
+    all valid ones where the masks are of the joint decision. It is moved from there to the level of the exposure, so
+    that a replaced hit leaves no step where exposures differ.
+    """
+    common, error = combination.ccd.data, combination.ccd.uncertainty.array
+    replaced = np.stack([_replaced(exposures, masks, i) for i in range(len(exposures))])
+    shift = None
+    if differences is not None:
+        of_all = masks.signal_shift is not None
+        shift = _mean_difference(differences, exposures.bad if of_all else replaced)
+    seconds, unit = np.float32(exposures.rate_seconds or 1), exposures.given_unit
+    ccds = []
+    for i, where in enumerate(replaced):
+        expected = common if shift is None else common + (differences[i] - shift)
+        data = np.where(where, expected, exposures.data[i]).astype(np.float32)
+        variance = np.where(where, error, exposures.noise_of(i).variance(np.nan_to_num(expected))).astype(np.float32)
+        ccd = CCDData(
+            data / seconds,
+            unit=unit,
+            mask=where.copy(),
+            uncertainty=VarianceUncertainty(variance / seconds**2, unit=unit**2),
+            meta=exposures.header.copy(),
+            wcs=exposures.wcs,
+        )
+        ccd.meta["CRSOURCE"] = (header_line(Path(exposures.names[i]).name), "exposure whose hits are replaced")
+        ccds.append(ccd)
+    return ccds
+
+
+def _replaced(exposures, masks, i):
+    """True where exposure ``i`` is hit or bad."""
+    hit, bad = masks[f"CRMASK{i + 1}"], exposures.bad_of(i)
+    return hit if bad is None else hit | bad
+
+
+def _mean_difference(differences, left_out):
+    """Mean of the differences over the exposures that are not left out; over all where none remains."""
+    if left_out is None:
+        return np.mean(differences, axis=0)
+    used = ~left_out | left_out.all(axis=0)
+    total = sum(np.where(one, difference, 0) for one, difference in zip(used, differences, strict=True))
+    return total / used.sum(axis=0)

@@ -1,0 +1,87 @@
+"""A combined image as it is handed out: in the unit of the exposures, with a header that is true of it."""
+
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+from astropy.nddata import CCDData, VarianceUncertainty
+
+from crstack._files import header_line
+
+__all__ = ["as_product", "product_header"]
+
+
+def product_header(exposures, name, masks=None):
+    """Header of a combined image.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        What was combined.
+    name : str
+        Name of the combination.
+    masks : `~crstack.masks.MaskSet`, optional
+        The masks that were applied.
+
+    Returns
+    -------
+    header : `~astropy.io.fits.Header`
+        That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as
+        the sum where all are known, and with HISTORY: version, exposures, what was read from headers, and
+        the history of the masks.
+    """
+    header = exposures.header.copy()
+    header["NCOMBINE"] = (len(exposures), "number of exposures combined")
+    if exposures.exptimes and None not in exposures.exptimes:
+        header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
+        header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
+    for line in _history(exposures, name, masks):
+        header.add_history(header_line(line))
+    return header
+
+
+def _history(exposures, name, masks):
+    lines = [
+        f"crstack {version('crstack')}: {name} of {len(exposures)} exposures",
+        *(f"exposure {number}: {one}" for number, one in enumerate(exposures.names, start=1)),
+        *exposures.notes,
+    ]
+    if exposures.rate_seconds is not None:
+        lines.append(f"rates multiplied by {exposures.rate_seconds:g} s, and the result divided by it")
+    if masks is None:
+        return lines
+    known = set(lines) | {f"crstack {version('crstack')}"}
+    return [*lines, f"masks UUID: {masks.uuid}", *(line for line in masks.history if line not in known)]
+
+
+def as_product(combination, exposures, masks=None):
+    """A combination in the unit in which the exposures were given, with its own header.
+
+    Parameters
+    ----------
+    combination : `~crstack.combine.Combination`
+        Of the exposures, in counts.
+    exposures : `~crstack.exposures.Exposures`
+        What was combined.
+    masks : `~crstack.masks.MaskSet`, optional
+        The masks that were applied.
+
+    Returns
+    -------
+    combination : `~crstack.combine.Combination`
+        With values divided by the exposure time where the exposures were rates.
+    """
+    ccd = combination.ccd
+    data, variance, unit = ccd.data, ccd.uncertainty.array, exposures.given_unit
+    if exposures.rate_seconds is not None:
+        seconds = np.float32(exposures.rate_seconds)
+        data, variance = data / seconds, variance / seconds**2
+    product = CCDData(
+        data,
+        unit=unit,
+        mask=ccd.mask,
+        uncertainty=VarianceUncertainty(variance, unit=unit**2),
+        meta=product_header(exposures, combination.name, masks),
+        wcs=ccd.wcs,
+    )
+    return replace(combination, ccd=product)

@@ -1,0 +1,163 @@
+"""Masks as data quality images, whose bits other programs understand, beside copies of the exposures."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from astropy.io import fits
+
+from crstack._fits import image_extension, image_of, inherited_header, inspect_image, opened_fits
+from crstack._fits_writing import write_fits
+from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+from crstack.exposures.headers import split_wcs, wcs_cards
+from crstack.exposures.quality import bits_of
+from crstack.masks.codes import exposure_name
+
+if TYPE_CHECKING:
+    from crstack.masks.maskset import MaskSet
+
+__all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
+
+#: bits that are set, by convention and reason (those that are read: `crstack.exposures.quality.CONVENTIONS`).
+#: STScI: ACS and WFC3, where a hit has the bit of rejection in a combination. LSST: the mask planes of afw in
+#: their usual order. DRAGONS: Gemini's geminidr, which has no bit for replaced values.
+QUALITY_BITS = MappingProxyType(
+    {
+        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256, "low": 1024, "replaced": 2}),
+        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2, "low": 1, "replaced": 4}),
+        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4, "low": 1, "replaced": 0}),
+    }
+)
+
+Bits = str | Mapping[str, int]
+
+
+def _table(bits: Bits) -> dict[str, int]:
+    if isinstance(bits, str) and bits.lower() in QUALITY_BITS:
+        return dict(QUALITY_BITS[bits.lower()])
+    if not isinstance(bits, str | Mapping):
+        raise InputError(f"bits must be one of {', '.join(QUALITY_BITS)}, or bits by reason; got {bits!r}")
+    table = bits_of(bits)
+    if max(table.values()) >= 2**31:
+        raise InputError(f"bits must be below 2**31; got {max(table.values())}")
+    return table
+
+
+def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+    """Data quality images of the exposures.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks of the exposures.
+    bits : str or mapping, optional
+        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad", "saturated", "low" and
+        "replaced". A reason that is left out has no bit. Instruments differ: ``{**QUALITY_BITS["stsci"], "hit": 4096}``
+        changes one bit.
+    exposures : `~crstack.exposures.Exposures`, optional
+        The exposures, for bits of bad and saturated values.
+
+    Returns
+    -------
+    quality : `~numpy.ndarray`
+        (N, ny, nx), int16, or int32 where a bit does not fit.
+
+    Raises
+    ------
+    InputError
+        If a convention or a reason is unknown, or the exposures are others than those of the masks.
+    """
+    table = _table(bits)
+    hit = masks.crmasks
+    if exposures is not None and exposures.data.shape != hit.shape:
+        raise InputError(f"exposures must have the shape {hit.shape} of the masks; got {exposures.data.shape}")
+    kind = np.int16 if max(table.values()) < 2**15 else np.int32
+    quality = np.where(hit, kind(table["hit"]), kind(0))
+    if exposures is not None and exposures.bad is not None:
+        saturated = exposures.saturated
+        bad = exposures.bad if saturated is None else exposures.bad & ~saturated
+        quality[bad] |= kind(table["bad"])
+        if saturated is not None:
+            quality[saturated] |= kind(table["saturated"])
+    return quality
+
+
+def write_exposures(
+    masks: "MaskSet",
+    paths: Sequence[str | os.PathLike],
+    directory: str | os.PathLike,
+    *,
+    ext: int | str = 0,
+    bits: Bits = "stsci",
+    exposures: Exposures | None = None,
+) -> list[Path]:
+    """Copy files of exposures, with the mask of each beside its image.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks of the exposures.
+    paths : sequence of path-like
+        Their FITS files, in the order of the masks.
+    directory : path-like
+        Where the copies go, under the same names; made where it does not exist.
+    ext : int or str, optional
+        Extension of the images.
+    bits, exposures
+        As for `quality_images`.
+
+    Returns
+    -------
+    written : list of `~pathlib.Path`
+        The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad. What
+        such extensions of the file flag already stays flagged. All else is copied as it is stored.
+
+    Raises
+    ------
+    InputError
+        If number or shape of the images are not those of the masks, or a copy would replace an exposure.
+    """
+    paths, directory = [Path(path) for path in paths], Path(directory)
+    if len(paths) != masks.n_exposures:
+        raise InputError(f"paths must be those of {masks.n_exposures} exposures; got {len(paths)}")
+    targets = [directory / path.name for path in paths]
+    if len(set(targets)) < len(targets):
+        raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in paths)}")
+    for path, target in zip(paths, targets, strict=True):
+        if target.resolve() in [one.resolve() for one in paths]:
+            raise InputError(f"directory must be another than that of the exposures; got {directory}")
+        shape = inspect_image(path, ext).shape
+        if shape != masks.shape:
+            raise InputError(f"image of {path} must have the shape {masks.shape} of the masks; got {shape}")
+    quality = quality_images(masks, bits, exposures)
+    directory.mkdir(parents=True, exist_ok=True)
+    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+        flagged = masks[exposure_name(i)]
+        if exposures is not None and exposures.bad is not None:
+            flagged = flagged | exposures.bad[i]
+        _write_copy(path, target, ext, quality[i], flagged)
+    return targets
+
+
+def _write_copy(path, target, ext, quality, flagged):
+    """Copy a file, with the extensions DQ and MASK added, or joined to those that are there."""
+    with opened_fits(path) as hdus:
+        _, wcs = split_wcs(inherited_header(hdus, image_extension(hdus, path, ext)))
+        planes = {"DQ": quality, "MASK": flagged.astype(np.uint8)}
+        for name, plane in planes.items():
+            if name in hdus:
+                planes[name] = plane | image_of(image_extension(hdus, path, name)).astype(np.int64)
+    planes["MASK"] = (planes["MASK"] != 0).astype(np.uint8)
+    planes["DQ"] = planes["DQ"].astype(np.int16 if planes["DQ"].max() < 2**15 else np.int32)
+    # everything else as it is stored: not scaled, not unpacked
+    raw = {"memmap": False, "do_not_scale_image_data": True, "disable_image_compression": True}
+    with fits.open(path, **raw) as hdus:
+        kept = fits.HDUList([hdu for hdu in hdus if hdu.name not in planes])
+        for name, plane in planes.items():
+            kept.append(fits.ImageHDU(plane, name=name))
+            kept[-1].header.extend(wcs_cards(wcs), update=True, useblanks=False)
+        write_fits(target, kept)

@@ -1,0 +1,199 @@
+"""A second process that draws figures beside the first.
+
+Matplotlib holds the interpreter for itself, so that threads would not help. The process is started early, so
+that it has its libraries by the time that there is something to draw. Jobs and their arrays come in one file, each
+array once. Both processes claim jobs, the first from the start of the list and the second from its end, until
+none is left.
+"""
+
+import contextlib
+import mmap
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+__all__ = ["FAILURES", "Helper", "draw_all"]
+
+#: what a drawing library may raise; a figure that fails costs nothing but itself
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+#: seconds that the helper may take for what it has claimed
+PATIENCE = 600
+
+
+class Helper:
+    """The second process; a context manager that ends it.
+
+    Attributes
+    ----------
+    process : `~subprocess.Popen` or None
+        None where it could not be started.
+    """
+
+    def __init__(self):
+        # -P: nothing is imported from the current directory
+        command = [sys.executable, "-P", "-m", "crstack.plotting.beside"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        try:
+            self.process = subprocess.Popen(command, text=True, **pipes)
+        except OSError:
+            self.process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process is None:
+            return
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(5 if exception[0] is None else 0.1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def begin(self, folder):
+        """Let it work on the jobs in a folder."""
+        if self.process is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.write(f"{folder}\n")
+                self.process.stdin.flush()
+
+    def wait(self):
+        """Wait until it has done what it claimed."""
+        if self.process is None:
+            return
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def draw_all(jobs, helper=None, *, here=0, done=None):
+    """Draw figures, with a helper if there is one.
+
+    Parameters
+    ----------
+    jobs : list of callable
+        Each draws and writes one figure, and returns whether there was anything to draw. Those that a
+        helper may take must be objects that pickle takes.
+    helper : Helper, optional
+        The second process.
+    here : int, optional
+        The first so many jobs are for this process alone.
+    done : callable, optional
+        Called with the number of a job that this process has done.
+
+    Returns
+    -------
+    outcomes : list of (bool or None, str, list of str)
+        For each job what it returned, or None where it failed; why; and its warnings.
+    """
+    with tempfile.TemporaryDirectory(prefix="crstack") as name:
+        folder = Path(name)
+        if helper is not None and helper.process is not None and _write_jobs(folder, jobs, here):
+            helper.begin(folder)
+        outcomes = {}
+        for i, job in enumerate(jobs):
+            if _claim(folder, i):
+                outcomes[i] = _outcome(job)
+                if done is not None:
+                    done(i)
+        if len(outcomes) < len(jobs):
+            helper.wait()
+        for i, job in enumerate(jobs):
+            if i not in outcomes:
+                path = folder / f"{i}.done"
+                # a helper that has died leaves its job to this process
+                outcomes[i] = pickle.loads(path.read_bytes()) if path.is_file() else _outcome(job)
+        return [outcomes[i] for i in range(len(jobs))]
+
+
+def _outcome(job):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        try:
+            drawn, why = bool(job()), ""
+        except FAILURES as error:
+            drawn, why = None, str(error) or type(error).__name__
+    return drawn, why, [str(one.message) for one in caught]
+
+
+def _claim(folder, i):
+    """Whether the job is not the other's."""
+    try:
+        os.close(os.open(folder / f"{i}.claimed", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write_jobs(folder, jobs, here):
+    """Write the jobs, and beside them their arrays, each once; False where that cannot be."""
+    buffers = []
+    jobs = [None if i < here else job for i, job in enumerate(jobs)]
+    try:
+        text = pickle.dumps(jobs, protocol=5, buffer_callback=buffers.append)
+        sizes = []
+        with (folder / "arrays").open("wb") as file:
+            for buffer in buffers:
+                raw = buffer.raw()
+                file.write(raw)
+                file.write(bytes(-raw.nbytes % 64))  # arrays start where the processor likes them to
+                sizes.append(raw.nbytes)
+        (folder / "jobs").write_bytes(pickle.dumps((text, sizes)))
+    except (pickle.PicklingError, AttributeError, TypeError, OSError):
+        return False  # such as a plug-in that pickle cannot take, or a full disk
+    return True
+
+
+def _read_jobs(folder):
+    text, sizes = pickle.loads((folder / "jobs").read_bytes())
+    buffers, start = [], 0
+    if sum(sizes):
+        with (folder / "arrays").open("rb") as file:
+            held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    for size in sizes:
+        buffers.append(held[start : start + size] if size else b"")
+        start += size + -size % 64
+    return pickle.loads(text, buffers=buffers)
+
+
+def serve():
+    """What the second process does: wait for folders with jobs, and draw until none is left."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    import matplotlib.backends.backend_pdf  # noqa: F401
+
+    import crstack.plotting  # noqa: F401
+
+    for line in sys.stdin:
+        folder = Path(line.rstrip("\n"))
+        jobs = _read_jobs(folder)
+        for i in reversed(range(len(jobs))):
+            if jobs[i] is not None and _claim(folder, i):
+                partial = folder / f"{i}.part"
+                partial.write_bytes(pickle.dumps(_outcome(jobs[i])))
+                partial.replace(folder / f"{i}.done")
+
+
+if __name__ == "__main__":
+    serve()

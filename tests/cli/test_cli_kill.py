@@ -1,0 +1,91 @@
+"""Runs that are killed at any moment, and a disk that is full."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+from support.parameter_files import write_parameters
+from support.products import PRODUCTS
+
+from crstack.cli import main
+from crstack.cli.lock import LOCK
+from crstack.cli.outputs import MANIFEST, WORKPLACE
+
+COMMAND = [sys.executable, "-m", "crstack", "run", "p.yaml", "--output-dir", "out", "--no-plots"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+MOMENTS = 10
+
+
+def assert_whole(directory):
+    """Every file in sight can be read, and belongs to the run."""
+    for path in Path(directory).iterdir():
+        if path.name in (LOCK, MANIFEST) or path.name.startswith(WORKPLACE):
+            continue
+        assert path.name in PRODUCTS
+        if path.suffix == ".fits":
+            with fits.open(path) as hdus:
+                hdus.verify("exception")
+                assert all(hdu.data is not None for hdu in hdus[1:])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_kill_at_ten_moments(here, number):
+    write_parameters("p.yaml", crmethod="lacosmic")
+    start = time.perf_counter()
+    assert subprocess.run(COMMAND, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+    whole = time.perf_counter() - start
+    assert {path.name for path in Path("out").iterdir()} == PRODUCTS
+    killed = 0
+    for moment in range(MOMENTS):
+        process = subprocess.Popen(COMMAND, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            # mostly the second half, where files are written
+            process.wait(whole * (0.4 + 0.6 * moment / MOMENTS))
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        error = process.communicate(timeout=60)[1].decode()
+        killed += process.returncode != 0
+        assert "Traceback" not in error or (number == signal.SIGTERM and "KeyboardInterrupt" in error)
+        if number == signal.SIGKILL:
+            assert process.returncode in (0, -signal.SIGKILL)
+        else:
+            # before main has begun, Python itself ends
+            assert process.returncode in (0, 143, -signal.SIGTERM)
+        assert_whole("out")
+    assert killed >= MOMENTS / 2
+    # what is left does not stop the next run, which cleans up
+    assert main(["run", "p.yaml", "--output-dir", "out", "--no-plots", "--log-level", "error"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == PRODUCTS
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 200 kB; skips without the privilege to mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a file system cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk(here, small_disk, capsys):
+    path = write_parameters("p.yaml", crmethod="lacosmic")
+    assert main(["run", path, "--output-dir", str(small_disk / "out"), "--no-plots"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("crstack: error: ") == 1
+    assert re.search("No space left on device|Not enough space on disk", error)
+    assert "Traceback" not in error
+    left = [one.name for one in (small_disk / "out").iterdir()]
+    assert LOCK not in left
+    assert not any(name.startswith((WORKPLACE, ".")) for name in left)
+    assert_whole(small_disk / "out")

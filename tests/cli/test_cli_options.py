@@ -1,0 +1,247 @@
+"""`crstack run` without a parameter file, and the small commands around it."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
+
+from crstack import MaskSet
+from crstack.cli import main
+from crstack.cli.config.configuration import read_configuration
+from crstack.cli.parser import make_parser
+
+PLAIN = ["--no-plots", "--log-level", "error"]
+NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]
+
+
+def masks_of(directory):
+    return MaskSet.read(f"{directory}/crmasks.fits")
+
+
+def assert_equal_masks(one, two):
+    first, second = masks_of(one), masks_of(two)
+    assert first["MEANCRT"].any()
+    for name in first:
+        np.testing.assert_array_equal(first.codes[name], second.codes[name])
+
+
+def test_without_a_parameter_file(here, capsys):
+    assert main(["run", *NAMES, *NUMBERS, "--output-dir", "plain", "--method", "pycosmic", "--no-plots"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert len(out.splitlines()) <= 25
+    for words in ("read 3 exposures of 80 x 60 pixels in adu", f"gain {GAIN:g}", "rnoise 1.7", "MEANCRT", "14 files"):
+        assert words in out
+    assert main(["run", write_parameters("p.yaml", crmethod="pycosmic"), "--output-dir", "file", *PLAIN]) == 0
+    assert_equal_masks("plain", "file")
+    history = "".join(fits.getheader("plain/combined_mean.fits")["HISTORY"])
+    assert "crmethod: pycosmic" in history
+
+
+def test_patterns_and_keywords_of_headers(here):
+    pattern = ["run", "fake_*.fits", "--bias", str(BIAS), "--method", "pycosmic", *PLAIN]
+    assert main([*pattern, "--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--output-dir", "one"]) == 0
+    assert main([*pattern, "--gain", "header:GAIN", "--readnoise", "1.7 adu", "--output-dir", "two"]) == 0
+    assert main([*pattern, "--gain", "header:GAIN", "--readnoise", "3.4 electron", "--output-dir", "three"]) == 0
+    path = write_parameters("p.yaml", crmethod="pycosmic", images="fake_*.fits", gain="header:GAIN")
+    assert main(["run", path, "--output-dir", "four", *PLAIN]) == 0
+    for other in ("two", "three", "four"):
+        assert_equal_masks("one", other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ([*NAMES], "gain must be given, such as --gain 1.2"),
+        (
+            [*NAMES, "--gain", "two"],
+            "gain must be a number greater than 0, or a keyword .*; got 'two'",
+        ),
+        ([*NAMES, "--gain", "2"], "readnoise must have a unit, such as '4 electron'.*; got nothing"),
+        ([*NAMES, "--gain", "2", "--readnoise", "4"], "readnoise must have a unit.*; got '4'"),
+        ([*NAMES, "--gain", "2", "--readnoise", "4 parsec"], "readnoise must have a unit.*; got '4 parsec'"),
+        ([*NAMES, "--gain", "2", "--readnoise", "-4 adu"], "rnoise must be a number greater than 0"),
+        ([*NAMES, "--gain", "header:NONE", "--readnoise", "4 adu"], "gain must be in NONE of the header of fake_1a"),
+        ([*NAMES[:2], *NUMBERS], "images must be a list of three or more FITS files; got 2"),
+        ([*NAMES, *NUMBERS, "--method", "jiont"], "crmethod must be one of"),
+        ([*NAMES, *NUMBERS, "--ext", "SCI"], "--ext must be one of 0 .*; got 'SCI'"),
+        (["no_*.fits", *NUMBERS], "images must match files that exist; got no_.*, which matches none"),
+        (["nothing.fits", *NUMBERS], "images must be files that exist; got nothing.fits"),
+        ([*NAMES, "p.yaml", *NUMBERS], "arguments of run must be one parameter file or FITS files alone; got p.yaml"),
+        (["p.yaml", "--gain", "2"], "--gain must be given with FITS files"),
+    ],
+)
+def test_options_that_do_not_do(here, capsys, arguments, match):
+    write_parameters("p.yaml")
+    refused(capsys, ["run", *arguments, "--output-dir", "out"], match)
+
+
+def test_dry_run(here, capsys):
+    before = sorted(Path().rglob("*"))
+    assert main(["run", *NAMES, *NUMBERS, "--output-dir", "out", "--dry-run", "--log-file", "run.log"]) == 0
+    out = capsys.readouterr().out
+    assert "mm_seed" in out
+    assert "all is well, and nothing is written" in out
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_numbers_as_json(here, capsys):
+    path = write_parameters("p.yaml", crmethod="mm_pycosmic", flux_factor="auto")
+    assert main(["run", path, "--output-dir", "out", "--json", "--no-plots"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    masks = masks_of("out")
+    assert {name: row["flagged"] for name, row in numbers["masks"].items()} == {
+        name: int(masks[name].sum()) for name in masks
+    }
+    assert numbers["shape"] == [60, 80]
+    assert len(numbers["flux_factors"]["values"]) == len(numbers["flux_factors"]["errors"]) == 3
+    assert "combined_meancr2.fits" in numbers["files"]
+    assert numbers["warnings"] == []
+
+
+def test_a_parameter_file_of_the_headers(here, capsys):
+    Path("it's.fits").symlink_to(Path(NAMES[2]).resolve())
+    assert main(["init", *NAMES[:2], "it's.fits"]) == 0
+    text = capsys.readouterr().out
+    Path("p.yaml").write_text(text)
+    loaded = yaml.safe_load(text)
+    assert loaded["images"] == [*NAMES[:2], "it's.fits"]
+    assert (loaded["gain"], loaded["rnoise"], loaded["extnum"]) == ("header:GAIN", "header:RDNOISE", 0)
+    assert str(read_configuration("p.yaml").crmethod) == "mm_lacosmic"
+    # what the header lacks is left to the user
+    primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
+    fits.HDUList([primary, image]).writeto("bare.fits")
+    assert main(["init", "bare.fits"]) == 0
+    loaded = yaml.safe_load(capsys.readouterr().out)
+    assert (loaded["extnum"], loaded["gain"], loaded["rnoise"]) == (1, None, None)
+    assert main(["init", "nothing.fits"]) == 2
+
+
+def test_outputs_and_compression(here, capsys):
+    path = write_parameters("p.yaml", crmethod="pycosmic", outputs=["mean", "meancr2"], compression="gzip")
+    assert main(["run", path, "--output-dir", "out", *PLAIN]) == 0
+    names = {one.name for one in Path("out").glob("combined_*")}
+    assert names == {"combined_mean.fits.gz", "combined_meancr2.fits.gz"}
+    plain = write_parameters("q.yaml", crmethod="pycosmic", outputs="meancr2")
+    assert main(["run", plain, "--output-dir", "out", *PLAIN]) == 0
+    # the compressed images of the run before are gone
+    assert {one.name for one in Path("out").glob("combined_*")} == {"combined_meancr2.fits"}
+    wrong = write_parameters("r.yaml", crmethod="pycosmic", outputs=["meanjoint"])
+    refused(capsys, ["run", wrong, "--output-dir", "no"], "meanjoint of outputs must come with the joint", output="no")
+
+
+def test_sample_variance(here):
+    for kind in ("model", "sample"):
+        path = write_parameters("p.yaml", crmethod="pycosmic", variance=kind, outputs="mean")
+        assert main(["run", path, "--output-dir", kind, *PLAIN]) == 0
+    data = np.stack([fits.getdata(name).astype(float) for name in NAMES])
+    sample = fits.getdata("sample/combined_mean.fits", "VARIANCE")
+    clean = ~masks_of("sample")["MEANCRT"]
+    np.testing.assert_allclose(sample[clean], data.var(axis=0, ddof=1)[clean], rtol=1e-3)
+    model = fits.getdata("model/combined_mean.fits", "VARIANCE")
+    assert not np.allclose(model[clean], sample[clean], rtol=0.1)
+
+
+def test_completion(capsys):
+    shtab = pytest.importorskip("shtab")
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    assert script == shtab.complete(make_parser(), shell="bash") + "\n"
+    assert "--dry-run" in script
+
+
+def test_completion_without_shtab(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "zsh"]) == 2
+    assert "pip install 'crstack[completion]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("level", ["CRITICAL", "Warning", "DEBUG"])
+def test_log_levels_in_any_case(capsys, level):
+    assert main(["plugins", "--log-level", level]) == 0
+
+
+def test_a_rate_of_lost_values_is_reported_for_many_exposures(tmp_path, monkeypatch, capsys):
+    """The one boundary of the reference, with five exposures: the number is that of the masks."""
+    from crstack.datasets import make_stack
+
+    monkeypatch.chdir(tmp_path)
+    simulated = make_stack("ifu", (60, 80), 5, hit_rate=0.03, seed=5)
+    for i, ccd in enumerate(simulated.exposures):
+        ccd.write(f"e{i}.fits")
+    names = [f"e{i}.fits" for i in range(5)]
+    gain, readnoise = simulated.gain.value, (simulated.readnoise / simulated.gain).value
+    numbers = {"gain": float(gain), "rnoise": float(readnoise), "bias": float(simulated.bias.value)}
+    path = write_parameters("p.yaml", images=names, crmethod="mmcosmic", **numbers)
+    assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
+    err = capsys.readouterr().err
+    masks = masks_of("out")
+    inside = masks["MEANCRT"]
+    lost = masks.crmasks[:, inside].sum() - inside.sum()
+    assert f"about {lost} of the {4 * inside.sum()} clean values inside MEANCRT" in err
+    assert "write mm_boundary_fit: calibrated, or crmethod: joint" in err
+    clean = ~np.asarray(simulated.truth)[:, inside]
+    really = (masks.crmasks[:, inside] & clean).sum()
+    assert 0.5 * really < lost < 1.5 * really
+
+
+def test_the_command_as_a_module_starts_quickly():
+    code = "import sys; from crstack.cli.parser import make_parser; make_parser(); print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_cleaned_exposures(here):
+    path = write_parameters("p.yaml", crmethod="pycosmic", outputs="meancr2")
+    assert main(["run", path, "--output-dir", "out", "--clean", *PLAIN]) == 0
+    masks = masks_of("out")
+    assert masks["CRMASK1"].any()
+    for i, name in enumerate(NAMES, start=1):
+        with fits.open(f"out/exposure_{i}_clean.fits") as hdus:
+            kept = ~masks[f"CRMASK{i}"]
+            np.testing.assert_allclose(hdus[0].data[kept], fits.getdata(name)[kept] - BIAS, atol=1e-3)
+            np.testing.assert_array_equal(hdus["MASK"].data > 0, ~kept)
+            assert hdus[0].header["CRSOURCE"] == name
+    # a run without them removes them
+    assert main(["run", path, "--output-dir", "out", *PLAIN]) == 0
+    assert not list(Path("out").glob("*_clean.fits"))
+
+
+def test_an_unusable_exposure_is_dropped(here, capsys):
+    with fits.open(NAMES[0]) as hdus:
+        hdus[0].data[:] = 0
+        hdus.writeto("blank.fits")
+    arguments = ["run", *NAMES, "blank.fits", *NUMBERS, "--method", "pycosmic", "--output-dir", "out", "--no-plots"]
+    refused(capsys, arguments, "blank.fits")
+    assert main(["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--output-dir", "three", *PLAIN]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main([*arguments, "--drop-unusable"]) == 0
+    out, err = capsys.readouterr()
+    assert "read 3 exposures" in out
+    assert "blank.fits" in err
+    assert_equal_masks("three", "out")
+    assert "blank" not in str(fits.getheader("out/combined_mean.fits")["HISTORY"])
+
+
+@pytest.mark.parametrize(("name", "title"), [("pycosmic", "PyCosmic, sigma_det"), ("lacosmic", "L.A.Cosmic, sigclip")])
+def test_iterations_are_reported(here, capsys, name, title):
+    path = write_parameters("p.yaml", crmethod=f"mm_{name}", outputs="mean")
+    assert main(["run", path, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(title)]
+    # median, mean, exposures and MEANCR, each in two passes of an iteration or more
+    assert len(lines) >= 12
+    assert {line.split(":")[0] for line in lines} == {f"{title} 5", f"{title} 3"}
+    counts = [int(line.split(": ")[1].split()[0]) for line in lines]
+    assert max(counts) > 20
+    verbose = {"pycosmic": "pc_verbose", "lacosmic": "la_verbose"}[name]
+    quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
+    assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
+    assert title not in capsys.readouterr().out

@@ -1,0 +1,72 @@
+"""Exposures with their hits replaced."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData, VarianceUncertainty
+from support.stacks import stack_of
+
+from crstack import CRStack, JointPosterior
+from crstack.datasets import make_stack
+
+GAIN = 2.0 * u.electron / u.adu
+
+
+@pytest.mark.parametrize("method", ["mmcosmic", "joint"])
+def test_hits_are_replaced_by_what_is_expected(method):
+    simulated = make_stack("slit", (120, 140), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=41)
+    stack = stack_of(simulated)
+    masks = stack.detect(method, aux=None)
+    truth = simulated.expected.mean(axis=0)
+    pulls = []
+    for i, ccd in enumerate(stack.clean(masks=masks)):
+        hit = masks[f"CRMASK{i + 1}"]
+        np.testing.assert_array_equal(ccd.mask, hit)
+        np.testing.assert_array_equal(ccd.data[~hit], stack.exposures.data[i][~hit])
+        assert ccd.data.dtype == np.float32
+        assert isinstance(ccd.uncertainty, VarianceUncertainty)
+        assert ccd.unit == u.adu
+        assert ccd.header["CRSOURCE"] == f"exposure {i + 1}"
+        pull = (ccd.data - truth) / np.sqrt(ccd.uncertainty.array)
+        # a replaced value is known better than one of the exposure, a kept one as well as that
+        assert pull[~hit].std() == pytest.approx(1, abs=0.05)
+        pulls.append(pull[hit & ~masks.problematic])
+    pulls = np.concatenate(pulls)
+    assert len(pulls) > 300
+    assert np.abs(np.median(pulls)) < 0.2
+    assert np.percentile(np.abs(pulls), 68) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("method", ["mmcosmic", "joint"])
+def test_replaced_values_have_the_level_of_their_exposure(method):
+    factors = (0.8, 1.0, 1.25)
+    simulated = make_stack(
+        "slit", (100, 120), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=42, flux_factors=factors
+    )
+    stack = stack_of(simulated, flux_factors=list(factors))
+    masks = stack.detect(JointPosterior(measure=False) if method == "joint" else method, aux=None)
+    bright = simulated.expected.mean(axis=0) > 150
+    n_replaced = 0
+    for i, ccd in enumerate(stack.clean(masks=masks)):
+        where = ccd.mask & bright & ~masks.problematic
+        n_replaced += where.sum()
+        if where.sum() > 10:
+            # 20 % off where the level of the others is taken
+            assert np.median(ccd.data[where] / simulated.expected[i][where]) == pytest.approx(1, abs=0.04)
+    assert n_replaced > 40
+
+
+def test_bad_values_are_replaced():
+    rng = np.random.default_rng(3)
+    ccds = [CCDData(rng.normal(50, 3, (20, 24)), unit=u.electron, mask=np.zeros((20, 24), bool)) for _ in range(3)]
+    ccds[0].mask[4, 5] = True
+    for ccd in ccds:
+        ccd.mask[9, 9] = True
+    stack = CRStack(ccds, readnoise=3 * u.electron)
+    masks = stack.detect(aux=None)
+    first = stack.clean(masks=masks)[0]
+    assert first.mask[4, 5]
+    assert first.data[4, 5] == pytest.approx(np.mean([ccd.data[4, 5] for ccd in ccds[1:]]), rel=1e-6)
+    assert first.mask[9, 9]
+    assert np.isnan(first.data[9, 9])
+    assert first.uncertainty.array[4, 5] < first.uncertainty.array[5, 5]

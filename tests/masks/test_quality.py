@@ -1,0 +1,138 @@
+"""Data quality images, and copies of exposures with their masks."""
+
+from dataclasses import replace
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from crstack import CRStack, MaskSet
+from crstack.exceptions import InputError
+from crstack.exposures.quality import CONVENTIONS, REASONS, bits_of, unusable
+from crstack.masks.quality import QUALITY_BITS
+
+SHAPE = (12, 14)
+HIT = {1: (2, 3), 2: (4, 5), 3: (6, 7)}
+BAD = (8, 9)
+
+
+@pytest.fixture
+def masks():
+    names = ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3", "MEANCR")
+    codes = {name: np.zeros(SHAPE, np.uint8) for name in names}
+    for i, place in HIT.items():
+        codes[f"CRMASK{i}"][place] = 2
+    return MaskSet(codes)
+
+
+@pytest.fixture
+def stack():
+    rng = np.random.default_rng(1)
+    ccds = [CCDData(rng.normal(100, 5, SHAPE), unit=u.electron) for _ in range(3)]
+    ccds[1].mask = np.zeros(SHAPE, bool)
+    ccds[1].mask[BAD] = True
+    return CRStack(ccds, readnoise=5 * u.electron)
+
+
+@pytest.mark.parametrize("convention", QUALITY_BITS)
+def test_bits_that_are_set_are_bits_that_are_read(masks, stack, convention):
+    table = QUALITY_BITS[convention]
+    assert set(table) == set(REASONS) == set(CONVENTIONS[convention])
+    for reason in ("hit", "bad", "saturated"):
+        assert table[reason] & CONVENTIONS[convention][reason] == table[reason]
+        assert table[reason].bit_count() == 1
+    quality = masks.to_dq(bits=convention.upper(), exposures=stack.exposures)
+    assert quality.dtype == np.int16
+    expected = np.zeros((3, *SHAPE))
+    for i, place in HIT.items():
+        expected[i - 1][place] = table["hit"]
+    expected[1][BAD] = table["bad"]
+    np.testing.assert_array_equal(quality, expected)
+    # read again, bad values are bad, and hits are found anew
+    bad, saturated = unusable(quality[1], convention, "x")
+    assert np.argwhere(bad).tolist() == [list(BAD)]
+    assert not saturated.any()
+
+
+def test_bits_of_the_user(masks):
+    changed = {**QUALITY_BITS["stsci"], "hit": 4096}
+    assert masks.to_dq(bits=changed)[0][HIT[1]] == 4096
+    large = masks.to_dq(bits={"hit": 1 << 20})
+    assert large.dtype == np.int32
+    assert large[2][HIT[3]] == 1 << 20
+    assert bits_of({"hit": 8})["bad"] == 0
+    for bits, message in (
+        ("hubble", "bits must be one of stsci, lsst, dragons, or bits by reason; got 'hubble'"),
+        ({"ray": 1}, "bits must be given for hit, bad, saturated, low, replaced; got 'ray'"),
+        (3, "bits must be one of stsci, lsst, dragons, or bits by reason; got 3"),
+        ({"hit": 1 << 31}, r"bits must be below 2\*\*31; got 2147483648"),
+    ):
+        with pytest.raises(InputError, match=message):
+            masks.to_dq(bits=bits)
+
+
+def test_saturated_values_have_their_own_bit(masks, stack):
+    bad, saturated = stack.exposures.bad.copy(), np.zeros((3, *SHAPE), bool)
+    saturated[0, 1, 1] = bad[0, 1, 1] = True
+    exposures = replace(stack.exposures, bad=bad, saturated=saturated)
+    quality = masks.to_dq(bits="lsst", exposures=exposures)
+    assert quality[0, 1, 1] == QUALITY_BITS["lsst"]["saturated"]
+    assert quality[1][BAD] == QUALITY_BITS["lsst"]["bad"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Files as they come: integers with BZERO, one with a DQ extension of its own, one compressed."""
+    paths = []
+    (tmp_path / "raw").mkdir()
+    for i in range(3):
+        image = fits.PrimaryHDU(np.arange(168, dtype=np.uint16).reshape(SHAPE) + np.uint16(40000 + i))
+        image.header["OBJECT"], image.header["CTYPE1"], image.header["CTYPE2"] = "M 31", "RA---TAN", "DEC--TAN"
+        image.header["CRVAL1"], image.header["CRPIX1"] = 10.0, 3.0
+        hdus = fits.HDUList([image])
+        if i == 1:
+            quality = np.zeros(SHAPE, np.int16)
+            quality[0, 0] = 16
+            hdus.append(fits.ImageHDU(quality, name="DQ"))
+        paths.append(tmp_path / "raw" / ("c.fits.gz" if i == 2 else f"{'ab'[i]}.fits"))
+        hdus.writeto(paths[-1])
+    return paths
+
+
+def test_copies_of_exposures_with_their_masks(masks, stack, files, tmp_path):
+    written = masks.write_exposures(files, tmp_path / "out", exposures=stack.exposures)
+    assert written == [tmp_path / "out" / path.name for path in files]
+    for i, (path, original) in enumerate(zip(written, files, strict=True), start=1):
+        with fits.open(path) as hdus, fits.open(original) as before:
+            np.testing.assert_array_equal(hdus[0].data, before[0].data)
+            assert hdus[0].header == before[0].header
+            assert hdus["DQ"].data[HIT[i]] == 8192
+            assert WCS(hdus["DQ"].header).wcs.crval[0] == WCS(hdus["MASK"].header).wcs.crval[0] == 10.0
+            flagged = {tuple(map(int, one)) for one in np.argwhere(hdus["DQ"].data)}
+            assert flagged == {HIT[i]} | ({BAD, (0, 0)} if i == 2 else set())
+            if i == 2:
+                assert hdus["DQ"].data[0, 0] == 16
+                assert hdus["DQ"].data[BAD] == 4
+        ccd = CCDData.read(path, unit=u.adu)
+        assert ccd.mask[HIT[i]]
+        assert ccd.mask.sum() == (2 if i == 2 else 1)
+        with fits.open(path, do_not_scale_image_data=True) as hdus:
+            assert hdus[0].header["BZERO"] == 32768
+            assert hdus[0].data.dtype.kind == "i"
+
+
+def test_what_cannot_be_copied(masks, files, tmp_path):
+    for paths, directory, message in (
+        (files[:2], tmp_path / "out", "paths must be those of 3 exposures; got 2"),
+        (files, tmp_path / "raw", "directory must be another than that of the exposures"),
+        ([files[0]] * 3, tmp_path / "out", "names of the exposures must differ; got a.fits, a.fits, a.fits"),
+    ):
+        with pytest.raises(InputError, match=message):
+            masks.write_exposures(paths, directory)
+    fits.PrimaryHDU(np.zeros((7, 14), np.float32)).writeto(files[2], overwrite=True)
+    with pytest.raises(InputError, match=r"c.fits.gz must have the shape \(12, 14\) of the masks; got \(7, 14\)"):
+        masks.write_exposures(files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

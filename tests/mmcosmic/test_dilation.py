@@ -1,0 +1,39 @@
+"""The order of the global dilation is that of the manual of numina-crmasks."""
+
+import numpy as np
+import pytest
+from support.stacks import stack_of
+
+from crstack import MMCosmic
+from crstack._pixels import dilate
+from crstack.masks import Code, MaskRules, exposure_name
+
+
+@pytest.mark.parametrize("aux", ["lacosmic", None])
+def test_masks_are_joined_before_the_global_dilation(simulated, aux):
+    stack = stack_of(simulated)
+    plain = stack.detect(MMCosmic(), aux=aux)
+    grown = stack.detect(MMCosmic(), aux=aux, rules=MaskRules(dilation=1))
+    assert plain["MEDIANCR"].any()
+    np.testing.assert_array_equal(grown["MEDIANCR"], dilate(plain["MEDIANCR"], 1))
+    # MEANCRT: OR MEDIANCR, which is dilated already, then dilation
+    np.testing.assert_array_equal(grown["MEANCRT"], dilate(plain["MEANCRT"] | grown["MEDIANCR"], 1))
+    for i in range(len(stack)):
+        name = exposure_name(i)
+        # CRMASKi: AND MEANCRT, then dilation, so that it may reach beyond MEANCRT
+        assert (grown[name] >= dilate(plain[name], 1)).all()
+        sure = (grown.codes[name] > 0) & (grown.codes[name] != Code.DILATED)
+        assert (grown["MEANCRT"] >= sure).all()
+        np.testing.assert_array_equal(grown[name], dilate(sure, 1))
+
+
+def test_forced_pixels_are_not_dilated(simulated):
+    stack = stack_of(simulated)
+    quiet = np.argwhere(~dilate(stack.detect(MMCosmic(), aux=None)["MEANCRT"], 6))[0]
+    y, x = (int(one) for one in quiet)
+    rules = MaskRules(dilation=2, force_pixels=[(x + 1, y + 1)])
+    masks = stack.detect(MMCosmic(), aux=None, rules=rules)
+    for name in ("MEDIANCR", "MEANCRT", "CRMASK1"):
+        near = masks.codes[name][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+        assert np.count_nonzero(near) == 1, name
+        assert masks.codes[name][y, x] == Code.GIVEN

@@ -1,0 +1,14 @@
+"""How many examples the fuzzing tests try."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+#: 200 examples, always the same ones; CRSTACK_FUZZ_EXAMPLES=2000 tries more
+fuzzed = settings(
+    max_examples=int(os.environ.get("CRSTACK_FUZZ_EXAMPLES", "200")),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)

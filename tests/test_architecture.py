@@ -1,0 +1,83 @@
+"""The table of docs/development/architecture.rst is that of the imports."""
+
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import crstack
+
+PACKAGE = Path(crstack.__file__).parent
+PAGE = Path(__file__).parents[1] / "docs" / "development" / "architecture.rst"
+
+
+def name_of(path):
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imported(node):
+    """Modules of the package that the code below a node imports, at run time, in functions too."""
+    for child in ast.iter_child_nodes(node):
+        if is_for_types(child):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (one.name for one in child.names if one.name in MODULES)
+        elif isinstance(child, ast.ImportFrom) and (child.module or "").split(".")[0] == "crstack":
+            for one in child.names:
+                inner = f"{child.module}.{one.name}"
+                yield inner if inner in MODULES else child.module
+        else:
+            yield from imported(child)
+
+
+def imports_of(module):
+    return set(imported(ast.parse(MODULES[module].read_text()))) - {module}
+
+
+def rows():
+    """Row of each module or folder of the table, from the top."""
+    table = PAGE.read_text().split(".. list-table::")[1].split("* - module")[1]
+    first_cells = re.findall(r"\* - (``.*)\n", table)
+    return {name: i for i, cell in enumerate(first_cells) for name in re.findall(r"``(\w+)``", cell)}
+
+
+ROWS = rows()
+
+
+def place_of(module):
+    return module.split(".")[1]
+
+
+def test_every_module_has_one_row():
+    places = {place_of(module) for module in MODULES if module not in ("crstack", "crstack.__main__")}
+    assert set(ROWS) == places
+
+
+@pytest.mark.parametrize("place", ROWS)
+def test_modules_import_from_their_row_and_above(place):
+    for module in MODULES:
+        if module != "crstack" and place_of(module) == place:
+            below = {one for one in imports_of(module) if one != "crstack" and ROWS[place_of(one)] > ROWS[place]}
+            assert not below, f"{module} imports {below}"
+
+
+def test_no_circle_of_imports():
+    # a package stands for its __init__ alone: importing a module of it is not importing all that it offers
+    graph = {module: {one for one in imports_of(module) if one != "crstack"} for module in MODULES}
+    list(TopologicalSorter(graph).static_order())
+
+
+def test_nothing_imports_the_whole_package():
+    """Only names of modules: the public names of ``crstack`` are for users."""
+    for module in MODULES:
+        if module not in ("crstack", "crstack.__main__"):
+            assert "crstack" not in imports_of(module), module

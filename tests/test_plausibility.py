@@ -1,0 +1,76 @@
+"""Outcomes that cannot be."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack, JointPosterior
+from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning, InputError
+from crstack.exposures import load_exposures
+from crstack.masks import MaskSet
+from crstack.plausibility import implausibilities
+
+SHAPE = (60, 80)
+
+
+def exposures(sky=100.0, off=0.0):
+    rng = np.random.default_rng(3)
+    return [CCDData(rng.poisson(sky, SHAPE) + rng.normal(0, 4, SHAPE) - off, unit="electron") for _ in range(3)]
+
+
+def masks_with(fractions):
+    codes = {name: np.zeros(SHAPE, np.uint8) for name in ("MEDIANCR", "MEANCRT")}
+    for i, fraction in enumerate(fractions, start=1):
+        plane = np.zeros(SHAPE, np.uint8)
+        plane.flat[: round(fraction * plane.size)] = 2
+        codes[f"CRMASK{i}"] = plane
+    return MaskSet({**codes, "MEANCR": np.zeros(SHAPE, np.uint8)})
+
+
+def test_sentences_name_exposure_number_and_remedy():
+    loaded = load_exposures(exposures(), readnoise=4 * u.electron)
+    assert implausibilities(masks_with((0.01, 0.2, 0.0)), loaded) == []
+    (sentence,) = implausibilities(masks_with((0.01, 0.25, 0.0)), loaded)
+    assert sentence.startswith("25.0% of the values of exposure 2 are flagged, more than 20%")
+    assert "Check gain, read noise and bias" in sentence
+    (sentence,) = implausibilities(masks_with((0.01, 0.25, 0.0)), loaded, 0.005)
+    assert sentence.startswith("1.0% of the values of exposure 1, 25.0% of the values of exposure 2 are flagged")
+
+
+def test_bad_values_are_not_counted():
+    images = exposures()
+    for ccd in images:
+        ccd.mask = np.zeros(SHAPE, dtype=bool)
+        ccd.mask[30:] = True
+    loaded = load_exposures(images, readnoise=4 * u.electron)
+    (sentence,) = implausibilities(masks_with((0.0, 0.15, 0.0)), loaded)
+    assert sentence.startswith("30.0% of the values of exposure 2")
+
+
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
+def test_masks_that_rest_on_a_wrong_noise():
+    loaded = load_exposures(exposures(1000, 1000), readnoise=4 * u.electron)
+    (sentence,) = implausibilities(masks_with((0.0, 0.0, 0.0)), loaded)
+    assert "the masks rest on a wrong noise" in sentence
+    assert implausibilities(masks_with((0.0, 0.0, 0.0)), loaded, noise=False) == []
+
+
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
+def test_detect_warns_or_raises():
+    stack = CRStack(exposures(1000, 1000), readnoise=4 * u.electron)
+    with pytest.warns(ImplausibleResultWarning, match=r"of the values of exposure 1, .* are flagged"):
+        masks = stack.detect("mmcosmic", aux=None)
+    assert masks.crmasks.mean() > 0.2
+    with pytest.raises(ImplausibleResultError, match="are flagged, more than 50%"):
+        stack.detect("mmcosmic", aux=None, max_fraction=0.5)
+    with pytest.raises(InputError, match="max_fraction must be a number at least 0 and at most 1; got 5"):
+        stack.detect("mmcosmic", aux=None, max_fraction=5)
+
+
+def test_good_exposures_are_plausible():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CRStack(exposures(), readnoise=4 * u.electron).detect(JointPosterior())
