@@ -124,7 +124,8 @@ class JointPosterior(Method):
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)
-        return counts, scatter_of(counts, of_places=self.measure), measured
+        change = None if measured is None else measured.change
+        return counts, scatter_of(counts, of_places=self.measure, change=change), measured
 
     def decide(
         self,

@@ -204,7 +204,7 @@ def test_tiny_images(shape, n):
 def test_what_a_part_says_holds_everywhere(monkeypatch):
     simulated = slit(**DEFECTS["all"])
     whole = scores(simulated, stack_of(simulated).detect(method=JointPosterior()))
-    monkeypatch.setattr(differences, "BOX_PIXELS", 30_000)
+    monkeypatch.setattr(differences, "WHOLE", 30_000)
     monkeypatch.setattr(differences, "informative_box", partial(informative_box, pixels=30_000))
     stages = []
     found = stack_of(simulated).detect(method=JointPosterior(), progress=lambda stage, _: stages.append(stage))
