@@ -218,15 +218,16 @@ def test_read_noise_that_is_too_small_does_not_become_hits():
     assert result.mask.mean() < 1e-4
 
 
-@pytest.mark.parametrize(("scene", "seed", "within"), [("ifu", 49, 0.075), ("imaging", 49, 0.11)])
+@pytest.mark.parametrize(("scene", "seed", "within"), [("ifu", 49, 0.075), ("imaging", 49, 0.09)])
 def test_probabilities_are_the_fraction_that_is_hit(scene, seed, within):
     """Each bin holds 1200 values and more: a standard error of 0.015."""
     simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=seed)
-    probability = stack_of(simulated).joint_posterior().probability
+    cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
+    probability = joint_posterior(Counts(cube, np.float32(3.4**2)), JointPosterior()).probability
     hit = simulated.hit_mask(0.5)
     for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
         chosen = (probability >= low) & (probability < high)
-        assert chosen.sum() > 1200
+        assert chosen.sum() > 1000
         assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=within)
 
 
