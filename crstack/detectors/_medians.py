@@ -29,14 +29,22 @@ RUNNING_SIZES = (3, 5, 7, 9)
 
 
 def _needed(network, n_values):
-    """Comparisons of a network, and which results are used later: (first, second, smaller used, larger used)."""
+    """Comparisons of a network, which results are used later, and which arrays are free afterwards.
+
+    Each is (first, second, whether the smaller is used, whether the larger is used, places of arrays that are free
+    afterwards). Only arrays made by earlier comparisons are ever free.
+    """
     pairs = [tuple(int(place) for place in pair.split(",")) for pair in network.split()]
-    used, steps = {n_values // 2}, []
+    used, needed = {n_values // 2}, []
     for first, second in reversed(pairs):
         if first in used or second in used:
-            steps.append((first, second, first in used, second in used))
+            needed.append((first, second, first in used, second in used))
             used |= {first, second}
-    return steps[::-1]
+    made, steps = set(), []
+    for first, second, smaller, larger in reversed(needed):
+        steps.append((first, second, smaller, larger, tuple(place for place in (first, second) if place in made)))
+        made = made - {first, second} | {place for place, one in ((first, smaller), (second, larger)) if one}
+    return steps
 
 
 STEPS = {n_values: _needed(network, n_values) for n_values, network in NETWORKS.items()}
@@ -44,17 +52,15 @@ STEPS = {n_values: _needed(network, n_values) for n_values, network in NETWORKS.
 
 def median_of(layers):
     """Median, pixel by pixel, of 3, 5, 7, 9 or 25 arrays of one shape. The arrays are not modified."""
-    values, ours, spare = list(layers), set(), []
-    for first, second, with_smaller, with_larger in STEPS[len(values)]:
+    values, spare = list(layers), []
+    for first, second, smaller, larger, free in STEPS[len(values)]:
         one, other = values[first], values[second]
-        if with_smaller:
+        if smaller:
             values[first] = np.minimum(one, other, out=spare.pop() if spare else None)
-        if with_larger:
+        if larger:
             values[second] = np.maximum(one, other, out=spare.pop() if spare else None)
-        # reuse arrays that were made here and are no longer needed
-        spare.extend(array for place, array in ((first, one), (second, other)) if place in ours)
-        for place, kept in ((first, with_smaller), (second, with_larger)):
-            (ours.add if kept else ours.discard)(place)
+        for place in free:
+            spare.append(one if place == first else other)
     return values[len(values) // 2]
 
 

@@ -7,6 +7,7 @@ fast and the simple search agree bit for bit.
 import numpy as np
 from scipy import ndimage
 
+from crstack.detectors._medians import median_of
 from crstack.detectors._pycosmic_frame import CHUNK, REACH_OF_VALUE, copy_edges, in_chunks, median_of_usable
 
 __all__ = ["WorkingImage"]
@@ -102,9 +103,7 @@ class WorkingImage:
         """Expected noise in electrons at ``pixels``."""
         variance = self._floor(pixels)
         if not self.frame.known:
-            middle = self._box.size // 2
-            around = np.partition(self.values.ravel()[pixels[:, None] + self._box], middle, axis=1)
-            signal = np.maximum(around[:, middle], 0)
+            signal = np.maximum(median_of(self.values.ravel()[pixels + self._box[:, None]]), 0)
             if self.frame.dispersion:
                 variance = variance + np.float32(self.frame.dispersion) * signal**2
             variance = variance + signal
@@ -116,8 +115,7 @@ class WorkingImage:
 
     def median_significance(self, pixels):
         """Median of S over the 5 x 5 box around ``pixels``."""
-        around = self._spread(self.significance, pixels, self._box)
-        return np.partition(around.T, self._box.size // 2, axis=1)[:, self._box.size // 2]
+        return median_of(self._spread(self.significance, pixels, self._box))
 
     def ratio(self, pixels):
         """Ratio of the image to its Gaussian mean at ``pixels``."""
