@@ -81,9 +81,19 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"^meanjoint +\d+ +\d+$", out, re.MULTILINE)
     assert "histogram2d" not in out.split("What next")[1]
-    assert re.search(r"^  typical charge +\d+ electron$", out, re.MULTILINE)
+    assert re.search(r"^  typical charge +[\d.]+ electron$", out, re.MULTILINE)
     assert re.search(r"^pixels of +flagged +joint +auxiliary", out, re.MULTILINE)
     assert read_configuration(tmp_path / "demo" / "params.yaml").crmethod.is_joint
+
+
+def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
+    arguments = ["--shape", "90", "100", "--scene", "slit", "--method", "mm_pycosmic"]
+    assert main(["demo", str(tmp_path / "demo"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "histogram2d" in out.split("What next")[1]
+    assert len(list((tmp_path / "demo/results").glob("*.fits"))) == 8
+    assert str(read_configuration(tmp_path / "demo" / "params.yaml").crmethod) == "mm_pycosmic"
 
 
 @pytest.mark.parametrize(
