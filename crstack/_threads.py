@@ -2,9 +2,9 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
-from functools import wraps
+from functools import cache, wraps
 from types import FunctionType
 
 from crstack._validation import check_integer
@@ -21,6 +21,7 @@ MOST = 8
 PIXELS_IN_CACHE = 1 << 16
 
 _limit = ContextVar("limit", default=None)
+_single_blas = ContextVar("single_blas", default=False)
 
 
 def n_threads():
@@ -46,16 +47,32 @@ def n_threads():
 def limited_threads(n):
     """Context in which ``n`` threads work; None leaves the number as it is.
 
+    The matrix library of NumPy (BLAS) works with one thread meanwhile. Its own threads wait without sleeping, so that
+    several of them at once take many times the time of one, and what it rounds depends on how many there are.
+
     Raises
     ------
     InputError
         If ``n`` is no integer from 1 on.
     """
     token = _limit.set(_limit.get() if n is None else check_integer("n_threads", n, minimum=1))
+    inner = _single_blas.set(True)
     try:
-        yield
+        with nullcontext() if inner.old_value is True else _blas().limit(limits=1):
+            yield
     finally:
+        _single_blas.reset(inner)
         _limit.reset(token)
+
+
+@cache
+def _blas():
+    """What sets the number of threads of BLAS, in all libraries that bring one."""
+    # scipy may bring one of its own, which has to be there before it is looked for
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def with_limited_threads(cls):
@@ -101,7 +118,7 @@ def map_threads(function, items):
     n = n_threads()
     if len(items) < 2 or n == 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(n, len(items))) as pool:
+    with limited_threads(None), ThreadPoolExecutor(min(n, len(items))) as pool:
         # each item in a context of its own, so that what is mapped within it keeps the limit
         futures = [pool.submit(copy_context().run, function, item) for item in items]
         try:

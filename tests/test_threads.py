@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from crstack import CRStack, JointPosterior, _threads
 from crstack._threads import VARIABLE, limited_threads, map_threads, n_threads
@@ -125,6 +126,25 @@ def test_stack_keeps_to_its_number(monkeypatch):
     assert set(seen) == {3}
     assert str(inspect.signature(CRStack.combine)).startswith("(self, name")
     assert CRStack.statistics.__doc__ == "Order statistics of `exposures`."
+
+
+def threads_of_blas():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_matrices_take_one_thread_meanwhile():
+    with threadpool_limits(2, user_api="blas"):
+        before = threads_of_blas()
+        with limited_threads(None):
+            assert threads_of_blas() <= {1}
+            with limited_threads(3):
+                assert map_threads(lambda _: threads_of_blas() <= {1}, range(3)) == [True] * 3
+            # the inner context must not end what the outer one has begun
+            assert threads_of_blas() <= {1}
+        assert threads_of_blas() == before
+        with pytest.raises(ValueError, match="within"), limited_threads(None):
+            raise ValueError("within")
+        assert threads_of_blas() == before
 
 
 @pytest.mark.parametrize("number", [0, 2.0, "all"])

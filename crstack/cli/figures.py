@@ -249,6 +249,8 @@ def _masks(results):
     scale = results.configuration["color_scale"]
     names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
     for name in names:
+        if name == "MEANCR" and results.masks.probability is not None and not results.masks[name].any():
+            continue  # without a detector there is nothing to show
         view = results.view(name)
         path = results.output / f"diagnostic_{FIGURE_OF.get(name, name.lower())}.png"
         yield _Job(path, _draw_mask, {"view": replace(view, others=view.others[:1]).for_drawing(), "scale": scale})

@@ -17,7 +17,7 @@ from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.exceptions import InputError
 from crstack.masks import MaskSet, exposure_name
-from crstack.masks.features import CATEGORIES
+from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.stack import CRStack
 
 __all__ = ["Job", "prepare", "product_names", "read_parameters"]
@@ -77,7 +77,8 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     names = ["crmasks.fits"] if masks else []
     combined = [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
     names += [combination_name(name, compression) for name in combined]
-    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in CATEGORIES)]
+    categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
+    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
     names.append("problematic_pixels.csv")
     if not plots:
         return names
@@ -87,7 +88,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     names += ["image_number_at_median_position.png", "problematic_pixels.pdf", "report.html"]
     names += [f"flux_factor{number}.png" for number in numbers]
     names += [f"xyoffset_crosscorr_{number}.png" for number in numbers]
-    names += [f"mediancr_identified_{category}.pdf" for category in CATEGORIES]
+    names += [f"mediancr_identified_{category}.pdf" for category in categories]
     return names
 
 

@@ -1,11 +1,12 @@
 """What each exposure is expected to hold, measured: added level, throughput, shift and seeing."""
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import BOX_PIXELS, informative_box
+from crstack._pixels import dilate, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -22,6 +23,8 @@ SIZE = 7
 ROUNDS = 5
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: what a kernel may leave, over the share of the contrast
+SHARE_OF_CONTRAST = 0.5
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
 #: pixels with less contrast than so many times that of noise are flat, those with more tell of the kernel
@@ -35,13 +38,15 @@ WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
 #: the strongest effect (percentile) of a kernel must be so many standard deviations
-STRONG, LEAST_EFFECT = 99.5, 0.2
+STRONG, LEAST_EFFECT = 99.5, 0.3
 #: a value that is so many standard deviations and so much of the contrast too high is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 4, 128
 #: by so much such a term must lower chi squared, in all and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
+#: an image of no more pixels is taken whole, and squared contrast (variances) that counts in the choice of a part
+WHOLE, CLEAR = 1_200_000, 25.0
 #: values of a response that suffice for its limits
 PIXELS_OF_LIMITS = 300_000
 
@@ -111,6 +116,8 @@ class Differences:
         What varies along rows and columns.
     limits : tuple of float
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
+    change : `~numpy.ndarray` or None
+        (ny, nx) the largest of what shift and seeing change, electrons.
     """
 
     factors: tuple
@@ -125,6 +132,7 @@ class Differences:
     steps: tuple = ()
     lines: tuple = ()
     limits: tuple = ()
+    change: np.ndarray | None = None
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -271,7 +279,7 @@ class _Model:
         if with_kernels:
             telling = structure > STRUCTURE * noise
             telling[self._beside_hot(common, variance)] = False
-            self._fit_kernels(common, variance, structure, telling)
+            self._fit_kernels(common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
         self._change(common, variance)
         if "backgrounds" in self.names:
             self._fit_surfaces(common, variance, structure < FLAT * noise)
@@ -289,8 +297,8 @@ class _Model:
         found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
         medians -= medians.mean(axis=0)
-        one = float(np.median(variance[flat])) if flat.any() else 1.0
-        surfaces = [smooth_surface(median, number, one) for median in medians]
+        of_cells = np.nan_to_num(self.mesh.medians(variance, flat)[0], nan=1.0)
+        surfaces = [smooth_surface(median, number, of_cells) for median in medians]
         self.kinds = [kind for _, kind in surfaces]
         self.grids = np.array([grid for grid, _ in surfaces])
         self.backgrounds = [
@@ -298,7 +306,7 @@ class _Model:
             for grid, kind in zip(self.grids, self.kinds, strict=True)
         ]
 
-    def _fit_kernels(self, common, variance, structure, telling):
+    def _fit_kernels(self, common, variance, structure, telling, least_share):
         place = _some(np.flatnonzero(telling), structure.ravel())
         if len(place) < FEWEST or not self.ladder:
             return
@@ -313,7 +321,7 @@ class _Model:
         variances = np.broadcast_to(variance.ravel()[place], targets.shape)
         folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
         kernels, terms, covariance = fit_kernels(
-            targets, variances, surroundings, structure.ravel()[place], folds, self.ladder
+            targets, variances, surroundings, structure.ravel()[place], folds, self.ladder, least_share
         )
         # to first order the mean of the exposures is then the common image itself
         kernels = kernels - kernels.mean(axis=0)
@@ -434,7 +442,14 @@ class _Model:
             steps=self.steps,
             lines=tuple(self.lines),
             limits=() if self.gains is None else _limits(self.gains),
+            change=_largest(self.changes),
         )
+
+
+def _largest(changes):
+    """Largest absolute value of some images; None if there are only numbers."""
+    images = [np.abs(one) for one in changes if np.ndim(one)]
+    return functools.reduce(np.maximum, images) if images else None
 
 
 def _more_than(noise, change):
@@ -511,11 +526,16 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
 
 def _part_to_fit(levels, variance_of):
-    """Where the image has most structure."""
+    """Where the image has most structure that came through the optics."""
     low = levels.min(axis=0)
-    if low.size <= BOX_PIXELS:
+    if low.size <= WHOLE:
         return slice(None), slice(None)
-    return informative_box(contrast_squared(low, variance_of(low)) > 0)
+    variance = variance_of(low)
+    structure = contrast_squared(low, variance) > CLEAR * variance
+    hot = np.zeros(low.shape, dtype=bool)
+    hot[hot_pixels(low, np.sqrt(variance))] = True
+    structure &= ~dilate(hot, 1)
+    return informative_box(structure)
 
 
 def _cut(variance_of, box):

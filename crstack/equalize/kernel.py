@@ -12,16 +12,17 @@ __all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
 
 #: largest distance (pixels) of the steps of a kernel, small to large
 REACHES = (0, 1, 2, 3)
-#: prior standard deviation of a coefficient: keeps those steady that the image does not fix
+#: prior standard deviation of a coefficient, over the square of its distance: keeps those steady that the image does
+#: not fix
 PRIOR = 0.1
 #: rounds of robust weights, and standard deviations from which a residual weighs less
 ROUNDS, HUBER = 3, 2.0
 #: what the kernel may leave, as a share of the contrast squared, in the first round
 FIRST_SHARE = 0.3**2
 #: a value so many standard deviations too high has no weight: it is hit
-HIT = 5.0
+HIT = 4.0
 #: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
-LEAST_GAIN, OF_COEFFICIENT = 15.0, 0.5
+LEAST_GAIN, OF_COEFFICIENT = 30.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def split_kernel(kernel):
     return (total, *first, *second)
 
 
-def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
+def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share):
     """Fit the kernels of all exposures, with the terms that the data ask for.
 
     Parameters
@@ -102,6 +103,8 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
         (M,) which half of the image.
     ladder : list of KernelTerms
         To be tried, simplest first.
+    least_share : float
+        What the kernel may leave, at least, as a share of the contrast: so the cores of stars are not taken for hits.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
         (N, size * size, size * size) covariance of the kernels.
     """
     size = int(np.sqrt(len(surroundings)))
-    full = _Normal(targets, variances, surroundings, structure, folds)
+    full = _Normal(targets, variances, surroundings, structure, folds, least_share)
     best, fewer = (0.0, None), 0
     for terms in ladder:
         basis = terms.basis(size)
@@ -132,14 +135,14 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder):
 class _Normal:
     """Normal equations of each half of the image, for steps of the kernel and a constant."""
 
-    def __init__(self, targets, variances, surroundings, structure, folds):
+    def __init__(self, targets, variances, surroundings, structure, folds, least_share):
         design = np.concatenate([surroundings, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
         self.matrices, self.vectors = [], []
         self._largest = REACHES[-1]
         size = int(np.sqrt(len(surroundings)))
         every = KernelTerms(self._largest).basis(size).reshape(-1, size * size)
         for target, variance in zip(targets, variances, strict=True):
-            weight = _robust_weights(target, variance, design, every, structure)
+            weight = _robust_weights(target, variance, design, every, structure, least_share)
             known = np.where(np.isfinite(target), target, 0)
             sides = [design[:, one] * weight[one] for one in (folds, ~folds)]
             self.matrices.append([side @ design[:, one].T for side, one in zip(sides, (folds, ~folds), strict=True)])
@@ -159,7 +162,7 @@ class _Normal:
         """Kernel of exposure ``i`` and its covariance."""
         rows = _with_constant(basis)
         matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
-        normal = rows @ matrix @ rows.T + _prior(len(rows))
+        normal = rows @ matrix @ rows.T + _prior(rows)
         inverse = np.linalg.inv(normal)
         coefficients = inverse @ (rows @ vector)
         size = basis.shape[1]
@@ -169,7 +172,7 @@ class _Normal:
 
 
 def _gain(matrices, vectors, one, other, rows):
-    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(len(rows)), rows @ vectors[one])
+    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(rows), rows @ vectors[one])
     found = found @ rows
     return 2 * found @ vectors[other] - found @ matrices[other] @ found
 
@@ -181,13 +184,17 @@ def _with_constant(basis):
     return rows
 
 
-def _prior(n):
-    prior = np.full(n, 1 / PRIOR**2)
+def _prior(rows):
+    """Inverse variances of what is known of the coefficients before: far steps are small."""
+    size = int(np.sqrt(rows.shape[1] - 1))
+    dy, dx = (one.ravel() - size // 2 for one in np.mgrid[:size, :size])
+    distance2 = np.maximum(np.where(rows[:, :-1] != 0, dx**2 + dy**2, 0).max(axis=1), 1)
+    prior = distance2**2 / PRIOR**2
     prior[-1] = 1e-12
     return np.diag(prior)
 
 
-def _robust_weights(target, variance, design, basis, structure):
+def _robust_weights(target, variance, design, basis, structure, least_share):
     """Weights of the pixels: Huber's, and none for hits; what the kernel leaves is part of the variance."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
@@ -198,12 +205,12 @@ def _robust_weights(target, variance, design, basis, structure):
     left = FIRST_SHARE
     for number in range(ROUNDS):
         if number:
-            left = min(_structure_share(residual, variance, square, known), left)
+            left = max(min(_structure_share(residual, variance, square, known), left), least_share**2)
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
         weight = np.where(known & (z < HIT), 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
         side = (design * weight) @ design.T
-        found = np.linalg.solve(rows @ side @ rows.T + _prior(len(rows)), rows @ (design @ (weight * value)))
+        found = np.linalg.solve(rows @ side @ rows.T + _prior(rows), rows @ (design @ (weight * value)))
         residual = value - (found @ rows) @ design
     return weight
 

@@ -1,8 +1,11 @@
 """Variance of a place: how unlike the exposures are there, from values that lie too low."""
 
+import functools
+
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
 __all__ = ["contrast_of", "contrast_squared", "place_variance"]
@@ -19,11 +22,21 @@ NOISE_CONTRAST = 7.6
 CLIP_SIGMA, CONTRAST = 4.0, 0.2
 #: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
 #: it differs by so many from its kind
-SIGNIFICANCE, LOCAL_SIGNIFICANCE = 4.0, 3.0
+SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
+#: the same where the kind has no excess
+ALONE = 8.0
+#: fewest places of a kind that say something
+FEWEST = 10
 #: variance of the squared deviation, over the square of the variance
 SPREAD = 3.0
+#: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
+TAIL, PIXELS_OF_TAIL = 0.98, 100_000
 #: kinds of places: each has twice the contrast of the one before
-N_KINDS = 12
+N_KINDS = 13
+#: the last kind: hot pixels, whose signal varies
+HOT = N_KINDS - 1
+#: a change counts as so many times as much contrast
+OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
 SMOOTH = 0.01
 
@@ -48,7 +61,7 @@ def _expected_square(n, of):
     return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
 
 
-def place_variance(levels, variance_of):
+def place_variance(levels, variance_of, change=None):
     """Variance of each pixel beyond the noise, where the image has structure.
 
     Parameters
@@ -57,6 +70,8 @@ def place_variance(levels, variance_of):
         (N, ny, nx) exposures on a common level, electrons.
     variance_of : callable
         Mean variance (ny, nx) of the exposures at a signal (ny, nx).
+    change : `~numpy.ndarray`, optional
+        (ny, nx) what shift and seeing are expected to change: it counts as structure, too.
 
     Returns
     -------
@@ -69,8 +84,8 @@ def place_variance(levels, variance_of):
     -----
     Hits only raise values: by how much the lowest lies below the median says how unlike the exposures are, whatever
     is hit. It is taken as a share of the square of the local contrast, which is what a shift, another seeing or another
-    throughput change. The share is that of places of like contrast. In windows of five pixels that differ clearly from
-    these it is drawn towards that of the window.
+    throughput change. The share is that of places of like contrast. In windows of five pixels that are clearly worse it
+    is drawn towards that of the window.
     """
     cube = levels.copy()
     sort_exposures(cube)
@@ -81,6 +96,10 @@ def place_variance(levels, variance_of):
     limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
     # most exposures are hit
     contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
+    if change is not None:
+        np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
+    hot = hot_pixels(low, np.sqrt(variance))
+    contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
     # where one is hit the others span more
     one_hit = cube[-1] - median > limit
@@ -92,25 +111,24 @@ def place_variance(levels, variance_of):
     excess = square - variance
     weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
     kind = _kinds(contrast2, variance)
+    kind[hot] = HOT
     shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
     if not shares.any():
         return np.zeros_like(low), 0.0
+    shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
     share = shares[kind]
     around = [
         ndimage.uniform_filter(one, WINDOW)
         for one in (weight * excess, weight * contrast2, weight, weight**2, (weight * variance) ** 2)
     ]
-    # only where the neighbourhood differs clearly from its kind: else it would be noise
+    # only where the neighbourhood is clearly worse than its kind: else it would be noise
     expected = share * around[1]
-    differs = (
-        np.abs(around[0] - expected) * WINDOW
-        > LOCAL_SIGNIFICANCE * np.sqrt(np.maximum(SPREAD * around[4], 0)) + expected
-    )
-    differs &= share > 0
+    error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
+    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
+    worse &= around[1] > 0
     # of so many pixels like this one
-    number = WINDOW**2 * around[2][differs] ** 2 / np.maximum(around[3][differs], 1e-30)
-    local = np.maximum(around[0][differs] / around[1][differs], 0)
-    share[differs] = (STEADY * share[differs] + number * local) / (STEADY + number)
+    number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
+    share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
     return share * contrast2, float(shares.max())
 
 
@@ -118,7 +136,25 @@ def _kinds(contrast2, variance):
     """Class (ny, nx) of each place by its contrast over noise; 0 for places that are flat."""
     with np.errstate(divide="ignore"):
         steps = np.log2(contrast2 / variance) / 2
-    return np.clip(np.nan_to_num(steps, neginf=-1) + 1, 0, N_KINDS - 1).astype(np.int8)
+    return np.clip(np.nan_to_num(steps, neginf=-1) + 1, 0, N_KINDS - 2).astype(np.int8)
+
+
+@functools.cache
+def _highest_of_noise(n):
+    """Value below which `TAIL` of the squared deviations lie, for noise of variance 1."""
+    values = np.sort(np.random.default_rng(1).standard_normal((n, PIXELS_OF_TAIL)), axis=0)
+    deviation = (values[(n - 1) // 2] + values[n // 2]) / 2 - values[0]
+    return float(np.quantile(deviation**2, TAIL) / _expected_square(n, n))
+
+
+def _tails(kind, shares, square, contrast2, variance, of_noise):
+    """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
+    factors = np.ones(len(shares), np.float32)
+    for k in np.flatnonzero(shares):
+        where = kind == k
+        ratio = square[where] / (variance[where] + shares[k] * contrast2[where])
+        factors[k] = max(np.quantile(ratio, TAIL) / of_noise, 1)
+    return factors
 
 
 def _shares_of_kinds(kind, excess, information, noise):
@@ -127,5 +163,6 @@ def _shares_of_kinds(kind, excess, information, noise):
         np.bincount(kind.ravel(), one.ravel(), minlength=N_KINDS) for one in (excess, information, noise**2)
     )
     sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
+    sure &= np.bincount(kind.ravel(), minlength=N_KINDS) >= FEWEST
     sure[0] = False
     return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)

@@ -8,15 +8,17 @@ __all__ = ["Mesh", "linear_weights", "smooth_surface"]
 #: side (pixels) of a cell in which the level is measured
 CELL = 64
 #: fewest pixels of a cell
-FEWEST = 20
+FEWEST = 200
 #: variance of a median over that of a mean
 VARIANCE_OF_MEDIAN = 1.57
 #: a level or a slope must lower chi squared by so much
 LEAST_GAIN = 30.0
 #: what is kept must change something, in standard deviations of one pixel: hits alone move the medians a little
-LEAST_EFFECT = 0.03
+LEAST_EFFECT = 0.06
+#: fewest cells of a surface
+FEWEST_CELLS = 6
 #: a surface must exceed its degrees of freedom by so many standard deviations
-SIGNIFICANCE = 6.0
+SIGNIFICANCE = 10.0
 
 
 class Mesh:
@@ -82,8 +84,8 @@ def smooth_surface(medians, number, variance):
     ----------
     medians, number : `~numpy.ndarray`
         (rows, columns) median and number of pixels of each cell.
-    variance : float
-        Of one pixel.
+    variance : `~numpy.ndarray`
+        (rows, columns) of one pixel of each cell.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def smooth_surface(medians, number, variance):
         found = np.linalg.lstsq(plane[:, :terms] * root[:, None], values.ravel() * root, rcond=None)[0]
         trial = (plane[:, :terms] @ found).reshape(medians.shape)
         left = (weight * (values - trial) ** 2).sum()
-        needed = np.square(trial - surface).max() > LEAST_EFFECT**2 * variance
+        needed = (np.square(trial - surface) > LEAST_EFFECT**2 * variance)[known].any()
         if needed and chi2 - left > LEAST_GAIN:
             surface, kind, chi2 = trial, name, left
     degrees = np.count_nonzero(known)

@@ -43,7 +43,7 @@ class Scatter:
         return ExcessVariance() if self.fit is None else self.fit.excess
 
 
-def scatter_of(counts, of_places=False):
+def scatter_of(counts, of_places=False, change=None):
     """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger."""
     levels = counts.levels
     median = median_of_scaled(levels, np.ones(len(levels)))
@@ -58,7 +58,7 @@ def scatter_of(counts, of_places=False):
     signal = np.minimum(median, _median_of_rows(median))
     of_pixels = fit.excess.of(signal, gradient2).astype(np.float32)
     if of_places:
-        np.maximum(of_pixels, place_variance(levels, counts.mean_variance)[0], out=of_pixels)
+        np.maximum(of_pixels, place_variance(levels, counts.mean_variance, change)[0], out=of_pixels)
     return Scatter(signal, of_pixels, fit)
 
 

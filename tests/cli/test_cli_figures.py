@@ -148,7 +148,9 @@ def test_classes_and_pages_of_a_joint_run(run):
     drawn = sum(len(re.findall(rb"/Type /Page\b", path.read_bytes())) for path in Path("out").glob("mediancr*.pdf"))
     assert drawn == 2 * min(3, len(table)) > 0
     masks = MaskSet.read("out/crmasks.fits")
-    # no page says that there is nothing
+    # no page or figure says that there is nothing
+    assert "diagnostic_meancr.png" in names
+    assert "diagnostic_meancr_residual.png" not in names
     assert ("problematic_pixels.pdf" in names) is bool(masks.problematic.any())
 
 

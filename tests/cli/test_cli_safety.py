@@ -22,6 +22,7 @@ from crstack.cli import main
 from crstack.cli.lock import LOCK, DirectoryLock
 from crstack.cli.outputs import MANIFEST, WORKPLACE
 from crstack.exceptions import InputError
+from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 
 FAST = ["--no-plots", "--log-level", "error"]
 COMMAND = [sys.executable, "-m", "crstack"]
@@ -139,11 +140,13 @@ def test_a_second_run_replaces_its_files_and_removes_the_rest(here, capsys):
     assert Path("out/combined_meanjoint.fits").exists()
     Path("out/notes.txt").write_text("mine")
     first = json.loads(Path("out", MANIFEST).read_text())["files"]
-    assert set(first) == PRODUCTS - {MANIFEST} | {"combined_meanjoint.fits"}
+    tables = {f"mediancr_identified_{category}.csv" for category in CATEGORIES}
+    of_joint = {"combined_meanjoint.fits", *(f"mediancr_identified_{category}.csv" for category in JOINT_CATEGORIES)}
+    assert set(first) == PRODUCTS - {MANIFEST} - tables | of_joint
     capsys.readouterr()
     assert main(["run", parameters(), "--output-dir", "out", "--no-plots"]) == 0
-    line = "files of an earlier run: 14 replaced, 1 removed (combined_meanjoint.fits)"
-    assert line in capsys.readouterr().out.splitlines()
+    line = "files of an earlier run: 11 replaced, 3 removed (combined_meanjoint.fits, mediancr_identified_every.csv, "
+    assert line + "mediancr_identified_several.csv)" in capsys.readouterr().out.splitlines()
     assert {one.name for one in Path("out").iterdir()} == PRODUCTS | {"notes.txt"}
     second = json.loads(Path("out", MANIFEST).read_text())["files"]
     assert {len(digests) for digests in second.values()} == {1}

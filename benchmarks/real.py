@@ -1,0 +1,123 @@
+"""Real exposures: what is flagged on bright structures and elsewhere, and the mirror test.
+
+python benchmarks/real.py DIRECTORY [--sets xo1 goodman ...] [--no-mirror]
+
+DIRECTORY holds goodman_at2018oh, int_ids_sb5_pa352, arcsat_xo1 and sprat.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.table import Table
+from scipy import ndimage
+
+from crstack import CRStack, JointPosterior
+
+#: folder, gain, read noise (electron), bias (ADU), rows and columns that are lit, which frames
+SETS = {
+    "goodman": ("goodman_at2018oh", 1.36, 4.9, 434.5, (slice(None), slice(8, 2056)), slice(None)),
+    "int": ("int_ids_sb5_pa352", 1.21, 3.65, None, (slice(0, 4096), slice(8, None)), slice(None)),
+    "xo1": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(0, 3)),
+    "xo1 moved": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(None)),
+    "sprat": ("sprat", 2.45, 5.1, 916.0, (slice(None), slice(None)), slice(None)),
+}
+#: standard deviations of one exposure above the level around that make a pixel bright, and the window of that level
+BRIGHT, AROUND = 10, 25
+
+
+def read(directory, name):
+    """Exposures in electrons and their read noise."""
+    folder, gain, readnoise, bias, lit, which = SETS[name]
+    paths = sorted((Path(directory) / folder).glob("*.fits*"))
+    frames = []
+    for path in paths[which]:
+        data = fits.getdata(path).astype(np.float32)
+        level = np.median(data[4104:4190]) if bias is None else bias
+        frames.append((data[lit] - np.float32(level)) * np.float32(gain))
+    return np.array(frames), readnoise
+
+
+def decide(cube, readnoise):
+    """Masks, what each exposure is expected to hold, its noise, and the result of the joint decision."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stack = CRStack([CCDData(plane, unit="electron") for plane in cube], readnoise=readnoise * u.electron)
+        method = JointPosterior()
+        masks = stack.detect(method=method)
+        counts, _, _ = method._expectation(stack.prepared, None)
+    levels = np.where(masks.crmasks, np.nan, counts.levels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signal = np.nanmean(levels, axis=0)
+    signal = np.where(np.isfinite(signal), signal, counts.levels.min(axis=0))
+    none = np.zeros_like(signal)
+    expected = np.array([counts.expected(i, signal, none)[0] for i in range(len(cube))])
+    noise = np.sqrt(np.array([counts.variance_of(i, signal) for i in range(len(cube))]) + masks_excess(masks, signal))
+    return masks, expected, noise, stack.joint_posterior(method)
+
+
+def masks_excess(masks, signal):
+    """Excess variance of the masks, 0 where there is none."""
+    return np.zeros_like(signal) if masks.excess_variance is None else masks.excess_variance
+
+
+def mirrored(cube, masks, expected, noise, readnoise, rng):
+    """Each exposure mirrored about what is expected of it; hits and values far below are replaced by noise."""
+    clean = cube.copy()
+    replace = masks.crmasks | (cube < expected - 5 * noise)
+    replace = ndimage.binary_dilation(replace, np.ones((1, 3, 3)))
+    drawn = expected + np.sqrt(np.maximum(expected, 0) + readnoise**2) * rng.standard_normal(cube.shape)
+    clean[replace] = drawn[replace]
+    return (2 * expected - clean).astype(np.float32)
+
+
+def bright_pixels(cube, readnoise):
+    """(ny, nx) pixels of stars, lines and traces."""
+    median = np.median(cube, axis=0)
+    level = ndimage.percentile_filter(median[::2, ::2], 30, AROUND // 2)
+    level = np.repeat(np.repeat(level, 2, axis=0), 2, axis=1)[: median.shape[0], : median.shape[1]]
+    return median - level > BRIGHT * np.sqrt(np.maximum(level, 0) + readnoise**2)
+
+
+def row(directory, name, mirror):
+    """What is flagged in one set."""
+    cube, readnoise = read(directory, name)
+    start = time.perf_counter()
+    masks, expected, noise, result = decide(cube, readnoise)
+    seconds = time.perf_counter() - start
+    bright = np.broadcast_to(bright_pixels(cube, readnoise), cube.shape)
+    found = masks.crmasks
+    values = [1e6 * found[bright].mean(), 1e6 * found[~bright].mean()]
+    print(name, result, file=sys.stderr)
+    if mirror:
+        other = mirrored(cube, masks, expected, noise, readnoise, np.random.default_rng(1))
+        false = decide(other, readnoise)[0].crmasks
+        values += [1e6 * false.mean(), 1e6 * false[bright].mean()]
+    else:
+        values += [np.nan, np.nan]
+    return (name, len(cube), f"{100 * bright.mean():.1f}", *(f"{one:.0f}" for one in values), f"{seconds:.0f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("directory")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--no-mirror", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    for name in options.sets:
+        rows.append(row(options.directory, name, not options.no_mirror))
+        print(rows[-1], file=sys.stderr, flush=True)
+    names = ("set", "N", "bright %", "on bright/Mpx", "elsewhere/Mpx", "mirrored/Mpx", "mirrored on bright", "s")
+    Table(rows=rows, names=names).write(sys.stdout, format="ascii.rst")
+
+
+if __name__ == "__main__":
+    main()
