@@ -2,16 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.special import expit, logit
+from scipy import ndimage, stats
 
-from crstack.joint import calibration, false_alarms, hit_everywhere
-from crstack.joint.calibration import Calibration, draw_twin
+from crstack.joint import false_alarms, hit_everywhere
 from crstack.joint.candidates import Candidates, Counts
 from crstack.joint.excess import ExcessVariance, _ratio, _robust_ratio, _solve, _wide_enough, squared_gradient
 from crstack.joint.false_alarms import CleanNoise
-from crstack.joint.population import HIGHEST_RATE, N_CHARGES, N_NUMBERS, Population, charges_kind
-from crstack.joint.sweeps import Field, fit_population
+from crstack.joint.population import CORNER, HIGHEST_RATE, Population, charges_kind, neighbour_class
+from crstack.joint.sweeps import Field
 from crstack.statistics import order_statistics
 
 # excess variance
@@ -74,64 +72,6 @@ def test_terms_that_count():
 def test_intervals_hold_enough_pixels():
     assert list(_wide_enough([0, 50, 100, 250, 260, 400])) == [(0, 100), (100, 250), (250, 400)]
     assert list(_wide_enough([0, 150, 190])) == [(0, 190)]
-
-
-# calibration
-
-
-def test_calibration_by_hand():
-    found = Calibration(offsets=(0.0, 0.1, -0.2, 0.3, 0.5), slope=0.8)
-    first = N_NUMBERS - calibration.N_OFFSETS
-    for number in range(N_NUMBERS):
-        offset = found.offsets[max(number - first, 0)]
-        classes = np.array([number * N_CHARGES])
-        odds = logit(0.7)
-        assert found(np.float32([0.7]), classes)[0] == pytest.approx(expit(0.8 * odds + offset), rel=1e-5)
-    # beyond the limits the odds move like those at the limits; 0 and 1 stay
-    low, high = logit(calibration.LOWEST), logit(calibration.HIGHEST)
-    none = np.zeros(4, int)
-    expected = [0, expit(logit(0.01) - 0.2 * low), expit(logit(0.99) - 0.2 * high), 1]
-    np.testing.assert_allclose(found(np.float32([0, 0.01, 0.99, 1]), none), expected, rtol=1e-4)
-    same = np.float32([0.0, 0.2, 0.9, 1.0])
-    np.testing.assert_allclose(Calibration()(same, none), same, rtol=1e-6)
-
-
-def test_a_fit_recovers_what_was_wrong():
-    rng = np.random.default_rng(1)
-    number = rng.integers(N_NUMBERS - calibration.N_OFFSETS, N_NUMBERS, 60_000)
-    offsets = np.array([0.0, 0.3, -0.3, 0.6, -0.6])
-    stated = rng.uniform(0.01, 0.99, number.size)
-    of = np.maximum(number - (N_NUMBERS - calibration.N_OFFSETS), 0)
-    truth = rng.random(number.size) < expit(0.8 * logit(stated) + offsets[of])
-    found = calibration._fit(stated, truth, number * N_CHARGES)
-    np.testing.assert_allclose(found.offsets, offsets, atol=0.1)
-    assert found.slope == pytest.approx(0.8, abs=0.04)
-    # too few values between the limits say nothing
-    few = slice(0, 250)
-    assert calibration._fit(stated[few], truth[few], number[few] * N_CHARGES) == Calibration()
-
-
-def test_a_twin_has_the_noise_and_the_levels_of_the_stack():
-    shape = (3, 200, 250)
-    counts = Counts(
-        np.zeros(shape, np.float32),
-        (np.float32(9), np.float32(25), np.float32(400)),
-        scales=(1.0, 0.5, 2.0),
-        shifts=(0.0, -20.0, 5.0),
-        poisson=(True, True, False),
-    )
-    signal, excess = np.full(shape[1:], 30, np.float32), np.full(shape[1:], 4, np.float32)
-    charge = np.zeros(shape, np.float32)
-    charge[1, 5, 6] = 1e5
-    twin = draw_twin(counts, signal, excess, charge, [np.random.default_rng(i) for i in range(3)])
-    assert twin.data[1, 5, 6] == pytest.approx(1e5, abs=100)
-    twin.data[1, 5, 6] = np.median(twin.data[1])
-    # a level below 0 has no photons
-    levels, variances = (30.0, -5.0, 65.0), (30 + 9 + 4, 25 + 1, 400 + 16)
-    for plane, level, variance in zip(twin.data, levels, variances, strict=True):
-        assert plane.mean() == pytest.approx(level, abs=5 * np.sqrt(variance / plane.size))
-        assert plane.var() == pytest.approx(variance, rel=0.04)
-    assert (twin.scales, twin.shifts, twin.poisson) == (counts.scales, counts.shifts, counts.poisson)
 
 
 # false alarms
@@ -210,46 +150,29 @@ def test_classes_of_some_pixels_are_those_of_the_image():
     field = Field((2, 20, 30))
     everywhere = tuple(index.ravel() for index in np.indices((20, 30)))
     probability = rng.random((2, 600)) * (rng.random((2, 600)) < 0.2)
-    field.set(everywhere, probability, rng.uniform(0, 3000, (2, 600)))
+    charge = rng.uniform(0, 3000, (2, 20, 30))
+    field.set(everywhere, probability, charge.reshape(2, 600))
     np.testing.assert_allclose(field.probability, probability.reshape(2, 20, 30).astype(np.float32))
     found = field.classes_at(everywhere)
     assert len(np.unique(found)) > 5
+    # the neighbours of each value are summed by another way
+    kernel = np.array([[CORNER, 1, CORNER], [1, 0, 1], [CORNER, 1, CORNER]])
+    likely = np.where(probability > 0.5, probability, 0).reshape(2, 20, 30)
     for i in range(2):
-        np.testing.assert_array_equal(found[i].reshape(20, 30), field.classes(i))
+        sums = [ndimage.correlate(one[i], kernel, mode="constant") for one in (likely, likely * charge)]
+        np.testing.assert_array_equal(found[i].reshape(20, 30), neighbour_class(*sums))
 
 
 def test_only_likely_neighbours_count():
     field = Field((1, 5, 5))
-    field.set((np.array([2]), np.array([2])), np.float32([[0.5]]), np.float32([[1e4]]))
-    assert not field.classes(0).any()
-    field.set((np.array([2]), np.array([2])), np.float32([[0.51]]), np.float32([[1e4]]))
-    around = field.classes(0) > 0
+    everywhere = tuple(index.ravel() for index in np.indices((5, 5)))
+    middle = np.array([2]), np.array([2])
+    field.set(middle, np.float32([[0.5]]), np.float32([[1e4]]))
+    assert not field.classes_at(everywhere).any()
+    field.set(middle, np.float32([[0.51]]), np.float32([[1e4]]))
+    around = field.classes_at(everywhere).reshape(5, 5) > 0
     assert around.sum() == 8
     assert not around[2, 2]
-
-
-def test_the_rows_that_are_fitted_have_their_own_noise(monkeypatch):
-    """Of a large stack the middle rows are fitted: with the noise of these, and their places."""
-    from crstack.joint import sweeps
-
-    seen = {}
-
-    def totals(field, of_sigma):
-        seen.update(shape=field.probability.shape, of_sigma=of_sigma)
-        raise StopIteration
-
-    n_rows, width = 64, 10
-    rows, columns = (index.ravel() for index in np.indices((n_rows, width)))
-    values = np.zeros((3, rows.size), np.float32)
-    one = np.ones((1, 1), np.float32)
-    candidates = Candidates((rows, columns), values, one, 0 * one, 9 * one, one)
-    sigma = np.repeat(np.geomspace(1, 200, n_rows).astype(np.float32)[:, None], width, axis=1)
-    monkeypatch.setattr(sweeps, "CANDIDATES_TO_FIT", n_rows * width // 4)
-    monkeypatch.setattr(sweeps, "_totals", totals)
-    with pytest.raises(StopIteration):
-        fit_population(candidates, sigma, (3, n_rows, width), 1, 1)
-    assert seen["shape"] == (3, 16, width)
-    np.testing.assert_array_equal(seen["of_sigma"], sweeps.sigma_index(sigma[24:40]))
 
 
 # counts
