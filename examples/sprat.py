@@ -1,8 +1,8 @@
 """Five real exposures of a star, from reading to figures: ``python examples/sprat.py FOLDER``.
 
-FOLDER holds the files ``v_e_20180810_12_*_0_0.fits`` or their compressed copies: long-slit spectra of LHS 6328 of the SPRAT
-spectrograph of the Liverpool Telescope, from the public examples of the package ASPIRED. Figures go to the folder that
-``--output`` names.
+FOLDER holds the files ``v_e_20180810_12_*_0_0.fits`` or their compressed copies: long-slit spectra of LHS 6328 of the
+SPRAT spectrograph of the Liverpool Telescope, from the public examples of the package ASPIRED. Figures go to the folder
+that ``--output`` names.
 """
 
 import argparse

@@ -374,7 +374,7 @@ class MaskPanels:
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
         numbered = self._number(b, tops, "min2d", "excess", all_or_none=True)
         self._count(self.view.pixels[self.in_image], numbered)
-        few = "numbers of the hits" if numbered else "how many pixels; too many hits to number"
+        few = "numbers of the hits" if numbered else "how many pixels; no room for all numbers"
         b.set_title(f"(b) {few}")
         self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 

@@ -106,7 +106,7 @@ def test_too_many_hits_to_number_are_counted(stack):
     panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
     b = panels.axes[1]
     assert not [text for text in b.texts if text.get_text().isdigit()]
-    assert b.get_title() == "(b) how many pixels; too many hits to number"
+    assert b.get_title() == "(b) how many pixels; no room for all numbers"
     coloured = panels._cells[1].get_array()[..., 3] > 0
     rows, columns, inside = cells_in_axes(b, panels.view.pixels["min2d"], panels.view.pixels["excess"])
     assert inside.all()
