@@ -82,16 +82,11 @@ class CRStack:
         Number of exposures that may be hit in one pixel: min2d leaves out as many of the highest values. At least 2
         and less than the number of exposures; 1 where there are two.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
-<<<<<<< HEAD
-        What is known, or is to be measured, of exposures that are not quite
-        equivalent: parameters of `~crstack.equalize.Equalization`.
+        What is known, or is to be measured, of exposures that are not quite equivalent: as for
+        `~crstack.equalize.Equalization`.
     differences : {None, "auto"}, optional
         "auto" measures what differs beyond that, and puts it into what M.M.Cosmic simulates and compares. The joint
         decision measures it in any case.
-=======
-        What is known, or is to be measured, of exposures that are not quite equivalent: as for
-        `~crstack.equalize.Equalization`.
->>>>>>> main
     n_threads : int, optional
         Threads that work on this stack. By default the environment variable ``CRSTACK_NUM_THREADS``, or the number of
         processors, 8 at most. The number changes no result.
@@ -141,12 +136,8 @@ class CRStack:
         apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
-<<<<<<< HEAD
-        response: Literal["auto"] | ResponseSettings | None = None,
-        differences: Literal["auto"] | None = None,
-=======
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
->>>>>>> main
+        differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
@@ -182,84 +173,7 @@ class CRStack:
         self._masks: MaskSet | None = None
         self._in_diagram = InDiagram()
 
-<<<<<<< HEAD
-    @classmethod
-    def from_files(
-        cls,
-        paths: str | os.PathLike | Iterable[str | os.PathLike],
-        *,
-        gain: FromDetector = None,
-        readnoise: FromDetector = None,
-        bias: FromDetector = None,
-        unit: u.UnitBase | str | None = None,
-        ext: int | str = 0,
-        exptime: FromDetector = None,
-        saturation: FromDetector = None,
-        trim: str | Keyword | None = None,
-        dq_ext: int | str | None = None,
-        err_ext: int | str | None = None,
-        bits: str | int | Mapping[str, int] | None = None,
-        drop_unusable: bool = False,
-        cr_coincidences: int = 2,
-        flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
-        flux_regions: Sequence[Sequence[int]] = (),
-        flux_method: Literal["ratio", "slope"] = "ratio",
-        apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
-        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
-        crosscorr_region: Sequence[int] | None = None,
-        response: Literal["auto"] | ResponseSettings | None = None,
-        differences: Literal["auto"] | None = None,
-        n_threads: int | None = None,
-    ) -> "CRStack":
-        """Make a stack of FITS files.
-
-        Parameters
-        ----------
-        paths : str, path-like, list of these or ImageFileCollection
-            Files; a path with wildcards such as "raw/*.fits" stands for what it finds, in the order of the names.
-        gain, readnoise, bias, unit, ext, exptime, saturation, trim, dq_ext, err_ext, bits, drop_unusable : optional
-            As for `CRStack`; ``unit`` overrides the BUNIT of the files.
-        cr_coincidences, flux_factors, flux_regions, flux_method : optional
-            As for `CRStack`.
-        apply_flux_factors_to, offsets, crosscorr_region, response, n_threads : optional
-            As for `CRStack`.
-
-        Returns
-        -------
-        stack : CRStack
-
-        Raises
-        ------
-        InputError
-            As `CRStack` does.
-        """
-        return cls(
-            paths,
-            gain=gain,
-            readnoise=readnoise,
-            bias=bias,
-            unit=unit,
-            ext=ext,
-            exptime=exptime,
-            saturation=saturation,
-            trim=trim,
-            dq_ext=dq_ext,
-            err_ext=err_ext,
-            bits=bits,
-            drop_unusable=drop_unusable,
-            cr_coincidences=cr_coincidences,
-            flux_factors=flux_factors,
-            flux_regions=flux_regions,
-            flux_method=flux_method,
-            apply_flux_factors_to=apply_flux_factors_to,
-            offsets=offsets,
-            crosscorr_region=crosscorr_region,
-            response=response,
-            n_threads=n_threads,
-        )
-=======
     from_files = made_by(__init__, "from_files", "Make a stack of FITS files: the same as `CRStack` of their paths.")
->>>>>>> main
 
     def __len__(self) -> int:
         return len(self.prepared)
