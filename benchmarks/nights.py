@@ -52,14 +52,14 @@ def score(night, masks, combined):
     return counts
 
 
-def run(scene, n, seeds, shape, method, verbose, differences=None):
+def run(scene, n, settings, method):
     """One row: all seeds of a scene pooled."""
     total, seconds = {}, 0.0
-    for seed in seeds:
-        night = SCENES[scene](shape, n, seed)
+    for seed in settings.seeds:
+        night = SCENES[scene](tuple(settings.shape), n, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            options = {"differences": differences} if differences else {}
+            options = {"differences": settings.differences} if settings.differences else {}
             stack = CRStack(night.exposures, readnoise=night.readnoise, **options)
             start = time.perf_counter()
             masks = stack.detect("mmcosmic", aux="pycosmic") if method is None else stack.detect(method=method)
@@ -68,9 +68,9 @@ def run(scene, n, seeds, shape, method, verbose, differences=None):
         for name, (one, of) in score(night, masks, combined).items():
             before = total.get(name, (0, 0))
             total[name] = before[0] + one, before[1] + of
-        if verbose and method is not None:
+        if settings.verbose and method is not None:
             print(scene, n, seed, stack.joint_posterior(method), file=sys.stderr)
-    row = {"scene": scene, "N": n, "s": f"{seconds / len(seeds):.1f}"}
+    row = {"scene": scene, "N": n, "s": f"{seconds / len(settings.seeds):.1f}"}
     for name in ("false/Mpx", "on bright", "elsewhere", "> 5 sigma %", "bright > 5", "left/Mpx", "low/Mpx",
                  "stars flagged %", "flux lost %"):  # fmt: skip
         one, of = total.get(name, (0, 0))
@@ -93,7 +93,7 @@ def main():
     rows = []
     for scene in options.scenes:
         for n in options.n:
-            rows.append(run(scene, n, options.seeds, tuple(options.shape), method, options.verbose, options.differences))
+            rows.append(run(scene, n, options, method))
             print(" ".join(f"{value:>9}" for value in rows[-1].values()), file=sys.stderr, flush=True)
     Table(rows).write(sys.stdout, format="ascii.rst")
 
