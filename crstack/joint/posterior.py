@@ -62,6 +62,11 @@ class JointResult:
     def _repr_html_(self):
         return Summary(self.summary())._repr_html_()
 
+    @property
+    def differences(self):
+        """What differs between the exposures: ``measured``."""
+        return self.measured
+
     def summary(self):
         """What was found and fitted, in words.
 
