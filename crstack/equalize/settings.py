@@ -135,7 +135,7 @@ class EqualizedExposures:
     response : Response or None
         As measured.
     common : `~numpy.ndarray` or None
-        (ny, nx) what the exposures have in common; None where the median tells.
+        (ny, nx) common image of the exposures; None if the median is used.
     differences : list of `~numpy.ndarray` or None
         Expected image of each exposure minus ``common``; None where one image
         serves all exposures.

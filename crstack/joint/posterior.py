@@ -126,7 +126,7 @@ def joint_posterior(
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
     shift = signal_shift(counts, candidates, signal, field.probability)
-    shift[rows[which], columns[which]] = 0  # where all may be hit, others than these values tell
+    shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
     if settings.probability is not None:
