@@ -84,6 +84,9 @@ class CRStack:
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite equivalent: as for
         `~crstack.equalize.Equalization`.
+    differences : {None, "auto"}, optional
+        "auto" measures what differs beyond that, and puts it into what M.M.Cosmic simulates and compares. The joint
+        decision measures it in any case.
     n_threads : int, optional
         Threads that work on this stack. By default the environment variable ``CRSTACK_NUM_THREADS``, or the number of
         processors, 8 at most. The number changes no result.
@@ -134,6 +137,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
+        differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
@@ -145,6 +149,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            differences=differences,
         )
         with limited_threads(self._n_threads):
             given = load_exposures(

@@ -52,14 +52,14 @@ It writes to the output directory:
   report.html                    one page of all that follows
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
   diagnostic_mediancr.png, ...   each mask in the diagram and in its image
-  mediancr_identified_*.pdf      two pages for each hit, by who found it
+  mediancr_identified_*.pdf      two pages for each hit, by method
   problematic_pixels.{csv,pdf}   pixels masked in every exposure
 Each combined image comes with its VARIANCE and a MAP of how many exposures are in each value.
 """
 
 DEMO = """
 Simulate three exposures whose cosmic rays are known, write them to a directory
-with a commented params.yaml, run that, and tell how many of the hits were found.
+with a commented params.yaml, run it, and report how many of the hits were found.
 """
 
 DEMO_EPILOG = """
