@@ -369,8 +369,8 @@ class CRStack:
         ----------
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
-            such as "mmcosmic" or "joint". "auto" is "mmcosmic" where a detector or a boundary is given, or `mm_diagram` or
-            `fit_boundary` was called; else, and for two exposures, it is "joint".
+            such as "mmcosmic" or "joint". "auto" is "mmcosmic" where a detector or a boundary is given, or after
+            `mm_diagram` or `fit_boundary`. Otherwise, and for two exposures, it is "joint".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
