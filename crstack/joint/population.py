@@ -170,8 +170,8 @@ class Population:
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
             "rate without a hit neighbour": f"{self.rate[0]:.2g}",
-            "rate beside a hit of 20 electron": f"{beside[1]:.2g}",
-            "rate beside a hit of 500 electron": f"{beside[4]:.2g}",
+            "rate beside a hit of 5 sigma": f"{beside[1]:.2g}",
+            "rate beside a hit of 90 sigma": f"{beside[4]:.2g}",
         }
         if self.detector_odds:
             words["log odds of a detection"] = f"{self.detector_odds:.2f}"
