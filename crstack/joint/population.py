@@ -32,7 +32,7 @@ RESOLVED = 3.0
 LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
 NEWTON_STEPS = 8
 #: of extrapolations: steps at once, and change of a logarithm
-LONGEST_STEP, LARGEST_CHANGE = 8.0, 1.5
+LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: chances of a hit, and highest chance of a value without one to hold a charge that does not count
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 

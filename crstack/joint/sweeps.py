@@ -13,7 +13,7 @@ from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind
 __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
 #: values that suffice to fit the population
-VALUES_TO_FIT = 60_000
+VALUES_TO_FIT = 100_000
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
 
