@@ -1,7 +1,7 @@
 """Running medians of images, equal to those of ``astroscrappy.utils`` and several times faster.
 
 A median of few values is a fixed list of comparisons (a network). NumPy makes each comparison for a whole band of an
-image at once. A median picks one of its values, so that the way in which it is found cannot change the result.
+image at once. A median is one of its values, so that the result does not depend on the algorithm.
 
 All functions take arrays (ny, nx) or stacks of patches (ny, nx, n), and no value may be NaN.
 """
@@ -29,10 +29,10 @@ RUNNING_SIZES = (3, 5, 7, 9)
 
 
 def _needed(network, n_values):
-    """Comparisons of a network, with what of each is used later and which of its values serve nothing else then.
+    """Comparisons of a network, which results are used later, and which arrays are free afterwards.
 
     Each is (first, second, whether the smaller is used, whether the larger is used, places of arrays that are free
-    afterwards). Only arrays that earlier comparisons have made are ever free.
+    afterwards). Only arrays made by earlier comparisons are ever free.
     """
     pairs = [tuple(int(place) for place in pair.split(",")) for pair in network.split()]
     used, needed = {n_values // 2}, []
@@ -51,7 +51,7 @@ STEPS = {n_values: _needed(network, n_values) for n_values, network in NETWORKS.
 
 
 def median_of(layers):
-    """Median, pixel by pixel, of 3, 5, 7, 9 or 25 arrays of one shape. The arrays are left as they are."""
+    """Median, pixel by pixel, of 3, 5, 7, 9 or 25 arrays of one shape. The arrays are not modified."""
     values, spare = list(layers), []
     for first, second, smaller, larger, free in STEPS[len(values)]:
         one, other = values[first], values[second]
@@ -65,7 +65,7 @@ def median_of(layers):
 
 
 def running_median(values, size, axis):
-    """Median of ``size`` values along axis 0 or 1: (n - size + 1) values, those whose window is whole."""
+    """Median of ``size`` values along axis 0 or 1: (n - size + 1) values, those with a complete window."""
     n_windows = values.shape[axis] - size + 1
     if axis == 0:
         return median_of([values[i : i + n_windows] for i in range(size)])
@@ -73,7 +73,7 @@ def running_median(values, size, axis):
 
 
 def _with_rim(image, size, medians):
-    """``medians`` in the middle of a copy of ``image``, whose outer size // 2 pixels stay as they are."""
+    """A copy of ``image`` with ``medians`` in the middle; its outer size // 2 pixels do not change."""
     result = image.copy()
     half = size // 2
     result[half:-half, half:-half] = medians
