@@ -100,7 +100,7 @@ def test_extrapolation_ends_where_steps_lead_to():
     np.testing.assert_allclose(found.shapes, start.shapes)
 
 
-@pytest.mark.parametrize(("population", "within"), [("thin", 0.16), ("worms", 0.1), ("single", 0.12), ("mixed", 0.1)])
+@pytest.mark.parametrize(("population", "within"), [("thin", 0.16), ("worms", 0.12), ("single", 0.12), ("mixed", 0.1)])
 def test_probabilities_hold_for_other_hits(population, within):
     simulated = make_stack(
         "ifu", (300, 350), 3, gain=1 * u.electron / u.adu, hit_rate=0.02, population=population, seed=61
