@@ -369,7 +369,8 @@ class CRStack:
         ----------
         method : Method or str, optional
             The method: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
-            such as "mmcosmic" or "joint". "auto" is "mmcosmic", and "joint" for two exposures.
+            such as "mmcosmic" or "joint". "auto" is "mmcosmic" if a detector or a boundary is given, or after
+            `mm_diagram` or `fit_boundary`. Otherwise, and for two exposures, it is "joint".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
@@ -405,7 +406,7 @@ class CRStack:
             If ``max_fraction`` is given and more is flagged, or the masks disagree with the noise. If it is not given,
             this is an ``ImplausibleResultWarning``.
         """
-        chosen = arguments.chosen_method(method, boundary, len(self), self._boundary, self._diagram)
+        chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
