@@ -12,7 +12,7 @@ from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.place_variance import contrast_of, contrast_squared
-from crstack.equalize.steps import moved, whole_steps
+from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.statistics import sort_exposures
 
@@ -247,6 +247,7 @@ class _Model:
             moved(level - background, (-dx, -dy))
             for level, background, (dx, dy) in zip(self.levels, self.backgrounds, self.steps, strict=True)
         ])  # fmt: skip
+        self._fill_what_enters(cube)
         sort_exposures(cube)
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self._change(common, self.variance_of(common))
@@ -283,9 +284,18 @@ class _Model:
         plane = moved(plane, back) - self.blurs[i]
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
+    def _fill_what_enters(self, cube):
+        """Put what another exposure holds where one that was moved back holds nothing, in place."""
+        at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
+        for plane, (dx, dy) in zip(cube, self.steps, strict=True):
+            rows, columns = entered((-dx, -dy))
+            plane[rows] = cube[at_rest][rows]
+            plane[:, columns] = cube[at_rest][:, columns]
+
     def common(self, contrast):
         """Image that the exposures share, and its contrast."""
         cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
+        self._fill_what_enters(cube)
         sort_exposures(cube)
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
