@@ -325,6 +325,8 @@ class _Model:
             level - change - np.float32(factor) * common
             for level, change, factor in zip(self.levels, self.changes, self.factors, strict=True)
         ])  # fmt: skip
+        if self.added is not None:
+            left -= self.added
         left -= left.mean(axis=0)
         found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
@@ -371,6 +373,8 @@ class _Model:
         place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
         background = self.backgrounds[i]
         target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
+        if self.added is not None:
+            target = target - self.added[i][place]
         if self.bad is not None:
             inside &= ~self.bad[i][place]
         return np.where(inside, target, np.nan)
@@ -447,6 +451,21 @@ class _Model:
         for line in lines:
             self.lines.append(line)
             self._add_line(line, *self._line_residuals())
+
+    def fit_lines_first(self, lines):
+        """Fit added levels along rows and columns before the kernels, and all lines after them."""
+        self.refine(CONTRAST[0], with_kernels=False)
+        self.fit_lines([one for one in lines if one.setting == "backgrounds"])
+        for contrast in CONTRAST:
+            self.refine(contrast)
+        self.gains = self.added = None
+        self.lines = []
+        self.fit_lines(lines)
+
+    def misfit(self):
+        """Sum of the squares of what is left, in standard deviations, hits apart."""
+        left, _, variance = self._line_residuals()
+        return float(np.minimum(left**2 / variance, CLIP_SIGMA**2).sum(dtype=np.float64))
 
     def _add_line(self, line, left, signal, variance):
         share = fit_lines(*line.arrays(left, signal, variance))
@@ -548,7 +567,13 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
         if part.terms is None and not any(part.kinds):
             break
     part.find_lines()
-    if part.levels.shape == levels.shape:
+    taken_whole = part.levels.shape == levels.shape
+    if taken_whole and any(line.setting == "backgrounds" for line in part.lines):
+        # a kernel cannot know that a line of the sky has brightened while the object has not
+        other = _Model(part.levels, part.variance_of, part.bad, names)
+        other.fit_lines_first(part.lines)
+        part = min(part, other, key=_Model.misfit)
+    if taken_whole:
         return part.result()
     whole = _Model(levels, variance_of, bad, names, part)
     for contrast in CONTRAST[-2:]:
