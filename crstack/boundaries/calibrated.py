@@ -83,7 +83,7 @@ class CalibratedBoundary(BoundaryModel):
     then make the rate right, in the least squares sense, at all signals together. At a few electrons and with
     less than 2 electrons of read noise no function of min2d can have the same rate at each signal. Where gain or read
     noise are images, the boundary is that of a typical pixel, scaled (see
-    `~crstack.simulation.noise_scale.NoiseScale`), and
+    ``NoiseScale``), and
     the rate is right within a factor of about two. Differences between the exposures other than noise are not in it.
     """
 

@@ -45,13 +45,13 @@ class Detector(ABC):
     """Base class of the detectors: subclass it as a frozen dataclass.
 
     The fields of the dataclass are the parameters of the detector; a subclass
-    writes `detect` and nothing else, and can be checked with
+    writes `~Detector.detect` and nothing else, and can be checked with
     `crstack.testing.check_detector`. A detector that can replace the hits says
     so with the class attribute ``cleans = True`` and returns
     ``Detection.cleaned``.
     """
 
-    #: whether `detect` returns a cleaned image
+    #: whether `~Detector.detect` returns a cleaned image
     cleans = False
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Detector(ABC):
             If ``ccd`` is not a 2-D CCDData in the unit of the noise, or is to be
             cleaned by a detector that does not.
         PluginError
-            As `checked_detection`.
+            As ``checked_detection``.
         """
         if clean and not self.cleans:
             raise InputError(f"clean must be False for {type(self).__name__}, which does not clean; got True")

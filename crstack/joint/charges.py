@@ -55,7 +55,7 @@ class HitDensity:
     Parameters
     ----------
     shapes : `~numpy.ndarray`
-        (K, bins) share of the charges in each bin of `CHARGE_EDGES`, for each distribution.
+        (K, bins) share of the charges in each bin of ``CHARGE_EDGES``, for each distribution.
     """
 
     def __init__(self, shapes):

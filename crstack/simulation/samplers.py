@@ -142,7 +142,7 @@ class LevelSampler(_Sampler):
     electrons give the same diagram.
 
     The number of draws does not grow without bounds. Where the pixels are many,
-    the draws of the most crowded levels are limited to `MOST_DRAWS` together, and
+    the draws of the most crowded levels are limited to ``MOST_DRAWS`` together, and
     tell with which probability a pixel of that level falls into each bin. The bin
     then gets the number expected, rounded up or down at random. A share of these draws comes from a
     wider distribution, weighted down by the ratio of the two, for the bins that few of very
@@ -163,7 +163,7 @@ class LevelSampler(_Sampler):
     scale : NoiseScale, optional
         To the coordinates of another pixel, by numbers.
     share : float, optional
-        Part of `MOST_DRAWS` that these pixels may take.
+        Part of ``MOST_DRAWS`` that these pixels may take.
     """
 
     oversampling = OVERSAMPLING
@@ -272,7 +272,7 @@ class LevelSampler(_Sampler):
 
     @lru_cache(maxsize=8)  # noqa: B019 (a sampler lives as long as its diagram takes)
     def _most_draws(self, n_simulations):
-        """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
+        """Most draws of one level, with which all levels together take ``MOST_DRAWS``."""
         counts = np.sort(self._pixels * n_simulations)
         before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
         most = int(MOST_DRAWS * self._share)
@@ -319,7 +319,7 @@ class PixelSampler(_Sampler):
     for each exposure.
 
     Where gain or read noise are images, the coordinates in the diagram are
-    those of a typical pixel: see `~crstack.simulation.noise_scale.NoiseScale`.
+    those of a typical pixel: see ``NoiseScale``.
 
     Parameters
     ----------
