@@ -112,7 +112,9 @@ def one_pixel(population):
     third = np.linspace(52, 142, 91, dtype=np.float32)
     values = np.stack([np.full(91, 48.0), np.full(91, 55.0), third]).astype(np.float32)
     counts = Counts(values[:, None], np.float32(READNOISE**2))
-    pixels = find_candidates(counts, np.zeros((1, 91), np.float32), detected=np.ones((3, 1, 91), bool))
+    pixels = find_candidates(
+        counts, np.zeros((1, 91), np.float32), np.ones((1, 91), np.float32), np.ones((3, 1, 91), bool)
+    )
     pixels = replace(pixels, detected=None)
     tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")

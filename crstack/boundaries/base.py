@@ -1,4 +1,4 @@
-"""What a model of the boundary in the median-minimum diagram is."""
+"""Base classes of the boundary models in the median-minimum diagram."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
@@ -29,7 +29,7 @@ __all__ = [
 #: kinds of images T that a boundary of T - min2d is for
 IMAGES = ("median", "mean", "exposure")
 
-#: min2d at which a boundary must have values: far outside its range, too
+#: min2d at which a boundary must have values, also far outside its range
 PROBES = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
 
 #: weight of a fixed point over the largest weight of the other points
@@ -40,8 +40,8 @@ DEFAULT_WEIGHT = 10000.0
 class FittedBoundary:
     """A boundary: the largest T - min2d that noise explains, at each min2d.
 
-    Call it with min2d (bias subtracted) to get the boundary there, in the
-    same unit. Outside ``[x[0], x[-1]]`` it stays constant.
+    Call it with min2d (bias subtracted) to get the boundary at that min2d, in the same unit. Outside ``[x[0], x[-1]]``
+    it stays constant.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class FittedBoundary:
     def for_image(self, image):
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
 
-        The same for all of them, unless a model makes one for each.
+        It is the same for all of them, unless the model fits one for each.
         """
         check_choice("image", image, IMAGES)
         return self
@@ -87,9 +87,8 @@ class FittedBoundary:
 class BoundaryModel(ABC):
     """Base class of the boundary models: subclass it as a frozen dataclass.
 
-    The fields of the dataclass are the parameters; a subclass writes `fit`
-    and nothing else. A model with a field ``fixed_points`` has them shown in
-    the diagram, whose vertical axis is raised to hold them.
+    The fields of the dataclass are the parameters. A subclass defines only `fit`. If a model has a field
+    ``fixed_points``, the diagram shows these points and its vertical axis includes them.
     """
 
     @abstractmethod
@@ -183,14 +182,14 @@ def model_in(model, unit):
 
 
 def checked_fit(model, diagram):
-    """Call `BoundaryModel.fit` with arrays that it cannot change, and check what it returns.
+    """Call `BoundaryModel.fit` with read-only arrays, and check the result.
 
     Parameters
     ----------
     model : BoundaryModel
         Of crstack or of a plug-in.
     diagram : `~crstack.mmcosmic.diagram.MMDiagram`
-        What it is fitted to.
+        The diagram to fit.
 
     Returns
     -------
@@ -225,14 +224,14 @@ def check_boundary_of(boundary):
 
 
 def boundary_values(boundary, min2d):
-    """Values of a boundary, which cannot change the array that it is given.
+    """Values of a boundary, called with a read-only array.
 
     Parameters
     ----------
     boundary : callable
         `FittedBoundary`, of crstack or of a plug-in.
     min2d : `~numpy.ndarray`
-        Where; NaN where no exposure is valid.
+        The min2d of each pixel; NaN where no exposure is valid.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Boundary of a spline that never falls, pulled up to the highest points."""
+"""Boundary of a spline that never decreases, moved up to the highest points."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class SplineBoundary(BoundaryModel):
     n_knots : int, optional
         Evenly spaced knots, both ends included; 2 or more.
     n_extensions : int, optional
-        How often the fit is extended; 0 for the plain fit.
+        Number of extensions; 0 for the first fit only.
     extension_weight : float, optional
         Factor of weight of the points above the curve; greater than 1.
     fixed_points : sequence of (x, y) or (x, y, weight), optional
@@ -44,10 +44,9 @@ class SplineBoundary(BoundaryModel):
 
     Notes
     -----
-    The procedure is that of M.M.Cosmic (Cardiel et al. 2026, in preparation). The
-    B-spline coefficients are kept in rising order, which keeps the
-    derivative from being negative everywhere, and makes the fit a bounded
-    linear least-squares problem with one solution.
+    The procedure is that of M.M.Cosmic (Cardiel et al. 2026, in preparation). The B-spline coefficients never
+    decrease. So the derivative is never negative, and the fit is a bounded linear least-squares problem with one
+    solution.
     """
 
     n_knots: int = 5
@@ -91,7 +90,7 @@ class SplineBoundary(BoundaryModel):
 
 
 def _rising_spline(knots, x, y, weights, fixed):
-    """Weighted least-squares cubic spline with coefficients that never fall.
+    """Weighted least-squares cubic spline with coefficients that never decrease.
 
     ``weights`` multiply the residuals, as in the splines of scipy; ``fixed``
     holds rows of (x, y, weight in units of the largest of ``weights``).

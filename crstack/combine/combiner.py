@@ -16,13 +16,13 @@ from crstack.masks.local_median import check_local_medians, listed_pixels, media
 
 __all__ = ["FILLS", "Combiner"]
 
-#: what stands in where every valid exposure is hit
+#: replacements where every valid exposure is hit
 FILLS = ("minimum", "neighbours")
 WITHOUT_MASKS = ("mean", "median", "min")
 
 
 class Combiner:
-    """Makes the combinations of a stack, sharing what they have in common.
+    """Makes the combinations of a stack. Shared intermediate results are computed once.
 
     Parameters
     ----------
@@ -31,44 +31,38 @@ class Combiner:
     statistics : OrderStatistics
         Of these exposures.
     masks : MaskSet, optional
-        Needed by all but "mean", "median" and "min". Where given, the variances
-        of those three know which exposures are hit.
+        Needed by all but "mean", "median" and "min". If given, the variances of these three include which exposures
+        are hit.
     use_auxmedian : bool, optional
-        Replace by the detector's cleaned median in place of min2d.
+        Replace hits by the detector's cleaned median instead of min2d.
     variance : {"model", "sample"}, optional
         Variance of the combined value propagated from the noise, or the sample
         variance of the values combined (NaN where there are fewer than two).
     unbiased : bool, optional
-        Whether medians and minima of combinations with masks leave out values that
-        are known to be hit, minima are raised by what a lowest value lies below its
-        expectation and, where the masks have probabilities, what they leave is raised by what
-        their choice has taken off. By default where the masks have probabilities: the joint
-        decision made them.
+        Whether medians and minima of combinations with masks exclude the masked values. Minima are corrected for the
+        bias of the lowest value. If the masks have probabilities, the selection effect of the masks is corrected too.
+        Default: True if the masks have probabilities, that is, if the joint decision made them.
     fill : {"minimum", "neighbours"}, optional
-        What stands in where every valid exposure is hit: min2d (or the cleaned median), or
-        a surface through the pixels around. By default "neighbours" where the masks have
-        probabilities and ``use_auxmedian`` is not set.
+        Replacement where every valid exposure is hit: min2d (or the cleaned median), or a surface fitted to the
+        neighbours. Default: "neighbours" if the masks have probabilities and ``use_auxmedian`` is not set.
     weights : {"variance", "exptime"} or sequence of float, optional
         Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
-        `~crstack.combine.exposure_weights`; equal by default. What the joint decision corrects in a mean is
-        for equal weights: use other weights where the exposures are on one level.
+        `~crstack.combine.exposure_weights`; equal by default. The corrections of the joint decision assume
+        equal weights: use other weights only where the exposures have one level.
 
     Raises
     ------
     InputError
-        If the masks or the weights do not fit, or there is no cleaned median to use.
+        If the masks or the weights do not match the exposures, or there is no cleaned median to use.
 
     Notes
     -----
-    The model takes the expected signal from the mean of the clean exposures
-    (the median, where no masks are known), see ``crstack.combine.smooth_signal``.
-    A median or a minimum of n clean
-    values has the variance of the order statistics of a normal sample; masked
-    values count as clean there unless they stand out by two standard
-    deviations, as most of those that a dilation masks do not. A pixel
-    taken from the detector's cleaned median is given the variance of one
-    exposure, as interpolation knows it no better than a measurement would. A
-    local median differs from the truth by the structure in its box and by noise.
+    The model estimates the expected signal from the mean of the clean exposures (from the median without masks), see
+    ``crstack.combine.smooth_signal``. A median or a minimum of n clean values has the variance of the
+    order statistics of a normal sample. Masked values count as clean there unless they lie two standard deviations
+    above the others, because most pixels of a dilated mask are not hit. A pixel from the detector's cleaned median has
+    the variance of one exposure, because interpolation is no better than a measurement. A local median differs from
+    the truth by the structure in its box and by noise.
     """
 
     def __init__(
@@ -149,7 +143,7 @@ class Combiner:
     def _ccd(self, planes, mask):
         variance = planes.variance
         if self.variance == "sample":
-            # the variance of what the surroundings lend is that of a sample already
+            # the variance of values from the neighbours is already that of a sample
             lent = (planes.flags & (PixelFlag.LOCAL_MEDIAN | PixelFlag.INTERPOLATED)) > 0
             variance = np.where(lent, variance, self.clean_values.sample_variance)
         return CCDData(
@@ -182,7 +176,7 @@ class Combiner:
             planes.value[rows, columns], planes.variance[rows, columns] = value[some], error[some]
             planes.flags[rows, columns] = np.uint8(PixelFlag.INTERPOLATED)
 
-    # what the combinations share
+    # shared results of the combinations
 
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
@@ -190,10 +184,10 @@ class Combiner:
         return self.clean_values.one_variance * table[self.statistics.count, self.clean_values.n_in_place]
 
     def _of_clean(self, planes, where, positions):
-        """Replace ordered values by those of the values that no hit has moved.
+        """Replace ordered values by those of the values that are not moved by a hit.
 
-        ``positions(n_valid, n_clean)`` gives the first and last to use of the clean ones. What their
-        order makes of the expectation is taken off.
+        ``positions(n_valid, n_clean)`` gives the first and last clean value to use. The bias of their order is
+        subtracted.
         """
         where = where & (self.clean_values.n_in_place > 0)
         planes = planes.copy()
@@ -233,7 +227,7 @@ class Combiner:
         return self._plain(self.statistics.median2d, self._order_variance(middle), self.statistics.count)
 
     def _median_for_masks(self):
-        """The median; where asked for, of the values that are not known to be hit."""
+        """The median; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._median()
         return self._of_clean(
@@ -242,7 +236,7 @@ class Combiner:
 
     @property
     def _moves(self):
-        """Whether what the choice of masked values has taken off is put on again."""
+        """Whether the bias by the selection of masked values is corrected."""
         return self.unbiased and self.masks.probability is not None
 
     def _n_lowest(self, n_valid):
@@ -257,7 +251,7 @@ class Combiner:
 
     @cached_property
     def _minimum_for_masks(self):
-        """What stands in: the minimum; where asked for, of the values that are not known to be hit."""
+        """The replacement of hits: the minimum; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._minimum
         where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.clean_values.n_clean == 0)

@@ -15,7 +15,7 @@ from crstack.exposures.reading import writable_header
 
 __all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
 
-#: extensions of a file of a combined image, behind the image itself
+#: extensions of a file of a combined image, after the image itself
 EXTENSIONS = ("VARIANCE", "MAP", "MASK", "FLAGS")
 
 
@@ -57,7 +57,7 @@ def combination_hdulist(combination, history=()):
 
 
 def write_combination(path, combination, history=()):
-    """Write a combined image to a FITS file, whole or not at all.
+    """Write a combined image to a FITS file, completely or not at all.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def write_combination(path, combination, history=()):
 
 
 def read(path):
-    """Read a combined image that `write_combination`, or the command, has written.
+    """Read a combined image written by `write_combination` or by the command.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def read(path):
     Raises
     ------
     InputError
-        If the file is missing, not FITS, or no combined image of crstack.
+        If the file is missing, not FITS, or not a combined image of crstack.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def combination_name(name, compression="none"):
 
 
 def requested_combinations(names, masks):
-    """Names of the combinations to make, checked.
+    """Checked names of the combinations to make.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A combined image as it is handed out: in the unit of the exposures, with a header that is true of it."""
+"""A combined image as returned to the user: in the unit of the exposures, with a correct header."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -26,9 +26,8 @@ def product_header(exposures, name, masks=None):
     Returns
     -------
     header : `~astropy.io.fits.Header`
-        That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as
-        the sum where all are known, and with HISTORY: version, exposures, what was read from headers, and
-        the history of the masks.
+        That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as the sum if
+        all are known, and with HISTORY: version, exposures, values read from headers, and the history of the masks.
     """
     header = exposures.header.copy()
     header["NCOMBINE"] = (len(exposures), "number of exposures combined")

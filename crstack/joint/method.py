@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack._validation import check_boolean, check_integer, check_number
+from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.equalize.differences import Differences
+from crstack.exceptions import InputError
 from crstack.joint.candidates import Counts
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import expecting, open_settings
@@ -34,16 +35,19 @@ class JointPosterior(Method):
 
     Parameters
     ----------
+    mask : {"loss"}, optional
+        Mask what the mean of the other values is expected to be better without: charge, noise and probability decide
+        together, see `~crstack.joint.least_loss.least_loss`. This is the default.
     probability : float, optional
-        Values more likely hit than this are masked; between 0 and 1.
+        In place of ``mask``: values more likely hit than this are masked; between 0 and 1.
     false_alarm : float, optional
-        In place of ``probability``: the rate, per pixel and exposure, at which
+        In place of ``mask``: the rate, per pixel and exposure, at which
         clean values start a masked feature. The threshold is calibrated by
         simulation. Tails more likely hit than not join where they touch.
     n_fits : int, optional
-        Steps of expectation maximisation that fit the population of hits.
+        Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional
-        Sweeps over the neighbours in each step.
+        Sweeps over the neighbours, after one in which each value is judged alone.
     excess : bool, optional
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
@@ -55,12 +59,13 @@ class JointPosterior(Method):
     Raises
     ------
     InputError
-        If a value is out of range.
+        If a value is out of range, or if more than one of ``mask``, ``probability`` and ``false_alarm`` is given.
     """
 
-    probability: float = 0.5
+    mask: str | None = None
+    probability: float | None = None
     false_alarm: float | None = None
-    n_fits: int = 4
+    n_fits: int = 7
     n_sweeps: int = 2
     excess: bool = True
     measure: bool = True
@@ -68,7 +73,13 @@ class JointPosterior(Method):
     label = "joint decision"
 
     def __post_init__(self) -> None:
-        check_number("probability", self.probability, minimum=0, maximum=1)
+        given = [name for name in ("mask", "probability", "false_alarm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(f"mask, probability and false_alarm exclude each other; got {' and '.join(given)}")
+        if self.mask is not None:
+            check_choice("mask", self.mask, ("loss",))
+        if self.probability is not None:
+            check_number("probability", self.probability, minimum=0, maximum=1)
         if self.false_alarm is not None:
             check_number("false_alarm", self.false_alarm, minimum=0, maximum=0.01, exclusive=True)
         check_integer("n_fits", self.n_fits, minimum=1)
@@ -148,7 +159,7 @@ class JointDecision(Decision):
     Attributes
     ----------
     result : JointResult
-        Probabilities, population of hits, excess variance, calibration and what was measured, before
+        Probabilities, population of hits, excess variance and what was measured, before
         the rules of the masks were applied.
     """
 

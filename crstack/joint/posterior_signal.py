@@ -35,15 +35,19 @@ def posterior_signal(field, candidates, tables, population):
     classes = field.classes_at(candidates.where)
 
     def work(item):
-        part, (nodes, clean, index) = item
+        part, (nodes, clean, index, _) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
         noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
+        known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
+        variance = np.zeros_like(nodes)
         for i, sigma in enumerate(noise):
             # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
-            not_hit[i] += population.log_none(classes[i, part], sigma)
+            not_hit[i] += known[i] * population.log_none(classes[i, part], sigma)
+            variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
-        weight = (hit + rest) / np.mean([(one / some.scale_of(i)) ** 2 for i, one in enumerate(noise)], axis=0)
+        weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
+        weight[:, ~known.any(axis=0)] = 1  # nothing is known
         return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))

@@ -15,13 +15,13 @@ from crstack.masks.local_median import check_local_median, check_local_medians
 
 __all__ = ["masks_from_hdulist", "masks_to_hdulist"]
 
-#: the masks beside those of the exposures
+#: the masks other than those of the exposures
 OF_AVERAGES = ("MEDIANCR", "MEANCRT", "MEANCR")
-#: the cleaned median, as it is called now and as the program of the early manual called it
+#: the cleaned median, by its current name and by that of the early manual
 CLEANED = ("AUXCLEAN", "LAMEDIAN")
-#: extensions that are no masks
+#: extensions that are not masks
 OTHERS = (*CLEANED, "SIGSHIFT", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
-#: of each exposure there is one mask, and with the joint decision one image of probabilities
+#: each exposure has one mask, and with the joint decision one image of probabilities
 OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
 #: columns of the extension RPMEDIAN
 BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
@@ -97,7 +97,7 @@ def masks_from_hdulist(hdus, path):
 
 
 class _MaskFile:
-    """An open file of masks: finds extensions by name, and checks all that it reads."""
+    """An open file of masks: finds extensions by name, and checks them."""
 
     def __init__(self, hdus, path):
         self.path = path
@@ -145,7 +145,7 @@ class _MaskFile:
         warnings.warn(sentence, CRStackWarning, stacklevel=6)
 
     def _number_of(self, kind):
-        """How many masks, or probabilities, of exposures there are: 1 to N, none missing."""
+        """Number of masks, or probabilities, of exposures: 1 to N, none missing."""
         numbers = {int(name[len(kind) :]) for name in self.hdus if name.startswith(kind)}
         missing = set(range(1, max(numbers, default=0))) - numbers
         if missing:
@@ -174,13 +174,13 @@ class _MaskFile:
         return np.array(self._array(name, 2, finite), dtype=np.float32) if name in self.hdus else None
 
     def _codes(self):
-        """Codes by name of the mask: what is masked from the masks, who masked it from CODES."""
+        """Codes by name of the mask: the masked pixels from the masks, their methods from CODES."""
         codes = {name: (self._array(name, 2) != 0).astype(np.uint8) * np.uint8(Code.GIVEN) for name in self.names}
         for name, plane in self._planes("CODES").items():
             known = (codes[name] > 0) & (plane > 0) & (plane <= max(Code))
             codes[name][known] = plane[known]
         if "MEANCRT" in codes and "MEANCR" not in codes:
-            # nor did the program of the early manual make one
+            # the program of the early manual made none either
             self._warn(f"{self.path} holds no MEANCR; nothing is masked in it")
             codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
         return codes
@@ -204,7 +204,7 @@ class _MaskFile:
         return dict(zip(names, cube, strict=True))
 
     def _edited(self, codes):
-        """A line of history if the masks are not those of CODES, told in a warning too; otherwise nothing."""
+        """A line of history, also given as a warning, if the masks differ from CODES; otherwise nothing."""
         planes = self._planes("CODES")
         differences = []
         for name, plane in planes.items():
@@ -219,7 +219,7 @@ class _MaskFile:
         return (line,)
 
     def _follow_edits(self, arguments):
-        """Make what the joint decision knew agree with masks that have been edited."""
+        """Make the planes of the joint decision agree with edited masks."""
         planes, probability = self._planes("CODES"), arguments["probability"]
         if probability is None:
             return
@@ -244,7 +244,7 @@ class _MaskFile:
         return planes
 
     def _votes(self, codes):
-        """Names of the detectors, and who of them found what."""
+        """Names of the detectors, and the pixels that each found."""
         planes = self._planes("DETECTORS")
         if not planes:
             return {}
