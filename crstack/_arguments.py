@@ -76,6 +76,7 @@ def made_by(init: Callable[Concatenate[T, P], None], name: str, doc: str) -> "cl
 
 def chosen_method(
     method: Method | str,
+    aux: Auxiliary,
     boundary: Boundary,
     n_exposures: int,
     latest_boundary: FittedBoundary | None,
@@ -85,7 +86,7 @@ def chosen_method(
 
     Parameters
     ----------
-    method, boundary
+    method, aux, boundary
         As given to `~crstack.CRStack.detect`.
     n_exposures : int
         Number of exposures.
@@ -101,7 +102,9 @@ def chosen_method(
     automatic = isinstance(boundary, str) and boundary == AUTO
     if isinstance(method, str):
         if method == AUTO:
-            method = "mmcosmic" if n_exposures > 2 else "joint"
+            has_diagram = not automatic or latest_boundary is not None or latest_diagram is not None
+            has_detector = aux is not None and not (isinstance(aux, str) and aux == AUTO)
+            method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
         elif method in DETECTORS.names():
             raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
     chosen = as_method(method)

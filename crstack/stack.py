@@ -84,6 +84,9 @@ class CRStack:
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
         What is known, or is to be measured, of exposures that are not quite equivalent: as for
         `~crstack.equalize.Equalization`.
+    differences : {None, "auto"}, optional
+        "auto" measures what differs beyond that, and puts it into what M.M.Cosmic simulates and compares. The joint
+        decision measures it in any case.
     n_threads : int, optional
         Threads that work on this stack. By default the environment variable ``CRSTACK_NUM_THREADS``, or the number of
         processors, 8 at most. The number changes no result.
@@ -134,6 +137,7 @@ class CRStack:
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
+        differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
@@ -145,6 +149,7 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            differences=differences,
         )
         with limited_threads(self._n_threads):
             given = load_exposures(
@@ -363,7 +368,8 @@ class CRStack:
         ----------
         method : Method or str, optional
             What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
-            such as "mmcosmic" or "joint". "auto" is "mmcosmic", and "joint" where there are two exposures.
+            such as "mmcosmic" or "joint". "auto" is "mmcosmic" where a detector or a boundary is given, or after
+            `mm_diagram` or `fit_boundary`. Otherwise, and for two exposures, it is "joint".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
@@ -400,7 +406,7 @@ class CRStack:
             If ``max_fraction`` is given and more is flagged, or the masks contradict the noise. Where it is not given,
             this is an ``ImplausibleResultWarning``.
         """
-        chosen = arguments.chosen_method(method, boundary, len(self), self._boundary, self._diagram)
+        chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
         rules = arguments.rules_for(rules, self.exposures.shape)
 

@@ -92,7 +92,7 @@ def as_stacks(stacks, settings=None):
         raise InputError("stacks must hold one or more; got none")
     seen = set()
     for one in made:
-        if one.name.lower() in seen:  # some file systems do not tell them apart
+        if one.name.lower() in seen:  # some file systems ignore case
             raise InputError(f"names of stacks must differ, also in lower case; got {one.name} twice")
         seen.add(one.name.lower())
     return made

@@ -33,7 +33,7 @@ def threads_of_workers(n_workers):
 
 
 def on_executor(executor, function, jobs, at_once=None):
-    """Run jobs on an executor that somebody else owns.
+    """Run jobs on an executor of the user.
 
     Parameters
     ----------

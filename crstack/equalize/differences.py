@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy.table import Column, Table
 from scipy import ndimage
 
 from crstack._pixels import dilate, informative_box
@@ -27,7 +28,7 @@ CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 SHARE_OF_CONTRAST = 0.5
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
-#: pixels with less contrast than so many times that of noise are flat, those with more tell of the kernel
+#: pixels are flat below the first multiple of the contrast of noise, and measure the kernel above the second
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
@@ -118,6 +119,8 @@ class Differences:
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest of what shift and seeing change, electrons.
+    common : `~numpy.ndarray` or None
+        (ny, nx) what the exposures have in common; None where nothing differs.
     """
 
     factors: tuple
@@ -133,6 +136,7 @@ class Differences:
     lines: tuple = ()
     limits: tuple = ()
     change: np.ndarray | None = None
+    common: np.ndarray | None = None
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -155,6 +159,24 @@ class Differences:
     def widths(self):
         """What is added to the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
+
+    def table(self):
+        """What was measured, one row for each exposure, as a `~astropy.table.Table`.
+
+        Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
+        second moments of a star, square pixels), and the standard errors of all but the level.
+        """
+        moments = np.array([split_kernel(kernel) for kernel in self.kernels])
+        moments[:, 1:3] = self.shifts
+        table = Table()
+        table["exposure"] = np.arange(len(self.factors)) + 1
+        table["level"] = Column(self.levels, unit="electron")
+        table["surface"] = [one or "none" for one in self.surfaces]
+        units = {"throughput": None, "dx": "pix", "dy": "pix", "xx": "pix2", "yy": "pix2", "xy": "pix2"}
+        for k, (name, unit) in enumerate(units.items()):
+            table[name] = Column(moments[:, k], unit=unit)
+            table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
+        return table
 
     def ordered(self, order):
         """The differences of the exposures in another order (indices)."""
@@ -184,7 +206,7 @@ class Differences:
             words[line.words] = f"measured{limits}"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
-        terms = self.terms or KernelTerms(0, False)
+        terms = self.terms or KernelTerms(0, False, False, False)
         if terms.flux:
             words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors)
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
@@ -197,7 +219,7 @@ class Differences:
 def ladder_of(names):
     """Kernels to be tried for some of the terms "flux_factors", "offsets" and "seeing", simplest first."""
     flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
-    ladder = [KernelTerms(0, flux)] if flux else []
+    ladder = [KernelTerms(0, flux, False, False)] if flux else []
     if shift and seeing:
         ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
     if shift or seeing:
@@ -437,6 +459,7 @@ class _Model:
     def result(self):
         """The `Differences`."""
         n = len(self.levels)
+        differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
         errors = np.zeros((n, 6)) if self.terms is None else np.array([_errors(one) for one in self.covariance])
         return Differences(
             factors=tuple(np.asarray(self.factors).tolist()),
@@ -452,6 +475,7 @@ class _Model:
             lines=tuple(self.lines),
             limits=() if self.gains is None else _limits(self.gains),
             change=_largest(self.changes),
+            common=self.common(CONTRAST[-1]) if differs else None,
         )
 
 

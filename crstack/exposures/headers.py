@@ -71,7 +71,7 @@ def cleaned_header(meta):
 
 
 def _cards(meta, changes):
-    """Keyword, value and comment of each card; those that cannot be read are told in ``changes``."""
+    """Keyword, value and comment of each card; ``changes`` lists those that cannot be read."""
     if isinstance(meta, fits.Header):
         for card in meta.cards:
             card, known = _readable(card)

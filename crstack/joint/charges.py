@@ -17,7 +17,7 @@ __all__ = [
 
 #: edges of the bins of charge, electrons, evenly spaced in the logarithm
 CHARGE_EDGES = np.geomspace(0.5, 2e5, 46)
-#: charges below this many standard deviations of the noise do not count as hits: they cannot be told
+#: charges below this many standard deviations of the noise do not count as hits: they cannot be detected
 LEAST_CHARGE = 0.5
 
 # the tables run over the noise in electrons, in even steps of its logarithm, ...

@@ -167,11 +167,13 @@ class JointDecision(Decision):
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
-        known, measured = prepared.equalized.differences, self.result.measured
+        equalized, measured = prepared.equalized, self.result.measured
         if not measured:
-            return known
+            return equalized.differences
+        # this decision has measured for itself what the stack may have measured, too
+        known = equalized.known if equalized.measured else equalized.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
-        factors = prepared.equalized.factors or (1.0,) * n
+        factors = equalized.factors or (1.0,) * n
         given = (np.float32(0),) * n if known is None else known
         return tuple(
             (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)

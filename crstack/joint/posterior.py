@@ -62,6 +62,11 @@ class JointResult:
     def _repr_html_(self):
         return Summary(self.in_words())._repr_html_()
 
+    @property
+    def differences(self):
+        """What differs between the exposures: ``measured``."""
+        return self.measured
+
     def summary(self):
         """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
@@ -135,7 +140,7 @@ def joint_posterior(
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
     shift = signal_shift(counts, candidates, signal, field.probability)
-    shift[rows[which], columns[which]] = 0  # where all may be hit, others than these values tell
+    shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
     if settings.probability is not None:

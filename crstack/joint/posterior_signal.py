@@ -13,9 +13,9 @@ __all__ = ["posterior_signal", "signal_shift"]
 def posterior_signal(field, candidates, tables, population):
     """Posterior mean (M,) of the common signal of each candidate, electrons.
 
-    That some value is hit tells of the signal, too: as small charges are more frequent than large ones, a value
-    that barely counts as hit does so the likelier, the lower noise has made the others. The mean of these is
-    then too low, and the integral over all signals and all sets of hit values knows by how much.
+    Small charges are more frequent than large ones. So a value near the limit is flagged more often where noise has
+    made the other values low, and the mean of these is then too low. The integral over all signals and all sets of hit
+    values includes this selection effect.
 
     Parameters
     ----------

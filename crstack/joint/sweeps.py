@@ -257,7 +257,7 @@ class _Sample:
         Parameters
         ----------
         asked, classes : `~numpy.ndarray`
-            (N, M) classes of neighbourhood with which hits are told apart, and those by which they are counted.
+            (N, M) classes of neighbourhood for the probabilities, and those for the counts.
         population : Population
             What is known of hits.
 

@@ -211,7 +211,7 @@ def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=Non
     shifted : bool, optional
         Whether offsets are simulated: an automatic y axis is then twice as long.
     sets : EquivalentSets, optional
-        What the exposures are like, to be told with the diagram.
+        Model of the exposures, stored with the diagram.
     progress : callable, optional
         Called with the fraction done, 0 to 1.
 

@@ -13,7 +13,7 @@ N_RANGES, FEWEST = 12, 20
 #: part of the ratios that lies inside the limits
 SHOWN = (0.5, 99.5)
 LINE = "#d55e00"
-#: blue and red, told apart by the colour-blind too
+#: blue and red, distinct for colour-blind readers too
 DIFFERENCES = "RdBu_r"
 #: part of the differences that is inside the limits of their colours
 INSIDE = 99.0

@@ -63,7 +63,7 @@ def test_bad_values_are_replaced():
     for ccd in ccds:
         ccd.mask[9, 9] = True
     stack = CRStack(ccds, readnoise=3 * u.electron)
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     first = stack.clean(masks=masks)[0]
     assert first.mask[4, 5]
     assert first.data[4, 5] == pytest.approx(np.mean([ccd.data[4, 5] for ccd in ccds[1:]]), rel=1e-6)
