@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
 import tempfile
@@ -75,7 +75,7 @@ def atomic_path(path):
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; a product should follow the umask
+        # mkstemp makes private files; the mode of a product follows the umask
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
