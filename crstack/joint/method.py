@@ -65,7 +65,7 @@ class JointPosterior(Method):
     mask: str | None = None
     probability: float | None = None
     false_alarm: float | None = None
-    n_fits: int = 7
+    n_fits: int = 8
     n_sweeps: int = 2
     excess: bool = True
     measure: bool = True

@@ -32,7 +32,7 @@ RESOLVED = 3.0
 LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
 NEWTON_STEPS = 8
 #: of extrapolations: steps at once, and change of a logarithm
-LONGEST_STEP, LARGEST_CHANGE = 8.0, 1.5
+LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: chances of a hit, and highest chance of a value without one to hold a charge that does not count
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 
@@ -183,8 +183,8 @@ class Population:
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
             "rate without a hit neighbour": f"{self.rate[0]:.2g}",
-            "rate beside a hit of 20 electron": f"{beside[1]:.2g}",
-            "rate beside a hit of 500 electron": f"{beside[4]:.2g}",
+            "rate beside a hit of 5 sigma": f"{beside[1]:.2g}",
+            "rate beside a hit of 90 sigma": f"{beside[4]:.2g}",
         }
         if self.detector_odds:
             words["log odds of a detection"] = f"{self.detector_odds:.2f}"
