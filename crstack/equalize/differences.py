@@ -44,6 +44,8 @@ STRONG, LEAST_EFFECT = 99.5, 0.3
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 4, 128
+#: rounds of such terms and the common image, where the terms are known
+LINE_ROUNDS = 3
 #: by so much such a term must lower chi squared, in all and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
 #: an image of no more pixels is taken whole, and squared contrast (variances) that counts in the choice of a part
@@ -576,20 +578,25 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
         if part.terms is None and not any(part.kinds):
             break
     part.find_lines()
-    taken_whole = part.levels.shape == levels.shape
-    if taken_whole and any(line.setting == "backgrounds" for line in part.lines):
+    if any(line.setting == "backgrounds" for line in part.lines):
         # a kernel cannot know that a line of the sky has brightened while the object has not
         other = _Model(part.levels, part.variance_of, part.bad, names)
         other.fit_lines_first(part.lines)
         part = min(part, other, key=_Model.misfit)
-    if taken_whole:
+    if part.levels.shape == levels.shape:
         return part.result()
     whole = _Model(levels, variance_of, bad, names, part)
     for contrast in CONTRAST[-2:]:
         whole.refine(contrast, with_kernels=False)
         if part.terms is None and not any(whole.kinds):
             break
-    whole.fit_lines(part.lines)
+    if part.lines:
+        for _ in range(LINE_ROUNDS):
+            # each time with a better common image
+            whole.fit_lines(part.lines)
+            whole.refine(CONTRAST[-1], with_kernels=False)
+            whole.gains, whole.added, whole.lines = None, None, []
+        whole.fit_lines(part.lines)
     return whole.result()
 
 

@@ -16,7 +16,7 @@ LENGTHS = (512, 128, 32)
 #: standard deviations of noise up to which a value counts in full
 CLIP = 3.0
 #: shares of the signal by which a value may differ in addition, in rounds at the first length, and at the others
-FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.1, 0.03, 0.0, 0.0)
+FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
 #: the spread of a row must be so many standard errors above none
