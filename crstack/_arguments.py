@@ -1,4 +1,4 @@
-"""Names and defaults in the calls of a stack: method, detector, rules and lengths."""
+"""Names and defaults in the calls of a stack: method, detector and rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice, check_quantity
+from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -33,7 +33,6 @@ __all__ = [
     "definite_shape",
     "definite_weights",
     "detections_for",
-    "length_in",
     "made_by",
     "rules_for",
     "with_diagram",
@@ -155,13 +154,6 @@ def definite_shape(
     check_choice("nbinom_shape", shape, (AUTO,))
     found = nbinom_shape_of_stack(prepared, detected, progress)
     return None if found.is_poisson else found.value
-
-
-def length_in(unit: u.UnitBase, name: str, length: Any) -> Any:
-    """A length along an axis of the diagram, in the unit of the exposures; None stays None."""
-    if isinstance(length, u.Quantity):
-        return float(check_quantity(name, length, unit, shape=()))
-    return length
 
 
 def definite_weights(weights: Any) -> Any:

@@ -49,6 +49,7 @@ def masks_of_decision(
         flux_factors=flux.values if flux else (),
         detectors=() if detected is None else detected.names,
         decision=decision,
+        wcs=exposures.wcs,
     )
     if detected is None:
         return masks

@@ -21,4 +21,6 @@ class Summary(dict):
 
 
 def _in_words(value):
+    if isinstance(value, list | tuple):
+        return ", ".join(f"({_in_words(one)})" if isinstance(one, list | tuple) else _in_words(one) for one in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """Base classes of methods that find cosmic rays, and of their decisions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -129,6 +129,18 @@ class Decision:
         """The image of a mask in the median-minimum diagram; None if the method uses no diagram."""
         return None
 
+    def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
+        """What each exposure is expected to hold more than the common image; None where they are equivalent.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        common : `~numpy.ndarray`
+            (ny, nx) the common image, in the unit of the exposures.
+        """
+        return prepared.equalized.differences
+
     def describe(self) -> tuple[str, ...]:
         """The decision and its fits, as lines for the history of the masks."""
         return (f"method: {self.method!r}",)
@@ -141,7 +153,7 @@ class Decision:
         prepared: PreparedStack,
         detected: Detections | None,
         rules: MaskRules,
-        **known: Any,
+        **attributes: Any,
     ) -> Self:
         """The decision that follows from the hits of each exposure.
 
@@ -156,7 +168,7 @@ class Decision:
             (N, ny, nx).
         prepared, detected, rules
             As given to `Method.decide`.
-        **known
+        **attributes
             Other attributes of the decision, such as ``probability``.
         """
         expected = prepared.exposures.data.shape
@@ -170,7 +182,7 @@ class Decision:
         found_by = {}
         if detected is not None and found is not None and detected.names:
             found_by = bits_of_exposures(detected.votes_in_exposures(), hit & found)
-        return cls(method=method, codes=codes, steps=steps, found_by=found_by, **known)
+        return cls(method=method, codes=codes, steps=steps, found_by=found_by, **attributes)
 
 
 def as_method(method: Method | str) -> Method:

@@ -208,6 +208,8 @@ class ReadOnlyStack(PreparedStack):
 class Detections:
     """Detections of an auxiliary detector in the images of a stack. An image is searched at its first use.
 
+    What is kept is shared, so its arrays are read-only.
+
     Parameters
     ----------
     prepared : PreparedStack
@@ -231,8 +233,8 @@ class Detections:
 
         def compute() -> Detection:
             if not isinstance(aux, VotingDetector):
-                return checked_detection(aux, image, noise, bad)
-            return aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+                return protected(checked_detection(aux, image, noise, bad))
+            return protected(aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors]))
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
@@ -256,7 +258,7 @@ class Detections:
         return found
 
     def votes_in_exposures(self) -> Sequence[np.ndarray]:
-        """N images (ny, nx) of the detectors that found each pixel, where several vote: `Detection.found_by`."""
+        """N images (ny, nx) of the detectors that found each pixel, where several vote: ``Detection.found_by``."""
         votes = [self.in_exposure(i).found_by for i in range(len(self.prepared))]
         return [one for one in votes if one is not None]
 

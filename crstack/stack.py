@@ -301,18 +301,17 @@ class CRStack:
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
-        unit = self.exposures.unit
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
                 seed=seed,
                 min_neighbors=min_neighbors,
-                y_max=arguments.length_in(unit, "y_max", y_max),
-                y_floor=arguments.length_in(unit, "y_floor", y_floor),
+                y_max=y_max,
+                y_floor=y_floor,
                 nbinom_shape=arguments.definite_shape(nbinom_shape, self.prepared, detected, report),
                 synthetic=synthetic,
-                x_min=arguments.length_in(unit, "x_min", x_min),
-                x_max=arguments.length_in(unit, "x_max", x_max),
+                x_min=x_min,
+                x_max=x_max,
             )
             self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
         self._boundary = None
@@ -485,7 +484,7 @@ class CRStack:
             Return count and flags too.
         use_auxmedian, variance, unbiased, fill, weights : optional
             Replacement of hits, kind of variance, correction of the selection by the masks, filling of pixels hit in
-            every exposure, and weights of the exposures: as for `~crstack.combine.combiner.Combiner`.
+            every exposure, and weights of the exposures: as for `~crstack.combine.Combiner`.
 
         Returns
         -------
@@ -518,12 +517,14 @@ class CRStack:
         """Each exposure with its hits and bad values replaced by the expected values.
 
         The default masks are `latest_masks`. Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
-        True where a value was replaced: see `~crstack.combine.clean_exposures.clean_exposures`.
+        True where a value was replaced: see ``crstack.combine.clean_exposures``.
         """
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
+        known, decision = self.equalized.differences, masks.decision
+        differences = known if decision is None else decision.differences(self.prepared, combination.ccd.data)
+        return clean_exposures(self.exposures, masks, combination, differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked."""

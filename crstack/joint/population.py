@@ -138,7 +138,7 @@ class Population:
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood. It may exceed 1
+        (N_CLASSES,) chance of a hit of any charge of ``CHARGE_EDGES`` by class of neighbourhood. It may exceed 1
         where the class has fewer faint hits than the others that share its distribution of charges.
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
@@ -161,10 +161,23 @@ class Population:
     noises: slice | None = None
 
     def __repr__(self):
-        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def summary(self):
-        """What was fitted, in words: a dict of str."""
+        """What was fitted, as numbers by name."""
+        beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
+        numbers = {
+            "fraction of values hit": self.overall,
+            "typical charge (electron)": self.typical,
+            "rate without a hit neighbour": self.rate[0],
+            "rate beside a hit of 20 electron": beside[1],
+            "rate beside a hit of 500 electron": beside[4],
+            "log odds of a detection": self.detector_odds,
+        }
+        return {name: float(value) for name, value in numbers.items()}
+
+    def in_words(self):
+        """What was fitted, for people: a dict of str."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
@@ -179,7 +192,7 @@ class Population:
 
     @cached_property
     def density(self):
-        """The `HitDensity` of these charges."""
+        """The ``HitDensity`` of these charges."""
         return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
     def log_odds(self, classes, sigma):
@@ -210,7 +223,7 @@ class Population:
     def log_ratios(self, classes, index):
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
-        A value that is not hit may hold a charge below `~crstack.joint.charges.LEAST_CHARGE`: beside a track
+        A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
         there are as many of these as of hits, and taken as clean they would look like hits. The
         density of values that are not hit is that of clean ones times the second of the results.
 
@@ -219,7 +232,7 @@ class Population:
         classes : `~numpy.ndarray`
             Classes of neighbourhood.
         index : `~numpy.ndarray`
-            Of the values, see `HitDensity.index`; shapes that broadcast.
+            Of the values, see ``HitDensity.index``; shapes that broadcast.
 
         Returns
         -------
@@ -242,7 +255,7 @@ class Population:
         Parameters
         ----------
         counts : `~numpy.ndarray`
-            Expected number of hits of each charge, from `HitDensity.expected_counts`.
+            Expected number of hits of each charge, from ``HitDensity.expected_counts``.
         hits : `~numpy.ndarray`
             (N_CLASSES,) sum of the probabilities by class.
         totals : `~numpy.ndarray`

@@ -203,7 +203,7 @@ def probabilities(candidates, sigma, shape, settings):
 
 
 def _noises(tables):
-    """Places in `LOG_SIGMA` between which the noise of the candidates lies, at all nodes of their signal."""
+    """Places in ``LOG_SIGMA`` between which the noise of the candidates lies, at all nodes of their signal."""
     places = [(noise_of(index.min()), noise_of(index.max())) for _, _, index, _ in tables]
     return slice(min(low for low, _ in places), max(high for _, high in places) + 1) if places else None
 
@@ -219,7 +219,7 @@ class _Sample:
     weight : float
         Number of candidates that each stands for.
     of_sigma : `~numpy.ndarray`
-        (ny, nx) place of the noise in `LOG_SIGMA`.
+        (ny, nx) place of the noise in ``LOG_SIGMA``.
     anyway : `~numpy.ndarray` of bool
         (ny, nx), see `~crstack.joint.candidates.Chosen`.
     missed : `~numpy.ndarray`

@@ -1,11 +1,12 @@
 """The median-minimum diagram: simulated and observed histograms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import astropy.units as u
 import numpy as np
 from scipy import ndimage
 
-from crstack._validation import check_choice, check_integer, check_number
+from crstack._validation import check_choice, check_integer, check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.simulation.samplers import histogram
 
@@ -16,6 +17,8 @@ N_BINS = 100
 Y_MARGIN, SHIFTED_Y_MARGIN = 2.0, 4.0
 #: upper end of the y axis in units of the highest fixed point
 FIXED_POINT_MARGIN = 1.02
+#: settings that are lengths along the axes
+LENGTHS = ("x_min", "x_max", "y_max", "y_floor")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class DiagramSettings:
         Seed of the random numbers; None for new ones each time.
     min_neighbors : int, optional
         Simulated bins with fewer occupied neighbours (of 8) are ignored.
-    x_min, x_max : float or None, optional
-        Ends of the x axis in the unit of the exposures; None for automatic.
-    y_max : float, optional
-        Upper end of the y axis in the unit of the exposures; 0 for automatic.
-    y_floor : float, optional
+    x_min, x_max : float, `~astropy.units.Quantity` or None, optional
+        Ends of the x axis, as numbers in the unit of the exposures; None for automatic.
+    y_max : float or `~astropy.units.Quantity`, optional
+        Upper end of the y axis; 0 for automatic.
+    y_floor : float or `~astropy.units.Quantity`, optional
         An automatic y axis reaches at least this value, the highest fixed point.
     nbinom_shape : float or None, optional
         Shape kappa of the negative binomial distribution of the photons, of
@@ -52,28 +55,40 @@ class DiagramSettings:
     n_simulations: int = 10
     seed: int | None = 123456
     min_neighbors: int = 0
-    y_max: float = 0.0
-    y_floor: float = 0.0
+    y_max: float | u.Quantity = 0.0
+    y_floor: float | u.Quantity = 0.0
     nbinom_shape: float | None = None
     synthetic: str = "median"
-    x_min: float | None = None
-    x_max: float | None = None
+    x_min: float | u.Quantity | None = None
+    x_max: float | u.Quantity | None = None
 
     def __post_init__(self):
         check_integer("n_simulations", self.n_simulations, minimum=1)
         if self.seed is not None:
             check_integer("seed", self.seed, minimum=0)
         check_integer("min_neighbors", self.min_neighbors, minimum=0, maximum=8)
-        check_number("y_max", self.y_max, minimum=0)
-        check_number("y_floor", self.y_floor)
         if self.nbinom_shape is not None:
             check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
+        check_choice("synthetic", self.synthetic, ("median", "single"))
+        if not any(isinstance(getattr(self, name), u.Quantity) for name in LENGTHS):
+            self._check_lengths()
+
+    def _check_lengths(self):
+        check_number("y_max", self.y_max, minimum=0)
+        check_number("y_floor", self.y_floor)
         for name in ("x_min", "x_max"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name))
         if self.x_min is not None and self.x_max is not None and self.x_min >= self.x_max:
             raise InputError(f"x_max must be greater than x_min; got {self.x_max} and {self.x_min}")
-        check_choice("synthetic", self.synthetic, ("median", "single"))
+
+    def in_unit(self, unit):
+        """The settings with all lengths as numbers in the unit of the exposures."""
+        lengths = {name: getattr(self, name) for name in LENGTHS}
+        lengths = {name: one for name, one in lengths.items() if isinstance(one, u.Quantity)}
+        if not lengths:
+            return self
+        return replace(self, **{name: check_quantity(name, one, unit, shape=()) for name, one in lengths.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +113,7 @@ class MMDiagram:
     """Histograms of x = min2d and y = median2d - min2d.
 
     If gain or read noise are images, x and y are those of a pixel with the median of both: see
-    `~crstack.simulation.noise_scale.NoiseScale`.
+    ``NoiseScale``.
 
     Attributes
     ----------

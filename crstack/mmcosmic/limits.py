@@ -56,7 +56,7 @@ def detection_limit(
         Read noise of one exposure in the unit of the exposures.
     threshold_rnoise, minimum_max2d_rnoise : float
         Least T - min2d and least max2d, in read noises.
-    scale : `~crstack.simulation.noise_scale.NoiseScale`, optional
+    scale : ``NoiseScale``, optional
         Scale of the diagram of the boundary.
 
     Returns

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack._validation import check_integer, check_number
 from crstack.boundaries._choose import as_boundary_model
-from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
 from crstack.exceptions import InputError
@@ -90,10 +90,12 @@ class MMCosmic(Method):
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
         boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary
-        model = as_boundary_model(boundary)
+        # fixed points are numbers from here on: figures and the axes of the diagram use them too
+        model = model_in(as_boundary_model(boundary), prepared.exposures.unit)
         diagram = self.diagram
         if isinstance(diagram, DiagramSettings):
             highest = max((point[1] for point in getattr(model, "fixed_points", ())), default=0.0)
+            diagram = diagram.in_unit(prepared.exposures.unit)
             settings = replace(diagram, y_floor=max(diagram.y_floor, highest))
             diagram = diagram_of_stack(prepared, detected, settings, progress)
 
@@ -213,7 +215,7 @@ class MMDecision(Decision):
         Statistics of the compared data: the exposures minus their expected differences.
     levelled : `~crstack.exposures.Exposures`
         The compared exposures.
-    scale : `~crstack.simulation.noise_scale.NoiseScale` or None
+    scale : ``NoiseScale`` or None
         Converts the pixels of several amplifiers to the typical pixel of the diagram.
     """
 

@@ -63,6 +63,7 @@ def diagram_of_stack(
         If no pixel can be used, or ``synthetic="single"`` comes without a detector that cleans.
     """
     check_three_or_more(prepared)
+    settings = settings.in_unit(prepared.exposures.unit)
 
     def compute() -> MMDiagram:
         used = _simulated_pixels(prepared, detected, progress)
