@@ -52,24 +52,25 @@ def score(night, masks, combined):
     return counts
 
 
-def run(scene, n, seeds, shape, method, verbose):
+def run(scene, n, settings, method):
     """One row: all seeds of a scene pooled."""
     total, seconds = {}, 0.0
-    for seed in seeds:
-        night = SCENES[scene](shape, n, seed)
+    for seed in settings.seeds:
+        night = SCENES[scene](tuple(settings.shape), n, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            stack = CRStack(night.exposures, readnoise=night.readnoise)
+            options = {"differences": settings.differences} if settings.differences else {}
+            stack = CRStack(night.exposures, readnoise=night.readnoise, **options)
             start = time.perf_counter()
-            masks = stack.detect(aux="pycosmic") if method is None else stack.detect(method=method)
+            masks = stack.detect("mmcosmic", aux="pycosmic") if method is None else stack.detect(method=method)
             seconds += time.perf_counter() - start
             combined = stack.combine("meancr2" if method is None else "meanjoint").data
         for name, (one, of) in score(night, masks, combined).items():
             before = total.get(name, (0, 0))
             total[name] = before[0] + one, before[1] + of
-        if verbose and method is not None:
+        if settings.verbose and method is not None:
             print(scene, n, seed, stack.joint_posterior(method), file=sys.stderr)
-    row = {"scene": scene, "N": n, "s": f"{seconds / len(seeds):.1f}"}
+    row = {"scene": scene, "N": n, "s": f"{seconds / len(settings.seeds):.1f}"}
     for name in ("false/Mpx", "on bright", "elsewhere", "> 5 sigma %", "bright > 5", "left/Mpx", "low/Mpx",
                  "stars flagged %", "flux lost %"):  # fmt: skip
         one, of = total.get(name, (0, 0))
@@ -84,6 +85,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--shape", type=int, nargs=2, default=(400, 500), metavar=("NY", "NX"))
     parser.add_argument("--mmcosmic", action="store_true", help="M.M.Cosmic with PyCosmic")
+    parser.add_argument("--differences", choices=["auto"], help="measured for M.M.Cosmic")
     parser.add_argument("--not-measured", action="store_true", help="nothing is measured")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
@@ -91,7 +93,7 @@ def main():
     rows = []
     for scene in options.scenes:
         for n in options.n:
-            rows.append(run(scene, n, options.seeds, tuple(options.shape), method, options.verbose))
+            rows.append(run(scene, n, options, method))
             print(" ".join(f"{value:>9}" for value in rows[-1].values()), file=sys.stderr, flush=True)
     Table(rows).write(sys.stdout, format="ascii.rst")
 

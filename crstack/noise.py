@@ -18,11 +18,9 @@ GAIN_UNIT = u.electron / u.adu
 class NoiseModel:
     """Photon noise and read noise of an image, bias subtracted.
 
-    The variance at an expected signal s, in ``unit``, is
-    ``s / gain + readnoise**2`` with negative s counted as 0 (the read noise in
-    ``unit`` too). With an ``nbinom_shape`` kappa the photons follow a negative binomial
-    distribution, of variance ``s + s**2 / kappa`` in electrons. An image of
-    variances, ``known_variance``, replaces all of that.
+    The variance at an expected signal s, in ``unit``, is ``s / gain + readnoise**2`` with negative s counted as 0 (the
+    read noise in ``unit`` too). With an ``nbinom_shape`` kappa the photons follow a negative binomial distribution, of
+    variance ``s + s**2 / kappa`` in electrons. An image of variances, ``known_variance``, replaces this formula.
 
     Parameters
     ----------
@@ -38,8 +36,8 @@ class NoiseModel:
     known_variance : `~numpy.ndarray`, optional
         Variance (ny, nx) of the image in ``unit**2``, used in place of the model.
     n_averaged : float, optional
-        The image is a mean of this many exposures. A number between two
-        integers stands for an average of lower efficiency, such as a median.
+        The image is a mean of this many exposures. A number between two integers describes an average of lower
+        efficiency, such as a median.
     scale : float or `~numpy.ndarray`, optional
         The image has been divided by this; `divided_by` sets it.
 
@@ -123,8 +121,8 @@ class NoiseModel:
     def divided_by(self, scale):
         """Return the noise of the image divided by ``scale``, a positive number or image (ny, nx).
 
-        The electrons stay as they are: the gain grows by the scale, the read
-        noise in electrons does not, and a known variance shrinks by its square.
+        The number of electrons does not change. The gain is multiplied by the scale, the read noise in electrons is
+        the same, and a known variance is divided by the square of the scale.
         """
         known = None if self.known_variance is None else self.known_variance / np.square(scale, dtype=np.float32)
         return replace(self, scale=self.scale * scale, known_variance=known)
@@ -153,7 +151,7 @@ class NoiseModel:
         return self.known_variance is None and all(np.ndim(number) == 0 for number in numbers)
 
     def variance(self, expected):
-        """Variance of the image where ``expected`` signal falls.
+        """Variance of the image at the ``expected`` signal.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ from crstack._threads import map_threads, row_bands
 
 __all__ = ["OrderStatistics", "exposure_at_median", "normal_order_moments", "order_statistics", "sort_exposures"]
 
-#: seed of the choice between exposures that are equally near to the median
+#: seed of the random choice between exposures that are equally close to the median
 TIES_SEED = 1
 
 
@@ -26,7 +26,7 @@ class OrderStatistics:
     count : `~numpy.ndarray`
         int16 (ny, nx), number of valid exposures.
     cr_coincidences : int
-        How many of the highest values ``min2d`` leaves out.
+        Number of highest values that ``min2d`` excludes.
     """
 
     min2d: np.ndarray
@@ -81,7 +81,7 @@ def order_statistics(cube, cr_coincidences, bad=None):
     cube : `~numpy.ndarray`
         float32 (N, ny, nx). Not modified.
     cr_coincidences : int
-        How many of the highest values the trimmed minimum leaves out.
+        Number of highest values that the trimmed minimum excludes.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx), True where a value must not be used.
 
@@ -96,7 +96,7 @@ def order_statistics(cube, cr_coincidences, bad=None):
     def work(rows):
         band = cube[:, rows].copy()
         if bad is not None:
-            # bad values go to the top, where fewer planes leave them out
+            # bad values are sorted to the end and excluded by a smaller number of planes
             band[bad[:, rows]] = np.inf
             count[rows] = n - bad[:, rows].sum(axis=0)
         sort_exposures(band)
@@ -127,9 +127,8 @@ def exposure_at_median(cube, median2d, bad=None):
     Returns
     -------
     number : `~numpy.ndarray`
-        uint8 (ny, nx): number of the exposure, from 1, with the value nearest
-        to the median; one of them at random (always the same) where several are,
-        as in counts that are integers; 0 where no exposure is valid.
+        uint8 (ny, nx): number of the exposure, from 1, with the value closest to the median. Among several at the same
+        distance, as with integer counts, one is chosen at random with a fixed seed. 0 where no exposure is valid.
     """
     number = np.zeros(median2d.shape, dtype=np.uint8)
     n_nearest = np.zeros(median2d.shape, dtype=np.uint8)
@@ -142,7 +141,7 @@ def exposure_at_median(cube, median2d, bad=None):
         number[closer], n_nearest[closer], nearest[closer] = i + 1, 1, distance[closer]
         tied = np.nonzero((distance == nearest) & ~closer & (number > 0))
         n_nearest[tied] += 1
-        # the j-th of the nearest takes the place of an earlier one with a chance of 1 in j
+        # the j-th of the closest replaces an earlier one with a probability of 1 / j
         taken = rng.random(len(tied[0])) * n_nearest[tied] < 1
         number[tied[0][taken], tied[1][taken]] = i + 1
     return number

@@ -112,12 +112,14 @@ def one_pixel(population):
     third = np.linspace(52, 142, 91, dtype=np.float32)
     values = np.stack([np.full(91, 48.0), np.full(91, 55.0), third]).astype(np.float32)
     counts = Counts(values[:, None], np.float32(READNOISE**2))
-    pixels = find_candidates(counts, np.zeros((1, 91), np.float32), detected=np.ones((3, 1, 91), bool))
+    pixels = find_candidates(
+        counts, np.zeros((1, 91), np.float32), np.ones((1, 91), np.float32), np.ones((3, 1, 91), bool)
+    )
     pixels = replace(pixels, detected=None)
     tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")
     ax = fig.subplots()
-    # second row: one neighbour at a side; its fifth class of charge: 300 to 1000 electrons
+    # second row: one neighbour at a side; its fifth class of charge: 50 to 150 standard deviations
     for rate, label, colour in ((rates[0, 0], "no neighbour is hit", BLUE), (rates[2, 4], "beside a hit", ORANGE)):
         odds = log_odds_alone(pixels, tables, replace(population, rate=np.full_like(population.rate, rate)))[2]
         ax.plot(third, 1 / (1 + np.exp(-odds)), color=colour, linewidth=2, label=label)

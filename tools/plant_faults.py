@@ -2,32 +2,63 @@
 
 Run it in a clean copy of the repository with the package installed in editable mode: it changes the files of
 ``crstack``, and puts each back. A fault is a small change of one place in the code: a sign, a comparison turned round,
-a number, any for all. The tests of the same room run, and then, if asked for, all others. What is not noticed is
-listed in the table that is written.
+a number, any for all. The tests of the same room run, those that import the module first. If asked for, all others
+follow. What is not noticed is listed in the table that is written. ``--first`` and ``--last`` plant a part of the
+faults, so that one choice can be planted in pieces.
+
+Nothing is planted where no test could notice it: in messages, in the log, in what reports progress, in caches, and in
+the choice of threads, of tiles and of row bands, which change the time and not the answer.
 """
 
 import argparse
 import ast
+import importlib
+import multiprocessing
+import os
 import random
-import subprocess
+import resource
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from astropy.table import Table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crstack"
 #: tests of the modules that have no folder of their own
 TESTS = {
-    "stack.py": ["tests/test_stack.py"],
-    "report": ["tests/report"],
-    "exceptions.py": ["tests/test_stack.py"],
+    "_files.py": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
+    "_fits_writing.py": ["tests/combine/test_files.py", "tests/test_fits.py"],
+    "_photons.py": ["tests/simulation/test_photons.py", "tests/simulation/test_crowded_levels.py"],
+    "_pixels.py": ["tests/masks/test_masks.py", "tests/test_stack.py"],
+    "_plugins.py": ["tests/test_plugins.py"],
+    "_registry.py": ["tests/test_contracts.py"],
+    "_summary.py": ["tests/test_progress_and_summary.py"],
+    "_validation.py": ["tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
+    "methods.py": ["tests/test_contracts.py", "tests/test_plugins.py", "tests/test_stack.py"],
 }
+#: tests outside the folder of a room that are about it as well
+BESIDE = {
+    "combine": ["tests/test_stack.py"],
+    "masks": ["tests/mmcosmic/test_dilation.py"],
+    "mmcosmic": ["tests/test_stack.py"],
+    "methods.py": ["tests/test_contracts.py"],
+    "_registry.py": ["tests/test_contracts.py"],
+    "prepared.py": ["tests/test_stack.py", "tests/equalize/test_equalize.py"],
+}
+#: loaded once for all runs of tests
+LIBRARIES = ("astropy.io.fits", "astropy.nddata", "astropy.wcs", "scipy.ndimage", "scipy.stats", "yaml")
 #: nothing is planted in text, nor where pictures are drawn
 SKIPPED_FUNCTIONS = ("__repr__", "__str__", "summary", "describe", "_repr_html_")
 SKIPPED_ROOMS = ("plotting", "report", "testing.py", "__init__.py", "__main__.py")
-TIME_LIMIT = 600  # seconds of a run of tests
+#: modules that change the time of an answer only
+SKIPPED_MODULES = ("_progress.py", "_threads.py", "_tiles.py", "completion.py")
+#: calls whose arguments are words or what is done so far
+REPORTING_CALLS = {"warn", "debug", "info", "warning", "error", "exception", "print", "progress", "update", "describe"}
+#: words in the name of a function or of what is assigned, where a change costs time alone
+COST_WORDS = ("cache", "progress", "thread", "tile", "band", "chunk", "block_size", "maxsize")
+TIME_LIMIT = 600  # seconds of processor time of a run of tests
 
 SWAPS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 COMPARISONS = {ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
@@ -42,9 +73,9 @@ def faults_of(source):
     for line in lines:
         starts.append(starts[-1] + len(line))
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
-        if function.name in SKIPPED_FUNCTIONS:
+        if function.name in SKIPPED_FUNCTIONS or _is_cost(function.name):
             continue
-        for node in ast.walk(function):
+        for node in _nodes_with_effect(function):
             for old, new in _changes(node):
                 before = ast.get_source_segment(source, node)
                 if before is None or old not in before:
@@ -52,6 +83,31 @@ def faults_of(source):
                 first = starts[node.lineno - 1] + _columns(lines[node.lineno - 1], node.col_offset)
                 changed = new if old == before else before.replace(old, new, 1)
                 yield node.lineno, f"{before} -> {changed}", source[:first] + changed + source[first + len(before) :]
+
+
+def _is_cost(name):
+    return any(word in name.lower() for word in COST_WORDS)
+
+
+def _nodes_with_effect(node):
+    """Nodes of a function whose change can be seen in an answer; inner functions are visited by themselves."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.Raise | ast.JoinedStr | ast.Assert | ast.arguments):
+            continue
+        if isinstance(child, ast.expr) and child is getattr(node, "returns", None):
+            continue
+        if isinstance(child, ast.Call) and _called(child) in REPORTING_CALLS:
+            continue
+        if isinstance(child, ast.BinOp) and "perf_counter" in ast.unparse(child):
+            continue
+        if isinstance(child, ast.Assign) and all(_is_cost(ast.unparse(target)) for target in child.targets):
+            continue
+        yield child
+        yield from _nodes_with_effect(child)
+
+
+def _called(call):
+    return getattr(call.func, "attr", getattr(call.func, "id", None))
 
 
 def _columns(line, n_bytes):
@@ -70,7 +126,7 @@ def _changes(node):
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
         yield _whole(node, node.operand)
     elif isinstance(node, ast.Call):
-        name = getattr(node.func, "attr", getattr(node.func, "id", None))
+        name = _called(node)
         if name in NAMES:
             yield f"{name}(", f"{NAMES[name]}("
     elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
@@ -87,7 +143,7 @@ def all_faults(rng, number):
     rooms = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0]
-        if room in SKIPPED_ROOMS or path.name in SKIPPED_ROOMS:
+        if room in SKIPPED_ROOMS or path.name in SKIPPED_ROOMS or path.name in SKIPPED_MODULES:
             continue
         source = path.read_text()
         rooms.setdefault(room, []).extend((path, *fault) for fault in faults_of(source))
@@ -101,23 +157,72 @@ def all_faults(rng, number):
 
 
 def tests_of(path):
-    """Tests of the room that a module stands in."""
+    """Tests of the room that a module stands in; those that name the module and what it defines come first."""
     room = path.relative_to(PACKAGE).parts[0]
     folder = ROOT / "tests" / room
     if folder.is_dir():
-        return [str(folder.relative_to(ROOT))]
-    name = f"tests/test_{Path(room).stem.strip('_')}.py"
-    return TESTS.get(room) or ([name] if (ROOT / name).is_file() else ["tests/test_stack.py"])
+        found = sorted(folder.rglob("test_*.py"))
+    else:
+        name = ROOT / "tests" / f"test_{Path(room).stem.strip('_')}.py"
+        found = [name] if name.is_file() else [ROOT / one for one in TESTS.get(room, ["tests/test_stack.py"])]
+    found += [ROOT / one for one in BESIDE.get(room, [])]
+    defined = [node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")]
+    defined += [".".join((*path.relative_to(ROOT).parent.parts, path.stem))]
+
+    def closeness(test):
+        text = test.read_text()
+        return -sum(name in text for name in defined), -(path.stem.strip("_") in test.stem), len(text)
+
+    return [str(test.relative_to(ROOT)) for test in sorted(found, key=closeness)]
 
 
-def notices(tests, workers):
-    """Whether a run of tests fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", str(workers), *tests]
+class _FirstFailure:
+    """Writes the name of the first test, or module, that fails into a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def pytest_runtest_logreport(self, report):
+        """A test has run."""
+        if report.failed:
+            self.path.write_text(report.nodeid)
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
+def notices(tests, workers, noted):
+    """The test that fails, or None, in a process that has the libraries loaded, and the package not.
+
+    ``noted`` is a file for what that process reports.
+    """
+    noted.write_text("")
+    parallel = ["-n", str(workers)] if workers > 1 else ["-p", "no:xdist"]
+    arguments = ["-q", "-x", "-p", "no:cacheprovider", *parallel, *tests]
+    process = multiprocessing.get_context("fork").Process(target=_run_tests, args=(arguments, noted))
+    process.start()
+    process.join()
+    if process.exitcode == 0:
+        return None
+    failed = noted.read_text()
+    # a fault that kills the process is noticed as well
+    if not failed and process.exitcode not in (1, 2) and process.exitcode > 0:
+        raise SystemExit(f"pytest must run; got exit code {process.exitcode} for {' '.join(arguments)}")
+    return failed or "(the process of the tests dies, or never ends)"
+
+
+def _run_tests(arguments, noted):
+    os.chdir(ROOT)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (TIME_LIMIT, TIME_LIMIT))
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIME_LIMIT)
-    except subprocess.TimeoutExpired:
-        return True  # a fault that never ends is noticed
-    return done.returncode != 0
+        code = int(pytest.main(arguments, plugins=[_FirstFailure(noted)]))
+    except BaseException:
+        os._exit(99)
+    os._exit(code)
 
 
 def main(arguments=None):
@@ -126,25 +231,42 @@ def main(arguments=None):
     parser.add_argument("--number", type=int, default=100, help="faults to plant")
     parser.add_argument("--seed", type=int, default=1, help="seed of the choice")
     parser.add_argument("--workers", type=int, default=2, help="processes of pytest")
+    parser.add_argument("--first", type=int, default=1, help="number of the first fault that is planted")
+    parser.add_argument("--last", type=int, default=None, help="number of the last one; otherwise all")
+    parser.add_argument("--list", action="store_true", help="list the faults, and plant none")
     parser.add_argument("--all-tests", action="store_true", help="run all tests where those of the room notice nothing")
     parser.add_argument("--output", default="planted_faults.ecsv", help="table that is written")
     options = parser.parse_args(arguments)
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    noted = Path(options.output).with_suffix(".first_failure")
     rows = []
-    for path, line, change, changed in all_faults(random.Random(options.seed), options.number):
+    faults = list(enumerate(all_faults(random.Random(options.seed), options.number), 1))
+    for number, (path, line, change, changed) in faults[options.first - 1 : options.last]:
+        name, words = str(path.relative_to(ROOT)), " ".join(change.split())
+        if options.list:
+            print(f"{number:4d}  {name}:{line}  {words}")
+            continue
         source, start = path.read_text(), time.perf_counter()
         try:
             path.write_text(changed)
-            noticed = notices(tests_of(path), options.workers)
-            if not noticed and options.all_tests:
-                noticed = notices(["tests"], options.workers)
+            failed = notices(tests_of(path), options.workers, noted)
+            if failed is None and options.all_tests:
+                failed = notices(["tests"], options.workers, noted)
         finally:
             path.write_text(source)
-        name = str(path.relative_to(ROOT))
-        rows.append((name, line, " ".join(change.split()), noticed, round(time.perf_counter() - start, 1)))
-        print(f"{len(rows):4d}  {'noticed' if noticed else 'NOT NOTICED':<12} {name}:{line}  {change}", flush=True)
-        table = Table(rows=rows, names=("module", "line", "change", "noticed", "seconds"))
-        table.write(options.output, format="ascii.ecsv", overwrite=True)
-    print(f"{sum(row[3] for row in rows)} of {len(rows)} faults were noticed")
+        rows.append(
+            (number, name, line, words, failed is not None, failed or "", round(time.perf_counter() - start, 1))
+        )
+        print(
+            f"{number:4d}  {'noticed' if failed else 'NOT NOTICED':<12} {name}:{line}  {words}  {failed or ''}",
+            flush=True,
+        )
+        names = ("number", "module", "line", "change", "noticed", "first_failure", "seconds")
+        Table(rows=rows, names=names).write(options.output, format="ascii.ecsv", overwrite=True)
+    if rows:
+        noted.unlink()
+        print(f"{sum(row[4] for row in rows)} of {len(rows)} faults were noticed")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Models of the boundary in the median-minimum diagram.
 
-`BoundaryModel` has one method to write, `~BoundaryModel.fit`; classes are
-plug-ins of the entry-point group ``crstack.boundaries``.
+A subclass of `BoundaryModel` defines one method, `~BoundaryModel.fit`. Classes are plug-ins of the entry-point group
+``crstack.boundaries``.
 """
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary

@@ -1,4 +1,4 @@
-"""From what the user names to a boundary model."""
+"""Choice of the boundary model by instance or by name."""
 
 from crstack._plugins import check_comparable
 from crstack._registry import BOUNDARIES

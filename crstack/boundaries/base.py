@@ -1,13 +1,14 @@
-"""What a model of the boundary in the median-minimum diagram is."""
+"""Base classes of the boundary models in the median-minimum diagram."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 
 from crstack._plugins import plugin_errors, protected
-from crstack._validation import check_choice, check_number
+from crstack._validation import check_choice, check_number, check_quantity
 from crstack.exceptions import InputError, PluginError
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ __all__ = [
     "check_boundary_of",
     "check_fixed_points",
     "checked_fit",
+    "model_in",
+    "points_in",
 ]
 
 #: kinds of images T that a boundary of T - min2d is for
 IMAGES = ("median", "mean", "exposure")
 
-#: min2d at which a boundary must have values: far outside its range, too
+#: min2d at which a boundary must have values, also far outside its range
 PROBES = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
 
 #: weight of a fixed point over the largest weight of the other points
@@ -37,8 +40,8 @@ DEFAULT_WEIGHT = 10000.0
 class FittedBoundary:
     """A boundary: the largest T - min2d that noise explains, at each min2d.
 
-    Call it with min2d (bias subtracted) to get the boundary there, in the
-    same unit. Outside ``[x[0], x[-1]]`` it stays constant.
+    Call it with min2d (bias subtracted) to get the boundary at that min2d, in the same unit. Outside ``[x[0], x[-1]]``
+    it stays constant.
 
     Attributes
     ----------
@@ -68,7 +71,7 @@ class FittedBoundary:
     def for_image(self, image):
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
 
-        The same for all of them, unless a model makes one for each.
+        It is the same for all of them, unless the model fits one for each.
         """
         check_choice("image", image, IMAGES)
         return self
@@ -84,9 +87,8 @@ class FittedBoundary:
 class BoundaryModel(ABC):
     """Base class of the boundary models: subclass it as a frozen dataclass.
 
-    The fields of the dataclass are the parameters; a subclass writes `fit`
-    and nothing else. A model with a field ``fixed_points`` has them shown in
-    the diagram, whose vertical axis is raised to hold them.
+    The fields of the dataclass are the parameters. A subclass defines only `fit`. If a model has a field
+    ``fixed_points``, the diagram shows these points and its vertical axis includes them.
     """
 
     @abstractmethod
@@ -111,13 +113,22 @@ class BoundaryModel(ABC):
 
 
 def check_fixed_points(points, minimum=0):
-    """Return fixed points as a tuple of (x, y, weight), sorted by x.
+    """Return fixed points as a tuple of (x, y, weight), sorted by x; x and y may be Quantities.
 
     Raises
     ------
     InputError
-        If there are fewer than ``minimum``, or one is not two or three numbers.
+        If there are fewer than ``minimum``, one is not two or three numbers, or only some are Quantities.
     """
+    coordinates = [
+        value for point in points or () if isinstance(point, tuple | list | np.ndarray) for value in list(point)[:2]
+    ]
+    units = [value.unit for value in coordinates if isinstance(value, u.Quantity)]
+    if units:
+        if len(units) < len(coordinates):
+            raise InputError(f"fixed points must all have a unit, or none; got {len(units)} of {len(coordinates)}")
+        numbers = check_fixed_points(points_in(points, units[0]), minimum)
+        return tuple((x * units[0], y * units[0], weight) for x, y, weight in numbers)
     checked = []
     for number, point in enumerate(points or (), start=1):
         if not isinstance(point, tuple | list | np.ndarray) or len(point) not in (2, 3):
@@ -132,15 +143,53 @@ def check_fixed_points(points, minimum=0):
     return tuple(sorted(checked))
 
 
+def points_in(points, unit):
+    """Fixed points as numbers in the unit of the exposures.
+
+    Parameters
+    ----------
+    points : sequence of (x, y, weight)
+        Numbers, or Quantities x and y.
+    unit : `~astropy.units.Unit` or None
+        The unit of the exposures.
+
+    Returns
+    -------
+    points : tuple of (x, y, weight)
+
+    Raises
+    ------
+    InputError
+        If they are Quantities and have another unit, or the unit of the exposures is not known.
+    """
+
+    def number(value):
+        if not isinstance(value, u.Quantity):
+            return value
+        if unit is None:
+            raise InputError(f"fixed points must be numbers for a fit without a diagram; got {value}")
+        return check_quantity("fixed points", value, unit, shape=())
+
+    return tuple((number(point[0]), number(point[1]), *point[2:]) for point in points)
+
+
+def model_in(model, unit):
+    """The model with its fixed points, if it has any with units, as numbers in the unit of the exposures."""
+    points = getattr(model, "fixed_points", ()) or ()
+    if not any(isinstance(value, u.Quantity) for point in points for value in point):
+        return model
+    return replace(model, fixed_points=points_in(points, unit))
+
+
 def checked_fit(model, diagram):
-    """Call `BoundaryModel.fit` with arrays that it cannot change, and check what it returns.
+    """Call `BoundaryModel.fit` with read-only arrays, and check the result.
 
     Parameters
     ----------
     model : BoundaryModel
         Of crstack or of a plug-in.
     diagram : `~crstack.mmcosmic.diagram.MMDiagram`
-        What it is fitted to.
+        The diagram to fit.
 
     Returns
     -------
@@ -175,14 +224,14 @@ def check_boundary_of(boundary):
 
 
 def boundary_values(boundary, min2d):
-    """Values of a boundary, which cannot change the array that it is given.
+    """Values of a boundary, called with a read-only array.
 
     Parameters
     ----------
     boundary : callable
         `FittedBoundary`, of crstack or of a plug-in.
     min2d : `~numpy.ndarray`
-        Where; NaN where no exposure is valid.
+        The min2d of each pixel; NaN where no exposure is valid.
 
     Returns
     -------

@@ -22,9 +22,9 @@ SPACING = 1.4
 LEAST_READNOISE = 0.3
 #: share of the draws from a wider distribution, which reach the tail
 WIDE_SHARE = 0.7
-#: least number of draws (by weight) beyond a rate that is read off; rarer ones are extrapolated
+#: least effective number of draws beyond a rate that is measured; lower rates are extrapolated
 READ_OFF = 50.0
-#: rates looked at, as multiples of the one asked for
+#: rates that are measured, as multiples of ``false_alarm``
 LOOKED_AT = 30.0
 #: steps that make the rate right at each signal; what keeps them small, and smooth, where they cannot
 STEPS, RIDGE, SMOOTHNESS = 5, 0.03, 0.1
@@ -34,7 +34,7 @@ SAMPLES = 400
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CalibratedFit(FittedBoundary):
-    """A boundary for each kind of image; as a function it is that of the median.
+    """A boundary for each kind of image. Called as a function, it gives that of the median.
 
     Attributes
     ----------
@@ -52,18 +52,17 @@ class CalibratedFit(FittedBoundary):
 
 @dataclass(frozen=True)
 class CalibratedBoundary(BoundaryModel):
-    """The boundary that clean pixels exceed at a given rate, for each kind of image its own.
+    """The boundary that clean pixels exceed at a given rate, separate for each kind of image.
 
-    At every signal, the noise of the exposures takes T - min2d over the boundary with the
-    probability ``false_alarm``: for T = median, for T = mean and for T = one exposure. As this holds at each
-    true signal it holds for the pixels of any scene; among the pixels of one observed
-    min2d the rate may differ. The rules of the masks can make it lower only: set
-    ``threshold_rnoise``, ``minimum_max2d_rnoise`` and ``mm_dilation`` to 0 to have it as it is.
+    At every signal, noise lifts T - min2d over the boundary with the probability ``false_alarm``: for T = median, for
+    T = mean and for T = one exposure. Because this holds at each true signal, it holds for the pixels of any scene.
+    Among the pixels of one observed min2d the rate may differ. The rules of the masks can only lower the rate. Set
+    ``threshold_rnoise``, ``minimum_max2d_rnoise`` and ``mm_dilation`` to 0 to get the rate itself.
 
     Parameters
     ----------
     false_alarm : float, optional
-        Chance of a pixel without hits to lie over the boundary.
+        Probability that a pixel without hits lies over the boundary.
     n_draws : int, optional
         Sets of exposures drawn at each of 30 signals.
     seed : int, optional
@@ -76,15 +75,14 @@ class CalibratedBoundary(BoundaryModel):
 
     Notes
     -----
-    Sets of values of the same signal are drawn, most of them from a wider distribution and
-    weighted by the ratio of the two (importance sampling). Their tail gives at each signal the T - min2d
-    of the rate asked for, which is placed at the mean min2d of the draws beyond; where less than
-    50 of these are effective, the tail is continued as that of a normal distribution. A few Gauss-Newton steps
-    then make the rate right, in the least squares sense, at all signals together. At a few electrons and with
-    less than 2 electrons of read noise no function of min2d can have the same rate at each signal. Where gain or read
-    noise are images, the boundary is that of a typical pixel, scaled (see
-    `~crstack.simulation.noise_scale.NoiseScale`), and
-    the rate is right within a factor of about two. Differences between the exposures other than noise are not in it.
+    Sets of values of the same signal are drawn, most of them from a wider distribution and weighted by the ratio of
+    the two (importance sampling). Their tail gives T - min2d at the rate ``false_alarm`` for each signal. This point
+    is placed at the mean min2d of the draws beyond it. If fewer than 50 of these draws are effective, the tail is
+    extrapolated as that of a normal distribution. A few Gauss-Newton steps then fit the rate, in the least squares
+    sense, at all signals together. At a few electrons and with less than 2 electrons of read noise no function of
+    min2d can have the same rate at each signal. If gain or read noise are images, the boundary is that of a typical
+    pixel, scaled (see ``NoiseScale``), and the rate is correct within a factor of about
+    two. The boundary describes noise alone, no other differences between the exposures.
     """
 
     false_alarm: float = 1e-6
@@ -102,13 +100,13 @@ class CalibratedBoundary(BoundaryModel):
         Raises
         ------
         InputError
-            If the diagram does not tell the noise of the exposures, because they have uncertainties of their own
-            or have been divided by something.
+            If the exposures of the diagram do not share one noise model, because they have uncertainties of their own
+            or have been divided by flux factors or a response.
         """
         sets = diagram.sets
         if sets is None:
             raise InputError(
-                "exposures must share one gain and read noise for CalibratedBoundary; got a diagram that tells none"
+                "exposures must share one gain and read noise for CalibratedBoundary; got a diagram without them"
             )
         signals = _signals(sets.noise, diagram.x_edges[-1])
         tails = map_threads(lambda item: self._tails_at(sets, *item), enumerate(signals))
@@ -138,7 +136,7 @@ class CalibratedBoundary(BoundaryModel):
         """The curve with the wanted rate at each signal."""
         heights = np.array([tail.quantile(tail.y, self.false_alarm) for tail in tails])
         x = np.array([tail.place(height) for tail, height in zip(tails, heights, strict=True)])
-        # with hardly any read noise min2d stands still while the noise rises
+        # with little read noise min2d is constant while the noise rises
         order = np.argsort(x, kind="stable")
         curve = _Curve(x[order], np.maximum.accumulate(heights[order]))
         one = np.eye(len(tails))
@@ -155,7 +153,7 @@ class CalibratedBoundary(BoundaryModel):
         return FittedBoundary(self, fine, curve(fine), np.column_stack([curve.x, curve.y]))
 
     def _too_low(self, tail, curve):
-        """Factor by which a curve is too low at one signal, and how that hangs on each of its points."""
+        """Factor by which a curve is too low at one signal, and its derivative by each point of the curve."""
         ratio = tail.y / curve(tail.x)
         factor = tail.quantile(ratio, self.false_alarm)
         near = np.argsort(np.abs(ratio - factor))[: int(2 * READ_OFF)]
@@ -180,11 +178,11 @@ class _Curve:
 
 @dataclass(frozen=True, eq=False)
 class _Tail:
-    """Draws of one signal that lie high."""
+    """The highest draws of one signal."""
 
     x: np.ndarray  # min2d
     y: np.ndarray  # T - min2d
-    weight: np.ndarray  # the part of all draws that each stands for
+    weight: np.ndarray  # weight of each draw, as a fraction of all draws
 
     @classmethod
     def of(cls, min2d, excess, weight, rate):
@@ -196,7 +194,7 @@ class _Tail:
         return cls(x[order].astype(np.float64), excess.ravel()[order].astype(np.float64), weight[order])
 
     def in_unit(self, electrons, electrons_per_unit):
-        """The same in the unit of the exposures, with the signal that the draws are about."""
+        """The same in the unit of the exposures, with the signal of the draws."""
         return _Tail((self.x + electrons) / electrons_per_unit, self.y / electrons_per_unit, self.weight)
 
     def place(self, height):
@@ -205,7 +203,7 @@ class _Tail:
         return np.average(self.x[some], weights=self.weight[some])
 
     def quantile(self, values, rate):
-        """What ``values``, in proportion to ``y`` or nearly so, exceed at a rate."""
+        """Quantile that ``values``, nearly proportional to ``y``, exceed at a rate."""
         order = np.argsort(values)[::-1]
         weight = self.weight[order]
         chance = weight.cumsum() - weight / 2
@@ -213,14 +211,14 @@ class _Tail:
         known = min(int(np.searchsorted(effective, READ_OFF)), len(values) // 6)
         if chance[known] <= rate:
             return float(np.interp(np.log(rate), np.log(chance), values[order]))
-        # normal deviates of the least chances that are known rise in proportion to the values
+        # extrapolate: the normal deviates of the lowest known rates are proportional to the values
         some = slice(known, 6 * known)
         slope, start = np.polyfit(values[order][some], -ndtri(chance[some]), 1)
         return float((-ndtri(rate) - start) / slope)
 
 
 def _signals(noise, highest):
-    """Signals in electrons, from 0 to beyond what gives the ``highest`` min2d, closest where counts are low."""
+    """Signals in electrons, from 0 to beyond that of the ``highest`` min2d, closest at low counts."""
     least = max(noise.readnoise_electrons**2, 1.0)
     most = max(highest * noise.electrons_per_unit, 100.0)
     most += 8 * np.sqrt(noise.variance(np.float64(most / noise.electrons_per_unit))) * noise.electrons_per_unit

@@ -1,4 +1,4 @@
-"""Boundary of a spline that never falls, pulled up to the highest points."""
+"""Boundary of a spline that never decreases, moved up to the highest points."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 from scipy.optimize import lsq_linear
 
 from crstack._validation import check_integer, check_number
-from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 from crstack.exceptions import InputError
 
 __all__ = ["SplineBoundary"]
@@ -30,11 +30,11 @@ class SplineBoundary(BoundaryModel):
     n_knots : int, optional
         Evenly spaced knots, both ends included; 2 or more.
     n_extensions : int, optional
-        How often the fit is extended; 0 for the plain fit.
+        Number of extensions; 0 for the first fit only.
     extension_weight : float, optional
         Factor of weight of the points above the curve; greater than 1.
     fixed_points : sequence of (x, y) or (x, y, weight), optional
-        Points the curve must approach, in the unit of the exposures. The
+        Points the curve must approach: numbers in the unit of the exposures, or Quantities. The
         weight (default 10000) is in units of the largest weight of the others.
 
     Raises
@@ -44,10 +44,9 @@ class SplineBoundary(BoundaryModel):
 
     Notes
     -----
-    The procedure is that of M.M.Cosmic (Cardiel et al. 2026, in preparation). The
-    B-spline coefficients are kept in rising order, which keeps the
-    derivative from being negative everywhere, and makes the fit a bounded
-    linear least-squares problem with one solution.
+    The procedure is that of M.M.Cosmic (Cardiel et al. 2026, in preparation). The B-spline coefficients never
+    decrease. So the derivative is never negative, and the fit is a bounded linear least-squares problem with one
+    solution.
     """
 
     n_knots: int = 5
@@ -77,7 +76,7 @@ class SplineBoundary(BoundaryModel):
                 "use more simulations, fewer min_neighbors or PiecewiseBoundary"
             )
         x, y = points.T
-        fixed = np.array(self.fixed_points).reshape(-1, 3)
+        fixed = np.array(points_in(self.fixed_points, getattr(diagram, "unit", None))).reshape(-1, 3)
         knots = np.linspace(min(x.min(), *fixed[:, 0], x.max()), max(x.max(), *fixed[:, 0], x.min()), self.n_knots)
         grid = np.linspace(knots[0], knots[-1], SAMPLES_PER_KNOT * (self.n_knots - 1) + 1)
 
@@ -91,7 +90,7 @@ class SplineBoundary(BoundaryModel):
 
 
 def _rising_spline(knots, x, y, weights, fixed):
-    """Weighted least-squares cubic spline with coefficients that never fall.
+    """Weighted least-squares cubic spline with coefficients that never decrease.
 
     ``weights`` multiply the residuals, as in the splines of scipy; ``fixed``
     holds rows of (x, y, weight in units of the largest of ``weights``).

@@ -21,9 +21,8 @@ LOCK = ".crstack.lock"
 class DirectoryLock:
     """A file with host and process, locked by the system while the process lives.
 
-    The system gives the lock back when a process ends in any way, so that the file of a
-    run that was killed stops nobody on the same host. Another host cannot know, and is
-    refused while the file exists.
+    The system releases the lock when a process ends in any way, so that the file of a killed run does not block later
+    runs on the same host. Another host cannot detect this, and is refused while the file exists.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ class DirectoryLock:
 
     def _is_free(self, handle, holder):
         if fcntl is None or holder.get("host") not in (None, socket.gethostname()):
-            return not holder  # nobody can find out whether the holder is alive
+            return not holder  # it is not known whether the holder is alive
         return _locked(handle, holder) and self._is_still(handle)
 
     def _is_still(self, handle):

@@ -37,7 +37,7 @@ examples:
   crstack run params.yaml --dry-run
   crstack run params.yaml --output-dir out --log-file out/run.log
   crstack run n*.fits --gain 1.2 --readnoise '4 electron' --bias 0 --output-dir out
-  crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method joint
+  crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method mm_pycosmic
   crstack run params.yaml --output-dir again --crmasks out/crmasks.fits
 
 It writes to the output directory:
@@ -52,21 +52,21 @@ It writes to the output directory:
   report.html                    one page of all that follows
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
   diagnostic_mediancr.png, ...   each mask in the diagram and in its image
-  mediancr_identified_*.pdf      two pages for each hit, by who found it
+  mediancr_identified_*.pdf      two pages for each hit, by method
   problematic_pixels.{csv,pdf}   pixels masked in every exposure
 Each combined image comes with its VARIANCE and a MAP of how many exposures are in each value.
 """
 
 DEMO = """
 Simulate three exposures whose cosmic rays are known, write them to a directory
-with a commented params.yaml, run that, and tell how many of the hits were found.
+with a commented params.yaml, run it, and report how many of the hits were found.
 """
 
 DEMO_EPILOG = """
 examples:
   crstack demo demo
   crstack demo demo_slit --scene slit --seed 7 --shape 400 500
-  crstack demo demo_joint --scene imaging --method joint
+  crstack demo demo_mm --scene imaging --method mm_pycosmic
 """
 
 INIT = """
@@ -180,7 +180,7 @@ def _add_run(commands):
     plain.add_argument(
         "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
     )
-    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: mm_lacosmic)")
+    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
     plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
     run.add_argument(
         "--output-dir",
@@ -254,7 +254,7 @@ def _add_demo(commands):
         "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
     )
     demo.add_argument(
-        "--method", default="mm_pycosmic", help="crmethod of the parameter file, such as joint (default: mm_pycosmic)"
+        "--method", default="joint", help="crmethod of the parameter file, such as mm_pycosmic (default: joint)"
     )
     demo.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     _add_log_level(demo)

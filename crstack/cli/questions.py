@@ -19,7 +19,7 @@ class Questions:
         ``ask(prompt) -> answer``; `input` by default. The end of the input is
         taken for RETURN, where there is a default.
     tell : callable
-        Called with each line that is told.
+        Called with each line of output.
     """
 
     def __init__(self, tell, ask=None):

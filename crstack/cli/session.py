@@ -70,7 +70,7 @@ class Session:
         Raises
         ------
         SessionStopped
-            If the user quits; what was chosen until then is told.
+            If the user quits. The choices made before are reported.
         """
         section("Interactive")
         try:

@@ -1,4 +1,4 @@
-"""A `ccdproc.Combiner` that knows the noise of its images."""
+"""A `ccdproc.Combiner` whose images have the variance of the noise."""
 
 import warnings
 
@@ -13,7 +13,7 @@ __all__ = ["NoiseCombiner"]
 
 
 def _no_scatter(data, axis):
-    """Stands in for the scatter of the values, which the variance of the noise replaces."""
+    """Placeholder for the scatter of the values, which the variance of the noise replaces."""
     return np.zeros(data.shape[1:])
 
 
@@ -34,8 +34,8 @@ class NoiseCombiner(Combiner):
 
     Notes
     -----
-    In ccdproc a weighted mean divides by the weights of all values, masked ones too, and is low beside them. Here it
-    divides by the weights of the values that are used.
+    In ccdproc a weighted mean divides by the weights of all values, including masked ones, and is too low where values
+    are masked. Here it divides by the weights of the values that are used.
     """
 
     def __init__(self, ccds, variance_of, header):
@@ -77,7 +77,7 @@ class NoiseCombiner(Combiner):
         return combined
 
     def _combined(self, combine, uncertainty_func, given):
-        """What ccdproc makes, without its warnings of pixels that are masked in every image."""
+        """The result of ccdproc, without its warnings about pixels that are masked in every image."""
         with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN slice|Degrees of freedom", RuntimeWarning)
             combined = combine(**given, uncertainty_func=uncertainty_func or _no_scatter)
@@ -93,7 +93,7 @@ class NoiseCombiner(Combiner):
         return ~np.ma.getmaskarray(self.data_arr)
 
     def _factors(self, scale_to=None, weighted=True):
-        """What multiplies each value, 0 where it is not used: an image for each exposure."""
+        """Weight of each value, 0 where it is not used: an image for each exposure."""
         scale = self.scaling if scale_to is None else scale_to
         factors = self._used * (1.0 if scale is None else np.asarray(scale, dtype=float))
         return factors * self._own_weights if weighted else factors
@@ -106,7 +106,7 @@ class NoiseCombiner(Combiner):
         return weights if weights.shape == self.data_arr.shape else weights.reshape(-1, 1, 1)
 
     def _shares(self, scale_to):
-        """What each value contributes to the mean, as a factor."""
+        """Factor of each value in the mean."""
         total = (self._used * self._own_weights).sum(axis=0)
         return self._factors(scale_to) / np.where(total > 0, total, 1)
 
@@ -115,6 +115,6 @@ class NoiseCombiner(Combiner):
         variance = np.zeros(combined.shape, dtype=np.float32)
         for i, factor in enumerate(factors):
             variance += np.square(factor, dtype=np.float32) * self._variance_of(i)
-        # 0 would be an infinite weight in what comes after
+        # 0 would be an infinite weight in later steps
         variance[combined.mask] = np.nan
         combined.uncertainty = VarianceUncertainty(variance, unit=self.unit**2)

@@ -1,4 +1,4 @@
-"""Exposures whose hits are replaced by what is expected there."""
+"""Exposures whose hits are replaced by the expected values."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ __all__ = ["clean_exposures"]
 
 
 def clean_exposures(exposures, masks, combination, differences=None):
-    """Each exposure with its hits, and its bad values, replaced by what is expected there.
+    """Each exposure with its hits and bad values replaced by the expected values.
 
     Parameters
     ----------
@@ -22,20 +22,20 @@ def clean_exposures(exposures, masks, combination, differences=None):
     combination : `~crstack.combine.Combination`
         Mean of the clean exposures, in the unit of the exposures.
     differences : sequence of `~numpy.ndarray`, optional
-        What each exposure is expected to hold more than the common image, (ny, nx) each; nothing by default.
+        Expected difference of each exposure from the common image, (ny, nx) each; 0 by default.
 
     Returns
     -------
     ccds : list of `~astropy.nddata.CCDData`
         In the unit in which the exposures were given. The variances are those of the noise of the exposure, or of the
-        combined value where this stands in. The mask is True where a value was replaced. Where no exposure is valid
-        the value is NaN. The header is that of the first exposure, with the name of the exposure in CRSOURCE.
+        combined value where this replaces the value. The mask is True where a value was replaced. Where no exposure is
+        valid the value is NaN. The header is that of the first exposure, with the name of the exposure in CRSOURCE.
 
     Notes
     -----
-    The combined value of a pixel is at the mean level of the exposures that it is of: those that are clean there, or
-    all valid ones where the masks are of the joint decision. It is moved from there to the level of the exposure, so
-    that a replaced hit leaves no step where exposures differ.
+    The combined value of a pixel has the mean level of its exposures: those that are clean there, or all valid ones
+    for masks of the joint decision. It is moved to the level of the exposure, so that a replaced hit makes no step
+    where exposures differ.
     """
     common, error = combination.ccd.data, combination.ccd.uncertainty.array
     replaced = np.stack([_replaced(exposures, masks, i) for i in range(len(exposures))])
@@ -69,7 +69,7 @@ def _replaced(exposures, masks, i):
 
 
 def _mean_difference(differences, left_out):
-    """Mean of the differences over the exposures that are not left out; over all where none remains."""
+    """Mean of the differences over the exposures that are not excluded; over all exposures if none remains."""
     if left_out is None:
         return np.mean(differences, axis=0)
     used = ~left_out | left_out.all(axis=0)

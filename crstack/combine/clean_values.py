@@ -1,4 +1,4 @@
-"""Which values of each pixel are clean, and how certain they are."""
+"""The clean values of each pixel, and their probabilities."""
 
 from functools import cached_property
 
@@ -10,14 +10,14 @@ from crstack.combine.smooth_signal import smoothed_signal
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.masks.codes import Code
 
-__all__ = ["KnownValues", "middle"]
+__all__ = ["CleanValues", "middle"]
 
-#: a masked value so many standard deviations up has left its place among the others
+#: masked values this many standard deviations above the others count as moved by a hit
 MOVED = 2.0
 
 
-class KnownValues:
-    """Clean values of a stack, their number, sum and variance, each made when first asked for.
+class CleanValues:
+    """Clean values of a stack, their number, sum and variance, each computed at first use.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class KnownValues:
     statistics : OrderStatistics
         Of these exposures.
     masks : MaskSet, optional
-        Which values are hit.
+        Masks of the hit values.
     weights : `~numpy.ndarray`, optional
         (N,) weights of the exposures in means; equal by default.
     """
@@ -38,7 +38,7 @@ class KnownValues:
         self.weights = weights
 
     def excluded(self, i):
-        """True where exposure ``i`` is bad or hit; None if nowhere."""
+        """True where exposure ``i`` is bad or hit; None if there is no such pixel."""
         bad = self.exposures.bad_of(i)
         if self.masks is None:
             return bad
@@ -46,7 +46,7 @@ class KnownValues:
         return hit if bad is None else hit | bad
 
     @cached_property
-    def clean(self):
+    def count_and_sum(self):
         """Count of clean exposures, and the sum of their values (float64)."""
         count = np.zeros(self.exposures.shape, dtype=np.int16)
         total = np.zeros(self.exposures.shape)
@@ -60,14 +60,14 @@ class KnownValues:
     @property
     def n_clean(self):
         """Count of clean exposures."""
-        return self.clean[0]
+        return self.count_and_sum[0]
 
     @cached_property
     def mean(self):
         """Mean of the clean values, float32; 0 where there are none."""
         if self.weights is not None:
             return weighted_mean(self.exposures.data, self.weights, self._all_excluded()).astype(np.float32)
-        count, total = self.clean
+        count, total = self.count_and_sum
         return (total / np.maximum(count, 1)).astype(np.float32)
 
     def _all_excluded(self):
@@ -98,7 +98,7 @@ class KnownValues:
 
     @cached_property
     def expected(self):
-        """Best guess of the expected signal, for the variances: float32."""
+        """Estimate of the expected signal, for the variances: float32."""
         n_values = self.n_clean
         if self.masks is None:
             value = self.statistics.median2d
@@ -149,7 +149,7 @@ class KnownValues:
     @cached_property
     def sample_variance(self):
         """Sample variance of the clean values, NaN where there are fewer than two."""
-        count, total = self.clean
+        count, total = self.count_and_sum
         mean = total / np.maximum(count, 1)
         squares = np.zeros(self.exposures.shape)
         for i, plane in enumerate(self.exposures.data):
@@ -160,14 +160,14 @@ class KnownValues:
 
     @cached_property
     def _limit_in_place(self):
-        """Values above have left their place among the others."""
+        """Limit above which a value counts as moved by a hit."""
         return self.expected + MOVED * np.sqrt(self.one_variance)
 
     def moved(self, i):
-        """True where exposure ``i`` is bad, or masked and moved up; None if nowhere.
+        """True where exposure ``i`` is bad, or masked and moved up; None if there is no such pixel.
 
-        A mask grown by dilation holds many values that no hit has moved. What is more likely
-        hit than not counts as moved.
+        A dilated mask holds many values without a hit. Values whose probability to be hit is above one half count as
+        moved.
         """
         bad = self.exposures.bad_of(i)
         if self.masks is None:
@@ -180,7 +180,7 @@ class KnownValues:
 
     @cached_property
     def n_in_place(self):
-        """Count of valid values that no hit has moved up."""
+        """Count of valid values that are not moved up by a hit."""
         count = np.full(self.exposures.shape, len(self.exposures), dtype=np.int16)
         for i in range(len(self.exposures)):
             moved = self.moved(i)
@@ -189,7 +189,7 @@ class KnownValues:
         return count
 
     def moved_at(self, where):
-        """Of some pixels, the values that are bad or moved up: bool (N, M)."""
+        """Bad or moved values of some pixels: bool (N, M)."""
         moved = np.zeros((len(self.exposures), np.count_nonzero(where)), dtype=bool)
         for i in range(len(self.exposures)):
             one = self.moved(i)
@@ -199,9 +199,9 @@ class KnownValues:
 
     @cached_property
     def posterior(self):
-        """Pixels whose mean does not follow from the masks; their posterior mean, its variance and the count."""
+        """Pixels with uncertain values; their posterior mean, its variance and the count."""
         chance = [self._chance_of(i) for i in range(len(self.exposures))]
-        # elsewhere each value is surely clean or surely hit, as the masks say: the mean of the clean ones
+        # elsewhere each value is certainly clean or certainly hit: use the mean of the clean ones
         shift = self.masks.signal_shift
         where = np.zeros(self.exposures.shape, dtype=bool) if shift is None else shift != 0
         for i, one in enumerate(chance):
@@ -216,18 +216,18 @@ class KnownValues:
         return where, value[some] + self._signal_shift(where), error[some], count[some]
 
     def _signal_shift(self, where):
-        """What the masks know of the signal of some pixels beyond the chances, in the unit of the exposures."""
+        """Signal shift of the masks at some pixels, in the unit of the exposures."""
         if self.masks.signal_shift is None:
             return 0.0
         shift = self.masks.signal_shift[where] / _at(self.exposures.noise.electrons_per_unit, where)
         for i in range(len(self.exposures)):
             code = self.masks.codes[f"CRMASK{i + 1}"][where]
-            # someone has said since what to leave out
+            # the masks were changed after the decision
             shift[(code == Code.GIVEN) | (code == Code.DILATED)] = 0
         return shift
 
     def _chance_of(self, i):
-        """Chance of exposure ``i`` to be hit; 1 where it is bad, forced or dilated."""
+        """Probability that exposure ``i`` is hit; 1 where it is bad, forced or dilated."""
         chance = self.masks.probability[i].astype(np.float32)
         code = self.masks.codes[f"CRMASK{i + 1}"]
         chance[(code == Code.GIVEN) | (code == Code.DILATED)] = 1
@@ -238,7 +238,7 @@ class KnownValues:
 
     @cached_property
     def lowered(self):
-        """What the choice of masked values has taken off the mean of the others, float32 (ny, nx)."""
+        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
         where, value, *_ = self.posterior
         count = self.n_clean[where]
         masked = (count > 0) & (count < self.statistics.count[where])

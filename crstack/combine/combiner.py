@@ -6,7 +6,7 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_boolean, check_choice
-from crstack.combine.clean_values import KnownValues, middle
+from crstack.combine.clean_values import CleanValues, middle
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
@@ -16,13 +16,13 @@ from crstack.masks.local_median import check_local_medians, listed_pixels, media
 
 __all__ = ["FILLS", "Combiner"]
 
-#: what stands in where every valid exposure is hit
+#: replacements where every valid exposure is hit
 FILLS = ("minimum", "neighbours")
 WITHOUT_MASKS = ("mean", "median", "min")
 
 
 class Combiner:
-    """Makes the combinations of a stack, sharing what they have in common.
+    """Makes the combinations of a stack. Shared intermediate results are computed once.
 
     Parameters
     ----------
@@ -31,44 +31,38 @@ class Combiner:
     statistics : OrderStatistics
         Of these exposures.
     masks : MaskSet, optional
-        Needed by all but "mean", "median" and "min". Where given, the variances
-        of those three know which exposures are hit.
+        Needed by all but "mean", "median" and "min". If given, the variances of these three include which exposures
+        are hit.
     use_auxmedian : bool, optional
-        Replace by the detector's cleaned median in place of min2d.
+        Replace hits by the detector's cleaned median instead of min2d.
     variance : {"model", "sample"}, optional
         Variance of the combined value propagated from the noise, or the sample
         variance of the values combined (NaN where there are fewer than two).
     unbiased : bool, optional
-        Whether medians and minima of combinations with masks leave out values that
-        are known to be hit, minima are raised by what a lowest value lies below its
-        expectation and, where the masks have probabilities, what they leave is raised by what
-        their choice has taken off. By default where the masks have probabilities: the joint
-        decision made them.
+        Whether medians and minima of combinations with masks exclude the masked values. Minima are corrected for the
+        bias of the lowest value. If the masks have probabilities, the selection effect of the masks is corrected too.
+        Default: True if the masks have probabilities, that is, if the joint decision made them.
     fill : {"minimum", "neighbours"}, optional
-        What stands in where every valid exposure is hit: min2d (or the cleaned median), or
-        a surface through the pixels around. By default "neighbours" where the masks have
-        probabilities and ``use_auxmedian`` is not set.
+        Replacement where every valid exposure is hit: min2d (or the cleaned median), or a surface fitted to the
+        neighbours. Default: "neighbours" if the masks have probabilities and ``use_auxmedian`` is not set.
     weights : {"variance", "exptime"} or sequence of float, optional
         Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
-        `~crstack.combine.weights.exposure_weights`; equal by default. What the joint decision corrects in a mean is
-        for equal weights: use other weights where the exposures are on one level.
+        `~crstack.combine.exposure_weights`; equal by default. The corrections of the joint decision assume
+        equal weights: use other weights only where the exposures have one level.
 
     Raises
     ------
     InputError
-        If the masks or the weights do not fit, or there is no cleaned median to use.
+        If the masks or the weights do not match the exposures, or there is no cleaned median to use.
 
     Notes
     -----
-    The model takes the expected signal from the mean of the clean exposures
-    (the median, where no masks are known), see `~crstack.combine.smooth_signal.smoothed_signal`.
-    A median or a minimum of n clean
-    values has the variance of the order statistics of a normal sample; masked
-    values count as clean there unless they stand out by two standard
-    deviations, as most of those that a dilation masks do not. A pixel
-    taken from the detector's cleaned median is given the variance of one
-    exposure, as interpolation knows it no better than a measurement would. A
-    local median differs from the truth by the structure in its box and by noise.
+    The model estimates the expected signal from the mean of the clean exposures (from the median without masks), see
+    ``crstack.combine.smooth_signal``. A median or a minimum of n clean values has the variance of the
+    order statistics of a normal sample. Masked values count as clean there unless they lie two standard deviations
+    above the others, because most pixels of a dilated mask are not hit. A pixel from the detector's cleaned median has
+    the variance of one exposure, because interpolation is no better than a measurement. A local median differs from
+    the truth by the structure in its box and by noise.
     """
 
     def __init__(
@@ -95,7 +89,7 @@ class Combiner:
         if masks is not None:
             self._check_masks()
         self.weights = None if weights is None else exposure_weights(weights, exposures)
-        self.known = KnownValues(exposures, statistics, masks, self.weights)
+        self.clean_values = CleanValues(exposures, statistics, masks, self.weights)
 
     def _check_masks(self):
         if self.masks.shape != self.exposures.shape:
@@ -114,7 +108,7 @@ class Combiner:
         Parameters
         ----------
         name : str
-            One of `COMBINATIONS`.
+            One of ``COMBINATIONS``.
 
         Returns
         -------
@@ -137,8 +131,8 @@ class Combiner:
         if name not in WITHOUT_MASKS:
             if self.fill == "neighbours":
                 self._fill(planes)
-            planes.flags[self.known.all_hit] |= np.uint8(PixelFlag.ALL_HIT)
-            mask = nothing | self.known.all_hit
+            planes.flags[self.clean_values.all_hit] |= np.uint8(PixelFlag.ALL_HIT)
+            mask = nothing | self.clean_values.all_hit
             if self.use_auxmedian:
                 mask = mask | ((planes.flags & PixelFlag.AUXMEDIAN) > 0)
             if self.masks.local_medians:
@@ -149,9 +143,9 @@ class Combiner:
     def _ccd(self, planes, mask):
         variance = planes.variance
         if self.variance == "sample":
-            # the variance of what the surroundings lend is that of a sample already
+            # the variance of values from the neighbours is already that of a sample
             lent = (planes.flags & (PixelFlag.LOCAL_MEDIAN | PixelFlag.INTERPOLATED)) > 0
-            variance = np.where(lent, variance, self.known.sample_variance)
+            variance = np.where(lent, variance, self.clean_values.sample_variance)
         return CCDData(
             planes.value,
             unit=self.exposures.unit,
@@ -173,7 +167,7 @@ class Combiner:
 
     def _fill(self, planes):
         """Interpolate the pixels that are hit in every exposure, in place."""
-        where = self.known.all_hit
+        where = self.clean_values.all_hit
         if where.any():
             nothing = self.statistics.count == 0
             value, error = fill_from_neighbours(planes.value, planes.variance, where, nothing)
@@ -182,33 +176,33 @@ class Combiner:
             planes.value[rows, columns], planes.variance[rows, columns] = value[some], error[some]
             planes.flags[rows, columns] = np.uint8(PixelFlag.INTERPOLATED)
 
-    # what the combinations share
+    # shared results of the combinations
 
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
         table = order_table(len(self.exposures), positions)
-        return self.known.one_variance * table[self.statistics.count, self.known.n_in_place]
+        return self.clean_values.one_variance * table[self.statistics.count, self.clean_values.n_in_place]
 
     def _of_clean(self, planes, where, positions):
-        """Replace ordered values by those of the values that no hit has moved.
+        """Replace ordered values by those of the values that are not moved by a hit.
 
-        ``positions(n_valid, n_clean)`` gives the first and last to use of the clean ones. What their
-        order makes of the expectation is taken off.
+        ``positions(n_valid, n_clean)`` gives the first and last clean value to use. The bias of their order is
+        subtracted.
         """
-        where = where & (self.known.n_in_place > 0)
+        where = where & (self.clean_values.n_in_place > 0)
         planes = planes.copy()
         rows, columns = np.nonzero(where)
-        values = np.where(self.known.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
+        values = np.where(self.clean_values.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
         values.sort(axis=0)
-        n_clean, n_valid = self.known.n_in_place[where], self.statistics.count[where]
+        n_clean, n_valid = self.clean_values.n_in_place[where], self.statistics.count[where]
         for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
             some = (n_clean == n) & (n_valid == valid)
             place, (low, high) = (rows[some], columns[some]), positions(valid, n)
-            variance = self.known.one_variance[place]
+            variance = self.clean_values.one_variance[place]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
             if self._moves:
-                planes.value[place] += self.known.lowered[place]
+                planes.value[place] += self.clean_values.lowered[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
@@ -222,25 +216,27 @@ class Combiner:
     def _mean(self):
         n_valid = self.statistics.count
         if self.weights is not None:
-            return self._plain(*self.known.mean_of_valid, n_valid)
+            return self._plain(*self.clean_values.mean_of_valid, n_valid)
         if self.exposures.bad is not None and not self.exposures.share_noise:
-            variance = self.known.valid_variance / np.maximum(n_valid, 1) ** 2
+            variance = self.clean_values.valid_variance / np.maximum(n_valid, 1) ** 2
         else:
-            variance = self.known.one_variance / np.maximum(n_valid, 1)
+            variance = self.clean_values.one_variance / np.maximum(n_valid, 1)
         return self._plain(self.statistics.mean2d, variance.astype(np.float32), n_valid)
 
     def _median(self):
         return self._plain(self.statistics.median2d, self._order_variance(middle), self.statistics.count)
 
     def _median_for_masks(self):
-        """The median; where asked for, of the values that are not known to be hit."""
+        """The median; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._median()
-        return self._of_clean(self._median(), self.known.n_in_place < self.statistics.count, lambda _, n: middle(n))
+        return self._of_clean(
+            self._median(), self.clean_values.n_in_place < self.statistics.count, lambda _, n: middle(n)
+        )
 
     @property
     def _moves(self):
-        """Whether what the choice of masked values has taken off is put on again."""
+        """Whether the bias by the selection of masked values is corrected."""
         return self.unbiased and self.masks.probability is not None
 
     def _n_lowest(self, n_valid):
@@ -255,10 +251,10 @@ class Combiner:
 
     @cached_property
     def _minimum_for_masks(self):
-        """What stands in: the minimum; where asked for, of the values that are not known to be hit."""
+        """The replacement of hits: the minimum; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._minimum
-        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.known.n_clean == 0)
+        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.clean_values.n_clean == 0)
         return self._of_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
 
     def _min(self):
@@ -267,7 +263,7 @@ class Combiner:
     @cached_property
     def _auxmedian(self):
         count = np.zeros(self.exposures.shape, dtype=np.int16)
-        return self._plain(self.masks.auxclean, self.known.one_variance, count)
+        return self._plain(self.masks.auxclean, self.clean_values.one_variance, count)
 
     @property
     def _stand_in(self):
@@ -289,20 +285,20 @@ class Combiner:
 
     @cached_property
     def _mean_of_clean(self):
-        return self._plain(self.known.mean, self.known.variance_of_mean, self.known.n_clean)
+        return self._plain(self.clean_values.mean, self.clean_values.variance_of_mean, self.clean_values.n_clean)
 
     def _meancr(self):
         planes = self._mean_of_clean
         if self._moves:
             planes = planes.copy()
-            planes.value += self.known.lowered
+            planes.value += self.clean_values.lowered
         return planes.replaced(planes.count == 0, *self._stand_in)
 
     def _meancr2(self):
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
 
     def _meanjoint(self):
-        planes = self._mean_of_clean.replaced(self.known.n_clean == 0, *self._stand_in)
-        where, value, variance, count = self.known.posterior
+        planes = self._mean_of_clean.replaced(self.clean_values.n_clean == 0, *self._stand_in)
+        where, value, variance, count = self.clean_values.posterior
         planes.value[where], planes.variance[where], planes.count[where] = value, variance, count
         return planes

@@ -4,7 +4,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import header_line
+from crstack._files import add_history
 from crstack._fits import image_of, opened_fits, unit_of_header
 from crstack._fits_writing import ending_of, write_fits
 from crstack._validation import check_choice
@@ -15,7 +15,7 @@ from crstack.exposures.reading import writable_header
 
 __all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
 
-#: extensions of a file of a combined image, behind the image itself
+#: extensions of a file of a combined image, after the image itself
 EXTENSIONS = ("VARIANCE", "MAP", "MASK", "FLAGS")
 
 
@@ -27,7 +27,7 @@ def combination_hdulist(combination, history=()):
     combination : `~crstack.combine.Combination`
         The image.
     history : sequence of str, optional
-        Lines for HISTORY.
+        Lines for HISTORY, added to those of the image that are others.
 
     Returns
     -------
@@ -52,13 +52,12 @@ def combination_hdulist(combination, history=()):
     hdus = fits.HDUList([primary, variance, count, mask, flags])
     for hdu in hdus:
         hdu.header.extend(wcs, update=True, useblanks=False)
-    for line in history:
-        primary.header.add_history(header_line(line))
+    add_history(primary.header, history)
     return hdus
 
 
 def write_combination(path, combination, history=()):
-    """Write a combined image to a FITS file, whole or not at all.
+    """Write a combined image to a FITS file, completely or not at all.
 
     Parameters
     ----------
@@ -79,7 +78,7 @@ def write_combination(path, combination, history=()):
 
 
 def read(path):
-    """Read a combined image that `write_combination`, or the command, has written.
+    """Read a combined image written by `write_combination` or by the command.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def read(path):
     Raises
     ------
     InputError
-        If the file is missing, not FITS, or no combined image of crstack.
+        If the file is missing, not FITS, or not a combined image of crstack.
 
     Examples
     --------
@@ -131,7 +130,7 @@ def combination_name(name, compression="none"):
     Parameters
     ----------
     name : str
-        One of `COMBINATIONS`.
+        One of ``COMBINATIONS``.
     compression : {"none", "gzip", "fpack"}, optional
         Makes it end in ``.fits``, ``.fits.gz`` or ``.fits.fz``.
     """
@@ -140,19 +139,19 @@ def combination_name(name, compression="none"):
 
 
 def requested_combinations(names, masks):
-    """Names of the combinations to make, checked.
+    """Checked names of the combinations to make.
 
     Parameters
     ----------
     names : sequence of str or None
-        Of `COMBINATIONS`; None for all that can be made.
+        Of ``COMBINATIONS``; None for all that can be made.
     masks : MaskSet or None
         What is known of hits.
 
     Returns
     -------
     names : tuple of str
-        In the order of `COMBINATIONS`, each once.
+        In the order of ``COMBINATIONS``, each once.
 
     Raises
     ------

@@ -1,30 +1,30 @@
-"""Values for pixels without a clean measurement, from the pixels around them."""
+"""Values for pixels without a clean measurement, from their neighbours."""
 
 import numpy as np
 from scipy.optimize import brentq
 
 __all__ = ["fill_from_neighbours"]
 
-#: standard deviation in pixels of the weights; twice as much where too few neighbours are in reach, and so on
+#: standard deviation in pixels of the weights; doubled as long as too few neighbours are in reach
 KERNEL = 1.0
 #: terms of surfaces of degree 0, 1 and 2
 TERMS = (1, 3, 6)
-#: the weights end after so many standard deviations
+#: number of standard deviations at which the weights are cut
 REACH = 2
-#: a surface may raise the noise of its pixels to that of one of them, not more
+#: largest noise of a fitted value relative to that of one pixel
 MOST_NOISE = 1.0
-#: known pixels that tell what the errors are worth, and how many are too few to tell
+#: number of known pixels that calibrate the errors, and the least number for a calibration
 PIXELS_TO_CALIBRATE, FEWEST = 10_000, 100
-#: pulls beyond are hits and bad pixels
+#: larger pulls are due to hits and bad pixels
 CLIP = 6.0
-#: an error cannot be found to be so many times its estimate
+#: upper limit of the factor of the errors
 HIGHEST = 100.0
-#: more values around pixels would not stay in the caches
+#: number of neighbour values at a time, limited by the caches
 VALUES_AT_ONCE = 1 << 18
 
 
 def fill_from_neighbours(image, variance, where, unusable):
-    """Interpolate pixels from those around them.
+    """Interpolate pixels from their neighbours.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def fill_from_neighbours(image, variance, where, unusable):
     where : `~numpy.ndarray` of bool
         (ny, nx), the pixels to fill.
     unusable : `~numpy.ndarray` of bool
-        (ny, nx), other pixels that lend no value.
+        (ny, nx), other pixels whose values are excluded.
 
     Returns
     -------
@@ -43,11 +43,11 @@ def fill_from_neighbours(image, variance, where, unusable):
 
     Notes
     -----
-    The centre of a quadratic surface that is fitted to the pixels around with Gaussian weights (Cleveland
-    and Devlin 1988, J. Am. Stat. Assoc. 83, 596); where they do not hold a quadratic one, as at an edge, of a plane, or
-    their mean. What is asked for is the signal of the pixel itself: to the noise of the fit comes what the surface
-    cannot follow. That is estimated from the residuals beside, on a scale that is found by filling known pixels of
-    the image, as if they were not known.
+    The value is that of a quadratic surface, fitted to the neighbours with Gaussian weights (Cleveland and Devlin
+    1988, J. Am. Stat. Assoc. 83, 596). If the neighbours do not determine it, as at an edge, a plane or their mean is
+    used. The variance of the signal of the pixel is the noise of the fit plus the structure that the surface does not
+    describe. The structure is estimated from the residuals of the neighbours. Its scale is calibrated by filling known
+    pixels of the image in the same way.
     """
     holes = where | unusable
     rows, columns = np.nonzero(where)
@@ -64,7 +64,7 @@ def fill_from_neighbours(image, variance, where, unusable):
 
 
 def _structure_scale(residual, noise, structure):
-    """Factor of ``structure`` with which residuals have the variance that is told."""
+    """Factor of ``structure`` with which the residuals agree with their stated variance."""
     some = np.isfinite(residual)
     if np.count_nonzero(some) < FEWEST:
         return 1.0
@@ -80,7 +80,7 @@ def _structure_scale(residual, noise, structure):
 
 
 class _Surroundings:
-    """What the pixels around tell of a pixel."""
+    """Estimates of a pixel from its neighbours."""
 
     def __init__(self, image, variance, known):
         self.known = known
@@ -88,7 +88,7 @@ class _Surroundings:
         self.variance = np.where(known, variance, 0).astype(np.float64)
 
     def fitted(self, rows, columns):
-        """Value, variance by noise and by structure (n,) of some pixels, from others than they themselves."""
+        """Value, variance by noise and by structure (n,) of some pixels, from their neighbours only."""
         answer = np.full((3, len(rows)), np.nan)
         width, left = KERNEL, np.arange(len(rows))
         while len(left) and width < 2 * max(self.known.shape):
@@ -102,13 +102,13 @@ class _Surroundings:
         return answer
 
     def _fit(self, rows, columns, width, degree):
-        """Surfaces of one degree; NaN where they are not held."""
+        """Surfaces of one degree; NaN where the neighbours do not determine them."""
         values, variance, weight, design = self._windows(rows, columns, width, degree)
         normal = np.einsum("mk,ki,kj->mij", weight, design, design)
-        # a minute ridge: what is singular turns out to raise the noise
+        # a tiny ridge: singular systems then show a large noise
         normal += 1e-9 * np.eye(design.shape[1])
         inverse = np.linalg.inv(normal)
-        # the weights that make the value at the centre, and the residuals
+        # the weights that give the value at the centre, and the residuals
         share = np.einsum("mi,ki,mk->mk", inverse[:, 0], design, weight)
         level = (values * weight).sum(axis=1, keepdims=True) / np.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
         rest = np.where(weight > 0, values - level, 0)

@@ -1,4 +1,4 @@
-"""Mean and variance of order statistics of values of which some are hit."""
+"""Mean and variance of order statistics of values, some of which are hit."""
 
 from functools import lru_cache
 
@@ -15,9 +15,8 @@ _moments = lru_cache(maxsize=64)(normal_order_moments)
 def order_variance(n_valid, n_clean, lowest, highest):
     """Variance of the mean of sorted values ``lowest`` to ``highest`` (from 0, inclusive).
 
-    Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal
-    distribution and the others are hit, and so lie above them. A hit value
-    counts as independent, with unit variance.
+    Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal distribution. The others are hit and lie
+    above them. A hit value is assumed to be independent, with unit variance.
     """
     positions = np.arange(lowest, highest + 1)
     clean = positions[positions < n_clean]

@@ -1,29 +1,29 @@
-"""The mean of a pixel when it is not certain which of its values are hit."""
+"""The mean of a pixel for uncertain hits."""
 
 import numpy as np
 
 __all__ = ["SURE", "posterior_mean", "uncertain"]
 
-#: values less likely hit than this count as clean, and those less likely clean as hit
+#: values with a lower probability to be hit count as clean, and those with a lower probability to be clean as hit
 SURE = 0.005
-#: most values of a pixel that are taken as uncertain; the surest ones are rounded
+#: largest number of uncertain values in a pixel; the most certain ones are rounded
 MOST_UNCERTAIN = 10
 
 
 def uncertain(probability):
-    """Where a chance to be hit is neither next to 0 nor next to 1."""
+    """True where a probability to be hit is close to neither 0 nor 1."""
     return (probability >= SURE) & (probability <= 1 - SURE)
 
 
 def posterior_mean(values, probability, variance, weights=None):
-    """Mean of the clean values, averaged over which they may be.
+    """Mean of the clean values, averaged over the possible sets of clean values.
 
     Parameters
     ----------
     values : `~numpy.ndarray`
         (N, M).
     probability : `~numpy.ndarray`
-        (N, M) chance of each value to be hit; 1 for a value that is not to be used.
+        (N, M) probability that each value is hit; 1 for an excluded value.
     variance : `~numpy.ndarray`
         (N, M) of clean values.
     weights : `~numpy.ndarray`, optional
@@ -32,16 +32,14 @@ def posterior_mean(values, probability, variance, weights=None):
     Returns
     -------
     mean, variance : `~numpy.ndarray`
-        float64 (M,); NaN where every value is sure to be hit.
+        float64 (M,); NaN where every value is certainly hit.
     count : `~numpy.ndarray`
-        int16 (M,), how many values are clean, to be expected and rounded; at
-        least 1 where there is a mean.
+        int16 (M,), expected number of clean values, rounded; at least 1 where there is a mean.
 
     Notes
     -----
-    The values are taken as hit independently of each other, as that is all that
-    the chance of each tells. A pixel in which every value is hit has no mean:
-    that set is left out, and the others are weighted accordingly.
+    The values are assumed to be hit independently of each other, given their probabilities. The set in which every
+    value is hit has no mean. It is excluded, and the weights of the others are normalised.
     """
     n, m = values.shape
     probability = np.where(probability < SURE, 0.0, np.where(probability > 1 - SURE, 1.0, probability))
@@ -51,7 +49,7 @@ def posterior_mean(values, probability, variance, weights=None):
     weights = np.ones(1) if weights is None else np.take_along_axis(weights, order, axis=0)
     uncertain = min(n, MOST_UNCERTAIN)
     chance[uncertain:] = np.rint(chance[uncertain:])
-    sums = np.zeros((4, m))  # of weights, and weighted means, squared means and variances
+    sums = np.zeros((4, m))  # sums of weights, weighted means, squared means and variances
     for number in range(1 << uncertain):
         hit = np.zeros((n, 1), dtype=bool)
         hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
@@ -76,7 +74,7 @@ def _add_set(sums, values, variance, weights, probability):
     some = total > 0
     probability = np.where(some, probability, 0.0)
     divisor = np.where(some, total, 1.0)
-    # about the lowest value, so that squares of large signals do not cancel
+    # relative to the lowest value, so that squares of large signals do not cancel
     mean = (weights * (values - values.min(axis=0))).sum(axis=0) / divisor
     within = (weights**2 * variance).sum(axis=0) / divisor**2
     sums += probability * np.stack([np.ones_like(mean), mean, mean**2, within])

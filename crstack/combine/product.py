@@ -1,4 +1,4 @@
-"""A combined image as it is handed out: in the unit of the exposures, with a header that is true of it."""
+"""A combined image as returned to the user: in the unit of the exposures, with a correct header."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import header_line
+from crstack._files import add_history
 
 __all__ = ["as_product", "product_header"]
 
@@ -26,17 +26,15 @@ def product_header(exposures, name, masks=None):
     Returns
     -------
     header : `~astropy.io.fits.Header`
-        That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as
-        the sum where all are known, and with HISTORY: version, exposures, what was read from headers, and
-        the history of the masks.
+        That of the first exposure, with NCOMBINE, with EXPTIME as the mean exposure time and EXPTOTAL as the sum if
+        all are known, and with HISTORY: version, exposures, values read from headers, and the history of the masks.
     """
     header = exposures.header.copy()
     header["NCOMBINE"] = (len(exposures), "number of exposures combined")
     if exposures.exptimes and None not in exposures.exptimes:
         header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
         header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
-    for line in _history(exposures, name, masks):
-        header.add_history(header_line(line))
+    add_history(header, _history(exposures, name, masks))
     return header
 
 

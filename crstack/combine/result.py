@@ -1,4 +1,4 @@
-"""What a combined image consists of."""
+"""The parts of a combined image."""
 
 from dataclasses import dataclass
 from enum import IntFlag
@@ -25,7 +25,7 @@ def possible_combinations(masks):
     Returns
     -------
     names : tuple of str
-        Of `COMBINATIONS`.
+        Of ``COMBINATIONS``.
     """
     if masks is None:
         return COMBINATIONS[:3]
@@ -33,31 +33,30 @@ def possible_combinations(masks):
 
 
 class PixelFlag(IntFlag):
-    """Where the value of a combined pixel comes from; 0 if it is what the name says."""
+    """Origin of the value of a combined pixel; 0 if it is not replaced."""
 
-    MINIMUM = 1  #: min2d stands in
-    AUXMEDIAN = 2  #: the detector's cleaned median stands in
-    MEDIANCR = 4  #: the value of mediancr stands in
+    MINIMUM = 1  #: min2d replaces the value
+    AUXMEDIAN = 2  #: the detector's cleaned median replaces the value
+    MEDIANCR = 4  #: the value of mediancr replaces the value
     ALL_HIT = 8  #: every valid exposure is hit: no clean measurement
     NO_DATA = 16  #: no exposure is valid
-    LOCAL_MEDIAN = 32  #: the median of a box around the pixel stands in
-    INTERPOLATED = 64  #: a surface through the pixels around it stands in
+    LOCAL_MEDIAN = 32  #: the median of a box around the pixel replaces the value
+    INTERPOLATED = 64  #: a surface fitted to the neighbours replaces the value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Combination:
-    """A combined image and where each of its pixels comes from.
+    """A combined image and the origin of each of its pixels.
 
     Attributes
     ----------
     name : str
-        One of `COMBINATIONS`.
+        One of ``COMBINATIONS``.
     ccd : `~astropy.nddata.CCDData`
         Value, unit, mask (no clean measurement), variance of the value, header
         and WCS of the first exposure.
     count : `~numpy.ndarray`
-        int16 (ny, nx), number of exposures in the value; 0 where the value is
-        no clean measurement.
+        int16 (ny, nx), number of exposures in the value; 0 where the value is not a clean measurement.
     flags : `~numpy.ndarray`
         uint8 (ny, nx) of `PixelFlag`.
     """
@@ -72,7 +71,7 @@ class Combination:
         return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
 
     def summary(self):
-        """Numbers of the image, as a dict; ``str()`` gives lines for people.
+        """Numbers of the image, as a dict; ``str()`` gives readable lines.
 
         Returns
         -------

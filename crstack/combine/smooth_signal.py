@@ -1,4 +1,4 @@
-"""The expected signal that the variances are taken at."""
+"""The expected signal at which the variances are computed."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,20 +9,19 @@ __all__ = ["smoothed_signal"]
 
 #: sides of the windows of the filter: a spectrum is smooth along one axis only
 WINDOWS = ((5, 5), (1, 9), (9, 1))
-#: noise counts so many times against structure: a variance that follows its value biases (value - truth) / sigma
-#: at once, one taken a little beside it only widens it, in the second order
+#: weight of noise against structure: a variance that depends on its value biases (value - truth) / sigma in the first
+#: order, a variance at a smoothed value only widens it in the second order
 NOISE_WEIGHT = 8
-#: more would not stay in the caches
+#: limited by the caches
 PIXELS_PER_BAND = 1 << 16
 
 
 def smoothed_signal(image, variance, known):
     """Signal that has less noise where the image is smooth.
 
-    A variance taken at the value itself is too small where the value is low, and
-    too large where it is high: (value - truth) / sigma is then negative in the
-    mean. Here the value gives way to the mean of its surroundings, as far as these do
-    not differ by more than noise.
+    A variance at the value itself is too small where the value is low, and too large where it is high. Then (value -
+    truth) / sigma is negative in the mean. Here the mean of the neighbours replaces the value, as far as they do not
+    differ by more than noise.
 
     Parameters
     ----------
@@ -31,8 +30,8 @@ def smoothed_signal(image, variance, known):
     variance : `~numpy.ndarray`
         (ny, nx) of the image.
     known : `~numpy.ndarray` of bool
-        (ny, nx), pixels with a clean value. The others get the mean of those
-        around them, or keep their value where there are none.
+        (ny, nx), pixels with a clean value. The others get the mean of their known neighbours, or keep their value if
+        there are none.
 
     Returns
     -------
@@ -41,10 +40,9 @@ def smoothed_signal(image, variance, known):
 
     Notes
     -----
-    The local linear minimum mean square error filter (Lee 1980, IEEE Trans.
-    Pattern Anal. Mach. Intell. 2, 165), in a square and in two long windows; of the three
-    the one that leaves least of the value itself. Noise has more weight here than the mean square error of
-    the signal would give it.
+    The local linear minimum mean square error filter (Lee 1980, IEEE Trans. Pattern Anal. Mach. Intell. 2, 165), in a
+    square and in two long windows. The window with the smallest weight of the value itself is used. The weight of
+    noise is larger than for the least mean square error of the signal.
     """
     signal = np.empty(image.shape, dtype=np.float32)
     reach = max(window[0] for window in WINDOWS) // 2
@@ -59,7 +57,7 @@ def smoothed_signal(image, variance, known):
 
 
 def _smoothed_band(image, variance, known):
-    """The filtered rows of an image; those at its ends lack what lies beyond."""
+    """The filtered rows of an image; windows are cut at its ends."""
     weight = known.astype(np.float32)
     values, noise = (np.where(known, one, 0).astype(np.float64) for one in (image, variance))
     signal, least = np.full(image.shape, np.nan), np.full(image.shape, np.inf)
@@ -71,7 +69,7 @@ def _smoothed_band(image, variance, known):
 
 
 def _filtered(values, noise, weight, window):
-    """The filtered image, NaN where there is nothing in the window, and the share of the value itself in it."""
+    """The filtered image, NaN where the window is empty, and the weight of the value itself in it."""
 
     def local_mean(image):
         return ndimage.uniform_filter(image, window, mode="nearest")

@@ -28,12 +28,12 @@ def exposure_weights(weights, exposures):
     Raises
     ------
     InputError
-        If the weights are no N positive numbers, or an exposure time is not known.
+        If the weights are not N positive numbers, or an exposure time is not known.
 
     Notes
     -----
-    There is one weight for an exposure, not for a value: the variance of a value that comes with the exposure usually
-    follows the value, and the inverse as its weight would draw the mean to low values.
+    Each exposure has one weight for all its pixels. The variance of a single value usually depends on the value, so
+    its inverse as a weight would bias the mean to low values.
     """
     if isinstance(weights, str):
         values = _named_weights(weights, exposures)
@@ -70,7 +70,7 @@ def _median_variance(exposures, i, level):
 
 
 def weighted_mean(planes, weights, excluded):
-    """Weighted mean of the values that are not left out.
+    """Weighted mean of the values that are not excluded.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def weighted_mean(planes, weights, excluded):
     weights : sequence of float
         One for each.
     excluded : sequence of (`~numpy.ndarray` of bool or None)
-        True where a value is left out; None if nowhere.
+        True where a value is excluded; None if there is none.
 
     Returns
     -------

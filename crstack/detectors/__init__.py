@@ -1,7 +1,7 @@
 """Detectors of cosmic rays in one image.
 
-`Detector` has one method to write, `~Detector.detect`; classes are plug-ins of
-the entry-point group ``crstack.detectors``.
+A subclass of `Detector` defines one method, `~Detector.detect`. Classes are plug-ins of the entry-point group
+``crstack.detectors``.
 """
 
 from importlib import import_module as _import_module

@@ -8,12 +8,12 @@ from crstack.exceptions import InputError
 
 __all__ = ["bad_pixels", "fill"]
 
-#: bad pixels within this distance of good ones get a local median, deeper ones are never looked at
+#: bad pixels within this distance of good ones get a local median; the values of others are not used
 FILL_ROUNDS = 3
 
 
 def bad_pixels(image, noise, mask):
-    """True where there is nothing to search (ny, nx), once image and mask are known to be searchable."""
+    """Bad pixels of an image (ny, nx), after a check of image and mask."""
     if image.ndim != 2 or image.size == 0:
         raise InputError(f"image must be a 2-D array with pixels in it; got shape {image.shape}")
     bad = ~np.isfinite(image)
@@ -28,8 +28,8 @@ def bad_pixels(image, noise, mask):
 def fill(image, bad):
     """Return a float32 copy with plausible values at the bad pixels.
 
-    From the rim of a bad region inwards, the median of the 3 x 3 neighbours
-    that have a value: small enough to follow the core of a star.
+    Pixels are filled from the rim of a bad region inwards, with the median of the valid 3 x 3 neighbours. This window
+    is small enough to follow the core of a star.
     """
     filled = image.astype(np.float32)
     filled[bad] = np.nan
@@ -39,7 +39,7 @@ def fill(image, bad):
         if not y.size:
             break
         around = np.stack([framed[y + dy, x + dx] for dy in range(3) for dx in range(3)])
-        # NaN sort to the end
+        # NaN are sorted to the end
         around.sort(axis=0)
         n_values = np.count_nonzero(~np.isnan(around), axis=0)
         column = np.arange(y.size)

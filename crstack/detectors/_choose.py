@@ -1,4 +1,4 @@
-"""From what the user names to a detector."""
+"""Choice of the detector by instance, by name or as a list."""
 
 from crstack._plugins import check_comparable
 from crstack._registry import DETECTORS
@@ -17,7 +17,7 @@ def as_detector(aux, vote="any"):
     aux : Detector, str, list of these, or None
         Several make a `VotingDetector`.
     vote : {'any', 'all'} or int, optional
-        How many of several must flag a pixel.
+        Number of detectors that must flag a pixel.
     """
     if isinstance(aux, tuple | list):
         detectors = [as_detector(one) for one in aux]

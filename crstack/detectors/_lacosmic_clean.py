@@ -4,7 +4,7 @@ import numpy as np
 
 __all__ = ["replacements"]
 
-#: inverse distances in a box of 5 x 5 pixels, with the digits that astroscrappy has
+#: inverse distances in a box of 5 x 5 pixels, with the precision of astroscrappy
 INVERSE_DISTANCES = np.array(
     [
         [0.35355339, 0.4472136, 0.5, 0.4472136, 0.35355339],
@@ -15,7 +15,7 @@ INVERSE_DISTANCES = np.array(
     ],
     dtype=np.float32,
 ).ravel()
-#: a sum of weights below this is none
+#: a sum of weights below this counts as 0
 LEAST_WEIGHT = 1e-6
 #: pixels replaced at a time
 CHUNK = 8192
@@ -31,14 +31,14 @@ def replacements(values, around, taken, cleantype):
     around : `~numpy.ndarray` of int
         Flat indices (25, n) of the boxes around n pixels, row by row.
     taken : `~numpy.ndarray` of bool
-        Flat mask of the pixels that lend no value; not used by 'median'.
+        Flat mask of the pixels whose values are excluded; not used by 'median'.
     cleantype : str
         As in `~crstack.detectors.lacosmic.LACosmicDetector`.
 
     Returns
     -------
     replaced : `~numpy.ndarray`
-        float32 (n,); NaN where no neighbour lends a value.
+        float32 (n,); NaN where all neighbours are excluded.
     """
     if cleantype == "median":
         return np.partition(values[around], 12, axis=0)[12]
@@ -50,7 +50,7 @@ def replacements(values, around, taken, cleantype):
 
 
 def _mean(values, usable, weights):
-    """Weighted mean. The sums run row by row, as the last digit depends on the order."""
+    """Weighted mean. The sums run row by row, because the last digit depends on the order."""
     total, weight = (np.zeros(values.shape[1], dtype=np.float32) for _ in range(2))
     for i, (layer, used) in enumerate(zip(values, usable, strict=True)):
         factor = np.float32(1) if weights is None else weights[i]

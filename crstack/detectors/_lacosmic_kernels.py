@@ -1,4 +1,4 @@
-"""Arithmetic of L.A.Cosmic, with the answers of ``astroscrappy.detect_cosmics`` (McCully et al., BSD) to the last bit.
+"""Arithmetic of L.A.Cosmic, with the results of ``astroscrappy.detect_cosmics`` (McCully et al., BSD) to the last bit.
 
 The image of significance is computed for bands of rows. So is the fine
 structure.
@@ -22,7 +22,7 @@ __all__ = [
 
 #: smallest variance and smallest fine structure, against division by zero
 LEAST_VARIANCE, LEAST_STRUCTURE = np.float32(1e-5), np.float32(0.01)
-#: relative error of one float32 operation, and what is lost where numbers become too small
+#: relative error of one float32 operation, and the absolute error by underflow
 ROUNDING, SMALLEST = 2.0**-24, 1e-40
 #: the median of the fine structure reaches this far
 REACH_OF_MEDIAN = 4
@@ -76,9 +76,9 @@ def significance(values, variance, floor, edges, separable):
     Parameters
     ----------
     values, variance : `~numpy.ndarray`
-        float32 (ny, nx): the image, and the part of its variance that is to be smoothed.
+        float32 (ny, nx): the image, and the part of its variance that is smoothed.
     floor : `~numpy.ndarray` or None
-        The part of the variance that is not.
+        The part of the variance that is not smoothed.
     edges : tuple
         Of `edge_laplacian`, for these rows.
     separable : bool
@@ -87,8 +87,8 @@ def significance(values, variance, floor, edges, separable):
     Returns
     -------
     noise, significance : `~numpy.ndarray`
-        float32 (ny, nx). Where the band was cut from an image, its outer 3 rows of noise and its outer 6 rows of
-        significance are not those of the image.
+        float32 (ny, nx). If the band was cut from an image, its outer 3 rows of noise and its outer 6 rows of
+        significance differ from those of the image.
     """
     noise = smoothed(variance, separable)
     if floor is not None:
@@ -155,12 +155,12 @@ class MedianSmoother:
 
 
 class MatchedFilter:
-    """The image smoothed with a PSF, where each pixel weighs by the inverse of its variance.
+    """The image smoothed with a PSF, weighted by the inverse variance of each pixel.
 
     astroscrappy sums n * n products for each pixel, for an n x n kernel. A Gaussian kernel is a product of two
-    vectors, and sums along the rows and then along the columns differ from that by rounding only. The call returns
-    these, ``exact`` the sums of astroscrappy, and ``bound`` is how far apart they may be. Other kernels are summed by
-    astroscrappy in either case.
+    vectors. Sums along the rows and then along the columns differ from the n * n products by rounding only. A call
+    returns these faster sums. ``exact`` returns the sums of astroscrappy. ``bound`` is the largest difference of the
+    two. Other kernels are always summed by astroscrappy.
 
     Parameters
     ----------
@@ -178,11 +178,11 @@ class MatchedFilter:
         self.by_axis = bool(symmetric and np.all(error <= 8 * ROUNDING * psf + SMALLEST))
         self._along_y, self._along_x = (along[self.half :].astype(np.float32) for along in (along_y, along_x))
         #: error of F in units of its modulus
-        # two sums in either way, of n * n and of 2 n terms, and kernels that differ in their last digits
+        # two sums of n * n and of 2 n terms, and kernels that differ in their last digits
         self.bound = (2 * self.psf.size + 4 * len(psf) + 64) * ROUNDING if self.by_axis else 0
 
     def __call__(self, values, noise):
-        """F, float32 (ny, nx). Pixels outside of the image weigh nothing."""
+        """F, float32 (ny, nx). Pixels outside of the image have no weight."""
         if not self.by_axis:
             return self.exact(values, noise)
         weight = 1 / noise / noise

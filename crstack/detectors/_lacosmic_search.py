@@ -1,8 +1,8 @@
-"""The iterations of L.A.Cosmic: all passes share the first, and later ones look where something changed.
+"""The iterations of L.A.Cosmic. All passes share the first iteration. Later ones search only regions that changed.
 
 Masks and cleaned images are those of ``astroscrappy.detect_cosmics``, which searches the whole image in each
-iteration. But a replaced pixel changes the significance at most 6 pixels away, and the fine structure at most 7
-pixels and half a PSF away. Only blocks that near are computed again.
+iteration. A replaced pixel changes the significance at most 6 pixels away, and the fine structure at most 7 pixels and
+half a PSF away. Only blocks within this distance are computed again.
 """
 
 import logging
@@ -29,9 +29,9 @@ __all__ = ["Limits", "Searched", "search"]
 
 log = logging.getLogger("crstack.detectors")
 
-#: a changed value changes the noise 3 pixels away, and so the significance 6 pixels away
+#: a changed value changes the noise up to 3 pixels away, and so the significance up to 6 pixels away
 REACH_OF_NOISE, REACH = 3, 6
-#: pixels of a band whose temporaries stay in the caches
+#: pixels of a band whose temporary arrays fit into the caches
 PIXELS_IN_CACHE = 1 << 16
 #: rows and columns of the blocks that are computed again
 BLOCK = (32, 256)
@@ -50,16 +50,16 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """What is searched, and how.
+    """The image to search, and the settings of the search.
 
     Parameters
     ----------
     electrons, variance : `~numpy.ndarray`
         float32 (ny, nx).
     floor : `~numpy.ndarray` or None
-        Part of the variance that is not to be smoothed.
-    hidden : `~numpy.ndarray` of bool or None
-        Pixels that are not searched, nor are those that touch them.
+        Part of the variance that is not smoothed.
+        hidden : `~numpy.ndarray` of bool or None
+        Pixels that are not searched. Pixels that touch them are not searched either.
     psf : `~numpy.ndarray` or None
         Kernel of the fine structure image; None for a median.
     separable : bool
@@ -78,7 +78,7 @@ class Searched:
 
     @cached_property
     def smooth(self):
-        """What makes the fine structure image."""
+        """The filter of the fine structure image."""
         return MedianSmoother(self.separable) if self.psf is None else MatchedFilter(self.psf)
 
     @cached_property
@@ -92,7 +92,7 @@ class Searched:
         return self.variance if self.floor is None else self.variance - self.floor
 
     def rounded(self, electrons, pixels=None):
-        """``electrons`` with the floor added and subtracted: ``detect_cosmics`` does so with its ``inbkg``."""
+        """``electrons`` with the floor added and subtracted, like ``inbkg`` in ``detect_cosmics``."""
         if self.floor is None:
             return electrons
         floor = self.floor if pixels is None else self.floor.ravel()[pixels]
@@ -127,7 +127,7 @@ def search(searched, limits):
     """
     shape = searched.electrons.shape
     if min(shape) < (7 if searched.separable else 5):
-        # no median has a whole window, so that nothing can stand out
+        # the image is smaller than the window of the median, so that no pixel can be significant
         return [(np.zeros(shape, dtype=bool), searched.electrons) for _ in limits]
     whole = [(rows, slice(0, shape[1])) for rows in row_bands(*shape, PIXELS_IN_CACHE)]
     start = State.of(searched)
@@ -135,7 +135,7 @@ def search(searched, limits):
     least = min(np.float32(each.sigclip) for each in limits)
     candidates = start.candidates(whole, least, map_threads)
     mapping = map_threads if len(limits) == 1 else map
-    # each pass goes its own way from here, the last one with what there is
+    # from here each pass has its own state; the last pass uses the existing one
     passes = [Pass(start.copy(), each, mapping) for each in limits[:-1]] + [Pass(start, limits[-1], mapping)]
     return map_threads(lambda one: one.run(candidates), passes)
 
@@ -154,7 +154,7 @@ class Candidates:
 
 @dataclass(eq=False)
 class State:
-    """The image as it changes from iteration to iteration, and what is measured on it: float32 (ny, nx) each."""
+    """The current image of an iteration, and its measurements: float32 (ny, nx) each."""
 
     searched: Searched
     electrons: np.ndarray
@@ -165,16 +165,16 @@ class State:
 
     @classmethod
     def of(cls, searched):
-        """The image before anything was replaced; nothing is measured yet."""
+        """The image before any replacement, without measurements."""
         values = electrons = searched.values.copy()
         if searched.floor is not None and searched.cleantype == "median":
-            # what is returned is the median of other values than those that are searched: they differ by rounding
+            # the returned values differ from the searched values by rounding
             electrons = searched.electrons.copy()
         noise, significance = (np.empty_like(values) for _ in range(2))
         return cls(searched, electrons, values, searched.smooth_variance.copy(), noise, significance)
 
     def copy(self):
-        """Return a copy that changes by itself."""
+        """Return an independent copy."""
         values = self.values.copy()
         electrons = values if self.electrons is self.values else self.electrons.copy()
         rest = (array.copy() for array in (self.variance, self.noise, self.significance))
@@ -192,7 +192,7 @@ class State:
             found = significance(self.values[wide], self.variance[wide], floor, sides, self.searched.separable)
             return [array[inner] for array in found]
 
-        # nothing is written before all is measured: blocks need the noise of their neighbours as it is
+        # measure all blocks before writing: blocks need the old noise of their neighbours
         for block, (noise, ratio) in zip(blocks, mapping(measure_block, blocks), strict=True):
             self.noise[block], self.significance[block] = noise, ratio
 
@@ -207,7 +207,7 @@ class State:
             values, noise = self.values[wide], self.noise[wide]
             place = (y + inner[0].start, x + inner[1].start)
             structure, modulus = fine_structure(values, noise, place, smooth, self.searched.separable)
-            # sums of values of either sign may lose more digits than they keep
+            # sums of values of both signs may lose precision
             below = np.maximum(-values.min(), 0) if smooth.bound else 0
             error = np.float32(smooth.bound) * (modulus + 4 * below / noise[place])
             return (y + block[0].start) * nx + x + block[1].start, structure, error
@@ -227,7 +227,7 @@ class State:
         return candidates.pixels[sharp]
 
     def _exact_structure(self, pixel):
-        """Fine structure of one pixel, rounded as astroscrappy does."""
+        """Fine structure of one pixel, with the rounding of astroscrappy."""
         y, x = divmod(int(pixel), self.values.shape[1])
         smooth = self.searched.smooth
         wide, inner = _widened((slice(y, y + 1), slice(x, x + 1)), smooth.half + REACH_OF_MEDIAN, self.values.shape)
@@ -237,7 +237,7 @@ class State:
     def replace(self, pixels, taken, levels):
         """Replace ``pixels``, and return those whose value or variance has changed.
 
-        ``taken`` is the flat mask of all pixels that lend no value. ``levels`` returns the values of image and
+        ``taken`` is the flat mask of all pixels whose values are excluded. ``levels`` returns the values of image and
         variance for pixels without any good neighbour.
         """
         searched = self.searched
@@ -264,10 +264,10 @@ class Pass:
     Parameters
     ----------
     state : State
-        Measured; it changes.
+        Measured state; it is modified.
     limits : Limits
     mapping : callable
-        ``map``, or one that works in threads.
+        ``map``, or a version that uses threads.
     """
 
     def __init__(self, state, limits, mapping):
@@ -315,10 +315,10 @@ class Pass:
         return unique
 
     def _replace(self, new):
-        """Flag ``new`` pixels, replace what has to be replaced, and return what has changed."""
+        """Flag ``new`` pixels, replace them, and return the pixels that changed."""
         self.flagged[new] = True
         if self.searched.cleantype == "median":
-            # replaced values count like others, so that any flagged pixel may change
+            # replacements use other replaced values, so that any flagged pixel may change
             changed = self.state.replace(np.flatnonzero(self.flagged), None, None)
             self.masked = self.searched.masked(self.state.electrons, self.satlevel)
             return changed
@@ -328,7 +328,7 @@ class Pass:
 
     @cached_property
     def _levels(self):
-        """Medians of the image and of its variance before anything was replaced."""
+        """Medians of the image and of its variance before any replacement."""
         originals = (self.searched.values, self.searched.smooth_variance)
         return [_lower_median(array.ravel(), self.masked) for array in originals]
 
@@ -362,7 +362,7 @@ def _around(pixels, half, shape):
 
 
 def _widened(block, margin, shape):
-    """A block with ``margin`` more on all sides, as far as the image goes, and the place of the block in it."""
+    """A block with a ``margin`` on all sides, within the image, and the position of the block in it."""
     wide = tuple(
         slice(max(part.start - margin, 0), min(part.stop + margin, size))
         for part, size in zip(block, shape, strict=True)
@@ -374,9 +374,9 @@ def _widened(block, margin, shape):
 
 
 def _blocks_near(pixels, reach, shape):
-    """Blocks that are within ``reach`` of some ``pixels``, and the map of all blocks that says which these are."""
+    """Blocks within ``reach`` of some ``pixels``, and the map of all blocks with these marked."""
     near = np.zeros([-(-size // step) for size, step in zip(shape, BLOCK, strict=True)], dtype=bool)
-    # no block is narrower than these steps
+    # all blocks are wider than these steps
     offsets = [*range(-reach, reach, min(BLOCK)), reach]
     rows, columns = (
         [np.clip(place + offset, 0, size - 1) // step for offset in offsets]

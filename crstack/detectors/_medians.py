@@ -1,7 +1,7 @@
 """Running medians of images, equal to those of ``astroscrappy.utils`` and several times faster.
 
 A median of few values is a fixed list of comparisons (a network). NumPy makes each comparison for a whole band of an
-image at once. A median picks one of its values, so that the way in which it is found cannot change the result.
+image at once. A median is one of its values, so that the result does not depend on the algorithm.
 
 All functions take arrays (ny, nx) or stacks of patches (ny, nx, n), and no value may be NaN.
 """
@@ -29,37 +29,43 @@ RUNNING_SIZES = (3, 5, 7, 9)
 
 
 def _needed(network, n_values):
-    """Comparisons of a network with what of each is used later: (first, second, smaller used, larger used)."""
+    """Comparisons of a network, which results are used later, and which arrays are free afterwards.
+
+    Each is (first, second, whether the smaller is used, whether the larger is used, places of arrays that are free
+    afterwards). Only arrays made by earlier comparisons are ever free.
+    """
     pairs = [tuple(int(place) for place in pair.split(",")) for pair in network.split()]
-    used, steps = {n_values // 2}, []
+    used, needed = {n_values // 2}, []
     for first, second in reversed(pairs):
         if first in used or second in used:
-            steps.append((first, second, first in used, second in used))
+            needed.append((first, second, first in used, second in used))
             used |= {first, second}
-    return steps[::-1]
+    made, steps = set(), []
+    for first, second, smaller, larger in reversed(needed):
+        steps.append((first, second, smaller, larger, tuple(place for place in (first, second) if place in made)))
+        made = made - {first, second} | {place for place, one in ((first, smaller), (second, larger)) if one}
+    return steps
 
 
 STEPS = {n_values: _needed(network, n_values) for n_values, network in NETWORKS.items()}
 
 
 def median_of(layers):
-    """Median, pixel by pixel, of 3, 5, 7, 9 or 25 arrays of one shape. The arrays are left as they are."""
-    values, ours, spare = list(layers), set(), []
-    for first, second, with_smaller, with_larger in STEPS[len(values)]:
+    """Median, pixel by pixel, of 3, 5, 7, 9 or 25 arrays of one shape. The arrays are not modified."""
+    values, spare = list(layers), []
+    for first, second, smaller, larger, free in STEPS[len(values)]:
         one, other = values[first], values[second]
-        if with_smaller:
+        if smaller:
             values[first] = np.minimum(one, other, out=spare.pop() if spare else None)
-        if with_larger:
+        if larger:
             values[second] = np.maximum(one, other, out=spare.pop() if spare else None)
-        # the inputs are read no more; those that were made here serve again
-        spare.extend(array for place, array in ((first, one), (second, other)) if place in ours)
-        for place, kept in ((first, with_smaller), (second, with_larger)):
-            (ours.add if kept else ours.discard)(place)
+        for place in free:
+            spare.append(one if place == first else other)
     return values[len(values) // 2]
 
 
 def running_median(values, size, axis):
-    """Median of ``size`` values along axis 0 or 1: (n - size + 1) values, those whose window is whole."""
+    """Median of ``size`` values along axis 0 or 1: (n - size + 1) values, those with a complete window."""
     n_windows = values.shape[axis] - size + 1
     if axis == 0:
         return median_of([values[i : i + n_windows] for i in range(size)])
@@ -67,7 +73,7 @@ def running_median(values, size, axis):
 
 
 def _with_rim(image, size, medians):
-    """``medians`` in the middle of a copy of ``image``, whose outer size // 2 pixels stay as they are."""
+    """A copy of ``image`` with ``medians`` in the middle; its outer size // 2 pixels do not change."""
     result = image.copy()
     half = size // 2
     result[half:-half, half:-half] = medians

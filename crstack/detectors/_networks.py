@@ -1,4 +1,4 @@
-"""What the adapters of neural networks share. Nothing here needs a network's package to be imported."""
+"""Shared functions of the adapters of neural networks. This module does not import the networks' packages."""
 
 import contextlib
 import importlib
@@ -31,14 +31,14 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def check_installed(detector, extra, *modules):
-    """Raise `PluginError` unless every module could be imported; none is."""
+    """Raise `PluginError` unless every module can be found. No module is imported."""
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise PluginError(_sentence(detector, extra, f"no {' and no '.join(missing)}"))
 
 
 def imported(detector, extra, module):
-    """Import a module, in silence and with the global settings that it changes put back."""
+    """Import a module without its output, and restore the global settings that it changes."""
     try:
         with quiet():
             return importlib.import_module(module)
@@ -60,7 +60,7 @@ def check_threshold(value):
 
 
 def check_device(device, detector, extra):
-    """Return ``device`` if it is known and, where it is named, there; or raise `InputError`."""
+    """Return ``device`` if it is known and available; otherwise raise `InputError`."""
     if device not in DEVICES:
         raise InputError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
     if device == "cuda" and not imported(detector, extra, "torch").cuda.is_available():
@@ -69,7 +69,7 @@ def check_device(device, detector, extra):
 
 
 def resolved_device(device, detector, extra):
-    """'cpu' or 'cuda': what ``device`` means on this machine."""
+    """'cpu' or 'cuda': the device to use on this machine."""
     torch = imported(detector, extra, "torch")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -78,10 +78,10 @@ def resolved_device(device, detector, extra):
 
 @contextlib.contextmanager
 def quiet():
-    """Keep a package from the terminal, the log and the global settings.
+    """Suppress the output of a package and restore the global settings.
 
-    Standard output and error are dropped, so are its warnings and log records;
-    the root logger, cuDNN and the default type of torch are as before at the end.
+    Standard output, standard error, warnings and log records are dropped. The root logger, cuDNN and the default type
+    of torch are restored at the end.
     """
     root = logging.getLogger()
     handlers, level, disabled = root.handlers[:], root.level, logging.root.manager.disable
@@ -122,7 +122,7 @@ def electrons_of(image, noise, mask):
     Returns
     -------
     electrons : `~numpy.ndarray`
-        float32 (ny, nx), a new array; bad pixels are filled from beside them.
+        float32 (ny, nx), a new array; bad pixels are filled from their neighbours.
     bad : `~numpy.ndarray` of bool
     """
     image = np.asarray(image)
@@ -134,9 +134,9 @@ def electrons_of(image, noise, mask):
 
 
 def above(probability, threshold, bad):
-    """Mask of a threshold on the probability, in two passes where it is a pair.
+    """Mask of a threshold on the probability, in two passes for a pair.
 
-    Kept of the second are the connected features with a pixel of the first.
+    The result holds the connected features of the second pass that contain a pixel of the first.
     """
     high, low = threshold if is_paired(threshold) else (threshold, threshold)
     found = probability > low

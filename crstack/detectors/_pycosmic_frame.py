@@ -1,7 +1,7 @@
 """The image that `PyCosmicDetector` works on, with its border, and the filling of pixels from their neighbours.
 
-Images are held with a border of copies of their nearest pixels, and pixels are addressed by their flat index in
-that bordered image: a neighbour is an index plus an offset, and edges need no case of their own.
+Images are held with a border of copies of their nearest pixels, and pixels are addressed by their flat index in that
+bordered image. A neighbour is an index plus an offset, also at the edges.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ __all__ = [
 
 #: FWHM of a Gaussian in units of its standard deviation
 FWHM_PER_SIGMA = 2.354
-#: a replaced value changes S - median(S) up to this far away: the 5 x 5 box of the noise, then that of the median
+#: a replaced value changes S - median(S) up to this distance: the 5 x 5 box of the noise, then that of the median
 REACH_OF_VALUE = 4
-#: pixels handled at a time, so that gathered neighbourhoods stay small
+#: pixels handled at a time, to limit the memory of their neighbourhoods
 CHUNK = 8192
-#: rounds of filling from the outside inwards before the level of the image is taken
+#: rounds of filling from the outside inwards before the level of the image is used
 ROUNDS = 5
 
 
@@ -53,7 +53,7 @@ def copy_edges(padded, pad):
 
 
 def median_of_usable(values, usable, pixels, window):
-    """Median of the usable ones among ``pixels`` + ``window`` offsets; NaN where there is none."""
+    """Median of the usable pixels at ``pixels`` + ``window`` offsets; NaN if there is none."""
     values, usable = values.ravel(), usable.ravel()
     return in_chunks(lambda some: _median_of_usable(values, usable, some[:, None] + window), pixels)
 
@@ -71,7 +71,7 @@ def _median_of_usable(values, usable, around):
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One image in electrons with all that stays the same during the iterations.
+    """One image in electrons, with all quantities that are constant during the iterations.
 
     Every array has the border of ``pad`` pixels.
     """
@@ -82,11 +82,11 @@ class Frame:
     electrons: np.ndarray
     #: float32, 1 at good pixels and 0 at bad ones
     weight: np.ndarray
-    #: bool, pixels that may lend their value to a replacement
+    #: bool, pixels whose values may be used for replacements
     usable: np.ndarray
     #: float or float32 image: variance that does not depend on the signal
     floor: float | np.ndarray
-    #: whether ``floor`` is all of the variance
+    #: whether ``floor`` is the whole variance
     known: bool
     #: variance grows by this times the signal squared
     dispersion: float
@@ -108,7 +108,7 @@ class Frame:
         return (dy * self.stride + dx).ravel()
 
     def inside(self, padded):
-        """View of the image proper."""
+        """View of the image without its border."""
         ny, nx = self.shape
         return padded[self.pad : self.pad + ny, self.pad : self.pad + nx]
 
@@ -131,7 +131,7 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
     Parameters
     ----------
     electrons : `~numpy.ndarray`
-        float32 (ny, nx); what it holds at bad pixels is not used.
+        float32 (ny, nx); values at bad pixels are not used.
     bad : `~numpy.ndarray` of bool
         (ny, nx)
     floor, known, dispersion
@@ -139,7 +139,7 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
     fwhm, half_window : tuple
         Along y and x.
     lose_last : bool
-        Whether the last row and column may not lend values to replacements.
+        Whether the values of the last row and column are excluded from replacements.
     """
     kernels = tuple(gaussian_kernel(width) for width in fwhm)
     pad = max(REACH_OF_VALUE, *half_window, *(len(kernel) // 2 + 1 for kernel in kernels))
@@ -161,7 +161,7 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
         level=level,
     )
     if bad.any():
-        # the closest good neighbours: a wider window would make steps beside spectra
+        # the closest good neighbours, because a wider window would make steps next to spectra
         pixels = frame.pixels(bad)
         good = np.pad(~bad, pad)
         frame.electrons.ravel()[pixels] = filled_inwards(frame, frame.electrons, good, pixels, (1, 1))
@@ -172,8 +172,8 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
 def filled_inwards(frame, values, usable, pixels, half_window):
     """Values for ``pixels``: medians of the usable pixels around them.
 
-    Pixels with no usable pixel in their window are filled in a next round from
-    those filled before, and in the end with the level of the image.
+    Pixels without a usable pixel in their window are filled in a later round from those filled before. The last ones
+    get the level of the image.
     """
     window = frame.offsets(*half_window)
     filled = np.full(len(pixels), np.nan, dtype=np.float32)

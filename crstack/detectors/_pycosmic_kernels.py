@@ -1,12 +1,13 @@
-"""Arithmetic of `PyCosmicDetector`: dense in the first iteration, at lists of pixels afterwards.
+"""Arithmetic of `PyCosmicDetector`: for all pixels in the first iteration, for lists of pixels afterwards.
 
-Every quantity is computed by the same operations in the same order whether for a band of rows or for a list of
-pixels, so that the quick way and the plain way agree bit for bit.
+Every quantity is computed by the same operations in the same order for a band of rows and for a list of pixels. So the
+fast and the simple search agree bit for bit.
 """
 
 import numpy as np
 from scipy import ndimage
 
+from crstack.detectors._medians import median_of
 from crstack.detectors._pycosmic_frame import CHUNK, REACH_OF_VALUE, copy_edges, in_chunks, median_of_usable
 
 __all__ = ["WorkingImage"]
@@ -52,7 +53,7 @@ def cross(padded):
 
 
 def ratio_to_smooth(values, smooth, weight=None):
-    """``values`` over their Gaussian mean, negatives 0; 1 where nothing around has weight.
+    """``values`` over their Gaussian mean, negatives 0; 1 where no neighbour has weight.
 
     ``smooth`` is the Gaussian mean of the weighted values, ``weight`` that of the
     weights (1 if not given).
@@ -76,7 +77,7 @@ def correlate_first_axis(patches, kernel):
 
 
 class WorkingImage:
-    """The image as it changes from iteration to iteration, and what is measured on it.
+    """The current image of an iteration, and its measurements.
 
     ``pixels`` are always flat indices of pixels inside the image.
     """
@@ -102,9 +103,7 @@ class WorkingImage:
         """Expected noise in electrons at ``pixels``."""
         variance = self._floor(pixels)
         if not self.frame.known:
-            middle = self._box.size // 2
-            around = np.partition(self.values.ravel()[pixels[:, None] + self._box], middle, axis=1)
-            signal = np.maximum(around[:, middle], 0)
+            signal = np.maximum(median_of(self.values.ravel()[pixels + self._box[:, None]]), 0)
             if self.frame.dispersion:
                 variance = variance + np.float32(self.frame.dispersion) * signal**2
             variance = variance + signal
@@ -116,8 +115,7 @@ class WorkingImage:
 
     def median_significance(self, pixels):
         """Median of S over the 5 x 5 box around ``pixels``."""
-        around = self._spread(self.significance, pixels, self._box)
-        return np.partition(around.T, self._box.size // 2, axis=1)[:, self._box.size // 2]
+        return median_of(self._spread(self.significance, pixels, self._box))
 
     def ratio(self, pixels):
         """Ratio of the image to its Gaussian mean at ``pixels``."""
@@ -165,7 +163,7 @@ class WorkingImage:
         return (y + first + pad) * frame.stride + x + pad
 
     def _least_laplacian(self, floor, sigma):
-        # a bound of S > sigma that needs no median: the noise is never below its floor (less a bit for rounding)
+        # a bound of S > sigma without a median: the noise is never below its floor (minus a margin for rounding)
         return np.float32(2 * sigma * (1 - 1e-5)) * np.sqrt(floor)
 
     def _ratio_of_rows(self, first, last):
@@ -191,7 +189,7 @@ class WorkingImage:
     def confirmed(self, pixels, sigma, rlim):
         """Those of ``pixels`` that are hits, with their S - median(S) and L2.
 
-        The tests go from cheap to dear, each on what the one before has left.
+        The fastest test comes first; each test uses the pixels that passed the one before.
         """
         flat_weight, flat_flagged = self.weight.ravel(), self.flagged.ravel()
         pixels = pixels[(flat_weight[pixels] > 0) & ~flat_flagged[pixels]]
@@ -210,14 +208,14 @@ class WorkingImage:
         return pixels[keep], significance[keep], sharpness[keep]
 
     def flag(self, new):
-        """Flag the ``new`` hits, replace what has to be replaced and return the pixels that may have changed."""
+        """Flag the ``new`` hits, replace them, and return the pixels that may have changed."""
         frame = self.frame
         self.flagged.ravel()[new] = True
         self.weight.ravel()[new] = 0
         self.usable.ravel()[new] = False
         copy_edges(self.weight, frame.pad)
         self.all_weighted = self.all_weighted and not len(new)
-        # flagged pixels that had a new hit among those that lent them values
+        # flagged pixels whose replacement used a pixel that is now a hit
         near_new = self._surroundings(new, *frame.half_window)
         stale = np.flatnonzero(near_new & self.flagged)
         replaced = median_of_usable(self.values, self.usable, stale, frame.offsets(*frame.half_window))

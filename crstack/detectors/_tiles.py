@@ -1,4 +1,4 @@
-"""Work on an image in tiles that overlap and join without a seam."""
+"""Apply a function to an image in overlapping tiles that join without a step."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ __all__ = ["join_tiles"]
 #: tiles start at, and are, multiples of this: the networks halve an image two to four times
 STEP = 16
 
-#: pixels at the sides of a tile that see its end, whose values are not used
+#: pixels at the sides of a tile whose results are not used
 MARGIN = 32
 
-#: pixels over which one tile fades into the next
+#: pixels over which two tiles are blended
 OVERLAP = 64
 
 #: largest side of a tile with its margins; about 0.7 GB of memory in the networks
@@ -18,10 +18,10 @@ TILE = 1024
 
 
 def join_tiles(predict, *images, tile=TILE):
-    """Apply a function to tiles of images and join what it answers.
+    """Apply a function to tiles of images and join the results.
 
-    The images are mirrored at their edges, so that the function never sees an
-    end of them. Where two tiles overlap, one fades linearly into the other.
+    The images are mirrored at their edges, so that every used pixel has neighbours on all sides. Where two tiles
+    overlap, their results are blended linearly.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def join_tiles(predict, *images, tile=TILE):
 
 
 class _Span:
-    """One tile along one axis: what it takes, what is kept of it, and where that goes."""
+    """One tile along one axis: its input, the part that is kept, and the position of this part."""
 
     def __init__(self, start, side, n_pixels, weight):
         stop = min(start + side, n_pixels)
@@ -87,7 +87,7 @@ def _multiple(n_pixels):
 
 
 def _mirrored(index, n_pixels):
-    """Indices of an axis continued by mirroring at the first and the last pixel."""
+    """Indices of an axis, extended by mirroring at the first and the last pixel."""
     if n_pixels == 1:
         return np.zeros_like(index)
     period = 2 * (n_pixels - 1)

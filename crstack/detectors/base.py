@@ -1,4 +1,4 @@
-"""What a detector of cosmic rays in one image is, and what it answers."""
+"""Base class of detectors of cosmic rays in one image, and their result."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ __all__ = ["Detection", "Detector", "checked_detection"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detection:
-    """What a detector found in one image.
+    """Result of a detector on one image.
 
     Attributes
     ----------
@@ -25,8 +25,8 @@ class Detection:
     probability : `~numpy.ndarray` or None
         float32 probability of a hit, 0 to 1.
     found_by : `~numpy.ndarray` or None
-        uint8, where several detectors took part: bit i is set where the i-th of
-        them (from 0) flagged the pixel, in or out of ``mask``.
+        uint8, if several detectors voted: bit i is set where the i-th of them (from 0) flagged the pixel, inside or
+        outside of ``mask``.
     """
 
     mask: np.ndarray
@@ -44,14 +44,12 @@ class Detection:
 class Detector(ABC):
     """Base class of the detectors: subclass it as a frozen dataclass.
 
-    The fields of the dataclass are the parameters of the detector; a subclass
-    writes `detect` and nothing else, and can be checked with
-    `crstack.testing.check_detector`. A detector that can replace the hits says
-    so with the class attribute ``cleans = True`` and returns
-    ``Detection.cleaned``.
+    The fields of the dataclass are the parameters of the detector. A subclass defines only `~Detector.detect`.
+    `crstack.testing.check_detector` checks it. A detector that can replace the hits sets the class attribute ``cleans
+    = True`` and returns ``Detection.cleaned``.
     """
 
-    #: whether `detect` returns a cleaned image
+    #: whether `~Detector.detect` returns a cleaned image
     cleans = False
 
     @abstractmethod
@@ -63,8 +61,7 @@ class Detector(ABC):
         image : `~numpy.ndarray`
             float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
         noise : `~crstack.noise.NoiseModel`
-            The noise of this very image: a median of N exposures has less of
-            it than one exposure.
+            The noise of this image. A median of N exposures has less noise than one exposure.
         mask : `~numpy.ndarray` of bool, optional
             True at bad pixels, which are not used and never flagged.
 
@@ -84,9 +81,9 @@ class Detector(ABC):
             the bad pixels; its uncertainty, if any, is used in place of
             ``noise``. Never modified.
         noise : `~crstack.noise.NoiseModel`
-            The noise of this very image.
-        clean : bool, optional
-            Replace the hits, with a detector that cleans.
+            The noise of this image.
+            clean : bool, optional
+            Replace the hits. Only for detectors that clean.
 
         Returns
         -------
@@ -96,10 +93,10 @@ class Detector(ABC):
         Raises
         ------
         InputError
-            If ``ccd`` is not a 2-D CCDData in the unit of the noise, or is to be
-            cleaned by a detector that does not.
+            If ``ccd`` is not a 2-D CCDData in the unit of the noise, or if ``clean`` is True for a detector that does
+            not clean.
         PluginError
-            As `checked_detection`.
+            As ``checked_detection``.
         """
         if clean and not self.cleans:
             raise InputError(f"clean must be False for {type(self).__name__}, which does not clean; got True")
@@ -119,7 +116,7 @@ class Detector(ABC):
 
 
 def checked_detection(detector, image, noise, mask=None):
-    """Call `Detector.detect` with arrays that it cannot change, and check what it returns.
+    """Call `Detector.detect` with read-only arrays, and check the result.
 
     Parameters
     ----------

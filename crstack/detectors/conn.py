@@ -25,27 +25,26 @@ __all__ = ["MODELS", "CosmicCoNNDetector"]
 
 #: the models that cosmic-conn ships
 MODELS = ("ground_imaging", "NRES", "HST_ACS_WFC")
-#: what files of other models are called
+#: suffixes of the files of other models
 SUFFIXES = (".pth", ".tar")
 
 
 @dataclass(frozen=True)
 class CosmicCoNNDetector(Detector):
-    """Cosmic-CoNN (Xu et al. 2023): a network that knows what hits look like.
+    """Cosmic-CoNN (Xu et al. 2023): a neural network trained to find hits.
 
     Needs ``pip install 'crstack[conn]'``. It does not clean.
 
     Parameters
     ----------
     model : {'ground_imaging', 'NRES', 'HST_ACS_WFC'} or path-like
-        One of the models that Cosmic-CoNN ships, or a file (.pth or .tar) of
-        one that was trained with it.
+        One of the models that Cosmic-CoNN ships, or the file (.pth or .tar) of a model that was trained with it.
     threshold : float or pair of float
         A pixel is flagged where the probability exceeds it, 0 to 1. A pair
         (high, low) makes two passes: the result is each connected feature of
         the second that holds a pixel of the first.
     device : {'auto', 'cpu', 'cuda'}
-        Where the network runs; 'auto' takes a CUDA device if there is one.
+        Where the network runs; 'auto' uses a CUDA device if there is one.
 
     Raises
     ------
@@ -56,17 +55,15 @@ class CosmicCoNNDetector(Detector):
 
     Notes
     -----
-    The network gets electrons and knows nothing of read noise: only gain, unit
-    and number of averaged exposures of the noise model count, and a known variance
-    only where it is not finite. The median is subtracted from each tile. The
-    first two models divide by the scatter of all that is in a tile, so that
-    their answer depends on what surrounds a hit, also from afar. Large images
-    are cut into overlapping tiles which fade into each other.
+    The input of the network is in electrons. The result does not depend on the read noise. It depends on gain, unit
+    and number of averaged exposures of the noise model, and on a known variance only where this is not finite. The
+    median is subtracted from each tile. The first two models divide by the scatter of all pixels in a tile, so that
+    their result also depends on distant pixels. Large images are cut into overlapping tiles, which are blended.
 
-    Isolated pixels are often missed: the networks learned that hits are longer.
+    Isolated pixels are often missed, because the networks were trained on longer hits.
 
-    The model is loaded once per process. torch uses as many threads as
-    ``OMP_NUM_THREADS`` or ``torch.set_num_threads`` say.
+    The model is loaded once per process. ``OMP_NUM_THREADS`` or ``torch.set_num_threads`` sets the number of threads
+    of torch.
 
     References
     ----------
@@ -99,8 +96,7 @@ class CosmicCoNNDetector(Detector):
         Raises
         ------
         InputError
-            If ``image`` is not two-dimensional, ``mask`` has another shape, or
-            the file of the model is not one.
+            If ``image`` is not two-dimensional, ``mask`` has another shape, or the file of the model is not a model.
         PluginError
             If the packages or their models cannot be loaded.
         """
@@ -131,7 +127,7 @@ def _check_model(model):
 
 
 def _time_of(model):
-    """When the file of a model was changed last, so that a new one is loaded; None for names."""
+    """Time of the last change of a model's file, so that a new version is loaded; None for names."""
     return None if model in MODELS else Path(model).stat().st_mtime_ns
 
 
@@ -146,9 +142,9 @@ def _load(model, _changed, device):
         if model in MODELS:
             raise PluginError(f"cosmic-conn must come with its model {model}; got {error}") from error
         raise InputError(f"model must be a file that Cosmic-CoNN made; got {model} ({_first_line(error)})") from error
-    # tiles are cut here, where they overlap, and not again by the package
+    # overlapping tiles are cut here, and not again by the package
     network.opt.crop = 0
-    # it takes a CUDA device where there is one, asked or not
+    # the package always uses a CUDA device if there is one
     network.device = device
     return network.to(device)
 

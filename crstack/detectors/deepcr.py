@@ -22,31 +22,31 @@ from crstack.exceptions import PluginError
 
 __all__ = ["INPAINT_MODELS", "MODELS", "DeepCRDetector"]
 
-#: the masks that deepCR 0.3 ships and knows by name
+#: names of the masks that deepCR 0.3 ships
 MODELS = ("ACS-WFC", "WFC3-UVIS", "decam", "example_model")
-#: the inpainting networks, likewise
+#: names of its inpainting networks
 INPAINT_MODELS = ("ACS-WFC-F606W-2-32",)
 
 
 @dataclass(frozen=True)
 class DeepCRDetector(Detector):
-    """deepCR (Zhang & Bloom 2020): a network that knows what hits look like.
+    """deepCR (Zhang & Bloom 2020): a neural network trained to find hits.
 
     Needs ``pip install 'crstack[deepcr]'``.
 
     Parameters
     ----------
     model : {'ACS-WFC', 'WFC3-UVIS', 'decam', 'example_model'}
-        One of the masks that deepCR ships. 'example_model' is for trying.
+        One of the masks that deepCR ships. 'example_model' is for tests.
     threshold : float or pair of float
         A pixel is flagged where the probability exceeds it, 0 to 1. A pair
         (high, low) makes two passes: the result is each connected feature of
         the second that holds a pixel of the first.
     inpaint : {None, 'ACS-WFC-F606W-2-32'}
-        What replaces hits: the median of the 5 x 5 pixels around without the
-        flagged ones, or deepCR's inpainting network.
+        Replacement of hits: the median of the 5 x 5 pixels around without the flagged ones, or deepCR's inpainting
+        network.
     device : {'auto', 'cpu', 'cuda'}
-        Where the network runs; 'auto' takes a CUDA device if there is one.
+        Where the network runs; 'auto' uses a CUDA device if there is one.
 
     Raises
     ------
@@ -57,15 +57,13 @@ class DeepCRDetector(Detector):
 
     Notes
     -----
-    The network gets electrons, as it was trained with, and knows nothing of
-    read noise: only gain, unit and number of averaged exposures of the noise
-    model count, and a known variance only where it is not finite. Large
-    images are cut into overlapping tiles. 'WFC3-UVIS' takes the image in units
-    of its own standard deviation, mean subtracted, so that its answer depends
-    on everything that is in the image.
+    The input of the network is in electrons, as in its training. The result does not depend on the read noise. It
+    depends on gain, unit and number of averaged exposures of the noise model, and on a known variance only where this
+    is not finite. Large images are cut into overlapping tiles. 'WFC3-UVIS' uses the image in units of its own standard
+    deviation, mean subtracted, so that its result depends on all pixels of the image.
 
-    The model is loaded once per process. torch uses as many threads as
-    ``OMP_NUM_THREADS`` or ``torch.set_num_threads`` say.
+    The model is loaded once per process. ``OMP_NUM_THREADS`` or ``torch.set_num_threads`` sets the number of threads
+    of torch.
 
     References
     ----------
@@ -139,7 +137,7 @@ def _probability(network, electrons):
 
     centre, width = 0.0, network.scale
     if network.norm:
-        # as deepCR does, but once for the whole image
+        # like deepCR, but once for the whole image
         centre = electrons.mean(dtype=np.float64)
         width = electrons.std(dtype=np.float64) or 1.0
 

@@ -1,4 +1,4 @@
-"""L.A.Cosmic: hits have sharper edges than anything the optics can make."""
+"""L.A.Cosmic: hits have sharper edges than the point spread function."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,34 +28,30 @@ SOURCE_SIGMA = 10
 
 @dataclass(frozen=True)
 class LACosmicDetector(Detector):
-    """L.A.Cosmic (van Dokkum 2001), as ``astroscrappy.detect_cosmics`` does it.
+    """L.A.Cosmic (van Dokkum 2001), with the results of ``astroscrappy.detect_cosmics``.
 
-    ``sigclip``, ``sigfrac``, ``objlim``, ``satlevel`` and ``niter`` may be
-    pairs: the value of a first pass, that finds the sure hits, and of a second
-    one, that finds their tails. Kept are the connected features of the second
-    that hold a pixel of the first. One pass is run where both are equal.
+    ``sigclip``, ``sigfrac``, ``objlim``, ``satlevel`` and ``niter`` may be pairs. The first value is for a pass that
+    finds certain hits, the second for a pass that finds their tails. The result holds the connected features of the
+    second pass that contain a pixel of the first. If both values are equal, one pass is run.
 
     Parameters
     ----------
     sigclip : float or pair of float
         Laplacian-to-noise limit of a hit.
     sigfrac : float or pair of float
-        Fraction, 0 to 1, of ``sigclip`` that suffices next to a hit.
+        Fraction, 0 to 1, of ``sigclip`` that applies next to a hit.
     objlim : float or pair of float
-        Least contrast between the Laplacian and the fine structure image;
-        larger values spare more cores of stars.
+        Least contrast between the Laplacian and the fine structure image; larger values flag fewer cores of stars.
     satlevel : float or pair of float
-        Saturation level in the unit of the image (ADU, or electrons for images
-        in electrons). Bright regions that reach it are not searched. Images
-        come without their bias and the level is not corrected for that.
+        Saturation level in the unit of the image (ADU, or electrons for images in electrons). Bright regions that
+        reach it are not searched. The level is compared with images without their bias.
     niter : int or pair of int
         Largest number of iterations.
     sepmed : bool
-        Use separable medians: nearly the same answer, much faster.
+        Use separable medians: nearly the same result, much faster.
     cleantype : {'meanmask', 'medmask', 'idw', 'median'}
-        What replaces a hit, in the 5 x 5 pixels around it: mean, median or
-        inverse-distance mean of those that are not flagged, or the median of
-        all of them.
+        Replacement of a hit, from the 5 x 5 pixels around it: mean, median or inverse-distance mean of those that are
+        not flagged, or the median of all of them.
     fsmode : {'convolve', 'median'}
         Fine structure image: convolution with the PSF, or median filter.
     psfmodel : {'gauss', 'moffat', 'gaussx', 'gaussy', 'gaussxy'}
@@ -69,8 +65,7 @@ class LACosmicDetector(Detector):
     psfbeta : float
         Exponent of the Moffat PSF.
     padwidth : int
-        Pixels mirrored around the image before the search; without them hits
-        in the outer pixels are missed.
+        Number of pixels mirrored around the image before the search; without them hits in the outer pixels are missed.
 
     Raises
     ------
@@ -79,23 +74,19 @@ class LACosmicDetector(Detector):
 
     Notes
     -----
-    Masks and cleaned images are those of ``detect_cosmics`` of astroscrappy 1.3,
-    found faster: both passes share the first iteration, later iterations search
-    what lies near the newest hits, and images are smoothed in less time. The
-    number of threads (``CRSTACK_NUM_THREADS``) changes no result.
+    Masks and cleaned images are those of ``detect_cosmics`` of astroscrappy 1.3, computed faster: both passes share
+    the first iteration, later iterations search only near the newest hits, and images are smoothed in less time. The
+    result does not depend on the number of threads (``CRSTACK_NUM_THREADS``).
 
-    What is handed to it departs from a plain call of ``detect_cosmics``:
+    The input differs from a plain call of ``detect_cosmics``:
 
-    * The variance comes from the noise model, so negative signal counts as 0, read
-      noise and gain may be images, and a known variance or an excess over
-      Poisson noise is honoured.
-    * Bad pixels are filled with a median of their neighbours in place of being
-      handed over: ``detect_cosmics`` would grow them and lose hits beside them.
-      Only blocks of 2 x 2 and more on bright sources (a masked core of a star)
-      are handed over, since no filling continues a peak; the pixels that touch
-      such a block are not searched.
-    * ``cleantype='median'`` is the median of the 25 pixels around; in
-      astroscrappy 1.3 it reads memory that was never set.
+    * The variance comes from the noise model. Negative signal counts as 0, read noise and gain may be images, and a
+      known variance or an excess over Poisson noise is included.
+    * Bad pixels are filled with a median of their neighbours. As a mask, ``detect_cosmics`` would grow them and lose
+      hits next to them. Only blocks of 2 x 2 and more on bright sources (a masked core of a star) are masked, because
+      a median cannot fill a peak. The pixels that touch such a block are not searched.
+    * ``cleantype='median'`` is the median of the 25 pixels around. In astroscrappy 1.3 it reads uninitialised
+      memory.
 
     References
     ----------
@@ -175,7 +166,7 @@ class LACosmicDetector(Detector):
         # only now: a tail may lie behind a bad pixel
         found = found & ~bad
         gain = noise.electrons_per_unit
-        # every flagged pixel was flagged, and so replaced, in the second pass
+        # every flagged pixel was flagged and replaced in the second pass
         cleaned[found] = replaced[found] / (gain[found] if np.ndim(gain) else gain)
         return Detection(found, cleaned)
 
@@ -196,7 +187,7 @@ class LACosmicDetector(Detector):
             )
 
         if np.ndim(scene.electrons_per_unit) and len({each["satlevel"] for each in settings}) > 1:
-            # pixels of another gain were lifted to another level: the passes search different images
+            # saturated pixels were set to different levels: the passes search different images
             found = [
                 search(searched(electrons), [each])[0] for (electrons, _), each in zip(marked, limits, strict=True)
             ]
@@ -223,7 +214,7 @@ class LACosmicDetector(Detector):
 
 
 class _Scene(NamedTuple):
-    """What is searched, in electrons and mirrored at the edges; see `_make_scene`."""
+    """The image to search, in electrons and mirrored at the edges; see `_make_scene`."""
 
     electrons: np.ndarray
     variance: np.ndarray
@@ -271,18 +262,17 @@ def _hidden_sources(electrons, variance, bad):
 
 
 def _mirrored(values, padwidth):
-    """Contiguous ``values`` mirrored at the edges; a number or None as it is."""
+    """Contiguous ``values`` mirrored at the edges; a number or None is returned unchanged."""
     if np.ndim(values) == 0:
         return values
     return np.ascontiguousarray(np.pad(values, padwidth, mode="reflect"))
 
 
 def _make_scene(image, noise, bad, padwidth):
-    """Turn an image and its noise into the `_Scene` to be searched.
+    """Make the `_Scene` to search from an image and its noise.
 
-    ``floor`` is the part of the variance that has structure of its own, the
-    square of a read-noise image, which is not to be smoothed with the rest.
-    ``hidden`` marks the masked cores of sources.
+    ``floor`` is the part of the variance that has structure of its own, the square of a read-noise image. It is not
+    smoothed with the rest. ``hidden`` marks the masked cores of sources.
     """
     filled = fill(image, bad) if bad.any() else image.astype(np.float32, copy=False)
     gain = noise.electrons_per_unit
@@ -304,6 +294,6 @@ def _mark_saturated(scene, satlevel):
     level = satlevel * scene.electrons_per_unit
     if np.ndim(level) == 0:
         return scene.electrons, float(level)
-    # with a gain image each pixel saturates at a level of its own: lift those that do to the highest
+    # with a gain image each pixel saturates at its own level: set saturated pixels to the highest level
     highest = np.max(level)
     return np.where(scene.electrons >= level, np.maximum(scene.electrons, highest), scene.electrons), float(highest)

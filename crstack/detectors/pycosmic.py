@@ -25,11 +25,10 @@ log = logging.getLogger("crstack.detectors")
 class PyCosmicDetector(Detector):
     """Edges sharper than the point spread function and brighter than the noise (PyCosmic).
 
-    The Laplacian of the image, in units of its noise, finds what has sharp
-    edges; the Laplacian of the ratio of the image to a Gaussian smoothed copy
-    keeps what is sharper than the point spread function, which spares the
-    traces of fibres and the profiles of stars. Hits are replaced by the median
-    of their neighbours and the search goes on for the pixels beside them.
+    The Laplacian of the image, in units of its noise, finds sharp edges. The Laplacian of the ratio of the image to a
+    Gaussian smoothed copy selects pixels that are sharper than the point spread function. It excludes the traces of
+    fibres and the profiles of stars. Hits are replaced by the median of their neighbours, and the search continues
+    with the pixels next to them.
 
     Parameters
     ----------
@@ -38,26 +37,24 @@ class PyCosmicDetector(Detector):
         noise. A pair (high, low) makes two passes: the result is each connected
         feature of the second that holds a pixel of the first.
     rlim : float or pair of floats
-        Least Laplacian of the ratio to the smoothed image. Or a pair, as above.
-    iterations : int or pair of ints
-        Number of iterations. Or a pair, as above.
+        Least Laplacian of the ratio to the smoothed image, or a pair, as above.
+        iterations : int or pair of ints
+        Number of iterations, or a pair, as above.
     fwhm_gauss : float or pair of floats
-        FWHM in pixels of the smoothing Gaussian, a bit less than that of the
-        point spread function. A pair is (x, y).
+        FWHM in pixels of the smoothing Gaussian, slightly less than that of the point spread function. A pair is (x,
+        y).
     replace_box : int or pair of ints
         Size in pixels of the window whose median replaces a hit. A pair is (x, y).
     replace_error : float or pair of floats
-        The error that the original gives the replaced pixels in its image of
-        errors. It has no effect on the mask nor on the cleaned image and is
-        here to read parameter files written for the original.
-    increase_radius : int
-        Grow the final mask by so many pixels in all directions.
-    original : bool
-        If True, answer as version 0.6 of the original does: the replacement
-        window is 2 * ceil(replace_box / 2) + 1 pixels wide (7 for 5), and the
-        last row and the last column of the image never lend their values. If
-        False, the window is exactly ``replace_box`` pixels (which must be odd)
-        and the last row and column count like any others.
+        Error of replaced pixels in the image of errors of the original. It has no effect on the mask or on the cleaned
+        image. It is accepted to read parameter files written for the original.
+        increase_radius : int
+        Number of pixels by which the final mask grows in all directions.
+        original : bool
+        If True, reproduce version 0.6 of the original: the replacement window is 2 * ceil(replace_box / 2) + 1 pixels
+        wide (7 for 5), and the values of the last row and the last column of the image are never used. If False, the
+        window is exactly ``replace_box`` pixels (which must be odd) and the last row and column are used like any
+        others.
 
     Raises
     ------
@@ -66,18 +63,15 @@ class PyCosmicDetector(Detector):
 
     Notes
     -----
-    The noise is sqrt(signal + readnoise**2) in electrons, with the signal from a
-    5 x 5 median; a known variance of the noise model replaces it, and a
-    shape of its photon distribution adds to it. Pixels beyond the edges are
-    taken to be as their nearest pixels in the image.
+    The noise is sqrt(signal + readnoise**2) in electrons, with the signal from a 5 x 5 median; a known variance of the
+    noise model replaces it, and a shape of its photon distribution adds to it. Pixels beyond the edges have the values
+    of their nearest pixels in the image.
 
-    Use ``original=True`` to compare with published work, and ``original=False``
-    otherwise: values come from closer by, and hits at the last row and column
-    are replaced from the pixels right beside them. It matters most beside the
-    traces of fibres, where medians of the wider window fall too low and so make
-    new edges: in simulated frames of fibres 8 pixels apart ``original=False``
-    found as many hits with a fifth of the false ones, and the replaced values
-    were three times closer to the truth.
+    Use ``original=True`` to compare with published work, and ``original=False`` otherwise. Replacements then come from
+    closer pixels, also at the last row and column. The difference is largest next to the traces of fibres, where
+    medians of the wider window are too low and make new edges. In simulated frames of fibres 8 pixels apart
+    ``original=False`` found as many hits with a fifth of the false ones, and the replaced values were three times
+    closer to the truth.
 
     References
     ----------
@@ -130,8 +124,7 @@ class PyCosmicDetector(Detector):
         Returns
         -------
         detection : Detection
-            Mask, and the cleaned image in the unit of ``image`` (float32), in
-            which bad pixels are as they were.
+            Mask, and the cleaned image in the unit of ``image`` (float32), with unchanged bad pixels.
 
         Raises
         ------
@@ -197,7 +190,7 @@ def _cleaned(image, frame, hits, electrons_per_unit):
 def _search(frame, high, low):
     """Mask of the hits of one pass, or of two where ``high`` and ``low`` differ."""
     least = {name: min(high[name], low[name]) for name in ("sigma", "rlim")}
-    # the passes differ in nothing yet, so the first iteration serves both
+    # the first iteration is the same for both passes
     first = _everywhere(WorkingImage(frame), map_threads, **least)
     passes = [high] if high == low else [high, low]
     masks = map_threads(lambda settings: _one_pass(frame, first, **settings), passes)
@@ -223,10 +216,9 @@ def _report(working, sigma, number):
 
 
 def _one_pass(frame, first, sigma, rlim, iterations, plain=False):
-    """Mask of the hits at one setting, going on from the ``first`` iteration.
+    """Mask of the hits at one setting, continued from the ``first`` iteration.
 
-    ``plain`` searches the whole image in each iteration, to check that the
-    surroundings of the newest hits are enough.
+    ``plain`` searches the whole image in each iteration, to check the search around the newest hits.
     """
     working = WorkingImage(frame)
     pixels, significance, sharpness = first

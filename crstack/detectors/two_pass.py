@@ -1,4 +1,4 @@
-"""Two passes of one detector: sure peaks first, then the tails that touch them."""
+"""Two passes of one detector: first certain peaks, then the tails that touch them."""
 
 from dataclasses import dataclass
 
@@ -32,10 +32,10 @@ def split_pairs(**parameters):
 
 @dataclass(frozen=True)
 class TwoPassDetector(Detector):
-    """Any two detectors as two passes: sure peaks of one, their tails from the other.
+    """Two detectors as two passes: certain peaks from one, their tails from the other.
 
-    `LACosmicDetector` and `PyCosmicDetector` take pairs of their thresholds
-    themselves, and are faster then. This class serves every other parameter.
+    `LACosmicDetector` and `PyCosmicDetector` accept pairs of thresholds themselves, which is faster. Use this class
+    for all other parameters.
 
     Parameters
     ----------

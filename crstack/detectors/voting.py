@@ -10,34 +10,33 @@ from crstack.exceptions import InputError
 
 __all__ = ["VotingDetector"]
 
-#: one bit each in `Detection.found_by`
+#: one bit each in ``Detection.found_by``
 MOST_DETECTORS = 8
 
 
 @dataclass(frozen=True)
 class VotingDetector(Detector):
-    """Several detectors: a pixel is flagged by any, all or so many of them.
+    """Several detectors: a pixel is flagged if any, all or a given number of them flag it.
 
     Parameters
     ----------
     detectors : sequence of Detector
         Two to eight.
     vote : {'any', 'all'} or int
-        How many of the detectors must flag a pixel.
+        Number of detectors that must flag a pixel.
 
     Raises
     ------
     InputError
-        If a detector is not one, or more votes are asked for than there are detectors.
+        If an item is not a detector, or ``vote`` exceeds the number of detectors.
 
     Notes
     -----
-    Votes are counted pixel by pixel: where the detectors agree on the core of a
-    hit but not on its tails, only the core has the votes of all.
+    Votes are counted pixel by pixel. If the detectors agree on the core of a hit but not on its tails, only the core
+    has all votes.
 
-    A hit is replaced by the value of the first detector that flagged it and
-    cleans. ``cleans`` is True where every flagged pixel has one: with 'any',
-    if all detectors clean.
+    A hit is replaced by the value of the first detector that flagged it and cleans. ``cleans`` is True if every
+    flagged pixel has such a value; with 'any', if all detectors clean.
 
     Examples
     --------
@@ -69,12 +68,12 @@ class VotingDetector(Detector):
 
     @property
     def cleans(self):
-        """Whether at least one of those who flag a pixel always cleans."""
+        """Whether at least one detector that flags a pixel always cleans."""
         return self.votes_needed > sum(not detector.cleans for detector in self.detectors)
 
     @property
     def names(self):
-        """Names of the detectors, in the order of the bits of `Detection.found_by`."""
+        """Names of the detectors, in the order of the bits of ``Detection.found_by``."""
         return tuple(type(detector).__name__ for detector in self.detectors)
 
     def detect(self, image, noise, mask=None):
@@ -82,12 +81,12 @@ class VotingDetector(Detector):
         return self.combine(image, [checked_detection(one, image, noise, mask) for one in self.detectors])
 
     def combine(self, image, detections):
-        """One detection of those of all the detectors.
+        """One detection from the detections of all detectors.
 
         Parameters
         ----------
         image : `~numpy.ndarray`
-            (ny, nx), the image they searched.
+            (ny, nx), the searched image.
         detections : list of Detection
             In the order of ``detectors``.
 
@@ -105,7 +104,7 @@ class VotingDetector(Detector):
         cleaned = None
         if self.cleans:
             cleaned = np.array(image, dtype=np.float32)
-            # the first comes last and so prevails
+            # in reverse order, so that the first detector has priority
             for detection in reversed([one for one in detections if one.cleaned is not None]):
                 replaced = mask & detection.mask
                 cleaned[replaced] = detection.cleaned[replaced]

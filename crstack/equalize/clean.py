@@ -13,7 +13,7 @@ __all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "rejec
 
 #: an exposure this many standard deviations from the median is hit, or not clean
 CLIP_SIGMA = 5.0
-#: signal over noise of a pixel that tells how much the exposures differ beyond their noise
+#: least signal over noise of a pixel that measures how much the exposures differ beyond their noise
 BRIGHT = 10.0
 #: fewest pixels for such a measurement, and what suffices
 FEWEST, ENOUGH = 50, 200_000
@@ -136,7 +136,7 @@ def _excess(common, squares, variances, usable):
     if len(bright) > ENOUGH:
         bright = bright[np.linspace(0, len(bright) - 1, ENOUGH).astype(int)]
     level2 = common.ravel()[bright] ** 2
-    # of the exposures the median itself deviates by 0: the others tell
+    # the median exposure itself deviates by 0: use the others
     squares = np.sort(squares.reshape(len(squares), -1)[:, bright], axis=0)[1:]
     noise = variances.reshape(len(variances), -1)[:, bright].mean(axis=0)
     spread = SIGMA_OF_MAD**2 * np.median(squares / level2)

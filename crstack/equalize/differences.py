@@ -4,6 +4,7 @@ import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
+from astropy.table import Column, Table
 from scipy import ndimage
 
 from crstack._pixels import dilate, informative_box
@@ -27,7 +28,7 @@ CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 SHARE_OF_CONTRAST = 0.5
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
-#: pixels with less contrast than so many times that of noise are flat, those with more tell of the kernel
+#: pixels are flat below the first multiple of the contrast of noise, and measure the kernel above the second
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
@@ -107,7 +108,7 @@ class Differences:
     kernels : `~numpy.ndarray`
         (N, 7, 7) what is added to a kernel of 1 at the centre.
     kernel_errors : `~numpy.ndarray`
-        (N, 6) standard errors of what `split_kernel` gives.
+        (N, 6) standard errors of what ``split_kernel`` gives.
     terms : KernelTerms or None
         None where no kernel was needed.
     steps : tuple of (int, int)
@@ -118,6 +119,8 @@ class Differences:
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest of what shift and seeing change, electrons.
+    common : `~numpy.ndarray` or None
+        (ny, nx) what the exposures have in common; None where nothing differs.
     """
 
     factors: tuple
@@ -133,6 +136,7 @@ class Differences:
     lines: tuple = ()
     limits: tuple = ()
     change: np.ndarray | None = None
+    common: np.ndarray | None = None
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -143,7 +147,7 @@ class Differences:
         return tuple(self.kernel_errors[:, 0].tolist())
 
     def __repr__(self):
-        return f"<Differences: {'; '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<Differences: {'; '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     @property
     def shifts(self):
@@ -156,6 +160,24 @@ class Differences:
         """What is added to the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
+    def table(self):
+        """What was measured, one row for each exposure, as a `~astropy.table.Table`.
+
+        Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
+        second moments of a star, square pixels), and the standard errors of all but the level.
+        """
+        moments = np.array([split_kernel(kernel) for kernel in self.kernels])
+        moments[:, 1:3] = self.shifts
+        table = Table()
+        table["exposure"] = np.arange(len(self.factors)) + 1
+        table["level"] = Column(self.levels, unit="electron")
+        table["surface"] = [one or "none" for one in self.surfaces]
+        units = {"throughput": None, "dx": "pix", "dy": "pix", "xx": "pix2", "yy": "pix2", "xy": "pix2"}
+        for k, (name, unit) in enumerate(units.items()):
+            table[name] = Column(moments[:, k], unit=unit)
+            table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
+        return table
+
     def ordered(self, order):
         """The differences of the exposures in another order (indices)."""
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
@@ -163,7 +185,16 @@ class Differences:
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
     def summary(self):
-        """In words, as a dict of str."""
+        """What was measured, as lists of numbers by name: one for each exposure."""
+        return {
+            "added levels (electron)": [float(level) for level in self.levels],
+            "throughputs": [float(factor) for factor in self.factors],
+            "shifts (dx, dy)": [[float(dx), float(dy)] for dx, dy in self.shifts],
+            "second moments (pixel squared)": [float(w[0] + w[1]) / 2 for w in self.widths],
+        }
+
+    def in_words(self):
+        """What was measured and is used, for people: a dict of str."""
         words = {}
         if any(self.surfaces):
             levels = ", ".join(f"{level:+.4g}" for level in self.levels)
@@ -175,7 +206,7 @@ class Differences:
             words[line.words] = f"measured{limits}"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
-        terms = self.terms or KernelTerms(0, False)
+        terms = self.terms or KernelTerms(0, False, False, False)
         if terms.flux:
             words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors)
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
@@ -188,7 +219,7 @@ class Differences:
 def ladder_of(names):
     """Kernels to be tried for some of the terms "flux_factors", "offsets" and "seeing", simplest first."""
     flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
-    ladder = [KernelTerms(0, flux)] if flux else []
+    ladder = [KernelTerms(0, flux, False, False)] if flux else []
     if shift and seeing:
         ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
     if shift or seeing:
@@ -428,6 +459,7 @@ class _Model:
     def result(self):
         """The `Differences`."""
         n = len(self.levels)
+        differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
         errors = np.zeros((n, 6)) if self.terms is None else np.array([_errors(one) for one in self.covariance])
         return Differences(
             factors=tuple(np.asarray(self.factors).tolist()),
@@ -443,6 +475,7 @@ class _Model:
             lines=tuple(self.lines),
             limits=() if self.gains is None else _limits(self.gains),
             change=_largest(self.changes),
+            common=self.common(CONTRAST[-1]) if differs else None,
         )
 
 
@@ -492,7 +525,7 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part; their levels are those of the others.
     names : collection of str, optional
-        What to measure: some of `NAMES`.
+        What to measure: some of ``NAMES``.
 
     Returns
     -------

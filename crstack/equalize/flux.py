@@ -23,7 +23,7 @@ MARGIN = 4
 FEWEST = 25
 #: signal over noise of the pixels that give the first guess
 FIRST_GUESS = 5.0
-#: relative error from which a factor tells nothing
+#: relative error from which a factor has no information
 LARGEST_ERROR = 0.3
 
 
@@ -94,9 +94,8 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
         Where to measure; FITS convention, both ends included. Everywhere by
         default.
     method : {"ratio", "slope"}, optional
-        Ratio of weighted sums of the signal, or slope of a line that need
-        not pass through 0: a wrong bias or a background that does not
-        follow the factor then does no harm, but the error is larger.
+        Ratio of weighted sums of the signal, or slope of a line with a free intercept. The slope does not depend
+        on a wrong bias or on a background without the factor, but its error is larger.
     offsets : sequence of (dx, dy), optional
         Shifts (pixels) from the median image to each exposure: each is then
         compared with the common image so shifted.
@@ -108,7 +107,7 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
     Raises
     ------
     InputError
-        If a region is outside, or holds too little signal to tell.
+        If a region is outside, or holds too little signal.
 
     Notes
     -----

@@ -22,7 +22,7 @@ FIRST_SHARE = 0.3**2
 #: a value so many standard deviations too high has no weight: it is hit
 HIT = 4.0
 #: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
-LEAST_GAIN, OF_COEFFICIENT = 30.0, 1.0
+LEAST_GAIN, OF_COEFFICIENT = 60.0, 1.5
 
 
 @dataclass(frozen=True)

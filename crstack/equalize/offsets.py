@@ -1,6 +1,6 @@
 """Sub-pixel offsets between the exposures, by cross-correlation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +9,9 @@ from scipy import ndimage
 from crstack._threads import map_threads
 from crstack._validation import check_number, check_region
 from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
+from crstack.equalize.steps import moved, whole_steps
 from crstack.exceptions import InputError
+from crstack.statistics import order_statistics
 
 __all__ = [
     "Offsets",
@@ -36,7 +38,7 @@ TAPER = 0.2
 SIGNIFICANCE = 5.0
 #: variance of a sum of products of slopes over that of independent products: each slope is that over two pixels
 NEIGHBOURS = 1.5
-#: largest offset (pixels) that counts as sub-pixel work
+#: largest offset (pixels) once whole pixels are taken off
 LARGEST = 3.0
 #: window (pixels) in which the lowest exposure shows what signal there can be
 REACH = 5
@@ -133,7 +135,8 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
 
     Notes
     -----
-    Hits are replaced first: values above twice the largest min2d within two pixels,
+    Shifts of whole pixels are taken off first (`~crstack.equalize.steps.whole_steps`).
+    Hits are then replaced: values above twice the largest min2d within two pixels,
     by 5 standard deviations, become the median of their surroundings. Each value
     is divided by its noise through a square root (Anscombe 1948, Biometrika 35,
     246), so that the bright lines do not outweigh the rest. Every pair of
@@ -147,6 +150,10 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
     be drawn to 0, as the median holds the very noise of the exposure.
     """
     factors = np.ones(len(exposures)) if factors is None else factors
+    steps = whole_steps(exposures.data[:, *_slices(region, exposures.shape)])
+    if any(map(any, steps)):
+        exposures = _moved_back(exposures, steps)
+        statistics = order_statistics(exposures.data, statistics.cr_coincidences, exposures.bad)
     planes = _prepared(exposures, statistics, _slices(region, exposures.shape), factors)
     offsets, window = np.zeros((len(planes), 2)), _window(planes[0].shape)
     for number in range(ROUNDS):
@@ -161,8 +168,24 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
                 f"got an offset of {np.abs(offsets).max():.1f}"
             )
     error = _error(aligned)
+    offsets = offsets + np.array(steps)
+    offsets -= np.median(offsets, axis=0)
     values = tuple(tuple(map(float, offset)) for offset in offsets)
     return Offsets(values, (error,) * len(planes), None if region is None else tuple(region))
+
+
+def _moved_back(exposures, steps):
+    """The exposures moved back by whole pixels, with their noise; what enters continues the edge."""
+
+    def back(values):
+        return np.stack([moved(one, (-dx, -dy)) for one, (dx, dy) in zip(values, steps, strict=True)])
+
+    variances = tuple(
+        None if one is None else moved(one, (-dx, -dy))
+        for one, (dx, dy) in zip(exposures.variances, steps, strict=True)
+    )
+    bad = None if exposures.bad is None else back(exposures.bad)
+    return replace(exposures, data=back(exposures.data), bad=bad, variances=variances, saturated=None)
 
 
 def check_region_size(region, shape):

@@ -22,7 +22,7 @@ FEWEST = 100
 MEDIAN_OF_VARIANCE = 0.69
 #: blocks of the jack-knife on each side of the image
 BLOCKS = 8
-#: how far 1 / kappa must lie above 0, in standard errors, to be told from Poisson
+#: least 1 / kappa, in standard errors, that differs from Poisson
 SIGNIFICANCE = 2.0
 #: seed and number of the normal samples that give constants of the clipping
 SAMPLES_SEED, N_SAMPLES = 20240312, 200_000

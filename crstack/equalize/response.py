@@ -67,8 +67,8 @@ class Response:
     Attributes
     ----------
     maps : `~numpy.ndarray`
-        float32 (N, ny, nx): signal of each exposure over that of the median
-        exposure; 1 where the signal is too low to tell.
+        float32 (N, ny, nx): signal of each exposure over that of the median exposure; 1 where the signal is too low
+        for a measurement.
     settings : ResponseSettings
         How they were measured.
     """
@@ -77,9 +77,9 @@ class Response:
     settings: ResponseSettings
 
     def __repr__(self):
-        told = np.mean(np.any(self.maps != 1, axis=0))
+        changed = np.mean(np.any(self.maps != 1, axis=0))
         low, high = np.percentile(self.maps, [0.1, 99.9])
-        return f"<Response: {low:.3f} to {high:.3f}, differs from 1 in {100 * told:.0f} % of the pixels>"
+        return f"<Response: {low:.3f} to {high:.3f}, differs from 1 in {100 * changed:.0f} % of the pixels>"
 
 
 def estimate_response(exposures, settings=None, *, factors=None, models=None):

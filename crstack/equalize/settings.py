@@ -1,20 +1,21 @@
 """What makes exposures equivalent: settings, and exposures equalised by them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.common import common_image, expected_differences, moved_images
+from crstack.equalize.differences import NAMES, Differences, measure_differences
 from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
 from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 
-__all__ = ["Equalization", "EqualizedExposures", "equalize"]
+__all__ = ["Equalization", "EqualizedExposures", "equalize", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
@@ -43,6 +44,9 @@ class Equalization:
         Measure the offsets in this region; FITS convention.
     response : None, "auto" or ResponseSettings, optional
         Measure the local response of each exposure and divide by it.
+    differences : None or "auto", optional
+        Measure what differs beyond the parameters above and put it into what M.M.Cosmic simulates and compares:
+        `measure_differences`. The joint decision measures it in any case.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class Equalization:
     offsets: object = None
     crosscorr_region: Sequence[int] | None = None
     response: object = None
+    differences: str | None = None
 
     def __post_init__(self):
         self._coerce_factors()
@@ -67,6 +72,8 @@ class Equalization:
         check_choice("flux_method", self.flux_method, METHODS)
         check_choice("apply_flux_factors_to", self.apply_flux_factors_to, TARGETS)
         self._coerce_offsets()
+        if self.differences is not None:
+            check_choice("differences", self.differences, (AUTO,))
         if isinstance(self.response, str):
             check_choice("response", self.response, (AUTO,))
             object.__setattr__(self, "response", ResponseSettings())
@@ -128,12 +135,16 @@ class EqualizedExposures:
     response : Response or None
         As measured.
     common : `~numpy.ndarray` or None
-        (ny, nx) what the exposures have in common; None where the median tells.
+        (ny, nx) common image of the exposures; None if the median is used.
     differences : list of `~numpy.ndarray` or None
         Expected image of each exposure minus ``common``; None where one image
         serves all exposures.
     factors : tuple of float
         Flux factors that ``exposures`` still have; empty where there are none.
+    known : list of `~numpy.ndarray` or None
+        The part of ``differences`` that is not ``measured``, where something is.
+    measured : Differences or None
+        What was measured in addition; None where it was not asked for.
     """
 
     exposures: Exposures
@@ -143,6 +154,8 @@ class EqualizedExposures:
     common: np.ndarray | None = None
     differences: list | None = None
     factors: tuple = ()
+    known: list | None = None
+    measured: Differences | None = None
 
     @cached_property
     def levelled(self):
@@ -178,7 +191,17 @@ class EqualizedExposures:
             lines.append(f"offsets (dx, dy): {self.offsets}")
         if self.response is not None:
             lines.append(f"local response: {self.response!r}, {self.response.settings!r}")
+        if self.measured is not None:
+            lines.extend(f"{name}: {value}" for name, value in self.measured.in_words().items())
         return tuple(lines)
+
+
+def open_settings(settings):
+    """What an `Equalization` neither gives nor asks for, as a set of names of its parameters."""
+    given = {name for name in ("flux_factors", "offsets", "response") if getattr(settings, name) is not None}
+    if settings.crosscorr_region is not None:
+        given.add("offsets")
+    return set(NAMES) - given
 
 
 def equalize(exposures, statistics, settings):
@@ -204,8 +227,38 @@ def equalize(exposures, statistics, settings):
     original exposures; its noise goes with it. What remains expected to differ
     from the common image, through f_i or the offset, is subtracted where
     exposures are compared, never where they are combined: the expected
-    image is shifted, not the data.
+    image is shifted, not the data. What `measure_differences` finds beyond that is subtracted likewise.
     """
+    found = _equalize_as_known(exposures, statistics, settings)
+    names = open_settings(settings)
+    if settings.differences is None or not names:
+        return found
+    return _with_measured(found, names)
+
+
+def _with_measured(found, names):
+    """Exposures with what differs between them beyond what is known."""
+    levelled = found.levelled
+
+    def variance_of(signal, box=None):
+        return (levelled if box is None else levelled.cutout(box)).mean_variance(signal)
+
+    data = levelled.data
+    if levelled.bad is not None:
+        data = np.where(levelled.bad, np.ma.median(np.ma.masked_array(data, levelled.bad), axis=0).filled(0), data)
+    measured = measure_differences(data.astype(np.float32, copy=False), variance_of, levelled.bad, names)
+    if not measured:
+        return replace(found, measured=measured)
+    known = found.differences or [np.float32(0)] * len(found.exposures)
+    differences = [
+        one + (scale - np.float32(1)) * measured.common + added
+        for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
+    ]
+    return replace(found, common=measured.common, differences=differences, known=found.differences, measured=measured)
+
+
+def _equalize_as_known(exposures, statistics, settings):
+    """The exposures with flux factors, offsets and response as given or asked for."""
     n = len(exposures)
     flux, offsets = _flux_and_offsets(exposures, statistics, settings)
     factors = (1.0,) * n if flux is None else flux.values

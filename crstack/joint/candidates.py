@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
+from crstack.joint.signal_prior import SignalPrior, signal_prior
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
@@ -17,6 +18,8 @@ LOOKED_AT = 0.03
 #: the neighbours of pixels that span this many standard deviations are looked at, too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
+#: pixels drawn to see how many hits do not make a pixel looked at
+DRAWS_OF_SPAN = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +178,46 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
+class Chosen:
+    """How the pixels that are looked at were chosen.
+
+    Attributes
+    ----------
+    anyway : `~numpy.ndarray` of bool
+        (ny, nx) pixels that are looked at whatever their values are.
+    span : float
+        Others are looked at if their values span more, in standard deviations of one of them.
+    n : int
+        Number of exposures.
+    """
+
+    anyway: np.ndarray
+    span: float
+    n: int
+
+    def missed(self, charge):
+        """Chance that a pixel with one hit is not looked at.
+
+        Parameters
+        ----------
+        charge : `~numpy.ndarray`
+            Of the hit, in standard deviations of the noise.
+
+        Returns
+        -------
+        chance : `~numpy.ndarray`
+        """
+        rng = np.random.default_rng(20260103)
+        values = rng.standard_normal((DRAWS_OF_SPAN, self.n))
+        others = values[:, 1:]
+        low, high = others.min(axis=1), others.max(axis=1)
+        # values of the hit one between these do not widen the span enough
+        inside = high - low < self.span
+        least, most = (np.sort((edge - values[:, 0])[inside]) for edge in (high - self.span, low + self.span))
+        return (least.searchsorted(charge) - most.searchsorted(charge)) / DRAWS_OF_SPAN
+
+
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """Values of the pixels that are looked at; exposures along the first axis.
 
@@ -186,6 +229,10 @@ class Candidates:
         (N or 1, M or 1), see `Counts`; the variance with its excess.
     unknown, detected : `~numpy.ndarray` of bool or None
         (N, M) bad values, and those found by an auxiliary detector.
+    prior : SignalPrior or None
+        How frequent signals are; all alike where it is None.
+    chosen : Chosen or None
+        How the pixels were chosen.
     """
 
     where: tuple
@@ -196,6 +243,8 @@ class Candidates:
     poisson: np.ndarray
     unknown: np.ndarray | None = None
     detected: np.ndarray | None = None
+    prior: SignalPrior | None = None
+    chosen: Chosen | None = None
 
     def __len__(self):
         return self.values.shape[1]
@@ -244,7 +293,19 @@ class Candidates:
         return np.where(np.isfinite(lowest), lowest, 0)
 
     def at_nodes(self):
-        """Nodes of the common signal (J, M), log densities of clean values and places of hit ones (N, J, M)."""
+        """What does not depend on the population of hits.
+
+        Returns
+        -------
+        nodes : `~numpy.ndarray`
+            (J, M) of the common signal, electrons.
+        clean : `~numpy.ndarray`
+            (N, J, M) log densities of clean values there.
+        index : `~numpy.ndarray`
+            (N, J, M) places of hit values, see `~crstack.joint.charges.HitDensity.index`.
+        prior : `~numpy.ndarray`
+            (J, M) log density of the signal.
+        """
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         nodes = signal_nodes(self.lowest, (noise / self.scales).mean(axis=0), len(self.values))
         clean, index = [], []
@@ -259,7 +320,8 @@ class Candidates:
             clean.append(one)
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             index.append(HitDensity.index(value - signal, sigma))
-        return nodes, np.stack(clean), np.stack(index)
+        prior = np.zeros_like(nodes) if self.prior is None else self.prior(nodes)
+        return nodes, np.stack(clean), np.stack(index), prior
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
@@ -282,7 +344,7 @@ def clean_signal(counts, candidates, probability):
     return signal
 
 
-def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
+def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     """The pixels whose values span more than those of clean ones, and what is near them.
 
     Parameters
@@ -291,6 +353,8 @@ def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
         The exposures.
     excess : `~numpy.ndarray`
         (ny, nx) variance of the common signal beyond photons and read noise.
+    sigma : `~numpy.ndarray`
+        (ny, nx) noise of one value, electrons.
     detected : `~numpy.ndarray` of bool, optional
         (N, ny, nx), what an auxiliary detector found: looked at in any case.
     looked_at : float, optional
@@ -301,15 +365,16 @@ def find_candidates(counts, excess, detected=None, looked_at=LOOKED_AT):
     candidates : Candidates
     """
     levels = counts.levels
-    low, high = levels.min(axis=0), levels.max(axis=0)
-    span = (high - low) / np.sqrt(counts.mean_variance(low) + excess)
     # scipy.stats is slow to import
     from scipy.stats import studentized_range
 
-    chosen = span > studentized_range.isf(looked_at, len(levels), np.inf)
-    chosen |= ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
+    span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
+    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
+    anyway = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
     if detected is not None:
-        chosen |= detected.any(axis=0)
+        anyway |= detected.any(axis=0)
+    chosen = anyway | (span > widest)
     where = np.nonzero(chosen)
     unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
-    return Candidates(where, *counts.at(where, excess), unknown, seen)
+    prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
+    return Candidates(where, *counts.at(where, excess), unknown, seen, prior, how)

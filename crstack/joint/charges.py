@@ -3,25 +3,27 @@
 import numpy as np
 
 __all__ = [
+    "ALL_NOISES",
     "CHARGES",
     "CHARGE_EDGES",
-    "FAINT",
     "LEAST_CHARGE",
     "LOG_SIGMA",
     "HitDensity",
     "above_least",
     "counts_as_hit",
+    "noise_of",
     "sigma_index",
 ]
 
 #: edges of the bins of charge, electrons, evenly spaced in the logarithm
 CHARGE_EDGES = np.geomspace(0.5, 2e5, 46)
-#: charges below this many standard deviations of the noise do not count as hits: they cannot be told
+#: charges below this many standard deviations of the noise do not count as hits: they cannot be detected
 LEAST_CHARGE = 0.5
 
 # the tables run over the noise in electrons, in even steps of its logarithm, ...
 SIGMA_STEP = 0.1
 LOG_SIGMA = np.arange(np.log(0.2), np.log(3e3), SIGMA_STEP)
+ALL_NOISES = slice(0, LOG_SIGMA.size)
 # ... and over the excess z in standard deviations: evenly up to JOIN, then in even steps of its logarithm
 LOWEST_Z, STEP, JOIN, STEPS_PER_E = -6.0, 0.05, 10.0, 8
 LINEAR = np.arange(LOWEST_Z, JOIN, STEP)
@@ -55,15 +57,18 @@ class HitDensity:
     Parameters
     ----------
     shapes : `~numpy.ndarray`
-        (K, bins) share of the charges in each bin of `CHARGE_EDGES`, for each distribution.
+        (K, bins) share of the charges in each bin of ``CHARGE_EDGES``, for each distribution.
+    noises : slice, optional
+        Places in ``LOG_SIGMA`` for which the tables are made; others must not be asked for.
     """
 
-    def __init__(self, shapes):
-        self.shapes = shapes
-        sigma = np.exp(LOG_SIGMA)[:, None]
+    def __init__(self, shapes, noises=ALL_NOISES):
+        self.shapes, self.noises = shapes, noises
+        sigma = np.exp(LOG_SIGMA[noises])[:, None]
         near, far = self._per_electron(sigma * CHARGES), self._per_electron(sigma * BEYOND)
         density = np.concatenate([near @ NORMAL.T, far], axis=2)
-        self._log_density = np.log(np.maximum(density, 1e-30)).astype(np.float32)
+        self._log_density = np.zeros((len(shapes), LOG_SIGMA.size, Z.size), np.float32)
+        self._log_density[:, noises] = np.log(np.maximum(density, 1e-30))
         self._above = above_least(shapes)
         faint = self._per_electron(sigma * FAINT) * (sigma * np.float32(FAINT_STEP)).astype(np.float32)
         self._below = faint.sum(axis=2)
@@ -110,7 +115,7 @@ class HitDensity:
         return self._above[kind, sigma_index(sigma)]
 
     def by_kind(self, kinds):
-        """What holds for some distributions, at each noise of `LOG_SIGMA` (sigmas) and place in the tables (places).
+        """What holds for some distributions, at each of the ``noises`` (sigmas) and place in the tables (places).
 
         Parameters
         ----------
@@ -126,38 +131,15 @@ class HitDensity:
         above, below : `~numpy.ndarray`
             (K, sigmas) share of the charges that count as hits, and of those below.
         """
-        return self._log_density[kinds], self._gain[kinds], self._above[kinds], self._below[kinds]
-
-    def draw(self, kind, excess, sigma, rng, charges=CHARGES):
-        """Draw the charges that values stand for.
-
-        Parameters
-        ----------
-        kind, excess, sigma : `~numpy.ndarray`
-            (M,) distribution, electrons above the signal and noise of the values.
-        rng : `~numpy.random.Generator`
-            Source of the random numbers.
-        charges : `~numpy.ndarray`, optional
-            In standard deviations, evenly spaced: `CHARGES` of hits, or `FAINT`.
-
-        Returns
-        -------
-        charge : `~numpy.ndarray`
-            (M,) float32, electrons; of values far above the noise the excess itself.
-        """
-        near = self._per_electron(np.exp(LOG_SIGMA)[:, None] * charges)
-        z = np.clip(excess / sigma, LOWEST_Z, JOIN)[:, None]
-        weights = near[kind, sigma_index(sigma)] * np.exp(-0.5 * (z - charges) ** 2)
-        weights = np.cumsum(weights + 1e-30, axis=1)
-        place = (weights < rng.random(len(kind))[:, None] * weights[:, -1:]).sum(axis=1)
-        charge = sigma * charges[np.minimum(place, charges.size - 1)]
-        far = excess > (JOIN - 2) * sigma if charges is CHARGES else False
-        return np.where(far, excess, charge).astype(np.float32)
+        log_density = self._log_density[kinds, self.noises]
+        return log_density, self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
 
     def histogram(self, kind, index, weights):
-        """Sums of ``weights`` of values by distribution ``kind`` and place in the tables."""
-        flat = kind * np.int32(LOG_SIGMA.size * Z.size) + index
-        return np.bincount(flat.ravel(), weights.ravel(), minlength=self._log_density.size)
+        """Sums (K, sigmas, places) of ``weights`` of values by distribution ``kind`` and place in the tables."""
+        sigmas = self.noises.stop - self.noises.start
+        flat = kind * np.int32(sigmas * Z.size) + index - np.int32(self.noises.start * Z.size)
+        shape = len(self.shapes), sigmas, Z.size
+        return np.bincount(flat.ravel(), weights.ravel(), minlength=np.prod(shape)).reshape(shape)
 
     def expected_counts(self, histogram):
         """Number of hits (K, bins) of each charge that the values of a `histogram` stand for.
@@ -165,12 +147,11 @@ class HitDensity:
         Each value is shared among the charges it can stand for: the step of an
         expectation maximisation.
         """
-        found = histogram.reshape(self._log_density.shape)
-        ratio = found / np.exp(self._log_density)
-        sigma = np.exp(LOG_SIGMA)[:, None]
-        near = self._per_electron(sigma * CHARGES) * (ratio[..., : len(LINEAR)].astype(np.float32) @ NORMAL)
+        ratio = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
+        sigma = np.exp(LOG_SIGMA[self.noises])[:, None]
+        near = self._per_electron(sigma * CHARGES) * (ratio.astype(np.float32) @ NORMAL)
         counts = np.zeros(self.shapes.shape)
-        for charge, shares in ((sigma * CHARGES, near), (sigma * BEYOND, found[..., len(LINEAR) :])):
+        for charge, shares in ((sigma * CHARGES, near), (sigma * BEYOND, histogram[..., len(LINEAR) :])):
             bins = _bin_of(charge).ravel()
             for k, share in enumerate(shares):
                 counts[k] += np.bincount(bins, share.ravel(), minlength=counts.shape[1])
@@ -178,13 +159,13 @@ class HitDensity:
 
 
 def sigma_index(sigma):
-    """Place of a noise (electrons) in `LOG_SIGMA`, int32."""
+    """Place of a noise (electrons) in ``LOG_SIGMA``, int32."""
     place = (np.log(sigma, dtype=np.float32) - np.float32(LOG_SIGMA[0])) * np.float32(1 / SIGMA_STEP) + np.float32(0.5)
     return np.clip(place, 0, LOG_SIGMA.size - 1).astype(np.int32)
 
 
 def counts_as_hit():
-    """Share of each bin of charge that counts as a hit, at each noise of `LOG_SIGMA`: (sigmas, bins)."""
+    """Share of each bin of charge that counts as a hit, at each noise of ``LOG_SIGMA``: (sigmas, bins)."""
     log_edges, least = np.log(CHARGE_EDGES), np.log(LEAST_CHARGE) + LOG_SIGMA[:, None]
     return np.clip((log_edges[1:] - least) / np.diff(log_edges), 0, 1).astype(np.float32)
 
@@ -192,3 +173,8 @@ def counts_as_hit():
 def above_least(shapes):
     """Share of the charges of each distribution that count as hits, (K, sigmas)."""
     return (shapes @ counts_as_hit().T).astype(np.float32)
+
+
+def noise_of(index):
+    """Place in ``LOG_SIGMA`` that goes with a place in the tables."""
+    return int(index) // len(Z)

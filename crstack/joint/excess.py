@@ -12,7 +12,7 @@ __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradie
 #: pixels that suffice for the fit, and fewest of a bin of signal and gradient
 PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
-#: pixels that tell an excess of the read noise, and the ratio of variances that is one
+#: pixels that measure an excess of the read noise, and the least ratio of variances of an excess
 PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
 #: an excess counts where it is so many standard errors above none
 SIGNIFICANCE = 4.0
@@ -205,7 +205,7 @@ def _wide_enough(edges):
 def _robust_ratio(difference, variance):
     """Variance of a difference of exposures over that of their known noise."""
     square = difference**2 / (2 * variance)
-    # the median keeps hits out of the mean, which tells more, of whole numbers above all
+    # the limit by the median excludes hits; the mean is more precise, especially for integers
     return square[square <= CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
 
 

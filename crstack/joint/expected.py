@@ -40,12 +40,11 @@ def counts_of(equalized, data=None):
         worth = tuple(unit / one for one in per_unit)
     if exposures.scales or any(factor != 1 for factor in factors):
         scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
+    known = equalized.differences if equalized.measured is None or equalized.known is None else equalized.known
     if equalized.offsets is not None:
         shifts = tuple(
             (difference - np.float32(factor - 1) * equalized.common) * np.float32(one) if any(offset) else 0.0
-            for difference, factor, one, offset in zip(
-                equalized.differences, factors, per_unit, equalized.offsets.values, strict=True
-            )
+            for difference, factor, one, offset in zip(known, factors, per_unit, equalized.offsets.values, strict=True)
         )
     return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
 

@@ -1,4 +1,4 @@
-"""Pixels that are hit in every exposure: only their neighbours tell what signal they should have."""
+"""Pixels that are hit in every exposure: their signal is estimated from their neighbours."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from crstack.joint.population import charges_kind
 
 __all__ = ["hit_everywhere"]
 
-#: the lowest value must exceed what the neighbours lead to expect by so many of its usual deviations
+#: least excess of the lowest value over the expectation from its neighbours, in units of its usual deviation
 LEAST_EXCESS = 3.0
 #: of the signal that a pixel hit in all exposures may have, in steps of the usual deviation
 STEPS = np.arange(-3.0, 3.01, 0.5, dtype=np.float32)

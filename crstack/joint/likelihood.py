@@ -67,7 +67,7 @@ def signal_nodes(lowest, sigma, n):
     return lowest + steps[:, None] * sigma
 
 
-def hit_weights(clean, ratio):
+def hit_weights(clean, ratio, prior=0):
     """Weights of each value being hit, and of it being clean, at each node of the signal.
 
     The sum over all sets of hit exposures but that of all of them is a product over the exposures,
@@ -81,6 +81,8 @@ def hit_weights(clean, ratio):
         (N, J, M) log c of the values at J nodes.
     ratio : `~numpy.ndarray`
         (N, J, M) log h / c, the prior odds of a hit included.
+    prior : `~numpy.ndarray`, optional
+        (J, M) log density of the signal at the nodes.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def hit_weights(clean, ratio):
     softplus = np.log1p(np.exp(-np.abs(ratio)))
     log_share = np.minimum(ratio, 0) - softplus  # of h / (c + h)
     softplus += np.maximum(ratio, 0)
-    total = (clean + softplus).sum(axis=0)
+    total = (clean + softplus).sum(axis=0) + prior
     weight = np.exp(total - total.max(axis=0))
     all_hit = log_share.sum(axis=0)
     hit = np.exp(log_share)

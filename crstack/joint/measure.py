@@ -4,17 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.differences import NAMES, measure_differences
+from crstack.equalize.differences import measure_differences
+from crstack.equalize.settings import open_settings
 
 __all__ = ["expecting", "open_settings"]
-
-
-def open_settings(settings):
-    """What an `Equalization` neither gives nor asks for, as a set of names of its parameters."""
-    given = {name for name in ("flux_factors", "offsets", "response") if getattr(settings, name) is not None}
-    if settings.crosscorr_region is not None:
-        given.add("offsets")
-    return set(NAMES) - given
 
 
 def expecting(counts, names):

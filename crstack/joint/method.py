@@ -1,11 +1,13 @@
 """The joint decision: which exposures of a pixel are hit, decided for all of them together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack._validation import check_boolean, check_integer, check_number
+from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.equalize.differences import Differences
+from crstack.exceptions import InputError
 from crstack.joint.candidates import Counts
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import expecting, open_settings
@@ -33,16 +35,19 @@ class JointPosterior(Method):
 
     Parameters
     ----------
+    mask : {"loss"}, optional
+        Mask what the mean of the other values is expected to be better without: charge, noise and probability decide
+        together, see `~crstack.joint.least_loss.least_loss`. This is the default.
     probability : float, optional
-        Values more likely hit than this are masked; between 0 and 1.
+        In place of ``mask``: values more likely hit than this are masked; between 0 and 1.
     false_alarm : float, optional
-        In place of ``probability``: the rate, per pixel and exposure, at which
+        In place of ``mask``: the rate, per pixel and exposure, at which
         clean values start a masked feature. The threshold is calibrated by
         simulation. Tails more likely hit than not join where they touch.
     n_fits : int, optional
-        Steps of expectation maximisation that fit the population of hits.
+        Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional
-        Sweeps over the neighbours in each step.
+        Sweeps over the neighbours, after one in which each value is judged alone.
     excess : bool, optional
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
@@ -54,12 +59,13 @@ class JointPosterior(Method):
     Raises
     ------
     InputError
-        If a value is out of range.
+        If a value is out of range, or if more than one of ``mask``, ``probability`` and ``false_alarm`` is given.
     """
 
-    probability: float = 0.5
+    mask: str | None = None
+    probability: float | None = None
     false_alarm: float | None = None
-    n_fits: int = 4
+    n_fits: int = 8
     n_sweeps: int = 2
     excess: bool = True
     measure: bool = True
@@ -67,7 +73,13 @@ class JointPosterior(Method):
     label = "joint decision"
 
     def __post_init__(self) -> None:
-        check_number("probability", self.probability, minimum=0, maximum=1)
+        given = [name for name in ("mask", "probability", "false_alarm") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(f"mask, probability and false_alarm exclude each other; got {' and '.join(given)}")
+        if self.mask is not None:
+            check_choice("mask", self.mask, ("loss",))
+        if self.probability is not None:
+            check_number("probability", self.probability, minimum=0, maximum=1)
         if self.false_alarm is not None:
             check_number("false_alarm", self.false_alarm, minimum=0, maximum=0.01, exclusive=True)
         check_integer("n_fits", self.n_fits, minimum=1)
@@ -147,11 +159,26 @@ class JointDecision(Decision):
     Attributes
     ----------
     result : JointResult
-        Probabilities, population of hits, excess variance, calibration and what was measured, before
+        Probabilities, population of hits, excess variance and what was measured, before
         the rules of the masks were applied.
     """
 
     result: JointResult
+
+    def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
+        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
+        equalized, measured = prepared.equalized, self.result.measured
+        if not measured:
+            return equalized.differences
+        # this decision has measured for itself what the stack may have measured, too
+        known = equalized.known if equalized.measured else equalized.differences
+        n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
+        factors = equalized.factors or (1.0,) * n
+        given = (np.float32(0),) * n if known is None else known
+        return tuple(
+            (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
+            for base, factor, scale, added in zip(given, factors, measured.scales, measured.added, strict=True)
+        )
 
     def describe(self) -> tuple[str, ...]:
         """The method and what it fitted, in lines for the history of the masks."""

@@ -9,26 +9,30 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, above_least, counts_as_hit, sigma_index
+from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 
-__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class", "number_of"]
+__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
 
 #: weight of a neighbour at a corner; one at a side weighs 1
 CORNER = 0.3
-#: edges of the classes of the sum over hit neighbours, and of their charge in electrons
+#: edges of the classes of the sum over hit neighbours, and of their charge in standard deviations of the noise
 NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
-CHARGE_CLASSES = np.array([10, 30, 100, 300, 1000, 3000], dtype=np.float32)
+CHARGE_CLASSES = np.array([3, 8, 20, 50, 150, 500], dtype=np.float32)
 #: distributions of charge beside few, some and many hit neighbours, by class of their number
 GROUP = np.array([0, 0, 0, 0, 1, 1, 2], dtype=np.int32)
 N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
 N_CLASSES = N_NUMBERS * N_CHARGES
-#: as many pixels at the old rate keep a class with few pixels steady
-STEADY = 20.0
+#: chance of a hit before anything is fitted
+FIRST_RATE = 5e-3
+#: so many hits with the charges, and pixels at the rate, of all classes alike keep a class with few pixels steady
+STEADY = 10.0
 #: distributions of charge are a power of the charge up to so many standard deviations of the noise
-RESOLVED = 4.0
-#: the power, and so many hits that speak for 0
-LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 2.5, 20.0
+RESOLVED = 3.0
+#: the power, and so many hits that speak for that of all classes alike
+LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
 NEWTON_STEPS = 8
+#: of extrapolations: steps at once, and change of a logarithm
+LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: chances of a hit, and highest chance of a value without one to hold a charge that does not count
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 
@@ -40,7 +44,7 @@ def neighbour_class(number, charge):
     ----------
     number, charge : `~numpy.ndarray`
         Weighted sums over the neighbours of their probability to be hit, and of
-        their expected charge in electrons.
+        their expected charge in standard deviations of the noise.
 
     Returns
     -------
@@ -52,11 +56,6 @@ def neighbour_class(number, charge):
     return of_number * np.int32(N_CHARGES) + of_charge * (of_number > 0)
 
 
-def number_of(classes):
-    """Class of the number of hit neighbours, 0 to ``N_NUMBERS - 1``, of classes of neighbourhood."""
-    return classes // N_CHARGES
-
-
 def charges_kind(classes):
     """Distribution of charges that goes with classes: 0 alone, else by the neighbours' number and charge."""
     return _KIND_OF.take(classes)
@@ -66,24 +65,8 @@ _CLASSES = np.arange(N_CLASSES, dtype=np.int32)
 _KIND_OF = np.where(_CLASSES < N_CHARGES, 0, 1 + GROUP[_CLASSES // N_CHARGES] * N_CHARGES + _CLASSES % N_CHARGES)
 _KIND_OF = _KIND_OF.astype(np.int32)
 N_KINDS = int(_KIND_OF.max()) + 1
-
-
-def _first_rates():
-    """A start: the more neighbours are hit and the more charge they hold, the likelier is a hit."""
-    number = np.concatenate([[0, 0.3], (NUMBER_EDGES[1:-1] + NUMBER_EDGES[2:]) / 2, [3.6]])[:, None]
-    charge = np.concatenate([[0.8], np.log10(CHARGE_CLASSES) + 0.25])
-    rate = 1 / (1 + np.exp(2.4 - 2.1 * (charge - 2.25) - 2.2 * (number - 1.15)))
-    rate[0] = 2e-3
-    return np.clip(rate, 2e-3, 0.97).ravel()
-
-
-def _first_shapes():
-    """A start: even in the logarithm of the charge, up to the charge of the neighbours."""
-    shapes = np.ones((N_KINDS, len(CHARGE_EDGES) - 1))
-    highest = np.append(CHARGE_CLASSES, np.inf)
-    for kind in range(1, N_KINDS):
-        shapes[kind, CHARGE_EDGES[:-1] > highest[(kind - 1) % N_CHARGES]] = 0.1
-    return shapes / shapes.sum(axis=1, keepdims=True)
+#: distributions of charge beside hits, by group of their number
+ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
 
 
 def _straighten_faint(shapes, counts, seen, of_kind):
@@ -99,17 +82,53 @@ def _straighten_faint(shapes, counts, seen, of_kind):
     weights = np.where(faint, seen + 1e-6, 0)
     total = np.where(faint, counts, 0).sum(axis=1)
     wanted = (counts * below).sum(axis=1)
-    power = np.zeros(len(shapes))
-    for _ in range(NEWTON_STEPS):
-        model = weights * np.exp(power[:, None] * below)
-        model /= np.maximum(model.sum(axis=1), 1e-30)[:, None]
-        mean = (model * below).sum(axis=1)
-        variance = (model * below**2).sum(axis=1) - mean**2
-        step = (wanted - total * mean - FLAT * power) / (total * variance + FLAT)
-        power = np.clip(power + np.clip(step, -0.5, 0.5), LOWEST_POWER, HIGHEST_POWER)
+
+    def powers(weights, total, wanted, start):
+        power = start.copy()
+        for _ in range(NEWTON_STEPS):
+            model = weights * np.exp(power[:, None] * below)
+            model /= np.maximum(model.sum(axis=1), 1e-30)[:, None]
+            mean = (model * below).sum(axis=1)
+            variance = (model * below**2).sum(axis=1) - mean**2
+            step = (wanted - total * mean - FLAT * (power - start)) / (total * variance + FLAT)
+            power = np.clip(power + np.clip(step, -1, 1), LOWEST_POWER, HIGHEST_POWER)
+        return power
+
+    common = powers(weights, total, wanted, np.zeros(len(shapes)))
+    for alike in ALIKE:
+        common[alike] = np.average(common[alike], weights=total[alike] + 1e-6)
+    power = powers(weights, total, wanted, common)
     straight = np.exp(power[:, None] * below)
     straight *= ((weights * shapes).sum(axis=1) / np.maximum((weights * straight).sum(axis=1), 1e-30))[:, None]
     shapes[faint] = straight[faint]
+
+
+def _extrapolated(start, first, second, weights):
+    """Rows (K, bins) of parameters, each with a step length of its own."""
+    step, change = first - start, second - 2 * first + start
+    norms = [np.sqrt((weights * one**2).sum(axis=1, keepdims=True)) for one in (step, change)]
+    length = np.clip(norms[0] / np.maximum(norms[1], 1e-12), 1, LONGEST_STEP)
+    found = start + 2 * length * step + length**2 * change
+    return np.clip(found, second - LARGEST_CHANGE, second + LARGEST_CHANGE)
+
+
+def _steady_rates(hits, exposed):
+    """Rates of hits by class; those of classes with few pixels are those of their number of neighbours."""
+    of_number = (one.reshape(N_NUMBERS, N_CHARGES).sum(axis=1, keepdims=True) for one in (hits, exposed))
+    numbers, pixels = of_number
+    overall = numbers[1:].sum() / max(pixels[1:].sum(), 1)
+    common = np.repeat((numbers + STEADY * overall) / (pixels + STEADY), N_CHARGES, axis=1).ravel()
+    return (hits + STEADY * common) / (exposed + STEADY)
+
+
+def _even_rates():
+    """A start: every value may be hit, whatever its neighbours are."""
+    return np.full(N_CLASSES, FIRST_RATE)
+
+
+def _even_shapes():
+    """A start: even in the logarithm of the charge."""
+    return np.full((N_KINDS, len(CHARGE_EDGES) - 1), 1 / (len(CHARGE_EDGES) - 1))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +138,7 @@ class Population:
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood. It may exceed 1
+        (N_CLASSES,) chance of a hit of any charge of ``CHARGE_EDGES`` by class of neighbourhood. It may exceed 1
         where the class has fewer faint hits than the others that share its distribution of charges.
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
@@ -130,26 +149,42 @@ class Population:
         Geometric mean of the charges of hits, electrons.
     detector_odds : float
         Log odds that a detection of the auxiliary detector adds.
+    noises : slice or None
+        Places in `~crstack.joint.charges.LOG_SIGMA` that are needed; all of them if None.
     """
 
-    rate: np.ndarray = field(default_factory=_first_rates)
-    shapes: np.ndarray = field(default_factory=_first_shapes)
+    rate: np.ndarray = field(default_factory=_even_rates)
+    shapes: np.ndarray = field(default_factory=_even_shapes)
     overall: float = 0.0
     typical: float = 0.0
     detector_odds: float = 0.0
+    noises: slice | None = None
 
     def __repr__(self):
-        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def summary(self):
-        """What was fitted, in words: a dict of str."""
+        """What was fitted, as numbers by name."""
+        beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
+        numbers = {
+            "fraction of values hit": self.overall,
+            "typical charge (electron)": self.typical,
+            "rate without a hit neighbour": self.rate[0],
+            "rate beside a hit of 20 electron": beside[1],
+            "rate beside a hit of 500 electron": beside[4],
+            "log odds of a detection": self.detector_odds,
+        }
+        return {name: float(value) for name, value in numbers.items()}
+
+    def in_words(self):
+        """What was fitted, for people: a dict of str."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
             "rate without a hit neighbour": f"{self.rate[0]:.2g}",
-            "rate beside a hit of 20 electron": f"{beside[1]:.2g}",
-            "rate beside a hit of 500 electron": f"{beside[4]:.2g}",
+            "rate beside a hit of 5 sigma": f"{beside[1]:.2g}",
+            "rate beside a hit of 90 sigma": f"{beside[4]:.2g}",
         }
         if self.detector_odds:
             words["log odds of a detection"] = f"{self.detector_odds:.2f}"
@@ -157,8 +192,8 @@ class Population:
 
     @cached_property
     def density(self):
-        """The `HitDensity` of these charges."""
-        return HitDensity(self.shapes)
+        """The ``HitDensity`` of these charges."""
+        return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
     def log_odds(self, classes, sigma):
         """Log of rate over chance of no hit, for classes and noise (electrons) of values."""
@@ -175,12 +210,20 @@ class Population:
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
         not_hit = np.log1p((gain - 1) * faint[..., None])
         log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
-        return log_hit, not_hit, faint, np.log(none)
+        return tuple(self._at_noises(one) for one in (log_hit, not_hit, faint, np.log(none)))
+
+    def _at_noises(self, values):
+        """Tables (N_CLASSES, sigmas, ...) of all noises, of those of the ones that are needed."""
+        if self.noises is None:
+            return values
+        table = np.zeros((len(values), LOG_SIGMA.size, *values.shape[2:]), values.dtype)
+        table[:, self.noises] = values
+        return table
 
     def log_ratios(self, classes, index):
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
-        A value that is not hit may hold a charge below `~crstack.joint.charges.LEAST_CHARGE`: beside a track
+        A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
         there are as many of these as of hits, and taken as clean they would look like hits. The
         density of values that are not hit is that of clean ones times the second of the results.
 
@@ -189,7 +232,7 @@ class Population:
         classes : `~numpy.ndarray`
             Classes of neighbourhood.
         index : `~numpy.ndarray`
-            Of the values, see `HitDensity.index`; shapes that broadcast.
+            Of the values, see ``HitDensity.index``; shapes that broadcast.
 
         Returns
         -------
@@ -202,56 +245,48 @@ class Population:
         place = classes * np.int32(log_hit[0].size) + index
         return log_hit.ravel().take(place), not_hit.ravel().take(place)
 
-    def faint_share(self, classes, excess, sigma):
-        """Chance of values that are not hit to hold a charge below `~crstack.joint.charges.LEAST_CHARGE`.
-
-        Parameters
-        ----------
-        classes, excess, sigma : `~numpy.ndarray`
-            (M,) class, electrons above the signal and noise of values.
-
-        Returns
-        -------
-        share : `~numpy.ndarray`
-            (M,).
-        """
-        _, log_not_hit = self.log_ratios(classes, HitDensity.index(excess, sigma))
-        return 1 - (1 - self._tables[2][classes, sigma_index(sigma)]) * np.exp(-log_not_hit)
-
     def log_none(self, classes, sigma):
         """Log of the chance of no hit, for classes and noise (electrons) of values."""
         return self._tables[3][classes, sigma_index(sigma)]
 
-    def refitted(self, counts, hits, totals):
+    def refitted(self, counts, hits, totals, seen=None):
         """The population after one step of expectation maximisation.
 
         Parameters
         ----------
         counts : `~numpy.ndarray`
-            Expected number of hits of each charge, from `HitDensity.expected_counts`.
+            Expected number of hits of each charge, from ``HitDensity.expected_counts``.
         hits : `~numpy.ndarray`
             (N_CLASSES,) sum of the probabilities by class.
         totals : `~numpy.ndarray`
             (N_CLASSES, sigmas) number of values by class and noise.
+        seen : `~numpy.ndarray`, optional
+            (N_CLASSES, sigmas, bins) how many of the ``totals`` would be looked at if they were hit with the charge of
+            a bin. All of them if not given.
 
         Returns
         -------
         population : Population
         """
-        kinds = charges_kind(np.arange(N_CLASSES))
+        kinds = charges_kind(_CLASSES)
         of_kind = np.zeros((len(self.shapes), totals.shape[1]))
         np.add.at(of_kind, kinds, totals)
-        # a charge that counts as a hit in few pixels is as frequent in the others
-        seen = of_kind @ counts_as_hit()
-        seen = seen / np.maximum(seen.max(axis=1, keepdims=True), 1)
+        seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
+        # a charge that counts as a hit, and is looked at, in few pixels is as frequent in the others
+        seen = np.zeros_like(counts)
+        np.add.at(seen, kinds, seen_of_class)
+        seen = seen / np.maximum(of_kind.sum(axis=1, keepdims=True), 1)
         smooth = [ndimage.gaussian_filter1d(one, 1.0, axis=1, mode="nearest") for one in (counts, seen)]
         shapes = smooth[0] / np.maximum(smooth[1], 0.02)
+        for alike in ALIKE:
+            common = shapes[alike].sum(axis=0)
+            shapes[alike] += STEADY * common / max(common.sum(), 1e-9)
         # a floor keeps charges possible that this stack happens not to hold
-        shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + STEADY * self.shapes
+        shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + 1e-9
         _straighten_faint(shapes, counts, seen, of_kind)
         shapes /= shapes.sum(axis=1, keepdims=True)
-        exposed = (totals * above_least(shapes)[kinds]).sum(axis=1)
-        rate = (hits + STEADY * self.rate) / (exposed + STEADY)
+        exposed = (seen_of_class * shapes[kinds]).sum(axis=1)
+        rate = _steady_rates(hits, exposed)
         highest = HIGHEST_RATE * np.maximum(totals.sum(axis=1) / np.maximum(exposed, 1), 1)
         centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
         return replace(
@@ -261,6 +296,28 @@ class Population:
             overall=float(hits.sum() / max(totals.sum(), 1)),
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
+
+    def extrapolated(self, first, second):
+        """Where expectation maximisation leads to, from two steps of it.
+
+        Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each
+        class and of each distribution of charges. Its length follows from how much shorter the second step is.
+
+        Parameters
+        ----------
+        first, second : Population
+            After one step from this population, and after two.
+
+        Returns
+        -------
+        population : Population
+        """
+        logs = [np.log(one.rate)[:, None] for one in (self, first, second)]
+        rate = np.exp(_extrapolated(*logs, np.ones((N_CLASSES, 1))))[:, 0]
+        logs = [np.log(one.shapes) for one in (self, first, second)]
+        shapes = np.exp(_extrapolated(*logs, second.shapes))
+        shapes /= shapes.sum(axis=1, keepdims=True)
+        return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 
     def with_detector(self, probability, detected):
         """The population with what a detection is worth as evidence.

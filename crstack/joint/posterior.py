@@ -9,11 +9,11 @@ from scipy import ndimage
 from crstack._pixels import features_holding
 from crstack._summary import Summary
 from crstack.equalize.differences import Differences
-from crstack.joint.calibration import Calibration, fit_calibration
 from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
 from crstack.joint.hit_everywhere import hit_everywhere
+from crstack.joint.least_loss import least_loss
 from crstack.joint.population import Population
 from crstack.joint.posterior_signal import posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
@@ -39,8 +39,6 @@ class JointResult:
         Rate, neighbours and charges of the hits.
     excess : ExcessVariance
         Variance beyond photons and read noise.
-    calibration : Calibration
-        How a twin of the stack with known hits moved the probabilities.
     signal_shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image: what a mean of all exposures should be, by the posterior
         mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
@@ -54,32 +52,47 @@ class JointResult:
     mask: np.ndarray
     population: Population
     excess: ExcessVariance
-    calibration: Calibration
     signal_shift: np.ndarray
     excess_variance: np.ndarray
     measured: Differences | None = None
 
     def __repr__(self):
-        return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def _repr_html_(self):
-        return Summary(self.summary())._repr_html_()
+        return Summary(self.in_words())._repr_html_()
+
+    @property
+    def differences(self):
+        """What differs between the exposures: ``measured``."""
+        return self.measured
 
     def summary(self):
-        """What was found and fitted, in words.
+        """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
         Returns
         -------
-        words : dict of str
+        summary : dict
+            Floats, and lists of one value for each exposure where differences were measured.
         """
-        calibration = self.calibration
-        offsets = " ".join(f"{offset:.2f}" for offset in calibration.offsets)
+        return Summary(
+            {
+                "hit values expected": float(self.probability.sum(dtype=np.float64)),
+                **self.population.summary(),
+                **({} if self.measured is None else self.measured.summary()),
+                "scatter relative to the signal": float(self.excess.relative),
+                "scatter of the position (pixel)": float(self.excess.shift),
+                "scatter beside both (electron)": float(np.sqrt(self.excess.constant)),
+            }
+        )
+
+    def in_words(self):
+        """What was found and fitted, for people: a dict of str."""
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
-            **self.population.summary(),
-            **({} if self.measured is None else self.measured.summary()),
+            **self.population.in_words(),
+            **({} if self.measured is None else self.measured.in_words()),
             "scatter beyond the noise": f"{self.excess}",
-            "calibration of the log odds": f"times {calibration.slope:.3f}, plus {offsets}",
         }
 
 
@@ -110,31 +123,30 @@ def joint_posterior(
     if scatter is None:
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
     excess, of_pixels = scatter.excess, scatter.of_pixels
-    # sums over the exposures round, and a twin is drawn with numbers of each: in one order, whatever they come in
+    # sums over the exposures round: in one order, whatever they come in
     order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
     detected = None if detected is None else detected[order]
     # a clean pixel must be looked at ten times as often as it may be flagged
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
-    candidates = find_candidates(counts, of_pixels, detected, min(looked_at, 0.2))
     sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
     signal = posterior_signal(field, candidates, tables, population)
     if settings.false_alarm is None:
         tables = None  # large, and no longer needed
-    calibration = fit_calibration(counts, of_pixels, candidates, field, population, settings)
     rows, columns = candidates.where
-    classes = field.classes_at(candidates.where)
-    field.probability[:, rows, columns] = calibration(field.probability[:, rows, columns], classes)
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
     shift = signal_shift(counts, candidates, signal, field.probability)
-    shift[rows[which], columns[which]] = 0  # where all may be hit, others than these values tell
+    shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # as precise as they are kept, so that a threshold taken later gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
-    if settings.false_alarm is None:
+    if settings.probability is not None:
         mask = probability > settings.probability
+    elif settings.false_alarm is None:
+        mask = _least_loss(candidates, probability)
     else:
         seeds = _seeds(settings.false_alarm, counts, excess, candidates, tables, population, probability)
         mask = np.stack(
@@ -142,7 +154,26 @@ def joint_posterior(
         )
     # a copy is without the tables, which are large
     population = replace(population)
-    return JointResult(probability[back], mask[back], population, excess, calibration, shift, of_pixels)
+    return JointResult(probability[back], mask[back], population, excess, shift, of_pixels)
+
+
+def _least_loss(candidates, probability):
+    """Mask (N, ny, nx) with which the mean of the unmasked values has the least expected error."""
+    chance = probability[:, *candidates.where]
+    if candidates.unknown is not None:
+        chance = np.where(candidates.unknown, 1, chance)
+    clean = 1 - chance
+    # the mean of the clean values, or the lowest where none is
+    some = clean.sum(axis=0) > 0.5
+    mean = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
+    signal = np.where(some, mean, candidates.lowest)
+    charge = np.maximum(candidates.levels - signal, 0)
+    variance = np.broadcast_to((candidates.sigma(signal) / candidates.scales) ** 2, charge.shape)
+    mask = np.zeros(probability.shape, dtype=bool)
+    mask[:, *candidates.where] = least_loss(chance, charge, variance)
+    if candidates.unknown is not None:
+        mask[:, *candidates.where] &= ~candidates.unknown
+    return mask
 
 
 def _seeds(rate, counts, excess, candidates, tables, population, probability):

@@ -13,9 +13,9 @@ __all__ = ["posterior_signal", "signal_shift"]
 def posterior_signal(field, candidates, tables, population):
     """Posterior mean (M,) of the common signal of each candidate, electrons.
 
-    That some value is hit tells of the signal, too: as small charges are more frequent than large ones, a value
-    that barely counts as hit does so the likelier, the lower noise has made the others. The mean of these is
-    then too low, and the integral over all signals and all sets of hit values knows by how much.
+    Small charges are more frequent than large ones. So a value near the limit is flagged more often where noise has
+    made the other values low, and the mean of these is then too low. The integral over all signals and all sets of hit
+    values includes this selection effect.
 
     Parameters
     ----------
@@ -35,15 +35,19 @@ def posterior_signal(field, candidates, tables, population):
     classes = field.classes_at(candidates.where)
 
     def work(item):
-        part, (nodes, clean, index) = item
+        part, (nodes, clean, index, _) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
         noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
+        known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
+        variance = np.zeros_like(nodes)
         for i, sigma in enumerate(noise):
             # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
-            not_hit[i] += population.log_none(classes[i, part], sigma)
+            not_hit[i] += known[i] * population.log_none(classes[i, part], sigma)
+            variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
-        weight = (hit + rest) / np.mean([(one / some.scale_of(i)) ** 2 for i, one in enumerate(noise)], axis=0)
+        weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
+        weight[:, ~known.any(axis=0)] = 1  # nothing is known
         return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))

@@ -1,21 +1,21 @@
 """Sweeps over the candidates: probabilities, neighbours, and the fit of the population."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
 from crstack._threads import map_threads
-from crstack.joint.charges import LOG_SIGMA, sigma_index
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
 
-__all__ = ["Field", "fit_population", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
+__all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
-#: candidates that suffice to fit the population
-CANDIDATES_TO_FIT = 60_000
-#: log odds of a value that cannot be told to be hit
-UNKNOWN = np.float32(-60)
+#: values that suffice to fit the population
+VALUES_TO_FIT = 100_000
+#: log odds with which a bad value takes part in no sum
+UNKNOWN = np.float32(60)
 
 
 class Field:
@@ -44,7 +44,7 @@ class Field:
         self._width = nx + 2
 
     def set(self, where, probability, charge):
-        """Set the values (N, M) at rows and columns ``where``; ``charge`` in electrons if hit."""
+        """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
         rows, columns = where
         self.probability[:, rows, columns] = probability
         hits = np.where(probability > 0.5, probability, np.float32(0))
@@ -67,55 +67,42 @@ class Field:
 
         return np.stack(map_threads(of, range(len(self._hits))))
 
-    def classes(self, i):
-        """Class of the neighbourhood (ny, nx) of every value of exposure ``i``."""
-        kernel = np.array([[CORNER, 1, CORNER], [1, 0, 1], [CORNER, 1, CORNER]], dtype=np.float32)
-        number, charge = (
-            ndimage.correlate(plane[i], kernel, mode="constant")[1:-1, 1:-1] for plane in (self._hits, self._charge)
-        )
-        return neighbour_class(number, charge)
+    def beside_hits(self):
+        """Rows and columns of all pixels beside a hit one, or hit themselves."""
+        near = ndimage.maximum_filter((self._hits > 0).any(axis=0).view(np.uint8), size=3)
+        return np.nonzero(near[1:-1, 1:-1])
 
 
-def sweep(field, candidates, tables, population, histogram=None):
-    """Update the field at the candidates; return their probabilities (N, M).
+def sweep(field, candidates, tables, population):
+    """Update the field at the candidates, all values at once; return their classes of neighbourhood (N, M) before.
 
     Parameters
     ----------
     field : Field
-        Updated in place, all values at once.
+        Updated in place.
     candidates : Candidates
         The pixels looked at.
     tables : list
         Their `Candidates.tables`.
     population : Population
         What is known of hits.
-    histogram : list, optional
-        If given, the `HitDensity.histogram` of the hits is appended to it.
     """
     classes = field.classes_at(candidates.where)
 
     def work(item):
-        part, (nodes, clean, index) = item
+        part, (nodes, clean, index, prior) = item
         some = candidates.some(part)
-        kind = charges_kind(classes[:, part])
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
-        hit, rest = hit_weights(not_hit, ratio)
+        hit, rest = hit_weights(not_hit, ratio, prior)
         total = (hit + rest)[0].sum(axis=0)
-        probability = hit.sum(axis=1) / total
         signal = (rest * nodes).sum(axis=1) / np.maximum(rest.sum(axis=1), 1e-30)
-        expected = some.scales * signal + some.shifts
-        charge = np.maximum(some.values - expected, 0)
-        found = None if histogram is None else population.density.histogram(kind[:, None], index, hit / total)
-        return probability, charge, found
+        charge = np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
+        return _of_known(some, hit).sum(axis=1) / total, charge
 
     results = map_threads(work, zip(candidates.parts(), tables, strict=True))
-    if not results:
-        return np.zeros(candidates.values.shape, np.float32)
-    probability = np.concatenate([one[0] for one in results], axis=1)
-    field.set(candidates.where, probability, np.concatenate([one[1] for one in results], axis=1))
-    if histogram is not None:
-        histogram.append(sum(one[2] for one in results))
-    return probability
+    if results:
+        field.set(candidates.where, *(np.concatenate(one, axis=1) for one in zip(*results, strict=True)))
+    return classes
 
 
 def log_ratio(some, clean, index, classes, population):
@@ -143,9 +130,17 @@ def log_ratio(some, clean, index, classes, population):
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
+        # as if hit by anything: a bad value is never the clean one that each set of hit values must leave
         unknown = np.broadcast_to(some.unknown[:, None], ratio.shape)
-        ratio[unknown], not_hit[unknown] = UNKNOWN, 0
+        ratio[unknown], not_hit[unknown] = UNKNOWN, -UNKNOWN
     return ratio, not_hit
+
+
+def _of_known(some, hit):
+    """The weights (N, J, M) of hits, 0 for bad values."""
+    if some.unknown is not None:
+        hit[np.broadcast_to(some.unknown[:, None], hit.shape)] = 0
+    return hit
 
 
 def log_odds_alone(candidates, tables, population):
@@ -153,10 +148,11 @@ def log_odds_alone(candidates, tables, population):
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
 
     def work(item):
-        part, (_, clean, index) = item
+        part, (_, clean, index, _) = item
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
-        hit, rest = (one.sum(axis=1) for one in hit_weights(not_hit, ratio))
+        hit, rest = hit_weights(not_hit, ratio)
+        hit, rest = _of_known(some, hit).sum(axis=1), rest.sum(axis=1)
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
@@ -164,31 +160,7 @@ def log_odds_alone(candidates, tables, population):
 
 
 def probabilities(candidates, sigma, shape, settings):
-    """Fit the population and sweep.
-
-    Parameters
-    ----------
-    candidates, sigma, shape
-        As for `fit_population`.
-    settings : JointPosterior
-        Numbers of fits and sweeps.
-
-    Returns
-    -------
-    field : Field
-    tables : list
-        `Candidates.tables`.
-    population : Population
-    """
-    population = fit_population(candidates, sigma, shape, settings.n_fits, settings.n_sweeps)
-    field, tables = Field(shape), candidates.tables()
-    for _ in range(settings.n_sweeps + 1):
-        sweep(field, candidates, tables, population)
-    return field, tables, population
-
-
-def fit_population(candidates, sigma, shape, n_fits, n_sweeps):
-    """Expectation maximisation on all candidates, or on those of a band of rows.
+    """Fit the population and the probabilities, neighbours included step by step.
 
     Parameters
     ----------
@@ -198,45 +170,156 @@ def fit_population(candidates, sigma, shape, n_fits, n_sweeps):
         (ny, nx) noise of one value, electrons.
     shape : tuple of int
         (N, ny, nx).
-    n_fits, n_sweeps : int
-        Steps, and sweeps in each.
+    settings : JointPosterior
+        Numbers of fits and sweeps.
 
     Returns
     -------
+    field : Field
+    tables : list
+        `Candidates.tables`.
     population : Population
+        That of the last sweep.
+
+    Notes
+    -----
+    First each value is judged alone, and all values have one rate of hits. In each
+    sweep that follows, the classes of neighbourhood are those of the hits found before. They stay as they are
+    while rates and charges of this sweep are fitted by expectation maximisation.
+
+    Were neighbourhoods and rates iterated together, a value would raise the probability of its neighbours and so find
+    itself in hit surroundings. Those that remain beside a hit without being hit themselves would look cleaner than
+    they are, and rates would fall towards 0 or rise towards 1.
     """
-    rows, height = candidates.where[0], shape[1]
-    if len(rows) > CANDIDATES_TO_FIT:
-        height = max(16, int(shape[1] * CANDIDATES_TO_FIT / len(rows)))
-        first = (shape[1] - height) // 2
-        candidates = candidates.some((rows >= first) & (rows < first + height))
-        candidates = replace(candidates, where=(candidates.where[0] - first, candidates.where[1]))
-        sigma = sigma[first : first + height]
-    population, tables = Population(), candidates.tables()
-    field = Field((shape[0], height, shape[2]))
-    of_sigma = sigma_index(sigma)
-    for _ in range(n_fits):
-        for _ in range(n_sweeps - 1):
-            sweep(field, candidates, tables, population)
-        classes = field.classes_at(candidates.where)
-        totals = _totals(field, of_sigma)
-        histogram = []
-        found = sweep(field, candidates, tables, population, histogram)
-        if not histogram:
-            break
-        counts = population.density.expected_counts(histogram[0])
-        hits = np.bincount(classes.ravel(), found.ravel(), minlength=N_CLASSES)
-        population = population.refitted(counts, hits, totals)
-        if candidates.detected is not None:
-            population = population.with_detector(found, candidates.detected)
+    field, tables = Field(shape), candidates.tables()
+    population = Population(noises=_noises(tables))
+    sample = _Sample.of(candidates, tables, sigma)
+    classes = np.zeros((shape[0], len(sample.candidates)), np.int32)
+    for _ in range(settings.n_sweeps + 1):
+        before, classes = classes, field.classes_at(sample.candidates.where)
+        population = _fit(sample, field, (before, classes), population, settings.n_fits)
+        sweep(field, candidates, tables, population)
+    return field, tables, replace(population, noises=None)
+
+
+def _noises(tables):
+    """Places in ``LOG_SIGMA`` between which the noise of the candidates lies, at all nodes of their signal."""
+    places = [(noise_of(index.min()), noise_of(index.max())) for _, _, index, _ in tables]
+    return slice(min(low for low, _ in places), max(high for _, high in places) + 1) if places else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Some of the candidates, to which the population is fitted.
+
+    Attributes
+    ----------
+    candidates : Candidates
+    tables : list
+    weight : float
+        Number of candidates that each stands for.
+    of_sigma : `~numpy.ndarray`
+        (ny, nx) place of the noise in ``LOG_SIGMA``.
+    anyway : `~numpy.ndarray` of bool
+        (ny, nx), see `~crstack.joint.candidates.Chosen`.
+    missed : `~numpy.ndarray`
+        (sigmas, bins) chance that a hit does not make its pixel looked at.
+    """
+
+    candidates: object
+    tables: list
+    weight: float
+    of_sigma: np.ndarray
+    anyway: np.ndarray
+    missed: np.ndarray
+
+    @classmethod
+    def of(cls, candidates, tables, sigma):
+        """Of all candidates, with their tables, and the noise of the stack."""
+        enough = VALUES_TO_FIT // len(candidates.values)
+        weight = max(len(candidates) / enough, 1.0)
+        some = candidates
+        if weight > 1:
+            rng = np.random.default_rng(20260104)
+            some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
+            tables = some.tables()
+        charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
+        chosen = candidates.chosen
+        return cls(some, tables, weight, sigma_index(sigma), chosen.anyway, chosen.missed(charge))
+
+    def totals(self, field):
+        """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
+        totals, free = _numbers(field, self.of_sigma), _numbers(field, self.of_sigma, ~self.anyway)
+        return totals, totals[..., None] - free[..., None] * self.missed
+
+    def expectation(self, asked, classes, population):
+        """Expected numbers of hits.
+
+        Parameters
+        ----------
+        asked, classes : `~numpy.ndarray`
+            (N, M) classes of neighbourhood for the probabilities, and those for the counts.
+        population : Population
+            What is known of hits.
+
+        Returns
+        -------
+        counts : `~numpy.ndarray`
+            (kinds, bins) by charge.
+        hits : `~numpy.ndarray`
+            (N_CLASSES,).
+        probability : `~numpy.ndarray`
+            (N, M) of the values to be hit.
+        """
+        kinds = charges_kind(classes)
+
+        def work(item):
+            part, (_, clean, index, prior) = item
+            some = self.candidates.some(part)
+            ratio, not_hit = log_ratio(some, clean, index, asked[:, part], population)
+            hit, rest = hit_weights(not_hit, ratio, prior)
+            hit /= (hit + rest)[0].sum(axis=0)
+            hit = _of_known(some, hit)
+            return hit.sum(axis=1), population.density.histogram(kinds[:, None, part], index, hit)
+
+        found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))
+        if not found:
+            return np.zeros(population.shapes.shape), np.zeros(N_CLASSES), np.zeros(classes.shape)
+        probability = np.concatenate([one[0] for one in found], axis=1)
+        counts = population.density.expected_counts(sum(one[1] for one in found))
+        hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
+        return self.weight * counts, self.weight * hits, probability
+
+
+def _fit(sample, field, classes, population, n_fits):
+    """Steps of expectation maximisation for the neighbourhoods found in a field.
+
+    ``classes`` are those of the sample before, with which ``population`` goes, and now.
+    """
+    before, now = classes
+    totals, seen = sample.totals(field)
+    steps = []
+    for step in range(n_fits):
+        counts, hits, probability = sample.expectation(before, now, population)
+        population = population.refitted(counts, hits, totals, seen)
+        if sample.candidates.detected is not None:
+            population = population.with_detector(probability, sample.candidates.detected)
+        before, steps = now, [*steps, population]
+        if len(steps) == 3 and step < n_fits - 1:
+            population, steps = steps[0].extrapolated(*steps[1:]), []
     return population
 
 
-def _totals(field, of_sigma):
-    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise."""
-    size = N_CLASSES * LOG_SIGMA.size
-    found = [
-        np.bincount((field.classes(i) * np.int32(LOG_SIGMA.size) + of_sigma).ravel(), minlength=size)
-        for i in range(len(field.probability))
-    ]
-    return np.sum(found, axis=0).reshape(N_CLASSES, LOG_SIGMA.size)
+def _numbers(field, of_sigma, chosen=None):
+    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise, of the chosen pixels."""
+    found = np.zeros((N_CLASSES, LOG_SIGMA.size))
+    chosen = np.ones(of_sigma.shape, bool) if chosen is None else chosen
+    found[0] = len(field.probability) * np.bincount(of_sigma[chosen], minlength=LOG_SIGMA.size)
+    rows, columns = field.beside_hits()
+    keep = chosen[rows, columns]
+    where = rows[keep], columns[keep]
+    places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
+    beside = np.bincount(places.ravel(), minlength=found.size).reshape(found.shape)
+    found += beside
+    found[0] -= beside.sum(axis=0)
+    return found

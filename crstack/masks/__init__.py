@@ -1,4 +1,4 @@
-"""The masks of a stack, their codes and the rules that every mask obeys."""
+"""The masks of a stack, their codes and the common rules of all masks."""
 
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.maskset import MaskSet

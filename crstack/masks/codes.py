@@ -8,7 +8,7 @@ __all__ = ["Code", "code_image", "exposure_name", "has_found", "united"]
 
 
 class Code(IntEnum):
-    """Who flagged a pixel of a mask."""
+    """Method that flagged a pixel of a mask."""
 
     CLEAN = 0  #: not flagged
     DILATED = 1  #: added by the global dilation only
@@ -34,14 +34,14 @@ def code_image(by_method: np.ndarray, auxiliary: np.ndarray | None = None) -> np
 
 
 def has_found(code: Code, codes: np.ndarray) -> np.ndarray:
-    """True where the method, or the auxiliary detector, found a pixel, alone or not."""
+    """True where the method, or the auxiliary detector, found a pixel, alone or with the other."""
     return (codes == code) | (codes == Code.BOTH)
 
 
 def united(codes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Codes of the pixels flagged in either of two code images.
 
-    Who found a pixel in one or in the other counts as having found it.
+    A method that found a pixel in either image counts as having found it.
     """
     by_method = has_found(Code.MMCOSMIC, codes) | has_found(Code.MMCOSMIC, others)
     auxiliary = has_found(Code.AUXILIARY, codes) | has_found(Code.AUXILIARY, others)

@@ -22,14 +22,14 @@ __all__ = [
 
 #: classes of hits, as in the names of the files
 CATEGORIES = ("any4", "only3", "only2", "other")
-#: those of a joint decision, which asks how many exposures are hit, not who found it
+#: classes of a joint decision, by the number of exposures that are hit
 JOINT_CATEGORIES = ("every", "several", "other")
 #: name of the pixels masked in every exposure, beside the names of the masks
 PROBLEMATIC = "problematic"
 
 DESCRIPTIONS = {
     "number": "number of the hit, by its lowest row",
-    "category": "who found it: any4, only3, only2 or other; of a joint decision: every, several or other",
+    "category": "class by method: any4, only3, only2 or other; of a joint decision: every, several or other",
     "n_pixels": "number of pixels",
     "xmin": "first column (FITS: the first pixel is 1)",
     "xmax": "last column",
@@ -104,7 +104,7 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     Returns
     -------
     features : `~astropy.table.QTable`
-        One row a hit: number, category, n_pixels, xmin, xmax, ymin, ymax,
+        One row for each hit: number, category, n_pixels, xmin, xmax, ymin, ymax,
         xcentroid, ycentroid, length, width, n_exposures, exposures, and with
         ``signal`` peak and total. Positions follow FITS: the first pixel is
         (1, 1), its centre too.
@@ -216,7 +216,7 @@ def _joint_category(n_hit, n_exposures):
 
 
 def _centroids(row, x, y, value, n):
-    """FITS coordinates; signal below zero weighs nothing."""
+    """FITS coordinates; signal below zero has no weight."""
     weight = np.ones(len(row)) if value is None else np.nan_to_num(np.maximum(value, 0.0))
     weight = np.where(summed_by(row, weight, n)[row] > 0, weight, 1.0)
     total = summed_by(row, weight, n)

@@ -6,21 +6,22 @@ import warnings
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import header_line
+from crstack._files import add_history, header_line, history_of
 from crstack._validation import check_number
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
 
 __all__ = ["masks_from_hdulist", "masks_to_hdulist"]
 
-#: the masks beside those of the exposures
+#: the masks other than those of the exposures
 OF_AVERAGES = ("MEDIANCR", "MEANCRT", "MEANCR")
-#: the cleaned median, as it is called now and as the program of the early manual called it
+#: the cleaned median, by its current name and by that of the early manual
 CLEANED = ("AUXCLEAN", "LAMEDIAN")
-#: extensions that are no masks
+#: extensions that are not masks
 OTHERS = (*CLEANED, "SIGSHIFT", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
-#: of each exposure there is one mask, and with the joint decision one image of probabilities
+#: each exposure has one mask, and with the joint decision one image of probabilities
 OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
 #: columns of the extension RPMEDIAN
 BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
@@ -33,8 +34,7 @@ def masks_to_hdulist(masks):
     for i in range(masks.n_exposures):
         factor = masks.flux_factors[i] if masks.flux_factors else 1.0
         primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
-    for line in masks.history:
-        primary.header.add_history(header_line(line))
+    add_history(primary.header, masks.history)
     hdus = [primary]
     for name, codes in masks.codes.items():
         hdu = fits.ImageHDU((codes > 0).astype(np.uint8), name=name)
@@ -51,6 +51,9 @@ def masks_to_hdulist(masks):
         if plane is not None:
             hdus.append(fits.ImageHDU(plane.astype(np.float32), name=name))
             hdus[-1].header["BUNIT"] = unit
+    wcs = wcs_cards(masks.wcs)
+    for hdu in hdus[1:]:
+        hdu.header.extend(wcs, update=True, useblanks=False)
     if masks.local_medians:
         columns = np.array(masks.local_medians, dtype=np.int32).T
         named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
@@ -94,7 +97,7 @@ def masks_from_hdulist(hdus, path):
 
 
 class _MaskFile:
-    """An open file of masks: finds extensions by name, and checks all that it reads."""
+    """An open file of masks: finds extensions by name, and checks them."""
 
     def __init__(self, hdus, path):
         self.path = path
@@ -123,10 +126,11 @@ class _MaskFile:
         arguments = {
             "codes": codes,
             "auxclean": None if cleaned is None else self._image(cleaned, finite=False),
-            "history": (*(str(line) for line in self.header.get("HISTORY", ())), *changed),
+            "history": (*history_of(self.header), *changed),
             "probability": self._probability(),
             "signal_shift": self._image("SIGSHIFT"),
             "excess_variance": self._image("EXCESS"),
+            "wcs": split_wcs(self.hdus["MEDIANCR"].header)[1] if "MEDIANCR" in self.hdus else None,
             "uuid": self.header.get("UUID", ""),
             "local_medians": self._local_medians(),
             "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
@@ -141,7 +145,7 @@ class _MaskFile:
         warnings.warn(sentence, CRStackWarning, stacklevel=6)
 
     def _number_of(self, kind):
-        """How many masks, or probabilities, of exposures there are: 1 to N, none missing."""
+        """Number of masks, or probabilities, of exposures: 1 to N, none missing."""
         numbers = {int(name[len(kind) :]) for name in self.hdus if name.startswith(kind)}
         missing = set(range(1, max(numbers, default=0))) - numbers
         if missing:
@@ -170,13 +174,13 @@ class _MaskFile:
         return np.array(self._array(name, 2, finite), dtype=np.float32) if name in self.hdus else None
 
     def _codes(self):
-        """Codes by name of the mask: what is masked from the masks, who masked it from CODES."""
+        """Codes by name of the mask: the masked pixels from the masks, their methods from CODES."""
         codes = {name: (self._array(name, 2) != 0).astype(np.uint8) * np.uint8(Code.GIVEN) for name in self.names}
         for name, plane in self._planes("CODES").items():
             known = (codes[name] > 0) & (plane > 0) & (plane <= max(Code))
             codes[name][known] = plane[known]
         if "MEANCRT" in codes and "MEANCR" not in codes:
-            # nor did the program of the early manual make one
+            # the program of the early manual made none either
             self._warn(f"{self.path} holds no MEANCR; nothing is masked in it")
             codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
         return codes
@@ -200,7 +204,7 @@ class _MaskFile:
         return dict(zip(names, cube, strict=True))
 
     def _edited(self, codes):
-        """A line of history if the masks are not those of CODES, told in a warning too; otherwise nothing."""
+        """A line of history, also given as a warning, if the masks differ from CODES; otherwise nothing."""
         planes = self._planes("CODES")
         differences = []
         for name, plane in planes.items():
@@ -215,7 +219,7 @@ class _MaskFile:
         return (line,)
 
     def _follow_edits(self, arguments):
-        """Make what the joint decision knew agree with masks that have been edited."""
+        """Make the planes of the joint decision agree with edited masks."""
         planes, probability = self._planes("CODES"), arguments["probability"]
         if probability is None:
             return
@@ -240,7 +244,7 @@ class _MaskFile:
         return planes
 
     def _votes(self, codes):
-        """Names of the detectors, and who of them found what."""
+        """Names of the detectors, and the pixels that each found."""
         planes = self._planes("DETECTORS")
         if not planes:
             return {}

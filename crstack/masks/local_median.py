@@ -1,4 +1,4 @@
-"""Pixels that are never right, replaced by the median of a box around them."""
+"""Hot pixels and the like, replaced by the median of a box around them."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def check_local_median(name, item, shape=None):
     Parameters
     ----------
     name : str
-        What to call the item in a message.
+        Name of the item in messages.
     item : sequence of int
         Pixel (FITS: the first is 1, 1) and odd widths of the box around it.
     shape : tuple of int, optional
@@ -35,7 +35,7 @@ def check_local_median(name, item, shape=None):
 def check_local_medians(items, shape, name="local_medians {}"):
     """Raise `InputError` unless each box of checked ``items`` holds a pixel of the image that is not listed.
 
-    ``name`` is what to call an item in a message, with a place for its number.
+    ``name`` is the name of an item in messages, with a placeholder for its number.
     """
     for number, item in enumerate(items, start=1):
         check_local_median(name.format(number), item, shape)
@@ -66,7 +66,7 @@ def box_values(image, items, leave_out):
     items : sequence of (x, y, x_width, y_width)
         From `check_local_median`.
     leave_out : `~numpy.ndarray` of bool
-        (ny, nx), pixels whose values do not count.
+        (ny, nx), pixels whose values are excluded.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def box_values(image, items, leave_out):
 
 
 def median_of_boxes(image, variance, items, leave_out):
-    """Medians of boxes around pixels, and how far they may be from the truth.
+    """Medians of boxes around pixels, and their variances.
 
     Parameters
     ----------
@@ -97,9 +97,9 @@ def median_of_boxes(image, variance, items, leave_out):
     variance : `~numpy.ndarray`
         (ny, nx) variance of the values of the image.
     items : sequence of (x, y, x_width, y_width)
-        From `check_local_median`; the listed pixels lend no values.
+        From `check_local_median`; the values of listed pixels are excluded.
     leave_out : `~numpy.ndarray` of bool
-        (ny, nx), more pixels whose values do not count.
+        (ny, nx), more pixels whose values are excluded.
 
     Returns
     -------
@@ -108,10 +108,10 @@ def median_of_boxes(image, variance, items, leave_out):
 
     Notes
     -----
-    What is asked for is the signal of the pixel itself. Its neighbours differ from
-    it by the structure of the image, as much as they differ among
-    themselves: the mean square about their median, less what noise explains. To
-    that comes the noise of a median, pi/2 times that of a mean.
+    The median estimates the signal of the pixel. The neighbours differ from
+    this signal by the structure of the image. The structure is estimated by
+    the mean square about their median, minus the noise. The
+    noise of the median, pi/2 times that of a mean, is added.
     """
     leave_out = leave_out | listed_pixels(items, image.shape)
     values = box_values(image, items, leave_out)

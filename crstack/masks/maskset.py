@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.wcs import WCS
 
 from crstack._fits_writing import write_fits
 from crstack._validation import check_number
@@ -40,7 +41,7 @@ class MaskSet:
     Attributes
     ----------
     codes : dict
-        uint8 array (ny, nx) by name: who flagged each pixel, see `Code`.
+        uint8 array (ny, nx) by name: the method that flagged each pixel, see `Code`.
     auxclean : `~numpy.ndarray` or None
         Median cleaned by the auxiliary detector, bias subtracted, in the unit
         of the exposures.
@@ -49,14 +50,14 @@ class MaskSet:
     steps : dict
         By mask, the number of pixels after each rule; empty if read from a file.
     probability : `~numpy.ndarray` or None
-        float16 (N, ny, nx): chance of each value to be hit, from the joint
+        float16 (N, ny, nx): probability that each value is hit, from the joint
         decision.
     signal_shift : `~numpy.ndarray` or None
-        float32 (ny, nx), electrons, with ``probability``: what a mean of all exposures should be, by the
-        posterior mean of the signal, above the mean of the values weighted by their chances.
+        float32 (ny, nx), electrons, with ``probability``: expected mean of all exposures, by the
+        posterior mean of the signal, minus the mean of the values weighted by their probabilities.
     excess_variance : `~numpy.ndarray` or None
-        float32 (ny, nx), electrons squared: variance of an exposure beyond photons and read noise, where the joint
-        decision found some.
+        float32 (ny, nx), electrons squared: variance of an exposure beyond photons and read noise, if the joint
+        decision found any.
     uuid : str
         Identifies this set in the products made with it.
     local_medians : tuple of (x, y, x_width, y_width)
@@ -69,7 +70,9 @@ class MaskSet:
         Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
         (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
     decision : `~crstack.methods.Decision` or None
-        All that the method knew; None where the masks were read from a file.
+        All results of the method; None if the masks were read from a file.
+    wcs : `~astropy.wcs.WCS` or None
+        World coordinates of the first exposure, if it has some.
     """
 
     codes: Mapping[str, np.ndarray]
@@ -85,6 +88,7 @@ class MaskSet:
     signal_shift: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
     decision: "Decision | None" = None
+    wcs: WCS | None = None
 
     def __post_init__(self) -> None:
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -143,7 +147,7 @@ class MaskSet:
         return np.asarray(self.crmasks.all(axis=0))
 
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
-        """Masks of the values more likely hit than a ``probability``.
+        """Masks of the values whose probability to be hit exceeds ``probability``.
 
         Parameters
         ----------
@@ -186,7 +190,7 @@ class MaskSet:
         Returns
         -------
         table : `~astropy.table.QTable`
-            One row a mask: name, flagged, mmcosmic, auxiliary, both, dilated, given.
+            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given.
         """
         columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN]
         rows = []
@@ -204,14 +208,14 @@ class MaskSet:
         return masks_to_hdulist(self)
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the masks to a FITS file, whole or not at all.
+        """Write the masks to a FITS file, completely or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
         NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN,
         SIGSHIFT and EXCESS from the joint decision, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask, named by PLANE1... Where several detectors
-        voted, the cube DETECTORS holds `found_by`, bit by bit.
+        voted, the cube DETECTORS holds ``found_by``, bit by bit.
 
         Parameters
         ----------
@@ -253,7 +257,7 @@ class MaskSet:
         paths : sequence of path-like
             The files, in the order of the masks.
         directory : path-like
-            Where the copies go, under the same names.
+            Directory of the copies, which have the same names.
         ext : int or str, optional
             Extension of the images.
         bits, exposures : optional
@@ -268,13 +272,13 @@ class MaskSet:
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MaskSet":
-        """Read masks that `write`, or ``numina-crmasks``, has written.
+        """Read masks written by `write` or by ``numina-crmasks``.
 
         Parameters
         ----------
         path : str or path-like
-            FITS file. Extensions are found by their names. What is masked is read from the masks, and
-            who masked it from CODES. Pixels that CODES does not know get the code ``GIVEN``; where masks and CODES
+            FITS file. Extensions are found by their names. The masked pixels are read from the masks, and
+            their methods from CODES. Pixels without a code in CODES get the code ``GIVEN``. If masks and CODES
             differ, as after an edit, a warning counts the differences.
 
         Returns

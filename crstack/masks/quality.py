@@ -1,4 +1,4 @@
-"""Masks as data quality images, whose bits other programs understand, beside copies of the exposures."""
+"""Masks as data quality images for other programs, added to copies of the exposures."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,17 @@ __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 
 #: bits that are set, by convention and reason (those that are read: `crstack.exposures.quality.CONVENTIONS`).
 #: STScI: ACS and WFC3, where a hit has the bit of rejection in a combination. LSST: the mask planes of afw in
-#: their usual order. DRAGONS: Gemini's geminidr, which has no bit for replaced values.
+#: their usual order. DRAGONS: Gemini's geminidr.
 QUALITY_BITS = MappingProxyType(
     {
-        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256, "low": 1024, "replaced": 2}),
-        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2, "low": 1, "replaced": 4}),
-        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4, "low": 1, "replaced": 0}),
+        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256}),
+        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2}),
+        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4}),
     }
 )
+
+#: reasons for which a bit is set
+REASONS_SET = ("hit", "bad", "saturated")
 
 Bits = str | Mapping[str, int]
 
@@ -41,6 +44,9 @@ def _table(bits: Bits) -> dict[str, int]:
         return dict(QUALITY_BITS[bits.lower()])
     if not isinstance(bits, str | Mapping):
         raise InputError(f"bits must be one of {', '.join(QUALITY_BITS)}, or bits by reason; got {bits!r}")
+    unknown = [reason for reason in bits if reason not in REASONS_SET] if isinstance(bits, Mapping) else []
+    if unknown:
+        raise InputError(f"bits must be given for {', '.join(REASONS_SET)}; got {unknown[0]!r}")
     table = bits_of(bits)
     if max(table.values()) >= 2**31:
         raise InputError(f"bits must be below 2**31; got {max(table.values())}")
@@ -55,9 +61,9 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
     masks : `~crstack.MaskSet`
         The masks of the exposures.
     bits : str or mapping, optional
-        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad", "saturated", "low" and
-        "replaced". A reason that is left out has no bit. Instruments differ: ``{**QUALITY_BITS["stsci"], "hit": 4096}``
-        changes one bit.
+        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad" and
+        "saturated". A missing reason has no bit. Instruments differ:
+        ``{**QUALITY_BITS["stsci"], "hit": 4096}`` changes one bit.
     exposures : `~crstack.exposures.Exposures`, optional
         The exposures, for bits of bad and saturated values.
 
@@ -69,7 +75,7 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
     Raises
     ------
     InputError
-        If a convention or a reason is unknown, or the exposures are others than those of the masks.
+        If a convention or a reason is unknown, or the exposures do not belong to the masks.
     """
     table = _table(bits)
     hit = masks.crmasks
@@ -95,7 +101,7 @@ def write_exposures(
     bits: Bits = "stsci",
     exposures: Exposures | None = None,
 ) -> list[Path]:
-    """Copy files of exposures, with the mask of each beside its image.
+    """Copy files of exposures, and add the mask of each.
 
     Parameters
     ----------
@@ -104,7 +110,7 @@ def write_exposures(
     paths : sequence of path-like
         Their FITS files, in the order of the masks.
     directory : path-like
-        Where the copies go, under the same names; made where it does not exist.
+        Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
     bits, exposures
@@ -113,13 +119,14 @@ def write_exposures(
     Returns
     -------
     written : list of `~pathlib.Path`
-        The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad. What
-        such extensions of the file flag already stays flagged. All else is copied as it is stored.
+        The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad.
+        Pixels that
+        such extensions of the file flag already stay flagged. Everything else is copied as it is stored.
 
     Raises
     ------
     InputError
-        If number or shape of the images are not those of the masks, or a copy would replace an exposure.
+        If number or shape of the images differ from those of the masks, or a copy would replace an exposure.
     """
     paths, directory = [Path(path) for path in paths], Path(directory)
     if len(paths) != masks.n_exposures:
@@ -144,7 +151,7 @@ def write_exposures(
 
 
 def _write_copy(path, target, ext, quality, flagged):
-    """Copy a file, with the extensions DQ and MASK added, or joined to those that are there."""
+    """Copy a file, with the extensions DQ and MASK added, or merged with existing ones."""
     with opened_fits(path) as hdus:
         _, wcs = split_wcs(inherited_header(hdus, image_extension(hdus, path, ext)))
         planes = {"DQ": quality, "MASK": flagged.astype(np.uint8)}

@@ -1,4 +1,4 @@
-"""The rules that every mask obeys, whichever method found its pixels."""
+"""The common rules of all masks, for every method."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["Join", "MaskRules", "apply_rules", "codes_of_detector", "codes_of_hi
 
 @dataclass(frozen=True)
 class MaskRules:
-    """What is masked beside, or in spite of, what was found.
+    """Changes of the masks by the user: dilation, regions and pixels.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class MaskRules:
         Regions where nothing is flagged; FITS convention, both ends included.
     force_pixels, ignore_pixels : sequence of (x, y), optional
         Pixels flagged, or never flagged, in every mask; FITS convention.
-        Force wins over skip and over ignore.
+        Forced pixels are flagged even if they are skipped or ignored.
     local_medians : sequence of (x, y, x_width, y_width), optional
         Pixels, such as hot ones, that the combined images with masks replace by the
         median of a box of odd widths around them; FITS convention.
@@ -76,8 +76,8 @@ class MaskRules:
     def apply_to_joint(self, probability: np.ndarray, signal_shift: np.ndarray) -> None:
         """Apply skipped regions, ignored and forced pixels to the planes of the joint decision, in place.
 
-        Probabilities (N, ny, nx) become 0 where nothing is to be flagged and 1 where it is. The shift of the
-        signal (ny, nx) becomes 0 there.
+        Probabilities (N, ny, nx) become 0 at pixels that are never flagged, and 1 at forced pixels. The shift of the
+        signal (ny, nx) becomes 0 at both.
         """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             probability[:, ymin - 1 : ymax, xmin - 1 : xmax] = 0
@@ -89,7 +89,7 @@ class MaskRules:
 
 
 def apply_rules(codes: np.ndarray, rules: MaskRules, bad: np.ndarray | None, steps: dict[str, int]) -> None:
-    """Apply what every mask undergoes, in place: global dilation, bad pixels, regions and pixels.
+    """Apply the rules of all masks, in place: global dilation, bad pixels, regions and pixels.
 
     Parameters
     ----------
@@ -111,14 +111,14 @@ def apply_rules(codes: np.ndarray, rules: MaskRules, bad: np.ndarray | None, ste
     steps["flagged"] = int(np.count_nonzero(codes))
 
 
-#: joins the codes of one mask with those of another, before the global dilation, and adds to the steps
+#: joins the codes of two masks before the global dilation, and adds to the steps
 Join = Callable[[np.ndarray, dict[str, int]], np.ndarray]
 
 
 def codes_of_detector(
     found: np.ndarray, rules: MaskRules, bad: np.ndarray | None = None, *, join: Join | None = None
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Codes of a mask that an auxiliary detector alone has found, and the number of pixels after each rule.
+    """Codes of a mask of an auxiliary detector alone, and the number of pixels after each rule.
 
     ``join(codes, steps)`` gives the codes to which the rules are applied.
     """
@@ -139,8 +139,8 @@ def codes_of_hits(
 ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]]:
     """Codes of the masks that follow from the hits of each exposure.
 
-    CRMASKi is what is hit in exposure i, MEANCRT what is hit in any, MEDIANCR
-    what is hit in at least half of them, so that the median is contaminated.
+    CRMASKi holds the pixels hit in exposure i, MEANCRT those hit in any exposure, and MEDIANCR
+    those hit in at least half of the exposures, so that the median is contaminated.
 
     Parameters
     ----------
@@ -149,11 +149,11 @@ def codes_of_hits(
     rules : MaskRules
         Global dilation, regions and pixels.
     auxiliary : `~numpy.ndarray` of bool, optional
-        (N, ny, nx), what an auxiliary detector has found as well.
+        (N, ny, nx), pixels found by an auxiliary detector.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx), values that cannot be flagged.
     finder : str, optional
-        What found the hits, for the names of the steps.
+        Name of the finder of the hits, for the names of the steps.
 
     Returns
     -------

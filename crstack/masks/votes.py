@@ -1,4 +1,4 @@
-"""Which of several detectors found the pixels of a mask."""
+"""The detectors that found each pixel of a mask."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,14 @@ __all__ = ["bits_by_mask", "bits_of_exposures", "counts_of_detectors"]
 
 
 def bits_of_exposures(found_by: Sequence[np.ndarray], found: np.ndarray) -> dict[str, np.ndarray]:
-    """Bits of the detectors by mask, where they searched the exposures and no combination of them.
+    """Bits of the detectors by mask, for detectors that searched only the exposures.
 
     Parameters
     ----------
     found_by : list of `~numpy.ndarray`
-        N times `Detection.found_by`, (ny, nx) each.
+        N times ``Detection.found_by``, (ny, nx) each.
     found : `~numpy.ndarray` of bool
-        (N, ny, nx), the pixels that count.
+        (N, ny, nx), the pixels to include.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def bits_by_mask(codes: Mapping[str, np.ndarray], found_by: Mapping[str, np.ndar
     codes : dict
         Code images by mask.
     found_by : dict
-        By mask, `Detection.found_by` of the image that was searched.
+        By mask, ``Detection.found_by`` of the image that was searched.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from crstack.plotting.style import add_bar, fixed_grid, new_figure
 
 __all__ = ["draw_boundary", "plot_diagram"]
 
-#: the sequence of extensions, first fit first; told apart by the colour-blind too
+#: colours of the extensions, first fit first; distinct for colour-blind readers too
 CURVES = "plasma"
 #: counts below one pixel a simulation are grey
 FEW = ("#eeeeee", "#a8a8a8")

@@ -13,7 +13,7 @@ N_RANGES, FEWEST = 12, 20
 #: part of the ratios that lies inside the limits
 SHOWN = (0.5, 99.5)
 LINE = "#d55e00"
-#: blue and red, told apart by the colour-blind too
+#: blue and red, distinct for colour-blind readers too
 DIFFERENCES = "RdBu_r"
 #: part of the differences that is inside the limits of their colours
 INSIDE = 99.0
@@ -34,7 +34,7 @@ def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="expo
         (n,) signal of the exposure.
     reference : `~numpy.ndarray`
         (n,) the same of the others, over their flux factors: see
-        `~crstack.equalize.compare.compare_fluxes`.
+        ``crstack.equalize.compare.compare_fluxes``.
     factor : float
         Flux factor of the exposure.
     error : float, optional

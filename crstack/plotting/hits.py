@@ -354,7 +354,7 @@ class HitPages:
 
 @contextmanager
 def _quiet_fonts():
-    """Keep newer versions of matplotlib from telling that Helvetica's normal weight is called medium."""
+    """Suppress the message of newer versions of matplotlib that Helvetica's normal weight is called medium."""
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)

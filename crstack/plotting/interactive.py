@@ -107,7 +107,7 @@ class Window:
         self.figure.suptitle(f"{figure_title}\n{self.hint}".strip(), fontsize="small")
 
     def tell(self, line):
-        """Tell a line to whoever wants to know."""
+        """Pass a line of output to ``tell``, if given."""
         if self._tell is not None:
             self._tell(line)
 
@@ -175,7 +175,7 @@ class DiagramWindow(Window):
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in.
     tell : callable, optional
-        Called with each line that is told.
+        Called with each line of output.
 
     Attributes
     ----------

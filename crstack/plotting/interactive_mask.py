@@ -46,7 +46,7 @@ class MaskWindow(Window):
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in.
     tell : callable, optional
-        Called with each line that is told.
+        Called with each line of output.
     """
 
     passed = ("f", "h", "home", "o", "p", "r", "s")
@@ -151,7 +151,7 @@ class VerifyWindow(Window):
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in.
     tell : callable, optional
-        Called with each line that is told.
+        Called with each line of output.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ __all__ = [
 #: hits are dark on a bright sky, where the symbols show
 IMAGE_COLOURS = "gray_r"
 COLOR_SCALES = ("zscale", "minmax")
-#: symbol, colour and words by code; told apart by the colour-blind, and by their shape
+#: symbol, colour and words by code; distinct in shape, and in colour for colour-blind readers
 SYMBOLS = {
     Code.DILATED: ("s", "#b0b0b0", "dilation only"),
     Code.MMCOSMIC: ("+", "#0072b2", "{finder} only"),
@@ -165,7 +165,7 @@ def words_of(code, finder="M.M.Cosmic"):
 
 
 def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterized=True):
-    """Draw a symbol for each pixel, by its code; as pixels in a file of vectors unless told not to.
+    """Draw a symbol for each pixel, by its code. In vector files they are drawn as pixels if ``rasterized``.
 
     Returns
     -------

@@ -260,7 +260,7 @@ def _codes(report):
     held = [code for code in SYMBOLS if any((plane == code).any() for plane in report.codes.values())]
     several = {Code.AUXILIARY, Code.BOTH} & set(held)
     words = [words_of(code, report.finder) for code in held]
-    if not several:  # then there is nobody else
+    if not several:  # then only one method found pixels
         words = [one.removesuffix(" only") for one in words]
     return [
         {"code": int(code), "colour": SYMBOLS[code][1], "words": one} for code, one in zip(held, words, strict=True)

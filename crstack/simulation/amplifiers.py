@@ -9,14 +9,14 @@ from crstack.simulation.samplers import LevelSampler
 
 __all__ = ["AmplifierSampler", "amplifiers"]
 
-#: more pairs of gain and read noise than this are no amplifiers
+#: more pairs of gain and read noise than this are not treated as amplifiers
 MOST_AMPLIFIERS = 16
-#: pixels that tell how many pairs there may be
+#: number of pixels in which the pairs are counted first
 GLANCE = 20_000
 
 
 def amplifiers(noise, shape):
-    """The amplifiers that gain and read noise tell apart.
+    """The amplifiers of the detector, identified by their gain and read noise.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def amplifiers(noise, shape):
     if len(pairs) > MOST_AMPLIFIERS:
         return None
     found = [((images[0] == gain) & (images[1] == rn), float(gain), float(rn)) for gain, rn in pairs]
-    # a few pixels of another value are no reason to leave them out
+    # the first count may miss pairs of a few pixels: count them all
     return found if sum(map(np.count_nonzero, (where for where, _, _ in found))) == images[0].size else None
 
 
@@ -89,7 +89,7 @@ class AmplifierSampler:
         return min(low), max(high), max(top)
 
     def histogram(self, n_simulations, x_edges, y_edges, progress=None):
-        """Accumulate the histogram of ``n_simulations`` sets of exposures; as LevelSampler does."""
+        """Accumulate the histogram of ``n_simulations`` sets of exposures, like LevelSampler."""
         total, done = 0, 0.0
         for part, _, share in self._parts:
 

@@ -1,4 +1,4 @@
-"""One scale for pixels whose gain and read noise differ, as those of several amplifiers do."""
+"""One scale for pixels of different gain and read noise, such as those of several amplifiers."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,13 @@ __all__ = ["NoiseScale"]
 
 @dataclass(frozen=True, eq=False)
 class NoiseScale:
-    """Takes the coordinates of the median-minimum diagram to those of one typical pixel.
+    """Converts the coordinates of the median-minimum diagram to those of one typical pixel.
 
-    Pixels of different gain or read noise fill different parts of the
-    diagram, and a boundary over all of them is too high for the quieter ones.
-    Here min2d and T - min2d of each pixel become what they would be with the
-    median gain and the median read noise: the signal stays the same number
-    of electrons, differences scale with the noise at that signal. Simulated
-    and observed pixels are treated alike, so that the scale decides how
-    sharp the diagram is but not whether it is right.
+    Pixels of different gain or read noise fill different parts of the diagram, and a boundary over all of them is too
+    high for the quieter ones. This class converts min2d and T - min2d of each pixel to a pixel with the median gain
+    and the median read noise. The signal stays the same number of electrons, and differences scale with the noise at
+    that signal. Simulated and observed pixels are scaled in the same way. So the scale changes the sharpness of the
+    diagram, but causes no error.
 
     Parameters
     ----------
@@ -68,7 +66,7 @@ class NoiseScale:
         """Factors from a pixel to the typical one, of min2d and of differences from it."""
         electrons = np.maximum(min2d * self.electrons_per_unit, 0)
         ratio = np.sqrt((electrons + self.typical_variance) / (electrons + self.variance))
-        # below 0 there is read noise alone; above, the signal is what it is
+        # below 0 only the read noise is scaled; above 0 the signal stays the same
         return np.where(min2d < 0, ratio, np.float32(1)) * self.to_unit, ratio * self.to_unit
 
     def typical(self, min2d, difference):

@@ -10,8 +10,8 @@ TABLE_STEPS = 4096
 
 
 def _counts_of(distribution, width=1.0):
-    """Photon counts that a ``distribution`` can give, with all of its tails ``width`` times wider."""
-    # older scipy computes the skewness on the way, infinite where nothing is expected
+    """Range of photon counts of a ``distribution``, with tails ``width`` times wider."""
+    # older scipy also computes the skewness, which is infinite for an expected count of 0
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, reach = distribution.mean(), (10 * distribution.std() + 30) * width
     while distribution.sf(mean + reach / width) > 1e-16:
@@ -59,10 +59,9 @@ def photon_table(distribution):
 def poisson_of_normal(electrons, normals):
     """Poisson counts from standard normal numbers.
 
-    By the Cornish-Fisher expansion to third order (Cornish & Fisher 1938, Rev.
-    Inst. Int. Stat. 5, 307), good to a few 0.01 of a count where 60 electrons are expected
-    and better above. A count changes by no more than its expected value does, which counts
-    drawn by rejection do not promise.
+    By the Cornish-Fisher expansion to third order (Cornish & Fisher 1938, Rev. Inst. Int. Stat. 5, 307), accurate to a
+    few 0.01 of a count at 60 electrons and better above. A count changes by no more than its expected value does.
+    Counts drawn by rejection do not have this property.
 
     Parameters
     ----------
@@ -90,8 +89,8 @@ class MixedTables:
     distribution : frozen discrete distribution of `scipy.stats`
         Of the photons.
     n_exposures : int
-        Values in a set. The more there are, the less wide each may be, lest the
-        weights of whole sets scatter.
+        Values in a set. The width decreases with this number, because the weights of whole sets would scatter
+        otherwise.
     """
 
     def __init__(self, distribution, n_exposures):
@@ -106,7 +105,7 @@ class MixedTables:
         self._tables = {wide: _inverse(np.exp(one).cumsum()) for wide, one in ((True, wide_log), (False, log))}
 
     def draw(self, n_sets, wide, rng):
-        """Photons and normal numbers (N, 1, n), and how much denser the wider distribution is there (n,)."""
+        """Photons and normal numbers (N, 1, n), and the ratio of the two densities there (n,)."""
         shape = (self.n_exposures, 1, n_sets)
         index = self._tables[wide](rng.random(shape))
         normal = rng.standard_normal(shape, dtype=np.float32)

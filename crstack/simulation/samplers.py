@@ -13,24 +13,23 @@ __all__ = ["LevelSampler", "PixelSampler", "histogram"]
 
 #: levels of expected signal per standard deviation of one exposure
 LEVELS_PER_SIGMA = 20
-#: levels that are drawn as one piece of work
+#: levels in one block
 LEVELS_PER_BLOCK = 64
-#: draws that show how far the diagram reaches
+#: draws that determine the range of the diagram
 RANGE_DRAWS = 10000
 #: values drawn at a time in one thread
 DRAWS_AT_ONCE = 1 << 19
-#: draws from which a table of a level's photon distribution pays
+#: number of draws of a level from which a table of its photon distribution is faster
 TABLE_DRAWS = 10_000
-#: electrons from which Poisson counts of single pixels come from normal numbers
+#: electrons from which Poisson counts of single pixels are computed from normal numbers
 EXPANSION_FROM = 60
 #: blocks between two reports of progress
 BLOCKS_AT_ONCE = 16
-#: how many times as many sets are drawn as are asked for: the pixel that is left above the
-#: boundary in those asked for is then known better
+#: sets drawn for each set requested: this reduces the scatter of the boundary points
 OVERSAMPLING = 3
-#: draws of a whole simulation, above which crowded levels share what there is
+#: most draws of a whole simulation; beyond it, the draws of crowded levels are limited
 MOST_DRAWS = 33_000_000
-#: its draws are a multiple of this many
+#: the limited number of draws of a level is a multiple of this
 DRAWS_STEP = 100
 #: share of the draws of a crowded level that are drawn from a wider distribution
 WIDE_SHARE = 0.3
@@ -57,13 +56,12 @@ def histogram(x, y, x_edges, y_edges, weights=None):
 class _Sampler:
     """Histograms of draws made in independent blocks, in threads.
 
-    A subclass gives ``blocks(n_simulations)``, pairs of a block and its number
-    of pixels, and ``draws(block, n_simulations)``, an iterator of (x, y).
-    Each block has its own stream of random numbers, so that the answer
-    does not depend on the number of threads.
+    A subclass gives ``blocks(n_simulations)``, pairs of a block and its number of pixels, and ``draws(block,
+    n_simulations)``, an iterator of (x, y). Each block has its own stream of random numbers, so that the result does
+    not depend on the number of threads.
     """
 
-    #: sets to draw for each one asked for
+    #: sets drawn for each set requested
     oversampling = 1
 
     def __init__(self, unit, n_exposures, cr_coincidences, seed):
@@ -105,7 +103,7 @@ class _Sampler:
         def work(block):
             return self.block_histogram(block, n_simulations, x_edges, y_edges)
 
-        # the fullest first: the threads end together
+        # the largest blocks first, so that the threads end at about the same time
         blocks = sorted(self.blocks(), key=lambda item: -item[1])
         pixels = sum(size for _, size in blocks)
         done = 0
@@ -134,20 +132,16 @@ def _by_exposure(values):
 class LevelSampler(_Sampler):
     """Draws where all exposures share one expected signal and one scalar noise.
 
-    Signals are grouped into levels a twentieth of a standard deviation apart.
-    The pixels of a full level are drawn together, through a table; others are
-    drawn in order of signal, each at its own. Levels are fixed in electrons and
-    each has its own streams of random numbers, so that the pixels which rounding
-    moves to another level change themselves only: exposures in ADU and in
-    electrons give the same diagram.
+    Signals are grouped into levels a twentieth of a standard deviation apart. The pixels of a full level are drawn
+    together, through a table. Others are drawn in order of signal, each at its own signal. Levels are fixed in
+    electrons, and each has its own streams of random numbers. If rounding moves a pixel to another level, only this
+    pixel changes. So exposures in ADU and in electrons give the same diagram.
 
-    The number of draws does not grow without bounds. Where the pixels are many,
-    the draws of the most crowded levels are limited to `MOST_DRAWS` together, and
-    tell with which probability a pixel of that level falls into each bin. The bin
-    then gets the number expected, rounded up or down at random. A share of these draws comes from a
-    wider distribution, weighted down by the ratio of the two, for the bins that few of very
-    many pixels reach (importance sampling with a defensive mixture: Owen & Zhou
-    2000, J. Am. Stat. Assoc. 95, 135).
+    The number of draws is limited. If there are many pixels, the draws of the most crowded levels are limited to
+    ``MOST_DRAWS`` together. These draws measure the probability that a pixel of that level falls into each bin. The bin
+    then gets the expected number, rounded up or down at random. A share of these draws comes from a wider
+    distribution, weighted by the ratio of the two densities. It samples the bins that few pixels reach (importance
+    sampling with a defensive mixture: Owen & Zhou 2000, J. Am. Stat. Assoc. 95, 135).
 
     Parameters
     ----------
@@ -163,7 +157,7 @@ class LevelSampler(_Sampler):
     scale : NoiseScale, optional
         To the coordinates of another pixel, by numbers.
     share : float, optional
-        Part of `MOST_DRAWS` that these pixels may take.
+        Part of ``MOST_DRAWS`` that these pixels may take.
     """
 
     oversampling = OVERSAMPLING
@@ -191,7 +185,7 @@ class LevelSampler(_Sampler):
 
     @lru_cache(maxsize=2)  # noqa: B019 (a sampler lives as long as its diagram takes)
     def _alone(self, n_simulations):
-        """Whether the pixels of each level are drawn at their own signals, and those signals in order."""
+        """Whether the pixels of each level are drawn at their own signals, and these signals, sorted."""
         alone = self._pixels * n_simulations * self.n_exposures <= TABLE_DRAWS
         alone &= self._signal_of(np.arange(len(alone))) >= EXPANSION_FROM
         if self.noise.nbinom_shape is not None:
@@ -207,7 +201,7 @@ class LevelSampler(_Sampler):
         return np.rint(sigmas * LEVELS_PER_SIGMA).astype(np.int64)
 
     def _signal_of(self, level):
-        """Electrons at each level: `_level_of` the other way round."""
+        """Electrons at each level: the inverse of `_level_of`."""
         return (level / (2 * LEVELS_PER_SIGMA) + self._floor) ** 2 - self._floor**2
 
     def _xy_of(self, photons, normal):
@@ -232,7 +226,7 @@ class LevelSampler(_Sampler):
         return [(start, size) for start, size in sizes if size]
 
     def draws(self, start, n_simulations):
-        """Draw each pixel of a block of levels, those of crowded levels left out, ``n_simulations`` times."""
+        """Draw each pixel of a block of levels ``n_simulations`` times, without crowded levels."""
         levels, counts = self._levels_of(start, n_simulations)
         alone, electrons = self._alone(n_simulations)
         alone = alone[levels]
@@ -250,7 +244,7 @@ class LevelSampler(_Sampler):
         stream, noise_stream = self._rng(purpose, int(level), 0), self._rng(purpose, int(level), 1)
         step = DRAWS_AT_ONCE // self.n_exposures
         for first in range(0, count, step):
-            # pixel after pixel: one more or less changes no other
+            # pixel after pixel: an additional pixel does not change the others
             shape = (min(step, count - first), self.n_exposures)
             yield self._xy_of(
                 _by_exposure(invert(stream.random(shape))),
@@ -258,7 +252,7 @@ class LevelSampler(_Sampler):
             )
 
     def _draws_of_pixels(self, electrons, block, n_simulations):
-        """Draw pixels in order of signal, each at its own."""
+        """Draw pixels in order of signal, each at its own signal."""
         stream, noise_stream = self._rng(2, block, 0), self._rng(2, block, 1)
         shape = (len(electrons), self.n_exposures)
         for _ in range(n_simulations):
@@ -272,7 +266,7 @@ class LevelSampler(_Sampler):
 
     @lru_cache(maxsize=8)  # noqa: B019 (a sampler lives as long as its diagram takes)
     def _most_draws(self, n_simulations):
-        """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
+        """Most draws of one level, with which all levels together take ``MOST_DRAWS``."""
         counts = np.sort(self._pixels * n_simulations)
         before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
         most = int(MOST_DRAWS * self._share)
@@ -280,7 +274,7 @@ class LevelSampler(_Sampler):
         if fits.all():
             return int(counts[-1])
         first = int(np.argmin(fits))
-        # in round numbers, which one pixel more or less hardly changes
+        # rounded, so that a single pixel rarely changes it
         return max(int((most - before[first]) // left[first]) // DRAWS_STEP, 1) * DRAWS_STEP
 
     def block_histogram(self, start, n_simulations, x_edges, y_edges):
@@ -315,11 +309,10 @@ class LevelSampler(_Sampler):
 
 
 class PixelSampler(_Sampler):
-    """Draws pixel by pixel: noise that varies over the image, or images of its own
-    for each exposure.
+    """Draws pixel by pixel, for noise that varies over the image or for separate images of each exposure.
 
     Where gain or read noise are images, the coordinates in the diagram are
-    those of a typical pixel: see `~crstack.simulation.noise_scale.NoiseScale`.
+    those of a typical pixel: see ``NoiseScale``.
 
     Parameters
     ----------
@@ -334,7 +327,7 @@ class PixelSampler(_Sampler):
     seed : int or None
         Seed of the random numbers; None for a new one.
     differences : sequence of `~numpy.ndarray`, optional
-        Images (ny, nx) to subtract from what is drawn, as was done to the exposures.
+        Images (ny, nx) to subtract from the draws, as from the exposures.
     """
 
     def __init__(self, expected, noises, used, cr_coincidences, seed, differences=None):
@@ -369,8 +362,7 @@ class PixelSampler(_Sampler):
     def reach(self, signal):
         """Smallest and largest x, and largest y, of one draw of every pixel.
 
-        ``signal`` is not used: the noise differs from pixel to pixel, and only
-        the image itself tells by how much.
+        ``signal`` is not used, because the noise differs from pixel to pixel.
         """
         spans = []
         for number, rows in enumerate(self._bands):

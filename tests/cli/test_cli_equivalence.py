@@ -141,7 +141,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
         raise _Stopped
 
     monkeypatch.setattr(module.CRStack, "from_files", from_files)
-    common = {"ext", "cr_coincidences", "gain", "readnoise", "bias", "unit"}
+    common = {"ext", "cr_coincidences", "gain", "readnoise", "bias", "unit", "drop_unusable"}
     for keys, more in (
         ({}, set()),
         ({"flux_factor": "auto", "flux_factor_regions": [[1, 40, 1, 30]]}, {"flux_factors", "flux_regions"}),

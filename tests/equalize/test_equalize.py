@@ -87,11 +87,11 @@ def test_hits_do_not_move_flux_factors():
 
 def test_flux_errors_are_those_of_repeated_draws():
     simulated = simulate(shape=(100, 120), flux_factors=(0.9, 1.0, 1.1))
-    found = [stack_of(simulated.realisation(seed)).flux_factors() for seed in range(12)]
+    found = [stack_of(simulated.realisation(seed)).flux_factors() for seed in range(40)]
     scatter = np.std([one.values for one in found], axis=0, ddof=1)[[0, 2]]
     errors = np.mean([one.errors for one in found], axis=0)[[0, 2]]
     # the median exposure is 1 by definition, and the errors hold its own
-    np.testing.assert_allclose(scatter, errors, rtol=0.6)
+    np.testing.assert_allclose(scatter, errors, rtol=0.25)
 
 
 # offsets

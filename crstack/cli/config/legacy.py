@@ -61,12 +61,12 @@ def as_parameter_file(top, requirements):
     Returns
     -------
     top, requirements : dict
-        New ones. What was translated is told as a warning with the new name.
+        New dicts. A warning gives the new name of each old key.
 
     Raises
     ------
     ConfigurationError
-        If an old name stands beside its new one, or the observation is of another mode.
+        If an old name and its new name are both given, or the observation is of another mode.
     """
     if "frames" in top or "mode" in top:
         top = _of_observation(top)
@@ -84,7 +84,7 @@ def _of_observation(top):
     if missing:
         raise ConfigurationError(
             f"{' and '.join(missing)} must be added at the top level, beside frames: an observation result "
-            "does not tell what the frames are like"
+            "does not contain them"
         )
     kept = {key: value for key, value in top.items() if key not in ("frames", *OF_THE_OBSERVATION)}
     return {"images": top["frames"], **kept}

@@ -1,0 +1,80 @@
+"""Complete masks from a decision: with MEANCR, counts, votes and history."""
+
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+
+from crstack.combine import Combiner
+from crstack.masks import MaskRules, MaskSet
+from crstack.masks.rules import codes_of_detector
+from crstack.masks.votes import bits_by_mask, counts_of_detectors
+from crstack.methods import Decision
+from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+
+__all__ = ["masks_of_decision"]
+
+
+def masks_of_decision(
+    decision: Decision,
+    prepared: PreparedStack,
+    detected: Detections | None,
+    rules: MaskRules,
+    progress: Progress | None = None,
+) -> MaskSet:
+    """The masks of a decision, with MEANCR: hits that the detector still finds in the mean of the clean exposures.
+
+    Parameters
+    ----------
+    decision : `~crstack.methods.Decision`
+        Of a method.
+    prepared, detected, rules, progress
+        As for `crstack.methods.Method.decide`.
+
+    Returns
+    -------
+    masks : `~crstack.masks.MaskSet`
+    """
+    exposures, flux = prepared.exposures, prepared.equalized.flux
+    empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
+    masks = MaskSet(
+        {**decision.codes, **empty},
+        None if detected is None else detected.in_average("median").cleaned,
+        _history(decision, prepared, detected, rules),
+        decision.steps,
+        decision.probability,
+        signal_shift=decision.signal_shift,
+        excess_variance=decision.excess_variance,
+        local_medians=tuple(tuple(one) for one in rules.local_medians),
+        flux_factors=flux.values if flux else (),
+        detectors=() if detected is None else detected.names,
+        decision=decision,
+        wcs=exposures.wcs,
+    )
+    if detected is None:
+        return masks
+    report_stage(progress, "masking MEANCR")
+    meancr = Combiner(exposures, prepared.statistics, masks).combine("meancr").ccd.data
+    found = detected.in_mean_of_clean(meancr)
+    codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
+    all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
+    if detected.names:
+        found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
+        steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
+    return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _history(
+    decision: Decision, prepared: PreparedStack, detected: Detections | None, rules: MaskRules
+) -> tuple[str, ...]:
+    aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
+    return (
+        f"crstack {version('crstack')}",
+        *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
+        f"noise: {prepared.exposures.noise!r}",
+        *prepared.equalized.describe(),
+        f"cr_coincidences: {prepared.cr_coincidences}",
+        f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
+        *decision.describe(),
+        f"rules: {rules!r}",
+    )

@@ -1,0 +1,113 @@
+"""How frequent signals are in a stack: the prior of the common signal of a pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["SignalPrior", "signal_prior"]
+
+#: pixels that suffice, and fewest between two knots
+PIXELS, FEWEST = 200_000, 150
+#: intervals between knots, of the same number of pixels each
+INTERVALS = 200
+#: share of the pixels that may have a signal that none has
+LEAST = 1e-6
+#: expectation of the lower of two normal deviates below their mean
+LOWER_OF_TWO = 0.5642
+#: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
+OF_MEDIAN = {2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
+#: steps of the deconvolution, and of its grid in standard deviations of the noise
+STEPS, GRID = 20, 0.1
+MOST_BINS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class SignalPrior:
+    """Distribution of the signal among the pixels of a stack.
+
+    Attributes
+    ----------
+    signal, below : `~numpy.ndarray`
+        (K,) signals in electrons, ascending, and the share of the pixels that have less.
+    """
+
+    signal: np.ndarray
+    below: np.ndarray
+
+    def __call__(self, nodes):
+        """Log of the mean density in the intervals around nodes.
+
+        Parameters
+        ----------
+        nodes : `~numpy.ndarray`
+            (J, M) electrons, ascending along the first axis.
+
+        Returns
+        -------
+        log_density : `~numpy.ndarray`
+            float32 (J, M), per electron.
+        """
+        middle = (nodes[1:] + nodes[:-1]) / 2
+        edges = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
+        share = np.diff(np.interp(edges, self.signal, self.below), axis=0)
+        return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
+
+
+def signal_prior(levels, sigma):
+    """Density of the signal among the pixels of a stack.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) the signal that each value stands for, electrons.
+    sigma : `~numpy.ndarray`
+        (ny, nx) noise of one value, electrons.
+
+    Returns
+    -------
+    prior : SignalPrior or None
+        None where the stack has too few pixels.
+
+    Notes
+    -----
+    Signals are not equally frequent: most pixels are faint, and in an image most have the level of the sky. Three
+    values of 12, 16 and 40 electrons may have a common signal of 22 and no hit. Where signals of 22 electrons are
+    five times rarer than those of 14, this is five times less probable than with an even prior.
+
+    The density is that of the medians of the values. Their noise is removed by the deconvolution of Richardson
+    (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
+    the same everywhere in the image, so that it says nothing of where stars are.
+    """
+    n = len(levels)
+    step = max(levels[0].size // PIXELS, 1)
+    some, noise = levels.reshape(n, -1)[:, ::step], sigma.ravel()[::step]
+    # a mean of two would contain the hits of both
+    middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
+    intervals = min(INTERVALS, middle.size // FEWEST)
+    if intervals < 4:
+        return None
+    constant = max(float(np.median(noise**2 - np.maximum(middle, 0))), 0.1)
+    signal, share = _deconvolved(middle, constant, OF_MEDIAN.get(n, 1.2533 / np.sqrt(n)))
+    below = np.concatenate([[0], np.cumsum(share)])
+    # where pixels are few, the distribution is even between knots
+    knots = np.interp(np.linspace(0, 1, intervals + 1), below, signal)
+    return SignalPrior(knots, np.linspace(0, 1, intervals + 1))
+
+
+def _deconvolved(values, constant, deviation):
+    """Edges of bins of the signal, and the share of the pixels in each."""
+    # Poisson noise and a constant variance: in this coordinate the noise is 1, below 0 as at 0
+    root = np.sqrt(constant)
+    place = np.where(values > 0, 2 * np.sqrt(np.maximum(values, 0) + constant) - 2 * root, values / root)
+    low, high = place.min(), place.max()
+    bins = int(np.clip((high - low) / GRID, 10, MOST_BINS))
+    found, edges = np.histogram(place, bins, (low, high))
+    width = deviation / (edges[1] - edges[0])
+    found = found / found.sum()
+    share = ndimage.gaussian_filter1d(found, width) + 1e-12
+    for _ in range(STEPS):
+        model = np.maximum(ndimage.gaussian_filter1d(share, width), 1e-12)
+        share *= ndimage.gaussian_filter1d(found / model, width)
+    signal = np.where(edges > 0, (edges / 2 + root) ** 2 - constant, edges * root)
+    return signal, share / share.sum()

@@ -1,0 +1,193 @@
+"""One model of what each exposure is expected to hold: added level, throughput, shift, seeing, and what is left."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+from scipy import ndimage
+from scipy.special import ndtr
+
+from crstack import CRStack, JointPosterior
+from crstack.equalize import measure_differences
+from crstack.equalize.kernel import KernelTerms, split_kernel
+from crstack.equalize.lines import fit_lines
+from crstack.equalize.place_variance import place_variance
+from crstack.equalize.steps import moved, whole_steps
+from crstack.equalize.surfaces import Mesh, smooth_surface
+from crstack.exceptions import InputError
+
+SHAPE, SKY, READNOISE = (240, 260), 100.0, 4.0
+
+
+def stars(shift=(0.0, 0.0), fwhm=2.8, flux=1.0, number=60, shape=SHAPE):
+    """Stars without sky, as the pixels integrate them."""
+    rng = np.random.default_rng(5)
+    x, y = rng.uniform(5, shape[1] - 5, number), rng.uniform(5, shape[0] - 5, number)
+    total = flux * 10 ** rng.uniform(3, 5.2, number)
+    rows, columns = np.arange(-0.5, shape[0]), np.arange(-0.5, shape[1])
+    sigma = fwhm / 2.3548
+
+    def share(edges, centre):
+        return np.diff(ndtr((edges - centre) / sigma))
+
+    each = zip(x, y, total, strict=True)
+    return sum(f * np.outer(share(rows, b + shift[1]), share(columns, a + shift[0])) for a, b, f in each)
+
+
+def drawn(expected, seed=1, n_hits=150):
+    """Exposures (N, ny, nx) with noise and single hits."""
+    rng = np.random.default_rng(seed)
+    cube = rng.poisson(expected) + READNOISE * rng.standard_normal(np.shape(expected))
+    for plane in cube:
+        plane[rng.integers(0, SHAPE[0], n_hits), rng.integers(0, SHAPE[1], n_hits)] += rng.exponential(800, n_hits)
+    return cube.astype(np.float32)
+
+
+def variance_of(signal, box=None):
+    return np.maximum(signal, 0) + np.float32(READNOISE**2)
+
+
+def measured(expected, **options):
+    return measure_differences(drawn(expected), variance_of, **options)
+
+
+def test_nothing_is_kept_of_equal_exposures():
+    found = measured([stars() + SKY] * 3)
+    assert not found
+    assert found.factors == (1.0, 1.0, 1.0)
+    assert all(np.ndim(one) == 0 and one == 0 for one in found.added)
+    assert found.common is None
+    assert found.in_words() == {"differences": "none"}
+
+
+def test_levels_and_slopes():
+    x = np.linspace(-1, 1, SHAPE[1])
+    found = measured([stars() + level + slope * x for level, slope in ((80, 0), (104, 10), (143, -10))])
+    levels = np.array(found.levels)
+    np.testing.assert_allclose(levels - levels[0], (0, 24, 63), atol=0.5)
+    assert "slope" in found.surfaces
+    np.testing.assert_allclose(found.added[1] - found.added[0] - 24 - 10 * x, 0, atol=1.0)
+    assert found.terms is None
+
+
+def test_throughput_shift_and_seeing():
+    cases = ((0.9, (0.2, 0.0), 2.6), (1.0, (0.0, -0.1), 2.8), (1.1, (-0.2, 0.1), 3.1))
+    found = measured([stars(shift, fwhm, flux) + SKY for flux, shift, fwhm in cases])
+    factors, shifts = np.array(found.factors), np.array(found.shifts)
+    np.testing.assert_allclose(factors / factors[1], (0.9, 1.0, 1.1), rtol=0.01)
+    np.testing.assert_allclose(shifts - shifts[1], np.array([one[1] for one in cases]) - (0.0, -0.1), atol=0.02)
+    width = np.mean([one[:2] for one in found.widths], axis=1)
+    squares = np.array([one[2] for one in cases]) ** 2 / 2.3548**2
+    np.testing.assert_allclose(width - width[1], squares - squares[1], atol=0.06)
+    table = found.table()
+    np.testing.assert_allclose(table["throughput"], factors)
+    assert (table["dx_error"] > 0).all()
+    assert (table["dx_error"] < 0.02).all()
+
+
+@pytest.mark.filterwarnings("ignore:exposure 3 shows")
+@pytest.mark.parametrize("shift", [(1.4, 0.0), (2.6, -1.2), (3.1, 0.0), (6.0, 2.5)])
+def test_shifts_of_pixels(shift):
+    found = measured([stars() + SKY, stars() + SKY, stars(shift) + SKY])
+    shifts = np.array(found.shifts)
+    np.testing.assert_allclose(shifts[2] - shifts[0], shift, atol=0.05)
+    stack = CRStack(
+        list(drawn([stars() + SKY, stars() + SKY, stars(shift) + SKY]) * u.electron), readnoise=READNOISE * u.electron
+    )
+    offsets = np.array(stack.offsets().values)
+    np.testing.assert_allclose(offsets[2] - offsets[0], shift, atol=0.03)
+
+
+def test_only_what_may_be_measured_is_measured():
+    expected = [stars((0.2, 0.0), flux=0.9) + 80, stars() + 100, stars((-0.2, 0.0), flux=1.1) + 120]
+    found = measured(expected, names={"backgrounds", "flux_factors"})
+    assert not found.terms.shift
+    assert not found.terms.seeing
+    found = measured(expected, names=())
+    assert not found
+
+
+def test_kernel_terms_are_flux_shift_and_seeing():
+    basis = KernelTerms(3).basis(7)
+    assert len(basis) == 49
+    assert np.linalg.matrix_rank(basis.reshape(49, 49)) == 49
+    for terms, kept in ((KernelTerms(2, False, True, False), [1, 2]), (KernelTerms(2, False, False, True), [3, 4, 5])):
+        moments = np.array([split_kernel(one) for one in terms.basis(7)])
+        moments[:, 0] -= 1
+        others = [k for k in range(6) if k not in kept and (k < 3 or 1 not in kept)]
+        np.testing.assert_allclose(moments[:, others], 0, atol=1e-12)
+
+
+def test_lines_of_the_sky_and_throughput_of_traces():
+    rng = np.random.default_rng(2)
+    shape = (200, 300)
+    signal = 50 + 1000 * np.exp(-0.5 * ((np.arange(200)[:, None] - 100) / 2.0) ** 2) * np.ones(shape)
+    variance = (signal + 16).astype(np.float32)
+    shares = np.array([-0.06, 0.0, 0.06])
+    trace = np.abs(np.arange(200) - 100) < 6
+    left = rng.standard_normal((3, *shape)) * np.sqrt(variance)
+    left[:, trace] += shares[:, None, None] * signal[trace]
+    found = fit_lines(left.astype(np.float32), signal.astype(np.float32), variance)
+    np.testing.assert_allclose(found[:, 98:103].mean(axis=(1, 2)), shares, atol=0.005)
+    assert np.abs(found[:, :60]).mean() < 0.002
+    nothing = fit_lines(left[:, :60].astype(np.float32), signal[:60].astype(np.float32), variance[:60])
+    assert (nothing == 0).mean() > 0.9
+
+
+def test_surfaces_go_on_to_the_edges():
+    mesh = Mesh((128, 192))
+    y, x = np.mgrid[:128, :192]
+    plane = (3 + 0.05 * x - 0.02 * y).astype(np.float32)
+    medians, number = mesh.medians(plane, np.ones(plane.shape, bool))
+    surface, kind = smooth_surface(medians, number, np.full(medians.shape, 1.0))
+    assert kind == "slope"
+    np.testing.assert_allclose(mesh.interpolate(surface), plane, atol=0.05)
+    noise = np.random.default_rng(1).standard_normal(plane.shape)
+    assert smooth_surface(*mesh.medians(noise, np.ones(plane.shape, bool)), np.full(medians.shape, 1.0))[1] == ""
+
+
+def test_whole_steps():
+    planes = drawn([stars() + SKY] * 3)
+    planes[2] = moved(planes[2], (5, -3))
+    assert whole_steps(planes) == ((0, 0), (0, 0), (5, -3))
+    np.testing.assert_array_equal(moved(planes[0], (2, 1))[5, 7], planes[0][4, 5])
+    assert whole_steps(planes[:2]) == ((0, 0), (0, 0))
+
+
+def test_variance_of_a_place():
+    same = drawn([stars() + SKY] * 3)
+    assert not place_variance(same, variance_of)[0].any()
+    unlike = drawn([stars(fwhm=one, number=12) + SKY for one in (2.5, 2.8, 3.2)], n_hits=0)
+    variance, share = place_variance(unlike, variance_of)
+    scene = stars(number=12)
+    bright, dark = scene > 1000, ndimage.maximum_filter(scene, 9) < 1
+    assert share > 0
+    assert np.median(variance[bright] / scene[bright]) > 1
+    assert variance[dark].mean() < 1
+
+
+@pytest.mark.parametrize("fwhm", [(2.5, 2.8, 3.2), (1.4, 1.4, 1.4)])
+def test_no_star_is_eaten(fwhm):
+    shifts = ((0.0, 0.0),) * 3 if len(set(fwhm)) > 1 else ((0.15, 0.0), (-0.1, 0.1), (0.0, -0.15))
+    expected = [stars(shift, one) + SKY for shift, one in zip(shifts, fwhm, strict=True)]
+    cube = drawn(expected, n_hits=0)
+    stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
+    masks = stack.detect(JointPosterior())
+    assert masks.crmasks.mean() < 2e-4
+    error = stack.combine("meanjoint").data - cube.mean(axis=0)
+    assert abs(error.sum()) < 1e-3 * stars().sum()
+
+
+def test_exposures_for_mmcosmic():
+    cube = drawn([stars(fwhm=one) + sky for one, sky in ((2.6, 80), (2.8, 104), (3.0, 143))])
+    exposures = [CCDData(one, unit="electron") for one in cube]
+    false = []
+    for differences in (None, "auto"):
+        stack = CRStack(exposures, readnoise=READNOISE * u.electron, differences=differences)
+        masks = stack.detect("mmcosmic", aux=None)
+        clean = ndimage.maximum_filter(cube - np.median(cube, axis=0), (1, 3, 3)) < 250
+        false.append((masks.crmasks & clean).mean())
+    assert false[1] < 0.2 * false[0]
+    assert any("added levels" in line for line in masks.history)
+    with pytest.raises(InputError, match="differences must be one of auto"):
+        CRStack(exposures, readnoise=READNOISE * u.electron, differences="all")

@@ -1,0 +1,172 @@
+"""The small parts of the measurements, against numbers worked out by hand."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from crstack.equalize import flux, offsets
+from crstack.equalize.clean import CleanPixels
+from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
+from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
+from crstack.exceptions import InputError
+from crstack.exposures import load_exposures
+from crstack.statistics import order_statistics
+
+# made-up exposures need not have the noise that is stated
+pytestmark = pytest.mark.filterwarnings("ignore:the exposures scatter")
+
+
+def exposures_of(planes, readnoise=3.0):
+    exposures = load_exposures([plane * u.electron for plane in planes], readnoise=readnoise * u.electron)
+    return exposures, order_statistics(exposures.data, 2, exposures.bad)
+
+
+# flux factors
+
+
+def test_regions_hold_both_of_their_ends():
+    usable = np.ones((6, 8), dtype=bool)
+    usable[2, 2] = False
+    expected = np.zeros((6, 8), dtype=bool)
+    expected[1:4, 2:5] = expected[5, 7] = True
+    expected[2, 2] = False
+    np.testing.assert_array_equal(pixels_of_regions(usable, [(3, 5, 2, 4), (8, 8, 6, 6)]), expected)
+    everywhere = pixels_of_regions(usable, None)
+    np.testing.assert_array_equal(everywhere, usable)
+    assert everywhere is not usable
+
+
+def test_pixels_beside_a_region_do_not_count():
+    """The region is exactly the part where the second exposure is twice as bright."""
+    rng = np.random.default_rng(1)
+    planes = [rng.normal(1000, 3, (60, 70)) for _ in range(3)]
+    planes[1][10:30, 20:50] += 1000
+    exposures, statistics = exposures_of(planes)
+    found = estimate_flux_factors(exposures, statistics, [(21, 50, 11, 30)])
+    np.testing.assert_allclose(found.values, (1, 2, 1), rtol=2e-3)
+    assert found.n_pixels <= 20 * 30
+
+
+def test_first_guess_is_a_median_ratio():
+    rng = np.random.default_rng(1)
+    exposures, statistics = exposures_of([rng.normal(level, 3, (40, 50)) for level in (800, 1000, 1500)])
+    inside = np.ones((40, 50), dtype=bool)
+    np.testing.assert_allclose(flux._first_guess(exposures, statistics.median2d, inside), (0.8, 1, 1.5), rtol=2e-3)
+    # where too few pixels are sure, all are 1
+    inside[2:] = inside[:, 10:] = False
+    np.testing.assert_array_equal(flux._first_guess(exposures, statistics.median2d, inside), np.ones(3))
+
+
+def test_box_around_what_counts():
+    inside = np.zeros((40, 50), dtype=bool)
+    inside[2, 20] = inside[9, 30] = True
+    assert flux._box_around(inside) == (slice(0, 14), slice(16, 35))
+
+
+def test_blocks_of_the_jackknife():
+    found = flux._block_numbers(np.arange(10, 26))
+    np.testing.assert_array_equal(found, np.repeat(np.arange(8), 2))
+    # leaving out one block of equal totals by turns
+    totals = np.array([[1.0, 3.0, 0.0], [2.0, 2.0, 0.0], [3.0, 3.0, 0.0]])
+    left = np.array([[3.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    factors = left / np.median(left, axis=0)
+    expected = np.sqrt(0.5 * np.square(factors - factors.mean(axis=1, keepdims=True)).sum(axis=1))
+    np.testing.assert_allclose(flux._jackknife(totals), expected)
+    np.testing.assert_allclose(flux._over_median(np.array([2.0, 4.0, 6.0])), [0.5, 1, 1.5])
+    with pytest.raises(InputError, match="signal in every exposure; got none in 1"):
+        flux._over_median(np.array([2.0, 0.0, 6.0]))
+
+
+def test_given_factors():
+    assert check_flux_factors(2, 3) == (2.0, 2.0, 2.0)
+    assert check_flux_factors([1, np.float32(0.5)], 2) == (1.0, 0.5)
+
+
+# offsets
+
+
+def stretched(shape=(120, 140)):
+    """A scene with steep slopes along y and gentle ones along x."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return 400 + 150 * np.sin(y / 2.0) + 150 * np.sin(x / 12.0)
+
+
+def test_errors_of_dx_and_of_dy():
+    """The error is small along the axis of the steep slopes: y."""
+    rng = np.random.default_rng(2)
+    image = stretched()
+    found = estimate_offsets(*exposures_of([rng.poisson(image).astype(float) for _ in range(3)]))
+    dx, dy = found.errors[0]
+    assert dx > 2.5 * dy
+    turned = estimate_offsets(*exposures_of([rng.poisson(image.T).astype(float) for _ in range(3)]))
+    dx, dy = turned.errors[0]
+    assert dy > 2.5 * dx
+
+
+def test_offsets_are_pairs_of_x_and_y():
+    rng = np.random.default_rng(3)
+    scene = 300 + 900 * ndimage.gaussian_filter(rng.standard_normal((90, 110)), 2)
+    true = ((0.0, 0.0), (0.5, -0.25), (-0.25, 1.0))
+    moved = [ndimage.shift(scene, (dy, dx), order=3, mode="nearest")[8:-8, 8:-8] for dx, dy in true]
+    found = np.array(
+        estimate_offsets(*exposures_of([rng.poisson(np.maximum(one, 0)).astype(float) for one in moved])).values
+    )
+    np.testing.assert_allclose(found - found[0], true, atol=0.06)
+
+
+@pytest.mark.parametrize("error_by_hand", [0.0204])
+def test_error_of_an_offset_by_its_formula(error_by_hand):
+    """A steep ramp in noise of known variance: the formula of `_error`, worked out beside it."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:64, :64].astype(float)
+    slope, sigma, n = 2.0, 1.0, 3
+    aligned = [slope * x + slope * y + rng.normal(0, sigma, x.shape) for _ in range(n)]
+    window = offsets._window(x.shape).astype(float)
+    power = slope**2 * np.square(window).sum()
+    alone = np.pi**2 / 3 * np.sum(window**4) * (sigma**2 / power) ** 2
+    expected = np.sqrt(sigma**2 / power + (n - 1) / n**2 * alone + 1 / (12 * offsets.UPSAMPLING**2))
+    assert expected == pytest.approx(error_by_hand, rel=0.5)
+    np.testing.assert_allclose(offsets._error(aligned), expected, rtol=0.05)
+
+
+def test_sharp_peaks_are_hot_pixels():
+    image = np.full((20, 30), 10.0)
+    image[5, 6] = 500  # alone
+    y, x = np.mgrid[:20, :30]
+    image += 500 * np.exp(-0.5 * ((y - 12) ** 2 + (x - 20) ** 2) / 1.2**2)  # a star: its neighbours share the light
+    image[15, 25] = 20  # too faint
+    rows, columns = hot_pixels(image, np.full(image.shape, 4.0))
+    assert list(zip(rows, columns, strict=True)) == [(5, 6)]
+
+
+def test_medians_of_windows_that_reach_over_the_edge():
+    image = np.arange(100.0).reshape(10, 10)
+    reach = offsets.REACH // 2
+    found = medians_around(image, np.array([5, 0]), np.array([4, 0]))
+    padded = np.pad(image, reach, mode="symmetric")
+    expected = [np.median(padded[y : y + offsets.REACH, x : x + offsets.REACH]) for y, x in ((5, 4), (0, 0))]
+    np.testing.assert_array_equal(found, expected)
+    assert found[0] == image[5, 4]
+
+
+def test_smallest_region():
+    assert check_region_size((1, 16, 5, 20), (40, 50)) == (1, 16, 5, 20)
+    for region in ((1, 15, 5, 20), (1, 16, 5, 19)):
+        with pytest.raises(InputError, match="16 pixels or more on each side"):
+            check_region_size(region, (40, 50))
+    assert offsets._slices((1, 16, 5, 20), (40, 50)) == (slice(4, 20), slice(0, 16))
+    assert offsets._slices(None, (40, 50)) == (slice(0, 40), slice(0, 50))
+
+
+def test_weighted_sums_of_blocks():
+    """Without excess and with one level the weights are equal, and the totals are counts of pixels."""
+    exposures, _ = exposures_of([np.full((32, 40), float(level)) for level in (90, 100, 110)])
+    ok = np.ones((32, 40), dtype=bool)
+    ok[0, 0] = False
+    clean = CleanPixels(np.full((32, 40), 100, np.float32), ok, 0.0)
+    totals = flux._block_totals(exposures, clean, "ratio")
+    assert totals.shape == (3, 64)
+    weight = 100 / (100 + 9)
+    np.testing.assert_allclose(totals[1, 1:], 20 * 100 * weight, rtol=1e-5)
+    np.testing.assert_allclose(totals[:, 0], 19 * np.array([90, 100, 110]) * weight, rtol=1e-5)

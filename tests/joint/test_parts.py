@@ -1,0 +1,251 @@
+"""The small parts of the joint decision, against numbers worked out by hand or by another way."""
+
+import numpy as np
+import pytest
+from scipy import ndimage, stats
+
+from crstack.joint import false_alarms, hit_everywhere
+from crstack.joint.candidates import Candidates, Counts
+from crstack.joint.excess import ExcessVariance, _ratio, _robust_ratio, _solve, _wide_enough, squared_gradient
+from crstack.joint.false_alarms import CleanNoise
+from crstack.joint.population import CORNER, HIGHEST_RATE, Population, charges_kind, neighbour_class
+from crstack.joint.sweeps import Field
+from crstack.statistics import order_statistics
+
+# excess variance
+
+
+def test_excess_variance_by_hand():
+    excess = ExcessVariance(relative=0.02, shift=0.1, constant=3.0)
+    assert excess.of(1000.0, 400.0) == pytest.approx(20**2 + 0.01 * 400 + 3)
+    # a negative signal has no response
+    assert excess.of(-1000.0, 0.0) == 3
+    assert excess.of_scene
+    assert ExcessVariance(shift=0.1).of_scene
+    assert not ExcessVariance(constant=3.0).of_scene
+    assert str(excess) == "2 % of the signal, shift of 0.1 pixel, 1.7 electron"
+    assert str(ExcessVariance()) == "none"
+
+
+def test_gradient_of_a_plane_less_that_of_its_noise():
+    y, x = np.mgrid[:6, :8].astype(np.float32)
+    found = squared_gradient(3 * x + 4 * y, np.float32(5))
+    np.testing.assert_allclose(found[1:-1, 1:-1], 3**2 + 4**2 - 5)
+    # at an edge the difference spans one pixel
+    np.testing.assert_allclose(found[0, 1:-1], 3**2 + 2**2 - 5)
+    assert squared_gradient(x, np.float32(5)).max() == 0
+
+
+def test_ratio_of_variances_of_all_pairs_and_without_hits():
+    rng = np.random.default_rng(1)
+    sigmas = (3.0, 4.0, 12.0)
+    cube = np.stack([rng.normal(0, one, 100_000) for one in sigmas])
+    known = [np.full(100_000, np.float32(9)), np.full(100_000, np.float32(16)), np.full(100_000, np.float32(144))]
+    cube[0, :1000] += 500
+    found, variance = _ratio(cube, known, np.arange(100_000))
+    assert found == pytest.approx(1, abs=0.01)
+    np.testing.assert_allclose(variance, (9 + 16 + 144) / 3)
+    # one variance for all is that of each
+    found, variance = _ratio(cube, known[1:2], np.arange(50_000))
+    pairs = ((9 + 16) / 32, (9 + 144) / 32, (16 + 144) / 32)
+    assert found == pytest.approx(np.mean(pairs), rel=0.02)
+    np.testing.assert_array_equal(variance, np.full(50_000, 16))
+    assert _robust_ratio(cube[1] - cube[2], np.full(100_000, 80.0)) == pytest.approx(1, abs=0.01)
+
+
+def test_terms_that_count():
+    rows = np.array([[1e4, 0.0], [4e4, 100.0], [9e4, 400.0], [1.0, 900.0]])
+    errors = np.full(4, 0.01)
+    assert _solve(rows, rows @ [0.02**2, 0.3**2], errors) == pytest.approx((0.02, 0.3), rel=1e-3)
+    assert _solve(rows, rows @ [0.02**2, 0.0], errors) == pytest.approx((0.02, 0.0), rel=1e-3)
+    assert _solve(rows, rows @ [0.0, 0.3**2], errors) == pytest.approx((0.0, 0.3), rel=1e-3)
+    # where the errors are as large nothing counts, and where there is no gradient the other term does
+    assert _solve(rows, rows @ [0.02**2, 0.3**2], np.full(4, 1e3)) == (0.0, 0.0)
+    flat = rows * [1, 0]
+    assert _solve(flat, flat @ [0.02**2, 0.3**2], errors) == pytest.approx((0.02, 0.0), rel=1e-3)
+    # bins with small errors decide
+    targets = rows @ [0.02**2, 0.0]
+    targets[0] += 50
+    assert _solve(rows, targets, np.array([1e3, 0.01, 0.01, 0.01])) == pytest.approx((0.02, 0.0), rel=1e-3)
+
+
+def test_intervals_hold_enough_pixels():
+    assert list(_wide_enough([0, 50, 100, 250, 260, 400])) == [(0, 100), (100, 250), (250, 400)]
+    assert list(_wide_enough([0, 150, 190])) == [(0, 190)]
+
+
+# false alarms
+
+
+def test_value_that_a_number_of_draws_exceed():
+    values = np.random.default_rng(1).permutation(np.arange(10_000.0))
+    # the values that 100 and 2000 others exceed
+    assert false_alarms._tail_quantile(values, 100) == 10_000 - 101
+    assert false_alarms._tail_quantile(values, 2000.7) == 10_000 - 2001
+    # beyond, as an exponential
+    draws = -2 * np.log((np.arange(1_000_000) + 0.5) / 1_000_000)
+    for wanted in (50, 1, 1e-3):
+        expected = 2 * np.log(len(draws) / wanted)
+        assert false_alarms._tail_quantile(draws, wanted) == pytest.approx(expected, rel=0.01)
+
+
+def test_clean_values_as_they_are_drawn():
+    excess = ExcessVariance(relative=0.1)
+    noise = CleanNoise(np.array([9.0, 16.0]), np.array([1.0, 2.0]), np.array([True, False]), excess)
+    drawn = noise.draw(100.0, 200_000, np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.values.mean(axis=1), [100, 200], atol=0.3)
+    # photons, read noise and a tenth of the signal; the other has no photons
+    np.testing.assert_allclose(drawn.values.var(axis=1), [100 + 9 + 100, 16 + 400], rtol=0.02)
+    assert len(drawn) == 200_000
+    np.testing.assert_allclose(drawn.variance[:, 0], [109, 416])
+    np.testing.assert_array_equal(drawn.scales[:, 0], [1, 2])
+
+
+# hits in every exposure
+
+
+def test_heights_over_the_lower_neighbours():
+    signal = np.full((5, 6), 10, np.float32)
+    signal[2, 2:5] = [20, 100, 40]
+    signal[1, 3] = 14
+    variance = np.full(signal.shape, 9, np.float32)
+    expected, usual, height = hit_everywhere._heights(signal, variance, (np.array([2, 0]), np.array([3, 0])))
+    # of 10 (5 times), 14, 20 and 40 the third lowest, and the spread from the lowest to the fourth
+    np.testing.assert_array_equal(expected, [10, 10])
+    np.testing.assert_array_equal(usual, [3, 3])
+    np.testing.assert_array_equal(height, [30, 0])
+    signal[1, 2:5] = signal[3, 2] = 16
+    expected, usual, height = hit_everywhere._heights(signal, variance, (np.array([2]), np.array([3])))
+    # 10, 10, 16, 16, 16, 16, 20, 40
+    assert expected[0] == 16
+    assert usual[0] == pytest.approx(np.sqrt(9 + 36))
+    assert height[0] == pytest.approx(84 / np.sqrt(45))
+
+
+def test_frequency_of_pixels_as_high():
+    height = np.concatenate([np.zeros(980), np.full(10, 5.0), np.full(10, 10.0)]).reshape(10, 100)
+    # over 0.7 of 10 are ten pixels, over 0.7 of 5 are twenty, and one more than were counted
+    found = hit_everywhere._frequency_above(height, np.array([10.0, 5.0, 0.5]))
+    np.testing.assert_allclose(found, [11 / 1000 / 10, 21 / 1000 / 5, 21 / 1000])
+
+
+def test_density_of_two_clean_values():
+    values = np.float32([[30.0], [75.0]])
+    some = Candidates(
+        (np.array([0]), np.array([0])), values, *(np.float32([[a], [b]]) for a, b in ((1, 2), (0, 5), (9, 16), (1, 1)))
+    )
+    assert some.lowest[0] == 30
+    for i, (mean, variance) in enumerate([(30, 9 + 30), (65, 16 + 65)]):
+        sigma = some.sigma(some.lowest)[i, 0]
+        assert sigma == pytest.approx(np.sqrt(variance), rel=1e-3)
+        expected = stats.norm.logpdf(values[i, 0], mean, np.sqrt(2) * sigma)
+        assert hit_everywhere._log_agree(some, i, values[i])[0] == pytest.approx(expected, rel=1e-5)
+
+
+# sweeps
+
+
+def test_classes_of_some_pixels_are_those_of_the_image():
+    rng = np.random.default_rng(1)
+    field = Field((2, 20, 30))
+    everywhere = tuple(index.ravel() for index in np.indices((20, 30)))
+    probability = rng.random((2, 600)) * (rng.random((2, 600)) < 0.2)
+    charge = rng.uniform(0, 3000, (2, 20, 30))
+    field.set(everywhere, probability, charge.reshape(2, 600))
+    np.testing.assert_allclose(field.probability, probability.reshape(2, 20, 30).astype(np.float32))
+    found = field.classes_at(everywhere)
+    assert len(np.unique(found)) > 5
+    # the neighbours of each value are summed by another way
+    kernel = np.array([[CORNER, 1, CORNER], [1, 0, 1], [CORNER, 1, CORNER]])
+    likely = np.where(probability > 0.5, probability, 0).reshape(2, 20, 30)
+    for i in range(2):
+        sums = [ndimage.correlate(one[i], kernel, mode="constant") for one in (likely, likely * charge)]
+        np.testing.assert_array_equal(found[i].reshape(20, 30), neighbour_class(*sums))
+
+
+def test_only_likely_neighbours_count():
+    field = Field((1, 5, 5))
+    everywhere = tuple(index.ravel() for index in np.indices((5, 5)))
+    middle = np.array([2]), np.array([2])
+    field.set(middle, np.float32([[0.5]]), np.float32([[1e4]]))
+    assert not field.classes_at(everywhere).any()
+    field.set(middle, np.float32([[0.51]]), np.float32([[1e4]]))
+    around = field.classes_at(everywhere).reshape(5, 5) > 0
+    assert around.sum() == 8
+    assert not around[2, 2]
+
+
+# counts
+
+
+def counts_of_two():
+    rng = np.random.default_rng(1)
+    return Counts(
+        rng.uniform(10, 90, (2, 4, 5)).astype(np.float32),
+        (np.float32(9), np.full((4, 5), 16, np.float32)),
+        scales=(1.0, np.full((4, 5), 2.0)),
+        shifts=(3.0, 0.0),
+        poisson=(True, False),
+        worth=(1.0, 0.5),
+    )
+
+
+def test_variances_and_levels_of_counts():
+    counts = counts_of_two()
+    np.testing.assert_allclose(counts.variance_of(0, np.float32(40)), 9 + 43)
+    np.testing.assert_allclose(counts.variance_of(1, np.float32(40)), np.full((4, 5), 16 / 4))
+    np.testing.assert_allclose(counts.mean_variance(np.float32(40)), np.full((4, 5), (52 + 4) / 2))
+    # no photons below 0
+    np.testing.assert_allclose(counts.variance_of(0, np.float32(-40)), 9)
+    np.testing.assert_allclose(counts.levels, [counts.data[0] - 3, counts.data[1] / 2])
+    level, variance, poisson = counts.expected(1, np.float32(40), np.float32(5))
+    np.testing.assert_allclose(level, np.full((4, 5), 80))
+    np.testing.assert_allclose(variance, np.full((4, 5), 16 + 4 * 5))
+    assert not poisson
+
+
+def test_values_as_they_are_combined():
+    counts = counts_of_two()
+    where = np.array([1, 3]), np.array([0, 4])
+    values, expected = counts.combined_at(where, np.array([10.0, 20.0]))
+    np.testing.assert_allclose(values, [counts.data[0][where], counts.data[1][where] / 2])
+    np.testing.assert_allclose(expected, [[13, 23], [10, 20]])
+
+
+def test_parts_of_counts():
+    counts = counts_of_two()
+    part = counts.rows((slice(1, 3), slice(2, 5)))
+    np.testing.assert_array_equal(part.data, counts.data[:, 1:3, 2:5])
+    assert part.variance[1].shape == part.scales[1].shape == (2, 3)
+    assert part.worth == counts.worth
+    turned = counts.ordered([1, 0])
+    np.testing.assert_array_equal(turned.data, counts.data[::-1])
+    assert turned.poisson == (False, True)
+    assert turned.shifts == (0.0, 3.0)
+    assert turned.worth == (0.5, 1.0)
+
+
+def test_bad_values_have_the_level_of_the_others():
+    data = np.float32([[[1.0]], [[np.nan]], [[5.0]]])
+    counts = Counts(data, 9.0, bad=np.isnan(data))
+    np.testing.assert_array_equal(counts.levels, np.float32([[[1.0]], [[3.0]], [[5.0]]]))
+
+
+def test_odds_of_a_population_by_its_rate():
+    """The rate of hits over the chance of none: charges too small to see leave a value clean."""
+    population = Population()
+    classes, sigma = np.arange(len(population.rate), dtype=np.int32), np.full(len(population.rate), np.float32(5))
+    above = population.density.above(charges_kind(classes), sigma)
+    odds = np.exp(population.log_odds(classes, sigma))
+    np.testing.assert_allclose(odds, population.rate / (1 - population.rate * above), rtol=1e-4)
+    # where nearly all values are hit the chance of none stays above 0
+    sure = Population(rate=np.full(len(population.rate), 1.2), shapes=population.shapes)
+    np.testing.assert_allclose(np.exp(sure.log_odds(classes, sigma)).max(), 1.2 / (1 - HIGHEST_RATE), rtol=1e-4)
+
+
+def test_order_statistics_by_hand():
+    cube = np.float32([[[4.0]], [[1.0]], [[9.0]], [[2.0]], [[7.0]]])
+    found = order_statistics(cube, 2)
+    assert (found.mean2d[0, 0], found.median2d[0, 0], found.min2d[0, 0]) == pytest.approx((4.6, 4, 7 / 3))
+    found = order_statistics(cube[:4], 2, np.arange(4)[:, None, None] == 3)
+    assert (found.mean2d[0, 0], found.median2d[0, 0], found.min2d[0, 0]) == pytest.approx((14 / 3, 4, 1))
