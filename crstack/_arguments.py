@@ -1,4 +1,4 @@
-"""What users name or leave open in calls of a stack, made definite: method, detector, rules and lengths."""
+"""Names and defaults in the calls of a stack: method, detector and rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice, check_quantity
+from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -33,7 +33,6 @@ __all__ = [
     "definite_shape",
     "definite_weights",
     "detections_for",
-    "length_in",
     "made_by",
     "rules_for",
     "with_diagram",
@@ -64,7 +63,7 @@ T = TypeVar("T")
 
 
 def made_by(init: Callable[Concatenate[T, P], None], name: str, doc: str) -> "classmethod[T, P, T]":
-    """Class method that takes what ``__init__`` takes; editors and Python show the signature of that."""
+    """Class method with the arguments of ``__init__``; editors and Python show its signature."""
 
     @wraps(init)
     def make(cls: type[T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -83,7 +82,7 @@ def chosen_method(
     latest_boundary: FittedBoundary | None,
     latest_diagram: MMDiagram | None,
 ) -> Method:
-    """The method that decides, with the boundary and the diagram that it is to use.
+    """The method, with the boundary and the diagram to use.
 
     Parameters
     ----------
@@ -92,8 +91,7 @@ def chosen_method(
     n_exposures : int
         Number of exposures.
     latest_boundary, latest_diagram
-        Those of the latest `~crstack.CRStack.fit_boundary` and `~crstack.CRStack.mm_diagram`; None where
-        there was none.
+        Those of the latest `~crstack.CRStack.fit_boundary` and `~crstack.CRStack.mm_diagram`; None if there was none.
 
     Raises
     ------
@@ -124,21 +122,21 @@ def chosen_method(
 
 
 def with_diagram(method: MMCosmic, diagram: MMDiagram | None) -> MMCosmic:
-    """The method with this diagram, where there is one."""
+    """The method with this diagram, if there is one."""
     return method if diagram is None else replace(method, diagram=diagram)
 
 
 def detections_for(
     prepared: PreparedStack, aux: Auxiliary, vote: Vote, aux_noise: AuxNoise, method: Method | None = None
 ) -> Detections | None:
-    """What the detector finds; "auto" is the usual one of the method."""
+    """Detections of the detector; "auto" is the default detector of the method."""
     if method is not None and isinstance(aux, str) and aux == AUTO:
         aux = method.usual_aux
     return prepared.detections(as_detector(aux, vote), aux_noise)
 
 
 def rules_for(rules: MaskRules | None, shape: tuple[int, ...]) -> MaskRules:
-    """The rules, which must lie inside the image; those that do nothing for None."""
+    """The rules, checked to lie inside the image; for None, rules without effect."""
     if rules is None:
         return MaskRules()
     if not isinstance(rules, MaskRules):
@@ -158,13 +156,6 @@ def definite_shape(
     return None if found.is_poisson else found.value
 
 
-def length_in(unit: u.UnitBase, name: str, length: Any) -> Any:
-    """A length along an axis of the diagram, in the unit of the exposures; None stays None."""
-    if isinstance(length, u.Quantity):
-        return float(check_quantity(name, length, unit, shape=()))
-    return length
-
-
 def definite_weights(weights: Any) -> Any:
-    """The weights as a copy, so that a list that is changed is not taken for what it was."""
+    """A copy of the weights, so that later changes of a list have no effect."""
     return tuple(weights) if isinstance(weights, list | np.ndarray) else weights

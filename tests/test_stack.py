@@ -22,6 +22,7 @@ from crstack import (
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError, PluginError
 from crstack.joint.method import JointDecision
+from crstack.mmcosmic import DiagramSettings
 
 PYCOSMIC = PyCosmicDetector()
 
@@ -438,3 +439,29 @@ def test_two_exposures_are_a_stack_for_the_joint_decision(simulated):
     for call in (lambda: stack.detect("mmcosmic"), stack.mm_diagram, stack.fit_boundary):
         with pytest.raises(InputError, match=r"exposures must be three or more for M\.M\.Cosmic; got 2: use detect"):
             call()
+
+
+def test_lengths_with_units(simulated):
+    """Fixed points and ends of axes may be Quantities; they become numbers in the unit of the exposures."""
+    stack = stack_of(simulated)
+    plain = stack.fit_boundary(SplineBoundary(fixed_points=[(100, 90), (250, 120)]))
+    points = [(250 * u.adu, 120 * u.adu), (100 * u.adu, 90 * u.adu)]
+    other = stack.fit_boundary(SplineBoundary(fixed_points=points))
+    assert other.model == plain.model
+    np.testing.assert_array_equal(other.y, plain.y)
+    masks = stack.detect(MMCosmic(diagram=DiagramSettings(y_max=900 * u.adu)), boundary="spline", aux=None)
+    assert masks.decision.diagram.y_edges[-1] == 900
+    with pytest.raises(InputError, match="fixed points must be in adu; got s"):
+        stack.fit_boundary(PiecewiseBoundary([(0 * u.s, 1 * u.s), (1 * u.s, 2 * u.s)]))
+    with pytest.raises(InputError, match="fixed points must all have a unit, or none; got 2 of 4"):
+        PiecewiseBoundary([(0 * u.adu, 1 * u.adu), (1, 2)])
+    with pytest.raises(InputError, match="y_max must be in adu; got s"):
+        stack.detect(MMCosmic(diagram=DiagramSettings(y_max=9 * u.s)), boundary="spline", aux=None)
+
+
+def test_kept_detections_are_read_only(simulated):
+    stack = stack_of(simulated)
+    detected = stack.prepared.detections(PYCOSMIC)
+    for detection in (detected.in_average("median"), detected.in_exposure(0)):
+        assert not detection.mask.flags.writeable
+        assert not detection.cleaned.flags.writeable

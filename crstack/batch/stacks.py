@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from crstack.exceptions import InputError
 
 __all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
 
-#: a stack of fewer exposures is no stack
+#: least number of exposures in a stack
 LEAST_EXPOSURES = 2
 #: columns of a table that name the files
 FILE_COLUMNS = ("images", "image", "file", "path", "filename")
@@ -49,12 +51,12 @@ class Stack:
 
     @property
     def images(self) -> tuple:
-        """Paths of the exposures, as they were given."""
+        """Paths of the exposures, as given."""
         return tuple(os.fspath(image) for image in self.settings["images"])
 
 
 def merged(common, own):
-    """Settings of one stack: the common ones, with its own in their place at both levels of a parameter file."""
+    """Settings of one stack: the common ones, overridden by its own at both levels of a parameter file."""
     settings = {**common, **own}
     if LEVEL in common or LEVEL in own:
         settings[LEVEL] = {**(common.get(LEVEL) or {}), **(own.get(LEVEL) or {})}
@@ -67,9 +69,9 @@ def as_stacks(stacks, settings=None):
     Parameters
     ----------
     stacks : mapping or sequence of Stack
-        By name, a list of images or a mapping of what differs, ``images`` included.
-    settings : mapping, optional
-        What all stacks share: the content of a parameter file.
+        By name, a list of images or a mapping of the differences, ``images`` included.
+        settings : mapping, optional
+        Common settings of all stacks: the content of a parameter file.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def as_stacks(stacks, settings=None):
 
 
 def _resolved(settings, directory):
-    """Settings whose images are looked for from ``directory``, where they are not found from the current one."""
+    """Settings whose images are searched in ``directory`` if they are not found in the current one."""
     images = []
     for image in settings["images"]:
         path = Path(image).expanduser()
@@ -114,7 +116,7 @@ def stacks_of_document(document, directory="."):
     Parameters
     ----------
     document : mapping
-        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to what differs.
+        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to the differences.
     directory : path-like, optional
         Where to look for images that are not found from the current directory.
 
@@ -181,18 +183,18 @@ def stacks_of_table(table, settings=None, directory="."):
 
 
 def stacks_of_directory(directory, group_by, settings=None, only=None):
-    """Stacks of the FITS files of a directory, grouped by what their headers say.
+    """Stacks of the FITS files of a directory, grouped by header keywords.
 
     Parameters
     ----------
     directory : path-like
-        Its FITS files are taken, those of its own directories are not.
+        Its FITS files are used, without those of its subdirectories.
     group_by : sequence of str
         Header keywords: exposures with equal values are one stack.
     settings : mapping, optional
         What all stacks share.
     only : mapping of str, optional
-        Values that a header must have for its file to be taken, such as ``{"IMAGETYP": "object"}``.
+        Values that a header must have, such as ``{"IMAGETYP": "object"}``.
 
     Returns
     -------
@@ -204,7 +206,7 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     Raises
     ------
     InputError
-        If the directory does not exist, holds no FITS file, or no two files go together.
+        If the directory does not exist, holds no FITS file, or no two files have equal keywords.
     """
     from ccdproc import ImageFileCollection
 
@@ -217,6 +219,9 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     collection = ImageFileCollection(directory, keywords=sorted({*keywords, *only}))
     if not len(collection.files):
         raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
+    absent = [key for key in (*keywords, *only) if _in_no_header(collection.summary, key)]
+    if absent:
+        raise InputError(f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has")
     groups = {}
     for row in collection.summary:
         values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
@@ -228,6 +233,12 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     if not stacks:
         raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
     return as_stacks(stacks, settings), alone
+
+
+def _in_no_header(summary, key):
+    """Whether no file of a table of headers has a keyword."""
+    column = summary[key.lower() if key.lower() in summary.colnames else key]
+    return bool(np.all(np.ma.getmaskarray(np.ma.asarray(column))))
 
 
 def _name_of(values):

@@ -1,4 +1,4 @@
-"""What is refused, what becomes a bad value and what is warned of, once the exposures are read."""
+"""Checks of the exposures after reading: errors, bad values and warnings."""
 
 import warnings
 from dataclasses import replace
@@ -10,20 +10,23 @@ from crstack.exposures.sanity import blank_part, is_same, noise_ratio, unlit
 
 __all__ = ["checked"]
 
-#: measured over stated scatter beyond which noise is missing, and below which there is too much of it
+#: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 
-#: relative difference of exposure times that is worth a warning
+#: level in units of the read noise, below 0, that gives a warning
+BELOW_BIAS = 10
+
+#: relative difference of exposure times that gives a warning
 TIMES = 0.01
 
 
 def checked(exposures, *, bias_given=True):
-    """Exposures whose blank parts are bad values.
+    """Check exposures, and mark their blank parts as bad values.
 
     Parameters
     ----------
     exposures : Exposures
-        As they were read.
+        Exposures as read.
     bias_given : bool, optional
         Whether a bias was subtracted.
 
@@ -40,8 +43,8 @@ def checked(exposures, *, bias_given=True):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, one shows nothing of what the others show, exposure times
-        differ, or the scatter contradicts the noise.
+        If part of an exposure is blank, an exposure lacks the structure of the others, exposure times differ, or the
+        scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
@@ -66,7 +69,7 @@ def _refuse_copies(exposures):
 
 
 def _without_blank_parts(exposures):
-    """Take blocks of one value as bad, unless each exposure has them."""
+    """Mark blocks of one value as bad, unless each exposure has them."""
     blank = [blank_part(plane) for plane in exposures.data]
     if all(one is None for one in blank):
         return exposures
@@ -102,12 +105,13 @@ def _compare_times(exposures):
     if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
         _warn(
             f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors (flux_factors=) of the same ratios"
+            "the exposures are equivalent only with flux factors of the same ratios "
+            "(flux_factors= in Python, flux_factor: in a parameter file)"
         )
 
 
 def _look_for_light(exposures):
-    """Warn of exposures that show nothing of what the others show; return whether there are any."""
+    """Warn of exposures that lack the structure of the others; return whether there are any."""
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
@@ -120,11 +124,26 @@ def _look_for_light(exposures):
     return bool(found)
 
 
+def _warn_of_bias(exposures, level):
+    """Warn if the exposures lie far below the bias; return whether they do."""
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    if level >= -BELOW_BIAS * readnoise:
+        return False
+    _warn(
+        f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
+        f"times the read noise of {readnoise:.3g} below 0: "
+        "the bias is too high, or it was subtracted before. Check bias"
+    )
+    return True
+
+
 def _compare_noise(exposures, bias_given):
     ratios, level, sigma = noise_ratio(
         exposures.data, exposures.bad, lambda i, expected, box: _variance(exposures, i, expected, box)
     )
     if not ratios:
+        return
+    if bias_given and _warn_of_bias(exposures, level):
         return
     ratio = float(np.median(ratios))
     own = any(variance is not None for variance in exposures.variances)

@@ -70,3 +70,21 @@ def test_bad_values_are_replaced():
     assert first.mask[9, 9]
     assert np.isnan(first.data[9, 9])
     assert first.uncertainty.array[4, 5] < first.uncertainty.array[5, 5]
+
+
+def test_what_the_joint_decision_has_measured_counts():
+    """No factors are given: the decision measures them, and hits are replaced at the level of their exposure."""
+    simulated = make_stack(
+        "slit", (150, 180), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=42, flux_factors=(0.8, 1.0, 1.25)
+    )
+    stack = stack_of(simulated)
+    masks = stack.detect("joint")
+    bright = simulated.expected.mean(axis=0) > 150
+    ratios = []
+    for i, ccd in enumerate(stack.clean(masks=masks)):
+        where = ccd.mask & bright & ~masks.problematic
+        if where.sum() > 10:
+            ratios.append(np.median(ccd.data[where] / simulated.expected[i][where]))
+    assert len(ratios) > 1
+    # 20 % off where the level of the others is taken
+    np.testing.assert_allclose(ratios, 1, atol=0.04)
