@@ -56,3 +56,15 @@ def too_high(simulated, image):
 def rms(simulated, image, where):
     """Root mean square of `errors_of` at some pixels; NaN are left out."""
     return np.sqrt(np.nanmean(errors_of(simulated, image)[where] ** 2))
+
+
+def too_high_in_mean(simulated, masks):
+    """Pixels per Mpx of the mean of unmasked values that are 5 standard deviations too high.
+
+    Each value is compared with what its own exposure should hold, as exposures here need not be equivalent.
+    """
+    cube = np.array([ccd.data for ccd in simulated.exposures]) - simulated.expected
+    count = (~masks).sum(axis=0)
+    error = np.where(masks, 0, cube).sum(axis=0) / np.maximum(count, 1)
+    sigma = np.sqrt(simulated.noise.variance(simulated.expected.mean(axis=0)) / len(simulated))
+    return 1e6 * ((count > 0) & (error > 5 * sigma)).mean()

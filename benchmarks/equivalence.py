@@ -140,7 +140,7 @@ def masks():
     for scene in SCENES:
         for defect, made, options in cases:
             simulated = make_stack(scene, SMALL, seed=5, **DETECTOR, **made)
-            found = stack_of(simulated, **options).detect()
+            found = stack_of(simulated, **options).detect("mmcosmic")
             words = ", ".join(map(str, options.values())) or "-"
             rows.append((scene, defect, words, *mask_figures(simulated, found)))
     names = (

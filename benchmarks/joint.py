@@ -1,6 +1,7 @@
 """The joint decision on exposures whose every hit is known, as tables.
 
 python benchmarks/joint.py [--shape 600 700] [--seeds 4101 4102] [--reliability | --null | --everywhere]
+                           [--population mixed]
 """
 
 import argparse
@@ -10,11 +11,12 @@ import time
 
 import astropy.units as u
 import numpy as np
-from _truth import completeness, make, perfect, precision, widened
+from _truth import completeness, make, perfect, precision, too_high_in_mean, widened
 from astropy.table import Table
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
+from crstack.datasets.hits import POPULATIONS
 from crstack.joint import Counts, joint_posterior
 
 CASES = {
@@ -37,18 +39,6 @@ NULL = (
 )  # fmt: skip
 
 
-def left_over(simulated, masks):
-    """Pixels per Mpx of the mean of unmasked values that are 5 standard deviations too high.
-
-    Each value is compared with what its own exposure should hold, as exposures here need not be equivalent.
-    """
-    cube = np.array([ccd.data for ccd in simulated.exposures]) - simulated.expected
-    count = (~masks).sum(axis=0)
-    error = np.where(masks, 0, cube).sum(axis=0) / np.maximum(count, 1)
-    sigma = np.sqrt(simulated.noise.variance(simulated.expected.mean(axis=0)) / len(simulated))
-    return 1e6 * ((count > 0) & (error > 5 * sigma)).mean()
-
-
 def row(case, measured, scene, n, shape, seeds):
     """One row of the table: the mean over the seeds.
 
@@ -69,8 +59,8 @@ def row(case, measured, scene, n, shape, seeds):
             precision(simulated, found),
             completeness(simulated, found, 2),
             completeness(simulated, found, 5),
-            left_over(simulated, found),
-            left_over(simulated, perfect(simulated)),
+            too_high_in_mean(simulated, found),
+            too_high_in_mean(simulated, perfect(simulated)),
             100 * masks["MEDIANCR"][contaminated].mean() if contaminated.any() else np.nan,
             1e6 * (masks["MEDIANCR"] & ~widened(simulated.hits > 1).any(axis=0)).mean(),
             seconds,
@@ -92,23 +82,22 @@ def scores_table(shape, seeds):
     return Table(rows=[row(*one, shape, seeds) for one in wanted], names=names)
 
 
-def reliability_table(shape, seeds):
+def reliability_table(shape, seeds, population="cosmic"):
     """Of values given a probability, the fraction that is hit by over half a standard deviation."""
     rows = []
-    for rate, scene, n in itertools.product((0.008, 0.03), SCENES, (3, 4, 5, 7)):
-        hits, totals = np.zeros(10), np.zeros(10)
+    for rate, scene, n in itertools.product((0.008, 0.03), SCENES, (3, 5)):
+        hits, totals, given = np.zeros((3, 10))
         for seed in seeds:
-            simulated = make(scene, n, shape, seed, hit_rate=rate)
+            simulated = make(scene, n, shape, seed, hit_rate=rate, population=population)
             stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
             probability = stack.joint_posterior().probability.ravel()
             bins = np.minimum((10 * probability).astype(int), 9)
-            offsets = probability - (bins + 0.5) / 10
-            hits += np.bincount(bins, simulated.hit_mask(0.5).ravel() - offsets, minlength=10)
+            hits += np.bincount(bins, simulated.hit_mask(0.5).ravel(), minlength=10)
+            given += np.bincount(bins, probability, minlength=10)
             totals += np.bincount(bins, minlength=10)
-        # as if all values of a bin were given its middle; the outermost bins hold few but 0 and 1
-        fractions = hits / totals
-        error = np.sqrt(fractions * (1 - fractions) / totals).max()
-        rows.append((f"{100 * rate:.1f}", scene, n, *(f"{one:.3f}" for one in fractions), f"{error:.3f}"))
+        # fractions as counted, less the mean probability that was given
+        difference, error = (hits - given) / totals, np.sqrt(given * (1 - given / totals)) / totals
+        rows.append((f"{100 * rate:.1f}", scene, n, *(f"{one:+.3f}" for one in difference), f"{error.max():.3f}"))
     return Table(rows=rows, names=("hit %", "scene", "N", *(f"{0.05 + 0.1 * i:.2f}" for i in range(10)), "error"))
 
 
@@ -146,15 +135,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"))
     parser.add_argument("--seeds", type=int, nargs="+", default=(4101, 4102))
+    parser.add_argument("--population", choices=tuple(POPULATIONS), default="cosmic")
     table = parser.add_mutually_exclusive_group()
     for name in ("reliability", "null", "everywhere"):
         table.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
+    shape = tuple(options.shape)
     if options.null:
         table = null_table()
+    elif options.reliability:
+        table = reliability_table(shape, options.seeds, options.population)
     else:
-        make = reliability_table if options.reliability else everywhere_table if options.everywhere else scores_table
-        table = make(tuple(options.shape), options.seeds)
+        make_table = everywhere_table if options.everywhere else scores_table
+        table = make_table(shape, options.seeds)
     table.write(sys.stdout, format="ascii.rst")
 
 

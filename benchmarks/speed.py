@@ -73,7 +73,7 @@ def stages(simulated):
             stack.combine(name)
 
     stack = CRStack(simulated.exposures, **stack_options)
-    stack.detect(aux=None)
+    stack.detect("mmcosmic", aux=None)
     return {
         "astroscrappy.detect_cosmics, one pass, one frame": lambda: detect_cosmics(frame, gain=1.0, readnoise=3.4),
         "PyCosmicDetector, two passes, one frame": lambda: PyCosmicDetector().detect(frame, noise),

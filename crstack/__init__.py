@@ -50,7 +50,7 @@ __all__ = [
     "read",
 ]
 
-#: public names are imported when they are first used: the command's --help needs none of them
+#: public names are imported at first use, because the command's --help needs none of them
 _PLACES = {
     "boundaries": ("BoundaryModel", "CalibratedBoundary", "FittedBoundary", "PiecewiseBoundary", "SplineBoundary"),
     "combine": ("Combination", "read"),

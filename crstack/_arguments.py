@@ -1,4 +1,4 @@
-"""What users name or leave open in calls of a stack, made definite: method, detector, rules and lengths."""
+"""Names and defaults in the calls of a stack: method, detector and rules."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack._registry import DETECTORS
-from crstack._validation import check_choice, check_quantity
+from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -33,7 +33,6 @@ __all__ = [
     "definite_shape",
     "definite_weights",
     "detections_for",
-    "length_in",
     "made_by",
     "rules_for",
     "with_diagram",
@@ -64,7 +63,7 @@ T = TypeVar("T")
 
 
 def made_by(init: Callable[Concatenate[T, P], None], name: str, doc: str) -> "classmethod[T, P, T]":
-    """Class method that takes what ``__init__`` takes; editors and Python show the signature of that."""
+    """Class method with the arguments of ``__init__``; editors and Python show its signature."""
 
     @wraps(init)
     def make(cls: type[T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,22 +76,22 @@ def made_by(init: Callable[Concatenate[T, P], None], name: str, doc: str) -> "cl
 
 def chosen_method(
     method: Method | str,
+    aux: Auxiliary,
     boundary: Boundary,
     n_exposures: int,
     latest_boundary: FittedBoundary | None,
     latest_diagram: MMDiagram | None,
 ) -> Method:
-    """The method that decides, with the boundary and the diagram that it is to use.
+    """The method, with the boundary and the diagram to use.
 
     Parameters
     ----------
-    method, boundary
+    method, aux, boundary
         As given to `~crstack.CRStack.detect`.
     n_exposures : int
         Number of exposures.
     latest_boundary, latest_diagram
-        Those of the latest `~crstack.CRStack.fit_boundary` and `~crstack.CRStack.mm_diagram`; None where
-        there was none.
+        Those of the latest `~crstack.CRStack.fit_boundary` and `~crstack.CRStack.mm_diagram`; None if there was none.
 
     Raises
     ------
@@ -102,7 +101,9 @@ def chosen_method(
     automatic = isinstance(boundary, str) and boundary == AUTO
     if isinstance(method, str):
         if method == AUTO:
-            method = "mmcosmic" if n_exposures > 2 else "joint"
+            has_diagram = not automatic or latest_boundary is not None or latest_diagram is not None
+            has_detector = aux is not None and not (isinstance(aux, str) and aux == AUTO)
+            method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
         elif method in DETECTORS.names():
             raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
     chosen = as_method(method)
@@ -121,21 +122,21 @@ def chosen_method(
 
 
 def with_diagram(method: MMCosmic, diagram: MMDiagram | None) -> MMCosmic:
-    """The method with this diagram, where there is one."""
+    """The method with this diagram, if there is one."""
     return method if diagram is None else replace(method, diagram=diagram)
 
 
 def detections_for(
     prepared: PreparedStack, aux: Auxiliary, vote: Vote, aux_noise: AuxNoise, method: Method | None = None
 ) -> Detections | None:
-    """What the detector finds; "auto" is the usual one of the method."""
+    """Detections of the detector; "auto" is the default detector of the method."""
     if method is not None and isinstance(aux, str) and aux == AUTO:
         aux = method.usual_aux
     return prepared.detections(as_detector(aux, vote), aux_noise)
 
 
 def rules_for(rules: MaskRules | None, shape: tuple[int, ...]) -> MaskRules:
-    """The rules, which must lie inside the image; those that do nothing for None."""
+    """The rules, checked to lie inside the image; for None, rules without effect."""
     if rules is None:
         return MaskRules()
     if not isinstance(rules, MaskRules):
@@ -155,13 +156,6 @@ def definite_shape(
     return None if found.is_poisson else found.value
 
 
-def length_in(unit: u.UnitBase, name: str, length: Any) -> Any:
-    """A length along an axis of the diagram, in the unit of the exposures; None stays None."""
-    if isinstance(length, u.Quantity):
-        return float(check_quantity(name, length, unit, shape=()))
-    return length
-
-
 def definite_weights(weights: Any) -> Any:
-    """The weights as a copy, so that a list that is changed is not taken for what it was."""
+    """A copy of the weights, so that later changes of a list have no effect."""
     return tuple(weights) if isinstance(weights, list | np.ndarray) else weights

@@ -1,4 +1,4 @@
-"""The masks that follow from a decision, complete: with MEANCR, counts, votes and their history."""
+"""Complete masks from a decision: with MEANCR, counts, votes and history."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,7 +22,7 @@ def masks_of_decision(
     rules: MaskRules,
     progress: Progress | None = None,
 ) -> MaskSet:
-    """The masks of a decision, with MEANCR: what the detector still finds in the mean of the clean exposures.
+    """The masks of a decision, with MEANCR: hits that the detector still finds in the mean of the clean exposures.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def masks_of_decision(
         flux_factors=flux.values if flux else (),
         detectors=() if detected is None else detected.names,
         decision=decision,
+        wcs=exposures.wcs,
     )
     if detected is None:
         return masks

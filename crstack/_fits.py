@@ -1,4 +1,4 @@
-"""FITS images: one way to open them, and one rule for the unit that BUNIT states."""
+"""FITS images: the function that opens them, and the rule for BUNIT."""
 
 import re
 import struct
@@ -30,7 +30,7 @@ __all__ = [
     "unit_of_header",
 ]
 
-#: what astropy raises for a file that is damaged or is no FITS file
+#: errors of astropy for a file that is damaged or not a FITS file
 BROKEN = (
     *(OSError, TypeError, ValueError, EOFError, LookupError, AttributeError, OverflowError, RuntimeError),
     *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
@@ -50,7 +50,7 @@ _PER_SECOND = re.compile(r"\s*(/\s*|\bper\s+)(s|sec|secs|second|seconds)$|[\s.*]
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the headers of a FITS image say.
+    """Information from the headers of a FITS image.
 
     Attributes
     ----------
@@ -69,16 +69,16 @@ class ImageInfo:
 
 @contextmanager
 def opened_fits(path, what="exposure", *, checksum=True):
-    """Open a FITS file; what astropy says against it becomes an `InputError`.
+    """Open a FITS file. Errors of astropy become an `InputError`.
 
     Parameters
     ----------
     path : str or path-like
         FITS file, plain or compressed with gzip, bzip2 or fpack.
     what : str, optional
-        What the file is, as the subject of a message.
+        Name of the file in messages.
     checksum : bool, optional
-        Whether checksums are compared; it takes reading the data.
+        Whether checksums are compared, which reads the data.
 
     Yields
     ------
@@ -98,7 +98,7 @@ def opened_fits(path, what="exposure", *, checksum=True):
     if not path.is_file():
         raise InputError(f"{what} must be a FITS file that exists; got {path}")
     try:
-        # the file is opened here, because astropy leaves it open where it fails
+        # the file is opened here, because astropy does not close it after an error
         with path.open("rb") as file, warnings.catch_warnings(record=True) as caught:
             if file.read(4) == b"PK\x03\x04":
                 raise InputError(f"{what} must be {FORMATS}; got the zip archive {path}")
@@ -115,7 +115,7 @@ def opened_fits(path, what="exposure", *, checksum=True):
 
 
 def _pass_on(caught, path):
-    """Warn of what matters among the warnings of astropy: a cut file, a checksum; forms of cards do not."""
+    """Pass on the warnings of astropy about a cut file or a checksum; drop those about the form of cards."""
     said = set()
     for one in caught:
         text = " ".join(str(one.message).split())
@@ -141,7 +141,7 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
     ext : int, str or None, optional
         Number or name of the extension; None for the first that holds an image.
     name : str, optional
-        What the user calls ``ext``, as the subject of a message.
+        Name of ``ext`` in messages.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _label(number, hdu):
 
 
 def _plane_shape(hdu):
-    """(ny, nx) of an image of two dimensions, or of more that have length 1; empty if it is none."""
+    """(ny, nx) of an image with two dimensions, or with further ones of length 1; otherwise empty."""
     shape = tuple(hdu.shape) if hdu.is_image and not isinstance(hdu, fits.GroupsHDU) else ()
     if len(shape) < 2 or 0 in shape or any(length != 1 for length in shape[:-2]):
         return ()
@@ -194,8 +194,8 @@ def image_of(hdu):
 def inherited_header(hdus, hdu):
     """A copy of an extension's header with the cards of the primary header that it lacks.
 
-    INHERIT = F keeps those out. Cards about the data of the primary, and about
-    the structure of the file, are never taken.
+    With INHERIT = F nothing is copied. Cards about the data of the primary, and about the structure of the file, are
+    never copied.
     """
     header = hdu.header.copy()
     primary = hdus[0].header
@@ -205,7 +205,7 @@ def inherited_header(hdus, hdu):
     return header
 
 
-#: keywords of a primary header that say nothing of the images in the extensions
+#: keywords of a primary header that do not describe the images in the extensions
 NOT_INHERITED = re.compile(
     "SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|NEXTEND|GROUPS|PCOUNT|GCOUNT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAMIN|DATAMAX|"
     "EXTNAME|EXTVER|EXTLEVEL|INHERIT|END"
@@ -222,12 +222,12 @@ def read_image(path, ext=None, *, what="exposure", name="extension"):
     ext : int, str or None, optional
         Number or name of the extension; None for the first that holds an image.
     what, name : str, optional
-        What the file and its extension are called in messages.
+        Names of the file and its extension in messages.
 
     Returns
     -------
     image : `~numpy.ndarray`
-        As it is stored, scaled by BSCALE and BZERO; NaN at BLANK.
+        Stored values, scaled by BSCALE and BZERO; NaN at BLANK.
     header : `~astropy.io.fits.Header`
         With what it inherits from the primary header.
 
@@ -276,7 +276,7 @@ def unit_of_header(header, path):
     Raises
     ------
     InputError
-        If BUNIT is not text, or states anything else.
+        If BUNIT is not text, or states another unit.
 
     Notes
     -----
@@ -325,7 +325,7 @@ def check_unit(name, unit):
     for known in (*COUNTS, *RATES):
         if unit == known:
             return known
-    # ct, DN and the words of BUNIT; electron / pix is no unit that astropy converts
+    # ct, DN and the words of BUNIT; astropy does not convert electron / pix
     found = _unit_in_words(text)
     if found is None:
         raise InputError(f"{name} must be adu or electron, or either per second; got {text}")

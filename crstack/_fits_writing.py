@@ -1,4 +1,4 @@
-"""FITS files, plain or compressed without loss, that appear whole or not at all."""
+"""FITS files, plain or compressed without loss, written completely or not at all."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def write_fits(path, hdus):
     path : str or path-like
         ``.fits``, ``.fits.gz`` or ``.fits.fz``; replaced if it exists. Compression keeps every bit of the values.
     hdus : `~astropy.io.fits.HDUList`
-        What is written; not changed.
+        The data to write; not modified.
 
     Raises
     ------
     InputError
-        If the directory cannot be written, or the name ends in a compression that is not known.
+        If the directory cannot be written, or the ending of the name is unknown.
     """
     path = Path(path)
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
@@ -72,7 +72,7 @@ def compressed(hdus):
 def _compressed_image(hdu):
     header = hdu.header.copy()
     if "BSCALE" in header:
-        # stored as bytes with a scale, which compressed images of astropy do not keep
+        # bytes with a scale: compressed images of astropy do not keep the scale
         data = (hdu.data * np.float32(header.pop("BSCALE")) + np.float32(header.pop("BZERO", 0.0))).astype(np.float32)
     else:
         data = np.ascontiguousarray(hdu.data)

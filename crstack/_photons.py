@@ -8,8 +8,8 @@ __all__ = ["PhotonDistribution"]
 class PhotonDistribution:
     """Poisson or negative binomial distribution of photon counts.
 
-    It has those methods of a frozen distribution of `scipy.stats` that crstack uses, and their values. Freezing one
-    writes its documentation anew, which takes longer than what a simulation asks of it.
+    It has the methods of a frozen distribution of `scipy.stats` that crstack uses, with the same values. Freezing a
+    distribution of scipy writes its documentation, which takes longer than the computation.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ class PhotonDistribution:
         return np.sqrt(self._electrons) if self._electrons is not None else self._family.std(*self._parameters)
 
     def sf(self, counts):
-        """Probability of more than so many ``counts``."""
+        """Probability of more than ``counts``."""
         return self._family.sf(counts, *self._parameters)
 
     def cdf(self, counts):
-        """Probability of so many ``counts`` or fewer."""
+        """Probability of at most ``counts``."""
         return self._family.cdf(counts, *self._parameters)
 
     def logpmf(self, counts):
-        """Logarithm of the probability of so many ``counts``."""
+        """Logarithm of the probability of ``counts``."""
         return self._family.logpmf(counts, *self._parameters)

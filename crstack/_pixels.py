@@ -1,18 +1,18 @@
-"""Operations on the pixels of images that several parts of the package need."""
+"""Operations on the pixels of images, shared by several modules."""
 
 import numpy as np
 from scipy import ndimage
 
 __all__ = ["EIGHT_CONNECTED", "dilate", "features_holding", "informative_box"]
 
-#: pixels that touch at a side or a corner belong together
+#: pixels that touch at a side or a corner are connected
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
-#: pixels of the box of `informative_box`, where the image has more
+#: largest number of pixels in the box of `informative_box`
 BOX_PIXELS = 350_000
 #: sides and positions of the box are multiples of this
 BOX_STEP = 16
-#: the largest weight of a pixel, so that no single star outweighs the rest
+#: the largest weight of a pixel, so that no single star dominates
 LARGEST_WEIGHT = 1.0
 
 
@@ -50,7 +50,7 @@ def informative_box(weight: np.ndarray, pixels: int = BOX_PIXELS) -> tuple[slice
     weight : `~numpy.ndarray`
         (ny, nx), the information in each pixel; values over 1 count as 1.
     pixels : int, optional
-        Approximate number of pixels of the box. A smaller image is taken whole.
+        Approximate number of pixels of the box. A smaller image is used completely.
 
     Returns
     -------

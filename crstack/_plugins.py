@@ -1,4 +1,4 @@
-"""Calls of code that others wrote: read-only arrays go in, errors come out with the name of the plug-in."""
+"""Calls of plug-ins: their input arrays are read-only, and their errors name the plug-in."""
 
 import copy
 from contextlib import contextmanager
@@ -13,17 +13,17 @@ __all__ = ["check_comparable", "error_in_words", "plugin_errors", "protected"]
 
 @contextmanager
 def plugin_errors(plugin, doing):
-    """Turn whatever a plug-in raises into a `PluginError` with its name and the cause.
+    """Convert errors of a plug-in into a `PluginError` with its name and the cause.
 
-    Errors that crstack raises on purpose pass, as their sentences are for the user, and so do
-    interrupts and lack of memory.
+    Errors of crstack itself are passed on, because their messages are for the user. Interrupts and lack of memory are
+    passed on too.
 
     Parameters
     ----------
     plugin : object
         Detector, boundary model or method, or its class.
     doing : str
-        What is asked of it, such as "detect".
+        Name of the call, such as "detect".
 
     Raises
     ------
@@ -34,7 +34,7 @@ def plugin_errors(plugin, doing):
         yield
     except (CRStackError, MemoryError):
         raise
-    except (Exception, SystemExit) as error:  # any class of error can come from code that others wrote
+    except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
         name = (plugin if isinstance(plugin, type) else type(plugin)).__name__
         raise PluginError(f"{name} must {doing} without an error; got {error_in_words(error)}") from error
 
@@ -46,17 +46,17 @@ def error_in_words(error):
 
 
 def protected(thing):
-    """What a plug-in may read but not change.
+    """Read-only view of an object, for plug-ins.
 
     Parameters
     ----------
     thing : object
-        An array, or a dataclass or tuple that holds some.
+        An array, or a dataclass or tuple that contains arrays.
 
     Returns
     -------
     view : object
-        Arrays as read-only views, dataclasses, tuples and lists as copies that hold such views; anything else as it is.
+        Arrays as read-only views, dataclasses, tuples and lists as copies with such views; other objects unchanged.
     """
     if isinstance(thing, np.ndarray):
         view = thing.view()
@@ -73,10 +73,10 @@ def protected(thing):
 
 
 def check_comparable(plugin):
-    """Raise `PluginError` unless plug-ins of other parameters are unequal, and can be keys of a dict.
+    """Raise `PluginError` unless plug-ins with different parameters are unequal, and can be keys of a dict.
 
-    Results are kept by the plug-in that made them. A subclass that is no dataclass inherits a comparison that does
-    not see its attributes, and would get the results of other parameters.
+    The plug-in is the key of its stored results. A subclass that is not a dataclass inherits a comparison that ignores
+    its attributes, and would get the results of other parameters.
     """
     name = type(plugin).__name__
     try:

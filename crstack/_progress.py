@@ -1,4 +1,4 @@
-"""A bar for those who ask for one with ``progress=True``."""
+"""The progress bar of ``progress=True``."""
 
 from contextlib import contextmanager
 
@@ -37,12 +37,12 @@ class _Bars:
 
 @contextmanager
 def progress_to(progress):
-    """What stages report to: nothing, a function, or a bar for True.
+    """The function to which stages report: none, that of the user, or a bar for True.
 
     Parameters
     ----------
     progress : callable, bool or None
-        As the user gave it.
+        As given by the user.
 
     Yields
     ------
@@ -52,7 +52,7 @@ def progress_to(progress):
     Raises
     ------
     InputError
-        If it is none of these.
+        If it is of another kind.
     """
     if progress is None or progress is False:
         yield None

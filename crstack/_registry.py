@@ -12,14 +12,14 @@ __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
 
 class Registry:
-    """The plug-ins of one entry-point group, imported when first asked for.
+    """The plug-ins of one entry-point group, imported at first use.
 
     Parameters
     ----------
     group : str
         Name of the entry-point group.
     kind : str
-        What a member is called in messages.
+        Name of the kind of plug-in in messages.
     base : str
         Class that every member is a subclass of, as "module:name"; imported with the first member.
     """
@@ -52,7 +52,7 @@ class Registry:
         Raises
         ------
         PluginError
-            If there is no such name, its module cannot be imported, or it is no class of that kind.
+            If there is no such name, its module cannot be imported, or it is not a class of that kind.
         """
         entries = self._entries()
         if name not in entries:
@@ -62,7 +62,7 @@ class Registry:
         where = f"{self.kind} {name!r} ({entries[name].value})"
         try:
             found = entries[name].load()
-        except (Exception, SystemExit) as error:  # any class of error can come from code that others wrote
+        except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
             raise PluginError(f"{where} must be importable; got {_in_words(error)}") from error
         module, base = self.base.split(":")
         if not (isinstance(found, type) and issubclass(found, getattr(import_module(module), base))):
@@ -70,19 +70,19 @@ class Registry:
         return found
 
     def make(self, name):
-        """Return what is registered as ``name``, with its default parameters.
+        """Return an instance of the class registered as ``name``, with its default parameters.
 
         Raises
         ------
         PluginError
-            As `get`, or if it cannot be made without parameters.
+            As for `get`, or if it needs parameters.
         """
         kind = self.get(name)
         with plugin_errors(kind, "be made"):
             return kind()
 
     def load_all(self):
-        """Return ``{name: class}`` of all that import; warn for those that do not."""
+        """Return ``{name: class}`` of all plug-ins that can be imported; warn about the others."""
         classes = {}
         for name in self.names():
             try:
@@ -93,11 +93,11 @@ class Registry:
 
 
 def _in_words(error):
-    """The error in one line; the class is needed where the message alone says little."""
+    """The error in one line, with its class."""
     return str(error) if isinstance(error, ImportError | AttributeError) else error_in_words(error)
 
 
-#: methods that decide for all exposures of a stack
+#: methods that decide on all exposures of a stack
 METHODS = Registry("crstack.methods", "method", "crstack.methods:Method")
 #: detectors of cosmic rays in single images
 DETECTORS = Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector")

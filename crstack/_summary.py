@@ -1,4 +1,4 @@
-"""Numbers that describe a result: a dict that people can read."""
+"""Numbers that describe a result, as a dict with a readable text."""
 
 from html import escape
 
@@ -6,7 +6,7 @@ __all__ = ["Summary"]
 
 
 class Summary(dict):
-    """Numbers by name. ``str(summary)`` gives lines for people, and a notebook shows a table."""
+    """Numbers by name. ``str(summary)`` gives readable lines, and a notebook shows a table."""
 
     def __str__(self):
         width = max((len(name) for name in self), default=0)
@@ -21,4 +21,6 @@ class Summary(dict):
 
 
 def _in_words(value):
+    if isinstance(value, list | tuple):
+        return ", ".join(f"({_in_words(one)})" if isinstance(one, list | tuple) else _in_words(one) for one in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -14,10 +14,10 @@ __all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_ban
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
-#: threads where nothing is said
+#: default number of threads
 MOST = 8
 
-#: of a band whose temporaries stay in the caches
+#: pixels of a band whose temporary arrays fit into the caches
 PIXELS_IN_CACHE = 1 << 16
 
 _limit = ContextVar("limit", default=None)
@@ -25,12 +25,13 @@ _single_blas = ContextVar("single_blas", default=False)
 
 
 def n_threads():
-    """Number of threads that work: of `limited_threads`, else of CRSTACK_NUM_THREADS, else processors, at most 8.
+    """Number of threads: that of `limited_threads`, else CRSTACK_NUM_THREADS, else the number of processors, at most
+    8.
 
     Raises
     ------
     InputError
-        If CRSTACK_NUM_THREADS is no integer from 1 on.
+        If CRSTACK_NUM_THREADS is not an integer of at least 1.
     """
     if _limit.get() is not None:
         return _limit.get()
@@ -45,15 +46,15 @@ def n_threads():
 
 @contextmanager
 def limited_threads(n):
-    """Context in which ``n`` threads work; None leaves the number as it is.
+    """Context that uses ``n`` threads; None does not change the number.
 
-    The matrix library of NumPy (BLAS) works with one thread meanwhile. Its own threads wait without sleeping, so that
-    several of them at once take many times the time of one, and what it rounds depends on how many there are.
+    The matrix library of NumPy (BLAS) uses one thread in this context. Its own threads wait without sleeping, so that
+    several of them take many times the time of one, and its rounding depends on their number.
 
     Raises
     ------
     InputError
-        If ``n`` is no integer from 1 on.
+        If ``n`` is not an integer of at least 1.
     """
     token = _limit.set(_limit.get() if n is None else check_integer("n_threads", n, minimum=1))
     inner = _single_blas.set(True)
@@ -67,8 +68,8 @@ def limited_threads(n):
 
 @cache
 def _blas():
-    """What sets the number of threads of BLAS, in all libraries that bring one."""
-    # scipy may bring one of its own, which has to be there before it is looked for
+    """Controller of the number of threads of BLAS, in all libraries that contain one."""
+    # scipy may contain its own BLAS, which must be loaded first
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
@@ -76,7 +77,7 @@ def _blas():
 
 
 def with_limited_threads(cls):
-    """Class whose public methods and properties work with ``self._n_threads`` threads; None for the usual number."""
+    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number."""
 
     def limited(function):
         @wraps(function)
@@ -103,7 +104,7 @@ def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
 
 
 def wide_bands(n_rows, n_columns, margin=0):
-    """Bands that fit into the caches: rows, the same with ``margin`` more on either side, and their place in these."""
+    """Bands that fit into the caches: rows, the same with a ``margin`` on both sides, and their position in these."""
     bands = []
     for rows in row_bands(n_rows, n_columns, PIXELS_IN_CACHE):
         first = max(rows.start - margin, 0)
@@ -119,11 +120,11 @@ def map_threads(function, items):
     if len(items) < 2 or n == 1:
         return [function(item) for item in items]
     with limited_threads(None), ThreadPoolExecutor(min(n, len(items))) as pool:
-        # each item in a context of its own, so that what is mapped within it keeps the limit
+        # each item has its own context, so that nested calls keep the limit
         futures = [pool.submit(copy_context().run, function, item) for item in items]
         try:
             return [future.result() for future in futures]
         finally:
-            # after an error, what has not begun never does
+            # after an error, items that have not started are not run
             for future in futures:
                 future.cancel()

@@ -111,7 +111,7 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
     Parameters
     ----------
     name : str
-        What to call the value in a message.
+        Name of the value in messages.
     value : `~astropy.units.Quantity`
         Scalar, or an image of ``shape``.
     unit : `~astropy.units.Unit`

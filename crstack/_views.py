@@ -1,4 +1,4 @@
-"""What figures, tables and notebooks show of a stack; computes no result of its own."""
+"""Data of a stack for figures, tables and notebooks; computes no result of its own."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ __all__ = ["InDiagram", "features_of_mask", "image_of_mask", "in_diagram_of", "s
 
 
 class InDiagram(NamedTuple):
-    """What a figure of the diagram shows: the diagram, the boundary and the least median2d - min2d of a hit."""
+    """Data of a figure of the diagram: the diagram, the boundary and the least median2d - min2d of a hit."""
 
     diagram: MMDiagram | None = None
     boundary: FittedBoundary | None = None
@@ -28,7 +28,7 @@ class InDiagram(NamedTuple):
 
 
 def in_diagram_of(masks: MaskSet) -> InDiagram:
-    """What a figure of the diagram of masks shows; nothing where M.M.Cosmic did not decide."""
+    """Data of a figure of the diagram of masks; nothing for masks of another method."""
     decision = masks.decision
     if not isinstance(decision, MMDecision):
         return InDiagram()
@@ -36,7 +36,7 @@ def in_diagram_of(masks: MaskSet) -> InDiagram:
 
 
 def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSet]) -> tuple[str, np.ndarray]:
-    """The image that a mask belongs to.
+    """The image of a mask.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSe
     prepared : `~crstack.prepared.PreparedStack`
         The exposures and their statistics.
     masks : callable
-        Gives the masks; asked for MEANCR alone.
+        Gives the masks; called for MEANCR only.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def features_of_mask(name: str, prepared: PreparedStack, masks: MaskSet) -> QTab
 
 
 def summary_of(prepared: PreparedStack, masks: MaskSet | None) -> Summary:
-    """What a stack is and what was found, as numbers by name."""
+    """Numbers of a stack and its results, by name."""
     exposures = prepared.given
     ny, nx = exposures.shape
     found = {"exposures": len(prepared), "columns": nx, "rows": ny, "unit": str(exposures.unit)}

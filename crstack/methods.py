@@ -1,7 +1,7 @@
-"""What a method is, which decides where cosmic rays hit, and what its decision holds."""
+"""Base classes of methods that find cosmic rays, and of their decisions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -26,13 +26,13 @@ __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
 class Method(ABC):
     """Base class of the methods: subclass it as a frozen dataclass.
 
-    The fields of the dataclass are the parameters of the method. A subclass writes `decide` and
-    nothing else, and can be checked with `crstack.testing.check_method`.
+    The fields of the dataclass are the parameters of the method. A subclass defines only `decide`.
+    `crstack.testing.check_method` checks it.
     """
 
     #: name in legends, tables and logs
     label: ClassVar[str] = "method"
-    #: name of the auxiliary detector that ``aux="auto"`` stands for; None for none
+    #: name of the auxiliary detector of ``aux="auto"``; None for none
     usual_aux: ClassVar[str | None] = None
 
     @abstractmethod
@@ -48,9 +48,9 @@ class Method(ABC):
         Parameters
         ----------
         prepared : `~crstack.prepared.PreparedStack`
-            ``prepared.exposures``, ``prepared.statistics`` and so on. Nothing of it may be modified.
+            ``prepared.exposures``, ``prepared.statistics`` and so on. It must not be modified.
         detected : `~crstack.prepared.Detections` or None
-            What the auxiliary detector finds in each image; None without one.
+            Detections of the auxiliary detector in each image; None without a detector.
         rules : `~crstack.masks.MaskRules`
             Dilation, regions and pixels, which `Decision.of_hits` applies.
         progress : callable, optional
@@ -73,16 +73,16 @@ class Method(ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DiagramView:
-    """An image in the coordinates of the median-minimum diagram, with the limits that decided there.
+    """An image in the coordinates of the median-minimum diagram, with the limits used for it.
 
     Attributes
     ----------
     x, y : `~numpy.ndarray`
-        (ny, nx) min2d and T - min2d, as they were compared.
+        (ny, nx) min2d and T - min2d, as compared.
     boundary : `~crstack.boundaries.FittedBoundary` or None
-        The boundary of this image; None where none decided.
+        The boundary of this image; None if none was used.
     threshold : float or None
-        Least y of a hit; None where none decided.
+        Least y of a hit; None if none was used.
     diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
         The diagram of the boundary.
     """
@@ -96,7 +96,7 @@ class DiagramView:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Decision:
-    """What a method decided, and all that it knew.
+    """The decision of a method, with all its results.
 
     Attributes
     ----------
@@ -107,9 +107,9 @@ class Decision:
     steps : dict
         By mask, the number of pixels after each rule.
     found_by : dict
-        By mask, which of several auxiliary detectors found each pixel; empty without a vote.
-    probability : `~numpy.ndarray` or None
-        float16 (N, ny, nx): chance of each value to be hit.
+        By mask, the auxiliary detectors that found each pixel; empty without a vote.
+        probability : `~numpy.ndarray` or None
+        float16 (N, ny, nx): probability that each value is hit.
     signal_shift, excess_variance : `~numpy.ndarray` or None
         float32 (ny, nx): see `~crstack.MaskSet`.
     """
@@ -126,11 +126,23 @@ class Decision:
         return f"<{type(self).__name__} of {self.method!r}>"
 
     def in_diagram(self, name: str) -> DiagramView | None:
-        """The image of a mask in the median-minimum diagram; None where the method uses no diagram."""
+        """The image of a mask in the median-minimum diagram; None if the method uses no diagram."""
         return None
 
+    def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
+        """What each exposure is expected to hold more than the common image; None where they are equivalent.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        common : `~numpy.ndarray`
+            (ny, nx) the common image, in the unit of the exposures.
+        """
+        return prepared.equalized.differences
+
     def describe(self) -> tuple[str, ...]:
-        """What was decided and fitted, in lines for the history of the masks."""
+        """The decision and its fits, as lines for the history of the masks."""
         return (f"method: {self.method!r}",)
 
     @classmethod
@@ -141,12 +153,12 @@ class Decision:
         prepared: PreparedStack,
         detected: Detections | None,
         rules: MaskRules,
-        **known: Any,
+        **attributes: Any,
     ) -> Self:
         """The decision that follows from the hits of each exposure.
 
-        CRMASKi is what is hit in exposure i, MEANCRT what is hit in any, MEDIANCR what is hit in at
-        least half of them.
+        CRMASKi holds the pixels hit in exposure i, MEANCRT those hit in any exposure, and MEDIANCR those hit in at
+        least half of the exposures.
 
         Parameters
         ----------
@@ -156,7 +168,7 @@ class Decision:
             (N, ny, nx).
         prepared, detected, rules
             As given to `Method.decide`.
-        **known
+        **attributes
             Other attributes of the decision, such as ``probability``.
         """
         expected = prepared.exposures.data.shape
@@ -170,7 +182,7 @@ class Decision:
         found_by = {}
         if detected is not None and found is not None and detected.names:
             found_by = bits_of_exposures(detected.votes_in_exposures(), hit & found)
-        return cls(method=method, codes=codes, steps=steps, found_by=found_by, **known)
+        return cls(method=method, codes=codes, steps=steps, found_by=found_by, **attributes)
 
 
 def as_method(method: Method | str) -> Method:
@@ -179,7 +191,7 @@ def as_method(method: Method | str) -> Method:
     Raises
     ------
     InputError
-        If it is neither.
+        If it is neither a method nor a name.
     PluginError
         If no method is registered by that name.
     """
@@ -198,7 +210,7 @@ def checked_decision(
     rules: MaskRules,
     progress: Progress | None = None,
 ) -> Decision:
-    """Call `Method.decide` and check what it returns.
+    """Call `Method.decide` and check the result.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether what was found can be: an outcome that no stack of exposures gives is said to be one."""
+"""Plausibility of masks: warnings about results that no real stack gives."""
 
 import warnings
 
@@ -10,32 +10,32 @@ from crstack.exposures.sanity import noise_ratio
 
 __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 
-#: part of the values of an exposure above which flags are no hits
+#: fraction of flagged values in an exposure that is not plausible
 MAX_FRACTION = 0.2
 
-#: measured over stated scatter of the values that are left, beyond which the noise is wrong
+#: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
 
 def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True):
-    """What speaks against a set of masks.
+    """Contradictions in a set of masks.
 
     Parameters
     ----------
     masks : `~crstack.masks.MaskSet`
-        What was found.
-    exposures : `~crstack.exposures.Exposures`
-        In what.
-    max_fraction : float, optional
-        Part of the valid values of an exposure that may be flagged.
-    noise : bool, optional
-        Whether the scatter of the values that are not flagged is compared with the noise. Left out where the
-        method has measured it.
+        The masks.
+        exposures : `~crstack.exposures.Exposures`
+        Their exposures.
+        max_fraction : float, optional
+        Largest fraction of flagged values in an exposure.
+        noise : bool, optional
+        Whether the scatter of the values that are not flagged is compared with the noise. False if the method has
+        measured the scatter.
 
     Returns
     -------
     sentences : list of str
-        Each names exposures, numbers and a remedy; empty where all is well.
+        Each names exposures, numbers and a remedy; empty if there is no contradiction.
     """
     sentences = []
     valid = np.full(len(exposures), exposures.data[0].size)
@@ -59,7 +59,7 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
 
 
 def _of_noise(masks, exposures):
-    """A sentence where the values that are left scatter by another noise than the stated one."""
+    """A sentence if the scatter of the remaining values disagrees with the stated noise."""
     left_out = masks.crmasks if exposures.bad is None else masks.crmasks | exposures.bad
 
     def variance(i, expected, box):
@@ -76,24 +76,24 @@ def _of_noise(masks, exposures):
 
 
 def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
-    """Warn of masks that cannot be, or raise where a limit was given.
+    """Warn of implausible masks, or raise an error if a limit was given.
 
     Parameters
     ----------
     masks, exposures, noise
-        As of `implausibilities`.
-    max_fraction : float, optional
-        As of `implausibilities`; where it is given, more is an error.
+        As for `implausibilities`.
+        max_fraction : float, optional
+        As for `implausibilities`; if given, a larger fraction is an error.
 
     Raises
     ------
     ImplausibleResultError
-        If ``max_fraction`` was given and anything speaks against the masks.
+        If ``max_fraction`` was given and the masks are not plausible.
 
     Warns
     -----
     ImplausibleResultWarning
-        If anything does, and it was not given.
+        If the masks are not plausible and it was not given.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:

@@ -1,4 +1,4 @@
-"""What every method starts from: the exposures, what is expected of them, and what detectors find in them."""
+"""Input of every method: the exposures, their expected images, and the detections in them."""
 
 import time
 from collections import OrderedDict
@@ -22,9 +22,9 @@ __all__ = ["AUX_NOISE", "AuxNoise", "Detections", "PreparedStack", "Progress", "
 #: called as ``progress(stage, fraction)``
 Progress = Callable[[str, float], None]
 AuxNoise = Literal["exposure", "average"]
-#: whose noise a detector assumes in the median and the means
+#: noise that a detector assumes in the median and the means
 AUX_NOISE = ("exposure", "average")
-#: results that are kept of each stage, where a stage does not ask for another number
+#: default number of stored results of each stage
 KEPT = 8
 
 
@@ -35,7 +35,7 @@ def report_stage(progress: Progress | None, stage: str) -> None:
 
 
 class _Same:
-    """A key that equals only itself; it holds the object, so that no other can take its place."""
+    """A key that equals only itself. It holds the object, so that its identity is not reused."""
 
     def __init__(self, one: object) -> None:
         self._one = one
@@ -59,16 +59,16 @@ def _as_key(settings: object) -> Hashable:
 
 
 class PreparedStack:
-    """The exposures of a stack, what is expected of them, and what was computed from them.
+    """The exposures of a stack, their expected images, and the results computed from them.
 
     Parameters
     ----------
     given : `~crstack.exposures.Exposures`
-        The exposures as they were read.
+        The exposures as read.
     cr_coincidences : int
-        Number of the highest values that min2d leaves out; 1 where there are two exposures.
+        Number of highest values that min2d excludes; 1 for two exposures.
     equalization : `~crstack.equalize.Equalization`
-        What is known, or is to be measured, of exposures that are not equivalent.
+        Given or measured differences of exposures that are not equivalent.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class PreparedStack:
     def __init__(self, given: Exposures, cr_coincidences: int, equalization: Equalization) -> None:
         check_integer("cr_coincidences", cr_coincidences, minimum=2, maximum=max(len(given) - 1, 2))
         if len(given) == 2:
-            # the lower value is what stands in: each exposure may be hit where the other is not
+            # with two exposures the lower value is the replacement, because either may be hit
             cr_coincidences = 1
         equalization.check_for(given)
         self.given = given
@@ -92,18 +92,18 @@ class PreparedStack:
         return len(self.given)
 
     def once(self, stage: str, settings: object, compute: Callable[[], Any], *, keep: int = KEPT) -> Any:
-        """Return the result of a stage for these settings; compute it where it is not kept.
+        """Return the result of a stage for these settings; compute it if it is not stored.
 
         Parameters
         ----------
         stage : str
             Name of the stage.
         settings : object
-            All that the result depends on, apart from this stack. Compared by value where it can be hashed.
+            Everything that the result depends on, except this stack. Compared by value if it can be hashed.
         compute : callable
-            Gives the result.
-        keep : int, optional
-            Number of results of this stage that are kept; the one not used for the longest time goes first.
+            Computes the result.
+            keep : int, optional
+            Number of results of this stage that are stored; the least recently used is dropped first.
         """
         key = _as_key(settings)
         results = self._kept.setdefault(stage, OrderedDict())
@@ -120,7 +120,7 @@ class PreparedStack:
 
     @property
     def equalized(self) -> EqualizedExposures:
-        """The exposures made equivalent, with the flux factors, offsets and response that are used."""
+        """The equalized exposures, with the flux factors, offsets and response used."""
 
         def compute() -> EqualizedExposures:
             return equalize(self.given, lambda: self.statistics_of(self.given), self.equalization)
@@ -129,7 +129,7 @@ class PreparedStack:
 
     @property
     def exposures(self) -> Exposures:
-        """The exposures that are combined, divided by what `equalized` states."""
+        """The exposures to combine, divided by the factors of `equalized`."""
         return self.equalized.exposures
 
     @property
@@ -139,7 +139,7 @@ class PreparedStack:
 
     @property
     def compared(self) -> OrderStatistics:
-        """Order statistics of what is compared: the exposures less what is expected to differ between them."""
+        """Order statistics of the compared data: the exposures minus their expected differences."""
         return self.statistics_of(self.equalized.levelled)
 
     def statistics_of(self, exposures: Exposures) -> OrderStatistics:
@@ -169,13 +169,13 @@ class PreparedStack:
         return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def detections(self, aux: Detector | None, aux_noise: AuxNoise = "exposure") -> "Detections | None":
-        """What an auxiliary detector finds in the images of the stack; None without a detector."""
+        """Detections of an auxiliary detector in the images of the stack; None without a detector."""
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
 
 
 class ReadOnlyStack(PreparedStack):
-    """A prepared stack whose arrays cannot be written to, for the methods of plug-ins. It shares what is kept.
+    """A prepared stack with read-only arrays, for the methods of plug-ins. It shares the stored results.
 
     Parameters
     ----------
@@ -206,12 +206,14 @@ class ReadOnlyStack(PreparedStack):
 
 @dataclass(frozen=True)
 class Detections:
-    """What an auxiliary detector finds in the images of a stack. An image is searched when it is first asked for.
+    """Detections of an auxiliary detector in the images of a stack. An image is searched at its first use.
+
+    What is kept is shared, so its arrays are read-only.
 
     Parameters
     ----------
     prepared : PreparedStack
-        The stack, which keeps the detections.
+        The stack, which stores the detections.
     aux : `~crstack.Detector`
         The detector.
     aux_noise : {"exposure", "average"}
@@ -231,8 +233,8 @@ class Detections:
 
         def compute() -> Detection:
             if not isinstance(aux, VotingDetector):
-                return checked_detection(aux, image, noise, bad)
-            return aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+                return protected(checked_detection(aux, image, noise, bad))
+            return protected(aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors]))
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
@@ -256,7 +258,7 @@ class Detections:
         return found
 
     def votes_in_exposures(self) -> Sequence[np.ndarray]:
-        """N images (ny, nx) of the detectors that found each pixel, where several vote: `Detection.found_by`."""
+        """N images (ny, nx) of the detectors that found each pixel, where several vote: ``Detection.found_by``."""
         votes = [self.in_exposure(i).found_by for i in range(len(self.prepared))]
         return [one for one in votes if one is not None]
 

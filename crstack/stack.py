@@ -1,4 +1,4 @@
-"""CRStack: asks for the stages in order and keeps their results."""
+"""CRStack: runs the stages in order and stores their results."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,53 +53,53 @@ if TYPE_CHECKING:
 
 __all__ = ["CRStack"]
 
-#: masks, and combiners, that a stack keeps; each holds several images
+#: number of masks, and of combiners, that a stack stores; each holds several images
 KEPT = 2
 
 
 @with_limited_threads
 class CRStack:
-    """Two or more equivalent exposures, and what is found out about them.
+    """Two or more equivalent exposures, and the results of all stages.
 
-    The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each asks for the earlier ones with sensible
-    defaults. Results are kept: a stage asked for again with the same settings is not computed again.
+    The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each runs the earlier ones with their
+    defaults. Results are stored: a repeated call with the same settings is not computed again.
 
     Parameters
     ----------
     exposures : list, path with wildcards or ImageFileCollection
         CCDData, NDData, Quantity images, 2-D arrays or paths of FITS files, all of one shape and unit. Masks, NaN and
-        uncertainties of any of the three NDData classes are honoured.
+        uncertainties of any of the three NDData classes are used.
     gain : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
         Electrons per ADU, scalar or image (ny, nx), or a keyword of the headers: see `~crstack.exposures.Keyword`. Not
         needed for exposures in electrons.
     readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         In electrons (or ADU), scalar or image.
     bias, unit, ext, exptime, saturation, trim, dq_ext, err_ext, bits, drop_unusable : optional
-        How the exposures are read, as for `~crstack.exposures.load_exposures`: the bias, still in the exposures; the
-        unit of arrays, and of files over their BUNIT; the FITS extension; exposure times; the level from which values
-        are bad; the section to keep; data quality and uncertainties of files; whether blank exposures are left out.
+        Settings of the input, as for `~crstack.exposures.load_exposures`: the bias, still in the exposures; the unit
+        of arrays, and of files instead of their BUNIT; the FITS extension; exposure times; the level from which values
+        are bad; the section to keep; data quality and uncertainties of files; whether blank exposures are dropped.
     cr_coincidences : int, optional
-        Number of exposures that may be hit in one pixel: min2d leaves out as many of the highest values. At least 2
-        and less than the number of exposures; 1 where there are two.
+        Largest number of exposures that may be hit in one pixel: min2d excludes this number of highest values. At
+        least 2 and less than the number of exposures; 1 for two exposures.
     flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
-        What is known, or is to be measured, of exposures that are not quite equivalent: as for
+        Given or measured differences of exposures that are not quite equivalent: as for
         `~crstack.equalize.Equalization`.
     differences : {None, "auto"}, optional
-        "auto" measures what differs beyond that, and puts it into what M.M.Cosmic simulates and compares. The joint
-        decision measures it in any case.
+        "auto" measures further differences. M.M.Cosmic then uses them in its simulations and comparisons. The joint
+        decision always measures them.
     n_threads : int, optional
-        Threads that work on this stack. By default the environment variable ``CRSTACK_NUM_THREADS``, or the number of
-        processors, 8 at most. The number changes no result.
+        Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
+        most. Results do not depend on it.
 
     Attributes
     ----------
     prepared : `~crstack.prepared.PreparedStack`
-        The exposures, what is expected of them, and what was computed from them.
+        The exposures, their expected images, and the results computed from them.
 
     Raises
     ------
     InputError
-        If the exposures or the numbers do not fit together.
+        If the exposures or the numbers disagree.
 
     Examples
     --------
@@ -187,14 +187,14 @@ class CRStack:
         return self.summary()._repr_html_()
 
     def summary(self) -> Summary:
-        """What the stack is and what was found, as numbers by name; ``str()`` gives lines for people."""
+        """Numbers of the stack and its results, by name; ``str()`` gives readable lines."""
         return summary_of(self.prepared, self._masks)
 
-    # what the stages start from
+    # input of the stages
 
     @property
     def exposures(self) -> Exposures:
-        """The exposures that are combined: bias subtracted, divided by what `equalized` states."""
+        """The exposures to combine: bias subtracted, divided by the factors of `equalized`."""
         return self.prepared.exposures
 
     @property
@@ -204,12 +204,12 @@ class CRStack:
 
     @property
     def equalized(self) -> EqualizedExposures:
-        """The exposures made equivalent, with the flux factors, offsets and response that are used."""
+        """The equalized exposures, with the flux factors, offsets and response used."""
         return self.prepared.equalized
 
     @property
     def cr_coincidences(self) -> int:
-        """Number of the highest values that min2d leaves out."""
+        """Number of highest values that min2d excludes."""
         return self.prepared.cr_coincidences
 
     @property
@@ -220,17 +220,17 @@ class CRStack:
     def flux_factors(
         self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "ratio"
     ) -> equalize.FluxFactors:
-        """Flux factors of the exposures as they were given: see `~crstack.equalize.estimate_flux_factors`."""
+        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`."""
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
     def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
-        """equalize.Offsets of the exposures as they were given: see `~crstack.equalize.estimate_offsets`."""
+        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`."""
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
     def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
-        """Local response of the exposures as they were given: see `~crstack.equalize.estimate_response`."""
+        """Local response of the given exposures: see `~crstack.equalize.estimate_response`."""
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -246,7 +246,7 @@ class CRStack:
         Parameters
         ----------
         aux, vote, aux_noise, progress
-            As for `mm_diagram`: pixels that the detector flags are left out.
+            As for `mm_diagram`: pixels that the detector flags are excluded.
 
         Returns
         -------
@@ -280,7 +280,7 @@ class CRStack:
         Parameters
         ----------
         aux : Detector, str or list of these, optional
-            Detector whose hits in the median or in an exposure are left out of the simulations; none by default.
+            Detector whose hits in the median or in an exposure are excluded from the simulations; none by default.
         vote, aux_noise : optional
             As for `detect`.
         n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor, synthetic : optional
@@ -301,18 +301,17 @@ class CRStack:
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
-        unit = self.exposures.unit
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
                 seed=seed,
                 min_neighbors=min_neighbors,
-                y_max=arguments.length_in(unit, "y_max", y_max),
-                y_floor=arguments.length_in(unit, "y_floor", y_floor),
+                y_max=y_max,
+                y_floor=y_floor,
                 nbinom_shape=arguments.definite_shape(nbinom_shape, self.prepared, detected, report),
                 synthetic=synthetic,
-                x_min=arguments.length_in(unit, "x_min", x_min),
-                x_max=arguments.length_in(unit, "x_max", x_max),
+                x_min=x_min,
+                x_max=x_max,
             )
             self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
         self._boundary = None
@@ -368,25 +367,25 @@ class CRStack:
         Parameters
         ----------
         method : Method or str, optional
-            What decides: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
-            such as "mmcosmic" or "joint". "auto" is "mmcosmic", and "joint" where there are two exposures.
+            The method: `~crstack.mmcosmic.MMCosmic`, `~crstack.JointPosterior`, or the name of a registered method,
+            such as "mmcosmic" or "joint". "auto" is "mmcosmic" if a detector or a boundary is given, or after
+            `mm_diagram` or `fit_boundary`. Otherwise, and for two exposures, it is "joint".
         aux : Detector, str, list of these or None, optional
             Auxiliary detector, or the name of a registered one; several vote; None for the method alone. "auto" is
             "lacosmic" for M.M.Cosmic and None for other methods.
         boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
-            Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" takes that of the latest `fit_boundary`,
-            or fits one. None leaves M.M.Cosmic out, for the auxiliary detector alone.
+            Boundary of M.M.Cosmic: see `~crstack.mmcosmic.MMCosmic`. "auto" uses that of the latest `fit_boundary`, or
+            fits one. None switches M.M.Cosmic off and uses only the auxiliary detector.
         vote : {"any", "all"} or int, optional
             Number of several detectors that must flag a pixel: see `~crstack.detectors.VotingDetector`.
-            ``masks.found_by`` holds which did.
+            ``masks.found_by`` states which ones did.
         aux_noise : {"exposure", "average"}, optional
-            Noise that the detector assumes in the median and the means: that of one exposure, with which its
-            thresholds give the masks of the reference program, or that of the average itself, which finds fainter
-            hits there and more false ones.
+            Noise that the detector assumes in the median and the means. With that of one exposure its thresholds give
+            the masks of the reference program. With that of the average it finds fainter hits and more false ones.
         rules : MaskRules, optional
             Dilation, regions to skip, pixels to force, to ignore or to replace in all masks.
         max_fraction : float, optional
-            Part of the values of an exposure that may be flagged. More is an error; where it is not given, more than
+            Largest fraction of flagged values in an exposure. A larger fraction is an error. If not given, more than
             0.2 is a warning.
         progress : callable or True, optional
             Called as ``progress(stage, fraction)``; True draws a bar.
@@ -403,10 +402,10 @@ class CRStack:
         PluginError
             If no method, detector or boundary is registered by a name.
         ImplausibleResultError
-            If ``max_fraction`` is given and more is flagged, or the masks contradict the noise. Where it is not given,
+            If ``max_fraction`` is given and more is flagged, or the masks disagree with the noise. If it is not given,
             this is an ``ImplausibleResultWarning``.
         """
-        chosen = arguments.chosen_method(method, boundary, len(self), self._boundary, self._diagram)
+        chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
@@ -423,7 +422,7 @@ class CRStack:
         return masks
 
     def latest_masks(self) -> MaskSet:
-        """The masks of the latest `detect`; where there was none, it is called with its defaults."""
+        """The masks of the latest `detect`; without one, it is called with its defaults."""
         return self.detect() if self._masks is None else self._masks
 
     def joint_posterior(
@@ -435,14 +434,14 @@ class CRStack:
         aux_noise: AuxNoise = "exposure",
         progress: Progress | bool | None = None,
     ) -> JointResult:
-        """Probability of each value to be hit, all exposures taken together.
+        """Probability that each value is hit, from all exposures together.
 
         Parameters
         ----------
         method : JointPosterior, optional
             Its settings; the defaults if not given.
         aux, vote, aux_noise, progress : optional
-            As for `detect`: what the detector flags in an exposure has higher odds.
+            As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         with progress_to(progress) as report:
@@ -479,19 +478,18 @@ class CRStack:
         name : {"mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint"}
             The combination; "meanjoint" needs masks of the joint decision.
         masks : MaskSet, optional
-            Masks to apply. By default `latest_masks`, except for "mean", "median" and "min", which keep their values
-            with or without masks. Where masks are known, their variances allow for the exposures that are hit.
+            Masks to apply. By default `latest_masks`, except for "mean", "median" and "min". The values of these three
+            do not depend on masks. If masks are given, their variances include the exposures that are hit.
         full_output : bool, optional
             Return count and flags too.
         use_auxmedian, variance, unbiased, fill, weights : optional
-            What stands in for hits, which variance is given, whether the choice of what is masked is corrected for,
-            how pixels hit in every exposure are filled, and weights of the exposures: as for
-            `~crstack.combine.combiner.Combiner`.
+            Replacement of hits, kind of variance, correction of the selection by the masks, filling of pixels hit in
+            every exposure, and weights of the exposures: as for `~crstack.combine.Combiner`.
 
         Returns
         -------
         ccd : `~astropy.nddata.CCDData`
-            In the unit of the exposures as they were given, with mask (no clean measurement),
+            In the unit of the given exposures, with mask (no clean measurement),
             `~astropy.nddata.VarianceUncertainty`, and the header and WCS of the first exposure; NCOMBINE, EXPTIME (the
             mean), EXPTOTAL (the sum) and HISTORY are of the combination. With ``full_output`` a
             `~crstack.combine.Combination` of ``ccd``, ``count`` and ``flags``.
@@ -499,7 +497,7 @@ class CRStack:
         Raises
         ------
         InputError
-            If the name is unknown or the masks do not fit.
+            If the name is unknown or the masks do not match the exposures.
         """
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
@@ -510,21 +508,23 @@ class CRStack:
         def compute() -> Combiner:
             return Combiner(self.exposures, self.statistics, masks, **options)
 
-        # combined anew each time: what the user does to one must not show in the next
+        # combined anew each time, so that changes by the user do not affect the next result
         result = self.prepared.once("combiner", (masks, *options.values()), compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
 
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
-        """Each exposure with its hits, and its bad values, replaced by what is expected there.
+        """Each exposure with its hits and bad values replaced by the expected values.
 
-        The masks are `latest_masks` where none are given. Each result has `~astropy.nddata.VarianceUncertainty` and a
-        mask that is True where a value was replaced: see `~crstack.combine.clean_exposures.clean_exposures`.
+        The default masks are `latest_masks`. Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
+        True where a value was replaced: see ``crstack.combine.clean_exposures``.
         """
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        return clean_exposures(self.exposures, masks, combination, self.equalized.differences)
+        known, decision = self.equalized.differences, masks.decision
+        differences = known if decision is None else decision.differences(self.prepared, combination.ccd.data)
+        return clean_exposures(self.exposures, masks, combination, differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked."""
@@ -535,19 +535,19 @@ class CRStack:
     def features(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> QTable:
         """Table of the connected hits of a mask, or of "problematic", the pixels masked in every exposure.
 
-        The masks are `latest_masks` where none are given. See `~crstack.masks.features.find_features`.
+        The default masks are `latest_masks`. See `~crstack.masks.features.find_features`.
         """
         return features_of_mask(name, self.prepared, self.latest_masks() if masks is None else masks)
 
     def image_of(self, name: str, *, masks: MaskSet | None = None) -> tuple[str, np.ndarray]:
-        """Label, such as "median2d", and image (ny, nx) that a mask belongs to; the masks are used for MEANCR."""
+        """Label, such as "median2d", and image (ny, nx) of a mask; the masks are used for MEANCR."""
         return image_of_mask(name, self.prepared, lambda: self.latest_masks() if masks is None else masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.
 
-        They are those of the decision on ``masks``; where none are given, of the latest `mm_diagram`, `fit_boundary`
-        or `detect`. An `InputError` is raised where there is no diagram.
+        They are those of the decision of ``masks``. Without masks they are those of the latest `mm_diagram`,
+        `fit_boundary` or `detect`. An `InputError` is raised if there is no diagram.
         """
         shown = self._in_diagram if masks is None else in_diagram_of(masks)
         if shown.diagram is None:

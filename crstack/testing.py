@@ -1,4 +1,4 @@
-"""What every method, detector and boundary model must do, as checks that their authors can run.
+"""Checks of methods, detectors and boundary models, for the tests of their authors.
 
 from crstack.testing import check_detector
 
@@ -21,32 +21,32 @@ from crstack.stack import CRStack
 
 __all__ = ["SHAPES", "check_boundary", "check_detector", "check_method"]
 
-#: shapes that no network and no filter was made for
+#: unusual shapes for networks and filters
 SHAPES = ((63, 71), (101, 77), (15, 400))
 
 READNOISE = 4.0
 SKY = 60.0
-#: tracks of hits, negative from the last row and column; all are diagonal, as L.A.Cosmic takes compact ones for stars
+#: tracks of hits, negative from the last row and column; all are diagonal, because L.A.Cosmic keeps compact ones as
+#: stars
 TRACKS = (
     ((0, 0), (1, 1), (2, 2)),
     ((-1, -1), (-1, -2), (-2, -3)),
     ((0, -1), (1, -2), (2, -3)),
     ((6, 30), (7, 31), (8, 32), (9, 33)),
 )
-#: an isolated pixel, which Cosmic-CoNN takes for no hit
+#: an isolated pixel, which Cosmic-CoNN does not flag
 SINGLE = ((12, 50),)
 CHARGE = 2500.0
-#: of the exposures that a method is checked with
+#: shape of the exposures for the check of a method
 GAIN_OF_METHODS, SHAPE_OF_METHODS = 2.0, (101, 131)
 
 
 def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=0.003):
-    """Check that a detector does what `~crstack.detectors.Detector` says.
+    """Check that a detector fulfils the contract of `~crstack.detectors.Detector`.
 
-    Images of several shapes, in ADU of gain 1 and 2.5 and in electrons, with a
-    flat sky, bright hits in the corners and elsewhere, bad pixels and NaN: it must
-    find the hits and little else, answer arrays of the right shape and type, never flag bad
-    pixels, leave its input alone, and be frozen and comparable.
+    The test images have several shapes, in ADU of gain 1 and 2.5 and in electrons, with a flat sky, bright hits in the
+    corners and elsewhere, bad pixels and NaN. The detector must find the hits and few other pixels, return arrays of
+    the correct shape and type, never flag bad pixels, not modify its input, and be frozen and comparable.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
     single_pixels : bool, optional
         Whether an isolated bright pixel must be found.
     uses_noise : bool, optional
-        Whether it must find fainter hits where the noise is less. False for a detector that
-        does not use the noise that it is given, such as a neural network.
+        Whether it must find fainter hits with lower noise. False for a detector that does not use the noise, such as a
+        neural network.
     most_false : float, optional
         Largest fraction of the pixels that may be flagged without a hit.
 
@@ -65,7 +65,7 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
     AssertionError
         If it does not; the message says what.
     InputError
-        If it is no detector.
+        If it is not a detector.
     """
     detector = _instance(detector, Detector, "detector")
     _check_frozen(detector)
@@ -80,7 +80,7 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
 
 
 def check_boundary(model):
-    """Check that a boundary model does what `~crstack.boundaries.BoundaryModel` says.
+    """Check that a boundary model fulfils the contract of `~crstack.boundaries.BoundaryModel`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def check_boundary(model):
     AssertionError
         If it does not; the message says what.
     InputError
-        If it is no boundary model.
+        If it is not a boundary model.
     """
     model = _instance(model, BoundaryModel, "model")
     _check_frozen(model)
@@ -113,19 +113,18 @@ def check_boundary(model):
 
 
 def check_method(method, *, aux=None, most_false=0.003):
-    """Check that a method does what `~crstack.methods.Method` says.
+    """Check that a method fulfils the contract of `~crstack.methods.Method`.
 
-    Stacks of three and of five exposures with a flat sky and bright hits, some of them in two
-    exposures, in ADU and in electrons, with bad pixels and NaN: the masks must hold the hits and little
-    else, and follow the rules. The method must leave its input alone, decide the same twice, and be
-    frozen and comparable.
+    The test stacks have three and five exposures with a flat sky and bright hits, some of them in two exposures, in
+    ADU and in electrons, with bad pixels and NaN. The masks must hold the hits and few other pixels, and follow the
+    rules. The method must not modify its input, must give the same result twice, and must be frozen and comparable.
 
     Parameters
     ----------
     method : Method or class
         The method, or a class whose defaults are checked.
     aux : Detector or str, optional
-        Auxiliary detector to check it with.
+        Auxiliary detector for the check.
     most_false : float, optional
         Largest fraction of the pixels of an exposure that may be flagged without a hit.
 
@@ -134,7 +133,7 @@ def check_method(method, *, aux=None, most_false=0.003):
     AssertionError
         If it does not; the message says what.
     InputError
-        If it is no method.
+        If it is not a method.
     """
     method = _instance(method, Method, "method")
     _check_frozen(method)
@@ -332,7 +331,7 @@ def _check_nothing_to_find(detector, most_false):
 
 
 def _check_noise(detector):
-    """Where the noise is less, a detector finds fainter hits."""
+    """Check that a detector finds fainter hits with lower noise."""
     one = _noise(1.0)
     rng = np.random.default_rng(2)
     image = rng.normal(3, np.sqrt(one.averaged(16).variance(3.0)), (101, 77)).astype(np.float32)

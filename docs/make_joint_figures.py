@@ -119,7 +119,7 @@ def one_pixel(population):
     tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")
     ax = fig.subplots()
-    # second row: one neighbour at a side; its fifth class of charge: 300 to 1000 electrons
+    # second row: one neighbour at a side; its fifth class of charge: 50 to 150 standard deviations
     for rate, label, colour in ((rates[0, 0], "no neighbour is hit", BLUE), (rates[2, 4], "beside a hit", ORANGE)):
         odds = log_odds_alone(pixels, tables, replace(population, rate=np.full_like(population.rate, rate)))[2]
         ax.plot(third, 1 / (1 + np.exp(-odds)), color=colour, linewidth=2, label=label)

@@ -46,7 +46,7 @@ def imports_of(module):
 def rows():
     """Row of each module or folder of the table, from the top."""
     table = PAGE.read_text().split(".. list-table::")[1].split("* - module")[1]
-    first_cells = re.findall(r"\* - (``.*)\n", table)
+    first_cells = re.findall(r"\* - (``[^*]*?)\n     - ", table)
     return {name: i for i, cell in enumerate(first_cells) for name in re.findall(r"``(\w+)``", cell)}
 
 

@@ -46,7 +46,7 @@ def test_a_bar_of_a_failure_does_not_say_that_all_is_done(bars):
 
 def test_functions_and_nothing(stack):
     told = []
-    stack.detect(aux=None, progress=lambda stage, fraction: told.append((stage, fraction)))
+    stack.detect("mmcosmic", aux=None, progress=lambda stage, fraction: told.append((stage, fraction)))
     assert ("masking MEANCRT", 0.0) in told
     with pytest.raises(InputError, match=r"progress must be True, None or a function .*; got 'x'"):
         stack.detect(aux="pycosmic", progress="x")
@@ -66,7 +66,7 @@ def test_numbers_of_a_combination(stack):
 
 def test_numbers_of_a_stack_and_its_masks(stack):
     assert "pixels in MEDIANCR" not in stack.summary()
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     summary = stack.summary()
     assert (summary["exposures"], summary["rows"], summary["columns"]) == (3, 150, 180)
     assert summary["pixels in CRMASK2"] == masks["CRMASK2"].sum()

@@ -21,6 +21,8 @@ from crstack import (
 )
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError, PluginError
+from crstack.joint.method import JointDecision
+from crstack.mmcosmic import DiagramSettings
 
 PYCOSMIC = PyCosmicDetector()
 
@@ -60,14 +62,37 @@ def test_five_lines(simulated):
 def test_detect_alone_does_everything(simulated):
     stack = stack_of(simulated)
     masks = stack.detect()
+    assert masks.probability is not None
+    assert isinstance(masks.decision, JointDecision)
+    assert not any("LACosmicDetector" in stage for stage in stack.timings)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options"),
+    [
+        (lambda stack: None, {"aux": PYCOSMIC}),
+        (lambda stack: None, {"aux": "pycosmic"}),
+        (lambda stack: None, {"aux": PYCOSMIC, "boundary": None}),
+        (lambda stack: None, {"boundary": PiecewiseBoundary(fixed_points=((0, 40), (400, 120)))}),
+        (lambda stack: stack.mm_diagram(n_simulations=2), {}),
+        (lambda stack: (stack.mm_diagram(n_simulations=2), stack.fit_boundary("spline")), {"aux": None}),
+    ],
+)
+def test_a_detector_a_diagram_or_a_boundary_asks_for_mmcosmic(simulated, prepare, options):
+    stack = stack_of(simulated)
+    prepare(stack)
+    assert stack.detect(**options).probability is None
+
+
+def test_mmcosmic_has_a_detector_by_default(simulated):
+    masks = stack_of(simulated).detect("mmcosmic")
     assert masks.auxclean is not None
     assert {2, 4} < set(np.unique(masks.codes["MEANCRT"]))
-    assert any("LACosmicDetector" in stage for stage in stack.timings)
 
 
 def test_without_detector_and_without_boundary(simulated):
     stack = stack_of(simulated)
-    mm = stack.detect(aux=None)
+    mm = stack.detect("mmcosmic", aux=None)
     assert not mm["MEANCR"].any()
     assert mm.auxclean is None
     assert set(np.unique(mm.codes["MEDIANCR"])) <= {0, 2}
@@ -100,16 +125,16 @@ def test_same_settings_are_not_computed_again(simulated, monkeypatch):
 def test_the_latest_boundary_is_used(simulated):
     stack = stack_of(simulated)
     high = stack.fit_boundary(PiecewiseBoundary([(0, 1e6), (1, 1e6)]))
-    assert not stack.detect(aux=None)["MEANCRT"].any()
-    assert stack.detect(aux=None, boundary=SplineBoundary())["MEANCRT"].any()
-    assert stack.detect(aux=None, boundary="spline")["MEANCRT"].any()
-    assert not stack.detect(aux=None, boundary=high)["MEANCRT"].any()
+    assert not stack.detect("mmcosmic", aux=None)["MEANCRT"].any()
+    assert stack.detect("mmcosmic", aux=None, boundary=SplineBoundary())["MEANCRT"].any()
+    assert stack.detect("mmcosmic", aux=None, boundary="spline")["MEANCRT"].any()
+    assert not stack.detect("mmcosmic", aux=None, boundary=high)["MEANCRT"].any()
 
 
 def test_names_of_methods(simulated):
     stack = stack_of(simulated)
-    assert stack.detect("mmcosmic", aux=None) is stack.detect(aux=None) is stack.detect(MMCosmic(), aux=None)
-    assert stack.detect("joint") is stack.detect(JointPosterior())
+    assert stack.detect("mmcosmic", aux=None) is stack.detect(MMCosmic(), aux=None)
+    assert stack.detect("joint") is stack.detect(JointPosterior()) is stack.detect() is stack.detect(aux=None)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +222,7 @@ def test_adu_and_electrons_alone(scene, n):
     )  # fmt: skip
     electrons = [(ccd.data.astype(np.float64) * u.adu - simulated.bias) * simulated.gain for ccd in simulated.exposures]
     other = CRStack(electrons, readnoise=simulated.readnoise)
-    assert_same_masks(stack_of(simulated).detect(aux=None), other.detect(aux=None))
+    assert_same_masks(stack_of(simulated).detect("mmcosmic", aux=None), other.detect("mmcosmic", aux=None))
 
 
 def test_order_of_exposures(simulated, reference):
@@ -330,7 +355,7 @@ def test_pulls_of_the_variances():
     errors, sigmas = {name: [] for name in names}, {name: [] for name in names}
     for seed in range(60):
         stack = stack_of(simulated.realisation(seed))
-        stack.detect(aux=None)
+        stack.detect("mmcosmic", aux=None)
         for name in names:
             ccd = stack.combine(name)
             errors[name].append(ccd.data - truth)
@@ -414,3 +439,29 @@ def test_two_exposures_are_a_stack_for_the_joint_decision(simulated):
     for call in (lambda: stack.detect("mmcosmic"), stack.mm_diagram, stack.fit_boundary):
         with pytest.raises(InputError, match=r"exposures must be three or more for M\.M\.Cosmic; got 2: use detect"):
             call()
+
+
+def test_lengths_with_units(simulated):
+    """Fixed points and ends of axes may be Quantities; they become numbers in the unit of the exposures."""
+    stack = stack_of(simulated)
+    plain = stack.fit_boundary(SplineBoundary(fixed_points=[(100, 90), (250, 120)]))
+    points = [(250 * u.adu, 120 * u.adu), (100 * u.adu, 90 * u.adu)]
+    other = stack.fit_boundary(SplineBoundary(fixed_points=points))
+    assert other.model == plain.model
+    np.testing.assert_array_equal(other.y, plain.y)
+    masks = stack.detect(MMCosmic(diagram=DiagramSettings(y_max=900 * u.adu)), boundary="spline", aux=None)
+    assert masks.decision.diagram.y_edges[-1] == 900
+    with pytest.raises(InputError, match="fixed points must be in adu; got s"):
+        stack.fit_boundary(PiecewiseBoundary([(0 * u.s, 1 * u.s), (1 * u.s, 2 * u.s)]))
+    with pytest.raises(InputError, match="fixed points must all have a unit, or none; got 2 of 4"):
+        PiecewiseBoundary([(0 * u.adu, 1 * u.adu), (1, 2)])
+    with pytest.raises(InputError, match="y_max must be in adu; got s"):
+        stack.detect(MMCosmic(diagram=DiagramSettings(y_max=9 * u.s)), boundary="spline", aux=None)
+
+
+def test_kept_detections_are_read_only(simulated):
+    stack = stack_of(simulated)
+    detected = stack.prepared.detections(PYCOSMIC)
+    for detection in (detected.in_average("median"), detected.in_exposure(0)):
+        assert not detection.mask.flags.writeable
+        assert not detection.cleaned.flags.writeable

@@ -1,4 +1,4 @@
-"""Many stacks: independent jobs on any executor, and a table of what came out."""
+"""Many stacks: independent jobs on any executor, and a table of the results."""
 
 from crstack.batch.runner import run
 from crstack.batch.stacks import Stack, stacks_of_directory, stacks_of_document, stacks_of_table

@@ -1,4 +1,4 @@
-"""One stack: what a worker does, and what is kept of it."""
+"""One stack: the job of a worker, and its products."""
 
 import os
 import shutil
@@ -42,27 +42,27 @@ class Job:
 
     @property
     def directory(self):
-        """Where the products go when all of them are there."""
+        """Final directory of the products, used when they are complete."""
         return self.output / self.stack.name
 
     @property
     def unfinished(self):
-        """Where they are written."""
+        """Directory in which the products are written."""
         return self.output / f".{self.stack.name}.unfinished"
 
     @property
     def parameters(self):
-        """Parameter file of the stack, which ``crstack run`` takes as well."""
+        """Parameter file of the stack, which ``crstack run`` accepts too."""
         return self.output / "parameters" / f"{self.stack.name}.yaml"
 
 
 def compute(job):
-    """Run one stack in the process that this is called in.
+    """Run one stack in the calling process.
 
     Parameters
     ----------
     job : Job
-        What to do.
+        The job.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def write_parameters(job):
 
 
 def outcome(job, future):
-    """Row of a job that has ended, well or not."""
+    """Row of a finished or failed job."""
     failed = {"name": job.stack.name, "state": "failed", "n_exposures": len(job.stack.images)}
     try:
         return future.result()
@@ -116,9 +116,9 @@ def outcome(job, future):
 
 
 def finish(job, row):
-    """Put the products of a stack in their place, with the record that they are complete.
+    """Move the products of a stack to their final directory, with the record that they are complete.
 
-    Products of an earlier run are replaced; files that the user put beside them stay.
+    Products of an earlier run are replaced. Files of the user are kept.
     """
     earlier = Record.read(job.directory)
     Record.of(job.stack, job.unfinished, version("crstack"), row, job.stack.images).write(job.unfinished)
@@ -134,7 +134,7 @@ def finish(job, row):
 
 
 def _keep_others(job, products):
-    """Move what is not a product of the earlier run beside the new products; of two with one name it is renamed."""
+    """Move files of the user to the new directory; a file with the name of a product is renamed."""
     for path in sorted(job.directory.rglob("*")):
         name = path.relative_to(job.directory)
         if path.is_file() and name.name != FILE_NAME and str(name) not in products:
@@ -145,7 +145,7 @@ def _keep_others(job, products):
 
 
 def _forget_peak():
-    """Start the count of peak memory anew, where the system can."""
+    """Reset the peak memory, if the system supports it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

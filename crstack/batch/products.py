@@ -1,4 +1,4 @@
-"""The products of one stack, made as ``crstack run`` makes them."""
+"""The products of one stack, the same as those of ``crstack run``."""
 
 import numpy as np
 
@@ -10,14 +10,14 @@ __all__ = ["write_products"]
 
 
 def write_products(parameters, directory, plots, log_name):
-    """Run a parameter file, with a log beside the products and nothing on the screen.
+    """Run a parameter file, with a log file and no output on the screen.
 
     Parameters
     ----------
     parameters : path-like
         Parameter file.
     directory : path-like
-        Where the products go; made if it does not exist.
+        Directory of the products; made if it does not exist.
     plots : bool
         Whether to draw figures and report.
     log_name : str
@@ -26,12 +26,12 @@ def write_products(parameters, directory, plots, log_name):
     Returns
     -------
     row : dict
-        Counts, what was measured and warnings: columns of the table of results.
+        Counts, measured values and warnings: columns of the table of results.
 
     Raises
     ------
     CRStackError
-        As ``crstack run`` does.
+        As for ``crstack run``.
     """
     with logging_to("error") as console:
         console.keep_log(directory / log_name)

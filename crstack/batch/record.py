@@ -1,4 +1,4 @@
-"""What a stack was made of, kept beside its products: is it complete, and still up to date?"""
+"""Record of the input of a stack, stored with its products, to check that they are complete and up to date."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def digest_of_settings(settings):
 
 
 class Record:
-    """What a finished stack was made of.
+    """Input of a finished stack.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Record:
 
     @classmethod
     def of(cls, stack, directory, version, row, paths):
-        """Record of a stack whose products lie in ``directory``; ``paths`` are its exposures."""
+        """Record of a stack with products in ``directory``; ``paths`` are its exposures."""
         products = sorted(path for path in Path(directory).rglob("*") if path.is_file() and path.name != FILE_NAME)
         return cls(
             {
@@ -75,7 +75,7 @@ class Record:
         return cls(content) if isinstance(content, dict) and wanted <= set(content) else None
 
     def write(self, directory):
-        """Write the record, whole or not at all."""
+        """Write the record, completely or not at all."""
         with atomic_path(Path(directory) / FILE_NAME) as temporary:
             temporary.write_text(json.dumps(self.content, indent=1))
 

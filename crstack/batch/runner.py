@@ -1,4 +1,4 @@
-"""Run the stacks that are not finished yet, and keep a table of what came out."""
+"""Run the unfinished stacks, and write a table of the results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -22,12 +22,12 @@ RESULTS = "results.ecsv"
 
 
 def plan(stacks, output_dir, *, redo=False, version=None):
-    """Which stacks must be computed, and why; which are complete.
+    """Stacks to compute, with the reason, and complete stacks.
 
     Parameters
     ----------
     stacks : list of Stack
-        What was asked for.
+        The requested stacks.
     output_dir : path-like
         Directory of the directories of the stacks.
     redo : bool, optional
@@ -38,7 +38,7 @@ def plan(stacks, output_dir, *, redo=False, version=None):
     Returns
     -------
     reasons : dict
-        By name of the stack, why it is computed; None where it is complete.
+        By name of the stack, the reason of its computation; None if it is complete.
     """
     version = version or installed_version("crstack")
     reasons = {}
@@ -67,23 +67,23 @@ def run(
 ) -> Table:
     """Run many stacks, each an independent job.
 
-    The products of a stack go to a directory of its name, whole or not at all. A stack is skipped if its products are
-    complete, and its settings, its exposures and the version of crstack have not changed. A stack that fails is
-    reported, and the rest go on.
+    The products of a stack are written to a directory of its name, completely or not at all. A stack is skipped if its
+    products are complete, and its settings, its exposures and the version of crstack have not changed. A stack that
+    fails is reported, and the others continue.
 
     Parameters
     ----------
     stacks : mapping or sequence of Stack
-        By name, a list of images or a mapping of what differs from ``settings``.
-    settings : mapping, optional
-        What all stacks share: the content of a parameter file.
-    output_dir : path-like, optional
-        Where the directories of the stacks and ``results.ecsv`` go.
-    executor : `~concurrent.futures.Executor`, optional
-        Where the jobs run, such as ``client.get_executor()`` of Dask. Its workers must see the same files. Processes of
-        this machine by default.
+        By name, a list of images or a mapping of the differences from ``settings``.
+        settings : mapping, optional
+        Common settings of all stacks: the content of a parameter file.
+        output_dir : path-like, optional
+        Directory of the directories of the stacks and of ``results.ecsv``.
+        executor : `~concurrent.futures.Executor`, optional
+        Executor of the jobs, such as ``client.get_executor()`` of Dask. Its workers must see the same files. Processes
+        of this machine by default.
     n_workers : int, optional
-        Number of processes where no executor is given. They share the processors.
+        Number of processes if no executor is given. They share the processors.
     redo : bool, optional
         Compute all stacks, complete or not.
     plots : bool, optional

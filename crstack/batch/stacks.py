@@ -10,7 +10,7 @@ from crstack.exceptions import InputError
 
 __all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
 
-#: a stack of fewer exposures is no stack
+#: least number of exposures in a stack
 LEAST_EXPOSURES = 2
 #: columns of a table that name the files
 FILE_COLUMNS = ("images", "image", "file", "path", "filename")
@@ -49,12 +49,12 @@ class Stack:
 
     @property
     def images(self) -> tuple:
-        """Paths of the exposures, as they were given."""
+        """Paths of the exposures, as given."""
         return tuple(os.fspath(image) for image in self.settings["images"])
 
 
 def merged(common, own):
-    """Settings of one stack: the common ones, with its own in their place at both levels of a parameter file."""
+    """Settings of one stack: the common ones, overridden by its own at both levels of a parameter file."""
     settings = {**common, **own}
     if LEVEL in common or LEVEL in own:
         settings[LEVEL] = {**(common.get(LEVEL) or {}), **(own.get(LEVEL) or {})}
@@ -67,9 +67,9 @@ def as_stacks(stacks, settings=None):
     Parameters
     ----------
     stacks : mapping or sequence of Stack
-        By name, a list of images or a mapping of what differs, ``images`` included.
-    settings : mapping, optional
-        What all stacks share: the content of a parameter file.
+        By name, a list of images or a mapping of the differences, ``images`` included.
+        settings : mapping, optional
+        Common settings of all stacks: the content of a parameter file.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def as_stacks(stacks, settings=None):
 
 
 def _resolved(settings, directory):
-    """Settings whose images are looked for from ``directory``, where they are not found from the current one."""
+    """Settings whose images are searched in ``directory`` if they are not found in the current one."""
     images = []
     for image in settings["images"]:
         path = Path(image).expanduser()
@@ -114,7 +114,7 @@ def stacks_of_document(document, directory="."):
     Parameters
     ----------
     document : mapping
-        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to what differs.
+        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to the differences.
     directory : path-like, optional
         Where to look for images that are not found from the current directory.
 
@@ -181,18 +181,18 @@ def stacks_of_table(table, settings=None, directory="."):
 
 
 def stacks_of_directory(directory, group_by, settings=None, only=None):
-    """Stacks of the FITS files of a directory, grouped by what their headers say.
+    """Stacks of the FITS files of a directory, grouped by header keywords.
 
     Parameters
     ----------
     directory : path-like
-        Its FITS files are taken, those of its own directories are not.
+        Its FITS files are used, without those of its subdirectories.
     group_by : sequence of str
         Header keywords: exposures with equal values are one stack.
     settings : mapping, optional
         What all stacks share.
     only : mapping of str, optional
-        Values that a header must have for its file to be taken, such as ``{"IMAGETYP": "object"}``.
+        Values that a header must have, such as ``{"IMAGETYP": "object"}``.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     Raises
     ------
     InputError
-        If the directory does not exist, holds no FITS file, or no two files go together.
+        If the directory does not exist, holds no FITS file, or no two files have equal keywords.
     """
     from ccdproc import ImageFileCollection
 

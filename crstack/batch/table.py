@@ -1,4 +1,4 @@
-"""The table of what came out of the stacks."""
+"""The table of the results of the stacks."""
 
 from astropy.table import Table
 
@@ -17,7 +17,7 @@ COLUMNS = (
     ("n_crmask", int, "pix", "values in the masks of the exposures, all together"),
     ("n_problematic", int, "pix", "pixels masked in every exposure"),
     ("fraction_crmask", float, None, "n_crmask over the number of values"),
-    ("measured", str, None, "what differs between the exposures, as far as it was measured"),
+    ("measured", str, None, "measured differences between the exposures"),
     ("warnings", str, None, "warnings of the run, one after the other"),
     ("seconds", float, "s", "time that the stack took"),
     ("peak_memory", float, "MiB", "largest memory of the process while it ran"),
@@ -31,7 +31,7 @@ def results_table(rows):
     Parameters
     ----------
     rows : iterable of dict
-        Values by column; what is missing is empty.
+        Values by column; missing values are empty.
 
     Returns
     -------
@@ -45,6 +45,6 @@ def results_table(rows):
 
 
 def write_results(table, path):
-    """Write the table to an ECSV file, whole or not at all."""
+    """Write the table to an ECSV file, completely or not at all."""
     with atomic_path(path) as temporary:
         table.write(temporary, format="ascii.ecsv", overwrite=True)

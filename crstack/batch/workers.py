@@ -1,4 +1,4 @@
-"""Jobs on an executor: a few at a time, a killed worker costs only what was under way."""
+"""Jobs on an executor, a few at a time. If a worker is killed, only its running jobs are lost."""
 
 import concurrent.futures
 import multiprocessing
@@ -10,7 +10,7 @@ __all__ = ["Lost", "in_processes", "on_executor"]
 
 #: variables that set how many threads a library uses, read when it is loaded
 THREAD_VARIABLES = ("CRSTACK_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-#: how often a job is tried whose worker died
+#: number of tries of a job whose worker died
 TRIES = 2
 
 
@@ -20,7 +20,7 @@ class Lost(Exception):
 
 @contextmanager
 def threads_of_workers(n_workers):
-    """Processes started here share the processors: each uses its part of the threads."""
+    """Divide the threads among the processes that are started here."""
     each = str(max(1, (os.cpu_count() or 1) // n_workers))
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update({name: each for name in THREAD_VARIABLES if before[name] is None})
@@ -44,7 +44,7 @@ def on_executor(executor, function, jobs, at_once=None):
     jobs : sequence
         Arguments.
     at_once : int, optional
-        Jobs that are handed in at a time; all by default.
+        Number of jobs submitted at a time; all by default.
 
     Yields
     ------
@@ -69,7 +69,7 @@ def on_executor(executor, function, jobs, at_once=None):
 def in_processes(function, jobs, n_workers):
     """Run jobs in processes of their own; one that dies is replaced.
 
-    A job whose worker died is tried once more, alone, so that it takes no other with it.
+    A job whose worker died is tried once more, alone, so that it does not affect other jobs.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def in_processes(function, jobs, n_workers):
     """
     suspects, rest = [], list(jobs)
     while rest or suspects:
-        # those that were under way when a worker died run alone, so that the guilty one is known
+        # jobs that were running when a worker died run alone, to find the one that killed it
         alone = not rest
         batch, width = (suspects[:1], 1) if alone else (rest, n_workers)
         lost = []
@@ -111,7 +111,7 @@ def in_processes(function, jobs, n_workers):
 
 @contextmanager
 def _pool(n_workers):
-    """Processes that start anew, and end when the block does, whatever ends it."""
+    """New processes, which end with the block in any case."""
     others = multiprocessing.active_children()
     pool = concurrent.futures.ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
     try:

@@ -1,13 +1,14 @@
 """Base classes of the boundary models in the median-minimum diagram."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+import astropy.units as u
 import numpy as np
 
 from crstack._plugins import plugin_errors, protected
-from crstack._validation import check_choice, check_number
+from crstack._validation import check_choice, check_number, check_quantity
 from crstack.exceptions import InputError, PluginError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ __all__ = [
     "check_boundary_of",
     "check_fixed_points",
     "checked_fit",
+    "model_in",
+    "points_in",
 ]
 
 #: kinds of images T that a boundary of T - min2d is for
@@ -110,13 +113,22 @@ class BoundaryModel(ABC):
 
 
 def check_fixed_points(points, minimum=0):
-    """Return fixed points as a tuple of (x, y, weight), sorted by x.
+    """Return fixed points as a tuple of (x, y, weight), sorted by x; x and y may be Quantities.
 
     Raises
     ------
     InputError
-        If there are fewer than ``minimum``, or one is not two or three numbers.
+        If there are fewer than ``minimum``, one is not two or three numbers, or only some are Quantities.
     """
+    coordinates = [
+        value for point in points or () if isinstance(point, tuple | list | np.ndarray) for value in list(point)[:2]
+    ]
+    units = [value.unit for value in coordinates if isinstance(value, u.Quantity)]
+    if units:
+        if len(units) < len(coordinates):
+            raise InputError(f"fixed points must all have a unit, or none; got {len(units)} of {len(coordinates)}")
+        numbers = check_fixed_points(points_in(points, units[0]), minimum)
+        return tuple((x * units[0], y * units[0], weight) for x, y, weight in numbers)
     checked = []
     for number, point in enumerate(points or (), start=1):
         if not isinstance(point, tuple | list | np.ndarray) or len(point) not in (2, 3):
@@ -129,6 +141,44 @@ def check_fixed_points(points, minimum=0):
     if len(checked) < minimum:
         raise InputError(f"fixed points must be {minimum} or more; got {len(checked)}")
     return tuple(sorted(checked))
+
+
+def points_in(points, unit):
+    """Fixed points as numbers in the unit of the exposures.
+
+    Parameters
+    ----------
+    points : sequence of (x, y, weight)
+        Numbers, or Quantities x and y.
+    unit : `~astropy.units.Unit` or None
+        The unit of the exposures.
+
+    Returns
+    -------
+    points : tuple of (x, y, weight)
+
+    Raises
+    ------
+    InputError
+        If they are Quantities and have another unit, or the unit of the exposures is not known.
+    """
+
+    def number(value):
+        if not isinstance(value, u.Quantity):
+            return value
+        if unit is None:
+            raise InputError(f"fixed points must be numbers for a fit without a diagram; got {value}")
+        return check_quantity("fixed points", value, unit, shape=())
+
+    return tuple((number(point[0]), number(point[1]), *point[2:]) for point in points)
+
+
+def model_in(model, unit):
+    """The model with its fixed points, if it has any with units, as numbers in the unit of the exposures."""
+    points = getattr(model, "fixed_points", ()) or ()
+    if not any(isinstance(value, u.Quantity) for point in points for value in point):
+        return model
+    return replace(model, fixed_points=points_in(points, unit))
 
 
 def checked_fit(model, diagram):

@@ -81,7 +81,7 @@ class CalibratedBoundary(BoundaryModel):
     extrapolated as that of a normal distribution. A few Gauss-Newton steps then fit the rate, in the least squares
     sense, at all signals together. At a few electrons and with less than 2 electrons of read noise no function of
     min2d can have the same rate at each signal. If gain or read noise are images, the boundary is that of a typical
-    pixel, scaled (see `~crstack.simulation.noise_scale.NoiseScale`), and the rate is correct within a factor of about
+    pixel, scaled (see ``NoiseScale``), and the rate is correct within a factor of about
     two. The boundary describes noise alone, no other differences between the exposures.
     """
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 
 __all__ = ["PiecewiseBoundary"]
 
@@ -16,7 +16,7 @@ class PiecewiseBoundary(BoundaryModel):
     Parameters
     ----------
     fixed_points : sequence of (x, y) or (x, y, weight)
-        Two or more, in the unit of the exposures, bias subtracted: x is
+        Two or more, in the unit of the exposures or as Quantities, bias subtracted: x is
         min2d, y the boundary of T - min2d. Weights are ignored.
 
     Raises
@@ -38,6 +38,6 @@ class PiecewiseBoundary(BoundaryModel):
         object.__setattr__(self, "fixed_points", check_fixed_points(self.fixed_points, minimum=2))
 
     def fit(self, diagram):
-        """Return the boundary; ``diagram`` is not used."""
-        points = np.array(self.fixed_points)[:, :2]
+        """Return the boundary; of ``diagram`` only the unit is used, for points with units."""
+        points = np.array(points_in(self.fixed_points, getattr(diagram, "unit", None)))[:, :2]
         return FittedBoundary(self, points[:, 0], points[:, 1], points)

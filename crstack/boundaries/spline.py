@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 from scipy.optimize import lsq_linear
 
 from crstack._validation import check_integer, check_number
-from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 from crstack.exceptions import InputError
 
 __all__ = ["SplineBoundary"]
@@ -34,7 +34,7 @@ class SplineBoundary(BoundaryModel):
     extension_weight : float, optional
         Factor of weight of the points above the curve; greater than 1.
     fixed_points : sequence of (x, y) or (x, y, weight), optional
-        Points the curve must approach, in the unit of the exposures. The
+        Points the curve must approach: numbers in the unit of the exposures, or Quantities. The
         weight (default 10000) is in units of the largest weight of the others.
 
     Raises
@@ -76,7 +76,7 @@ class SplineBoundary(BoundaryModel):
                 "use more simulations, fewer min_neighbors or PiecewiseBoundary"
             )
         x, y = points.T
-        fixed = np.array(self.fixed_points).reshape(-1, 3)
+        fixed = np.array(points_in(self.fixed_points, getattr(diagram, "unit", None))).reshape(-1, 3)
         knots = np.linspace(min(x.min(), *fixed[:, 0], x.max()), max(x.max(), *fixed[:, 0], x.min()), self.n_knots)
         grid = np.linspace(knots[0], knots[-1], SAMPLES_PER_KNOT * (self.n_knots - 1) + 1)
 

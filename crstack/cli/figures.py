@@ -70,9 +70,18 @@ class Results:
 
     @property
     def joint_summary(self):
-        """What the joint decision has fitted, in words; empty without."""
+        """What the joint decision has fitted, as numbers; empty without."""
+        return {} if self._joint_result is None else dict(self._joint_result.summary())
+
+    @property
+    def joint_in_words(self):
+        """The same for people; empty without."""
+        return {} if self._joint_result is None else self._joint_result.in_words()
+
+    @property
+    def _joint_result(self):
         decision = self.masks.decision
-        return decision.result.summary() if isinstance(decision, JointDecision) else {}
+        return decision.result if isinstance(decision, JointDecision) else None
 
 
 def log_file(path):

@@ -43,7 +43,7 @@ def parameter_file(images):
         gain=_keyword(header, GAINS),
         rnoise=_keyword(header, READNOISES),
         bias="0.0",
-        crmethod="mm_lacosmic",
+        crmethod="joint",
     )
 
 

@@ -198,7 +198,7 @@ def _measured(results):
         rows.append((f"least excess of a hit ({diagram.unit})", f"{decision.threshold:.4g}"))
         rows.append(("pixels observed", str(int(diagram.observed.sum()))))
         rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
-    rows += list(results.joint_summary.items())
+    rows += list(results.joint_in_words.items())
     equalized = stack.equalized
     if equalized.flux is not None:
         for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):

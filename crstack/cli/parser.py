@@ -37,7 +37,7 @@ examples:
   crstack run params.yaml --dry-run
   crstack run params.yaml --output-dir out --log-file out/run.log
   crstack run n*.fits --gain 1.2 --readnoise '4 electron' --bias 0 --output-dir out
-  crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method joint
+  crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method mm_pycosmic
   crstack run params.yaml --output-dir again --crmasks out/crmasks.fits
 
 It writes to the output directory:
@@ -66,7 +66,7 @@ DEMO_EPILOG = """
 examples:
   crstack demo demo
   crstack demo demo_slit --scene slit --seed 7 --shape 400 500
-  crstack demo demo_joint --scene imaging --method joint
+  crstack demo demo_mm --scene imaging --method mm_pycosmic
 """
 
 INIT = """
@@ -180,7 +180,7 @@ def _add_run(commands):
     plain.add_argument(
         "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
     )
-    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: mm_lacosmic)")
+    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
     plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
     run.add_argument(
         "--output-dir",
@@ -254,7 +254,7 @@ def _add_demo(commands):
         "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
     )
     demo.add_argument(
-        "--method", default="mm_pycosmic", help="crmethod of the parameter file, such as joint (default: mm_pycosmic)"
+        "--method", default="joint", help="crmethod of the parameter file, such as mm_pycosmic (default: joint)"
     )
     demo.add_argument("--overwrite", action="store_true", help="write into a directory that is not empty")
     _add_log_level(demo)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._files import header_line
+from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._threads import n_threads
 from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
@@ -312,12 +312,11 @@ def _write_combinations(job, masks):
 
 def _write_clean(job, masks):
     """Write each exposure with its hits replaced by what is expected there."""
-    history = [header_line(line) for line in _history(job, masks)]
+    history = _history(job, masks)
     for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
         path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
         hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
-        for line in history:
-            hdus[0].header.add_history(line)
+        add_history(hdus[0].header, history)
         with job.outputs.writing(job.outputs / path.name):
             write_fits(path, hdus)
         log_file(path)

@@ -160,7 +160,7 @@ def log_joint(result):
     """Log what the joint decision has fitted to the stack."""
     section("Joint decision")
     log.note("measured by the joint decision:")
-    for line in settings_lines(result.summary().items()):
+    for line in settings_lines(result.in_words().items()):
         log.note(line)
 
 

@@ -17,7 +17,7 @@ __all__ = ["are_images", "configuration_of_options"]
 #: where a parameter file would be named
 NOWHERE = "command line"
 #: M.M.Cosmic with L.A.Cosmic, as ``CRStack.detect`` by default
-METHOD = "mm_lacosmic"
+METHOD = "joint"
 FITS_NAME = re.compile(r".*\.(fits?|fts)(\.(gz|bz2|fz|Z))?", re.IGNORECASE)
 READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or be a keyword such as header:RDNOISE"
 

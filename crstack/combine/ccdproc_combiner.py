@@ -2,7 +2,7 @@
 
 from astropy.nddata import CCDData
 
-from crstack.combine.clean_values import KnownValues
+from crstack.combine.clean_values import CleanValues
 from crstack.exceptions import InputError
 
 __all__ = ["make_combiner"]
@@ -43,5 +43,5 @@ def make_combiner(exposures, statistics, masks):
         CCDData(data, unit=exposures.unit, mask=mask, wcs=exposures.wcs)
         for data, mask in zip(exposures.data, flagged, strict=True)
     ]
-    known = KnownValues(exposures, statistics, masks)
-    return NoiseCombiner(ccds, known.variance_of, exposures.header)
+    values = CleanValues(exposures, statistics, masks)
+    return NoiseCombiner(ccds, values.variance_of, exposures.header)

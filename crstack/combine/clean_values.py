@@ -10,13 +10,13 @@ from crstack.combine.smooth_signal import smoothed_signal
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.masks.codes import Code
 
-__all__ = ["KnownValues", "middle"]
+__all__ = ["CleanValues", "middle"]
 
 #: masked values this many standard deviations above the others count as moved by a hit
 MOVED = 2.0
 
 
-class KnownValues:
+class CleanValues:
     """Clean values of a stack, their number, sum and variance, each computed at first use.
 
     Parameters
@@ -46,7 +46,7 @@ class KnownValues:
         return hit if bad is None else hit | bad
 
     @cached_property
-    def clean(self):
+    def count_and_sum(self):
         """Count of clean exposures, and the sum of their values (float64)."""
         count = np.zeros(self.exposures.shape, dtype=np.int16)
         total = np.zeros(self.exposures.shape)
@@ -60,14 +60,14 @@ class KnownValues:
     @property
     def n_clean(self):
         """Count of clean exposures."""
-        return self.clean[0]
+        return self.count_and_sum[0]
 
     @cached_property
     def mean(self):
         """Mean of the clean values, float32; 0 where there are none."""
         if self.weights is not None:
             return weighted_mean(self.exposures.data, self.weights, self._all_excluded()).astype(np.float32)
-        count, total = self.clean
+        count, total = self.count_and_sum
         return (total / np.maximum(count, 1)).astype(np.float32)
 
     def _all_excluded(self):
@@ -149,7 +149,7 @@ class KnownValues:
     @cached_property
     def sample_variance(self):
         """Sample variance of the clean values, NaN where there are fewer than two."""
-        count, total = self.clean
+        count, total = self.count_and_sum
         mean = total / np.maximum(count, 1)
         squares = np.zeros(self.exposures.shape)
         for i, plane in enumerate(self.exposures.data):

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._validation import check_boolean, check_choice
-from crstack.combine.clean_values import KnownValues, middle
+from crstack.combine.clean_values import CleanValues, middle
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
@@ -47,7 +47,7 @@ class Combiner:
         neighbours. Default: "neighbours" if the masks have probabilities and ``use_auxmedian`` is not set.
     weights : {"variance", "exptime"} or sequence of float, optional
         Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
-        `~crstack.combine.weights.exposure_weights`; equal by default. The corrections of the joint decision assume
+        `~crstack.combine.exposure_weights`; equal by default. The corrections of the joint decision assume
         equal weights: use other weights only where the exposures have one level.
 
     Raises
@@ -58,7 +58,7 @@ class Combiner:
     Notes
     -----
     The model estimates the expected signal from the mean of the clean exposures (from the median without masks), see
-    `~crstack.combine.smooth_signal.smoothed_signal`. A median or a minimum of n clean values has the variance of the
+    ``crstack.combine.smooth_signal``. A median or a minimum of n clean values has the variance of the
     order statistics of a normal sample. Masked values count as clean there unless they lie two standard deviations
     above the others, because most pixels of a dilated mask are not hit. A pixel from the detector's cleaned median has
     the variance of one exposure, because interpolation is no better than a measurement. A local median differs from
@@ -89,7 +89,7 @@ class Combiner:
         if masks is not None:
             self._check_masks()
         self.weights = None if weights is None else exposure_weights(weights, exposures)
-        self.known = KnownValues(exposures, statistics, masks, self.weights)
+        self.clean_values = CleanValues(exposures, statistics, masks, self.weights)
 
     def _check_masks(self):
         if self.masks.shape != self.exposures.shape:
@@ -108,7 +108,7 @@ class Combiner:
         Parameters
         ----------
         name : str
-            One of `COMBINATIONS`.
+            One of ``COMBINATIONS``.
 
         Returns
         -------
@@ -131,8 +131,8 @@ class Combiner:
         if name not in WITHOUT_MASKS:
             if self.fill == "neighbours":
                 self._fill(planes)
-            planes.flags[self.known.all_hit] |= np.uint8(PixelFlag.ALL_HIT)
-            mask = nothing | self.known.all_hit
+            planes.flags[self.clean_values.all_hit] |= np.uint8(PixelFlag.ALL_HIT)
+            mask = nothing | self.clean_values.all_hit
             if self.use_auxmedian:
                 mask = mask | ((planes.flags & PixelFlag.AUXMEDIAN) > 0)
             if self.masks.local_medians:
@@ -145,7 +145,7 @@ class Combiner:
         if self.variance == "sample":
             # the variance of values from the neighbours is already that of a sample
             lent = (planes.flags & (PixelFlag.LOCAL_MEDIAN | PixelFlag.INTERPOLATED)) > 0
-            variance = np.where(lent, variance, self.known.sample_variance)
+            variance = np.where(lent, variance, self.clean_values.sample_variance)
         return CCDData(
             planes.value,
             unit=self.exposures.unit,
@@ -167,7 +167,7 @@ class Combiner:
 
     def _fill(self, planes):
         """Interpolate the pixels that are hit in every exposure, in place."""
-        where = self.known.all_hit
+        where = self.clean_values.all_hit
         if where.any():
             nothing = self.statistics.count == 0
             value, error = fill_from_neighbours(planes.value, planes.variance, where, nothing)
@@ -181,7 +181,7 @@ class Combiner:
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
         table = order_table(len(self.exposures), positions)
-        return self.known.one_variance * table[self.statistics.count, self.known.n_in_place]
+        return self.clean_values.one_variance * table[self.statistics.count, self.clean_values.n_in_place]
 
     def _of_clean(self, planes, where, positions):
         """Replace ordered values by those of the values that are not moved by a hit.
@@ -189,20 +189,20 @@ class Combiner:
         ``positions(n_valid, n_clean)`` gives the first and last clean value to use. The bias of their order is
         subtracted.
         """
-        where = where & (self.known.n_in_place > 0)
+        where = where & (self.clean_values.n_in_place > 0)
         planes = planes.copy()
         rows, columns = np.nonzero(where)
-        values = np.where(self.known.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
+        values = np.where(self.clean_values.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
         values.sort(axis=0)
-        n_clean, n_valid = self.known.n_in_place[where], self.statistics.count[where]
+        n_clean, n_valid = self.clean_values.n_in_place[where], self.statistics.count[where]
         for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
             some = (n_clean == n) & (n_valid == valid)
             place, (low, high) = (rows[some], columns[some]), positions(valid, n)
-            variance = self.known.one_variance[place]
+            variance = self.clean_values.one_variance[place]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
             if self._moves:
-                planes.value[place] += self.known.lowered[place]
+                planes.value[place] += self.clean_values.lowered[place]
             planes.variance[place] = order_variance(n, n, low, high) * variance
             planes.count[place] = n if low else high + 1
         return planes
@@ -216,11 +216,11 @@ class Combiner:
     def _mean(self):
         n_valid = self.statistics.count
         if self.weights is not None:
-            return self._plain(*self.known.mean_of_valid, n_valid)
+            return self._plain(*self.clean_values.mean_of_valid, n_valid)
         if self.exposures.bad is not None and not self.exposures.share_noise:
-            variance = self.known.valid_variance / np.maximum(n_valid, 1) ** 2
+            variance = self.clean_values.valid_variance / np.maximum(n_valid, 1) ** 2
         else:
-            variance = self.known.one_variance / np.maximum(n_valid, 1)
+            variance = self.clean_values.one_variance / np.maximum(n_valid, 1)
         return self._plain(self.statistics.mean2d, variance.astype(np.float32), n_valid)
 
     def _median(self):
@@ -230,7 +230,9 @@ class Combiner:
         """The median; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._median()
-        return self._of_clean(self._median(), self.known.n_in_place < self.statistics.count, lambda _, n: middle(n))
+        return self._of_clean(
+            self._median(), self.clean_values.n_in_place < self.statistics.count, lambda _, n: middle(n)
+        )
 
     @property
     def _moves(self):
@@ -252,7 +254,7 @@ class Combiner:
         """The replacement of hits: the minimum; with ``unbiased``, of the clean values."""
         if not self.unbiased:
             return self._minimum
-        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.known.n_clean == 0)
+        where = self.masks["MEDIANCR"] | self.masks["MEANCR"] | (self.clean_values.n_clean == 0)
         return self._of_clean(self._minimum, where, lambda valid, n: (0, min(self._n_lowest(valid), n) - 1))
 
     def _min(self):
@@ -261,7 +263,7 @@ class Combiner:
     @cached_property
     def _auxmedian(self):
         count = np.zeros(self.exposures.shape, dtype=np.int16)
-        return self._plain(self.masks.auxclean, self.known.one_variance, count)
+        return self._plain(self.masks.auxclean, self.clean_values.one_variance, count)
 
     @property
     def _stand_in(self):
@@ -283,20 +285,20 @@ class Combiner:
 
     @cached_property
     def _mean_of_clean(self):
-        return self._plain(self.known.mean, self.known.variance_of_mean, self.known.n_clean)
+        return self._plain(self.clean_values.mean, self.clean_values.variance_of_mean, self.clean_values.n_clean)
 
     def _meancr(self):
         planes = self._mean_of_clean
         if self._moves:
             planes = planes.copy()
-            planes.value += self.known.lowered
+            planes.value += self.clean_values.lowered
         return planes.replaced(planes.count == 0, *self._stand_in)
 
     def _meancr2(self):
         return self._meancr().replaced(self.masks["MEANCR"], *self._stand_in)
 
     def _meanjoint(self):
-        planes = self._mean_of_clean.replaced(self.known.n_clean == 0, *self._stand_in)
-        where, value, variance, count = self.known.posterior
+        planes = self._mean_of_clean.replaced(self.clean_values.n_clean == 0, *self._stand_in)
+        where, value, variance, count = self.clean_values.posterior
         planes.value[where], planes.variance[where], planes.count[where] = value, variance, count
         return planes

@@ -4,7 +4,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import header_line
+from crstack._files import add_history
 from crstack._fits import image_of, opened_fits, unit_of_header
 from crstack._fits_writing import ending_of, write_fits
 from crstack._validation import check_choice
@@ -27,7 +27,7 @@ def combination_hdulist(combination, history=()):
     combination : `~crstack.combine.Combination`
         The image.
     history : sequence of str, optional
-        Lines for HISTORY.
+        Lines for HISTORY, added to those of the image that are others.
 
     Returns
     -------
@@ -52,8 +52,7 @@ def combination_hdulist(combination, history=()):
     hdus = fits.HDUList([primary, variance, count, mask, flags])
     for hdu in hdus:
         hdu.header.extend(wcs, update=True, useblanks=False)
-    for line in history:
-        primary.header.add_history(header_line(line))
+    add_history(primary.header, history)
     return hdus
 
 
@@ -131,7 +130,7 @@ def combination_name(name, compression="none"):
     Parameters
     ----------
     name : str
-        One of `COMBINATIONS`.
+        One of ``COMBINATIONS``.
     compression : {"none", "gzip", "fpack"}, optional
         Makes it end in ``.fits``, ``.fits.gz`` or ``.fits.fz``.
     """
@@ -145,14 +144,14 @@ def requested_combinations(names, masks):
     Parameters
     ----------
     names : sequence of str or None
-        Of `COMBINATIONS`; None for all that can be made.
+        Of ``COMBINATIONS``; None for all that can be made.
     masks : MaskSet or None
         What is known of hits.
 
     Returns
     -------
     names : tuple of str
-        In the order of `COMBINATIONS`, each once.
+        In the order of ``COMBINATIONS``, each once.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import header_line
+from crstack._files import add_history
 
 __all__ = ["as_product", "product_header"]
 
@@ -34,8 +34,7 @@ def product_header(exposures, name, masks=None):
     if exposures.exptimes and None not in exposures.exptimes:
         header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
         header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
-    for line in _history(exposures, name, masks):
-        header.add_history(header_line(line))
+    add_history(header, _history(exposures, name, masks))
     return header
 
 

@@ -25,7 +25,7 @@ def possible_combinations(masks):
     Returns
     -------
     names : tuple of str
-        Of `COMBINATIONS`.
+        Of ``COMBINATIONS``.
     """
     if masks is None:
         return COMBINATIONS[:3]
@@ -51,7 +51,7 @@ class Combination:
     Attributes
     ----------
     name : str
-        One of `COMBINATIONS`.
+        One of ``COMBINATIONS``.
     ccd : `~astropy.nddata.CCDData`
         Value, unit, mask (no clean measurement), variance of the value, header
         and WCS of the first exposure.

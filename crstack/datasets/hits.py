@@ -1,4 +1,4 @@
-"""The charge that cosmic rays leave in one exposure.
+"""The charge of cosmic rays in one exposure.
 
 The population "cosmic" has three kinds of hit: straight tracks of muons through a thick detector, the
 winding tracks of scattered electrons, and points. A track is a row of points
@@ -42,8 +42,8 @@ LONGEST_WORM = 80.0  # pixels
 LANDAU_WIDTH = 0.3  # of the energy loss in one step, relative to its most probable value
 DIFFUSION = 0.4  # standard deviation (pixels) of charge freed at the far side of the detector
 REACH = 2  # pixels from a point in which its charge is counted: 5 standard deviations
-SPARE = 6  # pixels too many that even the smallest images may have: enough for a point
-LARGEST_BATCH = 4000  # hits made at once, to bound the memory
+SPARE = 6  # allowed excess of hit pixels even in the smallest images: enough for a point
+LARGEST_BATCH = 4000  # hits made at once, to limit the memory
 
 
 def make_hits(shape, rate, rng, population="cosmic"):
@@ -54,9 +54,8 @@ def make_hits(shape, rate, rng, population="cosmic"):
     shape : tuple of int
         (ny, nx).
     rate : float
-        Fraction of the pixels to receive more than `SIGNIFICANT_CHARGE`. Hits are
-        added until less than half of what one hit brings on average is missing;
-        those that would exceed it by 10 % and by `SPARE` pixels are drawn again.
+        Fraction of the pixels to receive more than `SIGNIFICANT_CHARGE`. Hits are added until less than half the
+        average hit is missing. If the rate is exceeded by 10 % and by `SPARE` pixels, the hits are drawn again.
     rng : `~numpy.random.Generator`
         Source of the random numbers.
     population : str, optional
@@ -69,7 +68,7 @@ def make_hits(shape, rate, rng, population="cosmic"):
     """
     charge = np.zeros(shape[0] * shape[1])
     wanted = missing = rate * charge.size
-    # pixels per hit: first a guess, 20 for a hit inside, then the average so far
+    # pixels per hit: first an estimate, 20 for a hit inside, then the average so far
     n_hits, most, per_hit = 0, LARGEST_BATCH, 20.0 * charge.size / ((shape[0] + 2 * MARGIN) * (shape[1] + 2 * MARGIN))
     while missing > per_hit / 2:
         # a little fewer than seem to be needed, so that the last ones come one by one
@@ -119,7 +118,7 @@ def _worms(n, shape, rng):
     track, order = unroll(steps)
     energy = 1 - order / steps[track]
     x, y, angle = starts(n, shape, rng)
-    # the slower an electron, the more it scatters and the more charge it frees
+    # slow electrons scatter more and free more charge
     turn = rng.standard_normal(track.size) * 0.13 / (0.15 + 0.85 * energy)
     angle = angle[track] + running_sum(turn, steps)
     x = x[track] + running_sum(STEP * np.cos(angle), steps)

@@ -1,7 +1,7 @@
 """Populations of hits that differ from those of a real detector in one respect each.
 
-A decision that fits the hits of a stack must hold for all of them. Each function adds ``n`` hits: it
-returns the flat image of their charge. Pixels are hit or not hit: no charge spreads into their neighbours.
+A method that fits the hits of a stack must work for all of them. Each function adds ``n`` hits: it returns the flat
+image of their charge. No charge spreads into neighbouring pixels.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def wide_worms(n, shape, rng):
     within = (columns - x[:, None, None]) ** 2 + (rows - y[:, None, None]) ** 2 <= WORM_RADIUS**2
     within &= (columns >= 0) & (columns < shape[1]) & (rows >= 0) & (rows < shape[0])
     pixel = rows * shape[1] + columns + track[:, None, None] * shape[0] * shape[1]
-    # each pixel of a track once, however many points of the path are near
+    # each pixel of a track once, for any number of close points
     pixel = np.unique(pixel[within])
     track, pixel = np.divmod(pixel, shape[0] * shape[1])
     mean = rng.lognormal(np.log(WORM_CHARGE), WORM_SPREAD, n)
@@ -78,7 +78,7 @@ def unroll(steps):
 
 
 def running_sum(values, steps):
-    """Cumulative sum that starts anew with each track."""
+    """Cumulative sum that restarts with each track."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     return total[1:] - np.repeat(total[np.cumsum(steps) - steps], steps)
 

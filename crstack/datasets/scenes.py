@@ -1,11 +1,9 @@
-"""What the detector sees: noise-free scenes in electrons.
+"""Noise-free scenes in electrons.
 
-A scene is a function that draws its contents from ``rng`` and returns
-``render(dx, dy, sky, fwhm)``: the image (ny, nx) with the contents moved by (dx, dy)
-pixels, its sky multiplied by ``sky``, and its stars, traces or fibres ``fwhm`` pixels wide (their
-own width where it is None). It is evaluated, never interpolated from pixels, and goes on for
-`MARGIN` pixels outside the frame. To add a scene, write such a function and add it
-to `SCENES`.
+A scene is a function that draws its contents from ``rng`` and returns ``render(dx, dy, sky, fwhm)``: the image (ny,
+nx) with the contents moved by (dx, dy) pixels, its sky multiplied by ``sky``, and its stars, traces or fibres ``fwhm``
+pixels wide (their own width where it is None). It is evaluated, not interpolated from pixels, and extends `MARGIN`
+pixels outside the frame. To add a scene, write such a function and add it to `SCENES`.
 """
 
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from astropy.wcs import WCS
 __all__ = ["MARGIN", "SCENES", "Scene", "smooth_field"]
 
 MARGIN = 30
-"""Pixels outside the frame to which a scene goes on."""
+"""Pixels outside the frame to which a scene extends."""
 
 OVERSAMPLING = 20  # points per pixel of the tables of profiles and spectra
 SIGMA_PER_FWHM = 1 / 2.3548
@@ -76,7 +74,7 @@ def imaging(shape, rng):
     def galaxy(k, x, y, fwhm):
         along = x * np.cos(angle[k]) + y * np.sin(angle[k])
         across = (y * np.cos(angle[k]) - x * np.sin(angle[k])) / flattening[k]
-        # the seeing rounds off the cusp of an exponential disc
+        # the seeing smooths the cusp of an exponential disc
         radius = np.sqrt(along**2 + across**2 + (fwhm / 2) ** 2)
         # the flux is that at the seeing of the scene
         flux = (scale[k] + seeing / 2) / (scale[k] + fwhm / 2) * np.exp((fwhm - seeing) / 2 / scale[k])
@@ -121,7 +119,7 @@ def slit(shape, rng):
 
 
 def echelle(shape, rng):
-    """Curved orders of one star that draw apart along y, brightest in their middle, with sky lines."""
+    """Curved orders of one star, with increasing distance along y, brightest in their middle, with sky lines."""
     ny, nx = shape
     spacing = 11.0 + 5.0 * np.arange(-MARGIN, ny + 2 * MARGIN, 8.0) / ny
     centres = np.cumsum(spacing) - 2 * MARGIN
@@ -184,7 +182,7 @@ def _positions(n, shape, rng):
 
 
 def _grid(size):
-    """Positions of the entries of a table that serves an axis of ``size`` pixels."""
+    """Positions of the entries of a table for an axis of ``size`` pixels."""
     return np.arange(-MARGIN * OVERSAMPLING, (size + MARGIN) * OVERSAMPLING + 1) / OVERSAMPLING
 
 
@@ -260,10 +258,9 @@ def _celestial_wcs(shape):
 
 @dataclass(frozen=True)
 class Scene:
-    """How a scene is made, and what goes with it.
+    """The function of a scene, and its properties.
 
-    ``smoothness`` holds the pixels along y and x over which the response of the
-    instrument changes.
+    ``smoothness`` is the scale in pixels along y and x on which the response of the instrument changes.
     """
 
     build: Callable

@@ -43,8 +43,8 @@ def _generator(seed, *stream):
 class SimulatedStack:
     """Exposures of one scene, with their truth.
 
-    Made by `make_stack`; ``stack.gain``, ``stack.readnoise`` and ``stack.bias``
-    are what describes the exposures to the rest of the package.
+    Made by `make_stack`. ``stack.gain``, ``stack.readnoise`` and ``stack.bias`` are the arguments of
+    `~crstack.stack.CRStack`.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ class SimulatedStack:
     scene : str
         Name of the scene.
     seed, noise_seed : int
-        What the scene and the hits, and with them the noise, were drawn from.
-    hit_rate : float
-        Fraction of hit pixels that was asked for.
+        Seeds of the scene and the hits, and of the noise.
+        hit_rate : float
+        Requested fraction of hit pixels.
     population : str
         Name of the population of hits.
     flux_factors : tuple of float
@@ -131,7 +131,7 @@ class SimulatedStack:
 
     @property
     def truth(self):
-        """Pixels (N, ny, nx) that a hit touched, however weakly: True where ``hits > 0``."""
+        """Pixels (N, ny, nx) with any charge of a hit: True where ``hits > 0``."""
         return self._hit_electrons > 0
 
     @property
@@ -140,7 +140,7 @@ class SimulatedStack:
         return NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=self.unit)
 
     def hit_mask(self, n_sigma):
-        """Pixels whose hit stands out of the noise.
+        """Pixels whose hit exceeds the noise.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class SimulatedStack:
         return self.hits > n_sigma * np.sqrt(self.noise.variance(self.expected))
 
     def realisation(self, noise_seed):
-        """Draw the noise anew.
+        """Draw new noise.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ def make_stack(
     saturation=None,
     with_uncertainty=False,
 ):
-    """Simulate exposures with cosmic rays, and keep the truth.
+    """Simulate exposures with cosmic rays and known truth.
 
     Parameters
     ----------
@@ -284,14 +284,14 @@ def make_stack(
         pixel wide of 100 to 300 electrons in each pixel; winding tracks three pixels wide; single
         pixels with a power law of charges from 20 to 20 000 electrons; or all of these.
     flux_factors : sequence of float, optional
-        N positive factors of the expected signal, everything included but the backgrounds.
+        N positive factors of the expected signal, without the backgrounds.
     sky_factors : sequence of float, optional
         N positive factors of the sky: its level in images, its lines and continuum in spectra.
     backgrounds : sequence of `~astropy.units.Quantity`, optional
         N levels or images (ny, nx), in electrons or ADU, that are added to the expected signal.
     offsets : sequence of (float, float), optional
-        N shifts (dx, dy) in pixels that take the common scene to the exposure. The
-        scene goes on for 30 pixels outside the frame.
+        N shifts (dx, dy) in pixels from the common scene to the exposure. The scene extends 30 pixels outside the
+        frame.
     seeing : sequence of float, optional
         N widths (FWHM in pixels, 0.5 to 20) of the stars, of the traces across the dispersion, or of the images of the
         fibres. Their flux is the same in all exposures. The scene's own width if not given.
@@ -299,8 +299,8 @@ def make_stack(
         Standard deviation of a random factor of the expected signal, smooth
         along the fibres or traces and different in each exposure.
     seed : int
-        Decides everything that is random. Scene and hits, in electrons, depend on it
-        whatever the gain, the bias, the unit and the noise are.
+        Seed of all random numbers. Scene and hits, in electrons, depend on it alone, not on the gain, the bias, the
+        unit and the noise.
     saturation : `~astropy.units.Quantity`, optional
         Level, bias subtracted, in electrons or ADU, at which pixels are cut off.
     with_uncertainty : bool
@@ -309,7 +309,7 @@ def make_stack(
     Returns
     -------
     stack : SimulatedStack
-        The exposures and what they were made of.
+        The exposures and their truth.
 
     Raises
     ------
@@ -318,10 +318,9 @@ def make_stack(
 
     Notes
     -----
-    The photons of the scene are Poisson, the read noise is Gaussian, and the charge of a
-    hit is what it is. Values are not rounded to whole ADU. Exposures in ADU are those
-    in electrons of the same seed, divided by the gain, plus the bias. Charge of a
-    hit below 0.05 electrons in a pixel is dropped.
+    The photons of the scene have Poisson noise, the read noise is Gaussian, and the charge of a hit has no noise.
+    Values are not rounded to whole ADU. Exposures in ADU are those in electrons of the same seed, divided by the gain,
+    plus the bias. Charge of a hit below 0.05 electrons in a pixel is dropped.
 
     Examples
     --------

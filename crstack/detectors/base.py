@@ -44,12 +44,12 @@ class Detection:
 class Detector(ABC):
     """Base class of the detectors: subclass it as a frozen dataclass.
 
-    The fields of the dataclass are the parameters of the detector. A subclass defines only `detect`.
+    The fields of the dataclass are the parameters of the detector. A subclass defines only `~Detector.detect`.
     `crstack.testing.check_detector` checks it. A detector that can replace the hits sets the class attribute ``cleans
     = True`` and returns ``Detection.cleaned``.
     """
 
-    #: whether `detect` returns a cleaned image
+    #: whether `~Detector.detect` returns a cleaned image
     cleans = False
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Detector(ABC):
             If ``ccd`` is not a 2-D CCDData in the unit of the noise, or if ``clean`` is True for a detector that does
             not clean.
         PluginError
-            As `checked_detection`.
+            As ``checked_detection``.
         """
         if clean and not self.cleans:
             raise InputError(f"clean must be False for {type(self).__name__}, which does not clean; got True")

@@ -10,7 +10,7 @@ from crstack.exceptions import InputError
 
 __all__ = ["VotingDetector"]
 
-#: one bit each in `Detection.found_by`
+#: one bit each in ``Detection.found_by``
 MOST_DETECTORS = 8
 
 
@@ -73,7 +73,7 @@ class VotingDetector(Detector):
 
     @property
     def names(self):
-        """Names of the detectors, in the order of the bits of `Detection.found_by`."""
+        """Names of the detectors, in the order of the bits of ``Detection.found_by``."""
         return tuple(type(detector).__name__ for detector in self.detectors)
 
     def detect(self, image, noise, mask=None):

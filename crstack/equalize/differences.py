@@ -108,7 +108,7 @@ class Differences:
     kernels : `~numpy.ndarray`
         (N, 7, 7) what is added to a kernel of 1 at the centre.
     kernel_errors : `~numpy.ndarray`
-        (N, 6) standard errors of what `split_kernel` gives.
+        (N, 6) standard errors of what ``split_kernel`` gives.
     terms : KernelTerms or None
         None where no kernel was needed.
     steps : tuple of (int, int)
@@ -147,7 +147,7 @@ class Differences:
         return tuple(self.kernel_errors[:, 0].tolist())
 
     def __repr__(self):
-        return f"<Differences: {'; '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<Differences: {'; '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     @property
     def shifts(self):
@@ -185,7 +185,16 @@ class Differences:
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
     def summary(self):
-        """In words, as a dict of str."""
+        """What was measured, as lists of numbers by name: one for each exposure."""
+        return {
+            "added levels (electron)": [float(level) for level in self.levels],
+            "throughputs": [float(factor) for factor in self.factors],
+            "shifts (dx, dy)": [[float(dx), float(dy)] for dx, dy in self.shifts],
+            "second moments (pixel squared)": [float(w[0] + w[1]) / 2 for w in self.widths],
+        }
+
+    def in_words(self):
+        """What was measured and is used, for people: a dict of str."""
         words = {}
         if any(self.surfaces):
             levels = ", ".join(f"{level:+.4g}" for level in self.levels)
@@ -516,7 +525,7 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part; their levels are those of the others.
     names : collection of str, optional
-        What to measure: some of `NAMES`.
+        What to measure: some of ``NAMES``.
 
     Returns
     -------

@@ -192,7 +192,7 @@ class EqualizedExposures:
         if self.response is not None:
             lines.append(f"local response: {self.response!r}, {self.response.settings!r}")
         if self.measured is not None:
-            lines.extend(f"{name}: {value}" for name, value in self.measured.summary().items())
+            lines.extend(f"{name}: {value}" for name, value in self.measured.in_words().items())
         return tuple(lines)
 
 

@@ -1,6 +1,6 @@
-"""The one door in: from CCDData, NDData, arrays or FITS files to `Exposures`.
+"""Input of CCDData, NDData, arrays or FITS files, and their conversion to `Exposures`.
 
-Units, bias, masks and uncertainties are dealt with here and nowhere else.
+All handling of units, bias, masks and uncertainties is here.
 """
 
 from crstack.exposures.cube import Exposures

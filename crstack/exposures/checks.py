@@ -1,4 +1,4 @@
-"""What is refused, what becomes a bad value and what is warned of, once the exposures are read."""
+"""Checks of the exposures after reading: errors, bad values and warnings."""
 
 import warnings
 from dataclasses import replace
@@ -10,20 +10,20 @@ from crstack.exposures.sanity import blank_part, is_same, noise_ratio, unlit
 
 __all__ = ["checked"]
 
-#: measured over stated scatter beyond which noise is missing, and below which there is too much of it
+#: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 
-#: relative difference of exposure times that is worth a warning
+#: relative difference of exposure times that gives a warning
 TIMES = 0.01
 
 
 def checked(exposures, *, bias_given=True):
-    """Exposures whose blank parts are bad values.
+    """Check exposures, and mark their blank parts as bad values.
 
     Parameters
     ----------
     exposures : Exposures
-        As they were read.
+        Exposures as read.
     bias_given : bool, optional
         Whether a bias was subtracted.
 
@@ -40,8 +40,8 @@ def checked(exposures, *, bias_given=True):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, one shows nothing of what the others show, exposure times
-        differ, or the scatter contradicts the noise.
+        If part of an exposure is blank, an exposure lacks the structure of the others, exposure times differ, or the
+        scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
@@ -66,7 +66,7 @@ def _refuse_copies(exposures):
 
 
 def _without_blank_parts(exposures):
-    """Take blocks of one value as bad, unless each exposure has them."""
+    """Mark blocks of one value as bad, unless each exposure has them."""
     blank = [blank_part(plane) for plane in exposures.data]
     if all(one is None for one in blank):
         return exposures
@@ -107,7 +107,7 @@ def _compare_times(exposures):
 
 
 def _look_for_light(exposures):
-    """Warn of exposures that show nothing of what the others show; return whether there are any."""
+    """Warn of exposures that lack the structure of the others; return whether there are any."""
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))

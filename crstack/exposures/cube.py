@@ -1,4 +1,4 @@
-"""`Exposures`: the cube of exposures, what is bad in it, and its noise."""
+"""`Exposures`: the cube of exposures, its bad values and its noise."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +13,7 @@ __all__ = ["Exposures"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exposures:
-    """Equivalent exposures, bias subtracted, with what is known of them.
+    """Equivalent exposures, bias subtracted, with their noise, header and names.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Exposures:
     noise : NoiseModel
         Noise of one exposure by gain and read noise.
     variances : tuple
-        For each exposure its own variance image (``unit**2``) or None.
+        Own variance image (``unit**2``) of each exposure, or None.
     header : `~astropy.io.fits.Header`
         Header of the first exposure.
     wcs : `~astropy.wcs.WCS` or None
@@ -33,15 +33,15 @@ class Exposures:
     names : tuple of str
         File names, or "exposure 1", ...
     scales : tuple
-        What each exposure has been divided by, see `divided_by`; empty if nothing.
+        Divisor of each exposure, see `divided_by`; empty if there is none.
     exptimes : tuple of (float or None)
-        Exposure times in seconds; None where one is not known. Empty where nothing was read.
+        Exposure times in seconds; None if one is not known. Empty if none was read.
     saturated : `~numpy.ndarray` of bool or None
-        (N, ny, nx), those of the bad values that are saturated; None if there is none.
+        (N, ny, nx), the bad values that are saturated; None if there is none.
     rate_seconds : float or None
-        What rates (per second) were multiplied by, to be counts here; None where counts were given.
-    notes : tuple of str
-        What was read from headers.
+        Factor that converted rates (per second) to counts; None if counts were given.
+        notes : tuple of str
+        Values read from headers.
     """
 
     data: np.ndarray
@@ -77,7 +77,7 @@ class Exposures:
 
     @property
     def given_unit(self):
-        """Unit in which the exposures were given, and in which results come back."""
+        """Unit of the given exposures and of the results."""
         return self.unit if self.rate_seconds is None else self.unit / u.s
 
     @property
@@ -90,7 +90,7 @@ class Exposures:
         return None if self.bad is None else self.bad[i]
 
     def noise_of(self, i):
-        """Noise of exposure ``i`` (from 0): its own variances where it brought them."""
+        """Noise of exposure ``i`` (from 0): its own variances if it has them."""
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
@@ -110,7 +110,7 @@ class Exposures:
         return replace(self, data=data, scales=scales)
 
     def minus(self, differences):
-        """Return the exposures less one image (ny, nx) each; their noise stays as it is."""
+        """Return the exposures minus one image (ny, nx) each; their noise does not change."""
         data = np.empty_like(self.data)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
@@ -119,7 +119,7 @@ class Exposures:
         return replace(self, data=data)
 
     def cutout(self, box):
-        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS stay as they are."""
+        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change."""
 
         def cut(value):
             return value[box] if value is not None and np.ndim(value) else value
@@ -135,7 +135,7 @@ class Exposures:
         )
 
     def reordered(self, order):
-        """Return the exposures in another order, or some of them (indices); header and WCS stay as they are."""
+        """Return the exposures in another order, or some of them (indices); header and WCS do not change."""
         order = [int(i) for i in order]
         return replace(
             self,
@@ -149,7 +149,7 @@ class Exposures:
         )
 
     def transposed(self):
-        """Return the exposures with x and y exchanged; header and WCS stay as they are."""
+        """Return the exposures with x and y exchanged; header and WCS do not change."""
 
         def turn(value):
             return value.T if value is not None and np.ndim(value) else value
@@ -185,7 +185,7 @@ class Exposures:
             for i in range(len(self)):
                 total = total + self.noise_of(i).variance(signal)
             return (total / np.float32(len(self))).astype(np.float32)
-        # a bad value has no variance: 1 stands in its place
+        # a bad value has no variance: use 1
         nowhere = self.bad.all(axis=0)
         count = np.zeros(self.shape, np.float32)
         for i, bad in enumerate(self.bad):

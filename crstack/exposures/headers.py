@@ -1,4 +1,4 @@
-"""Headers: cards that FITS can hold, what stays true of a product, world coordinates."""
+"""Headers: cards that FITS can hold, keywords that are valid for a product, world coordinates."""
 
 import re
 import unicodedata
@@ -26,7 +26,7 @@ OF_THE_FILE = re.compile(
 _COMMENTARY = ("HISTORY", "COMMENT", "")
 _LEGAL = re.compile(r"[A-Z0-9_-]{1,8}")
 
-#: what may be wrong with a card
+#: errors of a card
 _UNWRITABLE = (ValueError, TypeError, VerifyError, OverflowError, AttributeError)
 
 #: date keywords that astropy puts into the header of a WCS, and that belong to the exposure
@@ -36,7 +36,7 @@ _HIGHER_AXIS = re.compile(r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[3-9]|(CD|PC)([
 
 
 def cleaned_header(meta):
-    """A header of what is known of an exposure, which FITS can hold.
+    """A header of an exposure that FITS can hold.
 
     Parameters
     ----------
@@ -53,10 +53,9 @@ def cleaned_header(meta):
 
     Notes
     -----
-    A letter that a keyword cannot have becomes an underscore. Letters outside
-    ASCII lose their accents or are escaped, tabs and the like become blanks. A
-    `~astropy.time.Time` is written in ISO format, a Quantity as its value with
-    the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
+    A letter that is invalid in a keyword becomes an underscore. Letters outside ASCII lose their accents or are
+    escaped, tabs and the like become blanks. A `~astropy.time.Time` is written in ISO format, a Quantity as its value
+    with the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
     """
     header, changes = fits.Header(), []
     if meta is None:
@@ -91,7 +90,7 @@ def _cards(meta, changes):
 
 def _readable(card):
     """(card, "as it is"), or (a card that means the same and can be read, "changed"), or (card, "")."""
-    # astropy offers the text of a card only mended, and fails where it cannot mend it
+    # astropy returns the text of a card only after correction, and fails if it cannot correct it
     raw = card._image or ""
     for one, known in (
         (lambda: card, "as it is"),
@@ -115,7 +114,7 @@ def _keyword_of(card):
 
 
 def _append(header, given, value, comment, changes):
-    """Append one card, changed where FITS asks for it; note what was changed."""
+    """Append one card, changed if FITS requires it; note the change."""
     keyword = _keyword(given)
     if keyword in _COMMENTARY:
         text = _ascii(value)
@@ -148,7 +147,7 @@ def _plain(keyword):
 
 
 def _keyword(given):
-    """A legal keyword; longer ones, and those with blanks between words, are of the HIERARCH convention."""
+    """A legal keyword; longer ones, and those with blanks between words, use the HIERARCH convention."""
     text = _ascii(_plain(given)).upper().strip()
     if text in _COMMENTARY or _LEGAL.fullmatch(text):
         return text
@@ -177,25 +176,25 @@ def _value(value):
 
 
 def _ascii(text):
-    """Printable ASCII: accents are taken off, other letters are escaped."""
+    """Printable ASCII: accents are removed, other letters are escaped."""
     letters = unicodedata.normalize("NFKD", str(text))
     return header_line("".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
 def split_wcs(header):
-    """Take the world coordinates out of a header.
+    """Remove the world coordinates from a header.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        Of an image; changed in no way.
+        Header of an image; not modified.
 
     Returns
     -------
     header : `~astropy.io.fits.Header`
-        Without the keywords that the WCS holds, so that they cannot contradict it.
-    wcs : `~astropy.wcs.WCS` or None
-        Of two axes; None where the header states none, or one that wcslib refuses.
+        Header without the keywords of the WCS, so that they cannot contradict it.
+        wcs : `~astropy.wcs.WCS` or None
+        WCS of two axes; None if the header has none, or one that wcslib refuses.
     """
     rest = header.copy()
     for keyword in [keyword for keyword in rest if _HIGHER_AXIS.fullmatch(keyword)]:

@@ -1,4 +1,4 @@
-"""Gain, read noise, bias, saturation and exposure time: as given, or as the headers say."""
+"""Gain, read noise, bias, saturation and exposure time, as given or from the headers."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ __all__ = ["Instrument"]
 
 log = logging.getLogger("crstack.exposures")
 
-#: where exposure times stand, in the order in which they are looked for
+#: keywords of the exposure time, in the order of the search
 TIME_KEYWORDS = ("EXPTIME", "EXPOSURE", "XPOSURE", "EFFEXPTM", "ITIME")
 GAIN_UNIT = u.electron / u.adu
 
@@ -26,7 +26,7 @@ SAME = 1e-3
 
 @dataclass(eq=False)
 class Instrument:
-    """What the user says of the detector, and what the headers say for it.
+    """Properties of the detector, from the user or from the headers.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Instrument:
     Attributes
     ----------
     notes : list of str
-        What was read from headers.
+        Values read from headers.
     """
 
     gain: object = None
@@ -91,16 +91,16 @@ class Instrument:
         return section
 
     def noise(self, given, raw_shape, section):
-        """Noise of an exposure; gain and read noise of headers must be those of the first one.
+        """Noise of an exposure; gain and read noise of headers must agree with those of the first one.
 
         Parameters
         ----------
         given : GivenExposure
             Trimmed.
         raw_shape : tuple of int
-            Its shape before that.
-        section : (slice, slice) or None
-            Where it was trimmed.
+            Its shape before trimming.
+            section : (slice, slice) or None
+            The section that was kept.
         """
         values = {}
         for name, unit in (("gain", GAIN_UNIT), ("readnoise", u.electron)):
@@ -166,7 +166,7 @@ class Instrument:
 
 
 def _cropped(value, raw_shape, section):
-    """An image of the shape of the exposures before they were trimmed, trimmed like them."""
+    """An image of the shape of the untrimmed exposures, trimmed like them."""
     if section is not None and np.ndim(value) and np.shape(value) == raw_shape:
         return value[section]
     return value

@@ -55,7 +55,7 @@ def _has_wildcard(path):
 
 
 def _expanded(path):
-    """The files that a path stands for; itself where it exists or holds no wildcard."""
+    """The files that match a path; the path itself if it exists or has no wildcard."""
     path = os.path.expanduser(os.fspath(path))
     if os.path.exists(path) or not _has_wildcard(path):
         return [path]

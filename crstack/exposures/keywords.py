@@ -1,4 +1,4 @@
-"""Numbers and sections of the detector that stand in the headers of the exposures."""
+"""Numbers and sections of the detector in the headers of the exposures."""
 
 import re
 from dataclasses import dataclass
@@ -34,14 +34,13 @@ class Keyword:
     name : str
         Such as "GAIN" or "ESO DET OUT1 CONAD".
     unit : `~astropy.units.Unit`, optional
-        Unit of the number, where the header does not follow the convention.
+        Unit of the number, if the header does not follow the convention.
 
     Notes
     -----
-    Without ``unit`` a unit in brackets at the start of the comment counts, such as
-    ``[e-/ADU]``. Without either a gain is in electron/adu, a read noise in
-    electrons, an exposure time in seconds, and a bias or a saturation level is in
-    the unit of the exposures. A gain in adu/electron is inverted.
+    Without ``unit``, a unit in brackets at the start of the comment is used, such as ``[e-/ADU]``. Without either, a
+    gain is in electron/adu, a read noise in electrons, an exposure time in seconds, and a bias or a saturation level
+    is in the unit of the exposures. A gain in adu/electron is inverted.
     """
 
     name: str
@@ -75,7 +74,7 @@ def quantity_of(header, keyword, what, unit, name):
     header : `~astropy.io.fits.Header`
         Header of an exposure.
     keyword : Keyword
-        Where to look.
+        The keyword.
     what : str
         What it is for, as the subject of messages.
     unit : `~astropy.units.Unit`
@@ -137,7 +136,7 @@ def _stated_unit(header, keyword, what, unit, name):
 
 
 def _unit_in_brackets(text):
-    """The unit that the words between brackets state, or None if they are no unit."""
+    """The unit in brackets, or None if the text is not a unit."""
     words = text.lower()
     for pattern, unit in _WORDS:
         words = pattern.sub(unit, words)
@@ -152,7 +151,7 @@ def _unit_in_brackets(text):
 
 
 def section_of(header, keyword, what, shape, name):
-    """The section of the detector that a keyword holds, or None if it holds something else.
+    """The section of the detector that a keyword holds, or None if it holds another kind of value.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A list of exposures becomes `Exposures`."""
+"""Conversion of a list of exposures to `Exposures`."""
 
 import warnings
 from dataclasses import replace
@@ -42,15 +42,15 @@ def load_exposures(
     Parameters
     ----------
     items : list, path with wildcards or ImageFileCollection
-        CCDData, NDData, Quantity images, plain 2-D arrays or paths of FITS files, all of one
-        shape and unit. An iterator such as ``ImageFileCollection.ccds()`` will do.
+        CCDData, NDData, Quantity images, plain 2-D arrays or paths of FITS files, all of one shape and unit. An
+        iterator such as ``ImageFileCollection.ccds()`` is accepted too.
     gain, readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         Scalar or image (ny, nx), see `NoiseModel`; or a keyword of the header, see
         `~crstack.exposures.Keyword`.
     bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
-        Scalar or image (ny, nx), subtracted from each exposure; nothing by default. A section
-        such as "[2049:2080,1:4096]", or a keyword that holds one ("header:BIASSEC"), stands for the
-        median of each exposure there.
+        Scalar or image (ny, nx), subtracted from each exposure; nothing by default. With a section such as
+        "[2049:2080,1:4096]", or a keyword that holds one ("header:BIASSEC"), the median of each exposure in this
+        section is subtracted.
     unit : `~astropy.units.Unit`, optional
         Unit of arrays and of files, over their BUNIT: adu, electron, or either per second.
     ext : int or str, optional
@@ -63,11 +63,11 @@ def load_exposures(
     trim : str or Keyword, optional
         Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
     dq_ext, err_ext : int or str, optional
-        Extensions of data quality and of the uncertainty, beside the images.
+        Extensions of data quality and of the uncertainty in the files.
     bits : str, mapping or int, optional
-        Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default each bit makes a value bad.
-    drop_unusable : bool, optional
-        Go on without exposures that hold one value everywhere, in place of an error.
+        Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default any bit makes a value bad.
+        drop_unusable : bool, optional
+        Continue without exposures that hold one value everywhere, instead of raising an error.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def load_exposures(
     Raises
     ------
     InputError
-        If there are too few, or shapes, units or values do not fit, one is there twice or is blank.
+        If there are too few exposures, if shapes, units or values disagree, or if an exposure is blank or given twice.
 
     Warns
     -----
@@ -95,7 +95,7 @@ def load_exposures(
 
 
 class _Builder:
-    """Puts one exposure after the other into the cube."""
+    """Adds the exposures to the cube, one by one."""
 
     def __init__(self, values, n):
         self.values, self.n = values, n
@@ -103,7 +103,7 @@ class _Builder:
         self.planes, self.headers, self.seconds, self.names = [], [], [], []
 
     def add(self, raw, number):
-        """Put in one exposure as it was given."""
+        """Add one exposure."""
         section = self.values.trimming(raw)
         given = raw if section is None else raw.trimmed(section)
         if self.first is None:
@@ -132,7 +132,7 @@ class _Builder:
         self._keep(given, plane, seconds)
 
     def _begin(self, given):
-        """The first exposure lays down shape, unit and header."""
+        """Take shape, unit and header from the first exposure."""
         warn_of_cards(given.name, given.changes)
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
@@ -163,7 +163,7 @@ class _Builder:
         bads = [plane.bad for plane in self.planes]
         without = [bad is not None and bool(bad.all()) for bad in bads]
         constant = [is_constant(plane, bad) for plane, bad in zip(self.cube, bads, strict=True)]
-        # made-up exposures may be constant: only one that differs from the others is blank
+        # test exposures may be constant: only one that differs from the others is blank
         some_vary = not all(one or other for one, other in zip(constant, without, strict=True))
         reasons = {}
         for i, bad in enumerate(bads):
@@ -195,7 +195,7 @@ class _Builder:
             )
 
     def exposures(self, drop):
-        """The exposures, once all are in; without those that are blank if ``drop``."""
+        """The exposures, after all are added; without blank ones if ``drop``."""
         kept = self._usable(drop)
         self._warn_of_errors()
         header, wcs = self.headers[kept[0]]
@@ -225,7 +225,7 @@ def _stacked(planes, shape):
 
 
 def _rates(exposures, seconds):
-    """Counts of exposures that were rates, on a common scale: those of the mean exposure time."""
+    """Counts of exposures given as rates, scaled to the mean exposure time."""
     mean = float(np.mean(seconds))
     exposures = replace(exposures, rate_seconds=mean)
     if np.ptp(seconds) > 1e-6 * mean:

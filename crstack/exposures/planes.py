@@ -1,4 +1,4 @@
-"""One exposure as it enters the cube: in counts, bias subtracted, with its bad values and its variance."""
+"""One exposure for the cube: in counts, bias subtracted, with its bad values and its variance."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from crstack.exposures.reading import Reading, as_given
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
-#: values of this size stand for "no value" (IRAF's INDEF is 1.6e38)
+#: values of this size mean "no value" (IRAF's INDEF is 1.6e38)
 NO_VALUE = 1e30
 
-#: part of the read noise below which an uncertainty cannot be true
+#: fraction of the read noise below which an uncertainty is not plausible
 LEAST_ERROR = 0.01
 
 
@@ -30,7 +30,7 @@ class Plane:
     variance : `~numpy.ndarray` or None
         float32; 1 at bad values; None if the exposure has no uncertainty.
     saturated : `~numpy.ndarray` of bool or None
-        Those of the bad values that are saturated.
+        The bad values that are saturated.
     n_without_error : int
         Values that are bad because their uncertainty is 0 or far below the read noise.
     """
@@ -52,7 +52,7 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
     offset : float or `~numpy.ndarray`
         Bias in counts.
     seconds : float, optional
-        What rates are multiplied by.
+        Factor for rates.
     saturation : float, `~numpy.ndarray` or None, optional
         Counts from which values are bad, bias included.
     readnoise : float or `~numpy.ndarray`, optional
@@ -65,9 +65,9 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
     Raises
     ------
     InputError
-        If the uncertainty is of another unit, or a positive number nowhere.
+        If the uncertainty has another unit, or no positive value.
     """
-    # the difference is taken in float64: ADU near 65535 leave few bits in float32
+    # subtract in float64: ADU near 65535 have few spare bits in float32
     with np.errstate(over="ignore", invalid="ignore"):
         counts = np.asarray(given.data, dtype=np.float64)
         if seconds != 1:
@@ -113,14 +113,14 @@ def _variance_of(given, seconds):
 
 
 def image_with_noise(ccd, noise):
-    """What a detector needs of a single CCDData.
+    """Input of a detector from a single CCDData.
 
     Parameters
     ----------
     ccd : `~astropy.nddata.CCDData`
         Image (ny, nx) in ``noise.unit``, bias subtracted.
     noise : `~crstack.noise.NoiseModel`
-        Noise of the image, if it brings no uncertainty.
+        Noise of the image, if it has no uncertainty.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def image_with_noise(ccd, noise):
         float32, a copy, 0 at bad pixels.
     bad : `~numpy.ndarray` of bool or None
     noise : `~crstack.noise.NoiseModel`
-        With the variance of the image, if it brings an uncertainty.
+        With the variance of the image, if it has an uncertainty.
     """
     if not isinstance(ccd, CCDData):
         raise InputError(f"ccd must be a CCDData; got {type(ccd).__name__}")

@@ -1,4 +1,4 @@
-"""Bits of data quality images: what they mean in the conventions of some observatories."""
+"""Bits of data quality images in the conventions of some observatories."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from crstack.exceptions import InputError
 
 __all__ = ["CONVENTIONS", "REASONS", "bits_of", "unusable"]
 
-#: reasons why a value does not count
+#: reasons why a value is excluded
 REASONS = ("hit", "bad", "saturated", "low", "replaced")
 
 #: bits of each reason, by convention. STScI: ACS and WFC3, where a bit of a hit is set by AstroDrizzle (4096) or
@@ -66,15 +66,15 @@ def bits_of(bits):
 
 
 def unusable(quality, bits, name):
-    """Where values do not count, and where because they are saturated.
+    """Bad values, and those that are saturated.
 
     Parameters
     ----------
     quality : `~numpy.ndarray`
         Image of bits, integers.
     bits : str, mapping, int or None
-        As of `bits_of`; None takes every value but 0 as bad. Bits of hits are
-        left out: crstack finds them again.
+        As for `bits_of`; with None every value except 0 is bad. Bits of hits are ignored, because crstack finds the
+        hits itself.
     name : str
         Name of the image, for messages.
 

@@ -1,4 +1,4 @@
-"""One exposure as it was given: from a FITS file, an array or an object of astropy."""
+"""One exposure from a FITS file, an array or an object of astropy."""
 
 import os
 import warnings
@@ -62,7 +62,7 @@ class Reading:
     Raises
     ------
     InputError
-        If the unit or the bits are none, or bits are given without ``dq_ext``.
+        If the unit or the bits are invalid, or bits are given without ``dq_ext``.
     """
 
     unit: u.UnitBase | str | None = None
@@ -82,23 +82,23 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class GivenExposure:
-    """One exposure as it was given.
+    """One exposure as given by the user.
 
     Attributes
     ----------
     name : str
         File name, or "exposure 1", ...
     data : `~numpy.ndarray`
-        (ny, nx), shared with what was given.
+        (ny, nx), shared with the input.
     unit : `~astropy.units.Unit`
         adu, electron, or one of them per second.
     mask, saturated : `~numpy.ndarray` of bool or None
         Bad values; those that are bad because they are saturated.
     uncertainty : `~astropy.nddata.NDUncertainty` or None
     header : `~astropy.io.fits.Header`
-        One that can be written.
-    changes : list of str
-        What was changed in the header for that.
+        Header that can be written.
+        changes : list of str
+        Changes of the header for this.
     wcs : `~astropy.wcs.WCS` or None
     """
 
@@ -176,8 +176,8 @@ def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=Non
     Raises
     ------
     InputError
-        If the file is missing, not FITS, has no 2-D image there, or its BUNIT
-        states neither ADU nor electrons, nor either per second.
+        If the file is missing, not FITS, has no 2-D image in the extension, or its BUNIT states neither ADU nor
+        electrons, nor either per second.
 
     Warns
     -----
@@ -197,14 +197,14 @@ def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=Non
 
 
 def writable_header(meta, name):
-    """The header of an image, with one warning for all that FITS could not hold: see `cleaned_header`."""
+    """The header of an image, with one warning for all invalid cards: see `cleaned_header`."""
     header, changes = cleaned_header(meta)
     warn_of_cards(name, changes)
     return header
 
 
 def warn_of_cards(name, changes):
-    """Warn, once for all, of cards that FITS cannot hold."""
+    """Give one warning for all cards that FITS cannot hold."""
     if changes:
         shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
         warnings.warn(
@@ -229,7 +229,7 @@ def _from_file(path, reading):
 
 
 def _plane_of(hdus, ext, path, shape, name):
-    """Data of an extension that goes with the image."""
+    """Data of an extension that belongs to the image."""
     data = image_of(image_extension(hdus, path, ext, name=name))
     check_image_shape(f"extension {ext} of {path}", data.shape, shape)
     return data
@@ -274,12 +274,12 @@ def as_given(item, number, reading):
     Returns
     -------
     given : GivenExposure
-        It shares its arrays with ``item``: nothing of it may be changed.
+        It shares its arrays with ``item``, so they must not be modified.
 
     Raises
     ------
     InputError
-        If it is nothing of the kind, has no unit, or its parts differ in shape.
+        If it is of another kind, has no unit, or its parts differ in shape.
     """
     name = f"exposure {number}"
     if isinstance(item, str | os.PathLike):

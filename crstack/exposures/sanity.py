@@ -1,4 +1,4 @@
-"""Whether exposures can be what they are taken for: blank, twice the same, unlit, of another noise."""
+"""Plausibility of exposures: blank, identical or unlit exposures, and their noise."""
 
 import numpy as np
 from scipy import ndimage
@@ -9,13 +9,13 @@ __all__ = ["blank_part", "is_constant", "is_same", "noise_ratio", "unlit"]
 #: side of the smallest block of one value that counts as blank
 BLOCK = 7
 
-#: part of the differences, the smallest, that measure the scatter: hits are among the others
+#: fraction of the differences, the smallest ones, that measure the scatter; hits are among the others
 CENTRAL = 0.8
 
-#: fraction of one value from which an image holds no noise
+#: fraction of one value from which an image has no noise
 MOSTLY = 0.9
 
-#: values that are looked at where a sample will do
+#: size of a sample of values
 SAMPLE = 200_000
 
 
@@ -39,8 +39,8 @@ def blank_part(plane):
     Returns
     -------
     blank : `~numpy.ndarray` of bool or None
-        True in every square of 7 x 7 pixels that hold one value; None if there is none. Noise makes
-        no such square, also where values are integers, unless it is far below one unit.
+        True in every square of 7 x 7 pixels with one value; None if there is none. Noise makes no such square, also
+        for integer values, unless it is far below one unit.
     """
     if min(plane.shape) < BLOCK or not _may_be_blank(plane):
         return None
@@ -54,7 +54,7 @@ def blank_part(plane):
 
 
 def _may_be_blank(plane):
-    """Whether any pixel of every third row and column equals its four neighbours, as one in each block does."""
+    """Whether any pixel of every third row and column equals its four neighbours; each block has such a pixel."""
     middle = plane[1:-1:3, 1:-1:3]
     same = middle == plane[: 3 * len(middle) : 3, 1:-1:3]
     for rows, columns in ((np.s_[2::3], np.s_[1:-1:3]), (np.s_[1:-1:3], np.s_[::3]), (np.s_[1:-1:3], np.s_[2::3])):
@@ -66,7 +66,7 @@ def _may_be_blank(plane):
 def is_same(one, other, bad_one=None, bad_other=None):
     """Whether two images hold the same values, or values that differ by one constant.
 
-    Images that are mostly of one value do not count: they hold no noise to compare.
+    Images with mostly one value are ignored, because they have no noise to compare.
     """
 
     def compare(step):
@@ -86,7 +86,7 @@ def is_same(one, other, bad_one=None, bad_other=None):
 
 
 def noise_ratio(data, bad, variance):
-    """How the scatter of the exposures compares with the noise that they are said to have.
+    """Ratio of the scatter of the exposures to their stated noise.
 
     Parameters
     ----------
@@ -103,16 +103,15 @@ def noise_ratio(data, bad, variance):
         For each exposure and the next one (the last and the first, where there are more than two): measured standard
         deviation over the stated one. Empty where too few values are valid.
     level : float
-        Median of the signal expected there, a low value of the exposures.
-    sigma : float
-        Median of the stated standard deviations there.
+        Median of the expected signal, a low value of the exposures.
+        sigma : float
+        Median of the stated standard deviations.
 
     Notes
     -----
-    Differences of two exposures are taken, and from them the difference of the neighbour in the row, so that
-    neither the scene nor a level that varies slowly counts. The mean square of the smallest
-    four fifths of them, over that of a normal distribution cut at the same place, is the
-    scatter: hits are among the rest.
+    The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
+    This removes the scene and slow variations of the level. The scatter is the mean square of the smallest four
+    fifths, relative to that of a normal distribution cut at the same quantile. Hits are among the remaining fifth.
     """
     n, ny, nx = data.shape
     step = max(int(ny * nx / SAMPLE), 1)
@@ -120,7 +119,7 @@ def noise_ratio(data, bad, variance):
     box = (rows, np.s_[:])
     some = data[:, rows]
     valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
-    # a low value of the exposures, since many may be hit
+    # a low value of the exposures, because many may be hit
     expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
     stated = [variance(i, expected, box) for i in range(n)]
     pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
@@ -148,7 +147,7 @@ def _mean_of_smallest(squares):
 
 
 def unlit(data, bad, sigma):
-    """Exposures that hold nothing of what the others show.
+    """Exposures that lack the structure of the others.
 
     Parameters
     ----------
@@ -162,8 +161,8 @@ def unlit(data, bad, sigma):
     Returns
     -------
     found : list of (int, float, float)
-        Exposure, and what it holds, and the others hold, in contrast of bright and faint pixels, or as
-        level where they have no contrast.
+        Exposure, its contrast of bright and faint pixels, and that of the others. The level replaces the contrast if
+        there is none.
     """
     n = len(data)
     if n < 3:

@@ -57,9 +57,9 @@ class HitDensity:
     Parameters
     ----------
     shapes : `~numpy.ndarray`
-        (K, bins) share of the charges in each bin of `CHARGE_EDGES`, for each distribution.
+        (K, bins) share of the charges in each bin of ``CHARGE_EDGES``, for each distribution.
     noises : slice, optional
-        Places in `LOG_SIGMA` for which the tables are made; others must not be asked for.
+        Places in ``LOG_SIGMA`` for which the tables are made; others must not be asked for.
     """
 
     def __init__(self, shapes, noises=ALL_NOISES):
@@ -159,13 +159,13 @@ class HitDensity:
 
 
 def sigma_index(sigma):
-    """Place of a noise (electrons) in `LOG_SIGMA`, int32."""
+    """Place of a noise (electrons) in ``LOG_SIGMA``, int32."""
     place = (np.log(sigma, dtype=np.float32) - np.float32(LOG_SIGMA[0])) * np.float32(1 / SIGMA_STEP) + np.float32(0.5)
     return np.clip(place, 0, LOG_SIGMA.size - 1).astype(np.int32)
 
 
 def counts_as_hit():
-    """Share of each bin of charge that counts as a hit, at each noise of `LOG_SIGMA`: (sigmas, bins)."""
+    """Share of each bin of charge that counts as a hit, at each noise of ``LOG_SIGMA``: (sigmas, bins)."""
     log_edges, least = np.log(CHARGE_EDGES), np.log(LEAST_CHARGE) + LOG_SIGMA[:, None]
     return np.clip((log_edges[1:] - least) / np.diff(log_edges), 0, 1).astype(np.float32)
 
@@ -176,5 +176,5 @@ def above_least(shapes):
 
 
 def noise_of(index):
-    """Place in `LOG_SIGMA` that goes with a place in the tables."""
+    """Place in ``LOG_SIGMA`` that goes with a place in the tables."""
     return int(index) // len(Z)

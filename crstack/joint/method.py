@@ -1,5 +1,6 @@
 """The joint decision: which exposures of a pixel are hit, decided for all of them together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,7 +65,7 @@ class JointPosterior(Method):
     mask: str | None = None
     probability: float | None = None
     false_alarm: float | None = None
-    n_fits: int = 7
+    n_fits: int = 8
     n_sweeps: int = 2
     excess: bool = True
     measure: bool = True
@@ -163,6 +164,21 @@ class JointDecision(Decision):
     """
 
     result: JointResult
+
+    def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
+        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
+        equalized, measured = prepared.equalized, self.result.measured
+        if not measured:
+            return equalized.differences
+        # this decision has measured for itself what the stack may have measured, too
+        known = equalized.known if equalized.measured else equalized.differences
+        n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
+        factors = equalized.factors or (1.0,) * n
+        given = (np.float32(0),) * n if known is None else known
+        return tuple(
+            (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
+            for base, factor, scale, added in zip(given, factors, measured.scales, measured.added, strict=True)
+        )
 
     def describe(self) -> tuple[str, ...]:
         """The method and what it fitted, in lines for the history of the masks."""

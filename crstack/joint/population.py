@@ -32,7 +32,7 @@ RESOLVED = 3.0
 LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
 NEWTON_STEPS = 8
 #: of extrapolations: steps at once, and change of a logarithm
-LONGEST_STEP, LARGEST_CHANGE = 8.0, 1.5
+LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: chances of a hit, and highest chance of a value without one to hold a charge that does not count
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 
@@ -138,7 +138,7 @@ class Population:
     Attributes
     ----------
     rate : `~numpy.ndarray`
-        (N_CLASSES,) chance of a hit of any charge of `CHARGE_EDGES` by class of neighbourhood. It may exceed 1
+        (N_CLASSES,) chance of a hit of any charge of ``CHARGE_EDGES`` by class of neighbourhood. It may exceed 1
         where the class has fewer faint hits than the others that share its distribution of charges.
     shapes : `~numpy.ndarray`
         (kinds, bins) share of the charges in each bin: of hits without a hit
@@ -161,17 +161,30 @@ class Population:
     noises: slice | None = None
 
     def __repr__(self):
-        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def summary(self):
-        """What was fitted, in words: a dict of str."""
+        """What was fitted, as numbers by name."""
+        beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
+        numbers = {
+            "fraction of values hit": self.overall,
+            "typical charge (electron)": self.typical,
+            "rate without a hit neighbour": self.rate[0],
+            "rate beside a hit of 20 electron": beside[1],
+            "rate beside a hit of 500 electron": beside[4],
+            "log odds of a detection": self.detector_odds,
+        }
+        return {name: float(value) for name, value in numbers.items()}
+
+    def in_words(self):
+        """What was fitted, for people: a dict of str."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
             "rate without a hit neighbour": f"{self.rate[0]:.2g}",
-            "rate beside a hit of 20 electron": f"{beside[1]:.2g}",
-            "rate beside a hit of 500 electron": f"{beside[4]:.2g}",
+            "rate beside a hit of 5 sigma": f"{beside[1]:.2g}",
+            "rate beside a hit of 90 sigma": f"{beside[4]:.2g}",
         }
         if self.detector_odds:
             words["log odds of a detection"] = f"{self.detector_odds:.2f}"
@@ -179,7 +192,7 @@ class Population:
 
     @cached_property
     def density(self):
-        """The `HitDensity` of these charges."""
+        """The ``HitDensity`` of these charges."""
         return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
     def log_odds(self, classes, sigma):
@@ -210,7 +223,7 @@ class Population:
     def log_ratios(self, classes, index):
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
-        A value that is not hit may hold a charge below `~crstack.joint.charges.LEAST_CHARGE`: beside a track
+        A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
         there are as many of these as of hits, and taken as clean they would look like hits. The
         density of values that are not hit is that of clean ones times the second of the results.
 
@@ -219,7 +232,7 @@ class Population:
         classes : `~numpy.ndarray`
             Classes of neighbourhood.
         index : `~numpy.ndarray`
-            Of the values, see `HitDensity.index`; shapes that broadcast.
+            Of the values, see ``HitDensity.index``; shapes that broadcast.
 
         Returns
         -------
@@ -242,7 +255,7 @@ class Population:
         Parameters
         ----------
         counts : `~numpy.ndarray`
-            Expected number of hits of each charge, from `HitDensity.expected_counts`.
+            Expected number of hits of each charge, from ``HitDensity.expected_counts``.
         hits : `~numpy.ndarray`
             (N_CLASSES,) sum of the probabilities by class.
         totals : `~numpy.ndarray`

@@ -57,10 +57,10 @@ class JointResult:
     measured: Differences | None = None
 
     def __repr__(self):
-        return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.summary().items())}>"
+        return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def _repr_html_(self):
-        return Summary(self.summary())._repr_html_()
+        return Summary(self.in_words())._repr_html_()
 
     @property
     def differences(self):
@@ -68,16 +68,30 @@ class JointResult:
         return self.measured
 
     def summary(self):
-        """What was found and fitted, in words.
+        """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
         Returns
         -------
-        words : dict of str
+        summary : dict
+            Floats, and lists of one value for each exposure where differences were measured.
         """
+        return Summary(
+            {
+                "hit values expected": float(self.probability.sum(dtype=np.float64)),
+                **self.population.summary(),
+                **({} if self.measured is None else self.measured.summary()),
+                "scatter relative to the signal": float(self.excess.relative),
+                "scatter of the position (pixel)": float(self.excess.shift),
+                "scatter beside both (electron)": float(np.sqrt(self.excess.constant)),
+            }
+        )
+
+    def in_words(self):
+        """What was found and fitted, for people: a dict of str."""
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
-            **self.population.summary(),
-            **({} if self.measured is None else self.measured.summary()),
+            **self.population.in_words(),
+            **({} if self.measured is None else self.measured.in_words()),
             "scatter beyond the noise": f"{self.excess}",
         }
 

@@ -12,8 +12,8 @@ from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind
 
 __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
-#: candidates that suffice to fit the population
-CANDIDATES_TO_FIT = 20_000
+#: values that suffice to fit the population
+VALUES_TO_FIT = 100_000
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
 
@@ -203,7 +203,7 @@ def probabilities(candidates, sigma, shape, settings):
 
 
 def _noises(tables):
-    """Places in `LOG_SIGMA` between which the noise of the candidates lies, at all nodes of their signal."""
+    """Places in ``LOG_SIGMA`` between which the noise of the candidates lies, at all nodes of their signal."""
     places = [(noise_of(index.min()), noise_of(index.max())) for _, _, index, _ in tables]
     return slice(min(low for low, _ in places), max(high for _, high in places) + 1) if places else None
 
@@ -219,7 +219,7 @@ class _Sample:
     weight : float
         Number of candidates that each stands for.
     of_sigma : `~numpy.ndarray`
-        (ny, nx) place of the noise in `LOG_SIGMA`.
+        (ny, nx) place of the noise in ``LOG_SIGMA``.
     anyway : `~numpy.ndarray` of bool
         (ny, nx), see `~crstack.joint.candidates.Chosen`.
     missed : `~numpy.ndarray`
@@ -236,11 +236,12 @@ class _Sample:
     @classmethod
     def of(cls, candidates, tables, sigma):
         """Of all candidates, with their tables, and the noise of the stack."""
-        weight = max(len(candidates) / CANDIDATES_TO_FIT, 1.0)
+        enough = VALUES_TO_FIT // len(candidates.values)
+        weight = max(len(candidates) / enough, 1.0)
         some = candidates
         if weight > 1:
             rng = np.random.default_rng(20260104)
-            some = candidates.some(np.sort(rng.choice(len(candidates), CANDIDATES_TO_FIT, replace=False)))
+            some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
             tables = some.tables()
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen

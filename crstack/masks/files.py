@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import header_line
+from crstack._files import add_history, header_line, history_of
 from crstack._validation import check_number
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
 
@@ -33,8 +34,7 @@ def masks_to_hdulist(masks):
     for i in range(masks.n_exposures):
         factor = masks.flux_factors[i] if masks.flux_factors else 1.0
         primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
-    for line in masks.history:
-        primary.header.add_history(header_line(line))
+    add_history(primary.header, masks.history)
     hdus = [primary]
     for name, codes in masks.codes.items():
         hdu = fits.ImageHDU((codes > 0).astype(np.uint8), name=name)
@@ -51,6 +51,9 @@ def masks_to_hdulist(masks):
         if plane is not None:
             hdus.append(fits.ImageHDU(plane.astype(np.float32), name=name))
             hdus[-1].header["BUNIT"] = unit
+    wcs = wcs_cards(masks.wcs)
+    for hdu in hdus[1:]:
+        hdu.header.extend(wcs, update=True, useblanks=False)
     if masks.local_medians:
         columns = np.array(masks.local_medians, dtype=np.int32).T
         named = [fits.Column(name, "J", array=one) for name, one in zip(BOX_COLUMNS, columns, strict=True)]
@@ -123,10 +126,11 @@ class _MaskFile:
         arguments = {
             "codes": codes,
             "auxclean": None if cleaned is None else self._image(cleaned, finite=False),
-            "history": (*(str(line) for line in self.header.get("HISTORY", ())), *changed),
+            "history": (*history_of(self.header), *changed),
             "probability": self._probability(),
             "signal_shift": self._image("SIGSHIFT"),
             "excess_variance": self._image("EXCESS"),
+            "wcs": split_wcs(self.hdus["MEDIANCR"].header)[1] if "MEDIANCR" in self.hdus else None,
             "uuid": self.header.get("UUID", ""),
             "local_medians": self._local_medians(),
             "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),

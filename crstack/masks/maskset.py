@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from astropy.wcs import WCS
 
 from crstack._fits_writing import write_fits
 from crstack._validation import check_number
@@ -70,6 +71,8 @@ class MaskSet:
         (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
     decision : `~crstack.methods.Decision` or None
         All results of the method; None if the masks were read from a file.
+    wcs : `~astropy.wcs.WCS` or None
+        World coordinates of the first exposure, if it has some.
     """
 
     codes: Mapping[str, np.ndarray]
@@ -85,6 +88,7 @@ class MaskSet:
     signal_shift: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
     decision: "Decision | None" = None
+    wcs: WCS | None = None
 
     def __post_init__(self) -> None:
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)
@@ -211,7 +215,7 @@ class MaskSet:
         SIGSHIFT and EXCESS from the joint decision, RPMEDIAN, a
         table, where pixels are replaced by a local median, and CODES, a cube
         with the codes of each mask, named by PLANE1... Where several detectors
-        voted, the cube DETECTORS holds `found_by`, bit by bit.
+        voted, the cube DETECTORS holds ``found_by``, bit by bit.
 
         Parameters
         ----------

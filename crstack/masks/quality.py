@@ -24,14 +24,17 @@ __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 
 #: bits that are set, by convention and reason (those that are read: `crstack.exposures.quality.CONVENTIONS`).
 #: STScI: ACS and WFC3, where a hit has the bit of rejection in a combination. LSST: the mask planes of afw in
-#: their usual order. DRAGONS: Gemini's geminidr, which has no bit for replaced values.
+#: their usual order. DRAGONS: Gemini's geminidr.
 QUALITY_BITS = MappingProxyType(
     {
-        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256, "low": 1024, "replaced": 2}),
-        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2, "low": 1, "replaced": 4}),
-        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4, "low": 1, "replaced": 0}),
+        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256}),
+        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2}),
+        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4}),
     }
 )
+
+#: reasons for which a bit is set
+REASONS_SET = ("hit", "bad", "saturated")
 
 Bits = str | Mapping[str, int]
 
@@ -41,6 +44,9 @@ def _table(bits: Bits) -> dict[str, int]:
         return dict(QUALITY_BITS[bits.lower()])
     if not isinstance(bits, str | Mapping):
         raise InputError(f"bits must be one of {', '.join(QUALITY_BITS)}, or bits by reason; got {bits!r}")
+    unknown = [reason for reason in bits if reason not in REASONS_SET] if isinstance(bits, Mapping) else []
+    if unknown:
+        raise InputError(f"bits must be given for {', '.join(REASONS_SET)}; got {unknown[0]!r}")
     table = bits_of(bits)
     if max(table.values()) >= 2**31:
         raise InputError(f"bits must be below 2**31; got {max(table.values())}")
@@ -55,9 +61,9 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
     masks : `~crstack.MaskSet`
         The masks of the exposures.
     bits : str or mapping, optional
-        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad", "saturated", "low" and
-        "replaced". A missing reason has no bit. Instruments differ: ``{**QUALITY_BITS["stsci"], "hit": 4096}``
-        changes one bit.
+        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad" and
+        "saturated". A missing reason has no bit. Instruments differ:
+        ``{**QUALITY_BITS["stsci"], "hit": 4096}`` changes one bit.
     exposures : `~crstack.exposures.Exposures`, optional
         The exposures, for bits of bad and saturated values.
 

@@ -15,7 +15,7 @@ def bits_of_exposures(found_by: Sequence[np.ndarray], found: np.ndarray) -> dict
     Parameters
     ----------
     found_by : list of `~numpy.ndarray`
-        N times `Detection.found_by`, (ny, nx) each.
+        N times ``Detection.found_by``, (ny, nx) each.
     found : `~numpy.ndarray` of bool
         (N, ny, nx), the pixels to include.
 
@@ -38,7 +38,7 @@ def bits_by_mask(codes: Mapping[str, np.ndarray], found_by: Mapping[str, np.ndar
     codes : dict
         Code images by mask.
     found_by : dict
-        By mask, `Detection.found_by` of the image that was searched.
+        By mask, ``Detection.found_by`` of the image that was searched.
 
     Returns
     -------

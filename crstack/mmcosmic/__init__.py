@@ -1,4 +1,4 @@
-"""M.M.Cosmic: the median-minimum diagram and the decision that it leads to."""
+"""M.M.Cosmic: the median-minimum diagram and the decision from it."""
 
 from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
 from crstack.mmcosmic.method import MMCosmic, MMDecision

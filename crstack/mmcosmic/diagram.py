@@ -1,26 +1,29 @@
 """The median-minimum diagram: simulated and observed histograms."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import astropy.units as u
 import numpy as np
 from scipy import ndimage
 
-from crstack._validation import check_choice, check_integer, check_number
+from crstack._validation import check_choice, check_integer, check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.simulation.samplers import histogram
 
 __all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
 
 N_BINS = 100
-#: the y axis reaches this many times the largest simulated y, and farther where exposures are shifted
+#: upper end of the y axis in units of the largest simulated y, without and with shifted exposures
 Y_MARGIN, SHIFTED_Y_MARGIN = 2.0, 4.0
-#: and ends this many times above the highest fixed point
+#: upper end of the y axis in units of the highest fixed point
 FIXED_POINT_MARGIN = 1.02
+#: settings that are lengths along the axes
+LENGTHS = ("x_min", "x_max", "y_max", "y_floor")
 
 
 @dataclass(frozen=True)
 class DiagramSettings:
-    """How a diagram is simulated.
+    """Settings of the simulation of a diagram.
 
     Parameters
     ----------
@@ -29,13 +32,13 @@ class DiagramSettings:
     seed : int or None, optional
         Seed of the random numbers; None for new ones each time.
     min_neighbors : int, optional
-        Simulated bins with fewer occupied neighbours (of 8) do not count.
-    x_min, x_max : float or None, optional
-        Ends of the x axis in the unit of the exposures; None for automatic.
-    y_max : float, optional
-        Upper end of the y axis in the unit of the exposures; 0 for automatic.
-    y_floor : float, optional
-        An automatic y axis reaches at least this far: the highest fixed point.
+        Simulated bins with fewer occupied neighbours (of 8) are ignored.
+    x_min, x_max : float, `~astropy.units.Quantity` or None, optional
+        Ends of the x axis, as numbers in the unit of the exposures; None for automatic.
+    y_max : float or `~astropy.units.Quantity`, optional
+        Upper end of the y axis; 0 for automatic.
+    y_floor : float or `~astropy.units.Quantity`, optional
+        An automatic y axis reaches at least this value, the highest fixed point.
     nbinom_shape : float or None, optional
         Shape kappa of the negative binomial distribution of the photons, of
         variance s + s**2 / kappa electrons; None for Poisson.
@@ -52,40 +55,52 @@ class DiagramSettings:
     n_simulations: int = 10
     seed: int | None = 123456
     min_neighbors: int = 0
-    y_max: float = 0.0
-    y_floor: float = 0.0
+    y_max: float | u.Quantity = 0.0
+    y_floor: float | u.Quantity = 0.0
     nbinom_shape: float | None = None
     synthetic: str = "median"
-    x_min: float | None = None
-    x_max: float | None = None
+    x_min: float | u.Quantity | None = None
+    x_max: float | u.Quantity | None = None
 
     def __post_init__(self):
         check_integer("n_simulations", self.n_simulations, minimum=1)
         if self.seed is not None:
             check_integer("seed", self.seed, minimum=0)
         check_integer("min_neighbors", self.min_neighbors, minimum=0, maximum=8)
-        check_number("y_max", self.y_max, minimum=0)
-        check_number("y_floor", self.y_floor)
         if self.nbinom_shape is not None:
             check_number("nbinom_shape", self.nbinom_shape, minimum=0, exclusive=True)
+        check_choice("synthetic", self.synthetic, ("median", "single"))
+        if not any(isinstance(getattr(self, name), u.Quantity) for name in LENGTHS):
+            self._check_lengths()
+
+    def _check_lengths(self):
+        check_number("y_max", self.y_max, minimum=0)
+        check_number("y_floor", self.y_floor)
         for name in ("x_min", "x_max"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name))
         if self.x_min is not None and self.x_max is not None and self.x_min >= self.x_max:
             raise InputError(f"x_max must be greater than x_min; got {self.x_max} and {self.x_min}")
-        check_choice("synthetic", self.synthetic, ("median", "single"))
+
+    def in_unit(self, unit):
+        """The settings with all lengths as numbers in the unit of the exposures."""
+        lengths = {name: getattr(self, name) for name in LENGTHS}
+        lengths = {name: one for name, one in lengths.items() if isinstance(one, u.Quantity)}
+        if not lengths:
+            return self
+        return replace(self, **{name: check_quantity(name, one, unit, shape=()) for name, one in lengths.items()})
 
 
 @dataclass(frozen=True, eq=False)
 class EquivalentSets:
-    """What sets of exposures without hits are like, for boundaries that follow from it.
+    """Model of sets of exposures without hits, for boundaries computed from it.
 
     Attributes
     ----------
     noise : `~crstack.noise.NoiseModel`
-        Of one exposure, with scalar gain and read noise: those of a typical pixel.
-    n_exposures, cr_coincidences : int
-        N, and how many of the highest values min2d leaves out.
+        Noise of one exposure, with scalar gain and read noise: those of a typical pixel.
+        n_exposures, cr_coincidences : int
+        N, and the number of highest values that min2d excludes.
     """
 
     noise: object
@@ -97,8 +112,8 @@ class EquivalentSets:
 class MMDiagram:
     """Histograms of x = min2d and y = median2d - min2d.
 
-    Where gain or read noise are images, x and y are those of a pixel with the
-    median of both: see `~crstack.simulation.noise_scale.NoiseScale`.
+    If gain or read noise are images, x and y are those of a pixel with the median of both: see
+    ``NoiseScale``.
 
     Attributes
     ----------
@@ -109,13 +124,13 @@ class MMDiagram:
     x_edges, y_edges : `~numpy.ndarray`
         (101,) bin edges in the unit of the exposures, bias subtracted.
     settings : DiagramSettings
-        How it was simulated.
+        Settings of the simulation.
     unit : `~astropy.units.Unit`
         Unit of both axes.
     oversampling : int
-        Sets drawn for each simulation asked for, to steady the tail.
-    sets : EquivalentSets or None
-        What the exposures are like; None where they share no noise model.
+        Sets drawn for each requested simulation, to reduce the scatter of the tail.
+        sets : EquivalentSets or None
+        Model of the exposures; None if they do not share one noise model.
     """
 
     simulated: np.ndarray
@@ -140,11 +155,10 @@ class MMDiagram:
         )
 
     def boundary_points(self):
-        """The y above which one simulated pixel is left, in each x column.
+        """The y above which one simulated pixel lies, in each x column.
 
-        That is any y between the two highest pixels; the middle is taken.
-        Columns with no more than one pixel a simulation are left out, as their
-        highest pixels say nothing about the tail.
+        Any y between the two highest pixels meets this; the middle is used. Columns with no more than one pixel per
+        simulation are excluded, because their highest pixels do not measure the tail.
 
         Returns
         -------
@@ -155,13 +169,13 @@ class MMDiagram:
         above = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
         centres = (self.x_edges[1:] + self.x_edges[:-1]) / 2
         middles = (self.y_edges[1:] + self.y_edges[:-1]) / 2
-        # one pixel in the sets asked for is this many in the sets drawn
+        # one pixel in the requested sets corresponds to this many in the sets drawn
         left = self.oversampling
         points = []
         for centre, column, tail in zip(centres, counts, above, strict=True):
             if tail[0] <= self.n_sets:
                 continue
-            # anywhere between the pixel that is one too many and the last that is left
+            # the middle between the highest pixel below the point and the lowest above it
             second, first = np.flatnonzero(tail > left)[-1], np.flatnonzero(tail >= left)[-1]
             share = (tail[second] - left) / column[second]
             lower = self.y_edges[second] + share * (self.y_edges[second + 1] - self.y_edges[second])

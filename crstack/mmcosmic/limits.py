@@ -1,4 +1,4 @@
-"""What T - min2d of a pixel must exceed, and the codes of the pixels that do."""
+"""Limits of T - min2d for a hit, and the codes of the pixels above them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ __all__ = ["Limit", "detection_limit", "image_codes"]
 
 @dataclass(frozen=True, eq=False)
 class Limit:
-    """What T - min2d must exceed, pixel by pixel.
+    """Limits of T - min2d, pixel by pixel.
 
     Attributes
     ----------
     min2d : `~numpy.ndarray`
         (ny, nx).
     boundary : `~numpy.ndarray`
-        (ny, nx), for the pixels of M.M.Cosmic.
+        (ny, nx), limit for the pixels of M.M.Cosmic.
     threshold : float or `~numpy.ndarray`
-        For one pixel, at least, of each feature of the auxiliary detector.
+        Limit for the highest pixel of each feature of the auxiliary detector.
     """
 
     min2d: np.ndarray
@@ -56,8 +56,8 @@ def detection_limit(
         Read noise of one exposure in the unit of the exposures.
     threshold_rnoise, minimum_max2d_rnoise : float
         Least T - min2d and least max2d, in read noises.
-    scale : `~crstack.simulation.noise_scale.NoiseScale`, optional
-        Of the diagram that the boundary belongs to.
+    scale : ``NoiseScale``, optional
+        Scale of the diagram of the boundary.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def image_codes(
         Number of pixels after each rule, by the name of the rule.
     """
     excess = image - limit.min2d
-    # the seeds are over the threshold, so every dilated feature holds one that is
+    # the seeds are over the threshold, so that every dilated feature contains such a pixel
     seeds = excess > limit.boundary
     if bad is not None:
         seeds &= ~bad

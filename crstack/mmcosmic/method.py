@@ -1,4 +1,4 @@
-"""M.M.Cosmic: what lies above the boundary of the median-minimum diagram is hit."""
+"""M.M.Cosmic: pixels above the boundary of the median-minimum diagram are hit."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack._validation import check_integer, check_number
 from crstack.boundaries._choose import as_boundary_model
-from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit
+from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
 from crstack.exceptions import InputError
@@ -25,15 +25,15 @@ from crstack.statistics import OrderStatistics
 __all__ = ["AUTO", "MMCosmic", "MMDecision"]
 
 AUTO = "auto"
-#: exposures from which each kind of image has its own boundary where none is asked for, and how many draws place it
+#: number of exposures from which the default boundary is separate for each kind of image, and number of its draws
 FEWEST_FOR_OWN, DRAWS = 4, 20_000
-#: the kind of image that a mask is made of; all other masks are of exposures
+#: kind of image of a mask; all other masks are of exposures
 KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
 
 
 @dataclass(frozen=True)
 class MMCosmic(Method):
-    """Flag what is brighter than min2d by more than noise explains.
+    """Flag pixels that exceed min2d by more than noise.
 
     A pixel of an image T (median2d, mean2d or one exposure) is flagged where T - min2d exceeds the
     boundary at its min2d, where it exceeds the threshold, and where max2d exceeds its least value.
@@ -42,11 +42,11 @@ class MMCosmic(Method):
     ----------
     boundary : "auto", BoundaryModel, FittedBoundary, str or None, optional
         The boundary, a model to fit, or the name of a registered one. "auto" is that of the latest
-        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary` for three exposures, and
-        for more a `~crstack.CalibratedBoundary`, in which each kind of image has its own. (A spline where the exposures
-        differ, or have uncertainties of their own.) None switches M.M.Cosmic off: the auxiliary detector decides alone.
+        `~crstack.CRStack.fit_boundary` of the stack, else a `~crstack.SplineBoundary` for three exposures, and for
+        more a `~crstack.CalibratedBoundary`, in which each kind of image has its own. (A spline where the exposures
+        differ, or have uncertainties of their own.) None switches M.M.Cosmic off: only the auxiliary detector is used.
     diagram : MMDiagram or DiagramSettings, optional
-        The diagram that a model is fitted to, or how to simulate it.
+        The diagram to which a model is fitted, or the settings of its simulation.
     threshold_rnoise : float, optional
         T - min2d must exceed this many read noises (one exposure's).
     minimum_max2d_rnoise : float, optional
@@ -86,14 +86,16 @@ class MMCosmic(Method):
     def fitted_boundary(
         self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
     ) -> FittedBoundary | None:
-        """The boundary that decides, fitted where it is a model; None where M.M.Cosmic is switched off."""
+        """The boundary, fitted if it is a model; None if M.M.Cosmic is switched off."""
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
         boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary
-        model = as_boundary_model(boundary)
+        # fixed points are numbers from here on: figures and the axes of the diagram use them too
+        model = model_in(as_boundary_model(boundary), prepared.exposures.unit)
         diagram = self.diagram
         if isinstance(diagram, DiagramSettings):
             highest = max((point[1] for point in getattr(model, "fixed_points", ())), default=0.0)
+            diagram = diagram.in_unit(prepared.exposures.unit)
             settings = replace(diagram, y_floor=max(diagram.y_floor, highest))
             diagram = diagram_of_stack(prepared, detected, settings, progress)
 
@@ -134,7 +136,7 @@ class MMCosmic(Method):
         )
 
     def _limits(self, prepared: PreparedStack, boundary: FittedBoundary) -> Callable[[str], Limit]:
-        """What gives the limit of each kind of image."""
+        """Function that gives the limit of each kind of image."""
         noise = prepared.equalized.levelled.noise
         scale = NoiseScale.of(noise)
         rules = {"threshold_rnoise": self.threshold_rnoise, "minimum_max2d_rnoise": self.minimum_max2d_rnoise}
@@ -142,7 +144,7 @@ class MMCosmic(Method):
 
         def limit_of(kind: str) -> Limit:
             own = boundary.for_image(kind)
-            # most boundaries are one for all images
+            # most boundaries are the same for all images
             if own not in limits:
                 limits[own] = detection_limit(prepared.compared, own, noise.readnoise_in_unit, **rules, scale=scale)
             return limits[own]
@@ -156,7 +158,7 @@ class MMCosmic(Method):
         codes, steps, found_by = {}, {}, {}
 
         def with_median(found, counts):
-            # forced pixels come at the end, undilated
+            # forced pixels are added at the end and not dilated
             median = codes["MEDIANCR"].copy()
             median[median == Code.GIVEN] = Code.CLEAN
             joined = united(found, median)
@@ -189,7 +191,7 @@ class MMCosmic(Method):
 
 
 def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
-    """The model of the boundary where none is asked for.
+    """The default model of the boundary.
 
     The boundary of the median is too low for single exposures. With three exposures it flags 1 % of the
     clean values in MEANCRT, with four a quarter, with ten three quarters. A calibrated boundary has a curve for
@@ -203,18 +205,18 @@ def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class MMDecision(Decision):
-    """What M.M.Cosmic decided.
+    """The decision of M.M.Cosmic.
 
     Attributes
     ----------
     boundary : `~crstack.boundaries.FittedBoundary` or None
-        The boundary; None where the auxiliary detector decided alone.
+        The boundary; None if only the auxiliary detector was used.
     compared : `~crstack.statistics.OrderStatistics`
-        Of what was compared: the exposures less what is expected to differ between them.
+        Statistics of the compared data: the exposures minus their expected differences.
     levelled : `~crstack.exposures.Exposures`
-        The exposures, as they were compared.
-    scale : `~crstack.simulation.noise_scale.NoiseScale` or None
-        Takes the pixels of several amplifiers to the typical pixel of the diagram.
+        The compared exposures.
+    scale : ``NoiseScale`` or None
+        Converts the pixels of several amplifiers to the typical pixel of the diagram.
     """
 
     method: MMCosmic
@@ -225,7 +227,7 @@ class MMDecision(Decision):
 
     @property
     def diagram(self) -> MMDiagram | None:
-        """The diagram that the boundary was fitted to, where it was."""
+        """The diagram to which the boundary was fitted, or None."""
         return None if self.boundary is None else self.boundary.diagram
 
     @property

@@ -1,4 +1,4 @@
-"""The diagram of a stack: which of its pixels are simulated, and how."""
+"""The diagram of a stack: selection and simulation of its pixels."""
 
 import astropy.units as u
 import numpy as np
@@ -47,9 +47,9 @@ def diagram_of_stack(
     prepared : `~crstack.prepared.PreparedStack`
         The stack.
     detected : `~crstack.prepared.Detections` or None
-        Pixels that it flags in the median or in an exposure are left out.
+        Pixels that it flags in the median or in an exposure are excluded.
     settings : DiagramSettings
-        How the diagram is simulated.
+        Settings of the simulation.
     progress : callable, optional
         Called as ``progress(stage, fraction)``.
 
@@ -63,6 +63,7 @@ def diagram_of_stack(
         If no pixel can be used, or ``synthetic="single"`` comes without a detector that cleans.
     """
     check_three_or_more(prepared)
+    settings = settings.in_unit(prepared.exposures.unit)
 
     def compute() -> MMDiagram:
         used = _simulated_pixels(prepared, detected, progress)
@@ -81,7 +82,7 @@ def diagram_of_stack(
 
 
 def _simulated_pixels(prepared, detected, progress):
-    """Pixels that are simulated: valid in every exposure, not flagged by the detector."""
+    """The simulated pixels: valid in every exposure, not flagged by the detector."""
     used = prepared.exposures.usable.copy()
     if detected is not None:
         report_stage(progress, "detecting in the median")

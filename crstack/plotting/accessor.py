@@ -88,7 +88,7 @@ class PlotAccessor:
     def diagram(
         self, *, masks: MaskSet | None = None, ax: "Axes | None" = None, fig: "Figure | None" = None
     ) -> "Figure":
-        """Draw the median-minimum diagram of the latest `mm_diagram`, `fit_boundary` or `detect`.
+        """Draw the median-minimum diagram of the stack, as `~crstack.CRStack.in_diagram` gives it.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="expo
         (n,) signal of the exposure.
     reference : `~numpy.ndarray`
         (n,) the same of the others, over their flux factors: see
-        `~crstack.equalize.compare.compare_fluxes`.
+        ``crstack.equalize.compare.compare_fluxes``.
     factor : float
         Flux factor of the exposure.
     error : float, optional

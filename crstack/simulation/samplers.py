@@ -138,7 +138,7 @@ class LevelSampler(_Sampler):
     pixel changes. So exposures in ADU and in electrons give the same diagram.
 
     The number of draws is limited. If there are many pixels, the draws of the most crowded levels are limited to
-    `MOST_DRAWS` together. These draws measure the probability that a pixel of that level falls into each bin. The bin
+    ``MOST_DRAWS`` together. These draws measure the probability that a pixel of that level falls into each bin. The bin
     then gets the expected number, rounded up or down at random. A share of these draws comes from a wider
     distribution, weighted by the ratio of the two densities. It samples the bins that few pixels reach (importance
     sampling with a defensive mixture: Owen & Zhou 2000, J. Am. Stat. Assoc. 95, 135).
@@ -157,7 +157,7 @@ class LevelSampler(_Sampler):
     scale : NoiseScale, optional
         To the coordinates of another pixel, by numbers.
     share : float, optional
-        Part of `MOST_DRAWS` that these pixels may take.
+        Part of ``MOST_DRAWS`` that these pixels may take.
     """
 
     oversampling = OVERSAMPLING
@@ -266,7 +266,7 @@ class LevelSampler(_Sampler):
 
     @lru_cache(maxsize=8)  # noqa: B019 (a sampler lives as long as its diagram takes)
     def _most_draws(self, n_simulations):
-        """Most draws of one level, with which all levels together take `MOST_DRAWS`."""
+        """Most draws of one level, with which all levels together take ``MOST_DRAWS``."""
         counts = np.sort(self._pixels * n_simulations)
         before, left = np.append(0, counts.cumsum()), np.arange(len(counts), 0, -1)
         most = int(MOST_DRAWS * self._share)
@@ -312,7 +312,7 @@ class PixelSampler(_Sampler):
     """Draws pixel by pixel, for noise that varies over the image or for separate images of each exposure.
 
     Where gain or read noise are images, the coordinates in the diagram are
-    those of a typical pixel: see `~crstack.simulation.noise_scale.NoiseScale`.
+    those of a typical pixel: see ``NoiseScale``.
 
     Parameters
     ----------

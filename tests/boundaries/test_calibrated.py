@@ -153,10 +153,10 @@ def test_exposures_with_uncertainties_of_their_own_are_refused():
 
 def test_it_is_drawn_like_others(simulated):
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
-    stack.detect(aux=None, boundary=CalibratedBoundary(n_draws=10_000))
+    stack.detect("mmcosmic", aux=None, boundary=CalibratedBoundary(n_draws=10_000))
     fig = stack.plot.diagram()
     lines = {line.get_label(): line for line in fig.axes[0].get_lines()}
-    boundary = stack.detect(aux=None, boundary=CalibratedBoundary(n_draws=10_000)).decision.boundary
+    boundary = stack.detect("mmcosmic", aux=None, boundary=CalibratedBoundary(n_draws=10_000)).decision.boundary
     np.testing.assert_allclose(lines["boundary"].get_ydata()[1:-1], boundary.y)
     np.testing.assert_array_equal(lines["boundary points"].get_xdata(), boundary.points[:, 0])
     kinds = {"MEDIANCR": "median", "MEANCRT": "mean", "CRMASK2": "exposure"}

@@ -50,7 +50,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
         "params.yaml",
         "results",
     }
-    assert len(list(Path("demo/results").glob("*.fits"))) == 8
+    assert len(list(Path("demo/results").glob("*.fits"))) == 9
     rows = [line.split() for line in out.splitlines() if line.startswith(("MEANCRT ", "CRMASK")) and "." in line]
     found = {row[0]: float(row[3]) for row in rows[-4:]}
     assert set(found) == {"MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"}
@@ -61,7 +61,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     }
     assert images["mean"] > 50 * max(images["meancr2"], 1)
     configuration = read_configuration("demo/params.yaml")
-    assert str(configuration.crmethod) == "mm_pycosmic"
+    assert str(configuration.crmethod) == "joint"
 
     assert main(arguments) == 2
     error = capsys.readouterr().err
@@ -81,9 +81,19 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"^meanjoint +\d+ +\d+$", out, re.MULTILINE)
     assert "histogram2d" not in out.split("What next")[1]
-    assert re.search(r"^  typical charge +\d+ electron$", out, re.MULTILINE)
+    assert re.search(r"^  typical charge +[\d.]+ electron$", out, re.MULTILINE)
     assert re.search(r"^pixels of +flagged +joint +auxiliary", out, re.MULTILINE)
     assert read_configuration(tmp_path / "demo" / "params.yaml").crmethod.is_joint
+
+
+def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
+    arguments = ["--shape", "90", "100", "--scene", "slit", "--method", "mm_pycosmic"]
+    assert main(["demo", str(tmp_path / "demo"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "histogram2d" in out.split("What next")[1]
+    assert len(list((tmp_path / "demo/results").glob("*.fits"))) == 8
+    assert str(read_configuration(tmp_path / "demo" / "params.yaml").crmethod) == "mm_pycosmic"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def without_one(masks):
 
 def mm_masks(stack, **rules):
     boundary = PiecewiseBoundary([(0, 18), (400, 60)]).fit(None)
-    return stack.detect(aux=None, boundary=boundary, rules=MaskRules(**rules))
+    return stack.detect("mmcosmic", aux=None, boundary=boundary, rules=MaskRules(**rules))
 
 
 @pytest.mark.parametrize("own_variances", [False, True])

@@ -63,10 +63,28 @@ def test_bad_values_are_replaced():
     for ccd in ccds:
         ccd.mask[9, 9] = True
     stack = CRStack(ccds, readnoise=3 * u.electron)
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     first = stack.clean(masks=masks)[0]
     assert first.mask[4, 5]
     assert first.data[4, 5] == pytest.approx(np.mean([ccd.data[4, 5] for ccd in ccds[1:]]), rel=1e-6)
     assert first.mask[9, 9]
     assert np.isnan(first.data[9, 9])
     assert first.uncertainty.array[4, 5] < first.uncertainty.array[5, 5]
+
+
+def test_what_the_joint_decision_has_measured_counts():
+    """No factors are given: the decision measures them, and hits are replaced at the level of their exposure."""
+    simulated = make_stack(
+        "slit", (150, 180), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=42, flux_factors=(0.8, 1.0, 1.25)
+    )
+    stack = stack_of(simulated)
+    masks = stack.detect("joint")
+    bright = simulated.expected.mean(axis=0) > 150
+    ratios = []
+    for i, ccd in enumerate(stack.clean(masks=masks)):
+        where = ccd.mask & bright & ~masks.problematic
+        if where.sum() > 10:
+            ratios.append(np.median(ccd.data[where] / simulated.expected[i][where]))
+    assert len(ratios) > 1
+    # 20 % off where the level of the others is taken
+    np.testing.assert_allclose(ratios, 1, atol=0.04)

@@ -57,7 +57,7 @@ def test_nothing_is_kept_of_equal_exposures():
     assert found.factors == (1.0, 1.0, 1.0)
     assert all(np.ndim(one) == 0 and one == 0 for one in found.added)
     assert found.common is None
-    assert found.summary() == {"differences": "none"}
+    assert found.in_words() == {"differences": "none"}
 
 
 def test_levels_and_slopes():

@@ -150,7 +150,7 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
     assert masks.signal_shift[:40, :50].any()
     with pytest.raises(InputError, match="masks must come from the joint decision"):
-        stack.detect(aux=None).threshold(0.5)
+        stack.detect("mmcosmic", aux=None).threshold(0.5)
 
 
 @pytest.mark.parametrize(("n", "signal", "readnoise"), [(3, 5.0, 4.0), (5, 1000.0, 3.0)])

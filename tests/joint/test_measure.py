@@ -82,11 +82,15 @@ def test_what_differs_is_measured(defect, equivalent):
 def test_what_was_measured_is_reported():
     stack = stack_of(slit(flux_factors=FACTORS))
     masks = stack.detect(method=JointPosterior())
-    words = stack.joint_posterior().summary()
+    result = stack.joint_posterior()
+    words, numbers = result.in_words(), result.summary()
+    assert numbers["throughputs"] == pytest.approx(result.measured.factors)
+    assert numbers["scatter relative to the signal"] == 0
+    assert "throughputs" in str(numbers)
     assert words["throughputs"].startswith("0.8")
     assert words["scatter beyond the noise"] == "none"
     assert "throughputs 0.8" in "".join(masks.history)
-    words = stack.joint_posterior(NOTHING).summary()
+    words = stack.joint_posterior(NOTHING).in_words()
     assert "throughputs" not in words
     assert "of the signal" in words["scatter beyond the noise"]
     assert stack.joint_posterior(NOTHING).measured is None
@@ -100,7 +104,7 @@ def test_equivalent_exposures_stay_what_they_are(scene, n):
     on = stack_of(simulated).joint_posterior(JointPosterior())
     assert not on.measured
     np.testing.assert_array_equal(on.probability, off.probability)
-    assert on.summary() == off.summary() | {"differences": "none"}
+    assert on.in_words() == off.in_words() | {"differences": "none"}
     # and where no excess is looked for, nothing is measured
     result = stack_of(slit(shape=(100, 120), flux_factors=FACTORS)).joint_posterior(JointPosterior(excess=False))
     assert result.measured is None

@@ -116,7 +116,7 @@ def test_refuses(codes):
 def test_against_simulated_truth(tmp_path):
     simulated = make_stack("imaging", (250, 260), hit_rate=0.02, seed=8)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     table = stack.features("CRMASK2")
     assert len(table) > 30
     truth = simulated.hits[1]

@@ -93,7 +93,7 @@ def test_variance_tells_how_far_off_it_is():
     simulated = make_stack("slit", (200, 220), hit_rate=0, seed=4)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     boxes = [(x, y, 5, 5) for y in range(6, 200, 11) for x in range(6, 220, 11)]
-    masks = stack.detect(aux=None, rules=MaskRules(local_medians=boxes))
+    masks = stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=boxes))
     ccd = stack.combine("meancr2", masks=masks)
     x, y, _, _ = np.array(boxes).T
     pulls = ((ccd.data - simulated.expected[0]) / np.sqrt(ccd.uncertainty.array))[y - 1, x - 1]
@@ -106,7 +106,7 @@ def test_variance_on_a_blank_sky(flat_exposures):
     stack = CRStack(flat_exposures(), gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
     boxes = [(x, y, 3, 3) for x in range(3, 50, 4) for y in range(3, 40, 4)]
     x, y, _, _ = np.array(boxes).T
-    masks = stack.detect(aux=None, rules=MaskRules(local_medians=boxes))
+    masks = stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=boxes))
     of_eight = np.pi / 2 / 8 * stack.exposures.noise.variance(100.0) / 3
     for variance in ("model", "sample"):
         ccd = stack.combine("meancr", masks=masks, variance=variance)
@@ -124,7 +124,7 @@ def test_pixels_without_data_lend_nothing_and_stay_marked():
     for plane in exposures:
         plane[:, 5:8] = np.nan
     stack = CRStack(exposures, gain=1 * u.electron / u.adu, readnoise=3 * u.electron, unit=u.adu)
-    masks = stack.detect(aux=None, rules=MaskRules(local_medians=[(7, 5, 5, 1), (7, 12, 3, 3)]))
+    masks = stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(7, 5, 5, 1), (7, 12, 3, 3)]))
     result = stack.combine("meancr", masks=masks, full_output=True)
     clean = stack.combine("meancr", masks=masks).data
     assert result.ccd.data[4, 6] == pytest.approx(np.median(clean[4, [4, 8]]))
@@ -162,8 +162,8 @@ def test_wrong_items(item, match):
 
 def test_wrong_places(stack):
     with pytest.raises(InputError, match="local_medians 1 must lie inside the image of 180 x 150"):
-        stack.detect(aux=None, rules=MaskRules(local_medians=[(181, 1, 3, 3)]))
+        stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(181, 1, 3, 3)]))
     with pytest.raises(InputError, match="local_medians 2 must have a pixel in its box that is not listed"):
-        stack.detect(aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (1, 1, 3, 1)]))
+        stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (1, 1, 3, 1)]))
     with pytest.raises(InputError, match="must list each pixel once"):
-        stack.detect(aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (2, 1, 5, 5)]))
+        stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (2, 1, 5, 5)]))

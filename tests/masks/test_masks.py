@@ -152,9 +152,9 @@ def test_bad_parameters_of_mmcosmic(parameters, message):
 
 def test_regions_must_lie_inside(stack):
     with pytest.raises(InputError, match="skip_regions 1 must lie inside the image of 180 x 150 pixels"):
-        stack.detect(aux=None, rules=MaskRules(skip_regions=[(1, 181, 1, 10)]))
+        stack.detect("mmcosmic", aux=None, rules=MaskRules(skip_regions=[(1, 181, 1, 10)]))
     with pytest.raises(InputError, match="force_pixels 1 must lie inside"):
-        stack.detect(aux=None, rules=MaskRules(force_pixels=[(1, 151)]))
+        stack.detect("mmcosmic", aux=None, rules=MaskRules(force_pixels=[(1, 151)]))
 
 
 def test_round_trip(stack, tmp_path):
@@ -182,14 +182,14 @@ def test_round_trip(stack, tmp_path):
 
 
 def test_history_of_any_letters(stack, tmp_path):
-    masks = replace(stack.detect(aux=None), history=("räksmörgås\n",))
+    masks = replace(stack.detect("mmcosmic", aux=None), history=("räksmörgås\n",))
     masks.write(tmp_path / "crmasks.fits")
     assert MaskSet.read(tmp_path / "crmasks.fits").history == (r"r\xe4ksm\xf6rg\xe5s",)
 
 
 def test_masks_of_the_reference_program_can_be_read(stack, tmp_path):
     """Files without a CODES extension."""
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     hdus = masks.to_hdulist()
     del hdus["CODES"]
     hdus.writeto(tmp_path / "plain.fits")
@@ -205,9 +205,9 @@ def test_bad_mask_files(tmp_path, stack):
     with pytest.raises(InputError, match="masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1"):
         MaskSet.read(tmp_path / "image.fits")
     with pytest.raises(InputError, match="must be a directory that can be written"):
-        stack.detect(aux=None).write(tmp_path / "no" / "crmasks.fits")
+        stack.detect("mmcosmic", aux=None).write(tmp_path / "no" / "crmasks.fits")
     with pytest.raises(KeyError, match="mask must be one of MEDIANCR"):
-        stack.detect(aux=None)["CRMASK9"]
+        stack.detect("mmcosmic", aux=None)["CRMASK9"]
 
 
 def test_counts_and_problematic_pixels(stack):

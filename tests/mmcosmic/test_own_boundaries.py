@@ -28,7 +28,7 @@ def test_clean_values_of_many_exposures_are_not_flagged(n):
     near = np.array([binary_dilation(plane > 0, np.ones((3, 3))) for plane in hits])
     lost, bias = {}, {}
     for boundary in ("auto", "spline"):
-        masks = stack.detect(aux=None, boundary=boundary)
+        masks = stack.detect("mmcosmic", aux=None, boundary=boundary)
         assert masks.crmasks[hits > 200].mean() > 0.99
         lost[boundary] = (masks.crmasks & ~near).sum() / (masks["MEANCRT"] & ~near).sum()
         ccd = stack.combine("meancr")
@@ -42,7 +42,7 @@ def test_clean_values_of_many_exposures_are_not_flagged(n):
 
 
 def model_of(stack):
-    return stack.detect(aux=None).decision.boundary.model
+    return stack.detect("mmcosmic", aux=None).decision.boundary.model
 
 
 def test_which_boundary_is_the_usual_one():

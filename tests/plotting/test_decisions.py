@@ -37,7 +37,7 @@ def assert_pixels_obey_the_limits(stack, masks):
 
 
 def test_no_boundary_over_the_masks_of_another_method(stack):
-    first = stack.detect(aux=None)
+    first = stack.detect("mmcosmic", aux=None)
     joint = stack.detect(JointPosterior())
     for name in ("MEDIANCR", "CRMASK1"):
         view = stack.plot.mask_view(name)
@@ -51,7 +51,7 @@ def test_no_boundary_over_the_masks_of_another_method(stack):
 
 
 def test_each_image_with_its_own_boundary(stack):
-    masks = stack.detect(aux=None, boundary=CalibratedBoundary(n_draws=10_000))
+    masks = stack.detect("mmcosmic", aux=None, boundary=CalibratedBoundary(n_draws=10_000))
     for name, kind in (("MEDIANCR", "median"), ("MEANCRT", "mean"), ("CRMASK2", "exposure")):
         own = masks.decision.boundary.for_image(kind)
         assert stack.plot.mask_view(name).boundary is own
@@ -89,7 +89,7 @@ def test_points_of_several_amplifiers_are_scaled(simulated):
 
 
 def test_the_diagram_is_that_of_the_boundary(stack):
-    masks = stack.detect(aux=None)
+    masks = stack.detect("mmcosmic", aux=None)
     first = masks.decision.diagram
     other = stack.mm_diagram(n_simulations=1, seed=5)
     assert stack.plot.mask_view(masks=masks).diagram is first is not other
@@ -98,7 +98,7 @@ def test_the_diagram_is_that_of_the_boundary(stack):
     boundary = stack.fit_boundary()
     assert stack.in_diagram() == (other, boundary, None)
     assert stack.in_diagram(masks=masks)[:2] == (first, masks.decision.boundary)
-    again = stack.detect(aux=None)
+    again = stack.detect("mmcosmic", aux=None)
     assert again.decision.boundary is boundary
     assert stack.in_diagram() == (other, boundary, again.decision.threshold)
 
@@ -122,7 +122,7 @@ def test_a_mask_set_is_not_changed_after_it_is_built(stack):
     assert set(masks.found_by) == set(masks.steps) == set(masks)
     before = {name: codes.copy() for name, codes in masks.codes.items()}
     stack.detect("joint", aux="pycosmic")
-    stack.detect(aux=None)
+    stack.detect("mmcosmic", aux=None)
     for name, codes in before.items():
         np.testing.assert_array_equal(masks.codes[name], codes)
 
@@ -131,7 +131,7 @@ def test_a_mask_set_is_not_changed_after_it_is_built(stack):
 
 
 def test_figures_belong_to_pyplot_where_it_is_in_use(stack, monkeypatch):
-    stack.detect(aux=None)
+    stack.detect("mmcosmic", aux=None)
     figure = stack.plot.mask()
     assert plt.fignum_exists(figure.number)
     plt.close(figure)
@@ -143,7 +143,7 @@ def test_figures_belong_to_pyplot_where_it_is_in_use(stack, monkeypatch):
 
 
 def test_the_observed_diagram_in_given_axes(stack):
-    stack.detect(aux=None)
+    stack.detect("mmcosmic", aux=None)
     figure, axes = plt.subplots()
     try:
         assert stack.plot.diagram(ax=axes) is figure

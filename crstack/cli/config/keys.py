@@ -78,7 +78,7 @@ TOP = (
 )
 
 GENERAL = (
-    Key("crmethod", crmethod),
+    Key("crmethod", crmethod, "joint"),
     Key("use_auxmedian", boolean, False),
     Key("interactive", boolean, False, used=False),
     Key("flux_factor", flux_factor, None),
@@ -215,6 +215,11 @@ def checked_values(top, requirements):
     ConfigurationError
         If a key is unknown, stands at the wrong level or must be given, or a value is wrong.
     """
+    own = [str(name) for name in requirements if str(name).startswith(OF_A_METHOD)]
+    if own and requirements.get("crmethod") is None:
+        raise ConfigurationError(
+            f"crmethod must be given beside {own[0]}, a key of one method, such as mm_pycosmic; got nothing"
+        )
     values = {}
     for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
         for name in given:
@@ -225,6 +230,8 @@ def checked_values(top, requirements):
     return values
 
 
+#: how keys begin that belong to M.M.Cosmic or to a detector
+OF_A_METHOD = ("mm_", "la_", "pc_", "dc_", "nn_")
 _KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
 #: characters of an unknown key that a message shows
 LONGEST_NAME = 60

@@ -1,0 +1,135 @@
+"""The fit of the population of hits, and what it takes from the stack."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from support.stacks import stack_of
+
+from crstack import JointPosterior
+from crstack.datasets import make_stack
+from crstack.joint import Counts, joint_posterior
+from crstack.joint.candidates import Chosen, find_candidates
+from crstack.joint.charges import LOG_SIGMA, sigma_index
+from crstack.joint.population import N_CLASSES, Population, neighbour_class
+from crstack.joint.signal_prior import signal_prior
+from crstack.joint.sweeps import Field, _numbers
+
+
+def test_the_prior_is_the_distribution_of_the_signal():
+    """Two levels: the medians scatter by 0.67 of the noise, the deconvolved distribution by much less."""
+    rng = np.random.default_rng(1)
+    signal = np.where(rng.random((300, 300)) < 0.25, 200.0, 100.0)
+    levels = (signal + rng.normal(0, 10, (3, 300, 300))).astype(np.float32)
+    prior = signal_prior(levels, np.full((300, 300), 10, np.float32))
+    nodes = np.linspace(40, 260, 221)[:, None]
+    density = np.exp(prior(nodes))[:, 0]
+    assert density.sum() == pytest.approx(1, abs=0.02)
+    assert density[nodes[:, 0] > 150].sum() == pytest.approx(0.25, abs=0.02)
+    below = density[nodes[:, 0] < 150] / density[nodes[:, 0] < 150].sum()
+    mean = (below * nodes[nodes[:, 0] < 150, 0]).sum()
+    spread = np.sqrt((below * (nodes[nodes[:, 0] < 150, 0] - mean) ** 2).sum())
+    assert mean == pytest.approx(100, abs=1)
+    assert spread < 4.5
+
+
+def test_the_prior_of_two_exposures_is_not_shifted_by_hits():
+    rng = np.random.default_rng(2)
+    levels = rng.normal(50, 5, (2, 200, 200)).astype(np.float32)
+    levels[rng.random(levels.shape) < 0.06] += 500
+    prior = signal_prior(levels, np.full((200, 200), 5, np.float32))
+    nodes = np.linspace(20, 80, 121)[:, None]
+    density = np.exp(prior(nodes))[:, 0]
+    assert (density * nodes[:, 0]).sum() / density.sum() == pytest.approx(50, abs=1)
+
+
+def test_few_pixels_have_no_prior():
+    assert signal_prior(np.zeros((3, 10, 10), np.float32), np.ones((10, 10), np.float32)) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_hits_that_are_not_looked_at_are_as_frequent_as_simulated(n):
+    rng = np.random.default_rng(n)
+    charge = np.array([0.5, 2.0, 4.0, 8.0])
+    values = rng.standard_normal((len(charge), 50_000, n))
+    values[..., 0] += charge[:, None]
+    missed = (np.ptp(values, axis=2) <= 3.5).mean(axis=1)
+    found = Chosen(np.zeros((1, 1), bool), 3.5, n).missed(charge)
+    np.testing.assert_allclose(found, missed, atol=0.012)
+    assert missed[0] > 0.8
+    assert missed[-1] < 0.01
+
+
+def test_values_are_counted_by_class_and_by_the_noise_of_their_row():
+    """Each row has a noise of its own."""
+    rng = np.random.default_rng(3)
+    n, shape = 2, (30, 20)
+    field = Field((n, *shape))
+    where = np.nonzero(rng.random(shape) < 0.1)
+    field.set(where, rng.choice([0.0, 0.9], (n, len(where[0]))).astype(np.float32), np.full((n, len(where[0])), 30.0))
+    sigma = np.geomspace(1, 100, shape[0])[:, None] * np.ones(shape)
+    everywhere = tuple(index.ravel() for index in np.indices(shape))
+    classes, noise = field.classes_at(everywhere), sigma_index(sigma).ravel()
+    chosen = rng.random(shape) < 0.5
+    for some in (None, chosen):
+        wanted = np.zeros((N_CLASSES, LOG_SIGMA.size))
+        keep = np.ones(shape, bool).ravel() if some is None else some.ravel()
+        for plane in classes:
+            np.add.at(wanted, (plane[keep], noise[keep]), 1)
+        np.testing.assert_array_equal(_numbers(field, sigma_index(sigma), some), wanted)
+    assert (classes > 0).sum() > 100
+
+
+def test_classes_of_neighbourhood():
+    number = np.float32([0.0, 0.3, 1.0, 1.0, 4.0])
+    charge = np.float32([0.0, 100.0, 1.0, 700.0, 10.0])
+    # seven classes of charge for each of seven numbers; none without a hit neighbour
+    np.testing.assert_array_equal(neighbour_class(number, charge), [0, 7 + 4, 14, 14 + 6, 42 + 2])
+
+
+def test_extrapolation_ends_where_steps_lead_to():
+    """Steps of which each leaves 0.8 of the way: two of them suffice."""
+    start = Population()
+    goal = np.log(start.rate) + np.linspace(-1, 1, N_CLASSES)
+
+    def after(k):
+        rate = np.exp(goal + 0.8**k * (np.log(start.rate) - goal))
+        return Population(rate=rate, shapes=start.shapes)
+
+    found = after(0).extrapolated(after(1), after(2))
+    np.testing.assert_allclose(np.log(found.rate), np.minimum(goal, np.log(after(2).rate.max())), atol=0.01)
+    np.testing.assert_allclose(found.shapes, start.shapes)
+
+
+@pytest.mark.parametrize(("population", "within"), [("thin", 0.16), ("worms", 0.12), ("single", 0.12), ("mixed", 0.1)])
+def test_probabilities_hold_for_other_hits(population, within):
+    simulated = make_stack(
+        "ifu", (300, 350), 3, gain=1 * u.electron / u.adu, hit_rate=0.02, population=population, seed=61
+    )
+    cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
+    result = joint_posterior(Counts(cube, np.float32(3.4**2)), JointPosterior(probability=0.5))
+    probability, hit = result.probability, simulated.hit_mask(0.5)
+    for low, high in ((0.08, 0.3), (0.3, 0.6), (0.6, 0.9)):
+        chosen = (probability >= low) & (probability < high)
+        if chosen.sum() > 100:
+            assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=within)
+    assert probability.sum() == pytest.approx(hit.sum(), rel=0.15)
+    missed = 1 - result.mask[simulated.hit_mask(5)].mean()
+    # perfect knowledge of the population misses 4 % of single pixels
+    assert missed < (0.06 if population == "single" else 0.02)
+
+
+def test_two_exposures_are_a_stack():
+    simulated = make_stack("imaging", (150, 180), 2, gain=1 * u.electron / u.adu, hit_rate=0.01, seed=62)
+    masks = stack_of(simulated).detect(method=JointPosterior())
+    assert masks.crmasks[simulated.hit_mask(8)].mean() > 0.97
+    np.testing.assert_array_equal(masks["MEDIANCR"], masks.crmasks.any(axis=0))
+
+
+def test_a_detector_is_looked_at_anyway():
+    cube = np.full((3, 20, 20), 10, np.float32)
+    detected = np.zeros(cube.shape, bool)
+    detected[1, 4, 5] = True
+    one = np.ones((20, 20), np.float32)
+    found = find_candidates(Counts(cube, np.float32(16)), 0 * one, one, detected)
+    assert [index.tolist() for index in found.where] == [[4], [5]]
+    assert found.chosen.anyway.sum() == 1
