@@ -139,6 +139,7 @@ def test_wrong_maps(here, maps, capsys, key, value, match):
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # they are in ADU
 def test_gain_map_of_images_in_electrons(here, capsys):
     for name in NAMES:
         fits.setval(name, "BUNIT", value="electron")
