@@ -214,7 +214,7 @@ def test_what_a_part_says_holds_everywhere(monkeypatch):
     found = stack_of(simulated).detect(method=JointPosterior(), progress=lambda stage, _: stages.append(stage))
     part = scores(simulated, found)
     assert part[0] > whole[0] - 0.01
-    assert part[1] > 0.99
+    assert part[1] > 0.97
     assert "measuring what differs" in stages
 
 
