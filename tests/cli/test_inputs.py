@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crstack.cli.config.consistency import _check_equalization
+from crstack.cli.config.values import image_names, pixels
 from crstack.cli.inputs import check_gain, check_masks, check_places
 from crstack.exceptions import ConfigurationError, InputError
 
@@ -116,3 +117,19 @@ def test_equalization_that_fits():
     equalization(flux_factor=(1.0, 2.0, 1.0), apply_flux_factor_to="original")
     equalization(flux_factor=0.5, mm_xy_offsets=((0, 0),) * 3)
     equalization(flux_factor="local", mm_crosscorr_region=(1, 9, 1, 9))
+
+
+@pytest.mark.parametrize("wrong", [[0, 3], [3, 0], [1, 2, 3], [1.5, 2], "ab", [True, 2]])
+def test_one_wrong_pixel_of_many(wrong):
+    assert pixels("key", [[1, 2], [3, 4]]) == ((1, 2), (3, 4))
+    for place, items in ((2, [[1, 2], wrong]), (1, [wrong, [1, 2]])):
+        with pytest.raises(InputError, match=f"pixel {place} of key must"):
+            pixels("key", items)
+
+
+def test_two_images_are_enough_in_python_only():
+    with pytest.raises(ConfigurationError, match=r"three or more FITS files; got 2 \(two are enough for detect"):
+        image_names("images", ["a.fits", "b.fits"])
+    with pytest.raises(ConfigurationError, match=r"three or more FITS files; got 1$"):
+        image_names("images", ["a.fits"])
+    assert image_names("images", ["a.fits", "b.fits", "c.fits"]) == ("a.fits", "b.fits", "c.fits")

@@ -286,7 +286,7 @@ class TestNoise:
     def test_excess_noise_is_honoured(self, scene):
         image = scene[0]
         poisson = LACosmicDetector().detect(image, in_electrons())
-        excess = LACosmicDetector().detect(image, in_electrons(shape=0.5))
+        excess = LACosmicDetector().detect(image, in_electrons(nbinom_shape=0.5))
         assert 0 < np.count_nonzero(excess.mask) < np.count_nonzero(poisson.mask)
 
     def test_negative_background_gives_no_false_hits(self):
