@@ -383,13 +383,9 @@ class _Model:
         inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
         place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
         background = self.backgrounds[i]
-<<<<<<< HEAD
         target = self.levels[i][place] - at_pixels(background, place)
-=======
-        target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
         if self.added is not None:
             target = target - self.added[i][place]
->>>>>>> main
         if self.bad is not None:
             inside &= ~self.bad[i][place]
         return np.where(inside, target, np.nan)
