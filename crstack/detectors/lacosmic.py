@@ -54,8 +54,8 @@ class LACosmicDetector(Detector):
         Replacement of a hit, from the 5 x 5 pixels around it: mean, median or inverse-distance mean of those that are
         not flagged, or the median of all of them.
     fsmode : {'convolve', 'median'}
-        Fine structure image: median filter, as in the paper, or convolution with the PSF. The convolution is that of the
-        reference program; with it, few hits of an image with sharp stars or lines are found.
+        Fine structure image: median filter, as in the paper, or convolution with the PSF, as in the reference program.
+        The convolution finds few of the hits in an image with sharp stars or lines.
     psfmodel : {'gauss', 'moffat', 'gaussx', 'gaussy', 'gaussxy'}
         PSF where ``fsmode`` is 'convolve'. 'gauss' and 'moffat' are round and
         use the mean of the two FWHM; 'gaussx' and 'gaussy' vary along one axis
