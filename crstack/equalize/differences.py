@@ -7,7 +7,7 @@ import numpy as np
 from astropy.table import Column, Table
 from scipy import ndimage
 
-from crstack._pixels import dilate, informative_box
+from crstack._pixels import at_pixels, dilate, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -383,7 +383,7 @@ class _Model:
         inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
         place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
         background = self.backgrounds[i]
-        target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
+        target = self.levels[i][place] - at_pixels(background, place)
         if self.added is not None:
             target = target - self.added[i][place]
         if self.bad is not None:

@@ -37,7 +37,7 @@ class JointPosterior(Method):
     ----------
     mask : {"loss"}, optional
         Mask what the mean of the other values is expected to be better without: charge, noise and probability decide
-        together, see `~crstack.joint.least_loss.least_loss`. This is the default.
+        together, see ``crstack.joint.least_loss.least_loss``. This is the default.
     probability : float, optional
         In place of ``mask``: values more likely hit than this are masked; between 0 and 1.
     false_alarm : float, optional
