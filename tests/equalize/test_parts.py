@@ -43,7 +43,7 @@ def test_pixels_beside_a_region_do_not_count():
     planes = [rng.normal(1000, 3, (60, 70)) for _ in range(3)]
     planes[1][10:30, 20:50] += 1000
     exposures, statistics = exposures_of(planes)
-    found = estimate_flux_factors(exposures, statistics, [(21, 50, 11, 30)])
+    found = estimate_flux_factors(exposures, statistics, [(21, 50, 11, 30)], "ratio")
     np.testing.assert_allclose(found.values, (1, 2, 1), rtol=2e-3)
     assert found.n_pixels <= 20 * 30
 
