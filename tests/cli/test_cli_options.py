@@ -88,7 +88,7 @@ def test_dry_run(here, capsys):
     assert main(["run", *NAMES, *NUMBERS, "--output-dir", "out", "--dry-run", "--log-file", "run.log"]) == 0
     out = capsys.readouterr().out
     assert "mm_seed" in out
-    assert "all is well, and nothing is written" in out
+    assert "all checks passed, and nothing is written" in out
     assert sorted(Path().rglob("*")) == before
 
 
