@@ -128,6 +128,11 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
         out of bounds.
     """
     if not isinstance(value, u.Quantity):
+        if hasattr(value, "unit") or isinstance(value, np.ndarray | list | tuple):
+            raise InputError(
+                f"{name} must be a Quantity, a number or an image with a unit such as image * u.Unit('{unit}'), "
+                f"or ccd.data * ccd.unit of a CCDData; got a {type(value).__name__}"
+            )
         raise InputError(
             f"{name} must be a Quantity such as {value!r} * u.Unit('{unit}'); got a bare {type(value).__name__}"
         )

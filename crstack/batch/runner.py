@@ -94,7 +94,7 @@ def run(
     Returns
     -------
     results : `~astropy.table.Table`
-        A row for each stack, in the order given: see `crstack.batch.table.COLUMNS`. It is written to
+        A row for each stack, in the order given: see ``crstack.batch.table.COLUMNS``. It is written to
         ``results.ecsv`` after each stack.
 
     Raises

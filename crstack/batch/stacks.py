@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from crstack.exceptions import InputError
 
 __all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
@@ -217,6 +219,9 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     collection = ImageFileCollection(directory, keywords=sorted({*keywords, *only}))
     if not len(collection.files):
         raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
+    absent = [key for key in (*keywords, *only) if _in_no_header(collection.summary, key)]
+    if absent:
+        raise InputError(f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has")
     groups = {}
     for row in collection.summary:
         values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
@@ -228,6 +233,12 @@ def stacks_of_directory(directory, group_by, settings=None, only=None):
     if not stacks:
         raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
     return as_stacks(stacks, settings), alone
+
+
+def _in_no_header(summary, key):
+    """Whether no file of a table of headers has a keyword."""
+    column = summary[key.lower() if key.lower() in summary.colnames else key]
+    return bool(np.all(np.ma.getmaskarray(np.ma.asarray(column))))
 
 
 def _name_of(values):

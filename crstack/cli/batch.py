@@ -94,10 +94,7 @@ def _stacks(source, settings, group_by, only):
         stacks, alone = stacks_of_directory(source, group_by, common, _pairs(only))
         if alone:
             log.warning(
-                "%d files share %s with no other file, and are not used: %s",
-                len(alone),
-                ", ".join(group_by),
-                _few(alone),
+                "files must share %s with another one to be a stack; not used: %s", ", ".join(group_by), _few(alone)
             )
         return stacks
     if group_by or only:

@@ -85,7 +85,10 @@ def inspect_images(paths, ext):
         if unit != first[1]:
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
     if silent:
-        log.warning("BUNIT is absent in %s; values are assumed to be in ADU", ", ".join(silent))
+        log.warning(
+            "BUNIT is absent in %s; values are assumed to be in ADU. If they are electrons, write BUNIT into the headers",
+            ", ".join(silent),
+        )
     return first
 
 

@@ -121,7 +121,7 @@ night.yaml holds the common settings, and those of each stack:
   defaults: {gain: 1.36, rnoise: 3.6, bias: 434.5, requirements: {crmethod: joint}}
   stacks:
     star: [a1.fits, a2.fits, a3.fits]
-    galaxy: {images: [b1.fits, b2.fits], gain: 1.4}
+    galaxy: {images: [b1.fits, b2.fits, b3.fits], gain: 1.4}
 
 The products of each stack go to DIR/NAME, the table to DIR/results.ecsv. The exit code is 1 if a stack failed.
 """

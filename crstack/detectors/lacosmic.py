@@ -7,7 +7,7 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
-from crstack._pixels import features_holding
+from crstack._pixels import at_pixels, features_holding
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.detectors._astroscrappy import gausskernel, gaussxkernel, gaussykernel
 from crstack.detectors._bad_pixels import bad_pixels, fill
@@ -15,6 +15,7 @@ from crstack.detectors._lacosmic_search import Limits, Searched, search
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
 
 __all__ = ["LACosmicDetector"]
 
@@ -110,7 +111,7 @@ class LACosmicDetector(Detector):
 
     cleans = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked = {
             "sigclip": _check_each("sigclip", self.sigclip, check_number, minimum=0, exclusive=True),
             "sigfrac": _check_each("sigfrac", self.sigfrac, check_number, minimum=0, maximum=1),
@@ -131,7 +132,7 @@ class LACosmicDetector(Detector):
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find and replace the cosmic rays of one image.
 
         Parameters
@@ -165,9 +166,8 @@ class LACosmicDetector(Detector):
             found = features_holding(found, passes[0][0] & ~bad)
         # only now: a tail may lie behind a bad pixel
         found = found & ~bad
-        gain = noise.electrons_per_unit
         # every flagged pixel was flagged and replaced in the second pass
-        cleaned[found] = replaced[found] / (gain[found] if np.ndim(gain) else gain)
+        cleaned[found] = replaced[found] / at_pixels(noise.electrons_per_unit, found)
         return Detection(found, cleaned)
 
     def _passes(self, scene, settings):

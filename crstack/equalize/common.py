@@ -5,6 +5,7 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import at_pixels
 from crstack._threads import map_threads
 from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
 from crstack.equalize.offsets import (
@@ -158,9 +159,7 @@ def _static(exposures, common, factors, changes):
     if exposures.bad is not None:
         valid = ~exposures.bad[:, *where]
         levels = np.where(valid, levels, common[where])
-    moved = np.stack(
-        [level - (one[where] if np.ndim(one) else one) for level, one in zip(levels, changes, strict=True)]
-    )
+    moved = np.stack([level - at_pixels(one, where) for level, one in zip(levels, changes, strict=True)])
     gain = np.zeros_like(common)
     gain[where] = _disagreement(levels, sigmas, valid) - _disagreement(moved, sigmas, valid)
     # mean of the neighbours, times their number

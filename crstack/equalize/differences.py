@@ -7,12 +7,12 @@ import numpy as np
 from astropy.table import Column, Table
 from scipy import ndimage
 
-from crstack._pixels import dilate, informative_box
+from crstack._pixels import at_pixels, dilate, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.place_variance import contrast_of, contrast_squared
-from crstack.equalize.steps import moved, whole_steps
+from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.statistics import sort_exposures
 
@@ -44,6 +44,8 @@ STRONG, LEAST_EFFECT = 99.5, 0.3
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 4, 128
+#: rounds of such terms and the common image, if the terms are known
+LINE_ROUNDS = 3
 #: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
 #: largest image that is used completely, and squared contrast (variances) that counts in the choice of a part
@@ -256,6 +258,7 @@ class _Model:
             moved(level - background, (-dx, -dy))
             for level, background, (dx, dy) in zip(self.levels, self.backgrounds, self.steps, strict=True)
         ])  # fmt: skip
+        self._fill_what_enters(cube)
         sort_exposures(cube)
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self._change(common, self.variance_of(common))
@@ -292,9 +295,18 @@ class _Model:
         plane = moved(plane, back) - self.blurs[i]
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
+    def _fill_what_enters(self, cube):
+        """Put what another exposure holds where one that was moved back holds nothing, in place."""
+        at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
+        for plane, (dx, dy) in zip(cube, self.steps, strict=True):
+            rows, columns = entered((-dx, -dy))
+            plane[rows] = cube[at_rest][rows]
+            plane[:, columns] = cube[at_rest][:, columns]
+
     def common(self, contrast):
         """Image that the exposures share, and its contrast."""
         cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
+        self._fill_what_enters(cube)
         sort_exposures(cube)
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
@@ -324,6 +336,8 @@ class _Model:
             level - change - np.float32(factor) * common
             for level, change, factor in zip(self.levels, self.changes, self.factors, strict=True)
         ])  # fmt: skip
+        if self.added is not None:
+            left -= self.added
         left -= left.mean(axis=0)
         found = [self.mesh.medians(one, flat) for one in left]
         medians, number = np.array([one[0] for one in found]), found[0][1]
@@ -369,7 +383,9 @@ class _Model:
         inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
         place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
         background = self.backgrounds[i]
-        target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
+        target = self.levels[i][place] - at_pixels(background, place)
+        if self.added is not None:
+            target = target - self.added[i][place]
         if self.bad is not None:
             inside &= ~self.bad[i][place]
         return np.where(inside, target, np.nan)
@@ -446,6 +462,21 @@ class _Model:
         for line in lines:
             self.lines.append(line)
             self._add_line(line, *self._line_residuals())
+
+    def fit_lines_first(self, lines):
+        """Fit added levels along rows and columns before the kernels, and all lines after them."""
+        self.refine(CONTRAST[0], with_kernels=False)
+        self.fit_lines([one for one in lines if one.setting == "backgrounds"])
+        for contrast in CONTRAST:
+            self.refine(contrast)
+        self.gains = self.added = None
+        self.lines = []
+        self.fit_lines(lines)
+
+    def misfit(self):
+        """Sum of the squares of what is left, in standard deviations, hits apart."""
+        left, _, variance = self._line_residuals()
+        return float(np.minimum(left**2 / variance, CLIP_SIGMA**2).sum(dtype=np.float64))
 
     def _add_line(self, line, left, signal, variance):
         share = fit_lines(*line.arrays(left, signal, variance))
@@ -547,6 +578,11 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
         if part.terms is None and not any(part.kinds):
             break
     part.find_lines()
+    if any(line.setting == "backgrounds" for line in part.lines):
+        # a kernel cannot know that a line of the sky has brightened while the object has not
+        other = _Model(part.levels, part.variance_of, part.bad, names)
+        other.fit_lines_first(part.lines)
+        part = min(part, other, key=_Model.misfit)
     if part.levels.shape == levels.shape:
         return part.result()
     whole = _Model(levels, variance_of, bad, names, part)
@@ -554,7 +590,13 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
         whole.refine(contrast, with_kernels=False)
         if part.terms is None and not any(whole.kinds):
             break
-    whole.fit_lines(part.lines)
+    if part.lines:
+        for _ in range(LINE_ROUNDS):
+            # each time with a better common image
+            whole.fit_lines(part.lines)
+            whole.refine(CONTRAST[-1], with_kernels=False)
+            whole.gains, whole.added, whole.lines = None, None, []
+        whole.fit_lines(part.lines)
     return whole.result()
 
 

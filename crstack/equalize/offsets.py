@@ -135,7 +135,7 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
 
     Notes
     -----
-    Shifts of whole pixels are removed first (`~crstack.equalize.steps.whole_steps`). Hits are then replaced: values
+    Shifts of whole pixels are removed first (``crstack.equalize.steps.whole_steps``). Hits are then replaced: values
     above twice the largest min2d within two pixels, by 5 standard deviations, become the median of their surroundings.
     Each value is divided by its noise through a square root (Anscombe 1948, Biometrika 35, 246), so that bright lines
     do not dominate. Every pair of exposures is cross-correlated with `skimage.registration.phase_cross_correlation`

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["moved", "whole_steps"]
+__all__ = ["entered", "moved", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
@@ -25,6 +25,11 @@ def moved(image, step):
     rows = np.clip(np.arange(image.shape[0]) - dy, 0, image.shape[0] - 1)
     columns = np.clip(np.arange(image.shape[1]) - dx, 0, image.shape[1] - 1)
     return image[rows[:, None], columns]
+
+
+def entered(step):
+    """Slices of the rows and of the columns that enter where an image is moved by (dx, dy)."""
+    return tuple(slice(0, one) if one >= 0 else slice(one, None) for one in step[::-1])
 
 
 def whole_steps(levels):

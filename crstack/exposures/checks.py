@@ -13,6 +13,9 @@ __all__ = ["checked"]
 #: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 
+#: level in units of the read noise, below 0, that gives a warning
+BELOW_BIAS = 10
+
 #: relative difference of exposure times that gives a warning
 TIMES = 0.01
 
@@ -102,7 +105,8 @@ def _compare_times(exposures):
     if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
         _warn(
             f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors (flux_factors=) of the same ratios"
+            "the exposures are equivalent only with flux factors of the same ratios "
+            "(flux_factors= in Python, flux_factor: in a parameter file)"
         )
 
 
@@ -120,11 +124,26 @@ def _look_for_light(exposures):
     return bool(found)
 
 
+def _warn_of_bias(exposures, level):
+    """Warn if the exposures lie far below the bias; return whether they do."""
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    if level >= -BELOW_BIAS * readnoise:
+        return False
+    _warn(
+        f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
+        f"times the read noise of {readnoise:.3g} below 0: "
+        "the bias is too high, or it was subtracted before. Check bias"
+    )
+    return True
+
+
 def _compare_noise(exposures, bias_given):
     ratios, level, sigma = noise_ratio(
         exposures.data, exposures.bad, lambda i, expected, box: _variance(exposures, i, expected, box)
     )
     if not ratios:
+        return
+    if bias_given and _warn_of_bias(exposures, level):
         return
     ratio = float(np.median(ratios))
     own = any(variance is not None for variance in exposures.variances)

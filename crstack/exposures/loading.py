@@ -173,7 +173,10 @@ class _Builder:
                 value = f"{self.cube[i][~bad][0] if bad is not None else self.cube[i, 0, 0]:g}"
                 reasons[i] = f"exposures must not be blank; got {value} everywhere in {self.names[i]}"
         if reasons and not drop:
-            raise InputError(f"{next(iter(reasons.values()))}; leave it out, or write drop_unusable=True")
+            raise InputError(
+                f"{next(iter(reasons.values()))}; "
+                "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)"
+            )
         for reason in reasons.values():
             warnings.warn(f"{reason}; it is left out", CRStackWarning, stacklevel=5)
         kept = [i for i in range(self.n) if i not in reasons]
@@ -189,7 +192,7 @@ class _Builder:
         ]
         if found:
             warnings.warn(
-                f"uncertainties that are 0 or far below the read noise make bad values: {', '.join(found)}",
+                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}",
                 CRStackWarning,
                 stacklevel=5,
             )

@@ -103,13 +103,17 @@ def _variance_of(given, seconds):
     """Variance image of an exposure in counts squared."""
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         variance = given.uncertainty.represent_as(VarianceUncertainty)
+        negative = np.asarray(given.uncertainty.array) < 0
     own_unit = u.Unit(variance.unit or given.unit**2)
     try:
         scale = own_unit.to(given.unit**2)
     except u.UnitConversionError:
         raise InputError(f"uncertainty of {given.name} must be in {given.unit}; got a variance in {own_unit}") from None
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        return (np.asarray(variance.array, dtype=np.float64) * (scale * seconds**2)).astype(np.float32)
+        values = (np.asarray(variance.array, dtype=np.float64) * (scale * seconds**2)).astype(np.float32)
+    # the square of a negative standard deviation looks like a good variance
+    values[negative] = 0
+    return values
 
 
 def image_with_noise(ccd, noise):

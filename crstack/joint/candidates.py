@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import at_pixels
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
@@ -115,7 +116,7 @@ class Counts:
         def cut(value):
             if isinstance(value, tuple):
                 return tuple(cut(one) for one in value)
-            return value[box] if np.ndim(value) else value
+            return at_pixels(value, box)
 
         bad = None if self.bad is None else self.bad[:, *box]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
@@ -128,7 +129,7 @@ class Counts:
         values = self.data[:, *where].astype(np.float64)
         for i in range(len(values)):
             scale, shift, worth = (
-                value[where] if np.ndim(value) else value
+                at_pixels(value, where)
                 for value in (
                     self._of(self.scales, i, 1.0),
                     self._of(self.shifts, i, 0.0),

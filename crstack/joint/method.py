@@ -36,10 +36,10 @@ class JointPosterior(Method):
     ----------
     mask : {"loss"}, optional
         Mask a value if its exclusion reduces the expected error of the mean. This depends on charge, noise and
-        probability, see `~crstack.joint.least_loss.least_loss`. This is the default.
-        probability : float, optional
+        probability, see ``crstack.joint.least_loss.least_loss``. This is the default.
+    probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
-        false_alarm : float, optional
+    false_alarm : float, optional
         Instead of ``mask``: the rate, per pixel and exposure, at which clean values start a masked feature. The
         threshold is calibrated by simulation. Tails with a probability above one half are added if they touch.
     n_fits : int, optional

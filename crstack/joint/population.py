@@ -150,7 +150,7 @@ class Population:
     detector_odds : float
         Log odds that a detection of the auxiliary detector adds.
     noises : slice or None
-        Indices in `~crstack.joint.charges.LOG_SIGMA` that are needed; all of them if None.
+        Indices in ``crstack.joint.charges.LOG_SIGMA`` that are needed; all of them if None.
     """
 
     rate: np.ndarray = field(default_factory=_even_rates)

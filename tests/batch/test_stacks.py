@@ -1,13 +1,17 @@
 """Stacks of a document, a table and a directory."""
 
+import textwrap
+
 import astropy.units as u
 import numpy as np
 import pytest
+import yaml
 from astropy.nddata import CCDData
 from astropy.table import Table
 
 from crstack.batch import Stack, stacks_of_directory, stacks_of_document, stacks_of_table
 from crstack.batch.stacks import as_stacks
+from crstack.cli.parser import BATCH_EPILOG
 from crstack.exceptions import InputError
 
 THREE = ["a.fits", "b.fits", "c.fits"]
@@ -106,3 +110,19 @@ def test_a_keyword_that_is_missing_is_a_value_of_its_own(tmp_path):
     stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
     assert len(stacks) == 2
     assert len({stack.name for stack in stacks}) == 2
+
+
+@pytest.mark.parametrize(("group_by", "only"), [(["OBEJCT"], None), (["OBJECT"], {"FITLER": "V"})])
+def test_a_keyword_that_no_header_has_is_a_slip(tmp_path, group_by, only):
+    """Else all exposures of the night would be one stack."""
+    for number in range(3):
+        write(tmp_path / f"a{number}.fits", OBJECT=f"M {number}")
+    with pytest.raises(InputError, match=r"must be in the headers; got (OBEJCT|FITLER), which no file has"):
+        stacks_of_directory(tmp_path, group_by, only=only)
+
+
+def test_the_example_of_the_help_has_stacks_that_can_be_run():
+    text = BATCH_EPILOG.split("what differs:\n")[1].split("\n\n")[0]
+    stacks = stacks_of_document(yaml.safe_load(textwrap.dedent(text)))
+    assert [stack.name for stack in stacks] == ["star", "galaxy"]
+    assert all(len(stack.images) >= 3 for stack in stacks)

@@ -30,6 +30,7 @@ def no_figures(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # its gain is not that of the images
 def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out", "-v"]) == 0
     out, err = capsys.readouterr()
@@ -110,9 +111,10 @@ def test_masks_of_another_run_give_the_same_products(here):
             difference = fits.FITSDiff(one, two)
             assert difference.identical, difference.report()
     assert "masks from: one/crmasks.fits" in str(fits.getheader("two/combined_mean.fits")["HISTORY"])
-    history = str(fits.getheader("two/combined_mean.fits")["HISTORY"])
-    assert "use_auxmedian: True" in history
-    assert "mm_seed" not in history  # it had no part in it
+    # what the masks were found with is of their history, and no setting is there twice
+    history = [str(line) for line in fits.getheader("two/combined_mean.fits")["HISTORY"]]
+    for setting in ("use_auxmedian: True", "mm_seed: 123456", "mm_nsimulations: 2", "variance: model"):
+        assert history.count(setting) == 1
     masks = MaskSet.read("one/crmasks.fits")
     replaced = fits.getdata("one/combined_mediancr.fits")[masks["MEDIANCR"]]
     np.testing.assert_array_equal(replaced, masks.auxclean[masks["MEDIANCR"]])

@@ -59,7 +59,7 @@ def test_nan_masks_and_useless_uncertainties_are_bad():
     sigma[3, 3] = 0
     sigma[3, 4] = np.nan
     inputs[2].uncertainty = StdDevUncertainty(sigma)
-    with pytest.warns(CRStackWarning, match="uncertainties that are 0 or far below .*: 1 in exposure 3"):
+    with pytest.warns(CRStackWarning, match="uncertainties that are negative, 0 or far below .*: 1 in exposure 3"):
         exposures = load_exposures(inputs, **NOISE)
     bad = {(0, 1, 1), (0, 1, 2), (1, 2, 2), (2, 3, 3), (2, 3, 4)}
     assert set(map(tuple, np.argwhere(exposures.bad))) == bad

@@ -5,7 +5,7 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
@@ -197,3 +197,36 @@ def test_exposure_times_that_differ():
         ccd.header["EXPTIME"] = 300.0
     exposures = load_exposures(ccds, readnoise=READNOISE * u.electron)
     assert exposures.exptimes == (300, 300, 300)
+
+
+def test_a_bias_that_is_too_high():
+    """The bias was subtracted before, or is that of another detector."""
+    with pytest.warns(
+        CRStackWarning, match=r"lie at -3\d\d electron once the bias is subtracted, .* the bias is too high"
+    ):
+        load(made(stars=False), bias=500 * u.electron)
+
+
+def test_a_bias_that_is_right_within_the_read_noise_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(made(sky=0.0, stars=False), bias=5 * u.electron)
+
+
+@pytest.mark.parametrize("value", [CCDData(np.full(SHAPE, 5.0), unit=u.electron), np.full(SHAPE, 5.0)])
+def test_an_image_of_the_bias_that_is_no_quantity(value):
+    """The message is one line: it does not hold the pixels."""
+    with pytest.raises(InputError, match=r"^bias must be a Quantity, .*ccd\.data \* ccd\.unit.*; got a \w+$"):
+        load(made(), bias=value)
+
+
+def test_negative_uncertainties_are_no_uncertainties():
+    """The square of a negative standard deviation is no variance."""
+    ccds = [CCDData(image, unit=u.electron, uncertainty=StdDevUncertainty(np.sqrt(image))) for image in made()]
+    ccds[1].uncertainty.array[10:12, 20] *= -1
+    with pytest.warns(CRStackWarning, match="negative, 0 or far below the read noise make bad values: 2 in exposure 2"):
+        exposures = load_exposures(ccds, readnoise=READNOISE * u.electron)
+    assert np.argwhere(exposures.bad[1]).tolist() == [[10, 20], [11, 20]]
+    ccds[1].uncertainty.array[:] = -1
+    with pytest.raises(InputError, match="uncertainty of exposure 2 must be a positive number somewhere; got none"):
+        load_exposures(ccds, readnoise=READNOISE * u.electron)

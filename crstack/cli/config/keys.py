@@ -193,7 +193,7 @@ def check_value(name, value):
     """
     key = _KEYS[name]
     if value is REQUIRED or (value is None and key.default is REQUIRED):
-        raise ConfigurationError(f"{name} must be given; got nothing")
+        raise ConfigurationError(f"{name} must be given in the parameter file; got nothing")
     try:
         return key.check(name, value)
     except ConfigurationError:

@@ -144,7 +144,8 @@ def image_names(key, value):
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {value!r}")
     if len(value) < 3:
-        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {len(value)}")
+        more = " (two are enough for detect('joint') in Python)" if len(value) == 2 else ""
+        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {len(value)}{more}")
     return tuple(value)
 
 
