@@ -24,11 +24,11 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     ----------
     masks : `~crstack.masks.MaskSet`
         The masks.
-        exposures : `~crstack.exposures.Exposures`
+    exposures : `~crstack.exposures.Exposures`
         Their exposures.
-        max_fraction : float, optional
+    max_fraction : float, optional
         Largest fraction of flagged values in an exposure.
-        noise : bool, optional
+    noise : bool, optional
         Whether the scatter of the values that are not flagged is compared with the noise. False if the method has
         measured the scatter.
 
@@ -82,7 +82,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     ----------
     masks, exposures, noise
         As for `implausibilities`.
-        max_fraction : float, optional
+    max_fraction : float, optional
         As for `implausibilities`; if given, a larger fraction is an error.
 
     Raises

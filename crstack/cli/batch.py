@@ -33,7 +33,7 @@ def batch(
         YAML file with ``defaults`` and ``stacks``; table (ECSV, CSV) with a row for each exposure; or directory.
     output_dir : path-like
         Directory of the directories of the stacks and of the table of results.
-        settings : path-like, optional
+    settings : path-like, optional
         Parameter file with the common settings, without ``images``; for a table or a directory.
     group_by : sequence of str, optional
         Header keywords whose values name a stack; for a directory.

@@ -175,7 +175,7 @@ class Console:
     ----------
     warnings : list of str
         Warnings of the run so far.
-        working : bool
+    working : bool
         Whether the checks are complete and the work has begun.
     """
 
@@ -205,7 +205,7 @@ class Console:
             Products of the run.
         inputs : iterable of (str, path-like)
             Name of each input in messages, and its path.
-            overwrite : bool, optional
+        overwrite : bool, optional
             Whether a file that is not a log may be replaced.
 
         Raises

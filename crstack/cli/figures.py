@@ -161,7 +161,7 @@ def write_figures(results, features, console, helper=None, also=()):
         Progress bar.
     helper : `~crstack.plotting.beside.Helper`, optional
         Process that also draws figures.
-        also : sequence of callable, optional
+    also : sequence of callable, optional
         Further tasks of this process while the helper draws.
 
     Returns

@@ -44,14 +44,14 @@ class Outputs:
     ----------
     directory : path-like
         Their directory.
-        overwrite : bool, optional
+    overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
 
     Attributes
     ----------
     directory : `~pathlib.Path`
         Directory of the files.
-        written : list of str
+    written : list of str
         Names of the files that are complete.
     """
 

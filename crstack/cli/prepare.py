@@ -39,7 +39,7 @@ class Job:
         The exposures.
     outputs : `~crstack.cli.outputs.Outputs`
         Files of the run.
-        given_masks : `~crstack.MaskSet` or None
+    given_masks : `~crstack.MaskSet` or None
         Masks that were read from ``masks_path``; None if hits are searched.
     """
 
@@ -67,7 +67,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
         Whether crmasks.fits is written.
     outputs : sequence of str, optional
         The requested combinations; all by default.
-        compression : {"none", "gzip", "fpack"}, optional
+    compression : {"none", "gzip", "fpack"}, optional
         Compression of the combined images.
 
     Returns
@@ -114,13 +114,13 @@ def prepare(
     ----------
     configuration : `~crstack.cli.config.configuration.Configuration`
         The checked parameter file.
-        output_dir : path-like
+    output_dir : path-like
         Directory of the products.
-        crmasks : path-like, optional
+    crmasks : path-like, optional
         Masks to use instead of a search for hits.
-        plots, overwrite : bool, optional
+    plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user may be replaced.
-        drop_unusable, clean : bool, optional
+    drop_unusable, clean : bool, optional
         Whether to continue without unusable exposures, and whether cleaned exposures are written.
     console : `~crstack.cli.console.Console`
         Its log file is checked.

@@ -109,7 +109,7 @@ class Questions:
         ----------
         points : sequence of (x, y) or (x, y, weight)
             The current points.
-            least : int, optional
+        least : int, optional
             Least number of points.
 
         Returns

@@ -62,7 +62,7 @@ def run(
         YAML file, or its settings.
     output_dir : path-like, optional
         Directory of the products; made after the checks.
-        crmasks : path-like, optional
+    crmasks : path-like, optional
         Masks to use instead of a search for hits.
     plots : bool, optional
         Whether to draw figures.
@@ -89,8 +89,9 @@ def run(
     Raises
     ------
     InputError
-        If parameters, images or paths are wrong; nothing is written then. WorkFailedError If a product cannot be
-        written, or there is too little memory.
+        If parameters, images or paths are wrong; nothing is written then.
+    WorkFailedError
+        If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
     configuration = read_parameters(parameters)

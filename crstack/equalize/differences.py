@@ -121,7 +121,7 @@ class Differences:
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest change by shift and seeing, electrons.
-        common : `~numpy.ndarray` or None
+    common : `~numpy.ndarray` or None
         (ny, nx) the common image; None if nothing differs.
     """
 

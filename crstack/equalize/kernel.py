@@ -101,9 +101,9 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
         (M,) contrast of the image around each pixel; the residual of the kernel is a part of it.
     folds : `~numpy.ndarray` of bool
         (M,) half of the image.
-        ladder : list of KernelTerms
+    ladder : list of KernelTerms
         Terms to try, simplest first.
-        least_share : float
+    least_share : float
         Least residual of the kernel, as a share of the contrast, so that the cores of stars are not flagged as hits.
 
     Returns

@@ -94,9 +94,9 @@ def lines_gain(residuals, regressor, variance, length):
     ----------
     residuals : `~numpy.ndarray`
         (N, ny, nx) exposures minus their expected images.
-        regressor, variance : `~numpy.ndarray`
+    regressor, variance : `~numpy.ndarray`
         (ny, nx) the fitted term, and variance of a residual.
-        length : float
+    length : float
         Length of the cells, pixels along the rows.
 
     Returns

@@ -125,7 +125,7 @@ class EqualizedExposures:
     exposures : Exposures
         The exposures to combine: divided by the local response, and by the flux factors if those apply to the
         originals.
-        levelled : Exposures
+    levelled : Exposures
         The exposures to compare: ``exposures`` minus ``differences``, so that clean pixels differ by noise alone; the
         same object if there are no differences.
     flux : FluxFactors or None
@@ -210,9 +210,9 @@ def equalize(exposures, statistics, settings):
     ----------
     exposures : Exposures
         Exposures as read.
-        statistics : callable
+    statistics : callable
         Gives their `OrderStatistics`; called only if needed.
-        settings : Equalization
+    settings : Equalization
         Settings of the equalization.
 
     Returns

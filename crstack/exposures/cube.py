@@ -40,7 +40,7 @@ class Exposures:
         (N, ny, nx), the bad values that are saturated; None if there is none.
     rate_seconds : float or None
         Factor that converted rates (per second) to counts; None if counts were given.
-        notes : tuple of str
+    notes : tuple of str
         Values read from headers.
     """
 

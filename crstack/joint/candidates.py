@@ -36,7 +36,7 @@ class Counts:
     variance : float, `~numpy.ndarray` or tuple of these
         Variance without that of the photons, electrons squared: number or (ny, nx), or a tuple of these for each
         exposure.
-        bad : `~numpy.ndarray` of bool, optional
+    bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) excluded values.
     scales : tuple, optional
         The a_i: numbers or (ny, nx). All 1 if not given.
@@ -186,7 +186,7 @@ class Chosen:
     ----------
     anyway : `~numpy.ndarray` of bool
         (ny, nx) pixels that are always examined.
-        span : float
+    span : float
         Others are examined if their values have a larger span, in standard deviations of one of them.
     n : int
         Number of exposures.
@@ -232,7 +232,7 @@ class Candidates:
         (N, M) bad values, and those found by an auxiliary detector.
     prior : SignalPrior or None
         Frequency of signals; uniform if None.
-        chosen : Chosen or None
+    chosen : Chosen or None
         Selection of the pixels.
     """
 
@@ -358,7 +358,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         (ny, nx) noise of one value, electrons.
     detected : `~numpy.ndarray` of bool, optional
         (N, ny, nx), pixels found by an auxiliary detector, which are always examined.
-        looked_at : float, optional
+    looked_at : float, optional
         Share of clean pixels that is examined.
 
     Returns

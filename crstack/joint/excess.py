@@ -66,7 +66,7 @@ class ExcessFit:
     ----------
     excess : ExcessVariance
         The fit.
-        bins : list of `~numpy.ndarray`
+    bins : list of `~numpy.ndarray`
         Indices of pixels of like signal and gradient.
     expected, errors : `~numpy.ndarray`
         Excess variance that ``excess`` gives each bin, and the standard error of its measurement.

@@ -14,7 +14,7 @@ def counts_of(equalized, data=None):
     ----------
     equalized : `~crstack.equalize.EqualizedExposures`
         Exposures with their known differences.
-        data : `~numpy.ndarray`, optional
+    data : `~numpy.ndarray`, optional
         float32 (N, ny, nx), the exposures in electrons without correction, if available.
 
     Returns

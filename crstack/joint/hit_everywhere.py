@@ -34,7 +34,7 @@ def hit_everywhere(counts, excess, candidates, field, population):
         (ny, nx) variance beyond photons and read noise.
     candidates : Candidates
         The examined pixels.
-        field : Field
+    field : Field
         The results so far.
     population : Population
         As fitted.

@@ -17,7 +17,7 @@ def least_loss(probability, charge, variance):
     ----------
     probability : `~numpy.ndarray`
         (N, M) probability that each value is hit.
-        charge : `~numpy.ndarray`
+    charge : `~numpy.ndarray`
         (N, M) charge of the hit if there is one: excess of the value over the clean signal, electrons.
     variance : `~numpy.ndarray`
         (N, M) variance of a clean value, electrons squared.

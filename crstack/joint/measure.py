@@ -17,7 +17,7 @@ def expecting(counts, names):
     ----------
     counts : Counts
         The exposures in electrons, with their expected values so far.
-        names : set of str
+    names : set of str
         Terms that may be measured: see `open_settings`.
 
     Returns

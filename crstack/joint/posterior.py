@@ -33,7 +33,7 @@ class JointResult:
     ----------
     probability : `~numpy.ndarray`
         float32 (N, ny, nx): probability that each value is hit.
-        mask : `~numpy.ndarray`
+    mask : `~numpy.ndarray`
         bool (N, ny, nx): mask by the settings.
     population : Population
         Rate, neighbours and charges of the hits.
@@ -113,7 +113,7 @@ def joint_posterior(
     detected : `~numpy.ndarray` of bool, optional
         (N, ny, nx), detections in each exposure. The rates of correct and of false detections are fitted, and used as
         evidence.
-        scatter : Scatter, optional
+    scatter : Scatter, optional
         Scatter of the exposures, if it is known already.
 
     Returns

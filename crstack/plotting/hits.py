@@ -168,7 +168,7 @@ class HitPages:
         ----------
         path : path-like
             Replaced if it exists. Without hits it has one page that states this.
-            maxplots : int, optional
+        maxplots : int, optional
             Largest number of hits to draw; all if negative. They are sorted by the number of exposures, then by
             strength.
         progress : callable, optional

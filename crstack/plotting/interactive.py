@@ -180,7 +180,7 @@ class DiagramWindow(Window):
     ----------
     model : `~crstack.boundaries.BoundaryModel`
         Model with the current fixed points.
-        boundary : `~crstack.boundaries.FittedBoundary`
+    boundary : `~crstack.boundaries.FittedBoundary`
         Its boundary.
     """
 

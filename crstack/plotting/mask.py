@@ -58,9 +58,9 @@ class MaskView:
         Name of the mask.
     codes : `~numpy.ndarray`
         uint8 (ny, nx), the method that flagged each pixel: `~crstack.masks.Code`.
-        image : `~numpy.ndarray`
+    image : `~numpy.ndarray`
         (ny, nx), bias subtracted: the image of the mask.
-        label : str
+    label : str
         Its name, such as "median2d".
     min2d : `~numpy.ndarray`
         (ny, nx).
@@ -71,7 +71,7 @@ class MaskView:
     decided : `~crstack.methods.DiagramView`, optional
         The image in the coordinates of the diagram, with the boundary and the threshold of the decision. Without it
         the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
-        finder : str, optional
+    finder : str, optional
         Name of the method, for the legend.
     """
 
@@ -171,7 +171,7 @@ class MaskPanels:
         Panels (a) to (d); (a) and (b) share their axes, and so do (c) and (d).
     in_diagram, in_image : `~numpy.ndarray` of bool
         Pixels of ``view.pixels`` that are shown in (c), and in (a) and (b).
-        other : int
+    other : int
         Index of the image of ``view.others`` in (d).
     """
 
@@ -316,7 +316,7 @@ class MaskPanels:
         ----------
         in_diagram : `~numpy.ndarray` of bool
             Pixels of ``view.pixels`` in panel (c): those visible in (a).
-            in_image : `~numpy.ndarray` of bool
+        in_image : `~numpy.ndarray` of bool
             Pixels in panels (a) and (b): those visible in (c).
         """
         self.in_diagram, self.in_image = in_diagram, in_image

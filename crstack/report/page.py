@@ -85,7 +85,7 @@ class Figure:
         Name of its file.
     caption : str
         Caption.
-        png : str
+    png : str
         The picture, in base64.
     """
 

@@ -72,7 +72,7 @@ class DetectorNumbers:
     ----------
     gain : float, `~numpy.ndarray` or str
         Electron/ADU; a string is a keyword, such as "header:GAIN".
-        rnoise, bias : float, `~numpy.ndarray` or str
+    rnoise, bias : float, `~numpy.ndarray` or str
         ADU; a string is a keyword, or a section in which the bias is measured.
     """
 
