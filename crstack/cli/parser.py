@@ -172,7 +172,7 @@ def _add_log_level(command):
 def _add_run(commands):
     run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
     run.add_argument(
-        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or three or more FITS files"
+        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
     )
     plain = run.add_argument_group("instead of a parameter file")
     plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")

@@ -54,7 +54,8 @@ class LACosmicDetector(Detector):
         Replacement of a hit, from the 5 x 5 pixels around it: mean, median or inverse-distance mean of those that are
         not flagged, or the median of all of them.
     fsmode : {'convolve', 'median'}
-        Fine structure image: convolution with the PSF, or median filter.
+        Fine structure image: median filter, as in the paper, or convolution with the PSF, as in the reference program.
+        The convolution finds few of the hits in an image with sharp stars or lines.
     psfmodel : {'gauss', 'moffat', 'gaussx', 'gaussy', 'gaussxy'}
         PSF where ``fsmode`` is 'convolve'. 'gauss' and 'moffat' are round and
         use the mean of the two FWHM; 'gaussx' and 'gaussy' vary along one axis
@@ -102,7 +103,7 @@ class LACosmicDetector(Detector):
     niter: int | tuple[int, int] = 4
     sepmed: bool = True
     cleantype: str = "meanmask"
-    fsmode: str = "convolve"
+    fsmode: str = "median"
     psfmodel: str = "gaussxy"
     psffwhm: float | tuple[float, float] = 2.5
     psfsize: int = 11

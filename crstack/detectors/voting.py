@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class VotingDetector(Detector):
     2
     """
 
-    detectors: tuple
+    detectors: Sequence[Any]
     vote: str | int = "any"
 
     def __post_init__(self) -> None:

@@ -81,7 +81,7 @@ def pixels_of_regions(usable, regions):
     return usable & inside
 
 
-def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *, offsets=None):
+def estimate_flux_factors(exposures, statistics, regions=None, method="slope", *, offsets=None):
     """Measure the flux factors of the exposures.
 
     Parameters

@@ -33,7 +33,7 @@ class Equalization:
     flux_regions : sequence of (xmin, xmax, ymin, ymax), optional
         Where "auto" measures; FITS convention. Everywhere by default.
     flux_method : {"ratio", "slope"}, optional
-        As for `estimate_flux_factors`.
+        As for `estimate_flux_factors`: a slope with a free level by default, which does not take sky for throughput.
     apply_flux_factors_to : {"simulated", "original"}, optional
         Apply the factors to the simulated exposures only, or divide the exposures by them, so that all combined images
         have one level.
@@ -56,7 +56,7 @@ class Equalization:
 
     flux_factors: object = None
     flux_regions: Sequence[Sequence[int]] = ()
-    flux_method: str = "ratio"
+    flux_method: str = "slope"
     apply_flux_factors_to: str = "simulated"
     offsets: object = None
     crosscorr_region: Sequence[int] | None = None

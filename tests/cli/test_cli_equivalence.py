@@ -28,17 +28,17 @@ def test_neutral_factors_ask_nothing(arguments, value, target):
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"flux_factor": "auto"}, {"flux_factors": "auto"}),
+        ({"flux_factor": "auto"}, {"flux_factors": "auto", "flux_method": "ratio"}),
         ({"flux_factor": 0.9}, {"flux_factors": 0.9}),
         ({"flux_factor": ["0.8", 1, 1.2]}, {"flux_factors": [0.8, 1.0, 1.2]}),
         ({"flux_factor": "local"}, {"response": "auto"}),
         (
             {"flux_factor": "auto", "flux_factor_regions": [[229, 274, 1, 1596], "[1:2, 3:4]"]},
-            {"flux_factors": "auto", "flux_regions": [(229, 274, 1, 1596), (1, 2, 3, 4)]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(229, 274, 1, 1596), (1, 2, 3, 4)]},
         ),
         (
             {"flux_factor": "auto", "flux_factor_regions": "[1:2, 3:4]"},
-            {"flux_factors": "auto", "flux_regions": [(1, 2, 3, 4)]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(1, 2, 3, 4)]},
         ),
         (
             {"flux_factor": [0.8, 1, 1.2], "apply_flux_factor_to": "original", "flux_factor_regions": [[1, 2, 3, 4]]},
@@ -62,6 +62,7 @@ def test_without_a_diagram_only_the_exposures_can_change(arguments):
     assert arguments(**keys) == {}
     assert arguments(**keys, apply_flux_factor_to="original") == {
         "flux_factors": "auto",
+        "flux_method": "ratio",
         "apply_flux_factors_to": "original",
     }
     assert arguments(crmethod="lacosmic", flux_factor="local") == {}
@@ -149,7 +150,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
         ({}, {}),
         (
             {"flux_factor": "auto", "flux_factor_regions": [[1, 40, 2, 30]]},
-            {"flux_factors": "auto", "flux_regions": [(1, 40, 2, 30)]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(1, 40, 2, 30)]},
         ),
         (
             {"flux_factor": "local", "mm_crosscorr_region": [1, 40, 2, 30]},

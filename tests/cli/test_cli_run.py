@@ -52,7 +52,9 @@ def test_every_method_is_that_of_the_library(here, example_exposures, crmethod):
         readnoise=READNOISE / GAIN * u.adu,
         bias=BIAS * u.adu,
     )
-    aux = {"lacosmic": LACosmicDetector(), "pycosmic": PyCosmicDetector()}.get(crmethod.removeprefix("mm_"))
+    aux = {"lacosmic": LACosmicDetector(fsmode="convolve"), "pycosmic": PyCosmicDetector()}.get(
+        crmethod.removeprefix("mm_")
+    )
     boundary = None
     if crmethod.startswith("mm"):
         stack.mm_diagram(aux=aux, n_simulations=2, seed=123456)

@@ -11,7 +11,9 @@ def check_together(values):
     """Raise `ConfigurationError` if values of several keys contradict each other."""
     crmethod, n_images = values["crmethod"], len(values["images"])
     k = values["mm_cr_coincidences"]
-    if k >= n_images:
+    if n_images == 2 and not crmethod.is_joint:
+        raise ConfigurationError(f"images must be three or more for crmethod {crmethod}; got 2: use crmethod joint")
+    if k >= n_images > 2:
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(values, n_images)
     _check_votes(values)

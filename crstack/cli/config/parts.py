@@ -267,6 +267,8 @@ def _flux_factors(values, compares):
     if factors is None or factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0}):
         return {}
     arguments = {"flux_factors": list(factors) if isinstance(factors, tuple) else factors}
+    if factors == "auto":
+        arguments["flux_method"] = "ratio"  # that of the reference program
     if factors == "auto" and values["flux_factor_regions"]:
         arguments["flux_regions"] = list(values["flux_factor_regions"])
     if target != "simulated":

@@ -142,10 +142,9 @@ def combinations(key, value):
 def image_names(key, value):
     """Check of the list of images."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {value!r}")
-    if len(value) < 3:
-        more = " (two are enough for detect('joint') in Python)" if len(value) == 2 else ""
-        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {len(value)}{more}")
+        raise ConfigurationError(f"{key} must be a list of two or more FITS files; got {value!r}")
+    if len(value) < 2:
+        raise ConfigurationError(f"{key} must be a list of two or more FITS files; got {len(value)}")
     return tuple(value)
 
 
