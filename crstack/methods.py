@@ -108,7 +108,7 @@ class Decision:
         By mask, the number of pixels after each rule.
     found_by : dict
         By mask, the auxiliary detectors that found each pixel; empty without a vote.
-        probability : `~numpy.ndarray` or None
+    probability : `~numpy.ndarray` or None
         float16 (N, ny, nx): probability that each value is hit.
     signal_shift, excess_variance : `~numpy.ndarray` or None
         float32 (ny, nx): see `~crstack.MaskSet`.

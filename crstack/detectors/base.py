@@ -85,7 +85,7 @@ class Detector(ABC):
             ``noise``. Never modified.
         noise : `~crstack.noise.NoiseModel`
             The noise of this image.
-            clean : bool, optional
+        clean : bool, optional
             Replace the hits. Only for detectors that clean.
 
         Returns

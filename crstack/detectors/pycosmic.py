@@ -39,7 +39,7 @@ class PyCosmicDetector(Detector):
         feature of the second that holds a pixel of the first.
     rlim : float or pair of floats
         Least Laplacian of the ratio to the smoothed image, or a pair, as above.
-        iterations : int or pair of ints
+    iterations : int or pair of ints
         Number of iterations, or a pair, as above.
     fwhm_gauss : float or pair of floats
         FWHM in pixels of the smoothing Gaussian, slightly less than that of the point spread function. A pair is (x,
@@ -49,9 +49,9 @@ class PyCosmicDetector(Detector):
     replace_error : float or pair of floats
         Error of replaced pixels in the image of errors of the original. It has no effect on the mask or on the cleaned
         image. It is accepted to read parameter files written for the original.
-        increase_radius : int
+    increase_radius : int
         Number of pixels by which the final mask grows in all directions.
-        original : bool
+    original : bool
         If True, reproduce version 0.6 of the original: the replacement window is 2 * ceil(replace_box / 2) + 1 pixels
         wide (7 for 5), and the values of the last row and the last column of the image are never used. If False, the
         window is exactly ``replace_box`` pixels (which must be odd) and the last row and column are used like any

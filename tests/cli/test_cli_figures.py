@@ -320,7 +320,7 @@ def test_quit_writes_nothing(play, windows):
     code, out, err, _ = play(windows, ["n"][: len(windows) - 1])
     assert code == 130
     assert "nothing was changed" in out
-    assert err == "crstack: warning: stopped as asked for; nothing is written\n"
+    assert err == "crstack: warning: stopped by the user; nothing is written\n"
     assert not Path("out").exists()
 
 
@@ -342,7 +342,7 @@ def test_stops_for_what_was_measured(play):
     assert [line.split(":")[0] for line in stops] == [*kinds, *(f"offset of exposure {i}" for i in (1, 2, 3))]
     code, _, err, _ = play([look, "quit"], **settings)
     assert code == 130
-    assert err.endswith("stopped as asked for; nothing is written\n")
+    assert err.endswith("stopped by the user; nothing is written\n")
 
 
 def test_session_without_diagram(play):
@@ -361,8 +361,8 @@ def test_without_display_it_goes_on(run):
     code, _, err = run("--no-plots", interactive=True, crmethod="pycosmic")
     assert code == 0
     assert err == (
-        "crstack: warning: interactive: True has no effect, as matplotlib cannot open a window here; "
-        "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
+        "crstack: warning: interactive: True has no effect, because matplotlib cannot open a window; "
+        "if there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
     )
 
 

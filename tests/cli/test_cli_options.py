@@ -104,7 +104,7 @@ def test_dry_run(here, capsys):
     )
     out = capsys.readouterr().out
     assert "mm_seed" in out
-    assert "all is well, and nothing is written" in out
+    assert "all checks passed, and nothing is written" in out
     assert sorted(Path().rglob("*")) == before
 
 

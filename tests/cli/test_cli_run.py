@@ -35,7 +35,7 @@ def test_example_of_the_manual_as_it_stands(here, capsys):
     assert main(["run", str(EXAMPLE), "--output_dir", "out", "-v"]) == 0
     out, err = capsys.readouterr()
     assert {path.name for path in Path("out").iterdir()} == {*PRODUCTS, REPORT}
-    assert "interactive: True has no effect, as matplotlib cannot open a window here" in err
+    assert "interactive: True has no effect, because matplotlib cannot open a window" in err
     assert err.count("\n") == 1
     for words in ("found input file: fake_1a.fits", "mm_threshold", "10.2", "M.M.Cosmic, before dilation", "total"):
         assert words in out
@@ -173,7 +173,7 @@ def test_image_in_both_places(here, images, capsys):
         hdus.writeto(NAMES[0])
     path = write_parameters(images / "q.yaml", crmethod="pycosmic")
     assert main(["run", path, "--output-dir", "out", "--log-level", "warning"]) == 0
-    expected = f"crstack: warning: {NAMES[0]} is taken from the current directory, not {images / NAMES[0]}\n"
+    expected = f"crstack: warning: {NAMES[0]} is used from the current directory, not {images / NAMES[0]}\n"
     assert capsys.readouterr().err == expected
 
 

@@ -1,4 +1,4 @@
-"""What several keys of a parameter file say together."""
+"""Consistency of the keys of a parameter file."""
 
 from collections.abc import Mapping
 
@@ -44,7 +44,7 @@ def _check_boundary(values):
 
 
 def _check_votes(values):
-    """Check what is said of several detectors."""
+    """Check the keys of several detectors."""
     crmethod, vote = values["crmethod"], values["vote"]
     n_detectors = len(crmethod.detectors)
     if n_detectors < 2 and vote != "any":
@@ -72,7 +72,7 @@ def _check_equalization(values, n_images):
 
 
 def check_detectors(values, detector):
-    """Raise `ConfigurationError` if cleaned images are asked of a detector that cleans none."""
+    """Raise `ConfigurationError` if cleaned images are needed from a detector that does not clean."""
     if detector is None or detector.cleans:
         return
     crmethod = values["crmethod"]
