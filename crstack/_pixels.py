@@ -1,9 +1,11 @@
 """Operations on the pixels of images, shared by several modules."""
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["EIGHT_CONNECTED", "dilate", "features_holding", "informative_box"]
+__all__ = ["EIGHT_CONNECTED", "at_pixels", "dilate", "features_holding", "informative_box"]
 
 #: pixels that touch at a side or a corner are connected
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
@@ -14,6 +16,11 @@ BOX_PIXELS = 350_000
 BOX_STEP = 16
 #: the largest weight of a pixel, so that no single star dominates
 LARGEST_WEIGHT = 1.0
+
+
+def at_pixels(value: float | np.ndarray, where: Any) -> Any:
+    """A number as it is, or the values of an image at some pixels."""
+    return value[where] if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

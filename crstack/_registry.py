@@ -5,8 +5,8 @@ import warnings
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from crstack._plugins import error_in_words, plugin_errors
-from crstack.exceptions import CRStackWarning, PluginError
+from crstack._plugins import check_comparable, error_in_words, plugin_errors
+from crstack.exceptions import CRStackWarning, InputError, PluginError
 
 __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
@@ -64,10 +64,14 @@ class Registry:
             found = entries[name].load()
         except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
             raise PluginError(f"{where} must be importable; got {_in_words(error)}") from error
-        module, base = self.base.split(":")
-        if not (isinstance(found, type) and issubclass(found, getattr(import_module(module), base))):
-            raise PluginError(f"{where} must be a subclass of {base}; got {found!r}")
+        base = self._base_class()
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise PluginError(f"{where} must be a subclass of {base.__name__}; got {found!r}")
         return found
+
+    def _base_class(self):
+        module, name = self.base.split(":")
+        return getattr(import_module(module), name)
 
     def make(self, name):
         """Return an instance of the class registered as ``name``, with its default parameters.
@@ -80,6 +84,30 @@ class Registry:
         kind = self.get(name)
         with plugin_errors(kind, "be made"):
             return kind()
+
+    def instance(self, given, wanted):
+        """Return the plug-in that is given, or made by its name.
+
+        Parameters
+        ----------
+        given : object
+            An instance, or a registered name.
+        wanted : str
+            The allowed values, for the message: "method must be a Method or the name of one".
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+        PluginError
+            As for `make`, or if its parameters cannot be compared.
+        """
+        if isinstance(given, str):
+            given = self.make(given)
+        if not isinstance(given, self._base_class()):
+            raise InputError(f"{wanted}; got {given!r}")
+        check_comparable(given)
+        return given
 
     def load_all(self):
         """Return ``{name: class}`` of all plug-ins that can be imported; warn about the others."""

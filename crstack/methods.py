@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from crstack._plugins import check_comparable, plugin_errors
+from crstack._plugins import plugin_errors
 from crstack._registry import METHODS
-from crstack.exceptions import InputError, PluginError
+from crstack.exceptions import PluginError
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
@@ -108,7 +108,7 @@ class Decision:
         By mask, the number of pixels after each rule.
     found_by : dict
         By mask, the auxiliary detectors that found each pixel; empty without a vote.
-        probability : `~numpy.ndarray` or None
+    probability : `~numpy.ndarray` or None
         float16 (N, ny, nx): probability that each value is hit.
     signal_shift, excess_variance : `~numpy.ndarray` or None
         float32 (ny, nx): see `~crstack.MaskSet`.
@@ -195,12 +195,7 @@ def as_method(method: Method | str) -> Method:
     PluginError
         If no method is registered by that name.
     """
-    if isinstance(method, str):
-        method = METHODS.make(method)
-    if isinstance(method, Method):
-        check_comparable(method)
-        return method
-    raise InputError(f'method must be a Method, the name of one or "auto"; got {method!r}')
+    return METHODS.instance(method, 'method must be a Method, the name of one or "auto"')
 
 
 def checked_decision(

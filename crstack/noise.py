@@ -62,7 +62,7 @@ class NoiseModel:
     _gain: float | np.ndarray = field(init=False, default=1.0)
     _readnoise: float | np.ndarray = field(init=False, default=0.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unit = u.Unit(self.unit)
         if unit not in (u.adu, u.electron):
             raise InputError(f"unit must be adu or electron; got {unit}")
@@ -86,7 +86,7 @@ class NoiseModel:
             return check_quantity("readnoise", self.readnoise, u.adu, minimum=0) * gain
         return check_quantity("readnoise", self.readnoise, u.electron, minimum=0)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         def show(value):
             return f"{value:.6g}" if np.ndim(value) == 0 else f"image {np.shape(value)}"
 
@@ -99,26 +99,26 @@ class NoiseModel:
         return f"NoiseModel({', '.join(parts)})"
 
     @property
-    def electrons_per_unit(self):
+    def electrons_per_unit(self) -> float | np.ndarray:
         """Electrons per unit of the image: float or float32 image."""
         return self._gain * self.scale * self.n_averaged
 
     @property
-    def readnoise_electrons(self):
+    def readnoise_electrons(self) -> float | np.ndarray:
         """Read noise in electrons, on the scale of `electrons_per_unit`."""
         return self._readnoise * np.sqrt(self.n_averaged)
 
     @property
-    def readnoise_in_unit(self):
+    def readnoise_in_unit(self) -> float | np.ndarray:
         """Read noise of the image in its own unit: float or float32 image."""
         return self.readnoise_electrons / self.electrons_per_unit
 
-    def averaged(self, n):
+    def averaged(self, n: float) -> "NoiseModel":
         """Return the noise of a mean of ``n`` exposures that each have this noise."""
         known = None if self.known_variance is None else self.known_variance / np.float32(n)
         return replace(self, n_averaged=self.n_averaged * float(n), known_variance=known)
 
-    def divided_by(self, scale):
+    def divided_by(self, scale: float | np.ndarray) -> "NoiseModel":
         """Return the noise of the image divided by ``scale``, a positive number or image (ny, nx).
 
         The number of electrons does not change. The gain is multiplied by the scale, the read noise in electrons is
@@ -127,15 +127,15 @@ class NoiseModel:
         known = None if self.known_variance is None else self.known_variance / np.square(scale, dtype=np.float32)
         return replace(self, scale=self.scale * scale, known_variance=known)
 
-    def with_known_variance(self, variance):
+    def with_known_variance(self, variance: np.ndarray | None) -> "NoiseModel":
         """Return this noise with an image of variances (``unit**2``) in place of the model."""
         return replace(self, known_variance=variance)
 
-    def with_nbinom_shape(self, nbinom_shape):
+    def with_nbinom_shape(self, nbinom_shape: float | None) -> "NoiseModel":
         """Return this noise with photons of a negative binomial distribution of that shape; None for Poisson."""
         return replace(self, nbinom_shape=nbinom_shape)
 
-    def cutout(self, rows):
+    def cutout(self, rows: slice) -> "NoiseModel":
         """Return the noise of some rows (a slice), or of some pixels (slices or indices of rows and columns)."""
 
         def cut(value):
@@ -145,12 +145,12 @@ class NoiseModel:
         return replace(self, **{name: cut(getattr(self, name)) for name in images})
 
     @property
-    def is_uniform(self):
+    def is_uniform(self) -> bool:
         """Whether gain and read noise are scalars and no variance image is known."""
         numbers = (self._gain, self._readnoise, self.scale)
         return self.known_variance is None and all(np.ndim(number) == 0 for number in numbers)
 
-    def variance(self, expected):
+    def variance(self, expected: np.ndarray | float) -> np.ndarray:
         """Variance of the image at the ``expected`` signal.
 
         Parameters
@@ -173,7 +173,7 @@ class NoiseModel:
             variance += signal**2 / (self.nbinom_shape * self.n_averaged)
         return variance.astype(np.result_type(expected.dtype, np.float32), copy=False)
 
-    def sample(self, expected, rng):
+    def sample(self, expected: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
         """Draw one noisy image.
 
         Parameters
@@ -196,7 +196,7 @@ class NoiseModel:
         photons = self.photons(electrons, rng)
         return ((photons + normal * self.readnoise_electrons) / self.electrons_per_unit).astype(np.float32)
 
-    def photons(self, electrons, rng):
+    def photons(self, electrons: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
         """Draw photon counts of an expected number of ``electrons`` (>= 0)."""
         if self.nbinom_shape is None:
             return rng.poisson(electrons)

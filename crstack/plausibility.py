@@ -13,6 +13,13 @@ __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 #: fraction of flagged values in an exposure that is not plausible
 MAX_FRACTION = 0.2
 
+#: fraction of pixels in MEDIANCR, over that by chance, that is not plausible; and the least fraction that counts
+COINCIDENCES, MEDIAN_FRACTION = 3, 0.01
+#: of fewer exposures the median is no median
+FEWEST_FOR_MEDIAN = 3
+#: shift (pixels) that blurs a combination
+SHIFT = 1.0
+
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
@@ -24,11 +31,11 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     ----------
     masks : `~crstack.masks.MaskSet`
         The masks.
-        exposures : `~crstack.exposures.Exposures`
+    exposures : `~crstack.exposures.Exposures`
         Their exposures.
-        max_fraction : float, optional
+    max_fraction : float, optional
         Largest fraction of flagged values in an exposure.
-        noise : bool, optional
+    noise : bool, optional
         Whether the scatter of the values that are not flagged is compared with the noise. False if the method has
         measured the scatter.
 
@@ -53,9 +60,43 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
             f"{found} are flagged, more than {max_fraction:.0%}: that many are no hits. "
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
+    sentences += _of_coincidences(masks, valid)
+    sentences += _of_shifts(masks, exposures)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
+
+
+def _of_coincidences(masks, valid):
+    """A sentence if many more pixels are hit twice than hits at random places give."""
+    n = masks.n_exposures
+    if n < FEWEST_FOR_MEDIAN:
+        return []
+    flagged = [np.count_nonzero(plane) / max(total, 1) for plane, total in zip(masks.crmasks, valid, strict=True)]
+    twice = np.count_nonzero(masks["MEDIANCR"]) / masks["MEDIANCR"].size
+    by_chance = n * (n - 1) / 2 * np.mean(flagged) ** 2
+    if twice <= MEDIAN_FRACTION or twice <= COINCIDENCES * by_chance:
+        return []
+    return [
+        f"{twice:.2%} of the pixels are in MEDIANCR, where hits at random places give about {by_chance:.2%}: "
+        "the exposures differ. Check whether all show the same field, and whether sky, seeing and pointing are alike"
+    ]
+
+
+def _of_shifts(masks, exposures):
+    """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
+    measured = getattr(getattr(masks.decision, "result", None), "measured", None)
+    if not measured:
+        return []
+    shifts = zip(exposures.names, measured.shifts, strict=True)
+    far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+    if not far:
+        return []
+    found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
+    return [
+        f"the exposures are not aligned: {found}. Hits are found all the same, but combined images are blurred: "
+        "align the exposures first"
+    ]
 
 
 def _of_noise(masks, exposures):
@@ -82,7 +123,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     ----------
     masks, exposures, noise
         As for `implausibilities`.
-        max_fraction : float, optional
+    max_fraction : float, optional
         As for `implausibilities`; if given, a larger fraction is an error.
 
     Raises

@@ -102,7 +102,7 @@ class PreparedStack:
             Everything that the result depends on, except this stack. Compared by value if it can be hashed.
         compute : callable
             Computes the result.
-            keep : int, optional
+        keep : int, optional
             Number of results of this stage that are stored; the least recently used is dropped first.
         """
         key = _as_key(settings)

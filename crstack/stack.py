@@ -132,7 +132,7 @@ class CRStack:
         cr_coincidences: int = 2,
         flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
         flux_regions: Sequence[Sequence[int]] = (),
-        flux_method: Literal["ratio", "slope"] = "ratio",
+        flux_method: Literal["ratio", "slope"] = "slope",
         apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
         offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
         crosscorr_region: Sequence[int] | None = None,
@@ -218,7 +218,7 @@ class CRStack:
         return self.prepared.timings
 
     def flux_factors(
-        self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "ratio"
+        self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
     ) -> equalize.FluxFactors:
         """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`."""
         given = self.prepared.given

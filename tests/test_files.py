@@ -4,8 +4,9 @@ import os
 import stat
 
 import pytest
+from astropy.io import fits
 
-from crstack._files import atomic_path, header_line
+from crstack._files import LONGEST, add_history, atomic_path, header_line, history_of
 from crstack.exceptions import InputError
 
 
@@ -49,3 +50,23 @@ def test_the_directory_must_be_there(tmp_path):
 def test_lines_of_headers():
     assert header_line("José\tü\n") == "Jos\\xe9 \\xfc "
     assert header_line(3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("line", "n_cards"),
+    [
+        ("x" * LONGEST, 1),
+        ("x" * (LONGEST - 1) + "&", 2),  # a card that ends so would go on
+        ("x" * (LONGEST - 2) + "&", 1),
+        ("x" * (LONGEST + 1), 2),
+        ("ab " * 100 + ".", 5),
+    ],
+)
+def test_history_comes_back_in_whole_lines(line, n_cards):
+    header = fits.Header()
+    add_history(header, ["first", line])
+    assert len(header["HISTORY"]) == 1 + n_cards
+    assert history_of(header) == ["first", line]
+    # what is there is not added again
+    add_history(header, [line, "last"])
+    assert history_of(header) == ["first", line, "last"]

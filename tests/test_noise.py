@@ -74,3 +74,13 @@ def test_maps_and_known_variance_follow_a_cutout():
 def test_bad_values(arguments, message):
     with pytest.raises(InputError, match=message):
         NoiseModel(**arguments)
+
+
+def test_samples_of_a_known_variance():
+    """Photons are in the variance; a negative signal counts as none."""
+    variance = np.full(200_000, 49, np.float32)
+    noise = NoiseModel(GAIN, 5 * u.electron).with_known_variance(variance)
+    for signal, level in ((500.0, 500.0), (-20.0, 0.0)):
+        sample = noise.sample(np.full(200_000, signal), np.random.default_rng(1))
+        assert sample.mean() == pytest.approx(level, abs=5 * np.sqrt(49 / 200_000))
+        assert sample.var() == pytest.approx(49, rel=0.02)

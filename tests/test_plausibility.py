@@ -8,7 +8,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
-from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning, InputError
+from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskSet
 from crstack.plausibility import implausibilities
@@ -74,3 +74,27 @@ def test_good_exposures_are_plausible():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         CRStack(exposures(), readnoise=4 * u.electron).detect(JointPosterior())
+
+
+def test_an_exposure_that_is_not_aligned_is_named(simulated):
+    moved = [*simulated.exposures[:2], simulated.exposures[2].copy()]
+    moved[2].data = np.roll(moved[2].data, 4, axis=1)
+    stack = CRStack(moved, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    with pytest.warns(CRStackWarning, match=r"not aligned: exposure 3 by \(\+4\.0, [+-]0\.0\) pixels") as caught:
+        stack.detect("joint")
+    assert any(one.category is ImplausibleResultWarning for one in caught)
+
+
+def test_many_more_pixels_hit_twice_than_by_chance():
+    loaded = load_exposures(exposures(), readnoise=4 * u.electron)
+    planes = np.zeros((3, *loaded.shape), dtype=bool)
+    planes[:2, :6] = True  # the same pixels
+    codes = {
+        name: plane.astype(np.uint8) for name, plane in zip(("CRMASK1", "CRMASK2", "CRMASK3"), planes, strict=True)
+    }
+    either = planes.any(axis=0).astype(np.uint8)
+    alike = MaskSet(codes | {"MEDIANCR": either, "MEANCRT": either, "MEANCR": 0 * either})
+    (sentence,) = implausibilities(alike, loaded)
+    assert "of the pixels are in MEDIANCR, where hits at random places give about" in sentence
+    apart = MaskSet(codes | {"MEDIANCR": 0 * either, "MEANCRT": either, "MEANCR": 0 * either})
+    assert implausibilities(apart, loaded) == []

@@ -378,7 +378,7 @@ def test_a_small_stack_of_the_reference_program():
         golden = dict(file)
     planes = list(golden["exposures"].astype(np.float32))
     stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=1.7 * u.adu, unit=u.adu)
-    masks = stack.detect("mmcosmic", aux=LACosmicDetector())
+    masks = stack.detect("mmcosmic", aux=LACosmicDetector(fsmode="convolve"))
     same = np.ones(planes[0].shape, dtype=bool)
     for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
         # 71, 899, 343, 296 and 349 pixels

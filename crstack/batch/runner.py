@@ -75,11 +75,11 @@ def run(
     ----------
     stacks : mapping or sequence of Stack
         By name, a list of images or a mapping of the differences from ``settings``.
-        settings : mapping, optional
+    settings : mapping, optional
         Common settings of all stacks: the content of a parameter file.
-        output_dir : path-like, optional
+    output_dir : path-like, optional
         Directory of the directories of the stacks and of ``results.ecsv``.
-        executor : `~concurrent.futures.Executor`, optional
+    executor : `~concurrent.futures.Executor`, optional
         Executor of the jobs, such as ``client.get_executor()`` of Dask. Its workers must see the same files. Processes
         of this machine by default.
     n_workers : int, optional
@@ -94,7 +94,7 @@ def run(
     Returns
     -------
     results : `~astropy.table.Table`
-        A row for each stack, in the order given: see `crstack.batch.table.COLUMNS`. It is written to
+        A row for each stack, in the order given: see ``crstack.batch.table.COLUMNS``. It is written to
         ``results.ecsv`` after each stack.
 
     Raises

@@ -70,7 +70,7 @@ def as_stacks(stacks, settings=None):
     ----------
     stacks : mapping or sequence of Stack
         By name, a list of images or a mapping of the differences, ``images`` included.
-        settings : mapping, optional
+    settings : mapping, optional
         Common settings of all stacks: the content of a parameter file.
 
     Returns

@@ -1,8 +1,9 @@
 """Base classes of the boundary models in the median-minimum diagram."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -64,11 +65,11 @@ class FittedBoundary:
     extensions: tuple = ()
     diagram: "MMDiagram | None" = field(default=None, kw_only=True)
 
-    def __call__(self, min2d):
+    def __call__(self, min2d: Any) -> np.ndarray:
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
         return np.interp(min2d, self.x, self.y).astype(np.float32)
 
-    def for_image(self, image):
+    def for_image(self, image: str) -> "FittedBoundary":
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
 
         It is the same for all of them, unless the model fits one for each.
@@ -76,7 +77,7 @@ class FittedBoundary:
         check_choice("image", image, IMAGES)
         return self
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<FittedBoundary {self.model!r}: {self.y[0]:.4g} at min2d={self.x[0]:.4g} "
             f"to {self.y[-1]:.4g} at min2d={self.x[-1]:.4g}>"
@@ -92,7 +93,7 @@ class BoundaryModel(ABC):
     """
 
     @abstractmethod
-    def fit(self, diagram):
+    def fit(self, diagram: "MMDiagram") -> FittedBoundary:
         """Fit the boundary to a diagram.
 
         Parameters
@@ -107,12 +108,12 @@ class BoundaryModel(ABC):
         """
 
     @classmethod
-    def parameters(cls):
+    def parameters(cls) -> dict[str, Any]:
         """Names and defaults of the parameters, as a dict."""
         return {field.name: field.default for field in fields(cls) if field.init}
 
 
-def check_fixed_points(points, minimum=0):
+def check_fixed_points(points: Sequence[Any], minimum: int = 0) -> tuple[tuple[Any, Any, float], ...]:
     """Return fixed points as a tuple of (x, y, weight), sorted by x; x and y may be Quantities.
 
     Raises
@@ -143,7 +144,7 @@ def check_fixed_points(points, minimum=0):
     return tuple(sorted(checked))
 
 
-def points_in(points, unit):
+def points_in(points: Sequence[Any], unit: u.UnitBase | None) -> tuple[tuple[Any, ...], ...]:
     """Fixed points as numbers in the unit of the exposures.
 
     Parameters
@@ -163,7 +164,7 @@ def points_in(points, unit):
         If they are Quantities and have another unit, or the unit of the exposures is not known.
     """
 
-    def number(value):
+    def number(value: Any) -> Any:
         if not isinstance(value, u.Quantity):
             return value
         if unit is None:
@@ -173,7 +174,7 @@ def points_in(points, unit):
     return tuple((number(point[0]), number(point[1]), *point[2:]) for point in points)
 
 
-def model_in(model, unit):
+def model_in(model: Any, unit: u.UnitBase) -> Any:
     """The model with its fixed points, if it has any with units, as numbers in the unit of the exposures."""
     points = getattr(model, "fixed_points", ()) or ()
     if not any(isinstance(value, u.Quantity) for point in points for value in point):
@@ -181,7 +182,7 @@ def model_in(model, unit):
     return replace(model, fixed_points=points_in(points, unit))
 
 
-def checked_fit(model, diagram):
+def checked_fit(model: BoundaryModel, diagram: "MMDiagram") -> FittedBoundary:
     """Call `BoundaryModel.fit` with read-only arrays, and check the result.
 
     Parameters
@@ -208,7 +209,7 @@ def checked_fit(model, diagram):
     return boundary
 
 
-def check_boundary_of(boundary):
+def check_boundary_of(boundary: FittedBoundary) -> None:
     """Raise `PluginError` unless a boundary has finite values for each kind of image, and can be drawn."""
     name = _name_of(boundary)
     for axis in ("x", "y"):
@@ -223,7 +224,7 @@ def check_boundary_of(boundary):
         boundary_values(own, PROBES)
 
 
-def boundary_values(boundary, min2d):
+def boundary_values(boundary: Callable[[np.ndarray], np.ndarray], min2d: np.ndarray) -> np.ndarray:
     """Values of a boundary, called with a read-only array.
 
     Parameters

@@ -1,6 +1,7 @@
 """Boundary of a spline that never decreases, moved up to the highest points."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -9,6 +10,9 @@ from scipy.optimize import lsq_linear
 from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 from crstack.exceptions import InputError
+
+if TYPE_CHECKING:
+    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = ["SplineBoundary"]
 
@@ -54,14 +58,14 @@ class SplineBoundary(BoundaryModel):
     extension_weight: float = 2.0
     fixed_points: tuple = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_integer("n_knots", self.n_knots, minimum=2)
         check_integer("n_extensions", self.n_extensions, minimum=0)
         weight = check_number("extension_weight", self.extension_weight, minimum=1, exclusive=True)
         object.__setattr__(self, "extension_weight", weight)
         object.__setattr__(self, "fixed_points", check_fixed_points(self.fixed_points))
 
-    def fit(self, diagram):
+    def fit(self, diagram: "MMDiagram") -> FittedBoundary:
         """Fit the boundary points of ``diagram``.
 
         Raises

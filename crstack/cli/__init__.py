@@ -1,4 +1,4 @@
-"""The command ``crstack``: a YAML file in, masks and combined images out.
+"""The command ``crstack``: masks and combined images from a YAML file.
 
 `main` takes the arguments and returns the exit code: 0 if all was done; 1 if the
 work failed; 2 for a mistake in the input, reported in one sentence, with nothing
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version and wrong arguments
         return stop.code or 0
-    # the work needs much more than the arguments do
+    # imported here, because the work needs many more modules than the arguments
     from crstack.cli.work import execute
 
     return execute(arguments)

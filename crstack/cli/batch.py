@@ -25,16 +25,16 @@ def batch(
     dry_run=False,
     console,
 ):
-    """Run the stacks that a file, a table or a directory names.
+    """Run the stacks of a file, a table or a directory.
 
     Parameters
     ----------
     source : path-like
         YAML file with ``defaults`` and ``stacks``; table (ECSV, CSV) with a row for each exposure; or directory.
     output_dir : path-like
-        Where the directories of the stacks and the table of results go.
+        Directory of the directories of the stacks and of the table of results.
     settings : path-like, optional
-        Parameter file with what all stacks share, without ``images``; for a table or a directory.
+        Parameter file with the common settings, without ``images``; for a table or a directory.
     group_by : sequence of str, optional
         Header keywords whose values name a stack; for a directory.
     only : sequence of str, optional
@@ -42,7 +42,7 @@ def batch(
     n_workers : int, optional
         Number of processes.
     scheduler : str, optional
-        Address of a Dask scheduler; its workers run the stacks in place of processes.
+        Address of a Dask scheduler; its workers run the stacks instead of local processes.
     redo : bool, optional
         Run all stacks, complete or not.
     plots : bool, optional
@@ -94,7 +94,7 @@ def _stacks(source, settings, group_by, only):
         stacks, alone = stacks_of_directory(source, group_by, common, _pairs(only))
         if alone:
             log.warning(
-                "files must share %s with another one to be a stack; left out: %s", ", ".join(group_by), _few(alone)
+                "files must share %s with another one to be a stack; not used: %s", ", ".join(group_by), _few(alone)
             )
         return stacks
     if group_by or only:

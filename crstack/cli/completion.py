@@ -1,4 +1,4 @@
-"""``crstack completion``: what a shell needs to complete the command."""
+"""``crstack completion``: the completion script of a shell."""
 
 from crstack.exceptions import InputError
 
@@ -6,7 +6,7 @@ __all__ = ["completion"]
 
 
 def completion(parser, shell):
-    """The script that lets a shell complete the command.
+    """The completion script of a shell for the command.
 
     Parameters
     ----------

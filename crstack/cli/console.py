@@ -1,7 +1,7 @@
-"""What the command reports: log lines, section titles and a progress bar.
+"""Output of the command: log lines, section titles and a progress bar.
 
-A line of the log is a detail (``log.info``) or belongs to the report that is always
-shown (``log.note``). Everything goes to the log file.
+A line of the log is a detail (``log.info``) or part of the report that is always shown (``log.note``). The log file
+has all lines.
 """
 
 import functools
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 WIDTH = 79
-#: between INFO and WARNING: what is shown by default
+#: level between INFO and WARNING, shown by default
 NOTE = 25
 logging.addLevelName(NOTE, "NOTE")
 
-#: how a line of a log file begins
+#: start of a line of a log file
 DATED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
 
 
@@ -44,11 +44,11 @@ class _Log(logging.LoggerAdapter):
         self.log(NOTE, message, *arguments, **options)
 
     def process(self, message, options):
-        """Pass on the message and its options as they are."""
+        """Pass on the message and its options unchanged."""
         return message, options
 
 
-#: what other rooms log is shown too
+#: log lines of other modules are shown too
 LOGGER = logging.getLogger("crstack")
 log = _Log(logging.getLogger("crstack.cli"), None)
 
@@ -84,9 +84,9 @@ def settings_lines(items):
 
 
 class _Screen(logging.StreamHandler):
-    """Plain lines; what the terminal cannot show is escaped.
+    """Plain lines; characters that the terminal cannot show are escaped.
 
-    A stream that is closed or full is given up with one sentence; the work goes on.
+    If a stream is closed or full, one message reports it, and the work continues without it.
     """
 
     def format(self, record):
@@ -100,7 +100,7 @@ class _Screen(logging.StreamHandler):
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
     def handleError(self, record):
-        """Give up the stream if it cannot be written."""
+        """Stop using the stream if it cannot be written."""
         error = sys.exception()
         if not isinstance(error, OSError | ValueError):
             super().handleError(record)
@@ -108,11 +108,11 @@ class _Screen(logging.StreamHandler):
         LOGGER.removeHandler(self)
         _discard(self.stream)
         if self.stream is sys.stdout:
-            log.warning("standard output cannot be written (%s); the run goes on without it", _reason(error))
+            log.warning("standard output cannot be written (%s); the run continues without it", _reason(error))
 
 
 class _LogFile(logging.FileHandler):
-    """A log file; one that cannot be written any more is given up with one sentence."""
+    """A log file. If it can no longer be written, one message reports it."""
 
     def __init__(self, path):
         super().__init__(path, mode="w", encoding="utf-8")
@@ -125,13 +125,13 @@ class _LogFile(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record):
-        """Give up the file."""
+        """Stop using the file."""
         self._lose(sys.exception())
 
     def _lose(self, error):
         if not self.lost:
             self.lost = True
-            log.warning("log file %s cannot be written (%s); the run goes on without it", self.baseFilename, error)
+            log.warning("log file %s cannot be written (%s); the run continues without it", self.baseFilename, error)
 
     def close(self):
         """Close the file."""
@@ -146,7 +146,7 @@ def _reason(error):
 
 
 def _discard(stream):
-    """Send what a stream still holds to nowhere, so that it does not fail again when Python ends."""
+    """Discard the buffer of a stream, so that it does not fail again when Python ends."""
     try:
         number = stream.fileno()
     except (OSError, ValueError, AttributeError):
@@ -157,7 +157,7 @@ def _discard(stream):
 
 
 class _Kept(logging.Handler):
-    """Keeps the warnings, for the page of the run."""
+    """Stores the warnings, for the page of the run."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -174,9 +174,9 @@ class Console:
     Attributes
     ----------
     warnings : list of str
-        What the run has warned of so far.
+        Warnings of the run so far.
     working : bool
-        Whether the checks are over and the work has begun.
+        Whether the checks are complete and the work has begun.
     """
 
     def __init__(self, warnings=None):
@@ -189,13 +189,13 @@ class Console:
     # the log file
 
     def keep_log(self, log_file):
-        """Keep every line for a log file, which `open_log_file` writes once all is checked."""
+        """Store every line for a log file, which `open_log_file` writes after the checks."""
         self.log_file = Path(log_file)
         self._keeper = logging.handlers.MemoryHandler(10**6, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
         LOGGER.addHandler(self._keeper)
 
     def check_log_file(self, output_dir, names, inputs, *, overwrite=False):
-        """Check that the log file destroys nothing; it is not opened.
+        """Check that the log file overwrites no other file; it is not opened.
 
         Parameters
         ----------
@@ -204,9 +204,9 @@ class Console:
         names : iterable of str
             Products of the run.
         inputs : iterable of (str, path-like)
-            What each input is called in messages, and its path.
+            Name of each input in messages, and its path.
         overwrite : bool, optional
-            Whether a file that is no log may be replaced.
+            Whether a file that is not a log may be replaced.
 
         Raises
         ------
@@ -238,7 +238,7 @@ class Console:
             )
 
     def open_log_file(self):
-        """Open the log file, and write what was kept for it."""
+        """Open the log file, and write the stored lines."""
         if self._keeper is None or self._keeper.target is not None:
             return
         try:
@@ -275,14 +275,14 @@ class Console:
     # the progress bar
 
     def progress(self, stage, fraction):
-        """Show that a ``fraction`` of a ``stage`` is done; silent unless stderr is a terminal."""
+        """Show the completed ``fraction`` of a ``stage``; silent unless stderr is a terminal."""
         if sys.stderr is None or not sys.stderr.isatty():
             return
         from tqdm import tqdm
 
         if self._bar is None or self._bar.desc != stage:
             self.end_progress()
-            # a stage that reports no fraction shows its name and its time only
+            # a stage without fractions shows only its name and its time
             self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} [{elapsed}]")
             self._bar.desc = stage
         if fraction > 0:
@@ -291,7 +291,7 @@ class Console:
         self._bar.refresh()
 
     def end_progress(self):
-        """Take the progress bar off the screen."""
+        """Remove the progress bar from the screen."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -314,7 +314,7 @@ def logging_to(level):
     Parameters
     ----------
     level : {"debug", "info", "note", "warning", "error", "critical"}
-        What the screen shows.
+        Lowest level shown on the screen.
 
     Yields
     ------
@@ -324,7 +324,7 @@ def logging_to(level):
 
     number = NOTE if level == "note" else getattr(logging, level.upper())
     kept, screens = _Kept(), []
-    if sys.stdout is not None:  # it is None where it was closed before Python began
+    if sys.stdout is not None:  # it is None if it was closed before Python started
         screens.append(_Screen(sys.stdout))
         screens[-1].setLevel(number)
         screens[-1].addFilter(lambda record: record.levelno < logging.WARNING)
@@ -344,7 +344,7 @@ def logging_to(level):
             implausible = []
             warnings.showwarning = functools.partial(_show_warning, implausible)
             yield console
-            # what makes all else doubtful is the last that is read
+            # the most important warning is shown last
             for text in implausible:
                 log.warning("implausible result: %s", text)
     finally:
@@ -358,7 +358,7 @@ def logging_to(level):
 
 @contextmanager
 def quiet_detectors(quiet):
-    """Keep what the detectors report of their iterations out of the log, if ``quiet``."""
+    """Remove the reports of the detectors on their iterations from the log, if ``quiet``."""
     logger = logging.getLogger("crstack.detectors")
     before = logger.level
     if quiet:

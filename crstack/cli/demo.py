@@ -1,4 +1,4 @@
-"""``crstack demo``: simulated exposures, a run on them, and what it found."""
+"""``crstack demo``: simulated exposures, a run on them, and a comparison with the truth."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ METHOD = "joint"
 SMALLEST_SIDE = 32
 #: a hit counts if its charge exceeds this many standard deviations of one exposure
 N_SIGMA = 5.0
-#: masked pixels this near to a hit are its surroundings
+#: masked pixels within this distance of a hit are not false
 NEAR = 2
 
 
@@ -39,7 +39,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
     Parameters
     ----------
     directory : path-like
-        Where everything goes: new, empty, or with ``overwrite`` any.
+        Output directory: new, empty, or with ``overwrite`` any.
     seed : int, optional
         Seed of the simulation.
     scene : {"ifu", "imaging", "slit"}, optional
@@ -110,13 +110,13 @@ def _write_inputs(directory, simulated, method):
 
 
 def _compare(masks, simulated):
-    """Log how many of the hits the masks hold, and what else."""
+    """Log the numbers of hits and of false pixels in the masks."""
     strong, any_hit = simulated.hit_mask(N_SIGMA), simulated.truth
     log.note("")
     log.note("Compared with the truth")
-    log.note("hit pixels: they got more than %g standard deviations of charge in that", N_SIGMA)
+    log.note("hit pixels: their charge exceeds %g standard deviations in that", N_SIGMA)
     log.note("            exposure (CRMASKi), in any (MEANCRT), in two or more (MEDIANCR)")
-    log.note("false:      masked, and no such hit, however weak, within %d pixels", NEAR)
+    log.note("false:      masked, without any hit, even a weak one, within %d pixels", NEAR)
     log.note("")
     log.note("%-10s%12s%12s%10s%12s%10s", "mask", "hit pixels", "found", "%", "masked", "false")
     cases = [("MEDIANCR", strong.sum(axis=0) >= 2, any_hit.sum(axis=0) >= 2)]
@@ -132,7 +132,7 @@ def _compare(masks, simulated):
 
 
 def _compare_images(results, simulated):
-    """Log how many pixels of each combined image a hit has raised."""
+    """Log the number of pixels in each combined image that a hit has raised."""
     truth = simulated.expected.mean(axis=0)
     log.note("")
     log.note("too high: pixels of a combined image more than %g of its standard deviations above", N_SIGMA)

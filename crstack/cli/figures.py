@@ -1,4 +1,4 @@
-"""Tables and figures of a run, made when masks and images are on disk."""
+"""Tables and figures of a run, made after masks and images are written."""
 
 import sys
 import time
@@ -18,19 +18,19 @@ from crstack.plotting.beside import FAILURES, Helper, draw_all
 
 __all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
 
-#: figures with images are large files
+#: resolution of figures with images, which are large files
 IMAGE_DPI = 110
-#: pixels along the longer side of an image, about what is left of it at that many dots per inch
+#: pixels along the longer side of an image, about the resolution of the figure
 RESOLUTION = 600
-#: values of all exposures from which on a second process is worth its start
+#: number of values of all exposures from which a second process saves time
 HELPED = 500_000
-#: names of the figures of masks, where they are not the name of the mask
+#: names of the figures of masks that differ from the name of the mask
 FIGURE_OF = {"MEANCRT": "meancr", "MEANCR": "meancr_residual"}
 
 
 @dataclass(frozen=True)
 class Results:
-    """What there is to show of a run.
+    """Results of a run for tables and figures.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Results:
 
     @property
     def in_diagram(self):
-        """The decision of M.M.Cosmic, where it used a diagram; else None."""
+        """The decision of M.M.Cosmic if it used a diagram; otherwise None."""
         decision = self.masks.decision
         return decision if isinstance(decision, MMDecision) and decision.diagram is not None else None
 
@@ -123,7 +123,7 @@ def _write_table(table, path, layout):
 
 
 def start_helper(stack, plots):
-    """Start the process that draws beside this one; None where it is not worth its start.
+    """Start a second process for figures; None if it would not save time.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def start_helper(stack, plots):
 
 @dataclass(frozen=True)
 class _Job:
-    """A figure to draw: called, it writes it, and says whether there was anything to draw."""
+    """A figure to draw. A call writes it, and returns whether there was anything to draw."""
 
     path: Path
     draw: Callable
@@ -149,7 +149,7 @@ class _Job:
 
 
 def write_figures(results, features, console, helper=None, also=()):
-    """Write every figure; one that fails is a warning.
+    """Write every figure. A figure that fails gives a warning.
 
     Parameters
     ----------
@@ -160,14 +160,14 @@ def write_figures(results, features, console, helper=None, also=()):
     console : `~crstack.cli.console.Console`
         Progress bar.
     helper : `~crstack.plotting.beside.Helper`, optional
-        Draws too.
+        Process that also draws figures.
     also : sequence of callable, optional
-        What else is to be done by this process, while the helper draws.
+        Further tasks of this process while the helper draws.
 
     Returns
     -------
     paths : list of `~pathlib.Path`
-        The files that were written.
+        The written files.
     """
     start = time.perf_counter()
     section("Figures")
@@ -196,7 +196,7 @@ def write_figures(results, features, console, helper=None, also=()):
 
 
 def _save(figure, path, **options):
-    """Write a figure, and forget it where pyplot would keep it."""
+    """Write a figure, and close it in pyplot."""
     from crstack import plotting
 
     plotting.save_figure(figure, path, **options)
@@ -208,7 +208,7 @@ def _save(figure, path, **options):
 
 
 def _drawn_here(results):
-    """Names of the figures, and what draws each of them to a path."""
+    """Names of the figures, and functions that draw each of them to a path."""
     stack, scale = results.stack, results.configuration["color_scale"]
 
     def diagram(path):
@@ -231,7 +231,7 @@ def _drawn_here(results):
         if flux_factors is not None and flux_factors.method != "given":
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
-        if offsets is not None and any(offsets.errors[number - 1]):  # those that are given have none
+        if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors
             yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
 
 
@@ -259,7 +259,7 @@ def _masks(results):
     names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
     for name in names:
         if name == "MEANCR" and results.masks.probability is not None and not results.masks[name].any():
-            continue  # without a detector there is nothing to show
+            continue  # without a detector the mask is empty
         view = results.view(name)
         path = results.output / f"diagnostic_{FIGURE_OF.get(name, name.lower())}.png"
         yield _Job(path, _draw_mask, {"view": replace(view, others=view.others[:1]).for_drawing(), "scale": scale})

@@ -1,4 +1,4 @@
-"""``crstack init``: a parameter file with what the headers say."""
+"""``crstack init``: a parameter file with keywords of the headers."""
 
 from crstack._fits import image_extension, inherited_header, opened_fits
 from crstack.cli.config.image_names import matching_images
@@ -7,10 +7,10 @@ from crstack.exceptions import InputError
 
 __all__ = ["parameter_file"]
 
-#: keywords in which gain and read noise stand, in the order in which they are looked for
+#: keywords of gain and read noise, in the order of the search
 GAINS = ("GAIN", "EGAIN", "CCDGAIN", "GAIN1", "HIERARCH ESO DET OUT1 CONAD")
 READNOISES = ("RDNOISE", "READNOIS", "READNOISE", "ENOISE", "RON", "RDNOISE1", "HIERARCH ESO DET OUT1 RON")
-MISSING = "       # must be given: the headers do not say"
+MISSING = "       # must be given: not in the headers"
 
 
 def parameter_file(images):
@@ -28,7 +28,7 @@ def parameter_file(images):
     Raises
     ------
     InputError
-        If the first file is no FITS file with a 2-D image.
+        If the first file is not a FITS file with a 2-D image.
     """
     images = matching_images(list(images), ".")
     with opened_fits(images[0], "images", checksum=False) as hdus:
@@ -48,7 +48,7 @@ def parameter_file(images):
 
 
 def _keyword(header, names):
-    """The first of the keywords that the header has, with its value as a comment."""
+    """The first of the keywords in the header, with its value as a comment."""
     for name in names:
         if name in header:
             name = name.removeprefix("HIERARCH ")
@@ -57,6 +57,6 @@ def _keyword(header, names):
 
 
 def _quoted(name):
-    """A name as YAML, in quotes where it needs them."""
+    """A name as YAML, in quotes if necessary."""
     plain = all(letter.isalnum() or letter in "_./+-" for letter in name) and name[0] not in "-+."
     return name if plain else "'" + name.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Checks of the images and of what is said about them, before the work starts."""
+"""Checks of the images and of their settings, before the work starts."""
 
 from pathlib import Path
 
@@ -23,8 +23,7 @@ def find_images(names, directory):
     names : sequence of str
         As in the parameter file.
     directory : path-like
-        Where to look, there and in its subdirectory ``data``, for those that are not
-        found from the current directory.
+        Directory to search, with its subdirectory ``data``, for images that are not in the current directory.
 
     Returns
     -------
@@ -33,7 +32,7 @@ def find_images(names, directory):
     Raises
     ------
     InputError
-        If one is in none of these places.
+        If an image is in none of these directories.
     """
     paths, directory = [], Path(directory)
     for name in names:
@@ -44,7 +43,7 @@ def find_images(names, directory):
         found, other = candidates[0], candidates[-1]
         log.info("found input file: %s", found)
         if found.resolve() != other.resolve():
-            log.warning("%s is taken from the current directory, not %s", found, other)
+            log.warning("%s is used from the current directory, not %s", found, other)
         if any(found.resolve() == path.resolve() for path in paths):
             log.warning("%s is given twice; exposures must be independent", name)
         paths.append(found)
@@ -66,12 +65,12 @@ def inspect_images(paths, ext):
     shape : tuple of int
         (ny, nx).
     unit : `~astropy.units.Unit`
-        That of BUNIT; ADU where there is none, as numina-crmasks assumes.
+        That of BUNIT; ADU if there is none, as in numina-crmasks.
 
     Raises
     ------
     InputError
-        If a file is not FITS, has no 2-D image there, or shapes or units differ.
+        If a file is not FITS, has no 2-D image in the extension, or shapes or units differ.
     """
     first, silent = None, []
     for path in paths:
@@ -94,7 +93,7 @@ def inspect_images(paths, ext):
 
 
 def check_gain(gain, unit, path):
-    """Raise `InputError` if the gain of images in electrons, as ``path`` is, is not 1 (a number or an image)."""
+    """Raise `InputError` if the gain (a number or an image) is not 1 for images in electrons such as ``path``."""
     if isinstance(gain, str):
         return  # a keyword, which is read with the exposures
     if unit in (u.electron, u.electron / u.s) and np.any(np.not_equal(gain, 1)):
@@ -125,7 +124,7 @@ def check_places(configuration, shape):
 
 
 def check_masks(masks, path, shape, n_images, use_auxmedian):
-    """Raise `InputError` unless masks read from ``path`` fit the images."""
+    """Raise `InputError` unless masks read from ``path`` match the images."""
     check_image_shape(f"masks of {path}", masks.shape, shape)
     if masks.n_exposures != n_images:
         raise InputError(f"masks of {path} must be of {n_images} exposures; got {masks.n_exposures}")

@@ -35,7 +35,7 @@ class DirectoryLock:
         self._handle = None
 
     def acquire(self):
-        """Take the lock.
+        """Acquire the lock.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class DirectoryLock:
         return _locked(handle, holder) and self._is_still(handle)
 
     def _is_still(self, handle):
-        """Whether the path is the file that is open: its holder may have removed it just now."""
+        """Whether the path is still the open file: its holder may have removed it."""
         try:
             return os.path.samestat(os.fstat(handle), os.stat(self.path))
         except FileNotFoundError:
@@ -80,7 +80,7 @@ class DirectoryLock:
         )
 
     def release(self):
-        """Remove the file and give the lock back."""
+        """Remove the file and release the lock."""
         if self._handle is None:
             return
         self.path.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ class DirectoryLock:
 
 
 def _locked(handle, holder):
-    """Whether the system gives this process the lock; where it has none, whether the holder is dead."""
+    """Whether this process gets the lock of the system; without locks, whether the holder is dead."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
@@ -112,7 +112,7 @@ def _is_alive(process):
 
 
 def _holder(handle):
-    """What the file says of its holder; empty for a new file."""
+    """Information on the holder in the file; empty for a new file."""
     try:
         found = json.loads(os.pread(handle, 4096, 0) or b"{}")
     except ValueError:

@@ -1,8 +1,8 @@
-"""The output directory of a run: what may be written there, and what has been.
+"""The output directory of a run: checks before writing, and a record of the written files.
 
-Files are made in a hidden directory inside the output directory, and moved to their
-place when they are whole. A manifest holds the checksum of each. A file counts as the
-user's if the manifest does not have it, or if it has changed since.
+Files are made in a hidden directory inside the output directory, and moved to their place when they are complete. A
+manifest holds the checksum of each. A file belongs to the user if the manifest does not contain it, or if it has
+changed since.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from crstack.exceptions import InputError
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 
 MANIFEST = "crstack_manifest.json"
-#: begins the name of the hidden directory
+#: prefix of the hidden directory
 WORKPLACE = ".crstack-run-"
-#: files that a message names
+#: largest number of files named in a message
 MOST_NAMED = 3
 
 
 def check_output_directory(directory):
-    """Raise `InputError` unless the directory can be written, or made; nothing is made."""
+    """Raise `InputError` unless the directory can be written, or made; it is not made."""
     place = Path(directory)
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -43,16 +43,16 @@ class Outputs:
     Parameters
     ----------
     directory : path-like
-        Where they go.
+        Their directory.
     overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
 
     Attributes
     ----------
     directory : `~pathlib.Path`
-        Where the files go.
+        Directory of the files.
     written : list of str
-        Names of the files that are in their place.
+        Names of the files that are complete.
     """
 
     def __init__(self, directory, *, overwrite=False):
@@ -70,19 +70,19 @@ class Outputs:
     # checks, before the work
 
     def check(self, names, inputs):
-        """Check that nothing is destroyed; nothing is written.
+        """Check that no input and no file of the user is overwritten; nothing is written.
 
         Parameters
         ----------
         names : iterable of str
             Files that the run may write.
         inputs : iterable of (str, path-like)
-            What each input is called in messages, and its path.
+            Name of each input in messages, and its path.
 
         Raises
         ------
         InputError
-            If an input is one of these files, or one of them is the user's.
+            If an input is one of these files, or one of them belongs to the user.
         """
         check_output_directory(self.directory)
         inputs = list(inputs)
@@ -111,7 +111,7 @@ class Outputs:
             )
 
     def _is_ours(self, name):
-        """Whether an earlier run, or this one, wrote the file as it is now."""
+        """Whether an earlier run, or this one, wrote the file, and it has not changed since."""
         digests = {*self._before.get(name, ()), self._digests.get(name)}
         path = self / name
         return path.is_file() and not path.is_symlink() and _digest(path) in digests
@@ -140,7 +140,7 @@ class Outputs:
             self._make_directories()
             self._lock.acquire()
             for stale in self.directory.glob(f"{WORKPLACE}*"):
-                log.info("removed what a run that was killed left behind: %s", stale)
+                log.info("removed files of a killed run: %s", stale)
                 shutil.rmtree(stale, ignore_errors=True)
             self.workplace = Path(tempfile.mkdtemp(prefix=WORKPLACE, dir=self.directory))
         except OSError as error:
@@ -155,13 +155,13 @@ class Outputs:
         self._leave()
 
     def _make_directories(self):
-        """Make the directory and those above it, and remember which."""
+        """Make the directory and its parents, and record which were made."""
         missing = [self.directory, *self.directory.parents]
         self._made = [place for place in missing if not place.exists()]
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def _leave(self):
-        """Remove what is unfinished, and the directory if nothing came of it."""
+        """Remove unfinished files, and the directory if it is empty."""
         if self.workplace is not None:
             shutil.rmtree(self.workplace, ignore_errors=True)
         self._lock.release()
@@ -177,12 +177,12 @@ class Outputs:
                 return
 
     def publish(self):
-        """Move the files that are ready to their place.
+        """Move the complete files to the output directory.
 
         Returns
         -------
         names : list of str
-            Of the files that were moved; a file of the user's is not replaced, with a warning.
+            Names of the moved files. A file of the user is not replaced, with a warning.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Outputs:
             If a file cannot be written.
         """
         moved = []
-        # what begins with a dot is still being written
+        # files that begin with a dot are not complete
         for path in sorted(path for path in self.workplace.iterdir() if not path.name.startswith(".")):
             name = path.name
             target = self / name
@@ -207,15 +207,15 @@ class Outputs:
         return moved
 
     def keep(self, name):
-        """Leave a file of an earlier run that this run reads."""
+        """Keep a file of an earlier run that this run reads."""
         self._kept.add(name)
 
     def keeps(self, name):
-        """Whether a file of an earlier run stays as it is."""
+        """Whether a file of an earlier run is kept."""
         return name in self._kept
 
     def finish(self):
-        """Remove the files of an earlier run that this one did not write, and say so in a line."""
+        """Remove the files of an earlier run that this one did not write, and report it in one line."""
         written = set(self.written)
         replaced = written & {*self._before}
         old = [name for name in self._before if name not in written | self._kept and self._is_ours(name)]
@@ -236,7 +236,7 @@ class Outputs:
     def _write_manifest(self):
         names = sorted({*self._before, *self._digests})
         files = {
-            # until the file is moved, either may be in its place
+            # until the file is moved, either version may be there
             name: [*self._before.get(name, ()), *([self._digests[name]] if name in self._digests else ())]
             for name in names
         }
@@ -246,7 +246,7 @@ class Outputs:
 
     @staticmethod
     def writing(path):
-        """Turn an error of the file system into a `WorkFailedError` that names ``path``."""
+        """Convert an error of the file system into a `WorkFailedError` that names ``path``."""
         return _Writing(path)
 
 
@@ -270,7 +270,7 @@ def _digest(path):
 
 
 def _same(one, other):
-    """Whether two paths are one file, by whatever links."""
+    """Whether two paths are the same file, also by links."""
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):

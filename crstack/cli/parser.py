@@ -15,7 +15,7 @@ exposures, and combine the exposures without them.
 
 EPILOG = """
 first steps:
-  crstack demo demo                         three simulated exposures, and what comes out
+  crstack demo demo                         three simulated exposures, and the results
   crstack run n*.fits --gain 1.2 --readnoise '4 electron' --output-dir out
                                             your own exposures
   crstack init n*.fits > params.yaml        a file of all settings for them, with comments
@@ -27,8 +27,8 @@ Each command has a --help of its own.
 
 RUN = """
 Make the masks and the combined images of the exposures that a YAML file
-names, or of the FITS files that are given with --gain and --readnoise. The YAML file is
-that of numina-crmasks, as it stands. Everything is checked before anything is written.
+names, or of the FITS files that are given with --gain and --readnoise. YAML files of
+numina-crmasks work without changes. Everything is checked before anything is written.
 """
 
 RUN_EPILOG = """
@@ -46,10 +46,10 @@ It writes to the output directory:
   combined_mediancr.fits         median, where masked: minimum
   combined_meancrt.fits          mean, where masked: mediancr
   combined_meancr.fits           mean of the exposures that are not masked
-  combined_meancr2.fits          the same, without what the detector still finds in it
+  combined_meancr2.fits          the same, minimum where the detector still finds hits
   combined_meanjoint.fits        posterior mean (joint methods)
   mediancr_identified.ecsv       table of the hits; their pixels in mediancr_identified_*.csv
-  report.html                    one page of all that follows
+  report.html                    one page about the whole run
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
   diagnostic_mediancr.png, ...   each mask in the diagram and in its image
   mediancr_identified_*.pdf      two pages for each hit, by method
@@ -71,8 +71,8 @@ examples:
 
 INIT = """
 Print a commented parameter file for some exposures: all keys with their defaults,
-the extension of the images, and the keywords of gain and read noise that the header
-of the first one has. What the header lacks must be filled in.
+the extension of the images, and the keywords of gain and read noise in the header
+of the first one. Missing values must be filled in.
 """
 
 INIT_EPILOG = """
@@ -104,10 +104,10 @@ example:
 
 
 BATCH = """
-Run many stacks, each an independent job, and write a table of what came out.
+Run many stacks, each an independent job, and write a table of the results.
 The source is a YAML file with defaults: and stacks:, a table with a row for
-each exposure, or a directory that is grouped by header keywords. What is
-complete is skipped, so that a second call goes on where the first ended.
+each exposure, or a directory that is grouped by header keywords. Complete
+stacks are skipped, so that a second call continues the first.
 """
 
 BATCH_EPILOG = """
@@ -117,7 +117,7 @@ examples:
   crstack batch raw --group-by OBJECT,FILTER,EXPTIME --only IMAGETYP=object --settings params.yaml --dry-run
   crstack batch night.yaml --output-dir out --scheduler tcp://node1:8786
 
-night.yaml holds what all stacks share, and what differs:
+night.yaml holds the common settings, and those of each stack:
   defaults: {gain: 1.36, rnoise: 3.6, bias: 434.5, requirements: {crmethod: joint}}
   stacks:
     star: [a1.fits, a2.fits, a3.fits]
@@ -162,7 +162,7 @@ def _add_log_level(command):
         type=str.lower,
         choices=LEVELS,
         default="note",
-        help="what is shown; note, the default, is the result in some 25 lines",
+        help="lowest level shown; note, the default, gives the results in some 25 lines",
     )
     command.add_argument(
         "-v", "--verbose", dest="log_level", action="store_const", const="info", help="the same as --log-level info"
@@ -172,9 +172,9 @@ def _add_log_level(command):
 def _add_run(commands):
     run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
     run.add_argument(
-        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or three or more FITS files"
+        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
     )
-    plain = run.add_argument_group("in place of a parameter file")
+    plain = run.add_argument_group("instead of a parameter file")
     plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")
     plain.add_argument("--readnoise", metavar="R", help="with its unit, as '4 electron', or header:KEYWORD")
     plain.add_argument(
@@ -187,21 +187,19 @@ def _add_run(commands):
         "--output_dir",
         default=".",
         metavar="DIR",
-        help="where the products go; made if it does not exist (default: here)",
+        help="directory of the products; made if it does not exist (default: here)",
     )
-    run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file in place of finding them")
+    run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file instead of searching for hits")
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
     run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
-    run.add_argument(
-        "--drop-unusable", action="store_true", help="go on without exposures that are wholly blank or saturated"
-    )
-    run.add_argument("--clean", action="store_true", help="write each exposure with its hits replaced, too")
+    run.add_argument("--drop-unusable", action="store_true", help="continue without blank or saturated exposures")
+    run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
         "--interactive",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show diagram and masks in windows and ask (default: as the file says)",
+        help="show diagram and masks in windows and ask (default: as set in the file)",
     )
     run.add_argument(
         "--overwrite",
@@ -221,7 +219,7 @@ def _add_init(commands):
 
 
 def _add_completion(commands, parser):
-    completion = _add(commands, "completion", "let a shell complete the command", COMPLETION, COMPLETION_EPILOG)
+    completion = _add(commands, "completion", "print the completion script of a shell", COMPLETION, COMPLETION_EPILOG)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     _add_log_level(completion)
     completion.set_defaults(run=_completion, parser=parser)
@@ -230,17 +228,17 @@ def _add_completion(commands, parser):
 def _add_batch(commands):
     batch = _add(commands, "batch", "run many stacks", BATCH, BATCH_EPILOG)
     batch.add_argument("source", metavar="SOURCE", help="YAML file, table (ECSV, CSV) or directory")
-    batch.add_argument("--output-dir", default="out", metavar="DIR", help="where the stacks go (default: out)")
+    batch.add_argument("--output-dir", default="out", metavar="DIR", help="directory of the stacks (default: out)")
     batch.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="stacks at a time (default: 1)")
     batch.add_argument("--settings", metavar="FILE", help="parameter file without images, for a table or a directory")
     batch.add_argument("--group-by", metavar="KEYWORDS", help="header keywords, separated by commas, for a directory")
     batch.add_argument(
-        "--only", action="append", metavar="KEYWORD=VALUE", help="take only files with this value; may be repeated"
+        "--only", action="append", metavar="KEYWORD=VALUE", help="use only files with this value; may be repeated"
     )
     batch.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler")
     batch.add_argument("--no-plots", action="store_true", help="draw no figure")
     batch.add_argument("--redo", action="store_true", help="run all stacks, complete or not")
-    batch.add_argument("--dry-run", action="store_true", help="list the stacks and what would be run")
+    batch.add_argument("--dry-run", action="store_true", help="list the stacks and those that would be run")
     _add_log_level(batch)
     batch.set_defaults(run=_batch)
 
@@ -267,7 +265,7 @@ def _add_plugins(commands):
     plugins.set_defaults(run=_plugins)
 
 
-# imported when asked for: --help needs none of it
+# imported at first use: --help does not need it
 
 
 def _run(arguments, console):

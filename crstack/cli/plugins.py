@@ -1,4 +1,4 @@
-"""``crstack plugins``: what is installed."""
+"""``crstack plugins``: the installed plug-ins."""
 
 from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.cli.console import log, section, settings_lines
@@ -10,7 +10,7 @@ __all__ = ["show_plugins"]
 def show_plugins():
     """Log the methods, detectors and boundary models with their parameters and defaults.
 
-    A plug-in that cannot be loaded is a warning, and the others are shown.
+    A plug-in that cannot be loaded gives a warning, and the others are shown.
     """
     for title, registry in (("Methods", METHODS), ("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
         section(f"{title} ({registry.group})")

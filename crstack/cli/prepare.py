@@ -1,4 +1,4 @@
-"""Everything that is checked and read before the work; nothing is written."""
+"""Checks and input before the work; nothing is written."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +25,7 @@ __all__ = ["Job", "prepare", "product_names", "read_parameters"]
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for, checked, and the exposures.
+    """The checked settings and the exposures.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Job:
     stack : `~crstack.CRStack`
         The exposures.
     outputs : `~crstack.cli.outputs.Outputs`
-        Where the products go.
+        Files of the run.
     given_masks : `~crstack.MaskSet` or None
-        Masks that were read from ``masks_path`` in place of being found.
+        Masks that were read from ``masks_path``; None if hits are searched.
     """
 
     configuration: Configuration
@@ -62,13 +62,13 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     plots : bool
         Whether figures are drawn.
     joint : bool, optional
-        Whether there may be probabilities, and so a posterior mean.
+        Whether there are probabilities, and therefore a posterior mean.
     masks : bool, optional
         Whether crmasks.fits is written.
     outputs : sequence of str, optional
-        The combinations that are asked for; all by default.
+        The requested combinations; all by default.
     compression : {"none", "gzip", "fpack"}, optional
-        Of the combined images.
+        Compression of the combined images.
 
     Returns
     -------
@@ -113,15 +113,15 @@ def prepare(
     Parameters
     ----------
     configuration : `~crstack.cli.config.configuration.Configuration`
-        The parameter file, checked by itself.
+        The checked parameter file.
     output_dir : path-like
-        Where the products go.
+        Directory of the products.
     crmasks : path-like, optional
-        Masks to use in place of finding them.
+        Masks to use instead of a search for hits.
     plots, overwrite : bool, optional
-        Whether figures are drawn, and whether files of the user's may be replaced.
+        Whether figures are drawn, and whether files of the user may be replaced.
     drop_unusable, clean : bool, optional
-        Whether to go on without exposures that cannot be used, and whether cleaned exposures are written.
+        Whether to continue without unusable exposures, and whether cleaned exposures are written.
     console : `~crstack.cli.console.Console`
         Its log file is checked.
 
@@ -132,7 +132,7 @@ def prepare(
     Raises
     ------
     InputError
-        If anything is wrong with images, masks or places.
+        If images, masks or paths are wrong.
     """
     crmethod = configuration.crmethod
     if crmasks is None and not crmethod.is_joint and "meanjoint" in (configuration["outputs"] or ()):
@@ -177,7 +177,7 @@ def prepare(
 
 
 def read_parameters(parameters):
-    """The configuration of a parameter file, or one that is made already, with a line of the log."""
+    """The configuration of a parameter file, or a given one, with a line of the log."""
     section("crstack " + version("crstack"))
     if isinstance(parameters, Configuration):
         log.note("crstack %s, without a parameter file", version("crstack"))
@@ -187,7 +187,7 @@ def read_parameters(parameters):
 
 
 def _inputs(configuration, paths, crmasks):
-    """What each input is called, and its path."""
+    """Name of each input, and its path."""
     if is_file(configuration.path):
         yield "parameter file", configuration.path
     yield from (("images", path) for path in paths)
@@ -204,12 +204,12 @@ def _inputs(configuration, paths, crmasks):
 
 
 def _is_crmasks(path, crmasks):
-    """Whether the masks that are given are the file that would be written: they stay as they are."""
+    """Whether the given masks are the file that would be written; it is then kept."""
     return is_file(path) and is_file(crmasks) and path.samefile(crmasks)
 
 
 def _equalization(configuration, masks):
-    """Arguments of `CRStack`; exposures are divided by the factors of the masks they are combined with."""
+    """Arguments of `CRStack`; exposures are divided by the flux factors of given masks."""
     arguments = dict(configuration.parts.equalization)
     if masks is None or arguments.get("apply_flux_factors_to") != "original":
         return arguments

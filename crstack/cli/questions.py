@@ -11,13 +11,12 @@ __all__ = ["Questions"]
 
 
 class Questions:
-    """Asks until the answer will do.
+    """Asks until the answer is valid.
 
     Parameters
     ----------
     ask : callable, optional
-        ``ask(prompt) -> answer``; `input` by default. The end of the input is
-        taken for RETURN, where there is a default.
+        ``ask(prompt) -> answer``; `input` by default. The end of the input counts as RETURN if there is a default.
     tell : callable
         Called with each line of output.
     """
@@ -34,7 +33,7 @@ class Questions:
         prompt : str
             The question.
         default : object
-            What RETURN stands for; None where there must be an answer.
+            Value of RETURN; None if an answer is required.
         check : callable
             ``check(name, value)`` as in the parameter file.
 
@@ -54,7 +53,7 @@ class Questions:
                 self._tell(str(error))
 
     def _answer(self, prompt, default):
-        """What was typed, or None for nothing."""
+        """The typed answer, or None for an empty one."""
         try:
             return self._ask(f"{prompt}: ").strip() or None
         except EOFError:
@@ -71,7 +70,7 @@ class Questions:
         return self.value(f"{prompt} (y/n)", "n", check) == "y"
 
     def fit(self, settings):
-        """Ask how the boundary is fitted.
+        """Ask for the settings of the fit of the boundary.
 
         Parameters
         ----------
@@ -109,9 +108,9 @@ class Questions:
         Parameters
         ----------
         points : sequence of (x, y) or (x, y, weight)
-            As they are.
+            The current points.
         least : int, optional
-            Fewest that will do.
+            Least number of points.
 
         Returns
         -------
@@ -148,7 +147,7 @@ class Questions:
         return self._sorted([*others, self._point(f"fixed point {which + 1}", points[which])], points)
 
     def _sorted(self, points, before):
-        """Points by x, or those before if two have the same."""
+        """Points sorted by x, or the earlier ones if two have the same x."""
         if len({point[0] for point in points}) < len(points):
             self._tell("fixed points must have different x")
             return before
@@ -169,7 +168,7 @@ class Questions:
             self._tell(f"{i:6d} {point[0]:10g} {point[1]:10g} {point[2]:10g}")
 
     def simulations(self, settings, diagram):
-        """Ask how the diagram is simulated.
+        """Ask for the settings of the simulation of the diagram.
 
         Parameters
         ----------
@@ -181,7 +180,7 @@ class Questions:
         Returns
         -------
         changes : dict
-            Values by key; a limit that was not changed stays as in ``settings``.
+            Values by key; an unchanged limit keeps its value in ``settings``.
         """
         prompt = "Enter new value for {} ({})"
         changes = {}
@@ -215,5 +214,5 @@ MENU = {
 
 
 def _parsed(answer):
-    """A number, True or False, or the words themselves."""
+    """A number, True or False, or the text itself."""
     return as_number(parsed_text(answer))

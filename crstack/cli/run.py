@@ -36,7 +36,7 @@ from crstack.joint import JointDecision
 
 __all__ = ["run"]
 
-#: images of more pixels are made and written one after the other
+#: number of pixels from which images are made and written one after the other
 PIXELS_AT_ONCE = 1 << 24
 
 
@@ -61,21 +61,21 @@ def run(
     parameters : path-like or `~crstack.cli.config.configuration.Configuration`
         YAML file, or its settings.
     output_dir : path-like, optional
-        Where the products go; made once everything is checked.
+        Directory of the products; made after the checks.
     crmasks : path-like, optional
-        Masks to use in place of finding them.
+        Masks to use instead of a search for hits.
     plots : bool, optional
         Whether to draw figures.
     interactive : bool, optional
-        Whether to show windows and ask; as the file says by default.
+        Whether to show windows and ask; by default as set in the file.
     overwrite : bool, optional
         Whether files that crstack did not write, or that were changed since, may be replaced.
     drop_unusable : bool, optional
-        Whether to go on without exposures that cannot be used.
+        Whether to continue without unusable exposures.
     clean : bool, optional
         Whether to write each exposure with its hits replaced.
     dry_run : bool, optional
-        Whether to check everything and to show the settings only.
+        Whether only to check everything and show the settings.
     as_json : bool, optional
         Whether to print the numbers of the run as JSON.
     console : `~crstack.cli.console.Console`
@@ -89,9 +89,9 @@ def run(
     Raises
     ------
     InputError
-        If anything is wrong with parameters, images or places; nothing is written then.
+        If parameters, images or paths are wrong; nothing is written then.
     WorkFailedError
-        If a product cannot be written, or the memory does not suffice.
+        If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
     configuration = read_parameters(parameters)
@@ -128,12 +128,12 @@ def _memory_sentence(job, error):
     )
 
 
-#: memory that a run takes at its peak, for each value of the exposures, as measured
+#: measured peak memory of a run for each value of the exposures
 BYTES_PER_VALUE = 100
 
 
 def _with_answers(job, interactive, console):
-    """The job with what the user chooses in windows; the run that follows is the same as without them."""
+    """The job with the settings chosen in windows; the run itself is the same as without windows."""
     configuration = job.configuration
     asked = configuration["interactive"] if interactive is None else interactive
     verify = configuration["verify_cr"]
@@ -141,7 +141,7 @@ def _with_answers(job, interactive, console):
         return job
     names = " and ".join(name for name, wanted in (("interactive", asked), ("verify_cr", verify)) if wanted)
     if job.given_masks is not None:
-        log.warning("%s: True has no effect, as the masks are read from %s", names, job.masks_path)
+        log.warning("%s: True has no effect, because the masks are read from %s", names, job.masks_path)
         return job
     if not can_be_interactive(names):
         return job
@@ -153,7 +153,7 @@ def _with_answers(job, interactive, console):
 
 
 def _results(job, console):
-    """Masks, found or read, and what was made on the way."""
+    """Masks, found or read, with intermediate results."""
     if job.given_masks is None:
         masks = _find(job, console)
     else:
@@ -184,13 +184,13 @@ def _find(job, console):
     warn_of_lost_values(masks, configuration)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
-    # what stays in HISTORY is the file that was asked for, too
+    # HISTORY also names the requested file
     history = (*masks.history, *_setting_lines(configuration))
     return replace(masks, history=history)
 
 
 def _fit(parts, stack, console):
-    """Diagram that holds every fixed point, and the boundary fitted to it."""
+    """Diagram that contains every fixed point, and the boundary fitted to it."""
     diagram = stack.mm_diagram(aux=parts.detector, progress=console.progress, **parts.diagram)
     boundary = stack.fit_boundary(parts.boundary, progress=console.progress)
     console.end_progress()
@@ -198,9 +198,9 @@ def _fit(parts, stack, console):
 
 
 def without_dropped(masks, pixels):
-    """Masks whose MEDIANCR lacks the pixels that the user has dropped.
+    """Masks with the pixels dropped by the user removed from MEDIANCR.
 
-    The other masks stay: they have been made with MEDIANCR as it was.
+    The other masks do not change: they were made with the original MEDIANCR.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def without_dropped(masks, pixels):
 
 
 def _write(job, results, console, plots, clean):
-    """Write every product; figures last."""
+    """Write every product, figures last."""
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
@@ -251,7 +251,7 @@ def _write(job, results, console, plots, clean):
 
 
 def _write_report(job, viewer, figures, console):
-    """Write the page of the run; it fails as a figure does."""
+    """Write the page of the run. A failure gives a warning, as for a figure."""
     path = viewer.results.output / "report.html"
     linked = [*job.outputs.written, *(path.name for path in figures)]
     try:
@@ -272,7 +272,7 @@ def _write_report(job, viewer, figures, console):
 
 def _write_masks(job, masks):
     if job.outputs.keeps("crmasks.fits"):
-        return  # they are there already
+        return  # they exist already
     path = job.outputs.workplace / "crmasks.fits"
     with job.outputs.writing(job.outputs / path.name):
         masks.write(path)
@@ -293,7 +293,7 @@ def _write_combinations(job, masks):
         log_file(path)
         job.outputs.publish()
 
-    # one is written while the next one is made; large ones would take too much memory together
+    # one is written while the next is made; large ones would need too much memory together
     at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
     under_way = None
     with ThreadPoolExecutor(1) as writer:
@@ -311,7 +311,7 @@ def _write_combinations(job, masks):
 
 
 def _write_clean(job, masks):
-    """Write each exposure with its hits replaced by what is expected there."""
+    """Write each exposure with its hits replaced by the expected values."""
     history = _history(job, masks)
     for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
         path = job.outputs.workplace / clean_name(number, job.configuration["compression"])

@@ -1,4 +1,4 @@
-"""The interactive part of a run: settings chosen by eye, before anything is written."""
+"""The interactive part of a run: settings chosen in windows, before anything is written."""
 
 import gc
 
@@ -12,10 +12,10 @@ from crstack.masks.features import feature_pixels
 __all__ = ["Session", "can_be_interactive"]
 
 
-#: inches of a window
+#: size of a window in inches
 PICTURE = (12, 6.5)
 QUESTION = (8, 4)
-STOPPED = "stopped as asked for; nothing is written"
+STOPPED = "stopped by the user; nothing is written"
 
 
 def can_be_interactive(names="interactive"):
@@ -24,18 +24,18 @@ def can_be_interactive(names="interactive"):
 
     if has_display():
         return True
-    remedy = "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)"
-    log.warning("%s: True has no effect, as matplotlib cannot open a window here; %s", names, remedy)
+    remedy = "if there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)"
+    log.warning("%s: True has no effect, because matplotlib cannot open a window; %s", names, remedy)
     return False
 
 
 class Session:
-    """Shows diagram, masks and hits, and takes down what is changed.
+    """Shows diagram, masks and hits, and records the changes.
 
     Parameters
     ----------
     configuration : `~crstack.cli.config.configuration.Configuration`
-        Settings to begin with.
+        Initial settings.
     stack : `~crstack.CRStack`
         The exposures.
     console : `~crstack.cli.console.Console`
@@ -43,12 +43,12 @@ class Session:
     ask : callable, optional
         ``ask(prompt) -> answer``; by default a window asks.
     choose : bool, optional
-        Whether to show diagram and masks; the hits are shown where ``verify_cr`` is True.
+        Whether to show diagram and masks; the hits are shown if ``verify_cr`` is True.
 
     Attributes
     ----------
     configuration : `~crstack.cli.config.configuration.Configuration`
-        Settings as they are now. A run with them gives what was seen.
+        Current settings. A run with them gives the results shown.
     """
 
     def __init__(self, configuration, stack, console, ask=None, *, choose=True):
@@ -65,7 +65,7 @@ class Session:
         Returns
         -------
         configuration : `~crstack.cli.config.configuration.Configuration`
-            The settings that were chosen.
+            The chosen settings.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Session:
         self._told.append(line)
 
     def _ask(self, prompt):
-        """Ask in a window; closing it is the end of the input."""
+        """Ask in a window; closing it counts as the end of the input."""
         from crstack.plotting.interactive import QuestionWindow, open_figure
 
         window = QuestionWindow(prompt, self._told, fig=open_figure(QUESTION))
@@ -116,7 +116,7 @@ class Session:
     def _progress(self):
         return self.console.progress
 
-    # what makes the exposures equivalent
+    # flux factors and offsets of the exposures
 
     def _equivalence(self):
         """Show the median position, and the flux factors and the offsets that were measured."""
@@ -133,7 +133,7 @@ class Session:
                     self._stop(f"offset of exposure {number}", self.stack.plot.offset, number, color_scale=scale)
 
     def _stop(self, what, draw, *arguments, **options):
-        """Show a figure until the user goes on."""
+        """Show a figure until the user continues."""
         from crstack.plotting.interactive import Window, open_figure
 
         figure = draw(*arguments, fig=open_figure(PICTURE), **options)
@@ -147,7 +147,7 @@ class Session:
     # the diagram
 
     def _diagram(self):
-        """Show the diagram until the user goes on."""
+        """Show the diagram until the user continues."""
         answer = None
         while answer != "continue":
             settings = self.configuration
@@ -160,7 +160,7 @@ class Session:
             answer = self._answered(answer, diagram)
 
     def _look_at(self, diagram):
-        """Show the diagram; return the answer, and the model as the mouse has left it."""
+        """Show the diagram; return the answer, and the model with the changes by the mouse."""
         from crstack.plotting.interactive import DiagramWindow, open_figure
 
         settings = self.configuration
@@ -172,7 +172,7 @@ class Session:
         return window.wait(), window.model
 
     def _answered(self, answer, diagram):
-        """Ask what the key calls for; return what to do next."""
+        """Ask the questions of a key; return the next step."""
         if answer == "quit":
             raise SessionStopped(STOPPED)
         if answer == "refit":
@@ -209,7 +209,7 @@ class Session:
         return window.wait()
 
     def _verify(self, masks):
-        """Ask about each hit of MEDIANCR; the pixels of those dropped leave this mask alone."""
+        """Ask about each hit of MEDIANCR; the pixels of dropped hits are removed from this mask only."""
         from crstack.plotting.interactive import open_figure
         from crstack.plotting.interactive_mask import VerifyWindow
 
@@ -230,10 +230,10 @@ class Session:
             self._change(**{key: [*map(list, self.configuration[key]), *pixels]})
         return answer
 
-    # what was chosen
+    # chosen settings
 
     def changes(self):
-        """Values of the keys that differ from those given, as the file would have them."""
+        """Values of the keys that differ from the given ones, in the terms of the file."""
         now, before = self.configuration, self._given
         return {key: _plain(now[key]) for key in now.values if now[key] != before[key]}
 
@@ -242,7 +242,7 @@ class Session:
         if not changes:
             log.note("nothing was changed")
             return
-        log.note("chosen; to have the same without questions, put this into %s:", self.configuration.path)
+        log.note("chosen; to repeat the run without questions, put this into %s:", self.configuration.path)
         log.note("requirements:")
         for key, value in changes.items():
             items = value if isinstance(value, list) else None
@@ -253,7 +253,7 @@ class Session:
 
 
 def _delete_windows():
-    """Delete what is left of closed windows now: their toolkits want it done by this thread."""
+    """Delete closed windows in this thread, as their toolkits require."""
     gc.collect()
 
 
@@ -265,5 +265,5 @@ def _in_yaml(value):
 
 
 def _plain(value):
-    """Lists in place of tuples."""
+    """Lists instead of tuples."""
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

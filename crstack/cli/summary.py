@@ -1,4 +1,4 @@
-"""What a run reports of its results."""
+"""Report of the results of a run."""
 
 from importlib.metadata import version
 
@@ -28,7 +28,7 @@ SHORTEST = 0.005
 
 
 def log_exposures(paths, stack, numbers):
-    """Log what was read: names, size, unit and noise of the exposures."""
+    """Log the input: names, size, unit and noise of the exposures."""
     ny, nx = stack.exposures.shape
     log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
     log.note("  %s", ", ".join(str(path) for path in paths))
@@ -47,7 +47,7 @@ def _range(value):
 
 
 def log_equivalence(equalized):
-    """Log the flux factors and the offsets that are used, with errors where they were measured."""
+    """Log the flux factors and the offsets used, with errors if they were measured."""
     flux, offsets = equalized.flux, equalized.offsets
     if flux is not None:
         how = "given" if flux.method == "given" else f"measured, method {flux.method}"
@@ -65,16 +65,16 @@ def log_equivalence(equalized):
 
 
 def log_dry_run(job):
-    """Log what a run would do: the exposures, the settings, and where the files would go."""
+    """Log the plan of a run: the exposures, the settings, and the directory of the files."""
     log_exposures(job.paths, job.stack, job.numbers)
     log.note("settings:")
     for line in settings_lines(job.configuration.settings(job.given_masks is None)):
         log.note(line)
-    log.note("files would go to %s; all is well, and nothing is written", job.outputs.directory)
+    log.note("files would be written to %s; all checks passed, and nothing is written", job.outputs.directory)
 
 
 def numbers_of_run(job, results, warnings, seconds):
-    """The numbers of a run, as JSON can hold them."""
+    """The numbers of a run, for JSON."""
     masks, equalized = results.masks, job.stack.equalized
     ny, nx = masks.shape
     numbers = {
@@ -101,10 +101,10 @@ def numbers_of_run(job, results, warnings, seconds):
 
 
 def warn_of_lost_values(masks, configuration):
-    """Warn of clean values that the one boundary of the reference masks, where there are many exposures.
+    """Warn of clean values that are masked by the common boundary of the reference, with many exposures.
 
-    A boundary that is made for the median lies too low for a single exposure, whose values scatter
-    more; with many exposures the lowest values are low as well.
+    A boundary made for the median is too low for a single exposure, whose values scatter more. With many exposures the
+    lowest values are low as well.
     """
     n = masks.n_exposures
     one_boundary = configuration["mm_boundary_fit"] in ("spline", "piecewise")
@@ -113,7 +113,7 @@ def warn_of_lost_values(masks, configuration):
     inside = masks["MEANCRT"]
     n_pixels = int(np.count_nonzero(inside))
     flagged = int(np.count_nonzero(masks.crmasks[:, inside]))
-    # nearly all pixels that are hit are hit in one exposure
+    # nearly all hit pixels are hit in one exposure
     lost, clean = max(flagged - n_pixels, 0), (n - 1) * n_pixels
     if lost:
         log.warning(
@@ -124,15 +124,15 @@ def warn_of_lost_values(masks, configuration):
 
 
 def log_outputs(outputs):
-    """Log how many files were written, and where."""
+    """Log the number of written files and their directory."""
     size = sum((outputs / name).stat().st_size for name in outputs.written) / 1e6
     log.note("%d files, %.1f MB, in %s", len(outputs.written), size, outputs.directory)
     if "report.html" in outputs.written:
-        log.note("  all of it on one page: %s", outputs / "report.html")
+        log.note("  report on one page: %s", outputs / "report.html")
 
 
 def log_detector(names, detector):
-    """Log the parameters of the auxiliary detector, or of each that votes, as it uses them."""
+    """Log the parameters of the auxiliary detector, or of each detector that votes."""
     for name, one in zip(names, getattr(detector, "detectors", (detector,)), strict=True):
         section(f"Auxiliary detector: {name}")
         for line in settings_lines((key, getattr(one, key)) for key in type(one).parameters()):
@@ -157,7 +157,7 @@ def log_boundary(diagram, boundary):
 
 
 def log_joint(result):
-    """Log what the joint decision has fitted to the stack."""
+    """Log the fitted parameters of the joint decision."""
     section("Joint decision")
     log.note("measured by the joint decision:")
     for line in settings_lines(result.in_words().items()):
@@ -165,12 +165,12 @@ def log_joint(result):
 
 
 def column_name(name, masks):
-    """Head of a column of ``masks.counts()``: that of code 2 names who decided beside the auxiliary detector."""
+    """Head of a column of ``masks.counts()``: that of code 2 names the method."""
     return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
 
 
 def log_masks(masks, *, verbose):
-    """Log the number of pixels after each rule, and by who found them.
+    """Log the number of pixels after each rule, and by the method that found them.
 
     Parameters
     ----------

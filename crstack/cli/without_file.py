@@ -1,4 +1,4 @@
-"""``crstack run *.fits --gain 1.2 ...``: the options in place of a parameter file."""
+"""``crstack run *.fits --gain 1.2 ...``: options instead of a parameter file."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from crstack.exposures.keywords import as_keyword, quantity_of
 
 __all__ = ["are_images", "configuration_of_options"]
 
-#: where a parameter file would be named
+#: placeholder for the name of a parameter file
 NOWHERE = "command line"
 #: M.M.Cosmic with L.A.Cosmic, as ``CRStack.detect`` by default
 METHOD = "joint"
@@ -23,7 +23,7 @@ READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or b
 
 
 def are_images(names):
-    """Whether names are those of images; one name may be that of a parameter file.
+    """Whether the names are those of images; a single name may be a parameter file.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def are_images(names):
 
 
 def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
-    """The configuration that options ask for.
+    """The configuration of the options.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Runs a command and turns what ends it into an exit code."""
+"""Runs a command and converts its end into an exit code."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from crstack.exceptions import CRStackError, InputError
 __all__ = ["execute"]
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-#: characters of a message
+#: largest number of characters of a message
 LONGEST = 2000
 
 
@@ -19,8 +19,8 @@ class _Terminated(KeyboardInterrupt):
 
 
 def execute(arguments):
-    """Run the command that the arguments ask for; return the exit code."""
-    # with --json the numbers are all that goes to stdout
+    """Run the command of the arguments; return the exit code."""
+    # with --json only the numbers are written to stdout
     level = "warning" if getattr(arguments, "json", False) else arguments.log_level
     with logging_to(level) as console:
         if getattr(arguments, "log_file", None):
@@ -49,7 +49,7 @@ def _execute(arguments, console):
     except MemoryError as error:
         return _report(f"memory must suffice for the work; got {str(error) or 'a failure to allocate'}", FAILED)
     except CRStackError as error:
-        # a plug-in that fails at work is no mistake in the input
+        # a plug-in that fails during the work is not a mistake in the input
         bad = isinstance(error, InputError) or not console.working
         return _report(error, BAD_INPUT if bad else FAILED)
     return DONE
@@ -63,13 +63,13 @@ def _report(error, code):
 
 @contextmanager
 def _terminated_as_interrupted():
-    """Let SIGTERM end the work as Ctrl-C does."""
+    """Handle SIGTERM like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number, frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the cleaning up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the clean-up
         raise _Terminated
 
     before = signal.signal(signal.SIGTERM, stop)

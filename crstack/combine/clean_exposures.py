@@ -1,16 +1,22 @@
 """Exposures whose hits are replaced by the expected values."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._files import header_line
+from crstack.combine.result import Combination
+from crstack.exposures import Exposures
+from crstack.masks import MaskSet
 
 __all__ = ["clean_exposures"]
 
 
-def clean_exposures(exposures, masks, combination, differences=None):
+def clean_exposures(
+    exposures: Exposures, masks: MaskSet, combination: Combination, differences: Sequence[np.ndarray] | None = None
+) -> list[CCDData]:
     """Each exposure with its hits and bad values replaced by the expected values.
 
     Parameters
@@ -46,7 +52,7 @@ def clean_exposures(exposures, masks, combination, differences=None):
     seconds, unit = np.float32(exposures.rate_seconds or 1), exposures.given_unit
     ccds = []
     for i, where in enumerate(replaced):
-        expected = common if shift is None else common + (differences[i] - shift)
+        expected = common if shift is None or differences is None else common + (differences[i] - shift)
         data = np.where(where, expected, exposures.data[i]).astype(np.float32)
         variance = np.where(where, error, exposures.noise_of(i).variance(np.nan_to_num(expected))).astype(np.float32)
         ccd = CCDData(

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from crstack._pixels import at_pixels
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_signal
@@ -219,7 +220,7 @@ class CleanValues:
         """Signal shift of the masks at some pixels, in the unit of the exposures."""
         if self.masks.signal_shift is None:
             return 0.0
-        shift = self.masks.signal_shift[where] / _at(self.exposures.noise.electrons_per_unit, where)
+        shift = self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
         for i in range(len(self.exposures)):
             code = self.masks.codes[f"CRMASK{i + 1}"][where]
             # the masks were changed after the decision
@@ -251,8 +252,3 @@ class CleanValues:
 def middle(n):
     """Positions of the median of n sorted values."""
     return (n - 1) // 2, n // 2
-
-
-def _at(value, where):
-    """A number, or an image at some pixels."""
-    return value[where] if np.ndim(value) else value

@@ -102,7 +102,7 @@ class Combiner:
         if self.use_auxmedian and self.masks.auxclean is None:
             raise InputError("use_auxmedian must come with a detector that cleans; got masks without AUXCLEAN")
 
-    def combine(self, name):
+    def combine(self, name: str) -> Combination:
         """Make one combination.
 
         Parameters

@@ -1,5 +1,8 @@
 """FITS files of combined images, written and read."""
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
@@ -19,7 +22,7 @@ __all__ = ["combination_hdulist", "combination_name", "read", "requested_combina
 EXTENSIONS = ("VARIANCE", "MAP", "MASK", "FLAGS")
 
 
-def combination_hdulist(combination, history=()):
+def combination_hdulist(combination: Combination, history: Sequence[str] = ()) -> fits.HDUList:
     """A combined image as FITS.
 
     Parameters
@@ -56,7 +59,7 @@ def combination_hdulist(combination, history=()):
     return hdus
 
 
-def write_combination(path, combination, history=()):
+def write_combination(path: str | os.PathLike, combination: Combination, history: Sequence[str] = ()) -> None:
     """Write a combined image to a FITS file, completely or not at all.
 
     Parameters
@@ -77,7 +80,7 @@ def write_combination(path, combination, history=()):
     write_fits(path, combination_hdulist(combination, history))
 
 
-def read(path):
+def read(path: str | os.PathLike) -> Combination:
     """Read a combined image written by `write_combination` or by the command.
 
     Parameters
@@ -124,7 +127,7 @@ def read(path):
     return Combination(name, ccd, planes["MAP"].astype(np.int16), planes["FLAGS"].astype(np.uint8))
 
 
-def combination_name(name, compression="none"):
+def combination_name(name: str, compression: str = "none") -> str:
     """Name of the file of a combination, such as "combined_meancr2.fits".
 
     Parameters

@@ -12,7 +12,7 @@ _moments = lru_cache(maxsize=64)(normal_order_moments)
 
 
 @lru_cache(maxsize=256)
-def order_variance(n_valid, n_clean, lowest, highest):
+def order_variance(n_valid: int, n_clean: int, lowest: int, highest: int) -> float:
     """Variance of the mean of sorted values ``lowest`` to ``highest`` (from 0, inclusive).
 
     Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal distribution. The others are hit and lie
@@ -26,7 +26,7 @@ def order_variance(n_valid, n_clean, lowest, highest):
 
 
 @lru_cache(maxsize=256)
-def order_mean(n, lowest, highest):
+def order_mean(n: int, lowest: int, highest: int) -> float:
     """Expectation of the mean of sorted values ``lowest`` to ``highest`` of n standard normal ones."""
     mean, _ = _moments(n)
     return float(mean[lowest : highest + 1].mean())

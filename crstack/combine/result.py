@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import CCDData
 
 from crstack._summary import Summary
+
+if TYPE_CHECKING:
+    from crstack.masks import MaskSet
 
 __all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "possible_combinations"]
 
@@ -14,7 +18,7 @@ __all__ = ["COMBINATIONS", "Combination", "PixelFlag", "Planes", "possible_combi
 COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
 
 
-def possible_combinations(masks):
+def possible_combinations(masks: "MaskSet | None") -> tuple[str, ...]:
     """Names of the combinations that can be made.
 
     Parameters
@@ -66,11 +70,11 @@ class Combination:
     count: np.ndarray
     flags: np.ndarray
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         replaced = np.count_nonzero(self.flags & ~np.uint8(PixelFlag.NO_DATA | PixelFlag.ALL_HIT))
         return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
 
-    def summary(self):
+    def summary(self) -> Summary:
         """Numbers of the image, as a dict; ``str()`` gives readable lines.
 
         Returns
@@ -81,13 +85,15 @@ class Combination:
         clean = ~np.asarray(self.ccd.mask)
         numbers = {"combination": self.name, "unit": str(self.ccd.unit), "pixels": self.count.size}
         numbers["without a clean measurement"] = int(np.count_nonzero(~clean))
-        numbers |= {flag.name.lower().replace("_", " "): int(np.count_nonzero(self.flags & flag)) for flag in PixelFlag}
+        numbers |= {
+            str(flag.name).lower().replace("_", " "): int(np.count_nonzero(self.flags & flag)) for flag in PixelFlag
+        }
         if clean.any():
             numbers["median value"] = float(np.median(self.ccd.data[clean]))
             numbers["median error"] = float(np.sqrt(np.median(self.ccd.uncertainty.array[clean])))
         return Summary(numbers)
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
 
 
@@ -100,11 +106,11 @@ class Planes:
     count: np.ndarray
     flags: np.ndarray
 
-    def copy(self):
+    def copy(self) -> "Planes":
         """Copies of the planes."""
         return Planes(self.value.copy(), self.variance.copy(), self.count.copy(), self.flags.copy())
 
-    def replaced(self, where, other, flag):
+    def replaced(self, where: np.ndarray, other: "Planes", flag: PixelFlag) -> "Planes":
         """Return a copy with the values of ``other`` where a mask is set."""
         new = self.copy()
         new.value[where] = other.value[where]

@@ -1,15 +1,18 @@
 """Weights of the exposures in means."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 
 __all__ = ["exposure_weights", "weighted_mean", "weighted_variance"]
 
 KINDS = ("variance", "exptime")
 
 
-def exposure_weights(weights, exposures):
+def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np.ndarray:
     """Weights of the exposures, with a mean of 1.
 
     Parameters

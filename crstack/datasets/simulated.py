@@ -66,7 +66,7 @@ class SimulatedStack:
         Name of the scene.
     seed, noise_seed : int
         Seeds of the scene and the hits, and of the noise.
-        hit_rate : float
+    hit_rate : float
         Requested fraction of hit pixels.
     population : str
         Name of the population of hits.

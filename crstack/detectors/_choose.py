@@ -1,6 +1,7 @@
 """Choice of the detector by instance, by name or as a list."""
 
-from crstack._plugins import check_comparable
+from collections.abc import Sequence
+
 from crstack._registry import DETECTORS
 from crstack.detectors.base import Detector
 from crstack.detectors.voting import VotingDetector
@@ -9,7 +10,7 @@ from crstack.exceptions import InputError
 __all__ = ["as_detector"]
 
 
-def as_detector(aux, vote="any"):
+def as_detector(aux: Detector | str | Sequence[Detector | str] | None, vote: int | str = "any") -> Detector | None:
     """Return the detector that is given, named or listed; None stays None.
 
     Parameters
@@ -24,10 +25,6 @@ def as_detector(aux, vote="any"):
         return VotingDetector(detectors, vote) if len(detectors) != 1 else detectors[0]
     if vote != "any":
         raise InputError(f"vote must be left out where there is one detector; got {vote!r}")
-    if isinstance(aux, str):
-        aux = DETECTORS.make(aux)
-    if isinstance(aux, Detector):
-        check_comparable(aux)
-    if aux is None or isinstance(aux, Detector):
-        return aux
-    raise InputError(f"aux must be a Detector, the name of one, a list of these or None; got {aux!r}")
+    if aux is None:
+        return None
+    return DETECTORS.instance(aux, "aux must be a Detector, the name of one, a list of these or None")

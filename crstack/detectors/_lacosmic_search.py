@@ -58,7 +58,7 @@ class Searched:
         float32 (ny, nx).
     floor : `~numpy.ndarray` or None
         Part of the variance that is not smoothed.
-        hidden : `~numpy.ndarray` of bool or None
+    hidden : `~numpy.ndarray` of bool or None
         Pixels that are not searched. Pixels that touch them are not searched either.
     psf : `~numpy.ndarray` or None
         Kernel of the fine structure image; None for a median.

@@ -2,12 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from astropy.nddata import CCDData
 
 from crstack._plugins import plugin_errors, protected
 from crstack.exceptions import InputError, PluginError
 from crstack.exposures import image_with_noise
+from crstack.noise import NoiseModel
 
 __all__ = ["Detection", "Detector", "checked_detection"]
 
@@ -34,7 +37,7 @@ class Detection:
     probability: np.ndarray | None = None
     found_by: np.ndarray | None = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         extras = [name for name in ("cleaned", "probability") if getattr(self, name) is not None]
         with_words = f", with {' and '.join(extras)}" if extras else ""
         return f"<Detection: {np.count_nonzero(self.mask)} of {self.mask.size} pixels{with_words}>"
@@ -53,7 +56,7 @@ class Detector(ABC):
     cleans = False
 
     @abstractmethod
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find the cosmic rays of one image.
 
         Parameters
@@ -71,7 +74,7 @@ class Detector(ABC):
             Arrays of the shape of ``image``.
         """
 
-    def __call__(self, ccd, noise, *, clean=False):
+    def __call__(self, ccd: CCDData, noise: NoiseModel, *, clean: bool = False) -> CCDData:
         """Find the cosmic rays of one image of astropy or ccdproc.
 
         Parameters
@@ -82,7 +85,7 @@ class Detector(ABC):
             ``noise``. Never modified.
         noise : `~crstack.noise.NoiseModel`
             The noise of this image.
-            clean : bool, optional
+        clean : bool, optional
             Replace the hits. Only for detectors that clean.
 
         Returns
@@ -110,12 +113,14 @@ class Detector(ABC):
         return flagged
 
     @classmethod
-    def parameters(cls):
+    def parameters(cls) -> dict[str, Any]:
         """Names and defaults of the parameters, as a dict."""
         return {field.name: field.default for field in fields(cls) if field.init}
 
 
-def checked_detection(detector, image, noise, mask=None):
+def checked_detection(
+    detector: Detector, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None
+) -> Detection:
     """Call `Detector.detect` with read-only arrays, and check the result.
 
     Parameters

@@ -20,6 +20,7 @@ from crstack.detectors._networks import (
 from crstack.detectors._tiles import join_tiles
 from crstack.detectors.base import Detection, Detector
 from crstack.exceptions import InputError, PluginError
+from crstack.noise import NoiseModel
 
 __all__ = ["MODELS", "CosmicCoNNDetector"]
 
@@ -74,13 +75,13 @@ class CosmicCoNNDetector(Detector):
     threshold: float | tuple[float, float] = 0.5
     device: str = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "model", _check_model(self.model))
         object.__setattr__(self, "threshold", check_threshold(self.threshold))
         check_installed(type(self).__name__, "conn", "cosmic_conn", "torch")
         check_device(self.device, type(self).__name__, "conn")
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find the cosmic rays of one image.
 
         Parameters

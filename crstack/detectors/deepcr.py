@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from crstack._pixels import at_pixels
 from crstack._validation import check_choice
 from crstack.detectors._networks import (
     above,
@@ -19,6 +20,7 @@ from crstack.detectors._networks import (
 from crstack.detectors._tiles import join_tiles
 from crstack.detectors.base import Detection, Detector
 from crstack.exceptions import PluginError
+from crstack.noise import NoiseModel
 
 __all__ = ["INPAINT_MODELS", "MODELS", "DeepCRDetector"]
 
@@ -77,14 +79,14 @@ class DeepCRDetector(Detector):
 
     cleans = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
         object.__setattr__(self, "threshold", check_threshold(self.threshold))
         check_choice("inpaint", self.inpaint, (None, *INPAINT_MODELS))
         check_installed(type(self).__name__, "deepcr", "deepCR", "torch")
         check_device(self.device, type(self).__name__, "deepcr")
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find and replace the cosmic rays of one image.
 
         Parameters
@@ -114,9 +116,8 @@ class DeepCRDetector(Detector):
         found = above(probability, self.threshold, bad)
         probability[bad] = 0
         if found.any():
-            scale = noise.electrons_per_unit
             replaced = _inpainted(network, electrons, found | bad)
-            cleaned[found] = replaced[found] / (scale[found] if np.ndim(scale) else scale)
+            cleaned[found] = replaced[found] / at_pixels(noise.electrons_per_unit, found)
         return Detection(found, cleaned, probability)
 
 

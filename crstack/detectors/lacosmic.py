@@ -7,7 +7,7 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
-from crstack._pixels import features_holding
+from crstack._pixels import at_pixels, features_holding
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.detectors._astroscrappy import gausskernel, gaussxkernel, gaussykernel
 from crstack.detectors._bad_pixels import bad_pixels, fill
@@ -15,6 +15,7 @@ from crstack.detectors._lacosmic_search import Limits, Searched, search
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
 
 __all__ = ["LACosmicDetector"]
 
@@ -53,7 +54,8 @@ class LACosmicDetector(Detector):
         Replacement of a hit, from the 5 x 5 pixels around it: mean, median or inverse-distance mean of those that are
         not flagged, or the median of all of them.
     fsmode : {'convolve', 'median'}
-        Fine structure image: convolution with the PSF, or median filter.
+        Fine structure image: median filter, as in the paper, or convolution with the PSF, as in the reference program.
+        The convolution finds few of the hits in an image with sharp stars or lines.
     psfmodel : {'gauss', 'moffat', 'gaussx', 'gaussy', 'gaussxy'}
         PSF where ``fsmode`` is 'convolve'. 'gauss' and 'moffat' are round and
         use the mean of the two FWHM; 'gaussx' and 'gaussy' vary along one axis
@@ -101,7 +103,7 @@ class LACosmicDetector(Detector):
     niter: int | tuple[int, int] = 4
     sepmed: bool = True
     cleantype: str = "meanmask"
-    fsmode: str = "convolve"
+    fsmode: str = "median"
     psfmodel: str = "gaussxy"
     psffwhm: float | tuple[float, float] = 2.5
     psfsize: int = 11
@@ -110,7 +112,7 @@ class LACosmicDetector(Detector):
 
     cleans = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked = {
             "sigclip": _check_each("sigclip", self.sigclip, check_number, minimum=0, exclusive=True),
             "sigfrac": _check_each("sigfrac", self.sigfrac, check_number, minimum=0, maximum=1),
@@ -131,7 +133,7 @@ class LACosmicDetector(Detector):
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find and replace the cosmic rays of one image.
 
         Parameters
@@ -165,9 +167,8 @@ class LACosmicDetector(Detector):
             found = features_holding(found, passes[0][0] & ~bad)
         # only now: a tail may lie behind a bad pixel
         found = found & ~bad
-        gain = noise.electrons_per_unit
         # every flagged pixel was flagged and replaced in the second pass
-        cleaned[found] = replaced[found] / (gain[found] if np.ndim(gain) else gain)
+        cleaned[found] = replaced[found] / at_pixels(noise.electrons_per_unit, found)
         return Detection(found, cleaned)
 
     def _passes(self, scene, settings):

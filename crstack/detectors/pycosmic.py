@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import EIGHT_CONNECTED, features_holding
+from crstack._pixels import EIGHT_CONNECTED, at_pixels, features_holding
 from crstack._threads import map_threads, row_bands
 from crstack._validation import check_boolean, check_integer, check_number
 from crstack.detectors._bad_pixels import bad_pixels
@@ -15,6 +15,7 @@ from crstack.detectors._pycosmic_kernels import WorkingImage
 from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
 
 __all__ = ["PyCosmicDetector"]
 
@@ -38,7 +39,7 @@ class PyCosmicDetector(Detector):
         feature of the second that holds a pixel of the first.
     rlim : float or pair of floats
         Least Laplacian of the ratio to the smoothed image, or a pair, as above.
-        iterations : int or pair of ints
+    iterations : int or pair of ints
         Number of iterations, or a pair, as above.
     fwhm_gauss : float or pair of floats
         FWHM in pixels of the smoothing Gaussian, slightly less than that of the point spread function. A pair is (x,
@@ -48,9 +49,9 @@ class PyCosmicDetector(Detector):
     replace_error : float or pair of floats
         Error of replaced pixels in the image of errors of the original. It has no effect on the mask or on the cleaned
         image. It is accepted to read parameter files written for the original.
-        increase_radius : int
+    increase_radius : int
         Number of pixels by which the final mask grows in all directions.
-        original : bool
+    original : bool
         If True, reproduce version 0.6 of the original: the replacement window is 2 * ceil(replace_box / 2) + 1 pixels
         wide (7 for 5), and the values of the last row and the last column of the image are never used. If False, the
         window is exactly ``replace_box`` pixels (which must be odd) and the last row and column are used like any
@@ -95,7 +96,7 @@ class PyCosmicDetector(Detector):
 
     cleans = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for value in _values("sigma_det", self.sigma_det):
             check_number("sigma_det", value, minimum=0, exclusive=True)
         for value in _values("rlim", self.rlim):
@@ -113,7 +114,7 @@ class PyCosmicDetector(Detector):
             if not self.original and value % 2 == 0:
                 raise InputError(f"replace_box must be odd where original is False; got {value}")
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find the cosmic rays of one image.
 
         Parameters
@@ -182,7 +183,7 @@ def _cleaned(image, frame, hits, electrons_per_unit):
     cleaned = image.astype(np.float32)
     pixels = frame.pixels(hits)
     usable = frame.usable & ~np.pad(hits, frame.pad)
-    scale = electrons_per_unit[hits] if np.ndim(electrons_per_unit) else electrons_per_unit
+    scale = at_pixels(electrons_per_unit, hits)
     cleaned[hits] = filled_inwards(frame, frame.electrons, usable, pixels, frame.half_window) / scale
     return cleaned
 

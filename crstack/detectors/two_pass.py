@@ -7,6 +7,7 @@ import numpy as np
 from crstack._pixels import features_holding
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
 
 __all__ = ["TwoPassDetector", "is_paired", "split_pairs"]
 
@@ -60,17 +61,17 @@ class TwoPassDetector(Detector):
     high: Detector
     low: Detector
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("high", "low"):
             if not isinstance(getattr(self, name), Detector):
                 raise InputError(f"{name} must be a Detector; got {getattr(self, name)!r}")
 
     @property
-    def cleans(self):
+    def cleans(self) -> bool:  # type: ignore[override]
         """Whether the second pass returns a cleaned image."""
         return self.low.cleans
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find the cosmic rays of one image; see `Detector.detect`."""
         sure = checked_detection(self.high, image, noise, mask).mask
         tails = checked_detection(self.low, image, noise, mask)

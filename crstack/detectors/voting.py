@@ -1,12 +1,15 @@
 """Several detectors that vote."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from crstack._validation import check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
+from crstack.noise import NoiseModel
 
 __all__ = ["VotingDetector"]
 
@@ -45,10 +48,10 @@ class VotingDetector(Detector):
     2
     """
 
-    detectors: tuple
+    detectors: Sequence[Any]
     vote: str | int = "any"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         detectors = tuple(self.detectors)
         if not 2 <= len(detectors) <= MOST_DETECTORS:
             raise InputError(f"detectors must be 2 to {MOST_DETECTORS}; got {len(detectors)}")
@@ -62,25 +65,27 @@ class VotingDetector(Detector):
             check_integer("vote", self.vote, minimum=1, maximum=len(detectors))
 
     @property
-    def votes_needed(self):
+    def votes_needed(self) -> int:
         """Number of detectors that must flag a pixel."""
-        return {"any": 1, "all": len(self.detectors)}.get(self.vote, self.vote)
+        if self.vote == "all":
+            return len(self.detectors)
+        return 1 if self.vote == "any" else int(self.vote)
 
     @property
-    def cleans(self):
+    def cleans(self) -> bool:  # type: ignore[override]
         """Whether at least one detector that flags a pixel always cleans."""
         return self.votes_needed > sum(not detector.cleans for detector in self.detectors)
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the detectors, in the order of the bits of ``Detection.found_by``."""
         return tuple(type(detector).__name__ for detector in self.detectors)
 
-    def detect(self, image, noise, mask=None):
+    def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
         """Find the cosmic rays of one image; see `Detector.detect`."""
         return self.combine(image, [checked_detection(one, image, noise, mask) for one in self.detectors])
 
-    def combine(self, image, detections):
+    def combine(self, image: np.ndarray, detections: Sequence[Detection]) -> Detection:
         """One detection from the detections of all detectors.
 
         Parameters
@@ -105,7 +110,8 @@ class VotingDetector(Detector):
         if self.cleans:
             cleaned = np.array(image, dtype=np.float32)
             # in reverse order, so that the first detector has priority
-            for detection in reversed([one for one in detections if one.cleaned is not None]):
-                replaced = mask & detection.mask
-                cleaned[replaced] = detection.cleaned[replaced]
+            for detection in reversed(detections):
+                if detection.cleaned is not None:
+                    replaced = mask & detection.mask
+                    cleaned[replaced] = detection.cleaned[replaced]
         return Detection(mask, cleaned, found_by=found_by)

@@ -1,4 +1,4 @@
-"""Clean pixels of exposures that are not quite equivalent, and weights that know nothing of their noise."""
+"""Clean pixels of exposures that are not quite equivalent, and weights that are independent of their noise."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -23,7 +23,7 @@ SIGMA_OF_MAD = 1.4826
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CleanPixels:
-    """What the exposures have in common, and where they agree.
+    """The common image of the exposures, and the pixels where they agree.
 
     Attributes
     ----------
@@ -83,11 +83,11 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
     exposures : Exposures
         The exposures, not changed.
     usable : `~numpy.ndarray` of bool
-        (ny, nx), the pixels to look at.
+        (ny, nx), the pixels to use.
     scales : sequence of float or `~numpy.ndarray`
-        What takes the common image to each exposure.
+        Factors from the common image to each exposure.
     models : sequence of `~numpy.ndarray`, optional
-        Expected image of each exposure over its scale, where it is not the median.
+        Expected image of each exposure over its scale, if it is not the median.
     clip : float, optional
         In standard deviations.
     nearby : sequence of `~numpy.ndarray`, optional
@@ -109,7 +109,7 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
     def compare(item):
         i, (rows, _, _) = item
         scale = _rows_of(scales[i], rows)
-        # a weak signal has the noise of its surroundings, whatever its own draw
+        # for a weak signal the noise is that of its neighbours
         variances[i, rows] = noises[i].cutout(rows).variance(nearby[i][rows] * scale) / scale**2
         squares[i, rows] = (exposures.data[i, rows] / scale - models[i][rows]) ** 2
 
@@ -146,8 +146,8 @@ def _excess(common, squares, variances, usable):
 def neighbour_mean(image, ok=None):
     """Mean of the eight neighbours of each pixel, without the pixel itself.
 
-    Its noise is independent of that of the pixel, which makes it fit for
-    weights. Neighbours that are not ``ok`` do not count.
+    Its noise is independent of that of the pixel, so that it can be used for weights. Neighbours that are not ``ok``
+    are excluded.
     """
     mean = np.empty(image.shape, np.result_type(image, np.float32))
 

@@ -1,10 +1,11 @@
-"""What the exposures have in common, and by how much each is expected to differ from it."""
+"""The common image of the exposures, and the expected difference of each exposure from it."""
 
 from functools import reduce
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import at_pixels
 from crstack._threads import map_threads
 from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
 from crstack.equalize.offsets import (
@@ -23,7 +24,7 @@ __all__ = ["common_image", "expected_differences", "moved_images"]
 
 #: window (pixels) in which a difference is compared with its noise
 WINDOW = 5
-#: mean square over that of noise up to which a difference is taken to be noise
+#: largest mean square, relative to that of noise, of a difference that counts as noise
 NOISE_LIMIT = 2.0
 #: window (pixels) in which it is asked whether the exposures move, and deviation that counts at most
 AROUND, MOST = 3, 3.0
@@ -34,11 +35,10 @@ STATIC = 25.0
 
 
 def common_image(exposures, statistics, factors, offsets=None):
-    """Image that all exposures share, on the level and the grid of the median.
+    """Image that all exposures share, at the level and on the grid of the median.
 
-    The median of the exposures over their factors, each first shifted back by its
-    offset. There they agree, and where the median exceeds the lowest by 5
-    standard deviations, most of them are hit: the lowest stands in.
+    It is the median of the exposures over their factors, each first shifted back by its offset. Where the median
+    exceeds the lowest by 5 standard deviations, most exposures are hit, and the lowest replaces the median.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def common_image(exposures, statistics, factors, offsets=None):
     else:
         plausible_maximum = plausible_maxima(exposures, statistics, factors)
 
-        # sharp hits would ring all around when they are shifted
+        # shifted sharp hits would ring
         def shift_back(i):
             plane = np.minimum(filled(exposures, statistics, i, factors), plausible_maximum(i))
             return shifted(plane, tuple(-one for one in offsets[i]))
@@ -75,7 +75,7 @@ def common_image(exposures, statistics, factors, offsets=None):
 
 
 def moved_images(exposures, common, offsets):
-    """The common image as each exposure sees it: moved by its offset, but hot pixels stay where they are.
+    """The common image for each exposure: shifted by its offset, except for hot pixels.
 
     Parameters
     ----------
@@ -119,8 +119,8 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
     Returns
     -------
     differences : list of `~numpy.ndarray`
-        float32 (ny, nx). What a shift changes is 0 where it is no more than noise, and where the exposures
-        agree better without it: what belongs to the detector stays where it is.
+        float32 (ny, nx). The change by a shift is 0 where it is no more than noise, and where the exposures agree
+        better without it, as for features of the detector.
     """
     variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
     if offsets is None:
@@ -159,12 +159,10 @@ def _static(exposures, common, factors, changes):
     if exposures.bad is not None:
         valid = ~exposures.bad[:, *where]
         levels = np.where(valid, levels, common[where])
-    moved = np.stack(
-        [level - (one[where] if np.ndim(one) else one) for level, one in zip(levels, changes, strict=True)]
-    )
+    moved = np.stack([level - at_pixels(one, where) for level, one in zip(levels, changes, strict=True)])
     gain = np.zeros_like(common)
     gain[where] = _disagreement(levels, sigmas, valid) - _disagreement(moved, sigmas, valid)
-    # a mean of the pixels around, times their number
+    # mean of the neighbours, times their number
     static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
     return ndimage.maximum_filter(static.view(np.uint8), RINGING).view(bool)
 

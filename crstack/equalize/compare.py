@@ -1,4 +1,4 @@
-"""Each exposure against the others, pixel by pixel: what a figure of the flux factors shows."""
+"""Comparison of each exposure with the others, pixel by pixel, for the figures of the flux factors."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class FluxComparison:
     Attributes
     ----------
     level : `~numpy.ndarray`
-        (n,) mean of the neighbours of each pixel in the common image: its noise is not that
-        of the pixel, so that pixels can be chosen and sorted by it.
+        (n,) mean of the neighbours of each pixel in the common image. Its noise is independent of that of the pixel,
+        so that pixels can be selected and sorted by it.
     signals : `~numpy.ndarray`
         (N, n) signal of each exposure.
     references : `~numpy.ndarray`
@@ -34,8 +34,7 @@ class FluxComparison:
 def compare_fluxes(exposures, statistics, factors, regions=None, offsets=None):
     """Compare each exposure with the mean of the others.
 
-    With the median of all, an exposure would agree too well: it is the median itself
-    wherever it lies in the middle.
+    The median of all is not used, because an exposure is itself the median in some pixels and would agree too well.
 
     Parameters
     ----------
@@ -48,8 +47,7 @@ def compare_fluxes(exposures, statistics, factors, regions=None, offsets=None):
     regions : sequence of (xmin, xmax, ymin, ymax), optional
         Where to compare; FITS convention. Everywhere by default.
     offsets : sequence of (dx, dy), optional
-        Shifts (pixels) from the common image to each exposure: what they change is added to
-        the others.
+        Shifts (pixels) from the common image to each exposure: their changes are added to the others.
 
     Returns
     -------

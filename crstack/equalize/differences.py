@@ -1,4 +1,4 @@
-"""What each exposure is expected to hold, measured: added level, throughput, shift and seeing."""
+"""Measured differences of the exposures: added level, throughput, shift and seeing."""
 
 import functools
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ import numpy as np
 from astropy.table import Column, Table
 from scipy import ndimage
 
-from crstack._pixels import dilate, informative_box
+from crstack._pixels import at_pixels, dilate, informative_box
 from crstack.equalize.kernel import KernelTerms, fit_kernels, split_kernel
 from crstack.equalize.lines import fit_lines, lines_gain
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -24,7 +24,7 @@ SIZE = 7
 ROUNDS = 5
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
-#: what a kernel may leave, over the share of the contrast
+#: residual of a kernel, relative to the share of the contrast
 SHARE_OF_CONTRAST = 0.5
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
@@ -32,36 +32,36 @@ NOISE_CONTRAST = 3.9
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
-#: side (pixels) of the blocks of which every second one tests what the others say
+#: side (pixels) of the blocks; every second block tests the fit to the others
 BLOCK = 32
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
 WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
-#: the strongest effect (percentile) of a kernel must be so many standard deviations
+#: least effect (percentile) of a kernel, in standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
-#: a value that is so many standard deviations and so much of the contrast too high is hit
+#: a value that exceeds both this number of standard deviations and this share of the contrast is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 4, 128
-#: rounds of such terms and the common image, where the terms are known
+#: rounds of such terms and the common image, if the terms are known
 LINE_ROUNDS = 3
-#: by so much such a term must lower chi squared, in all and for each value
+#: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
-#: an image of no more pixels is taken whole, and squared contrast (variances) that counts in the choice of a part
+#: largest image that is used completely, and squared contrast (variances) that counts in the choice of a part
 WHOLE, CLEAR = 1_200_000, 25.0
-#: values of a response that suffice for its limits
+#: number of values of a response for its limits
 PIXELS_OF_LIMITS = 300_000
 
 
 @dataclass(frozen=True)
 class LineTerm:
-    """Something that varies slowly along the rows or the columns.
+    """A term that varies slowly along the rows or the columns.
 
     Parameters
     ----------
     axis : {"x", "y"}
-        Along which it is smooth.
+        Axis along which it is smooth.
     setting : {"response", "backgrounds"}
         Whether it is a throughput or an added level.
     """
@@ -71,7 +71,7 @@ class LineTerm:
 
     @property
     def words(self):
-        """For people."""
+        """Readable text."""
         what = "response" if self.setting == "response" else "added level"
         return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
 
@@ -89,7 +89,7 @@ LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Differences:
-    """What was measured of exposures that are not quite equivalent.
+    """Measured differences of exposures that are not quite equivalent.
 
     Exposure i is expected to hold ``scales[i]`` times the common image plus ``added[i]``.
 
@@ -98,9 +98,9 @@ class Differences:
     factors : tuple of float
         Throughput, relative to the mean of the exposures.
     scales : tuple of `~numpy.ndarray` or float
-        Throughput of each pixel: the factors, and what varies along rows and columns.
+        Throughput of each pixel: the factors, and terms along rows and columns.
     added : tuple of `~numpy.ndarray` or float
-        (ny, nx) electrons: surfaces, lines, and what shift and seeing change; numbers where no image is needed.
+        (ny, nx) electrons: surfaces, lines, and the changes by shift and seeing; numbers if no image is needed.
     noises : tuple of `~numpy.ndarray` or float
         (ny, nx) variance of ``added``, by the noise of the common image.
     levels : tuple of float
@@ -112,17 +112,17 @@ class Differences:
     kernel_errors : `~numpy.ndarray`
         (N, 6) standard errors of what ``split_kernel`` gives.
     terms : KernelTerms or None
-        None where no kernel was needed.
+        None if no kernel was needed.
     steps : tuple of (int, int)
         Whole pixels (dx, dy) by which each exposure is shifted before its kernel.
     lines : tuple of LineTerm
-        What varies along rows and columns.
+        Terms along rows and columns.
     limits : tuple of float
         0.1 and 99.9 per cent of the values of the response along rows and columns are below.
     change : `~numpy.ndarray` or None
-        (ny, nx) the largest of what shift and seeing change, electrons.
+        (ny, nx) the largest change by shift and seeing, electrons.
     common : `~numpy.ndarray` or None
-        (ny, nx) what the exposures have in common; None where nothing differs.
+        (ny, nx) the common image; None if nothing differs.
     """
 
     factors: tuple
@@ -159,11 +159,11 @@ class Differences:
 
     @property
     def widths(self):
-        """What is added to the second moments (xx, yy, xy) of a star, square pixels."""
+        """Change of the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
     def table(self):
-        """What was measured, one row for each exposure, as a `~astropy.table.Table`.
+        """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
         second moments of a star, square pixels), and the standard errors of all but the level.
@@ -219,7 +219,7 @@ class Differences:
 
 
 def ladder_of(names):
-    """Kernels to be tried for some of the terms "flux_factors", "offsets" and "seeing", simplest first."""
+    """Kernels to try for the terms "flux_factors", "offsets" and "seeing", simplest first."""
     flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
     ladder = [KernelTerms(0, flux, False, False)] if flux else []
     if shift and seeing:
@@ -230,7 +230,7 @@ def ladder_of(names):
 
 
 class _Model:
-    """What is expected of exposures, in the making."""
+    """State of the fit of the expected exposures."""
 
     def __init__(self, levels, variance_of, bad, names, known=None):
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
@@ -285,7 +285,7 @@ class _Model:
         return shift if self.added is None else shift + np.float32(self.factors[i]) * self.added[i]
 
     def _moved_back(self, i):
-        """Exposure ``i`` less what is known of it, on the grid and the level of the common image."""
+        """Exposure ``i`` minus its known differences, on the grid and at the level of the common image."""
         if not any(self.steps[i]):
             return (self.levels[i] - self.shift(i)) / self.scale(i)
         back = tuple(-one for one in self.steps[i])
@@ -331,7 +331,7 @@ class _Model:
     def _fit_surfaces(self, common, variance, flat):
         if self.bad is not None:
             flat = flat & ~self.bad.any(axis=0)
-        # not against the median: each exposure is the median itself in some pixels
+        # not relative to the median, because each exposure is the median in some pixels
         left = np.stack([
             level - change - np.float32(factor) * common
             for level, change, factor in zip(self.levels, self.changes, self.factors, strict=True)
@@ -383,7 +383,7 @@ class _Model:
         inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
         place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
         background = self.backgrounds[i]
-        target = self.levels[i][place] - (background[place] if np.ndim(background) else background)
+        target = self.levels[i][place] - at_pixels(background, place)
         if self.added is not None:
             target = target - self.added[i][place]
         if self.bad is not None:
@@ -391,7 +391,7 @@ class _Model:
         return np.where(inside, target, np.nan)
 
     def _beside_hot(self, common, variance):
-        """Rows and columns around hot pixels, which do not move with the scene."""
+        """Rows and columns around hot pixels, which do not shift with the scene."""
         rows, columns = hot_pixels(common, np.sqrt(variance))
         reach = np.arange(-(SIZE // 2), SIZE // 2 + 1)
         ny, nx = common.shape
@@ -401,10 +401,10 @@ class _Model:
         return rows.ravel(), columns.ravel()
 
     def _change(self, common, variance):
-        """What shift and seeing change, less what is noise."""
+        """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
         if self.kernels.any() or any(map(any, self.steps)):
-            # hot pixels stay what and where they are
+            # hot pixels do not change
             scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
             scene[hot] = medians_around(common, *hot)
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
@@ -429,10 +429,10 @@ class _Model:
             self.changes.append(change)
             self.noises.append(own)
 
-    # what varies along rows and columns
+    # terms along rows and columns
 
     def _line_residuals(self):
-        """What is left (N, ny, nx) on the common level, the common image, not negative, and its variance."""
+        """Residuals (N, ny, nx) at the common level, the common image, not negative, and its variance."""
         common = self.common(CONTRAST[-1])
         signal = np.maximum(common, 0)
         left = np.stack([(level - self.shift(i) - self.scale(i) * common) for i, level in enumerate(self.levels)])
@@ -446,7 +446,7 @@ class _Model:
         return left, signal, variance
 
     def find_lines(self):
-        """Find what varies along rows and columns, one term after the other."""
+        """Find terms along rows and columns, one after the other."""
         for _ in range(MOST_LINES):
             left, signal, variance = self._line_residuals()
             open_terms = [one for one in LINES if one.setting in self.names]
@@ -522,13 +522,13 @@ def _more_than(noise, change):
 
 
 def _limits(gains):
-    """Between which nearly all of the response lies."""
+    """Limits that contain nearly all values of the response."""
     some = gains.ravel()[:: max(gains.size // PIXELS_OF_LIMITS, 1)]
     return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist())
 
 
 def _some(places, structure):
-    """At most about `PIXELS_TO_FIT` of some pixels, those of most contrast among them."""
+    """At most about `PIXELS_TO_FIT` of some pixels, including those of highest contrast."""
     if len(places) <= PIXELS_TO_FIT:
         return places
     strongest = places[np.argpartition(structure[places], -STRONGEST)[-STRONGEST:]]
@@ -545,16 +545,16 @@ def _errors(covariance):
 
 
 def measure_differences(levels, variance_of, bad=None, names=NAMES):
-    """Measure what differs between exposures.
+    """Measure the differences between exposures.
 
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        float32 (N, ny, nx) electrons, on the common level as far as anything is known of it.
+        float32 (N, ny, nx) electrons, at the common level as far as it is known.
     variance_of : callable
-        Mean variance of the exposures at a signal (image), in a box of the image (slices) where one is given.
+        Mean variance of the exposures at a signal (image), optionally in a box of the image (slices).
     bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values that take no part; their levels are those of the others.
+        (N, ny, nx) excluded values; their levels are those of the others.
     names : collection of str, optional
         What to measure: some of ``NAMES``.
 
@@ -564,11 +564,11 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
     Notes
     -----
-    A round takes the median of the exposures, each less what is known of it, as the common image; fits
-    kernels to the structures; and surfaces to medians in cells of 64 pixels without structure. What varies along rows
-    and columns is fitted to what is left. Terms are kept where they lower chi squared in pixels that they were not
-    fitted to, and change something. The kernels, and which terms along rows and columns are needed, come from
-    the part of a large image that has most structure.
+    In each round the common image is the median of the exposures, corrected for the differences found so far. The
+    round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
+    rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
+    not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
+    columns come from the part with most structure.
     """
     names = set(names)
     box = _part_to_fit(levels, variance_of)
@@ -601,7 +601,7 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
 
 def _part_to_fit(levels, variance_of):
-    """Where the image has most structure that came through the optics."""
+    """The part of the image with most structure from the optics."""
     low = levels.min(axis=0)
     if low.size <= WHOLE:
         return slice(None), slice(None)

@@ -17,11 +17,11 @@ METHODS = ("ratio", "slope")
 ROUNDS = 4
 #: blocks of the jack-knife on each side of the region
 BLOCKS = 8
-#: pixels around the regions that are looked at with them
+#: pixels around the regions that are used with them
 MARGIN = 4
 #: fewest clean pixels that give a factor
 FEWEST = 25
-#: signal over noise of the pixels that give the first guess
+#: signal over noise of the pixels of the first estimate
 FIRST_GUESS = 5.0
 #: relative error from which a factor has no information
 LARGEST_ERROR = 0.3
@@ -55,7 +55,7 @@ class FluxFactors:
 
 
 def check_flux_factors(factors, n):
-    """Return given flux factors as a tuple of ``n``; one number serves all exposures.
+    """Return given flux factors as a tuple of ``n``; a single number is used for all exposures.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def pixels_of_regions(usable, regions):
     return usable & inside
 
 
-def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *, offsets=None):
+def estimate_flux_factors(exposures, statistics, regions=None, method="slope", *, offsets=None):
     """Measure the flux factors of the exposures.
 
     Parameters
@@ -111,16 +111,13 @@ def estimate_flux_factors(exposures, statistics, regions=None, method="ratio", *
 
     Notes
     -----
-    With weights w = z / var(z), where z is the mean of the eight neighbours in
-    the common image, exposure i has the total T_i = sum(w x_i) over the clean
-    pixels ("slope": w is z / var(z) minus its mean over the pixels, weighted by
-    1 / var(z)). The noise of x_i does not enter its own weight, so the ratio of
-    totals is not biased at low signal as a mean of ratios or a fit to the
-    median would be. The factor is T_i over the median of the totals.
-    Pixels where an exposure, over its factor, is 5 standard deviations from the
-    median do not count, nor do their neighbours; this is repeated with the
-    new factors. Errors come from a jack-knife over blocks of the region,
-    and so include differences that one factor does not describe.
+    With weights w = z / var(z), where z is the mean of the eight neighbours in the common image, exposure i has the
+    total T_i = sum(w x_i) over the clean pixels ("slope": w is z / var(z) minus its mean over the pixels, weighted by
+    1 / var(z)). The weight of x_i does not depend on its own noise. So the ratio of totals is not biased at low
+    signal, unlike a mean of ratios or a fit to the median. The factor is T_i over the median of the totals. Pixels
+    where an exposure, over its factor, differs by 5 standard deviations from the median are excluded with their
+    neighbours. This is repeated with the new factors. Errors come from a jack-knife over blocks of the region, and so
+    include differences that one factor does not describe.
     """
     check_choice("method", method, METHODS)
     inside = pixels_of_regions(exposures.usable, regions)

@@ -1,7 +1,7 @@
-"""Throughput, shift and seeing of an exposure: the kernel that takes the common image to it.
+"""Throughput, shift and seeing of an exposure: the kernel from the common image to it.
 
 Alard and Lupton (1998, ApJ 503, 325) match the seeing of two images with a kernel that is fitted by linear least
-squares. Its sum is the throughput, its odd part a shift, its even part another seeing.
+squares. Its sum is the throughput, its odd part a shift, its even part a change of seeing.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ __all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
 
 #: largest distance (pixels) of the steps of a kernel, small to large
 REACHES = (0, 1, 2, 3)
-#: prior standard deviation of a coefficient, over the square of its distance: keeps those steady that the image does
-#: not fix
+#: prior standard deviation of a coefficient, over the square of its distance: it limits coefficients that the image
+#: does not determine
 PRIOR = 0.1
 #: rounds of robust weights, and standard deviations from which a residual weighs less
 ROUNDS, HUBER = 3, 2.0
-#: what the kernel may leave, as a share of the contrast squared, in the first round
+#: residual of the kernel in the first round, as a share of the contrast squared
 FIRST_SHARE = 0.3**2
-#: a value so many standard deviations too high has no weight: it is hit
+#: values this number of standard deviations too high are hit and have no weight
 HIT = 4.0
 #: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
 LEAST_GAIN, OF_COEFFICIENT = 60.0, 1.5
@@ -34,7 +34,7 @@ class KernelTerms:
     reach : int
         Largest step in pixels.
     flux, shift, seeing : bool, optional
-        Which kinds of terms there are.
+        Kinds of terms.
     """
 
     reach: int
@@ -87,7 +87,7 @@ def split_kernel(kernel):
 
 
 def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share):
-    """Fit the kernels of all exposures, with the terms that the data ask for.
+    """Fit the kernels of all exposures, with the terms that the data require.
 
     Parameters
     ----------
@@ -98,13 +98,13 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     surroundings : `~numpy.ndarray`
         (size * size, M) common image at the steps of a kernel around the pixels, as a kernel reaches them.
     structure : `~numpy.ndarray`
-        (M,) contrast of the image around each pixel: what the kernel does not describe is a part of it.
+        (M,) contrast of the image around each pixel; the residual of the kernel is a part of it.
     folds : `~numpy.ndarray` of bool
-        (M,) which half of the image.
+        (M,) half of the image.
     ladder : list of KernelTerms
-        To be tried, simplest first.
+        Terms to try, simplest first.
     least_share : float
-        What the kernel may leave, at least, as a share of the contrast: so the cores of stars are not taken for hits.
+        Least residual of the kernel, as a share of the contrast, so that the cores of stars are not flagged as hits.
 
     Returns
     -------
@@ -149,7 +149,7 @@ class _Normal:
             self.vectors.append([side @ known[one] for side, one in zip(sides, (folds, ~folds), strict=True)])
 
     def gain(self, basis):
-        """By how much chi squared falls in one half with what the other says, all exposures together."""
+        """Decrease of chi squared in one half with the fit to the other, all exposures together."""
         rows, total = _with_constant(basis), 0.0
         null = np.zeros((1, rows.shape[1]))
         null[0, -1] = 1
@@ -185,7 +185,7 @@ def _with_constant(basis):
 
 
 def _prior(rows):
-    """Inverse variances of what is known of the coefficients before: far steps are small."""
+    """Inverse variances of the prior of the coefficients: distant steps are small."""
     size = int(np.sqrt(rows.shape[1] - 1))
     dy, dx = (one.ravel() - size // 2 for one in np.mgrid[:size, :size])
     distance2 = np.maximum(np.where(rows[:, :-1] != 0, dx**2 + dy**2, 0).max(axis=1), 1)
@@ -195,7 +195,7 @@ def _prior(rows):
 
 
 def _robust_weights(target, variance, design, basis, structure, least_share):
-    """Weights of the pixels: Huber's, and none for hits; what the kernel leaves is part of the variance."""
+    """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
     rows = _with_constant(basis.reshape(len(basis), *(int(np.sqrt(basis.shape[1])),) * 2))
@@ -216,7 +216,7 @@ def _robust_weights(target, variance, design, basis, structure, least_share):
 
 
 def _structure_share(residual, variance, square, known):
-    """Variance that is left, over the square of the contrast, where that is largest."""
+    """Residual variance over the square of the contrast, where this is largest."""
     some = known & (square > np.quantile(square, 0.8))
     if not some.any():
         return 0.0

@@ -1,7 +1,7 @@
-"""What varies slowly along the rows or the columns: throughput of traces and fibres, and lines of the sky.
+"""Terms that vary slowly along the rows or the columns: throughput of traces and fibres, and lines of the sky.
 
-A term is a number for each cell of one row (or column) and a given length: a part of the common image that an
-exposure holds in addition, or a level that is added.
+A term is a number for each cell of one row (or column) and a given length: an additional part of the common image in
+an exposure, or an added level.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ __all__ = ["LENGTHS", "fit_lines", "lines_gain"]
 LENGTHS = (512, 128, 32)
 #: standard deviations of noise up to which a value counts in full
 CLIP = 3.0
-#: shares of the signal by which a value may differ in addition, in rounds at the first length, and at the others
+#: additional difference of a value, as a share of the signal, in rounds at the first length, and at the others
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
-#: the spread of a row must be so many standard errors above none
+#: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
 
 
@@ -72,7 +72,8 @@ def _whole(halves, information):
 
 
 def _spread(deviations, information):
-    """Variance (ny,) of the true deviations in each row, by what the halves of cells have in common; 0 if unsure."""
+    """Variance (ny,) of the true deviations in each row, from the covariance of the halves of cells; 0 if
+    uncertain."""
     both = information[..., 0] * information[..., 1]
     both = np.where(both > 0, both / np.maximum(information.sum(axis=-1), 1e-30), 0)
     products = (deviations[..., 0] * deviations[..., 1]).sum(axis=0) / (len(deviations) - 1)
@@ -87,16 +88,16 @@ def _spread(deviations, information):
 
 
 def lines_gain(residuals, regressor, variance, length):
-    """By how much chi squared falls in one half of each cell with what the other half says.
+    """Decrease of chi squared in one half of each cell with the fit to the other half.
 
     Parameters
     ----------
     residuals : `~numpy.ndarray`
-        (N, ny, nx) exposures less what is expected of them.
+        (N, ny, nx) exposures minus their expected images.
     regressor, variance : `~numpy.ndarray`
-        (ny, nx) what is varied, and variance of a residual.
+        (ny, nx) the fitted term, and variance of a residual.
     length : float
-        Of the cells, pixels along the rows.
+        Length of the cells, pixels along the rows.
 
     Returns
     -------
@@ -112,7 +113,7 @@ def lines_gain(residuals, regressor, variance, length):
 
 
 def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
-    """Numbers by which a regressor is in each exposure in addition.
+    """Additional share of a regressor in each exposure.
 
     Parameters
     ----------
@@ -128,9 +129,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
 
     Notes
     -----
-    Each length measures what the longer ones have left. A deviation of variance 1 / info is shrunk by
-    t / (t + 1 / info), where t, the spread of the true deviations of a row, is what the halves of its
-    cells have in common.
+    Each length measures the residual of the longer ones. A deviation of variance 1 / info is shrunk by t / (t + 1 /
+    info), where t, the spread of the true deviations of a row, is the covariance of the halves of its cells.
     """
     nx = regressor.shape[1]
     share = np.zeros(residuals.shape, np.float32)

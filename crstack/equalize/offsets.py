@@ -26,9 +26,9 @@ __all__ = [
     "shifted_each",
 ]
 
-#: parts of a pixel to which the peak of the cross-correlation is found
+#: inverse of the precision (pixels) of the peak of the cross-correlation
 UPSAMPLING = 100
-#: rounds of shifting by what was found and measuring the rest
+#: rounds of shifting by the measured offset and measuring the residual
 ROUNDS = 3
 #: smallest side (pixels) of a region that can be correlated
 SMALLEST = 16
@@ -38,13 +38,13 @@ TAPER = 0.2
 SIGNIFICANCE = 5.0
 #: variance of a sum of products of slopes over that of independent products: each slope is that over two pixels
 NEIGHBOURS = 1.5
-#: largest offset (pixels) once whole pixels are taken off
+#: largest offset (pixels) after the shift by whole pixels
 LARGEST = 3.0
-#: window (pixels) in which the lowest exposure shows what signal there can be
+#: window (pixels) in which the lowest exposure limits the signal
 REACH = 5
 #: a star that falls on one pixel in one exposure may be this many times its highest in another
 SHARPEST = 2.0
-#: share of a peak that its neighbours have at least, if it came through the optics
+#: least share of a peak in its neighbours, for a peak from the optics
 LEAST_SPREAD = 0.2
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
@@ -63,7 +63,7 @@ class Offsets:
     errors : tuple of (float, float)
         Standard errors from the noise; 0 for offsets that were given.
     region : tuple of int or None
-        Where they were measured: (xmin, xmax, ymin, ymax); None for everywhere, or given.
+        Region of the measurement: (xmin, xmax, ymin, ymax); None for the whole image, or given offsets.
     """
 
     values: tuple
@@ -75,7 +75,7 @@ class Offsets:
 
 
 def check_offsets(offsets, n=None):
-    """Return given offsets as a tuple of pairs of floats, ``n`` where that is known.
+    """Return given offsets as a tuple of pairs of floats, ``n`` of them if that is known.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def check_offsets(offsets, n=None):
 
 
 def shifted(image, offset):
-    """Shift an image by (dx, dy) pixels, by cubic splines; what enters continues the edge."""
+    """Shift an image by (dx, dy) pixels, by cubic splines; edge pixels are repeated."""
     dx, dy = offset
     if dx == 0 and dy == 0:
         return image
@@ -102,7 +102,7 @@ def shifted(image, offset):
 
 
 def shifted_each(images, offsets):
-    """`shifted` of each image by its own offset; one image serves all offsets."""
+    """`shifted` of each image by its own offset; a single image is used for all offsets."""
     if isinstance(images, np.ndarray) and images.ndim == 2:
         images = [images] * len(offsets)
     return map_threads(lambda pair: shifted(*pair), list(zip(images, offsets, strict=True)))
@@ -125,7 +125,7 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
     Returns
     -------
     offsets : Offsets
-        Their errors do not include what a scene that varies in time would add.
+        Their errors do not include variations of the scene in time.
 
     Raises
     ------
@@ -135,19 +135,15 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
 
     Notes
     -----
-    Shifts of whole pixels are taken off first (`~crstack.equalize.steps.whole_steps`).
-    Hits are then replaced: values above twice the largest min2d within two pixels,
-    by 5 standard deviations, become the median of their surroundings. Each value
-    is divided by its noise through a square root (Anscombe 1948, Biometrika 35,
-    246), so that the bright lines do not outweigh the rest. Every pair of
-    exposures is cross-correlated with
-    `skimage.registration.phase_cross_correlation` (Guizar-Sicairos et al. 2008,
-    Opt. Lett. 33, 156) without whitening, each shifted back by what was found before,
-    which leaves no pull of the frame; there, values 5 standard deviations
-    (more on steep slopes) from the median of the aligned exposures are
-    replaced by it. The offsets are the least-squares solution of the pairs, less
-    their median along each axis. A correlation with the median image would
-    be drawn to 0, as the median holds the very noise of the exposure.
+    Shifts of whole pixels are removed first (``crstack.equalize.steps.whole_steps``). Hits are then replaced: values
+    above twice the largest min2d within two pixels, by 5 standard deviations, become the median of their surroundings.
+    Each value is divided by its noise through a square root (Anscombe 1948, Biometrika 35, 246), so that bright lines
+    do not dominate. Every pair of exposures is cross-correlated with `skimage.registration.phase_cross_correlation`
+    (Guizar-Sicairos et al. 2008, Opt. Lett. 33, 156) without whitening. In each round the exposures are shifted back
+    by the previous result, which removes the bias by the frame. Values that differ by 5 standard deviations (more on
+    steep slopes) from the median of the aligned exposures are replaced by it. The offsets are the least-squares
+    solution of the pairs, minus their median along each axis. A correlation with the median image would be biased to
+    0, because the median contains the noise of the exposure.
     """
     factors = np.ones(len(exposures)) if factors is None else factors
     steps = whole_steps(exposures.data[:, *_slices(region, exposures.shape)])
@@ -175,7 +171,7 @@ def estimate_offsets(exposures, statistics, region=None, factors=None):
 
 
 def _moved_back(exposures, steps):
-    """The exposures moved back by whole pixels, with their noise; what enters continues the edge."""
+    """The exposures shifted back by whole pixels, with their noise; edge pixels are repeated."""
 
     def back(values):
         return np.stack([moved(one, (-dx, -dy)) for one, (dx, dy) in zip(values, steps, strict=True)])
@@ -204,8 +200,8 @@ def _slices(region, shape):
 def plausible_maxima(exposures, statistics, factors):
     """Function of i: the highest value (ny, nx) that exposure i can have without a hit.
 
-    Twice the largest min2d within two pixels, for what a shift does to a star, and 5
-    standard deviations more.
+    It is twice the largest min2d within two pixels, to include the effect of a shift on a star, plus 5 standard
+    deviations.
     """
     highest = np.maximum(ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest"), 0)
 
@@ -227,7 +223,7 @@ def _prepared(exposures, statistics, box, factors):
     """Each exposure without hits, over its flux factor, with noise of about 1 everywhere."""
     lowest = np.nan_to_num(statistics.min2d[box])
     plausible_maximum = plausible_maxima(exposures, statistics, factors)
-    # they do not move with the scene
+    # they do not shift with the scene
     hot = hot_pixels(lowest, np.sqrt(exposures.mean_variance(np.nan_to_num(statistics.min2d)))[box])
 
     def prepare(i):
@@ -247,7 +243,7 @@ def _prepared(exposures, statistics, box, factors):
 
 
 def hot_pixels(image, sigma):
-    """Rows and columns of peaks that are sharper than optics allow."""
+    """Rows and columns of peaks that are sharper than the point spread function."""
     rows, columns = np.nonzero((image == ndimage.maximum_filter(image, 3)) & (image > CLIP_SIGMA * sigma))
     padded = np.pad(image, 1, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[rows, columns].reshape(-1, 9)
@@ -299,7 +295,7 @@ def _from_pairs(planes, window):
 
 
 def _replace_outliers(aligned):
-    """Replace what is left of hits by the median of the aligned exposures, in place."""
+    """Replace remaining hits by the median of the aligned exposures, in place."""
     median = median_of_scaled(np.stack(aligned), np.ones(len(aligned)))
     limit = CLIP_SIGMA + CONTRAST * local_contrast(median)
     for plane in aligned:
@@ -310,10 +306,9 @@ def _replace_outliers(aligned):
 def _error(aligned):
     """Error (dx, dy) of an offset.
 
-    The shift between two images whose slopes have the sum of squares A, each with noise of
-    variance v in n pixels, has the variance 2 v / A from the noise under the slopes of the
-    scene, and pi**2 / 3 n v**2 / A**2 from noise against noise, which decides
-    where the scene is weak.
+    The shift between two images whose slopes have the sum of squares A, each with noise of variance v in n pixels, has
+    the variance 2 v / A from the noise on the slopes of the scene, and pi**2 / 3 n v**2 / A**2 from the correlation of
+    noise with noise, which dominates if the scene is weak.
     """
     n, errors = len(aligned), []
     window = _window(aligned[0].shape)

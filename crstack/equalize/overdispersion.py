@@ -1,4 +1,4 @@
-"""How much more than Poisson the exposures scatter: the shape of a negative binomial distribution."""
+"""Scatter of the exposures beyond Poisson noise: the shape of a negative binomial distribution."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ __all__ = ["NbinomShape", "fit_nbinom_shape"]
 ROUNDS = 5
 #: a pixel whose exposures spread over this many standard deviations holds a hit
 CLIP_SIGMA = 6.0
-#: signal over noise of the pixels that give the first guess
+#: signal over noise of the pixels of the first estimate
 BRIGHT = 5.0
 #: fewest pixels to fit
 FEWEST = 100
@@ -87,19 +87,17 @@ def fit_nbinom_shape(exposures, used=None):
     Raises
     ------
     InputError
-        If an exposure brought its own variances, or there is too little signal.
+        If an exposure has its own variances, or there is too little signal.
 
     Notes
     -----
-    The sample variance of the N exposures of a pixel, in electrons, is expected to be
-    s + r**2 + s**2 / kappa, r being the read noise; an exposure that has been
-    divided by c has s / c and r**2 / c**2 instead. 1 / kappa is the
-    ratio of the weighted sums of what exceeds s + r**2 and of s**2, with
-    the weights s**2 / variance**2 of the most precise estimate. The signal s in the
-    weights comes from the eight neighbours, free of the pixel's own noise.
-    Pixels whose exposures lie more than 6 standard deviations apart, and their
-    neighbours, count as hit; what this takes from the variance of clean pixels
-    is known for normal noise, and given back. The error is a jack-knife over blocks of the image.
+    The sample variance of the N exposures of a pixel, in electrons, is expected to be s + r**2 + s**2 / kappa, r being
+    the read noise; an exposure that has been divided by c has s / c and r**2 / c**2 instead. 1 / kappa is the ratio of
+    the weighted sums of what exceeds s + r**2 and of s**2, with the weights s**2 / variance**2 of the most precise
+    estimate. The signal s in the weights comes from the eight neighbours, free of the pixel's own noise. Pixels whose
+    exposures lie more than 6 standard deviations apart, and their neighbours, count as hit. The bias of this cut on
+    the variance of clean pixels is known for normal noise, and corrected. The error is a jack-knife over blocks of the
+    image.
     """
     if any(variance is not None for variance in exposures.variances):
         raise InputError('nbinom_shape="auto" must come without uncertainties of the exposures; got some')
@@ -153,7 +151,7 @@ def _model(pixels, signal, inverse):
 
 
 def _first_guess(pixels, usable):
-    """1 / kappa from the median of the variances, which hits do not move much."""
+    """1 / kappa from the median of the variances, on which hits have little effect."""
     signal = np.maximum(neighbour_mean(pixels.signal, usable), 0)
     noise = pixels.noise(signal)
     bright = usable & (signal > BRIGHT * np.sqrt(noise))
@@ -167,7 +165,7 @@ def _first_guess(pixels, usable):
 def _unhit(pixels, usable, inverse):
     """Pixels whose exposures agree, away from those that do not."""
     signal = np.maximum(neighbour_mean(pixels.signal, usable), 0)
-    # beside a steep slope the pixel itself may be far brighter than its neighbours
+    # on a steep slope the pixel itself may be far brighter than its neighbours
     signal = np.maximum(signal, np.maximum(pixels.signal, 0))
     hit = usable & (pixels.span > CLIP_SIGMA * np.sqrt(_model(pixels, signal, inverse)))
     return usable & ~ndimage.maximum_filter(hit.view(np.uint8), size=3, mode="constant").view(bool)

@@ -1,4 +1,4 @@
-"""Variance of a place: how unlike the exposures are there, from values that lie too low."""
+"""Local variance beyond the noise, from values that are too low."""
 
 import functools
 
@@ -12,7 +12,7 @@ __all__ = ["contrast_of", "contrast_squared", "place_variance"]
 
 #: window (pixels) of a neighbourhood
 WINDOW = 5
-#: pixels of its kind that what is known of the whole image counts for
+#: weight of the estimate from the whole image, in pixels of the same kind
 STEADY = 12.0
 #: a squared deviation counts up to so many variances, and this share of the squared contrast
 MOST, MOST_OF_CONTRAST = 9.0, 0.25
@@ -47,12 +47,13 @@ def contrast_of(image):
 
 
 def contrast_squared(image, variance):
-    """Square of the contrast of an image, that of its noise taken off: 0 where the image is flat."""
+    """Square of the contrast of an image, minus that of its noise; 0 where the image is flat."""
     return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
 
 
 def _expected_square(n, of):
-    """Mean square of what the lowest of ``of`` standard normal values lies below the median of n, ``n - of`` higher."""
+    """Mean square of the median of n minus the lowest of ``of`` standard normal values; ``n - of`` values are
+    higher."""
     mean, covariance = normal_order_moments(of)
     weight = np.zeros(of)
     weight[min((n - 1) // 2, of - 1)] += 0.5
@@ -71,7 +72,7 @@ def place_variance(levels, variance_of, change=None):
     variance_of : callable
         Mean variance (ny, nx) of the exposures at a signal (ny, nx).
     change : `~numpy.ndarray`, optional
-        (ny, nx) what shift and seeing are expected to change: it counts as structure, too.
+        (ny, nx) expected changes by shift and seeing, which count as structure too.
 
     Returns
     -------
@@ -82,10 +83,11 @@ def place_variance(levels, variance_of, change=None):
 
     Notes
     -----
-    Hits only raise values: by how much the lowest lies below the median says how unlike the exposures are, whatever
-    is hit. It is taken as a share of the square of the local contrast, which is what a shift, another seeing or another
-    throughput change. The share is that of places of like contrast. In windows of five pixels that are clearly worse it
-    is drawn towards that of the window.
+    Hits only raise values. So the difference of the median and the lowest value measures the differences of the
+    exposures, also where values are hit. It is expressed as a share of the square of the local contrast, because
+    shift, seeing and throughput change the signal in proportion to the contrast. The share is that of places of
+    similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
+    window.
     """
     cube = levels.copy()
     sort_exposures(cube)
@@ -101,12 +103,12 @@ def place_variance(levels, variance_of, change=None):
     hot = hot_pixels(low, np.sqrt(variance))
     contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
-    # where one is hit the others span more
+    # where one is hit the others have a larger span
     one_hit = cube[-1] - median > limit
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
     del cube, median, one_hit
-    # where most exposures are hit the lowest alone is right: what it lies below must not count
+    # where most exposures are hit only the lowest is clean: its difference from the median must not count
     np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
     excess = square - variance
     weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
@@ -121,7 +123,7 @@ def place_variance(levels, variance_of, change=None):
         ndimage.uniform_filter(one, WINDOW)
         for one in (weight * excess, weight * contrast2, weight, weight**2, (weight * variance) ** 2)
     ]
-    # only where the neighbourhood is clearly worse than its kind: else it would be noise
+    # only where the window differs significantly from its kind
     expected = share * around[1]
     error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
     worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected

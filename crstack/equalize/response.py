@@ -1,8 +1,7 @@
-"""Local response: a smooth map of how much brighter each exposure is than the median.
+"""Local response: a smooth map of the ratio of each exposure to the median.
 
-One number cannot describe fibres or traces whose throughput changes with the
-seeing while the sky does not. The map follows the detector: long smoothing along the dispersion,
-none across it beyond one row.
+One factor does not describe fibres or traces whose throughput changes with the seeing while the sky does not. The map
+is smooth along the dispersion, and independent from row to row across it.
 """
 
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
 
 __all__ = ["Response", "ResponseSettings", "estimate_response"]
 
-#: response outside these limits is no response
+#: limits of a response
 LOWEST, HIGHEST = 0.2, 5.0
 #: rounds of rejecting hits and measuring, at each length
 ROUNDS = 2
-#: signal over noise of a pixel that enters the first guess
+#: signal over noise of a pixel of the first estimate
 FIRST_GUESS = 1.0
-#: fewest such pixels of a row in the first guess
+#: fewest such pixels of a row in the first estimate
 FEWEST = 20
 #: the spread of the ratios must exceed that of noise by this many standard deviations
 SIGNIFICANCE = 3.0
@@ -33,16 +32,15 @@ NEARBY_ROWS = 1
 
 @dataclass(frozen=True)
 class ResponseSettings:
-    """How the local response is measured.
+    """Settings of the measurement of the local response.
 
     Parameters
     ----------
     axis : {"x", "y"}, optional
         Direction of the dispersion, along which the response is smooth.
     lengths : sequence of float, optional
-        Lengths (pixels) of the cells in which it is measured one after the
-        other, longest first; the last is the finest structure along the axis.
-        The longest cell is the whole image, whatever is listed.
+        Lengths (pixels) of the cells in which it is measured one after the other, longest first; the last is the
+        finest structure along the axis. The longest cell is always the whole image.
 
     Raises
     ------
@@ -70,7 +68,7 @@ class Response:
         float32 (N, ny, nx): signal of each exposure over that of the median exposure; 1 where the signal is too low
         for a measurement.
     settings : ResponseSettings
-        How they were measured.
+        Settings of the measurement.
     """
 
     maps: np.ndarray
@@ -103,19 +101,16 @@ def estimate_response(exposures, settings=None, *, factors=None, models=None):
 
     Notes
     -----
-    In cells of one row and a given length, exposure i has the weighted total
-    T_i = sum(w x_i) over the pixels where all exposures agree within the noise,
-    with the weights of `~crstack.equalize.estimate_flux_factors`. T_i over the
-    mean M of the totals is 1 + d_i, where noise gives d_i the variance
-    1 / info, info = M**2 / sum(z**2 / var(z)). Cells start as long as the image and become shorter;
-    each length measures what the longer ones left, and d_i is shrunk by
-    t / (t + 1 / info). The spread t of true deviations comes from the cells of
-    the row and the two beside it; it is 0 unless they scatter more than noise does by
-    three standard deviations, so that faint rows stay at 1. At the end the
-    maps are divided by their median over the exposures.
+    In cells of one row and a given length, exposure i has the weighted total T_i = sum(w x_i) over the pixels where
+    all exposures agree within the noise, with the weights of `~crstack.equalize.estimate_flux_factors`. T_i over the
+    mean M of the totals is 1 + d_i, where noise gives d_i the variance 1 / info, info = M**2 / sum(z**2 / var(z)). The
+    first cells are as long as the image, later ones shorter. Each length measures the residual of the longer ones, and
+    d_i is shrunk by t / (t + 1 / info). The spread t of true deviations comes from the cells of the row and the two
+    beside it; it is 0 unless they exceed the scatter of noise by three standard deviations, so that faint rows keep a
+    response of 1. At the end the maps are divided by their median over the exposures.
 
-    Hits are rejected against the map of the longer cells, to which a hit adds
-    little, so that the shorter cells see only what agrees with it.
+    Hits are rejected by comparison with the map of the longer cells, on which a hit has little effect. The shorter
+    cells use only pixels that agree with it.
     """
     settings = settings or ResponseSettings()
     factors = np.ones(len(exposures), np.float32) if factors is None else np.asarray(factors, np.float32)
@@ -151,7 +146,7 @@ def _first_guess(exposures, factors, usable):
         i, (rows, _, _) = item
         ratio = np.full(common[rows].shape, np.inf, dtype=np.float32)
         np.divide(exposures.data[i, rows], factors[i] * common[rows], out=ratio, where=sure[rows])
-        # values that do not count sort to the end
+        # excluded values are sorted to the end
         ratio.sort(axis=1)
         some = np.flatnonzero(enough[rows])
         guess[i, rows.start + some, 0] = ratio[some, middle[rows][some]]
@@ -162,7 +157,7 @@ def _first_guess(exposures, factors, usable):
 
 
 def _refined(maps, gains, cells):
-    """Maps times what remains of the response, over their median."""
+    """Maps times the residual response, over their median."""
     refined = np.empty_like(maps)
 
     def refine(band):
@@ -197,7 +192,7 @@ class _Cells:
 
 
 def _shrunk_gains(exposures, clean, factors, maps, models, cells):
-    """What remains (N, ny, n_cells) of the response after division by the factors and maps, shrunk to 1."""
+    """Residual (N, ny, n_cells) of the response after division by the factors and maps, shrunk to 1."""
     squared_noise, totals, expected = _sums_of_cells(exposures, clean, factors, maps, models, cells)
     signal = totals.mean(axis=0)
     if models is not None:
@@ -206,7 +201,7 @@ def _shrunk_gains(exposures, clean, factors, maps, models, cells):
     mean = totals.mean(axis=0)
     known = (squared_noise > 0) & (totals.min(axis=0) > 0)
     deviations = np.where(known, totals / np.where(known, mean, 1) - 1, 0)
-    # not the sum of weights and signal: in the dark, the weights themselves are noise
+    # not the sum of weights and signal, because without signal the weights themselves are noise
     info = np.where(known, signal**2 / np.where(known, squared_noise, 1), 0)
     spread = _spread(deviations, info)[:, None]
     return 1 + deviations * (spread * info / (1 + spread * info))

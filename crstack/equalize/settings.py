@@ -1,4 +1,4 @@
-"""What makes exposures equivalent: settings, and exposures equalised by them."""
+"""Settings of the equalization, and equalized exposures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,20 +23,20 @@ TARGETS = ("simulated", "original")
 
 @dataclass(frozen=True)
 class Equalization:
-    """What is known, or is to be measured, of exposures that are not quite equivalent.
+    """Given differences of exposures that are not quite equivalent, and those to be measured.
 
     Parameters
     ----------
     flux_factors : None, "auto", float or sequence of float, optional
-        Signal of each exposure over that of the median image; "auto" measures
-        them. One number serves all exposures.
+        Signal of each exposure over that of the median image; "auto" measures them. A single number is used for all
+        exposures.
     flux_regions : sequence of (xmin, xmax, ymin, ymax), optional
         Where "auto" measures; FITS convention. Everywhere by default.
     flux_method : {"ratio", "slope"}, optional
-        As for `estimate_flux_factors`.
+        As for `estimate_flux_factors`: a slope with a free level by default, which does not take sky for throughput.
     apply_flux_factors_to : {"simulated", "original"}, optional
-        Put the factors into what is simulated and leave the exposures alone, or divide the
-        exposures by them, so that all combined images are on one level.
+        Apply the factors to the simulated exposures only, or divide the exposures by them, so that all combined images
+        have one level.
     offsets : None, "auto" or sequence of (dx, dy), optional
         Shift (pixels) to apply to the median image so that it coincides with
         each exposure; "auto" measures them on the whole image.
@@ -45,18 +45,18 @@ class Equalization:
     response : None, "auto" or ResponseSettings, optional
         Measure the local response of each exposure and divide by it.
     differences : None or "auto", optional
-        Measure what differs beyond the parameters above and put it into what M.M.Cosmic simulates and compares:
-        `measure_differences`. The joint decision measures it in any case.
+        Measure differences beyond the parameters above, with `measure_differences`. M.M.Cosmic then uses them in its
+        simulations and comparisons. The joint decision always measures them.
 
     Raises
     ------
     InputError
-        If a value is wrong, or offsets are both given and asked for.
+        If a value is wrong, or offsets are both given and to be measured.
     """
 
     flux_factors: object = None
     flux_regions: Sequence[Sequence[int]] = ()
-    flux_method: str = "ratio"
+    flux_method: str = "slope"
     apply_flux_factors_to: str = "simulated"
     offsets: object = None
     crosscorr_region: Sequence[int] | None = None
@@ -118,16 +118,16 @@ class Equalization:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EqualizedExposures:
-    """Exposures as equivalent as they can be made, and what still differs between them.
+    """Equalized exposures, and their remaining differences.
 
     Attributes
     ----------
     exposures : Exposures
-        What is combined: divided by the local response, and by the flux factors where
-        those apply to the originals.
+        The exposures to combine: divided by the local response, and by the flux factors if those apply to the
+        originals.
     levelled : Exposures
-        What is compared: ``exposures`` minus ``differences``, so that clean pixels differ by
-        noise alone; the same object where there are none.
+        The exposures to compare: ``exposures`` minus ``differences``, so that clean pixels differ by noise alone; the
+        same object if there are no differences.
     flux : FluxFactors or None
         As measured or given.
     offsets : Offsets or None
@@ -137,10 +137,9 @@ class EqualizedExposures:
     common : `~numpy.ndarray` or None
         (ny, nx) common image of the exposures; None if the median is used.
     differences : list of `~numpy.ndarray` or None
-        Expected image of each exposure minus ``common``; None where one image
-        serves all exposures.
+        Expected image of each exposure minus ``common``; None if all exposures have the same expected image.
     factors : tuple of float
-        Flux factors that ``exposures`` still have; empty where there are none.
+        Flux factors that ``exposures`` still have; empty if there are none.
     known : list of `~numpy.ndarray` or None
         The part of ``differences`` that is not ``measured``, where something is.
     measured : Differences or None
@@ -159,7 +158,7 @@ class EqualizedExposures:
 
     @cached_property
     def levelled(self):
-        """What is compared: ``exposures`` minus ``differences``, where there are any."""
+        """The exposures to compare: ``exposures`` minus ``differences``, if there are any."""
         return self.exposures if self.differences is None else self.exposures.minus(self.differences)
 
     def __repr__(self):
@@ -183,7 +182,7 @@ class EqualizedExposures:
         return [self.common + difference for difference in self.differences]
 
     def describe(self):
-        """What was done, in words, as a tuple of lines."""
+        """Description of the equalization, as a tuple of lines."""
         lines = []
         if self.flux is not None:
             lines.append(f"flux factors, {self.flux.method}: {self.flux}")
@@ -197,7 +196,7 @@ class EqualizedExposures:
 
 
 def open_settings(settings):
-    """What an `Equalization` neither gives nor asks for, as a set of names of its parameters."""
+    """Parameters of an `Equalization` that are neither given nor measured, as a set of names."""
     given = {name for name in ("flux_factors", "offsets", "response") if getattr(settings, name) is not None}
     if settings.crosscorr_region is not None:
         given.add("offsets")
@@ -205,16 +204,16 @@ def open_settings(settings):
 
 
 def equalize(exposures, statistics, settings):
-    """Measure what was asked for and make the exposures equivalent.
+    """Measure the requested differences and equalize the exposures.
 
     Parameters
     ----------
     exposures : Exposures
-        As they were read.
+        Exposures as read.
     statistics : callable
-        Gives their `OrderStatistics`; called only where they are needed.
+        Gives their `OrderStatistics`; called only if needed.
     settings : Equalization
-        What to do.
+        Settings of the equalization.
 
     Returns
     -------
@@ -237,7 +236,7 @@ def equalize(exposures, statistics, settings):
 
 
 def _with_measured(found, names):
-    """Exposures with what differs between them beyond what is known."""
+    """Exposures with their differences beyond the known ones."""
     levelled = found.levelled
 
     def variance_of(signal, box=None):
@@ -283,7 +282,7 @@ def _equalize_as_known(exposures, statistics, settings):
 
 
 def _flux_and_offsets(exposures, statistics, settings):
-    """Each as given or measured; offsets want the factors, and factors are better with the offsets."""
+    """Flux factors and offsets, given or measured; each measurement uses the other."""
     if settings.offsets is not None and not isinstance(settings.offsets, str):
         offsets = Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
         return _flux(exposures, statistics, settings, offsets.values), offsets

@@ -11,14 +11,14 @@ LARGEST = 16
 AS_GOOD = 0.98
 #: the highest correlation must be this share of the correlation of each exposure with itself
 LEAST_ALIKE = 0.3
-#: window (pixels) of the median that takes hits and hot pixels off
+#: window (pixels) of the median that removes hits and hot pixels
 WINDOW = 3
 #: the image is compared in this part (pixels) of its middle, at most
 PIXELS = 1024
 
 
 def moved(image, step):
-    """An image, or a number, moved by whole pixels (dx, dy); what enters continues the edge."""
+    """An image, or a number, shifted by whole pixels (dx, dy); edge pixels are repeated."""
     dx, dy = step
     if (dx == 0 and dy == 0) or not np.ndim(image):
         return image
@@ -33,7 +33,7 @@ def entered(step):
 
 
 def whole_steps(levels):
-    """Whole pixels by which the scene moves from one exposure to another.
+    """Shifts of the scene between exposures, in whole pixels.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def whole_steps(levels):
 
 
 def _structure(plane):
-    """Square root of what stands out, without hits and hot pixels, fading to 0 at the edges."""
+    """Square root of the structures, without hits and hot pixels, fading to 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
     plane = ndimage.median_filter(plane[rows, columns], WINDOW)

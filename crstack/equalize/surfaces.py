@@ -1,4 +1,4 @@
-"""What is added to an exposure and varies slowly: a level, a slope or a smooth surface."""
+"""Slowly varying additions to an exposure: a level, a slope or a smooth surface."""
 
 import numpy as np
 from scipy import ndimage
@@ -11,13 +11,13 @@ CELL = 64
 FEWEST = 200
 #: variance of a median over that of a mean
 VARIANCE_OF_MEDIAN = 1.57
-#: a level or a slope must lower chi squared by so much
+#: least decrease of chi squared by a level or a slope
 LEAST_GAIN = 30.0
-#: what is kept must change something, in standard deviations of one pixel: hits alone move the medians a little
+#: least effect of a term, in standard deviations of one pixel, because hits change the medians slightly
 LEAST_EFFECT = 0.06
 #: fewest cells of a surface
 FEWEST_CELLS = 6
-#: a surface must exceed its degrees of freedom by so many standard deviations
+#: least excess of a surface over its degrees of freedom, in standard deviations
 SIGNIFICANCE = 10.0
 
 
@@ -56,13 +56,13 @@ class Mesh:
         return medians, np.where(np.isfinite(medians), number, 0)
 
     def interpolate(self, grid):
-        """Values of the cells as an image, linear between their centres, and on beyond the outermost."""
+        """Values of the cells as an image, linear between their centres, and extrapolated outside."""
         down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
         return (down @ grid @ across.T).astype(np.float32)
 
 
 def linear_weights(centres, size, beyond=True):
-    """(size, n) of linear interpolation, which goes on ``beyond`` the ends, or stays what it is there."""
+    """(size, n) of linear interpolation, extrapolated ``beyond`` the ends or constant there."""
     weights = np.zeros((size, len(centres)))
     if len(centres) == 1:
         weights[:, 0] = 1
@@ -78,7 +78,7 @@ def linear_weights(centres, size, beyond=True):
 
 
 def smooth_surface(medians, number, variance):
-    """What of the medians of cells is more than noise.
+    """The significant part of the medians of cells.
 
     Parameters
     ----------

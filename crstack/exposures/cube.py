@@ -1,10 +1,13 @@
 """`Exposures`: the cube of exposures, its bad values and its noise."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from crstack.noise import NoiseModel
 
@@ -40,7 +43,7 @@ class Exposures:
         (N, ny, nx), the bad values that are saturated; None if there is none.
     rate_seconds : float or None
         Factor that converted rates (per second) to counts; None if counts were given.
-        notes : tuple of str
+    notes : tuple of str
         Values read from headers.
     """
 
@@ -49,7 +52,7 @@ class Exposures:
     noise: NoiseModel
     variances: tuple
     header: fits.Header = field(default_factory=fits.Header)
-    wcs: object = None
+    wcs: WCS | None = None
     names: tuple = ()
     scales: tuple = ()
     exptimes: tuple = ()
@@ -57,49 +60,49 @@ class Exposures:
     rate_seconds: float | None = None
     notes: tuple = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ny, nx = self.shape
         bad = 0 if self.bad is None else np.count_nonzero(self.bad)
         return f"<Exposures: {len(self)} of {nx} x {ny} pixels in {self.unit}, {bad} bad values, {self.noise!r}>"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.data)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """(ny, nx) of one exposure."""
         return self.data.shape[1:]
 
     @property
-    def unit(self):
+    def unit(self) -> u.UnitBase:
         """ADU or electron."""
         return self.noise.unit
 
     @property
-    def given_unit(self):
+    def given_unit(self) -> u.UnitBase:
         """Unit of the given exposures and of the results."""
         return self.unit if self.rate_seconds is None else self.unit / u.s
 
     @property
-    def usable(self):
+    def usable(self) -> np.ndarray:
         """bool (ny, nx): True where every exposure is valid."""
-        return np.ones(self.shape, dtype=bool) if self.bad is None else ~self.bad.any(axis=0)
+        return np.ones(self.shape, dtype=bool) if self.bad is None else np.asarray(~self.bad.any(axis=0))
 
-    def bad_of(self, i):
+    def bad_of(self, i: int) -> np.ndarray | None:
         """Bad-pixel mask of exposure ``i`` (from 0), or None."""
         return None if self.bad is None else self.bad[i]
 
-    def noise_of(self, i):
+    def noise_of(self, i: int) -> NoiseModel:
         """Noise of exposure ``i`` (from 0): its own variances if it has them."""
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
     @property
-    def share_noise(self):
+    def share_noise(self) -> bool:
         """Whether one gain and read noise describe all exposures alike."""
         return not self.scales and all(variance is None for variance in self.variances)
 
-    def divided_by(self, scales):
+    def divided_by(self, scales: Sequence[Any]) -> "Exposures":
         """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
         data = np.empty_like(self.data)
@@ -109,7 +112,7 @@ class Exposures:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
 
-    def minus(self, differences):
+    def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":
         """Return the exposures minus one image (ny, nx) each; their noise does not change."""
         data = np.empty_like(self.data)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
@@ -134,7 +137,7 @@ class Exposures:
             saturated=None if self.saturated is None else self.saturated[:, *box],
         )
 
-    def reordered(self, order):
+    def reordered(self, order: Sequence[int]) -> "Exposures":
         """Return the exposures in another order, or some of them (indices); header and WCS do not change."""
         order = [int(i) for i in order]
         return replace(
@@ -165,7 +168,7 @@ class Exposures:
             saturated=None if self.saturated is None else self.saturated.transpose(0, 2, 1),
         )
 
-    def noise_of_average(self, n_effective):
+    def noise_of_average(self, n_effective: float) -> NoiseModel:
         """Noise of an average of all exposures worth ``n_effective`` of them."""
         if self.share_noise:
             return self.noise.averaged(n_effective)
@@ -175,12 +178,12 @@ class Exposures:
             return self.noise.divided_by(scale).averaged(n_effective)
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
-    def mean_variance(self, expected):
+    def mean_variance(self, expected: np.ndarray | None) -> np.ndarray:
         """Mean over the valid exposures of the variance of one, at an ``expected`` image."""
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:
             return self.noise.variance(signal).astype(np.float32, copy=False)
-        total = 0.0
+        total: Any = 0.0
         if self.bad is None:
             for i in range(len(self)):
                 total = total + self.noise_of(i).variance(signal)

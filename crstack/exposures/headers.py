@@ -193,7 +193,7 @@ def split_wcs(header):
     -------
     header : `~astropy.io.fits.Header`
         Header without the keywords of the WCS, so that they cannot contradict it.
-        wcs : `~astropy.wcs.WCS` or None
+    wcs : `~astropy.wcs.WCS` or None
         WCS of two axes; None if the header has none, or one that wcslib refuses.
     """
     rest = header.copy()

@@ -99,7 +99,7 @@ class Instrument:
             Trimmed.
         raw_shape : tuple of int
             Its shape before trimming.
-            section : (slice, slice) or None
+        section : (slice, slice) or None
             The section that was kept.
         """
         values = {}

@@ -66,7 +66,7 @@ def load_exposures(
         Extensions of data quality and of the uncertainty in the files.
     bits : str, mapping or int, optional
         Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default any bit makes a value bad.
-        drop_unusable : bool, optional
+    drop_unusable : bool, optional
         Continue without exposures that hold one value everywhere, instead of raising an error.
 
     Returns

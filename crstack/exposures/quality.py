@@ -39,7 +39,7 @@ def bits_of(bits):
     Parameters
     ----------
     bits : str, mapping or int
-        A name of `CONVENTIONS`, bits by reason of `REASONS`, or the bits of bad values alone.
+        A name of ``CONVENTIONS``, bits by reason of ``REASONS``, or the bits of bad values alone.
 
     Returns
     -------

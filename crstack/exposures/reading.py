@@ -97,7 +97,7 @@ class GivenExposure:
     uncertainty : `~astropy.nddata.NDUncertainty` or None
     header : `~astropy.io.fits.Header`
         Header that can be written.
-        changes : list of str
+    changes : list of str
         Changes of the header for this.
     wcs : `~astropy.wcs.WCS` or None
     """

@@ -104,7 +104,7 @@ def noise_ratio(data, bad, variance):
         deviation over the stated one. Empty where too few values are valid.
     level : float
         Median of the expected signal, a low value of the exposures.
-        sigma : float
+    sigma : float
         Median of the stated standard deviations.
 
     Notes

@@ -1,4 +1,4 @@
-"""The exposures in electrons, and the pixels of them that are looked at."""
+"""The exposures in electrons, and the pixels that are examined."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import at_pixels
 from crstack._threads import map_threads
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
@@ -13,30 +14,30 @@ from crstack.joint.signal_prior import SignalPrior, signal_prior
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
-#: share of clean pixels that is looked at: those whose values span most
+#: share of clean pixels that is examined: those with the largest span of values
 LOOKED_AT = 0.03
-#: the neighbours of pixels that span this many standard deviations are looked at, too
+#: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
-#: pixels drawn to see how many hits do not make a pixel looked at
+#: number of simulated pixels that measure how many hits are not examined
 DRAWS_OF_SPAN = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Exposures in electrons and what is expected in them.
+    """Exposures in electrons and their expected values.
 
-    In exposure i a common signal s (electrons) is expected as a_i s + d_i.
+    The expected value of exposure i for a common signal s (electrons) is a_i s + d_i.
 
     Parameters
     ----------
     data : `~numpy.ndarray`
         float32 (N, ny, nx) in electrons.
     variance : float, `~numpy.ndarray` or tuple of these
-        Variance of all but the photons, electrons squared: number or (ny, nx), for
-        each exposure where it is a tuple.
+        Variance without that of the photons, electrons squared: number or (ny, nx), or a tuple of these for each
+        exposure.
     bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values that take no part.
+        (N, ny, nx) excluded values.
     scales : tuple, optional
         The a_i: numbers or (ny, nx). All 1 if not given.
     shifts : tuple, optional
@@ -44,7 +45,7 @@ class Counts:
     poisson : tuple of bool, optional
         False where the variance of an exposure includes that of its photons.
     worth : tuple, optional
-        What an electron of each exposure is worth in the combined image: numbers or (ny, nx). All 1 if not given.
+        Value of an electron of each exposure in the combined image: numbers or (ny, nx). All 1 if not given.
     """
 
     data: np.ndarray
@@ -57,12 +58,12 @@ class Counts:
 
     @property
     def alike(self):
-        """Whether one expected image and one noise serve all exposures."""
+        """Whether all exposures have the same expected image and noise."""
         return self.scales is None and self.shifts is None and not isinstance(self.variance, tuple)
 
     @cached_property
     def levels(self):
-        """(N, ny, nx) the common signal that each value stands for; the median at bad values."""
+        """(N, ny, nx) the common signal of each value; the median at bad values."""
         levels = self.data
         if not self.alike:
             levels = np.stack([self._level(i) for i in range(len(self.data))])
@@ -88,10 +89,10 @@ class Counts:
         return variance / scale**2
 
     def mean_variance(self, signal):
-        """Mean over the exposures of `variance_of`; where all are alike, that of one."""
+        """Mean over the exposures of `variance_of`; that of one if all are equal."""
         if self.alike:
             return self.variance_of(0, signal)
-        # one at a time: all of them would take as much memory as the exposures
+        # one at a time, because all of them would need as much memory as the exposures
         total = self.variance_of(0, signal)
         for i in range(1, len(self.data)):
             total = total + self.variance_of(i, signal)
@@ -102,7 +103,7 @@ class Counts:
         return (self if box is None else self.rows(box)).mean_variance(signal)
 
     def expected(self, i, signal, excess):
-        """Expected counts (ny, nx) of exposure ``i``, variance of all but its photons, and whether it has any."""
+        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any."""
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
         poisson = self.poisson is None or self.poisson[i]
@@ -115,7 +116,7 @@ class Counts:
         def cut(value):
             if isinstance(value, tuple):
                 return tuple(cut(one) for one in value)
-            return value[box] if np.ndim(value) else value
+            return at_pixels(value, box)
 
         bad = None if self.bad is None else self.bad[:, *box]
         cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
@@ -128,7 +129,7 @@ class Counts:
         values = self.data[:, *where].astype(np.float64)
         for i in range(len(values)):
             scale, shift, worth = (
-                value[where] if np.ndim(value) else value
+                at_pixels(value, where)
                 for value in (
                     self._of(self.scales, i, 1.0),
                     self._of(self.shifts, i, 0.0),
@@ -179,14 +180,14 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """How the pixels that are looked at were chosen.
+    """Selection of the pixels that are examined.
 
     Attributes
     ----------
     anyway : `~numpy.ndarray` of bool
-        (ny, nx) pixels that are looked at whatever their values are.
+        (ny, nx) pixels that are always examined.
     span : float
-        Others are looked at if their values span more, in standard deviations of one of them.
+        Others are examined if their values have a larger span, in standard deviations of one of them.
     n : int
         Number of exposures.
     """
@@ -196,7 +197,7 @@ class Chosen:
     n: int
 
     def missed(self, charge):
-        """Chance that a pixel with one hit is not looked at.
+        """Probability that a pixel with one hit is not examined.
 
         Parameters
         ----------
@@ -219,7 +220,7 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Values of the pixels that are looked at; exposures along the first axis.
+    """Values of the examined pixels; exposures along the first axis.
 
     Attributes
     ----------
@@ -230,9 +231,9 @@ class Candidates:
     unknown, detected : `~numpy.ndarray` of bool or None
         (N, M) bad values, and those found by an auxiliary detector.
     prior : SignalPrior or None
-        How frequent signals are; all alike where it is None.
+        Frequency of signals; uniform if None.
     chosen : Chosen or None
-        How the pixels were chosen.
+        Selection of the pixels.
     """
 
     where: tuple
@@ -265,7 +266,7 @@ class Candidates:
 
     @cached_property
     def levels(self):
-        """(N, M) the common signal that each value stands for."""
+        """(N, M) the common signal of each value."""
         return (self.values - self.shifts) / self.scales
 
     def sigma(self, signal):
@@ -293,7 +294,7 @@ class Candidates:
         return np.where(np.isfinite(lowest), lowest, 0)
 
     def at_nodes(self):
-        """What does not depend on the population of hits.
+        """Quantities that do not depend on the population of hits.
 
         Returns
         -------
@@ -316,7 +317,7 @@ class Candidates:
             signal = scale * nodes + shift
             one = log_clean(value, signal, variance, poisson)
             if self.unknown is not None:
-                one[:, self.unknown[i]] = 0  # a bad value says nothing
+                one[:, self.unknown[i]] = 0  # a bad value has no information
             clean.append(one)
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             index.append(HitDensity.index(value - signal, sigma))
@@ -335,7 +336,7 @@ class Candidates:
 def clean_signal(counts, candidates, probability):
     """Mean of the clean values of each pixel (ny, nx), electrons on the common scale.
 
-    Where none is clean it is the lowest.
+    If none is clean, it is the lowest value.
     """
     signal = counts.levels.mean(axis=0)
     clean = 1 - probability[:, candidates.where[0], candidates.where[1]]
@@ -345,7 +346,7 @@ def clean_signal(counts, candidates, probability):
 
 
 def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
-    """The pixels whose values span more than those of clean ones, and what is near them.
+    """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
     ----------
@@ -356,9 +357,9 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
     detected : `~numpy.ndarray` of bool, optional
-        (N, ny, nx), what an auxiliary detector found: looked at in any case.
+        (N, ny, nx), pixels found by an auxiliary detector, which are always examined.
     looked_at : float, optional
-        Share of the clean pixels.
+        Share of clean pixels that is examined.
 
     Returns
     -------

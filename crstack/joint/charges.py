@@ -33,11 +33,11 @@ Z = np.concatenate([LINEAR, BEYOND])
 CHARGE_STEP = 0.1
 CHARGES = np.arange(LEAST_CHARGE + CHARGE_STEP / 2, JOIN + 6, CHARGE_STEP)
 NORMAL = (np.exp(-0.5 * (LINEAR[:, None] - CHARGES) ** 2) * CHARGE_STEP / np.sqrt(2 * np.pi)).astype(np.float32)
-NORMAL[NORMAL < 1e-20] = 0  # numbers that small slow products of matrices down
+NORMAL[NORMAL < 1e-20] = 0  # such small numbers make products of matrices slow
 #: charges in standard deviations that do not count as hits but move a value, middles of the steps ...
 FAINT_STEP = 0.05
 FAINT = np.arange(FAINT_STEP / 2, LEAST_CHARGE, FAINT_STEP)
-# ... and what they multiply the density of a value at Z with; no value far above the signal is as faint
+# ... and their factors of the density of a value at Z; a value far above the signal has no such charge
 FAINT_GAIN = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
 
 
@@ -50,9 +50,8 @@ def _bin_of(charge):
 class HitDensity:
     """Look-up tables of the density of hit values, for several distributions of charge.
 
-    With n(c) the density of charges c, the density of a value x over a signal s
-    is the integral of n(c) N(x - s - c; sigma) over the charges of more than
-    `LEAST_CHARGE` sigma: weaker hits count as none.
+    With n(c) the density of charges c, the density of a value x over a signal s is the integral of n(c) N(x - s - c;
+    sigma) over the charges of more than `LEAST_CHARGE` sigma. Weaker hits do not count as hits.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ class HitDensity:
 
     @staticmethod
     def index(excess, sigma):
-        """Place in the tables of values ``excess`` electrons above the signal, with noise ``sigma``.
+        """Index in the tables of values ``excess`` electrons above the signal, with noise ``sigma``.
 
         Parameters
         ----------
@@ -115,7 +114,7 @@ class HitDensity:
         return self._above[kind, sigma_index(sigma)]
 
     def by_kind(self, kinds):
-        """What holds for some distributions, at each of the ``noises`` (sigmas) and place in the tables (places).
+        """Tables of some distributions, at each of the ``noises`` (sigmas) and index in the tables (places).
 
         Parameters
         ----------
@@ -127,7 +126,7 @@ class HitDensity:
         log_density : `~numpy.ndarray`
             (K, sigmas, places) log density per electron of hit values.
         gain : `~numpy.ndarray`
-            (K, sigmas, places) what a charge below `LEAST_CHARGE` multiplies the density of a clean value with.
+            (K, sigmas, places) factor of the density of a clean value with a charge below `LEAST_CHARGE`.
         above, below : `~numpy.ndarray`
             (K, sigmas) share of the charges that count as hits, and of those below.
         """
@@ -142,10 +141,9 @@ class HitDensity:
         return np.bincount(flat.ravel(), weights.ravel(), minlength=np.prod(shape)).reshape(shape)
 
     def expected_counts(self, histogram):
-        """Number of hits (K, bins) of each charge that the values of a `histogram` stand for.
+        """Expected number of hits (K, bins) of each charge, from the values of a `histogram`.
 
-        Each value is shared among the charges it can stand for: the step of an
-        expectation maximisation.
+        Each value is distributed among its possible charges, as in a step of expectation maximisation.
         """
         ratio = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
         sigma = np.exp(LOG_SIGMA[self.noises])[:, None]

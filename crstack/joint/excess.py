@@ -14,11 +14,11 @@ PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
 #: pixels that measure an excess of the read noise, and the least ratio of variances of an excess
 PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
-#: an excess counts where it is so many standard errors above none
+#: least excess in standard errors
 SIGNIFICANCE = 4.0
 #: median of the absolute value of a standard normal number
 MEDIAN_ABSOLUTE = 0.67449
-#: differences up to so many standard deviations count, and what is left of the variance of normal ones
+#: largest difference that is used, in standard deviations, and the remaining variance of normal differences
 CLIP, CLIPPED = 3.0, 0.97334
 
 
@@ -50,7 +50,7 @@ class ExcessVariance:
 
     @property
     def of_scene(self):
-        """Whether any of it goes with the signal or its gradient."""
+        """Whether any part depends on the signal or its gradient."""
         return bool(self.relative or self.shift)
 
     def of(self, signal, gradient2):
@@ -65,7 +65,7 @@ class ExcessFit:
     Attributes
     ----------
     excess : ExcessVariance
-        What was found.
+        The fit.
     bins : list of `~numpy.ndarray`
         Indices of pixels of like signal and gradient.
     expected, errors : `~numpy.ndarray`
@@ -79,7 +79,7 @@ class ExcessFit:
 
 
 def squared_gradient(image, variance):
-    """Squared gradient of an image, that of its noise taken off.
+    """Squared gradient of an image, minus that of its noise.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def squared_gradient(image, variance):
 def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=None):
     """Fit the excess variance to the differences of exposures.
 
-    The median of the absolute difference of two exposures, which hits do not
-    move, is compared with that of the known noise in bins of signal and of gradient.
+    The median of the absolute difference of two exposures does not depend on hits. It is compared with that of the
+    known noise in bins of signal and of gradient.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part.
     left_out : `~numpy.ndarray` of bool, optional
-        (ny, nx) pixels that take no part.
+        (ny, nx) excluded pixels.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
     if left_out is not None:
         usable &= ~left_out
-    # by the signal of the neighbours: that of a pixel itself picks fluctuations
+    # by the signal of the neighbours, because that of the pixel itself selects fluctuations
     nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     bins = _bins(nearby, gradient2, usable)
     constant = _constant(cube, nearby, variance, usable)
@@ -153,7 +153,7 @@ def _ratio(cube, variance, pixels):
     known = [plane.ravel()[pixels] for plane in variance]
     known = known * (len(cube) // len(known))
     pairs = combinations(range(len(cube)), 2)
-    # all pairs: what a few of them say depends on the order of the exposures
+    # all pairs, because a subset would depend on the order of the exposures
     found = np.mean([_robust_ratio(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
     return found, np.mean(known, axis=0)
 
@@ -166,19 +166,19 @@ def _some_of(pixels, number):
 
 
 def _constant(cube, signal, variance, usable):
-    """Excess variance of the fainter pixels, where there is a clear one."""
+    """Excess variance of the fainter pixels, if it is significant."""
     pixels = _some_of(np.flatnonzero(usable), PIXELS_OF_CONSTANT)
     if len(pixels) < PIXELS_PER_BIN:
         return 0.0
     faint = pixels[signal.ravel()[pixels] <= np.median(signal.ravel()[pixels])]
     found, known = _ratio(cube, variance, faint)
-    # where photons make most of the noise, the excess may as well be relative to them
+    # where photon noise dominates, the excess may be relative to the signal
     dark = signal.ravel()[faint].mean() < known.mean() / 2
     return float((found - 1) * known.mean()) if dark and found > LEAST_CONSTANT else 0.0
 
 
 def _bins(signal, gradient2, usable):
-    """Index arrays of pixels of like signal, the halves of low and of high gradient apart."""
+    """Index arrays of pixels of similar signal, separate for the halves of low and of high gradient."""
     pixels = _some_of(np.flatnonzero(usable & (signal > 0)), PIXELS_TO_FIT)
     order = pixels[np.argsort(signal.ravel()[pixels])]
     if len(order) < 2 * PIXELS_PER_BIN:
@@ -194,7 +194,7 @@ def _bins(signal, gradient2, usable):
 
 
 def _wide_enough(edges):
-    """Starts and stops of intervals that hold enough pixels each; the few brightest are one with those below."""
+    """Starts and stops of intervals with enough pixels each; the few brightest pixels join the last interval."""
     starts = [int(edges[0])]
     for stop in edges[1:-1]:
         if min(stop - starts[-1], edges[-1] - stop) >= 2 * PIXELS_PER_BIN:

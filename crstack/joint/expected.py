@@ -1,4 +1,4 @@
-"""What the joint decision expects of exposures made equivalent."""
+"""Expected values of equalized exposures for the joint decision."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ __all__ = ["counts_of"]
 
 
 def counts_of(equalized, data=None):
-    """The exposures in electrons as they were taken, and what is expected in them.
+    """The exposures in electrons without correction, and their expected values.
 
     Parameters
     ----------
     equalized : `~crstack.equalize.EqualizedExposures`
-        With what is known of them.
+        Exposures with their known differences.
     data : `~numpy.ndarray`, optional
-        float32 (N, ny, nx), the exposures in electrons as they were taken, where they are at hand.
+        float32 (N, ny, nx), the exposures in electrons without correction, if available.
 
     Returns
     -------

@@ -9,12 +9,12 @@ from crstack.joint.sweeps import log_odds_alone
 
 __all__ = ["CleanNoise", "calibrated_threshold"]
 
-#: pixels drawn at each level of signal, and the least share of them that is looked at
+#: pixels drawn at each level of signal, and the least share of them that is examined
 DRAWS = 1_200_000
 LOOKED_AT = 0.03
 #: signals in electrons that are simulated: close together where counts are few, then at this factor
 FEW, FACTOR = (0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 100.0), 3.0
-#: exceedances that fix the tail, and fewest beyond a rate for it to be read off
+#: exceedances that determine the tail, and fewest beyond a rate for its measurement
 TAIL, READ_OFF = 300, 100
 
 
@@ -36,7 +36,7 @@ class CleanNoise:
     excess: object
 
     def draw(self, signal, n_pixels, rng):
-        """`Candidates` of which few are left out: ``n_pixels`` at a signal, electrons."""
+        """`Candidates` with few exclusions: ``n_pixels`` at a signal, electrons."""
         column = (slice(None), None)
         variance = (self.variance + self.scales**2 * self.excess.of(signal, 0.0)).astype(np.float32)
         expected = self.scales * signal
@@ -72,8 +72,7 @@ def calibrated_threshold(rate, noise, population, highest, seed=20260101):
 
     Notes
     -----
-    Where too few simulated values lie beyond, the tail is continued as an
-    exponential, which it is to good accuracy.
+    If too few simulated values lie beyond, the tail is extrapolated as an exponential, which is accurate.
     """
     signals = list(FEW)
     while signals[-1] < highest:

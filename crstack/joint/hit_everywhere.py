@@ -10,22 +10,21 @@ __all__ = ["hit_everywhere"]
 
 #: least excess of the lowest value over the expectation from its neighbours, in units of its usual deviation
 LEAST_EXCESS = 3.0
-#: of the signal that a pixel hit in all exposures may have, in steps of the usual deviation
+#: possible signals of a pixel hit in all exposures, in units of the usual deviation
 STEPS = np.arange(-3.0, 3.01, 0.5, dtype=np.float32)
-#: with fewer pixels as high, their frequency is that of this many
+#: least number of pixels as high, for their frequency
 FEWEST_AS_HIGH = 1.0
 #: pixels in which the frequency is counted
 PIXELS_TO_COUNT = 300_000
 
 
 def hit_everywhere(counts, excess, candidates, field, population):
-    """Probability of pixels to be hit in every exposure.
+    """Probability that pixels are hit in every exposure.
 
-    Where all values are high the pixel may be a star. The signal that is expected is the
-    median of the neighbours, and how often the image rises above it as steeply is
-    counted in the stack itself: that is the density of the signal if one exposure, at least, is clean.
-    The rate at which all exposures are hit is the product of their own, which is not
-    small only where each of them has hits beside the pixel.
+    If all values are high, the pixel may be a star. The expected signal is the median of the neighbours. The frequency
+    of rises as steep as this is measured in the stack itself; it gives the density of the signal if at least one
+    exposure is clean. The rate at which all exposures are hit is the product of their rates, which is significant only
+    where each of them has hits next to the pixel.
 
     Parameters
     ----------
@@ -34,9 +33,9 @@ def hit_everywhere(counts, excess, candidates, field, population):
     excess : `~numpy.ndarray`
         (ny, nx) variance beyond photons and read noise.
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     field : Field
-        What was found so far.
+        The results so far.
     population : Population
         As fitted.
 
@@ -45,7 +44,7 @@ def hit_everywhere(counts, excess, candidates, field, population):
     which : `~numpy.ndarray`
         Candidates (indices) with a probability that is not negligible.
     probability : `~numpy.ndarray`
-        Of these, to be hit in every exposure.
+        Their probability to be hit in every exposure.
     """
     classes = field.classes_at(candidates.where)
     beside = (charges_kind(classes) > 0).all(axis=0)
@@ -63,7 +62,7 @@ def hit_everywhere(counts, excess, candidates, field, population):
         return which, np.empty(0, np.float32)
     some, classes, width = candidates.some(which), classes[:, which], usual[high]
     log_all = _log_all_hit(some, classes, expected[high], width, population)
-    # else: the lowest is clean, and the image rises as steeply here
+    # otherwise the lowest value is clean, and the image itself rises as steeply
     every = slice(None, None, max(signal.size // PIXELS_TO_COUNT, 1))
     anywhere = np.unravel_index(np.arange(signal.size)[every], signal.shape)
     frequency = _frequency_above(_heights(signal, variance, anywhere)[2], height[high])
@@ -73,9 +72,9 @@ def hit_everywhere(counts, excess, candidates, field, population):
 
 
 def _heights(signal, variance, where):
-    """Signal expected from the neighbours, its usual deviation and how many of these the image lies above it.
+    """Signal expected from the neighbours, its usual deviation, and the excess of the image in units of it.
 
-    Several of the neighbours may be hit everywhere too: the lower half of them counts.
+    Several of the neighbours may be hit in every exposure too, so that only the lower half of them is used.
     """
     padded = np.pad(signal, 1, mode="edge")
     steps = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
@@ -94,7 +93,7 @@ def _frequency_above(height, at):
 
 
 def _log_all_hit(some, classes, nearby, width, population):
-    """Log of the chance that all are hit, times the density of the values."""
+    """Log of the probability that all are hit, times the density of the values."""
     signal = nearby + STEPS[:, None] * width
     log_prior = -0.5 * STEPS[:, None] ** 2 - np.log(np.sqrt(2 * np.pi) / (STEPS[1] - STEPS[0]))
     total = np.broadcast_to(log_prior, signal.shape).copy()
@@ -116,7 +115,7 @@ def _log_others_hit(some, classes, population):
 
 
 def _log_agree(some, i, value):
-    """Log density of a value that is clean, as the lowest is."""
+    """Log density of a clean value, such as the lowest."""
     row = [one[min(i, len(one) - 1)] for one in (some.scales, some.shifts)]
     sigma = some.sigma(some.lowest)
     sigma2 = 2 * sigma[min(i, len(sigma) - 1)] ** 2

@@ -1,24 +1,24 @@
-"""The mask with which the mean of the values that are left has the least expected error."""
+"""The mask that minimises the expected error of the mean of the remaining values."""
 
 import numpy as np
 
 __all__ = ["LEAST_DOUBT", "SURE_ENOUGH", "least_loss"]
 
-#: less probable hits are never masked: probabilities are known to 0.05, and a star must not be lost for a chance of 1 %
+#: least probability of a masked value: probabilities are known to 0.05, and a star must not be lost for one of 1 %
 LEAST_DOUBT = 0.2
-#: values that are more likely hit than not are always masked
+#: values with a higher probability are always masked
 SURE_ENOUGH = 0.5
 
 
 def least_loss(probability, charge, variance):
-    """Mask the values that the mean of a pixel is better without.
+    """Mask the values whose exclusion reduces the expected error of the mean of a pixel.
 
     Parameters
     ----------
     probability : `~numpy.ndarray`
-        (N, M) chance of each value to be hit.
+        (N, M) probability that each value is hit.
     charge : `~numpy.ndarray`
-        (N, M) charge of the hit if there is one: how far the value lies above the clean signal, electrons.
+        (N, M) charge of the hit if there is one: excess of the value over the clean signal, electrons.
     variance : `~numpy.ndarray`
         (N, M) variance of a clean value, electrons squared.
 

@@ -1,4 +1,4 @@
-"""Likelihoods of clean values, and the sum over all sets of exposures taken as hit."""
+"""Likelihoods of clean values, and the sum over all sets of hit exposures."""
 
 import numpy as np
 
@@ -14,10 +14,9 @@ NEWTON_STEPS = 4
 def log_clean(value, signal, variance, poisson=1):
     """Log density of a clean value: Poisson photons plus Gaussian noise.
 
-    Saddle-point approximation (Daniels 1954, Ann. Math. Stat. 25, 631) of the
-    density of Poisson(s) + Normal(0, variance), exact for s = 0 and to better than
-    2 % of the density elsewhere. A negative signal, left by a bias that is a little too
-    large, moves the Gaussian alone.
+    Saddle-point approximation (Daniels 1954, Ann. Math. Stat. 25, 631) of the density of Poisson(s) + Normal(0,
+    variance), exact for s = 0 and to better than 2 % of the density elsewhere. A negative signal, from a bias that is
+    slightly too large, shifts only the Gaussian.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ def log_clean(value, signal, variance, poisson=1):
         In electrons (variance: electrons squared, positive, that of all but the
         photons); shapes that broadcast.
     poisson : `~numpy.ndarray`, optional
-        0 where the variance is that of the photons too, so that the value is Gaussian.
+        0 where the variance includes that of the photons, so that the value is Gaussian.
 
     Returns
     -------
@@ -48,14 +47,14 @@ def log_clean(value, signal, variance, poisson=1):
 def signal_nodes(lowest, sigma, n):
     """Nodes of the integral over the common signal, around the lowest value.
 
-    As hits only add charge, the signal cannot lie far above the lowest value.
+    Because hits only add charge, the signal cannot lie far above the lowest value.
 
     Parameters
     ----------
     lowest, sigma : `~numpy.ndarray`
         (M,) lowest value of each pixel, electrons, and the noise of one value.
     n : int
-        Number of values: the more, the narrower is their common signal.
+        Number of values; the width of their common signal decreases with it.
 
     Returns
     -------
@@ -70,10 +69,9 @@ def signal_nodes(lowest, sigma, n):
 def hit_weights(clean, ratio, prior=0):
     """Weights of each value being hit, and of it being clean, at each node of the signal.
 
-    The sum over all sets of hit exposures but that of all of them is a product over the exposures,
-    less one term: at a node, the sets in which exposure i is hit weigh
-    h_i (prod_{k != i} (c_k + h_k) - prod_{k != i} h_k), those in which it is not
-    c_i prod_{k != i} (c_k + h_k).
+    The sum over all sets of hit exposures, except the set of all exposures, is a product over the exposures minus one
+    term. At a node, the sets in which exposure i is hit have the weight h_i (prod_{k != i} (c_k + h_k) - prod_{k != i}
+    h_k), those in which it is not c_i prod_{k != i} (c_k + h_k).
 
     Parameters
     ----------

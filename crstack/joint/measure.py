@@ -1,4 +1,4 @@
-"""What the joint decision expects of exposures that are not equivalent."""
+"""Measurement of the expected values of exposures that are not equivalent."""
 
 from dataclasses import replace
 
@@ -11,19 +11,19 @@ __all__ = ["expecting", "open_settings"]
 
 
 def expecting(counts, names):
-    """Measure what differs between exposures, and expect it of them.
+    """Measure the differences between exposures, and include them in the expected values.
 
     Parameters
     ----------
     counts : Counts
-        The exposures in electrons, as expected so far.
+        The exposures in electrons, with their expected values so far.
     names : set of str
-        What may be measured: see `open_settings`.
+        Terms that may be measured: see `open_settings`.
 
     Returns
     -------
     counts : Counts
-        As expected with what was measured; the same object where nothing differs.
+        Exposures with the measured expected values; the same object if nothing differs.
     differences : `~crstack.equalize.Differences`
     """
     # sums over the exposures round: in one order, whatever they come in

@@ -1,4 +1,4 @@
-"""The joint decision: which exposures of a pixel are hit, decided for all of them together."""
+"""The joint decision: the hit exposures of a pixel, from all exposures together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,42 +19,41 @@ from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["JointDecision", "JointPosterior"]
 
-#: results that a stack keeps; each holds N probabilities a pixel
+#: number of results that a stack stores; each holds N probabilities per pixel
 KEPT = 3
 
 
 @dataclass(frozen=True)
 class JointPosterior(Method):
-    """Which exposures are hit, decided for all of them together.
+    """Find the hit exposures of each pixel from all exposures together.
 
-    For each pixel and each set of exposures taken as hit, the likelihood is that
-    of the clean values around a common signal, integrated out, times a broad
-    density of positive charge for the others. The posterior follows with a
-    prior rate of hits that is higher beside hits. Rate, distribution of
-    charges and the influence of neighbours are fitted to the stack.
+    For each pixel and each set of exposures assumed to be hit, the likelihood is that of the clean values with a
+    common signal, integrated over this signal, times a broad density of positive charge for the others. The posterior
+    includes a prior rate of hits that is higher next to hits. Rate, distribution of charges and the effect of
+    neighbours are fitted to the stack.
 
     Parameters
     ----------
     mask : {"loss"}, optional
-        Mask what the mean of the other values is expected to be better without: charge, noise and probability decide
-        together, see `~crstack.joint.least_loss.least_loss`. This is the default.
+        Mask a value if its exclusion reduces the expected error of the mean. This depends on charge, noise and
+        probability, see ``crstack.joint.least_loss.least_loss``. This is the default.
     probability : float, optional
-        In place of ``mask``: values more likely hit than this are masked; between 0 and 1.
+        Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
-        In place of ``mask``: the rate, per pixel and exposure, at which
-        clean values start a masked feature. The threshold is calibrated by
-        simulation. Tails more likely hit than not join where they touch.
+        Instead of ``mask``: the rate, per pixel and exposure, at which clean values start a masked feature. The
+        threshold is calibrated by simulation. Tails with a probability above one half are added if they touch.
     n_fits : int, optional
         Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional
-        Sweeps over the neighbours, after one in which each value is judged alone.
+        Sweeps over the neighbours, after one without neighbours.
     excess : bool, optional
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
     measure : bool, optional
-        Measure what differs between the exposures, as far as it is not given: added levels, throughput, shifts and
-        seeing; see `~crstack.equalize.measure_differences`. Measure also how unlike they are in each place. Needs
-        ``excess``. Only what is expected of the exposures in this decision changes; they are combined as they are.
+        Measure the differences between the exposures that are not given: added levels, throughput, shifts and seeing;
+        see `~crstack.equalize.measure_differences`. Measure also the local variance of the exposures. Needs
+        ``excess``. This changes only the expected values in this decision; the exposures are combined without
+        correction.
 
     Raises
     ------
@@ -90,14 +89,14 @@ class JointPosterior(Method):
     def posterior(
         self, prepared: PreparedStack, detected: Detections | None = None, progress: Progress | None = None
     ) -> JointResult:
-        """Probability of each value to be hit; computed once.
+        """Probability that each value is hit; computed once.
 
         Parameters
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
         detected : `~crstack.prepared.Detections`, optional
-            Raises the odds of what it finds in the exposures.
+            Raises the odds of the pixels that it finds in the exposures.
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
 
@@ -117,7 +116,7 @@ class JointPosterior(Method):
     def _expectation(
         self, prepared: PreparedStack, progress: Progress | None
     ) -> tuple[Counts, Scatter | None, Differences | None]:
-        """Counts, their scatter where it is wanted, and what was measured to expect them."""
+        """Counts, their scatter if requested, and the measured differences."""
         counts, measured = counts_of(prepared.equalized), None
         if not self.excess:
             return counts, None, None
@@ -154,13 +153,13 @@ class JointPosterior(Method):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class JointDecision(Decision):
-    """What the joint decision found.
+    """The joint decision.
 
     Attributes
     ----------
     result : JointResult
-        Probabilities, population of hits, excess variance and what was measured, before
-        the rules of the masks were applied.
+        Probabilities, population of hits, excess variance and measured differences, before the rules of the masks are
+        applied.
     """
 
     result: JointResult
@@ -181,5 +180,5 @@ class JointDecision(Decision):
         )
 
     def describe(self) -> tuple[str, ...]:
-        """The method and what it fitted, in lines for the history of the masks."""
+        """The method and its fits, as lines for the history of the masks."""
         return (*super().describe(), f"found: {self.result!r}")

@@ -1,6 +1,6 @@
-"""What is known of hits before a pixel is looked at: rate, charges, neighbours.
+"""Prior of the hits: rate, charges, neighbours.
 
-All of it is fitted to the stack at hand by expectation maximisation.
+All of it is fitted to the stack by expectation maximisation.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,22 +13,22 @@ from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensit
 
 __all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
 
-#: weight of a neighbour at a corner; one at a side weighs 1
+#: weight of a neighbour at a corner; one at a side has the weight 1
 CORNER = 0.3
 #: edges of the classes of the sum over hit neighbours, and of their charge in standard deviations of the noise
 NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
 CHARGE_CLASSES = np.array([3, 8, 20, 50, 150, 500], dtype=np.float32)
-#: distributions of charge beside few, some and many hit neighbours, by class of their number
+#: distributions of charge next to few, some and many hit neighbours, by class of their number
 GROUP = np.array([0, 0, 0, 0, 1, 1, 2], dtype=np.int32)
 N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
 N_CLASSES = N_NUMBERS * N_CHARGES
-#: chance of a hit before anything is fitted
+#: initial probability of a hit
 FIRST_RATE = 5e-3
-#: so many hits with the charges, and pixels at the rate, of all classes alike keep a class with few pixels steady
+#: prior of a class: number of hits with the charges, and of pixels with the rate, of all classes together
 STEADY = 10.0
-#: distributions of charge are a power of the charge up to so many standard deviations of the noise
+#: limit (standard deviations of the noise) below which distributions of charge are a power of the charge
 RESOLVED = 3.0
-#: the power, and so many hits that speak for that of all classes alike
+#: limits of the power, and number of hits of its prior
 LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
 NEWTON_STEPS = 8
 #: of extrapolations: steps at once, and change of a logarithm
@@ -57,7 +57,7 @@ def neighbour_class(number, charge):
 
 
 def charges_kind(classes):
-    """Distribution of charges that goes with classes: 0 alone, else by the neighbours' number and charge."""
+    """Distribution of charges of the classes: 0 without neighbours, otherwise by their number and charge."""
     return _KIND_OF.take(classes)
 
 
@@ -65,15 +65,15 @@ _CLASSES = np.arange(N_CLASSES, dtype=np.int32)
 _KIND_OF = np.where(_CLASSES < N_CHARGES, 0, 1 + GROUP[_CLASSES // N_CHARGES] * N_CHARGES + _CLASSES % N_CHARGES)
 _KIND_OF = _KIND_OF.astype(np.int32)
 N_KINDS = int(_KIND_OF.max()) + 1
-#: distributions of charge beside hits, by group of their number
+#: distributions of charge next to hits, by group of their number
 ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
 
 
 def _straighten_faint(shapes, counts, seen, of_kind):
     """Make distributions a power of the charge where noise hides their form, in place.
 
-    The power is the most likely one: with it, the mean logarithm of the charges that were ``counts`` is that
-    of the distribution as it is ``seen``.
+    The power is the most probable one: with it, the mean logarithm of the charges in ``counts`` is that of the
+    ``seen`` part of the distribution.
     """
     log_centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
     resolved = np.log(RESOLVED) + of_kind @ LOG_SIGMA / np.maximum(of_kind.sum(axis=1), 1)
@@ -122,12 +122,12 @@ def _steady_rates(hits, exposed):
 
 
 def _even_rates():
-    """A start: every value may be hit, whatever its neighbours are."""
+    """Initial state: the same rate for every value, independent of its neighbours."""
     return np.full(N_CLASSES, FIRST_RATE)
 
 
 def _even_shapes():
-    """A start: even in the logarithm of the charge."""
+    """Initial state: uniform in the logarithm of the charge."""
     return np.full((N_KINDS, len(CHARGE_EDGES) - 1), 1 / (len(CHARGE_EDGES) - 1))
 
 
@@ -150,7 +150,7 @@ class Population:
     detector_odds : float
         Log odds that a detection of the auxiliary detector adds.
     noises : slice or None
-        Places in `~crstack.joint.charges.LOG_SIGMA` that are needed; all of them if None.
+        Indices in ``crstack.joint.charges.LOG_SIGMA`` that are needed; all of them if None.
     """
 
     rate: np.ndarray = field(default_factory=_even_rates)
@@ -196,14 +196,15 @@ class Population:
         return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
     def log_odds(self, classes, sigma):
-        """Log of rate over chance of no hit, for classes and noise (electrons) of values."""
+        """Log of rate over probability of no hit, for classes and noise (electrons) of values."""
         rate = self.rate.astype(np.float32)[classes]
         chance = np.minimum(rate * self.density.above(charges_kind(classes), sigma), np.float32(HIGHEST_RATE))
         return np.log(rate) - np.log1p(-chance)
 
     @cached_property
     def _tables(self):
-        """By class and noise: logs of hit over not hit, of not hit over clean; chance of a faint one, log of no hit."""
+        """By class and noise: logs of hit over not hit, of not hit over clean; probability of a faint hit, log of no
+        hit."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
@@ -237,7 +238,7 @@ class Population:
         Returns
         -------
         log_hit : `~numpy.ndarray`
-            Odds times density of hit values, over the second of the results; that of clean ones is to be taken off.
+            Odds times density of hit values, over the second of the results; subtract that of clean ones.
         log_not_hit : `~numpy.ndarray`
             Density of values that are not hit, over that of clean ones.
         """
@@ -246,7 +247,7 @@ class Population:
         return log_hit.ravel().take(place), not_hit.ravel().take(place)
 
     def log_none(self, classes, sigma):
-        """Log of the chance of no hit, for classes and noise (electrons) of values."""
+        """Log of the probability of no hit, for classes and noise (electrons) of values."""
         return self._tables[3][classes, sigma_index(sigma)]
 
     def refitted(self, counts, hits, totals, seen=None):
@@ -261,8 +262,8 @@ class Population:
         totals : `~numpy.ndarray`
             (N_CLASSES, sigmas) number of values by class and noise.
         seen : `~numpy.ndarray`, optional
-            (N_CLASSES, sigmas, bins) how many of the ``totals`` would be looked at if they were hit with the charge of
-            a bin. All of them if not given.
+            (N_CLASSES, sigmas, bins) number of the ``totals`` that would be examined if they were hit with the charge
+            of a bin. All of them if not given.
 
         Returns
         -------
@@ -272,7 +273,7 @@ class Population:
         of_kind = np.zeros((len(self.shapes), totals.shape[1]))
         np.add.at(of_kind, kinds, totals)
         seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
-        # a charge that counts as a hit, and is looked at, in few pixels is as frequent in the others
+        # a charge that counts as a hit and is examined in few pixels only is as frequent in the others
         seen = np.zeros_like(counts)
         np.add.at(seen, kinds, seen_of_class)
         seen = seen / np.maximum(of_kind.sum(axis=1, keepdims=True), 1)
@@ -281,7 +282,7 @@ class Population:
         for alike in ALIKE:
             common = shapes[alike].sum(axis=0)
             shapes[alike] += STEADY * common / max(common.sum(), 1e-9)
-        # a floor keeps charges possible that this stack happens not to hold
+        # a floor keeps charges possible that do not occur in this stack
         shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + 1e-9
         _straighten_faint(shapes, counts, seen, of_kind)
         shapes /= shapes.sum(axis=1, keepdims=True)
@@ -298,10 +299,10 @@ class Population:
         )
 
     def extrapolated(self, first, second):
-        """Where expectation maximisation leads to, from two steps of it.
+        """Extrapolation of the expectation maximisation from two steps.
 
         Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each
-        class and of each distribution of charges. Its length follows from how much shorter the second step is.
+        class and of each distribution of charges. Its length depends on the ratio of the two steps.
 
         Parameters
         ----------
@@ -320,19 +321,18 @@ class Population:
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 
     def with_detector(self, probability, detected):
-        """The population with what a detection is worth as evidence.
+        """The population with the log odds of a detection.
 
-        The detector looks at the same values, and flags fluctuations of the noise:
-        its false ones are counted among the highest clean values of the pixels that are
-        looked at, which fluctuate as much. What it misses is no evidence, as it
-        misses tails.
+        The detector uses the same values, and flags fluctuations of the noise. Its false detections are therefore
+        counted among the highest clean values of the examined pixels. Missing detections are not used, because the
+        detector misses tails.
 
         Parameters
         ----------
         probability : `~numpy.ndarray`
             (N, M) of the candidates.
         detected : `~numpy.ndarray` of bool
-            (N, M), what the detector found.
+            (N, M), the detections.
 
         Returns
         -------

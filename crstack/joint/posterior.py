@@ -1,4 +1,4 @@
-"""Probability of each value of a stack to be hit, from exposures in electrons."""
+"""Probability that each value of a stack is hit, from exposures in electrons."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -27,25 +27,25 @@ __all__ = ["JointResult", "joint_posterior"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JointResult:
-    """What `joint_posterior` found.
+    """Result of `joint_posterior`.
 
     Attributes
     ----------
     probability : `~numpy.ndarray`
-        float32 (N, ny, nx): chance of each value to be hit.
+        float32 (N, ny, nx): probability that each value is hit.
     mask : `~numpy.ndarray`
-        bool (N, ny, nx): what the settings make of it.
+        bool (N, ny, nx): mask by the settings.
     population : Population
         Rate, neighbours and charges of the hits.
     excess : ExcessVariance
         Variance beyond photons and read noise.
     signal_shift : `~numpy.ndarray`
-        float32 (ny, nx), electrons of the combined image: what a mean of all exposures should be, by the posterior
-        mean of the signal, above the mean of the values weighted by their chances; 0 where it is sure that none is hit.
+        float32 (ny, nx), electrons of the combined image: expected mean of all exposures, by the posterior mean of the
+        signal, minus the mean of the values weighted by their probabilities; 0 where certainly none is hit.
     excess_variance : `~numpy.ndarray`
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
     measured : `~crstack.equalize.Differences` or None
-        What differs between the exposures; None where it was not measured.
+        Differences between the exposures; None if they were not measured.
     """
 
     probability: np.ndarray
@@ -64,7 +64,7 @@ class JointResult:
 
     @property
     def differences(self):
-        """What differs between the exposures: ``measured``."""
+        """Differences between the exposures: ``measured``."""
         return self.measured
 
     def summary(self):
@@ -102,19 +102,19 @@ def joint_posterior(
     detected: np.ndarray | None = None,
     scatter: Scatter | None = None,
 ) -> JointResult:
-    """Probability of each value of a stack to be hit.
+    """Probability that each value of a stack is hit.
 
     Parameters
     ----------
     counts : Counts
-        The exposures in electrons, and what is expected in them.
+        The exposures in electrons, and their expected values.
     settings : JointPosterior
         Settings.
     detected : `~numpy.ndarray` of bool, optional
-        (N, ny, nx), what a detector found in each exposure. How often it finds
-        hits and how often others is fitted, and counts as evidence.
+        (N, ny, nx), detections in each exposure. The rates of correct and of false detections are fitted, and used as
+        evidence.
     scatter : Scatter, optional
-        That of the exposures, where it is known already.
+        Scatter of the exposures, if it is known already.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def joint_posterior(
     order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
     detected = None if detected is None else detected[order]
-    # a clean pixel must be looked at ten times as often as it may be flagged
+    # the examined share of clean pixels must be ten times the rate of false alarms
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
     candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
@@ -141,7 +141,7 @@ def joint_posterior(
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
     shift = signal_shift(counts, candidates, signal, field.probability)
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
-    # as precise as they are kept, so that a threshold taken later gives the same mask
+    # rounded as stored, so that a later threshold gives the same mask
     probability = field.probability.astype(np.float16).astype(np.float32)
     if settings.probability is not None:
         mask = probability > settings.probability
@@ -152,18 +152,18 @@ def joint_posterior(
         mask = np.stack(
             [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
         )
-    # a copy is without the tables, which are large
+    # a copy does not contain the tables, which are large
     population = replace(population)
     return JointResult(probability[back], mask[back], population, excess, shift, of_pixels)
 
 
 def _least_loss(candidates, probability):
-    """Mask (N, ny, nx) with which the mean of the unmasked values has the least expected error."""
+    """Mask (N, ny, nx) that minimises the expected error of the mean of the unmasked values."""
     chance = probability[:, *candidates.where]
     if candidates.unknown is not None:
         chance = np.where(candidates.unknown, 1, chance)
     clean = 1 - chance
-    # the mean of the clean values, or the lowest where none is
+    # the mean of the clean values, or the lowest value if none is clean
     some = clean.sum(axis=0) > 0.5
     mean = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
     signal = np.where(some, mean, candidates.lowest)
@@ -177,12 +177,12 @@ def _least_loss(candidates, probability):
 
 
 def _seeds(rate, counts, excess, candidates, tables, population, probability):
-    """Values whose odds clean ones exceed at the given rate."""
+    """Values whose odds exceed those that clean values reach at the given rate."""
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
     threshold = calibrated_threshold(rate, noise, population, highest)
     signal = clean_signal(counts, candidates, probability)
-    # that of the neighbours: a pixel's own would follow its fluctuation
+    # that of the neighbours, because a pixel's own signal depends on its fluctuation
     signal = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
     over = log_odds_alone(candidates, tables, population) > threshold(signal[candidates.where])
     seeds = np.zeros(counts.data.shape, dtype=bool)

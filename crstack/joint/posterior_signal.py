@@ -1,4 +1,4 @@
-"""The signal of pixels of which it is not sure which values are hit."""
+"""The signal of pixels with uncertain hits."""
 
 import numpy as np
 
@@ -29,8 +29,8 @@ def posterior_signal(field, candidates, tables, population):
 
     Notes
     -----
-    With an even prior the posterior mean of a Poisson rate is by one photon above the mean of the
-    photons counted. The prior is the inverse of the variance, with which it is that mean.
+    With a uniform prior the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
+    the inverse of the variance as prior it is this mean.
     """
     classes = field.classes_at(candidates.where)
 
@@ -42,7 +42,7 @@ def posterior_signal(field, candidates, tables, population):
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
         variance = np.zeros_like(nodes)
         for i, sigma in enumerate(noise):
-            # the chance of no hit depends on the noise, and so on the signal: it must not favour faint ones
+            # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
             not_hit[i] += known[i] * population.log_none(classes[i, part], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
@@ -55,9 +55,9 @@ def posterior_signal(field, candidates, tables, population):
 
 
 def signal_shift(counts, candidates, signal, probability):
-    """What a mean of all exposures should be above that of the values that may be clean, weighted with their chance.
+    """Expected mean of all exposures minus the mean of the values weighted by their probability to be clean.
 
-    Where the exposures are not equivalent, it matters which of them are left out.
+    If the exposures are not equivalent, the latter mean depends on which of them are excluded.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
     masks : `~crstack.MaskSet`
         The masks of the exposures.
     bits : str or mapping, optional
-        "stsci", "lsst" or "dragons" (see `QUALITY_BITS`), or bits by reason: "hit", "bad" and
+        "stsci", "lsst" or "dragons" (see ``QUALITY_BITS``), or bits by reason: "hit", "bad" and
         "saturated". A missing reason has no bit. Instruments differ:
         ``{**QUALITY_BITS["stsci"], "hit": 4096}`` changes one bit.
     exposures : `~crstack.exposures.Exposures`, optional

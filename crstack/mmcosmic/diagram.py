@@ -99,7 +99,7 @@ class EquivalentSets:
     ----------
     noise : `~crstack.noise.NoiseModel`
         Noise of one exposure, with scalar gain and read noise: those of a typical pixel.
-        n_exposures, cr_coincidences : int
+    n_exposures, cr_coincidences : int
         N, and the number of highest values that min2d excludes.
     """
 
@@ -129,7 +129,7 @@ class MMDiagram:
         Unit of both axes.
     oversampling : int
         Sets drawn for each requested simulation, to reduce the scatter of the tail.
-        sets : EquivalentSets or None
+    sets : EquivalentSets or None
         Model of the exposures; None if they do not share one noise model.
     """
 

@@ -1,4 +1,4 @@
-"""Figures of finished results. Nothing is computed here, and nothing else imports it."""
+"""Figures of finished results. No results are computed here."""
 
 from crstack.plotting.diagram import draw_boundary, plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset

@@ -30,15 +30,15 @@ ColorScale = Literal["zscale", "minmax"]
 
 
 def _figure(fig: "Figure | None") -> "Figure | str | None":
-    """The figure that is given; else one of pyplot, where pyplot is in use."""
+    """The given figure, or one of pyplot if pyplot is in use."""
     return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
 
 
 class PlotAccessor:
     """Figures of a `~crstack.CRStack`; they show results and compute none.
 
-    A new figure belongs to pyplot where pyplot has been imported, so that a notebook shows it.
-    Else it belongs to no window.
+    A new figure belongs to pyplot if pyplot has been imported, so that a notebook shows it. Otherwise it belongs to no
+    window.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class PlotAccessor:
         return f"<figures of {self._stack!r}: {names}>"
 
     def mask_view(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> MaskView:
-        """A mask with the images it belongs to, and with what decided: what `mask` and `hits` draw.
+        """A mask with its images and its decision, for `mask` and `hits`.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class PlotAccessor:
         Parameters
         ----------
         masks : `~crstack.MaskSet`, optional
-            Draw the diagram that decided on these masks.
+            Draw the diagram of the decision on these masks.
         ax : `~matplotlib.axes.Axes`, optional
             Draw only the observed diagram, in these axes.
         fig : `~matplotlib.figure.Figure`, optional
@@ -168,12 +168,12 @@ class PlotAccessor:
         options: dict[str, Any] = {"masks": masks, "semiwindow": semiwindow, "color_scale": color_scale}
         return plot_hits(view, features, corrected=corrected, **options)
 
-    # what makes the exposures equivalent
+    # flux factors and offsets
 
     def median_position(
         self, *, color_scale: ColorScale = "zscale", resolution: int | None = None, fig: "Figure | None" = None
     ) -> "Figure":
-        """Draw the median beside the number of the exposure that it was taken from.
+        """Draw the median and the number of the exposure of each of its pixels.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class PlotAccessor:
         resolution: int | None = None,
         fig: "Figure | None" = None,
     ) -> "Figure":
-        """Draw the difference between an exposure and what all have in common, without and with its offset.
+        """Draw the difference between an exposure and the common image, without and with its offset.
 
         Parameters
         ----------

@@ -1,9 +1,8 @@
-"""A second process that draws figures beside the first.
+"""A second process that draws figures at the same time.
 
-Matplotlib holds the interpreter for itself, so that threads would not help. The process is started early, so
-that it has its libraries by the time that there is something to draw. Jobs and their arrays come in one file, each
-array once. Both processes claim jobs, the first from the start of the list and the second from its end, until
-none is left.
+Matplotlib blocks the interpreter, so that threads would not help. The process is started early, so that its libraries
+are loaded before the first figure. Jobs and their arrays come in one file, each array once. Both processes claim jobs,
+the first from the start of the list and the second from its end, until none is left.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ from pathlib import Path
 
 __all__ = ["FAILURES", "Helper", "draw_all"]
 
-#: what a drawing library may raise; a figure that fails costs nothing but itself
+#: errors of a drawing library; if a figure fails, all others are still drawn
 FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -31,7 +30,7 @@ FAILURES = (
     TypeError,
     ValueError,
 )
-#: seconds that the helper may take for what it has claimed
+#: time limit (seconds) of the helper for its claimed jobs
 PATIENCE = 600
 
 
@@ -41,7 +40,7 @@ class Helper:
     Attributes
     ----------
     process : `~subprocess.Popen` or None
-        None where it could not be started.
+        None if it could not be started.
     """
 
     def __init__(self):
@@ -75,7 +74,7 @@ class Helper:
                 self.process.stdin.flush()
 
     def wait(self):
-        """Wait until it has done what it claimed."""
+        """Wait until it has finished its claimed jobs."""
         if self.process is None:
             return
         with contextlib.suppress(OSError):
@@ -92,19 +91,19 @@ def draw_all(jobs, helper=None, *, here=0, done=None):
     Parameters
     ----------
     jobs : list of callable
-        Each draws and writes one figure, and returns whether there was anything to draw. Those that a
-        helper may take must be objects that pickle takes.
+        Each draws and writes one figure, and returns whether there was anything to draw. Jobs for a helper must be
+        objects that can be pickled.
     helper : Helper, optional
         The second process.
     here : int, optional
-        The first so many jobs are for this process alone.
+        Number of first jobs that only this process runs.
     done : callable, optional
         Called with the number of a job that this process has done.
 
     Returns
     -------
     outcomes : list of (bool or None, str, list of str)
-        For each job what it returned, or None where it failed; why; and its warnings.
+        For each job its result, or None if it failed; the reason; and its warnings.
     """
     with tempfile.TemporaryDirectory(prefix="crstack") as name:
         folder = Path(name)
@@ -121,7 +120,7 @@ def draw_all(jobs, helper=None, *, here=0, done=None):
         for i, job in enumerate(jobs):
             if i not in outcomes:
                 path = folder / f"{i}.done"
-                # a helper that has died leaves its job to this process
+                # if the helper has died, this process runs its job
                 outcomes[i] = pickle.loads(path.read_bytes()) if path.is_file() else _outcome(job)
         return [outcomes[i] for i in range(len(jobs))]
 
@@ -137,7 +136,7 @@ def _outcome(job):
 
 
 def _claim(folder, i):
-    """Whether the job is not the other's."""
+    """Whether the job is not claimed by the other process."""
     try:
         os.close(os.open(folder / f"{i}.claimed", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -146,7 +145,7 @@ def _claim(folder, i):
 
 
 def _write_jobs(folder, jobs, here):
-    """Write the jobs, and beside them their arrays, each once; False where that cannot be."""
+    """Write the jobs and their arrays, each once; False if that fails."""
     buffers = []
     jobs = [None if i < here else job for i, job in enumerate(jobs)]
     try:
@@ -156,11 +155,11 @@ def _write_jobs(folder, jobs, here):
             for buffer in buffers:
                 raw = buffer.raw()
                 file.write(raw)
-                file.write(bytes(-raw.nbytes % 64))  # arrays start where the processor likes them to
+                file.write(bytes(-raw.nbytes % 64))  # arrays are aligned for the processor
                 sizes.append(raw.nbytes)
         (folder / "jobs").write_bytes(pickle.dumps((text, sizes)))
     except (pickle.PicklingError, AttributeError, TypeError, OSError):
-        return False  # such as a plug-in that pickle cannot take, or a full disk
+        return False  # for example a plug-in that cannot be pickled, or a full disk
     return True
 
 
@@ -177,7 +176,7 @@ def _read_jobs(folder):
 
 
 def serve():
-    """What the second process does: wait for folders with jobs, and draw until none is left."""
+    """Main function of the second process: wait for folders with jobs, and draw until none is left."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one

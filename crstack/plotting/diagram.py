@@ -8,7 +8,7 @@ __all__ = ["draw_boundary", "plot_diagram"]
 
 #: colours of the extensions, first fit first; distinct for colour-blind readers too
 CURVES = "plasma"
-#: counts below one pixel a simulation are grey
+#: counts below one pixel per simulation are grey
 FEW = ("#eeeeee", "#a8a8a8")
 #: inches left, right, below and above the panels, and between them
 MARGINS = (0.8, 1.0, 1.15, 0.75, 0.35, 0.0)
@@ -23,9 +23,8 @@ LABELS = {
 def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
     """Draw the median-minimum diagram, simulated beside observed.
 
-    The colour of a bin is its number of pixels; simulated counts are those of
-    one simulation, and bins with less than one pixel a simulation are grey.
-    Empty bins are white.
+    The colour of a bin is its number of pixels; simulated counts are those of one simulation, and bins with less than
+    one pixel per simulation are grey. Empty bins are white.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
 
 
 def _draw_keys(fig, image, panels):
-    """Draw the colour bar, and the legend under the panels, where there are no data."""
+    """Draw the colour bar, and the legend below the panels."""
     add_bar(panels[-1], image, "pixels in a bin (grey: less than one a simulation)")
     panels[-1].tick_params(labelleft=False)  # the left panel has the same numbers
     handles, labels = panels[0].get_legend_handles_labels()
@@ -129,7 +128,7 @@ def draw_boundary(axes, boundary, *, points=True, extensions=True):
     Parameters
     ----------
     axes : `~matplotlib.axes.Axes`
-        Its x limits say how far the constants beside the boundary go.
+        Its x limits set the length of the constant parts of the boundary.
     boundary : `~crstack.boundaries.FittedBoundary` or None
         The boundary.
     points, extensions : bool, optional
@@ -162,6 +161,6 @@ def draw_boundary(axes, boundary, *, points=True, extensions=True):
 
 
 def _to_the_sides(axes, x, y):
-    """A curve with the constants it goes on with outside its ends."""
+    """A curve with its constant parts outside its ends."""
     low, high = axes.get_xlim()
     return np.r_[min(low, x[0]), x, max(high, x[-1])], np.r_[y[0], y, y[-1]]

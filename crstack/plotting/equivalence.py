@@ -1,4 +1,4 @@
-"""What was measured to make the exposures equivalent: flux factors and offsets."""
+"""Figures of the measured flux factors and offsets."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ __all__ = ["plot_flux_factor", "plot_offset"]
 BINS = (60, 80)
 #: ranges of signal whose ratio is drawn, and fewest pixels in one
 N_RANGES, FEWEST = 12, 20
-#: part of the ratios that lies inside the limits
+#: fraction of the ratios inside the limits
 SHOWN = (0.5, 99.5)
 LINE = "#d55e00"
 #: blue and red, distinct for colour-blind readers too
 DIFFERENCES = "RdBu_r"
-#: part of the differences that is inside the limits of their colours
+#: fraction of the differences inside the limits of their colours
 INSIDE = 99.0
 
 
 def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="exposure", unit="", fig=None):
     """Draw the ratio of an exposure to the others against the signal, and its flux factor.
 
-    The left panel is a histogram of the pixels. The right one is the ratio of the sums in several
-    ranges of signal, with its error, on an enlarged scale: points that leave the line
-    say that one factor does not describe the exposure.
+    The left panel is a histogram of the pixels. The right one is the ratio of the sums in several ranges of signal,
+    with its error, on an enlarged scale. Points that differ from the line show that one factor does not describe the
+    exposure.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="expo
         if error:
             axes.axhspan(factor - error, factor + error, color=LINE, alpha=0.25, linewidth=0)
     if len(level):
-        sure = reference > 0  # not so beside a steep edge
+        sure = reference > 0  # not next to a steep edge
         _draw_ratios(left, level[sure], signal[sure] / reference[sure])
         _draw_sums(right, level, signal, reference)
         right.legend(fontsize="small")
@@ -120,12 +120,12 @@ def plot_offset(
     resolution=None,
     fig=None,
 ):
-    """Draw an exposure, what it is compared with, and their difference without and with its offset.
+    """Draw an exposure, the common image, and their difference without and with its offset.
 
     Parameters
     ----------
     expected : `~numpy.ndarray`
-        (ny, nx) what the exposures have in common, times the flux factor of this one.
+        (ny, nx) the common image, times the flux factor of this exposure.
     shifted : `~numpy.ndarray`
         (ny, nx) the same, shifted by the offset.
     image : `~numpy.ndarray`

@@ -29,15 +29,15 @@ __all__ = ["HitPages", "first_hits", "plot_hits"]
 
 #: pixels between a hit that is larger than its window, and the edge
 MARGIN = 2
-#: coordinates written at most beside the pixels of a hit
+#: largest number of coordinates written next to the pixels of a hit
 MOST_COORDINATES = 40
-#: exposures named in the title; of more it has the number
+#: largest number of exposures named in the title; for more it has only the number
 MOST_LISTED = 5
 PANEL = 2.7  # inches
 OUTLINE = "#e69f00"
-#: every reader has Helvetica; to measure, draw and embed another font takes half the time of a page
+#: every PDF reader has Helvetica; measuring and embedding another font takes half the time of a page
 PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
-NONE = {"interpolation": "none"}  # a file gets the pixels, not an interpolation of them
+NONE = {"interpolation": "none"}  # files contain the pixels without interpolation
 
 
 def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None, corrected=None):
@@ -50,16 +50,16 @@ def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale"
     features : `~astropy.table.QTable`
         Hits of that mask, from `~crstack.masks.features.find_features`.
     masks : `~crstack.MaskSet`, optional
-        Where given, the outline in an exposure is that of its own mask.
+        If given, the outline in an exposure is that of its own mask.
     semiwindow : int, optional
         Half the size of the images, in pixels; larger hits are shown whole.
     color_scale : {"zscale", "minmax"}, optional
         Contrast, the same for all images of a hit.
     replacement : `~numpy.ndarray`, optional
-        (ny, nx): what stands in where the mask is set; min2d by default.
+        (ny, nx): values that replace masked pixels; min2d by default.
     corrected : (str, `~numpy.ndarray`), optional
-        Name of a combined image, and the image (ny, nx): the last panel shows it, in place of the
-        image of the mask with its replacement.
+        Name of a combined image, and the image (ny, nx): the last panel shows it instead of the image of the mask with
+        its replacement.
 
     Returns
     -------
@@ -76,14 +76,14 @@ def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale"
 
 
 def first_hits(features, most=-1):
-    """Numbers of the hits that are drawn: those in most exposures first, and of these the strongest.
+    """Numbers of the hits to draw, sorted by the number of exposures, then by strength.
 
     Parameters
     ----------
     features : `~astropy.table.QTable`
         Hits.
     most : int, optional
-        How many; all if negative.
+        Largest number; all if negative.
 
     Returns
     -------
@@ -162,14 +162,15 @@ class HitPages:
         return self.images, self.diagram
 
     def write(self, path, *, maxplots=-1, progress=None):
-        """Write the pages of the hits to a PDF file, whole or not at all.
+        """Write the pages of the hits to a PDF file, completely or not at all.
 
         Parameters
         ----------
         path : path-like
-            Replaced if it exists. Without hits it has one page that says so.
+            Replaced if it exists. Without hits it has one page that states this.
         maxplots : int, optional
-            Most hits to draw; all if negative. Those in most exposures come first, and of these the strongest.
+            Largest number of hits to draw; all if negative. They are sorted by the number of exposures, then by
+            strength.
         progress : callable, optional
             Called with the fraction done.
 
@@ -212,7 +213,7 @@ class HitPages:
         columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
         rows = -(-len(exposures) // columns) + 1
         figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
-        figure.set_layout_engine(None)  # the same places for every hit, and fast
+        figure.set_layout_engine(None)  # the same positions for every hit, which is fast
         width, height = figure.get_size_inches()
         figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - 0.65 / height, 0.22, 0.25)
         grid = figure.add_gridspec(rows, columns)
@@ -257,7 +258,7 @@ class HitPages:
         outline = LineCollection([], colors=OUTLINE, linewidths=1.2)
         axes.add_collection(outline, autolim=False)
         self._outlines.append(outline)
-        axes.set_title(title, fontsize="medium", y=1.0)  # a given place need not be looked for on every page
+        axes.set_title(title, fontsize="medium", y=1.0)  # a fixed position need not be computed on every page
         axes.tick_params(labelsize="x-small")
         axes.locator_params(nbins=4, integer=True)
 
@@ -371,7 +372,7 @@ def _code_colours():
 
 
 def _label_outer(panels):
-    """Leave the numbers of the pixels, and their axes' labels, to the panels at the left and the bottom."""
+    """Show pixel numbers and axis labels only in the panels at the left and the bottom."""
     lowest = {}
     for axes in panels:
         spot = axes.get_subplotspec()
@@ -387,7 +388,7 @@ def _label_outer(panels):
 
 
 def _add_bar(axes, label):
-    """A bar of colours whose limits are its extent: matplotlib's is slow and large in a file."""
+    """A colour bar with its extent as limits; that of matplotlib is slow and large in a file."""
     ramp = np.linspace(0, 1, 256)[:, np.newaxis]
     bar = axes.imshow(ramp, cmap=IMAGE_COLOURS, origin="lower", aspect="auto", **NONE)
     axes.set_xticks([])
@@ -401,8 +402,8 @@ def _add_bar(axes, label):
 def _draw_shadow(axes, diagram):
     """The observed diagram in light grey, behind everything.
 
-    It lies in the linear part of the axes, so an image will do, which a file keeps as its
-    bins; in parts of the axes, whose limits stay, as the scale of an image must be linear.
+    It lies in the linear part of the axes, so that an image is sufficient, which a file stores as its bins. It is
+    placed in axes fractions with fixed limits, because the scale of an image must be linear.
     """
     from matplotlib.colors import LogNorm
 
@@ -411,9 +412,9 @@ def _draw_shadow(axes, diagram):
     (left, bottom), (right, top) = (axes.transData - axes.transAxes).transform(corners)
     limits = axes.get_xlim(), axes.get_ylim()
     axes.imshow(
-        np.maximum(counts, 0.1),  # below the limits is white, and no part transparent, which a file would keep apart
+        np.maximum(counts, 0.1),  # white below the limits: files store transparency separately
         cmap="Greys",
-        norm=LogNorm(1, max(10, int(counts.max())) ** 2),  # the square keeps it light
+        norm=LogNorm(1, max(10, int(counts.max())) ** 2),  # the square makes it light
         extent=(left, right, bottom, top),
         transform=axes.transAxes,
         origin="lower",

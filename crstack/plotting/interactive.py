@@ -1,8 +1,7 @@
-"""Windows that answer to keys and to the mouse.
+"""Windows with keyboard and mouse control.
 
-Each class attaches itself to a figure. In a script `Window.wait` shows it and
-returns when it is closed; with ipympl in Jupyter the same figure is live in the
-page, and ``window.model`` or ``window.action`` say what was chosen.
+Each class attaches itself to a figure. In a script `Window.wait` shows it and returns when it is closed. With ipympl
+in Jupyter the same figure is interactive in the page, and ``window.model`` or ``window.action`` hold the choice.
 """
 
 from dataclasses import replace
@@ -15,19 +14,19 @@ from crstack.plotting.diagram import draw_boundary, fixed_points_of, plot_diagra
 
 __all__ = ["DiagramWindow", "QuestionWindow", "Window", "has_display", "open_figure"]
 
-#: a click this near to a fixed point, in pixels of the screen, is a click on it
+#: largest distance of a click from a fixed point, in pixels of the screen
 NEAR = 10
-#: digits kept of a point set with the mouse
+#: digits of a point set with the mouse
 DIGITS = 5
-#: lines that a question shows above it
+#: largest number of lines shown above a question
 MOST_LINES = 14
-#: pixels that a window may take of a screen of 1366 x 768, without its frame and toolbar
+#: pixels of a window on a screen of 1366 x 768, without its frame and toolbar
 SCREEN = (1340, 650)
 MOUSE_BUTTONS = {"left": 1, "right": 3}
 
 
 def has_display():
-    """Whether matplotlib can open a window here."""
+    """Whether matplotlib can open a window."""
     try:
         import matplotlib.pyplot as plt
         from matplotlib.backends import BackendFilter, backend_registry
@@ -35,14 +34,14 @@ def has_display():
         backend = plt.get_backend()
         if backend.lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):
             return False
-        plt.switch_backend(backend)  # loads the toolkit, which may not find its display
+        plt.switch_backend(backend)  # loads the toolkit, which fails without a display
     except (ImportError, RuntimeError):
         return False
     return True
 
 
 def open_figure(size):
-    """A new figure in a window of its own; ``size`` in inches, or less, so that it fits a small screen."""
+    """A new figure in its own window, of ``size`` inches or smaller to fit a small screen."""
     import matplotlib.pyplot as plt
 
     dpi = plt.rcParams["figure.dpi"]
@@ -51,7 +50,7 @@ def open_figure(size):
 
 
 class Window:
-    """A figure that answers to keys.
+    """A figure with keyboard control.
 
     Parameters
     ----------
@@ -65,12 +64,12 @@ class Window:
     Attributes
     ----------
     action : str or None
-        What ended the window: "continue", "quit", ...; None while it is open.
+        Action that closed the window: "continue", "quit", ...; None while it is open.
     """
 
     #: action by key
     actions = {"c": "continue", "q": "continue", "x": "quit"}
-    #: keys that matplotlib's own toolbar gets
+    #: keys of matplotlib's own toolbar
     passed = ("h", "home", "o", "p", "s")
     help = (
         "'c' or 'q': continue",
@@ -131,7 +130,7 @@ class Window:
 
     @property
     def _toolbar_busy(self):
-        """Whether the mouse belongs to zoom or pan of the toolbar."""
+        """Whether zoom or pan of the toolbar uses the mouse."""
         toolbar = getattr(self.figure.canvas, "toolbar", None)
         return bool(getattr(toolbar, "mode", ""))
 
@@ -149,20 +148,20 @@ class Window:
             self.on_key(event)
 
     def on_key(self, event):
-        """Answer to any other key."""
+        """Handle any other key."""
 
     def on_press(self, event):
-        """Answer to a mouse button."""
+        """Handle a mouse button."""
 
     def on_move(self, event):
-        """Answer to the mouse moving."""
+        """Handle a motion of the mouse."""
 
     def on_release(self, event):
-        """Answer to a mouse button let go."""
+        """Handle the release of a mouse button."""
 
 
 class DiagramWindow(Window):
-    """The diagram, with fixed points that are moved by the mouse and a curve that follows.
+    """The diagram, with fixed points that the mouse moves and a curve that is fitted again.
 
     Parameters
     ----------
@@ -180,9 +179,9 @@ class DiagramWindow(Window):
     Attributes
     ----------
     model : `~crstack.boundaries.BoundaryModel`
-        With the fixed points as they are now.
+        Model with the current fixed points.
     boundary : `~crstack.boundaries.FittedBoundary`
-        Of that model.
+        Its boundary.
     """
 
     actions = {"c": "continue", "q": "continue", "r": "refit", "f": "refit", "R": "rerun", "x": "quit"}
@@ -207,7 +206,7 @@ class DiagramWindow(Window):
         self.panels = self.figure.axes[:2]
         self._lines = [line for axes in self.panels for line in axes.lines if line.get_label() != "threshold"]
         self._moved = None
-        # laying out anew at every move of the mouse would be slow
+        # a new layout at every motion of the mouse would be slow
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
@@ -217,7 +216,7 @@ class DiagramWindow(Window):
         return list(getattr(self.model, "fixed_points", ()))
 
     def set_fixed_points(self, points):
-        """Fit again with other fixed points; False, and a sentence in the title, where that cannot be.
+        """Fit again with other fixed points. If this fails, return False and show the reason in the title.
 
         Parameters
         ----------
@@ -249,7 +248,7 @@ class DiagramWindow(Window):
         return int(np.argmin(distance)) if distance.min() <= NEAR else None
 
     def on_press(self, event):
-        """Take, add or remove a fixed point."""
+        """Select, add or remove a fixed point."""
         if self._toolbar_busy or event.inaxes not in self.panels or not hasattr(self.model, "fixed_points"):
             return
         near = self._near(event)
@@ -264,7 +263,7 @@ class DiagramWindow(Window):
                 self.set_fixed_points([*points, (*_rounded(event), DEFAULT_WEIGHT)])
 
     def on_move(self, event):
-        """Move the fixed point that was taken."""
+        """Move the selected fixed point."""
         if self._moved is None or event.inaxes not in self.panels:
             return
         moved = (*_rounded(event), self._moved[2])
@@ -272,28 +271,28 @@ class DiagramWindow(Window):
             self._moved = moved
 
     def on_release(self, event):
-        """Let the fixed point go."""
+        """Release the fixed point."""
         if self._moved is not None:
             self.tell(f"fixed point at {self._moved[0]:g}, {self._moved[1]:g}")
         self._moved = None
 
 
 class QuestionWindow(Window):
-    """A question, and a line to type the answer in.
+    """A question, and a line for the answer.
 
     Parameters
     ----------
     prompt : str
         The question, with its default in brackets.
     lines : sequence of str, optional
-        What is written above it; the last ones, if there are many.
+        Lines above the question; only the last ones are shown if there are many.
     fig : `~matplotlib.figure.Figure`
         Figure to draw in.
 
     Attributes
     ----------
     answer : str or None
-        What was typed; None if the window was closed.
+        The typed answer; None if the window was closed.
     """
 
     hint = "RETURN takes what is typed, or the value in brackets · BACKSPACE deletes"
@@ -325,5 +324,5 @@ class QuestionWindow(Window):
 
 
 def _rounded(event):
-    """Data coordinates of the mouse, with as many digits as can be meant."""
+    """Data coordinates of the mouse, rounded to the resolution of the screen."""
     return tuple(float(f"{value:.{DIGITS}g}") for value in (event.xdata, event.ydata))

@@ -1,4 +1,4 @@
-"""The four panels in a window, and the window that asks about each hit."""
+"""The window of the four panels, and the window for the verification of hits."""
 
 import math
 
@@ -42,7 +42,7 @@ class MaskWindow(Window):
     view : `~crstack.plotting.MaskView`
         The mask and its images.
     color_scale : {"zscale", "minmax"}, optional
-        Contrast to begin with.
+        Initial contrast.
     fig : `~matplotlib.figure.Figure`, optional
         Figure to draw in.
     tell : callable, optional
@@ -68,7 +68,7 @@ class MaskWindow(Window):
             axes.callbacks.connect("ylim_changed", self._follow)
 
     def _follow(self, axes):
-        """Show in each kind of panel the pixels that are in sight in the other."""
+        """Show in each kind of panel the pixels that are visible in the other."""
         self.panels.select(self.in_diagram(), self.in_image())
         self.figure.canvas.draw_idle()
 
@@ -87,7 +87,7 @@ class MaskWindow(Window):
         return self._in_sight(self.panels.axes[2], "x", "y")
 
     def on_key(self, event):
-        """Answer to the keys of the manual."""
+        """Handle the keys of the manual."""
         answers = {
             "i": self._tell_pixel,
             "&": lambda event: self._tell_pixels(),
@@ -142,7 +142,7 @@ def _in_sight(low, high):
 
 
 class VerifyWindow(Window):
-    """Hit after hit, and whether it stays in the mask.
+    """Verification of the hits, one after the other.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class VerifyWindow(Window):
     Attributes
     ----------
     rejected : list of int
-        Numbers of the hits that are to go.
+        Numbers of the dropped hits.
     """
 
     passed = ("h", "home", "o", "p", "s")
@@ -180,7 +180,7 @@ class VerifyWindow(Window):
         self.figure.canvas.draw_idle()
 
     def on_key(self, event):
-        """Keep or drop the hit that is shown, or go back to the one before."""
+        """Keep or drop the current hit, or go back to the previous one."""
         if event.key not in ("y", "n", "b"):
             return
         number = int(self.pages.features["number"][self._at])

@@ -1,4 +1,4 @@
-"""Where a mask lies in the diagram and in the image: four panels."""
+"""A mask in the diagram and in the image: four panels."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,40 +28,40 @@ from crstack.plotting.style import set_hit_limits as _set_hit_limits
 
 __all__ = ["MaskPanels", "MaskView", "plot_mask"]
 
-#: numbers drawn at most in a panel
+#: largest number of labels in a panel
 MOST_NUMBERS = 150
-#: with more pixels than this the diagram has the colours of cells, not symbols
+#: number of pixels above which the diagram has coloured cells instead of symbols
 MOST_SYMBOLS = 1500
-#: points that a pixel of the image must take for a symbol; smaller ones are coloured cells
+#: least size (points) of a pixel of the image for a symbol; smaller ones are coloured cells
 LEAST_POINTS = 2.5
-#: with at most so many hits each coloured cell gets a ring
+#: largest number of hits for which each has a ring
 MOST_RINGS = 150
 #: coloured cells along the longer side of an image
 MOST_CELLS = 400
-#: an image longer than this many times its height, or the other way, fills its panel
+#: aspect ratio from which an image fills its panel
 MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
 MARGINS = (0.85, 0.95, 1.0, 0.85, 1.3, 0.85)
 TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True}
-#: of a number in the image from its pixel, in points
+#: distance of a label in the image from its pixel, in points
 BESIDE = (8, 8)
 
 
 @dataclass(frozen=True, eq=False)
 class MaskView:
-    """A mask with the images that it belongs to.
+    """A mask with its images.
 
     Attributes
     ----------
     name : str
         Name of the mask.
     codes : `~numpy.ndarray`
-        uint8 (ny, nx), who flagged each pixel: `~crstack.masks.Code`.
+        uint8 (ny, nx), the method that flagged each pixel: `~crstack.masks.Code`.
     image : `~numpy.ndarray`
-        (ny, nx), bias subtracted: what the mask was made of.
+        (ny, nx), bias subtracted: the image of the mask.
     label : str
-        What it is, such as "median2d".
+        Its name, such as "median2d".
     min2d : `~numpy.ndarray`
         (ny, nx).
     others : tuple of (str, `~numpy.ndarray`)
@@ -69,10 +69,10 @@ class MaskView:
     unit : `~astropy.units.Unit`
         Unit of the images.
     decided : `~crstack.methods.DiagramView`, optional
-        The image in the coordinates of the diagram, with the boundary and the threshold that decided. Without
-        it the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
+        The image in the coordinates of the diagram, with the boundary and the threshold of the decision. Without it
+        the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
     finder : str, optional
-        What decided beside the auxiliary detector, for the legend.
+        Name of the method, for the legend.
     """
 
     name: str
@@ -87,7 +87,7 @@ class MaskView:
 
     @property
     def boundary(self):
-        """The boundary that decided on this image, or None."""
+        """The boundary used for this image, or None."""
         return None if self.decided is None else self.decided.boundary
 
     @property
@@ -101,7 +101,7 @@ class MaskView:
         return None if self.decided is None else self.decided.diagram
 
     def for_drawing(self):
-        """A copy that is quick to send to another process: without what only the list of pixels needs."""
+        """A smaller copy for another process, without the arrays that only the list of pixels needs."""
         decided = self.decided
         if decided is not None:
             nothing = np.empty((0, 0))
@@ -131,11 +131,10 @@ class MaskView:
 def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
     """Draw a mask in the diagram and in the image.
 
-    Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit
-    at its highest pixel, or, where the numbers would overlap, how many pixels lie there.
-    Panel (c) is the image with the flagged pixels, (d) another image. Where symbols would
-    hide each other or the hits, the flagged pixels are coloured cells. Above the diagram
-    the vertical axis is logarithmic; a line says where that begins.
+    Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit at its highest pixel, or the
+    number of pixels there if the labels would overlap. Panel (c) is the image with the flagged pixels, (d) another
+    image. If symbols would hide each other or the hits, the flagged pixels are coloured cells. Above the diagram the
+    vertical axis is logarithmic; a line marks the start of this part.
 
     Parameters
     ----------
@@ -171,9 +170,9 @@ class MaskPanels:
     axes : tuple of `~matplotlib.axes.Axes`
         Panels (a) to (d); (a) and (b) share their axes, and so do (c) and (d).
     in_diagram, in_image : `~numpy.ndarray` of bool
-        Which of ``view.pixels`` are shown in (c), and in (a) and (b).
+        Pixels of ``view.pixels`` that are shown in (c), and in (a) and (b).
     other : int
-        Which of ``view.others`` is shown in (d).
+        Index of the image of ``view.others`` in (d).
     """
 
     def __init__(self, view, *, color_scale="zscale", resolution=None, fig=None):
@@ -316,9 +315,9 @@ class MaskPanels:
         Parameters
         ----------
         in_diagram : `~numpy.ndarray` of bool
-            Which of ``view.pixels`` panel (c) shows: those in sight in (a).
+            Pixels of ``view.pixels`` in panel (c): those visible in (a).
         in_image : `~numpy.ndarray` of bool
-            Which of them panels (a) and (b) show: those in sight in (c).
+            Pixels in panels (a) and (b): those visible in (c).
         """
         self.in_diagram, self.in_image = in_diagram, in_image
         self._update_diagrams()
@@ -326,7 +325,7 @@ class MaskPanels:
         self.renumber()
 
     def _update_diagrams(self):
-        """Symbols in panel (a), or coloured cells where there are too many."""
+        """Symbols in panel (a), or coloured cells if there are too many."""
         pixels = self.view.pixels[self.in_image]
         as_cells = len(pixels) > MOST_SYMBOLS
         shown = pixels[:0] if as_cells else pixels
@@ -338,7 +337,8 @@ class MaskPanels:
             self._cells[0].set_data(code_image(codes))
 
     def _update_image(self):
-        """Symbols in panel (c) where a pixel is large enough, or coloured cells, ringed where there are few hits."""
+        """Symbols in panel (c) if a pixel is large enough; otherwise coloured cells, with rings if there are few
+        hits."""
         pixels = self.view.pixels[self.in_diagram]
         points = self._points_per_pixel()
         as_cells = points < LEAST_POINTS
@@ -356,7 +356,7 @@ class MaskPanels:
         self._rings.set_data(ringed["x"], ringed["y"])
 
     def _points_per_pixel(self):
-        """How many points a pixel of panel (c) takes on the page."""
+        """Size of a pixel of panel (c) in points."""
         c = self.axes[2]
         spot = c.get_position(original=True)
         width, height = self.figure.get_size_inches()
@@ -369,7 +369,7 @@ class MaskPanels:
         self.renumber()
 
     def renumber(self):
-        """Draw the numbers of the hits in sight: in panel (b) if all have room, in (c) where there is room."""
+        """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
         numbered = self._number(b, tops, "min2d", "excess", all_or_none=True)
@@ -379,7 +379,7 @@ class MaskPanels:
         self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 
     def _count(self, pixels, numbered):
-        """Dots under the numbers in panel (b); without numbers, how many pixels lie there."""
+        """Dots under the labels in panel (b); without labels, the number of pixels."""
         from matplotlib.colors import LogNorm
 
         shown = pixels if numbered else pixels[:0]
@@ -393,7 +393,7 @@ class MaskPanels:
             self._cells[1].set_data(self._bar.mappable.to_rgba(np.ma.masked_equal(counts, 0), bytes=True))
 
     def _number(self, axes, tops, x="x", y="y", *, all_or_none=False):
-        """Number the hits, highest first; return whether all of those in sight have room."""
+        """Label the hits, highest first; return whether all visible ones fit."""
         from matplotlib.patheffects import withStroke
 
         for text in self._texts[axes]:

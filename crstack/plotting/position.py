@@ -1,4 +1,4 @@
-"""Which exposure is the median of each pixel."""
+"""The exposure at the median of each pixel."""
 
 import numpy as np
 
@@ -11,10 +11,10 @@ MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 
 
 def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):
-    """Draw the median beside the number of the exposure that it was taken from.
+    """Draw the median and the number of the exposure of each of its pixels.
 
-    Where one exposure is brighter or fainter than the others, one colour
-    prevails: they are not equivalent there.
+    If one colour dominates a region, an exposure is brighter or fainter than the others, and they are not equivalent
+    there.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
     left.set_title("median2d")
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
     known = np.ma.masked_equal(number[::block, ::block], 0)
-    # nearest: the mean of two numbers of exposures is no exposure
+    # nearest, because numbers of exposures cannot be averaged
     options = {"colours": ListedColormap(colours), "interpolation": "nearest", "block": block, "aspect": aspect}
     shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
     add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))

@@ -1,4 +1,4 @@
-"""Many flagged pixels as images: symbols of thousands would hide each other, and take seconds to draw."""
+"""Images of many flagged pixels, because thousands of symbols would hide each other and take seconds to draw."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ __all__ = ["cell_codes", "cell_counts", "cells_in_axes", "code_image"]
 
 #: cells along the axes of a panel
 CELLS = (130, 100)
-#: how opaque a cell is
+#: opacity of a cell
 OPAQUE = 0.85
 
 
 def cells_in_axes(axes, x, y):
-    """Cells of an axes that points lie in.
+    """Cells of the axes that contain the points.
 
     Parameters
     ----------
     axes : `~matplotlib.axes.Axes`
-        Its limits and scales count as they are now.
+        Axes with their current limits and scales.
     x, y : `~numpy.ndarray`
         (n,) data coordinates.
 
@@ -27,7 +27,7 @@ def cells_in_axes(axes, x, y):
     rows, columns : `~numpy.ndarray`
         (n,) integers, from the lower left.
     inside : `~numpy.ndarray` of bool
-        Which points are in sight.
+        Points that are visible.
     """
     part = (axes.transData - axes.transAxes).transform(np.column_stack([x, y]))
     inside = np.isfinite(part).all(axis=1) & (part >= 0).all(axis=1) & (part <= 1).all(axis=1)

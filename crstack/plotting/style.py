@@ -1,4 +1,4 @@
-"""What the figures share: colours and symbols, image scales, numbers that do not overlap."""
+"""Shared style of the figures: colours and symbols, image scales, labels that do not overlap."""
 
 import numpy as np
 
@@ -38,17 +38,17 @@ SYMBOLS = {
     Code.BOTH: ("o", "#aa3377", "both"),
     Code.GIVEN: ("D", "#009e73", "given"),
 }
-#: size of the symbols, by the number of pixels from which on it holds
+#: size of the symbols, by the least number of pixels
 SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.5), (60000, 0.8))
-#: the part of the y axis above the diagram is logarithmic; decades that the linear part is worth
+#: length of the linear part of the y axis in decades of the logarithmic part above the diagram
 LINEAR_PART = 2.5
 
 
 def new_figure(size, fig=None, layout="constrained"):
     """``fig``, or a new figure of ``size`` inches: of pyplot for "pyplot", else one that belongs to no window.
 
-    An empty ``fig`` gets the layout too: labels would lie on panels. One that has a layout keeps it, unless the
-    places of the panels are given (``layout="none"``).
+    An empty ``fig`` gets the layout too, because labels would overlap panels. A figure with a layout keeps it, unless
+    the positions of the panels are given (``layout="none"``).
     """
     if isinstance(fig, str):
         import matplotlib.pyplot as plt
@@ -65,7 +65,7 @@ def new_figure(size, fig=None, layout="constrained"):
 
 
 def fixed_grid(figure, margins, *, rows=2, columns=2):
-    """Places of panels in a figure of any size, for ``gridspec_kw``.
+    """Positions of panels in a figure of any size, for ``gridspec_kw``.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def image_limits(values, color_scale="zscale"):
     Parameters
     ----------
     values : `~numpy.ndarray`
-        Of any shape; NaN and infinities do not count.
+        Of any shape; NaN and infinities are ignored.
     color_scale : {"zscale", "minmax"}, optional
         Contrast of IRAF's zscale, or everything.
 
@@ -148,19 +148,19 @@ def draw_image(axes, image, limits, *, first=(1, 1), block=1, colours=IMAGE_COLO
 
 
 def add_bar(axes, image, label, **options):
-    """Add a bar of colours as high as the axes are, also where their aspect is that of an image."""
+    """Add a colour bar with the height of the axes, also for the aspect of an image."""
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.02, 0, 0.035, 1)), **options)
     bar.set_label(label)
     return bar
 
 
 def symbol_size(n_pixels):
-    """Size of the symbols of so many pixels, in points."""
+    """Size of the symbols for a number of pixels, in points."""
     return [size for least, size in SIZES if n_pixels >= least][-1]
 
 
 def words_of(code, finder="M.M.Cosmic"):
-    """What a legend says of a code; ``finder`` decides beside the auxiliary detector."""
+    """Text of a code in a legend; ``finder`` is the name of the method."""
     return SYMBOLS[code][2].format(finder=finder)
 
 
@@ -192,7 +192,7 @@ def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterize
 
 
 def draw_key(figure, entries, x, y):
-    """Draw symbols and their words in one line: matplotlib's legend takes a fifth of the time of a page.
+    """Draw symbols and their text in one line. The legend of matplotlib takes a fifth of the time of a page.
 
     Parameters
     ----------
@@ -219,13 +219,12 @@ def draw_key(figure, entries, x, y):
 def set_hit_limits(axes, x, y, diagram=None, boundary=None):
     """Limits that show all of x and y; the y axis is logarithmic above the diagram.
 
-    Without a diagram the linear part ends at twice the boundary; without both
-    all of it is linear.
+    Without a diagram the linear part ends at twice the boundary. Without either, the whole axis is linear.
 
     Returns
     -------
     above : float or None
-        Where the logarithmic part begins, if there is one.
+        Start of the logarithmic part, if there is one.
     """
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     low, high = (diagram.x_edges[0], diagram.x_edges[-1]) if diagram is not None else (0.0, 1.0)
@@ -235,7 +234,7 @@ def set_hit_limits(axes, x, y, diagram=None, boundary=None):
     elif boundary is not None:
         top = 2 * float(np.max(boundary.y))
     if len(x):
-        # bright pixels without a hit would squeeze the hits into a corner
+        # bright pixels without a hit would compress the range of the hits
         spread = x.max() - x.min()
         low = min(low, x.min()) if diagram is not None else x.min()
         high = max(min(high, x.max() + 0.5 * spread), x.max()) if diagram is not None and spread else x.max()
@@ -255,7 +254,7 @@ def set_hit_limits(axes, x, y, diagram=None, boundary=None):
 
 
 def mark_scale(axes, above):
-    """Say where the logarithmic part of the y axis begins."""
+    """Mark the start of the logarithmic part of the y axis."""
     axes.axhline(above, color="#909090", linewidth=0.8, zorder=0.5)
     spot = {"xy": (1, above), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(
@@ -281,18 +280,18 @@ def _ticks(top, highest):
 
 
 def free_spots(axes, x, y, words, most, size=(0.011, 0.032)):
-    """Indices of the words that can stand at (x, y) and overlap none before them.
+    """Indices of the labels that can be placed at (x, y) without overlapping earlier ones.
 
     Parameters
     ----------
     axes : `~matplotlib.axes.Axes`
-        Its limits say what is in sight.
+        Axes; its limits define the visible range.
     x, y : `~numpy.ndarray`
         Data coordinates, most important first.
     words : list of str
         As many.
     most : int
-        No more than this are placed.
+        Largest number of labels.
     size : tuple of float, optional
         Width of a letter and height of a line, in parts of the axes.
 

@@ -1,4 +1,4 @@
-"""The page of a run: a viewer of its images, the table of its hits, and what was measured.
+"""The page of a run: a viewer of its images, the table of its hits, and the measured values.
 
 It takes finished results and returns HTML. It imports neither the command nor matplotlib.
 """

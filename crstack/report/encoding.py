@@ -1,4 +1,4 @@
-"""Images as small pieces of text: one scale for all layers, overviews and tiles."""
+"""Images encoded as text: one scale for all layers, overviews and tiles."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ FINE = 1024
 ZERO = 32768
 #: steps of an overview; byte 0 is a pixel without a value
 STEPS = 254
-#: pixels looked at to set the scale
+#: size of the sample of pixels that sets the scale
 SAMPLE = 200_000
 #: a normal distribution has this median of |difference of two values|, in standard deviations
 MEDIAN_DIFFERENCE = 0.954
@@ -29,7 +29,7 @@ TOGETHER = 64
 
 @dataclass(frozen=True)
 class Scale:
-    """Values v as asinh((v - zero) / noise): fine near the background, coarse where the light is.
+    """Values v as asinh((v - zero) / noise): fine near the background, coarse for bright pixels.
 
     Attributes
     ----------
@@ -46,12 +46,12 @@ class Scale:
 
     @classmethod
     def of(cls, images):
-        """Set the scale that suits some images.
+        """Compute the scale for some images.
 
         Parameters
         ----------
         images : sequence of `~numpy.ndarray`
-            (ny, nx) each; values that are not finite do not count.
+            (ny, nx) each; values that are not finite are ignored.
 
         Returns
         -------
@@ -71,7 +71,7 @@ class Scale:
         return cls(zero, noise, float(ends[0]), float(max(ends[1], ends[0] + 1)))
 
     def __call__(self, values):
-        """Places on the scale; NaN where there is no value."""
+        """Positions on the scale; NaN where there is no value."""
         return np.arcsinh((values - self.zero) / self.noise)
 
     def bytes(self, values):
@@ -169,7 +169,7 @@ def encode_tiles(numbers, scale, images, planes, budget):
     planes : sequence of `~numpy.ndarray`
         uint8 (ny, nx) each: codes and probabilities.
     budget : int
-        Most characters.
+        Largest number of characters.
 
     Returns
     -------

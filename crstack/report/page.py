@@ -1,4 +1,4 @@
-"""The page itself: numbers, tables and images become one file of HTML."""
+"""The page: numbers, tables and images as one file of HTML."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Layer:
     name : str
         Such as "median2d".
     words : str
-        What it is.
+        Description.
     image : `~numpy.ndarray`
         (ny, nx); its first row is the bottom, as in FITS.
     mask : str or None
@@ -63,7 +63,7 @@ class Section:
     rows : list of tuple
         Its rows.
     notes : tuple of (str, str)
-        Words that stand in it, and what they mean.
+        Words of the table, and their meaning.
     folded : bool
         Whether it is closed at first.
     """
@@ -84,7 +84,7 @@ class Figure:
     name : str
         Name of its file.
     caption : str
-        What it shows.
+        Caption.
     png : str
         The picture, in base64.
     """
@@ -96,12 +96,12 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What the page shows.
+    """Content of the page.
 
     Attributes
     ----------
     title, sentence : str
-        Heading, and what came out.
+        Heading, and summary.
     warnings : sequence of str
         Shown right below.
     layers : sequence of Layer
@@ -109,13 +109,13 @@ class Report:
     codes : dict of str to `~numpy.ndarray`
         uint8 (ny, nx) by mask: `~crstack.masks.Code`.
     finder : str
-        What decided beside the auxiliary detector.
+        Name of the method.
     probability : `~numpy.ndarray` or None
         (N, ny, nx).
     hits : sequence of `~crstack.report.Hit`
         Rows of the table.
     hits_notes : sequence of (str, str)
-        Words of that table, and what they mean.
+        Words of that table, and their meaning.
     counts : dict of str to int
         Number of hits of each kind, listed or not.
     unit : str
@@ -131,7 +131,7 @@ class Report:
     end : str
         Last line.
     viewer : str
-        From `encode_viewer`; made when the page is, where it is empty.
+        From `encode_viewer`; if empty, it is made with the page.
     """
 
     title: str
@@ -182,7 +182,7 @@ def render(report):
         "files": "".join(f'<li><a href="{escape(quote(name))}">{escape(name)}</a></li>' for name in report.files),
         "end": escape(report.end),
     }
-    # one pass: what a value holds is never looked at again
+    # one pass, so that inserted values are not searched again
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _template("report.html"))
 
 
@@ -192,7 +192,7 @@ def _template(name):
 
 
 def _json(data):
-    """JSON that can stand within a script element."""
+    """JSON that is safe within a script element."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
@@ -200,12 +200,12 @@ def _json(data):
 
 
 def encode_viewer(report):
-    """Encode the images of a report: what takes most of the time of a page.
+    """Encode the images of a report, which takes most of the time of a page.
 
     Parameters
     ----------
     report : Report
-        Its layers, masks, probabilities and hits count.
+        Report with layers, masks, probabilities and hits.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def _codes(report):
 
 
 def _limits(layers):
-    """Contrast of the first layer, from a part of its pixels."""
+    """Contrast of the first layer, from a sample of its pixels."""
     image = layers[0].image
     step = max(1, int(np.sqrt(image.size / 250_000)))
     return list(image_limits(image[::step, ::step]))

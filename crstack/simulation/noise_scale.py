@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack._pixels import at_pixels
+
 __all__ = ["NoiseScale"]
 
 
@@ -59,7 +61,7 @@ class NoiseScale:
     def cutout(self, rows):
         """The scale of some rows of the image (``rows`` is a slice)."""
         parts = (self.to_unit, self.electrons_per_unit, self.variance)
-        cut = (value[rows] if np.ndim(value) else value for value in parts)
+        cut = (at_pixels(value, rows) for value in parts)
         return NoiseScale(*cut, self.typical_variance)
 
     def _stretch(self, min2d):

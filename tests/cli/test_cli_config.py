@@ -132,7 +132,8 @@ def test_unknown_keys(here, capsys):
 WRONG = [
     ("images", "a.fits", "list"),
     ("images", [1, 2, 3], "list"),
-    ("images", NAMES[:2], "three or more FITS files; got 2"),
+    ("images", NAMES[:1], "two or more FITS files; got 1"),
+    ("images", NAMES[:2], "images must be three or more for crmethod .*; got 2: use crmethod joint"),
     ("extnum", -1, "at least 0"),
     ("extnum", 1.5, "integer"),
     ("gain", 0, "at least 1e-06"),

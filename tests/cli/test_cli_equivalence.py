@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import astropy.units as u
 import pytest
 from support.parameter_files import NAMES, check_refused, write_parameters
 
@@ -27,17 +28,17 @@ def test_neutral_factors_ask_nothing(arguments, value, target):
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"flux_factor": "auto"}, {"flux_factors": "auto"}),
+        ({"flux_factor": "auto"}, {"flux_factors": "auto", "flux_method": "ratio"}),
         ({"flux_factor": 0.9}, {"flux_factors": 0.9}),
         ({"flux_factor": ["0.8", 1, 1.2]}, {"flux_factors": [0.8, 1.0, 1.2]}),
         ({"flux_factor": "local"}, {"response": "auto"}),
         (
             {"flux_factor": "auto", "flux_factor_regions": [[229, 274, 1, 1596], "[1:2, 3:4]"]},
-            {"flux_factors": "auto", "flux_regions": [(229, 274, 1, 1596), (1, 2, 3, 4)]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(229, 274, 1, 1596), (1, 2, 3, 4)]},
         ),
         (
             {"flux_factor": "auto", "flux_factor_regions": "[1:2, 3:4]"},
-            {"flux_factors": "auto", "flux_regions": [(1, 2, 3, 4)]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(1, 2, 3, 4)]},
         ),
         (
             {"flux_factor": [0.8, 1, 1.2], "apply_flux_factor_to": "original", "flux_factor_regions": [[1, 2, 3, 4]]},
@@ -61,6 +62,7 @@ def test_without_a_diagram_only_the_exposures_can_change(arguments):
     assert arguments(**keys) == {}
     assert arguments(**keys, apply_flux_factor_to="original") == {
         "flux_factors": "auto",
+        "flux_method": "ratio",
         "apply_flux_factors_to": "original",
     }
     assert arguments(crmethod="lacosmic", flux_factor="local") == {}
@@ -141,15 +143,24 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
         raise _Stopped
 
     monkeypatch.setattr(module.CRStack, "from_files", from_files)
-    common = {"ext", "cr_coincidences", "gain", "readnoise", "bias", "unit", "drop_unusable"}
+    numbers = {"gain": 3.0, "rnoise": 1.5, "bias": 7.0, "extnum": 0, "mm_cr_coincidences": 2}
+    common = {"ext": 0, "cr_coincidences": 2, "unit": u.adu, "drop_unusable": False}
+    common |= {"gain": 3 * u.electron / u.adu, "readnoise": 1.5 * u.adu, "bias": 7 * u.adu}
     for keys, more in (
-        ({}, set()),
-        ({"flux_factor": "auto", "flux_factor_regions": [[1, 40, 1, 30]]}, {"flux_factors", "flux_regions"}),
-        ({"flux_factor": "local", "mm_crosscorr_region": [1, 40, 1, 30]}, {"response", "crosscorr_region"}),
+        ({}, {}),
+        (
+            {"flux_factor": "auto", "flux_factor_regions": [[1, 40, 2, 30]]},
+            {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(1, 40, 2, 30)]},
+        ),
+        (
+            {"flux_factor": "local", "mm_crosscorr_region": [1, 40, 2, 30]},
+            {"response": "auto", "crosscorr_region": (1, 40, 2, 30)},
+        ),
     ):
+        path = write_parameters("p.yaml", **numbers | keys)
         with pytest.raises(_Stopped):
-            main(["run", write_parameters("p.yaml", **keys), "--output-dir", "out", "--log-level", "error"])
-        assert set(given) == common | more
+            main(["run", path, "--output-dir", "out", "--log-level", "error"])
+        assert given == common | more
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ POINTS = {"mm_fixed_points_in_boundary": [[1, 2], [3, 4]]}
 #: nothing but these arguments, and these to these values
 OTHER = {
     "crmethod": ("mm_lacosmic", {}, {"detector": "LACosmicDetector"}),
-    "flux_factor": ("auto", {}, {"equalization.flux_factors": "auto"}),
+    # the method is that of the reference program
+    "flux_factor": ("auto", {}, {"equalization.flux_factors": "auto", "equalization.flux_method": "ratio"}),
     "flux_factor_regions": (
         [[1, 8, 2, 9]],
         {"flux_factor": "auto"},

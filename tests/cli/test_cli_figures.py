@@ -187,17 +187,17 @@ def test_forty_hits_are_drawn_where_nothing_is_said(here):
     assert read_configuration(path)["maxplots"] == 40
 
 
-@pytest.mark.parametrize("given", [False, True])
-def test_page_of_a_joint_run(run, given):
-    code, _, err = run("--no-plots", crmethod="joint")
-    assert (code, err) == (0, "")
-    arguments = ["--crmasks", "out/crmasks.fits"] if given else []
-    assert run(*arguments, crmethod="joint", maxplots=0)[0] == 0
-    page = Path("out/report.html").read_text()
-    assert "combined_meanjoint.fits" in page
-    assert '"probabilities":["' in page
-    assert ("hit values expected" in page) is not given
-    assert "any4" not in re.sub(r'href="[^"]*"[^<]*<', "", page)
+def test_page_of_a_joint_run(run):
+    """A run that decides, and one that is given its masks."""
+    for given in (False, True):
+        arguments = ["--crmasks", "out/crmasks.fits"] if given else []
+        code, _, err = run(*arguments, crmethod="joint", maxplots=0)
+        assert (code, err) == (0, "")
+        page = Path("out/report.html").read_text()
+        assert "combined_meanjoint.fits" in page
+        assert '"probabilities":["' in page
+        assert ("hit values expected" in page) is not given
+        assert "any4" not in re.sub(r'href="[^"]*"[^<]*<', "", page)
 
 
 # the session
@@ -320,7 +320,7 @@ def test_quit_writes_nothing(play, windows):
     code, out, err, _ = play(windows, ["n"][: len(windows) - 1])
     assert code == 130
     assert "nothing was changed" in out
-    assert err == "crstack: warning: stopped as asked for; nothing is written\n"
+    assert err == "crstack: warning: stopped by the user; nothing is written\n"
     assert not Path("out").exists()
 
 
@@ -342,7 +342,7 @@ def test_stops_for_what_was_measured(play):
     assert [line.split(":")[0] for line in stops] == [*kinds, *(f"offset of exposure {i}" for i in (1, 2, 3))]
     code, _, err, _ = play([look, "quit"], **settings)
     assert code == 130
-    assert err.endswith("stopped as asked for; nothing is written\n")
+    assert err.endswith("stopped by the user; nothing is written\n")
 
 
 def test_session_without_diagram(play):
@@ -361,8 +361,8 @@ def test_without_display_it_goes_on(run):
     code, _, err = run("--no-plots", interactive=True, crmethod="pycosmic")
     assert code == 0
     assert err == (
-        "crstack: warning: interactive: True has no effect, as matplotlib cannot open a window here; "
-        "where there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
+        "crstack: warning: interactive: True has no effect, because matplotlib cannot open a window; "
+        "if there is a screen, install a toolkit for matplotlib, such as PyQt6 (pip install PyQt6)\n"
     )
 
 

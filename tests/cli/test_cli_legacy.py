@@ -184,7 +184,7 @@ def test_one_of_several_observations(tmp_path):
         (OBSERVATION + "images: [a, b, c]\n", "images must not be given beside frames"),
         (OBSERVATION.replace("frames:", "frame:"), "frames must be given in an observation result"),
         (OBSERVATION + "gian: 3\n", "got gian"),
-        (OBSERVATION.replace(f" - {NAMES[2]}\n", ""), "three or more FITS files; got 2"),
+        (OBSERVATION.replace(f" - {NAMES[2]}\n", ""), "images must be three or more for crmethod .*; got 2"),
     ],
 )
 def test_wrong_observation_results(here, capsys, text, match):

@@ -244,9 +244,9 @@ def test_dropping_touches_mediancr_alone(here):
 def test_verify_without_a_display_says_so(here, capsys):
     path = parameters(verify_cr=True)
     assert main(["run", path, "--output-dir", "out", "--no-plots"]) == 0
-    assert "verify_cr: True has no effect, as matplotlib cannot open a window here" in capsys.readouterr().err
+    assert "verify_cr: True has no effect, because matplotlib cannot open a window" in capsys.readouterr().err
     assert main(["run", path, "--output-dir", "two", "--no-plots", "--crmasks", "out/crmasks.fits"]) == 0
-    assert "verify_cr: True has no effect, as the masks are read from out/crmasks.fits" in capsys.readouterr().err
+    assert "verify_cr: True has no effect, because the masks are read from out/crmasks.fits" in capsys.readouterr().err
 
 
 # bad luck
@@ -273,7 +273,7 @@ def test_standard_output_that_is_closed(here):
     command = f"{' '.join(COMMAND)} run {parameters()} --output-dir out --no-plots -v | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, env=environment())
     assert done.stderr.count("\n") == 1
-    assert "standard output cannot be written (Broken pipe); the run goes on without it" in done.stderr
+    assert "standard output cannot be written (Broken pipe); the run continues without it" in done.stderr
     assert {one.name for one in Path("out").iterdir()} == PRODUCTS
 
 

@@ -224,3 +224,9 @@ def test_names_of_files_and_of_requested_combinations(stack):
             requested_combinations(names, masks)
     with pytest.raises(InputError, match="compression must be one of none, gzip, fpack; got 'zip'"):
         combination_name("mean", "zip")
+
+
+def test_a_file_without_images_is_refused(tmp_path):
+    fits.PrimaryHDU().writeto(tmp_path / "empty.fits")
+    with pytest.raises(InputError, match=r"combined image must be a file that crstack has written; got .*empty\.fits"):
+        crstack.read(tmp_path / "empty.fits")

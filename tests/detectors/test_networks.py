@@ -115,7 +115,8 @@ def test_every_model_runs(scene, kind, parameters):
     image, truth = scene
     detection = kind(**parameters).detect(image, NOISE)
     assert detection.probability.dtype == np.float32
-    assert detection.probability.min() >= 0
+    # most of the image is clean, and no value leaves the range
+    assert 0 <= detection.probability.min() < 0.1
     assert 0.9 < detection.probability.max() <= 1
     assert_array_equal(detection.mask, detection.probability > 0.5)
     found = np.count_nonzero(detection.mask & truth)

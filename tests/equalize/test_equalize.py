@@ -1,5 +1,7 @@
 """Flux factors, offsets, local response and overdispersion, against simulated truth."""
 
+from functools import cache
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_flux_factors(scene, factors):
         found = estimate_flux_factors(exposures, statistics, regions)
         np.testing.assert_allclose(found.values, factors, rtol=0.005)
         assert (np.abs(np.array(found.values) - factors) <= 4 * np.array(found.errors) + 1e-12).all()
-        assert max(found.errors) < 0.003
+        assert max(found.errors) < 0.005
 
 
 def test_flux_factors_of_many_exposures():
@@ -74,9 +76,18 @@ def test_flux_factors_of_many_exposures():
 def test_slope_does_not_mind_the_bias():
     simulated = simulate("slit", flux_factors=(0.8, 1.0, 1.2), bias=530 * u.adu)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=500 * u.adu)
-    ratio, slope = stack.flux_factors(), stack.flux_factors(method="slope")
+    ratio, slope = stack.flux_factors(method="ratio"), stack.flux_factors()
     np.testing.assert_allclose(slope.values, (0.8, 1.0, 1.2), rtol=0.005)
     assert abs(ratio.values[0] - 0.8) > 0.01
+
+
+def test_a_brighter_sky_is_no_throughput():
+    simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.01, backgrounds=(0, 60, 150) * u.adu, seed=12)
+    options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "flux_factors": "auto"}
+    stack = CRStack(simulated.exposures, **options, apply_flux_factors_to="original")
+    np.testing.assert_allclose(stack.equalized.flux.values, 1, atol=0.02)
+    ratio = CRStack(simulated.exposures, **options, flux_method="ratio").equalized.flux.values
+    assert max(ratio) > 1.2
 
 
 def test_hits_do_not_move_flux_factors():
@@ -358,6 +369,12 @@ def figures(simulated, masks):
     return found / strong.sum(), int((masks["MEDIANCR"] & ~near).sum())
 
 
+@cache
+def completeness_without_defects(scene):
+    ideal = simulate(scene)
+    return figures(ideal, masks_of(ideal)[1])[0]
+
+
 CASES = {
     "flux, simulated": ({"flux_factors": (0.8, 1.0, 1.2)}, {"flux_factors": "auto"}),
     "flux, original": (
@@ -373,8 +390,7 @@ CASES = {
 @pytest.mark.parametrize("scene", ["ifu", "slit"])
 def test_false_positives_go_and_hits_stay(scene, case):
     defects, options = CASES[case]
-    ideal = simulate(scene)
-    reference, _ = figures(ideal, masks_of(ideal)[1])
+    reference = completeness_without_defects(scene)
     simulated = simulate(scene, **defects)
     _, without = figures(simulated, masks_of(simulated)[1])
     completeness, false = figures(simulated, masks_of(simulated, **options)[1])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets
+from crstack.equalize import flux, offsets, steps
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
@@ -43,7 +43,7 @@ def test_pixels_beside_a_region_do_not_count():
     planes = [rng.normal(1000, 3, (60, 70)) for _ in range(3)]
     planes[1][10:30, 20:50] += 1000
     exposures, statistics = exposures_of(planes)
-    found = estimate_flux_factors(exposures, statistics, [(21, 50, 11, 30)])
+    found = estimate_flux_factors(exposures, statistics, [(21, 50, 11, 30)], "ratio")
     np.testing.assert_allclose(found.values, (1, 2, 1), rtol=2e-3)
     assert found.n_pixels <= 20 * 30
 
@@ -170,3 +170,22 @@ def test_weighted_sums_of_blocks():
     weight = 100 / (100 + 9)
     np.testing.assert_allclose(totals[1, 1:], 20 * 100 * weight, rtol=1e-5)
     np.testing.assert_allclose(totals[:, 0], 19 * np.array([90, 100, 110]) * weight, rtol=1e-5)
+
+
+def test_what_stands_out_for_whole_steps():
+    """The square root of what is more than twice the noise over the level, fading to 0 at the edges."""
+    rng = np.random.default_rng(1)
+    plane = rng.normal(1000, 10, (120, 140))
+    plane[50:70, 60:80] += 400
+    found = steps._structure(plane.astype(np.float32))
+    smooth = ndimage.median_filter(plane.astype(np.float32), steps.WINDOW)
+    low, level = np.percentile(smooth[::4, ::4], [16, 50])
+    assert 1 < level - low < 6
+    inside = (slice(53, 67), slice(63, 77))
+    np.testing.assert_allclose(found[inside], np.sqrt(smooth[inside] - level - 2 * (level - low)), rtol=1e-5)
+    assert found[inside].mean() == pytest.approx(20, abs=0.5)
+    away = np.ones(plane.shape, dtype=bool)
+    away[40:80, 50:90] = False
+    assert np.mean(found[away] != 0) < 0.1
+    assert not found[[0, -1]].any()
+    assert steps._middle([np.full(3, one) for one in (5.0, 1.0, 3.0)]) == 2

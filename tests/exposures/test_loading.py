@@ -161,3 +161,11 @@ def test_coincidences_must_leave_one_exposure():
         CRStack(ccds(), cr_coincidences=3, **NOISE)
     with pytest.raises(InputError, match=r"cr_coincidences must be .* got 1"):
         CRStack(ccds(5), cr_coincidences=1, **NOISE)
+
+
+def test_an_array_of_planes_is_a_list_of_exposures():
+    cube = np.random.default_rng(1).poisson(50, (3, 20, 30)).astype(np.float32)
+    options = {"unit": u.electron, "readnoise": 3 * u.electron}
+    np.testing.assert_array_equal(load_exposures(cube, **options).data, load_exposures(list(cube), **options).data)
+    with pytest.raises(InputError, match="exposures must be a list of them; got a single ndarray"):
+        load_exposures(cube[0], **options)

@@ -6,8 +6,18 @@ from scipy import ndimage, stats
 
 from crstack.joint import false_alarms, hit_everywhere
 from crstack.joint.candidates import Candidates, Counts
-from crstack.joint.excess import ExcessVariance, _ratio, _robust_ratio, _solve, _wide_enough, squared_gradient
+from crstack.joint.excess import (
+    ExcessVariance,
+    _constant,
+    _excess_of_bins,
+    _ratio,
+    _robust_ratio,
+    _solve,
+    _wide_enough,
+    squared_gradient,
+)
 from crstack.joint.false_alarms import CleanNoise
+from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, HIGHEST_RATE, Population, charges_kind, neighbour_class
 from crstack.joint.sweeps import Field
 from crstack.statistics import order_statistics
@@ -249,3 +259,46 @@ def test_order_statistics_by_hand():
     assert (found.mean2d[0, 0], found.median2d[0, 0], found.min2d[0, 0]) == pytest.approx((4.6, 4, 7 / 3))
     found = order_statistics(cube[:4], 2, np.arange(4)[:, None, None] == 3)
     assert (found.mean2d[0, 0], found.median2d[0, 0], found.min2d[0, 0]) == pytest.approx((14 / 3, 4, 1))
+
+
+def test_weights_do_not_depend_on_the_scale_of_the_densities():
+    """Densities of hundreds of values are far from 1: only their ratios at the nodes of a pixel count."""
+    rng = np.random.default_rng(1)
+    clean, ratio = rng.normal(0, 2, (2, 3, 5, 20))
+    hit, rest = hit_weights(clean, ratio)
+    for shift in (-300.0, 300.0):
+        for one, same in zip(hit_weights(clean + shift, ratio), (hit, rest), strict=True):
+            np.testing.assert_allclose(one, same, rtol=1e-6)
+    # at the likeliest node of each pixel the weight is 1
+    softplus = np.logaddexp(0, ratio)
+    total = (clean + softplus).sum(axis=0)
+    np.testing.assert_allclose(rest, np.exp(-softplus) * np.exp(total - total.max(axis=0)), rtol=1e-6)
+
+
+def test_excess_of_bins_and_its_errors():
+    rng = np.random.default_rng(1)
+    cube = np.stack([rng.normal(0, 6, (1, 40_000)) for _ in range(3)])
+    bins = [np.arange(10_000), np.arange(10_000, 40_000)]
+    targets, errors = _excess_of_bins(cube, [np.full((1, 40_000), np.float32(25))], bins, 4.0)
+    # 36 where 25 are known, less the constant; the error falls with the root of the number of pixels
+    np.testing.assert_allclose(targets, 36 - 25 - 4, atol=0.8)
+    ratios = (targets + 25) / 25
+    np.testing.assert_allclose(errors, (2.3 * ratios / np.sqrt([10_000, 30_000]) + 0.02) * 25, rtol=1e-6)
+
+
+def test_a_constant_counts_where_it_is_dark_and_clear():
+    rng = np.random.default_rng(2)
+    usable = np.ones((100, 100), dtype=bool)
+
+    def constant(level, known, sigma):
+        cube = np.stack([rng.normal(0, sigma, usable.shape) for _ in range(3)])
+        signal = np.full(usable.shape, np.float32(level))
+        return _constant(cube, signal, [np.full(usable.shape, np.float32(known))], usable)
+
+    assert constant(5.0, 25, 6) == pytest.approx(36 - 25, rel=0.1)
+    # the noise is as stated; then photons make most of the noise; then too few pixels
+    assert constant(5.0, 25, 5) == 0
+    assert constant(20.0, 25, 6) == 0
+    usable[:] = False
+    usable[0, :40] = True
+    assert constant(5.0, 25, 6) == 0

@@ -1,4 +1,4 @@
-"""A checked parameter file: its values, the parts they make, and its settings in words."""
+"""A checked parameter file: its values, the objects made from them, and its settings as text."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from crstack.exceptions import ConfigurationError, InputError
 
 __all__ = ["Configuration", "configuration_of", "read_configuration"]
 
-#: keys that matter only beside a certain value of another key
+#: keys that have an effect only with a certain value of another key
 ONLY_WITH = {
     "mm_nbinom_shape": ("mm_photon_distribution", "nbinom"),
     "mm_knots_splfit": ("mm_boundary_fit", "spline"),
@@ -29,13 +29,13 @@ ONLY_WITH = {
     "flux_factor_regions": ("flux_factor", "auto"),
 }
 
-#: keys that matter where masks are read from a file
+#: keys that have an effect when masks are read from a file
 WITH_MASKS = (
     *("extnum", "gain", "rnoise", "bias", "use_auxmedian", "variance", "outputs", "compression"),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
 
-#: items of a list that HISTORY and the log show
+#: largest number of items of a list in HISTORY and the log
 MOST_SHOWN = 100
 
 
@@ -50,7 +50,7 @@ class Configuration:
     values : mapping
         Value by key, of both levels together, defaults filled in.
     parts : `~crstack.cli.config.parts.Parts`
-        What the library takes, made from the values.
+        Objects for the library, made from the values.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Configuration:
         Raises
         ------
         ConfigurationError
-            If what several keys say together is wrong, or a part refuses its values.
+            If several keys contradict each other, or a part refuses its values.
         """
         try:
             check_together(values)
@@ -81,21 +81,22 @@ class Configuration:
 
     @property
     def crmethod(self):
-        """Who decides, and which detectors assist: `~crstack.cli.config.crmethod.CRMethod`."""
+        """The method and its detectors: `~crstack.cli.config.crmethod.CRMethod`."""
         return self["crmethod"]
 
     @property
     def verbose(self):
-        """Whether parameters and counts of the auxiliary detectors are logged: if one of them asks for it."""
+        """Whether parameters and counts of the auxiliary detectors are logged: if a ``_verbose`` key of one is
+        True."""
         return any(name not in OWN_KEYS or self[f"{OWN_KEYS[name]}verbose"] for name in self.crmethod.detectors)
 
     def with_values(self, **values):
-        """The same configuration with other values, in the file's own terms.
+        """The same configuration with other values, in the terms of the file.
 
         Raises
         ------
         ConfigurationError
-            If a value, or what the keys say together, is wrong.
+            If a value is wrong, or keys contradict each other.
         """
         checked = {name: check_value(name, value) for name, value in values.items()}
         return self.of(self.path, dict(self.values) | checked)
@@ -119,12 +120,12 @@ class Configuration:
         return {"gain": given["gain"], "readnoise": given["rnoise"], "bias": given["bias"], "unit": unit}
 
     def settings(self, finding=True):
-        """The keys that matter for the method, with their values in words.
+        """The keys that have an effect for the method, with their values as text.
 
         Parameters
         ----------
         finding : bool, optional
-            False where masks are read from a file, not found.
+            False if masks are read from a file.
 
         Returns
         -------
@@ -174,7 +175,7 @@ def _in_words(value):
 def read_configuration(path):
     """Read and check a parameter file.
 
-    The way is one: documents of the file, old names, keys with checked values, parts.
+    The steps are: documents of the file, old names, keys with checked values, parts.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def read_configuration(path):
 
 
 def configuration_of(document, path):
-    """Check the content of a parameter file; ``path`` is where it stands, or will.
+    """Check the content of a parameter file; ``path`` is its present or future path.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What several keys of a parameter file say together."""
+"""Consistency of the keys of a parameter file."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,9 @@ def check_together(values):
     """Raise `ConfigurationError` if values of several keys contradict each other."""
     crmethod, n_images = values["crmethod"], len(values["images"])
     k = values["mm_cr_coincidences"]
-    if k >= n_images:
+    if n_images == 2 and not crmethod.is_joint:
+        raise ConfigurationError(f"images must be three or more for crmethod {crmethod}; got 2: use crmethod joint")
+    if k >= n_images > 2:
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(values, n_images)
     _check_votes(values)
@@ -42,7 +44,7 @@ def _check_boundary(values):
 
 
 def _check_votes(values):
-    """Check what is said of several detectors."""
+    """Check the keys of several detectors."""
     crmethod, vote = values["crmethod"], values["vote"]
     n_detectors = len(crmethod.detectors)
     if n_detectors < 2 and vote != "any":
@@ -70,7 +72,7 @@ def _check_equalization(values, n_images):
 
 
 def check_detectors(values, detector):
-    """Raise `ConfigurationError` if cleaned images are asked of a detector that cleans none."""
+    """Raise `ConfigurationError` if cleaned images are needed from a detector that does not clean."""
     if detector is None or detector.cleans:
         return
     crmethod = values["crmethod"]

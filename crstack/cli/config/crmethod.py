@@ -15,19 +15,19 @@ MMCOSMIC, JOINT = "mmcosmic", "joint"
 
 
 def short_names():
-    """How each registered method is written before the detectors that assist it."""
+    """Prefix of each registered method before the names of its detectors."""
     others = [JOINT, *(name for name in METHODS.names() if name not in (MMCOSMIC, JOINT))]
     return {"mm": MMCOSMIC} | {name: name for name in others}
 
 
 @dataclass(frozen=True)
 class CRMethod:
-    """Who decides, and which detectors assist.
+    """The method and its auxiliary detectors.
 
     Attributes
     ----------
     method : str or None
-        Name of a registered method, such as "mmcosmic" or "joint"; None where the detectors decide alone.
+        Name of a registered method, such as "mmcosmic" or "joint"; None if only detectors are used.
     detectors : tuple of str
         Names of the auxiliary detectors; often one, or none.
     """
@@ -37,12 +37,12 @@ class CRMethod:
 
     @classmethod
     def parse(cls, key, value):
-        """Take the text of the parameter file apart.
+        """Parse the text of the parameter file.
 
         Parameters
         ----------
         key : str
-            What to call the value in messages.
+        Name of the value in messages.
         value : str
             A method; one or more registered detectors joined by ``+``; or detectors after
             ``mm_``, ``joint_`` or another method's name and ``_``.
@@ -79,7 +79,7 @@ class CRMethod:
 
     @property
     def uses_diagram(self):
-        """Whether M.M.Cosmic takes part."""
+        """Whether M.M.Cosmic is used."""
         return self.method == MMCOSMIC
 
     @property
@@ -89,10 +89,10 @@ class CRMethod:
 
     @property
     def plugins(self):
-        """Names of the detectors whose parameters stand under ``detector``."""
+        """Names of the detectors whose parameters are under ``detector``."""
         return tuple(name for name in self.detectors if name not in OWN_KEYS)
 
     @property
     def prefixes(self):
-        """Prefixes of the keys that the detectors have of their own."""
+        """Prefixes of the detectors' own keys."""
         return tuple(OWN_KEYS[name] for name in self.detectors if name in OWN_KEYS)

@@ -17,7 +17,7 @@ NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
 )
 
-#: what the values of a key must be, as numbers and in files
+#: checks of the values of a key, as numbers and in files
 BOUNDS = {
     "gain": {"minimum": 1e-6, "maximum": 1e6},
     "rnoise": {"minimum": 0, "exclusive": True, "maximum": 1e6},
@@ -45,12 +45,12 @@ class MapName:
 
 
 def map_name(key, text):
-    """Take ``file.fits`` or ``file.fits[extension]`` apart.
+    """Parse ``file.fits`` or ``file.fits[extension]``.
 
     Raises
     ------
     ConfigurationError
-        If the text is nothing of the kind.
+        If the text has another form.
     """
     found = NAME.fullmatch(text.strip())
     if found is None:
@@ -66,14 +66,14 @@ def map_name(key, text):
 
 @dataclass(frozen=True, eq=False)
 class DetectorNumbers:
-    """Gain, read noise and bias of the exposures: numbers, images (ny, nx), or where the exposures have them.
+    """Gain, read noise and bias of the exposures: numbers, images (ny, nx), or keywords and sections of the exposures.
 
     Attributes
     ----------
     gain : float, `~numpy.ndarray` or str
-        Electron/ADU; a text is a keyword, such as "header:GAIN".
+        Electron/ADU; a string is a keyword, such as "header:GAIN".
     rnoise, bias : float, `~numpy.ndarray` or str
-        ADU; a text is a keyword, or a section where the bias is measured.
+        ADU; a string is a keyword, or a section in which the bias is measured.
     """
 
     gain: float | np.ndarray | str
@@ -87,8 +87,7 @@ def read_detector_numbers(configuration, shape):
     Parameters
     ----------
     configuration : `~crstack.cli.config.configuration.Configuration`
-        Files are looked for from the current directory, then from that of
-        the parameter file.
+        Files are searched in the current directory, then in that of the parameter file.
     shape : tuple of int
         (ny, nx) of the exposures.
 
@@ -113,7 +112,7 @@ def read_detector_numbers(configuration, shape):
 
 
 def map_path(name, directory):
-    """Path of an image of detector numbers: from the current directory, then from ``directory``; None if absent."""
+    """Path of an image of detector numbers: in the current directory, then in ``directory``; None if absent."""
     return next((path for path in (Path(name.path), directory / name.path) if path.is_file()), None)
 
 

@@ -1,8 +1,7 @@
 """The YAML file as Python objects: mappings, lists, texts and numbers.
 
-The documents are built from the events of the YAML parser, in one pass without
-recursion. So the size and the depth of what a file may ask for are known while
-it is read, and nothing but plain values can come out.
+The documents are built from the events of the YAML parser, in one pass without recursion. So size and depth are
+checked while the file is read, and the result contains only plain values.
 """
 
 import re
@@ -15,7 +14,7 @@ __all__ = ["as_mapping", "as_number", "load_documents", "parsed_text"]
 
 #: a parameter file has two or three levels; lists of points add two
 MOST_LEVELS = 20
-#: values of a file, those that aliases repeat counted each time
+#: largest number of values in a file; values repeated by aliases count each time
 MOST_VALUES = 2_000_000
 #: longest text or key
 MOST_CHARACTERS = 4096
@@ -29,7 +28,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def as_number(value):
-    """``value``, or the float that it spells: in YAML 1.1, 1.0E6 is a text."""
+    """``value``, or the float that it represents: in YAML 1.1, 1.0E6 is a text."""
     return float(value) if isinstance(value, str) and NUMBER.fullmatch(value.strip()) else value
 
 
@@ -44,7 +43,7 @@ class _Open:
 
 
 class _Builder:
-    """Builds documents from events, and refuses what no parameter file needs."""
+    """Builds documents from events, and refuses structures that a parameter file does not need."""
 
     def __init__(self):
         self.resolver = yaml.resolver.Resolver()
@@ -95,7 +94,7 @@ class _Builder:
         return found
 
     def _add(self, value, n_values, event):
-        """Put a value into what is open, or make it a document."""
+        """Add a value to the open mapping or list, or make it a document."""
         if not self.stack:
             self.documents.append(value)
             return
@@ -124,7 +123,7 @@ class _Builder:
     def _scalar(self, event):
         text = event.value
         if event.tag is None and event.implicit[0] and DECIMAL.fullmatch(text):
-            value = int(text)  # most values of a long file
+            value = int(text)  # the most frequent case in a long file
         else:
             value = self._resolved(event, text)
         if event.anchor is not None:
@@ -167,7 +166,7 @@ def _line(event):
 
 
 def _parser():
-    # the parser in C is ten times as fast; not every PyYAML has it
+    # the parser in C is ten times as fast, but not every PyYAML has it
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -187,9 +186,8 @@ def load_documents(path):
     Raises
     ------
     ConfigurationError
-        If the file cannot be read, is not YAML, gives a key twice, or holds tags,
-        keys that are not texts, an alias of itself, or more levels or values than
-        a parameter file can need.
+        If the file cannot be read, is not YAML, gives a key twice, or holds tags, keys that are not texts, an alias of
+        itself, or more levels or values than a parameter file needs.
     """
     try:
         with open(path, encoding="utf-8") as stream:
@@ -210,7 +208,7 @@ def load_documents(path):
 
 
 def parsed_text(text):
-    """The value of a short text in YAML, or the text itself where it is none."""
+    """The value of a short text in YAML, or the text itself if it is not YAML."""
     try:
         documents = _Builder().build(yaml.parse(text, _parser()))
     except (yaml.YAMLError, ConfigurationError):

@@ -10,7 +10,7 @@ __all__ = ["image_places", "is_file", "matching_images"]
 
 
 def is_file(path):
-    """Whether a path is a file; a name that no file can have is none."""
+    """Whether a path is a file; False for an invalid name."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -18,7 +18,7 @@ def is_file(path):
 
 
 def image_places(name, directory):
-    """Paths where an image is looked for: from here, from ``directory``, and from its subdirectory ``data``."""
+    """Paths of the search for an image: in the current directory, ``directory``, and its subdirectory ``data``."""
     name = os.path.expanduser(name)
     return Path(name), Path(directory) / name, Path(directory) / "data" / name
 
@@ -29,8 +29,8 @@ def matching_images(names, directory):
     Parameters
     ----------
     names : object
-        A list of names and patterns such as ``raw/n*.fits``, or one pattern. Anything else is
-        returned as it is, for the check of the key.
+        A list of names and patterns such as ``raw/n*.fits``, or one pattern. Other values are returned unchanged, for
+        the check of the key.
     directory : path-like
         See `image_places`.
 
@@ -46,7 +46,7 @@ def matching_images(names, directory):
     found = []
     for name in names:
         places = image_places(name, directory) if isinstance(name, str) and glob.has_magic(name) else ()
-        if not places or any(is_file(path) for path in places):  # a bracket may be part of a name
+        if not places or any(is_file(path) for path in places):  # brackets may be part of a name
             found.append(name)
             continue
         matches = next((some for some in (sorted(glob.glob(str(path))) for path in places) if some), None)

@@ -1,4 +1,4 @@
-"""The keys of the parameter file: what they may be, and what they are if absent.
+"""The keys of the parameter file: their checks and defaults.
 
 The defaults are the values of the example in the manual of numina-crmasks.
 """
@@ -54,9 +54,9 @@ class Key:
     check : callable
         ``check(name, value)`` returns the value to use, or raises `InputError`.
     default : object, optional
-        Value in the file's own terms where the key is absent; `REQUIRED` for none.
+        Value if the key is absent, in the terms of the file; `REQUIRED` for none.
     used : bool, optional
-        False for what is checked, but used by nothing yet.
+        False for keys that are checked but not used.
     """
 
     name: str
@@ -96,7 +96,7 @@ GENERAL = (
 )
 
 LACOSMIC = (
-    # either value will do: cleaned images always come back in the unit of the exposures
+    # no effect: cleaned images are always in the unit of the exposures
     Key("la_gain_apply", single(boolean), True, used=False),
     Key("la_sigclip", paired(number(**positive)), [5.0, 3.0]),
     Key("la_sigfrac", paired(number(minimum=0, maximum=1)), [0.3, 0.3]),
@@ -174,7 +174,7 @@ OWN = (
     Key("variance", choice("model", "sample"), "model"),
     Key("outputs", nullable(combinations), None),
     Key("compression", choice("none", "gzip", "fpack"), "none"),
-    # hits that the user has dropped: they leave MEDIANCR, and no other mask
+    # hits dropped by the user: they are removed from MEDIANCR and from no other mask
     Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),
     Key("mm_xdiag_max", nullable(number(minimum=0, exclusive=True)), None),
@@ -189,7 +189,7 @@ def check_value(name, value):
     Raises
     ------
     ConfigurationError
-        If the value is not what the key needs.
+        If the value is invalid for the key.
     """
     key = _KEYS[name]
     if value is REQUIRED or (value is None and key.default is REQUIRED):
@@ -208,12 +208,12 @@ def checked_values(top, requirements):
     Parameters
     ----------
     top, requirements : dict
-        Keys and values of the two levels, in today's names.
+        Keys and values of the two levels, with current names.
 
     Raises
     ------
     ConfigurationError
-        If a key is unknown, stands at the wrong level or must be given, or a value is wrong.
+        If a key is unknown, at the wrong level or missing, or a value is wrong.
     """
     own = [str(name) for name in requirements if str(name).startswith(OF_A_METHOD)]
     if own and requirements.get("crmethod") is None:
@@ -230,10 +230,10 @@ def checked_values(top, requirements):
     return values
 
 
-#: how keys begin that belong to M.M.Cosmic or to a detector
+#: prefixes of the keys of M.M.Cosmic and of the detectors
 OF_A_METHOD = ("mm_", "la_", "pc_", "dc_", "nn_")
 _KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
-#: characters of an unknown key that a message shows
+#: largest number of characters of an unknown key in a message
 LONGEST_NAME = 60
 
 

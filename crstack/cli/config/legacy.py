@@ -1,4 +1,4 @@
-"""Files of the early manual, and observation results of MEGARA, as parameter files of today."""
+"""Conversion of files of the early manual, and of observation results of MEGARA, to current parameter files."""
 
 from crstack.cli.config.document import as_number
 from crstack.cli.console import log
@@ -8,7 +8,7 @@ __all__ = ["as_parameter_file", "choose_document"]
 
 MODE = "MegaraCrDetection"
 
-#: today's name of keys under requirements; misspellings are those of the manuals themselves
+#: current names of old keys under requirements; misspellings are those of the manuals
 NEW_NAMES = {
     "use_lamedian": "use_auxmedian",
     "flux_factor_region": "flux_factor_regions",
@@ -19,24 +19,23 @@ NEW_NAMES = {
     "pixels_to_be-flagged_as_cr": "pixels_to_be_flagged_as_cr",
 }
 
-#: keys under requirements that say nothing to crstack, and why
+#: keys under requirements without effect in crstack, and the reason
 WITHOUT_EFFECT = {
     "plots": "figures are drawn unless --no-plots is given",
     "save_preprocessed": "crstack preprocesses nothing",
 }
 
-#: top-level keys of an observation result that say nothing about cosmic rays
+#: top-level keys of an observation result that are not about cosmic rays
 OF_THE_OBSERVATION = ("id", "mode", "instrument", "enabled", "parent", "children", "configuration", "pipeline")
 
 
 def choose_document(documents, path):
-    """The one document of a YAML file, or the one of several that finds cosmic rays.
+    """The only document of a YAML file, or the only one of several that is about cosmic rays.
 
     Raises
     ------
     ConfigurationError
-        If there are several, and not just one is an observation result of the mode
-        MegaraCrDetection.
+        If there are several, and not exactly one is an observation result of the mode MegaraCrDetection.
     """
     documents = list(documents)
     if len(documents) < 2:
@@ -51,7 +50,7 @@ def choose_document(documents, path):
 
 
 def as_parameter_file(top, requirements):
-    """Today's parameter file for one of the early manual, or an observation result.
+    """Current form of a parameter file of the early manual, or of an observation result.
 
     Parameters
     ----------
@@ -108,7 +107,7 @@ def _renamed(requirements, rnoise):
 
 
 def _translated(key, value, rnoise):
-    """Value of the new key that says what the old one said."""
+    """Value of the new key with the same meaning as the old one."""
     if key == "flux_factor_region":
         return None if value in (None, "none", "None", "null", []) else value
     if key == "mm_threshold":

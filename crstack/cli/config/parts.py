@@ -1,4 +1,4 @@
-"""The parts that a run needs, made once from the checked values of the keys."""
+"""The objects that a run needs, made once from the checked values of the keys."""
 
 import difflib
 from collections.abc import Mapping
@@ -28,18 +28,18 @@ __all__ = ["Parts", "make_parts"]
 
 @dataclass(frozen=True)
 class Parts:
-    """What the keys ask for, as the library takes it.
+    """The settings of the keys as objects of the library.
 
     Attributes
     ----------
     detector : `~crstack.detectors.Detector` or None
         The auxiliary detector, or several that vote.
     method : `~crstack.Method`
-        The method that decides; M.M.Cosmic takes the boundary that the stack has fitted.
+        The method; M.M.Cosmic uses the boundary fitted by the stack.
     boundary : `~crstack.boundaries.BoundaryModel`
         Boundary model of M.M.Cosmic.
     rules : `~crstack.MaskRules`
-        What every mask obeys.
+        Rules of all masks.
     diagram, equalization : mapping
         Arguments of `crstack.CRStack.mm_diagram` and of `crstack.CRStack`.
     """
@@ -60,7 +60,7 @@ def make_parts(values, directory):
     values : mapping
         Value by key.
     directory : `~pathlib.Path`
-        Directory of the parameter file, where a model may be.
+        Directory of the parameter file, which may contain a model.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def make_parts(values, directory):
     key = _key_of_method(values["crmethod"])
     with _naming(key or "mm_ keys"):
         method = _plugin(key, METHODS.get(values["crmethod"].method), values[key]) if key else _mmcosmic(values)
-    with _naming("la_ keys"):  # checked even where the method needs none of them
+    with _naming("la_ keys"):  # checked even if the method needs none of them
         own = {"lacosmic": lacosmic(values)}
     with _naming("pc_ keys"):
         own["pycosmic"] = pycosmic(values)
@@ -82,7 +82,7 @@ def make_parts(values, directory):
         boundary = _boundary(values)
     diagram = _diagram(values)
     with _naming("mm_ keys"):
-        # a shape that is still to be measured is no number yet
+        # a shape to be measured has no number yet
         shape = None if diagram["nbinom_shape"] == "auto" else diagram["nbinom_shape"]
         DiagramSettings(**diagram | {"nbinom_shape": shape})
         rules = _rules(values)
@@ -97,7 +97,7 @@ def make_parts(values, directory):
 
 
 class _naming:
-    """Names the keys in the message of an `InputError`."""
+    """Adds the names of the keys to the message of an `InputError`."""
 
     def __init__(self, keys):
         self.keys = keys
@@ -114,14 +114,14 @@ class _naming:
 
 
 def _key_of_method(crmethod):
-    """The key that holds the parameters of the method; None where they are keys of their own."""
+    """The key that holds the parameters of the method; None if they have keys of their own."""
     if crmethod.method is None or crmethod.uses_diagram:
         return None
     return "joint" if crmethod.is_joint else "method"
 
 
 def _mmcosmic(values):
-    """M.M.Cosmic, switched off where the detectors decide alone."""
+    """M.M.Cosmic, switched off if only detectors are used."""
     return MMCosmic(
         boundary="auto" if values["crmethod"].uses_diagram else None,
         threshold_rnoise=values["mm_threshold_rnoise"],
@@ -150,7 +150,7 @@ def _deepcr(values):
 
 
 def _conn(values, directory):
-    """The Cosmic-CoNN detector of the nn_ keys; a file beside the parameter file is preferred."""
+    """The Cosmic-CoNN detector of the nn_ keys; a file in the directory of the parameter file is preferred."""
     beside = directory / values["nn_model"]
     model = str(beside) if beside.is_file() else values["nn_model"]
     return CosmicCoNNDetector(model=model, threshold=values["nn_threshold"])
@@ -175,10 +175,10 @@ def _detectors(values, own, directory):
 
 
 def _in_passes(values, prefix, detector, sizes, paired):
-    """A detector of the keys with a prefix, in two passes where a value is a pair.
+    """A detector of the keys with a prefix, in two passes if a value is a pair.
 
-    ``sizes`` are its parameters that are given as _x and _y; ``paired`` are
-    those it takes in pairs itself.
+    ``sizes`` are its parameters that are given as _x and _y; ``paired`` are those for which the detector accepts pairs
+    itself.
     """
     names = [name for name in detector.parameters() if f"{prefix}{name}" in values]
     parameters = {name: values[prefix + name] for name in names}
@@ -248,7 +248,7 @@ def _rules(values):
 
 
 def _equalization(values):
-    """Only what changes something: no flux factors of 1, and no offsets where no expected image is used."""
+    """Only settings with an effect: no flux factors of 1, and no offsets if no expected image is used."""
     compares = values["crmethod"].method is not None
     arguments = _flux_factors(values, compares)
     if compares and values["mm_xy_offsets"]:
@@ -267,6 +267,8 @@ def _flux_factors(values, compares):
     if factors is None or factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0}):
         return {}
     arguments = {"flux_factors": list(factors) if isinstance(factors, tuple) else factors}
+    if factors == "auto":
+        arguments["flux_method"] = "ratio"  # that of the reference program
     if factors == "auto" and values["flux_factor_regions"]:
         arguments["flux_regions"] = list(values["flux_factor_regions"])
     if target != "simulated":
@@ -275,7 +277,7 @@ def _flux_factors(values, compares):
 
 
 def _plugin(key, kind, given):
-    """A plug-in with the parameters that the file gives it."""
+    """A plug-in with its parameters from the file."""
     known = kind.parameters()
     for name in given:
         if name not in known:

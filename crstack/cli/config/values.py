@@ -51,9 +51,9 @@ __all__ = [
     "vote",
 ]
 
-#: no count of a detector is larger
+#: largest count of a detector
 LARGEST = 1e12
-#: nor are exposures that differ by more than this factor equivalent
+#: largest factor between equivalent exposures
 FACTOR = 1e3
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
 
@@ -63,7 +63,7 @@ def _is_none(value):
 
 
 def number(**bounds):
-    """Check of a number of a size that can be meant; ``bounds`` as in `crstack._validation.check_number`."""
+    """Check of a number of plausible size; ``bounds`` as in `crstack._validation.check_number`."""
     bounds = {"minimum": -LARGEST, "maximum": LARGEST} | bounds
     return lambda key, value: check_number(key, as_number(value), **bounds)
 
@@ -117,7 +117,7 @@ def paired(check):
 
 
 def single(check):
-    """Check of a value that both passes of a detector share; a pair of equal values will do."""
+    """Check of a value that both passes of a detector share; a pair of equal values is accepted."""
     pair = paired(check)
 
     def checked(key, value):
@@ -142,10 +142,9 @@ def combinations(key, value):
 def image_names(key, value):
     """Check of the list of images."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {value!r}")
-    if len(value) < 3:
-        more = " (two are enough for detect('joint') in Python)" if len(value) == 2 else ""
-        raise ConfigurationError(f"{key} must be a list of three or more FITS files; got {len(value)}{more}")
+        raise ConfigurationError(f"{key} must be a list of two or more FITS files; got {value!r}")
+    if len(value) < 2:
+        raise ConfigurationError(f"{key} must be a list of two or more FITS files; got {len(value)}")
     return tuple(value)
 
 
@@ -159,7 +158,7 @@ def extension(key, value):
 def number_or_map(key, value):
     """Check of a number, of a keyword, or of the name of a FITS file with an image of numbers.
 
-    A bias may also be a section of the exposures, where it is measured.
+    A bias may also be a section of the exposures in which it is measured.
     """
     value = as_number(value)
     if not isinstance(value, str):
@@ -178,7 +177,7 @@ def crmethod(key, value):
 
 
 def vote(key, value):
-    """Check of the votes that a pixel needs; how many there are, other keys say."""
+    """Check of the number of votes for a pixel; the number of detectors is checked with other keys."""
     if isinstance(value, str) and value not in ("any", "all"):
         raise ConfigurationError(f"{key} must be any, all or a number of detectors; got {value}")
     return value if isinstance(value, str) else check_integer(key, value, minimum=1)
@@ -279,7 +278,7 @@ def pixels(key, value):
     """Check of a list of pixels; FITS convention."""
     items = _listed(key, value, "[X, Y]")
     if all(type(item) is list and [type(one) for one in item] == [int, int] and min(item) > 0 for item in items):
-        return tuple(map(tuple, items))  # a long list need not be checked one by one
+        return tuple(map(tuple, items))  # a long list is checked as an array
     return tuple(check_pixel(f"pixel {i} of {key}", item) for i, item in enumerate(items, start=1))
 
 
