@@ -14,7 +14,7 @@ __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 MAX_FRACTION = 0.2
 
 #: fraction of pixels in MEDIANCR, over that by chance, that is not plausible; and the least fraction that counts
-COINCIDENCES, MEDIAN_FRACTION = 3, 0.01
+COINCIDENCES, MEDIAN_FRACTION = 4, 0.025
 #: of fewer exposures the median is no median
 FEWEST_FOR_MEDIAN = 3
 #: shift (pixels) that blurs a combination

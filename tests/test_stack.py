@@ -392,7 +392,7 @@ def test_a_small_stack_of_the_reference_program():
         np.testing.assert_allclose(ours[same], theirs[same], rtol=1e-6, err_msg=combination)
 
 
-@pytest.mark.parametrize(("name", "aux"), [("pycosmic", PYCOSMIC), ("lacosmic", LACosmicDetector())])
+@pytest.mark.parametrize(("name", "aux"), [("pycosmic", PYCOSMIC), ("lacosmic", LACosmicDetector(fsmode="convolve"))])
 def test_masks_and_images_of_the_reference_program(golden_dir, name, aux):
     golden = np.load(golden_dir / f"numina_mm_{name}.npz")
     planes = list(golden["exposures"])

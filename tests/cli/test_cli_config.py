@@ -133,7 +133,7 @@ WRONG = [
     ("images", "a.fits", "list"),
     ("images", [1, 2, 3], "list"),
     ("images", NAMES[:1], "two or more FITS files; got 1"),
-    ("images", NAMES[:2], "images must be three or more for crmethod .*; got 2: use crmethod joint"),
+    ("images", NAMES[:2], " must be three or more for crmethod .*; got 2: use crmethod joint"),
     ("extnum", -1, "at least 0"),
     ("extnum", 1.5, "integer"),
     ("gain", 0, "at least 1e-06"),
@@ -283,7 +283,7 @@ def test_every_detector_key_may_be_a_pair(here):
     path = write_parameters("p.yaml", la_sigclip=[6, 4], la_niter=[3, 2], pc_rlim=[1.5, 1.0])
     configuration = read_configuration(path)
     assert lacosmic(configuration.values) == LACosmicDetector(
-        sigclip=(6.0, 4.0), sigfrac=(0.3, 0.3), objlim=(5.0, 5.0), niter=(3, 2), psffwhm=(2.5, 2.5)
+        sigclip=(6.0, 4.0), sigfrac=(0.3, 0.3), objlim=(5.0, 5.0), niter=(3, 2), psffwhm=(2.5, 2.5), fsmode="convolve"
     )
     assert pycosmic(configuration.values) == PyCosmicDetector(
         rlim=(1.5, 1.0), fwhm_gauss=(2.5, 2.5), replace_box=(5, 5)

@@ -211,7 +211,7 @@ class TestDecisions:
             "variance": np.maximum(image, 0) + 16,
             "floor": None,
             "hidden": None,
-            "psf": LACosmicDetector()._psf(),
+            "psf": LACosmicDetector(fsmode="convolve")._psf(),
             "separable": True,
             "cleantype": "meanmask",
         }
@@ -261,7 +261,7 @@ class TestDecisions:
     @pytest.mark.parametrize("psffwhm", [0.6, 2.5, 9.0])
     def test_smoothed_within_the_bound(self, psfmodel, psffwhm):
         rng = np.random.default_rng(8)
-        kernel = LACosmicDetector(psfmodel=psfmodel, psffwhm=psffwhm)._psf()
+        kernel = LACosmicDetector(fsmode="convolve", psfmodel=psfmodel, psffwhm=psffwhm)._psf()
         smooth = _lacosmic_kernels.MatchedFilter(kernel)
         assert smooth.by_axis is (psfmodel != "moffat")
         values = (10 ** rng.uniform(0, 5, (40, 50))).astype(np.float32)

@@ -82,7 +82,7 @@ def test_slope_does_not_mind_the_bias():
 
 
 def test_a_brighter_sky_is_no_throughput():
-    simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.01, backgrounds=(0, 60, 150) * u.adu, seed=12)
+    simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.01, backgrounds=(100, 160, 250) * u.adu, seed=12)
     options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "flux_factors": "auto"}
     stack = CRStack(simulated.exposures, **options, apply_flux_factors_to="original")
     np.testing.assert_allclose(stack.equalized.flux.values, 1, atol=0.02)
