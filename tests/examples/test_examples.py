@@ -24,7 +24,7 @@ ABOUT = {
     7: ("shift", {"mm_crosscorr_region"}),
 }
 EQUALIZATION = {
-    6: {"flux_factors": "auto", "flux_regions": [(101, 600, 1, 600)]},
+    6: {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(101, 600, 1, 600)]},
     7: {"crosscorr_region": (201, 500, 151, 450)},
 }
 
