@@ -122,7 +122,7 @@ def test_a_keyword_that_no_header_has_is_a_slip(tmp_path, group_by, only):
 
 
 def test_the_example_of_the_help_has_stacks_that_can_be_run():
-    text = BATCH_EPILOG.split("what differs:\n")[1].split("\n\n")[0]
+    text = BATCH_EPILOG.split("of each stack:\n")[1].split("\n\n")[0]
     stacks = stacks_of_document(yaml.safe_load(textwrap.dedent(text)))
     assert [stack.name for stack in stacks] == ["star", "galaxy"]
     assert all(len(stack.images) >= 3 for stack in stacks)
