@@ -1,5 +1,6 @@
 """Exposures that several tests share."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import astropy.units as u
@@ -8,6 +9,9 @@ import pytest
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
+
+#: the fuzz of the doors needs hypothesis, which the core of the tests does without
+collect_ignore = [] if find_spec("hypothesis") else ["cli/test_fuzz_yaml.py", "exposures/test_fuzz.py"]
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
