@@ -1,8 +1,12 @@
 """Conversion of a list of exposures to `Exposures`."""
 
+import os
 import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
+import astropy.units as u
 import numpy as np
 
 from crstack._validation import check_boolean, check_image_shape
@@ -22,21 +26,21 @@ MINIMUM_LENGTH = 5
 
 
 def load_exposures(
-    items,
+    items: str | os.PathLike | Iterable[Any],
     *,
-    gain=None,
-    readnoise=None,
-    bias=None,
-    unit=None,
-    ext=0,
-    exptime=None,
-    saturation=None,
-    trim=None,
-    dq_ext=None,
-    err_ext=None,
-    bits=None,
-    drop_unusable=False,
-):
+    gain: Any = None,
+    readnoise: Any = None,
+    bias: Any = None,
+    unit: u.UnitBase | str | None = None,
+    ext: int | str = 0,
+    exptime: Any = None,
+    saturation: Any = None,
+    trim: Any = None,
+    dq_ext: int | str | None = None,
+    err_ext: int | str | None = None,
+    bits: str | int | Mapping[str, int] | None = None,
+    drop_unusable: bool = False,
+) -> Exposures:
     """Read, check and bias-subtract a list of exposures.
 
     Parameters
@@ -87,9 +91,9 @@ def load_exposures(
     check_boolean("drop_unusable", drop_unusable)
     reading = Reading(unit, ext, dq_ext, err_ext, bits)
     values = Instrument(gain, readnoise, bias, saturation, exptime, trim)
-    items = exposure_items(items)
-    builder = _Builder(values, len(items))
-    for number, item in enumerate(items, start=1):
+    listed = exposure_items(items)
+    builder = _Builder(values, len(listed))
+    for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
     return checked(builder.exposures(drop_unusable), bias_given=bias is not None)
 
