@@ -43,9 +43,16 @@ def write_products(parameters, directory, plots, log_name):
         "n_crmask": sum(_count(masks, exposure_name(i)) for i in range(masks.n_exposures)),
         "n_problematic": int(np.count_nonzero(masks.problematic)),
         "fraction_crmask": float(np.mean([masks[exposure_name(i)].mean() for i in range(masks.n_exposures)])),
+        "measured": _measured(masks),
         "warnings": "; ".join(" ".join(one.split()) for one in warnings),
     }
 
 
 def _count(masks, name):
     return int(np.count_nonzero(masks.codes[name]))
+
+
+def _measured(masks):
+    """What differs between the exposures, in words; empty where nothing was measured."""
+    measured = getattr(getattr(masks.decision, "result", None), "measured", None)
+    return "; ".join(f"{name}: {value}" for name, value in measured.in_words().items()) if measured else ""

@@ -13,6 +13,7 @@ from astropy.table import Table
 from crstack import MaskSet
 from crstack.batch import run
 from crstack.cli import main
+from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 
 
@@ -165,3 +166,13 @@ def test_dask_survives_a_worker_that_is_killed(exposure_files, settings, tmp_pat
     assert set(table["state"]) == {"done"}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*stacks, "parameters", "results.ecsv"])
     shutil.rmtree(tmp_path / "out")
+
+
+def test_what_was_measured_is_in_the_table(settings, in_this_process, tmp_path):
+    simulated = make_stack("imaging", (100, 120), hit_rate=0.01, sky_factors=(1.0, 1.3, 1.8), seed=3)
+    paths = [str(tmp_path / f"e{i}.fits") for i in range(3)]
+    for path, ccd in zip(paths, simulated.exposures, strict=True):
+        ccd.write(path)
+    table = run({"sky": paths}, settings, output_dir=tmp_path / "out", executor=in_this_process, plots=False)
+    assert table["state"][0] == "done", table["message"][0]
+    assert "added levels (electron): " in table["measured"][0]
