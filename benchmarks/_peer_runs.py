@@ -1,10 +1,11 @@
 """One peer on the exposures of one directory; run by peers.py with the Python of the peer's environment.
 
-    PYTHON _peer_runs.py RUN DIRECTORY READNOISE [OPTION]
+    PYTHON _peer_runs.py RUN DIRECTORY READNOISE equal|unequal [OPTION]
 
 DIRECTORY holds exposure_1.fits, ... in electrons, bias subtracted. The masks (N, ny, nx), if the
 peer has them, and the image that it ends with are written to answer.npz there; seconds and versions
-are printed as JSON. Only numpy, astropy and the peer itself are imported.
+are printed as JSON. With "unequal", the exposures differ in sky, seeing, pointing or throughput, and
+each program gets the help that its manual or its pipeline advises for that. Only numpy, astropy and the peer itself are imported.
 """
 
 import json
@@ -25,10 +26,24 @@ def cpu_seconds():
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def numina(exposures, readnoise, directory, crmethod):
-    """numina-crmasks with the parameters of its manual's example; the whole command is timed."""
+def level(exposures):
+    """The exposures shifted to the mean of their sky levels, as a pipeline does before it compares them."""
+    from astropy.stats import sigma_clipped_stats
+
+    skies = np.array([float(sigma_clipped_stats(image)[1]) for image in exposures], dtype=np.float32)
+    return exposures + (skies.mean() - skies)[:, None, None]
+
+
+def numina(exposures, readnoise, directory, equal, crmethod):
+    """numina-crmasks with the parameters of its manual's example; the whole command is timed.
+
+    For unequal exposures its manual advises flux factors (example 6) and the negative binomial distribution (example
+    4).
+    """
     names = [f"exposure_{i + 1}.fits" for i in range(len(exposures))]
     requirements = {"crmethod": crmethod, "interactive": False, "maxplots": 1, **NUMINA}
+    if not equal:
+        requirements |= {"flux_factor": "auto", "mm_photon_distribution": "nbinom", "mm_nbinom_shape": 1000}
     parameters = {"images": names, "extnum": 0, "gain": 1.0, "rnoise": readnoise, "bias": 0.0}
     # JSON is YAML
     (directory / "numina.yaml").write_text(json.dumps(parameters | {"requirements": requirements}))
@@ -60,8 +75,8 @@ NUMINA = {
 }  # fmt: skip
 
 
-def drizzlepac(exposures, readnoise, directory, option):
-    """min_med with its defaults, as AstroDrizzle calls it: the sky is subtracted and told as background."""
+def drizzlepac(exposures, readnoise, directory, equal, option):
+    """min_med with its defaults, as AstroDrizzle calls it: the sky is subtracted and given as background."""
     from astropy.stats import sigma_clipped_stats
     from drizzlepac.minmed import min_med
 
@@ -74,12 +89,17 @@ def drizzlepac(exposures, readnoise, directory, option):
     return None, answer + np.mean(skies), cpu_seconds() - start
 
 
-def stcal(exposures, readnoise, directory, option):
-    """Median and flag_resampled_crs (or flag_crs) with the thresholds of the JWST pipeline."""
+def stcal(exposures, readnoise, directory, equal, option):
+    """Median and flag_resampled_crs (or flag_crs) with the thresholds of the JWST pipeline.
+
+    The pipeline matches the skies of unequal exposures first.
+    """
     from stcal.outlier_detection.median import nanmedian3D
     from stcal.outlier_detection.utils import flag_crs, flag_resampled_crs
 
     start = cpu_seconds()
+    if not equal:
+        exposures = level(exposures)
     median = nanmedian3D(exposures.copy())
     errors = np.sqrt(np.maximum(exposures, 0) + readnoise**2)
     pairs = list(zip(exposures, errors, strict=True))
@@ -90,14 +110,17 @@ def stcal(exposures, readnoise, directory, option):
     return masks, None, cpu_seconds() - start
 
 
-def ccdproc(exposures, readnoise, directory, option):
-    """Sigma clipping of a Combiner as in the CCD Data Reduction Guide: median, mad_std, 5 and 5."""
+def ccdproc(exposures, readnoise, directory, equal, option):
+    """Sigma clipping of a Combiner as in the CCD Data Reduction Guide: median, mad_std, 5 and 5.
+
+    Unequal exposures are shifted to one sky level first.
+    """
     from astropy.nddata import CCDData
     from astropy.stats import mad_std
     from ccdproc import Combiner
 
-    ccds = [CCDData(image, unit="electron") for image in exposures]
     start = cpu_seconds()
+    ccds = [CCDData(image, unit="electron") for image in (exposures if equal else level(exposures))]
     combiner = Combiner(ccds)
     combiner.sigma_clipping(low_thresh=5, high_thresh=5, func=np.ma.median, dev_func=mad_std)
     product = combiner.average_combine().data
@@ -105,7 +128,7 @@ def ccdproc(exposures, readnoise, directory, option):
     return np.broadcast_to(np.ma.getmaskarray(combiner.data_arr), exposures.shape).copy(), product, seconds
 
 
-def astroscrappy(exposures, readnoise, directory, option):
+def astroscrappy(exposures, readnoise, directory, equal, option):
     """detect_cosmics of each frame with its defaults; the mean of the cleaned frames."""
     from astroscrappy import detect_cosmics
 
@@ -115,7 +138,33 @@ def astroscrappy(exposures, readnoise, directory, option):
     return np.array([mask for mask, _ in answers]), np.mean([clean for _, clean in answers], axis=0), seconds
 
 
-def deepcr(exposures, readnoise, directory, option):
+def lacosmic(exposures, readnoise, directory, equal, option):
+    """The package lacosmic on each frame with the contrast that it advises for these images; the mean of the cleaned frames."""
+    from lacosmic import remove_cosmics
+
+    start = cpu_seconds()
+    answers = [
+        remove_cosmics(
+            image, contrast=2.0, cr_threshold=5.0, neighbor_threshold=0.3, effective_gain=1.0, readnoise=readnoise
+        )
+        for image in exposures
+    ]
+    seconds = cpu_seconds() - start
+    return np.array([mask for _, mask in answers]), np.mean([clean for clean, _ in answers], axis=0), seconds
+
+
+def dfcosmic(exposures, readnoise, directory, equal, option):
+    """The package dfcosmic on each frame with its defaults; the mean of the cleaned frames."""
+    from dfcosmic import lacosmic as clean_frame
+
+    start = cpu_seconds()
+    answers = [clean_frame(image, gain=1.0, readnoise=readnoise) for image in exposures]
+    seconds = cpu_seconds() - start
+    masks = np.array([np.asarray(mask) > 0 for _, mask in answers])
+    return masks, np.mean([np.asarray(clean) for clean, _ in answers], axis=0), seconds
+
+
+def deepcr(exposures, readnoise, directory, equal, option):
     """The package deepCR on each frame, threshold 0.5; the mean of the inpainted frames."""
     from deepCR import deepCR
 
@@ -126,26 +175,27 @@ def deepcr(exposures, readnoise, directory, option):
     return np.array([mask > 0 for mask, _ in answers]), np.mean([clean for _, clean in answers], axis=0), seconds
 
 
-def crstack(exposures, readnoise, directory, option):
-    """crstack with its defaults: a detector beside M.M.Cosmic, or the joint decision; meancr2."""
+def crstack(exposures, readnoise, directory, equal, option):
+    """crstack with its defaults: the joint decision with meanjoint, or M.M.Cosmic and a detector with meancr2."""
     import astropy.units as u
 
-    from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
+    from crstack import CRStack, LACosmicDetector, PyCosmicDetector
 
     method = {
         "mm_lacosmic": {"aux": LACosmicDetector()},
         "mm_pycosmic": {"aux": PyCosmicDetector()},
-        "joint": {"method": JointPosterior()},
+        "joint": {"method": "joint"},
     }[option]
     start = cpu_seconds()
     stack = CRStack([image * u.electron for image in exposures], readnoise=readnoise * u.electron)
     masks = stack.detect(**method)
-    product = stack.combine("meancr2").data
+    product = stack.combine("meanjoint" if option == "joint" else "meancr2").data
     return masks.crmasks, product, cpu_seconds() - start
 
 
-RUNS = {run.__name__: run for run in (numina, drizzlepac, stcal, ccdproc, astroscrappy, deepcr, crstack)}
-#: packages whose versions are told, where it is not one of the run's name
+PROGRAMS = (numina, drizzlepac, stcal, ccdproc, astroscrappy, lacosmic, dfcosmic, deepcr, crstack)
+RUNS = {run.__name__: run for run in PROGRAMS}
+#: packages whose versions are printed, where it is not one of the run's name
 PACKAGES = {"deepcr": ("deepCR",), "numina": ("numina", "PyCosmic")}
 
 
@@ -163,7 +213,8 @@ def main():
     name, directory, readnoise = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     files = sorted(directory.glob("exposure_*.fits"))
     exposures = np.array([fits.getdata(path).astype(np.float32) for path in files])
-    masks, product, seconds = RUNS[name](exposures, readnoise, directory, sys.argv[4])
+    equal, option = sys.argv[4] == "equal", sys.argv[5]
+    masks, product, seconds = RUNS[name](exposures, readnoise, directory, equal, option)
     arrays = {"masks": masks, "product": product}
     np.savez(directory / "answer.npz", **{key: array for key, array in arrays.items() if array is not None})
     print(json.dumps({"seconds": seconds, "versions": versions(PACKAGES.get(name, (name,)))}))

@@ -10,16 +10,18 @@ environments as you like, for instance
     python -m venv stcal       && stcal/bin/pip install stcal
     python -m venv ccdproc     && ccdproc/bin/pip install ccdproc      # brings astroscrappy
     python -m venv deepcr      && deepcr/bin/pip install deepCR matplotlib
+    python -m venv lacosmic    && lacosmic/bin/pip install lacosmic
+    python -m venv dfcosmic    && dfcosmic/bin/pip install dfcosmic
 
-(for deepCR the CPU build of torch first, where there is no graphics card) and tell where the
-Python of each is, by name, in a YAML file:
+(for deepCR and dfcosmic the CPU build of torch first, where there is no graphics card). A YAML file gives the
+Python of each by name:
 
     numina: /where/numina/bin/python
     drizzlepac: /where/drizzlepac/bin/python
 
-For its mm_pycosmic, numina-crmasks wants PyCosmic too. The package of that name on the registry is another
-program: do not install it. numina-crmasks says which fork to install, from its repository; the original,
-version 0.6, does as well, and gave the rows in the documentation:
+The mm_pycosmic of numina-crmasks needs PyCosmic too. The package of that name on the registry is another
+program: do not install it. numina-crmasks names the fork that it expects. The original, version 0.6, works as
+well, and was used for the rows in the documentation:
 
     git clone https://github.com/segasai/PyCosmic original && git -C original checkout dc34178
     sed -i "s/Astronomy'.$/Astronomy',/; s/^ *]$/],/" original/setup.py      # two commas that it lacks
@@ -27,16 +29,19 @@ version 0.6, does as well, and gave the rows in the documentation:
 
 It ran with numpy 2.4 and scipy 1.17; numpy 1.24 to 1.26 lack a name that it uses.
 
-What is not in the YAML file, or fails, is named below the table with the reason. crstack runs with the
-Python of this script.
+Programs that are not in the YAML file, or that fail, are named below the table with the reason. crstack runs with
+the Python of this script.
+
+The exposures of three scenes are equal. Those of the three others differ as in a night (_peer_scenes.py). There each
+program gets the help that its manual or its pipeline advises (_peer_runs.py); crstack runs with its defaults.
 
 Columns, for the values of the exposures: how many of the flagged ones are hit, or within one pixel of a
-hit (precision); how many of those with a charge over 2 and over 5 standard deviations are flagged. Then for the
-mean of the values that are not flagged: pixels over 5 standard deviations too high, pixels without such a
-value, and the root mean square of (value - truth) / sigma on hit pixels, with sigma that of the mean of all
-exposures. The first and the last of these also for the image with which the program itself ends ("own"), and its
-rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors, of the calls
-alone; for numina-crmasks of the whole command, its figures included.
+hit (precision); flagged values per Mpx that are neither (false); how many of those with a charge over 2 and over 5
+standard deviations are flagged. Then for the mean of the values that are not flagged, with the true differences of
+the exposures taken off: pixels over 5 standard deviations too high, and the root mean square of (value - truth) /
+sigma on hit pixels, with sigma that of the mean of all exposures. Both also for the image that the program itself
+makes ("own"), and its rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors,
+for the calls alone; for numina-crmasks for the whole command, its figures included.
 
 With --golden, masks that numina-crmasks made elsewhere are scored beside those of crstack.
 """
@@ -53,23 +58,23 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import yaml
-from _truth import READNOISE, completeness, make, mean_of_unmasked, perfect, precision, rms, too_high, widened
+from _peer_scenes import EQUAL, UNEQUAL, make_peer_stack
+from _truth import READNOISE, completeness, perfect, precision, widened
 from astropy.io import fits
 from astropy.table import Table
 
 from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
 
 N_EXPOSURES = 3
-SCENES = ("ifu", "imaging", "slit")
 COLUMNS = (
-    "scene", "program", "precision %", "> 2 sigma %", "> 5 sigma %", "high/Mpx", "none/Mpx", "rms",
+    "scene", "program", "precision %", "false/Mpx", "> 2 sigma %", "> 5 sigma %", "high/Mpx", "rms",
     "own: high/Mpx", "own: rms", "own: rms clean", "CPU s",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A row: its name, the environment, the function of _peer_runs.py and what it is told."""
+    """A row: its name, the environment, the function of _peer_runs.py and its option."""
 
     name: str
     environment: str
@@ -78,7 +83,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("crstack JointPosterior()", "crstack", "crstack", "joint"),
+    Peer("crstack joint", "crstack", "crstack", "joint"),
     Peer("crstack mm_pycosmic", "crstack", "crstack", "mm_pycosmic"),
     Peer("crstack mm_lacosmic", "crstack", "crstack", "mm_lacosmic"),
     Peer("numina-crmasks mm_pycosmic", "numina", "numina", "mm_pycosmic"),
@@ -88,23 +93,25 @@ PEERS = (
     Peer("stcal flag_crs", "stcal", "stcal", "flag_crs"),
     Peer("ccdproc sigma clipping", "ccdproc", "ccdproc"),
     Peer("astroscrappy, each frame", "ccdproc", "astroscrappy"),
+    Peer("lacosmic, each frame", "lacosmic", "lacosmic"),
+    Peer("dfcosmic, each frame", "dfcosmic", "dfcosmic"),
     Peer("deepCR ACS-WFC, each frame", "deepcr", "deepcr", "ACS-WFC"),
 )
 
 
-def write_exposures(simulated, directory):
+def write_exposures(stack, directory):
     """The exposures as FITS files, in electrons."""
-    for i, ccd in enumerate(simulated.exposures):
-        fits.writeto(directory / f"exposure_{i + 1}.fits", np.asarray(ccd.data, dtype=np.float32))
+    for i, image in enumerate(stack.cube):
+        fits.writeto(directory / f"exposure_{i + 1}.fits", image)
 
 
-def run(peer, python, directory, timeout):
-    """What a peer answers: masks or None, product or None, seconds and version."""
+def run(peer, python, stack, directory, timeout):
+    """What a peer answers: masks or None, its image or None, and its seconds and versions."""
     answer = directory / "answer.npz"
     answer.unlink(missing_ok=True)
-    command = [python, Path(__file__).with_name("_peer_runs.py"), peer.run, directory, str(READNOISE.value)]
-    told = subprocess.run(
-        [*command, peer.option],
+    command = [python, Path(__file__).with_name("_peer_runs.py"), peer.run, directory, str(stack.readnoise)]
+    done = subprocess.run(
+        [*command, "equal" if stack.equal else "unequal", peer.option],
         check=True,
         timeout=timeout,
         text=True,
@@ -112,50 +119,50 @@ def run(peer, python, directory, timeout):
         env=os.environ | {"MPLBACKEND": "Agg"},
     )
     with np.load(answer) as arrays:
-        return arrays.get("masks"), arrays.get("product"), json.loads(told.stdout.splitlines()[-1])
+        return arrays.get("masks"), arrays.get("product"), json.loads(done.stdout.splitlines()[-1])
 
 
-def row(scene, name, simulated, masks, product, seconds):
+def row(scene, name, stack, masks, product, seconds):
     """One row of the table; dashes for what a program does not give."""
     cells = ["-"] * 9
-    hit = simulated.truth.any(axis=0)
+    hit = stack.truth.any(axis=0)
     if masks is not None:
-        mean = mean_of_unmasked(simulated, masks)
+        mean = stack.mean_of_unmasked(masks)
         cells[:6] = (
-            f"{precision(simulated, masks):.2f}",
-            f"{completeness(simulated, masks, 2):.1f}",
-            f"{completeness(simulated, masks, 5):.2f}",
-            f"{too_high(simulated, mean):.0f}",
-            f"{1e6 * np.isnan(mean).mean():.0f}",
-            f"{rms(simulated, mean, hit):.2f}",
+            f"{precision(stack, masks):.2f}",
+            f"{1e6 * (masks & ~widened(stack.hits > 1)).mean():.0f}",
+            f"{completeness(stack, masks, 2):.1f}",
+            f"{completeness(stack, masks, 5):.2f}",
+            f"{stack.too_high(mean):.0f}",
+            f"{stack.rms(mean, hit):.2f}",
         )
     if product is not None:
         cells[6:] = (
-            f"{too_high(simulated, product):.0f}",
-            f"{rms(simulated, product, hit):.2f}",
-            f"{rms(simulated, product, ~hit):.2f}",
+            f"{stack.too_high(product):.0f}",
+            f"{stack.rms(product, hit):.2f}",
+            f"{stack.rms(product, ~hit):.2f}",
         )
     return scene, name, *cells, "-" if seconds is None else f"{seconds:.1f}"
 
 
 def rows_of(scene, options, pythons, versions, failures):
     """Rows of one scene; versions and failures are added to."""
-    simulated = make(scene, N_EXPOSURES, tuple(options.shape), options.seed)
-    yield row(scene, "perfect masks", simulated, perfect(simulated), None, None)
+    stack = make_peer_stack(scene, N_EXPOSURES, tuple(options.shape), options.seed)
+    yield row(scene, "perfect masks", stack, perfect(stack), None, None)
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        write_exposures(simulated, directory)
+        write_exposures(stack, directory)
         for peer in PEERS:
             if peer.environment not in pythons:
                 failures[peer.name] = f"no environment {peer.environment} was given"
                 continue
             try:
-                masks, product, told = run(peer, pythons[peer.environment], directory, options.timeout)
+                masks, product, answered = run(peer, pythons[peer.environment], stack, directory, options.timeout)
             except (subprocess.SubprocessError, OSError) as error:
                 failures[peer.name] = reason(error)
                 continue
-            versions |= told["versions"]
-            yield row(scene, peer.name, simulated, masks, product, told["seconds"])
+            versions |= answered["versions"]
+            yield row(scene, peer.name, stack, masks, product, answered["seconds"])
 
 
 def golden_rows(path):
@@ -176,13 +183,15 @@ def golden_rows(path):
 def reason(error):
     """Why a peer did not run: what it said last that looks like an error."""
     lines = [line.strip() for line in (getattr(error, "stderr", None) or str(error)).splitlines() if line.strip()]
-    told = [line for line in lines if line.split(":")[0].endswith("Error") and "CalledProcess" not in line]
-    return (told or lines or [type(error).__name__])[-1]
+    errors = [line for line in lines if line.split(":")[0].endswith("Error") and "CalledProcess" not in line]
+    return (errors or lines or [type(error).__name__])[-1]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--environments", type=Path, help="YAML file: the Python of each environment, by name")
+    scenes = [*EQUAL, *UNEQUAL]
+    parser.add_argument("--scenes", nargs="+", default=scenes, choices=scenes, metavar="SCENE")
     parser.add_argument("--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"))
     parser.add_argument("--seed", type=int, default=5201)
     parser.add_argument("--timeout", type=float, default=1200, help="seconds that a program may take for one scene")
@@ -196,7 +205,7 @@ def main():
     given = yaml.safe_load(options.environments.read_text()) if options.environments else {}
     pythons = {name: str(Path(python).absolute()) for name, python in given.items()} | {"crstack": sys.executable}
     versions, failures = {}, {}
-    rows = [one for scene in SCENES for one in rows_of(scene, options, pythons, versions, failures)]
+    rows = [one for scene in options.scenes for one in rows_of(scene, options, pythons, versions, failures)]
     stream = options.output.open("w") if options.output else sys.stdout
     Table(rows=rows, names=COLUMNS).write(stream, format="ascii.rst")
     numbers = [f"{name} {versions[name]}" for name in sorted(versions, key=str.lower)]
