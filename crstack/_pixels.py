@@ -49,8 +49,8 @@ def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 def _runs(values):
     """Different values of an ascending array, and the start and the stop of each."""
-    different, first = np.unique(values, return_index=True)
-    return different.tolist(), first.tolist(), [*first[1:].tolist(), len(values)]
+    different, first, number = np.unique(values, return_index=True, return_counts=True)
+    return different.tolist(), first.tolist(), (first + number).tolist()
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
