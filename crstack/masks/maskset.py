@@ -257,7 +257,7 @@ class MaskSet:
         exposures : `~crstack.exposures.Exposures`, optional
             ``stack.exposures``, for bits of bad and saturated values.
         """
-        return quality_images(self, bits, exposures)
+        return quality_images(self.crmasks, bits, exposures)
 
     def write_exposures(
         self,
@@ -286,7 +286,7 @@ class MaskSet:
         written : list of `~pathlib.Path`
             The copies, each with extensions DQ and MASK.
         """
-        return write_exposures(self, paths, directory, ext=ext, bits=bits, exposures=exposures)
+        return write_exposures(self.crmasks, paths, directory, ext=ext, bits=bits, exposures=exposures)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MaskSet":
