@@ -16,7 +16,7 @@ from astropy.table import Table
 from scipy import ndimage
 
 from crstack import CRStack
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
