@@ -63,7 +63,7 @@ from _truth import READNOISE, completeness, perfect, precision, widened
 from astropy.io import fits
 from astropy.table import Table
 
-from crstack import CRStack, JointPosterior, LACosmicDetector, PyCosmicDetector
+from crstack import CRStack, LACosmicDetector, PyCosmicDetector
 
 N_EXPOSURES = 3
 COLUMNS = (
@@ -175,7 +175,7 @@ def golden_rows(path):
     for name, masks in (
         (f"numina-crmasks {method}", np.array([golden[f"CRMASK{i}"] > 0 for i in numbers])),
         (f"crstack {method}", stack.detect(aux=detector).crmasks),
-        ("crstack JointPosterior()", stack.detect(method=JointPosterior()).crmasks),
+        ("crstack joint", stack.detect("joint").crmasks),
     ):
         yield name, f"{100 * (masks & widened(truth)).sum() / masks.sum():.2f}", f"{100 * masks[truth].mean():.1f}"
 

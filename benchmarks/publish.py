@@ -84,7 +84,14 @@ PUBLISHED = (
     Table(
         "peers_table",
         "peers.py --environments {peers} --seed 9030",
-        (*JOINT, *MMCOSMIC, *HELPERS, "benchmarks/_peer_runs.py"),
+        (
+            *JOINT,
+            *MMCOSMIC,
+            *HELPERS,
+            "benchmarks/_peer_runs.py",
+            "benchmarks/_peer_scenes.py",
+            "benchmarks/_night_scenes.py",
+        ),
         ("peers",),
     ),
     Table(
@@ -101,11 +108,11 @@ PUBLISHED = (
 #: rows of the table in README.rst: its words, the program in peers_table and the column of that table
 README_ROWS = (
     ("perfect masks", "perfect masks", "high/Mpx"),
-    ("``crstack``, joint decision", "crstack JointPosterior()", "own: high/Mpx"),
+    ("``crstack``, joint decision", "crstack joint", "own: high/Mpx"),
     ("``numina-crmasks``, PyCosmic", "numina-crmasks mm_pycosmic", "own: high/Mpx"),
     ("``ccdproc``, sigma clipping", "ccdproc sigma clipping", "own: high/Mpx"),
 )
-README_COLUMNS = {"ifu": "fibres", "imaging": "field of stars", "slit": "long slit"}
+README_COLUMNS = {"ifu": "fibres", "imaging": "field of stars", "slit": "long slit", "night": "changing night"}
 README_START, README_END = ".. numbers of peers_table, written by benchmarks/publish.py", ".. end of the numbers"
 
 
