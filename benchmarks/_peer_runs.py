@@ -5,7 +5,8 @@
 DIRECTORY holds exposure_1.fits, ... in electrons, bias subtracted. The masks (N, ny, nx), if the
 peer has them, and the image that it ends with are written to answer.npz there; seconds and versions
 are printed as JSON. With "unequal", the exposures differ in sky, seeing, pointing or throughput, and
-each program gets the help that its manual or its pipeline advises for that. Only numpy, astropy and the peer itself are imported.
+each program gets the help that its manual or its pipeline advises for that. Only numpy, astropy and the
+peer itself are imported.
 """
 
 import json
@@ -139,7 +140,10 @@ def astroscrappy(exposures, readnoise, directory, equal, option):
 
 
 def lacosmic(exposures, readnoise, directory, equal, option):
-    """The package lacosmic on each frame with the contrast that it advises for these images; the mean of the cleaned frames."""
+    """The package lacosmic on each frame; the mean of the cleaned frames.
+
+    The contrast is the one that its documentation advises for critical sampling.
+    """
     from lacosmic import remove_cosmics
 
     start = cpu_seconds()
