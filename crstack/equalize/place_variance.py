@@ -5,6 +5,8 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import dilate
+from crstack.equalize.model_error import model_error
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
@@ -62,7 +64,7 @@ def _expected_square(n, of):
     return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
 
 
-def place_variance(levels, variance_of, change=None):
+def place_variance(levels, variance_of, measured=None):
     """Variance of each pixel beyond the noise, where the image has structure.
 
     Parameters
@@ -71,8 +73,8 @@ def place_variance(levels, variance_of, change=None):
         (N, ny, nx) exposures on a common level, electrons.
     variance_of : callable
         Mean variance (ny, nx) of the exposures at a signal (ny, nx).
-    change : `~numpy.ndarray`, optional
-        (ny, nx) expected changes by shift and seeing, which count as structure too.
+    measured : Differences, optional
+        What was measured of the exposures. Expected changes by shift and seeing count as structure too.
 
     Returns
     -------
@@ -89,25 +91,27 @@ def place_variance(levels, variance_of, change=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
     """
+    change = None if measured is None else measured.change
     cube = levels.copy()
     sort_exposures(cube)
     n = len(cube)
-    low = cube[0]
+    low, high = cube[0], cube[-1]
     median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
     variance = variance_of(median)
     limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
     # most exposures are hit
-    contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
+    image = np.where(median - low > limit, low, median)
+    contrast2 = contrast_squared(image, variance * np.float32(3 / n))
     if change is not None:
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
     hot = hot_pixels(low, np.sqrt(variance))
     contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
     # where one is hit the others have a larger span
-    one_hit = cube[-1] - median > limit
+    one_hit = high - median > limit
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
-    del cube, median, one_hit
+    del cube, one_hit
     # where most exposures are hit only the lowest is clean: its difference from the median must not count
     np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
     excess = square - variance
@@ -115,8 +119,13 @@ def place_variance(levels, variance_of, change=None):
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
     shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
-    if not shares.any():
+    if not shares.any() and not measured:
         return np.zeros_like(low), 0.0
+    beside_hot = np.zeros(low.shape, bool)
+    beside_hot[hot] = True
+    beside_hot = dilate(beside_hot, 1)
+    error = model_error(image, (low, median, high), n, variance, np.where(beside_hot, 0, contrast2), change)
+    error[beside_hot] = 0
     shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
     share = shares[kind]
     around = [
@@ -125,13 +134,13 @@ def place_variance(levels, variance_of, change=None):
     ]
     # only where the window differs significantly from its kind
     expected = share * around[1]
-    error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
-    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
+    noise = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
+    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * noise + expected
     worse &= around[1] > 0
     # of so many pixels like this one
     number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
     share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
-    return share * contrast2, float(shares.max())
+    return np.maximum(share * contrast2, error), float(shares.max())
 
 
 def _kinds(contrast2, variance):

@@ -43,8 +43,11 @@ class Scatter:
         return ExcessVariance() if self.fit is None else self.fit.excess
 
 
-def scatter_of(counts, of_places=False, change=None):
-    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger."""
+def scatter_of(counts, of_places=False, measured=None):
+    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger.
+
+    ``measured`` are the `~crstack.equalize.Differences` that the counts include, if any.
+    """
     levels = counts.levels
     median = median_of_scaled(levels, np.ones(len(levels)))
     variance = counts.mean_variance(median)
@@ -58,7 +61,7 @@ def scatter_of(counts, of_places=False, change=None):
     signal = np.minimum(median, _median_of_rows(median))
     of_pixels = fit.excess.of(signal, gradient2).astype(np.float32)
     if of_places:
-        np.maximum(of_pixels, place_variance(levels, counts.mean_variance, change)[0], out=of_pixels)
+        np.maximum(of_pixels, place_variance(levels, counts.mean_variance, measured)[0], out=of_pixels)
     return Scatter(signal, of_pixels, fit)
 
 
