@@ -8,6 +8,7 @@ from crstack.joint import false_alarms, hit_everywhere
 from crstack.joint.candidates import Candidates, Counts
 from crstack.joint.excess import (
     ExcessVariance,
+    _bins,
     _constant,
     _excess_of_bins,
     _ratio,
@@ -82,6 +83,27 @@ def test_terms_that_count():
 def test_intervals_hold_enough_pixels():
     assert list(_wide_enough([0, 50, 100, 250, 260, 400])) == [(0, 100), (100, 250), (250, 400)]
     assert list(_wide_enough([0, 150, 190])) == [(0, 190)]
+
+
+def test_bins_hold_each_of_the_brighter_pixels_once():
+    rng = np.random.default_rng(1)
+    signal, gradient2 = rng.uniform(1, 500, (80, 100)).astype(np.float32), rng.uniform(0, 9, (80, 100))
+    usable = rng.uniform(size=signal.shape) > 0.2
+    bins = _bins(signal, gradient2, usable)
+    brighter = np.flatnonzero(usable & (signal >= np.sort(signal[usable])[np.count_nonzero(usable) // 2]))
+    np.testing.assert_array_equal(np.sort(np.concatenate(bins)), brighter)
+    highest = 0.0
+    for flat, steep in zip(bins[::2], bins[1::2], strict=True):
+        assert 0 <= len(steep) - len(flat) <= 1
+        assert len(flat) >= 50
+        assert gradient2.ravel()[flat].max() <= gradient2.ravel()[steep].min()
+        both = signal.ravel()[[*flat, *steep]]
+        assert highest < both.min()
+        highest = both.max()
+    # too few pixels
+    usable[:] = False
+    usable[0, :99] = True
+    assert _bins(signal, gradient2, usable) == []
 
 
 # false alarms
