@@ -15,6 +15,7 @@ from crstack.joint.excess import (
     _robust_ratio,
     _solve,
     _wide_enough,
+    fit_excess_variance,
     squared_gradient,
 )
 from crstack.joint.false_alarms import CleanNoise
@@ -104,6 +105,25 @@ def test_bins_hold_each_of_the_brighter_pixels_once():
     usable[:] = False
     usable[0, :99] = True
     assert _bins(signal, gradient2, usable) == []
+
+
+def test_pixels_that_take_no_part_in_the_excess():
+    """Those with any bad value, and those that are left out, are the same as no pixels."""
+    rng = np.random.default_rng(2)
+    signal = np.repeat(np.geomspace(200, 5000, 80, dtype=np.float32)[:, None], 120, axis=1)
+    variance, gradient2 = signal + 25, np.zeros_like(signal)
+    sigma = np.sqrt(variance + (0.05 * signal) ** 2)
+    cube = signal + (rng.standard_normal((3, *signal.shape)) * sigma).astype(np.float32)
+    bad = np.zeros(cube.shape, bool)
+    bad[1, :, :80] = True
+    cube[1, :, :80] += 0.3 * signal[:, :80] * rng.standard_normal((80, 80))
+    everything, with_bad, left_out = (
+        fit_excess_variance(cube, signal, [variance], gradient2, **options).excess
+        for options in ({}, {"bad": bad}, {"left_out": bad[1]})
+    )
+    assert with_bad == left_out
+    assert with_bad.relative == pytest.approx(0.05, rel=0.1)
+    assert everything.relative > 0.065
 
 
 # false alarms
