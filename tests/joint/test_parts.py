@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import integrate, ndimage, stats
 
 from crstack.joint import false_alarms, hit_everywhere
 from crstack.joint.candidates import Candidates, Counts
@@ -192,6 +192,42 @@ def test_density_of_two_clean_values():
         assert sigma == pytest.approx(np.sqrt(variance), rel=1e-3)
         expected = stats.norm.logpdf(values[i, 0], mean, np.sqrt(2) * sigma)
         assert hit_everywhere._log_agree(some, i, values[i])[0] == pytest.approx(expected, rel=1e-5)
+
+
+def normal_hit(some, i, value, signal, classes, population):
+    """In place of the density of a hit value: normal, 50 above the signal."""
+    return stats.norm.logpdf(value, signal + 50, 30)
+
+
+def two_values(values):
+    """`Candidates` of two exposures without scales and shifts."""
+    values = np.float32(values)
+    columns = (np.float32([[a], [b]]) for a, b in ((1, 1), (0, 0), (9, 16), (1, 1)))
+    return Candidates((np.zeros(values.shape[1], int),) * 2, values, *columns)
+
+
+def test_chance_of_all_values_hit_is_an_integral_over_the_signal(monkeypatch):
+    monkeypatch.setattr(hit_everywhere, "_log_hit", normal_hit)
+    some, nearby, width = two_values([[160, 210], [190, 240]]), np.array([100.0, 120.0]), np.array([10.0, 40.0])
+    found = hit_everywhere._log_all_hit(some, np.zeros((2, 2), int), nearby, width, None)
+    for pixel in range(2):
+        values = some.values[:, pixel]
+
+        def density(step, values=values, level=nearby[pixel], sigma=width[pixel]):
+            return stats.norm.pdf(step) * stats.norm.pdf(values, level + step * sigma + 50, 30).prod()
+
+        expected = np.log(integrate.quad(density, -3, 3)[0])
+        assert found[pixel] == pytest.approx(expected, abs=0.01)
+
+
+def test_where_the_lowest_value_is_clean_the_others_are_hit_or_as_low(monkeypatch):
+    monkeypatch.setattr(hit_everywhere, "_log_hit", normal_hit)
+    some = two_values([[100, 300, 200], [160, 100, 202]])
+    found = hit_everywhere._log_others_hit(some, np.zeros((2, 3), int), None)
+    agree = hit_everywhere._log_agree(some, 1, some.values[1])[2]
+    hit = [stats.norm.logpdf(60, 50, 30), stats.norm.logpdf(200, 50, 30), stats.norm.logpdf(2, 50, 30)]
+    np.testing.assert_allclose(found, [hit[0], hit[1], max(hit[2], agree)], rtol=1e-5)
+    assert agree > hit[2]
 
 
 # sweeps
