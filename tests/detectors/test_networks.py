@@ -158,6 +158,25 @@ def test_pairs_make_two_passes(scene, kind):
     assert peaks.sum() < pair.sum() < tails.sum()
 
 
+def test_the_networks_are_given_electrons_without_bad_pixels():
+    noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
+    image, mask = np.full((20, 30), 100, np.float32), np.zeros((20, 30), bool)
+    image[4, 5], mask[4, 5] = 6e4, True
+    image[8, 9] = np.nan
+    electrons, bad = _networks.electrons_of(image, noise, mask)
+    assert_array_equal(np.argwhere(bad), [[4, 5], [8, 9]])
+    assert_array_equal(electrons, np.full(image.shape, 250, np.float32))
+    assert electrons.dtype == np.float32
+    # nothing is bad, and all is
+    image[8, 9] = 100
+    electrons, bad = _networks.electrons_of(image, noise, None)
+    assert not bad.any()
+    assert electrons[4, 5] == 15e4
+    electrons, bad = _networks.electrons_of(image, noise, np.ones_like(mask))
+    assert bad.all()
+    assert not electrons.any()
+
+
 def test_tails_behind_bad_pixels():
     """A bad pixel is not flagged, and does not cut the tail from the peak."""
     probability = np.array([[0.95, 0.5, 0.5, 0.0, 0.5, 0.95]], dtype=np.float32)
