@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
+from crstack._pixels import dilate
 from crstack._threads import map_threads
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
@@ -69,8 +69,7 @@ class Field:
 
     def beside_hits(self):
         """Rows and columns of all pixels beside a hit one, or hit themselves."""
-        near = ndimage.maximum_filter((self._hits > 0).any(axis=0).view(np.uint8), size=3)
-        return np.nonzero(near[1:-1, 1:-1])
+        return np.nonzero(dilate((self._hits > 0).any(axis=0), 1)[1:-1, 1:-1])
 
 
 def sweep(field, candidates, tables, population):
@@ -249,7 +248,7 @@ class _Sample:
 
     def totals(self, field):
         """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
-        totals, free = _numbers(field, self.of_sigma), _numbers(field, self.of_sigma, ~self.anyway)
+        totals, free = _numbers(field, self.of_sigma, ~self.anyway)
         return totals, totals[..., None] - free[..., None] * self.missed
 
     def expectation(self, asked, classes, population):
@@ -310,16 +309,16 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
-def _numbers(field, of_sigma, chosen=None):
-    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise, of the chosen pixels."""
-    found = np.zeros((N_CLASSES, LOG_SIGMA.size))
-    chosen = np.ones(of_sigma.shape, bool) if chosen is None else chosen
-    found[0] = len(field.probability) * np.bincount(of_sigma[chosen], minlength=LOG_SIGMA.size)
-    rows, columns = field.beside_hits()
-    keep = chosen[rows, columns]
-    where = rows[keep], columns[keep]
+def _numbers(field, of_sigma, chosen):
+    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise: of all and of the chosen pixels."""
+    where = field.beside_hits()
     places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
-    beside = np.bincount(places.ravel(), minlength=found.size).reshape(found.shape)
-    found += beside
-    found[0] -= beside.sum(axis=0)
+    found = []
+    for pixels, some in ((of_sigma.ravel(), places), (of_sigma[chosen], places[:, chosen[where]])):
+        numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
+        numbers[0] = len(field.probability) * np.bincount(pixels, minlength=LOG_SIGMA.size)
+        beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
+        numbers += beside
+        numbers[0] -= beside.sum(axis=0)
+        found.append(numbers)
     return found
