@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from crstack._pixels import at_pixels, dilate
-from crstack._threads import map_threads
+from crstack._threads import map_threads, slices
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
@@ -325,7 +325,7 @@ class Candidates:
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
-        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+        return slices(len(self), CANDIDATES_AT_ONCE)
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
