@@ -15,6 +15,7 @@ __all__ = [
     "features_holding",
     "highest_around",
     "informative_box",
+    "some_true",
 ]
 
 #: pixels that touch at a side or a corner are connected
@@ -75,6 +76,36 @@ def contrast_of(image: np.ndarray) -> np.ndarray:
 
     map_threads(work, wide_bands(*image.shape, margin=1))
     return contrast
+
+
+def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Places of some of the True values of an image, without the places of all of them.
+
+    Parameters
+    ----------
+    mask : `~numpy.ndarray` of bool
+        (ny, nx).
+    which : `~numpy.ndarray` of int
+        (n,) ascending: 0 for the first True value, and so on.
+
+    Returns
+    -------
+    places : `~numpy.ndarray` of int
+        (n,) places in the flattened image: ``np.flatnonzero(mask)[which]``.
+    """
+    until = np.cumsum(np.count_nonzero(mask, axis=1))
+    rows = until.searchsorted(which, side="right")
+    places = np.empty(len(which), dtype=np.intp)
+    for row, first, last in zip(*_runs(rows), strict=True):
+        columns = np.flatnonzero(mask[row])
+        places[first:last] = row * mask.shape[1] + columns[which[first:last] - until[row] + len(columns)]
+    return places
+
+
+def _runs(values):
+    """Different values of an ascending array, and the start and the stop of each."""
+    different, first, number = np.unique(values, return_index=True, return_counts=True)
+    return different.tolist(), first.tolist(), (first + number).tolist()
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

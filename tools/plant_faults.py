@@ -41,10 +41,12 @@ TESTS = {
 #: tests outside the folder of a room that are about it as well
 BESIDE = {
     "combine": ["tests/test_stack.py"],
+    "config": [f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "legacy", "maps", "options", "votes")],
     "masks": ["tests/mmcosmic/test_dilation.py"],
     "mmcosmic": ["tests/test_stack.py"],
     "methods.py": ["tests/test_contracts.py"],
     "_registry.py": ["tests/test_contracts.py"],
+    "pipeline": [f"tests/cli/test_cli_{name}.py" for name in ("run", "safety", "figures", "implausible")],
     "prepared.py": ["tests/test_stack.py", "tests/equalize/test_equalize.py"],
 }
 #: loaded once for all runs of tests

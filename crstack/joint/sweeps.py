@@ -321,7 +321,7 @@ def _fit(sample, field, classes, population, n_fits):
 
 
 def _numbers(field, of_sigma, chosen):
-    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise: of all and of the chosen pixels."""
+    """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
     where = field.beside_hits()
     places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
     found = []

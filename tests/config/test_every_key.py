@@ -7,7 +7,7 @@ import pytest
 import yaml
 from support.parameter_files import EXAMPLE, write_parameters
 
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 from crstack.detectors import _networks
 
 LACOSMIC, PYCOSMIC = {"crmethod": "mm_lacosmic"}, {"crmethod": "mm_pycosmic"}
