@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["EIGHT_CONNECTED", "at_pixels", "dilate", "features_holding", "informative_box"]
+__all__ = ["EIGHT_CONNECTED", "at_pixels", "dilate", "features_holding", "informative_box", "some_true"]
 
 #: pixels that touch at a side or a corner are connected
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
@@ -21,6 +21,36 @@ LARGEST_WEIGHT = 1.0
 def at_pixels(value: float | np.ndarray, where: Any) -> Any:
     """A number as it is, or the values of an image at some pixels."""
     return value[where] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Places of some of the True values of an image, without the places of all of them.
+
+    Parameters
+    ----------
+    mask : `~numpy.ndarray` of bool
+        (ny, nx).
+    which : `~numpy.ndarray` of int
+        (n,) ascending: 0 for the first True value, and so on.
+
+    Returns
+    -------
+    places : `~numpy.ndarray` of int
+        (n,) places in the flattened image: ``np.flatnonzero(mask)[which]``.
+    """
+    until = np.cumsum(np.count_nonzero(mask, axis=1))
+    rows = until.searchsorted(which, side="right")
+    places = np.empty(len(which), dtype=np.intp)
+    for row, first, last in zip(*_runs(rows), strict=True):
+        columns = np.flatnonzero(mask[row])
+        places[first:last] = row * mask.shape[1] + columns[which[first:last] - until[row] + len(columns)]
+    return places
+
+
+def _runs(values):
+    """Different values of an ascending array, and the start and the stop of each."""
+    different, first, number = np.unique(values, return_index=True, return_counts=True)
+    return different.tolist(), first.tolist(), (first + number).tolist()
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

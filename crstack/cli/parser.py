@@ -277,9 +277,9 @@ def _add_plugins(commands):
 
 
 def _run(arguments, console):
-    from crstack.cli.run import run
     from crstack.cli.without_file import are_images, configuration_of_options
     from crstack.exceptions import InputError
+    from crstack.pipeline.run import run
 
     names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}

@@ -6,9 +6,9 @@ from pathlib import Path
 import astropy.units as u
 
 from crstack._fits import inspect_image
-from crstack.cli.config.configuration import Configuration
-from crstack.cli.config.image_names import is_file, matching_images
-from crstack.cli.config.keys import checked_values
+from crstack.config.configuration import Configuration
+from crstack.config.image_names import is_file, matching_images
+from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import as_keyword, quantity_of
 
@@ -65,7 +65,7 @@ def configuration_of_options(
 
     Returns
     -------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
 
     Raises
     ------

@@ -14,8 +14,8 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
 from crstack.cli.parser import make_parser
+from crstack.config.configuration import read_configuration
 
 PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]

@@ -7,7 +7,7 @@ import astropy.units as u
 import yaml
 
 from crstack.cli import main
-from crstack.cli.config.keys import TOP
+from crstack.config.keys import TOP
 from crstack.datasets import make_stack
 
 EXAMPLE = Path(__file__).parents[1] / "data" / "params_example1.yaml"

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import crstack
-from crstack.cli.config.keys import REQUIRED, REQUIREMENTS, TOP
-from crstack.cli.config.legacy import NEW_NAMES, WITHOUT_EFFECT
+from crstack.config.keys import REQUIRED, REQUIREMENTS, TOP
+from crstack.config.legacy import NEW_NAMES, WITHOUT_EFFECT
 from crstack.equalize import Equalization
 from crstack.masks import MaskRules
 from crstack.mmcosmic.diagram import DiagramSettings

@@ -6,9 +6,9 @@ import astropy.units as u
 import numpy as np
 
 from crstack._fits import inspect_image
+from crstack._log import log
 from crstack._validation import check_image_shape, check_pixel, check_region
-from crstack.cli.config.image_names import image_places, is_file
-from crstack.cli.console import log
+from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
 from crstack.masks.local_median import check_local_medians
 

@@ -2,10 +2,10 @@
 
 from crstack._validation import check_choice
 from crstack.boundaries.base import DEFAULT_WEIGHT
-from crstack.cli.config.document import as_number, parsed_text
-from crstack.cli.config.values import choice, integer, number
-from crstack.cli.console import SessionStopped
+from crstack.config.document import as_number, parsed_text
+from crstack.config.values import choice, integer, number
 from crstack.exceptions import InputError
+from crstack.pipeline.console import SessionStopped
 
 __all__ = ["Questions"]
 
@@ -74,7 +74,7 @@ class Questions:
 
         Parameters
         ----------
-        settings : `~crstack.cli.config.configuration.Configuration`
+        settings : `~crstack.config.configuration.Configuration`
             Gives the defaults.
 
         Returns
@@ -172,7 +172,7 @@ class Questions:
 
         Parameters
         ----------
-        settings : `~crstack.cli.config.configuration.Configuration`
+        settings : `~crstack.config.configuration.Configuration`
             Gives the defaults.
         diagram : `~crstack.mmcosmic.diagram.MMDiagram`
             Gives the default limits.

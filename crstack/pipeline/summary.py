@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack.cli.console import log, section, settings_lines
+from crstack._log import log, section, settings_lines
 
 __all__ = [
     "column_name",

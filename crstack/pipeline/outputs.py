@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from crstack._files import atomic_path
-from crstack.cli.console import WorkFailedError, log
-from crstack.cli.lock import LOCK, DirectoryLock
+from crstack._log import log
 from crstack.exceptions import InputError
+from crstack.pipeline.console import WorkFailedError
+from crstack.pipeline.lock import LOCK, DirectoryLock
 
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 

@@ -1,8 +1,4 @@
-"""Output of the command: log lines, section titles and a progress bar.
-
-A line of the log is a detail (``log.info``) or part of the report that is always shown (``log.note``). The log file
-has all lines.
-"""
+"""Output of a run: screen, log file and progress bar."""
 
 import functools
 import logging
@@ -14,43 +10,15 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
+from crstack._log import LOGGER, NOTE, log
 from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
 
-__all__ = [
-    "Console",
-    "SessionStopped",
-    "WorkFailedError",
-    "log",
-    "logging_to",
-    "quiet_detectors",
-    "section",
-    "settings_lines",
-]
+__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
 
 WIDTH = 79
-#: level between INFO and WARNING, shown by default
-NOTE = 25
-logging.addLevelName(NOTE, "NOTE")
 
 #: start of a line of a log file
 DATED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
-
-
-class _Log(logging.LoggerAdapter):
-    """The logger of the command, with a method for the lines that are always shown."""
-
-    def note(self, message, *arguments, **options):
-        """Log a line of the report."""
-        self.log(NOTE, message, *arguments, **options)
-
-    def process(self, message, options):
-        """Pass on the message and its options unchanged."""
-        return message, options
-
-
-#: log lines of other modules are shown too
-LOGGER = logging.getLogger("crstack")
-log = _Log(logging.getLogger("crstack.cli"), None)
 
 
 class SessionStopped(CRStackError):
@@ -59,28 +27,6 @@ class SessionStopped(CRStackError):
 
 class WorkFailedError(CRStackError):
     """The work has begun and cannot be finished."""
-
-
-def section(title):
-    """Log the title of a section."""
-    log.info(title, extra={"section": True})
-
-
-def settings_lines(items):
-    """Lines of names and values, aligned.
-
-    Parameters
-    ----------
-    items : iterable of (str, object)
-        Names and values.
-
-    Returns
-    -------
-    lines : list of str
-    """
-    items = [(str(name), str(value)) for name, value in items]
-    width = max((len(name) for name, _ in items), default=0)
-    return [f"  {name:<{width}}  {value}".rstrip() for name, value in items]
 
 
 class _Screen(logging.StreamHandler):
@@ -354,19 +300,6 @@ def logging_to(level):
         LOGGER.setLevel(before[0])
         LOGGER.propagate = before[1]
         astropy_log.setLevel(astropy_level)
-
-
-@contextmanager
-def quiet_detectors(quiet):
-    """Remove the reports of the detectors on their iterations from the log, if ``quiet``."""
-    logger = logging.getLogger("crstack.detectors")
-    before = logger.level
-    if quiet:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _show_warning(implausible, message, category, filename, lineno, file=None, line=None):

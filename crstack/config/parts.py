@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.boundaries import BoundaryModel, PiecewiseBoundary, SplineBoundary
-from crstack.cli.config.crmethod import OWN_KEYS
+from crstack.config.crmethod import OWN_KEYS
 from crstack.detectors import (
     CosmicCoNNDetector,
     DeepCRDetector,

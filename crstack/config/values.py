@@ -13,10 +13,10 @@ from crstack._validation import (
     check_pixel,
     check_region,
 )
-from crstack.cli.config.crmethod import CRMethod
-from crstack.cli.config.detector_images import BOUNDS, map_name
-from crstack.cli.config.document import as_number, parsed_text
 from crstack.combine import COMBINATIONS
+from crstack.config.crmethod import CRMethod
+from crstack.config.detector_images import BOUNDS, map_name
+from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.exposures.keywords import as_keyword

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from crstack._fits import read_image
+from crstack._log import log
 from crstack._validation import check_image_shape, check_number
-from crstack.cli.console import log
 from crstack.exceptions import ConfigurationError, InputError
 
 __all__ = ["BOUNDS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
@@ -90,7 +90,7 @@ def read_detector_numbers(configuration, shape):
 
     Parameters
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         Files are searched in the current directory, then in that of the parameter file.
     shape : tuple of int
         (ny, nx) of the exposures.

@@ -4,10 +4,11 @@ import gc
 
 import numpy as np
 
-from crstack.cli.console import SessionStopped, log, section
-from crstack.cli.questions import Questions
-from crstack.cli.summary import log_equivalence
+from crstack._log import log, section
 from crstack.masks.features import feature_pixels
+from crstack.pipeline.console import SessionStopped
+from crstack.pipeline.questions import Questions
+from crstack.pipeline.summary import log_equivalence
 
 __all__ = ["Session", "can_be_interactive"]
 
@@ -34,11 +35,11 @@ class Session:
 
     Parameters
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         Initial settings.
     stack : `~crstack.CRStack`
         The exposures.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Progress bar.
     ask : callable, optional
         ``ask(prompt) -> answer``; by default a window asks.
@@ -47,7 +48,7 @@ class Session:
 
     Attributes
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         Current settings. A run with them gives the results shown.
     """
 
@@ -64,7 +65,7 @@ class Session:
 
         Returns
         -------
-        configuration : `~crstack.cli.config.configuration.Configuration`
+        configuration : `~crstack.config.configuration.Configuration`
             The chosen settings.
 
         Raises

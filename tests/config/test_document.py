@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.parameter_files import refused, write_parameters
 
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.config.document import load_documents, parsed_text
+from crstack.config.configuration import read_configuration
+from crstack.config.document import load_documents, parsed_text
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack._files import atomic_path
-from crstack.cli.summary import column_name
 from crstack.masks import exposure_name
+from crstack.pipeline.summary import column_name
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
 
 __all__ = ["Viewer", "write_report"]
@@ -52,7 +52,7 @@ class Viewer:
 
     Parameters
     ----------
-    results : `~crstack.cli.figures.Results`
+    results : `~crstack.pipeline.figures.Results`
         Of the run.
     paths : list of `~pathlib.Path`
         The exposures.

@@ -7,9 +7,9 @@ import yaml
 from support.parameter_files import EXAMPLE, NAMES, check_refused, refused, write_parameters
 
 from crstack import LACosmicDetector, PiecewiseBoundary, PyCosmicDetector
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.config.keys import OWN, PLUGINS, REQUIREMENTS, TOP
-from crstack.cli.config.parts import lacosmic, pycosmic
+from crstack.config.configuration import read_configuration
+from crstack.config.keys import OWN, PLUGINS, REQUIREMENTS, TOP
+from crstack.config.parts import lacosmic, pycosmic
 from crstack.detectors import TwoPassDetector
 
 

@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 import astropy.units as u
 
-from crstack.cli.config.consistency import check_detectors, check_together
-from crstack.cli.config.crmethod import OWN_KEYS
-from crstack.cli.config.document import as_mapping, load_documents
-from crstack.cli.config.image_names import matching_images
-from crstack.cli.config.keys import REQUIREMENTS, TOP, check_value, checked_values
-from crstack.cli.config.legacy import as_parameter_file, choose_document
-from crstack.cli.config.parts import Parts, make_parts
+from crstack.config.consistency import check_detectors, check_together
+from crstack.config.crmethod import OWN_KEYS
+from crstack.config.document import as_mapping, load_documents
+from crstack.config.image_names import matching_images
+from crstack.config.keys import REQUIREMENTS, TOP, check_value, checked_values
+from crstack.config.legacy import as_parameter_file, choose_document
+from crstack.config.parts import Parts, make_parts
 from crstack.exceptions import ConfigurationError, InputError
 
 __all__ = ["Configuration", "configuration_of", "read_configuration"]
@@ -49,7 +49,7 @@ class Configuration:
         The file.
     values : mapping
         Value by key, of both levels together, defaults filled in.
-    parts : `~crstack.cli.config.parts.Parts`
+    parts : `~crstack.config.parts.Parts`
         Objects for the library, made from the values.
     """
 
@@ -81,7 +81,7 @@ class Configuration:
 
     @property
     def crmethod(self):
-        """The method and its detectors: `~crstack.cli.config.crmethod.CRMethod`."""
+        """The method and its detectors: `~crstack.config.crmethod.CRMethod`."""
         return self["crmethod"]
 
     @property
@@ -106,7 +106,7 @@ class Configuration:
 
         Parameters
         ----------
-        numbers : `~crstack.cli.config.detector_images.DetectorNumbers`
+        numbers : `~crstack.config.detector_images.DetectorNumbers`
             Read from the parameter file and the files it names.
         unit : `~astropy.units.Unit`
             Of the exposures.

@@ -1,7 +1,7 @@
 """Conversion of files of the early manual, and of observation results of MEGARA, to current parameter files."""
 
-from crstack.cli.config.document import as_number
-from crstack.cli.console import log
+from crstack._log import log
+from crstack.config.document import as_number
 from crstack.exceptions import ConfigurationError
 
 __all__ = ["as_parameter_file", "choose_document"]

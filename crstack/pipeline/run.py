@@ -12,13 +12,16 @@ import numpy as np
 
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
+from crstack._log import log, quiet_detectors, section
 from crstack._threads import n_threads
-from crstack.cli.console import WorkFailedError, log, quiet_detectors, section
-from crstack.cli.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
-from crstack.cli.page import Viewer, write_report
-from crstack.cli.prepare import clean_name, prepare, read_parameters
-from crstack.cli.session import Session, can_be_interactive
-from crstack.cli.summary import (
+from crstack.combine.files import combination_name, requested_combinations, write_combination
+from crstack.joint import JointDecision
+from crstack.pipeline.console import WorkFailedError
+from crstack.pipeline.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
+from crstack.pipeline.page import Viewer, write_report
+from crstack.pipeline.prepare import clean_name, prepare, read_parameters
+from crstack.pipeline.session import Session, can_be_interactive
+from crstack.pipeline.summary import (
     log_boundary,
     log_detector,
     log_dry_run,
@@ -31,8 +34,6 @@ from crstack.cli.summary import (
     numbers_of_run,
     warn_of_lost_values,
 )
-from crstack.combine.files import combination_name, requested_combinations, write_combination
-from crstack.joint import JointDecision
 
 __all__ = ["run"]
 
@@ -58,7 +59,7 @@ def run(
 
     Parameters
     ----------
-    parameters : path-like or `~crstack.cli.config.configuration.Configuration`
+    parameters : path-like or `~crstack.config.configuration.Configuration`
         YAML file, or its settings.
     output_dir : path-like, optional
         Directory of the products; made after the checks.
@@ -78,7 +79,7 @@ def run(
         Whether only to check everything and show the settings.
     as_json : bool, optional
         Whether to print the numbers of the run as JSON.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Log file and progress bar.
 
     Returns

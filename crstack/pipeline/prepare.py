@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from crstack._fits_writing import ending_of
-from crstack.cli.config.configuration import Configuration, read_configuration
-from crstack.cli.config.crmethod import OWN_KEYS
-from crstack.cli.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
-from crstack.cli.console import log, section, settings_lines
-from crstack.cli.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
-from crstack.cli.outputs import Outputs
+from crstack._log import log, section, settings_lines
 from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
+from crstack.config.configuration import Configuration, read_configuration
+from crstack.config.crmethod import OWN_KEYS
+from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
+from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 
 __all__ = ["Job", "prepare", "product_names", "read_parameters"]
@@ -29,15 +29,15 @@ class Job:
 
     Attributes
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         The parameter file.
-    numbers : `~crstack.cli.config.detector_images.DetectorNumbers`
+    numbers : `~crstack.config.detector_images.DetectorNumbers`
         Gain, read noise, bias and saturation.
     paths : list of `~pathlib.Path`
         The images.
     stack : `~crstack.CRStack`
         The exposures.
-    outputs : `~crstack.cli.outputs.Outputs`
+    outputs : `~crstack.pipeline.outputs.Outputs`
         Files of the run.
     given_masks : `~crstack.MaskSet` or None
         Masks that were read from ``masks_path``; None if hits are searched.
@@ -112,7 +112,7 @@ def prepare(
 
     Parameters
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         The checked parameter file.
     output_dir : path-like
         Directory of the products.
@@ -122,7 +122,7 @@ def prepare(
         Whether figures are drawn, and whether files of the user may be replaced.
     drop_unusable, clean : bool, optional
         Whether to continue without unusable exposures, and whether cleaned exposures are written.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Its log file is checked.
 
     Returns

@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from crstack._files import atomic_path
+from crstack._log import log, section
 from crstack._threads import n_threads
-from crstack.cli.console import log, section
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
@@ -34,7 +34,7 @@ class Results:
 
     Attributes
     ----------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
         Settings.
     stack : `~crstack.CRStack`
         The exposures.
@@ -157,7 +157,7 @@ def write_figures(results, features, console, helper=None, also=()):
         Of the run.
     features : dict
         From `write_tables`.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Progress bar.
     helper : `~crstack.plotting.beside.Helper`, optional
         Process that also draws figures.

@@ -6,10 +6,10 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from crstack.cli.config.consistency import _check_equalization
-from crstack.cli.config.values import image_names, pixels
-from crstack.cli.inputs import check_gain, check_masks, check_places
+from crstack.config.consistency import _check_equalization
+from crstack.config.values import image_names, pixels
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.pipeline.inputs import check_gain, check_masks, check_places
 
 SHAPE = (20, 30)  # rows, columns
 NOWHERE = {

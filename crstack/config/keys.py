@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from crstack.cli.config.values import (
+from crstack.config.values import (
     boolean,
     boundary_name,
     boxes,
