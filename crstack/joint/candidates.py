@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from crstack._pixels import at_pixels, dilate
-from crstack._threads import map_threads, slices
+from crstack._threads import PIXELS_IN_CACHE, map_threads, row_bands, slices
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
@@ -344,6 +344,17 @@ def clean_signal(counts, candidates, probability):
     return signal
 
 
+def _span(levels):
+    """Largest minus smallest value (ny, nx) of the exposures."""
+    span = np.empty(levels.shape[1:], levels.dtype)
+
+    def work(rows):
+        np.subtract(levels[:, rows].max(axis=0), levels[:, rows].min(axis=0), out=span[rows])
+
+    map_threads(work, row_bands(*span.shape, PIXELS_IN_CACHE))
+    return span
+
+
 def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
@@ -368,7 +379,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     # scipy.stats is slow to import
     from scipy.stats import studentized_range
 
-    span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
+    span = _span(levels) / sigma
     widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
     anyway = dilate(span > SURE_SPAN, 1)
     if detected is not None:

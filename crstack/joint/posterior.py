@@ -142,7 +142,8 @@ def joint_posterior(
         tables = None  # large, and no longer needed
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
-    probability = field.probability.astype(np.float16).astype(np.float32)
+    probability = field.probability
+    probability[:, rows, columns] = probability[:, rows, columns].astype(np.float16)
     if settings.probability is not None:
         mask = probability > settings.probability
     elif settings.false_alarm is None:

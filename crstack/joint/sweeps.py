@@ -1,6 +1,7 @@
 """Sweeps over the candidates: probabilities, neighbours, and the fit of the population."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -49,13 +50,17 @@ class Field:
 
     def set(self, where, probability, charge):
         """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
-        rows, columns = where
-        self.probability[:, rows, columns] = probability
-        hits = np.where(probability > 0.5, probability, np.float32(0))
-        self._hits[:, rows + 1, columns + 1] = hits
-        self._charge[:, rows + 1, columns + 1] = hits * charge
-        for beside, one in zip(self._beside, self._hits, strict=True):
-            beside[...] = dilate(one > 0, 1)
+        place = where[0] * (self._width - 2) + where[1]
+        with_rim = (where[0] + 1) * self._width + where[1] + 1
+
+        def work(i):
+            self.probability[i].ravel()[place] = probability[i]
+            hits = np.where(probability[i] > 0.5, probability[i], np.float32(0))
+            self._hits[i].ravel()[with_rim] = hits
+            self._charge[i].ravel()[with_rim] = hits * charge[i]
+            self._beside[i] = dilate(self._hits[i] > 0, 1)
+
+        map_threads(work, range(len(self._hits)))
 
     def classes_at(self, where):
         """Class of the neighbourhood (N, M) of each value at rows and columns ``where``."""
@@ -257,9 +262,14 @@ class _Sample:
         chosen = candidates.chosen
         return cls(some, tables, weight, sigma_index(sigma), chosen.anyway, chosen.missed(charge))
 
+    @cached_property
+    def _by_noise(self):
+        """Number of pixels of each noise: of all pixels, and of those that are not examined anyway."""
+        return numbers_by_noise(self.of_sigma, ~self.anyway)
+
     def totals(self, field):
         """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
-        totals, free = _numbers(field, self.of_sigma, ~self.anyway)
+        totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
         return totals, totals[..., None] - free[..., None] * self.missed
 
     def expectation(self, asked, classes, population):
@@ -320,14 +330,19 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
-def _numbers(field, of_sigma, chosen):
+def numbers_by_noise(of_sigma, chosen):
+    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones."""
+    return [np.bincount(one, minlength=LOG_SIGMA.size) for one in (of_sigma.ravel(), of_sigma[chosen])]
+
+
+def _numbers(field, of_sigma, chosen, by_noise):
     """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
     where = field.beside_hits()
     places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
     found = []
-    for pixels, some in ((of_sigma.ravel(), places), (of_sigma[chosen], places[:, chosen[where]])):
+    for pixels, some in zip(by_noise, (places, places[:, chosen[where]]), strict=True):
         numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
-        numbers[0] = len(field.probability) * np.bincount(pixels, minlength=LOG_SIGMA.size)
+        numbers[0] = len(field.probability) * pixels
         beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
         numbers += beside
         numbers[0] -= beside.sum(axis=0)
