@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, ndimage, stats
 
-from crstack.joint import false_alarms, hit_everywhere
+from crstack.joint import false_alarms, hit_everywhere, measure
 from crstack.joint.candidates import Candidates, Counts
 from crstack.joint.excess import (
     ExcessVariance,
@@ -380,3 +380,49 @@ def test_a_constant_counts_where_it_is_dark_and_clear():
     usable[:] = False
     usable[0, :40] = True
     assert constant(5.0, 25, 6) == 0
+
+
+# differences between exposures
+
+
+class Measured:
+    """Differences that are given, in place of measured ones: by exposure a factor, a level and a variance."""
+
+    def __init__(self, scales, added, noises, differ=True):
+        self.scales, self.added, self.noises, self.differ = scales, added, noises, differ
+
+    def __bool__(self):
+        return self.differ
+
+    def ordered(self, order):
+        return Measured(*([one[i] for i in order] for one in (self.scales, self.added, self.noises)), self.differ)
+
+
+def test_differences_are_part_of_the_expected_values(monkeypatch):
+    """An exposure that is s * x + b of a stack at t + f * s is t + f * b over it, and f * s of it."""
+    data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
+    asked = {}
+
+    def measured(levels, variance_of, bad, names):
+        asked.update(levels=levels, names=names)
+        image = np.full((4, 5), 0.5)
+        # for the faintest first
+        return Measured([2.0, image, 4.0], [7.0, 0.0, 3.0], [1.0, 0.0, image])
+
+    monkeypatch.setattr(measure, "measure_differences", measured)
+    counts = Counts(data, np.float32(9), scales=(1.0, 2.0, 5.0), shifts=(6.0, 0.0, 0.0))
+    found, differences = measure.expecting(counts, {"level"})
+    np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
+    assert asked["names"] == {"level"}
+    assert differences.added == [3, 7, 0]
+    for ours, expected in ((found.scales, [4, 4, 2.5]), (found.shifts, [9, 14, 0]), (found.variance, [9.5, 10, 9])):
+        np.testing.assert_allclose([np.mean(one) for one in ours], expected)
+    np.testing.assert_array_equal(found.data, data)
+    # without scales and shifts of their own, and without noise
+    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0]))
+    found, _ = measure.expecting(Counts(data[:2], np.float32(9)), {"level"})
+    assert (found.scales, found.shifts, found.variance) == ((1, 2), (0, 7), 9)
+    # nothing differs
+    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False))
+    counts = Counts(data[:2], np.float32(9))
+    assert measure.expecting(counts, {"level"})[0] is counts
