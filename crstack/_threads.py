@@ -7,6 +7,7 @@ from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from types import FunctionType
 
+from crstack._memory import relax
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
@@ -115,13 +116,19 @@ def wide_bands(n_rows, n_columns, margin=0):
 
 def map_threads(function, items):
     """``[function(item) for item in items]`` in threads, in the order of ``items``."""
+
+    def work(item):
+        result = function(item)
+        relax()
+        return result
+
     items = list(items)
     n = n_threads()
     if len(items) < 2 or n == 1:
-        return [function(item) for item in items]
+        return [work(item) for item in items]
     with limited_threads(None), ThreadPoolExecutor(min(n, len(items))) as pool:
         # each item has its own context, so that nested calls keep the limit
-        futures = [pool.submit(copy_context().run, function, item) for item in items]
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
         try:
             return [future.result() for future in futures]
         finally:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
 from crstack.joint.likelihood import hit_weights
@@ -54,7 +55,7 @@ def posterior_signal(field, candidates, tables, population):
     return np.concatenate(found) if found else np.empty(0)
 
 
-def signal_shift(counts, candidates, signal, probability):
+def signal_shift(counts, candidates, signal, chance):
     """Expected mean of all exposures minus the mean of the values weighted by their probability to be clean.
 
     If the exposures are not equivalent, the latter mean depends on which of them are excluded.
@@ -67,15 +68,14 @@ def signal_shift(counts, candidates, signal, probability):
         The pixels looked at.
     signal : `~numpy.ndarray`
         (M,) their posterior signal, electrons.
-    probability : `~numpy.ndarray`
-        (N, ny, nx) chance of each value to be hit.
+    chance : `~numpy.ndarray`
+        (N, M) probability of each of their values to be hit.
 
     Returns
     -------
     shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    chance = probability[:, *candidates.where]
     which = (chance >= SURE).any(axis=0)
     where = tuple(index[which] for index in candidates.where)
     values, expected = counts.combined_at(where, signal[which])
@@ -85,6 +85,6 @@ def signal_shift(counts, candidates, signal, probability):
         chance = np.where(valid, chance, 1)
     mean, _, count = posterior_mean(values, chance, np.ones_like(values))
     wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-    shift = np.zeros(probability.shape[1:], dtype=np.float32)
+    shift = zero_image(counts.data.shape[1:])
     shift[where] = np.where(count > 0, wanted - mean, 0)
     return shift

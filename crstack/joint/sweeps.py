@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack._memory import empty_image
+from crstack._threads import map_threads, row_bands
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
@@ -14,6 +15,8 @@ __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
 #: values that suffice to fit the population
 VALUES_TO_FIT = 100_000
+#: pixels whose neighbours are looked up at a time
+AT_ONCE = 1 << 15
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
 
@@ -24,6 +27,8 @@ class Field:
     Only neighbours more likely hit than not count: were they weighted with their
     probability, each value would raise it and so find itself in hit surroundings.
 
+    Only the candidates can be hit, so that only their values are stored.
+
     Parameters
     ----------
     shape : tuple of int
@@ -31,45 +36,70 @@ class Field:
 
     Attributes
     ----------
-    probability : `~numpy.ndarray`
-        float32 (N, ny, nx).
+    chance : `~numpy.ndarray`
+        float32 (N, M), probabilities of the candidates.
     """
 
     def __init__(self, shape):
-        n, ny, nx = shape
-        self.probability = np.zeros(shape, dtype=np.float32)
-        # expected hits and their charge, with a rim of one pixel
-        self._hits = np.zeros((n, ny + 2, nx + 2), dtype=np.float32)
-        self._charge = np.zeros_like(self._hits)
-        self._width = nx + 2
+        self.shape = shape
+        self._width = shape[2] + 2
+        self._where = None
+        self.chance = self._hits = self._charge = np.zeros((shape[0], 0), dtype=np.float32)
+
+    @property
+    def probability(self):
+        """float32 (N, ny, nx)."""
+        probability = np.zeros(self.shape, dtype=np.float32)
+        if self._where is not None:
+            probability[:, *self._where] = self.chance
+        return probability
 
     def set(self, where, probability, charge):
         """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
-        rows, columns = where
-        self.probability[:, rows, columns] = probability
+        if where is not self._where:
+            # places with a rim of one pixel; numbers of candidates, and one more where there is none
+            self._where = where
+            self._number = empty_image((self.shape[1] + 2) * self._width, np.int32)
+            self._number[:] = len(where[0])
+            self._number[self._place(where)] = np.arange(len(where[0]))
+        self.chance = probability.astype(np.float32, copy=False)
         hits = np.where(probability > 0.5, probability, np.float32(0))
-        self._hits[:, rows + 1, columns + 1] = hits
-        self._charge[:, rows + 1, columns + 1] = hits * charge
+        self._hits, self._charge = (np.pad(one, ((0, 0), (0, 1))).astype(np.float32) for one in (hits, hits * charge))
+
+    def _place(self, where):
+        return (where[0] + 1) * self._width + where[1] + 1
 
     def classes_at(self, where):
         """Class of the neighbourhood (N, M) of each value at rows and columns ``where``."""
-        place = (where[0] + 1) * self._width + where[1] + 1
+        classes = np.zeros((self.shape[0], len(where[0])), np.int32)
+        if self._where is None:
+            return classes
+        place = self._place(where)
 
-        def of(i):
-            sums = [np.zeros(len(place), np.float32), np.zeros(len(place), np.float32)]
-            for dy in (-1, 0, 1):
-                for dx in (-1, 0, 1):
-                    weight = np.float32(0 if not (dx or dy) else CORNER if dx and dy else 1)
-                    if weight:
-                        for total, plane in zip(sums, (self._hits[i], self._charge[i]), strict=True):
-                            total += weight * plane.ravel().take(place + dy * self._width + dx)
-            return neighbour_class(*sums)
+        def work(part):
+            around = [
+                (np.float32(CORNER if dx and dy else 1), self._number.take(place[part] + dy * self._width + dx))
+                for dy in (-1, 0, 1)
+                for dx in (-1, 0, 1)
+                if dx or dy
+            ]
+            for i, planes in enumerate(zip(self._hits, self._charge, strict=True)):
+                sums = [np.zeros(len(place[part]), np.float32) for _ in planes]
+                for weight, numbers in around:
+                    for total, plane in zip(sums, planes, strict=True):
+                        total += weight * plane.take(numbers)
+                classes[i, part] = neighbour_class(*sums)
 
-        return np.stack(map_threads(of, range(len(self._hits))))
+        map_threads(work, [slice(first, first + AT_ONCE) for first in range(0, len(place), AT_ONCE)])
+        return classes
 
     def beside_hits(self):
         """Rows and columns of all pixels beside a hit one, or hit themselves."""
-        near = ndimage.maximum_filter((self._hits > 0).any(axis=0).view(np.uint8), size=3)
+        near = np.zeros((self.shape[1] + 2, self._width), dtype=bool)
+        if self._where is not None:
+            hit = (self._hits > 0).any(axis=0)[:-1]
+            near.ravel()[self._place(self._where)[hit]] = True
+        near = ndimage.maximum_filter(near.view(np.uint8), size=3)
         return np.nonzero(near[1:-1, 1:-1])
 
 
@@ -245,7 +275,7 @@ class _Sample:
             tables = some.tables()
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen
-        return cls(some, tables, weight, sigma_index(sigma), chosen.anyway, chosen.missed(charge))
+        return cls(some, tables, weight, _places_of(sigma), chosen.anyway, chosen.missed(charge))
 
     def totals(self, field):
         """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
@@ -310,11 +340,25 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
+def _places_of(sigma):
+    """Place (ny, nx) of a noise in ``LOG_SIGMA``."""
+    # there are fewer than 256 places
+    places = empty_image(sigma.shape, np.uint8)
+
+    def work(rows):
+        places[rows] = sigma_index(sigma[rows])
+
+    map_threads(work, row_bands(*sigma.shape))
+    return places
+
+
 def _numbers(field, of_sigma, chosen=None):
     """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise, of the chosen pixels."""
     found = np.zeros((N_CLASSES, LOG_SIGMA.size))
     chosen = np.ones(of_sigma.shape, bool) if chosen is None else chosen
-    found[0] = len(field.probability) * np.bincount(of_sigma[chosen], minlength=LOG_SIGMA.size)
+    for rows in row_bands(*of_sigma.shape):
+        found[0] += np.bincount(of_sigma[rows][chosen[rows]], minlength=LOG_SIGMA.size)
+    found[0] *= field.shape[0]
     rows, columns = field.beside_hits()
     keep = chosen[rows, columns]
     where = rows[keep], columns[keep]
