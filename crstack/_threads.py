@@ -11,7 +11,7 @@ from crstack._memory import relax
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands", "with_limited_threads"]
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
@@ -98,10 +98,14 @@ def with_limited_threads(cls):
     return cls
 
 
+def slices(n, step):
+    """Slices of ``step`` that cover ``n``; the last may be shorter."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
 def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
     """Slices of whole rows that cover ``n_rows``, of about ``pixels_per_band`` pixels each."""
-    step = max(1, pixels_per_band // max(n_columns, 1))
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    return slices(n_rows, max(1, pixels_per_band // max(n_columns, 1)))
 
 
 def wide_bands(n_rows, n_columns, margin=0):
@@ -126,7 +130,8 @@ def map_threads(function, items):
     n = n_threads()
     if len(items) < 2 or n == 1:
         return [work(item) for item in items]
-    with limited_threads(None), ThreadPoolExecutor(min(n, len(items))) as pool:
+    # nested calls share the rest of the threads
+    with limited_threads(max(n // len(items), 1)), ThreadPoolExecutor(min(n, len(items))) as pool:
         # each item has its own context, so that nested calls keep the limit
         futures = [pool.submit(copy_context().run, work, item) for item in items]
         try:

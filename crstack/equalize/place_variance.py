@@ -7,11 +7,12 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._memory import empty_image, relax, zero_image
+from crstack._pixels import contrast_of
 from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
-__all__ = ["contrast_of", "contrast_squared", "place_variance"]
+__all__ = ["contrast_squared", "place_variance"]
 
 #: window (pixels) of a neighbourhood
 WINDOW = 5
@@ -42,11 +43,6 @@ HOT = N_KINDS - 1
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
 SMOOTH = 0.01
-
-
-def contrast_of(image):
-    """Largest minus smallest value of the 3 x 3 pixels around each."""
-    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
 
 
 def contrast_squared(image, variance):

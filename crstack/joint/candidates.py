@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from crstack._memory import empty_image, kept
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads, row_bands, wide_bands
+from crstack._pixels import at_pixels, dilate
+from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
 from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
@@ -332,7 +331,7 @@ class Candidates:
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
-        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+        return slices(len(self), CANDIDATES_AT_ONCE)
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
@@ -387,8 +386,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         rows, wide, inner = band
         part = levels[:, wide]
         span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
-        sure = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
-        anyway[rows] = sure[inner]
+        anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
         if detected is not None:
             anyway[rows] |= detected[:, rows].any(axis=0)
         where = np.nonzero(anyway[rows] | (span[inner] > widest))
