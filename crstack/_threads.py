@@ -22,6 +22,8 @@ MOST = 8
 PIXELS_IN_CACHE = 1 << 16
 
 _limit = ContextVar("limit", default=None)
+#: number of items of outer calls that share the threads
+_at_once = ContextVar("at_once", default=1)
 _single_blas = ContextVar("single_blas", default=False)
 
 
@@ -118,6 +120,16 @@ def wide_bands(n_rows, n_columns, margin=0):
     return bands
 
 
+@contextmanager
+def _sharing(n):
+    """Context of ``n`` items that work at once: nested calls share the rest of the threads."""
+    token = _at_once.set(_at_once.get() * n)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
 def map_threads(function, items):
     """``[function(item) for item in items]`` in threads, in the order of ``items``."""
 
@@ -127,11 +139,10 @@ def map_threads(function, items):
         return result
 
     items = list(items)
-    n = n_threads()
-    if len(items) < 2 or n == 1:
+    n = min(n_threads() // _at_once.get(), len(items))
+    if n < 2:
         return [work(item) for item in items]
-    # nested calls share the rest of the threads
-    with limited_threads(max(n // len(items), 1)), ThreadPoolExecutor(min(n, len(items))) as pool:
+    with limited_threads(None), _sharing(n), ThreadPoolExecutor(n) as pool:
         # each item has its own context, so that nested calls keep the limit
         futures = [pool.submit(copy_context().run, work, item) for item in items]
         try:

@@ -360,11 +360,6 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
-def numbers_by_noise(of_sigma, chosen):
-    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones."""
-    return [np.bincount(one, minlength=LOG_SIGMA.size) for one in (of_sigma.ravel(), of_sigma[chosen])]
-
-
 def _places_of(sigma):
     """Place (ny, nx) of a noise in ``LOG_SIGMA``."""
     # there are fewer than 256 places
