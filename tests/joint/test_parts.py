@@ -186,13 +186,16 @@ def test_heights_over_the_lower_neighbours():
     assert expected[0] == 16
     assert usual[0] == pytest.approx(np.sqrt(9 + 36))
     assert height[0] == pytest.approx(84 / np.sqrt(45))
+    signal[1:4, 2:5] = [[11, 12, 14], [17, 100, 23], [30, 38, 47]]
+    expected, usual, height = hit_everywhere._heights(signal, variance, (np.array([2]), np.array([3])))
+    assert (expected[0], usual[0]) == (14, pytest.approx(np.sqrt(9 + 36)))
 
 
 def test_frequency_of_pixels_as_high():
-    height = np.concatenate([np.zeros(980), np.full(10, 5.0), np.full(10, 10.0)]).reshape(10, 100)
-    # over 0.7 of 10 are ten pixels, over 0.7 of 5 are twenty, and one more than were counted
+    height = np.concatenate([np.zeros(970), np.full(10, 4.0), np.full(15, 8.0), np.full(5, 20.0)]).reshape(10, 100)
+    # over 0.7 of 10 are twenty pixels, over 0.7 of 5 are thirty, and one more than were counted
     found = hit_everywhere._frequency_above(height, np.array([10.0, 5.0, 0.5]))
-    np.testing.assert_allclose(found, [11 / 1000 / 10, 21 / 1000 / 5, 21 / 1000])
+    np.testing.assert_allclose(found, [21 / 1000 / 10, 31 / 1000 / 5, 31 / 1000])
 
 
 def test_density_of_two_clean_values():
