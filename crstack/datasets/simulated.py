@@ -349,11 +349,8 @@ def make_stack(
     check_detector(gain, readnoise, saturation, shape)
     added = check_backgrounds(backgrounds, n_exposures, gain, shape)
     settings = factors, offsets, sky, seeing or (None,) * n_exposures
-    electrons = _expected_electrons(scene, shape, settings, jitter, seed)
-    for plane, level in zip(electrons, added, strict=True):
-        plane += level
-    generators = [_generator(seed, HIT_STREAM, i) for i in range(n_exposures)]
-    hits = np.stack([make_hits(shape, hit_rate, rng, population) for rng in generators])
+    electrons = _expected_electrons(scene, shape, settings, added, jitter, seed)
+    hits = _hit_electrons(shape, n_exposures, hit_rate, population, seed)
     electrons.flags.writeable = hits.flags.writeable = False
     return SimulatedStack(
         scene=scene,
@@ -376,10 +373,17 @@ def make_stack(
     )
 
 
-def _expected_electrons(name, shape, settings, jitter, seed):
+def _hit_electrons(shape, n_exposures, hit_rate, population, seed):
+    """Charge of the hits (N, ny, nx) in electrons, float32."""
+    generators = [_generator(seed, HIT_STREAM, i) for i in range(n_exposures)]
+    return np.stack([make_hits(shape, hit_rate, generator, population) for generator in generators])
+
+
+def _expected_electrons(name, shape, settings, backgrounds, jitter, seed):
     """Expected signal (N, ny, nx) of the exposures in electrons, float32.
 
-    ``settings`` are factors, offsets, factors of the sky and seeing, of each exposure.
+    ``settings`` are factors, offsets, factors of the sky and seeing, of each exposure; ``backgrounds`` are added to
+    each.
     """
     scene = SCENES[name]
     render = scene.build(shape, _generator(seed, SCENE_STREAM))
@@ -391,4 +395,5 @@ def _expected_electrons(name, shape, settings, jitter, seed):
         if jitter > 0:
             response = 1 + jitter * smooth_field(shape, scene.smoothness, _generator(seed, RESPONSE_STREAM, i))
             electrons[i] *= np.maximum(response, 0)
+        electrons[i] += backgrounds[i]
     return electrons
