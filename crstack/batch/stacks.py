@@ -2,13 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crstack.exceptions import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
 
@@ -110,7 +114,7 @@ def _resolved(settings, directory):
     return {**settings, "images": images}
 
 
-def stacks_of_document(document, directory="."):
+def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") -> list[Stack]:
     """Stacks of a document with ``defaults`` and ``stacks``.
 
     Parameters
@@ -142,7 +146,7 @@ def stacks_of_document(document, directory="."):
     return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
 
 
-def stacks_of_table(table, settings=None, directory="."):
+def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: str | os.PathLike = ".") -> list[Stack]:
     """Stacks of a table with a row for each exposure.
 
     Parameters
@@ -182,7 +186,12 @@ def stacks_of_table(table, settings=None, directory="."):
     return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
 
 
-def stacks_of_directory(directory, group_by, settings=None, only=None):
+def stacks_of_directory(
+    directory: str | os.PathLike,
+    group_by: Sequence[str],
+    settings: Mapping | None = None,
+    only: Mapping[str, str] | None = None,
+) -> tuple[list[Stack], list[str]]:
     """Stacks of the FITS files of a directory, grouped by header keywords.
 
     Parameters

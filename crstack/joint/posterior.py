@@ -67,7 +67,7 @@ class JointResult:
         """Differences between the exposures: ``measured``."""
         return self.measured
 
-    def summary(self):
+    def summary(self) -> dict[str, object]:
         """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
         Returns
@@ -86,7 +86,7 @@ class JointResult:
             }
         )
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was found and fitted, for people: a dict of str."""
         return {
             "hit values expected": f"{self.probability.sum():.0f}",
