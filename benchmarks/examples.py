@@ -2,8 +2,8 @@
 
     python benchmarks/examples.py [--shape 600 700]
 
-The exposures are those of ``examples/make_exposures.py``. "Without" has the settings of example 1. A
-pixel in MEDIANCR is false where no hit lies within two pixels, and on a bright line where
+The exposures are those of ``examples/make_exposures.py``. Pairs of numbers are without / with. "Without" has the
+settings of example 1. A pixel in MEDIANCR is false where no hit lies within two pixels, and on a bright line where
 more than 100 electrons are expected. Completeness is that of hits over 10 standard deviations.
 """
 
@@ -71,8 +71,7 @@ def table(shape):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=2, default=SHAPE, metavar=("NY", "NX"))
-    print("without / with")
-    table(tuple(parser.parse_args().shape)).pprint_all()
+    table(tuple(parser.parse_args().shape)).write(sys.stdout, format="ascii.rst")
 
 
 if __name__ == "__main__":
