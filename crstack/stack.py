@@ -546,8 +546,9 @@ class CRStack:
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        known, decision = self.equalized.differences, masks.decision
-        differences = known if decision is None else decision.differences(self.prepared, combination.ccd.data)
+        differences = self.equalized.differences
+        if masks.decision is not None:
+            differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":

@@ -1,13 +1,13 @@
 """Plant faults one at a time, and see whether the tests notice: ``python tools/plant_faults.py --number 100 --seed 1``.
 
 Run it in a clean copy of the repository with the package installed in editable mode: it changes the files of
-``crstack``, and puts each back. A fault is a small change of one place in the code: a sign, a comparison turned round,
-a number, any for all. The tests of the same room run, those that import the module first. If asked for, all others
-follow. What is not noticed is listed in the table that is written. ``--first`` and ``--last`` plant a part of the
-faults, so that one choice can be planted in pieces.
+``crstack``, and restores each. A fault is a small change of one place in the code: another sign, comparison or
+number, or ``any`` in place of ``all``. The tests of the same folder run, beginning with those that import the module.
+With ``--all-tests`` the other tests run too. The faults that no test notices are listed in a table. ``--first`` and
+``--last`` plant a part of the faults.
 
-Nothing is planted where no test could notice it: in messages, in the log, in what reports progress, in caches, and in
-the choice of threads, of tiles and of row bands, which change the time and not the answer.
+No fault is planted where it cannot change a result: in messages, in the log, in reports of progress, in caches, and in
+the choice of threads, of tiles and of row bands, which change only the time.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from astropy.table import Table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crstack"
-#: tests of the modules that have no folder of their own
+#: tests of the modules without a folder of their own
 TESTS = {
     "_files.py": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
     "_fits_writing.py": ["tests/combine/test_files.py", "tests/test_fits.py"],
@@ -38,7 +38,7 @@ TESTS = {
     "_validation.py": ["tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
     "methods.py": ["tests/test_contracts.py", "tests/test_plugins.py", "tests/test_stack.py"],
 }
-#: tests outside the folder of a room that are about it as well
+#: further tests of a folder, outside its own tests
 BESIDE = {
     "combine": ["tests/test_stack.py"],
     "config": [f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "legacy", "maps", "options", "votes")],
@@ -51,14 +51,14 @@ BESIDE = {
 }
 #: loaded once for all runs of tests
 LIBRARIES = ("astropy.io.fits", "astropy.nddata", "astropy.wcs", "scipy.ndimage", "scipy.stats", "yaml")
-#: nothing is planted in text, nor where pictures are drawn
+#: functions and folders that make text or figures: no fault is planted there
 SKIPPED_FUNCTIONS = ("__repr__", "__str__", "summary", "describe", "_repr_html_")
 SKIPPED_ROOMS = ("plotting", "report", "testing.py", "__init__.py", "__main__.py")
 #: modules that change the time of an answer only
 SKIPPED_MODULES = ("_progress.py", "_threads.py", "_tiles.py", "completion.py")
-#: calls whose arguments are words or what is done so far
+#: calls that report words or progress
 REPORTING_CALLS = {"warn", "debug", "info", "warning", "error", "exception", "print", "progress", "update", "describe"}
-#: words in the name of a function or of what is assigned, where a change costs time alone
+#: words in the name of a function or a variable that changes only the time
 COST_WORDS = ("cache", "progress", "thread", "tile", "band", "chunk", "block_size", "maxsize")
 TIME_LIMIT = 600  # seconds of processor time of a run of tests
 
@@ -92,7 +92,7 @@ def _is_cost(name):
 
 
 def _nodes_with_effect(node):
-    """Nodes of a function whose change can be seen in an answer; inner functions are visited by themselves."""
+    """Nodes of a function that can change a result; inner functions are visited separately."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.Raise | ast.JoinedStr | ast.Assert | ast.arguments):
             continue
@@ -117,7 +117,7 @@ def _columns(line, n_bytes):
 
 
 def _changes(node):
-    """Pairs of text in the source of a node and what stands in its place."""
+    """Pairs of a text in the source of a node and its replacement."""
     if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
         yield _whole(node, ast.BinOp(node.left, SWAPS[type(node.op)](), node.right))
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
@@ -141,7 +141,7 @@ def _whole(node, new):
 
 
 def all_faults(rng, number):
-    """Faults spread over the rooms: as many of each as it has places, at least one."""
+    """Faults spread over the folders in proportion to their places, at least one in each."""
     rooms = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0]
@@ -159,7 +159,7 @@ def all_faults(rng, number):
 
 
 def tests_of(path):
-    """Tests of the room that a module stands in; those that name the module and what it defines come first."""
+    """Tests of the folder of a module; those that name the module and its definitions come first."""
     room = path.relative_to(PACKAGE).parts[0]
     folder = ROOT / "tests" / room
     if folder.is_dir():
@@ -193,9 +193,9 @@ class _FirstFailure:
 
 
 def notices(tests, workers, noted):
-    """The test that fails, or None, in a process that has the libraries loaded, and the package not.
+    """Name of the test that fails, or None. The tests run in a process that has loaded the libraries, but not the package.
 
-    ``noted`` is a file for what that process reports.
+    That process writes its report to the file ``noted``.
     """
     noted.write_text("")
     parallel = ["-n", str(workers)] if workers > 1 else ["-p", "no:xdist"]

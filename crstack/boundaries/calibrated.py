@@ -30,7 +30,7 @@ WIDE_SHARE = 0.7
 READ_OFF = 50.0
 #: rates that are measured, as multiples of ``false_alarm``
 LOOKED_AT = 30.0
-#: steps that make the rate right at each signal; what keeps them small, and smooth, where they cannot
+#: number of steps that fit the rate at each signal; penalties for the size and the roughness of a step
 STEPS, RIDGE, SMOOTHNESS = 5, 0.03, 0.1
 #: points of a curve
 SAMPLES = 400

@@ -144,8 +144,8 @@ class PyCosmicDetector(Detector):
         """The image in electrons with its noise, bad pixels filled."""
         bad = bad_pixels(image, noise, mask)
         scale = np.float32(1) * noise.electrons_per_unit
-        known = noise.known_variance is not None
-        if known:
+        floor_is_variance = noise.known_variance is not None
+        if floor_is_variance:
             floor = np.broadcast_to(noise.known_variance * scale**2, image.shape).astype(np.float32)
             floor = np.where(bad, 0, np.maximum(floor, 0))
         else:
@@ -157,7 +157,7 @@ class PyCosmicDetector(Detector):
             electrons,
             bad,
             floor,
-            known=known,
+            floor_is_variance=floor_is_variance,
             dispersion=0.0 if noise.nbinom_shape is None else 1 / (noise.nbinom_shape * noise.n_averaged),
             fwhm=_both(self.fwhm_gauss)[::-1],
             half_window=half,

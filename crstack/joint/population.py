@@ -259,10 +259,8 @@ class Population:
 
         Parameters
         ----------
-        classes : `~numpy.ndarray` of int
-            Class of each value.
-        sigma : `~numpy.ndarray`
-            Standard deviation of each value without a hit, in electrons.
+        classes, sigma
+            As for `log_odds`.
         """
         return self._tables[3][classes, sigma_index(sigma)]
 

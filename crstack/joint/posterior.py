@@ -1,7 +1,7 @@
 """Probability that each value of a stack is hit, from exposures in electrons."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -18,9 +18,6 @@ from crstack.joint.population import Population
 from crstack.joint.posterior_signal import posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import log_odds_alone, probabilities
-
-if TYPE_CHECKING:
-    from crstack.joint.method import JointPosterior
 
 __all__ = ["JointResult", "joint_posterior"]
 
@@ -96,9 +93,24 @@ class JointResult:
         }
 
 
+class PosteriorSettings(Protocol):
+    """The settings of `~crstack.JointPosterior` that the posterior depends on."""
+
+    @property
+    def probability(self) -> float | None: ...
+    @property
+    def false_alarm(self) -> float | None: ...
+    @property
+    def excess(self) -> bool: ...
+    @property
+    def n_sweeps(self) -> int: ...
+    @property
+    def n_fits(self) -> int: ...
+
+
 def joint_posterior(
     counts: Counts,
-    settings: "JointPosterior",
+    settings: PosteriorSettings,
     detected: np.ndarray | None = None,
     scatter: Scatter | None = None,
 ) -> JointResult:

@@ -1,6 +1,7 @@
 """Connected hits: their class, their table, and the list of their pixels."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import astropy.units as u
 import numpy as np
@@ -13,8 +14,6 @@ from crstack.masks.codes import Code, exposure_name
 
 if TYPE_CHECKING:
     from photutils.segmentation import SegmentationImage
-
-    from crstack.masks.maskset import MaskSet
 
 __all__ = [
     "CATEGORIES",
@@ -53,7 +52,25 @@ DESCRIPTIONS = {
 }
 
 
-def categories_of(masks: "MaskSet") -> tuple[str, ...]:
+class HitMasks(Protocol):
+    """The part of `~crstack.MaskSet` that describes hits."""
+
+    @property
+    def codes(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def probability(self) -> np.ndarray | None: ...
+    @property
+    def problematic(self) -> np.ndarray: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def n_exposures(self) -> int: ...
+    @property
+    def uuid(self) -> str: ...
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+
+def categories_of(masks: HitMasks) -> tuple[str, ...]:
     """Classes of the hits of some masks.
 
     Parameters
@@ -66,13 +83,13 @@ def categories_of(masks: "MaskSet") -> tuple[str, ...]:
 
 def codes_of(masks, name):
     """Code image of a mask, or of the problematic pixels (their codes in MEANCRT)."""
-    check_choice("name", name, (*masks, PROBLEMATIC))
+    check_choice("name", name, (*masks.codes, PROBLEMATIC))
     if name == PROBLEMATIC:
         return np.where(masks.problematic, masks.codes["MEANCRT"], Code.CLEAN).astype(np.uint8)
     return masks.codes[name]
 
 
-def segment_features(masks: "MaskSet", name: str = "MEDIANCR") -> "SegmentationImage":
+def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationImage":
     """Connected hits of a mask, numbered.
 
     Parameters
@@ -99,7 +116,7 @@ def _labels(masks, name):
 
 
 def find_features(
-    masks: "MaskSet",
+    masks: HitMasks,
     signal: np.ndarray | u.Quantity | None = None,
     name: str = "MEDIANCR",
     unit: u.UnitBase | None = None,
@@ -178,7 +195,7 @@ def find_features(
     return table
 
 
-def feature_pixels(masks: "MaskSet", features: QTable, name: str = "MEDIANCR") -> Table:
+def feature_pixels(masks: HitMasks, features: QTable, name: str = "MEDIANCR") -> Table:
     """List the pixels of hits.
 
     Parameters

@@ -169,7 +169,7 @@ def plot_offset(
     most = float(np.percentile(finite, INSIDE)) if finite.size else 1.0
     differences = {"colours": DIFFERENCES, "limits": (-most or -1.0, most or 1.0)}
     drawn = (
-        ("what the exposures have in common", block_means(expected, block), {"limits": limits}),
+        ("common image of the exposures", block_means(expected, block), {"limits": limits}),
         (label, block_means(image, block), {"limits": limits}),
         ("difference", apart, differences),
         ("difference once the common image is shifted", left_over, differences),

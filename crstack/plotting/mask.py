@@ -207,7 +207,7 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
-        for axes in (b, d):  # what the panels at the left have too
+        for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
         self._draw_images()
@@ -228,7 +228,7 @@ class MaskPanels:
         _, first = np.unique(pixels["number"][order], return_index=True)
         return order[np.sort(first)]
 
-    # what is drawn once
+    # parts that are drawn once
 
     def _draw_diagrams(self):
         view, pixels = self.view, self.view.pixels

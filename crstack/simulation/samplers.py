@@ -341,10 +341,8 @@ class LevelSampler(_Sampler):
 
         Parameters
         ----------
-        start : int
-            First level of the block.
-        n_simulations : int
-            How often each pixel is drawn.
+        start, n_simulations
+            As for `draws`.
         x_edges, y_edges : `~numpy.ndarray`
             Even bin edges, in the unit of the exposures.
         """
