@@ -192,13 +192,13 @@ def _search(frame, high, low):
     """Mask of the hits of one pass, or of two where ``high`` and ``low`` differ."""
     least = {name: min(high[name], low[name]) for name in ("sigma", "rlim")}
     # the first iteration is the same for both passes
-    first = _everywhere(WorkingImage(frame), map_threads, **least)
+    first = _hits_of_image(WorkingImage(frame), map_threads, **least)
     passes = [high] if high == low else [high, low]
     masks = map_threads(lambda settings: _one_pass(frame, first, **settings), passes)
     return masks[0] if len(masks) == 1 else features_holding(masks[1], masks[0])
 
 
-def _everywhere(working, mapping, sigma, rlim):
+def _hits_of_image(working, mapping, sigma, rlim):
     """Hits of the whole image as (pixels, S - median(S), L2), by bands of rows."""
 
     def hits_of_band(rows):
@@ -229,7 +229,7 @@ def _one_pass(frame, first, sigma, rlim, iterations, plain=False):
             break
         touched = working.flag(new)
         _report(working, sigma, number)
-        found = _everywhere(working, map, sigma, rlim) if plain else working.confirmed(touched, sigma, rlim)
+        found = _hits_of_image(working, map, sigma, rlim) if plain else working.confirmed(touched, sigma, rlim)
         new = found[0]
     working.flagged.ravel()[new] = True
     _report(working, sigma, iterations)
