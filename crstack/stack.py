@@ -546,7 +546,7 @@ class CRStack:
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        differences = self.equalized.differences
+        differences: Sequence[np.ndarray] | None = self.equalized.differences
         if masks.decision is not None:
             differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)

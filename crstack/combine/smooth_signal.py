@@ -88,7 +88,7 @@ def _smoothed_band(image, variance, clean):
     signal, least = np.full(image.shape, np.nan), np.full(image.shape, np.inf)
     for window in WINDOWS:
         other, own = _filtered(values, noise, weight, window)
-        better = own < least
+        better = (own < least) & np.isfinite(other)  # not an empty window
         signal[better], least[better] = other[better], own[better]
     return np.where(np.isfinite(signal), signal, image)
 

@@ -1,4 +1,4 @@
-"""Gain, read noise and bias that are images in FITS files."""
+"""Gain, read noise, bias and saturation that are images in FITS files."""
 
 import re
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ BOUNDS = {
     "gain": {"minimum": 1e-6, "maximum": 1e6},
     "rnoise": {"minimum": 0, "exclusive": True, "maximum": 1e6},
     "bias": {"minimum": -1e7, "maximum": 1e7},
+    "saturation": {"minimum": 0, "exclusive": True, "maximum": 1e9},
 }
 
 
@@ -66,7 +67,7 @@ def map_name(key, text):
 
 @dataclass(frozen=True, eq=False)
 class DetectorNumbers:
-    """Gain, read noise and bias of the exposures: numbers, images (ny, nx), or keywords and sections of the exposures.
+    """Numbers of the detector: numbers, images (ny, nx), or keywords and sections of the exposures.
 
     Attributes
     ----------
@@ -74,15 +75,18 @@ class DetectorNumbers:
         Electron/ADU; a string is a keyword, such as "header:GAIN".
     rnoise, bias : float, `~numpy.ndarray` or str
         ADU; a string is a keyword, or a section in which the bias is measured.
+    saturation : float, `~numpy.ndarray`, str or None
+        ADU; a string is a keyword; None if it is not known.
     """
 
     gain: float | np.ndarray | str
     rnoise: float | np.ndarray | str
     bias: float | np.ndarray | str
+    saturation: float | np.ndarray | str | None = None
 
 
 def read_detector_numbers(configuration, shape):
-    """Gain, read noise and bias, from the parameter file and the files it names.
+    """Gain, read noise, bias and saturation, from the parameter file and the files it names.
 
     Parameters
     ----------

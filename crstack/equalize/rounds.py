@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from crstack._pixels import at_pixels
+from crstack._pixels import at_pixels, contrast_of
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.place_variance import contrast_of
 from crstack.equalize.surfaces import smooth_surface
 
 __all__ = ["refine"]

@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads
+from crstack._pixels import at_pixels, dilate
+from crstack._threads import map_threads, slices
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
@@ -386,7 +385,7 @@ class Candidates:
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
-        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+        return slices(len(self), CANDIDATES_AT_ONCE)
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
@@ -431,7 +430,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
 
     span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
     widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
-    anyway = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
+    anyway = dilate(span > SURE_SPAN, 1)
     if detected is not None:
         anyway |= detected.any(axis=0)
     chosen = anyway | (span > widest)

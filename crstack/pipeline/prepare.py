@@ -32,7 +32,7 @@ class Job:
     configuration : `~crstack.config.configuration.Configuration`
         The parameter file.
     numbers : `~crstack.config.detector_images.DetectorNumbers`
-        Gain, read noise and bias.
+        Gain, read noise, bias and saturation.
     paths : list of `~pathlib.Path`
         The images.
     stack : `~crstack.CRStack`
@@ -196,7 +196,7 @@ def _inputs(configuration, paths, crmasks):
     if is_file(configuration.path):
         yield "parameter file", configuration.path
     yield from (("images", path) for path in paths)
-    for key in ("gain", "rnoise", "bias"):
+    for key in ("gain", "rnoise", "bias", "saturation"):
         if isinstance(configuration[key], MapName):
             path = map_path(configuration[key], configuration.path.parent)
             if path is not None:

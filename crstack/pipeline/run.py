@@ -176,7 +176,10 @@ def _find(job, console):
             diagram, boundary = _fit(parts, stack, console)
         log_boundary(diagram, boundary)
     with quiet_detectors(not configuration.verbose):
-        masks = stack.detect(parts.method, aux=detector, rules=parts.rules, progress=console.progress)
+        limit = configuration["max_fraction"]
+        masks = stack.detect(
+            parts.method, aux=detector, rules=parts.rules, max_fraction=limit, progress=console.progress
+        )
     console.end_progress()
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
