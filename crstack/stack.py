@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 import astropy.units as u
+import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
