@@ -50,10 +50,9 @@ def _fit_surfaces(model, common, variance, flat):
     if model.added is not None:
         left -= model.added
     left -= left.mean(axis=0)
-    found = [model.mesh.medians(one, flat) for one in left]
-    medians, number = np.array([one[0] for one in found]), found[0][1]
+    medians, number = model.mesh.medians([*left, variance], flat)
+    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
     medians -= medians.mean(axis=0)
-    of_cells = np.nan_to_num(model.mesh.medians(variance, flat)[0], nan=1.0)
     surfaces = [smooth_surface(median, number, of_cells) for median in medians]
     model.kinds = [kind for _, kind in surfaces]
     model.grids = np.array([grid for grid, _ in surfaces])
