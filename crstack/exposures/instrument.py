@@ -175,7 +175,7 @@ def _cropped(value, raw_shape, section):
 def _in_counts(name, value, noise, given, seconds, section):
     """A Quantity in ADU, electrons or either per second, in counts of the exposures."""
     if isinstance(value, u.Quantity):
-        if value.unit.is_equivalent(noise.unit / u.s) or value.unit.is_equivalent(u.adu / u.s):
+        if any(value.unit.is_equivalent(unit / u.s) for unit in (u.adu, u.electron)):
             if seconds is None:
                 raise InputError(f"exptime must be given with a {name} in {value.unit}; got none for {given.name}")
             value = value * (seconds * u.s)

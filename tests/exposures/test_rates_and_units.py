@@ -196,3 +196,16 @@ def test_noise_of_an_average_of_scaled_exposures_takes_the_mean_gain():
     scaled = exposures.divided_by([1.0, 2.0, 4.0])
     noise = scaled.noise_of_average(3)
     assert noise.electrons_per_unit == pytest.approx(3 / np.mean([1, 1 / 2, 1 / 4]))
+
+
+def test_exposures_are_divided_twice():
+    exposures = load_exposures([CCDData(image, unit="electron") for image in counts()], **NOISE)
+    twice = exposures.divided_by([1.0, 2.0, 4.0]).divided_by([5.0, np.full(SHAPE, 3.0), 0.5])
+    once = exposures.divided_by([5.0, 6.0, 2.0])
+    np.testing.assert_allclose(twice.data, once.data, rtol=1e-6)
+    for i in range(3):
+        np.testing.assert_allclose(
+            np.broadcast_to(twice.noise_of(i).variance(np.full(SHAPE, 30.0)), SHAPE),
+            np.broadcast_to(once.noise_of(i).variance(np.full(SHAPE, 30.0)), SHAPE),
+            rtol=1e-6,
+        )

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import astropy.units as u
 import matplotlib.image
@@ -219,6 +220,32 @@ def test_limits():
     assert axes.get_yscale() == "symlog"
     assert axes.get_ylim()[1] > 5000
     set_hit_limits(Figure().subplots(), np.array([]), np.array([]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "edges", "xlim", "ylim"),
+    [
+        # without a diagram the limits are those of the hits, with 3 % beside them
+        ((20, 30, np.nan), (1, 5, np.nan), None, (19.7, 30.3), (0, 5.25)),
+        ((20, 30), (-1, 5), None, (19.7, 30.3), (-1.1, 5.25)),
+        # bright pixels of the diagram would compress the hits: half of their range is added
+        ((20, 30), (1, 5), (0, 1000, 10), (-1.05, 36.05), (0, 10.5)),
+        # it is seen as a whole where the hits are brighter, and where there are none
+        ((20, 30), (1, 5), (0, 25, 10), (-0.9, 30.9), (0, 10.5)),
+        ((-50, 30), (1, 5), (0, 25, 10), (-52.4, 32.4), (0, 10.5)),
+        ((), (), (0, 1000, 10), (-30, 1030), (0, 10.5)),
+        # one value has no range
+        ((20,), (5,), None, (19, 21), (0, 5.25)),
+        # the logarithmic part begins where the diagram ends
+        ((20, 30), (1, 500), (0, 1000, 10), (-1.05, 36.05), (0, 750)),
+    ],
+)
+def test_limits_by_hand(x, y, edges, xlim, ylim):
+    axes = Figure().subplots()
+    diagram = edges and SimpleNamespace(x_edges=np.array(edges[:2]), y_edges=np.array([0, edges[2]]))
+    above = set_hit_limits(axes, np.array(x, dtype=float), np.array(y, dtype=float), diagram)
+    np.testing.assert_allclose([axes.get_xlim(), axes.get_ylim()], [xlim, ylim], rtol=1e-9)
+    assert above == (10 if max(y, default=0) == 500 else None)
 
 
 def test_free_spots():
