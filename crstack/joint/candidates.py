@@ -75,8 +75,14 @@ class Counts:
         """The same as `levels`, computed where it is used."""
         return LevelCube(self)
 
-    def level_of(self, i):
-        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values."""
+    def level_of(self, i: int) -> np.ndarray:
+        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        """
         if self.alike:
             return self.data[i]
         shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
