@@ -55,9 +55,7 @@ class Instrument:
             if keyword is not None:
                 setattr(self, name, keyword)
             elif isinstance(value, str) and name not in ("bias", "trim"):
-                raise InputError(
-                    f"{name} must be a Quantity or a keyword such as 'header:{name.upper()}'; got {value!r}"
-                )
+                raise InputError(_no_quantity(name, value))
 
     def _note(self, words):
         if words not in self.notes:
@@ -163,6 +161,19 @@ class Instrument:
         if np.min(limit) <= 0:
             raise InputError(f"saturation must be greater than 0; got {np.min(limit):g} {noise.unit}")
         return limit
+
+
+def _no_quantity(name, value):
+    """What to write instead of a text."""
+    unit = {"gain": "u.electron / u.adu", "readnoise": "u.electron", "exptime": "u.s"}.get(name, "u.adu")
+    try:
+        example = f"{float(value):g}"
+    except ValueError:
+        example = {"gain": "1.2", "readnoise": "4", "exptime": "300"}.get(name, "65535")
+    return (
+        f"{name} must be a Quantity such as {example} * {unit}, or a keyword such as 'header:{name.upper()}'; "
+        f"got the text {value!r}"
+    )
 
 
 def _cropped(value, raw_shape, section):

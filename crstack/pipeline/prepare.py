@@ -140,7 +140,7 @@ def prepare(
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
     _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
-    shape, unit = inspect_images(paths, configuration["extnum"])
+    shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
     check_places(configuration, shape)

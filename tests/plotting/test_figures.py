@@ -19,7 +19,7 @@ from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting import MaskPanels, mask, plot_diagram, plot_hits, plot_mask, plot_median_position, save_figure
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
@@ -104,11 +104,48 @@ def test_numbers_are_those_of_the_table_and_do_not_overlap(stack):
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
-def test_too_many_hits_to_number_are_counted(stack):
+def test_few_hits_that_overlap_are_numbered_as_far_as_they_fit(stack, monkeypatch):
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    n, b = panels.n_hits, panels.axes[1]
+    assert 4 < n <= mask.FEW_HITS
+    monkeypatch.setattr(mask, "free_spots", lambda axes, x, y, words, most: [0, 1, 2, 3])
+    monkeypatch.setattr(mask, "LEAST_NUMBERED", 4 / n)
+    panels.renumber()
+    assert b.get_title() == f"(b) numbers of 4 of {n} hits; the others overlap"
+    assert len([text for text in b.texts if text.get_text().isdigit()]) == 4
+    assert not panels._bar.ax.get_visible()
+    monkeypatch.setattr(mask, "LEAST_NUMBERED", 4.5 / n)
+    panels.renumber()
+    assert b.get_title() == f"(b) pixels in a cell; {n} hits are too crowded for numbers"
+
+
+def test_a_mask_without_pixels_says_so(stack):
+    masks = stack.latest_masks()
+    nothing = {name: np.zeros_like(codes) for name, codes in masks.codes.items()}
+    panels = MaskPanels(stack.plot.mask_view("MEDIANCR", masks=replace(masks, codes=nothing, found_by={})))
+    assert panels.axes[1].get_title() == "(b) no hits"
+    for axes in panels.axes[:2]:
+        assert "no pixel is flagged" in [text.get_text() for text in axes.texts]
+
+
+def test_pixels_beyond_the_diagram_are_counted():
+    simulated = make_stack("ifu", (50, 60), hit_rate=0.03, seed=4)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    diagram = stack.mm_diagram(n_simulations=1, y_max=5.0)
+    beyond = int((stack.statistics.median2d - stack.statistics.min2d > 5.0).sum())
+    assert diagram.n_outside == beyond > 0
+    assert plot_diagram(diagram).axes[1].get_title() == f"observed; {beyond} pixels lie beyond the axes"
+    whole = stack.mm_diagram(n_simulations=1, y_max=1e6)
+    assert whole.n_outside == 0
+    assert plot_diagram(whole).axes[1].get_title() == "observed"
+
+
+def test_too_many_hits_to_number_are_counted(stack, monkeypatch):
+    monkeypatch.setattr(mask, "FEW_HITS", 4)
     panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
     b = panels.axes[1]
     assert not [text for text in b.texts if text.get_text().isdigit()]
-    assert b.get_title() == "(b) how many pixels; no room for all numbers"
+    assert b.get_title() == f"(b) pixels in a cell; {panels.n_hits} hits are too crowded for numbers"
     coloured = panels._cells[1].get_array()[..., 3] > 0
     rows, columns, inside = cells_in_axes(b, panels.view.pixels["min2d"], panels.view.pixels["excess"])
     assert inside.all()
