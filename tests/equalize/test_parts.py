@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets, rounds, steps
+from crstack.equalize import flux, offsets, place_variance, rounds, steps
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
@@ -253,3 +253,26 @@ def test_what_stands_out_for_whole_steps():
     assert np.mean(found[away] != 0) < 0.1
     assert not found[[0, -1]].any()
     assert steps._middle([np.full(3, one) for one in (5.0, 1.0, 3.0)]) == 2
+
+
+def test_kinds_of_places_by_their_contrast():
+    """0 where the contrast is less than half the noise; one more for each factor of 2 in it."""
+    contrast = np.array([0, 0.4, 0.51, 1, 1.99, 2, 4, 7.9, 8, 1e9])
+    found = place_variance._kinds(np.float32(contrast * 3) ** 2, np.float32(9))
+    np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 2, 3, 3, 4, place_variance.N_KINDS - 2])
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_deviations_of_the_lowest_from_the_median(n):
+    """Their squares over the expected ones of noise have a mean of 1, with a hit in one exposure or without."""
+    rng = np.random.default_rng(1)
+    cube = rng.normal(0, 3, (n, 100, 120)).astype(np.float32)
+    cube[1, :, :60] += 1000
+    _, square, variance, kind = place_variance._deviations(
+        cube, lambda signal: np.full(signal.shape, np.float32(9)), None
+    )
+    np.testing.assert_array_equal(variance, np.full((100, 120), 9))
+    assert square[:, 65:].mean() / 9 == pytest.approx(1, abs=0.05)
+    # two values that are left have one difference
+    assert square[:, :55].mean() / 9 == pytest.approx(1, abs=0.05)
+    assert np.mean(kind > 2) < 0.01
