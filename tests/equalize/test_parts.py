@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets, place_variance, rounds, steps
+from crstack.equalize import flux, offsets, place_variance, response, rounds, steps
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
@@ -276,3 +276,23 @@ def test_deviations_of_the_lowest_from_the_median(n):
     # two values that are left have one difference
     assert square[:, :55].mean() / 9 == pytest.approx(1, abs=0.05)
     assert np.mean(kind > 2) < 0.01
+
+
+def test_scatter_of_the_response_by_rows():
+    """The moments of each row and of those beside it; 0 in rows where it may be noise."""
+    rng = np.random.default_rng(2)
+    deviations = rng.normal(0, 0.01, (3, 12, 9))
+    deviations[:, 3:6] *= 8
+    info = np.full((12, 9), 1e4)  # noise of 0.01
+    info[4, :5] = 0
+    info[10] = 0
+    found = response._spread(deviations, info)
+    for row in range(12):
+        rows = [min(max(row + step, 0), 11) for step in range(-response.NEARBY_ROWS, response.NEARBY_ROWS + 1)]
+        chi2 = sum(info[y, x] * deviations[i, y, x] ** 2 for i in range(3) for y in rows for x in range(9))
+        degrees = 2 * sum(np.count_nonzero(info[y]) for y in rows)
+        excess = chi2 - degrees
+        expected = excess / (2 * info[rows].sum()) if excess > response.SIGNIFICANCE * np.sqrt(2 * degrees) else 0
+        assert found[row] == pytest.approx(expected, rel=1e-9, abs=1e-30)
+    assert (found[2:7] > 0.0005).all()
+    assert not found[[0, 1, 7, 8, 9, 10, 11]].any()
