@@ -296,3 +296,46 @@ def test_scatter_of_the_response_by_rows():
         assert found[row] == pytest.approx(expected, rel=1e-9, abs=1e-30)
     assert (found[2:7] > 0.0005).all()
     np.testing.assert_array_equal(found[[7, 9, 10]], 0)
+
+
+def places_of(seed=5):
+    """Places of three kinds: of noise, with an excess of a tenth of the squared contrast, and too few."""
+    rng = np.random.default_rng(seed)
+    shape = (60, 70)
+    kind = np.where(np.arange(70) < 34, 1, 2) * np.ones(shape, np.int8)
+    kind[:5] = 3
+    kind[0, :40] = 0
+    contrast2 = rng.uniform(50, 400, shape).astype(np.float32)
+    variance = rng.uniform(5, 15, shape).astype(np.float32)
+    true = variance + np.where(kind == 1, 0, 0.1 * contrast2)
+    square = (true * rng.standard_normal(shape) ** 2).astype(np.float32)
+    return place_variance._Places(contrast2, square, variance, kind.astype(np.int8))
+
+
+def test_shares_of_the_contrast_by_kind(monkeypatch):
+    places = places_of()
+    monkeypatch.setattr(place_variance, "FEWEST", 1000)
+    found = places.shares_of_kinds()
+    weight = places.contrast2 / (places.variance + place_variance.SMOOTH * places.contrast2) ** 2
+    some = places.kind == 2
+    excess = (weight * (places.square - places.variance))[some].sum()
+    assert found[2] == pytest.approx(excess / (weight * places.contrast2)[some].sum(), rel=1e-4)
+    assert found[2] == pytest.approx(0.1, rel=0.15)
+    # noise, too few, and what is flat
+    assert not found[[0, 1, 3]].any()
+    assert found.shape == (place_variance.N_KINDS,)
+
+
+def test_factors_of_the_tails():
+    places = places_of()
+    places.square[10:14, 50:] *= 30
+    shares = np.zeros(place_variance.N_KINDS, np.float32)
+    shares[1:3] = 0.01, 0.1
+    some = places.kind == 2
+    ratio = places.square[some] / (places.variance[some] + 0.1 * places.contrast2[some])
+    of_noise = np.quantile(ratio, place_variance.TAIL) / 3
+    found = places.tails(shares, of_noise)
+    assert found[2] == pytest.approx(3, rel=1e-5)
+    # never less than 1, and 1 without a share
+    assert found[0] == found[3] == 1
+    assert places.tails(shares, 1e9)[2] == 1
