@@ -10,6 +10,7 @@ from crstack._threads import PIXELS_IN_CACHE, map_threads, row_bands, slices
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.statistics import normal_range_exceeded
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
@@ -376,11 +377,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     candidates : Candidates
     """
     levels = counts.levels
-    # scipy.stats is slow to import
-    from scipy.stats import studentized_range
-
     span = _span(levels) / sigma
-    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
+    widest = normal_range_exceeded(looked_at, len(levels))
     anyway = dilate(span > SURE_SPAN, 1)
     if detected is not None:
         anyway |= detected.any(axis=0)
