@@ -153,7 +153,7 @@ def informative_box(weight: np.ndarray, pixels: int = BOX_PIXELS) -> tuple[slice
     """
     if weight.size <= pixels:
         return slice(0, weight.shape[0]), slice(0, weight.shape[1])
-    total, size = np.minimum(weight, LARGEST_WEIGHT), []
+    total, size = weight if weight.dtype == bool else np.minimum(weight, LARGEST_WEIGHT), []
     for axis, side in enumerate(weight.shape):
         n = max(round(side * np.sqrt(pixels / weight.size) / BOX_STEP), 1)
         starts = np.arange(0, side - side % BOX_STEP or side, BOX_STEP)

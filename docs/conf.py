@@ -35,6 +35,7 @@ extensions = [
     "sphinx_automodapi.smart_resolver",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "mathml",
     "published",
     "short_names",
 ]
@@ -82,6 +83,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_math_renderer = "mathml"
 html_title = f"crstack {version}"
 html_theme_options = {
     "navigation_depth": 3,
@@ -90,6 +92,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }

@@ -257,7 +257,12 @@ def _add_demo(commands):
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
     demo.add_argument("--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="default: ifu")
     demo.add_argument(
-        "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
+        "--shape",
+        type=int,
+        nargs=2,
+        default=(600, 700),
+        metavar=("NY", "NX"),
+        help="rows and columns (default: 600 700)",
     )
     demo.add_argument(
         "--method", default="joint", help="crmethod of the parameter file, such as mm_pycosmic (default: joint)"

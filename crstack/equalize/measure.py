@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack._pixels import dilate, informative_box
+from crstack._threads import map_threads, wide_bands
 from crstack.equalize.differences import NAMES
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
@@ -76,14 +77,21 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
 def _part_to_fit(levels, variance_of):
     """The part of the image with most structure from the optics."""
-    low = levels.min(axis=0)
-    if low.size <= WHOLE:
+    shape = levels.shape[1:]
+    if shape[0] * shape[1] <= WHOLE:
         return slice(None), slice(None)
-    variance = variance_of(low)
-    structure = contrast_squared(low, variance) > CLEAR * variance
-    hot = np.zeros(low.shape, dtype=bool)
-    hot[hot_pixels(low, np.sqrt(variance))] = True
-    structure &= ~dilate(hot, 1)
+    structure = np.empty(shape, dtype=bool)
+
+    def work(band):
+        rows, wide, inner = band
+        low = levels[:, wide].min(axis=0)
+        variance = variance_of(low, (wide, slice(None)))
+        hot = np.zeros(low.shape, dtype=bool)
+        hot[hot_pixels(low, np.sqrt(variance))] = True
+        clear = (contrast_squared(low, variance) > CLEAR * variance) & ~dilate(hot, 1)
+        structure[rows] = clear[inner]
+
+    map_threads(work, wide_bands(*shape, margin=2))
     return informative_box(structure)
 
 

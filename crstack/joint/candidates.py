@@ -5,9 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from crstack._memory import empty_image, kept
 from crstack._pixels import at_pixels, dilate
-from crstack._threads import PIXELS_IN_CACHE, map_threads, row_bands, slices
+from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
+from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
@@ -66,13 +68,18 @@ class Counts:
         """(N, ny, nx) the common signal of each value; the median at bad values."""
         levels = self.data
         if not self.alike:
-            levels = np.stack([self._level(i) for i in range(len(self.data))])
-        if self.bad is None:
-            return levels
-        median = np.ma.median(np.ma.masked_array(levels, self.bad), axis=0).filled(0).astype(np.float32)
-        return np.where(self.bad, median, levels)
+            levels = np.stack([self.level_of(i) for i in range(len(self.data))])
+        return with_bad_filled(levels[:], self.bad)
 
-    def _level(self, i):
+    @property
+    def level_cube(self):
+        """The same as `levels`, computed where it is used."""
+        return LevelCube(self)
+
+    def level_of(self, i):
+        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values."""
+        if self.alike:
+            return self.data[i]
         shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
         return ((self.data[i] - shift) / scale).astype(np.float32, copy=False)
 
@@ -148,8 +155,7 @@ class Counts:
 
         per_exposure = ("variance", "scales", "shifts", "poisson", "worth")
         picked = {name: pick(getattr(self, name)) for name in per_exposure}
-        bad = None if self.bad is None else self.bad[order]
-        return replace(self, data=self.data[order], bad=bad, **picked)
+        return replace(self, data=in_order(self.data, order), bad=in_order(self.bad, order), **picked)
 
     def typical(self):
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
@@ -330,30 +336,24 @@ class Candidates:
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
-        return map_threads(lambda part: self.some(part).at_nodes(), self.parts())
+        return map_threads(lambda part: kept(self.some(part).at_nodes()), self.parts())
 
 
-def clean_signal(counts, candidates, probability):
+def clean_signal(counts, candidates, chance):
     """Mean of the clean values of each pixel (ny, nx), electrons on the common scale.
 
-    If none is clean, it is the lowest value.
+    If none is clean, it is the lowest value. ``chance`` is the probability (N, M) of the candidates to be hit.
     """
-    signal = counts.levels.mean(axis=0)
-    clean = 1 - probability[:, candidates.where[0], candidates.where[1]]
+    signal, levels = empty_image(counts.data.shape[1:]), counts.level_cube
+
+    def work(rows):
+        signal[rows] = levels[:, rows].mean(axis=0)
+
+    map_threads(work, row_bands(*signal.shape))
+    clean = 1 - chance
     known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
     signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
     return signal
-
-
-def _span(levels):
-    """Largest minus smallest value (ny, nx) of the exposures."""
-    span = np.empty(levels.shape[1:], levels.dtype)
-
-    def work(rows):
-        np.subtract(levels[:, rows].max(axis=0), levels[:, rows].min(axis=0), out=span[rows])
-
-    map_threads(work, row_bands(*span.shape, PIXELS_IN_CACHE))
-    return span
 
 
 def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
@@ -376,14 +376,34 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     -------
     candidates : Candidates
     """
-    levels = counts.levels
-    span = _span(levels) / sigma
+    levels = counts.level_cube
     widest = normal_range_exceeded(looked_at, len(levels))
-    anyway = dilate(span > SURE_SPAN, 1)
-    if detected is not None:
-        anyway |= detected.any(axis=0)
-    chosen = anyway | (span > widest)
-    where = np.nonzero(chosen)
-    unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
+    anyway = empty_image(sigma.shape, bool)
+
+    def work(band):
+        rows, wide, inner = band
+        part = levels[:, wide]
+        span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
+        if detected is not None:
+            anyway[rows] |= detected[:, rows].any(axis=0)
+        where = np.nonzero(anyway[rows] | (span[inner] > widest))
+        picked = counts.rows(rows).at(where, excess[rows])
+        marks = [None if one is None else one[:, rows][:, *where] for one in (counts.bad, detected)]
+        return (where[0] + rows.start, where[1]), picked, marks
+
+    found = map_threads(work, wide_bands(*sigma.shape, margin=1))
+    where = tuple(np.concatenate([one[0][axis] for one in found]) for axis in (0, 1))
+    nowhere = np.zeros(0, int)
+    # what is the same everywhere has one column, also where no pixel is asked for
+    columns = [one.shape[1] for one in counts.rows(slice(0, 1)).at((nowhere, nowhere), excess[:1])]
+    picked = [
+        parts[0] if n_columns else np.concatenate(parts, axis=1)
+        for n_columns, *parts in zip(columns, *(one[1] for one in found), strict=True)
+    ]
+    unknown, seen = (
+        None if parts[0] is None else np.concatenate(parts, axis=1)
+        for parts in zip(*(one[2] for one in found), strict=True)
+    )
     prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
-    return Candidates(where, *counts.at(where, excess), unknown, seen, prior, how)
+    return Candidates(where, *picked, unknown, seen, prior, how)

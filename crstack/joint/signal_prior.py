@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.joint.cubes import taken
+
 __all__ = ["SignalPrior", "signal_prior"]
 
 #: pixels that suffice, and fewest between two knots
@@ -81,9 +83,10 @@ def signal_prior(levels, sigma):
     (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
     the same everywhere in the image, so that it says nothing of where stars are.
     """
-    n = len(levels)
-    step = max(levels[0].size // PIXELS, 1)
-    some, noise = levels.reshape(n, -1)[:, ::step], sigma.ravel()[::step]
+    n, step = len(levels), max(sigma.size // PIXELS, 1)
+    places = np.arange(0, sigma.size, step)
+    some = taken(lambda where: levels[:, *where], places, sigma.shape)
+    noise = taken(lambda where: sigma[where], places, sigma.shape)
     # a mean of two would contain the hits of both
     middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
     intervals = min(INTERVALS, middle.size // FEWEST)

@@ -73,6 +73,11 @@ class MaskRules:
         for x, y in self.force_pixels:
             codes[y - 1, x - 1] = Code.GIVEN
 
+    @property
+    def changes_values(self) -> bool:
+        """Whether `apply_to_joint` changes anything."""
+        return bool(self.skip_regions or self.ignore_pixels or self.force_pixels)
+
     def apply_to_joint(self, probability: np.ndarray, signal_shift: np.ndarray) -> None:
         """Apply skipped regions, ignored and forced pixels to the planes of the joint decision, in place.
 

@@ -150,7 +150,7 @@ def prepare(
     if in_place:
         outputs.keep("crmasks.fits")
     console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
-    shape, unit = inspect_images(paths, configuration["extnum"])
+    shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
     check_places(configuration, shape)

@@ -407,19 +407,18 @@ def test_bad_values_do_not_count_in_the_shift_of_the_signal():
     candidates = Candidates(where, values, one, 0 * one, 16 * one, one, unknown)
     data, bad = np.zeros((3, 3, 4), np.float32), np.zeros((3, 3, 4), bool)
     data[:, 1, 2], bad[:, 1, 2] = values[:, 0], unknown[:, 0]
-    probability = np.zeros((3, 3, 4), np.float32)
-    probability[1, 1, 2] = 0.5
-    shift = signal_shift(Counts(data, np.float32(16), bad), candidates, np.array([109.0]), probability)
+    chance = np.float32([[0], [0.5], [0]])
+    shift = signal_shift(Counts(data, np.float32(16), bad), candidates, np.array([109.0]), chance)
     # half of it is the mean of both, half the lower one
     assert shift[1, 2] == pytest.approx(109 - (100 + 115) / 2)
     assert np.count_nonzero(shift) == 1
     # an exposure that is twice as deep, and is combined as if it were not
     counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), worth=(1.0, 0.5, 1.0))
-    shift = signal_shift(counts, candidates, np.array([109.0]), probability)
+    shift = signal_shift(counts, candidates, np.array([109.0]), chance)
     assert shift[1, 2] == pytest.approx(109 - (100 + 82.5) / 2)
     # and if it is combined as it is
     counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), shifts=(0.0, 3.0, 0.0))
-    shift = signal_shift(counts, candidates, np.array([70.0]), probability)
+    shift = signal_shift(counts, candidates, np.array([70.0]), chance)
     assert shift[1, 2] == pytest.approx((70 + 143) / 2 - (100 + 115) / 2)
 
 
