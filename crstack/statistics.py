@@ -48,13 +48,19 @@ class OrderStatistics:
         ny, nx = self.min2d.shape
         return f"<OrderStatistics of {nx} x {ny} pixels, cr_coincidences={self.cr_coincidences}>"
 
-    def rows(self, rows):
-        """The statistics of some rows (a slice)."""
+    def rows(self, rows: slice) -> "OrderStatistics":
+        """The statistics of some rows (a slice).
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def sort_exposures(cube):
+def sort_exposures(cube: np.ndarray) -> None:
     """Sort ``cube`` along its first axis, in place.
 
     A network of compare-and-swap steps on whole planes: for the few exposures
@@ -86,7 +92,7 @@ def _statistics_of_sorted(cube, k):
     return tuple(np.asarray(value, dtype=np.float32) for value in (minimum, median, mean, cube[-1]))
 
 
-def order_statistics(cube, cr_coincidences, bad=None):
+def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | None = None) -> OrderStatistics:
     """Order statistics of a cube of exposures.
 
     Parameters
@@ -125,7 +131,7 @@ def order_statistics(cube, cr_coincidences, bad=None):
     return OrderStatistics(*planes, count=count, cr_coincidences=cr_coincidences)
 
 
-def exposure_at_median(cube, median2d, bad=None):
+def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray | None = None) -> np.ndarray:
     """Which exposure is the median of each pixel.
 
     Parameters
@@ -160,7 +166,7 @@ def exposure_at_median(cube, median2d, bad=None):
     return number
 
 
-def normal_order_moments(n):
+def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Means and covariances of the order statistics of n standard normal values.
 
     Parameters

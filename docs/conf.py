@@ -44,7 +44,7 @@ exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gall
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
-# references: every link must lead somewhere. The inventories are kept here, so that a build needs no network.
+# references: every link must have a target. The inventories are kept here, so that a build needs no network.
 nitpicky = True
 _inventories = HERE / "inventories"
 intersphinx_mapping = {

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -25,6 +26,9 @@ from crstack.plotting.style import (
     words_of,
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["MaskPanels", "MaskView", "plot_mask"]
 
@@ -102,7 +106,7 @@ class MaskView:
         """The diagram of the boundary, or None; it gives the linear part of the axes."""
         return None if self.decided is None else self.decided.diagram
 
-    def for_drawing(self):
+    def for_drawing(self) -> "MaskView":
         """A smaller copy for another process, without the arrays that only the list of pixels needs."""
         decided = self.decided
         if decided is not None:
@@ -130,7 +134,13 @@ class MaskView:
         return pixels
 
 
-def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
+def plot_mask(
+    view: MaskView,
+    *,
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw a mask in the diagram and in the image.
 
     Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit at its highest pixel, or the
@@ -177,7 +187,14 @@ class MaskPanels:
         Index of the image of ``view.others`` in (d).
     """
 
-    def __init__(self, view, *, color_scale="zscale", resolution=None, fig=None):
+    def __init__(
+        self,
+        view: MaskView,
+        *,
+        color_scale: Literal["zscale", "minmax"] = "zscale",
+        resolution: int | None = None,
+        fig: "Figure | str | None" = None,
+    ) -> None:
         self.view = view
         self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
@@ -192,7 +209,7 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
-        for axes in (b, d):  # what the panels at the left have too
+        for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
         self._draw_images()
@@ -216,7 +233,7 @@ class MaskPanels:
         _, first = np.unique(pixels["number"][order], return_index=True)
         return order[np.sort(first)]
 
-    # what is drawn once
+    # parts that are drawn once
 
     def _draw_diagrams(self):
         view, pixels = self.view, self.view.pixels
@@ -306,15 +323,21 @@ class MaskPanels:
 
     # what follows a zoom
 
-    def show_other(self, i):
-        """Show the image ``i`` of ``view.others`` in panel (d), if there is one."""
+    def show_other(self, i: int) -> None:
+        """Show the image ``i`` of ``view.others`` in panel (d), if there is one.
+
+        Parameters
+        ----------
+        i : int
+            Number of the image, from 0.
+        """
         if 0 <= i < len(self.view.others):
             self.other = i
             label, image = self.view.others[i]
             self.images[1].set_data(block_means(image, self._block))
             self.axes[3].set_title(f"(d) {label}")
 
-    def select(self, in_diagram, in_image):
+    def select(self, in_diagram: np.ndarray, in_image: np.ndarray) -> None:
         """Show only some of the pixels.
 
         Parameters
@@ -368,12 +391,12 @@ class MaskPanels:
         (left, right), (bottom, top) = c.get_xlim(), c.get_ylim()
         return 72 * min(spot.width * width / abs(right - left), spot.height * height / abs(top - bottom))
 
-    def toggle_numbers(self):
+    def toggle_numbers(self) -> None:
         """Show or hide the numbers of the hits in panel (c)."""
         self.numbers_in_image = not self.numbers_in_image
         self.renumber()
 
-    def renumber(self):
+    def renumber(self) -> None:
         """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]

@@ -1,10 +1,12 @@
 """Simulated pixels of a stack: draws of (min2d, median2d - min2d)."""
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from crstack._threads import map_threads, row_bands
+from crstack.noise import NoiseModel
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.simulation.photon_tables import MixedTables, photon_table, poisson_of_normal
 from crstack.statistics import order_statistics
@@ -35,11 +37,22 @@ DRAWS_STEP = 100
 WIDE_SHARE = 0.3
 
 
-def histogram(x, y, x_edges, y_edges, weights=None):
+def histogram(
+    x: np.ndarray, y: np.ndarray, x_edges: np.ndarray, y_edges: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Histogram of pairs on even bins, indexed [x, y]: int64, or float64 with weights.
 
     Values outside the edges, and NaN, do not count; the last edge belongs to
     the last bin.
+
+    Parameters
+    ----------
+    x, y : `~numpy.ndarray`
+        Coordinates of the pairs, of one shape.
+    x_edges, y_edges : `~numpy.ndarray`
+        Even bin edges.
+    weights : `~numpy.ndarray`, optional
+        Weight of each pair.
     """
     nx, ny = len(x_edges) - 1, len(y_edges) - 1
     inside = (x >= x_edges[0]) & (x <= x_edges[-1]) & (y >= y_edges[0]) & (y <= y_edges[-1])
@@ -73,15 +86,27 @@ class _Sampler:
     def _rng(self, *key):
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))
 
-    def coordinates(self, min2d, difference):
-        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+    def coordinates(self, min2d: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx).
+
+        Parameters
+        ----------
+        min2d, difference : `~numpy.ndarray`
+            In the unit of the exposures.
+        """
         return min2d, difference
 
     def _statistics(self, cube):
         statistics = order_statistics(cube, self.cr_coincidences)
         return statistics.min2d, statistics.median2d - statistics.min2d
 
-    def histogram(self, n_simulations, x_edges, y_edges, progress=None):
+    def histogram(
+        self,
+        n_simulations: int,
+        x_edges: np.ndarray,
+        y_edges: np.ndarray,
+        progress: Callable[[float], None] | None = None,
+    ) -> np.ndarray:
         """Accumulate the histogram of ``n_simulations`` sets of exposures.
 
         Parameters
@@ -116,8 +141,18 @@ class _Sampler:
                 progress(done / pixels)
         return total
 
-    def block_histogram(self, block, n_simulations, x_edges, y_edges):
-        """Histogram of a block, int64 indexed [x, y]."""
+    def block_histogram(self, block: int, n_simulations: int, x_edges: np.ndarray, y_edges: np.ndarray) -> np.ndarray:
+        """Histogram of a block, int64 indexed [x, y].
+
+        Parameters
+        ----------
+        block : int
+            First member of the pair that ``blocks`` gives.
+        n_simulations : int
+            How often each pixel is drawn.
+        x_edges, y_edges : `~numpy.ndarray`
+            Even bin edges, in the unit of the exposures.
+        """
         counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
         for x, y in self.draws(block, n_simulations):
             counts += histogram(x, y, x_edges, y_edges)
@@ -162,7 +197,17 @@ class LevelSampler(_Sampler):
 
     oversampling = OVERSAMPLING
 
-    def __init__(self, expected, noise, n_exposures, cr_coincidences, seed, *, scale=None, share=1.0):
+    def __init__(
+        self,
+        expected: np.ndarray,
+        noise: NoiseModel,
+        n_exposures: int,
+        cr_coincidences: int,
+        seed: int | None,
+        *,
+        scale: NoiseScale | None = None,
+        share: float = 1.0,
+    ) -> None:
         super().__init__(noise.unit, n_exposures, cr_coincidences, seed)
         self.noise = noise
         self._scale = scale
@@ -213,20 +258,34 @@ class LevelSampler(_Sampler):
             x, y = self._scale.typical(x, y)
         return x[0], y[0]
 
-    def reach(self, signal):
-        """Smallest and largest x, and largest y, of many draws at one ``signal``."""
+    def reach(self, signal: float) -> tuple[float, float, float]:
+        """Smallest and largest x, and largest y, of many draws at one ``signal``.
+
+        Parameters
+        ----------
+        signal : float
+            Expected signal, in the unit of the exposures.
+        """
         level = self._level_of(np.array(max(signal, 0.0) * self.noise.electrons_per_unit))
         x, y = next(self._draws_of_level(level, RANGE_DRAWS, 0))
         return float(x.min()), float(x.max()), float(y.max())
 
-    def blocks(self):
+    def blocks(self) -> list[tuple[int, int]]:
         """Ranges of levels, with how many pixels they hold."""
         starts = range(0, len(self._pixels), LEVELS_PER_BLOCK)
         sizes = ((start, int(self._pixels[start : start + LEVELS_PER_BLOCK].sum())) for start in starts)
         return [(start, size) for start, size in sizes if size]
 
-    def draws(self, start, n_simulations):
-        """Draw each pixel of a block of levels ``n_simulations`` times, without crowded levels."""
+    def draws(self, start: int, n_simulations: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw each pixel of a block of levels ``n_simulations`` times, without crowded levels.
+
+        Parameters
+        ----------
+        start : int
+            First level of the block.
+        n_simulations : int
+            How often each pixel is drawn.
+        """
         levels, counts = self._levels_of(start, n_simulations)
         alone, electrons = self._alone(n_simulations)
         alone = alone[levels]
@@ -277,8 +336,16 @@ class LevelSampler(_Sampler):
         # rounded, so that a single pixel rarely changes it
         return max(int((most - before[first]) // left[first]) // DRAWS_STEP, 1) * DRAWS_STEP
 
-    def block_histogram(self, start, n_simulations, x_edges, y_edges):
-        """Histogram of a block of levels, int64 indexed [x, y]."""
+    def block_histogram(self, start: int, n_simulations: int, x_edges: np.ndarray, y_edges: np.ndarray) -> np.ndarray:
+        """Histogram of a block of levels, int64 indexed [x, y].
+
+        Parameters
+        ----------
+        start, n_simulations
+            As for `draws`.
+        x_edges, y_edges : `~numpy.ndarray`
+            Even bin edges, in the unit of the exposures.
+        """
         total = super().block_histogram(start, n_simulations, x_edges, y_edges)
         levels, counts = self._levels_of(start, n_simulations)
         most = self._most_draws(n_simulations)
@@ -330,7 +397,15 @@ class PixelSampler(_Sampler):
         Images (ny, nx) to subtract from the draws, as from the exposures.
     """
 
-    def __init__(self, expected, noises, used, cr_coincidences, seed, differences=None):
+    def __init__(
+        self,
+        expected: np.ndarray,
+        noises: Sequence[NoiseModel],
+        used: np.ndarray,
+        cr_coincidences: int,
+        seed: int | None,
+        differences: Sequence[np.ndarray] | None = None,
+    ) -> None:
         super().__init__(noises[0].unit, len(expected), cr_coincidences, seed)
         self.expected = expected
         self.noises = noises
@@ -339,7 +414,7 @@ class PixelSampler(_Sampler):
         self._bands = row_bands(*used.shape)
         self._scale = NoiseScale.of(noises[0])
 
-    def coordinates(self, min2d, difference):
+    def coordinates(self, min2d: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
         return (min2d, difference) if self._scale is None else self._scale.typical(min2d, difference)
 
@@ -359,10 +434,15 @@ class PixelSampler(_Sampler):
         used = self.used[rows]
         return x[used], y[used]
 
-    def reach(self, signal):
+    def reach(self, signal: float) -> tuple[float, float, float]:
         """Smallest and largest x, and largest y, of one draw of every pixel.
 
         ``signal`` is not used, because the noise differs from pixel to pixel.
+
+        Parameters
+        ----------
+        signal : float
+            Ignored.
         """
         spans = []
         for number, rows in enumerate(self._bands):
@@ -372,12 +452,20 @@ class PixelSampler(_Sampler):
         low, high, top = zip(*spans, strict=True)
         return float(min(low)), float(max(high)), float(max(top))
 
-    def blocks(self):
+    def blocks(self) -> list[tuple[int, int]]:
         """Bands of rows, with how many pixels they hold."""
         return [(number, int(self.used[rows].sum())) for number, rows in enumerate(self._bands)]
 
-    def draws(self, number, n_simulations):
-        """Draw each pixel of a band ``n_simulations`` times."""
+    def draws(self, number: int, n_simulations: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw each pixel of a band ``n_simulations`` times.
+
+        Parameters
+        ----------
+        number : int
+            Number of the band, from 0.
+        n_simulations : int
+            How often each pixel is drawn.
+        """
         rng = self._rng(1, number)
         for _ in range(n_simulations):
             yield self._draw_band(self._bands[number], rng)
