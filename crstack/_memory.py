@@ -21,16 +21,22 @@ import numpy as np
 from crstack.exceptions import InputError
 
 __all__ = [
+    "MemoryLimit",
     "Workspace",
     "check_mem_limit",
+    "current_workspace",
     "empty_image",
     "in_files",
     "kept",
     "limited_memory",
+    "place_of",
     "relax",
     "resident_bytes",
     "zero_image",
 ]
+
+#: limit of the memory: number of bytes, text with a unit, or a quantity
+MemoryLimit = int | float | str | u.Quantity | None
 
 #: smaller arrays stay in memory, bytes
 SMALL = 1 << 16
@@ -112,6 +118,7 @@ class Workspace:
         mapped = _mapped_file(n_bytes)
         with self._lock:
             self._maps.add(mapped)
+            _places[mapped] = self
             if not self._watched:
                 self._watched = True
                 threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
@@ -130,6 +137,19 @@ class Workspace:
         """Whether any array is in a file."""
         with self._lock:
             return len(self._maps) > 0
+
+
+#: workspaces by the maps of their files
+_places = weakref.WeakKeyDictionary()
+
+
+def place_of(array):
+    """The `Workspace` that has an array in a file; None for an array in memory."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
+    return _places.get(array) if isinstance(array, mmap.mmap) else None
 
 
 def _mapped_file(n_bytes):
@@ -184,6 +204,11 @@ def limited_memory(workspace):
         yield
     finally:
         _current.reset(token)
+
+
+def current_workspace():
+    """The `Workspace` of the context; None without one."""
+    return _current.get()
 
 
 def in_files():

@@ -23,6 +23,7 @@ from crstack._arguments import (
     made_by,
 )
 from crstack._finish import masks_of_decision
+from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
 from crstack._progress import progress_to
 from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
@@ -90,6 +91,10 @@ class CRStack:
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
+    mem_limit : int, str or Quantity, optional
+        Memory that the process may hold, such as "2GB"; no limit by default. If the stack needs more, large arrays are
+        kept in temporary files, and the joint decision and the combinations work on a few rows at a time. Results
+        are the same.
 
     Attributes
     ----------
@@ -139,6 +144,7 @@ class CRStack:
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
         differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
+        mem_limit: MemoryLimit = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = equalize.Equalization(
@@ -151,7 +157,8 @@ class CRStack:
             response=response,
             differences=differences,
         )
-        with limited_threads(self._n_threads):
+        self._workspace = Workspace(check_mem_limit(mem_limit))
+        with limited_threads(self._n_threads), limited_memory(self._workspace):
             given = load_exposures(
                 exposures,
                 gain=gain,

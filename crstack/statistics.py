@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
 __all__ = ["OrderStatistics", "exposure_at_median", "normal_order_moments", "order_statistics", "sort_exposures"]
@@ -95,11 +96,11 @@ def order_statistics(cube, cr_coincidences, bad=None):
     statistics : OrderStatistics
     """
     n, ny, nx = cube.shape
-    planes = np.empty((4, ny, nx), dtype=np.float32)
-    count = np.full((ny, nx), n, dtype=np.int16)
+    planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
 
     def work(rows):
         band = cube[:, rows].copy()
+        count[rows] = n
         if bad is not None:
             # bad values are sorted to the end and excluded by a smaller number of planes
             band[bad[:, rows]] = np.inf

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
 
 __all__ = ["Exposures"]
@@ -105,18 +106,20 @@ class Exposures:
     def divided_by(self, scales: Sequence[Any]) -> "Exposures":
         """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
+            relax()
         if self.scales:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
 
     def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":
         """Return the exposures minus one image (ny, nx) each; their noise does not change."""
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
+            relax()
         if self.bad is not None:
             data[self.bad] = 0
         return replace(self, data=data)
