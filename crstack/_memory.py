@@ -75,6 +75,10 @@ def check_mem_limit(value):
     return int(n_bytes)
 
 
+def _in_words(n_bytes):
+    return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2g} MB"
+
+
 def resident_bytes():
     """Memory that the process holds now, in bytes; 0 where the system does not say."""
     try:
@@ -91,6 +95,8 @@ class Workspace:
     ----------
     limit : int, optional
         Memory that the process may hold, in bytes.
+    whole : sequence of str, optional
+        What the stack is asked for that works on whole images; it is refused if the arrays are kept in files.
 
     Attributes
     ----------
@@ -98,16 +104,35 @@ class Workspace:
         Whether large arrays are kept in temporary files. `decide` sets it.
     """
 
-    def __init__(self, limit=None):
+    def __init__(self, limit=None, whole=()):
         self.limit = limit
         self.in_files = False
+        self._whole, self._needed = tuple(whole), 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched = False
 
     def decide(self, n_bytes):
-        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit."""
-        self.in_files = self.limit is not None and resident_bytes() + n_bytes > self.limit
+        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Raises
+        ------
+        InputError
+            If the stack is asked for what works on whole images only.
+        """
+        self._needed = resident_bytes() + int(n_bytes)
+        self.in_files = self.limit is not None and self._needed > self.limit
+        if self._whole:
+            self.refuse(" and ".join(self._whole))
+
+    def refuse(self, what):
+        """Raise `InputError` where arrays are kept in files: ``what`` works on whole images."""
+        if self.in_files:
+            raise InputError(
+                f"mem_limit must be at least {_in_words(self._needed)} for {what} of this stack, because whole images "
+                f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+                "auxiliary detector, and its combinations"
+            )
 
     def empty(self, shape, dtype):
         """New array of any values; of zeros if it is in a file."""

@@ -86,17 +86,17 @@ def _of_coincidences(masks, valid):
 def _of_shifts(masks, exposures):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
     measured = getattr(getattr(masks.decision, "result", None), "measured", None)
-    if not measured:
-        return []
-    shifts = zip(exposures.names, measured.shifts, strict=True)
-    far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+    if measured:
+        shifts = zip(exposures.names, measured.shifts, strict=True)
+        far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+        hits = "Hits are found all the same, but"
+    else:
+        far = {name: shift for name, *shift in exposures.displaced}
+        hits = "Unless the offsets are given, stars are taken for hits, and"
     if not far:
         return []
     found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
-    return [
-        f"the exposures are not aligned: {found}. Hits are found all the same, but combined images are blurred: "
-        "align the exposures first"
-    ]
+    return [f"the exposures are not aligned: {found}. {hits} combined images are blurred: align the exposures first"]
 
 
 class _LeftOut:

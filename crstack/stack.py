@@ -157,7 +157,7 @@ class CRStack:
             response=response,
             differences=differences,
         )
-        self._workspace = Workspace(check_mem_limit(mem_limit))
+        self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
         with limited_threads(self._n_threads), limited_memory(self._workspace):
             given = load_exposures(
                 exposures,
@@ -228,16 +228,19 @@ class CRStack:
         self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
     ) -> equalize.FluxFactors:
         """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`."""
+        self._workspace.refuse("flux factors")
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
     def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
         """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`."""
+        self._workspace.refuse("offsets")
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
     def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
         """Local response of the given exposures: see `~crstack.equalize.estimate_response`."""
+        self._workspace.refuse("the local response")
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -260,6 +263,7 @@ class CRStack:
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
+        self._workspace.refuse("nbinom_shape")
         with progress_to(progress) as report:
             return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
 
@@ -307,6 +311,7 @@ class CRStack:
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
+        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         with progress_to(progress) as report:
             settings = DiagramSettings(
@@ -349,6 +354,7 @@ class CRStack:
         PluginError
             If no model is registered by that name.
         """
+        self._workspace.refuse("M.M.Cosmic")
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -413,7 +419,11 @@ class CRStack:
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
+        if not isinstance(chosen, JointPosterior):
+            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -451,6 +461,8 @@ class CRStack:
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         with progress_to(progress) as report:
             return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
@@ -526,6 +538,7 @@ class CRStack:
         The default masks are `latest_masks`. Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
         True where a value was replaced: see ``crstack.combine.clean_exposures``.
         """
+        self._workspace.refuse("cleaned exposures")
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
@@ -535,6 +548,7 @@ class CRStack:
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked."""
+        self._workspace.refuse("a Combiner of ccdproc")
         return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures

@@ -69,6 +69,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
         scene, shape, N_EXPOSURES, gain=GAIN, readnoise=READNOISE, bias=BIAS, hit_rate=HIT_RATE, seed=seed
     )
     section(f"Simulated exposures: {scene}")
+    log.note("simulated %d exposures of %d rows and %d columns (--shape %d %d)", N_EXPOSURES, *shape, *shape)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

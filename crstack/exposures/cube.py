@@ -46,6 +46,8 @@ class Exposures:
         Factor that converted rates (per second) to counts; None if counts were given.
     notes : tuple of str
         Values read from headers.
+    displaced : tuple of (str, int, int)
+        Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     """
 
     data: np.ndarray
@@ -60,6 +62,7 @@ class Exposures:
     saturated: np.ndarray | None = None
     rate_seconds: float | None = None
     notes: tuple = ()
+    displaced: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape

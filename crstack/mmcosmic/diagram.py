@@ -131,6 +131,8 @@ class MMDiagram:
         Sets drawn for each requested simulation, to reduce the scatter of the tail.
     sets : EquivalentSets or None
         Model of the exposures; None if they do not share one noise model.
+    n_outside : int
+        Pixels of the exposures beyond the ends of the axes.
     """
 
     simulated: np.ndarray
@@ -141,6 +143,7 @@ class MMDiagram:
     unit: object
     oversampling: int = 1
     sets: EquivalentSets | None = None
+    n_outside: int = 0
 
     @property
     def n_sets(self):
@@ -244,4 +247,7 @@ def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=Non
     simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
     everywhere = np.isfinite(min2d)
     observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
-    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets)
+    n_outside = int(np.count_nonzero(everywhere) - observed.sum())
+    return MMDiagram(
+        simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets, n_outside
+    )

@@ -43,7 +43,8 @@ NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pix
 KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
-    ("single", "not coincident: the median is clean"),
+    ("several", "masked in several exposures, but not coincident, as hits that touch: the median is clean"),
+    ("single", "masked in one exposure: the median is clean"),
 )
 
 

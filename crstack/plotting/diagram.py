@@ -64,7 +64,8 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
     panels[0].set_ylabel(LABELS["y"].format(unit=diagram.unit))
-    panels[-1].set_title(LABELS["observed"])
+    beyond = f"; {diagram.n_outside} pixels lie beyond the axes" if diagram.n_outside else ""
+    panels[-1].set_title(LABELS["observed"] + beyond)
     if ax is not None:
         ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")
         return ax.figure

@@ -30,6 +30,8 @@ __all__ = ["MaskPanels", "MaskView", "plot_mask"]
 
 #: largest number of labels in a panel
 MOST_NUMBERS = 150
+#: least share of the hits of panel (b) whose numbers must fit, if there are few; all numbers of many hits must fit
+LEAST_NUMBERED, FEW_HITS = 0.5, 40
 #: number of pixels above which the diagram has coloured cells instead of symbols
 MOST_SYMBOLS = 1500
 #: least size (points) of a pixel of the image for a symbol; smaller ones are coloured cells
@@ -197,6 +199,9 @@ class MaskPanels:
         self._draw_diagrams()
         self.other = 0
         self.show_other(0)
+        if not len(view.pixels):
+            for axes in self.axes[:2]:
+                axes.text(0.5, 0.5, "no pixel is flagged", transform=axes.transAxes, ha="center", va="center")
         self.figure.suptitle(f"{view.name}: {len(view.pixels)} pixels in {self.n_hits} hits")
 
     @property
@@ -372,10 +377,20 @@ class MaskPanels:
         """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
-        numbered = self._number(b, tops, "min2d", "excess", all_or_none=True)
+        n_placed, n_hits = self._number(
+            b, tops, "min2d", "excess", least=LEAST_NUMBERED if len(tops) <= FEW_HITS else 1.0
+        )
+        numbered = n_placed > 0 or n_hits == 0
         self._count(self.view.pixels[self.in_image], numbered)
-        few = "numbers of the hits" if numbered else "how many pixels; no room for all numbers"
-        b.set_title(f"(b) {few}")
+        if not n_hits:
+            words = "no hits" if not len(self.view.pixels) else "no hits in sight"
+        elif n_placed == n_hits:
+            words = "numbers of the hits"
+        elif numbered:
+            words = f"numbers of {n_placed} of {n_hits} hits; the others overlap"
+        else:
+            words = f"pixels in a cell; {n_hits} hits are too crowded for numbers"
+        b.set_title(f"(b) {words}")
         self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 
     def _count(self, pixels, numbered):
@@ -392,19 +407,21 @@ class MaskPanels:
             self._bar.mappable.set_norm(LogNorm(1, max(10, counts.max())))
             self._cells[1].set_data(self._bar.mappable.to_rgba(np.ma.masked_equal(counts, 0), bytes=True))
 
-    def _number(self, axes, tops, x="x", y="y", *, all_or_none=False):
-        """Label the hits, highest first; return whether all visible ones fit."""
+    def _number(self, axes, tops, x="x", y="y", *, least=0.0):
+        """Label the hits, highest first, if at least a share of those in sight fits; return how many do, of how
+        many."""
         from matplotlib.patheffects import withStroke
 
         for text in self._texts[axes]:
             text.remove()
         self._texts[axes] = []
         if not len(tops):
-            return True
+            return 0, 0
         words = [str(number) for number in tops["number"]]
         placed = free_spots(axes, tops[x], tops[y], words, MOST_NUMBERS)
-        if all_or_none and len(placed) < np.count_nonzero(_in_sight(axes, tops[x], tops[y])):
-            return False
+        in_sight = int(np.count_nonzero(_in_sight(axes, tops[x], tops[y])))
+        if len(placed) < least * in_sight:
+            return 0, in_sight
         beside = (0, 0) if y == "excess" else BESIDE
         self._texts[axes] = [
             axes.annotate(
@@ -418,7 +435,7 @@ class MaskPanels:
             )
             for i in placed
         ]
-        return True
+        return len(placed), in_sight
 
 
 def _in_sight(axes, x, y):

@@ -315,7 +315,11 @@ def _hits_words(report):
 
 
 def _kind_words(kind):
-    return {"every exposure": "in every exposure", "single": "in one exposure, or not coincident"}.get(kind, kind)
+    return {
+        "every exposure": "in every exposure",
+        "several": "in several exposures, but not coincident",
+        "single": "in one exposure",
+    }.get(kind, kind)
 
 
 def _note_of_peak(report):

@@ -58,6 +58,11 @@ def test_extensions_weigh_the_points_above():
     assert len(fitted.extensions) == 2
 
 
+def test_the_knots_are_among_the_samples_of_the_curve():
+    fitted = SplineBoundary(n_knots=5).fit(Points(*rising_points()))
+    np.testing.assert_allclose(fitted.x[:: spline.SAMPLES_PER_KNOT], [0, 25, 50, 75, 100], rtol=1e-12)
+
+
 def test_the_weight_of_a_fixed_point_is_in_units_of_the_largest():
     x, y = rising_points()
     knots, fixed = np.array([0.0, 100.0]), np.array([[50.0, 37.0, 2.0]])

@@ -135,9 +135,19 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
     fits.HDUList([primary, image]).writeto("bare.fits")
     assert main(["init", "bare.fits"]) == 0
-    loaded = yaml.safe_load(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    loaded = yaml.safe_load(out)
     assert (loaded["extnum"], loaded["gain"], loaded["rnoise"]) == (1, None, None)
+    assert "gain must be filled in: the header of bare.fits has none of GAIN, EGAIN, CCDGAIN, GAIN1, ESO DET" in err
+    assert "rnoise must be filled in: the header of bare.fits has none of RDNOISE" in err
     assert main(["init", "nothing.fits"]) == 2
+
+
+def test_messages_name_the_option_not_the_key(here, capsys):
+    fits.append(NAMES[0], np.ones((60, 80), np.float32))
+    refused(capsys, ["run", *NAMES, *NUMBERS, "--ext", "1"], "--ext must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", extnum=1)], "extnum must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", gain="abc")], "gain must be a number, a keyword .*header:GAIN")
 
 
 def test_outputs_and_compression(here, capsys):

@@ -1,5 +1,6 @@
 """deepCR and Cosmic-CoNN: what they answer, what they leave alone, and how they refuse."""
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -156,6 +157,106 @@ def test_pairs_make_two_passes(scene, kind):
     peaks, tails, pair = (kind(threshold=value).detect(image, NOISE).mask for value in (0.9, 0.1, (0.9, 0.1)))
     assert_array_equal(pair, features_holding(tails, peaks))
     assert peaks.sum() < pair.sum() < tails.sum()
+
+
+def test_the_networks_are_given_electrons_without_bad_pixels():
+    noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
+    image, mask = np.full((20, 30), 100, np.float32), np.zeros((20, 30), bool)
+    image[4, 5], mask[4, 5] = 6e4, True
+    image[8, 9] = np.nan
+    electrons, bad = _networks.electrons_of(image, noise, mask)
+    assert_array_equal(np.argwhere(bad), [[4, 5], [8, 9]])
+    assert_array_equal(electrons, np.full(image.shape, 250, np.float32))
+    assert electrons.dtype == np.float32
+    # nothing is bad, and all is
+    image[8, 9] = 100
+    electrons, bad = _networks.electrons_of(image, noise, None)
+    assert not bad.any()
+    assert electrons[4, 5] == 15e4
+    electrons, bad = _networks.electrons_of(image, noise, np.ones_like(mask))
+    assert bad.all()
+    assert not electrons.any()
+
+
+class FakeNetwork:
+    """Finds what is over 1000 electrons, and puts 50 there; in place of the networks of both packages."""
+
+    norm, scale = False, 4.0
+
+    def __init__(self):
+        self.scaled = []
+
+    def clean_(self, scaled, binary, inpaint):
+        assert not binary
+        assert not inpaint
+        self.scaled.append(scaled)
+        return np.where(scaled > 1000 / 4, np.float32(0.75), np.float32(0.25))
+
+    def inpaint(self, tile, hits):
+        return np.where(hits, np.float32(50), tile)
+
+    def detect_cr(self, electrons):
+        return np.where(electrons > 1000, np.float32(0.75), np.float32(0.25))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A network without its package, and without torch."""
+    network = FakeNetwork()
+    monkeypatch.setattr(_networks, "find_spec", lambda name: name)
+    detectors = DeepCRDetector(device="cpu"), CosmicCoNNDetector(device="cpu")
+    monkeypatch.setattr(_networks, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(inference_mode=contextlib.nullcontext))
+    for module in (deepcr, conn):
+        monkeypatch.setattr(module, "_load", lambda *options: network)
+    return network, *detectors
+
+
+def image_for_networks():
+    """(20, 30) of 100 ADU with one hit and one bad pixel."""
+    image, bad = np.full((20, 30), 100, np.float32), np.zeros((20, 30), bool)
+    image[4, 5] = 600
+    image[8, 9], bad[8, 9] = 6e4, True
+    return image, bad
+
+
+def test_what_is_made_of_the_answer_of_a_network(fake):
+    image, bad = image_for_networks()
+    noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
+    probability = np.full(image.shape, 0.25, np.float32)
+    probability[4, 5], probability[8, 9] = 0.75, 0
+    for detector in fake[1:]:
+        found = detector.detect(image, noise, bad)
+        assert_array_equal(np.argwhere(found.mask), [[4, 5]])
+        assert_array_equal(found.probability, probability)
+        if detector.cleans:
+            expected = image.copy()
+            expected[4, 5] = 50 / 2.5
+            assert_array_equal(found.cleaned, expected)
+        # nothing is left to look at
+        found = detector.detect(image, noise, np.ones_like(bad))
+        assert not found.mask.any()
+        assert not found.probability.any()
+        # nothing is found
+        found = detector.detect(np.full_like(image, 100), noise)
+        assert not found.mask.any()
+
+
+@pytest.mark.parametrize("level", [None, 100.0])
+def test_networks_that_expect_a_normalised_image(fake, level):
+    network, detector, _ = fake
+    network.norm = True
+    electrons = np.random.default_rng(1).normal(100, 7, (20, 30)).astype(np.float32)
+    if level is not None:
+        electrons[:] = level
+    detector.detect(electrons, NoiseModel(None, 4 * u.electron, u.electron))
+    (scaled,) = network.scaled
+    # the tile begins before the image, which is mirrored
+    width = electrons.std(dtype=np.float64) or 1.0
+    expected = (electrons - electrons.mean(dtype=np.float64)) / width
+    assert np.isin(np.float32(expected[10, 10]).round(3), scaled.round(3))
+    assert scaled.min() == pytest.approx(expected.min(), abs=1e-4)
+    assert scaled.max() == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_tails_behind_bad_pixels():

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from crstack.equalize.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.sanity import blank_part, is_constant, is_same, noise_ratio, unlit
+from crstack.exposures.checks import ALIGNED
+from crstack.exposures.sanity import blank_part, displacement, is_constant, is_same, noise_ratio, unlit
 
 SHAPE = (60, 70)
 SKY, READNOISE = 140.0, 4.0
@@ -193,6 +195,49 @@ def test_an_exposure_without_light():
     with pytest.warns(CRStackWarning, match="exposure 3 shows .* where the other exposures show 1[34]"):
         load(flat)
     assert unlit(np.stack(made(4)), None, 12.0) == []
+
+
+def moved(step, n=3, seed=1):
+    """Exposures of a field of stars, the last one moved by (dx, dy)."""
+    rng = np.random.default_rng(seed)
+    stars = np.stack([*rng.uniform(-80, 210, (2, 60)), rng.uniform(2e3, 2e4, 60)], axis=1)
+    rows, columns = np.mgrid[:120, :130]
+
+    def field(dx, dy):
+        each = (flux * np.exp(-((columns - x - dx) ** 2 + (rows - y - dy) ** 2) / 4) for x, y, flux in stars)
+        return 140.0 + sum(each)
+
+    light = [*[field(0, 0)] * (n - 1), field(*step)]
+    images = [rng.poisson(one) + rng.normal(0, READNOISE, one.shape) for one in light]
+    for image in images:
+        image[rng.integers(0, 120, 40), rng.integers(0, 130, 40)] += 5000
+    return images
+
+
+@pytest.mark.parametrize("step", [(3, 2), (-6, 5), (15, -11), (0, 4)])
+def test_a_small_shift_is_no_other_field(step, caplog):
+    images = moved(step)
+    assert displacement(images[2], images[0]) == step
+    with caplog.at_level("INFO", logger="crstack.exposures"):
+        exposures = load(images)  # without a warning
+    assert exposures.displaced == (("exposure 3", *step),)
+    words = f"exposure 3 is shifted by ({step[0]:+d}, {step[1]:+d}) pixels against exposure 1: the joint decision"
+    assert any(words in line for line in caplog.messages)
+
+
+def test_a_shift_that_cannot_be_measured_gives_a_warning():
+    images = moved((25, 4))
+    words = r"exposure 3 is shifted by \(\+25, \+4\) pixels against exposure 1, which is more than the 16 that are"
+    with pytest.warns(CRStackWarning, match=words):
+        assert load(images).displaced == (("exposure 3", 25, 4),)
+    assert ALIGNED == LARGEST
+
+
+def test_the_first_exposure_may_be_the_one_that_moved():
+    images = moved((5, -4))[::-1]
+    assert load(images).displaced == (("exposure 1", 5, -4),)
+    assert displacement(images[0], np.random.default_rng(1).normal(0, 4, (120, 130))) is None
+    assert displacement(np.zeros((120, 130)), images[0]) is None
 
 
 def test_exposure_times_that_differ():

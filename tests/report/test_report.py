@@ -80,7 +80,7 @@ def picture(text):
 def test_hits_come_in_order_of_importance(masks, images):
     excess = np.nanmax(images, axis=0) - np.nanmin(images, axis=0)
     hits, counts = list_hits(masks, excess)
-    assert counts == {"every exposure": 1, "coincident": 1, "single": 1}
+    assert counts == {"every exposure": 1, "coincident": 1, "several": 0, "single": 1}
     assert [(hit.name, hit.kind) for hit in hits] == [("P1", "every exposure"), ("1", "coincident"), ("T3", "single")]
     assert [hit.exposures for hit in hits] == ["1, 2, 3", "1, 2", "3"]
     assert hits[1].box == (36, 40, 22, 22)
@@ -90,10 +90,20 @@ def test_hits_come_in_order_of_importance(masks, images):
     assert same == counts
 
 
+def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
+    y, x = np.argwhere(masks.codes["CRMASK3"] * (1 - masks.codes["MEDIANCR"]) * ~masks.problematic)[0]
+    for name in ("CRMASK1", "MEANCRT"):
+        masks.codes[name][y, x + 1] = 2
+    hits, counts = list_hits(masks, images[0])
+    assert counts["several"] == 1
+    (hit,) = [hit for hit in hits if hit.kind == "several"]
+    assert hit.exposures == "1, 3"
+
+
 def test_coincident_hit_without_a_clean_value_is_one_row(masks, images):
     masks.codes["CRMASK3"][21, 36] = 2
     hits, counts = list_hits(masks, images[0])
-    assert counts == {"every exposure": 2, "coincident": 0, "single": 1}
+    assert counts == {"every exposure": 2, "coincident": 0, "several": 0, "single": 1}
     assert {hit.name for hit in hits if hit.kind == "every exposure"} == {"1", "P2"}
 
 
