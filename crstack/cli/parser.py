@@ -206,7 +206,7 @@ def _add_run(commands):
     run.add_argument(
         "--mem-limit",
         metavar="SIZE",
-        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: as set in the file)",
+        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: of the file)",
     )
     run.add_argument(
         "--interactive",
