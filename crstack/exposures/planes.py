@@ -11,6 +11,7 @@ from crstack._pixels import at_pixels
 from crstack._threads import map_threads, row_bands
 from crstack.exceptions import InputError
 from crstack.exposures.reading import Reading, as_given
+from crstack.noise import NoiseModel
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
@@ -142,7 +143,7 @@ def _variance_of(given, seconds):
     return values
 
 
-def image_with_noise(ccd, noise):
+def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.ndarray | None, NoiseModel]:
     """Input of a detector from a single CCDData.
 
     Parameters

@@ -142,17 +142,7 @@ def prepare(
         raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
-    inputs = list(_inputs(configuration, paths, crmasks))
-    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
-    joint = crmethod.is_joint or crmasks is not None
-    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
-    if clean:
-        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
-    outputs.check(names, inputs)
-    if in_place:
-        outputs.keep("crmasks.fits")
-    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
+    _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
     shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
@@ -215,6 +205,21 @@ def read_parameters(parameters, mem_limit=None):
         log.note("crstack %s, parameter file %s", version("crstack"), parameters)
         configuration = read_configuration(parameters)
     return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
+
+
+def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
+    """Check that the run, and its log file, overwrite no input and no file of the user."""
+    inputs = list(_inputs(configuration, paths, crmasks))
+    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    joint = configuration.crmethod.is_joint or crmasks is not None
+    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
+    if clean:
+        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
+    outputs.check(names, inputs)
+    if in_place:
+        outputs.keep("crmasks.fits")
+    console.check_log_file(outputs.directory, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
 
 
 def _inputs(configuration, paths, crmasks):
