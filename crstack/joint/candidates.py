@@ -12,6 +12,7 @@ from crstack.joint.charges import HitDensity
 from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.statistics import normal_range_exceeded
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
@@ -442,10 +443,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     candidates : Candidates
     """
     levels = counts.level_cube
-    # scipy.stats is slow to import
-    from scipy.stats import studentized_range
-
-    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
+    widest = normal_range_exceeded(looked_at, len(levels))
     anyway = empty_image(sigma.shape, bool)
 
     def work(band):

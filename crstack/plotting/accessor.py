@@ -15,7 +15,8 @@ from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.hits import HitPages, plot_hits
-from crstack.plotting.mask import MaskView, plot_mask
+from crstack.plotting.mask import plot_mask
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
 from crstack.statistics import exposure_at_median
 
