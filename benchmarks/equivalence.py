@@ -1,10 +1,11 @@
-"""How well exposures that are not quite equivalent are made so.
+"""How well the differences between exposures are measured and removed.
 
-    python benchmarks/equivalence.py [--sprat DIRECTORY] [--shape 1596 2016]
+    python benchmarks/equivalence.py [--only recovered] [--seed 3] [--sprat DIRECTORY] [--shape 1596 2016]
 
-Prints what is recovered of simulated flux factors, offsets and overdispersion; what
-that does to the masks; with ``--sprat`` the same for the real exposures in a directory;
-and the seconds and the memory of each measurement.
+Prints four tables: the measured and the true flux factors, offsets and overdispersion of
+simulated exposures; the masks without and with each correction; with ``--sprat`` the same
+for the real exposures in a directory; and the seconds and the memory of each measurement.
+``--only`` prints one of these tables.
 """
 
 import argparse
@@ -34,7 +35,7 @@ DETECTOR = {"gain": 2 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias":
 SMALL = (300, 350)
 SPRAT = {"gain": 2.45 * u.electron / u.adu, "readnoise": 2.1 * u.adu, "bias": 916 * u.adu, "unit": u.adu}
 STAR_ROWS = ((66, 80), (122, 136))
-#: fraction of the pixels of a real exposure that hits are added to, and the seed of these hits
+#: hits are added to this fraction of the pixels of a real exposure; and the seed of these hits
 INJECTED_RATE, INJECTED_SEED = 0.003, 1
 MEASUREMENTS = {
     "nothing": ("", "stack.statistics"),
@@ -86,12 +87,12 @@ def stack_of(simulated, **options):
     return CRStack(simulated.exposures, **given, **options)
 
 
-def recovered():
-    """Table of what is recovered, as the largest deviation and the largest error."""
+def recovered(seed):
+    """Table of the measurements: the largest deviation from the truth and the largest error."""
     rows = []
     for scene in SCENES:
         for factors in FACTORS:
-            stack = stack_of(make_stack(scene, SMALL, flux_factors=factors, seed=3, **DETECTOR))
+            stack = stack_of(make_stack(scene, SMALL, flux_factors=factors, seed=seed, **DETECTOR))
             for where, regions in (("whole image", None), ("region", [REGION])):
                 found = stack.flux_factors(regions=regions)
                 deviation = 100 * np.abs(np.array(found.values) / factors - 1).max()
@@ -103,20 +104,20 @@ def recovered():
                         f"{100 * max(found.errors):.2f} %",
                     )
                 )
-        stack = stack_of(make_stack(scene, SMALL, offsets=SHIFTS, seed=3, **DETECTOR))
+        stack = stack_of(make_stack(scene, SMALL, offsets=SHIFTS, seed=seed, **DETECTOR))
         for where, region in (("whole image", None), ("region", REGION)):
             found = stack.offsets(region=region)
             deviation = np.abs(np.subtract(found.values, SHIFTS)).max()
             rows.append((scene, f"offsets, {where}", f"{deviation:.3f} px", f"{np.max(found.errors):.3f} px"))
         for kappa in (50, 200, 1000):
-            found = fit_nbinom_shape(overdispersed(scene, kappa))
+            found = fit_nbinom_shape(overdispersed(scene, kappa, seed))
             deviation = 100 * abs(found.value / kappa - 1)
             rows.append((scene, f"kappa = {kappa}", f"{deviation:.1f} %", f"{100 * found.error / kappa:.1f} %"))
     return Table(rows=rows, names=("scene", "what", "deviation", "error"))
 
 
-def overdispersed(scene, kappa):
-    simulated = make_stack(scene, SMALL, seed=3, **(DETECTOR | {"bias": 0 * u.adu}))
+def overdispersed(scene, kappa, seed):
+    simulated = make_stack(scene, SMALL, seed=seed, **(DETECTOR | {"bias": 0 * u.adu}))
     rng = np.random.default_rng(1)
     noise = simulated.noise.with_nbinom_shape(kappa)
     pairs = zip(simulated.expected, simulated.hits, strict=True)
@@ -124,7 +125,7 @@ def overdispersed(scene, kappa):
     return load_exposures(planes, gain=simulated.gain, readnoise=simulated.readnoise)
 
 
-def masks():
+def masks(seed):
     """Table of the masks without and with each option."""
     cases = (
         ("none", {}, {}),
@@ -139,7 +140,7 @@ def masks():
     rows = []
     for scene in SCENES:
         for defect, made, options in cases:
-            simulated = make_stack(scene, SMALL, seed=5, **DETECTOR, **made)
+            simulated = make_stack(scene, SMALL, seed=seed, **DETECTOR, **made)
             found = stack_of(simulated, **options).detect("mmcosmic")
             words = ", ".join(map(str, options.values())) or "-"
             rows.append((scene, defect, words, *mask_figures(simulated, found)))
@@ -171,7 +172,7 @@ def mask_figures(simulated, found):
 
 
 def sprat(folder):
-    """Table of the pixels flagged on the traces of real stars and elsewhere, and of what is found of injected hits."""
+    """Table of the pixels flagged on traces of real stars and elsewhere, and of the injected hits that are found."""
     frames = [fits.getdata(file).astype(np.float32) for file in sorted(Path(folder).glob("*.fits*"))]
     star = np.zeros(frames[0].shape, dtype=bool)
     for first, last in STAR_ROWS:
@@ -216,7 +217,7 @@ def sprat_masks(frames, options, diagram):
 
 
 def equivalent_copies(frames):
-    """Exposures of the median of the real ones that differ by nothing but noise: what no model of them can better."""
+    """Simulated exposures of the median of the real ones that differ only in noise: the best case of any model."""
     expected = np.maximum(np.median(frames, axis=0) - SPRAT["bias"].value, 0)
     noise = NoiseModel(SPRAT["gain"], SPRAT["readnoise"])
     rng = np.random.default_rng(INJECTED_SEED)
@@ -226,7 +227,7 @@ def equivalent_copies(frames):
 def costs(shape):
     """Table of seconds and peak memory, each measurement in a process of its own.
 
-    Beside it runs astroscrappy on one of the frames (one pass, its defaults), before and after.
+    astroscrappy runs on one of the frames (one pass, its defaults) before and after it, for comparison.
     """
     rows = []
     for name, (options, call) in MEASUREMENTS.items():
@@ -241,17 +242,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sprat", metavar="DIRECTORY", help="the five real exposures, as *.fits.gz")
     parser.add_argument("--shape", type=int, nargs=2, default=(1596, 2016), metavar=("NY", "NX"))
+    parser.add_argument("--seed", type=int, default=3, help="of the simulated exposures")
+    parser.add_argument("--only", choices=("recovered", "masks", "sprat", "costs"), help="one of the tables")
     options = parser.parse_args()
-    print("Recovered in simulation")
-    recovered().pprint_all()
-    print("\nMasks of simulated exposures, lacosmic")
-    masks().pprint_all()
-    if options.sprat:
-        print("\nReal exposures: pixels flagged in CRMASKi, lacosmic")
-        sprat(options.sprat).pprint_all()
+    if options.only == "sprat" and not options.sprat:
+        parser.error("--only sprat needs --sprat DIRECTORY")
     ny, nx = options.shape
-    print(f"\n3 x ({ny} x {nx}); {platform.machine()}, {os.cpu_count()} processors")
-    costs(options.shape).pprint_all()
+    tables = {
+        "recovered": ("Recovered in simulation", lambda: recovered(options.seed)),
+        "masks": ("Masks of simulated exposures, lacosmic", lambda: masks(options.seed)),
+        "sprat": ("Real exposures: pixels flagged in CRMASKi, lacosmic", lambda: sprat(options.sprat)),
+        "costs": (
+            f"3 x ({ny} x {nx}); {platform.machine()}, {os.cpu_count()} processors",
+            lambda: costs(options.shape),
+        ),
+    }
+    for name, (title, table) in tables.items():
+        if name != options.only and (options.only or (name == "sprat" and not options.sprat)):
+            continue
+        if not options.only:
+            print(f"\n{title}\n")
+        table().write(sys.stdout, format="ascii.rst")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
 from crstack.equalize.offsets import hot_pixels, medians_around
-from crstack.equalize.place_variance import contrast_of
 from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures

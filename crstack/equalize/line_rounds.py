@@ -1,11 +1,10 @@
 """Terms along rows and columns of the expected exposures: which are needed, and their values."""
 
 import numpy as np
-from scipy import ndimage
 
+from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
-from crstack.equalize.place_variance import contrast_of
 from crstack.equalize.rounds import refine
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
@@ -82,7 +81,7 @@ def _residuals(model):
     limit = HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common)
     for i, one in enumerate(left):
         # hits, and their faint rims
-        hit = ndimage.maximum_filter((one > limit).view(np.uint8), 3).view(bool)
+        hit = dilate(one > limit, 1)
         one[hit if model.bad is None else hit | model.bad[i]] = 0
     return left, np.maximum(common, 0), variance
 

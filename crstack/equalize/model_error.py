@@ -1,15 +1,20 @@
 """Error of the expected exposures on structures, as parts of the signal, its gradient, its curvature and its change."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
+from crstack._pixels import dilate
 from crstack.statistics import normal_order_moments
 
-__all__ = ["deviations_squared", "model_error"]
+__all__ = ["MARGIN", "ModelError", "deviations_squared", "features_of", "fit_model_error", "places_to_fit"]
 
 #: window (pixels) whose lowest value is the level under a structure
 AROUND = 11
+#: rows beside a band that its error depends on
+MARGIN = AROUND // 2 + 2
 #: standard deviations of the common image by which a structure exceeds that level at least
 SURE = 4.0
 #: a squared deviation counts up to so many times the expected one
@@ -60,8 +65,50 @@ def deviations_squared(low, median, high, n, limits=None):
     return (squares[0] + squares[1]) / 2
 
 
-def _features(image, variance, change):
-    """Squares (K, ny, nx) of what the error of a model may be proportional to, without those of noise."""
+@dataclass(frozen=True)
+class ModelError:
+    """Variance by which exposures differ on structures beyond the noise.
+
+    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives and
+    squared change by shift and seeing.
+
+    Attributes
+    ----------
+    parts : tuple of float
+        Factors of the squares.
+    least : tuple of float
+        Factors of the least variance.
+    """
+
+    parts: tuple = (0.0,) * 4
+    least: tuple = (0.0,) * 4
+
+    def of(self, features):
+        """float32 (ny, nx) variance at some `features_of` an image; 0 where the image is flat."""
+        error = np.zeros(features.shape[1:], np.float32)
+        for factors in (self.parts, self.least):
+            used = np.float32(factors[: len(features)])
+            np.maximum(error, np.tensordot(used, features, axes=1), out=error)
+        # not in the noise of flat places
+        error[~dilate(features[0] > 0, 1)] = 0
+        return error
+
+
+def features_of(image, variance, change=None):
+    """Squares of what the error of a model may be proportional to, without those of noise.
+
+    Parameters
+    ----------
+    image, variance : `~numpy.ndarray`
+        (ny, nx) common image, and variance of its noise.
+    change : `~numpy.ndarray`, optional
+        (ny, nx) largest expected change by shift and seeing, where these were measured.
+
+    Returns
+    -------
+    features : `~numpy.ndarray`
+        float32 (3 or 4, ny, nx).
+    """
     smooth = ndimage.uniform_filter(image, 3)
     signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
     slopes, bends = (
@@ -72,69 +119,61 @@ def _features(image, variance, change):
     return np.stack(found if change is None else [*found, change**2])
 
 
-def model_error(image, planes, n, variance, contrast2, change=None):
-    """Variance by which the exposures differ on structures beyond the noise.
+def places_to_fit(contrast2, variance):
+    """Indices of pixels with structure, and of flat ones, to which `fit_model_error` is to be fitted.
 
     Parameters
     ----------
-    image : `~numpy.ndarray`
-        (ny, nx) common image.
-    planes : tuple of `~numpy.ndarray`
-        Lowest, median and highest value (ny, nx) of each pixel, on a common level.
+    contrast2, variance : `~numpy.ndarray`
+        (ny, nx) squared contrast around each pixel, without that of noise, and variance of noise.
+    """
+    step = max(contrast2.size // PIXELS, 1)
+    flat = np.flatnonzero(contrast2.ravel()[::step] == 0) * step
+    return _strongest(np.flatnonzero(contrast2 > CLEAR * variance), contrast2.ravel()), flat
+
+
+def fit_model_error(n, structure, flat):
+    """Measure the error of the expected exposures.
+
+    Parameters
+    ----------
     n : int
         Number of exposures.
-    variance : `~numpy.ndarray`
-        (ny, nx) of the noise of one value.
-    contrast2 : `~numpy.ndarray`
-        (ny, nx) squared contrast around each pixel, without that of noise.
-    change : `~numpy.ndarray`, optional
-        (ny, nx) largest expected change by shift and seeing, where these were measured.
+    structure, flat : tuple of `~numpy.ndarray`
+        Lowest, median and highest value (M,) of some pixels on a common level, variance (M,) of the noise of one
+        value, and `features_of` the image (K, M) there; see `places_to_fit`.
 
     Returns
     -------
-    error : `~numpy.ndarray`
-        float32 (ny, nx).
+    error : ModelError
 
     Notes
     -----
-    The variance is a sum of parts of the squared signal above the level around, squared gradient, squared second
-    derivatives and squared change. The parts are fitted to the squared deviations of the lowest and the highest value
-    from the median. A deviation counts up to nine times the expected one, which bounds the effect of hits; what
-    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is
-    raised.
+    The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
+    counts up to nine times the expected one, which bounds the effect of hits; what remains of it is measured in flat
+    places. Where the largest deviations exceed those of flat places, the error is raised.
     """
-    features = _features(image, variance * np.float32(3 / n), change)
-    floor = np.zeros_like(image)
-    if change is not None:
-        floor = np.float32(LEAST_OF_SIGNAL**2) * features[0] + np.float32(LEAST_OF_CHANGE**2) * features[3]
-    structure = np.flatnonzero(contrast2 > CLEAR * variance)
-    if len(structure) < FEWEST:
-        return floor
-    structure = _strongest(structure, contrast2.ravel())
-    usual, usual_tail = _of_flat_places(planes, variance, contrast2, n)
-    values, noise = [plane.ravel()[structure] for plane in planes], variance.ravel()[structure]
-    rows = features.reshape(len(features), -1)[:, structure].T.astype(np.float64)
+    *values, noise, features = structure
+    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
+    if len(noise) < FEWEST:
+        return ModelError(least=least)
+    usual, usual_tail = _of_flat_places(n, *flat[:4])
+    rows = features.T.astype(np.float64)
     parts = _fit(rows, values, noise, n, usual)
     fitted = noise + rows @ parts
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
         found = np.quantile(deviations_squared(*(one[apart] for one in values), n) / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL)
-    error = np.maximum(np.tensordot((SAFETY * parts).astype(np.float32), features, axes=1), floor)
-    # not in the noise of flat places
-    error[~ndimage.maximum_filter((features[0] > 0).view(np.uint8), 3).view(bool)] = 0
-    return error
+    return ModelError(tuple((SAFETY * parts).tolist()), least)
 
 
-def _of_flat_places(planes, variance, contrast2, n):
+def _of_flat_places(n, low, median, high, noise):
     """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
-    step = max(contrast2.size // PIXELS, 1)
-    flat = np.flatnonzero(contrast2.ravel()[::step] == 0) * step
-    if len(flat) < FEWEST:
+    if len(noise) < FEWEST:
         return OF_FLAT[0], TAIL_OF_NOISE
-    values, noise = [plane.ravel()[flat] for plane in planes], variance.ravel()[flat]
-    mean = np.mean(deviations_squared(*values, n, MOST * noise) / noise)
-    tail = np.quantile(deviations_squared(*values, n) / noise, TAIL)
+    mean = np.mean(deviations_squared(low, median, high, n, MOST * noise) / noise)
+    tail = np.quantile(deviations_squared(low, median, high, n) / noise, TAIL)
     return float(np.clip(mean, *OF_FLAT)), max(float(tail), TAIL_OF_NOISE)
 
 

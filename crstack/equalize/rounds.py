@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from crstack._pixels import at_pixels
+from crstack._pixels import at_pixels, contrast_of
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.place_variance import contrast_of
 from crstack.equalize.surfaces import smooth_surface
 
 __all__ = ["refine"]
@@ -52,10 +51,9 @@ def _fit_surfaces(model, common, variance, flat):
     if model.added is not None:
         left -= model.added
     left -= left.mean(axis=0)
-    found = [model.mesh.medians(one, flat) for one in left]
-    medians, number = np.array([one[0] for one in found]), found[0][1]
+    medians, number = model.mesh.medians([*left, variance], flat)
+    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
     medians -= medians.mean(axis=0)
-    of_cells = np.nan_to_num(model.mesh.medians(variance, flat)[0], nan=1.0)
     surfaces = [smooth_surface(median, number, of_cells) for median in medians]
     model.kinds = [kind for _, kind in surfaces]
     model.grids = np.array([grid for grid, _ in surfaces])

@@ -1,11 +1,12 @@
-"""An outcome that cannot be is the last line of the command."""
+"""The warning about an implausible result is the last line of the command."""
 
 import warnings
 
 import pytest
 
-from crstack.cli.console import log, logging_to
+from crstack._log import log
 from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
+from crstack.pipeline.console import logging_to
 
 
 @pytest.mark.filterwarnings("always")

@@ -10,8 +10,8 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, check_refused,
 
 from crstack import CRStack, MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.config.detector_images import MapName
+from crstack.config.configuration import read_configuration
+from crstack.config.detector_images import MapName
 from crstack.datasets import make_stack
 
 SHAPE = (60, 80)
@@ -71,7 +71,7 @@ def test_maps_are_those_of_the_library(here, simulated, maps, capsys):
         np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.uncertainty.array)
         assert "gain: gain.fits" in hdus[0].header["HISTORY"]
         assert "rnoise: detector.fits.gz[RN]" in hdus[0].header["HISTORY"]
-    # beside the parameter file, from elsewhere; and for masks that are there already
+    # beside the parameter file, from another directory; and for existing masks
     options = ["--crmasks", "out/crmasks.fits", "--no-plots", "--log-level", "error"]
     assert main(["run", path, "--output-dir", "again", *options]) == 0
     np.testing.assert_array_equal(fits.getdata("again/combined_meancr2.fits"), expected.data)

@@ -14,8 +14,8 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
 from crstack.cli.parser import make_parser
+from crstack.config.configuration import read_configuration
 
 PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]
@@ -131,13 +131,23 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     assert loaded["images"] == [*NAMES[:2], "it's.fits"]
     assert (loaded["gain"], loaded["rnoise"], loaded["extnum"]) == ("header:GAIN", "header:RDNOISE", 0)
     assert str(read_configuration("p.yaml").crmethod) == "joint"
-    # what the header lacks is left to the user
+    # the user must fill in the values that the header lacks
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
     fits.HDUList([primary, image]).writeto("bare.fits")
     assert main(["init", "bare.fits"]) == 0
-    loaded = yaml.safe_load(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    loaded = yaml.safe_load(out)
     assert (loaded["extnum"], loaded["gain"], loaded["rnoise"]) == (1, None, None)
+    assert "gain must be filled in: the header of bare.fits has none of GAIN, EGAIN, CCDGAIN, GAIN1, ESO DET" in err
+    assert "rnoise must be filled in: the header of bare.fits has none of RDNOISE" in err
     assert main(["init", "nothing.fits"]) == 2
+
+
+def test_messages_name_the_option_not_the_key(here, capsys):
+    fits.append(NAMES[0], np.ones((60, 80), np.float32))
+    refused(capsys, ["run", *NAMES, *NUMBERS, "--ext", "1"], "--ext must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", extnum=1)], "extnum must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", gain="abc")], "gain must be a number, a keyword .*header:GAIN")
 
 
 def test_outputs_and_compression(here, capsys):
@@ -147,7 +157,7 @@ def test_outputs_and_compression(here, capsys):
     assert names == {"combined_mean.fits.gz", "combined_meancr2.fits.gz"}
     plain = write_parameters("q.yaml", crmethod="pycosmic", outputs="meancr2")
     assert main(["run", plain, "--output-dir", "out", *PLAIN]) == 0
-    # the compressed images of the run before are gone
+    # the compressed images of the earlier run are removed
     assert {one.name for one in Path("out").glob("combined_*")} == {"combined_meancr2.fits"}
     wrong = write_parameters("r.yaml", crmethod="pycosmic", outputs=["meanjoint"])
     refused(capsys, ["run", wrong, "--output-dir", "no"], "meanjoint of outputs must come with the joint", output="no")
@@ -185,7 +195,7 @@ def test_log_levels_in_any_case(capsys, level):
 
 
 def test_a_rate_of_lost_values_is_reported_for_many_exposures(tmp_path, monkeypatch, capsys):
-    """The one boundary of the reference, with five exposures: the number is that of the masks."""
+    """The single boundary of the reference, with five exposures; the number in the log is that of the masks."""
     from crstack.datasets import make_stack
 
     monkeypatch.chdir(tmp_path)
@@ -261,3 +271,27 @@ def test_iterations_are_reported(here, capsys, name, title):
     quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
     assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
     assert title not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("always:exposures seem to be saturated")
+def test_saturation_and_the_largest_fraction(here, capsys):
+    top = float(np.sort(fits.getdata(NAMES[0]), axis=None)[-30])
+    pattern = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", *PLAIN]
+    assert main([*pattern, "--saturation", f"{top}", "--output-dir", "one"]) == 0
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation=top)
+    assert main(["run", path, "--output-dir", "two", *PLAIN]) == 0
+    assert_equal_masks("one", "two")
+    for name in NAMES:
+        fits.setval(name, "SATURATE", value=top)
+    capsys.readouterr()
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation="header:SATURATE")
+    assert main(["run", path, "--output-dir", "three", "--no-plots"]) == 0
+    n = sum(int((fits.getdata(name) >= top).sum()) for name in NAMES)
+    assert f"saturation header:SATURATE, saturated values {n}; bad values: {n}" in capsys.readouterr().out
+    assert "saturation: header:SATURATE" in "".join(fits.getheader("three/combined_mean.fits")["HISTORY"])
+    assert main([*pattern, "--max-fraction", "0.0001", "--output-dir", "four"]) == 1
+    assert "of the values of" in capsys.readouterr().err
+    assert not Path("four/combined_mean.fits").exists()
+    refused(capsys, [*pattern, "--max-fraction", "2"], "max_fraction must be a number at least 0 and at most 1; got 2")
+    refused(capsys, [*pattern, "--saturation", "0"], "saturation must be a number greater than 0")
+    refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")

@@ -11,7 +11,7 @@ from support.stacks import stack_of
 from crstack import Detection, Detector, LACosmicDetector, MaskSet, PyCosmicDetector, VotingDetector
 from crstack._registry import DETECTORS
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 from crstack.exceptions import ConfigurationError
 
 
@@ -99,7 +99,7 @@ def test_plugins_among_them(here, monkeypatch):
     ):
         with pytest.raises(ConfigurationError, match=sentence):
             detector_of(crmethod="one+other", detector=given)
-    # one that does not clean lets no pixel of "any" be replaced
+    # with one detector that does not clean, no pixel of "any" can be replaced
     with pytest.raises(ConfigurationError, match=r"use_auxmedian must be False for crmethod mm_pycosmic\+one"):
         detector_of(crmethod="mm_pycosmic+one", use_auxmedian=True)
     assert detector_of(crmethod="mm_pycosmic+one", use_auxmedian=True, vote="all").cleans

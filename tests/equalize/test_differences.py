@@ -8,12 +8,13 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
+from crstack._pixels import contrast_of
 from crstack.equalize import measure_differences
 from crstack.equalize.expected_exposures import _through
 from crstack.equalize.kernel import KernelTerms, split_kernel
 from crstack.equalize.lines import fit_lines, straight_part
-from crstack.equalize.model_error import deviations_squared, model_error
-from crstack.equalize.place_variance import contrast_of, contrast_squared, place_variance
+from crstack.equalize.model_error import deviations_squared, features_of, fit_model_error, places_to_fit
+from crstack.equalize.place_variance import contrast_squared, place_variance
 from crstack.equalize.steps import _least_rest, moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.exceptions import InputError
@@ -140,12 +141,13 @@ def test_surfaces_go_on_to_the_edges():
     mesh = Mesh((128, 192))
     y, x = np.mgrid[:128, :192]
     plane = (3 + 0.05 * x - 0.02 * y).astype(np.float32)
-    medians, number = mesh.medians(plane, np.ones(plane.shape, bool))
+    (medians,), number = mesh.medians([plane], np.ones(plane.shape, bool))
     surface, kind = smooth_surface(medians, number, np.full(medians.shape, 1.0))
     assert kind == "slope"
     np.testing.assert_allclose(mesh.interpolate(surface), plane, atol=0.05)
     noise = np.random.default_rng(1).standard_normal(plane.shape)
-    assert smooth_surface(*mesh.medians(noise, np.ones(plane.shape, bool)), np.full(medians.shape, 1.0))[1] == ""
+    (medians,), number = mesh.medians([noise], np.ones(plane.shape, bool))
+    assert smooth_surface(medians, number, np.full(medians.shape, 1.0))[1] == ""
 
 
 def test_whole_steps():
@@ -255,10 +257,14 @@ def planes_of(cube):
 
 def error_of(cube):
     """Error of equal exposures, from their common image."""
-    low, median, _ = planes_of(cube)
+    low, median, high = planes_of(cube)
     image = np.where(median - low > 5 * np.sqrt(variance_of(low)) + 0.2 * contrast_of(low), low, median)
     variance = variance_of(image)
-    return model_error(image, planes_of(cube), len(cube), variance, contrast_squared(image, variance))
+    features = features_of(image, variance)
+    sides = places_to_fit(contrast_squared(image, variance), variance)
+    planes = (low, median, high, variance, features)
+    sides = [[one.reshape(*one.shape[:-2], -1)[..., side] for one in planes] for side in sides]
+    return fit_model_error(len(cube), *sides).of(features)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
