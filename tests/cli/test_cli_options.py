@@ -236,6 +236,12 @@ def test_cleaned_exposures(here):
             np.testing.assert_allclose(hdus[0].data[kept], fits.getdata(name)[kept] - BIAS, atol=1e-3)
             np.testing.assert_array_equal(hdus["MASK"].data > 0, ~kept)
             assert hdus[0].header["CRSOURCE"] == name
+            history = history_of(hdus[0].header)
+        for line in (f"masks UUID: {masks.uuid}", "crmethod: pycosmic", f"parameter file: {path}"):
+            assert history.count(line) == 1
+        assert [line for line in history if line.startswith("exposure ")] == [
+            f"exposure {number}: {one}" for number, one in enumerate(NAMES, start=1)
+        ]
     # a run without them removes them
     assert main(["run", path, "--output-dir", "out", *PLAIN]) == 0
     assert not list(Path("out").glob("*_clean.fits"))
@@ -260,8 +266,8 @@ def test_an_unusable_exposure_is_dropped(here, capsys):
     assert_equal_masks("three", "out")
     history = history_of(fits.getheader("out/combined_mean.fits"))
     assert not any("blank" in line for line in history)
-    for number, name in enumerate((*NAMES[:2], names[-1]), start=1):
-        assert f"exposure {number}: {name}" in history
+    left = enumerate((*NAMES[:2], names[-1]), start=1)
+    assert [line for line in history if line.startswith("exposure ")] == [f"exposure {i}: {name}" for i, name in left]
 
 
 @pytest.mark.parametrize(("name", "title"), [("pycosmic", "PyCosmic, sigma_det"), ("lacosmic", "L.A.Cosmic, sigclip")])
