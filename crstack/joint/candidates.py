@@ -377,5 +377,5 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     chosen = anyway | (span > widest)
     where = np.nonzero(chosen)
     unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
-    prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
+    prior, how = signal_prior(levels, sigma, span <= widest), Chosen(anyway, widest, len(levels))
     return Candidates(where, *counts.at(where, excess), unknown, seen, prior, how)

@@ -54,7 +54,7 @@ class SignalPrior:
         return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
 
 
-def signal_prior(levels, sigma):
+def signal_prior(levels, sigma, usable=None):
     """Density of the signal among the pixels of a stack.
 
     Parameters
@@ -63,6 +63,9 @@ def signal_prior(levels, sigma):
         (N, ny, nx) the signal that each value stands for, electrons.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
+    usable : `~numpy.ndarray` of bool, optional
+        (ny, nx) pixels whose values agree. In others the median may lie above the signal, because it is the higher of
+        two clean values if a third one is hit. All pixels if not given.
 
     Returns
     -------
@@ -80,8 +83,9 @@ def signal_prior(levels, sigma):
     the same everywhere in the image, so that it says nothing of where stars are.
     """
     n = len(levels)
-    step = max(levels[0].size // PIXELS, 1)
-    some, noise = levels.reshape(n, -1)[:, ::step], sigma.ravel()[::step]
+    pixels = np.arange(sigma.size) if usable is None else np.flatnonzero(usable)
+    pixels = pixels[:: max(pixels.size // PIXELS, 1)]
+    some, noise = levels.reshape(n, -1)[:, pixels], sigma.ravel()[pixels]
     # a mean of two would contain the hits of both
     middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
     intervals = min(INTERVALS, middle.size // FEWEST)
