@@ -2,8 +2,8 @@
 
     python benchmarks/examples.py [--shape 600 700]
 
-The exposures are those of ``examples/make_exposures.py``. "Without" has the settings of example 1. A
-pixel in MEDIANCR is false where no hit lies within two pixels, and on a bright line where
+The exposures are those of ``examples/make_exposures.py``. Pairs of numbers are without / with. "Without" has the
+settings of example 1. A pixel in MEDIANCR is false where no hit lies within two pixels, and on a bright line where
 more than 100 electrons are expected. Completeness is that of hits over 10 standard deviations.
 """
 
@@ -16,7 +16,7 @@ from astropy.table import Table
 from scipy import ndimage
 
 from crstack import CRStack
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -71,8 +71,7 @@ def table(shape):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=2, default=SHAPE, metavar=("NY", "NX"))
-    print("without / with")
-    table(tuple(parser.parse_args().shape)).pprint_all()
+    table(tuple(parser.parse_args().shape)).write(sys.stdout, format="ascii.rst")
 
 
 if __name__ == "__main__":

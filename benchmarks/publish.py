@@ -1,14 +1,17 @@
 """Write the tables that the documentation shows, and list those that are older than the code.
 
     python benchmarks/publish.py [NAME ...] [--peers peers.yaml] [--sprat FILE ...] [--golden FILE.npz]
+                                 [--numina-masks FILE.npz ...] [--real FOLDER]
     python benchmarks/publish.py --list
     python benchmarks/publish.py --check
+    python benchmarks/publish.py --readme
 
 Each table is what one command prints, and is kept in docs/tables with that command and with a digest of the code that
 it describes. The digest does not depend on comments, docstrings and blank lines. With names, only these tables are
 written. A table whose command fails stays as it was. Some commands need other programs or exposures, which the
 options name; without these, their tables are left out. With --check, the exit code is 1 if a table is older than the
-code or is missing. Seeds 9000 to 9099 are used for nothing else.
+code or is missing, or if the numbers in README.rst are not those of peers_table. These numbers are written with
+peers_table, and by --readme. Seeds 9000 to 9099 are used for nothing else.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import ast
 import hashlib
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -86,8 +90,23 @@ PUBLISHED = (
     Table(
         "networks_table", "detectors.py --golden {golden} --sprat {sprat}", (*DETECTORS, *HELPERS), ("golden", "sprat")
     ),
+    Table("golden_table", "peers.py --golden {numina_masks}", (*JOINT, *MMCOSMIC, *HELPERS), ("numina_masks",)),
+    Table("real_table", "real.py {real}", JOINT, ("real",)),
+    Table("equivalence_recovered", "equivalence.py --only recovered --seed 9050", (*CORE, *HELPERS)),
+    Table("equivalence_masks", "equivalence.py --only masks --seed 9051", (*MMCOSMIC, *HELPERS)),
+    Table("examples_table", "examples.py", (*MMCOSMIC, *HELPERS, "examples/make_exposures.py")),
     Table("speed_table", "speed.py", ("crstack",)),
 )
+
+#: rows of the table in README.rst: its words, the program in peers_table and the column of that table
+README_ROWS = (
+    ("perfect masks", "perfect masks", "high/Mpx"),
+    ("``crstack``, joint decision", "crstack JointPosterior()", "own: high/Mpx"),
+    ("``numina-crmasks``, PyCosmic", "numina-crmasks mm_pycosmic", "own: high/Mpx"),
+    ("``ccdproc``, sigma clipping", "ccdproc sigma clipping", "own: high/Mpx"),
+)
+README_COLUMNS = {"ifu": "fibres", "imaging": "field of stars", "slit": "long slit"}
+README_START, README_END = ".. numbers of peers_table, written by benchmarks/publish.py", ".. end of the numbers"
 
 
 def code_of(source):
@@ -148,6 +167,47 @@ def state_of(table):
     return "current" if stored == digest else "older than the code"
 
 
+def rows_of(text):
+    """Rows of a simple table of reStructuredText, as dicts of str by the names of the columns."""
+    lines = text.splitlines()
+    borders = [number for number, line in enumerate(lines) if line.startswith("=")]
+    starts = [found.start() for found in re.finditer("=+", lines[borders[0]])]
+    cuts = [slice(start, stop) for start, stop in zip(starts, [*starts[1:], None], strict=True)]
+    cells = [[line[cut].strip() for cut in cuts] for line in lines[borders[0] + 1 : borders[2]]]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
+
+def numbers_of_readme(peers):
+    """The table of README.rst, from the text of peers_table."""
+    found = {(row["scene"], row["program"]): row for row in rows_of(peers)}
+    rows = [("", *README_COLUMNS.values())]
+    for words, program, column in README_ROWS:
+        rows.append((words, *(found[scene, program][column] for scene in README_COLUMNS)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    border = " ".join("=" * width for width in widths)
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(one.rjust(width) for one, width in zip(others, widths[1:], strict=True))]
+        lines.append(" ".join(cells).rstrip())
+    # an empty first cell would continue the row above
+    lines[0] = "\\" + lines[0][1:]
+    return "\n".join((border, lines[0], border, *lines[1:], border))
+
+
+def readme_with_numbers():
+    """Text of README.rst with the numbers of peers_table."""
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    head, rest = text.split(README_START)
+    tail = rest.split(README_END)[1]
+    numbers = numbers_of_readme((TABLES / "peers_table.txt").read_text(encoding="utf-8"))
+    return f"{head}{README_START}\n\n{numbers}\n\n{README_END}{tail}"
+
+
+def readme_is_current():
+    """Whether README.rst has the numbers of peers_table."""
+    return (ROOT / "README.rst").read_text(encoding="utf-8") == readme_with_numbers()
+
+
 def run(table, options):
     """Text that the command of a table prints.
 
@@ -186,7 +246,7 @@ def publish(tables, options):
     """Run commands and write their tables; return the exit code."""
     failed = False
     for table in tables:
-        absent = [f"--{name}" for name in table.needs if not options[name]]
+        absent = [f"--{name.replace('_', '-')}" for name in table.needs if not options[name]]
         if absent:
             print(f"{table.name}: left out; give {' and '.join(absent)}")
             continue
@@ -205,7 +265,14 @@ def publish(tables, options):
             failed = True
             continue
         write(table, text)
+        if table.name == "peers_table":
+            write_readme()
     return int(failed)
+
+
+def write_readme():
+    """Write the numbers of peers_table into README.rst."""
+    (ROOT / "README.rst").write_text(readme_with_numbers(), encoding="utf-8")
 
 
 def check(tables):
@@ -215,7 +282,10 @@ def check(tables):
     for name, state in old.items():
         print(f"{name}: {state}")
     print(f"{len(states) - len(old)} of {len(states)} tables are current")
-    return int(bool(old))
+    old_readme = "peers_table" in states and states["peers_table"] != "missing" and not readme_is_current()
+    if old_readme:
+        print("README.rst: its numbers are not those of peers_table; run publish.py --readme")
+    return int(bool(old) or old_readme)
 
 
 def main(arguments=None):
@@ -224,18 +294,24 @@ def main(arguments=None):
     parser.add_argument("names", nargs="*", metavar="NAME", help="tables to write; all by default")
     parser.add_argument("--check", action="store_true", help="write nothing; list the tables that are not current")
     parser.add_argument("--list", action="store_true", help="write nothing; list the tables and their commands")
+    parser.add_argument("--readme", action="store_true", help="write only the numbers of README.rst")
     parser.add_argument("--peers", nargs=1, default=[], metavar="FILE.yaml", help="the Python of each other program")
     parser.add_argument("--golden", nargs=1, default=[], metavar="FILE.npz", help="exposures with their truth")
     parser.add_argument("--sprat", nargs="+", default=[], metavar="FILE", help="the exposures of SPRAT")
+    parser.add_argument("--numina-masks", nargs="+", default=[], metavar="FILE.npz", help="masks of numina-crmasks")
+    parser.add_argument("--real", nargs=1, default=[], metavar="FOLDER", help="folders of real exposures")
     options = parser.parse_args(arguments)
     known = {table.name: table for table in PUBLISHED}
     unknown = [name for name in options.names if name not in known]
     if unknown:
         parser.error(f"NAME must be one of {', '.join(known)}; got {unknown[0]}")
     tables = [known[name] for name in options.names] or list(PUBLISHED)
+    if options.readme:
+        write_readme()
+        return 0
     if options.list:
         for table in tables:
-            print(f"{table.name:18s} python benchmarks/{table.command}")
+            print(f"{table.name:22s} python benchmarks/{table.command}")
         return 0
     if options.check:
         return check(tables)

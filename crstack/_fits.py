@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
+from crstack._warn import warn_user
 from crstack.exceptions import CRStackWarning, InputError
 
 __all__ = [
@@ -30,8 +31,15 @@ __all__ = [
     "unit_of_header",
 ]
 
+try:
+    # a C extension of astropy raises it for damaged tiles, and no public module has it
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+except ImportError:
+    CfitsioException = OSError
+
 #: errors of astropy for a file that is damaged or not a FITS file
 BROKEN = (
+    CfitsioException,
     *(OSError, TypeError, ValueError, EOFError, LookupError, AttributeError, OverflowError, RuntimeError),
     *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
 )
@@ -126,7 +134,7 @@ def _pass_on(caught, path):
         if ours is None and issubclass(one.category, UserWarning):
             ours = CRStackWarning(f"{path}: {text}")
         if ours is not None:
-            warnings.warn(ours, stacklevel=4)
+            warn_user(ours, type(ours))
 
 
 def image_extension(hdus, path, ext=None, *, name="extension"):

@@ -5,11 +5,24 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["EIGHT_CONNECTED", "at_pixels", "dilate", "features_holding", "informative_box"]
+from crstack._threads import map_threads, wide_bands
+
+__all__ = [
+    "EIGHT_CONNECTED",
+    "at_pixels",
+    "contrast_of",
+    "dilate",
+    "features_holding",
+    "highest_around",
+    "informative_box",
+    "some_true",
+]
 
 #: pixels that touch at a side or a corner are connected
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
+#: largest radius for which it is fastest to compare with each pixel around
+FEW = 4
 #: largest number of pixels in the box of `informative_box`
 BOX_PIXELS = 350_000
 #: sides and positions of the box are multiples of this
@@ -23,11 +36,85 @@ def at_pixels(value: float | np.ndarray, where: Any) -> Any:
     return value[where] if isinstance(value, np.ndarray) and value.ndim else value
 
 
+def _extreme(wide: np.ndarray, inner: slice, radius: int, extreme: np.ufunc) -> np.ndarray:
+    """Extreme of the square around each pixel of some rows (``inner``) of a band with its margin."""
+    down = wide.copy()
+    for step in range(1, min(radius, len(wide) - 1) + 1):
+        extreme(down[step:], wide[:-step], out=down[step:])
+        extreme(down[:-step], wide[step:], out=down[:-step])
+    down = down[inner]
+    across = down.copy()
+    for step in range(1, min(radius, down.shape[1] - 1) + 1):
+        extreme(across[:, step:], down[:, :-step], out=across[:, step:])
+        extreme(across[:, :-step], down[:, step:], out=across[:, :-step])
+    return across
+
+
+def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
+    """Highest value of the square of ``2 radius + 1`` pixels around each pixel; beyond the edges nothing counts.
+
+    Equal to `scipy.ndimage.maximum_filter` and several times faster for such small squares. No value may be NaN.
+    """
+    highest = np.empty_like(image)
+
+    def work(band: tuple[slice, slice, slice]) -> None:
+        rows, wide, inner = band
+        highest[rows] = _extreme(image[wide], inner, radius, np.maximum)
+
+    map_threads(work, wide_bands(*image.shape, margin=radius))
+    return highest
+
+
+def contrast_of(image: np.ndarray) -> np.ndarray:
+    """Largest minus smallest value of the 3 x 3 pixels around each."""
+    contrast = np.empty_like(image)
+
+    def work(band: tuple[slice, slice, slice]) -> None:
+        rows, wide, inner = band
+        highest, lowest = (_extreme(image[wide], inner, 1, one) for one in (np.maximum, np.minimum))
+        np.subtract(highest, lowest, out=contrast[rows])
+
+    map_threads(work, wide_bands(*image.shape, margin=1))
+    return contrast
+
+
+def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Places of some of the True values of an image, without the places of all of them.
+
+    Parameters
+    ----------
+    mask : `~numpy.ndarray` of bool
+        (ny, nx).
+    which : `~numpy.ndarray` of int
+        (n,) ascending: 0 for the first True value, and so on.
+
+    Returns
+    -------
+    places : `~numpy.ndarray` of int
+        (n,) places in the flattened image: ``np.flatnonzero(mask)[which]``.
+    """
+    until = np.cumsum(np.count_nonzero(mask, axis=1))
+    rows = until.searchsorted(which, side="right")
+    places = np.empty(len(which), dtype=np.intp)
+    for row, first, last in zip(*_runs(rows), strict=True):
+        columns = np.flatnonzero(mask[row])
+        places[first:last] = row * mask.shape[1] + columns[which[first:last] - until[row] + len(columns)]
+    return places
+
+
+def _runs(values):
+    """Different values of an ascending array, and the start and the stop of each."""
+    different, first, number = np.unique(values, return_index=True, return_counts=True)
+    return different.tolist(), first.tolist(), (first + number).tolist()
+
+
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Grow a mask by ``radius`` pixels in every direction, corners included."""
     if radius == 0 or not mask.any():
         return mask
-    return ndimage.maximum_filter(mask.view(np.uint8), size=2 * radius + 1, mode="constant").view(bool)
+    if radius > FEW:
+        return ndimage.maximum_filter(mask.view(np.uint8), size=2 * radius + 1, mode="constant").view(bool)
+    return highest_around(mask.view(np.uint8), radius).view(bool)
 
 
 def features_holding(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:

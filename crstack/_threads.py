@@ -10,7 +10,7 @@ from types import FunctionType
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands", "with_limited_threads"]
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
@@ -97,10 +97,14 @@ def with_limited_threads(cls):
     return cls
 
 
+def slices(n, step):
+    """Slices of ``step`` that cover ``n``; the last may be shorter."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
 def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
     """Slices of whole rows that cover ``n_rows``, of about ``pixels_per_band`` pixels each."""
-    step = max(1, pixels_per_band // max(n_columns, 1))
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    return slices(n_rows, max(1, pixels_per_band // max(n_columns, 1)))
 
 
 def wide_bands(n_rows, n_columns, margin=0):

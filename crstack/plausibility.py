@@ -1,10 +1,9 @@
 """Plausibility of masks: warnings about results that no real stack gives."""
 
-import warnings
-
 import numpy as np
 
 from crstack._validation import check_number
+from crstack._warn import warn_user
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
 
@@ -143,4 +142,4 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:
-        warnings.warn("; ".join(sentences), ImplausibleResultWarning, stacklevel=3)
+        warn_user("; ".join(sentences), ImplausibleResultWarning)

@@ -1,6 +1,6 @@
 """Order statistics of the exposures, pixel by pixel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class OrderStatistics:
     def __repr__(self):
         ny, nx = self.min2d.shape
         return f"<OrderStatistics of {nx} x {ny} pixels, cr_coincidences={self.cr_coincidences}>"
+
+    def rows(self, rows):
+        """The statistics of some rows (a slice)."""
+        names = ("min2d", "median2d", "mean2d", "max2d", "count")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def sort_exposures(cube):

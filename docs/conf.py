@@ -35,6 +35,7 @@ extensions = [
     "sphinx_automodapi.smart_resolver",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "published",
     "short_names",
 ]
 

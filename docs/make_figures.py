@@ -57,10 +57,10 @@ def busiest(mask, size):
     return slice(y, y + ny), slice(x, x + nx)
 
 
-def draw_row(fig, panels, cut, marked):
+def draw_row(fig, panels, cut, marked, legend=True):
     """Draw a row of images and masks: pairs of a title and an array (uint8 for a mask).
 
-    Each connected feature of ``marked`` gets a ring in the first image.
+    Each connected feature of ``marked`` gets a ring in the first image. The legend explains the colours of masks.
     """
     rows, columns = cut
     extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
@@ -79,20 +79,26 @@ def draw_row(fig, panels, cut, marked):
         place = (x + columns.start + 1, y + rows.start + 1)
         axes[0].add_patch(Circle(place, 4, fill=False, color="#e69f00", linewidth=1.5))
     fig.colorbar(image, cax=last.inset_axes([1.03, 0, 0.04, 1])).set_label("ADU", labelpad=0)
+    if not legend:
+        return
     handles = [Patch(color=colour, label=label) for colour, label in CODES.values()]
     fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
 
 
-def readme(stack, masks, cut):
-    """The same cut-out of the median, of meancr2 and of the mask of the median."""
+def readme(hit_rate):
+    """The same cut-out of the median, of meancr2 with the joint decision, and of the truth."""
+    simulated = make_stack("ifu", shape=(300, 400), hit_rate=hit_rate, seed=11)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    stack.detect("joint")
+    twice = simulated.hit_mask(5).sum(axis=0) >= 2
+    cut = busiest(twice, (45, 60))
     fig = Figure(figsize=(11, 3.5), layout="constrained")
-    median, meancr2 = (stack.combine(name).data for name in ("median", "meancr2"))
     panels = [
-        ("median of three, hit twice in the rings", median),
-        ("crstack: meancr2", meancr2),
-        ("MEDIANCR: who flagged what", masks.codes["MEDIANCR"]),
+        ("before: median of three exposures", stack.combine("median").data),
+        ("after: crstack, meancr2", stack.combine("meancr2").data),
+        ("truth", simulated.expected.mean(axis=0)),
     ]
-    draw_row(fig, panels, cut, masks["MEDIANCR"])
+    draw_row(fig, panels, cut, twice, legend=False)
     save(fig, "readme", dpi=100)
 
 
@@ -138,7 +144,7 @@ def main():
     IMAGES.mkdir(exist_ok=True)
     _, stack, masks = make_results(hit_rate=0.04)
     cut = busiest(masks["MEDIANCR"], (45, 60))
-    readme(stack, masks, cut)
+    readme(hit_rate=0.03)
     masks_of_an_exposure(stack, masks, cut)
     diagram()
     scenes()

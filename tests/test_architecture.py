@@ -70,10 +70,46 @@ def test_modules_import_from_their_row_and_above(place):
             assert not below, f"{module} imports {below}"
 
 
-def test_no_circle_of_imports():
-    # a package stands for its __init__ alone: importing a module of it is not importing all that it offers
-    graph = {module: {one for one in imports_of(module) if one != "crstack"} for module in MODULES}
+def packages_of(module):
+    """Packages that Python loads before the module, without ``crstack`` itself."""
+    parts = module.split(".")
+    return {".".join(parts[:n]) for n in range(2, len(parts))}
+
+
+def loaded_by(module):
+    """What importing a module loads: the modules that it imports, with their packages."""
+    direct = {one for one in imports_of(module) if one != "crstack"}
+    own = packages_of(module) | {module}
+    return direct | {package for one in direct for package in packages_of(one)} - own
+
+
+def check_no_circle(graph):
     list(TopologicalSorter(graph).static_order())
+
+
+def test_no_circle_of_modules():
+    check_no_circle({module: loaded_by(module) for module in MODULES})
+
+
+def test_no_circle_of_places():
+    """Files and folders of the table, which may share a row."""
+    graph = {place: set() for place in ROWS}
+    for module in MODULES:
+        if module not in ("crstack", "crstack.__main__"):
+            graph[place_of(module)] |= {place_of(one) for one in imports_of(module) if one != "crstack"}
+    check_no_circle({place: others - {place} for place, others in graph.items()})
+
+
+@pytest.mark.parametrize("place", sorted({place_of(module) for module in MODULES if module.count(".") > 1}))
+def test_no_circle_inside_a_folder(place):
+    """Its modules and the folders inside it."""
+    folder, graph = f"crstack.{place}.", {}
+    for module in MODULES:
+        if module.startswith(folder):
+            name = module.removeprefix(folder).split(".")[0]
+            inside = {one.removeprefix(folder).split(".")[0] for one in imports_of(module) if one.startswith(folder)}
+            graph.setdefault(name, set()).update(inside - {name})
+    check_no_circle(graph)
 
 
 def test_nothing_imports_the_whole_package():

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from crstack.cli.console import logging_to
-from crstack.cli.run import run
 from crstack.masks import exposure_name
+from crstack.pipeline.console import logging_to
+from crstack.pipeline.run import run
 
 __all__ = ["write_products"]
 

@@ -3,8 +3,9 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from crstack.cli.console import WorkFailedError, log, section
+from crstack._log import log, section
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.pipeline.console import WorkFailedError
 
 __all__ = ["batch"]
 
@@ -49,7 +50,7 @@ def batch(
         Whether to draw figures and reports.
     dry_run : bool, optional
         List the stacks, and run none.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Of the command.
 
     Raises
@@ -124,7 +125,7 @@ def _few(names, most=5):
 
 
 def _document(path):
-    from crstack.cli.config.document import as_mapping, load_documents
+    from crstack.config.document import as_mapping, load_documents
 
     documents = load_documents(path)
     if len(documents) > 1:
@@ -145,7 +146,7 @@ def _table(path):
 
 def _check_settings(stacks):
     """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run."""
-    from crstack.cli.config.configuration import configuration_of
+    from crstack.config.configuration import configuration_of
 
     for stack in stacks:
         try:

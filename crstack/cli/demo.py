@@ -8,15 +8,15 @@ from astropy.io import fits
 from scipy import ndimage
 
 from crstack._files import atomic_path
-from crstack.cli.config.crmethod import CRMethod
-from crstack.cli.console import log, section
-from crstack.cli.outputs import check_output_directory
-from crstack.cli.run import run
+from crstack._log import log, section
 from crstack.cli.template import TEMPLATE
 from crstack.combine import COMBINATIONS
+from crstack.config.crmethod import CRMethod
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import exposure_name
+from crstack.pipeline.outputs import check_output_directory
+from crstack.pipeline.run import run
 
 __all__ = ["demo"]
 
@@ -50,7 +50,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
         ``crmethod`` of the parameter file.
     overwrite : bool, optional
         Write into a directory that is not empty.
-    console : `~crstack.cli.console.Console`
+    console : `~crstack.pipeline.console.Console`
         Progress bar.
 
     Raises

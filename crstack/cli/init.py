@@ -1,8 +1,8 @@
 """``crstack init``: a parameter file with keywords of the headers."""
 
 from crstack._fits import image_extension, inherited_header, opened_fits
-from crstack.cli.config.image_names import matching_images
 from crstack.cli.template import TEMPLATE
+from crstack.config.image_names import matching_images
 from crstack.exceptions import InputError
 
 __all__ = ["parameter_file"]

@@ -180,8 +180,16 @@ def _add_run(commands):
     plain.add_argument(
         "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
     )
+    plain.add_argument(
+        "--saturation",
+        metavar="S",
+        help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
+    )
     plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
     plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
+    plain.add_argument(
+        "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
+    )
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -269,17 +277,19 @@ def _add_plugins(commands):
 
 
 def _run(arguments, console):
-    from crstack.cli.run import run
     from crstack.cli.without_file import are_images, configuration_of_options
     from crstack.exceptions import InputError
+    from crstack.pipeline.run import run
 
-    names = ("gain", "readnoise", "bias", "method", "ext")
+    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
     if are_images(arguments.parameters):
         parameters = configuration_of_options(arguments.parameters, **options)
     elif any(value is not None for value in options.values()):
         given = next(name for name, value in options.items() if value is not None)
-        raise InputError(f"--{given} must be given with FITS files; a parameter file has a key for it")
+        raise InputError(
+            f"--{given.replace('_', '-')} must be given with FITS files; a parameter file has a key for it"
+        )
     else:
         (parameters,) = arguments.parameters
     run(

@@ -1,7 +1,7 @@
 """``crstack plugins``: the installed plug-ins."""
 
+from crstack._log import log, section, settings_lines
 from crstack._registry import BOUNDARIES, DETECTORS, METHODS
-from crstack.cli.console import log, section, settings_lines
 from crstack.exceptions import PluginError
 
 __all__ = ["show_plugins"]

@@ -15,6 +15,7 @@ extnum: {extnum}    # extension number (0: primary)
 gain: {gain}    # conversion electron/ADU
 rnoise: {rnoise}  # readout noise (ADU)
 bias: {bias}    # (ADU)
+# saturation: 65535   # crstack only: values from this level on (ADU) are bad
 #------------------------------------------------------------------------------
 #------------------------------------------------------------------------------
 requirements:
@@ -42,6 +43,7 @@ requirements:
   semiwindow: 15                    # to display residual CR hits
   color_scale: zscale               # minmax | zscale
   maxplots: -1                      # -1: all CR detected are plotted
+  # max_fraction: 0.2               # crstack only: more flagged is an error
   #-----------------------------------------------------------------------------
   # Parameters for L.A. Cosmic (van Dokkum 2001), as implemented in ccdproc
   # (based in https://github.com/astropy/astroscrappy).

@@ -6,9 +6,9 @@ from pathlib import Path
 import astropy.units as u
 
 from crstack._fits import inspect_image
-from crstack.cli.config.configuration import Configuration
-from crstack.cli.config.image_names import is_file, matching_images
-from crstack.cli.config.keys import checked_values
+from crstack.config.configuration import Configuration
+from crstack.config.image_names import is_file, matching_images
+from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import as_keyword, quantity_of
 
@@ -39,7 +39,9 @@ def are_images(names):
     raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
 
 
-def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
+def configuration_of_options(
+    images, *, gain=None, readnoise=None, bias=None, saturation=None, max_fraction=None, method=None, ext=None
+):
     """The configuration of the options.
 
     Parameters
@@ -52,6 +54,10 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
         With its unit, or a keyword.
     bias : str or None
         A number in the unit of the exposures, a keyword, or a section; 0 by default.
+    saturation : str or None
+        A number in the unit of the exposures, bias included, or a keyword.
+    max_fraction : float or None
+        As in the parameter file.
     method : str or None
         As ``crmethod`` of the parameter file.
     ext : str or None
@@ -59,7 +65,7 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
 
     Returns
     -------
-    configuration : `~crstack.cli.config.configuration.Configuration`
+    configuration : `~crstack.config.configuration.Configuration`
 
     Raises
     ------
@@ -85,8 +91,10 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
         "rnoise": _readnoise(readnoise, factor),
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
+        "saturation": None if saturation is None else _number_or_text(saturation),
     }
-    return Configuration.of(Path(NOWHERE), checked_values(top, {"crmethod": METHOD if method is None else method}))
+    requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
+    return Configuration.of(Path(NOWHERE), checked_values(top, requirements))
 
 
 def _number_or_text(text):

@@ -4,8 +4,9 @@ import signal
 import threading
 from contextlib import contextmanager
 
-from crstack.cli.console import SessionStopped, WorkFailedError, log, logging_to
+from crstack._log import log
 from crstack.exceptions import CRStackError, InputError
+from crstack.pipeline.console import SessionStopped, WorkFailedError, logging_to
 
 __all__ = ["execute"]
 

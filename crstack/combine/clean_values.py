@@ -7,11 +7,11 @@ import numpy as np
 from crstack._pixels import at_pixels
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
-from crstack.combine.smooth_signal import smoothed_signal
+from crstack.combine.smooth_signal import smoothed_by_bands
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.masks.codes import Code
 
-__all__ = ["CleanValues", "middle"]
+__all__ = ["CleanValues", "expected_signal", "middle"]
 
 #: masked values this many standard deviations above the others count as moved by a hit
 MOVED = 2.0
@@ -30,13 +30,16 @@ class CleanValues:
         Masks of the hit values.
     weights : `~numpy.ndarray`, optional
         (N,) weights of the exposures in means; equal by default.
+    expected : `~numpy.ndarray`, optional
+        float32 (ny, nx) estimate of the expected signal, if it is known already: see `expected_signal`.
     """
 
-    def __init__(self, exposures, statistics, masks=None, weights=None):
+    def __init__(self, exposures, statistics, masks=None, weights=None, expected=None):
         self.exposures = exposures
         self.statistics = statistics
         self.masks = masks
         self.weights = weights
+        self._expected = expected
 
     def excluded(self, i):
         """True where exposure ``i`` is bad or hit; None if there is no such pixel."""
@@ -97,9 +100,15 @@ class CleanValues:
         """True where each valid exposure is hit."""
         return (self.n_clean == 0) & (self.statistics.count > 0)
 
-    @cached_property
+    @property
     def expected(self):
         """Estimate of the expected signal, for the variances: float32."""
+        if self._expected is None:
+            self._expected = expected_signal(self.exposures, self.statistics, self.masks, self.weights)
+        return self._expected
+
+    def first_estimate(self):
+        """Clean value of each pixel, its variance, and where there is one."""
         n_values = self.n_clean
         if self.masks is None:
             value = self.statistics.median2d
@@ -108,7 +117,7 @@ class CleanValues:
         else:
             value = np.where(n_values > 0, self.mean, self.statistics.min2d)
             relative = 1 / np.maximum(n_values, 1)
-        return smoothed_signal(value, self.exposures.mean_variance(value) * relative, n_values > 0)
+        return value, self.exposures.mean_variance(value) * relative, n_values > 0
 
     @cached_property
     def _excess(self):
@@ -247,6 +256,28 @@ class CleanValues:
         lowered = np.zeros(self.exposures.shape, dtype=np.float32)
         lowered[where] = value[masked] - self.mean[where]
         return lowered
+
+
+def expected_signal(exposures, statistics, masks=None, weights=None):
+    """Estimate of the expected signal, for the variances: the smoothed mean of the clean values.
+
+    Parameters
+    ----------
+    exposures, statistics, masks, weights
+        As for `CleanValues`.
+
+    Returns
+    -------
+    expected : `~numpy.ndarray`
+        float32 (ny, nx).
+    """
+
+    def estimate(rows):
+        box = rows, slice(None)
+        parts = exposures.cutout(box), statistics.rows(rows), masks and masks.rows(rows)
+        return CleanValues(*parts, weights).first_estimate()
+
+    return smoothed_by_bands(estimate, exposures.shape)
 
 
 def middle(n):

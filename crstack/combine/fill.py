@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.optimize import brentq
 
+from crstack._pixels import some_true
+
 __all__ = ["fill_from_neighbours"]
 
 #: standard deviation in pixels of the weights; doubled as long as too few neighbours are in reach
@@ -55,8 +57,8 @@ def fill_from_neighbours(image, variance, where, unusable):
         return np.full((2, len(rows)), np.nan)
     surroundings = _Surroundings(image, variance, ~holes)
     value, noise, structure = surroundings.fitted(rows, columns)
-    known = np.flatnonzero(~holes)
-    known = known[:: max(len(known) // PIXELS_TO_CALIBRATE, 1)]
+    n_known = holes.size - np.count_nonzero(holes)
+    known = some_true(~holes, np.arange(0, n_known, max(n_known // PIXELS_TO_CALIBRATE, 1)))
     place = np.unravel_index(known, holes.shape)
     found, known_noise, known_structure = surroundings.fitted(*place)
     scale = _structure_scale(image[place] - found, known_noise + variance[place], known_structure)
@@ -83,9 +85,7 @@ class _Surroundings:
     """Estimates of a pixel from its neighbours."""
 
     def __init__(self, image, variance, known):
-        self.known = known
-        self.image = np.where(known, image, 0).astype(np.float64)
-        self.variance = np.where(known, variance, 0).astype(np.float64)
+        self.known, self.image, self.variance = known, image, variance
 
     def fitted(self, rows, columns):
         """Value, variance by noise and by structure (n,) of some pixels, from their neighbours only."""
@@ -132,7 +132,9 @@ class _Surroundings:
         ny, nx = self.known.shape
         inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
         place = np.where(inside, row, 0), np.where(inside, column, 0)
-        weight = (inside & self.known[place]) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
+        known = self.known[place]
+        values, variance = (np.where(known, one[place], 0).astype(np.float64) for one in (self.image, self.variance))
+        weight = (inside & known) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
         y, x = dy / width, dx / width
         terms = [np.ones_like(x), x, y, x**2, y**2, x * y][: TERMS[degree]]
-        return self.image[place], self.variance[place], weight, np.stack(terms, axis=1)
+        return values, variance, weight, np.stack(terms, axis=1)

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from crstack._threads import map_threads, row_bands
 
-__all__ = ["smoothed_signal"]
+__all__ = ["smoothed_by_bands", "smoothed_signal"]
 
 #: sides of the windows of the filter: a spectrum is smooth along one axis only
 WINDOWS = ((5, 5), (1, 9), (9, 1))
@@ -14,6 +14,8 @@ WINDOWS = ((5, 5), (1, 9), (9, 1))
 NOISE_WEIGHT = 8
 #: limited by the caches
 PIXELS_PER_BAND = 1 << 16
+#: bands that share one rim
+BANDS_AT_ONCE = 4
 
 
 def smoothed_signal(image, variance, known):
@@ -44,15 +46,38 @@ def smoothed_signal(image, variance, known):
     square and in two long windows. The window with the smallest weight of the value itself is used. The weight of
     noise is larger than for the least mean square error of the signal.
     """
-    signal = np.empty(image.shape, dtype=np.float32)
+    return smoothed_by_bands(lambda rows: (image[rows], variance[rows], known[rows]), image.shape)
+
+
+def smoothed_by_bands(estimate, shape):
+    """The same as `smoothed_signal`, for an image that is computed by bands of rows.
+
+    Parameters
+    ----------
+    estimate : callable
+        ``estimate(rows)`` gives image, variance and known pixels of some rows (a slice).
+    shape : tuple of int
+        (ny, nx) of the image.
+
+    Returns
+    -------
+    signal : `~numpy.ndarray`
+        float32 (ny, nx).
+    """
+    signal = np.empty(shape, dtype=np.float32)
     reach = max(window[0] for window in WINDOWS) // 2
 
-    def work(rows):
-        wide = slice(max(rows.start - reach, 0), rows.stop + reach)
-        inner = slice(rows.start - wide.start, rows.stop - wide.start)
-        signal[rows] = _smoothed_band(image[wide], variance[wide], known[wide])[inner]
+    def work(bands):
+        first, last = max(bands[0].start - reach, 0), bands[-1].stop + reach
+        planes = estimate(slice(first, last))
+        for rows in bands:
+            # sums over windows round: the bands are the same for any number of them at once
+            wide = slice(max(rows.start - reach, 0) - first, rows.stop + reach - first)
+            inner = slice(rows.start - first - wide.start, rows.stop - first - wide.start)
+            signal[rows] = _smoothed_band(*(plane[wide] for plane in planes))[inner]
 
-    map_threads(work, row_bands(*image.shape, PIXELS_PER_BAND))
+    bands = row_bands(*shape, PIXELS_PER_BAND)
+    map_threads(work, [bands[i : i + BANDS_AT_ONCE] for i in range(0, len(bands), BANDS_AT_ONCE)])
     return signal
 
 
@@ -63,7 +88,7 @@ def _smoothed_band(image, variance, known):
     signal, least = np.full(image.shape, np.nan), np.full(image.shape, np.inf)
     for window in WINDOWS:
         other, own = _filtered(values, noise, weight, window)
-        better = own < least
+        better = (own < least) & np.isfinite(other)  # not an empty window
         signal[better], least[better] = other[better], own[better]
     return np.where(np.isfinite(signal), signal, image)
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["KernelTerms", "fit_kernels", "split_kernel"]
+__all__ = ["SIZE", "KernelTerms", "fit_kernels", "ladder_of", "moment_errors", "split_kernel"]
 
+#: side (pixels) of a kernel
+SIZE = 7
 #: largest distance (pixels) of the steps of a kernel, small to large
 REACHES = (0, 1, 2, 3)
 #: prior standard deviation of a coefficient, over the square of its distance: it limits coefficients that the image
@@ -61,6 +63,17 @@ class KernelTerms:
         return np.array(found).reshape(-1, size, size)
 
 
+def ladder_of(names):
+    """Kernels to try for the terms "flux_factors", "offsets" and "seeing", simplest first."""
+    flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
+    ladder = [KernelTerms(0, flux, False, False)] if flux else []
+    if shift and seeing:
+        ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
+    if shift or seeing:
+        ladder += [KernelTerms(reach, flux, shift, seeing) for reach in (1, 2, 3)]
+    return ladder
+
+
 def split_kernel(kernel):
     """Throughput, shift (dx, dy) and seeing (xx, yy, xy) of a change of the kernel (from 0 for none).
 
@@ -84,6 +97,14 @@ def split_kernel(kernel):
         (step @ kernel @ step) / total - first[0] * first[1],
     )
     return (total, *first, *second)
+
+
+def moment_errors(covariance):
+    """Standard errors of flux, dx, dy, xx, yy and xy, of small changes of a kernel."""
+    half = SIZE // 2
+    dy, dx = (one.ravel() for one in np.mgrid[-half : half + 1, -half : half + 1])
+    moments = np.stack([np.ones(SIZE**2), dx, dy, dx**2, dy**2, dx * dy])
+    return np.sqrt(np.maximum(np.einsum("ka,ab,kb->k", moments, covariance, moments), 0))
 
 
 def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share):

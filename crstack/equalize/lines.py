@@ -4,12 +4,14 @@ A term is a number for each cell of one row (or column) and a given length: an a
 an exposure, or an added level.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.surfaces import linear_weights
 
-__all__ = ["LENGTHS", "fit_lines", "lines_gain"]
+__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain"]
 
 #: lengths (pixels) of the cells after that of the whole row, longest first
 LENGTHS = (512, 128, 32)
@@ -21,6 +23,38 @@ FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 NEARBY = 1
 #: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
+
+
+@dataclass(frozen=True)
+class LineTerm:
+    """A term that varies slowly along the rows or the columns.
+
+    Parameters
+    ----------
+    axis : {"x", "y"}
+        Axis along which it is smooth.
+    setting : {"response", "backgrounds"}
+        Whether it is a throughput or an added level.
+    """
+
+    axis: str
+    setting: str
+
+    @property
+    def words(self):
+        """Readable text."""
+        what = "response" if self.setting == "response" else "added level"
+        return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
+
+    def arrays(self, residuals, signal, variance):
+        """Residuals, regressor and variance with the rows along the axis."""
+        regressor = signal if self.setting == "response" else np.ones_like(signal)
+        if self.axis == "y":
+            return residuals.transpose(0, 2, 1), regressor.T, variance.T
+        return residuals, regressor, variance
+
+
+LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds"))
 
 
 class _Cells:

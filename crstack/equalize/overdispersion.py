@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from crstack._pixels import dilate
 from crstack.equalize.clean import neighbour_mean
 from crstack.exceptions import InputError
 
@@ -168,7 +168,7 @@ def _unhit(pixels, usable, inverse):
     # on a steep slope the pixel itself may be far brighter than its neighbours
     signal = np.maximum(signal, np.maximum(pixels.signal, 0))
     hit = usable & (pixels.span > CLIP_SIGMA * np.sqrt(_model(pixels, signal, inverse)))
-    return usable & ~ndimage.maximum_filter(hit.view(np.uint8), size=3, mode="constant").view(bool)
+    return usable & ~dilate(hit, 1)
 
 
 def _sums(pixels, ok, inverse, kept_variance):

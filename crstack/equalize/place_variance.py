@@ -5,10 +5,11 @@ import functools
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import contrast_of
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
-__all__ = ["contrast_of", "contrast_squared", "place_variance"]
+__all__ = ["contrast_squared", "place_variance"]
 
 #: window (pixels) of a neighbourhood
 WINDOW = 5
@@ -39,11 +40,6 @@ HOT = N_KINDS - 1
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
 SMOOTH = 0.01
-
-
-def contrast_of(image):
-    """Largest minus smallest value of the 3 x 3 pixels around each."""
-    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
 
 
 def contrast_squared(image, variance):

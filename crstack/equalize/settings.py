@@ -8,8 +8,9 @@ import numpy as np
 
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.common import common_image, expected_differences, moved_images
-from crstack.equalize.differences import NAMES, Differences, measure_differences
+from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
+from crstack.equalize.measure import measure_differences
 from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.exceptions import InputError

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack._threads import map_threads
+
 __all__ = ["entered", "moved", "whole_steps"]
 
 #: largest step in pixels
@@ -48,8 +50,8 @@ def whole_steps(levels):
     n = len(levels)
     if min(levels.shape[1:]) < 4 * LARGEST:
         return ((0, 0),) * n
-    planes = [_structure(plane) for plane in levels]
-    spectra = [np.fft.rfft2(plane) for plane in planes]
+    planes = map_threads(_structure, levels)
+    spectra = map_threads(np.fft.rfft2, planes)
     middle = _middle(planes)
     own = np.array([np.sum(plane.astype(np.float64) ** 2) for plane in planes])
     steps = []

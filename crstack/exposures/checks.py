@@ -1,11 +1,11 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio, unlit
 
 __all__ = ["checked"]
@@ -54,10 +54,6 @@ def checked(exposures, *, bias_given=True):
     return exposures
 
 
-def _warn(text):
-    warnings.warn(text, CRStackWarning, stacklevel=6)
-
-
 def _refuse_copies(exposures):
     for j in range(len(exposures)):
         for i in range(j):
@@ -85,7 +81,7 @@ def _without_blank_parts(exposures):
     for i, one in enumerate(blank):
         if one.any():
             rows, columns = (np.flatnonzero(one.any(axis=axis)) for axis in (1, 0))
-            _warn(
+            warn_user(
                 f"{exposures.names[i]} holds one value in blocks of {np.count_nonzero(one)} pixels, within columns "
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
                 "they are taken as bad values"
@@ -103,7 +99,7 @@ def _without_blank_parts(exposures):
 def _compare_times(exposures):
     times = [time for time in exposures.exptimes if time is not None]
     if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        _warn(
+        warn_user(
             f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
             "the exposures are equivalent only with flux factors of the same ratios "
             "(flux_factors= in Python, flux_factor: in a parameter file)"
@@ -117,7 +113,7 @@ def _look_for_light(exposures):
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
     found = unlit(exposures.data, exposures.bad, sigma)
     for i, own, others in found:
-        _warn(
+        warn_user(
             f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
             "it is of another field, or the shutter was closed; leave it out"
         )
@@ -129,7 +125,7 @@ def _warn_of_bias(exposures, level):
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
     if level >= -BELOW_BIAS * readnoise:
         return False
-    _warn(
+    warn_user(
         f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
         f"times the read noise of {readnoise:.3g} below 0: "
         "the bias is too high, or it was subtracted before. Check bias"
@@ -153,14 +149,14 @@ def _compare_noise(exposures, bias_given):
         f"give {sigma:.3g}"
     )
     if ratio > TOO_MUCH:
-        _warn(
+        warn_user(
             f"{numbers}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, or give "
             "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
         )
     elif ratio < TOO_LITTLE and level > 0 and not bias_given:
-        _warn(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
+        warn_user(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
     elif ratio < TOO_LITTLE:
-        _warn(
+        warn_user(
             f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "
             "resampled, smoothed or averages have less noise than one, and need an uncertainty each"
         )

@@ -1,7 +1,6 @@
 """Conversion of a list of exposures to `Exposures`."""
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,8 @@ import astropy.units as u
 import numpy as np
 
 from crstack._validation import check_boolean, check_image_shape
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
@@ -18,6 +18,7 @@ from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
+from crstack.exposures.saturation import find_plateau, warn_of_plateaus
 
 __all__ = ["load_exposures"]
 
@@ -86,7 +87,7 @@ def load_exposures(
     -----
     CRStackWarning
         If part of an exposure is blank, if the scatter of the exposures contradicts the noise,
-        if uncertainties are 0 or exposure times differ.
+        if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
     reading = Reading(unit, ext, dq_ext, err_ext, bits)
@@ -105,6 +106,7 @@ class _Builder:
         self.values, self.n = values, n
         self.cube = self.first = self.noise = None
         self.planes, self.headers, self.seconds, self.names = [], [], [], []
+        self.plateaus = []
 
     def add(self, raw, number):
         """Add one exposure."""
@@ -125,6 +127,10 @@ class _Builder:
                 f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; "
                 f"got none in the header of {given.name}"
             )
+        if self.values.saturation is None and given.saturated is None:
+            plateau = find_plateau(given.data, given.mask, given.limit)
+            if plateau is not None:
+                self.plateaus.append((given.name, plateau))
         plane = plane_of(
             given,
             self.values.offset(raw, noise, seconds, raw.shape, section),
@@ -164,28 +170,28 @@ class _Builder:
 
     def _usable(self, drop):
         """Indices of the exposures that can be used."""
-        bads = [plane.bad for plane in self.planes]
-        without = [bad is not None and bool(bad.all()) for bad in bads]
-        constant = [is_constant(plane, bad) for plane, bad in zip(self.cube, bads, strict=True)]
-        # test exposures may be constant: only one that differs from the others is blank
-        some_vary = not all(one or other for one, other in zip(constant, without, strict=True))
         reasons = {}
-        for i, bad in enumerate(bads):
-            if without[i]:
+        for i, (image, plane) in enumerate(zip(self.cube, self.planes, strict=True)):
+            if plane.bad is not None and plane.bad.all():
                 reasons[i] = f"exposures must have valid pixels; got none in {self.names[i]}"
-            elif constant[i] and some_vary:
-                value = f"{self.cube[i][~bad][0] if bad is not None else self.cube[i, 0, 0]:g}"
-                reasons[i] = f"exposures must not be blank; got {value} everywhere in {self.names[i]}"
+            elif is_constant(image, plane.bad):
+                value = image[0, 0] if plane.bad is None else image[~plane.bad][0]
+                reasons[i] = f"exposures must not be blank; got {value:g} everywhere in {self.names[i]}"
+        kept = [i for i in range(self.n) if i not in reasons]
+        if reasons and len(kept) < MINIMUM_EXPOSURES:
+            unusable = ", ".join(self.names[i] for i in reasons)
+            raise InputError(
+                f"exposures must be {MINIMUM_EXPOSURES} or more that are usable; got {len(kept)}, because each of "
+                f"{unusable} is blank or without valid pixels. Check the files, ext and saturation: "
+                "drop_unusable=True (command: --drop-unusable) leaves too few"
+            )
         if reasons and not drop:
             raise InputError(
                 f"{next(iter(reasons.values()))}; "
                 "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)"
             )
         for reason in reasons.values():
-            warnings.warn(f"{reason}; it is left out", CRStackWarning, stacklevel=5)
-        kept = [i for i in range(self.n) if i not in reasons]
-        if len(kept) < MINIMUM_EXPOSURES:
-            raise InputError(f"exposures must be {MINIMUM_EXPOSURES} or more; got {len(kept)} that are usable")
+            warn_user(f"{reason}; it is left out")
         return kept
 
     def _warn_of_errors(self):
@@ -195,16 +201,15 @@ class _Builder:
             if plane.n_without_error
         ]
         if found:
-            warnings.warn(
-                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}",
-                CRStackWarning,
-                stacklevel=5,
+            warn_user(
+                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}"
             )
 
     def exposures(self, drop):
         """The exposures, after all are added; without blank ones if ``drop``."""
         kept = self._usable(drop)
         self._warn_of_errors()
+        warn_of_plateaus(self.plateaus, self.first.unit)
         header, wcs = self.headers[kept[0]]
         shape = self.first.shape
         seconds = [self.seconds[i] for i in kept]

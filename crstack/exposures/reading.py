@@ -1,7 +1,6 @@
 """One exposure from a FITS file, an array or an object of astropy."""
 
 import os
-import warnings
 from dataclasses import dataclass, field, replace
 
 import astropy.units as u
@@ -29,9 +28,11 @@ from crstack._fits import (
     unit_of_header,
 )
 from crstack._validation import check_image_shape
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
+from crstack.exposures.saturation import stated_limit
 
 __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
 
@@ -100,6 +101,8 @@ class GivenExposure:
     changes : list of str
         Changes of the header for this.
     wcs : `~astropy.wcs.WCS` or None
+    limit : (float, str) or None
+        Highest valid value that the header states, and its keyword.
     """
 
     name: str
@@ -111,6 +114,7 @@ class GivenExposure:
     header: fits.Header = field(default_factory=fits.Header)
     changes: list = field(default_factory=list)
     wcs: WCS | None = None
+    limit: tuple[float, str] | None = None
 
     @property
     def shape(self):
@@ -207,9 +211,7 @@ def warn_of_cards(name, changes):
     """Give one warning for all cards that FITS cannot hold."""
     if changes:
         shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
-        warnings.warn(
-            f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}", CRStackWarning, stacklevel=3
-        )
+        warn_user(f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}")
 
 
 def _from_file(path, reading):
@@ -220,12 +222,13 @@ def _from_file(path, reading):
         header = inherited_header(hdus, hdu)
         mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
-    unit = reading.unit or unit_of_header(header, path)
+        unit = reading.unit or unit_of_header(header, path)
     if unit is None:
         raise InputError(f"unit must be given for {path}, which has no BUNIT, such as unit=u.adu; got None")
+    limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)
-    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs)
+    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit)
 
 
 def _plane_of(hdus, ext, path, shape, name):
@@ -330,5 +333,7 @@ def _from_nddata(ndd, name, reading):
             array = array.reshape(data.shape)
         check_image_shape(f"uncertainty of {name}", array.shape, data.shape)
         uncertainty = type(uncertainty)(array, unit=uncertainty.unit)
-    header, changes = cleaned_header(getattr(ndd, "meta", None))
-    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs)
+    meta = getattr(ndd, "meta", None)
+    header, changes = cleaned_header(meta)
+    limit = stated_limit(meta or {})
+    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs, limit)

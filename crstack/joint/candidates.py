@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads
+from crstack._pixels import at_pixels, dilate
+from crstack._threads import PIXELS_IN_CACHE, map_threads, row_bands, slices
 from crstack.joint.charges import HitDensity
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
@@ -326,7 +325,7 @@ class Candidates:
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
-        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+        return slices(len(self), CANDIDATES_AT_ONCE)
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
@@ -343,6 +342,17 @@ def clean_signal(counts, candidates, probability):
     known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
     signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
     return signal
+
+
+def _span(levels):
+    """Largest minus smallest value (ny, nx) of the exposures."""
+    span = np.empty(levels.shape[1:], levels.dtype)
+
+    def work(rows):
+        np.subtract(levels[:, rows].max(axis=0), levels[:, rows].min(axis=0), out=span[rows])
+
+    map_threads(work, row_bands(*span.shape, PIXELS_IN_CACHE))
+    return span
 
 
 def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
@@ -369,9 +379,9 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     # scipy.stats is slow to import
     from scipy.stats import studentized_range
 
-    span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
+    span = _span(levels) / sigma
     widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
-    anyway = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
+    anyway = dilate(span > SURE_SPAN, 1)
     if detected is not None:
         anyway |= detected.any(axis=0)
     chosen = anyway | (span > widest)

@@ -15,8 +15,9 @@ def log_clean(value, signal, variance, poisson=1):
     """Log density of a clean value: Poisson photons plus Gaussian noise.
 
     Saddle-point approximation (Daniels 1954, Ann. Math. Stat. 25, 631) of the density of Poisson(s) + Normal(0,
-    variance), exact for s = 0 and to better than 2 % of the density elsewhere. A negative signal, from a bias that is
-    slightly too large, shifts only the Gaussian.
+    variance). It is exact for s = 0. Its error is largest where the variance is small: docs/explanation/joint.rst
+    computes it. With much less than one electron of noise the density has peaks at whole photons, which are not
+    described. A negative signal, from a bias that is slightly too large, shifts only the Gaussian.
 
     Parameters
     ----------

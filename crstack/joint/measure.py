@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.differences import measure_differences
+from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import open_settings
 
 __all__ = ["expecting", "open_settings"]

@@ -203,21 +203,24 @@ class Population:
 
     @cached_property
     def _tables(self):
-        """By class and noise: logs of hit over not hit, of not hit over clean; probability of a faint hit, log of no
-        hit."""
+        """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
+        probability of a faint hit, log of no hit, for all noises."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
         not_hit = np.log1p((gain - 1) * faint[..., None])
         log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
-        return tuple(self._at_noises(one) for one in (log_hit, not_hit, faint, np.log(none)))
+        # both are looked up together: next to each other in memory they are read together
+        logs = np.empty(log_hit.shape, np.complex64)
+        logs.real, logs.imag = log_hit, not_hit
+        return logs, self._at_noises(faint), self._at_noises(np.log(none))
 
     def _at_noises(self, values):
-        """Tables (N_CLASSES, sigmas, ...) of all noises, of those of the ones that are needed."""
+        """Tables (N_CLASSES, sigmas) of all noises, of those of the ones that are needed."""
         if self.noises is None:
             return values
-        table = np.zeros((len(values), LOG_SIGMA.size, *values.shape[2:]), values.dtype)
+        table = np.zeros((len(values), LOG_SIGMA.size), values.dtype)
         table[:, self.noises] = values
         return table
 
@@ -242,13 +245,14 @@ class Population:
         log_not_hit : `~numpy.ndarray`
             Density of values that are not hit, over that of clean ones.
         """
-        log_hit, not_hit, *_ = self._tables
-        place = classes * np.int32(log_hit[0].size) + index
-        return log_hit.ravel().take(place), not_hit.ravel().take(place)
+        logs = self._tables[0]
+        first = (self.noises or ALL_NOISES).start * logs.shape[2]
+        found = logs.ravel().take(classes * np.intp(logs[0].size) - np.intp(first) + index)
+        return found.real, found.imag
 
     def log_none(self, classes, sigma):
         """Log of the probability of no hit, for classes and noise (electrons) of values."""
-        return self._tables[3][classes, sigma_index(sigma)]
+        return self._tables[2][classes, sigma_index(sigma)]
 
     def refitted(self, counts, hits, totals, seen=None):
         """The population after one step of expectation maximisation.

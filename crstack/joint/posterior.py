@@ -15,7 +15,7 @@ from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
 from crstack.joint.hit_everywhere import hit_everywhere
 from crstack.joint.least_loss import least_loss
 from crstack.joint.population import Population
-from crstack.joint.posterior_signal import posterior_signal, signal_shift
+from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import log_odds_alone, probabilities
 
@@ -132,17 +132,18 @@ def joint_posterior(
     sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
     candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
-    signal = posterior_signal(field, candidates, tables, population)
-    if settings.false_alarm is None:
-        tables = None  # large, and no longer needed
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     rest = field.probability[:, rows[which], columns[which]]
     field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
+    signal = posterior_signal(field, candidates, tables, population, maybe_hit(candidates, field.probability))
     shift = signal_shift(counts, candidates, signal, field.probability)
+    if settings.false_alarm is None:
+        tables = None  # large, and no longer needed
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
-    probability = field.probability.astype(np.float16).astype(np.float32)
+    probability = field.probability
+    probability[:, rows, columns] = probability[:, rows, columns].astype(np.float16)
     if settings.probability is not None:
         mask = probability > settings.probability
     elif settings.false_alarm is None:

@@ -50,7 +50,9 @@ class SignalPrior:
         """
         middle = (nodes[1:] + nodes[:-1]) / 2
         edges = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
-        share = np.diff(np.interp(edges, self.signal, self.below), axis=0)
+        # one pixel after the other: the search for an edge starts where the one before was found
+        below = np.interp(edges.T, self.signal, self.below)
+        share = np.ascontiguousarray(np.diff(below, axis=1).T)
         return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
 
 

@@ -1,11 +1,13 @@
 """Sweeps over the candidates: probabilities, neighbours, and the fit of the population."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack._pixels import dilate
+from crstack._threads import map_threads, slices
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
@@ -16,6 +18,8 @@ __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 VALUES_TO_FIT = 100_000
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
+#: number of places whose neighbours are summed together
+PLACES_AT_ONCE = 1 << 15
 
 
 class Field:
@@ -41,36 +45,48 @@ class Field:
         # expected hits and their charge, with a rim of one pixel
         self._hits = np.zeros((n, ny + 2, nx + 2), dtype=np.float32)
         self._charge = np.zeros_like(self._hits)
+        self._beside = np.zeros(self._hits.shape, dtype=bool)
         self._width = nx + 2
 
     def set(self, where, probability, charge):
         """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
-        rows, columns = where
-        self.probability[:, rows, columns] = probability
-        hits = np.where(probability > 0.5, probability, np.float32(0))
-        self._hits[:, rows + 1, columns + 1] = hits
-        self._charge[:, rows + 1, columns + 1] = hits * charge
+        place = where[0] * (self._width - 2) + where[1]
+        with_rim = (where[0] + 1) * self._width + where[1] + 1
+
+        def work(i):
+            self.probability[i].ravel()[place] = probability[i]
+            hits = np.where(probability[i] > 0.5, probability[i], np.float32(0))
+            self._hits[i].ravel()[with_rim] = hits
+            self._charge[i].ravel()[with_rim] = hits * charge[i]
+            self._beside[i] = dilate(self._hits[i] > 0, 1)
+
+        map_threads(work, range(len(self._hits)))
 
     def classes_at(self, where):
         """Class of the neighbourhood (N, M) of each value at rows and columns ``where``."""
-        place = (where[0] + 1) * self._width + where[1] + 1
+        everywhere = (where[0] + 1) * self._width + where[1] + 1
+        classes = np.zeros((len(self._hits), len(everywhere)), np.int32)
 
-        def of(i):
+        def work(item):
+            i, part = item
+            hits, charge, place = self._hits[i].ravel(), self._charge[i].ravel(), everywhere[part]
+            beside = np.flatnonzero(self._beside[i].ravel().take(place))
+            place = place[beside]
             sums = [np.zeros(len(place), np.float32), np.zeros(len(place), np.float32)]
             for dy in (-1, 0, 1):
                 for dx in (-1, 0, 1):
                     weight = np.float32(0 if not (dx or dy) else CORNER if dx and dy else 1)
                     if weight:
-                        for total, plane in zip(sums, (self._hits[i], self._charge[i]), strict=True):
-                            total += weight * plane.ravel().take(place + dy * self._width + dx)
-            return neighbour_class(*sums)
+                        for total, plane in zip(sums, (hits, charge), strict=True):
+                            total += weight * plane.take(place + dy * self._width + dx)
+            classes[i, part][beside] = neighbour_class(*sums)
 
-        return np.stack(map_threads(of, range(len(self._hits))))
+        map_threads(work, product(range(len(classes)), slices(len(everywhere), PLACES_AT_ONCE)))
+        return classes
 
     def beside_hits(self):
         """Rows and columns of all pixels beside a hit one, or hit themselves."""
-        near = ndimage.maximum_filter((self._hits > 0).any(axis=0).view(np.uint8), size=3)
-        return np.nonzero(near[1:-1, 1:-1])
+        return np.nonzero(self._beside.any(axis=0)[1:-1, 1:-1])
 
 
 def sweep(field, candidates, tables, population):
@@ -124,9 +140,8 @@ def log_ratio(some, clean, index, classes, population):
     ratio, not_hit : `~numpy.ndarray`
         (N, J, M).
     """
-    ratio, not_hit = population.log_ratios(classes[:, None], index)
-    ratio -= clean
-    not_hit += clean
+    log_hit, log_not_hit = population.log_ratios(classes[:, None], index)
+    ratio, not_hit = log_hit - clean, log_not_hit + clean
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
@@ -247,9 +262,14 @@ class _Sample:
         chosen = candidates.chosen
         return cls(some, tables, weight, sigma_index(sigma), chosen.anyway, chosen.missed(charge))
 
+    @cached_property
+    def _by_noise(self):
+        """Number of pixels of each noise: of all pixels, and of those that are not examined anyway."""
+        return numbers_by_noise(self.of_sigma, ~self.anyway)
+
     def totals(self, field):
         """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
-        totals, free = _numbers(field, self.of_sigma), _numbers(field, self.of_sigma, ~self.anyway)
+        totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
         return totals, totals[..., None] - free[..., None] * self.missed
 
     def expectation(self, asked, classes, population):
@@ -310,16 +330,21 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
-def _numbers(field, of_sigma, chosen=None):
-    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise, of the chosen pixels."""
-    found = np.zeros((N_CLASSES, LOG_SIGMA.size))
-    chosen = np.ones(of_sigma.shape, bool) if chosen is None else chosen
-    found[0] = len(field.probability) * np.bincount(of_sigma[chosen], minlength=LOG_SIGMA.size)
-    rows, columns = field.beside_hits()
-    keep = chosen[rows, columns]
-    where = rows[keep], columns[keep]
+def numbers_by_noise(of_sigma, chosen):
+    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones."""
+    return [np.bincount(one, minlength=LOG_SIGMA.size) for one in (of_sigma.ravel(), of_sigma[chosen])]
+
+
+def _numbers(field, of_sigma, chosen, by_noise):
+    """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
+    where = field.beside_hits()
     places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
-    beside = np.bincount(places.ravel(), minlength=found.size).reshape(found.shape)
-    found += beside
-    found[0] -= beside.sum(axis=0)
+    found = []
+    for pixels, some in zip(by_noise, (places, places[:, chosen[where]]), strict=True):
+        numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
+        numbers[0] = len(field.probability) * pixels
+        beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
+        numbers += beside
+        numbers[0] -= beside.sum(axis=0)
+        found.append(numbers)
     return found

@@ -1,14 +1,14 @@
 """Masks as FITS extensions, and back."""
 
 import re
-import warnings
 
 import numpy as np
 from astropy.io import fits
 
 from crstack._files import add_history, header_line, history_of
 from crstack._validation import check_number
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
@@ -141,8 +141,7 @@ class _MaskFile:
         return arguments
 
     def _warn(self, sentence):
-        # up to the caller of MaskSet.read
-        warnings.warn(sentence, CRStackWarning, stacklevel=6)
+        warn_user(sentence)
 
     def _number_of(self, kind):
         """Number of masks, or probabilities, of exposures: 1 to N, none missing."""

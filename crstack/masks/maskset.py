@@ -146,6 +146,24 @@ class MaskSet:
         """bool (ny, nx): pixels masked in every exposure."""
         return np.asarray(self.crmasks.all(axis=0))
 
+    def rows(self, rows: slice) -> "MaskSet":
+        """The masks of some rows, without the decision and the local medians."""
+
+        def cut(plane: np.ndarray | None) -> np.ndarray | None:
+            return None if plane is None else plane[..., rows, :]
+
+        return replace(
+            self,
+            codes={name: codes[rows] for name, codes in self.codes.items()},
+            found_by={name: votes[rows] for name, votes in self.found_by.items()},
+            auxclean=cut(self.auxclean),
+            probability=cut(self.probability),
+            signal_shift=cut(self.signal_shift),
+            excess_variance=cut(self.excess_variance),
+            local_medians=(),
+            decision=None,
+        )
+
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
         """Masks of the values whose probability to be hit exceeds ``probability``.
 
@@ -239,7 +257,7 @@ class MaskSet:
         exposures : `~crstack.exposures.Exposures`, optional
             ``stack.exposures``, for bits of bad and saturated values.
         """
-        return quality_images(self, bits, exposures)
+        return quality_images(self.crmasks, bits, exposures)
 
     def write_exposures(
         self,
@@ -268,7 +286,7 @@ class MaskSet:
         written : list of `~pathlib.Path`
             The copies, each with extensions DQ and MASK.
         """
-        return write_exposures(self, paths, directory, ext=ext, bits=bits, exposures=exposures)
+        return write_exposures(self.crmasks, paths, directory, ext=ext, bits=bits, exposures=exposures)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "MaskSet":

@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
@@ -15,10 +14,6 @@ from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.exposures.quality import bits_of
-from crstack.masks.codes import exposure_name
-
-if TYPE_CHECKING:
-    from crstack.masks.maskset import MaskSet
 
 __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 
@@ -53,13 +48,13 @@ def _table(bits: Bits) -> dict[str, int]:
     return table
 
 
-def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+def quality_images(hit: np.ndarray, bits: Bits = "stsci", exposures: Exposures | None = None) -> np.ndarray:
     """Data quality images of the exposures.
 
     Parameters
     ----------
-    masks : `~crstack.MaskSet`
-        The masks of the exposures.
+    hit : `~numpy.ndarray` of bool
+        (N, ny, nx), masks of the exposures.
     bits : str or mapping, optional
         "stsci", "lsst" or "dragons" (see ``QUALITY_BITS``), or bits by reason: "hit", "bad" and
         "saturated". A missing reason has no bit. Instruments differ:
@@ -78,7 +73,6 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
         If a convention or a reason is unknown, or the exposures do not belong to the masks.
     """
     table = _table(bits)
-    hit = masks.crmasks
     if exposures is not None and exposures.data.shape != hit.shape:
         raise InputError(f"exposures must have the shape {hit.shape} of the masks; got {exposures.data.shape}")
     kind = np.int16 if max(table.values()) < 2**15 else np.int32
@@ -93,7 +87,7 @@ def quality_images(masks: "MaskSet", bits: Bits = "stsci", exposures: Exposures 
 
 
 def write_exposures(
-    masks: "MaskSet",
+    hit: np.ndarray,
     paths: Sequence[str | os.PathLike],
     directory: str | os.PathLike,
     *,
@@ -105,8 +99,8 @@ def write_exposures(
 
     Parameters
     ----------
-    masks : `~crstack.MaskSet`
-        The masks of the exposures.
+    hit : `~numpy.ndarray` of bool
+        (N, ny, nx), masks of the exposures.
     paths : sequence of path-like
         Their FITS files, in the order of the masks.
     directory : path-like
@@ -120,8 +114,7 @@ def write_exposures(
     -------
     written : list of `~pathlib.Path`
         The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad.
-        Pixels that
-        such extensions of the file flag already stay flagged. Everything else is copied as it is stored.
+        Pixels that such extensions of the file flag already stay flagged. Everything else is copied as it is stored.
 
     Raises
     ------
@@ -129,8 +122,8 @@ def write_exposures(
         If number or shape of the images differ from those of the masks, or a copy would replace an exposure.
     """
     paths, directory = [Path(path) for path in paths], Path(directory)
-    if len(paths) != masks.n_exposures:
-        raise InputError(f"paths must be those of {masks.n_exposures} exposures; got {len(paths)}")
+    if len(paths) != len(hit):
+        raise InputError(f"paths must be those of {len(hit)} exposures; got {len(paths)}")
     targets = [directory / path.name for path in paths]
     if len(set(targets)) < len(targets):
         raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in paths)}")
@@ -138,12 +131,12 @@ def write_exposures(
         if target.resolve() in [one.resolve() for one in paths]:
             raise InputError(f"directory must be another than that of the exposures; got {directory}")
         shape = inspect_image(path, ext).shape
-        if shape != masks.shape:
-            raise InputError(f"image of {path} must have the shape {masks.shape} of the masks; got {shape}")
-    quality = quality_images(masks, bits, exposures)
+        if shape != hit.shape[1:]:
+            raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
+    quality = quality_images(hit, bits, exposures)
     directory.mkdir(parents=True, exist_ok=True)
     for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
-        flagged = masks[exposure_name(i)]
+        flagged = hit[i]
         if exposures is not None and exposures.bad is not None:
             flagged = flagged | exposures.bad[i]
         _write_copy(path, target, ext, quality[i], flagged)

@@ -193,8 +193,8 @@ class MMCosmic(Method):
 def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
     """The default model of the boundary.
 
-    The boundary of the median is too low for single exposures. With three exposures it flags 1 % of the
-    clean values in MEANCRT, with four a quarter, with ten three quarters. A calibrated boundary has a curve for
+    The boundary of the median is too low for single exposures. It flags clean values in MEANCRT, and their share grows
+    with the number of exposures. A calibrated boundary has a curve for
     each kind of image. It follows from the noise alone, and is too low where exposures differ otherwise.
     """
     equivalent = prepared.exposures.share_noise and prepared.equalized.differences is None

@@ -133,6 +133,53 @@ def test_what_a_table_needs(publish, monkeypatch, tmp_path, capsys):
     assert "area of --files a.fits b c.fits --more" in (tmp_path / "docs" / "tables" / "areas.txt").read_text()
 
 
+PEERS = """
+======= ======================== ======== =============
+  scene                  program high/Mpx own: high/Mpx
+======= ======================== ======== =============
+    ifu            perfect masks        1             -
+    ifu crstack JointPosterior()       12            13
+    ifu       numina mm_pycosmic        4             5
+    ifu ccdproc sigma clipping          6          1234
+imaging            perfect masks        7             -
+======= ======================== ======== =============
+
+Versions: none.
+"""
+
+
+def test_rows_of_a_table(publish):
+    rows = publish.rows_of(PEERS)
+    assert rows[1] == {
+        "scene": "ifu", "program": "crstack JointPosterior()", "high/Mpx": "12", "own: high/Mpx": "13"
+    }  # fmt: skip
+    assert len(rows) == 5
+
+
+def test_numbers_of_the_readme(publish, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(publish, "README_COLUMNS", {"ifu": "fibres"})
+    monkeypatch.setattr(
+        publish, "README_ROWS", (("a", "perfect masks", "high/Mpx"), ("b", "ccdproc sigma clipping", "own: high/Mpx"))
+    )
+    monkeypatch.setattr(publish, "PUBLISHED", (publish.Table("peers_table", "peers.py", ("code",)),))
+    (tmp_path / "benchmarks" / "peers.py").write_text(f"print({PEERS!r})")
+    readme = tmp_path / "README.rst"
+    readme.write_text(f"before\n\n{publish.README_START}\n\nold\n\n{publish.README_END}\n\nafter\n")
+    assert publish.main([]) == 0
+    lines = [line for line in readme.read_text().splitlines() if line]
+    assert lines == [
+        "before", publish.README_START, "= ======", "\\ fibres", "= ======", "a      1", "b   1234", "= ======",
+        publish.README_END, "after",
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert publish.main(["--check"]) == 0
+    readme.write_text(readme.read_text().replace("1234", "123"))
+    assert publish.main(["--check"]) == 1
+    assert "README.rst: its numbers are not those of peers_table" in capsys.readouterr().out
+    assert publish.main(["--readme"]) == 0
+    assert publish.main(["--check"]) == 0
+
+
 def test_unknown_names_and_modules(publish, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         publish.main(["volumes"])
@@ -176,6 +223,9 @@ class TestPublished:
                 if word.startswith("{"):
                     assert word[1:-1] in table.needs
 
+    def test_readme_has_the_numbers_of_the_table(self, published):
+        assert published.readme_is_current()
+
     def test_readme_names_every_script(self):
         readme = (ROOT / "benchmarks" / "README.rst").read_text(encoding="utf-8")
         for path in (ROOT / "benchmarks").glob("[a-z]*.py"):
@@ -186,4 +236,4 @@ def test_as_a_command():
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "publish.py"), "--list"], capture_output=True, text=True, check=True
     )
-    assert "joint_null         python benchmarks/joint.py --null" in done.stdout
+    assert "joint_null             python benchmarks/joint.py --null" in done.stdout

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
+from crstack._log import LOGGER, log
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.console import LOGGER, log, logging_to
+from crstack.config.configuration import read_configuration
 from crstack.exceptions import CRStackWarning
+from crstack.pipeline.console import logging_to
 
 
 def test_version_and_help(capsys):
@@ -40,7 +41,7 @@ def test_wrong_arguments(capsys, arguments):
 
 def test_demo(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])  # they take seconds
+    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])  # they take seconds
     arguments = ["demo", "demo", "--shape", "100", "120", "--seed", "3"]
     assert main(arguments) == 0
     out, err = capsys.readouterr()
@@ -76,7 +77,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
 
 
 def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
     assert main(["demo", str(tmp_path / "demo"), "--shape", "90", "100", "--scene", "slit", "--method", "joint"]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^meanjoint +\d+ +\d+$", out, re.MULTILINE)
@@ -87,7 +88,7 @@ def test_demo_of_the_joint_decision(tmp_path, monkeypatch, capsys):
 
 
 def test_demo_of_mmcosmic(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
     arguments = ["--shape", "90", "100", "--scene", "slit", "--method", "mm_pycosmic"]
     assert main(["demo", str(tmp_path / "demo"), *arguments]) == 0
     out = capsys.readouterr().out

@@ -6,7 +6,7 @@ import astropy.units as u
 import pytest
 from support.parameter_files import NAMES, check_refused, write_parameters
 
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
     from astropy.io import fits
 
     from crstack.cli import main
-    from crstack.cli import prepare as module
+    from crstack.pipeline import prepare as module
 
     for name in NAMES:
         fits.writeto(name, np.ones((30, 40), np.float32))

@@ -16,9 +16,9 @@ from support.products import PRODUCTS
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.questions import Questions
+from crstack.config.configuration import read_configuration
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.questions import Questions
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import QuestionWindow
 
@@ -117,7 +117,7 @@ def check_page(written):
 
 
 def test_page_escapes_names(run, monkeypatch):
-    monkeypatch.setattr("crstack.cli.run.write_figures", lambda *arguments, **options: [])
+    monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
     Path("out").mkdir()
     Path("out/mine.fits").touch()
     Path("a<b>.fits").symlink_to(Path(NAMES[0]).resolve())
@@ -166,9 +166,9 @@ def test_figures_show_what_their_names_say(run, monkeypatch):
         seen[path.name] = options.get("corrected", (None,))[0], len(features)
         return True
 
-    monkeypatch.setattr("crstack.cli.figures._draw_mask", look)
-    monkeypatch.setattr("crstack.cli.figures._draw_hits", look_at_hits)
-    monkeypatch.setattr("crstack.cli.figures.log_file", lambda path: None)
+    monkeypatch.setattr("crstack.pipeline.figures._draw_mask", look)
+    monkeypatch.setattr("crstack.pipeline.figures._draw_hits", look_at_hits)
+    monkeypatch.setattr("crstack.pipeline.figures.log_file", lambda path: None)
     assert run("--log-level", "error")[0] == 0
     assert seen["diagnostic_mediancr.png"] == ("MEDIANCR", "median2d", "mean2d")
     assert seen["diagnostic_meancr.png"] == ("MEANCRT", "mean2d", "median2d")

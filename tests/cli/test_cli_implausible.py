@@ -4,8 +4,9 @@ import warnings
 
 import pytest
 
-from crstack.cli.console import log, logging_to
+from crstack._log import log
 from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
+from crstack.pipeline.console import logging_to
 
 
 @pytest.mark.filterwarnings("always")

@@ -15,8 +15,8 @@ from support.parameter_files import write_parameters
 from support.products import PRODUCTS
 
 from crstack.cli import main
-from crstack.cli.lock import LOCK
-from crstack.cli.outputs import MANIFEST, WORKPLACE
+from crstack.pipeline.lock import LOCK
+from crstack.pipeline.outputs import MANIFEST, WORKPLACE
 
 COMMAND = [sys.executable, "-m", "crstack", "run", "p.yaml", "--output-dir", "out", "--no-plots"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}

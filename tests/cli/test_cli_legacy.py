@@ -10,7 +10,7 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, small
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 from crstack.exceptions import ConfigurationError, CRStackWarning
 
 #: as in the early manual

@@ -10,8 +10,8 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, check_refused,
 
 from crstack import CRStack, MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.config.detector_images import MapName
+from crstack.config.configuration import read_configuration
+from crstack.config.detector_images import MapName
 from crstack.datasets import make_stack
 
 SHAPE = (60, 80)

@@ -14,8 +14,8 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
 from crstack.cli.parser import make_parser
+from crstack.config.configuration import read_configuration
 
 PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]
@@ -261,3 +261,27 @@ def test_iterations_are_reported(here, capsys, name, title):
     quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
     assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
     assert title not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("always:exposures seem to be saturated")
+def test_saturation_and_the_largest_fraction(here, capsys):
+    top = float(np.sort(fits.getdata(NAMES[0]), axis=None)[-30])
+    pattern = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", *PLAIN]
+    assert main([*pattern, "--saturation", f"{top}", "--output-dir", "one"]) == 0
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation=top)
+    assert main(["run", path, "--output-dir", "two", *PLAIN]) == 0
+    assert_equal_masks("one", "two")
+    for name in NAMES:
+        fits.setval(name, "SATURATE", value=top)
+    capsys.readouterr()
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation="header:SATURATE")
+    assert main(["run", path, "--output-dir", "three", "--no-plots"]) == 0
+    n = sum(int((fits.getdata(name) >= top).sum()) for name in NAMES)
+    assert f"saturation header:SATURATE, saturated values {n}; bad values: {n}" in capsys.readouterr().out
+    assert "saturation: header:SATURATE" in "".join(fits.getheader("three/combined_mean.fits")["HISTORY"])
+    assert main([*pattern, "--max-fraction", "0.0001", "--output-dir", "four"]) == 1
+    assert "of the values of" in capsys.readouterr().err
+    assert not Path("four/combined_mean.fits").exists()
+    refused(capsys, [*pattern, "--max-fraction", "2"], "max_fraction must be a number at least 0 and at most 1; got 2")
+    refused(capsys, [*pattern, "--saturation", "0"], "saturation must be a number greater than 0")
+    refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")

@@ -19,10 +19,10 @@ from support.products import PRODUCTS
 
 from crstack import CRStack, MaskSet
 from crstack.cli import main
-from crstack.cli.lock import LOCK, DirectoryLock
-from crstack.cli.outputs import MANIFEST, WORKPLACE
 from crstack.exceptions import InputError
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.lock import LOCK, DirectoryLock
+from crstack.pipeline.outputs import MANIFEST, WORKPLACE
 
 FAST = ["--no-plots", "--log-level", "error"]
 COMMAND = [sys.executable, "-m", "crstack"]

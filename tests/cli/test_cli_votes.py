@@ -11,7 +11,7 @@ from support.stacks import stack_of
 from crstack import Detection, Detector, LACosmicDetector, MaskSet, PyCosmicDetector, VotingDetector
 from crstack._registry import DETECTORS
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 from crstack.exceptions import ConfigurationError
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.fuzz import fuzzed
 
 from crstack.cli import main
-from crstack.cli.config.keys import REQUIRED, REQUIREMENTS, TOP
+from crstack.config.keys import REQUIRED, REQUIREMENTS, TOP
 
 NAMES = ["a.fits", "b.fits", "c.fits"]
 TOP_KEYS = [key.name for key in TOP]

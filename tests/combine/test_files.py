@@ -132,10 +132,9 @@ def test_files_obey_the_standard(combination, tmp_path, ending):
 
 def verify(path):
     """Run fitsverify, where it is installed."""
-    if not shutil.which("fitsverify"):
-        pytest.skip("fitsverify is not installed")
-    done = subprocess.run(["fitsverify", path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert "found 0 warning(s) and 0 error(s)" in done.stdout, done.stdout
+    if shutil.which("fitsverify"):
+        done = subprocess.run(["fitsverify", path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert "found 0 warning(s) and 0 error(s)" in done.stdout, done.stdout
 
 
 def test_masks_obey_the_standard(stack, tmp_path):

@@ -177,8 +177,9 @@ class TestUnits:
 
     def test_average_keeps_the_saturation_level(self):
         image, saturated = saturated_star()
-        detection = LACosmicDetector(satlevel=20000.0).detect(image, in_electrons().averaged(3))
-        assert not detection.mask[saturated].any()
+        for level, flagged in ((20000.0, False), (20001.0, True)):
+            detection = LACosmicDetector(satlevel=level).detect(image, in_electrons().averaged(3))
+            assert detection.mask[saturated].any() == flagged
 
     def test_gain_image(self, scene):
         image = scene[0]
@@ -197,7 +198,8 @@ class TestUnits:
         gain[:, :40] = 3.0 if bright_side == "high" else 1.0
         noise = NoiseModel(gain=gain * u.electron / u.adu, readnoise=READNOISE * u.electron)
         # image in ADU: the level is one of ADU, whatever the gain of the pixel
-        assert not LACosmicDetector(satlevel=20000.0).detect(image, noise).mask[saturated].any()
+        for level, flagged in ((20000.0, False), (20001.0, True)):
+            assert LACosmicDetector(satlevel=level).detect(image, noise).mask[saturated].any() == flagged
 
 
 def saturated_star():
@@ -261,6 +263,7 @@ class TestNoise:
         image = scene[0]
         noise = in_electrons().with_known_variance(np.full(image.shape, 1e8, dtype=np.float32))
         assert not LACosmicDetector().detect(image, noise).mask.any()
+        assert LACosmicDetector().detect(image, in_electrons()).mask.any()
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_unknown_variance_is_a_bad_pixel(self, value):

@@ -18,8 +18,8 @@ from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
 from crstack._pixels import features_holding
 from crstack._registry import DETECTORS
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
-from crstack.cli.config.detector_images import read_detector_numbers
+from crstack.config.configuration import read_configuration
+from crstack.config.detector_images import read_detector_numbers
 from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles

@@ -138,12 +138,13 @@ def test_surfaces_go_on_to_the_edges():
     mesh = Mesh((128, 192))
     y, x = np.mgrid[:128, :192]
     plane = (3 + 0.05 * x - 0.02 * y).astype(np.float32)
-    medians, number = mesh.medians(plane, np.ones(plane.shape, bool))
+    (medians,), number = mesh.medians([plane], np.ones(plane.shape, bool))
     surface, kind = smooth_surface(medians, number, np.full(medians.shape, 1.0))
     assert kind == "slope"
     np.testing.assert_allclose(mesh.interpolate(surface), plane, atol=0.05)
     noise = np.random.default_rng(1).standard_normal(plane.shape)
-    assert smooth_surface(*mesh.medians(noise, np.ones(plane.shape, bool)), np.full(medians.shape, 1.0))[1] == ""
+    (medians,), number = mesh.medians([noise], np.ones(plane.shape, bool))
+    assert smooth_surface(medians, number, np.full(medians.shape, 1.0))[1] == ""
 
 
 def test_whole_steps():

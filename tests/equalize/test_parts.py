@@ -161,9 +161,11 @@ def test_smallest_region():
 
 def test_weighted_sums_of_blocks():
     """Without excess and with one level the weights are equal, and the totals are counts of pixels."""
-    exposures, _ = exposures_of([np.full((32, 40), float(level)) for level in (90, 100, 110)])
+    planes = np.multiply.outer((90.0, 100.0, 110.0), np.ones((32, 40)))
     ok = np.ones((32, 40), dtype=bool)
     ok[0, 0] = False
+    planes[:, 0, 0] += 1  # an exposure of one value is refused
+    exposures, _ = exposures_of(planes)
     clean = CleanPixels(np.full((32, 40), 100, np.float32), ok, 0.0)
     totals = flux._block_totals(exposures, clean, "ratio")
     assert totals.shape == (3, 64)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from crstack import MaskSet
 from crstack.cli import main
-from crstack.cli.config.configuration import read_configuration
+from crstack.config.configuration import read_configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -1,5 +1,7 @@
 """Exposures in a unit per second, in other words, and with values that cannot be."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -173,7 +175,9 @@ def test_reordered_takes_all_that_belongs_to_an_exposure():
         for i, image in enumerate(images)
     ]
     exposures = load_exposures(ccds, saturation=5e4 * u.electron, **NOISE).divided_by([1.0, 2.0, 4.0])
+    exposures = replace(exposures, exptimes=(300.0, 301.0, None))
     turned = exposures.reordered([2, 0, 1])
+    assert turned.exptimes == (None, 300.0, 301.0)
     for new, old in enumerate((2, 0, 1)):
         np.testing.assert_array_equal(turned.data[new], exposures.data[old])
         np.testing.assert_array_equal(turned.bad[new], exposures.bad[old])

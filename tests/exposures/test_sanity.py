@@ -59,10 +59,19 @@ def test_what_is_left_out_leaves_its_header_too():
     assert exposures.header["OBJECT"] == "M33"
 
 
-def test_too_few_usable_exposures():
-    images = [*made(1), np.zeros(SHAPE), np.zeros(SHAPE)]
-    with pytest.warns(CRStackWarning, match="left out"), pytest.raises(InputError, match="got 1 that are usable"):
-        load(images, drop_unusable=True)
+@pytest.mark.parametrize(
+    ("images", "names", "n_usable"),
+    [
+        ([*made(1), np.zeros(SHAPE), np.full(SHAPE, np.nan)], "exposure 2, exposure 3", 1),
+        ([np.zeros(SHAPE)] * 3, "exposure 1, exposure 2, exposure 3", 0),
+        ([np.full(SHAPE, value) for value in (7.0, 8.0, 9.0)], "exposure 1, exposure 2, exposure 3", 0),
+    ],
+)
+@pytest.mark.parametrize("drop", [False, True])
+def test_too_few_usable_exposures(images, names, n_usable, drop):
+    words = f"usable; got {n_usable}, because each of {names} is blank or .* drop_unusable=True .* leaves too few"
+    with pytest.raises(InputError, match=words):
+        load(images, drop_unusable=drop)
 
 
 @pytest.mark.parametrize(

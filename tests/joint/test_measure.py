@@ -13,7 +13,7 @@ from crstack import CRStack, JointPosterior
 from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
-from crstack.equalize import Equalization, differences
+from crstack.equalize import Equalization, measure
 from crstack.exposures import load_exposures
 from crstack.joint import Counts
 from crstack.joint.measure import open_settings
@@ -208,8 +208,8 @@ def test_tiny_images(shape, n):
 def test_what_a_part_says_holds_everywhere(monkeypatch):
     simulated = slit(**DEFECTS["all"])
     whole = scores(simulated, stack_of(simulated).detect(method=JointPosterior()))
-    monkeypatch.setattr(differences, "WHOLE", 30_000)
-    monkeypatch.setattr(differences, "informative_box", partial(informative_box, pixels=30_000))
+    monkeypatch.setattr(measure, "WHOLE", 30_000)
+    monkeypatch.setattr(measure, "informative_box", partial(informative_box, pixels=30_000))
     stages = []
     found = stack_of(simulated).detect(method=JointPosterior(), progress=lambda stage, _: stages.append(stage))
     part = scores(simulated, found)

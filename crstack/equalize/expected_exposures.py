@@ -1,0 +1,194 @@
+"""The expected exposures while their differences are fitted: a common image, and what each adds to it."""
+
+import functools
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._pixels import contrast_of
+from crstack.equalize.differences import Differences
+from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
+from crstack.equalize.offsets import hot_pixels, medians_around
+from crstack.equalize.steps import entered, moved, whole_steps
+from crstack.equalize.surfaces import Mesh
+from crstack.statistics import sort_exposures
+
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures"]
+
+#: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
+CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
+WINDOW, NOISE_LIMIT = 5, 2.0
+#: variance of a median over that of a mean, roughly
+OF_MEDIAN = 1.3
+#: number of values of a response for its limits
+PIXELS_OF_LIMITS = 300_000
+#: pixels that suffice for the first levels
+PIXELS_OF_LEVELS = 20_000
+
+
+class ExpectedExposures:
+    """The differences of exposures as far as they are fitted.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        float32 (N, ny, nx) electrons.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+    bad : `~numpy.ndarray` of bool or None
+        (N, ny, nx) excluded values.
+    names : set of str
+        What is measured.
+    of_part : ExpectedExposures, optional
+        A fit to a part of the image: its throughputs, kernels and steps are used.
+    """
+
+    def __init__(self, levels, variance_of, bad, names, of_part=None):
+        self.levels, self.variance_of, self.bad = levels, variance_of, bad
+        self.names, self.ladder = names, ladder_of(names)
+        n = len(levels)
+        self.mesh = Mesh(levels.shape[1:])
+        self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
+        self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
+        self.steps = ((0, 0),) * n
+        if of_part is not None:
+            self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
+            self.covariance, self.steps = of_part.covariance, of_part.steps
+        self.backgrounds = self._first_levels()
+        self.changes = self.blurs = self.noises = [np.float32(0)] * n
+        self.gains = self.added = None
+        self.kinds, self.grids = [""] * n, None
+        if of_part is None and "offsets" in names:
+            self.steps = whole_steps(levels)
+        if any(map(any, self.steps)):
+            self._start_moved()
+
+    def _start_moved(self):
+        """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
+        cube = np.stack([
+            moved(level - background, (-dx, -dy))
+            for level, background, (dx, dy) in zip(self.levels, self.backgrounds, self.steps, strict=True)
+        ])  # fmt: skip
+        self._fill_what_enters(cube)
+        sort_exposures(cube)
+        common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
+        self.change(common, self.variance_of(common))
+
+    def _first_levels(self):
+        """A start for the added levels: medians of the differences from the mean."""
+        n = len(self.levels)
+        if "backgrounds" not in self.names:
+            return [np.float32(0)] * n
+        step = max(int(np.sqrt(self.levels[0].size / PIXELS_OF_LEVELS)), 1)
+        some = self.levels[:, ::step, ::step]
+        some = some / np.float32(self.factors)[:, None, None]
+        found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
+        return list(np.float32((found - np.median(found)) * self.factors))
+
+    def scale(self, i):
+        """Throughput of exposure ``i``: number or image."""
+        factor = np.float32(self.factors[i])
+        return factor if self.gains is None else factor * (1 + self.gains[i])
+
+    def shift(self, i):
+        """What is added to exposure ``i``: number or image."""
+        shift = self.backgrounds[i] + self.changes[i]
+        return shift if self.added is None else shift + np.float32(self.factors[i]) * self.added[i]
+
+    def _moved_back(self, i):
+        """Exposure ``i`` minus its known differences, on the grid and at the level of the common image."""
+        if not any(self.steps[i]):
+            return (self.levels[i] - self.shift(i)) / self.scale(i)
+        back = tuple(-one for one in self.steps[i])
+        plane = self.levels[i] - self.backgrounds[i]
+        if self.added is not None:
+            plane = plane - np.float32(self.factors[i]) * self.added[i]
+        plane = moved(plane, back) - self.blurs[i]
+        return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
+
+    def _fill_what_enters(self, cube):
+        """Put what another exposure holds where one that was moved back holds nothing, in place."""
+        at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
+        for plane, (dx, dy) in zip(cube, self.steps, strict=True):
+            rows, columns = entered((-dx, -dy))
+            plane[rows] = cube[at_rest][rows]
+            plane[:, columns] = cube[at_rest][:, columns]
+
+    def common(self, contrast):
+        """Image that the exposures share, and its contrast."""
+        cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
+        self._fill_what_enters(cube)
+        sort_exposures(cube)
+        n, low = len(cube), cube[0]
+        median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
+        limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
+        return np.where(median - low > limit, low, median)
+
+    def change(self, common, variance):
+        """The changes by shift and seeing, without noise."""
+        self.changes, self.blurs, self.noises, scene = [], [], [], common
+        if self.kernels.any() or any(map(any, self.steps)):
+            # hot pixels do not change
+            scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
+            scene[hot] = medians_around(common, *hot)
+        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
+        for kernel, factor, step in zip(self.kernels, np.float32(self.factors), self.steps, strict=True):
+            rest = kernel.copy()
+            rest[SIZE // 2, SIZE // 2] -= kernel.sum()
+            blur = own = np.float32(0)
+            if rest.any():
+                blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
+                own = noise * np.float32((rest**2).sum())
+                share = _more_than(own, blur)
+                blur *= share
+                own *= share**2
+            change = blur
+            if any(step):
+                change = moved(blur + factor * scene, step) - factor * scene
+                own = moved(own, step) + (moved(noise, step) + noise) * factor**2
+                share = _more_than(own, change)
+                change *= share
+                own *= share**2
+            self.blurs.append(blur)
+            self.changes.append(change)
+            self.noises.append(own)
+
+    def result(self):
+        """The `Differences`."""
+        n = len(self.levels)
+        differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
+        errors = np.zeros((n, 6)) if self.terms is None else np.array([moment_errors(one) for one in self.covariance])
+        return Differences(
+            factors=tuple(np.asarray(self.factors).tolist()),
+            scales=tuple(self.scale(i) for i in range(n)),
+            added=tuple(self.shift(i) for i in range(n)),
+            noises=tuple(self.noises),
+            levels=tuple(float(np.mean(one)) for one in self.backgrounds),
+            surfaces=tuple(self.kinds),
+            kernels=self.kernels,
+            kernel_errors=errors,
+            terms=self.terms,
+            steps=self.steps,
+            lines=tuple(self.lines),
+            limits=() if self.gains is None else _limits(self.gains),
+            change=_largest(self.changes),
+            common=self.common(CONTRAST[-1]) if differs else None,
+        )
+
+
+def _largest(changes):
+    """Largest absolute value of some images; None if there are only numbers."""
+    images = [np.abs(one) for one in changes if np.ndim(one)]
+    return functools.reduce(np.maximum, images) if images else None
+
+
+def _more_than(noise, change):
+    """Share of a change that is not noise, by its mean square around each pixel."""
+    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
+
+
+def _limits(gains):
+    """Limits that contain nearly all values of the response."""
+    some = gains.ravel()[:: max(gains.size // PIXELS_OF_LIMITS, 1)]
+    return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist())

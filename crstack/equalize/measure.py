@@ -1,0 +1,92 @@
+"""Measurement of the differences between exposures: added level, throughput, shift and seeing."""
+
+import numpy as np
+
+from crstack._pixels import dilate, informative_box
+from crstack.equalize.differences import NAMES
+from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
+from crstack.equalize.offsets import hot_pixels
+from crstack.equalize.place_variance import contrast_squared
+from crstack.equalize.rounds import refine
+
+__all__ = ["measure_differences"]
+
+#: rounds of such terms and the common image, if the terms are known
+LINE_ROUNDS = 3
+#: largest image that is used completely, and squared contrast (variances) that counts in the choice of a part
+WHOLE, CLEAR = 1_200_000, 25.0
+
+
+def measure_differences(levels, variance_of, bad=None, names=NAMES):
+    """Measure the differences between exposures.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        float32 (N, ny, nx) electrons, at the common level as far as it is known.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image), optionally in a box of the image (slices).
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) excluded values; their levels are those of the others.
+    names : collection of str, optional
+        What to measure: some of ``NAMES``.
+
+    Returns
+    -------
+    differences : Differences
+
+    Notes
+    -----
+    In each round the common image is the median of the exposures, corrected for the differences found so far. The
+    round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
+    rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
+    not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
+    columns come from the part with most structure.
+    """
+    names = set(names)
+    box = _part_to_fit(levels, variance_of)
+    part = ExpectedExposures(levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names)
+    for contrast in CONTRAST:
+        refine(part, contrast)
+        if part.terms is None and not any(part.kinds):
+            break
+    find_line_terms(part)
+    if any(line.setting == "backgrounds" for line in part.lines):
+        # a kernel cannot know that a line of the sky has brightened while the object has not
+        other = ExpectedExposures(part.levels, part.variance_of, part.bad, names)
+        fit_lines_first(other, part.lines)
+        part = min(part, other, key=misfit)
+    if part.levels.shape == levels.shape:
+        return part.result()
+    whole = ExpectedExposures(levels, variance_of, bad, names, part)
+    for contrast in CONTRAST[-2:]:
+        refine(whole, contrast, with_kernels=False)
+        if part.terms is None and not any(whole.kinds):
+            break
+    if part.lines:
+        for _ in range(LINE_ROUNDS):
+            # each time with a better common image
+            fit_line_terms(whole, part.lines)
+            refine(whole, CONTRAST[-1], with_kernels=False)
+            whole.gains, whole.added, whole.lines = None, None, []
+        fit_line_terms(whole, part.lines)
+    return whole.result()
+
+
+def _part_to_fit(levels, variance_of):
+    """The part of the image with most structure from the optics."""
+    low = levels.min(axis=0)
+    if low.size <= WHOLE:
+        return slice(None), slice(None)
+    variance = variance_of(low)
+    structure = contrast_squared(low, variance) > CLEAR * variance
+    hot = np.zeros(low.shape, dtype=bool)
+    hot[hot_pixels(low, np.sqrt(variance))] = True
+    structure &= ~dilate(hot, 1)
+    return informative_box(structure)
+
+
+def _cut(variance_of, box):
+    """The variances of a part of the image."""
+    return lambda signal: variance_of(signal, box)

@@ -1,0 +1,123 @@
+"""A round of the fit: kernels to the structures, and surfaces to the rest."""
+
+import numpy as np
+
+from crstack._pixels import at_pixels, contrast_of
+from crstack.equalize.kernel import SIZE, fit_kernels
+from crstack.equalize.offsets import hot_pixels
+from crstack.equalize.surfaces import smooth_surface
+
+__all__ = ["refine"]
+
+#: residual of a kernel, relative to the share of the contrast
+SHARE_OF_CONTRAST = 0.5
+#: the contrast of noise alone, in standard deviations of one value of N, times the root of N
+NOISE_CONTRAST = 3.9
+#: pixels are flat below the first multiple of the contrast of noise, and measure the kernel above the second
+FLAT, STRUCTURE = 2.0, 3.0
+#: pixels that suffice for the kernels, and how many of these are those of most contrast
+PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
+#: side (pixels) of the blocks; every second block tests the fit to the others
+BLOCK = 32
+#: least effect (percentile) of a kernel, in standard deviations
+STRONG, LEAST_EFFECT = 99.5, 0.3
+
+
+def refine(model, contrast, with_kernels=True):
+    """One round; returns the common image."""
+    common = model.common(contrast)
+    variance = model.variance_of(common)
+    noise = NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
+    structure = contrast_of(common)
+    if with_kernels:
+        telling = structure > STRUCTURE * noise
+        telling[_beside_hot(common, variance)] = False
+        _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
+    model.change(common, variance)
+    if "backgrounds" in model.names:
+        _fit_surfaces(model, common, variance, structure < FLAT * noise)
+    return common
+
+
+def _fit_surfaces(model, common, variance, flat):
+    if model.bad is not None:
+        flat = flat & ~model.bad.any(axis=0)
+    # not relative to the median, because each exposure is the median in some pixels
+    left = np.stack([
+        level - change - np.float32(factor) * common
+        for level, change, factor in zip(model.levels, model.changes, model.factors, strict=True)
+    ])  # fmt: skip
+    if model.added is not None:
+        left -= model.added
+    left -= left.mean(axis=0)
+    medians, number = model.mesh.medians([*left, variance], flat)
+    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
+    medians -= medians.mean(axis=0)
+    surfaces = [smooth_surface(median, number, of_cells) for median in medians]
+    model.kinds = [kind for _, kind in surfaces]
+    model.grids = np.array([grid for grid, _ in surfaces])
+    model.backgrounds = [
+        model.mesh.interpolate(grid) if kind else np.float32(0)
+        for grid, kind in zip(model.grids, model.kinds, strict=True)
+    ]
+
+
+def _fit_kernels(model, common, variance, structure, telling, least_share):
+    place = _some(np.flatnonzero(telling), structure.ravel())
+    if len(place) < FEWEST or not model.ladder:
+        return
+    rows, columns = np.divmod(place, common.shape[1])
+    half = SIZE // 2
+    level = np.median(common[:: max(len(common) // 100, 1)])
+    padded = np.pad(common - level, half, mode="edge")
+    steps = range(-half, half + 1)
+    surroundings = np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
+    targets = np.stack([_target_of(model, i, rows, columns) for i in range(len(model.levels))])
+    targets -= common.ravel()[place]
+    variances = np.broadcast_to(variance.ravel()[place], targets.shape)
+    folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
+    kernels, terms, covariance = fit_kernels(
+        targets, variances, surroundings, structure.ravel()[place], folds, model.ladder, least_share
+    )
+    # to first order the mean of the exposures is then the common image itself
+    kernels = kernels - kernels.mean(axis=0)
+    effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
+    if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
+        kernels, terms = np.zeros_like(kernels), None
+    model.kernels, model.terms, model.covariance = kernels, terms, covariance
+    model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _target_of(model, i, rows, columns):
+    """Values of exposure ``i`` where some pixels of the common image fall; NaN where they are bad or outside."""
+    dx, dy = model.steps[i]
+    ny, nx = model.levels.shape[1:]
+    inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
+    place = np.where(inside, rows + dy, 0), np.where(inside, columns + dx, 0)
+    background = model.backgrounds[i]
+    target = model.levels[i][place] - at_pixels(background, place)
+    if model.added is not None:
+        target = target - model.added[i][place]
+    if model.bad is not None:
+        inside &= ~model.bad[i][place]
+    return np.where(inside, target, np.nan)
+
+
+def _beside_hot(common, variance):
+    """Rows and columns around hot pixels, which do not shift with the scene."""
+    rows, columns = hot_pixels(common, np.sqrt(variance))
+    reach = np.arange(-(SIZE // 2), SIZE // 2 + 1)
+    ny, nx = common.shape
+    rows = np.clip(rows[:, None, None] + reach[:, None], 0, ny - 1)
+    columns = np.clip(columns[:, None, None] + reach, 0, nx - 1)
+    rows, columns = np.broadcast_arrays(rows, columns)
+    return rows.ravel(), columns.ravel()
+
+
+def _some(places, structure):
+    """At most about `PIXELS_TO_FIT` of some pixels, including those of highest contrast."""
+    if len(places) <= PIXELS_TO_FIT:
+        return places
+    strongest = places[np.argpartition(structure[places], -STRONGEST)[-STRONGEST:]]
+    others = places[np.linspace(0, len(places) - 1, PIXELS_TO_FIT - STRONGEST).astype(int)]
+    return np.union1d(strongest, others)

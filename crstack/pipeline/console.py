@@ -1,0 +1,310 @@
+"""Output of a run: screen, log file and progress bar."""
+
+import functools
+import logging
+import logging.handlers
+import os
+import re
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from crstack._log import LOGGER, NOTE, log
+from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
+
+__all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
+
+WIDTH = 79
+
+#: start of a line of a log file
+DATED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
+
+
+class SessionStopped(CRStackError):
+    """The user has quit an interactive session."""
+
+
+class WorkFailedError(CRStackError):
+    """The work has begun and cannot be finished."""
+
+
+class _Screen(logging.StreamHandler):
+    """Plain lines; characters that the terminal cannot show are escaped.
+
+    If a stream is closed or full, one message reports it, and the work continues without it.
+    """
+
+    def format(self, record):
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        text = record.getMessage()
+        if getattr(record, "section", False):
+            dash = "─" if encoding.lower().startswith("utf") else "-"
+            text = f"\n{dash * 2} {text} ".ljust(WIDTH + 1, dash)
+        elif record.levelno >= logging.WARNING:
+            text = f"crstack: {record.levelname.lower()}: {text}"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    def handleError(self, record):
+        """Stop using the stream if it cannot be written."""
+        error = sys.exception()
+        if not isinstance(error, OSError | ValueError):
+            super().handleError(record)
+            return
+        LOGGER.removeHandler(self)
+        _discard(self.stream)
+        if self.stream is sys.stdout:
+            log.warning("standard output cannot be written (%s); the run continues without it", _reason(error))
+
+
+class _LogFile(logging.FileHandler):
+    """A log file. If it can no longer be written, one message reports it."""
+
+    def __init__(self, path):
+        super().__init__(path, mode="w", encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.lost = False
+
+    def emit(self, record):
+        """Write a line, unless writing has failed before."""
+        if not self.lost:
+            super().emit(record)
+
+    def handleError(self, record):
+        """Stop using the file."""
+        self._lose(sys.exception())
+
+    def _lose(self, error):
+        if not self.lost:
+            self.lost = True
+            log.warning("log file %s cannot be written (%s); the run continues without it", self.baseFilename, error)
+
+    def close(self):
+        """Close the file."""
+        try:
+            super().close()
+        except OSError as error:
+            self._lose(error.strerror or error)
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or error
+
+
+def _discard(stream):
+    """Discard the buffer of a stream, so that it does not fail again when Python ends."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+class _Kept(logging.Handler):
+    """Stores the warnings, for the page of the run."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.messages = []
+
+    def emit(self, record):
+        """Keep the message."""
+        self.messages.append(record.getMessage())
+
+
+class Console:
+    """The log file and the progress bar of one run of the command.
+
+    Attributes
+    ----------
+    warnings : list of str
+        Warnings of the run so far.
+    working : bool
+        Whether the checks are complete and the work has begun.
+    """
+
+    def __init__(self, warnings=None):
+        self.warnings = [] if warnings is None else warnings
+        self.log_file = None
+        self.working = False
+        self._keeper = None
+        self._bar = None
+
+    # the log file
+
+    def keep_log(self, log_file):
+        """Store every line for a log file, which `open_log_file` writes after the checks."""
+        self.log_file = Path(log_file)
+        self._keeper = logging.handlers.MemoryHandler(10**6, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        LOGGER.addHandler(self._keeper)
+
+    def check_log_file(self, output_dir, names, inputs, *, overwrite=False):
+        """Check that the log file overwrites no other file; it is not opened.
+
+        Parameters
+        ----------
+        output_dir : path-like
+            Directory of the products, which may not exist yet.
+        names : iterable of str
+            Products of the run.
+        inputs : iterable of (str, path-like)
+            Name of each input in messages, and its path.
+        overwrite : bool, optional
+            Whether a file that is not a log may be replaced.
+
+        Raises
+        ------
+        InputError
+            If the log file cannot be opened, or is an input, a product or a file of another kind.
+        """
+        if self._keeper is None:
+            return
+        path, output = self.log_file, Path(output_dir)
+        if os.path.realpath(path.parent) != os.path.realpath(output) and not path.parent.is_dir():
+            raise InputError(f"log file must be in a directory that exists; got {path}")
+        if path.exists():
+            self._check_existing(inputs, overwrite)
+        for name in names:
+            if os.path.realpath(path) == os.path.realpath(output / name):
+                raise InputError(f"log file must not be a product of the run; got {path}")
+
+    def _check_existing(self, inputs, overwrite):
+        path = self.log_file
+        for what, given in inputs:
+            if os.path.exists(given) and os.path.samefile(path, given):
+                raise InputError(f"log file must not be an input of the run; got {path}, which holds {what}")
+        if path.is_dir() or not os.access(path, os.W_OK):
+            raise InputError(f"log file must be writable; got {path}")
+        if path.is_file() and not overwrite and not _is_log(path):
+            raise InputError(
+                f"log file must be new, or a log of an earlier run; got {path}, another file; "
+                "give --overwrite to replace it"
+            )
+
+    def open_log_file(self):
+        """Open the log file, and write the stored lines."""
+        if self._keeper is None or self._keeper.target is not None:
+            return
+        try:
+            target = _LogFile(self.log_file)
+        except OSError as error:
+            raise InputError(f"log file must be writable; got {self.log_file} ({error.strerror})") from error
+        self._keeper.setTarget(target)
+        self._keeper.flush()
+        LOGGER.removeHandler(self._keeper)
+        LOGGER.addHandler(target)
+
+    def discard_log_file(self):
+        """Remove the log file of a run that has written nothing."""
+        if self._keeper is None or self._keeper.target is None:
+            return
+        LOGGER.removeHandler(self._keeper.target)
+        self._keeper.target.close()
+        self._keeper.target = None
+        if self.log_file.is_file():
+            self.log_file.unlink()
+
+    def close(self):
+        """Close the log file and the progress bar."""
+        self.end_progress()
+        if self._keeper is None:
+            return
+        target = self._keeper.target
+        LOGGER.removeHandler(self._keeper)
+        self._keeper.close()
+        if target is not None:
+            LOGGER.removeHandler(target)
+            target.close()
+
+    # the progress bar
+
+    def progress(self, stage, fraction):
+        """Show the completed ``fraction`` of a ``stage``; silent unless stderr is a terminal."""
+        if sys.stderr is None or not sys.stderr.isatty():
+            return
+        from tqdm import tqdm
+
+        if self._bar is None or self._bar.desc != stage:
+            self.end_progress()
+            # a stage without fractions shows only its name and its time
+            self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} [{elapsed}]")
+            self._bar.desc = stage
+        if fraction > 0:
+            self._bar.bar_format = "{desc} {percentage:3.0f}% |{bar:30}| [{elapsed}]"
+        self._bar.n = fraction
+        self._bar.refresh()
+
+    def end_progress(self):
+        """Remove the progress bar from the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _is_log(path):
+    """Whether a file is empty, or begins as a log of the command."""
+    with open(path, "rb") as file:
+        beginning = file.read(64)
+    return not beginning or DATED.match(beginning) is not None
+
+
+@contextmanager
+def logging_to(level):
+    """Send the log of the command to the screen.
+
+    Warnings and errors go to stderr, the rest to stdout. Warnings of Python
+    become lines of the log.
+
+    Parameters
+    ----------
+    level : {"debug", "info", "note", "warning", "error", "critical"}
+        Lowest level shown on the screen.
+
+    Yields
+    ------
+    console : Console
+    """
+    from astropy import log as astropy_log
+
+    number = NOTE if level == "note" else getattr(logging, level.upper())
+    kept, screens = _Kept(), []
+    if sys.stdout is not None:  # it is None if it was closed before Python started
+        screens.append(_Screen(sys.stdout))
+        screens[-1].setLevel(number)
+        screens[-1].addFilter(lambda record: record.levelno < logging.WARNING)
+    if sys.stderr is not None:
+        screens.append(_Screen(sys.stderr))
+        screens[-1].setLevel(max(number, logging.WARNING))
+    before, astropy_level = (LOGGER.level, LOGGER.propagate), astropy_log.level
+    LOGGER.setLevel(logging.DEBUG)
+    LOGGER.propagate = False
+    astropy_log.setLevel(logging.WARNING)  # it reports every unit that overrides a BUNIT
+    handlers = [kept, *screens]
+    for handler in handlers:
+        LOGGER.addHandler(handler)
+    console = Console(kept.messages)
+    try:
+        with warnings.catch_warnings():
+            implausible = []
+            warnings.showwarning = functools.partial(_show_warning, implausible)
+            yield console
+            # the most important warning is shown last
+            for text in implausible:
+                log.warning("implausible result: %s", text)
+    finally:
+        console.close()
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
+        astropy_log.setLevel(astropy_level)
+
+
+def _show_warning(implausible, message, category, filename, lineno, file=None, line=None):
+    text = " ".join(str(message).split())
+    if issubclass(category, ImplausibleResultWarning):
+        implausible.append(text)
+    log.warning(text)
+    log.debug("%s from %s, line %s", category.__name__, filename, lineno)

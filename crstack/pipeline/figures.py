@@ -1,0 +1,289 @@
+"""Tables and figures of a run, made after masks and images are written."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from crstack._files import atomic_path
+from crstack._log import log, section
+from crstack._threads import n_threads
+from crstack.joint import JointDecision
+from crstack.masks import exposure_name
+from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
+from crstack.mmcosmic import MMDecision
+from crstack.plotting.beside import FAILURES, Helper, draw_all
+
+__all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
+
+#: resolution of figures with images, which are large files
+IMAGE_DPI = 110
+#: pixels along the longer side of an image, about the resolution of the figure
+RESOLUTION = 600
+#: number of values of all exposures from which a second process saves time
+HELPED = 500_000
+#: names of the figures of masks that differ from the name of the mask
+FIGURE_OF = {"MEANCRT": "meancr", "MEANCR": "meancr_residual"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results of a run for tables and figures.
+
+    Attributes
+    ----------
+    configuration : `~crstack.config.configuration.Configuration`
+        Settings.
+    stack : `~crstack.CRStack`
+        The exposures.
+    masks : `~crstack.MaskSet`
+        The masks.
+    output : `~pathlib.Path`
+        Directory of the products.
+    """
+
+    configuration: object
+    stack: object
+    masks: object
+    output: object
+
+    def view(self, name):
+        """A mask with its images; those of the exposures are the same objects in all views."""
+        view = self.stack.plot.mask_view(name, masks=self.masks)
+        image = view.image
+        for i, (_, exposure) in enumerate(self._exposures):
+            if name == exposure_name(i):
+                image = exposure
+        return replace(view, image=image, others=(view.others[0], *self._exposures))
+
+    @cached_property
+    def _exposures(self):
+        return tuple((f"exposure {i + 1}", data) for i, data in enumerate(self.stack.exposures.data))
+
+    @property
+    def in_diagram(self):
+        """The decision of M.M.Cosmic if it used a diagram; otherwise None."""
+        decision = self.masks.decision
+        return decision if isinstance(decision, MMDecision) and decision.diagram is not None else None
+
+    @property
+    def joint_summary(self):
+        """What the joint decision has fitted, as numbers; empty without."""
+        return {} if self._joint_result is None else dict(self._joint_result.summary())
+
+    @property
+    def joint_in_words(self):
+        """The same for people; empty without."""
+        return {} if self._joint_result is None else self._joint_result.in_words()
+
+    @property
+    def _joint_result(self):
+        decision = self.masks.decision
+        return decision.result if isinstance(decision, JointDecision) else None
+
+
+def log_file(path):
+    """Log name and size of a file."""
+    size = path.stat().st_size
+    words = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+    log.info("  %-30s %10s", path.name, words)
+
+
+def write_tables(results):
+    """Write the tables of the hits.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+
+    Returns
+    -------
+    features : dict of str to `~astropy.table.QTable`
+        Hits of MEDIANCR and of the problematic pixels.
+    """
+    masks = results.masks
+    tables = {name: results.stack.features(name, masks=masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    hits = tables["MEDIANCR"]
+    _write_table(hits, results.output / "mediancr_identified.ecsv", "ascii.ecsv")
+    for category in categories_of(masks):
+        pixels = feature_pixels(masks, hits[hits["category"] == category])
+        _write_table(pixels, results.output / f"mediancr_identified_{category}.csv", "ascii.csv")
+    pixels = feature_pixels(masks, tables[PROBLEMATIC], PROBLEMATIC)
+    _write_table(pixels, results.output / "problematic_pixels.csv", "ascii.csv")
+    return tables
+
+
+def _write_table(table, path, layout):
+    with atomic_path(path) as temporary:
+        table.write(temporary, format=layout, overwrite=True)
+    log_file(path)
+
+
+def start_helper(stack, plots):
+    """Start a second process for figures; None if it would not save time.
+
+    Parameters
+    ----------
+    stack : `~crstack.CRStack`
+        The exposures.
+    plots : bool
+        Whether figures will be drawn.
+    """
+    wanted = plots and stack.exposures.data.size >= HELPED and n_threads() > 1
+    return Helper() if wanted else None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A figure to draw. A call writes it, and returns whether there was anything to draw."""
+
+    path: Path
+    draw: Callable
+    arguments: dict = field(default_factory=dict)
+
+    def __call__(self):
+        return self.draw(self.path, **self.arguments) is not False
+
+
+def write_figures(results, features, console, helper=None, also=()):
+    """Write every figure. A figure that fails gives a warning.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+    features : dict
+        From `write_tables`.
+    console : `~crstack.pipeline.console.Console`
+        Progress bar.
+    helper : `~crstack.plotting.beside.Helper`, optional
+        Process that also draws figures.
+    also : sequence of callable, optional
+        Further tasks of this process while the helper draws.
+
+    Returns
+    -------
+    paths : list of `~pathlib.Path`
+        The written files.
+    """
+    start = time.perf_counter()
+    section("Figures")
+    here = [_Job(results.output / name, draw) for name, draw in _drawn_here(results)]
+    shared = [*_masks(results), *_hit_pages(results, features)]
+    jobs = [*here, *also, *shared]
+
+    def done(i):
+        console.progress("figures", (i + 1) / len(jobs))
+
+    outcomes = draw_all(jobs, helper, here=len(here) + len(also), done=done)
+    console.end_progress()
+    written = []
+    for job, (drawn, why, warned) in zip(jobs, outcomes, strict=True):
+        if not isinstance(job, _Job):
+            continue
+        for words in warned:
+            log.warning(words)
+        if drawn:
+            log_file(job.path)
+            written.append(job.path)
+        elif drawn is None:
+            log.warning("%s is not drawn: %s", job.path.name, why)
+    results.stack.timings["figures"] = time.perf_counter() - start
+    return written
+
+
+def _save(figure, path, **options):
+    """Write a figure, and close it in pyplot."""
+    from crstack import plotting
+
+    plotting.save_figure(figure, path, **options)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+
+
+# figures that need the stack
+
+
+def _drawn_here(results):
+    """Names of the figures, and functions that draw each of them to a path."""
+    stack, scale = results.stack, results.configuration["color_scale"]
+
+    def diagram(path):
+        _save(stack.plot.diagram(masks=results.masks), path)
+
+    def position(path):
+        _save(stack.plot.median_position(color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+
+    def flux(path, number):
+        _save(stack.plot.flux_factor(number), path, dpi=IMAGE_DPI)
+
+    def offset(path, number):
+        _save(stack.plot.offset(number, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+
+    if results.in_diagram is not None:
+        yield "diagnostic_histogram2d.png", diagram
+    yield "image_number_at_median_position.png", position
+    flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
+    for number in range(1, len(stack) + 1):
+        if flux_factors is not None and flux_factors.method != "given":
+            yield f"flux_factor{number}.png", partial(flux, number=number)
+    for number in range(1, len(stack) + 1):
+        if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors
+            yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
+
+
+# figures that another process can draw
+
+
+def _draw_mask(path, view, scale):
+    from crstack import plotting
+
+    _save(plotting.plot_mask(view, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+
+
+def _draw_hits(path, view, features, most, options):
+    from crstack import plotting
+
+    if most == 0 or not len(features):
+        return False
+    plotting.plot_hits(view, features, **options).write(path, maxplots=most)
+    return True
+
+
+def _masks(results):
+    """Jobs of the figures of the masks."""
+    scale = results.configuration["color_scale"]
+    names = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(results.masks.n_exposures)), "MEANCR"]
+    for name in names:
+        if name == "MEANCR" and results.masks.probability is not None and not results.masks[name].any():
+            continue  # without a detector the mask is empty
+        view = results.view(name)
+        path = results.output / f"diagnostic_{FIGURE_OF.get(name, name.lower())}.png"
+        yield _Job(path, _draw_mask, {"view": replace(view, others=view.others[:1]).for_drawing(), "scale": scale})
+
+
+def _hit_pages(results, features):
+    """Jobs of the pages of hits: the first ``maxplots`` of MEDIANCR, by class, and of the problematic pixels."""
+    from crstack.plotting.hits import first_hits
+
+    configuration, masks = results.configuration, results.masks
+    options = {"semiwindow": configuration["semiwindow"], "color_scale": configuration["color_scale"], "masks": masks}
+    options["masks"] = replace(masks, probability=None, decision=None, signal_shift=None, excess_variance=None)
+    in_median = dict(options)
+    if configuration["use_auxmedian"]:
+        in_median["replacement"] = masks.auxclean
+    hits = features["MEDIANCR"]
+    first = hits[[number - 1 for number in first_hits(hits, configuration["maxplots"])]]
+    view = results.view("MEDIANCR").for_drawing()
+    for category in categories_of(masks):
+        path = results.output / f"mediancr_identified_{category}.pdf"
+        table = first[first["category"] == category]
+        yield _Job(path, _draw_hits, {"view": view, "features": table, "most": -1, "options": in_median})
+    name = "meancr2" if masks.probability is None else "meanjoint"
+    options["corrected"] = name, results.stack.combine(name, masks=masks).data
+    arguments = {"features": features[PROBLEMATIC], "most": configuration["maxplots"], "options": options}
+    arguments["view"] = results.view(PROBLEMATIC).for_drawing()
+    yield _Job(results.output / "problematic_pixels.pdf", _draw_hits, arguments)

@@ -1,0 +1,278 @@
+"""The output directory of a run: checks before writing, and a record of the written files.
+
+Files are made in a hidden directory inside the output directory, and moved to their place when they are complete. A
+manifest holds the checksum of each. A file belongs to the user if the manifest does not contain it, or if it has
+changed since.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from crstack._files import atomic_path
+from crstack._log import log
+from crstack.exceptions import InputError
+from crstack.pipeline.console import WorkFailedError
+from crstack.pipeline.lock import LOCK, DirectoryLock
+
+__all__ = ["MANIFEST", "Outputs", "check_output_directory"]
+
+MANIFEST = "crstack_manifest.json"
+#: prefix of the hidden directory
+WORKPLACE = ".crstack-run-"
+#: largest number of files named in a message
+MOST_NAMED = 3
+
+
+def check_output_directory(directory):
+    """Raise `InputError` unless the directory can be written, or made; it is not made."""
+    place = Path(directory)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        reason = "may not be written" if place.is_dir() else "is not a directory"
+        raise InputError(f"output directory must be writable; got {directory}, where {place} {reason}")
+
+
+class Outputs:
+    """The files of one run.
+
+    Parameters
+    ----------
+    directory : path-like
+        Their directory.
+    overwrite : bool, optional
+        Whether files that crstack did not write, or that were changed since, may be replaced.
+
+    Attributes
+    ----------
+    directory : `~pathlib.Path`
+        Directory of the files.
+    written : list of str
+        Names of the files that are complete.
+    """
+
+    def __init__(self, directory, *, overwrite=False):
+        self.directory, self.overwrite = Path(directory), overwrite
+        self.written = []
+        self.workplace = None
+        self._lock = DirectoryLock(self.directory)
+        self._made = []
+        self._kept = set()
+        self._before, self._digests = {}, {}
+
+    def __truediv__(self, name):
+        return self.directory / name
+
+    # checks, before the work
+
+    def check(self, names, inputs):
+        """Check that no input and no file of the user is overwritten; nothing is written.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Files that the run may write.
+        inputs : iterable of (str, path-like)
+            Name of each input in messages, and its path.
+
+        Raises
+        ------
+        InputError
+            If an input is one of these files, or one of them belongs to the user.
+        """
+        check_output_directory(self.directory)
+        inputs = list(inputs)
+        existing = [name for name in (*names, MANIFEST, LOCK) if os.path.lexists(self / name)]
+        for name in existing:
+            for what, path in inputs:
+                if _same(self / name, path):
+                    raise InputError(
+                        f"{what} must not be a file that the run writes; got {path}, which is {self / name}; "
+                        "use another --output-dir"
+                    )
+        self._before = self._read_manifest()
+        self._check_owner([name for name in existing if name not in (MANIFEST, LOCK)])
+
+    def _check_owner(self, names):
+        directories = [name for name in names if (self / name).is_dir()]
+        if directories:
+            raise InputError(f"{self / directories[0]} must be a file or nothing; got a directory")
+        users = [name for name in names if not self._is_ours(name)]
+        if users and not self.overwrite:
+            shown = ", ".join(str(self / name) for name in users[:MOST_NAMED])
+            more = f" and {len(users) - MOST_NAMED} more" if len(users) > MOST_NAMED else ""
+            raise InputError(
+                "files that the run writes must be new, or as an earlier run left them; "
+                f"got {shown}{more}; use another --output-dir, or --overwrite"
+            )
+
+    def _is_ours(self, name):
+        """Whether an earlier run, or this one, wrote the file, and it has not changed since."""
+        digests = {*self._before.get(name, ()), self._digests.get(name)}
+        path = self / name
+        return path.is_file() and not path.is_symlink() and _digest(path) in digests
+
+    def _read_manifest(self):
+        path = self / MANIFEST
+        if not os.path.lexists(path):
+            return {}
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            if not all(Path(name).name == name for name in files):
+                raise ValueError("a path in place of a name")
+            return {name: [str(one) for one in digests] for name, digests in files.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if self.overwrite:
+                return {}
+            raise InputError(
+                f"{path} must be the list of files of an earlier run; got another file ({error}); remove it, "
+                "use another --output-dir, or --overwrite"
+            ) from None
+
+    # during the work
+
+    def __enter__(self):
+        try:
+            self._make_directories()
+            self._lock.acquire()
+            for stale in self.directory.glob(f"{WORKPLACE}*"):
+                log.info("removed files of a killed run: %s", stale)
+                shutil.rmtree(stale, ignore_errors=True)
+            self.workplace = Path(tempfile.mkdtemp(prefix=WORKPLACE, dir=self.directory))
+        except OSError as error:
+            self._leave()
+            raise InputError(f"{self.directory} must be writable; got {error.strerror or error}") from error
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self._leave()
+
+    def _make_directories(self):
+        """Make the directory and its parents, and record which were made."""
+        missing = [self.directory, *self.directory.parents]
+        self._made = [place for place in missing if not place.exists()]
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def _leave(self):
+        """Remove unfinished files, and the directory if it is empty."""
+        if self.workplace is not None:
+            shutil.rmtree(self.workplace, ignore_errors=True)
+        self._lock.release()
+        if not self.written:
+            self.remove_empty()
+
+    def remove_empty(self):
+        """Remove the directories that were made for this run and are empty."""
+        for place in self._made:
+            try:
+                place.rmdir()
+            except OSError:  # not empty: a log file, or files of another run
+                return
+
+    def publish(self):
+        """Move the complete files to the output directory.
+
+        Returns
+        -------
+        names : list of str
+            Names of the moved files. A file of the user is not replaced, with a warning.
+
+        Raises
+        ------
+        WorkFailedError
+            If a file cannot be written.
+        """
+        moved = []
+        # files that begin with a dot are not complete
+        for path in sorted(path for path in self.workplace.iterdir() if not path.name.startswith(".")):
+            name = path.name
+            target = self / name
+            if os.path.lexists(target) and not self.overwrite and not self._is_ours(name):
+                log.warning("%s is not replaced: crstack did not write it as it is; give --overwrite", target)
+                path.unlink()
+                continue
+            with self.writing(target):
+                self._digests[name] = _digest(path)
+                self._write_manifest()
+                path.replace(target)
+            self.written.append(name)
+            moved.append(name)
+        return moved
+
+    def keep(self, name):
+        """Keep a file of an earlier run that this run reads."""
+        self._kept.add(name)
+
+    def keeps(self, name):
+        """Whether a file of an earlier run is kept."""
+        return name in self._kept
+
+    def finish(self):
+        """Remove the files of an earlier run that this one did not write, and report it in one line."""
+        written = set(self.written)
+        replaced = written & {*self._before}
+        old = [name for name in self._before if name not in written | self._kept and self._is_ours(name)]
+        with self.writing(self / MANIFEST):
+            for name in old:
+                (self / name).unlink()
+            kept = {name: self._before[name] for name in self._kept if name in self._before}
+            self._before = kept
+            self._write_manifest()
+        if replaced or old:
+            log.note(
+                "files of an earlier run: %d replaced, %d removed%s",
+                len(replaced),
+                len(old),
+                f" ({', '.join(old[:MOST_NAMED])}{', ...' if len(old) > MOST_NAMED else ''})" if old else "",
+            )
+
+    def _write_manifest(self):
+        names = sorted({*self._before, *self._digests})
+        files = {
+            # until the file is moved, either version may be there
+            name: [*self._before.get(name, ()), *([self._digests[name]] if name in self._digests else ())]
+            for name in names
+        }
+        text = json.dumps({"program": f"crstack {version('crstack')}", "algorithm": "sha256", "files": files}, indent=1)
+        with atomic_path(self / MANIFEST) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def writing(path):
+        """Convert an error of the file system into a `WorkFailedError` that names ``path``."""
+        return _Writing(path)
+
+
+class _Writing:
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, OSError):
+            raise WorkFailedError(f"{self.path} must be writable; got {error.strerror or error}") from error
+        if isinstance(error, InputError):  # from where a temporary file is made
+            raise WorkFailedError(str(error)) from error
+
+
+def _digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _same(one, other):
+    """Whether two paths are the same file, also by links."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False

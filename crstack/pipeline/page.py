@@ -1,0 +1,232 @@
+"""``report.html``: the page of a run, made of its results."""
+
+import base64
+import re
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+
+from crstack._files import atomic_path
+from crstack.masks import exposure_name
+from crstack.pipeline.summary import column_name
+from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
+
+__all__ = ["Viewer", "write_report"]
+
+#: characters of all figures together; those that do not fit are links
+FIGURES = 900_000
+#: figures that the page shows, in this order; the viewer shows what the others do
+SHOWN = ("diagnostic_histogram2d", "flux_factor", "xyoffset_crosscorr")
+CAPTIONS = {
+    "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
+    "two or more exposures.",
+    "flux_factor": "Exposure {} over the others, and its flux factor.",
+    "xyoffset_crosscorr": "Exposure {} and what all have in common, before and after the offset between them.",
+}
+MASKS = (
+    ("MEDIANCR", "pixels that are hit in so many exposures that the median is too high"),
+    ("MEANCRT", "pixels that are hit in any exposure"),
+    ("CRMASK1, ...", "pixels that are hit in that exposure"),
+    ("MEANCR", "what the auxiliary detector still finds in the mean of the clean values"),
+)
+AUXILIARY = ("auxiliary", "the detector that looks at one image at a time, beside the comparison of the exposures")
+DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
+GIVEN = ("given", "pixels that the user has asked for")
+CLASSES = (
+    ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
+    ("only3", "the auxiliary detector alone found it"),
+    ("only2", "{finder} alone found it"),
+    ("other", "anything else, such as pixels that the user has asked for"),
+)
+NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
+KINDS = (
+    ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
+    ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
+    ("single", "not coincident: the median is clean"),
+)
+
+
+class Viewer:
+    """The part of the page that takes time: called, it prepares images and hits.
+
+    Parameters
+    ----------
+    results : `~crstack.pipeline.figures.Results`
+        Of the run.
+    paths : list of `~pathlib.Path`
+        The exposures.
+    """
+
+    def __init__(self, results, paths):
+        self.results, self.paths = results, paths
+        self._report = None
+
+    def __call__(self):
+        self._report = self._prepare()
+
+    @property
+    def report(self):
+        """The report without what is known last; prepared now if it was not, or failed."""
+        if self._report is None:
+            self()
+        return self._report
+
+    def _prepare(self):
+        stack, masks = self.results.stack, self.results.masks
+        statistics = stack.statistics
+        hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)
+        name, result = _result(stack, masks)
+        report = Report(
+            title=f"crstack: {', '.join(path.name for path in self.paths)}",
+            sentence=_sentence(masks, counts, name, result),
+            warnings=(),
+            layers=_layers(stack, name, result, self.paths),
+            codes=masks.codes,
+            finder=masks.finder,
+            probability=masks.probability,
+            hits=tuple(hits),
+            hits_notes=_hits_notes(masks),
+            counts=counts,
+            unit=str(stack.exposures.unit),
+            sections=(_counts(masks), *_measured(self.results)),
+            end=f"crstack {version('crstack')}. UUID of the masks: {masks.uuid}",
+        )
+        return replace(report, viewer=encode_viewer(report))
+
+
+def write_report(path, viewer, *, figures, files, settings, timings, warnings):
+    """Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Replaced if it exists; links are relative to it.
+    viewer : Viewer
+        Of the run.
+    figures : list of `~pathlib.Path`
+        PNG files that may be shown.
+    files : list of `~pathlib.Path`
+        Files to link to, beside the page.
+    settings : list of (str, str)
+        Names and values.
+    timings : dict of str to float
+        Seconds by stage.
+    warnings : sequence of str
+        Those of the run.
+    """
+    seconds = [(stage, f"{value:.2f}") for stage, value in timings.items() if value >= 0.005]
+    report = replace(
+        viewer.report,
+        warnings=tuple(warnings),
+        figures=_figures(figures),
+        last_sections=(
+            Section("Settings", ("key", "value"), settings, folded=True),
+            Section("Seconds", ("stage", "s"), seconds, folded=True),
+        ),
+        files=tuple(file.name for file in files),
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(render(report), encoding="utf-8")
+
+
+def _result(stack, masks):
+    """Name and image of the best combination."""
+    name = "meancr2" if masks.probability is None else "meanjoint"
+    return name, stack.combine(name, masks=masks)
+
+
+def _sentence(masks, counts, name, result):
+    """What came out."""
+    ny, nx = masks.shape
+    in_any = 100 * np.mean(masks["MEANCRT"])
+    every, coincident = counts["every exposure"], counts["coincident"]
+    without = int(np.count_nonzero(result.mask)) if result.mask is not None else 0
+    words = (
+        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in any of them; "
+    )
+    words += f"{_number(coincident, 'hit')} would stay in the median. "
+    if every:
+        words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
+    words += f"The best image is combined_{name}.fits; "
+    return words + ("each pixel has a clean value." if not without else f"{without} pixels have no clean value.")
+
+
+def _number(n, word):
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _layers(stack, name, result, paths):
+    unmasked = np.asarray(result.data, dtype=np.float32)
+    words = {
+        "meancr2": "the mean of the clean values, corrected where the detector still finds a hit",
+        "meanjoint": "the mean expected from all exposures and their probabilities to be hit",
+    }
+    layers = [
+        Layer("median2d", "the median of the exposures, pixel by pixel", stack.statistics.median2d, "MEDIANCR"),
+        Layer(name, words[name], unmasked, "MEANCR"),
+    ]
+    for i, (image, path) in enumerate(zip(stack.exposures.data, paths, strict=True)):
+        layers.append(Layer(f"exposure {i + 1}", path.name, image, exposure_name(i), i + 1))
+    return tuple(layers)
+
+
+def _hits_notes(masks):
+    classes = () if masks.probability is not None else CLASSES
+    return (NUMBERS, *KINDS, *((word, text.format(finder=masks.finder)) for word, text in classes))
+
+
+def _counts(masks):
+    counts = masks.counts()
+    rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
+    heads = (*(column_name(name, masks) for name in counts.colnames), "%")
+    rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
+    finder = (heads[2], f"found by {masks.finder} alone")
+    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN))
+
+
+def _measured(results):
+    """Section of what was measured, if anything was."""
+    rows = []
+    stack, decision = results.stack, results.in_diagram
+    if decision is not None:
+        diagram, boundary = decision.diagram, decision.boundary
+        model = type(boundary.model).__name__
+        rows.append(("boundary", f"{model} through {len(boundary.points)} points"))
+        for x in np.linspace(boundary.x[0], boundary.x[-1], 5):
+            rows.append((f"boundary at min2d = {x:.4g} {diagram.unit}", f"{float(boundary(x)):.4g}"))
+        rows.append((f"least excess of a hit ({diagram.unit})", f"{decision.threshold:.4g}"))
+        rows.append(("pixels observed", str(int(diagram.observed.sum()))))
+        rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
+    rows += list(results.joint_in_words.items())
+    equalized = stack.equalized
+    if equalized.flux is not None:
+        for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):
+            rows.append((f"flux factor of exposure {i}", f"{value:.4f}" + (f" +- {error:.4f}" if error else "")))
+    if equalized.offsets is not None:
+        for i, (dx, dy) in enumerate(equalized.offsets.values, start=1):
+            rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
+    notes = ()
+    if decision is not None:
+        notes = (("min2d", "the mean of the lowest values of each pixel: those that are left if the highest are hit"),)
+    return (Section("What was measured", ("what", "value"), rows, notes),) if rows else ()
+
+
+def _figures(paths):
+    """Figures that the page shows, as many as fit."""
+    shown, used = [], 0
+    wanted = [path for kind in SHOWN for path in paths if path.stem.startswith(kind)]
+    for path in wanted:
+        text = base64.b64encode(path.read_bytes()).decode("ascii")
+        if used + len(text) > FIGURES:
+            break
+        used += len(text)
+        shown.append(Figure(path.name, _caption(path.stem), text))
+    return tuple(shown)
+
+
+def _caption(name):
+    if name in CAPTIONS:
+        return CAPTIONS[name]
+    kind, number = re.fullmatch(r"(.*?)_?(\d+)", name).groups()
+    return CAPTIONS[kind].format(number)

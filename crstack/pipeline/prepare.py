@@ -1,0 +1,233 @@
+"""Checks and input before the work; nothing is written."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from crstack._fits_writing import ending_of
+from crstack._log import log, section, settings_lines
+from crstack.combine import COMBINATIONS
+from crstack.combine.files import combination_name, requested_combinations
+from crstack.config.configuration import Configuration, read_configuration
+from crstack.config.crmethod import OWN_KEYS
+from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
+from crstack.exceptions import InputError
+from crstack.masks import MaskSet, exposure_name
+from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
+from crstack.pipeline.outputs import Outputs
+from crstack.stack import CRStack
+
+__all__ = ["Job", "prepare", "product_names", "read_parameters"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The checked settings and the exposures.
+
+    Attributes
+    ----------
+    configuration : `~crstack.config.configuration.Configuration`
+        The parameter file.
+    numbers : `~crstack.config.detector_images.DetectorNumbers`
+        Gain, read noise, bias and saturation.
+    paths : list of `~pathlib.Path`
+        The images.
+    stack : `~crstack.CRStack`
+        The exposures.
+    outputs : `~crstack.pipeline.outputs.Outputs`
+        Files of the run.
+    given_masks : `~crstack.MaskSet` or None
+        Masks that were read from ``masks_path``; None if hits are searched.
+    """
+
+    configuration: Configuration
+    numbers: DetectorNumbers
+    paths: list
+    stack: CRStack
+    outputs: Outputs
+    given_masks: MaskSet | None
+    masks_path: Path | None
+
+
+def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, compression="none"):
+    """Names of all files that a run may write.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of exposures.
+    plots : bool
+        Whether figures are drawn.
+    joint : bool, optional
+        Whether there are probabilities, and therefore a posterior mean.
+    masks : bool, optional
+        Whether crmasks.fits is written.
+    outputs : sequence of str, optional
+        The requested combinations; all by default.
+    compression : {"none", "gzip", "fpack"}, optional
+        Compression of the combined images.
+
+    Returns
+    -------
+    names : list of str
+    """
+    names = ["crmasks.fits"] if masks else []
+    combined = [name for name in outputs or COMBINATIONS if joint or name != "meanjoint"]
+    names += [combination_name(name, compression) for name in combined]
+    categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
+    names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
+    names.append("problematic_pixels.csv")
+    if not plots:
+        return names
+    numbers = range(1, n_images + 1)
+    shown = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(n_images)), "MEANCR", "MEANCR_residual"]
+    names += ["diagnostic_histogram2d.png", *(f"diagnostic_{name.lower()}.png" for name in shown)]
+    names += ["image_number_at_median_position.png", "problematic_pixels.pdf", "report.html"]
+    names += [f"flux_factor{number}.png" for number in numbers]
+    names += [f"xyoffset_crosscorr_{number}.png" for number in numbers]
+    names += [f"mediancr_identified_{category}.pdf" for category in categories]
+    return names
+
+
+def clean_name(number, compression="none"):
+    """Name of the file of an exposure whose hits are replaced."""
+    return f"exposure_{number}_clean{ending_of(compression)}"
+
+
+def prepare(
+    configuration,
+    output_dir,
+    *,
+    crmasks=None,
+    plots=True,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    console,
+):
+    """Check everything and read the exposures.
+
+    Parameters
+    ----------
+    configuration : `~crstack.config.configuration.Configuration`
+        The checked parameter file.
+    output_dir : path-like
+        Directory of the products.
+    crmasks : path-like, optional
+        Masks to use instead of a search for hits.
+    plots, overwrite : bool, optional
+        Whether figures are drawn, and whether files of the user may be replaced.
+    drop_unusable, clean : bool, optional
+        Whether to continue without unusable exposures, and whether cleaned exposures are written.
+    console : `~crstack.pipeline.console.Console`
+        Its log file is checked.
+
+    Returns
+    -------
+    job : Job
+
+    Raises
+    ------
+    InputError
+        If images, masks or paths are wrong.
+    """
+    crmethod = configuration.crmethod
+    if crmasks is None and not crmethod.is_joint and "meanjoint" in (configuration["outputs"] or ()):
+        raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
+    paths = find_images(configuration["images"], configuration.path.parent)
+    outputs = Outputs(output_dir, overwrite=overwrite)
+    inputs = list(_inputs(configuration, paths, crmasks))
+    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    joint = crmethod.is_joint or crmasks is not None
+    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
+    if clean:
+        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
+    outputs.check(names, inputs)
+    if in_place:
+        outputs.keep("crmasks.fits")
+    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
+    shape, unit = inspect_images(paths, configuration["extnum"])
+    numbers = read_detector_numbers(configuration, shape)
+    check_gain(numbers.gain, unit, paths[0])
+    check_places(configuration, shape)
+    given = None
+    if crmasks is not None:
+        given = MaskSet.read(crmasks)
+        check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
+        requested_combinations(configuration["outputs"], given)
+    log.info("output directory: %s", outputs.directory)
+    _log_settings(configuration, numbers, given is None)
+    stack = CRStack.from_files(
+        paths,
+        ext=configuration["extnum"],
+        drop_unusable=drop_unusable,
+        cr_coincidences=configuration["mm_cr_coincidences"],
+        **configuration.noise(numbers, unit),
+        **_equalization(configuration, given),
+    )
+    used = stack.exposures.names
+    if len(used) < len(paths):
+        paths = [path for path in paths if str(path) in used or path.name in used]
+    masks_path = None if crmasks is None else Path(crmasks)
+    return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
+
+
+def read_parameters(parameters):
+    """The configuration of a parameter file, or a given one, with a line of the log."""
+    section("crstack " + version("crstack"))
+    if isinstance(parameters, Configuration):
+        log.note("crstack %s, without a parameter file", version("crstack"))
+        return parameters
+    log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+    return read_configuration(parameters)
+
+
+def _inputs(configuration, paths, crmasks):
+    """Name of each input, and its path."""
+    if is_file(configuration.path):
+        yield "parameter file", configuration.path
+    yield from (("images", path) for path in paths)
+    for key in ("gain", "rnoise", "bias", "saturation"):
+        if isinstance(configuration[key], MapName):
+            path = map_path(configuration[key], configuration.path.parent)
+            if path is not None:
+                yield key, path
+    model = configuration.path.parent / configuration["nn_model"]
+    if is_file(model):
+        yield "nn_model", model
+    if crmasks is not None:
+        yield "masks", crmasks
+
+
+def _is_crmasks(path, crmasks):
+    """Whether the given masks are the file that would be written; it is then kept."""
+    return is_file(path) and is_file(crmasks) and path.samefile(crmasks)
+
+
+def _equalization(configuration, masks):
+    """Arguments of `CRStack`; exposures are divided by the flux factors of given masks."""
+    arguments = dict(configuration.parts.equalization)
+    if masks is None or arguments.get("apply_flux_factors_to") != "original":
+        return arguments
+    if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
+        return arguments
+    log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
+    arguments.pop("flux_regions", None)
+    return arguments | {"flux_factors": masks.flux_factors}
+
+
+def _log_settings(configuration, numbers, finding):
+    section("Settings")
+    settings = configuration.settings(finding)
+    if not configuration.verbose:
+        settings = [(name, value) for name, value in settings if name[:3] not in OWN_KEYS.values()]
+    if finding and configuration.crmethod.uses_diagram and not isinstance(numbers.rnoise, str):
+        lowest, highest = (configuration["mm_threshold_rnoise"] * end(numbers.rnoise) for end in (np.min, np.max))
+        words = f"{lowest:.6g}" if lowest == highest else f"{lowest:.6g} to {highest:.6g}"
+        settings.append(("mm_threshold", f"{words} (derived: mm_threshold_rnoise x rnoise)"))
+    for line in settings_lines(settings):
+        log.info(line)

@@ -1,0 +1,344 @@
+"""``crstack run``: from a parameter file to masks, images and figures."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from crstack._files import add_history
+from crstack._fits_writing import write_fits
+from crstack._log import log, quiet_detectors, section
+from crstack._threads import n_threads
+from crstack.combine.files import combination_name, requested_combinations, write_combination
+from crstack.joint import JointDecision
+from crstack.pipeline.console import WorkFailedError
+from crstack.pipeline.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
+from crstack.pipeline.page import Viewer, write_report
+from crstack.pipeline.prepare import clean_name, prepare, read_parameters
+from crstack.pipeline.session import Session, can_be_interactive
+from crstack.pipeline.summary import (
+    log_boundary,
+    log_detector,
+    log_dry_run,
+    log_equivalence,
+    log_exposures,
+    log_joint,
+    log_masks,
+    log_outputs,
+    log_timings,
+    numbers_of_run,
+    warn_of_lost_values,
+)
+
+__all__ = ["run"]
+
+#: number of pixels from which images are made and written one after the other
+PIXELS_AT_ONCE = 1 << 24
+
+
+def run(
+    parameters,
+    output_dir=".",
+    *,
+    crmasks=None,
+    plots=True,
+    interactive=None,
+    overwrite=False,
+    drop_unusable=False,
+    clean=False,
+    dry_run=False,
+    as_json=False,
+    console,
+):
+    """Make masks and combined images.
+
+    Parameters
+    ----------
+    parameters : path-like or `~crstack.config.configuration.Configuration`
+        YAML file, or its settings.
+    output_dir : path-like, optional
+        Directory of the products; made after the checks.
+    crmasks : path-like, optional
+        Masks to use instead of a search for hits.
+    plots : bool, optional
+        Whether to draw figures.
+    interactive : bool, optional
+        Whether to show windows and ask; by default as set in the file.
+    overwrite : bool, optional
+        Whether files that crstack did not write, or that were changed since, may be replaced.
+    drop_unusable : bool, optional
+        Whether to continue without unusable exposures.
+    clean : bool, optional
+        Whether to write each exposure with its hits replaced.
+    dry_run : bool, optional
+        Whether only to check everything and show the settings.
+    as_json : bool, optional
+        Whether to print the numbers of the run as JSON.
+    console : `~crstack.pipeline.console.Console`
+        Log file and progress bar.
+
+    Returns
+    -------
+    masks : `~crstack.masks.MaskSet` or None
+        None after a dry run.
+
+    Raises
+    ------
+    InputError
+        If parameters, images or paths are wrong; nothing is written then.
+    WorkFailedError
+        If a product cannot be written, or there is too little memory.
+    """
+    start = time.perf_counter()
+    configuration = read_parameters(parameters)
+    more = {"drop_unusable": drop_unusable, "clean": clean}
+    job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
+    if dry_run:
+        log_dry_run(job)
+        return None
+    console.working = True
+    with job.outputs:
+        console.open_log_file()
+        log_exposures(job.paths, job.stack, job.numbers)
+        try:
+            job = _with_answers(job, interactive, console)
+            results = _results(job, console)
+            _write(job, results, console, plots, clean)
+        except MemoryError as error:
+            raise WorkFailedError(_memory_sentence(job, error)) from error
+        log_outputs(job.outputs)
+        seconds = time.perf_counter() - start
+        log_timings(job.stack.timings, seconds)
+    if as_json:
+        print(json.dumps(numbers_of_run(job, results, console.warnings, seconds), indent=1))
+    return results.masks
+
+
+def _memory_sentence(job, error):
+    n_exposures, (ny, nx) = len(job.paths), job.stack.exposures.shape
+    need = BYTES_PER_VALUE * n_exposures * ny * nx / 1e9
+    reason = str(error) or "a failure to allocate"
+    return (
+        f"memory must suffice for {n_exposures} exposures of {nx} x {ny} pixels, some {need:.1f} GB; got: {reason}; "
+        "close other programs, or cut the images"
+    )
+
+
+#: measured peak memory of a run for each value of the exposures
+BYTES_PER_VALUE = 100
+
+
+def _with_answers(job, interactive, console):
+    """The job with the settings chosen in windows; the run itself is the same as without windows."""
+    configuration = job.configuration
+    asked = configuration["interactive"] if interactive is None else interactive
+    verify = configuration["verify_cr"]
+    if not (asked or verify):
+        return job
+    names = " and ".join(name for name, wanted in (("interactive", asked), ("verify_cr", verify)) if wanted)
+    if job.given_masks is not None:
+        log.warning("%s: True has no effect, because the masks are read from %s", names, job.masks_path)
+        return job
+    if not can_be_interactive(names):
+        return job
+    session = Session(configuration, job.stack, console, choose=asked)
+    return replace(job, configuration=session.run())
+
+
+# masks
+
+
+def _results(job, console):
+    """Masks, found or read, with intermediate results."""
+    if job.given_masks is None:
+        masks = _find(job, console)
+    else:
+        section("Masks")
+        masks = job.given_masks
+        log.info("taken from %s", job.masks_path)
+        log_masks(masks, verbose=True)
+    return Results(job.configuration, job.stack, masks, job.outputs.workplace)
+
+
+def _find(job, console):
+    configuration, stack = job.configuration, job.stack
+    parts, detector = configuration.parts, configuration.parts.detector
+    if detector is not None and configuration.verbose:
+        log_detector(configuration.crmethod.detectors, detector)
+    if configuration.crmethod.uses_diagram:
+        section("Median-minimum diagram")
+        with quiet_detectors(not configuration.verbose):
+            diagram, boundary = _fit(parts, stack, console)
+        log_boundary(diagram, boundary)
+    with quiet_detectors(not configuration.verbose):
+        limit = configuration["max_fraction"]
+        masks = stack.detect(
+            parts.method, aux=detector, rules=parts.rules, max_fraction=limit, progress=console.progress
+        )
+    console.end_progress()
+    if isinstance(masks.decision, JointDecision):
+        log_joint(masks.decision.result)
+    masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
+    log_equivalence(stack.equalized)
+    warn_of_lost_values(masks, configuration)
+    section("Masks")
+    log_masks(masks, verbose=configuration.verbose or detector is None)
+    # HISTORY also names the requested file
+    history = (*masks.history, *_setting_lines(configuration))
+    return replace(masks, history=history)
+
+
+def _fit(parts, stack, console):
+    """Diagram that contains every fixed point, and the boundary fitted to it."""
+    diagram = stack.mm_diagram(aux=parts.detector, progress=console.progress, **parts.diagram)
+    boundary = stack.fit_boundary(parts.boundary, progress=console.progress)
+    console.end_progress()
+    return diagram, boundary
+
+
+def without_dropped(masks, pixels):
+    """Masks with the pixels dropped by the user removed from MEDIANCR.
+
+    The other masks do not change: they were made with the original MEDIANCR.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        As found.
+    pixels : sequence of (X, Y)
+        FITS convention.
+
+    Returns
+    -------
+    masks : `~crstack.MaskSet`
+    """
+    if not pixels:
+        return masks
+    x, y = (np.array(pixels) - 1).T
+    codes, steps, found_by = dict(masks.codes), dict(masks.steps), dict(masks.found_by)
+    codes["MEDIANCR"] = codes["MEDIANCR"].copy()
+    codes["MEDIANCR"][y, x] = 0
+    if "MEDIANCR" in found_by:
+        found_by["MEDIANCR"] = np.where(codes["MEDIANCR"] > 0, found_by["MEDIANCR"], 0).astype(np.uint8)
+    if "MEDIANCR" in steps:
+        count = int(np.count_nonzero(codes["MEDIANCR"]))
+        steps["MEDIANCR"] = dict(steps["MEDIANCR"]) | {"flagged, without those dropped by hand": count}
+    return replace(masks, codes=codes, steps=steps, found_by=found_by)
+
+
+# files
+
+
+def _write(job, results, console, plots, clean):
+    """Write every product, figures last."""
+    outputs = job.outputs
+    section("Files")
+    log.info("in %s", outputs.directory)
+    with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
+        _write_masks(job, results.masks)
+        _write_combinations(job, results.masks)
+        if clean:
+            _write_clean(job, results.masks)
+        features = write_tables(results)
+        outputs.publish()
+        if plots:
+            viewer = Viewer(results, job.paths)
+            figures = write_figures(results, features, console, helper, also=[viewer])
+            _write_report(job, viewer, figures, console)
+            outputs.publish()
+        outputs.finish()
+
+
+def _write_report(job, viewer, figures, console):
+    """Write the page of the run. A failure gives a warning, as for a figure."""
+    path = viewer.results.output / "report.html"
+    linked = [*job.outputs.written, *(path.name for path in figures)]
+    try:
+        write_report(
+            path,
+            viewer,
+            figures=[figure for figure in figures if figure.suffix == ".png"],
+            files=[job.outputs / name for name in sorted(linked)],
+            settings=job.configuration.settings(job.given_masks is None),
+            timings=job.stack.timings,
+            warnings=console.warnings,
+        )
+    except FAILURES as error:
+        log.warning("%s is not written: %s", path.name, error)
+    else:
+        log_file(path)
+
+
+def _write_masks(job, masks):
+    if job.outputs.keeps("crmasks.fits"):
+        return  # they exist already
+    path = job.outputs.workplace / "crmasks.fits"
+    with job.outputs.writing(job.outputs / path.name):
+        masks.write(path)
+    log_file(path)
+    job.outputs.publish()
+
+
+def _write_combinations(job, masks):
+    history = _history(job, masks)
+    options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
+
+    def write(path, combination):
+        with job.outputs.writing(job.outputs / path.name):
+            write_combination(path, combination, history)
+
+    def finish(path, written):
+        written.result()
+        log_file(path)
+        job.outputs.publish()
+
+    # one is written while the next is made; large ones would need too much memory together
+    at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
+    under_way = None
+    with ThreadPoolExecutor(1) as writer:
+        for name in requested_combinations(job.configuration["outputs"], masks):
+            path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
+            combination = job.stack.combine(name, masks=masks, full_output=True, **options)
+            if under_way is not None:
+                finish(*under_way)
+            under_way = path, writer.submit(write, path, combination)
+            if not at_once:
+                finish(*under_way)
+                under_way = combination = None
+        if under_way is not None:
+            finish(*under_way)
+
+
+def _write_clean(job, masks):
+    """Write each exposure with its hits replaced by the expected values."""
+    history = _history(job, masks)
+    for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
+        path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
+        hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
+        add_history(hdus[0].header, history)
+        with job.outputs.writing(job.outputs / path.name):
+            write_fits(path, hdus)
+        log_file(path)
+        job.outputs.publish()
+
+
+def _history(job, masks):
+    lines = [
+        f"crstack {version('crstack')}, {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"parameter file: {job.configuration.path}",
+        *_setting_lines(job.configuration, job.given_masks is None),
+        *(f"exposure {number}: {path}" for number, path in enumerate(job.paths, start=1)),
+        f"masks UUID: {masks.uuid}",
+    ]
+    if job.masks_path is not None:
+        lines.append(f"masks from: {job.masks_path}")
+    return lines
+
+
+def _setting_lines(configuration, finding=True):
+    return [f"{name}: {value}" for name, value in configuration.settings(finding)]

@@ -1,0 +1,211 @@
+"""Report of the results of a run."""
+
+from importlib.metadata import version
+
+import numpy as np
+
+from crstack._log import log, section, settings_lines
+
+__all__ = [
+    "column_name",
+    "log_boundary",
+    "log_detector",
+    "log_dry_run",
+    "log_equivalence",
+    "log_exposures",
+    "log_joint",
+    "log_masks",
+    "log_outputs",
+    "log_timings",
+    "numbers_of_run",
+    "warn_of_lost_values",
+]
+
+#: from here on single exposures scatter far beyond the boundary of the median
+MANY_EXPOSURES = 5
+#: seconds worth a line
+SHORTEST = 0.005
+
+
+def log_exposures(paths, stack, numbers):
+    """Log the input: names, size, unit and noise of the exposures."""
+    ny, nx = stack.exposures.shape
+    log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
+    log.note("  %s", ", ".join(str(path) for path in paths))
+    names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
+    words = [f"{name} {_range(getattr(numbers, name))}" for name in names]
+    bad, saturated = stack.exposures.bad, stack.exposures.saturated
+    if numbers.saturation is not None:
+        words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
+    log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
+
+
+def _range(value):
+    """A number, or the lowest and the highest value of an image."""
+    if isinstance(value, str):
+        return value
+    if np.ndim(value) == 0:
+        return f"{value:g}"
+    return f"{np.min(value):g} to {np.max(value):g}"
+
+
+def log_equivalence(equalized):
+    """Log the flux factors and the offsets used, with errors if they were measured."""
+    flux, offsets = equalized.flux, equalized.offsets
+    if flux is not None:
+        how = "given" if flux.method == "given" else f"measured, method {flux.method}"
+        log.note("flux factors, %s:", how)
+        for number, (value, error) in enumerate(zip(flux.values, flux.errors, strict=True), start=1):
+            log.note("  exposure %-3d %8.4f%s", number, value, f" +- {error:.4f}" if error else "")
+    if offsets is not None:
+        measured = any(any(pair) for pair in offsets.errors)
+        log.note("offsets in x and y, pixels, %s:", "measured" if measured else "given")
+        for number, (pair, errors) in enumerate(zip(offsets.values, offsets.errors, strict=True), start=1):
+            words = "  ".join(
+                f"{value:+8.3f}{f' +- {error:.3f}' if error else ''}" for value, error in zip(pair, errors, strict=True)
+            )
+            log.note("  exposure %-3d %s", number, words)
+
+
+def log_dry_run(job):
+    """Log the plan of a run: the exposures, the settings, and the directory of the files."""
+    log_exposures(job.paths, job.stack, job.numbers)
+    log.note("settings:")
+    for line in settings_lines(job.configuration.settings(job.given_masks is None)):
+        log.note(line)
+    log.note("files would be written to %s; all checks passed, and nothing is written", job.outputs.directory)
+
+
+def numbers_of_run(job, results, warnings, seconds):
+    """The numbers of a run, for JSON."""
+    masks, equalized = results.masks, job.stack.equalized
+    ny, nx = masks.shape
+    numbers = {
+        "crstack": version("crstack"),
+        "exposures": [str(path) for path in job.paths],
+        "shape": [ny, nx],
+        "unit": str(job.stack.exposures.unit),
+        "crmethod": str(job.configuration.crmethod),
+        "uuid": masks.uuid,
+        "masks": {
+            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
+        },
+        "problematic": int(masks.problematic.sum()),
+        "joint": results.joint_summary,
+        "warnings": list(warnings),
+        "output_dir": str(job.outputs.directory),
+        "files": sorted(job.outputs.written),
+        "seconds": round(seconds, 3),
+    }
+    for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
+        if found is not None:
+            numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}
+    return numbers
+
+
+def warn_of_lost_values(masks, configuration):
+    """Warn of clean values that are masked by the common boundary of the reference, with many exposures.
+
+    A boundary made for the median is too low for a single exposure, whose values scatter more. With many exposures the
+    lowest values are low as well.
+    """
+    n = masks.n_exposures
+    one_boundary = configuration["mm_boundary_fit"] in ("spline", "piecewise")
+    if n < MANY_EXPOSURES or not configuration.crmethod.uses_diagram or not one_boundary:
+        return
+    inside = masks["MEANCRT"]
+    n_pixels = int(np.count_nonzero(inside))
+    flagged = int(np.count_nonzero(masks.crmasks[:, inside]))
+    # nearly all hit pixels are hit in one exposure
+    lost, clean = max(flagged - n_pixels, 0), (n - 1) * n_pixels
+    if lost:
+        log.warning(
+            "with %d exposures the boundary of the median is too low for single ones: about %d of the %d clean values "
+            "inside MEANCRT (%.0f %%) are masked and lost; write mm_boundary_fit: calibrated, or crmethod: joint",
+            *(n, lost, clean, 100 * lost / clean),
+        )
+
+
+def log_outputs(outputs):
+    """Log the number of written files and their directory."""
+    size = sum((outputs / name).stat().st_size for name in outputs.written) / 1e6
+    log.note("%d files, %.1f MB, in %s", len(outputs.written), size, outputs.directory)
+    if "report.html" in outputs.written:
+        log.note("  report on one page: %s", outputs / "report.html")
+
+
+def log_detector(names, detector):
+    """Log the parameters of the auxiliary detector, or of each detector that votes."""
+    for name, one in zip(names, getattr(detector, "detectors", (detector,)), strict=True):
+        section(f"Auxiliary detector: {name}")
+        for line in settings_lines((key, getattr(one, key)) for key in type(one).parameters()):
+            log.info(line)
+
+
+def log_boundary(diagram, boundary):
+    """Log the limits of the diagram and some values of the boundary."""
+    unit = diagram.unit
+    x, y = diagram.x_edges, diagram.y_edges
+    log.info("min2d - bias        %10.3f to %10.3f %s", x[0], x[-1], unit)
+    log.info("median2d - min2d    %10.3f to %10.3f %s", y[0], y[-1], unit)
+    n_sets = diagram.n_sets
+    n_observed, n_simulated = diagram.observed.sum(), diagram.simulated.sum()
+    log.info("%d pixels observed, %d simulated in %d sets of exposures", n_observed, n_simulated, n_sets)
+    log.debug("%r", boundary)
+    log.info("%s through %d points", type(boundary.model).__name__, len(boundary.points))
+    first, last = boundary.x[0], boundary.x[-1]
+    where = [first + (last - first) * part / 4 for part in range(5)]
+    log.info("  min2d     %s", " ".join(f"{value:10.2f}" for value in where))
+    log.info("  boundary  %s", " ".join(f"{value:10.2f}" for value in boundary(where)))
+
+
+def log_joint(result):
+    """Log the fitted parameters of the joint decision."""
+    section("Joint decision")
+    log.note("measured by the joint decision:")
+    for line in settings_lines(result.in_words().items()):
+        log.note(line)
+
+
+def column_name(name, masks):
+    """Head of a column of ``masks.counts()``: that of code 2 names the method."""
+    return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
+
+
+def log_masks(masks, *, verbose):
+    """Log the number of pixels after each rule, and by the method that found them.
+
+    Parameters
+    ----------
+    masks : `~crstack.masks.MaskSet`
+        The masks.
+    verbose : bool
+        Whether the counts of the auxiliary detector are logged.
+    """
+    for name, steps in masks.steps.items():
+        log.info(name)
+        for rule, count in steps.items():
+            if verbose or not rule.startswith("auxiliary"):
+                log.info("  %-50s %10d", rule, count)
+    n_pixels = masks.shape[0] * masks.shape[1]
+    table = masks.counts()
+    columns = [name for name in table.colnames if name != "name"]
+    heads = [column_name(name, masks) for name in columns]
+    log.info("")
+    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
+    for row in table:
+        numbers = "".join(f"{row[name]:11d}" for name in columns)
+        log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
+    log.note("problematic pixels, masked in every exposure: %d", masks.problematic.sum())
+
+
+def log_timings(timings, total):
+    """Log the seconds that each stage took."""
+    section("Seconds")
+    for stage, seconds in timings.items():
+        if seconds >= SHORTEST:
+            log.info("  %-40s %8.2f", stage, seconds)
+    log.info("  %-40s %8.2f", "total, with reading and writing", total)
+    log.note("%.1f seconds", total)
+    if "diagram" in timings or "masks" in timings:
+        log.info("  (the diagram and the masks include the detections made for them)")
