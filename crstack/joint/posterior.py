@@ -147,7 +147,7 @@ def joint_posterior(
     if settings.probability is not None:
         mask = probability > settings.probability
     elif settings.false_alarm is None:
-        mask = _least_loss(candidates, probability)
+        mask = least_loss(probability)
     else:
         seeds = _seeds(settings.false_alarm, counts, excess, candidates, tables, population, probability)
         mask = np.stack(
@@ -156,25 +156,6 @@ def joint_posterior(
     # a copy does not contain the tables, which are large
     population = replace(population)
     return JointResult(probability[back], mask[back], population, excess, shift, of_pixels)
-
-
-def _least_loss(candidates, probability):
-    """Mask (N, ny, nx) that minimises the expected error of the mean of the unmasked values."""
-    chance = probability[:, *candidates.where]
-    if candidates.unknown is not None:
-        chance = np.where(candidates.unknown, 1, chance)
-    clean = 1 - chance
-    # the mean of the clean values, or the lowest value if none is clean
-    some = clean.sum(axis=0) > 0.5
-    mean = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-    signal = np.where(some, mean, candidates.lowest)
-    charge = np.maximum(candidates.levels - signal, 0)
-    variance = np.broadcast_to((candidates.sigma(signal) / candidates.scales) ** 2, charge.shape)
-    mask = np.zeros(probability.shape, dtype=bool)
-    mask[:, *candidates.where] = least_loss(chance, charge, variance)
-    if candidates.unknown is not None:
-        mask[:, *candidates.where] &= ~candidates.unknown
-    return mask
 
 
 def _seeds(rate, counts, excess, candidates, tables, population, probability):
