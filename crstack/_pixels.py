@@ -61,7 +61,7 @@ def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
         rows, wide, inner = band
         highest[rows] = _extreme(image[wide], inner, radius, np.maximum)
 
-    map_threads(work, wide_bands(*image.shape, margin=radius))
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=radius))
     return highest
 
 
@@ -74,7 +74,7 @@ def contrast_of(image: np.ndarray) -> np.ndarray:
         highest, lowest = (_extreme(image[wide], inner, 1, one) for one in (np.maximum, np.minimum))
         np.subtract(highest, lowest, out=contrast[rows])
 
-    map_threads(work, wide_bands(*image.shape, margin=1))
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=1))
     return contrast
 
 
@@ -153,7 +153,7 @@ def informative_box(weight: np.ndarray, pixels: int = BOX_PIXELS) -> tuple[slice
     """
     if weight.size <= pixels:
         return slice(0, weight.shape[0]), slice(0, weight.shape[1])
-    total, size = np.minimum(weight, LARGEST_WEIGHT), []
+    total, size = weight if weight.dtype == bool else np.minimum(weight, LARGEST_WEIGHT), []
     for axis, side in enumerate(weight.shape):
         n = max(round(side * np.sqrt(pixels / weight.size) / BOX_STEP), 1)
         starts = np.arange(0, side - side % BOX_STEP or side, BOX_STEP)

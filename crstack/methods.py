@@ -126,7 +126,13 @@ class Decision:
         return f"<{type(self).__name__} of {self.method!r}>"
 
     def in_diagram(self, name: str) -> DiagramView | None:
-        """The image of a mask in the median-minimum diagram; None if the method uses no diagram."""
+        """The image of a mask in the median-minimum diagram; None if the method uses no diagram.
+
+        Parameters
+        ----------
+        name : str
+            Name of the mask.
+        """
         return None
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
@@ -188,6 +194,11 @@ class Decision:
 def as_method(method: Method | str) -> Method:
     """Return the method that is given or named.
 
+    Parameters
+    ----------
+    method : Method or str
+        A method, or the name of a registered one.
+
     Raises
     ------
     InputError
@@ -245,6 +256,6 @@ def checked_decision(
     if probability is not None:
         if probability.shape != prepared.exposures.data.shape:
             raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
-        if not ((probability >= 0) & (probability <= 1)).all():
+        if not all(plane.min() >= 0 and plane.max() <= 1 for plane in probability):
             raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
     return decision

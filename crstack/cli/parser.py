@@ -204,6 +204,11 @@ def _add_run(commands):
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
+        "--mem-limit",
+        metavar="SIZE",
+        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: of the file)",
+    )
+    run.add_argument(
         "--interactive",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -257,7 +262,12 @@ def _add_demo(commands):
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
     demo.add_argument("--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="default: ifu")
     demo.add_argument(
-        "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
+        "--shape",
+        type=int,
+        nargs=2,
+        default=(600, 700),
+        metavar=("NY", "NX"),
+        help="rows and columns (default: 600 700)",
     )
     demo.add_argument(
         "--method", default="joint", help="crmethod of the parameter file, such as mm_pycosmic (default: joint)"
@@ -303,6 +313,7 @@ def _run(arguments, console):
         overwrite=arguments.overwrite,
         drop_unusable=arguments.drop_unusable,
         clean=arguments.clean,
+        mem_limit=arguments.mem_limit,
         console=console,
     )
 

@@ -17,6 +17,9 @@ NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
 )
 
+#: usual keyword of each
+KEYWORDS = {"gain": "GAIN", "rnoise": "RDNOISE", "bias": "BIASSEC", "saturation": "SATURATE"}
+
 #: checks of the values of a key, as numbers and in files
 BOUNDS = {
     "gain": {"minimum": 1e-6, "maximum": 1e6},
@@ -56,7 +59,8 @@ def map_name(key, text):
     found = NAME.fullmatch(text.strip())
     if found is None:
         raise ConfigurationError(
-            f"{key} must be a number or the name of a FITS file, such as {key}.fits or {key}.fits[1]; got {text!r}"
+            f"{key} must be a number, a keyword of the headers such as header:{KEYWORDS[key]}, or the name of a FITS "
+            f"file, such as {key}.fits or {key}.fits[1]; got {text!r}"
         )
     extension = found["extension"]
     if extension is not None:

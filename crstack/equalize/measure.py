@@ -1,9 +1,12 @@
 """Measurement of the differences between exposures: added level, throughput, shift and seeing."""
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 
 from crstack._pixels import dilate, informative_box
-from crstack.equalize.differences import NAMES
+from crstack._threads import map_threads, wide_bands
+from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
 from crstack.equalize.offsets import hot_pixels
@@ -18,7 +21,12 @@ LINE_ROUNDS = 3
 WHOLE, CLEAR = 1_200_000, 25.0
 
 
-def measure_differences(levels, variance_of, bad=None, names=NAMES):
+def measure_differences(
+    levels: np.ndarray,
+    variance_of: Callable[[int, np.ndarray], np.ndarray],
+    bad: np.ndarray | None = None,
+    names: Collection[str] = NAMES,
+) -> Differences:
     """Measure the differences between exposures.
 
     Parameters
@@ -76,14 +84,21 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
 
 def _part_to_fit(levels, variance_of):
     """The part of the image with most structure from the optics."""
-    low = levels.min(axis=0)
-    if low.size <= WHOLE:
+    shape = levels.shape[1:]
+    if shape[0] * shape[1] <= WHOLE:
         return slice(None), slice(None)
-    variance = variance_of(low)
-    structure = contrast_squared(low, variance) > CLEAR * variance
-    hot = np.zeros(low.shape, dtype=bool)
-    hot[hot_pixels(low, np.sqrt(variance))] = True
-    structure &= ~dilate(hot, 1)
+    structure = np.empty(shape, dtype=bool)
+
+    def work(band):
+        rows, wide, inner = band
+        low = levels[:, wide].min(axis=0)
+        variance = variance_of(low, (wide, slice(None)))
+        hot = np.zeros(low.shape, dtype=bool)
+        hot[hot_pixels(low, np.sqrt(variance))] = True
+        clear = (contrast_squared(low, variance) > CLEAR * variance) & ~dilate(hot, 1)
+        structure[rows] = clear[inner]
+
+    map_threads(work, wide_bands(*shape, margin=2))
     return informative_box(structure)
 
 

@@ -1,11 +1,14 @@
 """Local variance beyond the noise, from values that are too low."""
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._memory import empty_image, relax, zero_image
 from crstack._pixels import contrast_of
+from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
@@ -47,6 +50,7 @@ def contrast_squared(image, variance):
     return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
 
 
+@functools.cache
 def _expected_square(n, of):
     """Mean square of the median of n minus the lowest of ``of`` standard normal values; ``n - of`` values are
     higher."""
@@ -66,7 +70,7 @@ def place_variance(levels, variance_of, change=None):
     levels : `~numpy.ndarray`
         (N, ny, nx) exposures on a common level, electrons.
     variance_of : callable
-        Mean variance (ny, nx) of the exposures at a signal (ny, nx).
+        ``variance_of(signal, box)``: mean variance of the exposures at a signal, in a box of the image (slices).
     change : `~numpy.ndarray`, optional
         (ny, nx) expected changes by shift and seeing, which count as structure too.
 
@@ -85,7 +89,112 @@ def place_variance(levels, variance_of, change=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
     """
-    cube = levels.copy()
+    places = _Places.of(levels, variance_of, change)
+    shares = places.shares_of_kinds()
+    if not shares.any():
+        return zero_image(places.kind.shape), 0.0
+    shares *= places.tails(shares, _highest_of_noise(len(levels)))
+    variance = empty_image(places.kind.shape)
+    highest = map_threads(
+        lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
+    )
+    return variance, max(highest)
+
+
+def _fill_band(variance, places, shares, band):
+    """Variance of the rows of a band, in place; return the largest share in it."""
+    rows, wide, inner = band
+    contrast2, weight, weighted_excess, known = places.weighted(wide)
+    share = shares[places.kind[wide]]
+    around = [
+        ndimage.uniform_filter(one, WINDOW)
+        for one in (weighted_excess, weight * contrast2, weight, weight**2, known**2)
+    ]
+    # only where the window differs significantly from its kind
+    expected = share * around[1]
+    error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
+    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
+    worse &= around[1] > 0
+    # of so many pixels like this one
+    number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
+    share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
+    variance[rows] = (share * contrast2)[inner]
+    return float(share[inner].max())
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """What is known of each pixel.
+
+    Attributes
+    ----------
+    contrast2, square, variance : `~numpy.ndarray`
+        float32 (ny, nx) squared contrast, squared deviation of the lowest value from the median, variance of noise.
+    kind : `~numpy.ndarray`
+        int8 (ny, nx).
+    """
+
+    contrast2: np.ndarray
+    square: np.ndarray
+    variance: np.ndarray
+    kind: np.ndarray
+
+    @classmethod
+    def of(cls, levels, variance_of, change):
+        """Measure exposures, band by band."""
+        shape = levels.shape[1:]
+        places = cls(*(empty_image(shape) for _ in range(3)), empty_image(shape, np.int8))
+
+        def work(band):
+            rows, wide, inner = band
+            part = None if change is None else change[wide]
+            found = _deviations(np.array(levels[:, wide]), lambda signal: variance_of(signal, (wide, np.s_[:])), part)
+            for plane, one in zip((places.contrast2, places.square, places.variance, places.kind), found, strict=True):
+                plane[rows] = one[inner]
+
+        map_threads(work, wide_bands(*shape, margin=1))
+        return places
+
+    def weighted(self, rows):
+        """Squared contrast, weight, and weight times excess and noise, of some rows."""
+        contrast2, variance = self.contrast2[rows], self.variance[rows]
+        weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
+        return contrast2, weight, weight * (self.square[rows] - variance), weight * variance
+
+    def shares_of_kinds(self):
+        """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
+        sums, number = np.zeros((3, N_KINDS)), np.zeros(N_KINDS, int)
+        for rows in row_bands(*self.kind.shape):
+            contrast2, weight, weighted_excess, known = self.weighted(rows)
+            kind = self.kind[rows].ravel()
+            number += np.bincount(kind, minlength=N_KINDS)
+            # the sums go on where those of the band before ended, so that they round as one sum
+            kind = np.concatenate([np.arange(N_KINDS, dtype=np.int8), kind])
+            for total, one in zip(sums, (weighted_excess, weight * contrast2, known**2), strict=True):
+                total[:] = np.bincount(kind, np.concatenate([total, one.ravel()]), minlength=N_KINDS)
+            relax()
+        total, known, error2 = sums
+        sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
+        sure &= number >= FEWEST
+        sure[0] = False
+        return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)
+
+    def tails(self, shares, of_noise):
+        """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
+        factors = np.ones(len(shares), np.float32)
+        for k in np.flatnonzero(shares):
+            ratios = []
+            for rows in row_bands(*self.kind.shape):
+                where = self.kind[rows] == k
+                variance = self.variance[rows][where]
+                ratios.append(self.square[rows][where] / (variance + shares[k] * self.contrast2[rows][where]))
+                relax()
+            factors[k] = max(np.quantile(np.concatenate(ratios), TAIL) / of_noise, 1)
+        return factors
+
+
+def _deviations(cube, variance_of, change):
+    """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
     sort_exposures(cube)
     n = len(cube)
     low = cube[0]
@@ -103,31 +212,11 @@ def place_variance(levels, variance_of, change=None):
     one_hit = cube[-1] - median > limit
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
-    del cube, median, one_hit
     # where most exposures are hit only the lowest is clean: its difference from the median must not count
     np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
-    excess = square - variance
-    weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
-    shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
-    if not shares.any():
-        return np.zeros_like(low), 0.0
-    shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
-    share = shares[kind]
-    around = [
-        ndimage.uniform_filter(one, WINDOW)
-        for one in (weight * excess, weight * contrast2, weight, weight**2, (weight * variance) ** 2)
-    ]
-    # only where the window differs significantly from its kind
-    expected = share * around[1]
-    error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
-    worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
-    worse &= around[1] > 0
-    # of so many pixels like this one
-    number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
-    share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
-    return share * contrast2, float(shares.max())
+    return contrast2, square, variance, kind
 
 
 def _kinds(contrast2, variance):
@@ -143,24 +232,3 @@ def _highest_of_noise(n):
     values = np.sort(np.random.default_rng(1).standard_normal((n, PIXELS_OF_TAIL)), axis=0)
     deviation = (values[(n - 1) // 2] + values[n // 2]) / 2 - values[0]
     return float(np.quantile(deviation**2, TAIL) / _expected_square(n, n))
-
-
-def _tails(kind, shares, square, contrast2, variance, of_noise):
-    """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
-    factors = np.ones(len(shares), np.float32)
-    for k in np.flatnonzero(shares):
-        where = kind == k
-        ratio = square[where] / (variance[where] + shares[k] * contrast2[where])
-        factors[k] = max(np.quantile(ratio, TAIL) / of_noise, 1)
-    return factors
-
-
-def _shares_of_kinds(kind, excess, information, noise):
-    """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
-    total, known, error2 = (
-        np.bincount(kind.ravel(), one.ravel(), minlength=N_KINDS) for one in (excess, information, noise**2)
-    )
-    sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
-    sure &= np.bincount(kind.ravel(), minlength=N_KINDS) >= FEWEST
-    sure[0] = False
-    return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)

@@ -1,6 +1,7 @@
 """One exposure from a FITS file, an array or an object of astropy."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import astropy.units as u
@@ -22,7 +23,7 @@ from crstack._fits import (
     RATES,
     check_unit,
     image_extension,
-    image_of,
+    image_in_parts,
     inherited_header,
     opened_fits,
     unit_of_header,
@@ -131,6 +132,15 @@ class GivenExposure:
         """adu or electron."""
         return COUNTS[RATES.index(self.unit)] if self.per_second else self.unit
 
+    def rows(self, rows):
+        """Some rows (a slice) of the exposure, with the whole header."""
+        uncertainty = self.uncertainty
+        if uncertainty is not None:
+            uncertainty = type(uncertainty)(uncertainty.array[rows], unit=uncertainty.unit)
+        images = {name: getattr(self, name) for name in ("data", "mask", "saturated")}
+        cut = {name: None if image is None else image[rows] for name, image in images.items()}
+        return replace(self, **cut, uncertainty=uncertainty)
+
     def trimmed(self, section):
         """The exposure within a section (slices of rows and columns)."""
 
@@ -155,7 +165,15 @@ class GivenExposure:
         )
 
 
-def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=None):
+def read_exposure(
+    path: str | os.PathLike,
+    ext: int | str = 0,
+    unit: u.UnitBase | str | None = None,
+    *,
+    dq_ext: int | str | None = None,
+    err_ext: int | str | None = None,
+    bits: str | int | Mapping[str, int] | None = None,
+) -> CCDData:
     """Read one exposure from a FITS file.
 
     Parameters
@@ -218,7 +236,7 @@ def _from_file(path, reading):
     path = os.path.expanduser(path)
     with opened_fits(path) as hdus:
         hdu = image_extension(hdus, path, reading.ext, name="ext")
-        data = image_of(hdu)
+        data = image_in_parts(hdu)
         header = inherited_header(hdus, hdu)
         mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
@@ -233,7 +251,7 @@ def _from_file(path, reading):
 
 def _plane_of(hdus, ext, path, shape, name):
     """Data of an extension that belongs to the image."""
-    data = image_of(image_extension(hdus, path, ext, name=name))
+    data = image_in_parts(image_extension(hdus, path, ext, name=name))
     check_image_shape(f"extension {ext} of {path}", data.shape, shape)
     return data
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import open_settings
+from crstack.joint.cubes import means_of
 
 __all__ = ["expecting", "open_settings"]
 
@@ -27,9 +28,11 @@ def expecting(counts, names):
     differences : `~crstack.equalize.Differences`
     """
     # sums over the exposures round: in one order, whatever they come in
-    order = np.argsort(counts.data.mean(axis=(1, 2), dtype=np.float64), kind="stable")
+    order = means_of(counts.data).argsort(kind="stable")
     ordered = counts.ordered(order)
-    found = measure_differences(ordered.levels, ordered.mean_variance_in, ordered.bad, names).ordered(order.argsort())
+    found = measure_differences(ordered.level_cube, ordered.mean_variance_in, ordered.bad, names).ordered(
+        order.argsort()
+    )
     if not found:
         return counts, found
     n = len(counts.data)

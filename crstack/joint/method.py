@@ -136,8 +136,10 @@ class JointPosterior(Method):
     ) -> "JointDecision":
         """Decide which values are hit; see `crstack.methods.Method.decide`."""
         result = self.posterior(prepared, detected, progress)
-        probability, shift = result.probability.astype(np.float16), result.signal_shift.copy()
-        rules.apply_to_joint(probability, shift)
+        probability, shift = result.rounded, result.signal_shift
+        if rules.changes_values:
+            probability, shift = probability.copy(), shift.copy()
+            rules.apply_to_joint(probability, shift)
         return JointDecision.of_hits(
             self,
             result.mask,

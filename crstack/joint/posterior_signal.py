@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
 from crstack.joint.likelihood import hit_weights
@@ -10,9 +11,9 @@ from crstack.joint.sweeps import log_ratio
 __all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
 
 
-def maybe_hit(candidates, probability):
-    """Which candidates (M,) may have a hit value, by the probabilities (N, ny, nx)."""
-    return (probability[:, *candidates.where] >= SURE).any(axis=0)
+def maybe_hit(chance):
+    """Which candidates (M,) may have a hit value, by the probabilities (N, M)."""
+    return (chance >= SURE).any(axis=0)
 
 
 def posterior_signal(field, candidates, tables, population, which=None):
@@ -65,7 +66,7 @@ def posterior_signal(field, candidates, tables, population, which=None):
     return found
 
 
-def signal_shift(counts, candidates, signal, probability):
+def signal_shift(counts, candidates, signal, chance):
     """Expected mean of all exposures minus the mean of the values weighted by their probability to be clean.
 
     If the exposures are not equivalent, the latter mean depends on which of them are excluded.
@@ -78,23 +79,23 @@ def signal_shift(counts, candidates, signal, probability):
         The pixels looked at.
     signal : `~numpy.ndarray`
         (M,) their posterior signal, electrons.
-    probability : `~numpy.ndarray`
-        (N, ny, nx) chance of each value to be hit.
+    chance : `~numpy.ndarray`
+        (N, M) probability of each of their values to be hit.
 
     Returns
     -------
     shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    which = maybe_hit(candidates, probability)
+    which = maybe_hit(chance)
     where = tuple(index[which] for index in candidates.where)
     values, expected = counts.combined_at(where, signal[which])
-    valid, chance = np.ones(values.shape, bool), probability[:, *where]
+    valid, chance = np.ones(values.shape, bool), chance[:, which]
     if counts.bad is not None:
         valid = ~counts.bad[:, *where]
         chance = np.where(valid, chance, 1)
     mean, _, count = posterior_mean(values, chance, np.ones_like(values))
     wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-    shift = np.zeros(probability.shape[1:], dtype=np.float32)
+    shift = zero_image(counts.data.shape[1:])
     shift[where] = np.where(count > 0, wanted - mean, 0)
     return shift

@@ -13,6 +13,7 @@ from astropy.table import QTable
 from astropy.wcs import WCS
 
 from crstack._fits_writing import write_fits
+from crstack._memory import limited_memory, place_of
 from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -144,10 +145,19 @@ class MaskSet:
     @property
     def problematic(self) -> np.ndarray:
         """bool (ny, nx): pixels masked in every exposure."""
-        return np.asarray(self.crmasks.all(axis=0))
+        problematic = self[exposure_name(0)]
+        for i in range(1, self.n_exposures):
+            problematic &= self[exposure_name(i)]
+        return problematic
 
     def rows(self, rows: slice) -> "MaskSet":
-        """The masks of some rows, without the decision and the local medians."""
+        """The masks of some rows, without the decision and the local medians.
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        """
 
         def cut(plane: np.ndarray | None) -> np.ndarray | None:
             return None if plane is None else plane[..., rows, :]
@@ -218,7 +228,17 @@ class MaskSet:
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 
     def features(self, signal: Any = None, *, name: str = "MEDIANCR", unit: Any = None) -> QTable:
-        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`."""
+        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray` or `~astropy.units.Quantity`, optional
+            (ny, nx), summed over each hit.
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every exposure.
+        unit : `~astropy.units.Unit`, optional
+            Unit of a signal without one.
+        """
         return find_features(self, signal, name, unit)
 
     def to_hdulist(self) -> fits.HDUList:
@@ -245,7 +265,8 @@ class MaskSet:
         InputError
             If the directory cannot be written.
         """
-        write_fits(path, self.to_hdulist())
+        with limited_memory(place_of(self.codes["MEDIANCR"])):
+            write_fits(path, self.to_hdulist())
 
     def to_dq(self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None) -> np.ndarray:
         """Data quality images of the exposures, (N, ny, nx): see `~crstack.masks.quality.quality_images`.

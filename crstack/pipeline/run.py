@@ -53,6 +53,7 @@ def run(
     clean=False,
     dry_run=False,
     as_json=False,
+    mem_limit=None,
     console,
 ):
     """Make masks and combined images.
@@ -79,6 +80,8 @@ def run(
         Whether only to check everything and show the settings.
     as_json : bool, optional
         Whether to print the numbers of the run as JSON.
+    mem_limit : int or str, optional
+        Memory that the run may hold, such as "2GB"; by default as set in the file.
     console : `~crstack.pipeline.console.Console`
         Log file and progress bar.
 
@@ -95,7 +98,7 @@ def run(
         If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
-    configuration = read_parameters(parameters)
+    configuration = read_parameters(parameters, mem_limit)
     more = {"drop_unusable": drop_unusable, "clean": clean}
     job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:

@@ -9,7 +9,7 @@ from crstack.masks.features import PROBLEMATIC, find_features, segment_features
 __all__ = ["KINDS", "Hit", "list_hits"]
 
 #: kinds of hits, in the order of the table
-KINDS = ("every exposure", "coincident", "single")
+KINDS = ("every exposure", "coincident", "several", "single")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Hit:
 
 
 def list_hits(masks, excess, most=600):
-    """List the hits: those in every exposure, then coincident ones, then single ones; the strongest first.
+    """List the hits: those in every exposure, then coincident ones, those of several, and single ones; the strongest
+    first.
 
     Parameters
     ----------
@@ -78,7 +79,12 @@ def list_hits(masks, excess, most=600):
         everywhere = _holding(labels, problematic, len(table))
         covered |= labels > 0
         for row in np.flatnonzero(new):
-            kind = KINDS[0] if everywhere[row] else KINDS[1] if name == "MEDIANCR" else KINDS[2]
+            if everywhere[row]:
+                kind = "every exposure"
+            elif name == "MEDIANCR":
+                kind = "coincident"
+            else:
+                kind = "single" if table["n_exposures"][row] == 1 else "several"
             found.append((kind, letter, table, row))
     counts = {kind: sum(one[0] == kind for one in found) for kind in KINDS}
     found.sort(key=lambda one: (KINDS.index(one[0]), -float(one[2]["peak"][one[3]])))

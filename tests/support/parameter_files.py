@@ -1,4 +1,4 @@
-"""Parameter files of `crstack run`, and how they are refused."""
+"""Parameter files of `crstack run`, and checks that they are refused."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def write_parameters(path, drop=(), **changes):
     parameters.update(gain=GAIN, rnoise=READNOISE / GAIN, bias=BIAS)
     parameters["requirements"].update(interactive=False, mm_nsimulations=2)
     for key, value in changes.items():
-        level = parameters if key in AT_TOP else parameters["requirements"]
+        level = parameters if key in parameters or key in AT_TOP else parameters["requirements"]
         level[key] = value
     for key in drop:
         parameters.pop(key, None)
