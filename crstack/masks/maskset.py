@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 
+from crstack._fits import BROKEN, chip_hdus
 from crstack._fits_writing import write_fits
 from crstack._validation import check_number
 from crstack.exceptions import InputError
@@ -289,7 +290,7 @@ class MaskSet:
         return write_exposures(self.crmasks, paths, directory, ext=ext, bits=bits, exposures=exposures)
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> "MaskSet":
+    def read(cls, path: str | os.PathLike, *, chip: str | None = None) -> "MaskSet":
         """Read masks written by `write` or by ``numina-crmasks``.
 
         Parameters
@@ -298,6 +299,8 @@ class MaskSet:
             FITS file. Extensions are found by their names. The masked pixels are read from the masks, and
             their methods from CODES. Pixels without a code in CODES get the code ``GIVEN``. If masks and CODES
             differ, as after an edit, a warning counts the differences.
+        chip : str, optional
+            Name of the chip, for a file of a mosaic.
 
         Returns
         -------
@@ -312,8 +315,8 @@ class MaskSet:
             raise InputError(f"masks must be a FITS file that exists; got {path}")
         try:
             with fits.open(path, memmap=False) as hdus:
-                return cls(**masks_from_hdulist(hdus, path))
+                return cls(**masks_from_hdulist(chip_hdus(hdus, chip, path), path))
         except InputError:
             raise
-        except (OSError, TypeError, ValueError) as error:
+        except BROKEN as error:
             raise InputError(f"masks must be a readable FITS file; got {path} ({error})") from error
