@@ -248,7 +248,9 @@ class MaskSet:
         """
         write_fits(path, self.to_hdulist())
 
-    def to_dq(self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+    def to_dq(
+        self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None, cleaned: bool = False
+    ) -> np.ndarray:
         """Data quality images of the exposures, (N, ny, nx): see `~crstack.masks.quality.quality_images`.
 
         Parameters
@@ -256,9 +258,11 @@ class MaskSet:
         bits : str or mapping, optional
             "stsci", "lsst" or "dragons", or bits by reason.
         exposures : `~crstack.exposures.Exposures`, optional
-            ``stack.exposures``, for bits of bad and saturated values.
+            ``stack.exposures``, for bits of bad, saturated and low values.
+        cleaned : bool, optional
+            Whether the images are for the exposures of `crstack.stack.CRStack.clean`: sets the bit of replaced values.
         """
-        return quality_images(self.crmasks, bits, exposures)
+        return quality_images(self.crmasks, bits, exposures, excess_variance=self.excess_variance, cleaned=cleaned)
 
     def write_exposures(
         self,

@@ -90,7 +90,7 @@ def test_a_mosaic_is_its_chips(files, chips):
         np.testing.assert_array_equal(combined[name].data, alone.combine("meancr2").data)
     few = read_mosaic(files, ext=[2], **NOISE)
     assert list(few) == ["SCI"]
-    with pytest.raises(InputError, match="ext must be one extension; got 'all': use crstack.read_mosaic"):
+    with pytest.raises(InputError, match=r"ext must be one extension; got 'all': use crstack\.read_mosaic"):
         CRStack(files, ext="all", **NOISE)
     with pytest.raises(InputError, match=r"ext must be one extension; got \[1, 2\]"):
         CRStack(files, ext=[1, 2], **NOISE)
