@@ -2,8 +2,8 @@
 
     python benchmarks/peers.py --environments peers.yaml [--shape 600 700] [--seed 5201] [--output TABLE.txt]
 
-Every program runs in its own environment, and crstack needs none of them. Make the
-environments as you like, for instance
+Every program runs in its own environment, and crstack needs none of them. For instance,
+make the environments by
 
     python -m venv numina      && numina/bin/pip install numina==0.40.0
     python -m venv drizzlepac  && drizzlepac/bin/pip install drizzlepac
@@ -11,15 +11,15 @@ environments as you like, for instance
     python -m venv ccdproc     && ccdproc/bin/pip install ccdproc      # brings astroscrappy
     python -m venv deepcr      && deepcr/bin/pip install deepCR matplotlib
 
-(for deepCR the CPU build of torch first, where there is no graphics card) and tell where the
-Python of each is, by name, in a YAML file:
+(without a graphics card, install the CPU build of torch before deepCR). A YAML file holds the
+Python of each, by name:
 
     numina: /where/numina/bin/python
     drizzlepac: /where/drizzlepac/bin/python
 
-For its mm_pycosmic, numina-crmasks wants PyCosmic too. The package of that name on the registry is another
-program: do not install it. numina-crmasks says which fork to install, from its repository; the original,
-version 0.6, does as well, and gave the rows in the documentation:
+The method mm_pycosmic of numina-crmasks needs PyCosmic too. The package of that name on the Python Package Index is
+another program: do not install it. numina-crmasks names a fork in its message. The original, version 0.6, works too;
+the rows in the documentation were made with it:
 
     git clone https://github.com/segasai/PyCosmic original && git -C original checkout dc34178
     sed -i "s/Astronomy'.$/Astronomy',/; s/^ *]$/],/" original/setup.py      # two commas that it lacks
@@ -27,18 +27,18 @@ version 0.6, does as well, and gave the rows in the documentation:
 
 It ran with numpy 2.4 and scipy 1.17; numpy 1.24 to 1.26 lack a name that it uses.
 
-What is not in the YAML file, or fails, is named below the table with the reason. crstack runs with the
+Programs that are not in the YAML file, or fail, are listed below the table with the reason. crstack runs with the
 Python of this script.
 
-Columns, for the values of the exposures: how many of the flagged ones are hit, or within one pixel of a
-hit (precision); how many of those with a charge over 2 and over 5 standard deviations are flagged. Then for the
-mean of the values that are not flagged: pixels over 5 standard deviations too high, pixels without such a
-value, and the root mean square of (value - truth) / sigma on hit pixels, with sigma that of the mean of all
-exposures. The first and the last of these also for the image with which the program itself ends ("own"), and its
-rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors, of the calls
-alone; for numina-crmasks of the whole command, its figures included.
+The first columns count values of the exposures: the percentage of flagged values on a hit or within one pixel of
+one (precision), and the percentages of the values with a charge over 2 and over 5 standard deviations that are
+flagged. The next columns are for the mean of the unflagged values: pixels more than 5 standard deviations too high,
+pixels without an unflagged value, and the root mean square (rms) of (value - truth) / sigma on hit pixels, where
+sigma is that of the mean of all exposures. The columns "own" are for the final image of the program: pixels too
+high, the rms on hit pixels, and the rms on other pixels, which is 1 for a mean. Seconds are those of all processors,
+without start and input; for numina-crmasks they include the whole command with its figures.
 
-With --golden, masks that numina-crmasks made elsewhere are scored beside those of crstack.
+With --golden, given masks of numina-crmasks are scored beside those of crstack.
 """
 
 import argparse
@@ -69,7 +69,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Peer:
-    """A row: its name, the environment, the function of _peer_runs.py and what it is told."""
+    """A row: its name, the environment, the function of _peer_runs.py and its option."""
 
     name: str
     environment: str
@@ -99,7 +99,7 @@ def write_exposures(simulated, directory):
 
 
 def run(peer, python, directory, timeout):
-    """What a peer answers: masks or None, product or None, seconds and version."""
+    """Results of a program: masks or None, final image or None, seconds and version."""
     answer = directory / "answer.npz"
     answer.unlink(missing_ok=True)
     command = [python, Path(__file__).with_name("_peer_runs.py"), peer.run, directory, str(READNOISE.value)]
@@ -116,7 +116,7 @@ def run(peer, python, directory, timeout):
 
 
 def row(scene, name, simulated, masks, product, seconds):
-    """One row of the table; dashes for what a program does not give."""
+    """One row of the table, with dashes for missing results."""
     cells = ["-"] * 9
     hit = simulated.truth.any(axis=0)
     if masks is not None:
@@ -174,7 +174,7 @@ def golden_rows(path):
 
 
 def reason(error):
-    """Why a peer did not run: what it said last that looks like an error."""
+    """Why a program did not run: the last line of its output that looks like an error."""
     lines = [line.strip() for line in (getattr(error, "stderr", None) or str(error)).splitlines() if line.strip()]
     told = [line for line in lines if line.split(":")[0].endswith("Error") and "CalledProcess" not in line]
     return (told or lines or [type(error).__name__])[-1]

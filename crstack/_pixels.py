@@ -61,7 +61,7 @@ def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
         rows, wide, inner = band
         highest[rows] = _extreme(image[wide], inner, radius, np.maximum)
 
-    map_threads(work, wide_bands(*image.shape, margin=radius))
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=radius))
     return highest
 
 
@@ -74,7 +74,7 @@ def contrast_of(image: np.ndarray) -> np.ndarray:
         highest, lowest = (_extreme(image[wide], inner, 1, one) for one in (np.maximum, np.minimum))
         np.subtract(highest, lowest, out=contrast[rows])
 
-    map_threads(work, wide_bands(*image.shape, margin=1))
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=1))
     return contrast
 
 

@@ -126,7 +126,13 @@ class Decision:
         return f"<{type(self).__name__} of {self.method!r}>"
 
     def in_diagram(self, name: str) -> DiagramView | None:
-        """The image of a mask in the median-minimum diagram; None if the method uses no diagram."""
+        """The image of a mask in the median-minimum diagram; None if the method uses no diagram.
+
+        Parameters
+        ----------
+        name : str
+            Name of the mask.
+        """
         return None
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
@@ -187,6 +193,11 @@ class Decision:
 
 def as_method(method: Method | str) -> Method:
     """Return the method that is given or named.
+
+    Parameters
+    ----------
+    method : Method or str
+        A method, or the name of a registered one.
 
     Raises
     ------

@@ -27,7 +27,7 @@ from crstack._progress import progress_to
 from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
 from crstack._validation import check_choice, check_integer
-from crstack._views import InDiagram, features_of_mask, image_of_mask, in_diagram_of, summary_of
+from crstack._views import InDiagram, features_of_mask, in_diagram_of, summary_of
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
@@ -220,17 +220,37 @@ class CRStack:
     def flux_factors(
         self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
     ) -> equalize.FluxFactors:
-        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`."""
+        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`.
+
+        Parameters
+        ----------
+        regions : sequence of (xmin, xmax, ymin, ymax), optional
+            Regions to use; the whole image by default.
+        method : {"slope", "ratio"}, optional
+            As for `~crstack.equalize.Equalization`.
+        """
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
     def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
-        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`."""
+        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`.
+
+        Parameters
+        ----------
+        region : (xmin, xmax, ymin, ymax), optional
+            Region to use; the whole image by default.
+        """
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
     def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
-        """Local response of the given exposures: see `~crstack.equalize.estimate_response`."""
+        """Local response of the given exposures: see `~crstack.equalize.estimate_response`.
+
+        Parameters
+        ----------
+        settings : `~crstack.equalize.ResponseSettings`, optional
+            Settings of the fit.
+        """
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -283,11 +303,11 @@ class CRStack:
             Detector whose hits in the median or in an exposure are excluded from the simulations; none by default.
         vote, aux_noise : optional
             As for `detect`.
-        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor, synthetic : optional
+        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor : optional
             As for `~crstack.mmcosmic.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
             or Quantities.
-        nbinom_shape : float, "auto" or None, optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
+        nbinom_shape, synthetic : optional
+            As for `~crstack.mmcosmic.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
         progress : callable or True, optional
             Called as ``progress(stage, fraction)``; True draws a bar.
 
@@ -452,12 +472,12 @@ class CRStack:
     @overload
     def combine(
         self, name: str = ..., *, full_output: Literal[False] = ..., **options: Unpack[CombineOptions]
-    ) -> CCDData: ...
+    ) -> CCDData:
+        """Combine the exposures to one image."""
 
     @overload
-    def combine(
-        self, name: str = ..., *, full_output: Literal[True], **options: Unpack[CombineOptions]
-    ) -> Combination: ...
+    def combine(self, name: str = ..., *, full_output: Literal[True], **options: Unpack[CombineOptions]) -> Combination:
+        """Combine the exposures, with the number of values used and flags for each pixel."""
 
     def combine(
         self,
@@ -516,38 +536,58 @@ class CRStack:
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
         """Each exposure with its hits and bad values replaced by the expected values.
 
-        The default masks are `latest_masks`. Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
+        Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
         True where a value was replaced: see ``crstack.combine.clean_exposures``.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
         """
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        known, decision = self.equalized.differences, masks.decision
-        differences = known if decision is None else decision.differences(self.prepared, combination.ccd.data)
+        differences: Sequence[np.ndarray] | None = self.equalized.differences
+        if masks.decision is not None:
+            differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
-        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked."""
+        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
+        """
         return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures
 
     def features(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> QTable:
-        """Table of the connected hits of a mask, or of "problematic", the pixels masked in every exposure.
+        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.
 
-        The default masks are `latest_masks`. See `~crstack.masks.features.find_features`.
+        Parameters
+        ----------
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every exposure.
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
         """
         return features_of_mask(name, self.prepared, self.latest_masks() if masks is None else masks)
-
-    def image_of(self, name: str, *, masks: MaskSet | None = None) -> tuple[str, np.ndarray]:
-        """Label, such as "median2d", and image (ny, nx) of a mask; the masks are used for MEANCR."""
-        return image_of_mask(name, self.prepared, lambda: self.latest_masks() if masks is None else masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.
 
-        They are those of the decision of ``masks``. Without masks they are those of the latest `mm_diagram`,
-        `fit_boundary` or `detect`. An `InputError` is raised if there is no diagram.
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of their decision. By default those of the latest `mm_diagram`, `fit_boundary` or `detect`.
+
+        Raises
+        ------
+        InputError
+            If there is no diagram.
         """
         shown = self._in_diagram if masks is None else in_diagram_of(masks)
         if shown.diagram is None:

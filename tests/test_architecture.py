@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def is_for_types(node):
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def imported(node):
-    """Modules of the package that the code below a node imports, at run time, in functions too."""
+def imported(node, types):
+    """Modules of the package imported by the code below a node, in functions too; for annotations if ``types``."""
     for child in ast.iter_child_nodes(node):
-        if is_for_types(child):
+        if is_for_types(child) and not types:
             continue
         if isinstance(child, ast.Import):
             yield from (one.name for one in child.names if one.name in MODULES)
@@ -36,11 +37,12 @@ def imported(node):
                 inner = f"{child.module}.{one.name}"
                 yield inner if inner in MODULES else child.module
         else:
-            yield from imported(child)
+            yield from imported(child, types)
 
 
-def imports_of(module):
-    return set(imported(ast.parse(MODULES[module].read_text()))) - {module}
+@cache
+def imports_of(module, types=False):
+    return frozenset(imported(ast.parse(MODULES[module].read_text()), types)) - {module}
 
 
 def rows():
@@ -102,12 +104,13 @@ def test_no_circle_of_places():
 
 @pytest.mark.parametrize("place", sorted({place_of(module) for module in MODULES if module.count(".") > 1}))
 def test_no_circle_inside_a_folder(place):
-    """Its modules and the folders inside it."""
+    """Its modules and the folders inside it; imports for annotations count too."""
     folder, graph = f"crstack.{place}.", {}
     for module in MODULES:
         if module.startswith(folder):
             name = module.removeprefix(folder).split(".")[0]
-            inside = {one.removeprefix(folder).split(".")[0] for one in imports_of(module) if one.startswith(folder)}
+            found = [one for one in imports_of(module, types=True) if one.startswith(folder)]
+            inside = {one.removeprefix(folder).split(".")[0] for one in found}
             graph.setdefault(name, set()).update(inside - {name})
     check_no_circle(graph)
 

@@ -1,15 +1,16 @@
 """Plant faults one at a time, and see whether the tests notice: ``python tools/plant_faults.py --number 100 --seed 1``.
 
 Run it in a clean copy of the repository with the package installed in editable mode: it changes the files of
-``crstack``, and puts each back. A fault is a small change of one place in the code: a sign, a comparison turned round,
-an index, any for all, a statement left out. ``--lines`` names the file that ``tests_by_line.py`` wrote: the tests that
-run the line of the fault are run, the fast ones first, up to ``--seconds`` of recorded time. Record the file anew when
-the code changes. Without the file, and where no test is recorded for the line, the tests of the same room run, those
-that import the module first. If asked for, all others follow. What is not noticed is listed in the table that is
-written. ``--first`` and ``--last`` plant a part of the faults, and ``--only`` the faults of these numbers.
+``crstack``, and restores each. A fault is a small change of one place in the code: another sign, comparison or index,
+``any`` in place of ``all``, or a missing statement. ``--lines`` names the file that ``tests_by_line.py`` wrote. The
+tests that run the line of the fault are then run, the fast ones first, up to ``--seconds`` of recorded time. Record the
+file again when the code has changed. Without the file, or if no test is recorded for the line, the tests of the same
+folder run, beginning with those that import the module. With ``--all-tests`` the other tests follow. The faults that no
+test notices are listed in a table. ``--first`` and ``--last`` plant a part of the faults, ``--only`` those of the given
+numbers.
 
-Nothing is planted where no test could notice it: in messages, in the log, in what reports progress, in caches, and in
-the choice of threads, of tiles and of row bands, which change the time and not the answer.
+No fault is planted where it cannot change a result: in messages, in the log, in reports of progress, in caches, and in
+the choice of threads, of tiles and of row bands, which change only the time.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from astropy.table import Table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crstack"
-#: tests of the modules that have no folder of their own
+#: tests of the modules without a folder of their own
 TESTS = {
     "_files.py": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
     "_fits_writing.py": ["tests/combine/test_files.py", "tests/test_fits.py"],
@@ -41,7 +42,7 @@ TESTS = {
     "_validation.py": ["tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
     "methods.py": ["tests/test_contracts.py", "tests/test_plugins.py", "tests/test_stack.py"],
 }
-#: tests outside the folder of a room that are about it as well
+#: further tests of a folder, outside its own tests
 BESIDE = {
     "combine": ["tests/test_stack.py"],
     "config": [f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "legacy", "maps", "options", "votes")],
@@ -54,14 +55,14 @@ BESIDE = {
 }
 #: loaded once for all runs of tests
 LIBRARIES = ("astropy.io.fits", "astropy.nddata", "astropy.wcs", "scipy.ndimage", "scipy.stats", "yaml")
-#: nothing is planted in text
+#: functions that make text: no fault is planted there
 SKIPPED_FUNCTIONS = ("__repr__", "__str__", "summary", "describe", "_repr_html_")
 SKIPPED_ROOMS = ("__init__.py", "__main__.py", "_version.py")
 #: modules that change the time of an answer only
 SKIPPED_MODULES = ("_progress.py", "_threads.py", "_tiles.py", "completion.py")
-#: calls whose arguments are words or what is done so far
+#: calls that report words or progress
 REPORTING_CALLS = {"warn", "debug", "info", "warning", "error", "exception", "print", "progress", "update", "describe"}
-#: words in the name of a function or of what is assigned, where a change costs time alone
+#: words in the name of a function or a variable that changes only the time
 COST_WORDS = ("cache", "progress", "thread", "tile", "band", "chunk", "block_size", "maxsize")
 TIME_LIMIT = 600  # seconds of processor time of a run of tests
 MEMORY_LIMIT = 12 * 1024**3  # bytes
@@ -97,7 +98,7 @@ def _is_cost(name):
 
 
 def _nodes_with_effect(node):
-    """Nodes of a function whose change can be seen in an answer; inner functions are visited by themselves."""
+    """Nodes of a function that can change a result; inner functions are visited separately."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.FunctionDef | ast.Raise | ast.JoinedStr | ast.Assert | ast.arguments):
             continue
@@ -122,7 +123,7 @@ def _columns(line, n_bytes):
 
 
 def _changes(node):
-    """Pairs of text in the source of a node and what stands in its place."""
+    """Pairs of a text in the source of a node and its replacement."""
     if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
         yield _whole(node, ast.BinOp(node.left, SWAPS[type(node.op)](), node.right))
     elif isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
@@ -155,7 +156,7 @@ def _whole(node, new):
 
 
 def all_faults(rng, number):
-    """Faults spread over the rooms: as many of each as it has places, at least one."""
+    """Faults spread over the folders in proportion to their places, at least one in each."""
     rooms = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0]
@@ -224,7 +225,7 @@ def tests_on(record, name, lines, seconds):
     Parameters
     ----------
     record : dict
-        What ``tests_by_line.py`` wrote.
+        The record that ``tests_by_line.py`` wrote.
     name : str
         The module.
     lines : iterable of int

@@ -73,6 +73,11 @@ class FittedBoundary:
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
 
         It is the same for all of them, unless the model fits one for each.
+
+        Parameters
+        ----------
+        image : {"median", "mean", "exposure"}
+            The kind of image.
         """
         check_choice("image", image, IMAGES)
         return self

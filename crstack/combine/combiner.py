@@ -1,6 +1,8 @@
 """Makes combined images of a stack."""
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
@@ -13,7 +15,10 @@ from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
 from crstack.combine.weights import exposure_weights
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+from crstack.masks import MaskSet
 from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
+from crstack.statistics import OrderStatistics
 
 __all__ = ["FILLS", "Combiner"]
 
@@ -70,16 +75,16 @@ class Combiner:
 
     def __init__(
         self,
-        exposures,
-        statistics,
-        masks=None,
+        exposures: Exposures,
+        statistics: OrderStatistics,
+        masks: MaskSet | None = None,
         *,
-        use_auxmedian=False,
-        variance="model",
-        unbiased=None,
-        fill=None,
-        weights=None,
-    ):
+        use_auxmedian: bool = False,
+        variance: Literal["model", "sample"] = "model",
+        unbiased: bool | None = None,
+        fill: Literal["minimum", "neighbours"] | None = None,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
+    ) -> None:
         self.exposures = exposures
         self.statistics = statistics
         self.masks = masks
@@ -123,22 +128,23 @@ class Combiner:
             If the name is unknown, or masks or their probabilities are missing.
         """
         check_choice("combination", name, COMBINATIONS)
-        if name not in WITHOUT_MASKS and self.masks is None:
+        masks = self.masks
+        if name not in WITHOUT_MASKS and masks is None:
             raise InputError(f"masks must be given for {name}; got None")
-        if name == "meanjoint" and self.masks.probability is None:
+        if name == "meanjoint" and masks is not None and masks.probability is None:
             raise InputError("masks must come from the joint decision for meanjoint; got none with probabilities")
         planes, all_hit, sample_variance = self._planes(name)
         nothing = self.statistics.count == 0
         planes.flags[nothing] |= np.uint8(PixelFlag.NO_DATA)
         mask = nothing
-        if name not in WITHOUT_MASKS:
+        if masks is not None and name not in WITHOUT_MASKS:
             if self.fill == "neighbours":
                 self._fill(planes, all_hit, nothing)
             planes.flags[all_hit] |= np.uint8(PixelFlag.ALL_HIT)
             mask = nothing | all_hit
             if self.use_auxmedian:
                 mask |= (planes.flags & PixelFlag.AUXMEDIAN) > 0
-            if self.masks.local_medians:
+            if masks.local_medians:
                 mask |= self._replace_by_local_medians(planes, nothing)
         planes.count[mask] = 0
         if sample_variance is not None:

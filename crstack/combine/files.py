@@ -15,6 +15,7 @@ from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possibl
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
 from crstack.exposures.reading import writable_header
+from crstack.masks import MaskSet
 
 __all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
 
@@ -145,7 +146,7 @@ def combination_name(name: str, compression: str = "none") -> str:
     return f"combined_{name}{ending_of(compression)}"
 
 
-def requested_combinations(names, masks):
+def requested_combinations(names: Sequence[str] | None, masks: MaskSet | None) -> tuple[str, ...]:
     """Checked names of the combinations to make.
 
     Parameters

@@ -1,11 +1,15 @@
 """What was measured of exposures that are not quite equivalent."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Column, Table
 
 from crstack.equalize.kernel import KernelTerms, split_kernel
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["NAMES", "Differences"]
 
@@ -88,7 +92,7 @@ class Differences:
         """Change of the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
-    def table(self):
+    def table(self) -> "Table":
         """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
@@ -106,13 +110,19 @@ class Differences:
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
         return table
 
-    def ordered(self, order):
-        """The differences of the exposures in another order (indices)."""
+    def ordered(self, order: np.ndarray) -> "Differences":
+        """The differences of the exposures in another order (indices).
+
+        Parameters
+        ----------
+        order : `~numpy.ndarray`
+            Numbers of the exposures, from 0.
+        """
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
-    def summary(self):
+    def summary(self) -> dict[str, list]:
         """What was measured, as lists of numbers by name: one for each exposure."""
         return {
             "added levels (electron)": [float(level) for level in self.levels],
@@ -121,7 +131,7 @@ class Differences:
             "second moments (pixel squared)": [float(w[0] + w[1]) / 2 for w in self.widths],
         }
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was measured and is used, for people: a dict of str."""
         words = {}
         if any(self.surfaces):

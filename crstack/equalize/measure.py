@@ -1,10 +1,12 @@
 """Measurement of the differences between exposures: added level, throughput, shift and seeing."""
 
+from collections.abc import Callable, Collection
+
 import numpy as np
 
 from crstack._pixels import dilate, informative_box
 from crstack._threads import map_threads, wide_bands
-from crstack.equalize.differences import NAMES
+from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
 from crstack.equalize.offsets import hot_pixels
@@ -19,7 +21,12 @@ LINE_ROUNDS = 3
 WHOLE, CLEAR = 1_200_000, 25.0
 
 
-def measure_differences(levels, variance_of, bad=None, names=NAMES):
+def measure_differences(
+    levels: np.ndarray,
+    variance_of: Callable[[int, np.ndarray], np.ndarray],
+    bad: np.ndarray | None = None,
+    names: Collection[str] = NAMES,
+) -> Differences:
     """Measure the differences between exposures.
 
     Parameters

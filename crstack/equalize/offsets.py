@@ -1,5 +1,6 @@
 """Sub-pixel offsets between the exposures, by cross-correlation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -12,7 +13,8 @@ from crstack._validation import check_number, check_region
 from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
 from crstack.equalize.steps import moved, whole_steps
 from crstack.exceptions import InputError
-from crstack.statistics import order_statistics
+from crstack.exposures import Exposures
+from crstack.statistics import OrderStatistics, order_statistics
 
 __all__ = [
     "Offsets",
@@ -108,7 +110,12 @@ def shifted_each(images, offsets):
     return map_threads(lambda pair: shifted(*pair), list(zip(images, offsets, strict=True)))
 
 
-def estimate_offsets(exposures, statistics, region=None, factors=None):
+def estimate_offsets(
+    exposures: Exposures,
+    statistics: OrderStatistics,
+    region: Sequence[int] | None = None,
+    factors: Sequence[float] | None = None,
+) -> Offsets:
     """Measure the offsets of the exposures.
 
     Parameters

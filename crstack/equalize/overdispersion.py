@@ -7,6 +7,7 @@ import numpy as np
 from crstack._pixels import dilate
 from crstack.equalize.clean import neighbour_mean
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 
 __all__ = ["NbinomShape", "fit_nbinom_shape"]
 
@@ -68,7 +69,7 @@ class NbinomShape:
         return f"kappa = {self.value:.4g} +/- {self.error:.2g}"
 
 
-def fit_nbinom_shape(exposures, used=None):
+def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> NbinomShape:
     """Fit the shape kappa of the photons' distribution to the exposures.
 
     Parameters

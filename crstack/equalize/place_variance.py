@@ -50,6 +50,7 @@ def contrast_squared(image, variance):
     return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
 
 
+@functools.cache
 def _expected_square(n, of):
     """Mean square of the median of n minus the lowest of ``of`` standard normal values; ``n - of`` values are
     higher."""

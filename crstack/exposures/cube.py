@@ -96,11 +96,23 @@ class Exposures:
         return np.ones(self.shape, dtype=bool) if self.bad is None else np.asarray(~self.bad.any(axis=0))
 
     def bad_of(self, i: int) -> np.ndarray | None:
-        """Bad-pixel mask of exposure ``i`` (from 0), or None."""
+        """Bad-pixel mask of exposure ``i`` (from 0), or None.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        """
         return None if self.bad is None else self.bad[i]
 
     def noise_of(self, i: int) -> NoiseModel:
-        """Noise of exposure ``i`` (from 0): its own variances if it has them."""
+        """Noise of exposure ``i`` (from 0): its own variances if it has them.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        """
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
@@ -110,7 +122,13 @@ class Exposures:
         return not self.scales and all(variance is None for variance in self.variances)
 
     def divided_by(self, scales: Sequence[Any]) -> "Exposures":
-        """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
+        """Return the exposures divided by a number or image (ny, nx) each, with their noise.
+
+        Parameters
+        ----------
+        scales : sequence of float or `~numpy.ndarray`
+            N divisors.
+        """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
         data = np.empty_like(self.data)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
@@ -120,7 +138,13 @@ class Exposures:
         return replace(self, data=data, scales=scales)
 
     def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":
-        """Return the exposures minus one image (ny, nx) each; their noise does not change."""
+        """Return the exposures minus one image (ny, nx) each; their noise does not change.
+
+        Parameters
+        ----------
+        differences : sequence of `~numpy.ndarray`
+            N images, in the unit of the exposures.
+        """
         data = np.empty_like(self.data)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
@@ -128,8 +152,14 @@ class Exposures:
             data[self.bad] = 0
         return replace(self, data=data)
 
-    def cutout(self, box):
-        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change."""
+    def cutout(self, box: tuple[slice, slice]) -> "Exposures":
+        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Rows and columns.
+        """
 
         def cut(value):
             return value[box] if value is not None and np.ndim(value) else value
@@ -145,7 +175,13 @@ class Exposures:
         )
 
     def reordered(self, order: Sequence[int]) -> "Exposures":
-        """Return the exposures in another order, or some of them (indices); header and WCS do not change."""
+        """Return the exposures in another order, or some of them (indices); header and WCS do not change.
+
+        Parameters
+        ----------
+        order : sequence of int
+            Numbers of the exposures, from 0.
+        """
         order = [int(i) for i in order]
         return replace(
             self,
@@ -160,7 +196,7 @@ class Exposures:
             saturated=None if self.saturated is None else self.saturated[order],
         )
 
-    def transposed(self):
+    def transposed(self) -> "Exposures":
         """Return the exposures with x and y exchanged; header and WCS do not change."""
 
         def turn(value):
@@ -178,7 +214,13 @@ class Exposures:
         )
 
     def noise_of_average(self, n_effective: float) -> NoiseModel:
-        """Noise of an average of all exposures worth ``n_effective`` of them."""
+        """Noise of an average of all exposures worth ``n_effective`` of them.
+
+        Parameters
+        ----------
+        n_effective : float
+            Ratio of the variance of one exposure to that of the average.
+        """
         if self.share_noise:
             return self.noise.averaged(n_effective)
         if all(variance is None for variance in self.variances):
@@ -188,7 +230,13 @@ class Exposures:
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
     def mean_variance(self, expected: np.ndarray | None) -> np.ndarray:
-        """Mean over the valid exposures of the variance of one, at an ``expected`` image."""
+        """Mean over the valid exposures of the variance of one, at an ``expected`` image.
+
+        Parameters
+        ----------
+        expected : `~numpy.ndarray` or None
+            (ny, nx), in the unit of the exposures. None counts as 0.
+        """
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:
             return self.noise.variance(signal).astype(np.float32, copy=False)

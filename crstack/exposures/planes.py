@@ -8,6 +8,7 @@ from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.exceptions import InputError
 from crstack.exposures.reading import Reading, as_given
+from crstack.noise import NoiseModel
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
@@ -116,7 +117,7 @@ def _variance_of(given, seconds):
     return values
 
 
-def image_with_noise(ccd, noise):
+def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.ndarray | None, NoiseModel]:
     """Input of a detector from a single CCDData.
 
     Parameters

@@ -1,6 +1,7 @@
 """One exposure from a FITS file, an array or an object of astropy."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import astropy.units as u
@@ -157,7 +158,15 @@ class GivenExposure:
         )
 
 
-def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=None):
+def read_exposure(
+    path: str | os.PathLike,
+    ext: int | str = 0,
+    unit: u.UnitBase | str | None = None,
+    *,
+    dq_ext: int | str | None = None,
+    err_ext: int | str | None = None,
+    bits: str | int | Mapping[str, int] | None = None,
+) -> CCDData:
     """Read one exposure from a FITS file.
 
     Parameters

@@ -12,6 +12,7 @@ from crstack.joint.charges import HitDensity
 from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.statistics import normal_range_exceeded
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
@@ -75,8 +76,14 @@ class Counts:
         """The same as `levels`, computed where it is used."""
         return LevelCube(self)
 
-    def level_of(self, i):
-        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values."""
+    def level_of(self, i: int) -> np.ndarray:
+        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        """
         if self.alike:
             return self.data[i]
         shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
@@ -86,16 +93,30 @@ class Counts:
     def _of(values, i, default):
         return np.float32(default) if values is None else np.asarray(values[i], dtype=np.float32)
 
-    def variance_of(self, i, signal):
-        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal."""
+    def variance_of(self, i: int, signal: np.ndarray) -> np.ndarray:
+        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        signal : `~numpy.ndarray`
+            (ny, nx), in electrons.
+        """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
         if self.poisson is None or self.poisson[i]:
             variance = variance + np.maximum(scale * signal + self._of(self.shifts, i, 0.0), 0)
         return variance / scale**2
 
-    def mean_variance(self, signal):
-        """Mean over the exposures of `variance_of`; that of one if all are equal."""
+    def mean_variance(self, signal: np.ndarray) -> np.ndarray:
+        """Mean over the exposures of `variance_of`; that of one if all are equal.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            (ny, nx) common signal, in electrons.
+        """
         if self.alike:
             return self.variance_of(0, signal)
         # one at a time, because all of them would need as much memory as the exposures
@@ -104,19 +125,43 @@ class Counts:
             total = total + self.variance_of(i, signal)
         return total / np.float32(len(self.data))
 
-    def mean_variance_in(self, signal, box=None):
-        """`mean_variance` of a part of the image: slices of rows and columns."""
+    def mean_variance_in(self, signal: np.ndarray, box: tuple[slice, slice] | None = None) -> np.ndarray:
+        """`mean_variance` of a part of the image: slices of rows and columns.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            Common signal of the part, in electrons.
+        box : tuple of slice, optional
+            Rows and columns; the whole image by default.
+        """
         return (self if box is None else self.rows(box)).mean_variance(signal)
 
-    def expected(self, i, signal, excess):
-        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any."""
+    def expected(self, i: int, signal: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        signal : `~numpy.ndarray`
+            (ny, nx) common signal, in electrons.
+        excess : `~numpy.ndarray`
+            (ny, nx) excess variance, electrons squared.
+        """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
         poisson = self.poisson is None or self.poisson[i]
         return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
 
-    def rows(self, rows):
-        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns)."""
+    def rows(self, rows: slice | tuple[slice, slice]) -> "Counts":
+        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns).
+
+        Parameters
+        ----------
+        rows : slice or tuple of slice
+            Rows, or rows and columns.
+        """
         box = rows if isinstance(rows, tuple) else (rows,)
 
         def cut(value):
@@ -129,8 +174,16 @@ class Counts:
         worth = None if self.worth is None else cut(self.worth)
         return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
 
-    def combined_at(self, where, signal):
-        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""
+    def combined_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+        signal : `~numpy.ndarray`
+            (M,), in electrons.
+        """
         expected = np.empty((len(self.data), len(signal)))
         values = self.data[:, *where].astype(np.float64)
         for i in range(len(values)):
@@ -146,8 +199,14 @@ class Counts:
             values[i] *= worth
         return values, expected
 
-    def ordered(self, order):
-        """The counts with the exposures in another order (indices)."""
+    def ordered(self, order: np.ndarray) -> "Counts":
+        """The counts with the exposures in another order (indices).
+
+        Parameters
+        ----------
+        order : `~numpy.ndarray`
+            Numbers of the exposures, from 0.
+        """
 
         def pick(values):
             return tuple(values[i] for i in order) if isinstance(values, tuple) else values
@@ -156,7 +215,7 @@ class Counts:
         picked = {name: pick(getattr(self, name)) for name in per_exposure}
         return replace(self, data=in_order(self.data, order), bad=in_order(self.bad, order), **picked)
 
-    def typical(self):
+    def typical(self) -> tuple[np.ndarray, ...]:
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
 
         def middle(values, default):
@@ -167,8 +226,16 @@ class Counts:
         variance = self.variance if isinstance(self.variance, tuple) else (self.variance,) * n
         return middle(variance, 0.0), middle(self.scales, 1.0), middle(self.poisson, 1.0)
 
-    def at(self, where, excess):
-        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels."""
+    def at(self, where: tuple[np.ndarray, np.ndarray], excess: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+        excess : `~numpy.ndarray`
+            (ny, nx) excess variance, electrons squared.
+        """
 
         def pick(values, default):
             if values is None:
@@ -376,10 +443,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     candidates : Candidates
     """
     levels = counts.level_cube
-    # scipy.stats is slow to import
-    from scipy.stats import studentized_range
-
-    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
+    widest = normal_range_exceeded(looked_at, len(levels))
     anyway = empty_image(sigma.shape, bool)
 
     def work(band):

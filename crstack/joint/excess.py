@@ -58,8 +58,16 @@ class ExcessVariance:
         """Whether any part depends on the signal or its gradient."""
         return bool(self.relative or self.shift)
 
-    def of(self, signal, gradient2):
-        """Excess variance at a signal and squared gradient, electrons squared."""
+    def of(self, signal: np.ndarray, gradient2: np.ndarray) -> np.ndarray:
+        """Excess variance at a signal and squared gradient, electrons squared.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            In electrons.
+        gradient2 : `~numpy.ndarray`
+            Square of its gradient, electrons squared per pixel squared.
+        """
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
 
 

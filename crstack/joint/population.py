@@ -163,7 +163,7 @@ class Population:
     def __repr__(self):
         return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
-    def summary(self):
+    def summary(self) -> dict[str, object]:
         """What was fitted, as numbers by name."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         numbers = {
@@ -176,7 +176,7 @@ class Population:
         }
         return {name: float(value) for name, value in numbers.items()}
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was fitted, for people: a dict of str."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
@@ -195,8 +195,16 @@ class Population:
         """The ``HitDensity`` of these charges."""
         return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
-    def log_odds(self, classes, sigma):
-        """Log of rate over probability of no hit, for classes and noise (electrons) of values."""
+    def log_odds(self, classes: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Log of rate over probability of no hit, for classes and noise (electrons) of values.
+
+        Parameters
+        ----------
+        classes : `~numpy.ndarray` of int
+            Class of each value.
+        sigma : `~numpy.ndarray`
+            Standard deviation of each value without a hit, in electrons.
+        """
         rate = self.rate.astype(np.float32)[classes]
         chance = np.minimum(rate * self.density.above(charges_kind(classes), sigma), np.float32(HIGHEST_RATE))
         return np.log(rate) - np.log1p(-chance)
@@ -224,7 +232,7 @@ class Population:
         table[:, self.noises] = values
         return table
 
-    def log_ratios(self, classes, index):
+    def log_ratios(self, classes: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
         A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
@@ -250,11 +258,19 @@ class Population:
         found = logs.ravel().take(classes * np.intp(logs[0].size) - np.intp(first) + index)
         return found.real, found.imag
 
-    def log_none(self, classes, sigma):
-        """Log of the probability of no hit, for classes and noise (electrons) of values."""
+    def log_none(self, classes: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Log of the probability of no hit, for classes and noise (electrons) of values.
+
+        Parameters
+        ----------
+        classes, sigma
+            As for `log_odds`.
+        """
         return self._tables[2][classes, sigma_index(sigma)]
 
-    def refitted(self, counts, hits, totals, seen=None):
+    def refitted(
+        self, counts: np.ndarray, hits: np.ndarray, totals: np.ndarray, seen: np.ndarray | None = None
+    ) -> "Population":
         """The population after one step of expectation maximisation.
 
         Parameters
@@ -302,7 +318,7 @@ class Population:
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
 
-    def extrapolated(self, first, second):
+    def extrapolated(self, first: "Population", second: "Population") -> "Population":
         """Extrapolation of the expectation maximisation from two steps.
 
         Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each
@@ -324,7 +340,7 @@ class Population:
         shapes /= shapes.sum(axis=1, keepdims=True)
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 
-    def with_detector(self, probability, detected):
+    def with_detector(self, probability: np.ndarray, detected: np.ndarray) -> "Population":
         """The population with the log odds of a detection.
 
         The detector uses the same values, and flags fluctuations of the noise. Its false detections are therefore

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -22,9 +22,6 @@ from crstack.joint.population import Population
 from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import log_odds_alone, probabilities
-
-if TYPE_CHECKING:
-    from crstack.joint.method import JointPosterior
 
 __all__ = ["JointResult", "joint_posterior"]
 
@@ -80,7 +77,7 @@ class JointResult:
         """Differences between the exposures: ``measured``."""
         return self.measured
 
-    def summary(self):
+    def summary(self) -> dict[str, object]:
         """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
         Returns
@@ -99,7 +96,7 @@ class JointResult:
             }
         )
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was found and fitted, for people: a dict of str."""
         return {
             "hit values expected": f"{self._expected_hits:.0f}",
@@ -109,9 +106,24 @@ class JointResult:
         }
 
 
+class PosteriorSettings(Protocol):
+    """The settings of `~crstack.JointPosterior` that the posterior depends on."""
+
+    @property
+    def probability(self) -> float | None: ...
+    @property
+    def false_alarm(self) -> float | None: ...
+    @property
+    def excess(self) -> bool: ...
+    @property
+    def n_sweeps(self) -> int: ...
+    @property
+    def n_fits(self) -> int: ...
+
+
 def joint_posterior(
     counts: Counts,
-    settings: "JointPosterior",
+    settings: PosteriorSettings,
     detected: np.ndarray | None = None,
     scatter: Scatter | None = None,
 ) -> JointResult:

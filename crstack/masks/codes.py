@@ -23,7 +23,13 @@ _CODE_OF = np.array([Code.CLEAN, Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH], dtyp
 
 
 def exposure_name(i: int) -> str:
-    """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ..."""
+    """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ...
+
+    Parameters
+    ----------
+    i : int
+        Number of the exposure.
+    """
     return f"CRMASK{i + 1}"
 
 

@@ -148,7 +148,13 @@ class MaskSet:
         return np.asarray(self.crmasks.all(axis=0))
 
     def rows(self, rows: slice) -> "MaskSet":
-        """The masks of some rows, without the decision and the local medians."""
+        """The masks of some rows, without the decision and the local medians.
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        """
 
         def cut(plane: np.ndarray | None) -> np.ndarray | None:
             return None if plane is None else plane[..., rows, :]
@@ -219,7 +225,17 @@ class MaskSet:
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 
     def features(self, signal: Any = None, *, name: str = "MEDIANCR", unit: Any = None) -> QTable:
-        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`."""
+        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray` or `~astropy.units.Quantity`, optional
+            (ny, nx), summed over each hit.
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every exposure.
+        unit : `~astropy.units.Unit`, optional
+            Unit of a signal without one.
+        """
         return find_features(self, signal, name, unit)
 
     def to_hdulist(self) -> fits.HDUList:

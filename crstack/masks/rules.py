@@ -56,7 +56,13 @@ class MaskRules:
         object.__setattr__(self, name, items)
 
     def check_inside(self, shape: tuple[int, ...]) -> None:
-        """Raise `InputError` unless every region and pixel lies in an image of ``shape``."""
+        """Raise `InputError` unless every region and pixel lies in an image of ``shape``.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (ny, nx) of the image.
+        """
         for number, region in enumerate(self.skip_regions, start=1):
             check_region(f"skip_regions {number}", region, shape)
         for name in ("force_pixels", "ignore_pixels"):
@@ -65,7 +71,13 @@ class MaskRules:
         check_local_medians(self.local_medians, shape)
 
     def apply_to(self, codes: np.ndarray) -> None:
-        """Apply skipped regions, ignored and forced pixels to a code image, in place."""
+        """Apply skipped regions, ignored and forced pixels to a code image, in place.
+
+        Parameters
+        ----------
+        codes : `~numpy.ndarray`
+            (ny, nx) uint8; changed.
+        """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             codes[ymin - 1 : ymax, xmin - 1 : xmax] = Code.CLEAN
         for x, y in self.ignore_pixels:
@@ -83,6 +95,13 @@ class MaskRules:
 
         Probabilities (N, ny, nx) become 0 at pixels that are never flagged, and 1 at forced pixels. The shift of the
         signal (ny, nx) becomes 0 at both.
+
+        Parameters
+        ----------
+        probability : `~numpy.ndarray`
+            (N, ny, nx); changed.
+        signal_shift : `~numpy.ndarray`
+            (ny, nx); changed.
         """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             probability[:, ymin - 1 : ymax, xmin - 1 : xmax] = 0

@@ -86,7 +86,13 @@ class MMCosmic(Method):
     def fitted_boundary(
         self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
     ) -> FittedBoundary | None:
-        """The boundary, fitted if it is a model; None if M.M.Cosmic is switched off."""
+        """The boundary, fitted if it is a model; None if M.M.Cosmic is switched off.
+
+        Parameters
+        ----------
+        prepared, detected, progress
+            As for `crstack.methods.Method.decide`.
+        """
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
         boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary

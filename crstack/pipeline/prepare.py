@@ -142,15 +142,7 @@ def prepare(
         raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
-    inputs = list(inputs_of(configuration, paths, crmasks))
-    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
-    joint = crmethod.is_joint or crmasks is not None
-    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
-    outputs.check(names, inputs)
-    if in_place:
-        outputs.keep("crmasks.fits")
-    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
+    _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
     shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
@@ -185,6 +177,19 @@ def read_parameters(parameters):
         return parameters
     log.note("crstack %s, parameter file %s", version("crstack"), parameters)
     return read_configuration(parameters)
+
+
+def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
+    """Check that the run, and its log file, overwrite no input and no file of the user."""
+    inputs = list(inputs_of(configuration, paths, crmasks))
+    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    joint = configuration.crmethod.is_joint or crmasks is not None
+    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
+    outputs.check(names, inputs)
+    if in_place:
+        outputs.keep("crmasks.fits")
+    console.check_log_file(outputs.directory, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
 
 
 def inputs_of(configuration, paths, crmasks):

@@ -1,11 +1,12 @@
 """Figures of a stack: ``stack.plot.mask("MEDIANCR")`` and so on."""
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from crstack._validation import check_integer
+from crstack._views import image_of_mask
 from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
@@ -14,7 +15,8 @@ from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.hits import HitPages, plot_hits
-from crstack.plotting.mask import MaskView, plot_mask
+from crstack.plotting.mask import plot_mask
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
 from crstack.statistics import exposure_at_median
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from crstack.mmcosmic import MMDiagram
     from crstack.stack import CRStack
 
 __all__ = ["PlotAccessor"]
@@ -69,7 +72,7 @@ class PlotAccessor:
         """
         stack = self._stack
         masks = stack.latest_masks() if masks is None else masks
-        label, image = stack.image_of(name, masks=masks)
+        label, image = image_of_mask(name, stack.prepared, lambda: masks)
         statistics = stack.statistics
         first = ("mean2d", statistics.mean2d) if name == "MEDIANCR" else ("median2d", statistics.median2d)
         exposures = [(f"exposure {i + 1}", data) for i, data in enumerate(stack.exposures.data)]
@@ -110,7 +113,9 @@ class PlotAccessor:
             If there is no diagram.
         """
         diagram, boundary, threshold = self._stack.in_diagram(masks=masks)
-        return plot_diagram(diagram, boundary, threshold=threshold, ax=ax, fig=fig if ax else _figure(fig))
+        return plot_diagram(
+            cast("MMDiagram", diagram), boundary, threshold=threshold, ax=ax, fig=fig if ax else _figure(fig)
+        )
 
     def mask(
         self,

@@ -1,8 +1,18 @@
 """The median-minimum diagram and its boundary."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from crstack.plotting.style import add_bar, fixed_grid, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from crstack.boundaries import FittedBoundary
+    from crstack.mmcosmic import MMDiagram
 
 __all__ = ["draw_boundary", "plot_diagram"]
 
@@ -20,7 +30,14 @@ LABELS = {
 }
 
 
-def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
+def plot_diagram(
+    diagram: "MMDiagram",
+    boundary: "FittedBoundary | None" = None,
+    *,
+    threshold: float | None = None,
+    ax: "Axes | None" = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw the median-minimum diagram, simulated beside observed.
 
     The colour of a bin is its number of pixels; simulated counts are those of one simulation, and bins with less than
@@ -123,7 +140,9 @@ def _x_limits(diagram, boundary):
     return min(low, *(fixed - margin), high), max(high, *(fixed + margin), low)
 
 
-def draw_boundary(axes, boundary, *, points=True, extensions=True):
+def draw_boundary(
+    axes: "Axes", boundary: "FittedBoundary | None", *, points: bool = True, extensions: bool = True
+) -> "list[Line2D]":
     """Draw a boundary over a diagram.
 
     Parameters

@@ -1,13 +1,11 @@
 """A mask in the diagram and in the image: four panels."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import ndimage
 
-from crstack.methods import DiagramView
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
     SYMBOLS,
@@ -26,7 +24,10 @@ from crstack.plotting.style import (
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
 
-__all__ = ["MaskPanels", "MaskView", "plot_mask"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["MaskPanels", "plot_mask"]
 
 #: largest number of labels in a panel
 MOST_NUMBERS = 150
@@ -50,87 +51,13 @@ TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True
 BESIDE = (8, 8)
 
 
-@dataclass(frozen=True, eq=False)
-class MaskView:
-    """A mask with its images.
-
-    Attributes
-    ----------
-    name : str
-        Name of the mask.
-    codes : `~numpy.ndarray`
-        uint8 (ny, nx), the method that flagged each pixel: `~crstack.masks.Code`.
-    image : `~numpy.ndarray`
-        (ny, nx), bias subtracted: the image of the mask.
-    label : str
-        Its name, such as "median2d".
-    min2d : `~numpy.ndarray`
-        (ny, nx).
-    others : tuple of (str, `~numpy.ndarray`)
-        Names and images for the fourth panel: mean2d, then each exposure.
-    unit : `~astropy.units.Unit`
-        Unit of the images.
-    decided : `~crstack.methods.DiagramView`, optional
-        The image in the coordinates of the diagram, with the boundary and the threshold of the decision. Without it
-        the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
-    finder : str, optional
-        Name of the method, for the legend.
-    """
-
-    name: str
-    codes: np.ndarray
-    image: np.ndarray
-    label: str
-    min2d: np.ndarray
-    others: tuple
-    unit: object
-    decided: DiagramView | None = None
-    finder: str = "M.M.Cosmic"
-
-    @property
-    def boundary(self):
-        """The boundary used for this image, or None."""
-        return None if self.decided is None else self.decided.boundary
-
-    @property
-    def threshold(self):
-        """Least T - min2d of a hit, or None."""
-        return None if self.decided is None else self.decided.threshold
-
-    @property
-    def diagram(self):
-        """The diagram of the boundary, or None; it gives the linear part of the axes."""
-        return None if self.decided is None else self.decided.diagram
-
-    def for_drawing(self):
-        """A smaller copy for another process, without the arrays that only the list of pixels needs."""
-        decided = self.decided
-        if decided is not None:
-            nothing = np.empty((0, 0))
-            decided = replace(decided, x=nothing, y=nothing)
-        copy = replace(self, decided=decided)
-        copy.__dict__["pixels"] = self.pixels
-        return copy
-
-    @cached_property
-    def pixels(self):
-        """Structured array of the flagged pixels: number, x, y (FITS), code; min2d and excess as in the diagram."""
-        labels, _ = ndimage.label(self.codes > 0, np.ones((3, 3), dtype=int))
-        row, column = np.nonzero(labels)
-        kinds = [("number", int), ("x", int), ("y", int), ("code", int), ("min2d", float), ("excess", float)]
-        pixels = np.empty(len(row), dtype=kinds)
-        pixels["number"] = labels[row, column]
-        pixels["x"], pixels["y"] = column + 1, row + 1
-        pixels["code"] = self.codes[row, column]
-        if self.decided is None:
-            pixels["min2d"] = self.min2d[row, column]
-            pixels["excess"] = self.image[row, column] - self.min2d[row, column]
-        else:
-            pixels["min2d"], pixels["excess"] = self.decided.x[row, column], self.decided.y[row, column]
-        return pixels
-
-
-def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
+def plot_mask(
+    view: MaskView,
+    *,
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw a mask in the diagram and in the image.
 
     Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit at its highest pixel, or the
@@ -177,7 +104,14 @@ class MaskPanels:
         Index of the image of ``view.others`` in (d).
     """
 
-    def __init__(self, view, *, color_scale="zscale", resolution=None, fig=None):
+    def __init__(
+        self,
+        view: MaskView,
+        *,
+        color_scale: Literal["zscale", "minmax"] = "zscale",
+        resolution: int | None = None,
+        fig: "Figure | str | None" = None,
+    ) -> None:
         self.view = view
         self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
@@ -192,7 +126,7 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
-        for axes in (b, d):  # what the panels at the left have too
+        for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
         self._draw_images()
@@ -216,7 +150,7 @@ class MaskPanels:
         _, first = np.unique(pixels["number"][order], return_index=True)
         return order[np.sort(first)]
 
-    # what is drawn once
+    # parts that are drawn once
 
     def _draw_diagrams(self):
         view, pixels = self.view, self.view.pixels
@@ -306,15 +240,21 @@ class MaskPanels:
 
     # what follows a zoom
 
-    def show_other(self, i):
-        """Show the image ``i`` of ``view.others`` in panel (d), if there is one."""
+    def show_other(self, i: int) -> None:
+        """Show the image ``i`` of ``view.others`` in panel (d), if there is one.
+
+        Parameters
+        ----------
+        i : int
+            Number of the image, from 0.
+        """
         if 0 <= i < len(self.view.others):
             self.other = i
             label, image = self.view.others[i]
             self.images[1].set_data(block_means(image, self._block))
             self.axes[3].set_title(f"(d) {label}")
 
-    def select(self, in_diagram, in_image):
+    def select(self, in_diagram: np.ndarray, in_image: np.ndarray) -> None:
         """Show only some of the pixels.
 
         Parameters
@@ -368,12 +308,12 @@ class MaskPanels:
         (left, right), (bottom, top) = c.get_xlim(), c.get_ylim()
         return 72 * min(spot.width * width / abs(right - left), spot.height * height / abs(top - bottom))
 
-    def toggle_numbers(self):
+    def toggle_numbers(self) -> None:
         """Show or hide the numbers of the hits in panel (c)."""
         self.numbers_in_image = not self.numbers_in_image
         self.renumber()
 
-    def renumber(self):
+    def renumber(self) -> None:
         """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]

@@ -1,8 +1,14 @@
 """The exposure at the median of each pixel."""
 
+from typing import TYPE_CHECKING, Literal
+
+import astropy.units as u
 import numpy as np
 
 from crstack.plotting.style import add_bar, block_means, block_size, draw_image, fixed_grid, image_limits, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_median_position"]
 
@@ -10,7 +16,16 @@ __all__ = ["plot_median_position"]
 MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 
 
-def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):
+def plot_median_position(
+    number: np.ndarray,
+    median2d: np.ndarray,
+    n_exposures: int,
+    *,
+    unit: u.UnitBase | str = "",
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw the median and the number of the exposure of each of its pixels.
 
     If one colour dominates a region, an exposure is brighter or fainter than the others, and they are not equivalent

@@ -21,7 +21,7 @@ OVERVIEWS, TILES = 2_300_000, 2_500_000
 #: characters that a pixel of an overview takes, about; set so that the first try mostly fits
 PER_PIXEL = 0.95
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
-#: what a probability of 1 is in a byte
+#: byte that stands for a probability of 1
 FULL = 255
 
 

@@ -186,7 +186,7 @@ def test_unknown_names_and_modules(publish, monkeypatch, capsys):
     assert caught.value.code == 2
     assert "NAME must be one of areas; got volumes" in capsys.readouterr().err
     monkeypatch.setattr(publish, "PUBLISHED", (publish.Table("areas", "area.py", ("gone",)),))
-    with pytest.raises(SystemExit, match="areas depends on gone, which is not there"):
+    with pytest.raises(SystemExit, match="areas depends on gone, which does not exist"):
         publish.main(["--check"])
 
 

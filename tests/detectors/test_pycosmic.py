@@ -93,7 +93,7 @@ def settings(sigma, rlim=0.8, iterations=5):
 def prepared(image, mask=None, sigma=3.0, rlim=0.8, **parameters):
     detector = PyCosmicDetector(**{"fwhm_gauss": (2.0, 2.6), "replace_box": (5, 3)} | parameters)
     frame = detector._frame(image, ELECTRONS, mask)
-    return frame, pycosmic._everywhere(pycosmic.WorkingImage(frame), map, sigma, rlim)
+    return frame, pycosmic._hits_of_image(pycosmic.WorkingImage(frame), map, sigma, rlim)
 
 
 @pytest.mark.parametrize("original", [True, False])

@@ -1,11 +1,14 @@
 """The small parts of the measurements, against numbers worked out by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets, steps
+from crstack.equalize import flux, offsets, rounds, steps
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
@@ -148,6 +151,65 @@ def test_medians_of_windows_that_reach_over_the_edge():
     expected = [np.median(padded[y : y + offsets.REACH, x : x + offsets.REACH]) for y, x in ((5, 4), (0, 0))]
     np.testing.assert_array_equal(found, expected)
     assert found[0] == image[5, 4]
+
+
+def test_highest_value_without_a_hit():
+    """Twice min2d as far as two pixels away, by the factors of the exposures, and 5 standard deviations."""
+    rng = np.random.default_rng(3)
+    exposures, statistics = exposures_of(rng.normal(0, 2, (3, 20, 30)))
+    min2d = np.full((20, 30), -40, np.float32)
+    min2d[8, 9], min2d[0, 0] = 500, np.nan
+    maximum = offsets.plausible_maxima(exposures, replace(statistics, min2d=min2d), (0.5, 1.0, 2.0))
+    near = np.zeros((20, 30), dtype=bool)
+    near[6:11, 7:12] = True
+    for i, factor in enumerate((1, 2, 4)):
+        level = np.where(near, 2 * 500 * factor, 0.0)
+        # without signal there is read noise
+        expected = level + 5 * np.sqrt(level + 9)
+        expected[:3, :3] = 15
+        np.testing.assert_allclose(maximum(i), expected, rtol=1e-6)
+
+
+def test_pixels_beside_hot_ones():
+    image = np.full((20, 30), 10.0)
+    image[5, 6] = image[19, 29] = 500
+    rows, columns = rounds._beside_hot(image, np.full(image.shape, 16.0))
+    found = np.zeros(image.shape, dtype=bool)
+    found[rows, columns] = True
+    half = rounds.SIZE // 2
+    expected = np.zeros(image.shape, dtype=bool)
+    expected[5 - half : 6 + half, 6 - half : 7 + half] = expected[19 - half :, 29 - half :] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pixels_that_a_kernel_is_fitted_to(monkeypatch):
+    structure = np.random.default_rng(1).permutation(1000.0 * np.arange(500))
+    places = np.arange(0, 500, 2)
+    np.testing.assert_array_equal(rounds._some(places, structure), places)
+    monkeypatch.setattr(rounds, "PIXELS_TO_FIT", 60)
+    monkeypatch.setattr(rounds, "STRONGEST", 20)
+    found = rounds._some(places, structure)
+    strongest = places[np.argsort(structure[places])[-20:]]
+    others = places[np.linspace(0, 249, 40).astype(int)]
+    np.testing.assert_array_equal(found, sorted({*strongest, *others}))
+
+
+def test_values_where_pixels_of_the_common_image_fall():
+    levels = np.arange(2 * 6 * 8.0).reshape(2, 6, 8)
+    bad = np.zeros(levels.shape, dtype=bool)
+    bad[1, 3, 4] = True
+    model = SimpleNamespace(
+        steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad
+    )
+    rows, columns = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6])
+    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns), levels[0, rows, columns])
+    # (3, 4) is bad, and two are outside
+    np.testing.assert_array_equal(
+        rounds._target_of(model, 1, rows, columns), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
+    )
+    model.added, model.bad = np.full(levels.shape, 3.0), None
+    found = rounds._target_of(model, 1, rows, columns)
+    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 8, levels[1, 2, 2] - 8, np.nan, np.nan])
 
 
 def test_smallest_region():

@@ -1,5 +1,8 @@
 """The small parts of the joint decision, against numbers worked out by hand or by another way."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import integrate, ndimage, stats
@@ -20,7 +23,7 @@ from crstack.joint.excess import (
 )
 from crstack.joint.false_alarms import CleanNoise
 from crstack.joint.likelihood import hit_weights
-from crstack.joint.population import CORNER, HIGHEST_RATE, Population, charges_kind, neighbour_class
+from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
 from crstack.joint.sweeps import Field
 from crstack.statistics import order_statistics
 
@@ -150,6 +153,20 @@ def test_clean_values_as_they_are_drawn():
     np.testing.assert_array_equal(drawn.scales[:, 0], [1, 2])
 
 
+def test_the_seed_of_the_threshold_decides_the_draws(monkeypatch):
+    monkeypatch.setattr(false_alarms, "DRAWS", 5_000)
+    monkeypatch.setattr(false_alarms, "FEW", (0.0, 60.0))
+    noise = CleanNoise(np.array([9.0, 9.0]), np.ones(2), np.array([True, True]), ExcessVariance())
+    population = Population()
+    one, same, other = (
+        false_alarms.calibrated_threshold(1e-2, noise, population, 50.0, seed=seed)(np.array([0.0, 60.0]))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).all()
+    np.testing.assert_allclose(one, other, atol=0.8)
+
+
 # hits in every exposure
 
 
@@ -169,13 +186,16 @@ def test_heights_over_the_lower_neighbours():
     assert expected[0] == 16
     assert usual[0] == pytest.approx(np.sqrt(9 + 36))
     assert height[0] == pytest.approx(84 / np.sqrt(45))
+    signal[1:4, 2:5] = [[11, 12, 14], [17, 100, 23], [30, 38, 47]]
+    expected, usual, height = hit_everywhere._heights(signal, variance, (np.array([2]), np.array([3])))
+    assert (expected[0], usual[0]) == (14, pytest.approx(np.sqrt(9 + 36)))
 
 
 def test_frequency_of_pixels_as_high():
-    height = np.concatenate([np.zeros(980), np.full(10, 5.0), np.full(10, 10.0)]).reshape(10, 100)
-    # over 0.7 of 10 are ten pixels, over 0.7 of 5 are twenty, and one more than were counted
+    height = np.concatenate([np.zeros(970), np.full(10, 4.0), np.full(15, 8.0), np.full(5, 20.0)]).reshape(10, 100)
+    # over 0.7 of 10 are twenty pixels, over 0.7 of 5 are thirty, and one more than were counted
     found = hit_everywhere._frequency_above(height, np.array([10.0, 5.0, 0.5]))
-    np.testing.assert_allclose(found, [11 / 1000 / 10, 21 / 1000 / 5, 21 / 1000])
+    np.testing.assert_allclose(found, [21 / 1000 / 10, 31 / 1000 / 5, 31 / 1000])
 
 
 def test_density_of_two_clean_values():
@@ -225,6 +245,33 @@ def test_where_the_lowest_value_is_clean_the_others_are_hit_or_as_low(monkeypatc
     hit = [stats.norm.logpdf(60, 50, 30), stats.norm.logpdf(200, 50, 30), stats.norm.logpdf(2, 50, 30)]
     np.testing.assert_allclose(found, [hit[0], hit[1], max(hit[2], agree)], rtol=1e-5)
     assert agree > hit[2]
+
+
+def test_pixels_that_may_be_hit_in_every_exposure(monkeypatch):
+    """All values have hits beside them and are known, and the image rises there."""
+    signal = np.full((30, 40), 100, np.float32)
+    for row, column in ((4, 5), (9, 20), (25, 30)):
+        signal[row, column] = 400
+    beside, none = N_CLASSES - 1, 0
+    where = np.array([4, 9, 15, 25]), np.array([5, 20, 20, 30])
+    classes = np.array([[beside, beside, beside, beside], [none, beside, beside, beside]], np.int32)
+    candidates = replace(
+        two_values([[400, 400, 100, 400]] * 2), where=where, unknown=np.array([[False, True, False, False]] * 2)
+    )
+    monkeypatch.setattr(hit_everywhere, "clean_signal", lambda *_: signal)
+    monkeypatch.setattr(hit_everywhere, "_log_all_hit", lambda *_: -6.0)
+    monkeypatch.setattr(hit_everywhere, "_log_others_hit", lambda *_: -3.0)
+    field = SimpleNamespace(classes_at=lambda where: classes, chance=None, probability=None)
+    counts = Counts(np.stack([signal] * 2), np.float32(25))
+    which, chance = hit_everywhere.hit_everywhere(counts, np.zeros_like(signal), candidates, field, None)
+    # neither beside a hit in one exposure only, nor with a bad value, nor flat
+    np.testing.assert_array_equal(which, [3])
+    _, _, heights = hit_everywhere._heights(signal, signal + 25, tuple(one.ravel() for one in np.indices((30, 40))))
+    height = heights.reshape(30, 40)[25, 30]
+    frequency = hit_everywhere._frequency_above(heights, np.array([height]))[0]
+    # the usual deviation there is that of its noise, as its neighbours are equal
+    odds = np.exp(-6.0 + 3.0) * np.sqrt(425.0) / frequency
+    assert chance[0] == pytest.approx(odds / (1 + odds), rel=1e-5)
 
 
 # sweeps

@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from crstack import CRStack, JointPosterior, SplineBoundary
+from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
@@ -56,7 +57,7 @@ def same_fits(boundary, other):
 def test_panels_hold_every_flagged_pixel(stack, name):
     panels = MaskPanels(stack.plot.mask_view(name))
     masks = stack.detect(aux="pycosmic")
-    label, image = stack.image_of(name, masks=masks)
+    label, image = image_of_mask(name, stack.prepared, lambda: masks)
     a, b, c, _ = panels.axes
     assert a.get_ylabel() == f"{label} \N{MINUS SIGN} min2d (adu)"
     assert a.get_xlabel() == b.get_xlabel() == "min2d \N{MINUS SIGN} bias (adu)"

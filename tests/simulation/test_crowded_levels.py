@@ -6,10 +6,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-import crstack.simulation.samplers as simulation
+import crstack.simulation.level_sampler as simulation
 from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.noise import NoiseModel
-from crstack.simulation.samplers import LevelSampler
+from crstack.simulation.level_sampler import LevelSampler
 
 GAIN = 2.0
 NOISE = NoiseModel(GAIN * u.electron / u.adu, 5 * u.electron)
