@@ -15,6 +15,8 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
+from crstack._memory import empty_image, in_files, relax
+from crstack._threads import row_bands
 from crstack._warn import warn_user
 from crstack.exceptions import CRStackWarning, InputError
 
@@ -25,6 +27,7 @@ __all__ = [
     "check_unit",
     "chip_hdus",
     "image_extension",
+    "image_in_parts",
     "image_of",
     "inherited_header",
     "inspect_image",
@@ -203,6 +206,22 @@ def image_of(hdu):
     if data.dtype.kind == "c":
         raise ValueError("the image is complex")
     return data.reshape(data.shape[-2:]).astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def image_in_parts(hdu):
+    """The same as `image_of`, read a few rows at a time where large arrays are kept in files."""
+    if not in_files():
+        return image_of(hdu)
+    shape, image = plane_shape(hdu), None
+    for rows in row_bands(*shape):
+        part = hdu.section[(*(0,) * (len(hdu.shape) - 2), rows)]
+        if part.dtype.kind == "c":
+            raise ValueError("the image is complex")
+        if image is None:
+            image = empty_image(shape, part.dtype.newbyteorder("="))
+        image[rows] = part
+        relax()
+    return image
 
 
 def inherited_header(hdus, hdu):

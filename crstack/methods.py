@@ -256,6 +256,6 @@ def checked_decision(
     if probability is not None:
         if probability.shape != prepared.exposures.data.shape:
             raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
-        if not ((probability >= 0) & (probability <= 1)).all():
+        if not all(plane.min() >= 0 and plane.max() <= 1 for plane in probability):
             raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
     return decision

@@ -23,6 +23,7 @@ from crstack._arguments import (
     made_by,
 )
 from crstack._finish import masks_of_decision
+from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
 from crstack._progress import progress_to
 from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
@@ -90,6 +91,10 @@ class CRStack:
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
+    mem_limit : int, str or Quantity, optional
+        Memory that the process may hold, such as "2GB"; no limit by default. If the stack needs more, large arrays are
+        kept in temporary files, and the joint decision and the combinations work on a few rows at a time. Results
+        are the same.
 
     Attributes
     ----------
@@ -139,6 +144,7 @@ class CRStack:
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
         differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
+        mem_limit: MemoryLimit = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = equalize.Equalization(
@@ -151,7 +157,8 @@ class CRStack:
             response=response,
             differences=differences,
         )
-        with limited_threads(self._n_threads):
+        self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
+        with limited_threads(self._n_threads), limited_memory(self._workspace):
             given = load_exposures(
                 exposures,
                 gain=gain,
@@ -229,6 +236,7 @@ class CRStack:
         method : {"slope", "ratio"}, optional
             As for `~crstack.equalize.Equalization`.
         """
+        self._workspace.refuse("flux factors")
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
@@ -240,6 +248,7 @@ class CRStack:
         region : (xmin, xmax, ymin, ymax), optional
             Region to use; the whole image by default.
         """
+        self._workspace.refuse("offsets")
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
@@ -251,6 +260,7 @@ class CRStack:
         settings : `~crstack.equalize.ResponseSettings`, optional
             Settings of the fit.
         """
+        self._workspace.refuse("the local response")
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -273,6 +283,7 @@ class CRStack:
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
+        self._workspace.refuse("nbinom_shape")
         with progress_to(progress) as report:
             return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
 
@@ -320,6 +331,7 @@ class CRStack:
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
+        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         with progress_to(progress) as report:
             settings = DiagramSettings(
@@ -362,6 +374,7 @@ class CRStack:
         PluginError
             If no model is registered by that name.
         """
+        self._workspace.refuse("M.M.Cosmic")
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -426,7 +439,11 @@ class CRStack:
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
+        if not isinstance(chosen, JointPosterior):
+            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -464,6 +481,8 @@ class CRStack:
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         with progress_to(progress) as report:
             return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
@@ -544,6 +563,7 @@ class CRStack:
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
+        self._workspace.refuse("cleaned exposures")
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
@@ -560,6 +580,7 @@ class CRStack:
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
+        self._workspace.refuse("a Combiner of ccdproc")
         return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures

@@ -79,7 +79,7 @@ def packages_of(module):
 
 
 def loaded_by(module):
-    """What importing a module loads: the modules that it imports, with their packages."""
+    """Modules that importing a module loads: those that it imports, with their packages."""
     direct = {one for one in imports_of(module) if one != "crstack"}
     own = packages_of(module) | {module}
     return direct | {package for one in direct for package in packages_of(one)} - own

@@ -209,6 +209,11 @@ def _add_run(commands):
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
+        "--mem-limit",
+        metavar="SIZE",
+        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: of the file)",
+    )
+    run.add_argument(
         "--interactive",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -313,6 +318,7 @@ def _run(arguments, console):
         overwrite=arguments.overwrite,
         drop_unusable=arguments.drop_unusable,
         clean=arguments.clean,
+        mem_limit=arguments.mem_limit,
         console=console,
     )
 

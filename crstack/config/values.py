@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
+from crstack._memory import check_mem_limit
 from crstack._registry import BOUNDARIES
 from crstack._validation import (
     check_boolean,
@@ -35,6 +36,7 @@ __all__ = [
     "flux_factor",
     "image_names",
     "integer",
+    "memory",
     "nullable",
     "number",
     "number_or_auto",
@@ -56,6 +58,14 @@ LARGEST = 1e12
 #: largest factor between equivalent exposures
 FACTOR = 1e3
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
+
+
+def memory(key, value):
+    """Check of an amount of memory, such as "2GB": bytes."""
+    try:
+        return check_mem_limit(value)
+    except InputError as error:
+        raise ConfigurationError(str(error).replace("mem_limit", key, 1)) from error
 
 
 def _is_none(value):

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
 
 __all__ = ["Exposures"]
@@ -130,9 +131,10 @@ class Exposures:
             N divisors.
         """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
+            relax()
         if self.scales:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
@@ -145,9 +147,10 @@ class Exposures:
         differences : sequence of `~numpy.ndarray`
             N images, in the unit of the exposures.
         """
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
+            relax()
         if self.bad is not None:
             data[self.bad] = 0
         return replace(self, data=data)

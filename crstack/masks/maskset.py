@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 
 from crstack._fits import BROKEN, chip_hdus
 from crstack._fits_writing import write_fits
+from crstack._memory import limited_memory, place_of
 from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -145,7 +146,10 @@ class MaskSet:
     @property
     def problematic(self) -> np.ndarray:
         """bool (ny, nx): pixels masked in every exposure."""
-        return np.asarray(self.crmasks.all(axis=0))
+        problematic = self[exposure_name(0)]
+        for i in range(1, self.n_exposures):
+            problematic &= self[exposure_name(i)]
+        return problematic
 
     def rows(self, rows: slice) -> "MaskSet":
         """The masks of some rows, without the decision and the local medians.
@@ -262,7 +266,8 @@ class MaskSet:
         InputError
             If the directory cannot be written.
         """
-        write_fits(path, self.to_hdulist())
+        with limited_memory(place_of(self.codes["MEDIANCR"])):
+            write_fits(path, self.to_hdulist())
 
     def to_dq(
         self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None, cleaned: bool = False

@@ -28,12 +28,12 @@ def is_mosaic(ext):
     return isinstance(ext, tuple) or ext == ALL
 
 
-def run_any(parameters, output_dir=".", *, as_json=False, console, **options):
+def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, console, **options):
     """Make masks and combined images of one extension, or of several chips.
 
     Parameters
     ----------
-    parameters, output_dir, console
+    parameters, output_dir, mem_limit, console
         As for `crstack.pipeline.run.run`.
     as_json : bool, optional
         Whether to print the numbers of the run as JSON; those of several chips are a mapping by chip.
@@ -52,7 +52,7 @@ def run_any(parameters, output_dir=".", *, as_json=False, console, **options):
     The products of a chip (figures, tables, report) go to a directory of its name. Its FITS files are joined to files
     in ``output_dir``, each with the extensions of all chips.
     """
-    configuration = read_parameters(parameters)
+    configuration = read_parameters(parameters, mem_limit)
     found = {}
     if not is_mosaic(configuration["extnum"]):
         run(configuration, output_dir, numbers_to=found.update, console=console, **options)

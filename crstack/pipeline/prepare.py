@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
 from crstack._fits_writing import ending_of
 from crstack._log import log, section, settings_lines
+from crstack._memory import Workspace
 from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.config.configuration import Configuration, read_configuration
 from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
+from crstack.exposures.place import expected_bytes
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
@@ -154,8 +157,10 @@ def prepare(
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
     _log_settings(configuration, numbers, given is None)
+    _check_memory(configuration, len(paths), shape, plots=plots, clean=clean, masks=crmasks is not None)
     stack = CRStack.from_files(
         paths,
+        mem_limit=configuration["mem_limit"],
         ext=configuration["extnum"],
         drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
@@ -169,14 +174,40 @@ def prepare(
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
-def read_parameters(parameters):
-    """The configuration of a parameter file, or a given one, with a line of the log."""
+def _check_memory(configuration, n_images, shape, *, plots, clean, masks):
+    """Raise `InputError` where ``mem_limit`` excludes what works on whole images."""
+    workspace = Workspace(configuration["mem_limit"])
+    workspace.decide(expected_bytes(n_images, shape[0] * shape[1]))
+    if not workspace.in_files:
+        return
+    crmethod = configuration.crmethod
+    asked = {
+        f"crmethod {crmethod}": not crmethod.is_joint or bool(crmethod.detectors),
+        "interactive windows": configuration["interactive"],
+        "verify_cr": configuration["verify_cr"],
+        "masks from a file (--crmasks)": masks,
+        "cleaned exposures (--clean)": clean,
+        "figures and the page report.html (leave them out with --no-plots)": plots,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            workspace.refuse(what)
+    log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
+
+
+def read_parameters(parameters, mem_limit=None):
+    """The configuration of a parameter file, or a given one, with a line of the log.
+
+    ``mem_limit`` replaces the limit of the file if it is given.
+    """
     section("crstack " + version("crstack"))
     if isinstance(parameters, Configuration):
         log.note("crstack %s, without a parameter file", version("crstack"))
-        return parameters
-    log.note("crstack %s, parameter file %s", version("crstack"), parameters)
-    return read_configuration(parameters)
+        configuration = parameters
+    else:
+        log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+        configuration = read_configuration(parameters)
+    return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
 
 
 def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):

@@ -54,6 +54,7 @@ def run(
     dry_run=False,
     numbers_to=None,
     files_at="",
+    mem_limit=None,
     console,
 ):
     """Make masks and combined images.
@@ -82,6 +83,8 @@ def run(
         Called with the numbers of the run, for JSON.
     files_at : str, optional
         Directory of the FITS files in links of the report, relative to it.
+    mem_limit : int or str, optional
+        Memory that the run may hold, such as "2GB"; by default as set in the file.
     console : `~crstack.pipeline.console.Console`
         Log file and progress bar.
 
@@ -98,7 +101,9 @@ def run(
         If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
-    configuration = parameters if isinstance(parameters, Configuration) else read_parameters(parameters)
+    configuration = parameters
+    if mem_limit is not None or not isinstance(parameters, Configuration):
+        configuration = read_parameters(parameters, mem_limit)
     more = {"drop_unusable": drop_unusable, "clean": clean}
     job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:

@@ -131,7 +131,7 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     assert loaded["images"] == [*NAMES[:2], "it's.fits"]
     assert (loaded["gain"], loaded["rnoise"], loaded["extnum"]) == ("header:GAIN", "header:RDNOISE", 0)
     assert str(read_configuration("p.yaml").crmethod) == "joint"
-    # what the header lacks is left to the user
+    # the user must fill in the values that the header lacks
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
     fits.HDUList([primary, image]).writeto("bare.fits")
     assert main(["init", "bare.fits"]) == 0
@@ -157,7 +157,7 @@ def test_outputs_and_compression(here, capsys):
     assert names == {"combined_mean.fits.gz", "combined_meancr2.fits.gz"}
     plain = write_parameters("q.yaml", crmethod="pycosmic", outputs="meancr2")
     assert main(["run", plain, "--output-dir", "out", *PLAIN]) == 0
-    # the compressed images of the run before are gone
+    # the compressed images of the earlier run are removed
     assert {one.name for one in Path("out").glob("combined_*")} == {"combined_meancr2.fits"}
     wrong = write_parameters("r.yaml", crmethod="pycosmic", outputs=["meanjoint"])
     refused(capsys, ["run", wrong, "--output-dir", "no"], "meanjoint of outputs must come with the joint", output="no")
@@ -195,7 +195,7 @@ def test_log_levels_in_any_case(capsys, level):
 
 
 def test_a_rate_of_lost_values_is_reported_for_many_exposures(tmp_path, monkeypatch, capsys):
-    """The one boundary of the reference, with five exposures: the number is that of the masks."""
+    """The single boundary of the reference, with five exposures; the number in the log is that of the masks."""
     from crstack.datasets import make_stack
 
     monkeypatch.chdir(tmp_path)

@@ -30,7 +30,7 @@ def test_hits_are_replaced_by_what_is_expected(method):
         assert ccd.unit == u.adu
         assert ccd.header["CRSOURCE"] == f"exposure {i + 1}"
         pull = (ccd.data - truth) / np.sqrt(ccd.uncertainty.array)
-        # a replaced value is known better than one of the exposure, a kept one as well as that
+        # a replaced value has a lower variance than a value of the exposure; a kept one has the same
         assert pull[~hit].std() == pytest.approx(1, abs=0.05)
         pulls.append(pull[hit & ~masks.problematic])
     pulls = np.concatenate(pulls)
@@ -53,7 +53,7 @@ def test_replaced_values_have_the_level_of_their_exposure(method):
         where = ccd.mask & bright & ~masks.problematic
         n_replaced += where.sum()
         if where.sum() > 10:
-            # 20 % off where the level of the others is taken
+            # the level of the other exposures would be 20 % off
             assert np.median(ccd.data[where] / simulated.expected[i][where]) == pytest.approx(1, abs=0.04)
     assert n_replaced > 40
 
@@ -75,7 +75,7 @@ def test_bad_values_are_replaced():
 
 
 def test_what_the_joint_decision_has_measured_counts():
-    """No factors are given: the decision measures them, and hits are replaced at the level of their exposure."""
+    """Without given factors the decision measures them, and hits are replaced at the level of their exposure."""
     simulated = make_stack(
         "slit", (150, 180), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=42, flux_factors=(0.8, 1.0, 1.25)
     )
@@ -88,7 +88,7 @@ def test_what_the_joint_decision_has_measured_counts():
         if where.sum() > 10:
             ratios.append(np.median(ccd.data[where] / simulated.expected[i][where]))
     assert len(ratios) > 1
-    # 20 % off where the level of the others is taken
+    # the level of the other exposures would be 20 % off
     np.testing.assert_allclose(ratios, 1, atol=0.04)
 
 

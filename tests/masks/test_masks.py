@@ -51,7 +51,7 @@ def test_threshold_holds_above_a_low_boundary():
 
 
 def test_least_maximum():
-    # a deep hole in one exposure: median - min is large, but the maximum is nothing special
+    # a low value in one exposure: median - min is large, but the maximum is not
     assert flagged(codes_of({(5, 5): 31}, base=-22.0, minimum_max2d_rnoise=5)) == set()
     assert flagged(codes_of({(5, 5): 33}, base=-22.0, minimum_max2d_rnoise=5)) == {(5, 5)}
 
@@ -74,7 +74,7 @@ def test_codes_say_who():
 
 
 def test_auxiliary_features_without_a_pixel_over_the_threshold_are_dropped():
-    # (12, 12) has 5 < 6, its diagonal neighbour 7; (16, 3) stands alone below the threshold
+    # (12, 12) has 5 < 6, its diagonal neighbour 7; (16, 3) is isolated and below the threshold
     codes = codes_of({(12, 12): 5, (13, 13): 7, (16, 3): 5}, auxiliary=[(12, 12), (13, 13), (16, 3)])
     assert flagged(codes) == {(12, 12), (13, 13)}
     alone = codes_of({(16, 3): 5}, boundary=None, auxiliary=[(16, 3)])

@@ -86,7 +86,7 @@ def test_saturated_values_have_their_own_bit(masks, stack):
 
 @pytest.fixture
 def files(tmp_path):
-    """Files as they come: integers with BZERO, one with a DQ extension of its own, one compressed."""
+    """Typical files: integers with BZERO, one with a DQ extension of its own, one compressed."""
     paths = []
     (tmp_path / "raw").mkdir()
     for i in range(3):

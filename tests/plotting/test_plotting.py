@@ -1,4 +1,4 @@
-"""Figures show what they are given, and nothing else happens."""
+"""Figures show the given results, and have no other effect."""
 
 import subprocess
 import sys
@@ -111,7 +111,7 @@ def test_inputs_are_left_alone(diagram):
 
 
 def test_pyplot_is_not_loaded():
-    """In a process of its own: here another test may have loaded it."""
+    """In another process, because another test may have loaded it in this one."""
     script = """
 import sys
 import astropy.units as u
