@@ -34,6 +34,7 @@ def test_the_header_counts_exposures_and_times():
 def test_the_history_of_the_masks_is_there():
     stack = CRStack(ccds(times=(300,) * 3), readnoise=4 * u.electron)
     masks = stack.detect(aux="lacosmic", boundary=None)
+    assert masks.history[1:4] == tuple(f"exposure {number}: exposure {number}" for number in (1, 2, 3))
     history = "".join(stack.combine("meancr").header["HISTORY"])
     assert f"masks UUID: {masks.uuid}" in history
     assert "auxiliary detector: LACosmicDetector" in history

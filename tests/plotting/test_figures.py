@@ -176,6 +176,24 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     x, y = panels._rings.get_data()
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    # only those in sight are drawn, and counted
+    tops = view.pixels[panels._tops]
+    near = (tops["x"] <= 50) & (tops["y"] <= 40)
+    assert 3 < near.sum() < panels.n_hits
+    panels.axes[2].set(xlim=(0.5, 50.5), ylim=(0.5, 40.5))
+    panels.select(panels.in_diagram, panels.in_image)
+    np.testing.assert_array_equal(panels._rings.get_data(), [tops["x"][near], tops["y"][near]])
+    # the legend has squares where there are cells
+    of_symbols = {words_of(code, view.finder) for code in SYMBOLS}
+    for figure, marker in ((panels.figure, "s"), (few.figure, None)):
+        (legend,) = figure.legends
+        markers = {
+            text.get_text(): handle.get_marker()
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+            if text.get_text() in of_symbols
+        }
+        assert markers
+        assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
     assert len(MaskPanels(view)._rings.get_xdata()) == 0
 
