@@ -107,9 +107,13 @@ def _add_line(model, line, left, signal, variance):
     share = fit_lines(*line.arrays(left, regressor, variance))
     if line.axis == "y":
         share = share.transpose(0, 2, 1)
-    added = share * regressor
     if line.setting == "response":
         model.gains = share if model.gains is None else model.gains + share
         model.brightness = regressor
-        added -= share * signal
-    model.added = added if model.added is None else model.added + added
+        if regressor is signal:
+            return
+        # all but the object stays
+        share = share * (regressor - signal)
+    elif line.setting == "sky":
+        share = share * regressor
+    model.added = share if model.added is None else model.added + share

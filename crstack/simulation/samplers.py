@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import astropy.units as u
 import numpy as np
 
 from crstack._threads import map_threads, row_bands
@@ -50,12 +51,23 @@ class Sampler:
     A subclass gives ``blocks(n_simulations)``, pairs of a block and its number of pixels, and ``draws(block,
     n_simulations)``, an iterator of (x, y). Each block has its own stream of random numbers, so that the result does
     not depend on the number of threads.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.UnitBase`
+        Unit of the exposures.
+    n_exposures : int
+        Number of exposures in a set.
+    cr_coincidences : int
+        Number of highest values that min2d excludes.
+    seed : int or None
+        Seed of the random numbers; None for new ones.
     """
 
     #: sets drawn for each set requested
     oversampling = 1
 
-    def __init__(self, unit, n_exposures, cr_coincidences, seed):
+    def __init__(self, unit: u.UnitBase, n_exposures: int, cr_coincidences: int, seed: int | None) -> None:
         self.unit = unit
         self.n_exposures = n_exposures
         self.cr_coincidences = cr_coincidences
