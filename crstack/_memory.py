@@ -21,16 +21,22 @@ import numpy as np
 from crstack.exceptions import InputError
 
 __all__ = [
+    "MemoryLimit",
     "Workspace",
     "check_mem_limit",
+    "current_workspace",
     "empty_image",
     "in_files",
     "kept",
     "limited_memory",
+    "place_of",
     "relax",
     "resident_bytes",
     "zero_image",
 ]
+
+#: limit of the memory: number of bytes, text with a unit, or a quantity
+MemoryLimit = int | float | str | u.Quantity | None
 
 #: smaller arrays stay in memory, bytes
 SMALL = 1 << 16
@@ -69,6 +75,10 @@ def check_mem_limit(value):
     return int(n_bytes)
 
 
+def _in_words(n_bytes):
+    return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2g} MB"
+
+
 def resident_bytes():
     """Memory that the process holds now, in bytes; 0 where the system does not say."""
     try:
@@ -85,6 +95,8 @@ class Workspace:
     ----------
     limit : int, optional
         Memory that the process may hold, in bytes.
+    whole : sequence of str, optional
+        What the stack is asked for that works on whole images; it is refused if the arrays are kept in files.
 
     Attributes
     ----------
@@ -92,16 +104,35 @@ class Workspace:
         Whether large arrays are kept in temporary files. `decide` sets it.
     """
 
-    def __init__(self, limit=None):
+    def __init__(self, limit=None, whole=()):
         self.limit = limit
         self.in_files = False
+        self._whole, self._needed = tuple(whole), 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched = False
 
     def decide(self, n_bytes):
-        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit."""
-        self.in_files = self.limit is not None and resident_bytes() + n_bytes > self.limit
+        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Raises
+        ------
+        InputError
+            If the stack is asked for what works on whole images only.
+        """
+        self._needed = resident_bytes() + int(n_bytes)
+        self.in_files = self.limit is not None and self._needed > self.limit
+        if self._whole:
+            self.refuse(" and ".join(self._whole))
+
+    def refuse(self, what):
+        """Raise `InputError` where arrays are kept in files: ``what`` works on whole images."""
+        if self.in_files:
+            raise InputError(
+                f"mem_limit must be at least {_in_words(self._needed)} for {what} of this stack, because whole images "
+                f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+                "auxiliary detector, and its combinations"
+            )
 
     def empty(self, shape, dtype):
         """New array of any values; of zeros if it is in a file."""
@@ -112,6 +143,7 @@ class Workspace:
         mapped = _mapped_file(n_bytes)
         with self._lock:
             self._maps.add(mapped)
+            _places[mapped] = self
             if not self._watched:
                 self._watched = True
                 threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
@@ -130,6 +162,19 @@ class Workspace:
         """Whether any array is in a file."""
         with self._lock:
             return len(self._maps) > 0
+
+
+#: workspaces by the maps of their files
+_places = weakref.WeakKeyDictionary()
+
+
+def place_of(array):
+    """The `Workspace` that has an array in a file; None for an array in memory."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
+    return _places.get(array) if isinstance(array, mmap.mmap) else None
 
 
 def _mapped_file(n_bytes):
@@ -184,6 +229,11 @@ def limited_memory(workspace):
         yield
     finally:
         _current.reset(token)
+
+
+def current_workspace():
+    """The `Workspace` of the context; None without one."""
+    return _current.get()
 
 
 def in_files():

@@ -7,7 +7,7 @@ from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from types import FunctionType
 
-from crstack._memory import relax
+from crstack._memory import limited_memory, relax
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
@@ -80,12 +80,15 @@ def _blas():
 
 
 def with_limited_threads(cls):
-    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number."""
+    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number.
+
+    Their large arrays are made in ``self._workspace``, if there is one.
+    """
 
     def limited(function):
         @wraps(function)
         def work(self, *args, **kwargs):
-            with limited_threads(self._n_threads):
+            with limited_threads(self._n_threads), limited_memory(getattr(self, "_workspace", None)):
                 return function(self, *args, **kwargs)
 
         return work

@@ -23,6 +23,7 @@ from crstack._arguments import (
     made_by,
 )
 from crstack._finish import masks_of_decision
+from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
 from crstack._progress import progress_to
 from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
@@ -34,13 +35,14 @@ from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method, checked_decision
-from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
+from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, PreparedStack, Progress
@@ -90,6 +92,10 @@ class CRStack:
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
+    mem_limit : int, str or Quantity, optional
+        Memory that the process may hold, such as "2GB"; no limit by default. If the stack needs more, large arrays are
+        kept in temporary files, and the joint decision and the combinations work on a few rows at a time. Results
+        are the same.
 
     Attributes
     ----------
@@ -139,6 +145,7 @@ class CRStack:
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
         differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
+        mem_limit: MemoryLimit = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = equalize.Equalization(
@@ -151,7 +158,8 @@ class CRStack:
             response=response,
             differences=differences,
         )
-        with limited_threads(self._n_threads):
+        self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
+        with limited_threads(self._n_threads), limited_memory(self._workspace):
             given = load_exposures(
                 exposures,
                 gain=gain,
@@ -229,6 +237,7 @@ class CRStack:
         method : {"slope", "ratio"}, optional
             As for `~crstack.equalize.Equalization`.
         """
+        self._workspace.refuse("flux factors")
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
@@ -240,6 +249,7 @@ class CRStack:
         region : (xmin, xmax, ymin, ymax), optional
             Region to use; the whole image by default.
         """
+        self._workspace.refuse("offsets")
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
@@ -251,6 +261,7 @@ class CRStack:
         settings : `~crstack.equalize.ResponseSettings`, optional
             Settings of the fit.
         """
+        self._workspace.refuse("the local response")
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -273,6 +284,7 @@ class CRStack:
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
+        self._workspace.refuse("nbinom_shape")
         with progress_to(progress) as report:
             return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
 
@@ -304,22 +316,23 @@ class CRStack:
         vote, aux_noise : optional
             As for `detect`.
         n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor : optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
+            As for `~crstack.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
             or Quantities.
         nbinom_shape, synthetic : optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
+            As for `~crstack.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
         progress : callable or True, optional
             Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
-        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        diagram : `~crstack.diagram.MMDiagram`
 
         Raises
         ------
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
+        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         with progress_to(progress) as report:
             settings = DiagramSettings(
@@ -362,6 +375,7 @@ class CRStack:
         PluginError
             If no model is registered by that name.
         """
+        self._workspace.refuse("M.M.Cosmic")
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -426,7 +440,11 @@ class CRStack:
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
+        if not isinstance(chosen, JointPosterior):
+            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -464,6 +482,8 @@ class CRStack:
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         with progress_to(progress) as report:
             return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
@@ -544,6 +564,7 @@ class CRStack:
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
+        self._workspace.refuse("cleaned exposures")
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
@@ -560,6 +581,7 @@ class CRStack:
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
+        self._workspace.refuse("a Combiner of ccdproc")
         return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
 __all__ = [
@@ -109,11 +110,11 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
     statistics : OrderStatistics
     """
     n, ny, nx = cube.shape
-    planes = np.empty((4, ny, nx), dtype=np.float32)
-    count = np.full((ny, nx), n, dtype=np.int16)
+    planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
 
     def work(rows):
         band = cube[:, rows].copy()
+        count[rows] = n
         if bad is not None:
             # bad values are sorted to the end and excluded by a smaller number of planes
             band[bad[:, rows]] = np.inf

@@ -40,7 +40,8 @@ extensions = [
     "short_names",
 ]
 
-exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gallery_scripts", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gallery_scripts"]
+exclude_patterns += ["**/GALLERY_HEADER.rst", "**/sg_execution_times.rst", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 

@@ -47,7 +47,7 @@ def probabilities(simulated, stack, cut):
     axes = fig.subplots(1, 3, sharey=True)
     panels = (
         ("exposure 1", simulated.exposures[0].data, {"cmap": "gray_r", "vmin": -10, "vmax": 150}, "electron"),
-        ("what really hit it", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
+        ("charge of its hits", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
         ("probability of a hit", stack.detect(method=JointPosterior()).probability[0].astype(float),
          {"cmap": "cividis", "vmin": 0, "vmax": 1}, "probability"),
     )  # fmt: skip
@@ -102,7 +102,7 @@ def reliability(stacks):
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     ax.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color=GREY, alpha=0.2, linewidth=0, label="within 0.05")
     ax.errorbar(mean, hit / total, error, fmt="o", color=BLUE, label="ten bins of probability")
-    ax.set(xlabel="probability given", ylabel="part that is really hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set(xlabel="probability given", ylabel="part that is hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
     save_figure(fig, IMAGES / "joint_reliability.png", dpi=80)
 

@@ -28,12 +28,12 @@ from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
 
-#: what the defaults of a detector cannot do, as `check_detector` takes it; nothing for most
+#: arguments of `check_detector` for detectors whose defaults do not fulfil all checks
 EXCEPTIONS = {
     "deepcr": {"uses_noise": False},
     "conn": {"uses_noise": False, "single_pixels": False},
 }
-#: by detector the package of its network, without which it is not tested; all others are
+#: package of the network of a detector, which is tested only with it
 NEEDS = {"deepcr": "deepCR", "conn": "cosmic_conn"}
 PAIRED = {"lacosmic": "sigclip", "pycosmic": "sigma_det"}
 
@@ -97,7 +97,7 @@ def test_methods(name):
 
 @dataclass(frozen=True)
 class WrongMethod(Method):
-    """Values above the minimum of the exposures, spoilt."""
+    """Values above the minimum of the exposures, made wrong."""
 
     how: str = "not at all"
 

@@ -1,4 +1,4 @@
-"""The pages: their formulas are understood, and each published table is shown."""
+"""The pages: their formulas can be drawn, and each published table is shown."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""Outcomes that cannot be."""
+"""Implausible results."""
 
 import warnings
 from dataclasses import replace

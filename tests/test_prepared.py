@@ -1,4 +1,4 @@
-"""What a stack prepares for its methods."""
+"""The results that a stack prepares for its methods."""
 
 import astropy.units as u
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the reference shows: complete docstrings in numpydoc form, and annotations of all parameters."""
+"""Public names have complete docstrings in numpydoc form, and annotations of all parameters."""
 
 import dataclasses
 import enum
@@ -14,7 +14,7 @@ import crstack
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "api.rst"
 #: modules that the reference lists, and the names in `crstack` itself
 PLACES = ["crstack", *re.findall(r"^\.\. automodapi:: (\S+)", PAGE.read_text(), re.MULTILINE)]
-#: what Python or a library calls, not the user
+#: classes that the user does not call
 UNDERSTOOD = (enum.Enum, BaseException)
 
 #: its docstring names the class that has the same parameters
@@ -66,7 +66,7 @@ def described(value):
 
 
 def documented(name, value):
-    """What a docstring describes; a method may leave it to that of the base class."""
+    """Parameters of a docstring, or those of the method of a base class."""
     own = described(value)
     if own["Parameters"] or inspect.isclass(value):
         return own

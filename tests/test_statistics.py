@@ -87,7 +87,7 @@ def test_normal_order_moments():
 
 
 def test_exposure_at_median_has_no_favourite():
-    """Equal values, as integer counts often are, would make exposures look different that are not."""
+    """Ties are frequent for integer counts; a fixed choice would make equal exposures look different."""
     rng = np.random.default_rng(0)
     cube = rng.poisson(2, (5, 200, 200)).astype(np.float32)
     bad = np.zeros(cube.shape, dtype=bool)

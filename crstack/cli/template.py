@@ -44,6 +44,7 @@ requirements:
   color_scale: zscale               # minmax | zscale
   maxplots: -1                      # -1: all CR detected are plotted
   # max_fraction: 0.2               # crstack only: more flagged is an error
+  # mem_limit: 2GB                  # crstack only: memory that the run may hold
   #-----------------------------------------------------------------------------
   # Parameters for L.A. Cosmic (van Dokkum 2001), as implemented in ccdproc
   # (based on https://github.com/astropy/astroscrappy).

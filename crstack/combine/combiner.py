@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack._memory import empty_image, in_files
 from crstack._threads import map_threads, row_bands
 from crstack._validation import check_boolean, check_choice
 from crstack.combine.band import BandCombiner
@@ -175,8 +176,8 @@ class Combiner:
     def _planes(self, name):
         """`Planes` of a combination, pixels of which each valid exposure is hit, and the sample variance if needed."""
         shape, floats = self.exposures.shape, 3 if self.variance == "sample" else 2
-        images = [np.empty(shape, np.float32) for _ in range(floats)]
-        count, flags, all_hit = np.empty(shape, np.int16), np.empty(shape, np.uint8), np.empty(shape, bool)
+        images = [empty_image(shape) for _ in range(floats)]
+        count, flags, all_hit = (empty_image(shape, kind) for kind in (np.int16, np.uint8, bool))
 
         def work(rows):
             band = self._band(rows)
@@ -185,7 +186,10 @@ class Combiner:
             count[rows], flags[rows], all_hit[rows] = planes.count, planes.flags, band.values.all_hit
             if floats > 2:
                 images[2][rows] = band.values.sample_variance
-            band.forget()
+            if in_files():
+                del self._made[rows.start]
+            else:
+                band.forget()
 
         self._expected  # noqa: B018 (computed once, not in each thread)
         map_threads(work, row_bands(*shape, PIXELS_PER_BAND))

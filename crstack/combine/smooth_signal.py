@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
 __all__ = ["smoothed_by_bands", "smoothed_signal"]
@@ -64,7 +65,7 @@ def smoothed_by_bands(estimate, shape):
     signal : `~numpy.ndarray`
         float32 (ny, nx).
     """
-    signal = np.empty(shape, dtype=np.float32)
+    signal = empty_image(shape)
     reach = max(window[0] for window in WINDOWS) // 2
 
     def work(bands):

@@ -151,6 +151,8 @@ class Configuration:
             return crmethod.uses_diagram or name == "mm_cr_coincidences"
         if name[:3] in OWN_KEYS.values():
             return name[:3] in crmethod.prefixes
+        if name == "mem_limit":
+            return False  # results do not depend on it
         if name == "vote":
             return len(crmethod.detectors) > 1
         if name == "joint":

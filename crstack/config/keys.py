@@ -20,6 +20,7 @@ from crstack.config.values import (
     flux_factor,
     image_names,
     integer,
+    memory,
     nullable,
     number,
     number_or_auto,
@@ -177,6 +178,7 @@ OWN = (
     Key("outputs", nullable(combinations), None),
     Key("compression", choice("none", "gzip", "fpack"), "none"),
     Key("max_fraction", nullable(number(minimum=0, maximum=1)), None),
+    Key("mem_limit", nullable(memory), None),
     # hits dropped by the user: they are removed from MEDIANCR and from no other mask
     Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),

@@ -105,6 +105,12 @@ class Equalization:
         elif self.offsets is not None:
             object.__setattr__(self, "offsets", check_offsets(self.offsets))
 
+    @property
+    def of_whole_images(self):
+        """Names of the settings that need whole images at once."""
+        names = ("flux_factors", "offsets", "crosscorr_region", "response", "differences")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.sanity import blank_part, displacement, is_same, noise_ratio, unlit
@@ -98,8 +99,10 @@ def _without_blank_parts(exposures):
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
                 "they are taken as bad values"
             )
-    data = exposures.data.copy()
-    data[blank] = 0
+    data = empty_image(exposures.data.shape)
+    for plane, own, one in zip(data, exposures.data, blank, strict=True):
+        plane[...] = np.where(one, 0, own)
+        relax()
     variances = tuple(
         variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
         for variance, one in zip(exposures.variances, blank, strict=True)

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
 
 __all__ = ["Exposures"]
@@ -45,6 +46,8 @@ class Exposures:
         Factor that converted rates (per second) to counts; None if counts were given.
     notes : tuple of str
         Values read from headers.
+    own_headers, own_wcs : tuple
+        Header and world coordinates of each exposure; empty if they were not kept.
     displaced : tuple of (str, int, int)
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     """
@@ -62,6 +65,8 @@ class Exposures:
     rate_seconds: float | None = None
     notes: tuple = ()
     displaced: tuple = ()
+    own_headers: tuple = ()
+    own_wcs: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -126,9 +131,10 @@ class Exposures:
             N divisors.
         """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
+            relax()
         if self.scales:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
@@ -141,9 +147,10 @@ class Exposures:
         differences : sequence of `~numpy.ndarray`
             N images, in the unit of the exposures.
         """
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
+            relax()
         if self.bad is not None:
             data[self.bad] = 0
         return replace(self, data=data)
@@ -187,6 +194,8 @@ class Exposures:
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
+            own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
+            own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
             saturated=None if self.saturated is None else self.saturated[order],
         )
 

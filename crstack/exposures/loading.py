@@ -8,6 +8,7 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
+from crstack._memory import empty_image, relax, zero_image
 from crstack._validation import check_boolean, check_image_shape
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
@@ -15,6 +16,7 @@ from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
 from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
+from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
@@ -93,6 +95,7 @@ def load_exposures(
     reading = Reading(unit, ext, dq_ext, err_ext, bits)
     values = Instrument(gain, readnoise, bias, saturation, exptime, trim)
     listed = exposure_items(items)
+    choose_place(listed, reading)
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
@@ -149,7 +152,7 @@ class _Builder:
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"
             )
         self.first = given
-        self.cube = np.empty((self.n, *given.shape), dtype=np.float32)
+        self.cube = empty_image((self.n, *given.shape))
 
     def _check_like_first(self, given):
         first = self.first
@@ -215,7 +218,7 @@ class _Builder:
         seconds = [self.seconds[i] for i in kept]
         planes = [self.planes[i] for i in kept]
         exposures = Exposures(
-            self.cube if len(kept) == self.n else self.cube[kept],
+            self.cube if len(kept) == self.n else _chosen(self.cube, kept),
             _stacked([plane.bad for plane in planes], shape),
             self.noise,
             tuple(plane.variance for plane in planes),
@@ -225,6 +228,8 @@ class _Builder:
             exptimes=tuple(seconds),
             saturated=_stacked([plane.saturated for plane in planes], shape),
             notes=tuple(self.values.notes),
+            own_headers=tuple(self.headers[i][0] for i in kept),
+            own_wcs=tuple(self.headers[i][1] for i in kept),
         )
         return _rates(exposures, seconds) if self.first.per_second else exposures
 
@@ -233,7 +238,21 @@ def _stacked(planes, shape):
     """Cube of bool of planes that may be None, or None if all are."""
     if all(plane is None for plane in planes):
         return None
-    return np.stack([np.zeros(shape, bool) if plane is None else plane for plane in planes])
+    cube = zero_image((len(planes), *shape), bool)
+    for one, plane in zip(cube, planes, strict=True):
+        if plane is not None:
+            one[...] = plane
+        relax()
+    return cube
+
+
+def _chosen(cube, which):
+    """Some planes of a cube (indices), as a new one."""
+    chosen = empty_image((len(which), *cube.shape[1:]), cube.dtype)
+    for one, i in zip(chosen, which, strict=True):
+        one[...] = cube[i]
+        relax()
+    return chosen
 
 
 def _rates(exposures, seconds):

@@ -23,7 +23,7 @@ from crstack._fits import (
     RATES,
     check_unit,
     image_extension,
-    image_of,
+    image_in_parts,
     inherited_header,
     opened_fits,
     unit_of_header,
@@ -74,6 +74,8 @@ class Reading:
     bits: object = None
 
     def __post_init__(self):
+        if isinstance(self.ext, list | tuple) or (isinstance(self.ext, str) and self.ext.lower() == "all"):
+            raise InputError(f"ext must be one extension; got {self.ext!r}: use crstack.read_mosaic for several chips")
         if self.unit is not None:
             object.__setattr__(self, "unit", check_unit("unit", self.unit))
         if self.bits is not None:
@@ -131,6 +133,15 @@ class GivenExposure:
     def count_unit(self):
         """adu or electron."""
         return COUNTS[RATES.index(self.unit)] if self.per_second else self.unit
+
+    def rows(self, rows):
+        """Some rows (a slice) of the exposure, with the whole header."""
+        uncertainty = self.uncertainty
+        if uncertainty is not None:
+            uncertainty = type(uncertainty)(uncertainty.array[rows], unit=uncertainty.unit)
+        images = {name: getattr(self, name) for name in ("data", "mask", "saturated")}
+        cut = {name: None if image is None else image[rows] for name, image in images.items()}
+        return replace(self, **cut, uncertainty=uncertainty)
 
     def trimmed(self, section):
         """The exposure within a section (slices of rows and columns)."""
@@ -227,7 +238,7 @@ def _from_file(path, reading):
     path = os.path.expanduser(path)
     with opened_fits(path) as hdus:
         hdu = image_extension(hdus, path, reading.ext, name="ext")
-        data = image_of(hdu)
+        data = image_in_parts(hdu)
         header = inherited_header(hdus, hdu)
         mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
@@ -242,7 +253,7 @@ def _from_file(path, reading):
 
 def _plane_of(hdus, ext, path, shape, name):
     """Data of an extension that belongs to the image."""
-    data = image_of(image_extension(hdus, path, ext, name=name))
+    data = image_in_parts(image_extension(hdus, path, ext, name=name))
     check_image_shape(f"extension {ext} of {path}", data.shape, shape)
     return data
 

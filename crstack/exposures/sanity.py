@@ -4,6 +4,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
+from crstack._threads import map_threads, wide_bands
+
 __all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
 
 #: side of the smallest block of one value that counts as blank
@@ -50,13 +52,21 @@ def blank_part(plane):
     """
     if min(plane.shape) < BLOCK or not _may_be_blank(plane):
         return None
-    centres = ndimage.maximum_filter(plane, BLOCK) == ndimage.minimum_filter(plane, BLOCK)
-    edge = BLOCK // 2
-    inner = np.zeros_like(centres)
-    inner[edge:-edge, edge:-edge] = centres[edge:-edge, edge:-edge]
-    if not inner.any():
-        return None
-    return ndimage.maximum_filter(inner, BLOCK)
+    blank, edge = np.zeros(plane.shape, dtype=bool), BLOCK // 2
+
+    def work(band):
+        rows, wide, inside = band
+        part = plane[wide]
+        centres = ndimage.maximum_filter(part, BLOCK) == ndimage.minimum_filter(part, BLOCK)
+        # centres of complete blocks
+        centres[: max(edge - wide.start, 0)] = False
+        centres[max(len(plane) - edge - wide.start, 0) :] = False
+        centres[:, :edge] = centres[:, -edge:] = False
+        if centres.any():
+            blank[rows] = ndimage.maximum_filter(centres, BLOCK)[inside]
+
+    map_threads(work, wide_bands(*plane.shape, margin=2 * edge))
+    return blank if blank.any() else None
 
 
 def _may_be_blank(plane):

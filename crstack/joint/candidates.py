@@ -471,5 +471,5 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         None if parts[0] is None else np.concatenate(parts, axis=1)
         for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
+    prior, how = signal_prior(levels, sigma, widest), Chosen(anyway, widest, len(levels))
     return Candidates(where, *picked, unknown, seen, prior, how)

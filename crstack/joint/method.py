@@ -35,8 +35,8 @@ class JointPosterior(Method):
     Parameters
     ----------
     mask : {"loss"}, optional
-        Mask a value if its exclusion reduces the expected error of the mean. This depends on charge, noise and
-        probability, see ``crstack.joint.least_loss.least_loss``. This is the default.
+        Mask a value if its exclusion reduces the expected squared error of the mean. This is so where a hit is more
+        probable than none, see ``crstack.joint.least_loss.least_loss``. This is the default.
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional

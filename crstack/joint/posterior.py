@@ -172,7 +172,7 @@ def joint_posterior(
     if settings.probability is not None:
         masked = chance > settings.probability
     elif settings.false_alarm is None:
-        masked = _least_loss(candidates, chance)
+        masked = least_loss(chance)
     else:
         over = _over_threshold(settings.false_alarm, counts, excess, candidates, tables, population, chance)
         masked = _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
@@ -207,27 +207,6 @@ def _spread(candidates, values, shape):
         plane[candidates.where] = one
         relax()
     return cube
-
-
-def _least_loss(candidates, chance):
-    """Mask (N, M) that minimises the expected error of the mean of the unmasked values."""
-
-    def work(part):
-        some, chances = candidates.some(part), chance[:, part]
-        if some.unknown is not None:
-            chances = np.where(some.unknown, 1, chances)
-        clean = 1 - chances
-        # the mean of the clean values, or the lowest value if none is clean
-        enough = clean.sum(axis=0) > 0.5
-        mean = (some.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-        signal = np.where(enough, mean, some.lowest)
-        charge = np.maximum(some.levels - signal, 0)
-        variance = np.broadcast_to((some.sigma(signal) / some.scales) ** 2, charge.shape)
-        mask = least_loss(chances, charge, variance)
-        return mask if some.unknown is None else mask & ~some.unknown
-
-    found = map_threads(work, candidates.parts())
-    return np.concatenate(found, axis=1) if found else np.zeros(chance.shape, bool)
 
 
 def _with_tails(candidates, likely, seeds, shape):

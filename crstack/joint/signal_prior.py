@@ -20,7 +20,7 @@ LOWER_OF_TWO = 0.5642
 #: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
 OF_MEDIAN = {2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
-STEPS, GRID = 20, 0.1
+STEPS, GRID = 40, 0.1
 MOST_BINS = 20_000
 
 
@@ -58,7 +58,7 @@ class SignalPrior:
         return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
 
 
-def signal_prior(levels, sigma):
+def signal_prior(levels, sigma, widest=np.inf):
     """Density of the signal among the pixels of a stack.
 
     Parameters
@@ -67,6 +67,9 @@ def signal_prior(levels, sigma):
         (N, ny, nx) the signal that each value stands for, electrons.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
+    widest : float, optional
+        Pixels whose values span more than this number of standard deviations are left out. If one value of three is
+        hit, the median is the higher of the two clean values.
 
     Returns
     -------
@@ -87,6 +90,8 @@ def signal_prior(levels, sigma):
     places = np.arange(0, sigma.size, step)
     some = taken(lambda where: levels[:, *where], places, sigma.shape)
     noise = taken(lambda where: sigma[where], places, sigma.shape)
+    agree = some.max(axis=0) - some.min(axis=0) <= widest * noise
+    some, noise = some[:, agree], noise[agree]
     # a mean of two would contain the hits of both
     middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
     intervals = min(INTERVALS, middle.size // FEWEST)

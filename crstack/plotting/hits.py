@@ -15,7 +15,7 @@ from crstack.exceptions import InputError
 from crstack.masks import MaskSet
 from crstack.masks.features import codes_of
 from crstack.plotting.diagram import draw_boundary
-from crstack.plotting.mask import MaskView
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.style import (
     COLOR_SCALES,
     IMAGE_COLOURS,

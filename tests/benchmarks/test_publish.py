@@ -1,4 +1,4 @@
-"""Publishing tables: digests, what is written, what is listed as old."""
+"""Publishing tables: digests, written tables, and the list of old ones."""
 
 import importlib
 import subprocess
@@ -191,7 +191,7 @@ def test_unknown_names_and_modules(publish, monkeypatch, capsys):
 
 
 class TestPublished:
-    """The list of the tables, against what there is."""
+    """The list of the tables, against the existing files."""
 
     @pytest.fixture
     def published(self, monkeypatch):

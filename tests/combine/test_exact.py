@@ -37,7 +37,7 @@ def test_unusable_pixels_lend_no_value(hole):
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("last", [False, True])
 def test_the_outermost_rows_and_columns_lend_their_values(axis, last):
-    """Only one row (or column), at an edge, is known; the hole is beside it."""
+    """Only one row (or column), at an edge, has values; the hole is beside it."""
     image = np.full((5, 30), 1e5)
     image[0], known = 7.0, np.zeros((5, 30), bool)
     known[0] = True
@@ -123,9 +123,9 @@ def test_counts_of_values(name):
     ("chance", "count"),
     [
         ((0, 0, 0), 3),
-        ((0.004, 0, 0.996), 2),  # next to 0 and next to 1
-        ((0.5, 0.5, 0.5), 2),  # 1.5 to be expected, rounded to even
-        ((0.9, 0.9, 0.9), 1),  # 0.3 to be expected, but there is a mean
+        ((0.004, 0, 0.996), 2),  # nearly 0 and nearly 1
+        ((0.5, 0.5, 0.5), 2),  # the expected number is 1.5, rounded to even
+        ((0.9, 0.9, 0.9), 1),  # the expected number is 0.3, but there is a mean
         ((0.2, 0.2, 1), 2),
         ((1, 1, 1), 0),
     ],
@@ -184,7 +184,7 @@ def test_the_expected_signal_is_that_of_the_filter():
     variance = scene + 25
     image = (scene + rng.normal(0, 1, scene.shape) * np.sqrt(variance)).astype(np.float32)
     known = rng.uniform(size=scene.shape) > 0.2
-    known[:, :7] = column[:, :7] == 6  # few of a window are known, and in the first columns none
+    known[:, :7] = column[:, :7] == 6  # few values of a window are clean, and none in the first columns
     image[~known] = 1e4
     found = smoothed_signal(image, variance, known)
     expected = [[smoothed_pixel(image.astype(float), variance, known, y, x) for x in range(22)] for y in range(24)]

@@ -18,8 +18,8 @@ LACOSMIC, PYCOSMIC = {"crmethod": "mm_lacosmic"}, {"crmethod": "mm_pycosmic"}
 DEEPCR, CONN = {"crmethod": "mm_deepcr"}, {"crmethod": "mm_conn"}
 POINTS = {"mm_fixed_points_in_boundary": [[1, 2], [3, 4]]}
 
-#: by key another value than that of the example, what else must be so for it to matter, and what it changes:
-#: nothing but these arguments, and these to these values
+#: for each key another value than in the example, the other keys that it needs to have an effect, and its effect:
+#: only these arguments change, and to these values
 OTHER = {
     "crmethod": ("mm_lacosmic", {}, {"detector": "LACosmicDetector"}),
     # the method is that of the reference program
@@ -109,7 +109,7 @@ OWN = {
         {"boundary.n_draws": 20_000},
     ),
 }
-#: what runs, figures and the interactive session are tested with
+#: keys that the tests of runs, figures and the interactive session cover
 ELSEWHERE = {
     *("images", "extnum", "gain", "rnoise", "bias", "mm_cr_coincidences"),
     *("use_auxmedian", "interactive", "verify_cr", "semiwindow", "color_scale", "maxplots"),
@@ -117,13 +117,14 @@ ELSEWHERE = {
 }
 
 #: the values that are used as they are
-AS_THEY_ARE = {"saturation", "max_fraction", "variance", "outputs", "compression", "mediancr_pixels_to_be_dropped"}
+AS_THEY_ARE = {"saturation", "max_fraction", "mem_limit", "variance", "outputs", "compression"}
+AS_THEY_ARE.add("mediancr_pixels_to_be_dropped")
 #: parameters of plug-ins
 OF_PLUGINS = {"detector", "method"}
 
 
 def arguments_of(path, **keys):
-    """What a parameter file asks of the library: values by the names of parts and arguments."""
+    """Arguments of the library that a parameter file sets: values by the names of parts and arguments."""
     configuration = read_configuration(write_parameters(path, **keys))
     asked = {"verbose": configuration.verbose}
     for part in fields(configuration.parts):
@@ -162,7 +163,7 @@ def test_what_runs_and_figures_read(tmp_path):
     """The keys whose values are used as they are."""
     given = {"extnum": 2, "gain": 3.0, "rnoise": 1.5, "bias": 7.0, "semiwindow": 11, "color_scale": "minmax"}
     given |= {"maxplots": 13, "use_auxmedian": True, "verify_cr": True, "interactive": True, "la_gain_apply": False}
-    given |= {"saturation": 6e4, "max_fraction": 0.3}
+    given |= {"saturation": 6e4, "max_fraction": 0.3, "mem_limit": 2_000_000_000}
     given |= {"variance": "sample", "compression": "gzip", "outputs": ["mean", "min"]}
     given |= {"mediancr_pixels_to_be_dropped": [[4, 5]], "mm_cr_coincidences": 2}
     assert {*given} == ELSEWHERE - {"images"} | AS_THEY_ARE

@@ -1,4 +1,4 @@
-"""deepCR and Cosmic-CoNN: what they answer, what they leave alone, and how they refuse."""
+"""deepCR and Cosmic-CoNN: results, unchanged inputs and settings, and messages about wrong input."""
 
 import contextlib
 import logging
@@ -69,7 +69,7 @@ def test_tiles_join_to_the_image(shape):
 
 
 def test_tiles_see_no_end_of_the_image():
-    """A function of the surroundings gets mirrored pixels, and tiles show nowhere."""
+    """Outside the image a function of the neighbours gets mirrored pixels, and the edges of tiles have no effect."""
 
     def spread(tile):
         return sum(np.roll(tile, (dy, dx), (0, 1)) for dy in (-20, 0, 20) for dx in (-20, 0, 20))
@@ -93,7 +93,7 @@ def test_deepcr_in_tiles_is_deepcr(monkeypatch, scene, model):
 
 @needs_conn
 def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
-    """Its answer depends on the whole tile, but where tiles meet nothing jumps."""
+    """The result depends on the whole tile, but it has no step where tiles meet."""
     image = np.tile(scene[0], (2, 1))
     detector = CosmicCoNNDetector()
     whole = detector.detect(image, NOISE)
@@ -108,7 +108,7 @@ def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
     assert np.count_nonzero(tiled.mask != whole.mask) < 0.1 * np.count_nonzero(whole.mask)
 
 
-# what they answer
+# results
 
 
 @pytest.mark.parametrize(("kind", "parameters"), EVERY_MODEL)
@@ -135,13 +135,13 @@ def test_deepcr_answers_what_the_package_answers(scene):
         with _networks.quiet():
             expected = package.deepCR(model, device="CPU").clean(image * 2, binary=False, segment=False)
         found = DeepCRDetector(model=model).detect(image, NOISE).probability
-        # but for its edges, where the package puts zeros beside the image
+        # except at the edges, where the package assumes zeros outside the image
         assert_allclose(found[inner], expected[inner], atol=1e-4)
 
 
 @needs_conn
 def test_conn_answers_what_the_package_answers(scene):
-    """With mirrored pixels around the image, which count in its statistics."""
+    """Mirrored pixels around the image count in its statistics."""
     package = pytest.importorskip("cosmic_conn")
     image = np.ascontiguousarray(scene[0][:, :208])
     for model in conn.MODELS:
@@ -168,7 +168,7 @@ def test_the_networks_are_given_electrons_without_bad_pixels():
     assert_array_equal(np.argwhere(bad), [[4, 5], [8, 9]])
     assert_array_equal(electrons, np.full(image.shape, 250, np.float32))
     assert electrons.dtype == np.float32
-    # nothing is bad, and all is
+    # no pixel is bad, and all are
     image[8, 9] = 100
     electrons, bad = _networks.electrons_of(image, noise, None)
     assert not bad.any()
@@ -179,7 +179,7 @@ def test_the_networks_are_given_electrons_without_bad_pixels():
 
 
 class FakeNetwork:
-    """Finds what is over 1000 electrons, and puts 50 there; in place of the networks of both packages."""
+    """Flags pixels over 1000 electrons, and replaces them by 50; used instead of the networks of both packages."""
 
     norm, scale = False, 4.0
 
@@ -233,7 +233,7 @@ def test_what_is_made_of_the_answer_of_a_network(fake):
             expected = image.copy()
             expected[4, 5] = 50 / 2.5
             assert_array_equal(found.cleaned, expected)
-        # nothing is left to look at
+        # no pixel is usable
         found = detector.detect(image, noise, np.ones_like(bad))
         assert not found.mask.any()
         assert not found.probability.any()
@@ -291,7 +291,7 @@ def test_inpainting(scene, inpaint):
     assert_array_equal(detection.cleaned[~detection.mask], image[~detection.mask])
 
 
-# what they leave alone
+# inputs and settings that do not change
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -301,7 +301,7 @@ def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatc
     for module in (deepcr, conn):
         module._load.cache_clear()
     root = logging.getLogger()
-    # as in a script, where a package may think that logging is its to set up
+    # as in a script, where the package would configure logging
     monkeypatch.setattr(root, "handlers", [])
     before = (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
     flags = (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
@@ -332,7 +332,7 @@ def test_registering_them_imports_no_torch():
         assert f"'{name}'" not in loaded
 
 
-# how they refuse
+# messages about wrong input
 
 
 @pytest.mark.parametrize(("name", "extra"), [("deepcr", "deepcr"), ("conn", "conn")])
@@ -366,7 +366,7 @@ def test_devices(kind):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_cuda_is_taken_where_torch_finds_it(monkeypatch, there):
-    """Without a graphics card, and without torch: of it only the question is asked."""
+    """Without a graphics card and without torch, of which only the query of the device is used."""
     cuda = SimpleNamespace(is_available=lambda: there)
     monkeypatch.setattr(_networks, "imported", lambda *names: SimpleNamespace(cuda=cuda))
     found = {name: _networks.resolved_device(name, "DeepCRDetector", "deepcr") for name in ("auto", "cpu")}
@@ -402,7 +402,7 @@ def test_the_packages_are_told_the_device(monkeypatch, device, name):
     package = FakePackage()
     for module in (deepcr, conn):
         monkeypatch.setattr(module, "imported", lambda *names: package)
-    # past the cache: these are no networks to keep
+    # without the cache: these networks must not be kept
     deepcr._load.__wrapped__("ACS-WFC", None, device)
     conn._load.__wrapped__("NRES", None, device)
     assert package.asked == [name, device]
@@ -411,7 +411,7 @@ def test_the_packages_are_told_the_device(monkeypatch, device, name):
 
 @needs_deepcr
 def test_models_of_deepcr_are_those_it_ships():
-    # first, as they import each other
+    # imported first, because the modules import each other
     _networks.imported("DeepCRDetector", "deepcr", "deepCR")
     learned = pytest.importorskip("learned_models")
     assert set(deepcr.MODELS) == set(learned.mask_dict)
@@ -435,7 +435,7 @@ def test_models_of_conn_may_be_files(scene, tmp_path):
 
 @needs_conn
 def test_missing_weights_are_one_sentence(monkeypatch, scene):
-    """The package does not reach for the network by itself; what it raises is told."""
+    """The package does not download anything by itself; its error is reported."""
     package = pytest.importorskip("cosmic_conn")
     conn._load.cache_clear()
 
@@ -469,7 +469,9 @@ KEYS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # the models know other images
+@pytest.mark.filterwarnings(
+    "ignore::crstack.exceptions.ImplausibleResultWarning"
+)  # the models were trained on other images
 @pytest.mark.parametrize("name", [pytest.param("deepcr", marks=needs_deepcr), pytest.param("conn", marks=needs_conn)])
 @pytest.mark.parametrize("prefix", ["", "mm_"])
 def test_from_yaml(here, capsys, name, prefix):

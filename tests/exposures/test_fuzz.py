@@ -1,4 +1,4 @@
-"""The FITS door holds: whatever a file contains, it is read, or refused with a sentence."""
+"""Random FITS files: each is read, or refused with one sentence."""
 
 import warnings
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Numbers and sections that stand in headers."""
+"""Numbers and sections from headers."""
 
 import astropy.units as u
 import numpy as np

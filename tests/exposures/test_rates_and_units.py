@@ -1,4 +1,4 @@
-"""Exposures in a unit per second, in other words, and with values that cannot be."""
+"""Exposures in a unit per second, other spellings of units, and invalid values."""
 
 from dataclasses import replace
 
@@ -102,7 +102,7 @@ def test_files_in_rates(tmp_path):
     exposures = load_exposures(paths, **NOISE)
     assert exposures.exptimes == (300, 300, 300)
     np.testing.assert_allclose(np.median(exposures.data), 100, atol=2)
-    # the unit that is given wins over BUNIT
+    # a given unit replaces BUNIT
     assert read_exposure(paths[0], unit=u.electron).unit == u.electron
 
 

@@ -1,4 +1,4 @@
-"""Exposures that cannot be what they are taken for."""
+"""Exposures that contradict their description."""
 
 import warnings
 
@@ -35,7 +35,7 @@ def test_good_exposures_give_no_warning():
         warnings.simplefilter("error")
         assert load(made()).bad is None
         assert load(made(5, stars=False)).bad is None
-        # integers of a low level are equal here and there
+        # integers of a low level are equal in some pixels
         assert load([np.rint(image) for image in made(3, sky=3.0, stars=False)]).bad is None
 
 
@@ -146,7 +146,7 @@ def test_copies_with_other_bad_values_are_copies():
 
 
 def test_noise_that_is_missing():
-    """The sky is taken off, its photons are not."""
+    """The sky is subtracted, but the noise of its photons remains."""
     with pytest.warns(
         CRStackWarning, match=r"scatter by 1\d.* electron where .* give 4.*: noise is missing. Was a sky"
     ):
@@ -156,7 +156,7 @@ def test_noise_that_is_missing():
 def test_a_bias_that_is_still_there():
     with pytest.warns(CRStackWarning, match=r"level of 1\.\d+e\+03 give 3\d.*: part of the level is no light"):
         load([image + 1000 for image in made()])
-    # where a bias was given, something else is wrong
+    # with a given bias the cause is another one
     with pytest.warns(CRStackWarning, match=r"there is less noise than stated"):
         load([image + 1000 for image in made()], bias=1 * u.electron)
 
@@ -275,7 +275,7 @@ def test_an_image_of_the_bias_that_is_no_quantity(value):
 
 
 def test_negative_uncertainties_are_no_uncertainties():
-    """The square of a negative standard deviation is no variance."""
+    """A negative standard deviation gives no variance."""
     ccds = [CCDData(image, unit=u.electron, uncertainty=StdDevUncertainty(np.sqrt(image))) for image in made()]
     ccds[1].uncertainty.array[10:12, 20] *= -1
     with pytest.warns(CRStackWarning, match="negative, 0 or far below the read noise make bad values: 2 in exposure 2"):

@@ -1,4 +1,4 @@
-"""Figures of masks and hits by what is in them; windows by events."""
+"""Figures of masks and hits by their contents; windows by events."""
 
 import re
 from dataclasses import replace
@@ -176,6 +176,24 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     x, y = panels._rings.get_data()
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    # only those in sight are drawn, and counted
+    tops = view.pixels[panels._tops]
+    near = (tops["x"] <= 50) & (tops["y"] <= 40)
+    assert 3 < near.sum() < panels.n_hits
+    panels.axes[2].set(xlim=(0.5, 50.5), ylim=(0.5, 40.5))
+    panels.select(panels.in_diagram, panels.in_image)
+    np.testing.assert_array_equal(panels._rings.get_data(), [tops["x"][near], tops["y"][near]])
+    # the legend has squares where there are cells
+    of_symbols = {words_of(code, view.finder) for code in SYMBOLS}
+    for figure, marker in ((panels.figure, "s"), (few.figure, None)):
+        (legend,) = figure.legends
+        markers = {
+            text.get_text(): handle.get_marker()
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+            if text.get_text() in of_symbols
+        }
+        assert markers
+        assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
     assert len(MaskPanels(view)._rings.get_xdata()) == 0
 
@@ -415,14 +433,14 @@ def n_pages(path):
 
 
 def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
-    """What is drawn dot by dot costs a page of memory for each hit until the file is closed."""
+    """An image that is drawn dot by dot uses the memory of a page for each hit until the file is closed."""
     path = tmp_path / "hits.pdf"
     stack.plot.hits("MEANCRT", semiwindow=10).write(path, maxplots=3)
     content = path.read_bytes()
     widths = [int(width) for width in re.findall(rb"/Width (\d+)", content)]
     # the bins of the diagram are the widest; one dot by dot has as many as the page
     assert 0 < max(widths) <= 100
-    # per hit: five images and the codes, the bar of colours, the bins
+    # for each hit: five images and the codes, the bar of colours, the bins
     assert len(widths) == 3 * (5 + 1 + 1 + 1)
     assert b"/BaseFont /Helvetica" in content
     assert b"/FontFile" not in content
@@ -494,7 +512,7 @@ class Driver:
 
 def canvas_figure(size=(12, 7)):
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure).draw_idle = lambda: None  # it would draw at once
+    FigureCanvasAgg(figure).draw_idle = lambda: None  # it would draw immediately
     return figure
 
 
@@ -512,7 +530,7 @@ def test_fixed_points_by_mouse(window):
     assert (x, y) == pytest.approx((100, 90), abs=0.1)
     assert weight == 10000
     assert window.boundary(100) == pytest.approx(90, rel=0.02)
-    # taken in one panel, moved in the other
+    # pressed in one panel, moved in the other
     driver.mouse("press", window.panels[0], (100, 90))
     driver.mouse("move", axes, (110, 100))
     driver.mouse("move", axes, (150, 120))
@@ -580,7 +598,7 @@ def test_every_window_shows_its_keys(stack, window):
         title = one.figure.get_suptitle()
         for action in one.actions:
             assert re.search(rf"(^|[\s·]){action}(?= )", title), (type(one), action)
-        # the keys lie on no title of a panel
+        # the text of the keys does not overlap a title
         box = one.figure._suptitle.get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= one.figure.bbox.x1

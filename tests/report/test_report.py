@@ -1,4 +1,4 @@
-"""What the page of a run holds, as text."""
+"""The text of the page of a run."""
 
 import base64
 import io
@@ -171,7 +171,7 @@ def test_large_images_are_binned_to_fit(report, monkeypatch):
     assert block > 1
     texts = [layer["png"] for layer in data["layers"]]
     assert sum(map(len, texts)) <= 9000
-    # a single flagged pixel stays in sight
+    # a single flagged pixel stays visible
     mask = picture(data["masks"][4]["png"])
     assert data["masks"][4]["name"] == "CRMASK3"
     assert mask[(SHAPE[0] - 1 - 60) // block, 80 // block] == 3
@@ -182,7 +182,7 @@ def test_values_are_escaped_and_nothing_comes_from_elsewhere(report):
     page = render(report)
     assert page.count("</script>") == 2
     assert "<script>alert" not in page
-    assert "a&lt;b&gt; {{data}}" in page  # what a value holds is no part of the template
+    assert "a&lt;b&gt; {{data}}" in page  # a value that looks like a field of the template is not replaced
     assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:)?//", page)
     assert "default-src 'none'" in page
     assert 'href="c%20d.fits"' in page

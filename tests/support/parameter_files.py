@@ -1,4 +1,4 @@
-"""Parameter files of `crstack run`, and how they are refused."""
+"""Parameter files of `crstack run`, and checks that they are refused."""
 
 import re
 from pathlib import Path

@@ -14,7 +14,8 @@ from crstack.simulation.samplers import histogram
 from crstack.statistics import OrderStatistics
 
 if TYPE_CHECKING:
-    from crstack.simulation.samplers import LevelSampler, PixelSampler
+    from crstack.simulation.level_sampler import LevelSampler
+    from crstack.simulation.samplers import PixelSampler
 
 __all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
 
@@ -222,7 +223,7 @@ def make_diagram(
 
     Parameters
     ----------
-    sampler : `~crstack.simulation.samplers.LevelSampler` or `~crstack.simulation.samplers.PixelSampler`
+    sampler : `~crstack.simulation.LevelSampler` or `~crstack.simulation.PixelSampler`
         Draws simulated pixels.
     statistics : OrderStatistics
         Of the exposures themselves.
