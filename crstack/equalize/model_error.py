@@ -32,7 +32,7 @@ TAIL, MOST_TAIL = 0.95, 6.0
 #: that of noise, roughly, and variance over that of noise of the places whose deviations are looked at
 TAIL_OF_NOISE, APART = 2.6, 1.5
 #: factor of the fitted error, because places of one kind differ
-SAFETY = 2.5
+SAFETY = 1.5
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
 
