@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads, wide_bands
+from crstack._memory import empty_image
+from crstack._threads import map_threads, row_bands, wide_bands
 
 __all__ = [
     "EIGHT_CONNECTED",
     "at_pixels",
+    "by_rows",
     "contrast_of",
     "dilate",
     "features_holding",
@@ -34,6 +36,29 @@ LARGEST_WEIGHT = 1.0
 def at_pixels(value: float | np.ndarray, where: Any) -> Any:
     """A number as it is, or the values of an image at some pixels."""
     return value[where] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def by_rows(function: Any, *values: Any) -> Any:
+    """A function of numbers and images (ny, nx), computed by bands of rows; a number if all are numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Of the values, pixel by pixel.
+    *values : float or `~numpy.ndarray`
+        Numbers and images of one shape.
+    """
+    shape = next((np.shape(one) for one in values if np.ndim(one)), None)
+    if shape is None:
+        return function(*values)
+    kind = function(*(at_pixels(one, np.s_[:1, :1]) for one in values)).dtype
+    image = empty_image(shape, kind)
+
+    def work(rows: slice) -> None:
+        image[rows] = function(*(at_pixels(one, rows) for one in values))
+
+    map_threads(work, row_bands(*shape))
+    return image
 
 
 def _extreme(wide: np.ndarray, inner: slice, radius: int, extreme: np.ufunc) -> np.ndarray:

@@ -55,16 +55,16 @@ class ExpectedExposures:
         if of_part is not None:
             self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
             self.covariance, self.steps = of_part.covariance, of_part.steps
-        self.backgrounds = self._first_levels()
+        self.backgrounds = self.first_levels(levels)
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = None
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             self.steps = whole_steps(levels)
         if any(map(any, self.steps)):
-            self._start_moved()
+            self.start_moved()
 
-    def _start_moved(self):
+    def start_moved(self):
         """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
         cube = np.stack([
             moved(level - background, (-dx, -dy))
@@ -75,13 +75,13 @@ class ExpectedExposures:
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self.change(common, self.variance_of(common))
 
-    def _first_levels(self):
-        """A start for the added levels: medians of the differences from the mean."""
-        n = len(self.levels)
+    def first_levels(self, levels):
+        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean."""
+        n = len(levels)
         if "backgrounds" not in self.names:
             return [np.float32(0)] * n
-        step = max(int(np.sqrt(self.levels[0].size / PIXELS_OF_LEVELS)), 1)
-        some = self.levels[:, ::step, ::step]
+        step = max(int(np.sqrt(np.prod(levels.shape[1:]) / PIXELS_OF_LEVELS)), 1)
+        some = levels[:, ::step, ::step]
         some = some / np.float32(self.factors)[:, None, None]
         found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))

@@ -4,8 +4,11 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from crstack._memory import in_files
 from crstack._pixels import dilate, informative_box
 from crstack._threads import map_threads, wide_bands
+from crstack._warn import warn_user
+from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
@@ -67,18 +70,34 @@ def measure_differences(
         part = min(part, other, key=misfit)
     if part.levels.shape == levels.shape:
         return part.result()
+    if not part.lines:
+        return _of_whole(levels, variance_of, bad, part)
+    if in_files():
+        warn_user(
+            "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
+            "mem_limit"
+        )
     whole = ExpectedExposures(levels, variance_of, bad, names, part)
     for contrast in CONTRAST[-2:]:
         refine(whole, contrast, with_kernels=False)
         if part.terms is None and not any(whole.kinds):
             break
-    if part.lines:
-        for _ in range(LINE_ROUNDS):
-            # each time with a better common image
-            fit_line_terms(whole, part.lines)
-            refine(whole, CONTRAST[-1], with_kernels=False)
-            whole.gains, whole.added, whole.lines = None, None, []
+    for _ in range(LINE_ROUNDS):
+        # each time with a better common image
         fit_line_terms(whole, part.lines)
+        refine(whole, CONTRAST[-1], with_kernels=False)
+        whole.gains, whole.added, whole.lines = None, None, []
+    fit_line_terms(whole, part.lines)
+    return whole.result()
+
+
+def _of_whole(levels, variance_of, bad, part):
+    """The differences in the whole image by the fit to a part of it, without terms along rows and columns."""
+    whole = ExposuresByBands(levels, variance_of, bad, part)
+    for contrast in CONTRAST[-2:]:
+        whole.refine(contrast)
+        if part.terms is None and not any(whole.kinds):
+            break
     return whole.result()
 
 

@@ -7,7 +7,7 @@ from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.surfaces import smooth_surface
 
-__all__ = ["refine"]
+__all__ = ["flat_pixels", "refine", "residuals_of", "surfaces_of"]
 
 #: residual of a kernel, relative to the share of the contrast
 SHARE_OF_CONTRAST = 0.5
@@ -35,14 +35,28 @@ def refine(model, contrast, with_kernels=True):
         _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
     model.change(common, variance)
     if "backgrounds" in model.names:
-        _fit_surfaces(model, common, variance, structure < FLAT * noise)
+        medians, number = model.mesh.medians(
+            [*residuals_of(model, common), variance], flat_pixels(model, structure, variance)
+        )
+        model.grids, model.kinds = surfaces_of(medians, number)
+        model.backgrounds = [
+            model.mesh.interpolate(grid) if kind else np.float32(0)
+            for grid, kind in zip(model.grids, model.kinds, strict=True)
+        ]
     return common
 
 
-def _fit_surfaces(model, common, variance, flat):
-    if model.bad is not None:
-        flat = flat & ~model.bad.any(axis=0)
-    # not relative to the median, because each exposure is the median in some pixels
+def flat_pixels(model, structure, variance):
+    """Valid pixels (ny, nx) without structure."""
+    flat = structure < FLAT * NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
+    return flat if model.bad is None else flat & ~model.bad.any(axis=0)
+
+
+def residuals_of(model, common):
+    """What is left (N, ny, nx) of the exposures without the common image and its changes, less its mean.
+
+    It is not relative to the median, because each exposure is the median in some pixels.
+    """
     left = np.stack([
         level - change - np.float32(factor) * common
         for level, change, factor in zip(model.levels, model.changes, model.factors, strict=True)
@@ -50,16 +64,15 @@ def _fit_surfaces(model, common, variance, flat):
     if model.added is not None:
         left -= model.added
     left -= left.mean(axis=0)
-    medians, number = model.mesh.medians([*left, variance], flat)
+    return left
+
+
+def surfaces_of(medians, number):
+    """Surfaces by the medians (N + 1, rows, columns) of cells, of residuals and of the variance: grids and kinds."""
     medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
-    medians -= medians.mean(axis=0)
+    medians = medians - medians.mean(axis=0)
     surfaces = [smooth_surface(median, number, of_cells) for median in medians]
-    model.kinds = [kind for _, kind in surfaces]
-    model.grids = np.array([grid for grid, _ in surfaces])
-    model.backgrounds = [
-        model.mesh.interpolate(grid) if kind else np.float32(0)
-        for grid, kind in zip(model.grids, model.kinds, strict=True)
-    ]
+    return np.array([grid for grid, _ in surfaces]), [kind for _, kind in surfaces]
 
 
 def _fit_kernels(model, common, variance, structure, telling, least_share):

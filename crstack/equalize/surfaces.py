@@ -1,5 +1,7 @@
 """Slowly varying additions to an exposure: a level, a slope or a smooth surface."""
 
+import copy
+
 import numpy as np
 from scipy import ndimage
 
@@ -74,10 +76,18 @@ class Mesh:
         map_threads(work, range(len(rows)))
         return medians, number
 
-    def interpolate(self, grid):
-        """Values of the cells as an image, linear between their centres, and extrapolated outside."""
+    def rows(self, rows):
+        """The mesh of some rows (a slice), which hold whole cells."""
+        part = copy.copy(self)
+        part.shape = (rows.stop - rows.start, self.shape[1])
+        down, across = self.edges
+        part.edges = [down[(down >= rows.start) & (down <= rows.stop)] - rows.start, across]
+        return part
+
+    def interpolate(self, grid, rows=slice(None)):
+        """Values of the cells as an image, linear between their centres, and extrapolated outside; or some rows."""
         down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
-        return (down @ grid @ across.T).astype(np.float32)
+        return (down[rows] @ grid @ across.T).astype(np.float32)
 
 
 def _median(values):
