@@ -1,12 +1,12 @@
-"""One peer on the exposures of one directory; run by peers.py with the Python of the peer's environment.
+"""One other program on the exposures of a directory; peers.py runs this with the Python of its environment.
 
     PYTHON _peer_runs.py RUN DIRECTORY READNOISE equal|unequal [OPTION]
 
 DIRECTORY holds exposure_1.fits, ... in electrons, bias subtracted. The masks (N, ny, nx), if the
-peer has them, and the image that it ends with are written to answer.npz there; seconds and versions
+program has them, and its final image are written to answer.npz there; seconds and versions
 are printed as JSON. With "unequal", the exposures differ in sky, seeing, pointing or throughput, and
 each program gets the help that its manual or its pipeline advises for that. Only numpy, astropy and the
-peer itself are imported.
+program itself are imported.
 """
 
 import json
@@ -22,7 +22,7 @@ from astropy.io import fits
 
 
 def cpu_seconds():
-    """Seconds of processors that this process and those it waited for have used."""
+    """Seconds of all processors used by this process and its finished child processes."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(one.ru_utime + one.ru_stime for one in used)
 
@@ -57,7 +57,7 @@ def numina(exposures, readnoise, directory, equal, crmethod):
     return masks, fits.getdata(directory / crmethod / "combined_meancr2.fits"), seconds
 
 
-#: the example of the manual, without what concerns windows and the other detectors
+#: the example of the manual, without the keys of windows and of other detectors
 NUMINA = {
     "use_auxmedian": False, "flux_factor": "none", "apply_flux_factor_to": "simulated", "dilation": 0,
     "verify_cr": False, "semiwindow": 15, "color_scale": "zscale",
@@ -199,12 +199,12 @@ def crstack(exposures, readnoise, directory, equal, option):
 
 PROGRAMS = (numina, drizzlepac, stcal, ccdproc, astroscrappy, lacosmic, dfcosmic, deepcr, crstack)
 RUNS = {run.__name__: run for run in PROGRAMS}
-#: packages whose versions are printed, where it is not one of the run's name
+#: packages whose versions are printed, for runs whose name is not that of a package
 PACKAGES = {"deepcr": ("deepCR",), "numina": ("numina", "PyCosmic")}
 
 
 def versions(packages):
-    """Versions of those packages that are installed."""
+    """Versions of the packages that are installed."""
     installed = {}
     for package in packages:
         # numina-crmasks needs PyCosmic for one of its methods only

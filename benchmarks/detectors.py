@@ -3,15 +3,16 @@
     python benchmarks/detectors.py [--golden FILE.npz] [--sprat FILE.fits ...] [--shape 1596 2016]
     python benchmarks/detectors.py --large 9000 9000 --only "deepCR ACS-WFC"
 
-Each row is a process of its own: seconds to load the model and search a few pixels;
-seconds of one frame and their ratio to one pass of astroscrappy.detect_cosmics over it
-just before, so that tables from different machines can be compared (all in seconds of
-processors, which tell more than the clock on a machine that is busy); pixels flagged in
-it, and the peak memory of the process by then. Then, in one exposure of each simulated
-scene, the percentage of the true pixels over 5 sigma that were found, and the false ones
-in a million; the same for the golden exposures and all their hits; and the mean number of
-pixels flagged in one exposure of SPRAT. With --large, a frame of that shape is searched
-and only its seconds and the peak memory are told.
+Each row comes from a process of its own. Its columns are: seconds to load the model and
+search a few pixels; seconds for one frame, and their ratio to one pass of
+astroscrappy.detect_cosmics over the same frame just before; pixels flagged in it; and the
+peak memory of the process. All seconds are those of all processors, because other work on
+the machine changes these less than the clock. The ratio can be compared between machines.
+Further columns are, for one exposure of each simulated scene, the percentage of the true
+pixels over 5 sigma that are found, and the false pixels per million; the same for the
+golden exposures and all their hits; and the mean number of pixels flagged in one exposure
+of SPRAT. With --large, a frame of that shape is searched, and the table has only its
+seconds and the peak memory.
 """
 
 import argparse
@@ -36,9 +37,9 @@ from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 GAIN, READNOISE, BIAS = 2.5 * u.electron / u.adu, 4.0 * u.electron, 0 * u.adu
 SCENES = ("ifu", "slit", "imaging")
 SCENE_SHAPE = (500, 600)
-#: of the golden exposures
+#: read noise (electrons) of the golden exposures
 GOLDEN_READNOISE = 3.4 * u.electron
-#: of the spectrograph SPRAT, measured (its bias too)
+#: gain and read noise of the spectrograph SPRAT, and its bias, all measured
 SPRAT_GAIN, SPRAT_READNOISE, SPRAT_BIAS = 2.45 * u.electron / u.adu, 2.1 * 2.45 * u.electron, 916.0
 
 DETECTORS = {
@@ -58,7 +59,7 @@ def simulated(scene, shape):
 
 
 def timed(function):
-    """Seconds of a call, those of all processors added, and its answer."""
+    """Seconds of a call, summed over all processors, and its result."""
     start = time.process_time()
     answer = function()
     return time.process_time() - start, answer
@@ -70,7 +71,7 @@ def peak_memory():
 
 
 def score(mask, bright, truth):
-    """Percentage of the bright hits that are found, and false pixels in a million."""
+    """Percentage of the bright hits that are found, and false pixels per million."""
     found = 100 * np.count_nonzero(mask & bright) / np.count_nonzero(bright)
     return f"{found:.1f} / {1e6 * np.count_nonzero(mask & ~truth) / mask.size:.0f}"
 
@@ -114,9 +115,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--golden", help="npz file with exposures (electrons) and truth")
     parser.add_argument("--sprat", nargs="*", default=(), help="FITS files of SPRAT; mean count of flagged pixels")
-    parser.add_argument("--shape", nargs=2, type=int, default=(1596, 2016), help="of the frame that is timed")
+    parser.add_argument("--shape", nargs=2, type=int, default=(1596, 2016), help="shape of the frame that is timed")
     parser.add_argument("--output", help="file for the table; standard output if not given")
-    parser.add_argument("--large", nargs=2, type=int, help="shape of a frame of which only memory and seconds are told")
+    parser.add_argument("--large", nargs=2, type=int, help="shape of a frame; only its memory and seconds are measured")
     parser.add_argument("--only", choices=DETECTORS, help="one detector; prints its row as JSON")
     arguments = parser.parse_args()
     if arguments.only and arguments.large:

@@ -1,10 +1,11 @@
-"""How well exposures that are not quite equivalent are made so.
+"""How well the differences between exposures are measured and removed.
 
     python benchmarks/equivalence.py [--only recovered] [--seed 3] [--sprat DIRECTORY] [--shape 1596 2016]
 
-Prints what is recovered of simulated flux factors, offsets and overdispersion; what
-that does to the masks; with ``--sprat`` the same for the real exposures in a directory;
-and the seconds and the memory of each measurement. ``--only`` prints one of these tables.
+Prints four tables: the measured and the true flux factors, offsets and overdispersion of
+simulated exposures; the masks without and with each correction; with ``--sprat`` the same
+for the real exposures in a directory; and the seconds and the memory of each measurement.
+``--only`` prints one of these tables.
 """
 
 import argparse
@@ -34,7 +35,7 @@ DETECTOR = {"gain": 2 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias":
 SMALL = (300, 350)
 SPRAT = {"gain": 2.45 * u.electron / u.adu, "readnoise": 2.1 * u.adu, "bias": 916 * u.adu, "unit": u.adu}
 STAR_ROWS = ((66, 80), (122, 136))
-#: fraction of the pixels of a real exposure that hits are added to, and the seed of these hits
+#: hits are added to this fraction of the pixels of a real exposure; and the seed of these hits
 INJECTED_RATE, INJECTED_SEED = 0.003, 1
 MEASUREMENTS = {
     "nothing": ("", "stack.statistics"),
@@ -87,7 +88,7 @@ def stack_of(simulated, **options):
 
 
 def recovered(seed):
-    """Table of what is recovered, as the largest deviation and the largest error."""
+    """Table of the measurements: the largest deviation from the truth and the largest error."""
     rows = []
     for scene in SCENES:
         for factors in FACTORS:
@@ -171,7 +172,7 @@ def mask_figures(simulated, found):
 
 
 def sprat(folder):
-    """Table of the pixels flagged on the traces of real stars and elsewhere, and of what is found of injected hits."""
+    """Table of the pixels flagged on traces of real stars and elsewhere, and of the injected hits that are found."""
     frames = [fits.getdata(file).astype(np.float32) for file in sorted(Path(folder).glob("*.fits*"))]
     star = np.zeros(frames[0].shape, dtype=bool)
     for first, last in STAR_ROWS:
@@ -216,7 +217,7 @@ def sprat_masks(frames, options, diagram):
 
 
 def equivalent_copies(frames):
-    """Exposures of the median of the real ones that differ by nothing but noise: what no model of them can better."""
+    """Simulated exposures of the median of the real ones that differ only in noise: the best case of any model."""
     expected = np.maximum(np.median(frames, axis=0) - SPRAT["bias"].value, 0)
     noise = NoiseModel(SPRAT["gain"], SPRAT["readnoise"])
     rng = np.random.default_rng(INJECTED_SEED)
@@ -226,7 +227,7 @@ def equivalent_copies(frames):
 def costs(shape):
     """Table of seconds and peak memory, each measurement in a process of its own.
 
-    Beside it runs astroscrappy on one of the frames (one pass, its defaults), before and after.
+    astroscrappy runs on one of the frames (one pass, its defaults) before and after it, for comparison.
     """
     rows = []
     for name, (options, call) in MEASUREMENTS.items():

@@ -1,4 +1,4 @@
-"""The seven examples of the manual: MEDIANCR without and with what each is about.
+"""The seven examples of the manual: MEDIANCR without and with the setting that each shows.
 
     python benchmarks/examples.py [--shape 600 700]
 
@@ -28,7 +28,7 @@ BRIGHT = 100
 
 
 def masks_of(simulated, configuration):
-    """Masks that `crstack run` would find."""
+    """Masks that ``crstack run`` finds."""
     parts = configuration.parts
     given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
     stack = CRStack(simulated.exposures, **given, **parts.equalization)

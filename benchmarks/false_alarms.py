@@ -2,8 +2,8 @@
 
     python benchmarks/false_alarms.py [--pixels 4000000] [--numbers 3 5] [--seed 9001]
 
-Exposures of a constant signal without hits. Each cell holds the rate over that asked for, for median, mean and
-single exposures.
+The exposures have a constant signal and no hits. Each cell holds the measured rate divided by the requested one, for
+the median, the mean and single exposures.
 """
 
 import argparse

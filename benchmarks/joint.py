@@ -1,4 +1,4 @@
-"""The joint decision on exposures whose every hit is known, as tables.
+"""Tables of the joint decision on simulated exposures with known hits.
 
 python benchmarks/joint.py [--shape 600 700] [--seeds 4101 4102] [--reliability | --null | --everywhere]
                            [--population mixed]
@@ -25,7 +25,7 @@ CASES = {
     "offsets 0.15 px": {"offsets": ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))},
     "fluxes 0.85/1/1.12": {"flux_factors": (0.85, 1.0, 1.12)},
 }
-#: what the stack is asked to measure, where it is asked for anything
+#: settings of a stack that measures the differences between its exposures
 MEASURED = {
     "response 5 %": {"response": "auto"},
     "offsets 0.15 px": {"offsets": "auto"},
@@ -42,7 +42,7 @@ NULL = (
 def row(case, measured, scene, n, shape, seeds):
     """One row of the table: the mean over the seeds.
 
-    ``measured`` is "asked" where the stack is asked to, "itself" where the decision finds out, and "no".
+    ``measured`` states who measures the differences: "asked" for the stack, "itself" for the decision, or "no".
     """
     scores = []
     for seed in seeds:
@@ -72,7 +72,7 @@ def row(case, measured, scene, n, shape, seeds):
 
 
 def scores_table(shape, seeds):
-    """Precision, completeness and what is left, of equivalent exposures and others."""
+    """Precision, completeness and remaining hits of equivalent and of unequal exposures."""
     wanted = [("equivalent", "itself", scene, n) for scene, n in itertools.product(SCENES, (3, 4, 5, 7))]
     wanted += [(*one, 3) for one in itertools.product(list(CASES)[1:], ("itself", "asked", "no"), SCENES)]
     names = (
@@ -83,7 +83,7 @@ def scores_table(shape, seeds):
 
 
 def reliability_table(shape, seeds, population="cosmic"):
-    """Of values given a probability, the fraction that is hit by over half a standard deviation."""
+    """For bins of probability, the fraction of values with a charge over half a standard deviation."""
     rows = []
     for rate, scene, n in itertools.product((0.008, 0.03), SCENES, (3, 5)):
         hits, totals, given = np.zeros((3, 10))
@@ -95,14 +95,14 @@ def reliability_table(shape, seeds, population="cosmic"):
             hits += np.bincount(bins, simulated.hit_mask(0.5).ravel(), minlength=10)
             given += np.bincount(bins, probability, minlength=10)
             totals += np.bincount(bins, minlength=10)
-        # fractions as counted, less the mean probability that was given
+        # counted fraction minus the mean probability of the bin
         difference, error = (hits - given) / totals, np.sqrt(given * (1 - given / totals)) / totals
         rows.append((f"{100 * rate:.1f}", scene, n, *(f"{one:+.3f}" for one in difference), f"{error.max():.3f}"))
     return Table(rows=rows, names=("hit %", "scene", "N", *(f"{0.05 + 0.1 * i:.2f}" for i in range(10)), "error"))
 
 
 def null_table(values=12_000_000):
-    """Realised over asked-for rate of false alarms."""
+    """Measured rate of false alarms divided by the requested one."""
     rows = []
     for n, readnoise, signal in NULL:
         rng = np.random.default_rng([n, readnoise, signal])
@@ -117,7 +117,7 @@ def null_table(values=12_000_000):
 
 
 def everywhere_table(shape, seeds, hit_rate=0.06):
-    """Pixels hit by over 5 standard deviations in all of three exposures, and what is flagged in all."""
+    """Pixels hit by over 5 standard deviations in all three exposures, and pixels flagged in all three."""
     rows = []
     for scene in SCENES:
         counts = np.zeros(4, int)

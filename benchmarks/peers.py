@@ -2,8 +2,8 @@
 
     python benchmarks/peers.py --environments peers.yaml [--shape 600 700] [--seed 5201] [--output TABLE.txt]
 
-Every program runs in its own environment, and crstack needs none of them. Make the
-environments as you like, for instance
+Every program runs in its own environment, and crstack needs none of them. For instance,
+make the environments by
 
     python -m venv numina      && numina/bin/pip install numina==0.40.0
     python -m venv drizzlepac  && drizzlepac/bin/pip install drizzlepac
@@ -19,8 +19,8 @@ Python of each by name:
     numina: /where/numina/bin/python
     drizzlepac: /where/drizzlepac/bin/python
 
-The mm_pycosmic of numina-crmasks needs PyCosmic too. The package of that name on the registry is another
-program: do not install it. numina-crmasks names the fork that it expects. The original, version 0.6, works as
+The mm_pycosmic of numina-crmasks needs PyCosmic too. The package of that name on the Python Package Index is
+another program: do not install it. numina-crmasks names the fork that it expects. The original, version 0.6, works as
 well, and was used for the rows in the documentation:
 
     git clone https://github.com/segasai/PyCosmic original && git -C original checkout dc34178
@@ -43,7 +43,7 @@ sigma on hit pixels, with sigma that of the mean of all exposures. Both also for
 makes ("own"), and its rms on pixels that are not hit, where that of a mean is 1. Seconds are those of processors,
 for the calls alone; for numina-crmasks for the whole command, its figures included.
 
-With --golden, masks that numina-crmasks made elsewhere are scored beside those of crstack.
+With --golden, given masks of numina-crmasks are scored beside those of crstack.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def write_exposures(stack, directory):
 
 
 def run(peer, python, stack, directory, timeout):
-    """What a peer answers: masks or None, its image or None, and its seconds and versions."""
+    """Results of a program: masks or None, final image or None, seconds and versions."""
     answer = directory / "answer.npz"
     answer.unlink(missing_ok=True)
     command = [python, Path(__file__).with_name("_peer_runs.py"), peer.run, directory, str(stack.readnoise)]
@@ -123,7 +123,7 @@ def run(peer, python, stack, directory, timeout):
 
 
 def row(scene, name, stack, masks, product, seconds):
-    """One row of the table; dashes for what a program does not give."""
+    """One row of the table, with dashes for missing results."""
     cells = ["-"] * 9
     hit = stack.truth.any(axis=0)
     if masks is not None:
@@ -181,7 +181,7 @@ def golden_rows(path):
 
 
 def reason(error):
-    """Why a peer did not run: what it said last that looks like an error."""
+    """Why a program did not run: the last line of its output that looks like an error."""
     lines = [line.strip() for line in (getattr(error, "stderr", None) or str(error)).splitlines() if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith("Error") and "CalledProcess" not in line]
     return (errors or lines or [type(error).__name__])[-1]

@@ -7,8 +7,8 @@
     python benchmarks/publish.py --readme
 
 Each table is what one command prints, and is kept in docs/tables with that command and with a digest of the code that
-it describes. The digest does not depend on comments, docstrings and blank lines. With names, only these tables are
-written. A table whose command fails stays as it was. Some commands need other programs or exposures, which the
+it describes. The digest does not depend on comments, docstrings and blank lines. If names are given, only these tables
+are written. A table whose command fails stays as it was. Some commands need other programs or exposures, which the
 options name; without these, their tables are left out. With --check, the exit code is 1 if a table is older than the
 code or is missing, or if the numbers in README.rst are not those of peers_table. These numbers are written with
 peers_table, and by --readme. Seeds 9000 to 9099 are used for nothing else.
@@ -30,13 +30,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "docs" / "tables"
-#: what the scripts of several tables have in common
+#: code that the scripts of several tables share
 HELPERS = ("benchmarks/_truth.py", "crstack/datasets")
-#: what a decision and its combinations depend on
+#: code that a decision and its combinations depend on
 CORE = ("crstack/combine", "crstack/equalize", "crstack/exposures", "crstack/masks", "crstack/noise.py")
 DETECTORS = ("crstack/detectors", "crstack/noise.py")
 JOINT = (*CORE, "crstack/joint", "crstack/statistics.py")
-MMCOSMIC = (*CORE, *DETECTORS, "crstack/boundaries", "crstack/mmcosmic", "crstack/simulation", "crstack/statistics.py")
+MMCOSMIC = (
+    *(*CORE, *DETECTORS, "crstack/boundaries", "crstack/diagram.py", "crstack/mmcosmic"),
+    *("crstack/simulation", "crstack/statistics.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,9 @@ def files_of(table):
     for name in (table.script, *table.modules):
         path = ROOT / name
         if not path.exists():
-            raise SystemExit(f"publish.py: {table.name} depends on {name}, which is not there; mend the list of tables")
+            raise SystemExit(
+                f"publish.py: {table.name} depends on {name}, which does not exist; correct the list of tables"
+            )
         found |= set(path.rglob("*.py")) if path.is_dir() else {path}
     return sorted(found, key=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -164,7 +169,7 @@ def stored_digest(table):
 
 
 def state_of(table):
-    """What there is to say of a table: "current", or why it is not."""
+    """State of a table: "current", or why it is not."""
     digest = digest_of(table)
     if not table.path.exists():
         return "missing"

@@ -2,10 +2,10 @@
 
     python benchmarks/pulls.py [--shape 200 240] [--stacks 20] [--realisations 5] [--seed 7301]
 
-Exposures of one scene are decided with `JointPosterior` and combined: so many stacks with other hits, the noise of
-each drawn so many times. Clean pixels are those without a masked exposure, masked those with at
-least one, and replaced those where another value stands in for that of the name. One pixel in 200 is
-forced into every mask, to be interpolated; these are counted apart.
+`JointPosterior` decides on exposures of one scene, which are then combined. Each of the stacks has other hits, and
+its noise is drawn several times. Clean pixels have no masked exposure, masked pixels have at least one, and replaced
+pixels hold a value of another combination. One pixel in 200 is forced into every mask, so that it is interpolated;
+these pixels are counted separately.
 """
 
 import argparse
@@ -26,7 +26,7 @@ KINDS = ("clean", "masked", "replaced", "interpolated")
 
 
 class Moments:
-    """Number, mean and standard deviation of pulls that come in parts."""
+    """Number, mean and standard deviation of pulls that are added in parts."""
 
     def __init__(self):
         self.sums = np.zeros(3)
@@ -44,7 +44,7 @@ class Moments:
 
 
 def perfect_masks(masks, simulated):
-    """The masks of what is truly hit by more than half an electron."""
+    """The masks of the true hits of more than half an electron."""
     from crstack.masks.rules import codes_of_hits
 
     hit = simulated.hits * simulated.gain.value > 0.5
@@ -97,7 +97,9 @@ def main():
     parser.add_argument("--hit-rate", type=float, default=0.03)
     parser.add_argument("--scenes", nargs="+", default=["ifu", "imaging", "slit"])
     parser.add_argument("--numbers", type=int, nargs="+", default=[3, 5])
-    parser.add_argument("--perfect", action="store_true", help="masks of the truth in place of the decision's")
+    parser.add_argument(
+        "--perfect", action="store_true", help="masks of the true hits instead of those of the decision"
+    )
     options = parser.parse_args()
     print("standard deviation and mean of (value - truth) / sigma (number of values)")
     cases = itertools.product(options.scenes, options.numbers)

@@ -1,4 +1,4 @@
-"""Real exposures: what is flagged on bright structures and elsewhere, and the mirror test.
+"""Real exposures: fractions flagged on bright structures and elsewhere, and the mirror test.
 
 python benchmarks/real.py DIRECTORY [--sets xo1 goodman ...] [--no-mirror]
 
@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 
-#: folder, gain, read noise (electron), bias (ADU), rows and columns that are lit, which frames
+#: folder, gain, read noise (electron), bias (ADU), illuminated rows and columns, frames to use
 SETS = {
     "goodman": ("goodman_at2018oh", 1.36, 4.9, 434.5, (slice(None), slice(8, 2056)), slice(None)),
     "int": ("int_ids_sb5_pa352", 1.21, 3.65, None, (slice(0, 4096), slice(8, None)), slice(None)),
@@ -28,7 +28,7 @@ SETS = {
     "xo1 moved": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(None)),
     "sprat": ("sprat", 2.45, 5.1, 916.0, (slice(None), slice(None)), slice(None)),
 }
-#: standard deviations of one exposure above the level around that make a pixel bright, and the window of that level
+#: a bright pixel is this many standard deviations above the level around it; and the window of that level
 BRIGHT, AROUND = 10, 25
 
 
@@ -45,7 +45,7 @@ def read(directory, name):
 
 
 def decide(cube, readnoise):
-    """Masks, what each exposure is expected to hold, its noise, and the result of the joint decision."""
+    """Masks, expected image of each exposure, its noise, and the result of the joint decision."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stack = CRStack([CCDData(plane, unit="electron") for plane in cube], readnoise=readnoise * u.electron)
@@ -69,7 +69,7 @@ def masks_excess(masks, signal):
 
 
 def mirrored(cube, masks, expected, noise, readnoise, rng):
-    """Each exposure mirrored about what is expected of it; hits and values far below are replaced by noise."""
+    """Each exposure mirrored about its expected image; hits and very low values are replaced by noise."""
     clean = cube.copy()
     replace = masks.crmasks | (cube < expected - 5 * noise)
     replace = ndimage.binary_dilation(replace, np.ones((1, 3, 3)))
@@ -87,7 +87,7 @@ def bright_pixels(cube, readnoise):
 
 
 def row(directory, name, mirror):
-    """What is flagged in one set."""
+    """Fractions flagged in one set."""
     cube, readnoise = read(directory, name)
     start = time.perf_counter()
     masks, expected, noise, result = decide(cube, readnoise)

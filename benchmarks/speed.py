@@ -2,11 +2,10 @@
 
     python benchmarks/speed.py [--shape 1596 2016] [--repeats 3]
 
-Everything is measured in one session, interleaved, and the medians are
-printed with their ratio to ``astroscrappy.detect_cosmics`` on one of the same
-frames (one pass, its defaults), so that tables from different machines can be compared.
-Seconds are those of the clock; CPU is the time that all processors spent, which other work on the
-machine changes less. Commands are timed as whole processes, imports, reading and writing included.
+All measurements alternate in one session. The medians are printed with their ratio to
+``astroscrappy.detect_cosmics`` on one of the same frames (one pass, its defaults), which can be compared
+between machines. Seconds are those of the clock. CPU is the time of all processors, which other work on the
+machine changes less. Commands are timed as whole processes, with imports, reading and writing.
 """
 
 import argparse
@@ -19,7 +18,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-# threads of astroscrappy that wait without sleeping would slow it down where the machine is shared
+# idle threads of astroscrappy would use the processors of a shared machine
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import astropy.units as u
@@ -36,13 +35,13 @@ RUN = [sys.executable, "-c", "import sys; from crstack.cli import main; sys.exit
 
 
 def in_process(function):
-    """Seconds and CPU seconds of one call, and nothing about its memory."""
+    """Seconds and CPU seconds of one call; its memory is not measured."""
     start, cpu = time.perf_counter(), time.process_time()
     function()
     return time.perf_counter() - start, time.process_time() - cpu, np.nan
 
 
-#: a process begins with the memory of the one it was started from: a small one stands between
+#: the peak memory of a process includes that of the process that started it, so that a small one starts it
 STARTER = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -63,7 +62,7 @@ def as_process(command):
 
 
 def stages(simulated):
-    """What is timed within this process: name and call."""
+    """Calls that are timed in this process, by name."""
     frame = simulated.exposures[0].data
     noise = NoiseModel(GAIN, READNOISE)
     stack_options = {"gain": GAIN, "readnoise": READNOISE}

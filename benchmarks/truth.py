@@ -1,12 +1,11 @@
-"""Completeness, false positives and pulls on exposures whose every hit is known.
+"""Completeness, false positives and pulls on simulated exposures with known hits.
 
     python benchmarks/truth.py [--shape 600 700] [--realisations 200]
 
-First table: for three scenes and N = 3, 4, 5, with gain 1 and 2.5 and bias 0
-and 500. A hit counts where its charge is over 5 standard deviations of one
-exposure; a flagged pixel is false if no charge, however little, fell within
-one pixel. Second table: scatter of (value - truth) / sigma over many
-realisations of the noise under the same hits.
+The first table is for three scenes and N = 3, 4, 5, with gain 1 and 2.5 and bias 0 and 500. A hit counts
+where its charge is over 5 standard deviations of one exposure. A flagged pixel is false if no charge at all
+fell within one pixel. The second table has the scatter of (value - truth) / sigma over many realisations of
+the noise with the same hits.
 """
 
 import argparse

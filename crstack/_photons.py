@@ -1,6 +1,7 @@
 """Distributions of photon counts at one expected number, without the cost of those of `scipy.stats`."""
 
 import numpy as np
+from scipy import special
 
 __all__ = ["PhotonDistribution"]
 
@@ -20,12 +21,12 @@ class PhotonDistribution:
     """
 
     def __init__(self, electrons, nbinom=None):
-        # scipy.stats is slow to import, and not always needed
-        from scipy import stats
+        self._family, self._parameters, self._electrons = _Poisson, (electrons,), electrons
+        if nbinom is not None:
+            # slow to import, and rarely needed
+            from scipy import stats
 
-        self._family = stats.poisson if nbinom is None else stats.nbinom
-        self._parameters = (electrons,) if nbinom is None else nbinom
-        self._electrons = electrons if nbinom is None else None
+            self._family, self._parameters, self._electrons = stats.nbinom, nbinom, None
 
     def mean(self):
         """Expected number."""
@@ -46,3 +47,19 @@ class PhotonDistribution:
     def logpmf(self, counts):
         """Logarithm of the probability of ``counts``."""
         return self._family.logpmf(counts, *self._parameters)
+
+
+class _Poisson:
+    """Poisson distribution at counts of 0 or more, by the formulas of `scipy.stats`, which is slow to import."""
+
+    @staticmethod
+    def sf(counts, electrons):
+        return special.pdtrc(np.floor(counts), electrons)
+
+    @staticmethod
+    def cdf(counts, electrons):
+        return special.pdtr(np.floor(counts), electrons)
+
+    @staticmethod
+    def logpmf(counts, electrons):
+        return special.xlogy(counts, electrons) - special.gammaln(counts + 1) - electrons

@@ -5,11 +5,26 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["EIGHT_CONNECTED", "at_pixels", "dilate", "features_holding", "informative_box", "some_true"]
+from crstack._memory import empty_image
+from crstack._threads import map_threads, row_bands, wide_bands
+
+__all__ = [
+    "EIGHT_CONNECTED",
+    "at_pixels",
+    "by_rows",
+    "contrast_of",
+    "dilate",
+    "features_holding",
+    "highest_around",
+    "informative_box",
+    "some_true",
+]
 
 #: pixels that touch at a side or a corner are connected
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
+#: largest radius for which it is fastest to compare with each pixel around
+FEW = 4
 #: largest number of pixels in the box of `informative_box`
 BOX_PIXELS = 350_000
 #: sides and positions of the box are multiples of this
@@ -21,6 +36,71 @@ LARGEST_WEIGHT = 1.0
 def at_pixels(value: float | np.ndarray, where: Any) -> Any:
     """A number as it is, or the values of an image at some pixels."""
     return value[where] if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def by_rows(function: Any, *values: Any) -> Any:
+    """A function of numbers and images (ny, nx), computed by bands of rows; a number if all are numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Of the values, pixel by pixel.
+    *values : float or `~numpy.ndarray`
+        Numbers and images of one shape.
+    """
+    shape = next((np.shape(one) for one in values if np.ndim(one)), None)
+    if shape is None:
+        return function(*values)
+    kind = function(*(at_pixels(one, np.s_[:1, :1]) for one in values)).dtype
+    image = empty_image(shape, kind)
+
+    def work(rows: slice) -> None:
+        image[rows] = function(*(at_pixels(one, rows) for one in values))
+
+    map_threads(work, row_bands(*shape))
+    return image
+
+
+def _extreme(wide: np.ndarray, inner: slice, radius: int, extreme: np.ufunc) -> np.ndarray:
+    """Extreme of the square around each pixel of some rows (``inner``) of a band with its margin."""
+    down = wide.copy()
+    for step in range(1, min(radius, len(wide) - 1) + 1):
+        extreme(down[step:], wide[:-step], out=down[step:])
+        extreme(down[:-step], wide[step:], out=down[:-step])
+    down = down[inner]
+    across = down.copy()
+    for step in range(1, min(radius, down.shape[1] - 1) + 1):
+        extreme(across[:, step:], down[:, :-step], out=across[:, step:])
+        extreme(across[:, :-step], down[:, step:], out=across[:, :-step])
+    return across
+
+
+def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
+    """Highest value of the square of ``2 radius + 1`` pixels around each pixel; beyond the edges nothing counts.
+
+    Equal to `scipy.ndimage.maximum_filter` and several times faster for such small squares. No value may be NaN.
+    """
+    highest = np.empty_like(image)
+
+    def work(band: tuple[slice, slice, slice]) -> None:
+        rows, wide, inner = band
+        highest[rows] = _extreme(image[wide], inner, radius, np.maximum)
+
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=radius))
+    return highest
+
+
+def contrast_of(image: np.ndarray) -> np.ndarray:
+    """Largest minus smallest value of the 3 x 3 pixels around each."""
+    contrast = np.empty_like(image)
+
+    def work(band: tuple[slice, slice, slice]) -> None:
+        rows, wide, inner = band
+        highest, lowest = (_extreme(image[wide], inner, 1, one) for one in (np.maximum, np.minimum))
+        np.subtract(highest, lowest, out=contrast[rows])
+
+    map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=1))
+    return contrast
 
 
 def some_true(mask: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -57,7 +137,9 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Grow a mask by ``radius`` pixels in every direction, corners included."""
     if radius == 0 or not mask.any():
         return mask
-    return ndimage.maximum_filter(mask.view(np.uint8), size=2 * radius + 1, mode="constant").view(bool)
+    if radius > FEW:
+        return ndimage.maximum_filter(mask.view(np.uint8), size=2 * radius + 1, mode="constant").view(bool)
+    return highest_around(mask.view(np.uint8), radius).view(bool)
 
 
 def features_holding(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -96,7 +178,7 @@ def informative_box(weight: np.ndarray, pixels: int = BOX_PIXELS) -> tuple[slice
     """
     if weight.size <= pixels:
         return slice(0, weight.shape[0]), slice(0, weight.shape[1])
-    total, size = np.minimum(weight, LARGEST_WEIGHT), []
+    total, size = weight if weight.dtype == bool else np.minimum(weight, LARGEST_WEIGHT), []
     for axis, side in enumerate(weight.shape):
         n = max(round(side * np.sqrt(pixels / weight.size) / BOX_STEP), 1)
         starts = np.arange(0, side - side % BOX_STEP or side, BOX_STEP)

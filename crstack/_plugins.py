@@ -45,12 +45,12 @@ def error_in_words(error):
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def protected(thing):
+def protected(value):
     """Read-only view of an object, for plug-ins.
 
     Parameters
     ----------
-    thing : object
+    value : object
         An array, or a dataclass or tuple that contains arrays.
 
     Returns
@@ -58,18 +58,18 @@ def protected(thing):
     view : object
         Arrays as read-only views, dataclasses, tuples and lists as copies with such views; other objects unchanged.
     """
-    if isinstance(thing, np.ndarray):
-        view = thing.view()
+    if isinstance(value, np.ndarray):
+        view = value.view()
         view.flags.writeable = False
         return view
-    if type(thing) in (tuple, list):
-        return type(thing)(protected(one) for one in thing)
-    if is_dataclass(thing) and not isinstance(thing, type):
-        twin = copy.copy(thing)
-        for field in fields(thing):
-            object.__setattr__(twin, field.name, protected(getattr(thing, field.name)))
+    if type(value) in (tuple, list):
+        return type(value)(protected(one) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        twin = copy.copy(value)
+        for field in fields(value):
+            object.__setattr__(twin, field.name, protected(getattr(value, field.name)))
         return twin
-    return thing
+    return value
 
 
 def check_comparable(plugin):

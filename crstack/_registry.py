@@ -1,12 +1,12 @@
 """Look-up of methods, detectors and boundary models among the installed entry points."""
 
 import difflib
-import warnings
 from importlib import import_module
 from importlib.metadata import entry_points
 
 from crstack._plugins import check_comparable, error_in_words, plugin_errors
-from crstack.exceptions import CRStackWarning, InputError, PluginError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError, PluginError
 
 __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 
@@ -116,7 +116,7 @@ class Registry:
             try:
                 classes[name] = self.get(name)
             except PluginError as error:
-                warnings.warn(str(error), CRStackWarning, stacklevel=2)
+                warn_user(str(error))
         return classes
 
 

@@ -7,10 +7,11 @@ from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from types import FunctionType
 
+from crstack._memory import limited_memory, relax
 from crstack._validation import check_integer
 from crstack.exceptions import InputError
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "wide_bands", "with_limited_threads"]
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
@@ -21,6 +22,8 @@ MOST = 8
 PIXELS_IN_CACHE = 1 << 16
 
 _limit = ContextVar("limit", default=None)
+#: number of items of outer calls that share the threads
+_at_once = ContextVar("at_once", default=1)
 _single_blas = ContextVar("single_blas", default=False)
 
 
@@ -77,12 +80,15 @@ def _blas():
 
 
 def with_limited_threads(cls):
-    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number."""
+    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number.
+
+    Their large arrays are made in ``self._workspace``, if there is one.
+    """
 
     def limited(function):
         @wraps(function)
         def work(self, *args, **kwargs):
-            with limited_threads(self._n_threads):
+            with limited_threads(self._n_threads), limited_memory(getattr(self, "_workspace", None)):
                 return function(self, *args, **kwargs)
 
         return work
@@ -97,10 +103,14 @@ def with_limited_threads(cls):
     return cls
 
 
+def slices(n, step):
+    """Slices of ``step`` that cover ``n``; the last may be shorter."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
 def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
     """Slices of whole rows that cover ``n_rows``, of about ``pixels_per_band`` pixels each."""
-    step = max(1, pixels_per_band // max(n_columns, 1))
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    return slices(n_rows, max(1, pixels_per_band // max(n_columns, 1)))
 
 
 def wide_bands(n_rows, n_columns, margin=0):
@@ -113,15 +123,31 @@ def wide_bands(n_rows, n_columns, margin=0):
     return bands
 
 
+@contextmanager
+def _sharing(n):
+    """Context of ``n`` items that work at once: nested calls share the rest of the threads."""
+    token = _at_once.set(_at_once.get() * n)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
 def map_threads(function, items):
     """``[function(item) for item in items]`` in threads, in the order of ``items``."""
+
+    def work(item):
+        result = function(item)
+        relax()
+        return result
+
     items = list(items)
-    n = n_threads()
-    if len(items) < 2 or n == 1:
-        return [function(item) for item in items]
-    with limited_threads(None), ThreadPoolExecutor(min(n, len(items))) as pool:
+    n = min(n_threads() // _at_once.get(), len(items))
+    if n < 2:
+        return [work(item) for item in items]
+    with limited_threads(None), _sharing(n), ThreadPoolExecutor(n) as pool:
         # each item has its own context, so that nested calls keep the limit
-        futures = [pool.submit(copy_context().run, function, item) for item in items]
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
         try:
             return [future.result() for future in futures]
         finally:

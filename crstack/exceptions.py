@@ -26,16 +26,16 @@ class ConfigurationError(InputError):
 
 
 class PluginError(CRStackError, LookupError):
-    """A plug-in is unknown, cannot be imported, fails, or returns what it must not."""
+    """A plug-in is unknown, cannot be imported, fails, or returns an invalid result."""
 
 
 class CRStackWarning(AstropyUserWarning):
-    """Something worth knowing that does not stop the work."""
+    """A problem that does not stop the work."""
 
 
 class ImplausibleResultWarning(CRStackWarning):
-    """What was found cannot be: too many values are flagged, or they contradict the noise."""
+    """The result is implausible: too many values are flagged, or they contradict the noise."""
 
 
 class ImplausibleResultError(CRStackError):
-    """What was found cannot be, and a limit was set that makes this an error."""
+    """The result is implausible, and a limit was set that makes this an error."""

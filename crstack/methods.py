@@ -3,21 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from crstack._plugins import plugin_errors
 from crstack._registry import METHODS
+from crstack.boundaries.base import FittedBoundary
+from crstack.diagram import MMDiagram
 from crstack.exceptions import PluginError
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
-
-if TYPE_CHECKING:
-    from crstack.boundaries.base import FittedBoundary
-    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
 
@@ -83,15 +81,15 @@ class DiagramView:
         The boundary of this image; None if none was used.
     threshold : float or None
         Least y of a hit; None if none was used.
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+    diagram : `~crstack.diagram.MMDiagram` or None
         The diagram of the boundary.
     """
 
     x: np.ndarray
     y: np.ndarray
-    boundary: "FittedBoundary | None" = None
+    boundary: FittedBoundary | None = None
     threshold: float | None = None
-    diagram: "MMDiagram | None" = None
+    diagram: MMDiagram | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -126,7 +124,13 @@ class Decision:
         return f"<{type(self).__name__} of {self.method!r}>"
 
     def in_diagram(self, name: str) -> DiagramView | None:
-        """The image of a mask in the median-minimum diagram; None if the method uses no diagram."""
+        """The image of a mask in the median-minimum diagram; None if the method uses no diagram.
+
+        Parameters
+        ----------
+        name : str
+            Name of the mask.
+        """
         return None
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
@@ -188,6 +192,11 @@ class Decision:
 def as_method(method: Method | str) -> Method:
     """Return the method that is given or named.
 
+    Parameters
+    ----------
+    method : Method or str
+        A method, or the name of a registered one.
+
     Raises
     ------
     InputError
@@ -245,6 +254,6 @@ def checked_decision(
     if probability is not None:
         if probability.shape != prepared.exposures.data.shape:
             raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
-        if not ((probability >= 0) & (probability <= 1)).all():
+        if not all(plane.min() >= 0 and plane.max() <= 1 for plane in probability):
             raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
     return decision

@@ -114,7 +114,13 @@ class NoiseModel:
         return self.readnoise_electrons / self.electrons_per_unit
 
     def averaged(self, n: float) -> "NoiseModel":
-        """Return the noise of a mean of ``n`` exposures that each have this noise."""
+        """Return the noise of a mean of ``n`` exposures that each have this noise.
+
+        Parameters
+        ----------
+        n : float
+            Number of exposures. It need not be whole: the median of N exposures has the noise of fewer.
+        """
         known = None if self.known_variance is None else self.known_variance / np.float32(n)
         return replace(self, n_averaged=self.n_averaged * float(n), known_variance=known)
 
@@ -123,20 +129,43 @@ class NoiseModel:
 
         The number of electrons does not change. The gain is multiplied by the scale, the read noise in electrons is
         the same, and a known variance is divided by the square of the scale.
+
+        Parameters
+        ----------
+        scale : float or `~numpy.ndarray`
+            The divisor.
         """
         known = None if self.known_variance is None else self.known_variance / np.square(scale, dtype=np.float32)
         return replace(self, scale=self.scale * scale, known_variance=known)
 
     def with_known_variance(self, variance: np.ndarray | None) -> "NoiseModel":
-        """Return this noise with an image of variances (``unit**2``) in place of the model."""
+        """Return this noise with an image of variances (``unit**2``) in place of the model.
+
+        Parameters
+        ----------
+        variance : `~numpy.ndarray` or None
+            (ny, nx); None for the model.
+        """
         return replace(self, known_variance=variance)
 
     def with_nbinom_shape(self, nbinom_shape: float | None) -> "NoiseModel":
-        """Return this noise with photons of a negative binomial distribution of that shape; None for Poisson."""
+        """Return this noise with photons of a negative binomial distribution of that shape; None for Poisson.
+
+        Parameters
+        ----------
+        nbinom_shape : float or None
+            kappa: the variance is s + s**2 / kappa, in electrons.
+        """
         return replace(self, nbinom_shape=nbinom_shape)
 
-    def cutout(self, rows: slice) -> "NoiseModel":
-        """Return the noise of some rows (a slice), or of some pixels (slices or indices of rows and columns)."""
+    def cutout(self, rows: slice | tuple[slice | np.ndarray, ...]) -> "NoiseModel":
+        """Return the noise of some rows (a slice), or of some pixels (slices or indices of rows and columns).
+
+        Parameters
+        ----------
+        rows : slice or tuple of slice or `~numpy.ndarray`
+            Rows, or rows and columns.
+        """
 
         def cut(value):
             return value[rows] if value is not None and np.ndim(value) else value
@@ -197,13 +226,27 @@ class NoiseModel:
         return ((photons + normal * self.readnoise_electrons) / self.electrons_per_unit).astype(np.float32)
 
     def photons(self, electrons: np.ndarray | float, rng: np.random.Generator) -> np.ndarray:
-        """Draw photon counts of an expected number of ``electrons`` (>= 0)."""
+        """Draw photon counts of an expected number of ``electrons`` (>= 0).
+
+        Parameters
+        ----------
+        electrons : `~numpy.ndarray` or float
+            Expected number.
+        rng : `~numpy.random.Generator`
+            Source of the random numbers.
+        """
         if self.nbinom_shape is None:
             return rng.poisson(electrons)
         return rng.negative_binomial(*self._nbinom(electrons))
 
-    def photon_distribution(self, electrons):
-        """Distribution of the photon counts at one expected number of ``electrons`` (>= 0)."""
+    def photon_distribution(self, electrons: float) -> PhotonDistribution:
+        """Distribution of the photon counts at one expected number of ``electrons`` (>= 0).
+
+        Parameters
+        ----------
+        electrons : float
+            Expected number.
+        """
         return PhotonDistribution(electrons, None if self.nbinom_shape is None else self._nbinom(electrons))
 
     def _nbinom(self, electrons):

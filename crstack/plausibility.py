@@ -1,12 +1,12 @@
 """Plausibility of masks: warnings about results that no real stack gives."""
 
-import warnings
-
 import numpy as np
 
 from crstack._validation import check_number
+from crstack._warn import warn_user
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
+from crstack.masks.codes import exposure_name
 
 __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 
@@ -47,10 +47,10 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     sentences = []
     valid = np.full(len(exposures), exposures.data[0].size)
     if exposures.bad is not None:
-        valid = valid - np.count_nonzero(exposures.bad, axis=(1, 2))
+        valid = valid - np.array([np.count_nonzero(plane) for plane in exposures.bad])
     over = {}
-    for i, plane in enumerate(masks.crmasks):
-        bad = exposures.bad_of(i)
+    for i in range(masks.n_exposures):
+        plane, bad = masks[exposure_name(i)], exposures.bad_of(i)
         flagged = np.count_nonzero(plane if bad is None else plane & ~bad) / max(valid[i], 1)
         if flagged > max_fraction:
             over[exposures.names[i]] = flagged
@@ -72,7 +72,7 @@ def _of_coincidences(masks, valid):
     n = masks.n_exposures
     if n < FEWEST_FOR_MEDIAN:
         return []
-    flagged = [np.count_nonzero(plane) / max(total, 1) for plane, total in zip(masks.crmasks, valid, strict=True)]
+    flagged = [np.count_nonzero(masks.codes[exposure_name(i)]) / max(valid[i], 1) for i in range(n)]
     twice = np.count_nonzero(masks["MEDIANCR"]) / masks["MEDIANCR"].size
     by_chance = n * (n - 1) / 2 * np.mean(flagged) ** 2
     if twice <= MEDIAN_FRACTION or twice <= COINCIDENCES * by_chance:
@@ -86,27 +86,38 @@ def _of_coincidences(masks, valid):
 def _of_shifts(masks, exposures):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
     measured = getattr(getattr(masks.decision, "result", None), "measured", None)
-    if not measured:
-        return []
-    shifts = zip(exposures.names, measured.shifts, strict=True)
-    far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+    if measured:
+        shifts = zip(exposures.names, measured.shifts, strict=True)
+        far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+        hits = "Hits are found all the same, but"
+    else:
+        far = {name: shift for name, *shift in exposures.displaced}
+        hits = "Unless the offsets are given, stars are taken for hits, and"
     if not far:
         return []
     found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
-    return [
-        f"the exposures are not aligned: {found}. Hits are found all the same, but combined images are blurred: "
-        "align the exposures first"
-    ]
+    return [f"the exposures are not aligned: {found}. {hits} combined images are blurred: align the exposures first"]
+
+
+class _LeftOut:
+    """Values that are flagged or bad: bool (N, ny, nx), computed for the rows that are asked for."""
+
+    def __init__(self, masks, exposures):
+        self._masks, self._exposures = masks, exposures
+
+    def __getitem__(self, key):
+        _, rows = key
+        flagged = np.stack([self._masks.codes[exposure_name(i)][rows] > 0 for i in range(len(self._exposures))])
+        return flagged if self._exposures.bad is None else flagged | self._exposures.bad[:, rows]
 
 
 def _of_noise(masks, exposures):
     """A sentence if the scatter of the remaining values disagrees with the stated noise."""
-    left_out = masks.crmasks if exposures.bad is None else masks.crmasks | exposures.bad
 
     def variance(i, expected, box):
         return exposures.noise_of(i).cutout(box).variance(expected)
 
-    ratios, level, sigma = noise_ratio(exposures.data, left_out, variance)
+    ratios, level, sigma = noise_ratio(exposures.data, _LeftOut(masks, exposures), variance)
     if not ratios or SCATTER[0] <= np.median(ratios) <= SCATTER[1]:
         return []
     return [
@@ -143,4 +154,4 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:
-        warnings.warn("; ".join(sentences), ImplausibleResultWarning, stacklevel=3)
+        warn_user("; ".join(sentences), ImplausibleResultWarning)

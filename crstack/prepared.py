@@ -29,7 +29,15 @@ KEPT = 8
 
 
 def report_stage(progress: Progress | None, stage: str) -> None:
-    """Report to ``progress``, if there is one, that a stage begins."""
+    """Report to ``progress``, if there is one, that a stage begins.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Called as ``progress(stage, 0.0)``.
+    stage : str
+        Name of the stage.
+    """
     if progress is not None:
         progress(stage, 0.0)
 
@@ -143,7 +151,13 @@ class PreparedStack:
         return self.statistics_of(self.equalized.levelled)
 
     def statistics_of(self, exposures: Exposures) -> OrderStatistics:
-        """Order statistics of exposures, computed once."""
+        """Order statistics of exposures, computed once.
+
+        Parameters
+        ----------
+        exposures : `~crstack.exposures.Exposures`
+            The exposures.
+        """
 
         def compute() -> OrderStatistics:
             return order_statistics(exposures.data, self.cr_coincidences, exposures.bad)
@@ -159,7 +173,15 @@ class PreparedStack:
     # auxiliary detectors
 
     def noise_of_average(self, name: Literal["median", "mean"], aux_noise: AuxNoise) -> NoiseModel:
-        """Noise that a detector assumes in an average: that of the average, or that of one exposure."""
+        """Noise that a detector assumes in an average: that of the average, or that of one exposure.
+
+        Parameters
+        ----------
+        name : {"median", "mean"}
+            Which average.
+        aux_noise : {"average", "exposure"}
+            Whether the noise is that of the average, or of one exposure.
+        """
         if aux_noise == "exposure":
             return self.exposures.noise_of_average(1)
         if name == "mean":
@@ -169,7 +191,15 @@ class PreparedStack:
         return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def detections(self, aux: Detector | None, aux_noise: AuxNoise = "exposure") -> "Detections | None":
-        """Detections of an auxiliary detector in the images of the stack; None without a detector."""
+        """Detections of an auxiliary detector in the images of the stack; None without a detector.
+
+        Parameters
+        ----------
+        aux : `~crstack.detectors.Detector` or None
+            The detector.
+        aux_noise : {"exposure", "average"}, optional
+            Noise that it assumes in an average: see `noise_of_average`.
+        """
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
 
@@ -239,18 +269,36 @@ class Detections:
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
     def in_average(self, name: Literal["median", "mean"]) -> Detection:
-        """Detection in the median or in the mean of the exposures."""
+        """Detection in the median or in the mean of the exposures.
+
+        Parameters
+        ----------
+        name : {"median", "mean"}
+            Which average.
+        """
         prepared = self.prepared
         image = prepared.statistics.median2d if name == "median" else prepared.statistics.mean2d
         return self._on(self.aux, name, image, prepared.noise_of_average(name, self.aux_noise), prepared.nowhere_valid)
 
     def in_exposure(self, i: int) -> Detection:
-        """Detection in exposure ``i``, counted from 0."""
+        """Detection in exposure ``i``, counted from 0.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        """
         exposures = self.prepared.exposures
         return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
 
     def in_exposures(self, progress: Progress | None = None) -> np.ndarray:
-        """bool (N, ny, nx): the masks of all exposures."""
+        """bool (N, ny, nx): the masks of all exposures.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+        """
         found = np.empty(self.prepared.exposures.data.shape, dtype=bool)
         for i in range(len(self.prepared)):
             report_stage(progress, f"detecting in exposure {i + 1}")
@@ -263,7 +311,13 @@ class Detections:
         return [one for one in votes if one is not None]
 
     def in_mean_of_clean(self, meancr: np.ndarray) -> Detection:
-        """Detection in ``meancr``, the mean of the exposures that are not masked; not kept."""
+        """Detection in ``meancr``, the mean of the exposures that are not masked; not kept.
+
+        Parameters
+        ----------
+        meancr : `~numpy.ndarray`
+            (ny, nx).
+        """
         start = time.perf_counter()
         prepared = self.prepared
         noise = prepared.noise_of_average("mean", self.aux_noise)

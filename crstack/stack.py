@@ -23,24 +23,26 @@ from crstack._arguments import (
     made_by,
 )
 from crstack._finish import masks_of_decision
+from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
 from crstack._progress import progress_to
 from crstack._summary import Summary
 from crstack._threads import limited_threads, with_limited_threads
 from crstack._validation import check_choice, check_integer
-from crstack._views import InDiagram, features_of_mask, image_of_mask, in_diagram_of, summary_of
+from crstack._views import InDiagram, features_of_mask, in_diagram_of, summary_of
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method, checked_decision
-from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
+from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, PreparedStack, Progress
@@ -90,6 +92,10 @@ class CRStack:
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
+    mem_limit : int, str or Quantity, optional
+        Memory that the process may hold, such as "2GB"; no limit by default. If the stack needs more, large arrays are
+        kept in temporary files, and the joint decision and the combinations work on a few rows at a time. Results
+        are the same.
 
     Attributes
     ----------
@@ -139,6 +145,7 @@ class CRStack:
         response: Literal["auto"] | equalize.ResponseSettings | None = None,
         differences: Literal["auto"] | None = None,
         n_threads: int | None = None,
+        mem_limit: MemoryLimit = None,
     ) -> None:
         self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = equalize.Equalization(
@@ -151,7 +158,8 @@ class CRStack:
             response=response,
             differences=differences,
         )
-        with limited_threads(self._n_threads):
+        self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
+        with limited_threads(self._n_threads), limited_memory(self._workspace):
             given = load_exposures(
                 exposures,
                 gain=gain,
@@ -220,17 +228,40 @@ class CRStack:
     def flux_factors(
         self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
     ) -> equalize.FluxFactors:
-        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`."""
+        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`.
+
+        Parameters
+        ----------
+        regions : sequence of (xmin, xmax, ymin, ymax), optional
+            Regions to use; the whole image by default.
+        method : {"slope", "ratio"}, optional
+            As for `~crstack.equalize.Equalization`.
+        """
+        self._workspace.refuse("flux factors")
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
     def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
-        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`."""
+        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`.
+
+        Parameters
+        ----------
+        region : (xmin, xmax, ymin, ymax), optional
+            Region to use; the whole image by default.
+        """
+        self._workspace.refuse("offsets")
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
     def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
-        """Local response of the given exposures: see `~crstack.equalize.estimate_response`."""
+        """Local response of the given exposures: see `~crstack.equalize.estimate_response`.
+
+        Parameters
+        ----------
+        settings : `~crstack.equalize.ResponseSettings`, optional
+            Settings of the fit.
+        """
+        self._workspace.refuse("the local response")
         return equalize.estimate_response(self.prepared.given, settings)
 
     def nbinom_shape(
@@ -253,6 +284,7 @@ class CRStack:
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
+        self._workspace.refuse("nbinom_shape")
         with progress_to(progress) as report:
             return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
 
@@ -283,23 +315,24 @@ class CRStack:
             Detector whose hits in the median or in an exposure are excluded from the simulations; none by default.
         vote, aux_noise : optional
             As for `detect`.
-        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor, synthetic : optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
+        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor : optional
+            As for `~crstack.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
             or Quantities.
-        nbinom_shape : float, "auto" or None, optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`; "auto" measures it, see `nbinom_shape`.
+        nbinom_shape, synthetic : optional
+            As for `~crstack.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
         progress : callable or True, optional
             Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
-        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        diagram : `~crstack.diagram.MMDiagram`
 
         Raises
         ------
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
+        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         with progress_to(progress) as report:
             settings = DiagramSettings(
@@ -342,6 +375,7 @@ class CRStack:
         PluginError
             If no model is registered by that name.
         """
+        self._workspace.refuse("M.M.Cosmic")
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -406,7 +440,11 @@ class CRStack:
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
+        if not isinstance(chosen, JointPosterior):
+            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -444,6 +482,8 @@ class CRStack:
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        if detected is not None:
+            self._workspace.refuse("an auxiliary detector")
         with progress_to(progress) as report:
             return (method or JointPosterior()).posterior(self.prepared, detected, report)
 
@@ -452,12 +492,12 @@ class CRStack:
     @overload
     def combine(
         self, name: str = ..., *, full_output: Literal[False] = ..., **options: Unpack[CombineOptions]
-    ) -> CCDData: ...
+    ) -> CCDData:
+        """Combine the exposures to one image."""
 
     @overload
-    def combine(
-        self, name: str = ..., *, full_output: Literal[True], **options: Unpack[CombineOptions]
-    ) -> Combination: ...
+    def combine(self, name: str = ..., *, full_output: Literal[True], **options: Unpack[CombineOptions]) -> Combination:
+        """Combine the exposures, with the number of values used and flags for each pixel."""
 
     def combine(
         self,
@@ -516,38 +556,60 @@ class CRStack:
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
         """Each exposure with its hits and bad values replaced by the expected values.
 
-        The default masks are `latest_masks`. Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
+        Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
         True where a value was replaced: see ``crstack.combine.clean_exposures``.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
         """
+        self._workspace.refuse("cleaned exposures")
         masks = self.latest_masks() if masks is None else masks
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        known, decision = self.equalized.differences, masks.decision
-        differences = known if decision is None else decision.differences(self.prepared, combination.ccd.data)
+        differences: Sequence[np.ndarray] | None = self.equalized.differences
+        if masks.decision is not None:
+            differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
-        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked."""
+        """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
+
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
+        """
+        self._workspace.refuse("a Combiner of ccdproc")
         return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
 
     # tables and figures
 
     def features(self, name: str = "MEDIANCR", *, masks: MaskSet | None = None) -> QTable:
-        """Table of the connected hits of a mask, or of "problematic", the pixels masked in every exposure.
+        """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.
 
-        The default masks are `latest_masks`. See `~crstack.masks.features.find_features`.
+        Parameters
+        ----------
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels masked in every exposure.
+        masks : MaskSet, optional
+            Those of `latest_masks` by default.
         """
         return features_of_mask(name, self.prepared, self.latest_masks() if masks is None else masks)
-
-    def image_of(self, name: str, *, masks: MaskSet | None = None) -> tuple[str, np.ndarray]:
-        """Label, such as "median2d", and image (ny, nx) of a mask; the masks are used for MEANCR."""
-        return image_of_mask(name, self.prepared, lambda: self.latest_masks() if masks is None else masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.
 
-        They are those of the decision of ``masks``. Without masks they are those of the latest `mm_diagram`,
-        `fit_boundary` or `detect`. An `InputError` is raised if there is no diagram.
+        Parameters
+        ----------
+        masks : MaskSet, optional
+            Those of their decision. By default those of the latest `mm_diagram`, `fit_boundary` or `detect`.
+
+        Raises
+        ------
+        InputError
+            If there is no diagram.
         """
         shown = self._in_diagram if masks is None else in_diagram_of(masks)
         if shown.diagram is None:

@@ -1,12 +1,21 @@
 """Order statistics of the exposures, pixel by pixel."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
+from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
-__all__ = ["OrderStatistics", "exposure_at_median", "normal_order_moments", "order_statistics", "sort_exposures"]
+__all__ = [
+    "OrderStatistics",
+    "exposure_at_median",
+    "normal_order_moments",
+    "normal_range_exceeded",
+    "order_statistics",
+    "sort_exposures",
+]
 
 #: seed of the random choice between exposures that are equally close to the median
 TIES_SEED = 1
@@ -40,13 +49,19 @@ class OrderStatistics:
         ny, nx = self.min2d.shape
         return f"<OrderStatistics of {nx} x {ny} pixels, cr_coincidences={self.cr_coincidences}>"
 
-    def rows(self, rows):
-        """The statistics of some rows (a slice)."""
+    def rows(self, rows: slice) -> "OrderStatistics":
+        """The statistics of some rows (a slice).
+
+        Parameters
+        ----------
+        rows : slice
+            The rows.
+        """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def sort_exposures(cube):
+def sort_exposures(cube: np.ndarray) -> None:
     """Sort ``cube`` along its first axis, in place.
 
     A network of compare-and-swap steps on whole planes: for the few exposures
@@ -78,7 +93,7 @@ def _statistics_of_sorted(cube, k):
     return tuple(np.asarray(value, dtype=np.float32) for value in (minimum, median, mean, cube[-1]))
 
 
-def order_statistics(cube, cr_coincidences, bad=None):
+def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | None = None) -> OrderStatistics:
     """Order statistics of a cube of exposures.
 
     Parameters
@@ -95,11 +110,11 @@ def order_statistics(cube, cr_coincidences, bad=None):
     statistics : OrderStatistics
     """
     n, ny, nx = cube.shape
-    planes = np.empty((4, ny, nx), dtype=np.float32)
-    count = np.full((ny, nx), n, dtype=np.int16)
+    planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
 
     def work(rows):
         band = cube[:, rows].copy()
+        count[rows] = n
         if bad is not None:
             # bad values are sorted to the end and excluded by a smaller number of planes
             band[bad[:, rows]] = np.inf
@@ -117,7 +132,7 @@ def order_statistics(cube, cr_coincidences, bad=None):
     return OrderStatistics(*planes, count=count, cr_coincidences=cr_coincidences)
 
 
-def exposure_at_median(cube, median2d, bad=None):
+def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray | None = None) -> np.ndarray:
     """Which exposure is the median of each pixel.
 
     Parameters
@@ -152,7 +167,7 @@ def exposure_at_median(cube, median2d, bad=None):
     return number
 
 
-def normal_order_moments(n):
+def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Means and covariances of the order statistics of n standard normal values.
 
     Parameters
@@ -195,3 +210,37 @@ def normal_order_moments(n):
             log = norm + xlogy(r - 1, below)[:, None] + xlogy(s - r - 1, between) + xlogy(n - s, beyond)
             covariance[r - 1, s - 1] = covariance[s - 1, r - 1] = np.sum(np.exp(log) * joint * x[:, None] * y)
     return mean, covariance - np.outer(mean, mean)
+
+
+@cache
+def normal_range_exceeded(share, n):
+    """Range (largest minus smallest) that a ``share`` of samples of ``n`` standard normal values exceeds.
+
+    Parameters
+    ----------
+    share : float
+        Between 0 and 1.
+    n : int
+        Sample size, 2 or more.
+
+    Returns
+    -------
+    widest : float
+
+    Notes
+    -----
+    The range is below r with the probability n times the integral of phi(x) (Phi(x + r) - Phi(x))^(n - 1) (David &
+    Nagaraja 2003, *Order Statistics*, eq. 2.3.3), here by Gauss-Legendre quadrature. `scipy.stats.studentized_range`
+    for infinitely many degrees of freedom is the same, but slow to import.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    x, weights = 9.0 * nodes, 9.0 * n * weights
+    density = weights * np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+
+    def too_many(widest):
+        return 1 - density @ (ndtr(x + widest) - ndtr(x)) ** (n - 1) - share
+
+    return float(brentq(too_many, 0.0, 40.0, xtol=1e-13))

@@ -12,10 +12,10 @@ import numpy as np
 from crstack._pixels import dilate
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
 from crstack.masks import MaskRules
 from crstack.methods import Method
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
 
@@ -41,7 +41,13 @@ CHARGE = 2500.0
 GAIN_OF_METHODS, SHAPE_OF_METHODS = 2.0, (101, 131)
 
 
-def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=0.003):
+def check_detector(
+    detector: Detector | type[Detector],
+    *,
+    single_pixels: bool = True,
+    uses_noise: bool = True,
+    most_false: float = 0.003,
+) -> None:
     """Check that a detector fulfils the contract of `~crstack.detectors.Detector`.
 
     The test images have several shapes, in ADU of gain 1 and 2.5 and in electrons, with a flat sky, bright hits in the
@@ -79,7 +85,7 @@ def check_detector(detector, *, single_pixels=True, uses_noise=True, most_false=
         _check_noise(detector)
 
 
-def check_boundary(model):
+def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
     """Check that a boundary model fulfils the contract of `~crstack.boundaries.BoundaryModel`.
 
     Parameters
@@ -112,7 +118,9 @@ def check_boundary(model):
     _expect(type(model).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
 
 
-def check_method(method, *, aux=None, most_false=0.003):
+def check_method(
+    method: Method | type[Method], *, aux: Detector | str | None = None, most_false: float = 0.003
+) -> None:
     """Check that a method fulfils the contract of `~crstack.methods.Method`.
 
     The test stacks have three and five exposures with a flat sky and bright hits, some of them in two exposures, in

@@ -1,7 +1,8 @@
-"""Check that no built page is wider than its window: ``python docs/check_layout.py docs/_build/html``.
+"""Check the built pages: ``python docs/check_layout.py docs/_build/html``.
 
-Each page is loaded in headless Chromium at three widths. The exit code is 1 if a page overflows, and 0 with a note
-where Chromium is absent.
+Links from one page to another must lead to a file and a place that exist, and no page may load a script or a style from
+elsewhere. No page may be wider than its window: each is loaded in headless Chromium at three widths. The exit code is 1
+if a page fails. Where Chromium is absent, the widths are not checked, and a note says so.
 """
 
 import functools
@@ -14,8 +15,12 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import unquote
 
 WIDTHS = (400, 768, 1280)
+#: addresses within the site, and those of scripts, styles and images that are loaded from elsewhere
+LINK = re.compile(r'(?:href|src)="(?![a-z]+:|//|#")([^"{}]+)"')
+LOADED = re.compile(r'(?:<script[^>]*\bsrc|<link[^>]*rel="stylesheet"[^>]*href|<img[^>]*src)="((?:https?:)?//[^"]+)"')
 #: loads each page in a frame of each width, and lists those whose content is wider
 HARNESS = """<!doctype html><meta charset="utf-8"><pre id="found">unfinished</pre><script>
 const pages = PAGES, widths = WIDTHS, found = [];
@@ -90,13 +95,40 @@ def overflowing(built, chromium):
     return len(pages), json.loads(answer[1])
 
 
+def dead_links(built):
+    """Links within the site that lead nowhere, and scripts and styles of other sites, as (page, address)."""
+    texts = {path: path.read_text(encoding="utf-8") for path in built.rglob("*.html")}
+    found = []
+    for page, text in texts.items():
+        if page.relative_to(built).parts[0] in ("_static", "_modules"):
+            continue
+        found += [(page, address) for address in LOADED.findall(text)]
+        for address in LINK.findall(text):
+            path, _, place = address.partition("#")
+            target = (page.parent / unquote(path.split("?")[0])).resolve() if path else page
+            target = target / "index.html" if target.is_dir() else target
+            known = texts.get(target)
+            if not target.exists() or (place and known is not None and f'id="{place}"' not in known):
+                found.append((page, address))
+    return [(page.relative_to(built).as_posix(), address) for page, address in sorted(found)]
+
+
 def main(arguments):
-    """Run the check on the directory of a build."""
+    """Run the checks on the directory of a build."""
+    built = Path(arguments[0]).resolve()
+    dead = dead_links(built)
+    for page, address in dead:
+        print(f"/{page} has a link to {address}, which is not there or is of another site")
+    return int(bool(dead)) | widths(built)
+
+
+def widths(built):
+    """Check the widths of the pages; return 1 if one overflows."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         print("Chromium is not installed: the widths of the pages are not checked")
         return 0
-    n_pages, found = overflowing(Path(arguments[0]).resolve(), chromium)
+    n_pages, found = overflowing(built, chromium)
     for page, width, wide in found:
         print(f"{page} is {wide} pixels wide in a window of {width}")
     print(f"{n_pages} pages at {len(WIDTHS)} widths: {len(found)} overflow")

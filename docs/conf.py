@@ -35,15 +35,17 @@ extensions = [
     "sphinx_automodapi.smart_resolver",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "mathml",
     "published",
     "short_names",
 ]
 
-exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gallery_scripts", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_ext", "_build", "_static", "_templates", "examples", "gallery_scripts"]
+exclude_patterns += ["**/GALLERY_HEADER.rst", "**/sg_execution_times.rst", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]
 
-# references: every link must lead somewhere. The inventories are kept here, so that a build needs no network.
+# references: every link must have a target. The inventories are kept here, so that a build needs no network.
 nitpicky = True
 _inventories = HERE / "inventories"
 intersphinx_mapping = {
@@ -82,6 +84,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_math_renderer = "mathml"
 html_title = f"crstack {version}"
 html_theme_options = {
     "navigation_depth": 3,
@@ -90,6 +93,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }

@@ -18,14 +18,14 @@ from crstack.joint.sweeps import log_odds_alone
 from crstack.plotting import save_figure
 
 IMAGES = Path(__file__).parent / "images"
-#: colours that the colour-blind tell apart too (Okabe & Ito)
+#: colours that colour-blind readers distinguish (Okabe & Ito)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 READNOISE = 3.4  # electrons
 SIGMAS = np.linspace(-5, 25, 61)
 
 
 def make_results(scene="ifu", seed=5, shape=(400, 500)):
-    """A simulated stack, what M.M.Cosmic makes of it, and the joint decision."""
+    """A simulated stack, its masks by M.M.Cosmic, and those by the joint decision."""
     simulated = make_stack(scene, shape=shape, hit_rate=0.02, seed=seed)
     noise = {"gain": simulated.gain, "readnoise": simulated.readnoise}
     classic, joint = (CRStack(simulated.exposures, **noise) for _ in range(2))
@@ -35,7 +35,7 @@ def make_results(scene="ifu", seed=5, shape=(400, 500)):
 
 
 def cut_out(image, cut):
-    """A cut-out and where its edges lie on FITS coordinates."""
+    """A cut-out, and its edges in FITS coordinates."""
     rows, columns = cut
     extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
     return image[cut], extent
@@ -47,7 +47,7 @@ def probabilities(simulated, stack, cut):
     axes = fig.subplots(1, 3, sharey=True)
     panels = (
         ("exposure 1", simulated.exposures[0].data, {"cmap": "gray_r", "vmin": -10, "vmax": 150}, "electron"),
-        ("what really hit it", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
+        ("charge of its hits", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
         ("probability of a hit", stack.detect(method=JointPosterior()).probability[0].astype(float),
          {"cmap": "cividis", "vmin": 0, "vmax": 1}, "probability"),
     )  # fmt: skip
@@ -61,7 +61,7 @@ def probabilities(simulated, stack, cut):
 
 
 def leftovers(results):
-    """Errors of the mean on pixels that were hit, in standard deviations of the mean; a panel a scene."""
+    """Errors of the mean on hit pixels, in standard deviations of the mean; one panel for each scene."""
     fig = Figure(figsize=(10, 3.8), layout="constrained")
     axes = fig.subplots(1, len(results), sharey=True)
     for ax, (scene, (simulated, classic, joint)) in zip(axes, results.items(), strict=True):
@@ -86,14 +86,14 @@ def leftovers(results):
 
 
 def reliability(stacks):
-    """Of values given a probability, the part that is really hit."""
+    """For bins of probability, the fraction of values that are hit."""
     fig = Figure(figsize=(4.6, 4.2), layout="constrained")
     ax = fig.subplots()
     given = np.concatenate([stack.joint_posterior().probability.ravel() for _, stack in stacks])
     really = np.concatenate([simulated.hit_mask(0.5).ravel() for simulated, _ in stacks])
     edges = np.linspace(0, 1, 11)
     number = np.clip(np.digitize(given, edges) - 1, 0, 9)
-    # values that were not looked at have probability 0, and would swamp the first bin
+    # values that were not examined have probability 0, and would dominate the first bin
     looked_at = given > 0
     total = np.bincount(number[looked_at], minlength=10)
     hit = np.bincount(number[looked_at & really], minlength=10)
@@ -102,13 +102,13 @@ def reliability(stacks):
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     ax.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color=GREY, alpha=0.2, linewidth=0, label="within 0.05")
     ax.errorbar(mean, hit / total, error, fmt="o", color=BLUE, label="ten bins of probability")
-    ax.set(xlabel="probability given", ylabel="part that is really hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set(xlabel="probability given", ylabel="part that is hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
     save_figure(fig, IMAGES / "joint_reliability.png", dpi=80)
 
 
 def one_pixel(population):
-    """Chance that the third value of a pixel is hit as it rises, without and with a hit neighbour."""
+    """Probability that the third value of a pixel is hit, against that value, without and with a hit neighbour."""
     third = np.linspace(52, 142, 91, dtype=np.float32)
     values = np.stack([np.full(91, 48.0), np.full(91, 55.0), third]).astype(np.float32)
     counts = Counts(values[:, None], np.float32(READNOISE**2))

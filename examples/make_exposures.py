@@ -1,6 +1,6 @@
 """Make the exposures of the seven examples: ``python examples/make_exposures.py [DIRECTORY]``.
 
-Each set has the defect that its examples are about; `STACKS` tells them apart. The
+Each set has the defect that its examples show; `STACKS` lists them. The
 truth of a set is ``make("jitter").hits``, ``.expected`` and so on.
 """
 
@@ -11,7 +11,7 @@ import astropy.units as u
 
 from crstack.datasets import make_stack
 
-#: of the manual's own exposures
+#: shape of the manual's own exposures
 DETECTOR = {"gain": 1.0 * u.electron / u.adu, "readnoise": 3.4 * u.electron}
 SHAPE = (600, 700)
 SEED = 2026

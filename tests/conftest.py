@@ -10,7 +10,7 @@ from support.stacks import stack_of
 
 from crstack.datasets import make_stack
 
-#: the fuzz of the doors needs hypothesis, which the core of the tests does without
+#: these tests need hypothesis; all others run without it
 collect_ignore = [] if find_spec("hypothesis") else ["cli/test_fuzz_yaml.py", "exposures/test_fuzz.py"]
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -43,7 +43,7 @@ def sprat_files():
 
 @pytest.fixture(scope="session")
 def simulated():
-    """Three small IFU exposures in ADU whose every hit is known."""
+    """Three small simulated IFU exposures in ADU with known hits."""
     return make_stack(
         "ifu",
         shape=(150, 180),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def is_for_types(node):
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-def imported(node):
-    """Modules of the package that the code below a node imports, at run time, in functions too."""
+def imported(node, types):
+    """Modules of the package imported by the code below a node, in functions too; for annotations if ``types``."""
     for child in ast.iter_child_nodes(node):
-        if is_for_types(child):
+        if is_for_types(child) and not types:
             continue
         if isinstance(child, ast.Import):
             yield from (one.name for one in child.names if one.name in MODULES)
@@ -36,11 +37,12 @@ def imported(node):
                 inner = f"{child.module}.{one.name}"
                 yield inner if inner in MODULES else child.module
         else:
-            yield from imported(child)
+            yield from imported(child, types)
 
 
-def imports_of(module):
-    return set(imported(ast.parse(MODULES[module].read_text()))) - {module}
+@cache
+def imports_of(module, types=False):
+    return frozenset(imported(ast.parse(MODULES[module].read_text()), types)) - {module}
 
 
 def rows():
@@ -51,10 +53,20 @@ def rows():
 
 
 ROWS = rows()
+#: the only import from a lower row, for an annotation: a MaskSet carries the decision that made it
+FOR_ANNOTATIONS = ("masks", "methods")
 
 
 def place_of(module):
     return module.split(".")[1]
+
+
+def places_of_imports(module):
+    """Files and folders of the table that a module imports, for annotations too."""
+    found = {place_of(one) for one in imports_of(module, types=True) if one != "crstack"}
+    if place_of(module) == FOR_ANNOTATIONS[0]:
+        found -= {FOR_ANNOTATIONS[1]} - {place_of(one) for one in imports_of(module)}
+    return found
 
 
 def test_every_module_has_one_row():
@@ -66,8 +78,8 @@ def test_every_module_has_one_row():
 def test_modules_import_from_their_row_and_above(place):
     for module in MODULES:
         if module != "crstack" and place_of(module) == place:
-            below = {one for one in imports_of(module) if one != "crstack" and ROWS[place_of(one)] > ROWS[place]}
-            assert not below, f"{module} imports {below}"
+            below = {one for one in places_of_imports(module) if ROWS[one] > ROWS[place]}
+            assert not below, f"{module} imports from {below}"
 
 
 def packages_of(module):
@@ -77,7 +89,7 @@ def packages_of(module):
 
 
 def loaded_by(module):
-    """What importing a module loads: the modules that it imports, with their packages."""
+    """Modules that importing a module loads: those that it imports, with their packages."""
     direct = {one for one in imports_of(module) if one != "crstack"}
     own = packages_of(module) | {module}
     return direct | {package for one in direct for package in packages_of(one)} - own
@@ -96,18 +108,19 @@ def test_no_circle_of_places():
     graph = {place: set() for place in ROWS}
     for module in MODULES:
         if module not in ("crstack", "crstack.__main__"):
-            graph[place_of(module)] |= {place_of(one) for one in imports_of(module) if one != "crstack"}
+            graph[place_of(module)] |= places_of_imports(module)
     check_no_circle({place: others - {place} for place, others in graph.items()})
 
 
 @pytest.mark.parametrize("place", sorted({place_of(module) for module in MODULES if module.count(".") > 1}))
 def test_no_circle_inside_a_folder(place):
-    """Its modules and the folders inside it."""
+    """Its modules and the folders inside it; imports for annotations count too."""
     folder, graph = f"crstack.{place}.", {}
     for module in MODULES:
         if module.startswith(folder):
             name = module.removeprefix(folder).split(".")[0]
-            inside = {one.removeprefix(folder).split(".")[0] for one in imports_of(module) if one.startswith(folder)}
+            found = [one for one in imports_of(module, types=True) if one.startswith(folder)]
+            inside = {one.removeprefix(folder).split(".")[0] for one in found}
             graph.setdefault(name, set()).update(inside - {name})
     check_no_circle(graph)
 

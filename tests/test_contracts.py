@@ -28,12 +28,12 @@ from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
 
-#: what the defaults of a detector cannot do, as `check_detector` takes it; nothing for most
+#: arguments of `check_detector` for detectors whose defaults do not fulfil all checks
 EXCEPTIONS = {
     "deepcr": {"uses_noise": False},
     "conn": {"uses_noise": False, "single_pixels": False},
 }
-#: by detector the package of its network, without which it is not tested; all others are
+#: package of the network of a detector, which is tested only with it
 NEEDS = {"deepcr": "deepCR", "conn": "cosmic_conn"}
 PAIRED = {"lacosmic": "sigclip", "pycosmic": "sigma_det"}
 
@@ -97,7 +97,7 @@ def test_methods(name):
 
 @dataclass(frozen=True)
 class WrongMethod(Method):
-    """Values above the minimum of the exposures, spoilt."""
+    """Values above the minimum of the exposures, made wrong."""
 
     how: str = "not at all"
 
@@ -176,9 +176,17 @@ class Wrong(Detector):
             cleaned = cleaned + np.float32(1)
         elif self.how == "ignores the noise":
             flagged = PyCosmicDetector(sigma_det=20.0).detect(image, noise.averaged(1e-6), mask).mask
+        elif self.how in PROBABILITIES:
+            return Detection(flagged, cleaned, flagged * PROBABILITIES[self.how][0] + PROBABILITIES[self.how][1])
         return Detection(flagged, cleaned)
 
 
+#: probability of hits over that of other pixels, and of others
+PROBABILITIES = {
+    "has probabilities": np.float32([1, 0]),
+    "has a probability over 1": np.float32([1, 0.1]),
+    "has a probability below 0": np.float32([1, -0.1]),
+}
 WRONG = {
     "misses the last row": "every hit must be found",
     "flags too much": "at most 0.003 of the pixels may be false",
@@ -189,6 +197,8 @@ WRONG = {
     "says it does not clean": "cleaned must be there as cleans says",
     "changes unflagged pixels": "cleaned must be the image where nothing is flagged",
     "ignores the noise": "every hit must be found",
+    "has a probability over 1": "probability must be 0 to 1",
+    "has a probability below 0": "probability must be 0 to 1",
 }
 
 
@@ -205,6 +215,7 @@ def test_detectors_that_spoil_their_input_are_found_out():
 
 def test_right_detectors_pass():
     check_detector(Wrong())
+    check_detector(Wrong("has probabilities"))
     with pytest.raises(InputError, match="detector must be a Detector, or a class of one; got 3"):
         check_detector(3)
 

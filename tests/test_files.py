@@ -18,7 +18,7 @@ def test_files_follow_the_umask(tmp_path, umask, mode):
             assert temporary.parent == tmp_path
             assert temporary.suffix == ".txt"
             temporary.write_text("whole")
-        assert os.umask(umask) == umask  # as it was
+        assert os.umask(umask) == umask  # unchanged
     finally:
         os.umask(before)
     assert [path.name for path in tmp_path.iterdir()] == ["one.txt"]
@@ -67,6 +67,6 @@ def test_history_comes_back_in_whole_lines(line, n_cards):
     add_history(header, ["first", line])
     assert len(header["HISTORY"]) == 1 + n_cards
     assert history_of(header) == ["first", line]
-    # what is there is not added again
+    # existing lines are not added again
     add_history(header, [line, "last"])
     assert history_of(header) == ["first", line, "last"]

@@ -1,4 +1,4 @@
-"""FITS images: opening them, their headers, and what BUNIT means."""
+"""FITS images: opening, headers, and units from BUNIT."""
 
 import zipfile
 
@@ -126,7 +126,7 @@ def test_planes_of_length_1_are_dropped_and_cubes_refused(tmp_path):
 
 
 def with_card(path, old, new):
-    """Change one card of a file behind the back of astropy."""
+    """Change one card of a file without astropy."""
     raw = path.read_bytes()
     assert raw.count(old) == 1
     path.write_bytes(raw.replace(old, new.ljust(len(old))))

@@ -1,4 +1,4 @@
-"""HISTORY of products: whole lines, and none twice."""
+"""HISTORY of products: complete lines, each once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What an import costs."""
+"""Time and side effects of importing crstack."""
 
 import subprocess
 import sys

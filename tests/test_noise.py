@@ -77,7 +77,7 @@ def test_bad_values(arguments, message):
 
 
 def test_samples_of_a_known_variance():
-    """Photons are in the variance; a negative signal counts as none."""
+    """The variance includes photons; a negative signal counts as 0."""
     variance = np.full(200_000, 49, np.float32)
     noise = NoiseModel(GAIN, 5 * u.electron).with_known_variance(variance)
     for signal, level in ((500.0, 500.0), (-20.0, 0.0)):

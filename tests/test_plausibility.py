@@ -1,6 +1,7 @@
-"""Outcomes that cannot be."""
+"""Implausible results."""
 
 import warnings
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -64,6 +65,13 @@ def test_detect_warns_or_raises():
     with pytest.warns(ImplausibleResultWarning, match=r"of the values of exposure 1, .* are flagged"):
         masks = stack.detect("mmcosmic", aux=None)
     assert masks.crmasks.mean() > 0.2
+    # a warning points at the line of the user, however deep the call
+    other = CRStack(exposures(1000, 1000), readnoise=4 * u.electron)
+    other.fit_boundary()
+    for call in (lambda: stack.detect("mmcosmic", aux=None), other.combine):
+        with pytest.warns(ImplausibleResultWarning) as found:
+            call()
+        assert {one.filename for one in found if one.category is ImplausibleResultWarning} == {__file__}
     with pytest.raises(ImplausibleResultError, match="are flagged, more than 50%"):
         stack.detect("mmcosmic", aux=None, max_fraction=0.5)
     with pytest.raises(InputError, match="max_fraction must be a number at least 0 and at most 1; got 5"):
@@ -83,6 +91,12 @@ def test_an_exposure_that_is_not_aligned_is_named(simulated):
     with pytest.warns(CRStackWarning, match=r"not aligned: exposure 3 by \(\+4\.0, [+-]0\.0\) pixels") as caught:
         stack.detect("joint")
     assert any(one.category is ImplausibleResultWarning for one in caught)
+
+
+def test_a_shift_that_was_seen_is_named_unless_it_is_measured():
+    loaded = replace(load_exposures(exposures(), readnoise=4 * u.electron), displaced=(("exposure 2", 7, -1),))
+    (sentence,) = implausibilities(masks_with((0.0, 0.0, 0.0)), loaded)
+    assert "not aligned: exposure 2 by (+7.0, -1.0) pixels. Unless the offsets are given" in sentence
 
 
 def test_many_more_pixels_hit_twice_than_by_chance():

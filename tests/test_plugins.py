@@ -1,4 +1,4 @@
-"""Code that others wrote: what it is given, what it may return, and how its errors come out."""
+"""Plug-ins: their input, their results, and the report of their errors."""
 
 from dataclasses import dataclass, field
 
@@ -22,9 +22,9 @@ from crstack.boundaries.base import boundary_values, check_boundary_of, checked_
 from crstack.detectors import TwoPassDetector
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import checked_detection
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError, PluginError
 from crstack.methods import Decision, Method
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.testing import check_detector
 
 NOISE = NoiseModel(2 * u.electron / u.adu, 4 * u.electron)
@@ -45,7 +45,7 @@ def over_1000(image, noise, mask):
 
 @dataclass(frozen=True)
 class Strange(Detector):
-    """A detector whose answer is a function."""
+    """A detector whose result is that of a function."""
 
     answer: object = over_1000
     cleans: bool = False
@@ -132,7 +132,7 @@ def test_right_answers_pass():
     image, bad = image_and_bad()
     found = checked_detection(Strange(detection(cleaned=lambda image: image.astype(float))), image, NOISE, bad)
     assert found.cleaned.dtype == np.float32
-    # a bad pixel is not flagged, whatever the detector says
+    # a bad pixel is not flagged, even if the detector flags it
     assert np.argwhere(found.mask).tolist() == [[5, 6]]
     dirty = np.where(bad, NAN, image)
     found = checked_detection(Strange(detection(cleaned=lambda image: image)), dirty, NOISE)
@@ -183,7 +183,7 @@ def test_a_detector_called_on_one_image_is_checked():
         Strange(nothing)(CCDData(image_and_bad()[0], unit=u.adu), NOISE)
 
 
-# parameters that a comparison does not see
+# parameters that a comparison ignores
 
 
 class Undecorated(Detector):
@@ -205,7 +205,7 @@ class Listed(Detector):
 
 
 def test_detectors_whose_parameters_cannot_be_compared_are_refused():
-    # it would be given the kept masks of another level
+    # it would get the stored masks of another level
     assert Undecorated(5) == Undecorated(50)
     with pytest.raises(PluginError, match=r"Undecorated must be a frozen dataclass .* got level set by other means"):
         as_detector(Undecorated(5))
@@ -238,7 +238,7 @@ def diagram():
 
 @dataclass(frozen=True)
 class Odd(BoundaryModel):
-    """A model whose answer is a function of itself and the diagram."""
+    """A model whose boundary is a function of itself and the diagram."""
 
     answer: object
 
@@ -364,7 +364,7 @@ def test_a_detector_that_does_not_use_the_noise_learns_what_to_do():
 
 @dataclass(frozen=True)
 class Spoiling(Method):
-    """A method that writes into what it is given."""
+    """A method that writes into its input."""
 
     what: str
 
@@ -382,7 +382,7 @@ class Spoiling(Method):
 
 @dataclass(frozen=True)
 class Bright(Method):
-    """A method that leaves all as it is."""
+    """A method that does not write into its input."""
 
     def decide(self, prepared, detected, rules, progress=None):
         hit = prepared.exposures.data > prepared.statistics.median2d + 200
@@ -398,5 +398,5 @@ def test_methods_of_others_cannot_change_the_exposures(stack, what):
     assert stack.exposures.data.flags.writeable
     masks = stack.detect(Bright(), aux="pycosmic")
     np.testing.assert_array_equal(masks["CRMASK1"], before[0] > stack.statistics.median2d + 200)
-    # nothing is computed twice for it
+    # no shared result is computed twice
     assert len(stack.prepared._kept["order statistics"]) == 1

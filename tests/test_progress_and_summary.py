@@ -1,4 +1,4 @@
-"""Bars for those who ask for one, and numbers that people can read."""
+"""Progress bars, and readable summaries."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from crstack.exceptions import InputError
 
 @pytest.fixture
 def bars(monkeypatch):
-    """What each bar was at when it was closed."""
+    """Fraction of each bar when it was closed."""
     import tqdm.auto
 
     closed = {}

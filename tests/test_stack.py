@@ -1,4 +1,4 @@
-"""CRStack: the flow of the stages, and what must not change the answer."""
+"""CRStack: the flow of the stages, and changes that must not affect the result."""
 
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from crstack import (
     SplineBoundary,
 )
 from crstack.datasets import make_stack
+from crstack.diagram import DiagramSettings
 from crstack.exceptions import InputError, PluginError
 from crstack.joint.method import JointDecision
-from crstack.mmcosmic import DiagramSettings
 
 PYCOSMIC = PyCosmicDetector()
 
@@ -185,7 +185,7 @@ def test_bad_arguments(stack, arguments, error, message):
         stack.detect(**arguments)
 
 
-# what must not change the answer
+# changes that must not affect the result
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_adu_and_electrons(simulated, aux):
 
 @pytest.mark.parametrize(("scene", "n"), [("ifu", 5), ("imaging", 4), ("slit", 3)])
 def test_adu_and_electrons_alone(scene, n):
-    """By M.M.Cosmic alone, whose simulations must not diverge by rounding."""
+    """M.M.Cosmic alone, whose simulations must not differ by rounding."""
     simulated = make_stack(
         scene, shape=(300, 320), n_exposures=n, gain=2.3 * u.electron / u.adu, bias=417 * u.adu, seed=n
     )  # fmt: skip
@@ -303,7 +303,7 @@ def test_hit_in_all_exposures(flat_exposures, n):
         assert masks["MEDIANCR"][y, x]
         assert sum(masks[f"CRMASK{i + 1}"][y, x] for i in range(n)) == n - 1
         assert ccd.ccd.data[y, x] == pytest.approx(100, abs=60)
-    # hit in all: the auxiliary detector sees it, and no value is claimed
+    # hit in all: the auxiliary detector finds it, and there is no clean value
     for y, x in ((30, 30), (0, 0)):
         assert masks["MEDIANCR"][y, x] or masks["MEANCR"][y, x] or masks.problematic[y, x]
 
@@ -330,7 +330,7 @@ def test_completeness_and_false_positives(scene, n):
     ccd = stack.combine("meancr2")
     pull = (ccd.data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.array)
     clean = ~simulated.truth.any(axis=0)
-    # a value that came out low also gets a low variance: at ten electrons that is -0.06
+    # a low value also gets a low variance, which gives -0.06 at ten electrons
     assert abs(pull[clean].mean()) < 0.1
     assert pull[clean].std() == pytest.approx(1, abs=0.05)
     before = (stack.combine("mean").data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.array)
@@ -343,7 +343,7 @@ def test_no_hits_hardly_anything_flagged():
     assert masks["MEANCRT"].mean() < 1e-3
 
 
-# pulls: the same hits under fresh noise
+# pulls: the same hits with new noise
 
 
 def test_pulls_of_the_variances():
@@ -364,7 +364,7 @@ def test_pulls_of_the_variances():
     for name in names:
         error, sigma = np.array(errors[name]), np.array(sigmas[name])
         assert (error / sigma)[:, clean].std() == pytest.approx(1, abs=0.03), name
-        # what a hit adds to mean and median is the same in every realisation
+        # the charge that a hit adds to mean and median is the same in every realisation
         scatter = (error - error.mean(axis=0)) / sigma
         assert scatter[:, hit].std(ddof=1) == pytest.approx(1, abs=0.15), name
 

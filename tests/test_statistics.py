@@ -4,8 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import studentized_range
 
-from crstack.statistics import exposure_at_median, normal_order_moments, order_statistics, sort_exposures
+from crstack.statistics import (
+    exposure_at_median,
+    normal_order_moments,
+    normal_range_exceeded,
+    order_statistics,
+    sort_exposures,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 9])
@@ -80,7 +87,7 @@ def test_normal_order_moments():
 
 
 def test_exposure_at_median_has_no_favourite():
-    """Equal values, as integer counts often are, would make exposures look different that are not."""
+    """Ties are frequent for integer counts; a fixed choice would make equal exposures look different."""
     rng = np.random.default_rng(0)
     cube = rng.poisson(2, (5, 200, 200)).astype(np.float32)
     bad = np.zeros(cube.shape, dtype=bool)
@@ -95,3 +102,10 @@ def test_exposure_at_median_has_no_favourite():
     y, x = np.nonzero(~bad.any(axis=0))
     np.testing.assert_array_equal(cube[number[y, x].astype(int) - 1, y, x], median[y, x])
     np.testing.assert_array_equal(number, exposure_at_median(cube, median, bad))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 25])
+@pytest.mark.parametrize("share", [0.2, 0.03, 0.001])
+def test_range_that_a_share_exceeds(share, n):
+    wanted = studentized_range.isf(share, n, np.inf)
+    assert normal_range_exceeded(share, n) == pytest.approx(wanted, abs=1e-9)

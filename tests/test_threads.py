@@ -64,7 +64,7 @@ def test_limit_that_is_no_number(number):
 
 @pytest.mark.parametrize(("limit", "n_used"), [(1, 1), (3, 3), (50, 6)])
 def test_so_many_threads_work(limit, n_used):
-    # none goes on before so many are at work
+    # no thread continues before this number of threads works
     barrier = threading.Barrier(n_used)
 
     def work(item):
@@ -139,7 +139,7 @@ def test_matrices_take_one_thread_meanwhile():
             assert threads_of_blas() <= {1}
             with limited_threads(3):
                 assert map_threads(lambda _: threads_of_blas() <= {1}, range(3)) == [True] * 3
-            # the inner context must not end what the outer one has begun
+            # the inner context must not end the outer one
             assert threads_of_blas() <= {1}
         assert threads_of_blas() == before
         with pytest.raises(ValueError, match="within"), limited_threads(None):

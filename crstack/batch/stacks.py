@@ -2,13 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crstack.exceptions import InputError
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["Stack", "as_stacks", "stacks_of_directory", "stacks_of_document", "stacks_of_table"]
 
@@ -27,7 +31,7 @@ class Stack:
     Parameters
     ----------
     name : str
-        Letters, digits and ``_ . + -``: it names the directory of the products.
+        Letters, digits and ``_ . + -``. It is also the name of the directory of the products.
     settings : mapping
         Content of a parameter file, ``images`` included.
 
@@ -69,7 +73,7 @@ def as_stacks(stacks, settings=None):
     Parameters
     ----------
     stacks : mapping or sequence of Stack
-        By name, a list of images or a mapping of the differences, ``images`` included.
+        For each name a list of images, or a mapping of the images and of the settings that differ from ``settings``.
     settings : mapping, optional
         Common settings of all stacks: the content of a parameter file.
 
@@ -100,25 +104,30 @@ def as_stacks(stacks, settings=None):
     return made
 
 
-def _resolved(settings, directory):
-    """Settings whose images are searched in ``directory`` if they are not found in the current one."""
-    images = []
-    for image in settings["images"]:
+def _located(stacks, directory):
+    """Stacks whose images are searched in ``directory``, then in the current directory."""
+    return [Stack(one.name, {**one.settings, "images": _paths(one.images, directory)}) for one in stacks]
+
+
+def _paths(images, directory):
+    found = []
+    for image in images:
         path = Path(image).expanduser()
         beside = directory / path
-        images.append(str(beside if beside.exists() or not path.exists() else path))
-    return {**settings, "images": images}
+        found.append(str(beside if beside.exists() or not path.exists() else path))
+    return found
 
 
-def stacks_of_document(document, directory="."):
+def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") -> list[Stack]:
     """Stacks of a document with ``defaults`` and ``stacks``.
 
     Parameters
     ----------
     document : mapping
-        ``defaults`` is the content of a parameter file, ``stacks`` a mapping of name to images, or to the differences.
+        ``defaults`` is the content of a parameter file without ``images``. ``stacks`` gives, by the name of each
+        stack, its images, or a mapping of its images and of the settings that differ from ``defaults``.
     directory : path-like, optional
-        Where to look for images that are not found from the current directory.
+        Images are searched in this directory, then in the current one.
 
     Returns
     -------
@@ -127,7 +136,7 @@ def stacks_of_document(document, directory="."):
     Raises
     ------
     InputError
-        If the document holds something else.
+        If the document has other keys, or a stack is wrong.
     """
     if not isinstance(document, Mapping) or "stacks" not in document:
         raise InputError("batch file must hold defaults: and stacks:; got no stacks")
@@ -138,22 +147,21 @@ def stacks_of_document(document, directory="."):
     for name, value in (("defaults", defaults), ("stacks", stacks)):
         if not isinstance(value, Mapping):
             raise InputError(f"{name} of the batch file must be a mapping; got a {type(value).__name__}")
-    made = as_stacks(stacks, defaults)
-    return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
+    return _located(as_stacks(stacks, defaults), Path(directory))
 
 
-def stacks_of_table(table, settings=None, directory="."):
+def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: str | os.PathLike = ".") -> list[Stack]:
     """Stacks of a table with a row for each exposure.
 
     Parameters
     ----------
     table : `~astropy.table.Table`
-        A column ``stack`` names the stack, a column ``images`` (or ``file``, ``path``, ...) the file. Other columns
-        are keys of the parameter file, with one value in each stack.
+        The column ``stack`` has the name of the stack, and the column ``images`` (or ``image``, ``file``, ``path``,
+        ``filename``) that of the file. Other columns are keys of the parameter file, with one value in each stack.
     settings : mapping, optional
-        What all stacks share.
+        Settings common to all stacks: the content of a parameter file without ``images``.
     directory : path-like, optional
-        Where to look for images that are not found from the current directory.
+        Images are searched in this directory, then in the current one.
 
     Returns
     -------
@@ -178,21 +186,25 @@ def stacks_of_table(table, settings=None, directory="."):
             value = row[key].item() if hasattr(row[key], "item") else row[key]
             if own.setdefault(key, value) != value:
                 raise InputError(f"{key} must have one value in stack {name}; got {own[key]} and {value}")
-    made = as_stacks(stacks, settings)
-    return [Stack(one.name, _resolved(one.settings, Path(directory))) for one in made]
+    return _located(as_stacks(stacks, settings), Path(directory))
 
 
-def stacks_of_directory(directory, group_by, settings=None, only=None):
+def stacks_of_directory(
+    directory: str | os.PathLike,
+    group_by: Sequence[str],
+    settings: Mapping | None = None,
+    only: Mapping[str, str] | None = None,
+) -> tuple[list[Stack], list[str]]:
     """Stacks of the FITS files of a directory, grouped by header keywords.
 
     Parameters
     ----------
     directory : path-like
-        Its FITS files are used, without those of its subdirectories.
+        Directory of the FITS files. Subdirectories are not searched.
     group_by : sequence of str
         Header keywords: exposures with equal values are one stack.
     settings : mapping, optional
-        What all stacks share.
+        Settings common to all stacks: the content of a parameter file without ``images``.
     only : mapping of str, optional
         Values that a header must have, such as ``{"IMAGETYP": "object"}``.
 

@@ -8,6 +8,7 @@ from scipy.special import ndtri
 from crstack._threads import map_threads
 from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
 from crstack.simulation.photon_tables import MixedTables
 from crstack.statistics import order_statistics
@@ -26,7 +27,7 @@ WIDE_SHARE = 0.7
 READ_OFF = 50.0
 #: rates that are measured, as multiples of ``false_alarm``
 LOOKED_AT = 30.0
-#: steps that make the rate right at each signal; what keeps them small, and smooth, where they cannot
+#: number of steps that fit the rate at each signal; penalties for the size and the roughness of a step
 STEPS, RIDGE, SMOOTHNESS = 5, 0.03, 0.1
 #: points of a curve
 SAMPLES = 400
@@ -44,7 +45,7 @@ class CalibratedFit(FittedBoundary):
 
     by_image: dict = field(default_factory=dict)
 
-    def for_image(self, image):
+    def for_image(self, image: str) -> FittedBoundary:
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure"."""
         super().for_image(image)
         return self.by_image[image]
@@ -94,7 +95,7 @@ class CalibratedBoundary(BoundaryModel):
         check_integer("n_draws", self.n_draws, minimum=10_000)
         check_integer("seed", self.seed, minimum=0)
 
-    def fit(self, diagram):
+    def fit(self, diagram: MMDiagram) -> "CalibratedFit":
         """Compute the boundaries over the range of ``diagram``, whose counts are not used.
 
         Raises

@@ -69,6 +69,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
         scene, shape, N_EXPOSURES, gain=GAIN, readnoise=READNOISE, bias=BIAS, hit_rate=HIT_RATE, seed=seed
     )
     section(f"Simulated exposures: {scene}")
+    log.note("simulated %d exposures of %d rows and %d columns (--shape %d %d)", N_EXPOSURES, *shape, *shape)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,10 +161,10 @@ def _what_next(directory, method):
     log.note("%s", results / "combined_mediancr.fits")
     log.note("    the median without them")
     log.note("%s", results / "combined_meancr2.fits")
-    log.note("    the mean of what is clean: less noise than any median")
+    log.note("    the mean of the clean values, with less noise than a median")
     log.note("")
     log.note("Change %s and run it again:", directory / "params.yaml")
     log.note("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")
     if not method.is_joint:
-        log.note("Or see what one decision for all exposures makes of it:")
+        log.note("Or use the joint decision of all exposures:")
         log.note("    crstack demo %s_joint --method joint", directory)

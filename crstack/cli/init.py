@@ -1,6 +1,7 @@
 """``crstack init``: a parameter file with keywords of the headers."""
 
 from crstack._fits import image_extension, inherited_header, opened_fits
+from crstack._log import log
 from crstack.cli.template import TEMPLATE
 from crstack.config.image_names import matching_images
 from crstack.exceptions import InputError
@@ -37,22 +38,25 @@ def parameter_file(images):
         header = inherited_header(hdus, hdu)
     if any("\n" in name for name in images):
         raise InputError("images must have names of one line; got a line break")
+    gain, rnoise = (_keyword(header, key, names, images[0]) for key, names in (("gain", GAINS), ("rnoise", READNOISES)))
     return TEMPLATE.format(
         images="\n".join(f"  - {_quoted(name)}" for name in images),
         extnum=number,
-        gain=_keyword(header, GAINS),
-        rnoise=_keyword(header, READNOISES),
+        gain=gain,
+        rnoise=rnoise,
         bias="0.0",
         crmethod="joint",
     )
 
 
-def _keyword(header, names):
-    """The first of the keywords in the header, with its value as a comment."""
+def _keyword(header, key, names, path):
+    """The first of the keywords in the header, with its value as a comment; a warning if there is none."""
     for name in names:
         if name in header:
             name = name.removeprefix("HIERARCH ")
             return f"header:{name}  # {header[name]}, {header.comments[name] or 'no comment'};"
+    words = ", ".join(name.removeprefix("HIERARCH ") for name in names)
+    log.warning("%s must be filled in: the header of %s has none of %s", key, path, words)
     return MISSING
 
 

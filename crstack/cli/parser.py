@@ -180,8 +180,21 @@ def _add_run(commands):
     plain.add_argument(
         "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
     )
+    plain.add_argument(
+        "--saturation",
+        metavar="S",
+        help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
+    )
     plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
-    plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
+    plain.add_argument(
+        "--ext",
+        nargs="+",
+        metavar="EXT",
+        help="number or name of the extension (default: 0); several, or all, for the chips of a mosaic",
+    )
+    plain.add_argument(
+        "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
+    )
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -195,6 +208,11 @@ def _add_run(commands):
     run.add_argument("--drop-unusable", action="store_true", help="continue without blank or saturated exposures")
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
+    run.add_argument(
+        "--mem-limit",
+        metavar="SIZE",
+        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: of the file)",
+    )
     run.add_argument(
         "--interactive",
         action=argparse.BooleanOptionalAction,
@@ -249,7 +267,12 @@ def _add_demo(commands):
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
     demo.add_argument("--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="default: ifu")
     demo.add_argument(
-        "--shape", type=int, nargs=2, default=(600, 700), metavar=("NY", "NX"), help="pixels (default: 600 700)"
+        "--shape",
+        type=int,
+        nargs=2,
+        default=(600, 700),
+        metavar=("NY", "NX"),
+        help="rows and columns (default: 600 700)",
     )
     demo.add_argument(
         "--method", default="joint", help="crmethod of the parameter file, such as mm_pycosmic (default: joint)"
@@ -271,18 +294,20 @@ def _add_plugins(commands):
 def _run(arguments, console):
     from crstack.cli.without_file import are_images, configuration_of_options
     from crstack.exceptions import InputError
-    from crstack.pipeline.run import run
+    from crstack.pipeline.mosaic import run_any
 
-    names = ("gain", "readnoise", "bias", "method", "ext")
+    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
     if are_images(arguments.parameters):
         parameters = configuration_of_options(arguments.parameters, **options)
     elif any(value is not None for value in options.values()):
         given = next(name for name, value in options.items() if value is not None)
-        raise InputError(f"--{given} must be given with FITS files; a parameter file has a key for it")
+        raise InputError(
+            f"--{given.replace('_', '-')} must be given with FITS files; a parameter file has a key for it"
+        )
     else:
         (parameters,) = arguments.parameters
-    run(
+    run_any(
         parameters,
         arguments.output_dir,
         dry_run=arguments.dry_run,
@@ -293,6 +318,7 @@ def _run(arguments, console):
         overwrite=arguments.overwrite,
         drop_unusable=arguments.drop_unusable,
         clean=arguments.clean,
+        mem_limit=arguments.mem_limit,
         console=console,
     )
 

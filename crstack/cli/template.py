@@ -15,6 +15,7 @@ extnum: {extnum}    # extension number (0: primary)
 gain: {gain}    # conversion electron/ADU
 rnoise: {rnoise}  # readout noise (ADU)
 bias: {bias}    # (ADU)
+# saturation: 65535   # crstack only: values from this level on (ADU) are bad
 #------------------------------------------------------------------------------
 #------------------------------------------------------------------------------
 requirements:
@@ -23,28 +24,30 @@ requirements:
   # lacosmic | pycosmic | deepcr | conn
   # (crstack only: joint, and several detectors as in mm_lacosmic+pycosmic)
   crmethod: {crmethod}
-  use_auxmedian: False              # use aux. median insteand of minimum value
+  use_auxmedian: False              # use aux. median instead of minimum value
   interactive: False                # display and pause between plots
   flux_factor: none                 # none | auto | [list of values]
-  flux_factor_regions:              # list of regions, FITS criterium
+  flux_factor_regions:              # list of regions, FITS convention
   # - [xmin, xmax, ymin, ymax]      # <-- format (no need to uncomment this)
   apply_flux_factor_to: simulated   # original | simulated (data)
   dilation: 0                       # global dilation (integer)
-  regions_to_be_skipped:            # list of regions, FITS criterium
+  regions_to_be_skipped:            # list of regions, FITS convention
   # - [xmin, xmax, ymin, ymax]      # <-- format (no need to uncomment this)
-  pixels_to_be_flagged_as_cr:       # FITS criterium, first pixel is [1, 1]
+  pixels_to_be_flagged_as_cr:       # FITS convention, first pixel is [1, 1]
   # - [X, Y]                        # <-- format (no need to uncomment this)
-  pixels_to_be_ignored_as_cr:       # FITS criterium, first pixel is [1, 1]
+  pixels_to_be_ignored_as_cr:       # FITS convention, first pixel is [1, 1]
   # - [X, Y]                        # <-- format (no need to uncomment this)
-  pixels_to_be_replaced_by_local_median:  # FITS criterium
+  pixels_to_be_replaced_by_local_median:  # FITS convention
   # - [X, Y, X_width, Y_width]      # <-- format (no need to uncomment this)
   verify_cr: False                  # ask for confirmation
   semiwindow: 15                    # to display residual CR hits
   color_scale: zscale               # minmax | zscale
   maxplots: -1                      # -1: all CR detected are plotted
+  # max_fraction: 0.2               # crstack only: more flagged is an error
+  # mem_limit: 2GB                  # crstack only: memory that the run may hold
   #-----------------------------------------------------------------------------
   # Parameters for L.A. Cosmic (van Dokkum 2001), as implemented in ccdproc
-  # (based in https://github.com/astropy/astroscrappy).
+  # (based on https://github.com/astropy/astroscrappy).
   # https://ccdproc.readthedocs.io/en/latest/api/ccdproc.cosmicray_lacosmic.html
   la_gain_apply: True    # Return gain-corrected data
   la_sigclip: [5.0,3.0]  # Laplacian-to-noise limit for cosmic ray detection
@@ -87,26 +90,26 @@ requirements:
   nn_verbose: True         # Provide information during the processing
   #-----------------------------------------------------------------------------
   # Parameters for the Median-Minimum method (Cardiel et al. 2026)
-  mm_cr_coincidences: 2      # number of CR coincidences to be sought
+  mm_cr_coincidences: 2      # largest number of exposures hit in one pixel
   mm_photon_distribution: poisson  # poisson | nbinom
   mm_nbinom_shape: 10        # shape parameter for negative binomial (nbinom)
   mm_synthetic: median       # median | single (to simulate M.M. diagram)
   mm_hist2d_min_neighbors: 0 # minimum number of neighbors in hist2d bins
   mm_ydiag_max: 0            # maximum Y value in hist2d (0=auto)
   mm_dilation: 1             # dilation around suspected pixels (integer)
-  # rectangular region to determine offsets between individual images:
-  mm_xy_offsets:             # XYoffsets between exposures (pixels)
+  # offsets between the exposures:
+  mm_xy_offsets:             # offsets between exposures (pixels)
   # - [xoffset, yoffset]     # pair of values for each individual exposure
-  mm_crosscorr_region: null  # [xmin, xmax, ymin, ymax] FITS criterium | null
+  mm_crosscorr_region: null  # [xmin, xmax, ymin, ymax] FITS convention | null
   mm_boundary_fit: spline    # piecewise | spline
   mm_knots_splfit: 5         # used only for spline fit
   mm_fixed_points_in_boundary:
   # - [x, y, weight]  # weights are optional(ignored) for spline(piecewise) fit
   mm_nsimulations: 10                 # simulations for each set of images
   mm_niter_boundary_extension: 5      # iterations to extend the spline fit
-  mm_weight_boundary_extension: 2     # multiplicative increment in weigth
-  mm_threshold_rnoise: 3.0            # threshold value (in readout units)
-  mm_minimum_max2d_rnoise: 5.0        # minimum max2d (in readout units)
+  mm_weight_boundary_extension: 2     # multiplicative increment in weight
+  mm_threshold_rnoise: 3.0            # threshold, in units of the readout noise
+  mm_minimum_max2d_rnoise: 5.0        # minimum max2d, in units of the readout noise
   mm_seed: 123456                     # random seed for reproducibility
   #----------------------------------------------------------------------------
 """

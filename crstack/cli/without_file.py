@@ -11,6 +11,7 @@ from crstack.config.image_names import is_file, matching_images
 from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import as_keyword, quantity_of
+from crstack.mosaic import ALL, chips_of
 
 __all__ = ["are_images", "configuration_of_options"]
 
@@ -39,7 +40,9 @@ def are_images(names):
     raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
 
 
-def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
+def configuration_of_options(
+    images, *, gain=None, readnoise=None, bias=None, saturation=None, max_fraction=None, method=None, ext=None
+):
     """The configuration of the options.
 
     Parameters
@@ -52,10 +55,14 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
         With its unit, or a keyword.
     bias : str or None
         A number in the unit of the exposures, a keyword, or a section; 0 by default.
+    saturation : str or None
+        A number in the unit of the exposures, bias included, or a keyword.
+    max_fraction : float or None
+        As in the parameter file.
     method : str or None
         As ``crmethod`` of the parameter file.
-    ext : str or None
-        Number or name of the extension; 0 by default.
+    ext : list of str or None
+        Number or name of the extension; 0 by default. Several, or "all", for the chips of a mosaic.
 
     Returns
     -------
@@ -67,11 +74,15 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
         If an option is wrong or missing.
     """
     images = matching_images(images, ".")
-    ext = _number_or_text(ext or "0")
+    exts = [_number_or_text(one) for one in ext or ["0"]]
+    ext = exts if len(exts) > 1 else exts[0]
     missing = [name for name in images if not is_file(name)]
     if missing:
         raise InputError(f"images must be files that exist; got {missing[0]}")
-    info = inspect_image(images[0], ext, what="images", name="--ext")
+    several = len(exts) > 1 or str(ext).lower() == ALL
+    # what the first chip states
+    inspected = chips_of(images[:1], ext)[0].number if several else ext
+    info = inspect_image(images[0], inspected, what="images", name="--ext")
     in_electrons = info.unit in (u.electron, u.electron / u.s)
     if gain is None:
         if not in_electrons:
@@ -85,8 +96,10 @@ def configuration_of_options(images, *, gain, readnoise, bias, method, ext):
         "rnoise": _readnoise(readnoise, factor),
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
+        "saturation": None if saturation is None else _number_or_text(saturation),
     }
-    return Configuration.of(Path(NOWHERE), checked_values(top, {"crmethod": METHOD if method is None else method}))
+    requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
+    return Configuration.of(Path(NOWHERE), checked_values(top, requirements))
 
 
 def _number_or_text(text):

@@ -1,10 +1,13 @@
 """Makes combined images of a stack."""
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack._memory import empty_image, in_files
 from crstack._threads import map_threads, row_bands
 from crstack._validation import check_boolean, check_choice
 from crstack.combine.band import BandCombiner
@@ -13,7 +16,10 @@ from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, Planes
 from crstack.combine.weights import exposure_weights
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+from crstack.masks import MaskSet
 from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
+from crstack.statistics import OrderStatistics
 
 __all__ = ["FILLS", "Combiner"]
 
@@ -70,16 +76,16 @@ class Combiner:
 
     def __init__(
         self,
-        exposures,
-        statistics,
-        masks=None,
+        exposures: Exposures,
+        statistics: OrderStatistics,
+        masks: MaskSet | None = None,
         *,
-        use_auxmedian=False,
-        variance="model",
-        unbiased=None,
-        fill=None,
-        weights=None,
-    ):
+        use_auxmedian: bool = False,
+        variance: Literal["model", "sample"] = "model",
+        unbiased: bool | None = None,
+        fill: Literal["minimum", "neighbours"] | None = None,
+        weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
+    ) -> None:
         self.exposures = exposures
         self.statistics = statistics
         self.masks = masks
@@ -123,22 +129,23 @@ class Combiner:
             If the name is unknown, or masks or their probabilities are missing.
         """
         check_choice("combination", name, COMBINATIONS)
-        if name not in WITHOUT_MASKS and self.masks is None:
+        masks = self.masks
+        if name not in WITHOUT_MASKS and masks is None:
             raise InputError(f"masks must be given for {name}; got None")
-        if name == "meanjoint" and self.masks.probability is None:
+        if name == "meanjoint" and masks is not None and masks.probability is None:
             raise InputError("masks must come from the joint decision for meanjoint; got none with probabilities")
         planes, all_hit, sample_variance = self._planes(name)
         nothing = self.statistics.count == 0
         planes.flags[nothing] |= np.uint8(PixelFlag.NO_DATA)
         mask = nothing
-        if name not in WITHOUT_MASKS:
+        if masks is not None and name not in WITHOUT_MASKS:
             if self.fill == "neighbours":
                 self._fill(planes, all_hit, nothing)
             planes.flags[all_hit] |= np.uint8(PixelFlag.ALL_HIT)
             mask = nothing | all_hit
             if self.use_auxmedian:
                 mask |= (planes.flags & PixelFlag.AUXMEDIAN) > 0
-            if self.masks.local_medians:
+            if masks.local_medians:
                 mask |= self._replace_by_local_medians(planes, nothing)
         planes.count[mask] = 0
         if sample_variance is not None:
@@ -169,8 +176,8 @@ class Combiner:
     def _planes(self, name):
         """`Planes` of a combination, pixels of which each valid exposure is hit, and the sample variance if needed."""
         shape, floats = self.exposures.shape, 3 if self.variance == "sample" else 2
-        images = [np.empty(shape, np.float32) for _ in range(floats)]
-        count, flags, all_hit = np.empty(shape, np.int16), np.empty(shape, np.uint8), np.empty(shape, bool)
+        images = [empty_image(shape) for _ in range(floats)]
+        count, flags, all_hit = (empty_image(shape, kind) for kind in (np.int16, np.uint8, bool))
 
         def work(rows):
             band = self._band(rows)
@@ -179,7 +186,10 @@ class Combiner:
             count[rows], flags[rows], all_hit[rows] = planes.count, planes.flags, band.values.all_hit
             if floats > 2:
                 images[2][rows] = band.values.sample_variance
-            band.forget()
+            if in_files():
+                del self._made[rows.start]
+            else:
+                band.forget()
 
         self._expected  # noqa: B018 (computed once, not in each thread)
         map_threads(work, row_bands(*shape, PIXELS_PER_BAND))

@@ -15,7 +15,7 @@ TERMS = (1, 3, 6)
 REACH = 2
 #: largest noise of a fitted value relative to that of one pixel
 MOST_NOISE = 1.0
-#: number of known pixels that calibrate the errors, and the least number for a calibration
+#: number of usable pixels that calibrate the errors, and the least number for a calibration
 PIXELS_TO_CALIBRATE, FEWEST = 10_000, 100
 #: larger pulls are due to hits and bad pixels
 CLIP = 6.0
@@ -48,7 +48,7 @@ def fill_from_neighbours(image, variance, where, unusable):
     The value is that of a quadratic surface, fitted to the neighbours with Gaussian weights (Cleveland and Devlin
     1988, J. Am. Stat. Assoc. 83, 596). If the neighbours do not determine it, as at an edge, a plane or their mean is
     used. The variance of the signal of the pixel is the noise of the fit plus the structure that the surface does not
-    describe. The structure is estimated from the residuals of the neighbours. Its scale is calibrated by filling known
+    describe. The structure is estimated from the residuals of the neighbours. Its scale is calibrated by filling usable
     pixels of the image in the same way.
     """
     holes = where | unusable
@@ -57,11 +57,11 @@ def fill_from_neighbours(image, variance, where, unusable):
         return np.full((2, len(rows)), np.nan)
     surroundings = _Surroundings(image, variance, ~holes)
     value, noise, structure = surroundings.fitted(rows, columns)
-    n_known = holes.size - np.count_nonzero(holes)
-    known = some_true(~holes, np.arange(0, n_known, max(n_known // PIXELS_TO_CALIBRATE, 1)))
-    place = np.unravel_index(known, holes.shape)
-    found, known_noise, known_structure = surroundings.fitted(*place)
-    scale = _structure_scale(image[place] - found, known_noise + variance[place], known_structure)
+    n_usable = holes.size - np.count_nonzero(holes)
+    sample = some_true(~holes, np.arange(0, n_usable, max(n_usable // PIXELS_TO_CALIBRATE, 1)))
+    place = np.unravel_index(sample, holes.shape)
+    sample_value, sample_noise, sample_structure = surroundings.fitted(*place)
+    scale = _structure_scale(image[place] - sample_value, sample_noise + variance[place], sample_structure)
     return value, noise + scale * structure
 
 
@@ -84,14 +84,14 @@ def _structure_scale(residual, noise, structure):
 class _Surroundings:
     """Estimates of a pixel from its neighbours."""
 
-    def __init__(self, image, variance, known):
-        self.known, self.image, self.variance = known, image, variance
+    def __init__(self, image, variance, usable):
+        self.usable, self.image, self.variance = usable, image, variance
 
     def fitted(self, rows, columns):
         """Value, variance by noise and by structure (n,) of some pixels, from their neighbours only."""
         answer = np.full((3, len(rows)), np.nan)
         width, left = KERNEL, np.arange(len(rows))
-        while len(left) and width < 2 * max(self.known.shape):
+        while len(left) and width < 2 * max(self.usable.shape):
             at_once = max(int(VALUES_AT_ONCE / (2 * REACH * width + 1) ** 2), 1)
             for degree in (2, 1, 0):
                 for start in range(0, len(left), at_once):
@@ -129,12 +129,12 @@ class _Surroundings:
         beside = (dy != 0) | (dx != 0)
         dy, dx = dy[beside], dx[beside]
         row, column = rows[:, None] + dy, columns[:, None] + dx
-        ny, nx = self.known.shape
+        ny, nx = self.usable.shape
         inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
         place = np.where(inside, row, 0), np.where(inside, column, 0)
-        known = self.known[place]
-        values, variance = (np.where(known, one[place], 0).astype(np.float64) for one in (self.image, self.variance))
-        weight = (inside & known) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
+        usable = self.usable[place]
+        values, variance = (np.where(usable, one[place], 0).astype(np.float64) for one in (self.image, self.variance))
+        weight = (inside & usable) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
         y, x = dy / width, dx / width
         terms = [np.ones_like(x), x, y, x**2, y**2, x * y][: TERMS[degree]]
         return values, variance, weight, np.stack(terms, axis=1)

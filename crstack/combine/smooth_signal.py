@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
 __all__ = ["smoothed_by_bands", "smoothed_signal"]
@@ -18,7 +19,7 @@ PIXELS_PER_BAND = 1 << 16
 BANDS_AT_ONCE = 4
 
 
-def smoothed_signal(image, variance, known):
+def smoothed_signal(image, variance, clean):
     """Signal that has less noise where the image is smooth.
 
     A variance at the value itself is too small where the value is low, and too large where it is high. Then (value -
@@ -28,11 +29,11 @@ def smoothed_signal(image, variance, known):
     Parameters
     ----------
     image : `~numpy.ndarray`
-        float32 (ny, nx), any value where it is not known.
+        float32 (ny, nx), any value where there is no clean one.
     variance : `~numpy.ndarray`
         (ny, nx) of the image.
-    known : `~numpy.ndarray` of bool
-        (ny, nx), pixels with a clean value. The others get the mean of their known neighbours, or keep their value if
+    clean : `~numpy.ndarray` of bool
+        (ny, nx), pixels with a clean value. The others get the mean of their clean neighbours, or keep their value if
         there are none.
 
     Returns
@@ -46,7 +47,7 @@ def smoothed_signal(image, variance, known):
     square and in two long windows. The window with the smallest weight of the value itself is used. The weight of
     noise is larger than for the least mean square error of the signal.
     """
-    return smoothed_by_bands(lambda rows: (image[rows], variance[rows], known[rows]), image.shape)
+    return smoothed_by_bands(lambda rows: (image[rows], variance[rows], clean[rows]), image.shape)
 
 
 def smoothed_by_bands(estimate, shape):
@@ -55,7 +56,7 @@ def smoothed_by_bands(estimate, shape):
     Parameters
     ----------
     estimate : callable
-        ``estimate(rows)`` gives image, variance and known pixels of some rows (a slice).
+        ``estimate(rows)`` gives image, variance and pixels with a clean value of some rows (a slice).
     shape : tuple of int
         (ny, nx) of the image.
 
@@ -64,7 +65,7 @@ def smoothed_by_bands(estimate, shape):
     signal : `~numpy.ndarray`
         float32 (ny, nx).
     """
-    signal = np.empty(shape, dtype=np.float32)
+    signal = empty_image(shape)
     reach = max(window[0] for window in WINDOWS) // 2
 
     def work(bands):
@@ -81,14 +82,14 @@ def smoothed_by_bands(estimate, shape):
     return signal
 
 
-def _smoothed_band(image, variance, known):
+def _smoothed_band(image, variance, clean):
     """The filtered rows of an image; windows are cut at its ends."""
-    weight = known.astype(np.float32)
-    values, noise = (np.where(known, one, 0).astype(np.float64) for one in (image, variance))
+    weight = clean.astype(np.float32)
+    values, noise = (np.where(clean, one, 0).astype(np.float64) for one in (image, variance))
     signal, least = np.full(image.shape, np.nan), np.full(image.shape, np.inf)
     for window in WINDOWS:
         other, own = _filtered(values, noise, weight, window)
-        better = own < least
+        better = (own < least) & np.isfinite(other)  # not an empty window
         signal[better], least[better] = other[better], own[better]
     return np.where(np.isfinite(signal), signal, image)
 

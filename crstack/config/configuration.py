@@ -31,7 +31,7 @@ ONLY_WITH = {
 
 #: keys that have an effect when masks are read from a file
 WITH_MASKS = (
-    *("extnum", "gain", "rnoise", "bias", "use_auxmedian", "variance", "outputs", "compression"),
+    *("extnum", "gain", "rnoise", "bias", "saturation", "use_auxmedian", "variance", "outputs", "compression"),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
 
@@ -102,7 +102,7 @@ class Configuration:
         return self.of(self.path, dict(self.values) | checked)
 
     def noise(self, numbers, unit):
-        """Arguments of `crstack.CRStack`: gain, read noise and bias.
+        """Arguments of `crstack.CRStack`: gain, read noise, bias and saturation.
 
         Parameters
         ----------
@@ -111,13 +111,15 @@ class Configuration:
         unit : `~astropy.units.Unit`
             Of the exposures.
         """
-        units = {"gain": u.electron / u.adu, "rnoise": u.adu, "bias": u.adu}
-        given = {
+        units = {"gain": u.electron / u.adu, "rnoise": u.adu, "bias": u.adu, "saturation": u.adu}
+        given = {}
+        for name, one in units.items():
+            value = getattr(numbers, name)
             # keywords and sections are read with the exposures
-            name: getattr(numbers, name) if isinstance(getattr(numbers, name), str) else getattr(numbers, name) * one
-            for name, one in units.items()
-        }
-        return {"gain": given["gain"], "readnoise": given["rnoise"], "bias": given["bias"], "unit": unit}
+            given["readnoise" if name == "rnoise" else name] = (
+                value if value is None or isinstance(value, str) else value * one
+            )
+        return given | {"unit": unit}
 
     def settings(self, finding=True):
         """The keys that have an effect for the method, with their values as text.
@@ -149,11 +151,21 @@ class Configuration:
             return crmethod.uses_diagram or name == "mm_cr_coincidences"
         if name[:3] in OWN_KEYS.values():
             return name[:3] in crmethod.prefixes
+        if name == "mem_limit":
+            return False  # results do not depend on it
         if name == "vote":
             return len(crmethod.detectors) > 1
         if name == "joint":
             return crmethod.is_joint and len(self[name]) > 0
-        if name in ("detector", "boundary", "method", "outputs", "mediancr_pixels_to_be_dropped"):
+        if name in (
+            "detector",
+            "boundary",
+            "method",
+            "outputs",
+            "saturation",
+            "max_fraction",
+            "mediancr_pixels_to_be_dropped",
+        ):
             return bool(self[name])
         return True
 

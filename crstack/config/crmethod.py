@@ -42,7 +42,7 @@ class CRMethod:
         Parameters
         ----------
         key : str
-        Name of the value in messages.
+            Name of the value in messages.
         value : str
             A method; one or more registered detectors joined by ``+``; or detectors after
             ``mm_``, ``joint_`` or another method's name and ``_``.

@@ -1,4 +1,4 @@
-"""Gain, read noise and bias that are images in FITS files."""
+"""Gain, read noise, bias and saturation that are images in FITS files."""
 
 import re
 from dataclasses import dataclass
@@ -17,11 +17,15 @@ NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
 )
 
+#: usual keyword of each
+KEYWORDS = {"gain": "GAIN", "rnoise": "RDNOISE", "bias": "BIASSEC", "saturation": "SATURATE"}
+
 #: checks of the values of a key, as numbers and in files
 BOUNDS = {
     "gain": {"minimum": 1e-6, "maximum": 1e6},
     "rnoise": {"minimum": 0, "exclusive": True, "maximum": 1e6},
     "bias": {"minimum": -1e7, "maximum": 1e7},
+    "saturation": {"minimum": 0, "exclusive": True, "maximum": 1e9},
 }
 
 
@@ -55,7 +59,8 @@ def map_name(key, text):
     found = NAME.fullmatch(text.strip())
     if found is None:
         raise ConfigurationError(
-            f"{key} must be a number or the name of a FITS file, such as {key}.fits or {key}.fits[1]; got {text!r}"
+            f"{key} must be a number, a keyword of the headers such as header:{KEYWORDS[key]}, or the name of a FITS "
+            f"file, such as {key}.fits or {key}.fits[1]; got {text!r}"
         )
     extension = found["extension"]
     if extension is not None:
@@ -66,7 +71,7 @@ def map_name(key, text):
 
 @dataclass(frozen=True, eq=False)
 class DetectorNumbers:
-    """Gain, read noise and bias of the exposures: numbers, images (ny, nx), or keywords and sections of the exposures.
+    """Numbers of the detector: numbers, images (ny, nx), or keywords and sections of the exposures.
 
     Attributes
     ----------
@@ -74,15 +79,18 @@ class DetectorNumbers:
         Electron/ADU; a string is a keyword, such as "header:GAIN".
     rnoise, bias : float, `~numpy.ndarray` or str
         ADU; a string is a keyword, or a section in which the bias is measured.
+    saturation : float, `~numpy.ndarray`, str or None
+        ADU; a string is a keyword; None if it is not known.
     """
 
     gain: float | np.ndarray | str
     rnoise: float | np.ndarray | str
     bias: float | np.ndarray | str
+    saturation: float | np.ndarray | str | None = None
 
 
 def read_detector_numbers(configuration, shape):
-    """Gain, read noise and bias, from the parameter file and the files it names.
+    """Gain, read noise, bias and saturation, from the parameter file and the files it names.
 
     Parameters
     ----------

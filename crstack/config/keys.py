@@ -20,6 +20,7 @@ from crstack.config.values import (
     flux_factor,
     image_names,
     integer,
+    memory,
     nullable,
     number,
     number_or_auto,
@@ -75,6 +76,8 @@ TOP = (
     Key("gain", number_or_map),
     Key("rnoise", number_or_map),
     Key("bias", number_or_map, 0.0),
+    # not of numina-crmasks
+    Key("saturation", nullable(number_or_map), None),
 )
 
 GENERAL = (
@@ -174,6 +177,8 @@ OWN = (
     Key("variance", choice("model", "sample"), "model"),
     Key("outputs", nullable(combinations), None),
     Key("compression", choice("none", "gzip", "fpack"), "none"),
+    Key("max_fraction", nullable(number(minimum=0, maximum=1)), None),
+    Key("mem_limit", nullable(memory), None),
     # hits dropped by the user: they are removed from MEDIANCR and from no other mask
     Key("mediancr_pixels_to_be_dropped", pixels, None),
     Key("mm_xdiag_min", nullable(number()), None),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
+from crstack._memory import check_mem_limit
 from crstack._registry import BOUNDARIES
 from crstack._validation import (
     check_boolean,
@@ -35,6 +36,7 @@ __all__ = [
     "flux_factor",
     "image_names",
     "integer",
+    "memory",
     "nullable",
     "number",
     "number_or_auto",
@@ -56,6 +58,14 @@ LARGEST = 1e12
 #: largest factor between equivalent exposures
 FACTOR = 1e3
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
+
+
+def memory(key, value):
+    """Check of an amount of memory, such as "2GB": bytes."""
+    try:
+        return check_mem_limit(value)
+    except InputError as error:
+        raise ConfigurationError(str(error).replace("mem_limit", key, 1)) from error
 
 
 def _is_none(value):
@@ -149,9 +159,15 @@ def image_names(key, value):
 
 
 def extension(key, value):
-    """Check of the number, or the name, of a FITS extension."""
+    """Check of the number, or the name, of a FITS extension; or of those of the chips of a mosaic, or "all"."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ConfigurationError(f"{key} must be a number, a name, a list of these, or all; got an empty list")
+        return tuple(
+            extension(key, one) if isinstance(one, str) else check_integer(key, one, minimum=0) for one in value
+        )
     if isinstance(value, str) and value:
-        return value
+        return value.lower() if value.lower() == "all" else value
     return check_integer(key, value, minimum=0)
 
 

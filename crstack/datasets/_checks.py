@@ -21,6 +21,7 @@ __all__ = [
 
 
 def check_shape(shape):
+    """Return ``shape`` as (ny, nx), or raise `InputError`."""
     try:
         ny, nx = (check_integer("shape", size, minimum=1) for size in shape)
     except (TypeError, ValueError):
@@ -29,6 +30,7 @@ def check_shape(shape):
 
 
 def check_unit(unit):
+    """Return ``unit`` as ADU or electron, or raise `InputError`."""
     try:
         unit = u.Unit(unit)
     except (TypeError, ValueError):
@@ -39,6 +41,7 @@ def check_unit(unit):
 
 
 def check_factors(name, factors, n):
+    """Return ``n`` positive factors, 1 for each exposure by default, or raise `InputError`."""
     if factors is None:
         return (1.0,) * n
     factors = _check_length(name, factors, n, "numbers")
@@ -46,6 +49,7 @@ def check_factors(name, factors, n):
 
 
 def check_seeing(seeing, n):
+    """Return ``n`` widths (FWHM in pixels) or None, or raise `InputError`."""
     if seeing is None:
         return None
     widths = _check_length("seeing", seeing, n, "numbers")
@@ -62,6 +66,7 @@ def check_backgrounds(backgrounds, n, gain, shape):
 
 
 def check_offsets(offsets, n):
+    """Return ``n`` pairs (dx, dy) in pixels, 0 by default, or raise `InputError`."""
     if offsets is None:
         return ((0.0, 0.0),) * n
     pairs = _check_length("offsets", offsets, n, "pairs (dx, dy)")
@@ -70,6 +75,7 @@ def check_offsets(offsets, n):
 
 
 def _check_length(name, values, n, what):
+    """Return ``n`` values as a list, or raise `InputError`; ``what`` names them in the message."""
     try:
         values = list(values)
     except TypeError:
@@ -80,6 +86,7 @@ def _check_length(name, values, n, what):
 
 
 def check_detector(gain, readnoise, saturation, shape):
+    """Raise `InputError` unless gain, read noise and saturation are Quantities in range, scalars or images."""
     check_quantity("gain", gain, GAIN_UNIT, shape=shape, minimum=0, exclusive=True)
     of_readnoise = u.adu if getattr(readnoise, "unit", None) == u.adu else u.electron
     check_quantity("readnoise", readnoise, of_readnoise, shape=shape, minimum=0)
@@ -95,6 +102,7 @@ def electrons_of(name, value, gain, **limits):
 
 
 def bias_in_unit(bias, gain, unit, shape):
+    """Bias in ``unit``, converted with the gain if it is given in the other unit."""
     given = getattr(bias, "unit", None)
     if given == unit or given not in (u.adu, u.electron):
         check_quantity("bias", bias, unit, shape=shape)

@@ -1,8 +1,10 @@
 """Sets of exposures, drawn from a scene and its hits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import Literal
 
 import astropy.units as u
 import numpy as np
@@ -139,7 +141,7 @@ class SimulatedStack:
         """The `~crstack.noise.NoiseModel` of one exposure."""
         return NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=self.unit)
 
-    def hit_mask(self, n_sigma):
+    def hit_mask(self, n_sigma: float) -> np.ndarray:
         """Pixels whose hit exceeds the noise.
 
         Parameters
@@ -160,7 +162,7 @@ class SimulatedStack:
         n_sigma = check_number("n_sigma", n_sigma, minimum=0)
         return self.hits > n_sigma * np.sqrt(self.noise.variance(self.expected))
 
-    def realisation(self, noise_seed):
+    def realisation(self, noise_seed: int) -> "SimulatedStack":
         """Draw new noise.
 
         Parameters
@@ -233,26 +235,26 @@ class SimulatedStack:
 
 
 def make_stack(
-    scene="ifu",
-    shape=(600, 700),
-    n_exposures=3,
+    scene: Literal["ifu", "imaging", "slit", "echelle"] = "ifu",
+    shape: tuple[int, int] = (600, 700),
+    n_exposures: int = 3,
     *,
-    gain=1.0 * u.electron / u.adu,
-    readnoise=3.4 * u.electron,
-    bias=0 * u.adu,
-    unit=u.adu,
-    hit_rate=0.008,
-    population="cosmic",
-    flux_factors=None,
-    sky_factors=None,
-    backgrounds=None,
-    offsets=None,
-    seeing=None,
-    response_jitter=0.0,
-    seed=0,
-    saturation=None,
-    with_uncertainty=False,
-):
+    gain: u.Quantity = 1.0 * u.electron / u.adu,
+    readnoise: u.Quantity = 3.4 * u.electron,
+    bias: u.Quantity = 0 * u.adu,
+    unit: u.UnitBase | str = u.adu,
+    hit_rate: float = 0.008,
+    population: Literal["cosmic", "thin", "worms", "single", "mixed"] = "cosmic",
+    flux_factors: Sequence[float] | None = None,
+    sky_factors: Sequence[float] | None = None,
+    backgrounds: Sequence[u.Quantity] | None = None,
+    offsets: Sequence[tuple[float, float]] | None = None,
+    seeing: Sequence[float] | None = None,
+    response_jitter: float = 0.0,
+    seed: int = 0,
+    saturation: u.Quantity | None = None,
+    with_uncertainty: bool = False,
+) -> SimulatedStack:
     """Simulate exposures with cosmic rays and known truth.
 
     Parameters
@@ -349,11 +351,8 @@ def make_stack(
     check_detector(gain, readnoise, saturation, shape)
     added = check_backgrounds(backgrounds, n_exposures, gain, shape)
     settings = factors, offsets, sky, seeing or (None,) * n_exposures
-    electrons = _expected_electrons(scene, shape, settings, jitter, seed)
-    for plane, level in zip(electrons, added, strict=True):
-        plane += level
-    generators = [_generator(seed, HIT_STREAM, i) for i in range(n_exposures)]
-    hits = np.stack([make_hits(shape, hit_rate, rng, population) for rng in generators])
+    electrons = _expected_electrons(scene, shape, settings, added, jitter, seed)
+    hits = _hit_electrons(shape, n_exposures, hit_rate, population, seed)
     electrons.flags.writeable = hits.flags.writeable = False
     return SimulatedStack(
         scene=scene,
@@ -376,10 +375,17 @@ def make_stack(
     )
 
 
-def _expected_electrons(name, shape, settings, jitter, seed):
+def _hit_electrons(shape, n_exposures, hit_rate, population, seed):
+    """Charge of the hits (N, ny, nx) in electrons, float32."""
+    generators = [_generator(seed, HIT_STREAM, i) for i in range(n_exposures)]
+    return np.stack([make_hits(shape, hit_rate, generator, population) for generator in generators])
+
+
+def _expected_electrons(name, shape, settings, backgrounds, jitter, seed):
     """Expected signal (N, ny, nx) of the exposures in electrons, float32.
 
-    ``settings`` are factors, offsets, factors of the sky and seeing, of each exposure.
+    ``settings`` are factors, offsets, factors of the sky and seeing, of each exposure; ``backgrounds`` are added to
+    each.
     """
     scene = SCENES[name]
     render = scene.build(shape, _generator(seed, SCENE_STREAM))
@@ -391,4 +397,5 @@ def _expected_electrons(name, shape, settings, jitter, seed):
         if jitter > 0:
             response = 1 + jitter * smooth_field(shape, scene.smoothness, _generator(seed, RESPONSE_STREAM, i))
             electrons[i] *= np.maximum(response, 0)
+        electrons[i] += backgrounds[i]
     return electrons

@@ -87,7 +87,7 @@ class Frame:
     #: float or float32 image: variance that does not depend on the signal
     floor: float | np.ndarray
     #: whether ``floor`` is the whole variance
-    known: bool
+    floor_is_variance: bool
     #: variance grows by this times the signal squared
     dispersion: float
     #: kernels along y and x
@@ -125,7 +125,7 @@ class Frame:
         return y * self.stride + x
 
 
-def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, lose_last):
+def make_frame(electrons, bad, floor, *, floor_is_variance, dispersion, fwhm, half_window, lose_last):
     """Build the `Frame` of an image.
 
     Parameters
@@ -134,7 +134,7 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
         float32 (ny, nx); values at bad pixels are not used.
     bad : `~numpy.ndarray` of bool
         (ny, nx)
-    floor, known, dispersion
+    floor, floor_is_variance, dispersion
         See `Frame`; ``floor`` without border.
     fwhm, half_window : tuple
         Along y and x.
@@ -154,7 +154,7 @@ def make_frame(electrons, bad, floor, *, known, dispersion, fwhm, half_window, l
         weight=np.pad((~bad).astype(np.float32), pad, mode="edge"),
         usable=np.pad(lendable, pad),
         floor=np.pad(floor, pad, mode="edge") if np.ndim(floor) else np.float32(floor),
-        known=known,
+        floor_is_variance=floor_is_variance,
         dispersion=dispersion,
         kernels=kernels,
         half_window=half_window,
@@ -180,12 +180,12 @@ def filled_inwards(frame, values, usable, pixels, half_window):
     empty = np.arange(len(pixels))
     for _ in range(ROUNDS):
         filled[empty] = median_of_usable(values, usable, pixels[empty], window)
-        known = empty[~np.isnan(filled[empty])]
+        found = empty[~np.isnan(filled[empty])]
         empty = empty[np.isnan(filled[empty])]
-        if not len(empty) or not len(known):
+        if not len(empty) or not len(found):
             break
         values, usable = values.copy(), usable.copy()
-        values.ravel()[pixels[known]] = filled[known]
-        usable.ravel()[pixels[known]] = True
+        values.ravel()[pixels[found]] = filled[found]
+        usable.ravel()[pixels[found]] = True
     filled[empty] = frame.level
     return filled

@@ -102,7 +102,7 @@ class WorkingImage:
     def noise(self, pixels):
         """Expected noise in electrons at ``pixels``."""
         variance = self._floor(pixels)
-        if not self.frame.known:
+        if not self.frame.floor_is_variance:
             signal = np.maximum(median_of(self.values.ravel()[pixels + self._box[:, None]]), 0)
             if self.frame.dispersion:
                 variance = variance + np.float32(self.frame.dispersion) * signal**2

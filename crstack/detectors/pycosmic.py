@@ -144,8 +144,8 @@ class PyCosmicDetector(Detector):
         """The image in electrons with its noise, bad pixels filled."""
         bad = bad_pixels(image, noise, mask)
         scale = np.float32(1) * noise.electrons_per_unit
-        known = noise.known_variance is not None
-        if known:
+        floor_is_variance = noise.known_variance is not None
+        if floor_is_variance:
             floor = np.broadcast_to(noise.known_variance * scale**2, image.shape).astype(np.float32)
             floor = np.where(bad, 0, np.maximum(floor, 0))
         else:
@@ -157,7 +157,7 @@ class PyCosmicDetector(Detector):
             electrons,
             bad,
             floor,
-            known=known,
+            floor_is_variance=floor_is_variance,
             dispersion=0.0 if noise.nbinom_shape is None else 1 / (noise.nbinom_shape * noise.n_averaged),
             fwhm=_both(self.fwhm_gauss)[::-1],
             half_window=half,
@@ -192,13 +192,13 @@ def _search(frame, high, low):
     """Mask of the hits of one pass, or of two where ``high`` and ``low`` differ."""
     least = {name: min(high[name], low[name]) for name in ("sigma", "rlim")}
     # the first iteration is the same for both passes
-    first = _everywhere(WorkingImage(frame), map_threads, **least)
+    first = _hits_of_image(WorkingImage(frame), map_threads, **least)
     passes = [high] if high == low else [high, low]
     masks = map_threads(lambda settings: _one_pass(frame, first, **settings), passes)
     return masks[0] if len(masks) == 1 else features_holding(masks[1], masks[0])
 
 
-def _everywhere(working, mapping, sigma, rlim):
+def _hits_of_image(working, mapping, sigma, rlim):
     """Hits of the whole image as (pixels, S - median(S), L2), by bands of rows."""
 
     def hits_of_band(rows):
@@ -229,7 +229,7 @@ def _one_pass(frame, first, sigma, rlim, iterations, plain=False):
             break
         touched = working.flag(new)
         _report(working, sigma, number)
-        found = _everywhere(working, map, sigma, rlim) if plain else working.confirmed(touched, sigma, rlim)
+        found = _hits_of_image(working, map, sigma, rlim) if plain else working.confirmed(touched, sigma, rlim)
         new = found[0]
     working.flagged.ravel()[new] = True
     _report(working, sigma, iterations)

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import dilate
 from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.statistics import sort_exposures
 
@@ -124,7 +125,7 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
 
     map_threads(agree, bands)
     rejected = usable & ~ok
-    ok &= ~ndimage.maximum_filter(rejected.view(np.uint8), size=3, mode="constant").view(bool)
+    ok &= ~dilate(rejected, 1)
     return CleanPixels(common, ok, excess)
 
 

@@ -5,14 +5,13 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import at_pixels
+from crstack._pixels import at_pixels, contrast_of
 from crstack._threads import map_threads
 from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
 from crstack.equalize.offsets import (
     CLIP_SIGMA,
     CONTRAST,
     hot_pixels,
-    local_contrast,
     medians_around,
     plausible_maxima,
     shifted,
@@ -70,7 +69,7 @@ def common_image(exposures, statistics, factors, offsets=None):
     median = median_of_scaled(planes, factors)
     lowest = reduce(np.minimum, (plane / np.float32(factor) for plane, factor in zip(planes, factors, strict=True)))
     sigma = np.sqrt(exposures.mean_variance(neighbour_mean(lowest)))
-    hit = median - lowest > CLIP_SIGMA * sigma + (0 if offsets is None else CONTRAST * local_contrast(lowest))
+    hit = median - lowest > CLIP_SIGMA * sigma + (0 if offsets is None else CONTRAST * contrast_of(lowest))
     return np.where(hit, lowest, median)
 
 

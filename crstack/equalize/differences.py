@@ -1,11 +1,15 @@
 """What was measured of exposures that are not quite equivalent."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.table import Column, Table
 
 from crstack.equalize.kernel import KernelTerms, split_kernel
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 __all__ = ["NAMES", "Differences"]
 
@@ -44,7 +48,7 @@ class Differences:
     lines : tuple of LineTerm
         Terms along rows and columns.
     limits : tuple of float
-        0.1 and 99.9 per cent of the values of the response along rows and columns are below.
+        0.1 and 99.9 per cent of the values of the response along rows and columns are below, where there is light.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest change by shift and seeing, electrons.
     common : `~numpy.ndarray` or None
@@ -88,7 +92,7 @@ class Differences:
         """Change of the second moments (xx, yy, xy) of a star, square pixels."""
         return tuple(split_kernel(kernel)[3:] for kernel in self.kernels)
 
-    def table(self):
+    def table(self) -> "Table":
         """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
@@ -106,13 +110,19 @@ class Differences:
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
         return table
 
-    def ordered(self, order):
-        """The differences of the exposures in another order (indices)."""
+    def ordered(self, order: np.ndarray) -> "Differences":
+        """The differences of the exposures in another order (indices).
+
+        Parameters
+        ----------
+        order : `~numpy.ndarray`
+            Numbers of the exposures, from 0.
+        """
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
-    def summary(self):
+    def summary(self) -> dict[str, list]:
         """What was measured, as lists of numbers by name: one for each exposure."""
         return {
             "added levels (electron)": [float(level) for level in self.levels],
@@ -121,7 +131,7 @@ class Differences:
             "second moments (pixel squared)": [float(w[0] + w[1]) / 2 for w in self.widths],
         }
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was measured and is used, for people: a dict of str."""
         words = {}
         if any(self.surfaces):
@@ -129,7 +139,7 @@ class Differences:
             words["added levels (electron)"] = f"{levels} ({', '.join(one or 'none' for one in self.surfaces)})"
         for line in self.lines:
             limits = ""
-            if line.setting == "response":
+            if line.setting == "response" and self.limits:
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
         if self.terms is None and not any(map(any, self.steps)):

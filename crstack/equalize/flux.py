@@ -1,6 +1,8 @@
 """Flux factors: one number by which each exposure is brighter than the median."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.clean import neighbour_mean, reject_hits
 from crstack.equalize.common import common_image, moved_images
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
+from crstack.statistics import OrderStatistics
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
 
@@ -81,7 +85,14 @@ def pixels_of_regions(usable, regions):
     return usable & inside
 
 
-def estimate_flux_factors(exposures, statistics, regions=None, method="slope", *, offsets=None):
+def estimate_flux_factors(
+    exposures: Exposures,
+    statistics: OrderStatistics,
+    regions: Sequence[Sequence[int]] | None = None,
+    method: Literal["ratio", "slope"] = "slope",
+    *,
+    offsets: Sequence[Sequence[float]] | None = None,
+) -> FluxFactors:
     """Measure the flux factors of the exposures.
 
     Parameters

@@ -1,11 +1,18 @@
 """Measurement of the differences between exposures: added level, throughput, shift and seeing."""
 
+import copy
+from collections.abc import Callable, Collection
+
 import numpy as np
 
+from crstack._memory import in_files
 from crstack._pixels import dilate, informative_box
-from crstack.equalize.differences import NAMES
+from crstack._threads import map_threads, wide_bands
+from crstack._warn import warn_user
+from crstack.equalize.by_bands import ExposuresByBands
+from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
-from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
+from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import refine
@@ -18,7 +25,12 @@ LINE_ROUNDS = 3
 WHOLE, CLEAR = 1_200_000, 25.0
 
 
-def measure_differences(levels, variance_of, bad=None, names=NAMES):
+def measure_differences(
+    levels: np.ndarray,
+    variance_of: Callable[[int, np.ndarray], np.ndarray],
+    bad: np.ndarray | None = None,
+    names: Collection[str] = NAMES,
+) -> Differences:
     """Measure the differences between exposures.
 
     Parameters
@@ -51,39 +63,71 @@ def measure_differences(levels, variance_of, bad=None, names=NAMES):
         refine(part, contrast)
         if part.terms is None and not any(part.kinds):
             break
-    find_line_terms(part)
-    if any(line.setting == "backgrounds" for line in part.lines):
-        # a kernel cannot know that a line of the sky has brightened while the object has not
-        other = ExpectedExposures(part.levels, part.variance_of, part.bad, names)
-        fit_lines_first(other, part.lines)
-        part = min(part, other, key=misfit)
+    part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
+    if not part.lines:
+        return _of_whole(levels, variance_of, bad, part)
+    if in_files():
+        warn_user(
+            "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
+            "mem_limit"
+        )
     whole = ExpectedExposures(levels, variance_of, bad, names, part)
     for contrast in CONTRAST[-2:]:
         refine(whole, contrast, with_kernels=False)
         if part.terms is None and not any(whole.kinds):
             break
-    if part.lines:
-        for _ in range(LINE_ROUNDS):
-            # each time with a better common image
-            fit_line_terms(whole, part.lines)
-            refine(whole, CONTRAST[-1], with_kernels=False)
-            whole.gains, whole.added, whole.lines = None, None, []
+    for _ in range(LINE_ROUNDS):
+        # each time with a better common image
         fit_line_terms(whole, part.lines)
+        refine(whole, CONTRAST[-1], with_kernels=False)
+    fit_line_terms(whole, part.lines)
     return whole.result()
+
+
+def _of_whole(levels, variance_of, bad, part):
+    """The differences in the whole image by the fit to a part of it, without terms along rows and columns."""
+    whole = ExposuresByBands(levels, variance_of, bad, part)
+    for contrast in CONTRAST[-2:]:
+        whole.refine(contrast)
+        if part.terms is None and not any(whole.kinds):
+            break
+    return whole.result()
+
+
+def _with_lines(model):
+    """The model with the terms along rows and columns that it needs, or a better one in another order of the fits."""
+    find_line_terms(model)
+    if not any(line.name == "backgrounds" for line in model.lines):
+        return model
+    models = [model]
+    if added_first(model.lines) != model.lines:
+        models.append(copy.copy(model))
+        fit_line_terms(models[-1], added_first(model.lines))
+    # a kernel cannot know that a line of the sky has brightened while the object has not
+    models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names))
+    find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
+    return min(models, key=misfit)
 
 
 def _part_to_fit(levels, variance_of):
     """The part of the image with most structure from the optics."""
-    low = levels.min(axis=0)
-    if low.size <= WHOLE:
+    shape = levels.shape[1:]
+    if shape[0] * shape[1] <= WHOLE:
         return slice(None), slice(None)
-    variance = variance_of(low)
-    structure = contrast_squared(low, variance) > CLEAR * variance
-    hot = np.zeros(low.shape, dtype=bool)
-    hot[hot_pixels(low, np.sqrt(variance))] = True
-    structure &= ~dilate(hot, 1)
+    structure = np.empty(shape, dtype=bool)
+
+    def work(band):
+        rows, wide, inner = band
+        low = levels[:, wide].min(axis=0)
+        variance = variance_of(low, (wide, slice(None)))
+        hot = np.zeros(low.shape, dtype=bool)
+        hot[hot_pixels(low, np.sqrt(variance))] = True
+        clear = (contrast_squared(low, variance) > CLEAR * variance) & ~dilate(hot, 1)
+        structure[rows] = clear[inner]
+
+    map_threads(work, wide_bands(*shape, margin=2))
     return informative_box(structure)
 
 

@@ -1,17 +1,20 @@
 """Sub-pixel offsets between the exposures, by cross-correlation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._pixels import contrast_of, highest_around
 from crstack._threads import map_threads
 from crstack._validation import check_number, check_region
 from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
 from crstack.equalize.steps import moved, whole_steps
 from crstack.exceptions import InputError
-from crstack.statistics import order_statistics
+from crstack.exposures import Exposures
+from crstack.statistics import OrderStatistics, order_statistics
 
 __all__ = [
     "Offsets",
@@ -19,7 +22,6 @@ __all__ = [
     "check_region_size",
     "estimate_offsets",
     "hot_pixels",
-    "local_contrast",
     "medians_around",
     "plausible_maxima",
     "shifted",
@@ -108,7 +110,12 @@ def shifted_each(images, offsets):
     return map_threads(lambda pair: shifted(*pair), list(zip(images, offsets, strict=True)))
 
 
-def estimate_offsets(exposures, statistics, region=None, factors=None):
+def estimate_offsets(
+    exposures: Exposures,
+    statistics: OrderStatistics,
+    region: Sequence[int] | None = None,
+    factors: Sequence[float] | None = None,
+) -> Offsets:
     """Measure the offsets of the exposures.
 
     Parameters
@@ -203,7 +210,7 @@ def plausible_maxima(exposures, statistics, factors):
     It is twice the largest min2d within two pixels, to include the effect of a shift on a star, plus 5 standard
     deviations.
     """
-    highest = np.maximum(ndimage.maximum_filter(np.nan_to_num(statistics.min2d), REACH, mode="nearest"), 0)
+    highest = np.maximum(highest_around(np.nan_to_num(statistics.min2d), REACH // 2), 0)
 
     def of(i):
         # min2d comes from the exposure of the lowest factor
@@ -211,12 +218,6 @@ def plausible_maxima(exposures, statistics, factors):
         return one + CLIP_SIGMA * np.sqrt(exposures.noise_of(i).variance(one))
 
     return of
-
-
-def local_contrast(image):
-    """Largest minus smallest value of the 3 x 3 pixels around each."""
-    high, low = map_threads(lambda filtered: filtered(image, 3), (ndimage.maximum_filter, ndimage.minimum_filter))
-    return high - low
 
 
 def _prepared(exposures, statistics, box, factors):
@@ -244,7 +245,7 @@ def _prepared(exposures, statistics, box, factors):
 
 def hot_pixels(image, sigma):
     """Rows and columns of peaks that are sharper than the point spread function."""
-    rows, columns = np.nonzero((image == ndimage.maximum_filter(image, 3)) & (image > CLIP_SIGMA * sigma))
+    rows, columns = np.nonzero((image == highest_around(image)) & (image > CLIP_SIGMA * sigma))
     padded = np.pad(image, 1, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[rows, columns].reshape(-1, 9)
     around = np.sort(np.delete(windows, 4, axis=1), axis=1)
@@ -297,7 +298,7 @@ def _from_pairs(planes, window):
 def _replace_outliers(aligned):
     """Replace remaining hits by the median of the aligned exposures, in place."""
     median = median_of_scaled(np.stack(aligned), np.ones(len(aligned)))
-    limit = CLIP_SIGMA + CONTRAST * local_contrast(median)
+    limit = CLIP_SIGMA + CONTRAST * contrast_of(median)
     for plane in aligned:
         outlier = np.abs(plane - median) > limit
         plane[outlier] = median[outlier]

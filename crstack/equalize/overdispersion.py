@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from crstack._pixels import dilate
 from crstack.equalize.clean import neighbour_mean
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 
 __all__ = ["NbinomShape", "fit_nbinom_shape"]
 
@@ -68,7 +69,7 @@ class NbinomShape:
         return f"kappa = {self.value:.4g} +/- {self.error:.2g}"
 
 
-def fit_nbinom_shape(exposures, used=None):
+def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> NbinomShape:
     """Fit the shape kappa of the photons' distribution to the exposures.
 
     Parameters
@@ -168,7 +169,7 @@ def _unhit(pixels, usable, inverse):
     # on a steep slope the pixel itself may be far brighter than its neighbours
     signal = np.maximum(signal, np.maximum(pixels.signal, 0))
     hit = usable & (pixels.span > CLIP_SIGMA * np.sqrt(_model(pixels, signal, inverse)))
-    return usable & ~ndimage.maximum_filter(hit.view(np.uint8), size=3, mode="constant").view(bool)
+    return usable & ~dilate(hit, 1)
 
 
 def _sums(pixels, ok, inverse, kept_variance):

@@ -1,14 +1,19 @@
 """Local variance beyond the noise, from values that are too low."""
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._memory import empty_image, relax, zero_image
+from crstack._pixels import contrast_of, dilate
+from crstack._threads import map_threads, row_bands, wide_bands
+from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
-__all__ = ["contrast_of", "contrast_squared", "place_variance"]
+__all__ = ["contrast_squared", "place_variance"]
 
 #: window (pixels) of a neighbourhood
 WINDOW = 5
@@ -41,16 +46,12 @@ OF_CHANGE = 3.0
 SMOOTH = 0.01
 
 
-def contrast_of(image):
-    """Largest minus smallest value of the 3 x 3 pixels around each."""
-    return ndimage.maximum_filter(image, 3) - ndimage.minimum_filter(image, 3)
-
-
 def contrast_squared(image, variance):
     """Square of the contrast of an image, minus that of its noise; 0 where the image is flat."""
     return np.maximum(contrast_of(image) ** 2 - np.float32(NOISE_CONTRAST) * variance, 0)
 
 
+@functools.cache
 def _expected_square(n, of):
     """Mean square of the median of n minus the lowest of ``of`` standard normal values; ``n - of`` values are
     higher."""
@@ -62,7 +63,7 @@ def _expected_square(n, of):
     return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
 
 
-def place_variance(levels, variance_of, change=None):
+def place_variance(levels, variance_of, measured=None):
     """Variance of each pixel beyond the noise, where the image has structure.
 
     Parameters
@@ -70,9 +71,9 @@ def place_variance(levels, variance_of, change=None):
     levels : `~numpy.ndarray`
         (N, ny, nx) exposures on a common level, electrons.
     variance_of : callable
-        Mean variance (ny, nx) of the exposures at a signal (ny, nx).
-    change : `~numpy.ndarray`, optional
-        (ny, nx) expected changes by shift and seeing, which count as structure too.
+        ``variance_of(signal, box)``: mean variance of the exposures at a signal, in a box of the image (slices).
+    measured : Differences, optional
+        What was measured of the exposures. Expected changes by shift and seeing count as structure too.
 
     Returns
     -------
@@ -89,39 +90,61 @@ def place_variance(levels, variance_of, change=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
     """
-    cube = levels.copy()
-    sort_exposures(cube)
-    n = len(cube)
-    low = cube[0]
-    median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
-    variance = variance_of(median)
-    limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
-    # most exposures are hit
-    contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
-    if change is not None:
-        np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
-    hot = hot_pixels(low, np.sqrt(variance))
-    contrast2[hot] = np.square(low[hot])
-    square = (median - low) ** 2
-    # where one is hit the others have a larger span
-    one_hit = cube[-1] - median > limit
-    square[~one_hit] /= np.float32(_expected_square(n, n))
-    square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
-    del cube, median, one_hit
-    # where most exposures are hit only the lowest is clean: its difference from the median must not count
-    np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
-    excess = square - variance
-    weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
-    kind = _kinds(contrast2, variance)
-    kind[hot] = HOT
-    shares = _shares_of_kinds(kind, weight * excess, weight * contrast2, weight * variance)
-    if not shares.any():
-        return np.zeros_like(low), 0.0
-    shares *= _tails(kind, shares, square, contrast2, variance, _highest_of_noise(n))
-    share = shares[kind]
+    change = None if measured is None else measured.change
+    places = _Places.of(levels, variance_of, change)
+    shares = places.shares_of_kinds()
+    if not shares.any() and not measured:
+        return zero_image(places.kind.shape), 0.0
+    shares *= places.tails(shares, _highest_of_noise(len(levels)))
+    variance = empty_image(places.kind.shape)
+    highest = map_threads(
+        lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
+    )
+    _raise_to_model_error(variance, places, levels, variance_of, change)
+    return variance, max(highest)
+
+
+def _raise_to_model_error(variance, places, levels, variance_of, change):
+    """Raise variances to those by which the exposures differ on structures, in place."""
+    shape, n = variance.shape, len(levels)
+    bands = list(wide_bands(*shape, margin=MARGIN))
+    beside_hot = dilate(places.kind == HOT, 1)
+    structure, flat = places_to_fit(np.where(beside_hot, 0, places.contrast2), places.variance)
+
+    def planes_of(band):
+        box = band[1], np.s_[:]
+        low, median, high, noise, image, _ = _ordered(np.array(levels[:, band[1]]), lambda one: variance_of(one, box))
+        features = features_of(image, noise * np.float32(3 / n), None if change is None else change[band[1]])
+        return low, median, high, noise, features
+
+    def some(band):
+        first, last = band[0].start * shape[1], band[0].stop * shape[1]
+        planes = [one[..., band[2], :] for one in planes_of(band)]
+        here = [one[(one >= first) & (one < last)] - first for one in (structure, flat)]
+        return [[one.reshape(*one.shape[:-2], -1)[..., which] for one in planes] for which in here]
+
+    def fill(band):
+        rows, _, inner = band
+        found = error.of(planes_of(band)[-1])[inner]
+        found[beside_hot[rows]] = 0
+        np.maximum(variance[rows], found, out=variance[rows])
+
+    pieces = map_threads(some, bands)
+    error = fit_model_error(
+        n, *([np.concatenate(one, axis=-1) for one in zip(*side, strict=True)] for side in zip(*pieces, strict=True))
+    )
+    if any(error.parts) or any(error.least):
+        map_threads(fill, bands)
+
+
+def _fill_band(variance, places, shares, band):
+    """Variance of the rows of a band, in place; return the largest share in it."""
+    rows, wide, inner = band
+    contrast2, weight, weighted_excess, known = places.weighted(wide)
+    share = shares[places.kind[wide]]
     around = [
         ndimage.uniform_filter(one, WINDOW)
-        for one in (weight * excess, weight * contrast2, weight, weight**2, (weight * variance) ** 2)
+        for one in (weighted_excess, weight * contrast2, weight, weight**2, known**2)
     ]
     # only where the window differs significantly from its kind
     expected = share * around[1]
@@ -131,7 +154,111 @@ def place_variance(levels, variance_of, change=None):
     # of so many pixels like this one
     number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
     share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
-    return share * contrast2, float(shares.max())
+    variance[rows] = (share * contrast2)[inner]
+    return float(share[inner].max())
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """What is known of each pixel.
+
+    Attributes
+    ----------
+    contrast2, square, variance : `~numpy.ndarray`
+        float32 (ny, nx) squared contrast, squared deviation of the lowest value from the median, variance of noise.
+    kind : `~numpy.ndarray`
+        int8 (ny, nx).
+    """
+
+    contrast2: np.ndarray
+    square: np.ndarray
+    variance: np.ndarray
+    kind: np.ndarray
+
+    @classmethod
+    def of(cls, levels, variance_of, change):
+        """Measure exposures, band by band."""
+        shape = levels.shape[1:]
+        places = cls(*(empty_image(shape) for _ in range(3)), empty_image(shape, np.int8))
+
+        def work(band):
+            rows, wide, inner = band
+            part = None if change is None else change[wide]
+            found = _deviations(np.array(levels[:, wide]), lambda signal: variance_of(signal, (wide, np.s_[:])), part)
+            for plane, one in zip((places.contrast2, places.square, places.variance, places.kind), found, strict=True):
+                plane[rows] = one[inner]
+
+        map_threads(work, wide_bands(*shape, margin=1))
+        return places
+
+    def weighted(self, rows):
+        """Squared contrast, weight, and weight times excess and noise, of some rows."""
+        contrast2, variance = self.contrast2[rows], self.variance[rows]
+        weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
+        return contrast2, weight, weight * (self.square[rows] - variance), weight * variance
+
+    def shares_of_kinds(self):
+        """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
+        sums, number = np.zeros((3, N_KINDS)), np.zeros(N_KINDS, int)
+        for rows in row_bands(*self.kind.shape):
+            contrast2, weight, weighted_excess, known = self.weighted(rows)
+            kind = self.kind[rows].ravel()
+            number += np.bincount(kind, minlength=N_KINDS)
+            # the sums go on where those of the band before ended, so that they round as one sum
+            kind = np.concatenate([np.arange(N_KINDS, dtype=np.int8), kind])
+            for total, one in zip(sums, (weighted_excess, weight * contrast2, known**2), strict=True):
+                total[:] = np.bincount(kind, np.concatenate([total, one.ravel()]), minlength=N_KINDS)
+            relax()
+        total, known, error2 = sums
+        sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
+        sure &= number >= FEWEST
+        sure[0] = False
+        return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)
+
+    def tails(self, shares, of_noise):
+        """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
+        factors = np.ones(len(shares), np.float32)
+        for k in np.flatnonzero(shares):
+            ratios = []
+            for rows in row_bands(*self.kind.shape):
+                where = self.kind[rows] == k
+                variance = self.variance[rows][where]
+                ratios.append(self.square[rows][where] / (variance + shares[k] * self.contrast2[rows][where]))
+                relax()
+            factors[k] = max(np.quantile(np.concatenate(ratios), TAIL) / of_noise, 1)
+        return factors
+
+
+def _ordered(cube, variance_of):
+    """Lowest, median and highest value, variance, common image, and limit of a hit; the cube is sorted in place."""
+    sort_exposures(cube)
+    n, low = len(cube), cube[0]
+    median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
+    variance = variance_of(median)
+    limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
+    # where most exposures are hit, the lowest
+    return low, median, cube[-1], variance, np.where(median - low > limit, low, median), limit
+
+
+def _deviations(cube, variance_of, change):
+    """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
+    n = len(cube)
+    low, median, high, variance, image, limit = _ordered(cube, variance_of)
+    contrast2 = contrast_squared(image, variance * np.float32(3 / n))
+    if change is not None:
+        np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
+    hot = hot_pixels(low, np.sqrt(variance))
+    contrast2[hot] = np.square(low[hot])
+    square = (median - low) ** 2
+    # where one is hit the others have a larger span
+    one_hit = high - median > limit
+    square[~one_hit] /= np.float32(_expected_square(n, n))
+    square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
+    # where most exposures are hit only the lowest is clean: its difference from the median must not count
+    np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
+    kind = _kinds(contrast2, variance)
+    kind[hot] = HOT
+    return contrast2, square, variance, kind
 
 
 def _kinds(contrast2, variance):
@@ -147,24 +274,3 @@ def _highest_of_noise(n):
     values = np.sort(np.random.default_rng(1).standard_normal((n, PIXELS_OF_TAIL)), axis=0)
     deviation = (values[(n - 1) // 2] + values[n // 2]) / 2 - values[0]
     return float(np.quantile(deviation**2, TAIL) / _expected_square(n, n))
-
-
-def _tails(kind, shares, square, contrast2, variance, of_noise):
-    """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
-    factors = np.ones(len(shares), np.float32)
-    for k in np.flatnonzero(shares):
-        where = kind == k
-        ratio = square[where] / (variance[where] + shares[k] * contrast2[where])
-        factors[k] = max(np.quantile(ratio, TAIL) / of_noise, 1)
-    return factors
-
-
-def _shares_of_kinds(kind, excess, information, noise):
-    """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
-    total, known, error2 = (
-        np.bincount(kind.ravel(), one.ravel(), minlength=N_KINDS) for one in (excess, information, noise**2)
-    )
-    sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
-    sure &= np.bincount(kind.ravel(), minlength=N_KINDS) >= FEWEST
-    sure[0] = False
-    return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)

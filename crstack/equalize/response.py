@@ -4,6 +4,7 @@ One factor does not describe fibres or traces whose throughput changes with the 
 is smooth along the dispersion, and independent from row to row across it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,6 +14,7 @@ from scipy import ndimage
 from crstack._threads import map_threads, wide_bands
 from crstack._validation import check_choice, check_number
 from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
+from crstack.exposures import Exposures
 
 __all__ = ["Response", "ResponseSettings", "estimate_response"]
 
@@ -80,7 +82,13 @@ class Response:
         return f"<Response: {low:.3f} to {high:.3f}, differs from 1 in {100 * changed:.0f} % of the pixels>"
 
 
-def estimate_response(exposures, settings=None, *, factors=None, models=None):
+def estimate_response(
+    exposures: Exposures,
+    settings: ResponseSettings | None = None,
+    *,
+    factors: Sequence[float] | None = None,
+    models: Sequence[np.ndarray] | None = None,
+) -> Response:
     """Measure the local response of the exposures.
 
     Parameters

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from crstack._pixels import at_pixels
+from crstack._pixels import at_pixels, contrast_of
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.place_variance import contrast_of
 from crstack.equalize.surfaces import smooth_surface
 
-__all__ = ["refine"]
+__all__ = ["flat_pixels", "refine", "residuals_of", "surfaces_of"]
 
 #: residual of a kernel, relative to the share of the contrast
 SHARE_OF_CONTRAST = 0.5
@@ -18,8 +17,9 @@ NOISE_CONTRAST = 3.9
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
-#: side (pixels) of the blocks; every second block tests the fit to the others
-BLOCK = 32
+#: sides (pixels) of the blocks; every second block tests the fit to the others; the largest of which either half holds
+#: this share of the structure
+BLOCKS, LEAST_HALF = (32, 8, 2), 0.2
 #: least effect (percentile) of a kernel, in standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
 
@@ -36,14 +36,28 @@ def refine(model, contrast, with_kernels=True):
         _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
     model.change(common, variance)
     if "backgrounds" in model.names:
-        _fit_surfaces(model, common, variance, structure < FLAT * noise)
+        medians, number = model.mesh.medians(
+            [*residuals_of(model, common), variance], flat_pixels(model, structure, variance)
+        )
+        model.grids, model.kinds = surfaces_of(medians, number)
+        model.backgrounds = [
+            model.mesh.interpolate(grid) if kind else np.float32(0)
+            for grid, kind in zip(model.grids, model.kinds, strict=True)
+        ]
     return common
 
 
-def _fit_surfaces(model, common, variance, flat):
-    if model.bad is not None:
-        flat = flat & ~model.bad.any(axis=0)
-    # not relative to the median, because each exposure is the median in some pixels
+def flat_pixels(model, structure, variance):
+    """Valid pixels (ny, nx) without structure."""
+    flat = structure < FLAT * NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
+    return flat if model.bad is None else flat & ~model.bad.any(axis=0)
+
+
+def residuals_of(model, common):
+    """What is left (N, ny, nx) of the exposures without the common image and its changes, less its mean.
+
+    It is not relative to the median, because each exposure is the median in some pixels.
+    """
     left = np.stack([
         level - change - np.float32(factor) * common
         for level, change, factor in zip(model.levels, model.changes, model.factors, strict=True)
@@ -51,17 +65,15 @@ def _fit_surfaces(model, common, variance, flat):
     if model.added is not None:
         left -= model.added
     left -= left.mean(axis=0)
-    found = [model.mesh.medians(one, flat) for one in left]
-    medians, number = np.array([one[0] for one in found]), found[0][1]
-    medians -= medians.mean(axis=0)
-    of_cells = np.nan_to_num(model.mesh.medians(variance, flat)[0], nan=1.0)
+    return left
+
+
+def surfaces_of(medians, number):
+    """Surfaces by the medians (N + 1, rows, columns) of cells, of residuals and of the variance: grids and kinds."""
+    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
+    medians = medians - medians.mean(axis=0)
     surfaces = [smooth_surface(median, number, of_cells) for median in medians]
-    model.kinds = [kind for _, kind in surfaces]
-    model.grids = np.array([grid for grid, _ in surfaces])
-    model.backgrounds = [
-        model.mesh.interpolate(grid) if kind else np.float32(0)
-        for grid, kind in zip(model.grids, model.kinds, strict=True)
-    ]
+    return np.array([grid for grid, _ in surfaces]), [kind for _, kind in surfaces]
 
 
 def _fit_kernels(model, common, variance, structure, telling, least_share):
@@ -77,7 +89,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     targets = np.stack([_target_of(model, i, rows, columns) for i in range(len(model.levels))])
     targets -= common.ravel()[place]
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
-    folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
+    folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     kernels, terms, covariance = fit_kernels(
         targets, variances, surroundings, structure.ravel()[place], folds, model.ladder, least_share
     )
@@ -88,6 +100,15 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         kernels, terms = np.zeros_like(kernels), None
     model.kernels, model.terms, model.covariance = kernels, terms, covariance
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _folds(rows, columns, weight):
+    """bool (M,): one half of some pixels, in blocks."""
+    for block in BLOCKS:
+        folds = (rows // block + columns // block) % 2 == 1
+        if LEAST_HALF < weight[folds].sum() / weight.sum() < 1 - LEAST_HALF:
+            break
+    return folds
 
 
 def _target_of(model, i, rows, columns):

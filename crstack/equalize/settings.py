@@ -1,6 +1,6 @@
 """Settings of the equalization, and equalized exposures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, 
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.statistics import OrderStatistics
 
 __all__ = ["Equalization", "EqualizedExposures", "equalize", "open_settings"]
 
@@ -104,8 +105,20 @@ class Equalization:
         elif self.offsets is not None:
             object.__setattr__(self, "offsets", check_offsets(self.offsets))
 
-    def check_for(self, exposures):
-        """Raise `InputError` unless the settings fit the number and the shape of the exposures."""
+    @property
+    def of_whole_images(self):
+        """Names of the settings that need whole images at once."""
+        names = ("flux_factors", "offsets", "crosscorr_region", "response", "differences")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+    def check_for(self, exposures: Exposures) -> None:
+        """Raise `InputError` unless the settings fit the number and the shape of the exposures.
+
+        Parameters
+        ----------
+        exposures : Exposures
+            The exposures.
+        """
         n = len(exposures)
         if self.flux_factors is not None and self.flux_factors != AUTO:
             check_flux_factors(self.flux_factors, n)
@@ -165,7 +178,7 @@ class EqualizedExposures:
     def __repr__(self):
         return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
 
-    def expected_images(self, median2d):
+    def expected_images(self, median2d: np.ndarray) -> list[np.ndarray]:
         """Expected image (ny, nx) of each exposure, in the unit of the exposures.
 
         Parameters
@@ -182,7 +195,7 @@ class EqualizedExposures:
             return [np.nan_to_num(median2d)] * len(self.exposures)
         return [self.common + difference for difference in self.differences]
 
-    def describe(self):
+    def describe(self) -> tuple[str, ...]:
         """Description of the equalization, as a tuple of lines."""
         lines = []
         if self.flux is not None:
@@ -204,7 +217,9 @@ def open_settings(settings):
     return set(NAMES) - given
 
 
-def equalize(exposures, statistics, settings):
+def equalize(
+    exposures: Exposures, statistics: Callable[[], OrderStatistics], settings: Equalization
+) -> EqualizedExposures:
     """Measure the requested differences and equalize the exposures.
 
     Parameters

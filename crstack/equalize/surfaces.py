@@ -1,7 +1,11 @@
 """Slowly varying additions to an exposure: a level, a slope or a smooth surface."""
 
+import copy
+
 import numpy as np
 from scipy import ndimage
+
+from crstack._threads import map_threads
 
 __all__ = ["Mesh", "linear_weights", "smooth_surface"]
 
@@ -40,25 +44,60 @@ class Mesh:
         ]
         self.centres = [(one[1:] + one[:-1] - 1) / 2 for one in self.edges]
 
-    def medians(self, image, known):
-        """Median of the known pixels of each cell (NaN where they are too few) and their number."""
-        rows, columns = self.edges
-        medians = np.full((len(rows) - 1, len(columns) - 1), np.nan)
-        number = np.zeros(medians.shape)
-        for a in range(len(rows) - 1):
-            band = slice(rows[a], rows[a + 1])
-            for b in range(len(columns) - 1):
-                box = band, slice(columns[b], columns[b + 1])
-                values = image[box][known[box]]
-                number[a, b] = len(values)
-                if len(values) >= FEWEST:
-                    medians[a, b] = np.median(values)
-        return medians, np.where(np.isfinite(medians), number, 0)
+    def medians(self, images, known):
+        """Medians of the known pixels of each cell.
 
-    def interpolate(self, grid):
-        """Values of the cells as an image, linear between their centres, and extrapolated outside."""
+        Parameters
+        ----------
+        images : `~numpy.ndarray`
+            (K, ny, nx), or a list of images; no NaN where known.
+        known : `~numpy.ndarray` of bool
+            (ny, nx).
+
+        Returns
+        -------
+        medians : `~numpy.ndarray`
+            (K, rows, columns), NaN where pixels are too few.
+        number : `~numpy.ndarray`
+            (rows, columns) of the pixels; 0 where they are too few.
+        """
+        rows, columns = (list(map(slice, one[:-1], one[1:])) for one in self.edges)
+        medians = np.full((len(images), len(rows), len(columns)), np.nan)
+        number = np.zeros(medians.shape[1:])
+
+        def work(a):
+            for b, band in enumerate(columns):
+                which = np.flatnonzero(known[rows[a], band])
+                if len(which) >= FEWEST:
+                    number[a, b] = len(which)
+                    for median, image in zip(medians, images, strict=True):
+                        median[a, b] = _median(image[rows[a], band].ravel().take(which))
+
+        map_threads(work, range(len(rows)))
+        return medians, number
+
+    def rows(self, rows):
+        """The mesh of some rows (a slice), which hold whole cells."""
+        part = copy.copy(self)
+        part.shape = (rows.stop - rows.start, self.shape[1])
+        down, across = self.edges
+        part.edges = [down[(down >= rows.start) & (down <= rows.stop)] - rows.start, across]
+        return part
+
+    def interpolate(self, grid, rows=slice(None)):
+        """Values of the cells as an image, linear between their centres, and extrapolated outside; or some rows."""
         down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
-        return (down @ grid @ across.T).astype(np.float32)
+        return (down[rows] @ grid @ across.T).astype(np.float32)
+
+
+def _median(values):
+    """Median of values without NaN, whose order is changed."""
+    middle = len(values) // 2
+    if len(values) % 2:
+        values.partition(middle)
+        return values[middle]
+    values.partition([middle - 1, middle])
+    return values[middle - 1 : middle + 1].mean()
 
 
 def linear_weights(centres, size, beyond=True):

@@ -1,20 +1,32 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
-import warnings
+import logging
 from dataclasses import replace
 
 import numpy as np
 
-from crstack.exceptions import CRStackWarning, InputError
-from crstack.exposures.sanity import blank_part, is_same, noise_ratio, unlit
+from crstack._memory import empty_image, relax
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
+from crstack.exposures.sanity import blank_part, displacement, is_same, noise_ratio, unlit
 
 __all__ = ["checked"]
+
+log = logging.getLogger("crstack.exposures")
 
 #: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
+
+#: largest shift (pixels) that the measurements of `crstack.equalize` find
+ALIGNED = 16
+
+#: what becomes of a shift
+HOW_TO_ALIGN = (
+    "the joint decision measures this; M.M.Cosmic needs offsets= or differences='auto' (parameter file: mm_xy_offsets)"
+)
 
 #: relative difference of exposure times that gives a warning
 TIMES = 0.01
@@ -49,13 +61,10 @@ def checked(exposures, *, bias_given=True):
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
     _compare_times(exposures)
-    if not _look_for_light(exposures):
+    differing, displaced = _look_for_light(exposures)
+    if not differing:
         _compare_noise(exposures, bias_given)
-    return exposures
-
-
-def _warn(text):
-    warnings.warn(text, CRStackWarning, stacklevel=6)
+    return replace(exposures, displaced=displaced) if displaced else exposures
 
 
 def _refuse_copies(exposures):
@@ -85,13 +94,15 @@ def _without_blank_parts(exposures):
     for i, one in enumerate(blank):
         if one.any():
             rows, columns = (np.flatnonzero(one.any(axis=axis)) for axis in (1, 0))
-            _warn(
+            warn_user(
                 f"{exposures.names[i]} holds one value in blocks of {np.count_nonzero(one)} pixels, within columns "
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
                 "they are taken as bad values"
             )
-    data = exposures.data.copy()
-    data[blank] = 0
+    data = empty_image(exposures.data.shape)
+    for plane, own, one in zip(data, exposures.data, blank, strict=True):
+        plane[...] = np.where(one, 0, own)
+        relax()
     variances = tuple(
         variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
         for variance, one in zip(exposures.variances, blank, strict=True)
@@ -103,7 +114,7 @@ def _without_blank_parts(exposures):
 def _compare_times(exposures):
     times = [time for time in exposures.exptimes if time is not None]
     if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        _warn(
+        warn_user(
             f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
             "the exposures are equivalent only with flux factors of the same ratios "
             "(flux_factors= in Python, flux_factor: in a parameter file)"
@@ -111,17 +122,30 @@ def _compare_times(exposures):
 
 
 def _look_for_light(exposures):
-    """Warn of exposures that lack the structure of the others; return whether there are any."""
+    """Warn of exposures that lack the structure of the others; return whether there are any, and their shifts."""
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
     found = unlit(exposures.data, exposures.bad, sigma)
+    displaced = []
+    differing = {i for i, *_ in found}
     for i, own, others in found:
-        _warn(
-            f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
-            "it is of another field, or the shutter was closed; leave it out"
-        )
-    return bool(found)
+        name = exposures.names[i]
+        other = next((k for k in range(len(exposures)) if k not in differing), 1 if i == 0 else 0)
+        shift = displacement(exposures.data[i], exposures.data[other])
+        if shift is None or shift == (0, 0):
+            warn_user(
+                f"{name} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
+                "it is of another field, or the shutter was closed; leave it out"
+            )
+            continue
+        words = f"{name} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
+        displaced.append((name, *shift))
+        if max(map(abs, shift)) > ALIGNED:
+            warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")
+        else:
+            log.info("%s: %s", words, HOW_TO_ALIGN)
+    return bool(found), tuple(displaced)
 
 
 def _warn_of_bias(exposures, level):
@@ -129,7 +153,7 @@ def _warn_of_bias(exposures, level):
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
     if level >= -BELOW_BIAS * readnoise:
         return False
-    _warn(
+    warn_user(
         f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
         f"times the read noise of {readnoise:.3g} below 0: "
         "the bias is too high, or it was subtracted before. Check bias"
@@ -153,14 +177,14 @@ def _compare_noise(exposures, bias_given):
         f"give {sigma:.3g}"
     )
     if ratio > TOO_MUCH:
-        _warn(
+        warn_user(
             f"{numbers}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, or give "
             "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
         )
     elif ratio < TOO_LITTLE and level > 0 and not bias_given:
-        _warn(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
+        warn_user(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
     elif ratio < TOO_LITTLE:
-        _warn(
+        warn_user(
             f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "
             "resampled, smoothed or averages have less noise than one, and need an uncertainty each"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
 
 __all__ = ["Exposures"]
@@ -45,6 +46,10 @@ class Exposures:
         Factor that converted rates (per second) to counts; None if counts were given.
     notes : tuple of str
         Values read from headers.
+    own_headers, own_wcs : tuple
+        Header and world coordinates of each exposure; empty if they were not kept.
+    displaced : tuple of (str, int, int)
+        Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     """
 
     data: np.ndarray
@@ -59,6 +64,9 @@ class Exposures:
     saturated: np.ndarray | None = None
     rate_seconds: float | None = None
     notes: tuple = ()
+    displaced: tuple = ()
+    own_headers: tuple = ()
+    own_wcs: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -89,11 +97,23 @@ class Exposures:
         return np.ones(self.shape, dtype=bool) if self.bad is None else np.asarray(~self.bad.any(axis=0))
 
     def bad_of(self, i: int) -> np.ndarray | None:
-        """Bad-pixel mask of exposure ``i`` (from 0), or None."""
+        """Bad-pixel mask of exposure ``i`` (from 0), or None.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        """
         return None if self.bad is None else self.bad[i]
 
     def noise_of(self, i: int) -> NoiseModel:
-        """Noise of exposure ``i`` (from 0): its own variances if it has them."""
+        """Noise of exposure ``i`` (from 0): its own variances if it has them.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        """
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
@@ -103,26 +123,46 @@ class Exposures:
         return not self.scales and all(variance is None for variance in self.variances)
 
     def divided_by(self, scales: Sequence[Any]) -> "Exposures":
-        """Return the exposures divided by a number or image (ny, nx) each, with their noise."""
+        """Return the exposures divided by a number or image (ny, nx) each, with their noise.
+
+        Parameters
+        ----------
+        scales : sequence of float or `~numpy.ndarray`
+            N divisors.
+        """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
-        data = np.empty_like(self.data)
+        data = empty_image(self.data.shape)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
+            relax()
         if self.scales:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales)
 
     def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":
-        """Return the exposures minus one image (ny, nx) each; their noise does not change."""
-        data = np.empty_like(self.data)
+        """Return the exposures minus one image (ny, nx) each; their noise does not change.
+
+        Parameters
+        ----------
+        differences : sequence of `~numpy.ndarray`
+            N images, in the unit of the exposures.
+        """
+        data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
             np.subtract(own, difference, out=plane)
+            relax()
         if self.bad is not None:
             data[self.bad] = 0
         return replace(self, data=data)
 
-    def cutout(self, box):
-        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change."""
+    def cutout(self, box: tuple[slice, slice]) -> "Exposures":
+        """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Rows and columns.
+        """
 
         def cut(value):
             return value[box] if value is not None and np.ndim(value) else value
@@ -138,7 +178,13 @@ class Exposures:
         )
 
     def reordered(self, order: Sequence[int]) -> "Exposures":
-        """Return the exposures in another order, or some of them (indices); header and WCS do not change."""
+        """Return the exposures in another order, or some of them (indices); header and WCS do not change.
+
+        Parameters
+        ----------
+        order : sequence of int
+            Numbers of the exposures, from 0.
+        """
         order = [int(i) for i in order]
         return replace(
             self,
@@ -148,10 +194,12 @@ class Exposures:
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
+            own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
+            own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
             saturated=None if self.saturated is None else self.saturated[order],
         )
 
-    def transposed(self):
+    def transposed(self) -> "Exposures":
         """Return the exposures with x and y exchanged; header and WCS do not change."""
 
         def turn(value):
@@ -169,7 +217,13 @@ class Exposures:
         )
 
     def noise_of_average(self, n_effective: float) -> NoiseModel:
-        """Noise of an average of all exposures worth ``n_effective`` of them."""
+        """Noise of an average of all exposures worth ``n_effective`` of them.
+
+        Parameters
+        ----------
+        n_effective : float
+            Ratio of the variance of one exposure to that of the average.
+        """
         if self.share_noise:
             return self.noise.averaged(n_effective)
         if all(variance is None for variance in self.variances):
@@ -179,7 +233,13 @@ class Exposures:
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
     def mean_variance(self, expected: np.ndarray | None) -> np.ndarray:
-        """Mean over the valid exposures of the variance of one, at an ``expected`` image."""
+        """Mean over the valid exposures of the variance of one, at an ``expected`` image.
+
+        Parameters
+        ----------
+        expected : `~numpy.ndarray` or None
+            (ny, nx), in the unit of the exposures. None counts as 0.
+        """
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:
             return self.noise.variance(signal).astype(np.float32, copy=False)

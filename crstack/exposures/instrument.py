@@ -55,9 +55,7 @@ class Instrument:
             if keyword is not None:
                 setattr(self, name, keyword)
             elif isinstance(value, str) and name not in ("bias", "trim"):
-                raise InputError(
-                    f"{name} must be a Quantity or a keyword such as 'header:{name.upper()}'; got {value!r}"
-                )
+                raise InputError(_no_quantity(name, value))
 
     def _note(self, words):
         if words not in self.notes:
@@ -165,6 +163,19 @@ class Instrument:
         return limit
 
 
+def _no_quantity(name, value):
+    """What to write instead of a text."""
+    unit = {"gain": "u.electron / u.adu", "readnoise": "u.electron", "exptime": "u.s"}.get(name, "u.adu")
+    try:
+        example = f"{float(value):g}"
+    except ValueError:
+        example = {"gain": "1.2", "readnoise": "4", "exptime": "300"}.get(name, "65535")
+    return (
+        f"{name} must be a Quantity such as {example} * {unit}, or a keyword such as 'header:{name.upper()}'; "
+        f"got the text {value!r}"
+    )
+
+
 def _cropped(value, raw_shape, section):
     """An image of the shape of the untrimmed exposures, trimmed like them."""
     if section is not None and np.ndim(value) and np.shape(value) == raw_shape:
@@ -175,7 +186,7 @@ def _cropped(value, raw_shape, section):
 def _in_counts(name, value, noise, given, seconds, section):
     """A Quantity in ADU, electrons or either per second, in counts of the exposures."""
     if isinstance(value, u.Quantity):
-        if value.unit.is_equivalent(noise.unit / u.s) or value.unit.is_equivalent(u.adu / u.s):
+        if any(value.unit.is_equivalent(unit / u.s) for unit in (u.adu, u.electron)):
             if seconds is None:
                 raise InputError(f"exptime must be given with a {name} in {value.unit}; got none for {given.name}")
             value = value * (seconds * u.s)

@@ -1,7 +1,6 @@
 """Conversion of a list of exposures to `Exposures`."""
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,15 +8,19 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
+from crstack._memory import empty_image, relax, zero_image
 from crstack._validation import check_boolean, check_image_shape
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
 from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
+from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
+from crstack.exposures.saturation import find_plateau, warn_of_plateaus
 
 __all__ = ["load_exposures"]
 
@@ -86,12 +89,13 @@ def load_exposures(
     -----
     CRStackWarning
         If part of an exposure is blank, if the scatter of the exposures contradicts the noise,
-        if uncertainties are 0 or exposure times differ.
+        if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
     reading = Reading(unit, ext, dq_ext, err_ext, bits)
     values = Instrument(gain, readnoise, bias, saturation, exptime, trim)
     listed = exposure_items(items)
+    choose_place(listed, reading)
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
@@ -105,6 +109,7 @@ class _Builder:
         self.values, self.n = values, n
         self.cube = self.first = self.noise = None
         self.planes, self.headers, self.seconds, self.names = [], [], [], []
+        self.plateaus = []
 
     def add(self, raw, number):
         """Add one exposure."""
@@ -125,6 +130,10 @@ class _Builder:
                 f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; "
                 f"got none in the header of {given.name}"
             )
+        if self.values.saturation is None and given.saturated is None:
+            plateau = find_plateau(given.data, given.mask, given.limit)
+            if plateau is not None:
+                self.plateaus.append((given.name, plateau))
         plane = plane_of(
             given,
             self.values.offset(raw, noise, seconds, raw.shape, section),
@@ -143,7 +152,7 @@ class _Builder:
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"
             )
         self.first = given
-        self.cube = np.empty((self.n, *given.shape), dtype=np.float32)
+        self.cube = empty_image((self.n, *given.shape))
 
     def _check_like_first(self, given):
         first = self.first
@@ -164,28 +173,28 @@ class _Builder:
 
     def _usable(self, drop):
         """Indices of the exposures that can be used."""
-        bads = [plane.bad for plane in self.planes]
-        without = [bad is not None and bool(bad.all()) for bad in bads]
-        constant = [is_constant(plane, bad) for plane, bad in zip(self.cube, bads, strict=True)]
-        # test exposures may be constant: only one that differs from the others is blank
-        some_vary = not all(one or other for one, other in zip(constant, without, strict=True))
         reasons = {}
-        for i, bad in enumerate(bads):
-            if without[i]:
+        for i, (image, plane) in enumerate(zip(self.cube, self.planes, strict=True)):
+            if plane.bad is not None and plane.bad.all():
                 reasons[i] = f"exposures must have valid pixels; got none in {self.names[i]}"
-            elif constant[i] and some_vary:
-                value = f"{self.cube[i][~bad][0] if bad is not None else self.cube[i, 0, 0]:g}"
-                reasons[i] = f"exposures must not be blank; got {value} everywhere in {self.names[i]}"
+            elif is_constant(image, plane.bad):
+                value = image[0, 0] if plane.bad is None else image[~plane.bad][0]
+                reasons[i] = f"exposures must not be blank; got {value:g} everywhere in {self.names[i]}"
+        kept = [i for i in range(self.n) if i not in reasons]
+        if reasons and len(kept) < MINIMUM_EXPOSURES:
+            unusable = ", ".join(self.names[i] for i in reasons)
+            raise InputError(
+                f"exposures must be {MINIMUM_EXPOSURES} or more that are usable; got {len(kept)}, because each of "
+                f"{unusable} is blank or without valid pixels. Check the files, ext and saturation: "
+                "drop_unusable=True (command: --drop-unusable) leaves too few"
+            )
         if reasons and not drop:
             raise InputError(
                 f"{next(iter(reasons.values()))}; "
                 "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)"
             )
         for reason in reasons.values():
-            warnings.warn(f"{reason}; it is left out", CRStackWarning, stacklevel=5)
-        kept = [i for i in range(self.n) if i not in reasons]
-        if len(kept) < MINIMUM_EXPOSURES:
-            raise InputError(f"exposures must be {MINIMUM_EXPOSURES} or more; got {len(kept)} that are usable")
+            warn_user(f"{reason}; it is left out")
         return kept
 
     def _warn_of_errors(self):
@@ -195,22 +204,21 @@ class _Builder:
             if plane.n_without_error
         ]
         if found:
-            warnings.warn(
-                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}",
-                CRStackWarning,
-                stacklevel=5,
+            warn_user(
+                f"uncertainties that are negative, 0 or far below the read noise make bad values: {', '.join(found)}"
             )
 
     def exposures(self, drop):
         """The exposures, after all are added; without blank ones if ``drop``."""
         kept = self._usable(drop)
         self._warn_of_errors()
+        warn_of_plateaus(self.plateaus, self.first.unit)
         header, wcs = self.headers[kept[0]]
         shape = self.first.shape
         seconds = [self.seconds[i] for i in kept]
         planes = [self.planes[i] for i in kept]
         exposures = Exposures(
-            self.cube if len(kept) == self.n else self.cube[kept],
+            self.cube if len(kept) == self.n else _chosen(self.cube, kept),
             _stacked([plane.bad for plane in planes], shape),
             self.noise,
             tuple(plane.variance for plane in planes),
@@ -220,6 +228,8 @@ class _Builder:
             exptimes=tuple(seconds),
             saturated=_stacked([plane.saturated for plane in planes], shape),
             notes=tuple(self.values.notes),
+            own_headers=tuple(self.headers[i][0] for i in kept),
+            own_wcs=tuple(self.headers[i][1] for i in kept),
         )
         return _rates(exposures, seconds) if self.first.per_second else exposures
 
@@ -228,7 +238,21 @@ def _stacked(planes, shape):
     """Cube of bool of planes that may be None, or None if all are."""
     if all(plane is None for plane in planes):
         return None
-    return np.stack([np.zeros(shape, bool) if plane is None else plane for plane in planes])
+    cube = zero_image((len(planes), *shape), bool)
+    for one, plane in zip(cube, planes, strict=True):
+        if plane is not None:
+            one[...] = plane
+        relax()
+    return cube
+
+
+def _chosen(cube, which):
+    """Some planes of a cube (indices), as a new one."""
+    chosen = empty_image((len(which), *cube.shape[1:]), cube.dtype)
+    for one, i in zip(chosen, which, strict=True):
+        one[...] = cube[i]
+        relax()
+    return chosen
 
 
 def _rates(exposures, seconds):

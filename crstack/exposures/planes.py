@@ -6,8 +6,12 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack._memory import empty_image, zero_image
+from crstack._pixels import at_pixels
+from crstack._threads import map_threads, row_bands
 from crstack.exceptions import InputError
 from crstack.exposures.reading import Reading, as_given
+from crstack.noise import NoiseModel
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 
@@ -67,6 +71,32 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
     InputError
         If the uncertainty has another unit, or no positive value.
     """
+    shape, with_error = given.shape, given.uncertainty is not None
+    data, bad, saturated = empty_image(shape), zero_image(shape, bool), zero_image(shape, bool)
+    variance = empty_image(shape) if with_error else None
+
+    def work(rows):
+        numbers = (at_pixels(np.asarray(one), rows) for one in (offset, readnoise))
+        limit = None if saturation is None else at_pixels(np.asarray(saturation), rows)
+        part, n_usable = _part_of_plane(given.rows(rows), *numbers, seconds, limit)
+        data[rows], bad[rows] = part.data, part.bad
+        if part.saturated is not None:
+            saturated[rows] = part.saturated
+        if variance is not None:
+            variance[rows] = part.variance
+        return part.n_without_error, n_usable
+
+    found = map_threads(work, row_bands(*shape))
+    if with_error and not any(n_usable for _, n_usable in found):
+        raise InputError(f"uncertainty of {given.name} must be a positive number somewhere; got none")
+    without = sum(n_without for n_without, _ in found)
+    if not bad.any():
+        return Plane(data, None, variance, None, without)
+    return Plane(data, bad, variance, saturated if saturated.any() else None, without)
+
+
+def _part_of_plane(given, offset, readnoise, seconds, saturation):
+    """Some rows of an exposure, and the number of their usable uncertainties."""
     # subtract in float64: ADU near 65535 have few spare bits in float32
     with np.errstate(over="ignore", invalid="ignore"):
         counts = np.asarray(given.data, dtype=np.float64)
@@ -82,21 +112,18 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
         bad |= given.mask
     if saturated is not None:
         bad |= saturated
-    variance, without = None, 0
+    variance, without, n_usable = None, 0, 0
     if given.uncertainty is not None:
         variance = _variance_of(given, seconds)
         usable = np.isfinite(variance) & (variance > 0)
         small = variance < (LEAST_ERROR * np.asarray(readnoise)) ** 2
         without = int(np.count_nonzero(((variance == 0) | small) & ~bad))
         bad |= ~usable | small
-        if not usable.any():
-            raise InputError(f"uncertainty of {given.name} must be a positive number somewhere; got none")
-    if not bad.any():
-        return Plane(data, None, variance, None, without)
+        n_usable = int(np.count_nonzero(usable))
     data[bad] = 0
     if variance is not None:
         variance[bad] = 1
-    return Plane(data, bad, variance, saturated if saturated is not None and saturated.any() else None, without)
+    return Plane(data, bad, variance, saturated, without), n_usable
 
 
 def _variance_of(given, seconds):
@@ -116,7 +143,7 @@ def _variance_of(given, seconds):
     return values
 
 
-def image_with_noise(ccd, noise):
+def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.ndarray | None, NoiseModel]:
     """Input of a detector from a single CCDData.
 
     Parameters

@@ -33,7 +33,7 @@ CONVENTIONS = MappingProxyType(
 )
 
 
-def bits_of(bits):
+def bits_of(bits: str | int | Mapping[str, int]) -> dict[str, int]:
     """The bits of each reason.
 
     Parameters
@@ -65,7 +65,9 @@ def bits_of(bits):
     }
 
 
-def unusable(quality, bits, name):
+def unusable(
+    quality: np.ndarray, bits: str | int | Mapping[str, int] | None, name: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Bad values, and those that are saturated.
 
     Parameters

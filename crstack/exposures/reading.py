@@ -1,7 +1,7 @@
 """One exposure from a FITS file, an array or an object of astropy."""
 
 import os
-import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import astropy.units as u
@@ -23,15 +23,17 @@ from crstack._fits import (
     RATES,
     check_unit,
     image_extension,
-    image_of,
+    image_in_parts,
     inherited_header,
     opened_fits,
     unit_of_header,
 )
 from crstack._validation import check_image_shape
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
+from crstack.exposures.saturation import stated_limit
 
 __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
 
@@ -72,6 +74,8 @@ class Reading:
     bits: object = None
 
     def __post_init__(self):
+        if isinstance(self.ext, list | tuple) or (isinstance(self.ext, str) and self.ext.lower() == "all"):
+            raise InputError(f"ext must be one extension; got {self.ext!r}: use crstack.read_mosaic for several chips")
         if self.unit is not None:
             object.__setattr__(self, "unit", check_unit("unit", self.unit))
         if self.bits is not None:
@@ -100,6 +104,8 @@ class GivenExposure:
     changes : list of str
         Changes of the header for this.
     wcs : `~astropy.wcs.WCS` or None
+    limit : (float, str) or None
+        Highest valid value that the header states, and its keyword.
     """
 
     name: str
@@ -111,6 +117,7 @@ class GivenExposure:
     header: fits.Header = field(default_factory=fits.Header)
     changes: list = field(default_factory=list)
     wcs: WCS | None = None
+    limit: tuple[float, str] | None = None
 
     @property
     def shape(self):
@@ -126,6 +133,15 @@ class GivenExposure:
     def count_unit(self):
         """adu or electron."""
         return COUNTS[RATES.index(self.unit)] if self.per_second else self.unit
+
+    def rows(self, rows):
+        """Some rows (a slice) of the exposure, with the whole header."""
+        uncertainty = self.uncertainty
+        if uncertainty is not None:
+            uncertainty = type(uncertainty)(uncertainty.array[rows], unit=uncertainty.unit)
+        images = {name: getattr(self, name) for name in ("data", "mask", "saturated")}
+        cut = {name: None if image is None else image[rows] for name, image in images.items()}
+        return replace(self, **cut, uncertainty=uncertainty)
 
     def trimmed(self, section):
         """The exposure within a section (slices of rows and columns)."""
@@ -151,7 +167,15 @@ class GivenExposure:
         )
 
 
-def read_exposure(path, ext=0, unit=None, *, dq_ext=None, err_ext=None, bits=None):
+def read_exposure(
+    path: str | os.PathLike,
+    ext: int | str = 0,
+    unit: u.UnitBase | str | None = None,
+    *,
+    dq_ext: int | str | None = None,
+    err_ext: int | str | None = None,
+    bits: str | int | Mapping[str, int] | None = None,
+) -> CCDData:
     """Read one exposure from a FITS file.
 
     Parameters
@@ -207,30 +231,29 @@ def warn_of_cards(name, changes):
     """Give one warning for all cards that FITS cannot hold."""
     if changes:
         shown = ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
-        warnings.warn(
-            f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}", CRStackWarning, stacklevel=3
-        )
+        warn_user(f"header of {name} has cards that FITS cannot hold ({len(changes)}): {shown}")
 
 
 def _from_file(path, reading):
     path = os.path.expanduser(path)
     with opened_fits(path) as hdus:
         hdu = image_extension(hdus, path, reading.ext, name="ext")
-        data = image_of(hdu)
+        data = image_in_parts(hdu)
         header = inherited_header(hdus, hdu)
         mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
-    unit = reading.unit or unit_of_header(header, path)
+        unit = reading.unit or unit_of_header(header, path)
     if unit is None:
         raise InputError(f"unit must be given for {path}, which has no BUNIT, such as unit=u.adu; got None")
+    limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)
-    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs)
+    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit)
 
 
 def _plane_of(hdus, ext, path, shape, name):
     """Data of an extension that belongs to the image."""
-    data = image_of(image_extension(hdus, path, ext, name=name))
+    data = image_in_parts(image_extension(hdus, path, ext, name=name))
     check_image_shape(f"extension {ext} of {path}", data.shape, shape)
     return data
 
@@ -330,5 +353,7 @@ def _from_nddata(ndd, name, reading):
             array = array.reshape(data.shape)
         check_image_shape(f"uncertainty of {name}", array.shape, data.shape)
         uncertainty = type(uncertainty)(array, unit=uncertainty.unit)
-    header, changes = cleaned_header(getattr(ndd, "meta", None))
-    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs)
+    meta = getattr(ndd, "meta", None)
+    header, changes = cleaned_header(meta)
+    limit = stated_limit(meta or {})
+    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs, limit)

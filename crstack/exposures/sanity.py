@@ -4,7 +4,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-__all__ = ["blank_part", "is_constant", "is_same", "noise_ratio", "unlit"]
+from crstack._threads import map_threads, wide_bands
+
+__all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
 
 #: side of the smallest block of one value that counts as blank
 BLOCK = 7
@@ -14,6 +16,12 @@ CENTRAL = 0.8
 
 #: fraction of one value from which an image has no noise
 MOSTLY = 0.9
+
+#: part (pixels) of the middle of an image in which a shift is searched, at most
+MIDDLE = 2048
+
+#: least correlation of shifted exposures relative to that of each with itself
+ALIKE = 0.3
 
 #: size of a sample of values
 SAMPLE = 200_000
@@ -44,13 +52,21 @@ def blank_part(plane):
     """
     if min(plane.shape) < BLOCK or not _may_be_blank(plane):
         return None
-    centres = ndimage.maximum_filter(plane, BLOCK) == ndimage.minimum_filter(plane, BLOCK)
-    edge = BLOCK // 2
-    inner = np.zeros_like(centres)
-    inner[edge:-edge, edge:-edge] = centres[edge:-edge, edge:-edge]
-    if not inner.any():
-        return None
-    return ndimage.maximum_filter(inner, BLOCK)
+    blank, edge = np.zeros(plane.shape, dtype=bool), BLOCK // 2
+
+    def work(band):
+        rows, wide, inside = band
+        part = plane[wide]
+        centres = ndimage.maximum_filter(part, BLOCK) == ndimage.minimum_filter(part, BLOCK)
+        # centres of complete blocks
+        centres[: max(edge - wide.start, 0)] = False
+        centres[max(len(plane) - edge - wide.start, 0) :] = False
+        centres[:, :edge] = centres[:, -edge:] = False
+        if centres.any():
+            blank[rows] = ndimage.maximum_filter(centres, BLOCK)[inside]
+
+    map_threads(work, wide_bands(*plane.shape, margin=2 * edge))
+    return blank if blank.any() else None
 
 
 def _may_be_blank(plane):
@@ -187,3 +203,35 @@ def unlit(data, bad, sigma):
         elif level > 3 * sigma and levels[i] < 0.1 * level:
             found.append((i, float(levels[i]), float(level)))
     return found
+
+
+def displacement(one, other):
+    """Shift between two images of the same field.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx); bad values are 0.
+
+    Returns
+    -------
+    shift : tuple of int or None
+        (dx, dy) in pixels, by which ``other`` must be moved to coincide with ``one``; None if no shift makes them
+        alike.
+    """
+    first, second = _structure(one), _structure(other)
+    alike = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    correlation = np.fft.irfft2(np.fft.rfft2(first) * np.fft.rfft2(second).conj(), first.shape)
+    place = np.unravel_index(np.argmax(correlation), correlation.shape)
+    if not correlation[place] > ALIKE * alike > 0:
+        return None
+    dy, dx = (int(p) - side if p > side // 2 else int(p) for p, side in zip(place, first.shape, strict=True))
+    return dx, dy
+
+
+def _structure(image):
+    """Square root of the light over the median and its noise, without hits and hot pixels."""
+    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
+    image = ndimage.median_filter(image[rows, columns], 3)
+    low, middle = np.percentile(image[::4, ::4], [16, 50])
+    return np.sqrt(np.maximum(image - middle - 3 * (middle - low), 0)).astype(np.float64)

@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads
+from crstack._memory import empty_image, kept
+from crstack._pixels import at_pixels, dilate
+from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
+from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.statistics import normal_range_exceeded
 
 __all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
 
@@ -66,13 +68,24 @@ class Counts:
         """(N, ny, nx) the common signal of each value; the median at bad values."""
         levels = self.data
         if not self.alike:
-            levels = np.stack([self._level(i) for i in range(len(self.data))])
-        if self.bad is None:
-            return levels
-        median = np.ma.median(np.ma.masked_array(levels, self.bad), axis=0).filled(0).astype(np.float32)
-        return np.where(self.bad, median, levels)
+            levels = np.stack([self.level_of(i) for i in range(len(self.data))])
+        return with_bad_filled(levels[:], self.bad)
 
-    def _level(self, i):
+    @property
+    def level_cube(self):
+        """The same as `levels`, computed where it is used."""
+        return LevelCube(self)
+
+    def level_of(self, i: int) -> np.ndarray:
+        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        """
+        if self.alike:
+            return self.data[i]
         shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
         return ((self.data[i] - shift) / scale).astype(np.float32, copy=False)
 
@@ -80,16 +93,30 @@ class Counts:
     def _of(values, i, default):
         return np.float32(default) if values is None else np.asarray(values[i], dtype=np.float32)
 
-    def variance_of(self, i, signal):
-        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal."""
+    def variance_of(self, i: int, signal: np.ndarray) -> np.ndarray:
+        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        signal : `~numpy.ndarray`
+            (ny, nx), in electrons.
+        """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
         if self.poisson is None or self.poisson[i]:
             variance = variance + np.maximum(scale * signal + self._of(self.shifts, i, 0.0), 0)
         return variance / scale**2
 
-    def mean_variance(self, signal):
-        """Mean over the exposures of `variance_of`; that of one if all are equal."""
+    def mean_variance(self, signal: np.ndarray) -> np.ndarray:
+        """Mean over the exposures of `variance_of`; that of one if all are equal.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            (ny, nx) common signal, in electrons.
+        """
         if self.alike:
             return self.variance_of(0, signal)
         # one at a time, because all of them would need as much memory as the exposures
@@ -98,19 +125,43 @@ class Counts:
             total = total + self.variance_of(i, signal)
         return total / np.float32(len(self.data))
 
-    def mean_variance_in(self, signal, box=None):
-        """`mean_variance` of a part of the image: slices of rows and columns."""
+    def mean_variance_in(self, signal: np.ndarray, box: tuple[slice, slice] | None = None) -> np.ndarray:
+        """`mean_variance` of a part of the image: slices of rows and columns.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            Common signal of the part, in electrons.
+        box : tuple of slice, optional
+            Rows and columns; the whole image by default.
+        """
         return (self if box is None else self.rows(box)).mean_variance(signal)
 
-    def expected(self, i, signal, excess):
-        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any."""
+    def expected(self, i: int, signal: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure, from 0.
+        signal : `~numpy.ndarray`
+            (ny, nx) common signal, in electrons.
+        excess : `~numpy.ndarray`
+            (ny, nx) excess variance, electrons squared.
+        """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
         poisson = self.poisson is None or self.poisson[i]
         return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
 
-    def rows(self, rows):
-        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns)."""
+    def rows(self, rows: slice | tuple[slice, slice]) -> "Counts":
+        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns).
+
+        Parameters
+        ----------
+        rows : slice or tuple of slice
+            Rows, or rows and columns.
+        """
         box = rows if isinstance(rows, tuple) else (rows,)
 
         def cut(value):
@@ -123,8 +174,16 @@ class Counts:
         worth = None if self.worth is None else cut(self.worth)
         return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
 
-    def combined_at(self, where, signal):
-        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined."""
+    def combined_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+        signal : `~numpy.ndarray`
+            (M,), in electrons.
+        """
         expected = np.empty((len(self.data), len(signal)))
         values = self.data[:, *where].astype(np.float64)
         for i in range(len(values)):
@@ -140,18 +199,23 @@ class Counts:
             values[i] *= worth
         return values, expected
 
-    def ordered(self, order):
-        """The counts with the exposures in another order (indices)."""
+    def ordered(self, order: np.ndarray) -> "Counts":
+        """The counts with the exposures in another order (indices).
+
+        Parameters
+        ----------
+        order : `~numpy.ndarray`
+            Numbers of the exposures, from 0.
+        """
 
         def pick(values):
             return tuple(values[i] for i in order) if isinstance(values, tuple) else values
 
         per_exposure = ("variance", "scales", "shifts", "poisson", "worth")
         picked = {name: pick(getattr(self, name)) for name in per_exposure}
-        bad = None if self.bad is None else self.bad[order]
-        return replace(self, data=self.data[order], bad=bad, **picked)
+        return replace(self, data=in_order(self.data, order), bad=in_order(self.bad, order), **picked)
 
-    def typical(self):
+    def typical(self) -> tuple[np.ndarray, ...]:
         """Typical variance, scale and kind of noise of each exposure, (N,) each."""
 
         def middle(values, default):
@@ -162,8 +226,16 @@ class Counts:
         variance = self.variance if isinstance(self.variance, tuple) else (self.variance,) * n
         return middle(variance, 0.0), middle(self.scales, 1.0), middle(self.poisson, 1.0)
 
-    def at(self, where, excess):
-        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels."""
+    def at(self, where: tuple[np.ndarray, np.ndarray], excess: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels.
+
+        Parameters
+        ----------
+        where : tuple of `~numpy.ndarray`
+            Rows and columns (M,) of the pixels.
+        excess : `~numpy.ndarray`
+            (ny, nx) excess variance, electrons squared.
+        """
 
         def pick(values, default):
             if values is None:
@@ -326,20 +398,25 @@ class Candidates:
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
-        return [slice(i, i + CANDIDATES_AT_ONCE) for i in range(0, len(self), CANDIDATES_AT_ONCE)]
+        return slices(len(self), CANDIDATES_AT_ONCE)
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
-        return map_threads(lambda part: self.some(part).at_nodes(), self.parts())
+        return map_threads(lambda part: kept(self.some(part).at_nodes()), self.parts())
 
 
-def clean_signal(counts, candidates, probability):
+def clean_signal(counts, candidates, chance):
     """Mean of the clean values of each pixel (ny, nx), electrons on the common scale.
 
-    If none is clean, it is the lowest value.
+    If none is clean, it is the lowest value. ``chance`` is the probability (N, M) of the candidates to be hit.
     """
-    signal = counts.levels.mean(axis=0)
-    clean = 1 - probability[:, candidates.where[0], candidates.where[1]]
+    signal, levels = empty_image(counts.data.shape[1:]), counts.level_cube
+
+    def work(rows):
+        signal[rows] = levels[:, rows].mean(axis=0)
+
+    map_threads(work, row_bands(*signal.shape))
+    clean = 1 - chance
     known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
     signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
     return signal
@@ -365,17 +442,34 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     -------
     candidates : Candidates
     """
-    levels = counts.levels
-    # scipy.stats is slow to import
-    from scipy.stats import studentized_range
+    levels = counts.level_cube
+    widest = normal_range_exceeded(looked_at, len(levels))
+    anyway = empty_image(sigma.shape, bool)
 
-    span = (levels.max(axis=0) - levels.min(axis=0)) / sigma
-    widest = float(studentized_range.isf(looked_at, len(levels), np.inf))
-    anyway = ndimage.maximum_filter((span > SURE_SPAN).view(np.uint8), size=3).view(bool)
-    if detected is not None:
-        anyway |= detected.any(axis=0)
-    chosen = anyway | (span > widest)
-    where = np.nonzero(chosen)
-    unknown, seen = (None if one is None else one[:, where[0], where[1]] for one in (counts.bad, detected))
-    prior, how = signal_prior(levels, sigma), Chosen(anyway, widest, len(levels))
-    return Candidates(where, *counts.at(where, excess), unknown, seen, prior, how)
+    def work(band):
+        rows, wide, inner = band
+        part = levels[:, wide]
+        span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
+        if detected is not None:
+            anyway[rows] |= detected[:, rows].any(axis=0)
+        where = np.nonzero(anyway[rows] | (span[inner] > widest))
+        picked = counts.rows(rows).at(where, excess[rows])
+        marks = [None if one is None else one[:, rows][:, *where] for one in (counts.bad, detected)]
+        return (where[0] + rows.start, where[1]), picked, marks
+
+    found = map_threads(work, wide_bands(*sigma.shape, margin=1))
+    where = tuple(np.concatenate([one[0][axis] for one in found]) for axis in (0, 1))
+    nowhere = np.zeros(0, int)
+    # what is the same everywhere has one column, also where no pixel is asked for
+    columns = [one.shape[1] for one in counts.rows(slice(0, 1)).at((nowhere, nowhere), excess[:1])]
+    picked = [
+        parts[0] if n_columns else np.concatenate(parts, axis=1)
+        for n_columns, *parts in zip(columns, *(one[1] for one in found), strict=True)
+    ]
+    unknown, seen = (
+        None if parts[0] is None else np.concatenate(parts, axis=1)
+        for parts in zip(*(one[2] for one in found), strict=True)
+    )
+    prior, how = signal_prior(levels, sigma, widest), Chosen(anyway, widest, len(levels))
+    return Candidates(where, *picked, unknown, seen, prior, how)

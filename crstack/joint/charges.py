@@ -1,5 +1,7 @@
 """Density of a value that is hit: the charge of the hit and the noise, convolved."""
 
+from functools import lru_cache
+
 import numpy as np
 
 __all__ = [
@@ -41,10 +43,31 @@ FAINT = np.arange(FAINT_STEP / 2, LEAST_CHARGE, FAINT_STEP)
 FAINT_GAIN = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
 
 
-def _bin_of(charge):
-    scale = (len(CHARGE_EDGES) - 1) / np.log(CHARGE_EDGES[-1] / CHARGE_EDGES[0])
-    index = np.log(np.maximum(charge, CHARGE_EDGES[0]) / CHARGE_EDGES[0]) * scale
-    return np.minimum(index.astype(int), len(CHARGE_EDGES) - 2)
+#: edges of the cells of charge around FAINT, CHARGES and BEYOND, in standard deviations
+CELLS = tuple(
+    np.stack(one)
+    for one in (
+        (FAINT - FAINT_STEP / 2, FAINT + FAINT_STEP / 2),
+        (CHARGES - CHARGE_STEP / 2, CHARGES + CHARGE_STEP / 2),
+        (BEYOND * np.exp(-0.5 / STEPS_PER_E), BEYOND * np.exp(0.5 / STEPS_PER_E)),
+    )
+)
+
+
+@lru_cache(maxsize=8)
+def _shares(first, last):
+    """Share of each bin of charge that lies in each of the ``CELLS``, for the noises from ``first`` to ``last``.
+
+    Three arrays (sigmas, cells, bins). In a bin, charges are as many per unit of their logarithm.
+    """
+    bins = np.arange(len(CHARGE_EDGES) - 1)
+    width = np.log(CHARGE_EDGES[1] / CHARGE_EDGES[0])
+
+    def below(edge):
+        charge = np.exp(LOG_SIGMA[first:last])[:, None] * np.maximum(edge, 1e-6)
+        return np.clip(np.log(charge / CHARGE_EDGES[0])[..., None] / width - bins, 0, 1)
+
+    return tuple((below(high) - below(low)).astype(np.float32) for low, high in CELLS)
 
 
 class HitDensity:
@@ -64,23 +87,17 @@ class HitDensity:
     def __init__(self, shapes, noises=ALL_NOISES):
         self.shapes, self.noises = shapes, noises
         sigma = np.exp(LOG_SIGMA[noises])[:, None]
-        near, far = self._per_electron(sigma * CHARGES), self._per_electron(sigma * BEYOND)
-        density = np.concatenate([near @ NORMAL.T, far], axis=2)
+        self._shares = _shares(noises.start or 0, LOG_SIGMA.size if noises.stop is None else noises.stop)
+        # share of the charges in each cell: (K, sigmas, cells)
+        below, near, far = (np.einsum("kb,scb->ksc", shapes.astype(np.float32), one) for one in self._shares)
+        self._far = far
+        width = np.float32(1 / CHARGE_STEP) / sigma
+        density = np.concatenate([near @ NORMAL.T * width, far / (sigma * np.diff(CELLS[2], axis=0))], axis=2)
         self._log_density = np.zeros((len(shapes), LOG_SIGMA.size, Z.size), np.float32)
         self._log_density[:, noises] = np.log(np.maximum(density, 1e-30))
         self._above = above_least(shapes)
-        faint = self._per_electron(sigma * FAINT) * (sigma * np.float32(FAINT_STEP)).astype(np.float32)
-        self._below = faint.sum(axis=2)
-        self._gain = faint @ FAINT_GAIN.T / np.maximum(self._below, np.float32(1e-30))[..., None]
-
-    def _per_electron(self, charge):
-        """(K, ...) density per electron at ``charge``: log-linear between the middles of the bins."""
-        log_edges = np.log(CHARGE_EDGES)
-        centres, width = (log_edges[1:] + log_edges[:-1]) / 2, log_edges[1] - log_edges[0]
-        log_charge = np.log(charge)
-        inside = (charge > CHARGE_EDGES[0]) & (charge < CHARGE_EDGES[-1])
-        found = [np.exp(np.interp(log_charge, centres, np.log(shape / width)) - log_charge) for shape in self.shapes]
-        return (np.array(found) * inside).astype(np.float32)
+        self._below = below.sum(axis=2)
+        self._gain = below @ FAINT_GAIN.T / np.maximum(self._below, np.float32(1e-30))[..., None]
 
     @staticmethod
     def index(excess, sigma):
@@ -145,15 +162,15 @@ class HitDensity:
 
         Each value is distributed among its possible charges, as in a step of expectation maximisation.
         """
-        ratio = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
-        sigma = np.exp(LOG_SIGMA[self.noises])[:, None]
-        near = self._per_electron(sigma * CHARGES) * (ratio.astype(np.float32) @ NORMAL)
-        counts = np.zeros(self.shapes.shape)
-        for charge, shares in ((sigma * CHARGES, near), (sigma * BEYOND, histogram[..., len(LINEAR) :])):
-            bins = _bin_of(charge).ravel()
-            for k, share in enumerate(shares):
-                counts[k] += np.bincount(bins, share.ravel(), minlength=counts.shape[1])
-        return counts
+        near = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
+        near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
+        near /= np.exp(LOG_SIGMA[self.noises])[:, None]
+        far = histogram[..., len(LINEAR) :] / np.maximum(self._far, np.float32(1e-30))
+        weights = (
+            one.reshape(len(one), -1) @ share.reshape(-1, share.shape[-1])
+            for one, share in zip((near, far), self._shares[1:], strict=True)
+        )
+        return self.shapes * sum(weights)
 
 
 def sigma_index(sigma):

@@ -7,6 +7,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
+from crstack._memory import empty_image
+from crstack._pixels import some_true
+from crstack._threads import map_threads, wide_bands
+from crstack.joint.cubes import taken
+
 __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradient"]
 
 #: pixels that suffice for the fit, and fewest of a bin of signal and gradient
@@ -53,8 +58,16 @@ class ExcessVariance:
         """Whether any part depends on the signal or its gradient."""
         return bool(self.relative or self.shift)
 
-    def of(self, signal, gradient2):
-        """Excess variance at a signal and squared gradient, electrons squared."""
+    def of(self, signal: np.ndarray, gradient2: np.ndarray) -> np.ndarray:
+        """Excess variance at a signal and squared gradient, electrons squared.
+
+        Parameters
+        ----------
+        signal : `~numpy.ndarray`
+            In electrons.
+        gradient2 : `~numpy.ndarray`
+            Square of its gradient, electrons squared per pixel squared.
+        """
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
 
 
@@ -108,8 +121,9 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         (N, ny, nx) exposures in electrons, on one level.
     signal, gradient2 : `~numpy.ndarray`
         (ny, nx) expected signal and squared gradient.
-    variance : list of `~numpy.ndarray`
-        (ny, nx) variance of each exposure, or of all.
+    variance : list of `~numpy.ndarray`, or callable
+        (ny, nx) variance of each exposure, or of all. Or a function of rows and columns of pixels that gives these
+        variances there.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx) values that take no part.
     left_out : `~numpy.ndarray` of bool, optional
@@ -119,20 +133,61 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     -------
     fit : ExcessFit
     """
-    usable = np.ones(signal.shape, bool) if bad is None else ~bad.any(axis=0)
-    if left_out is not None:
-        usable &= ~left_out
-    # by the signal of the neighbours, because that of the pixel itself selects fluctuations
-    nearby = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
-    bins = _bins(nearby, gradient2, usable)
+    usable = np.ones(signal.shape, bool)
+    positive, nearby = empty_image(signal.shape, bool), empty_image(signal.shape)
+
+    def prepare(band):
+        rows, wide, inner = band
+        if bad is not None:
+            usable[rows] = ~bad[:, rows].any(axis=0)
+        if left_out is not None:
+            usable[rows] &= ~left_out[rows]
+        # by the signal of the neighbours, because that of the pixel itself selects fluctuations
+        part = signal[wide]
+        nearby[rows] = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
+        positive[rows] = usable[rows] & (nearby[rows] > 0)
+
+    map_threads(prepare, wide_bands(*signal.shape, margin=1))
     constant = _constant(cube, nearby, variance, usable)
+    sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
+    bins = _bins(sample.nearby, sample.gradient2)
     if not bins:
         return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
-    targets, errors = _excess_of_bins(cube, variance, bins, constant)
-    squares = np.maximum(signal.ravel(), 0) ** 2
-    rows = np.array([[squares[one].mean(), gradient2.ravel()[one].mean()] for one in bins])
+    targets, errors = _excess_of_bins(sample.cube, sample.variance, bins, constant)
+    squares = np.maximum(sample.signal, 0) ** 2
+    rows = np.array([[squares[one].mean(), sample.gradient2[one].mean()] for one in bins])
     terms = _solve(rows, targets, errors)
-    return ExcessFit(ExcessVariance(*terms, constant), bins, rows @ np.square(terms), errors)
+    places = [sample.places[one] for one in bins]
+    return ExcessFit(ExcessVariance(*terms, constant), places, rows @ np.square(terms), errors)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Values of some pixels: places in the flattened image, and what is known there."""
+
+    places: np.ndarray
+    cube: np.ndarray
+    variance: np.ndarray
+    nearby: np.ndarray
+    gradient2: np.ndarray
+    signal: np.ndarray
+
+    @classmethod
+    def of(cls, cube, nearby, variance, gradient2, signal, chosen, number):
+        """At most about ``number`` of the ``chosen`` pixels, in every row and column."""
+        n_chosen = np.count_nonzero(chosen)
+        which = np.arange(n_chosen) if n_chosen <= number else np.linspace(0, n_chosen - 1, number).astype(int)
+        places, shape = some_true(chosen, which), signal.shape
+
+        def known(where):
+            return np.stack(variance(where) if callable(variance) else [plane[where] for plane in variance])
+
+        return cls(
+            places,
+            taken(lambda where: cube[:, *where], places, shape),
+            taken(known, places, shape),
+            *(taken(lambda where, plane=plane: plane[where], places, shape) for plane in (nearby, gradient2, signal)),
+        )
 
 
 def _excess_of_bins(cube, variance, bins, constant):
@@ -148,47 +203,42 @@ def _excess_of_bins(cube, variance, bins, constant):
 
 
 def _ratio(cube, variance, pixels):
-    """Variance of the differences of exposures over the known one, and the known variance of the pixels."""
-    values = [plane.ravel()[pixels] for plane in cube]
-    known = [plane.ravel()[pixels] for plane in variance]
-    known = known * (len(cube) // len(known))
-    pairs = combinations(range(len(cube)), 2)
+    """Variance of the differences of exposures over the known one, and the known variance of the pixels.
+
+    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane.
+    """
+    values, known = ([plane.ravel()[pixels] for plane in one] for one in (cube, variance))
+    known = known * (len(values) // len(known))
+    pairs = combinations(range(len(values)), 2)
     # all pairs, because a subset would depend on the order of the exposures
     found = np.mean([_robust_ratio(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
     return found, np.mean(known, axis=0)
 
 
-def _some_of(pixels, number):
-    """At most about ``number`` of the pixels, in every row and column."""
-    if len(pixels) <= number:
-        return pixels
-    return pixels[np.linspace(0, len(pixels) - 1, number).astype(int)]
-
-
-def _constant(cube, signal, variance, usable):
+def _constant(cube, nearby, variance, usable):
     """Excess variance of the fainter pixels, if it is significant."""
-    pixels = _some_of(np.flatnonzero(usable), PIXELS_OF_CONSTANT)
-    if len(pixels) < PIXELS_PER_BIN:
+    sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
+    if len(sample.places) < PIXELS_PER_BIN:
         return 0.0
-    faint = pixels[signal.ravel()[pixels] <= np.median(signal.ravel()[pixels])]
-    found, known = _ratio(cube, variance, faint)
+    faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
+    found, known = _ratio(sample.cube, sample.variance, faint)
     # where photon noise dominates, the excess may be relative to the signal
-    dark = signal.ravel()[faint].mean() < known.mean() / 2
+    dark = sample.nearby[faint].mean() < known.mean() / 2
     return float((found - 1) * known.mean()) if dark and found > LEAST_CONSTANT else 0.0
 
 
-def _bins(signal, gradient2, usable):
+def _bins(nearby, gradient2):
     """Index arrays of pixels of similar signal, separate for the halves of low and of high gradient."""
-    pixels = _some_of(np.flatnonzero(usable & (signal > 0)), PIXELS_TO_FIT)
-    order = pixels[np.argsort(signal.ravel()[pixels])]
+    order = np.argsort(nearby)
     if len(order) < 2 * PIXELS_PER_BIN:
         return []
-    low, high = np.maximum(signal.ravel()[order[[len(order) // 2, -1]]], 1e-3)
-    edges = np.searchsorted(signal.ravel()[order], np.geomspace(low, high * 1.001, SIGNAL_BINS))
+    ordered = nearby[order]
+    low, high = np.maximum(ordered[[len(order) // 2, -1]], 1e-3)
+    edges = np.searchsorted(ordered, np.geomspace(low, high * 1.001, SIGNAL_BINS))
     bins = []
     for start, stop in _wide_enough(edges):
         one = order[start:stop]
-        one = one[np.argsort(gradient2.ravel()[one], kind="stable")]
+        one = one[np.argsort(gradient2[one], kind="stable")]
         bins += [one[: len(one) // 2], one[len(one) // 2 :]]
     return bins
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack._memory import empty_image, relax
 from crstack.joint.candidates import Counts
 
 __all__ = ["counts_of"]
@@ -52,4 +53,8 @@ def counts_of(equalized, data=None):
 def _in_electrons(data, per_unit):
     if all(np.ndim(one) == 0 and one == 1 for one in per_unit):
         return data
-    return np.stack([plane * np.float32(one) for plane, one in zip(data, per_unit, strict=True)])
+    electrons = empty_image(data.shape)
+    for plane, own, one in zip(electrons, data, per_unit, strict=True):
+        np.multiply(own, np.float32(one), out=plane)
+        relax()
+    return electrons

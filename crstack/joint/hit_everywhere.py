@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from crstack._memory import empty_image
+from crstack._threads import map_threads, row_bands
 from crstack.joint.candidates import clean_signal
 from crstack.joint.charges import HitDensity
+from crstack.joint.cubes import taken
 from crstack.joint.population import charges_kind
 
 __all__ = ["hit_everywhere"]
@@ -53,8 +56,8 @@ def hit_everywhere(counts, excess, candidates, field, population):
     beside = np.flatnonzero(beside)
     if not len(beside):
         return beside, np.empty(0, np.float32)
-    signal = clean_signal(counts, candidates, field.probability)
-    variance = counts.mean_variance(signal) + excess
+    signal = clean_signal(counts, candidates, field.chance)
+    variance = _variance(counts, signal, excess)
     expected, usual, height = _heights(signal, variance, tuple(index[beside] for index in candidates.where))
     high = height > LEAST_EXCESS
     which = beside[high]
@@ -63,12 +66,23 @@ def hit_everywhere(counts, excess, candidates, field, population):
     some, classes, width = candidates.some(which), classes[:, which], usual[high]
     log_all = _log_all_hit(some, classes, expected[high], width, population)
     # otherwise the lowest value is clean, and the image itself rises as steeply
-    every = slice(None, None, max(signal.size // PIXELS_TO_COUNT, 1))
-    anywhere = np.unravel_index(np.arange(signal.size)[every], signal.shape)
-    frequency = _frequency_above(_heights(signal, variance, anywhere)[2], height[high])
+    every = np.arange(0, signal.size, max(signal.size // PIXELS_TO_COUNT, 1))
+    anywhere = taken(lambda where: _heights(signal, variance, where)[2], every, signal.shape)
+    frequency = _frequency_above(anywhere, height[high])
     log_other = np.log(frequency / width) + _log_others_hit(some, classes, population)
     odds = np.clip(log_all - log_other, -80, 80)
     return which, (1 / (1 + np.exp(-odds))).astype(np.float32)
+
+
+def _variance(counts, signal, excess):
+    """Variance (ny, nx) of one exposure at a signal."""
+    variance = empty_image(signal.shape)
+
+    def work(rows):
+        variance[rows] = counts.rows(rows).mean_variance(signal[rows]) + excess[rows]
+
+    map_threads(work, row_bands(*signal.shape))
+    return variance
 
 
 def _heights(signal, variance, where):
@@ -76,9 +90,12 @@ def _heights(signal, variance, where):
 
     Several of the neighbours may be hit in every exposure too, so that only the lower half of them is used.
     """
-    padded = np.pad(signal, 1, mode="edge")
-    steps = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
-    around = np.sort([padded[where[0] + dy, where[1] + dx] for dy, dx in steps], axis=0)
+    steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+    rows, columns = (
+        {step: np.clip(place + step, 0, side - 1) for step in (-1, 0, 1)}
+        for place, side in zip(where, signal.shape, strict=True)
+    )
+    around = np.sort([signal[rows[dy], columns[dx]] for dy, dx in steps], axis=0)
     expected = around[2]
     usual = np.sqrt(variance[where] + (around[3] - around[0]) ** 2)
     return expected, usual, (signal[where] - expected) / usual

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack._pixels import by_rows
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import open_settings
+from crstack.joint.cubes import means_of
 
 __all__ = ["expecting", "open_settings"]
 
@@ -27,18 +29,21 @@ def expecting(counts, names):
     differences : `~crstack.equalize.Differences`
     """
     # sums over the exposures round: in one order, whatever they come in
-    order = np.argsort(counts.data.mean(axis=(1, 2), dtype=np.float64), kind="stable")
+    order = means_of(counts.data).argsort(kind="stable")
     ordered = counts.ordered(order)
-    found = measure_differences(ordered.levels, ordered.mean_variance_in, ordered.bad, names).ordered(order.argsort())
+    found = measure_differences(ordered.level_cube, ordered.mean_variance_in, ordered.bad, names).ordered(
+        order.argsort()
+    )
     if not found:
         return counts, found
     n = len(counts.data)
     scales = [np.float32(1) if counts.scales is None else np.asarray(counts.scales[i], np.float32) for i in range(n)]
     shifts = [np.float32(0) if counts.shifts is None else np.asarray(counts.shifts[i], np.float32) for i in range(n)]
-    shifts = tuple(shift + scale * one for shift, scale, one in zip(shifts, scales, found.added, strict=True))
-    scales = tuple(scale * one for scale, one in zip(scales, found.scales, strict=True))
+    terms = list(zip(shifts, scales, found.added, strict=True))
+    shifts = tuple(by_rows(lambda shift, scale, one: shift + scale * one, *term) for term in terms)
+    scales = tuple(by_rows(np.multiply, scale, one) for scale, one in zip(scales, found.scales, strict=True))
     variance = counts.variance
     if any(np.ndim(one) for one in found.noises):
         variances = variance if isinstance(variance, tuple) else (variance,) * n
-        variance = tuple(one + noise for one, noise in zip(variances, found.noises, strict=True))
+        variance = tuple(by_rows(np.add, one, noise) for one, noise in zip(variances, found.noises, strict=True))
     return replace(counts, scales=scales, shifts=shifts, variance=variance), found

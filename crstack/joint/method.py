@@ -35,8 +35,8 @@ class JointPosterior(Method):
     Parameters
     ----------
     mask : {"loss"}, optional
-        Mask a value if its exclusion reduces the expected error of the mean. This depends on charge, noise and
-        probability, see ``crstack.joint.least_loss.least_loss``. This is the default.
+        Mask a value if its exclusion reduces the expected squared error of the mean. This is so where a hit is more
+        probable than none, see ``crstack.joint.least_loss.least_loss``. This is the default.
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
@@ -124,8 +124,7 @@ class JointPosterior(Method):
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)
-        change = None if measured is None else measured.change
-        return counts, scatter_of(counts, of_places=self.measure, change=change), measured
+        return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(
         self,
@@ -136,8 +135,10 @@ class JointPosterior(Method):
     ) -> "JointDecision":
         """Decide which values are hit; see `crstack.methods.Method.decide`."""
         result = self.posterior(prepared, detected, progress)
-        probability, shift = result.probability.astype(np.float16), result.signal_shift.copy()
-        rules.apply_to_joint(probability, shift)
+        probability, shift = result.rounded, result.signal_shift
+        if rules.changes_values:
+            probability, shift = probability.copy(), shift.copy()
+            rules.apply_to_joint(probability, shift)
         return JointDecision.of_hits(
             self,
             result.mask,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 
@@ -26,11 +25,12 @@ N_CLASSES = N_NUMBERS * N_CHARGES
 FIRST_RATE = 5e-3
 #: prior of a class: number of hits with the charges, and of pixels with the rate, of all classes together
 STEADY = 10.0
-#: limit (standard deviations of the noise) below which distributions of charge are a power of the charge
-RESOLVED = 3.0
-#: limits of the power, and number of hits of its prior
-LOWEST_POWER, HIGHEST_POWER, FLAT = -1.5, 4.0, 10.0
-NEWTON_STEPS = 8
+#: standard deviation of the prior of the second differences of the log of a distribution of charges
+BEND = 0.12
+#: steps of Newton in each step of expectation maximisation, and their largest change of a logarithm
+NEWTON_STEPS, LARGEST_STEP = 3, 1.5
+#: share of the charges that may be anywhere
+FLOOR = 1e-3
 #: of extrapolations: steps at once, and change of a logarithm
 LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
 #: chances of a hit, and highest chance of a value without one to hold a charge that does not count
@@ -69,38 +69,35 @@ N_KINDS = int(_KIND_OF.max()) + 1
 ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGES)]
 
 
-def _straighten_faint(shapes, counts, seen, of_kind):
-    """Make distributions a power of the charge where noise hides their form, in place.
+def _smooth(counts, exposure, start):
+    """Log densities (K, bins) of charges, per unit of the exposure, that are most probable with a smooth prior.
 
-    The power is the most probable one: with it, the mean logarithm of the charges in ``counts`` is that of the
-    ``seen`` part of the distribution.
+    The ``counts`` are taken as Poisson numbers, of expectation ``exposure`` times density. The second differences of
+    the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, so that counts and
+    exposure say little, the density is the continuation of what is seen, as a power of the charge. The steps are those
+    of Newton, from ``start``.
     """
-    log_centres = np.log(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / 2
-    resolved = np.log(RESOLVED) + of_kind @ LOG_SIGMA / np.maximum(of_kind.sum(axis=1), 1)
-    faint = log_centres < resolved[:, None]
-    below = np.where(faint, log_centres - resolved[:, None], 0)
-    weights = np.where(faint, seen + 1e-6, 0)
-    total = np.where(faint, counts, 0).sum(axis=1)
-    wanted = (counts * below).sum(axis=1)
+    bins = counts.shape[1]
+    second = np.diff(np.eye(bins), 2, axis=0) / BEND
+    stiff, found = second.T @ second, start.copy()
+    for _ in range(NEWTON_STEPS):
+        expected = exposure * np.exp(found)
+        matrix = stiff + (expected + 1e-3)[..., None] * np.eye(bins)
+        step = np.linalg.solve(matrix, (counts - expected - found @ stiff)[..., None])[..., 0]
+        found += np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+    return found - found.max(axis=1, keepdims=True)
 
-    def powers(weights, total, wanted, start):
-        power = start.copy()
-        for _ in range(NEWTON_STEPS):
-            model = weights * np.exp(power[:, None] * below)
-            model /= np.maximum(model.sum(axis=1), 1e-30)[:, None]
-            mean = (model * below).sum(axis=1)
-            variance = (model * below**2).sum(axis=1) - mean**2
-            step = (wanted - total * mean - FLAT * (power - start)) / (total * variance + FLAT)
-            power = np.clip(power + np.clip(step, -1, 1), LOWEST_POWER, HIGHEST_POWER)
-        return power
 
-    common = powers(weights, total, wanted, np.zeros(len(shapes)))
+def _with_others_alike(counts, exposure):
+    """Counts and exposures with those of `STEADY` hits of the other distributions of the same group."""
+    counts, exposure = counts.copy(), exposure + 1e-9
     for alike in ALIKE:
-        common[alike] = np.average(common[alike], weights=total[alike] + 1e-6)
-    power = powers(weights, total, wanted, common)
-    straight = np.exp(power[:, None] * below)
-    straight *= ((weights * shapes).sum(axis=1) / np.maximum((weights * straight).sum(axis=1), 1e-30))[:, None]
-    shapes[faint] = straight[faint]
+        together = counts[alike].sum(axis=0) + 1e-9
+        density = together / (exposure[alike].sum(axis=0) + 1e-3 * exposure[alike].sum(axis=0).max())
+        weight = STEADY / (density * exposure[alike]).sum(axis=1, keepdims=True)
+        counts[alike] += weight * density * exposure[alike]
+        exposure[alike] *= 1 + weight
+    return counts, exposure
 
 
 def _extrapolated(start, first, second, weights):
@@ -163,7 +160,7 @@ class Population:
     def __repr__(self):
         return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
-    def summary(self):
+    def summary(self) -> dict[str, object]:
         """What was fitted, as numbers by name."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         numbers = {
@@ -176,7 +173,7 @@ class Population:
         }
         return {name: float(value) for name, value in numbers.items()}
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was fitted, for people: a dict of str."""
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
@@ -195,33 +192,44 @@ class Population:
         """The ``HitDensity`` of these charges."""
         return HitDensity(self.shapes, self.noises or ALL_NOISES)
 
-    def log_odds(self, classes, sigma):
-        """Log of rate over probability of no hit, for classes and noise (electrons) of values."""
+    def log_odds(self, classes: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Log of rate over probability of no hit, for classes and noise (electrons) of values.
+
+        Parameters
+        ----------
+        classes : `~numpy.ndarray` of int
+            Class of each value.
+        sigma : `~numpy.ndarray`
+            Standard deviation of each value without a hit, in electrons.
+        """
         rate = self.rate.astype(np.float32)[classes]
         chance = np.minimum(rate * self.density.above(charges_kind(classes), sigma), np.float32(HIGHEST_RATE))
         return np.log(rate) - np.log1p(-chance)
 
     @cached_property
     def _tables(self):
-        """By class and noise: logs of hit over not hit, of not hit over clean; probability of a faint hit, log of no
-        hit."""
+        """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
+        probability of a faint hit, log of no hit, for all noises."""
         rate = self.rate.astype(np.float32)[:, None]
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
         not_hit = np.log1p((gain - 1) * faint[..., None])
         log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
-        return tuple(self._at_noises(one) for one in (log_hit, not_hit, faint, np.log(none)))
+        # both are looked up together: next to each other in memory they are read together
+        logs = np.empty(log_hit.shape, np.complex64)
+        logs.real, logs.imag = log_hit, not_hit
+        return logs, self._at_noises(faint), self._at_noises(np.log(none))
 
     def _at_noises(self, values):
-        """Tables (N_CLASSES, sigmas, ...) of all noises, of those of the ones that are needed."""
+        """Tables (N_CLASSES, sigmas) of all noises, of those of the ones that are needed."""
         if self.noises is None:
             return values
-        table = np.zeros((len(values), LOG_SIGMA.size, *values.shape[2:]), values.dtype)
+        table = np.zeros((len(values), LOG_SIGMA.size), values.dtype)
         table[:, self.noises] = values
         return table
 
-    def log_ratios(self, classes, index):
+    def log_ratios(self, classes: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logs of chance times density of hit values over that of others, and of what makes that of others.
 
         A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
@@ -242,15 +250,24 @@ class Population:
         log_not_hit : `~numpy.ndarray`
             Density of values that are not hit, over that of clean ones.
         """
-        log_hit, not_hit, *_ = self._tables
-        place = classes * np.int32(log_hit[0].size) + index
-        return log_hit.ravel().take(place), not_hit.ravel().take(place)
+        logs = self._tables[0]
+        first = (self.noises or ALL_NOISES).start * logs.shape[2]
+        found = logs.ravel().take(classes * np.intp(logs[0].size) - np.intp(first) + index)
+        return found.real, found.imag
 
-    def log_none(self, classes, sigma):
-        """Log of the probability of no hit, for classes and noise (electrons) of values."""
-        return self._tables[3][classes, sigma_index(sigma)]
+    def log_none(self, classes: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Log of the probability of no hit, for classes and noise (electrons) of values.
 
-    def refitted(self, counts, hits, totals, seen=None):
+        Parameters
+        ----------
+        classes, sigma
+            As for `log_odds`.
+        """
+        return self._tables[2][classes, sigma_index(sigma)]
+
+    def refitted(
+        self, counts: np.ndarray, hits: np.ndarray, totals: np.ndarray, seen: np.ndarray | None = None
+    ) -> "Population":
         """The population after one step of expectation maximisation.
 
         Parameters
@@ -270,21 +287,13 @@ class Population:
         population : Population
         """
         kinds = charges_kind(_CLASSES)
-        of_kind = np.zeros((len(self.shapes), totals.shape[1]))
-        np.add.at(of_kind, kinds, totals)
         seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
         # a charge that counts as a hit and is examined in few pixels only is as frequent in the others
-        seen = np.zeros_like(counts)
-        np.add.at(seen, kinds, seen_of_class)
-        seen = seen / np.maximum(of_kind.sum(axis=1, keepdims=True), 1)
-        smooth = [ndimage.gaussian_filter1d(one, 1.0, axis=1, mode="nearest") for one in (counts, seen)]
-        shapes = smooth[0] / np.maximum(smooth[1], 0.02)
-        for alike in ALIKE:
-            common = shapes[alike].sum(axis=0)
-            shapes[alike] += STEADY * common / max(common.sum(), 1e-9)
+        exposure = np.zeros_like(counts)
+        np.add.at(exposure, kinds, self.rate[:, None] * seen_of_class)
+        shapes = np.exp(_smooth(*_with_others_alike(counts, exposure), np.log(self.shapes)))
         # a floor keeps charges possible that do not occur in this stack
-        shapes += 0.01 * shapes.mean(axis=1, keepdims=True) + 1e-9
-        _straighten_faint(shapes, counts, seen, of_kind)
+        shapes = shapes / shapes.sum(axis=1, keepdims=True) + FLOOR / shapes.shape[1]
         shapes /= shapes.sum(axis=1, keepdims=True)
         exposed = (seen_of_class * shapes[kinds]).sum(axis=1)
         rate = _steady_rates(hits, exposed)
@@ -298,7 +307,7 @@ class Population:
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
 
-    def extrapolated(self, first, second):
+    def extrapolated(self, first: "Population", second: "Population") -> "Population":
         """Extrapolation of the expectation maximisation from two steps.
 
         Squared extrapolation (Varadhan & Roland 2008, Scand. J. Stat. 35, 335), in the logarithms of the rate of each
@@ -320,7 +329,7 @@ class Population:
         shapes /= shapes.sum(axis=1, keepdims=True)
         return replace(second, shapes=shapes, rate=np.clip(rate, LOWEST_RATE, second.rate.max()))
 
-    def with_detector(self, probability, detected):
+    def with_detector(self, probability: np.ndarray, detected: np.ndarray) -> "Population":
         """The population with the log odds of a detection.
 
         The detector uses the same values, and flags fluctuations of the noise. Its false detections are therefore

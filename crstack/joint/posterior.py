@@ -1,26 +1,27 @@
 """Probability that each value of a stack is hit, from exposures in electrons."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._memory import empty_image, relax, zero_image
 from crstack._pixels import features_holding
 from crstack._summary import Summary
+from crstack._threads import map_threads, row_bands
 from crstack.equalize.differences import Differences
 from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
+from crstack.joint.cubes import in_order, means_of
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
 from crstack.joint.hit_everywhere import hit_everywhere
 from crstack.joint.least_loss import least_loss
 from crstack.joint.population import Population
-from crstack.joint.posterior_signal import posterior_signal, signal_shift
+from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import log_odds_alone, probabilities
-
-if TYPE_CHECKING:
-    from crstack.joint.method import JointPosterior
 
 __all__ = ["JointResult", "joint_posterior"]
 
@@ -31,8 +32,8 @@ class JointResult:
 
     Attributes
     ----------
-    probability : `~numpy.ndarray`
-        float32 (N, ny, nx): probability that each value is hit.
+    rounded : `~numpy.ndarray`
+        float16 (N, ny, nx): probability that each value is hit.
     mask : `~numpy.ndarray`
         bool (N, ny, nx): mask by the settings.
     population : Population
@@ -48,7 +49,7 @@ class JointResult:
         Differences between the exposures; None if they were not measured.
     """
 
-    probability: np.ndarray
+    rounded: np.ndarray
     mask: np.ndarray
     population: Population
     excess: ExcessVariance
@@ -63,11 +64,20 @@ class JointResult:
         return Summary(self.in_words())._repr_html_()
 
     @property
+    def probability(self):
+        """float32 (N, ny, nx): ``rounded``, for arithmetic."""
+        return self.rounded.astype(np.float32)
+
+    @cached_property
+    def _expected_hits(self):
+        return float(sum(plane.sum(dtype=np.float64) for plane in self.rounded))
+
+    @property
     def differences(self):
         """Differences between the exposures: ``measured``."""
         return self.measured
 
-    def summary(self):
+    def summary(self) -> dict[str, object]:
         """What was found and fitted, as numbers by name; ``str()`` gives lines for people.
 
         Returns
@@ -77,7 +87,7 @@ class JointResult:
         """
         return Summary(
             {
-                "hit values expected": float(self.probability.sum(dtype=np.float64)),
+                "hit values expected": self._expected_hits,
                 **self.population.summary(),
                 **({} if self.measured is None else self.measured.summary()),
                 "scatter relative to the signal": float(self.excess.relative),
@@ -86,19 +96,34 @@ class JointResult:
             }
         )
 
-    def in_words(self):
+    def in_words(self) -> dict[str, str]:
         """What was found and fitted, for people: a dict of str."""
         return {
-            "hit values expected": f"{self.probability.sum():.0f}",
+            "hit values expected": f"{self._expected_hits:.0f}",
             **self.population.in_words(),
             **({} if self.measured is None else self.measured.in_words()),
             "scatter beyond the noise": f"{self.excess}",
         }
 
 
+class PosteriorSettings(Protocol):
+    """The settings of `~crstack.JointPosterior` that the posterior depends on."""
+
+    @property
+    def probability(self) -> float | None: ...
+    @property
+    def false_alarm(self) -> float | None: ...
+    @property
+    def excess(self) -> bool: ...
+    @property
+    def n_sweeps(self) -> int: ...
+    @property
+    def n_fits(self) -> int: ...
+
+
 def joint_posterior(
     counts: Counts,
-    settings: "JointPosterior",
+    settings: PosteriorSettings,
     detected: np.ndarray | None = None,
     scatter: Scatter | None = None,
 ) -> JointResult:
@@ -124,67 +149,82 @@ def joint_posterior(
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
     excess, of_pixels = scatter.excess, scatter.of_pixels
     # sums over the exposures round: in one order, whatever they come in
-    order = counts.data.mean(axis=(1, 2), dtype=np.float64).argsort(kind="stable")
+    order = means_of(counts.data).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
-    detected = None if detected is None else detected[order]
+    detected = in_order(detected, order)
     # the examined share of clean pixels must be ten times the rate of false alarms
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
-    sigma = np.sqrt(counts.mean_variance(scatter.signal) + of_pixels)
+    sigma = _sigma(counts, scatter)
     candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
     field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
-    signal = posterior_signal(field, candidates, tables, population)
-    if settings.false_alarm is None:
-        tables = None  # large, and no longer needed
+    del sigma
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
-    rest = field.probability[:, rows[which], columns[which]]
-    field.probability[:, rows[which], columns[which]] = everywhere + (1 - everywhere) * rest
-    shift = signal_shift(counts, candidates, signal, field.probability)
+    field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]
+    signal = posterior_signal(field, candidates, tables, population, maybe_hit(field.chance))
+    shift = signal_shift(counts, candidates, signal, field.chance)
+    if settings.false_alarm is None:
+        tables = None  # large, and no longer needed
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
-    probability = field.probability.astype(np.float16).astype(np.float32)
+    rounded = field.chance.astype(np.float16)
+    chance = rounded.astype(np.float32)
     if settings.probability is not None:
-        mask = probability > settings.probability
+        masked = chance > settings.probability
     elif settings.false_alarm is None:
-        mask = _least_loss(candidates, probability)
+        masked = least_loss(chance)
     else:
-        seeds = _seeds(settings.false_alarm, counts, excess, candidates, tables, population, probability)
-        mask = np.stack(
-            [features_holding(plane | one, one) for plane, one in zip(probability > 0.5, seeds, strict=True)]
-        )
+        over = _over_threshold(settings.false_alarm, counts, excess, candidates, tables, population, chance)
+        masked = _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
     # a copy does not contain the tables, which are large
     population = replace(population)
-    return JointResult(probability[back], mask[back], population, excess, shift, of_pixels)
+    shape = counts.data.shape
+    return JointResult(
+        _spread(candidates, rounded[back], shape),
+        _spread(candidates, masked[back], shape),
+        population,
+        excess,
+        shift,
+        of_pixels,
+    )
 
 
-def _least_loss(candidates, probability):
-    """Mask (N, ny, nx) that minimises the expected error of the mean of the unmasked values."""
-    chance = probability[:, *candidates.where]
-    if candidates.unknown is not None:
-        chance = np.where(candidates.unknown, 1, chance)
-    clean = 1 - chance
-    # the mean of the clean values, or the lowest value if none is clean
-    some = clean.sum(axis=0) > 0.5
-    mean = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-    signal = np.where(some, mean, candidates.lowest)
-    charge = np.maximum(candidates.levels - signal, 0)
-    variance = np.broadcast_to((candidates.sigma(signal) / candidates.scales) ** 2, charge.shape)
-    mask = np.zeros(probability.shape, dtype=bool)
-    mask[:, *candidates.where] = least_loss(chance, charge, variance)
-    if candidates.unknown is not None:
-        mask[:, *candidates.where] &= ~candidates.unknown
-    return mask
+def _sigma(counts, scatter):
+    """Noise (ny, nx) of one value, electrons."""
+    sigma = empty_image(scatter.signal.shape)
+
+    def work(rows):
+        sigma[rows] = np.sqrt(counts.rows(rows).mean_variance(scatter.signal[rows]) + scatter.of_pixels[rows])
+
+    map_threads(work, row_bands(*sigma.shape))
+    return sigma
 
 
-def _seeds(rate, counts, excess, candidates, tables, population, probability):
-    """Values whose odds exceed those that clean values reach at the given rate."""
+def _spread(candidates, values, shape):
+    """Cube (N, ny, nx) of values of the candidates (N, M), 0 elsewhere."""
+    cube = zero_image(shape, values.dtype)
+    for plane, one in zip(cube, values, strict=True):
+        plane[candidates.where] = one
+        relax()
+    return cube
+
+
+def _with_tails(candidates, likely, seeds, shape):
+    """Mask (N, M) of the likely values that are connected with a seed, and of the seeds."""
+    masks = []
+    for some in zip(likely, seeds, strict=True):
+        plane, one = np.zeros((2, *shape), dtype=bool)
+        plane[candidates.where], one[candidates.where] = some
+        masks.append(features_holding(plane | one, one)[candidates.where])
+    return np.stack(masks)
+
+
+def _over_threshold(rate, counts, excess, candidates, tables, population, chance):
+    """Values (N, M) whose odds exceed those that clean values reach at the given rate."""
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
     threshold = calibrated_threshold(rate, noise, population, highest)
-    signal = clean_signal(counts, candidates, probability)
+    signal = clean_signal(counts, candidates, chance)
     # that of the neighbours, because a pixel's own signal depends on its fluctuation
     signal = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
-    over = log_odds_alone(candidates, tables, population) > threshold(signal[candidates.where])
-    seeds = np.zeros(counts.data.shape, dtype=bool)
-    seeds[:, candidates.where[0], candidates.where[1]] = over
-    return seeds
+    return log_odds_alone(candidates, tables, population) > threshold(signal[candidates.where])

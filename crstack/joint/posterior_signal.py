@@ -2,16 +2,22 @@
 
 import numpy as np
 
+from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.sweeps import log_ratio
 
-__all__ = ["posterior_signal", "signal_shift"]
+__all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
 
 
-def posterior_signal(field, candidates, tables, population):
-    """Posterior mean (M,) of the common signal of each candidate, electrons.
+def maybe_hit(chance):
+    """Which candidates (M,) may have a hit value, by the probabilities (N, M)."""
+    return (chance >= SURE).any(axis=0)
+
+
+def posterior_signal(field, candidates, tables, population, which=None):
+    """Posterior mean (M,) of the common signal of the candidates, electrons.
 
     Small charges are more frequent than large ones. So a value near the limit is flagged more often where noise has
     made the other values low, and the mean of these is then too low. The integral over all signals and all sets of hit
@@ -21,40 +27,46 @@ def posterior_signal(field, candidates, tables, population):
     ----------
     field, candidates, tables, population
         As for `~crstack.joint.sweeps.sweep`.
+    which : `~numpy.ndarray` of bool, optional
+        (M,) candidates whose signal is needed; all of them if not given.
 
     Returns
     -------
     signal : `~numpy.ndarray`
-        float64 (M,).
+        float64 (M,); 0 where it is not needed.
 
     Notes
     -----
     With a uniform prior the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
     the inverse of the variance as prior it is this mean.
     """
-    classes = field.classes_at(candidates.where)
+    which = np.ones(len(candidates), bool) if which is None else which
+    found = np.zeros(len(candidates))
 
     def work(item):
-        part, (nodes, clean, index, _) = item
-        some = candidates.some(part)
-        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+        part, table = item
+        needed = np.flatnonzero(which[part])
+        some = candidates.some(part.start + needed)
+        nodes, clean, index = (one[..., needed] for one in table[:3])
+        classes = field.classes_at(some.where)
+        ratio, not_hit = log_ratio(some, clean, index, classes, population)
         noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
         variance = np.zeros_like(nodes)
         for i, sigma in enumerate(noise):
             # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
-            not_hit[i] += known[i] * population.log_none(classes[i, part], sigma)
+            not_hit[i] += known[i] * population.log_none(classes[i], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
-        return (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+        found[part.start + needed] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
-    found = map_threads(work, zip(candidates.parts(), tables, strict=True))
-    return np.concatenate(found) if found else np.empty(0)
+    map_threads(work, zip(candidates.parts(), tables, strict=True))
+    return found
 
 
-def signal_shift(counts, candidates, signal, probability):
+def signal_shift(counts, candidates, signal, chance):
     """Expected mean of all exposures minus the mean of the values weighted by their probability to be clean.
 
     If the exposures are not equivalent, the latter mean depends on which of them are excluded.
@@ -67,16 +79,15 @@ def signal_shift(counts, candidates, signal, probability):
         The pixels looked at.
     signal : `~numpy.ndarray`
         (M,) their posterior signal, electrons.
-    probability : `~numpy.ndarray`
-        (N, ny, nx) chance of each value to be hit.
+    chance : `~numpy.ndarray`
+        (N, M) probability of each of their values to be hit.
 
     Returns
     -------
     shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    chance = probability[:, *candidates.where]
-    which = (chance >= SURE).any(axis=0)
+    which = maybe_hit(chance)
     where = tuple(index[which] for index in candidates.where)
     values, expected = counts.combined_at(where, signal[which])
     valid, chance = np.ones(values.shape, bool), chance[:, which]
@@ -85,6 +96,6 @@ def signal_shift(counts, candidates, signal, probability):
         chance = np.where(valid, chance, 1)
     mean, _, count = posterior_mean(values, chance, np.ones_like(values))
     wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-    shift = np.zeros(probability.shape[1:], dtype=np.float32)
+    shift = zero_image(counts.data.shape[1:])
     shift[where] = np.where(count > 0, wanted - mean, 0)
     return shift

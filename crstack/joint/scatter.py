@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._threads import map_threads, wide_bands
-from crstack.equalize.clean import median_of_scaled
+from crstack._memory import empty_image, zero_image
+from crstack._pixels import dilate
+from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
@@ -34,7 +34,7 @@ class Scatter:
     @classmethod
     def none(cls, counts):
         """No excess, whatever the exposures say."""
-        median = median_of_scaled(counts.levels, np.ones(len(counts.levels)))
+        median = _median_of(counts.level_cube)
         return cls(median, np.zeros_like(median))
 
     @property
@@ -43,38 +43,90 @@ class Scatter:
         return ExcessVariance() if self.fit is None else self.fit.excess
 
 
-def scatter_of(counts, of_places=False, change=None):
-    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger."""
-    levels = counts.levels
-    median = median_of_scaled(levels, np.ones(len(levels)))
-    variance = counts.mean_variance(median)
-    gradient2 = squared_gradient(median, variance / len(levels))
-    # steep, but the same in all exposures, however these differ
-    hot = np.zeros(median.shape, dtype=bool)
-    hot[hot_pixels(median, np.sqrt(variance))] = True
-    hot = ndimage.binary_dilation(hot, np.ones((3, 3))) if hot.any() else None
-    fit = fit_excess_variance(levels, median, _variances(counts, median), gradient2, counts.bad, hot)
-    # a signal raised by two hits must not excuse them
-    signal = np.minimum(median, _median_of_rows(median))
-    of_pixels = fit.excess.of(signal, gradient2).astype(np.float32)
+def scatter_of(counts, of_places=False, measured=None):
+    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger.
+
+    ``measured`` are the `~crstack.equalize.Differences` that the counts include, if any.
+    """
+    levels = counts.level_cube
+    median = _median_of(levels)
+    gradient2, hot = _gradient_and_hot(counts, median)
+    fit = fit_excess_variance(levels, median, _variances_of(counts, median), gradient2, counts.bad, hot)
+    del hot
+    signal, of_pixels = _excess_of_pixels(fit.excess, median, gradient2)
+    del gradient2, median
     if of_places:
-        np.maximum(of_pixels, place_variance(levels, counts.mean_variance, change)[0], out=of_pixels)
+        of_place = place_variance(levels, counts.mean_variance_in, measured)[0]
+        np.maximum(of_pixels, of_place, out=of_pixels)
     return Scatter(signal, of_pixels, fit)
+
+
+def _excess_of_pixels(excess, median, gradient2):
+    """Expected signal (ny, nx), and the excess variance there."""
+    # a signal raised by two hits must not excuse them
+    signal, of_pixels = _median_of_rows(median), empty_image(median.shape)
+
+    def work(rows):
+        np.minimum(median[rows], signal[rows], out=signal[rows])
+        of_pixels[rows] = excess.of(signal[rows], gradient2[rows])
+
+    map_threads(work, row_bands(*median.shape))
+    return signal, of_pixels
+
+
+def _median_of(levels):
+    """Median (ny, nx) of the exposures."""
+    median, n = empty_image(levels.shape[1:]), len(levels)
+
+    def work(rows):
+        band = np.array(levels[:, rows])
+        sort_exposures(band)
+        median[rows] = (band[(n - 1) // 2] + band[n // 2]) / 2
+
+    map_threads(work, row_bands(*median.shape))
+    return median
+
+
+def _gradient_and_hot(counts, median):
+    """Squared gradient of the median, and pixels beside hot ones or hot; None for these if there are none.
+
+    Hot pixels are steep, but the same in all exposures, however these differ.
+    """
+    gradient2, hot = empty_image(median.shape), zero_image(median.shape, bool)
+
+    def work(band):
+        rows, wide, inner = band
+        part = median[wide]
+        variance = counts.rows(wide).mean_variance(part)
+        gradient2[rows] = squared_gradient(part, variance / len(counts.data))[inner]
+        peaks = np.zeros(part.shape, dtype=bool)
+        peaks[hot_pixels(part, np.sqrt(variance))] = True
+        if peaks.any():
+            hot[rows] = dilate(peaks, 1)[inner]
+
+    map_threads(work, wide_bands(*median.shape, margin=2))
+    return gradient2, hot if hot.any() else None
+
+
+def _variances_of(counts, signal):
+    """Function of rows and columns of pixels: variances of the exposures there, of one where all are alike."""
+
+    def variances(where):
+        some, expected = counts.rows(where), signal[where]
+        return [some.variance_of(i, expected) for i in range(1 if counts.alike else len(counts.data))]
+
+    return variances
 
 
 def _median_of_rows(image):
     """Median (ny, nx) of the five pixels around each along its row; beyond the edges the image is mirrored."""
-    padded, median = np.pad(image, ((0, 0), (2, 2)), mode="symmetric"), np.empty_like(image)
+    median, nx = empty_image(image.shape), image.shape[1]
 
     def work(band):
-        rows, nx = band[0], image.shape[1]
-        five = np.stack([padded[rows, first : first + nx] for first in range(5)])
+        padded = np.pad(image[band[0]], ((0, 0), (2, 2)), mode="symmetric")
+        five = np.stack([padded[:, first : first + nx] for first in range(5)])
         sort_exposures(five)
-        median[rows] = five[2]
+        median[band[0]] = five[2]
 
     map_threads(work, wide_bands(*image.shape))
     return median
-
-
-def _variances(counts, signal):
-    return [counts.variance_of(i, signal) for i in range(1 if counts.alike else len(counts.data))]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.joint.cubes import taken
+
 __all__ = ["SignalPrior", "signal_prior"]
 
 #: pixels that suffice, and fewest between two knots
@@ -18,7 +20,7 @@ LOWER_OF_TWO = 0.5642
 #: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
 OF_MEDIAN = {2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
-STEPS, GRID = 20, 0.1
+STEPS, GRID = 100, 0.1
 MOST_BINS = 20_000
 
 
@@ -50,11 +52,13 @@ class SignalPrior:
         """
         middle = (nodes[1:] + nodes[:-1]) / 2
         edges = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
-        share = np.diff(np.interp(edges, self.signal, self.below), axis=0)
+        # one pixel after the other: the search for an edge starts where the one before was found
+        below = np.interp(edges.T, self.signal, self.below)
+        share = np.ascontiguousarray(np.diff(below, axis=1).T)
         return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
 
 
-def signal_prior(levels, sigma):
+def signal_prior(levels, sigma, widest=np.inf):
     """Density of the signal among the pixels of a stack.
 
     Parameters
@@ -63,6 +67,9 @@ def signal_prior(levels, sigma):
         (N, ny, nx) the signal that each value stands for, electrons.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons.
+    widest : float, optional
+        Pixels whose values span more than this number of standard deviations are left out. If one value of three is
+        hit, the median is the higher of the two clean values.
 
     Returns
     -------
@@ -79,9 +86,12 @@ def signal_prior(levels, sigma):
     (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
     the same everywhere in the image, so that it says nothing of where stars are.
     """
-    n = len(levels)
-    step = max(levels[0].size // PIXELS, 1)
-    some, noise = levels.reshape(n, -1)[:, ::step], sigma.ravel()[::step]
+    n, step = len(levels), max(sigma.size // PIXELS, 1)
+    places = np.arange(0, sigma.size, step)
+    some = taken(lambda where: levels[:, *where], places, sigma.shape)
+    noise = taken(lambda where: sigma[where], places, sigma.shape)
+    agree = some.max(axis=0) - some.min(axis=0) <= widest * noise
+    some, noise = some[:, agree], noise[agree]
     # a mean of two would contain the hits of both
     middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)
     intervals = min(INTERVALS, middle.size // FEWEST)

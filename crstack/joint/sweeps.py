@@ -1,11 +1,13 @@
 """Sweeps over the candidates: probabilities, neighbours, and the fit of the population."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack._memory import empty_image, relax, zero_image
+from crstack._threads import map_threads, row_bands, slices
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
@@ -16,6 +18,8 @@ __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 VALUES_TO_FIT = 100_000
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
+#: number of places whose neighbours are summed together
+PLACES_AT_ONCE = 1 << 15
 
 
 class Field:
@@ -24,6 +28,8 @@ class Field:
     Only neighbours more likely hit than not count: were they weighted with their
     probability, each value would raise it and so find itself in hit surroundings.
 
+    Only the candidates can be hit, so that only their values are stored.
+
     Parameters
     ----------
     shape : tuple of int
@@ -31,46 +37,86 @@ class Field:
 
     Attributes
     ----------
-    probability : `~numpy.ndarray`
-        float32 (N, ny, nx).
+    shape : tuple of int
+        As given.
+    chance : `~numpy.ndarray`
+        float32 (N, M), probabilities of the candidates.
     """
 
     def __init__(self, shape):
-        n, ny, nx = shape
-        self.probability = np.zeros(shape, dtype=np.float32)
-        # expected hits and their charge, with a rim of one pixel
-        self._hits = np.zeros((n, ny + 2, nx + 2), dtype=np.float32)
-        self._charge = np.zeros_like(self._hits)
-        self._width = nx + 2
+        self.shape = shape
+        self._width = shape[2] + 2
+        self._where = None
+        self.chance = self._hits = self._charge = np.zeros((shape[0], 0), dtype=np.float32)
+        # with a rim of one pixel
+        self._beside = zero_image((shape[0], (shape[1] + 2) * self._width), bool)
+
+    @property
+    def probability(self):
+        """float32 (N, ny, nx)."""
+        probability = np.zeros(self.shape, dtype=np.float32)
+        if self._where is not None:
+            probability[:, *self._where] = self.chance
+        return probability
 
     def set(self, where, probability, charge):
         """Set the values (N, M) at rows and columns ``where``; ``charge`` if hit, in units of the noise."""
-        rows, columns = where
-        self.probability[:, rows, columns] = probability
+        if where is not self._where:
+            # numbers of candidates by their place, and one more where there is none
+            self._where = where
+            self._number = empty_image(self._beside.shape[1], np.int32)
+            self._number[:] = len(where[0])
+            self._number[self._place(where)] = np.arange(len(where[0]))
+        self.chance = probability.astype(np.float32, copy=False)
         hits = np.where(probability > 0.5, probability, np.float32(0))
-        self._hits[:, rows + 1, columns + 1] = hits
-        self._charge[:, rows + 1, columns + 1] = hits * charge
+        self._hits, self._charge = (np.pad(one, ((0, 0), (0, 1))).astype(np.float32) for one in (hits, hits * charge))
+        place = self._place(where)
+
+        def work(i):
+            self._beside[i] = False
+            for step in self._steps(0):
+                self._beside[i][place[hits[i] > 0] + step] = True
+
+        map_threads(work, range(len(hits)))
+
+    def _place(self, where):
+        return (where[0] + 1) * self._width + where[1] + 1
+
+    def _steps(self, least=1):
+        """Steps in a plane from a pixel to those around it; with ``least`` of 0 also to itself."""
+        around = product((-1, 0, 1), (-1, 0, 1))
+        return [dy * self._width + dx for dy, dx in around if abs(dy) + abs(dx) >= least]
 
     def classes_at(self, where):
         """Class of the neighbourhood (N, M) of each value at rows and columns ``where``."""
-        place = (where[0] + 1) * self._width + where[1] + 1
+        everywhere = self._place(where)
+        classes = np.zeros((self.shape[0], len(everywhere)), np.int32)
+        weights = [np.float32(1 if abs(step) in (1, self._width) else CORNER) for step in self._steps()]
 
-        def of(i):
+        def work(item):
+            i, part = item
+            place = everywhere[part]
+            beside = np.flatnonzero(self._beside[i].take(place))
+            if not len(beside):
+                return
+            place = place[beside]
             sums = [np.zeros(len(place), np.float32), np.zeros(len(place), np.float32)]
-            for dy in (-1, 0, 1):
-                for dx in (-1, 0, 1):
-                    weight = np.float32(0 if not (dx or dy) else CORNER if dx and dy else 1)
-                    if weight:
-                        for total, plane in zip(sums, (self._hits[i], self._charge[i]), strict=True):
-                            total += weight * plane.ravel().take(place + dy * self._width + dx)
-            return neighbour_class(*sums)
+            for step, weight in zip(self._steps(), weights, strict=True):
+                number = self._number.take(place + step)
+                for total, values in zip(sums, (self._hits[i], self._charge[i]), strict=True):
+                    total += weight * values.take(number)
+            classes[i, part][beside] = neighbour_class(*sums)
 
-        return np.stack(map_threads(of, range(len(self._hits))))
+        map_threads(work, product(range(len(classes)), slices(len(everywhere), PLACES_AT_ONCE)))
+        return classes
 
     def beside_hits(self):
         """Rows and columns of all pixels beside a hit one, or hit themselves."""
-        near = ndimage.maximum_filter((self._hits > 0).any(axis=0).view(np.uint8), size=3)
-        return np.nonzero(near[1:-1, 1:-1])
+        near = self._beside[0].copy()
+        for one in self._beside[1:]:
+            near |= one
+            relax()
+        return np.nonzero(near.reshape(-1, self._width)[1:-1, 1:-1])
 
 
 def sweep(field, candidates, tables, population):
@@ -124,9 +170,8 @@ def log_ratio(some, clean, index, classes, population):
     ratio, not_hit : `~numpy.ndarray`
         (N, J, M).
     """
-    ratio, not_hit = population.log_ratios(classes[:, None], index)
-    ratio -= clean
-    not_hit += clean
+    log_hit, log_not_hit = population.log_ratios(classes[:, None], index)
+    ratio, not_hit = log_hit - clean, log_not_hit + clean
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
@@ -245,11 +290,16 @@ class _Sample:
             tables = some.tables()
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen
-        return cls(some, tables, weight, sigma_index(sigma), chosen.anyway, chosen.missed(charge))
+        return cls(some, tables, weight, _places_of(sigma), chosen.anyway, chosen.missed(charge))
+
+    @cached_property
+    def _by_noise(self):
+        """Number of pixels of each noise: of all pixels, and of those that are not examined anyway."""
+        return numbers_by_noise(self.of_sigma, ~self.anyway)
 
     def totals(self, field):
         """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
-        totals, free = _numbers(field, self.of_sigma), _numbers(field, self.of_sigma, ~self.anyway)
+        totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
         return totals, totals[..., None] - free[..., None] * self.missed
 
     def expectation(self, asked, classes, population):
@@ -310,16 +360,38 @@ def _fit(sample, field, classes, population, n_fits):
     return population
 
 
-def _numbers(field, of_sigma, chosen=None):
-    """Number of values (N_CLASSES, sigmas) of each class of neighbourhood and noise, of the chosen pixels."""
-    found = np.zeros((N_CLASSES, LOG_SIGMA.size))
-    chosen = np.ones(of_sigma.shape, bool) if chosen is None else chosen
-    found[0] = len(field.probability) * np.bincount(of_sigma[chosen], minlength=LOG_SIGMA.size)
-    rows, columns = field.beside_hits()
-    keep = chosen[rows, columns]
-    where = rows[keep], columns[keep]
+def _places_of(sigma):
+    """Place (ny, nx) of a noise in ``LOG_SIGMA``."""
+    # there are fewer than 256 places
+    places = empty_image(sigma.shape, np.uint8)
+
+    def work(rows):
+        places[rows] = sigma_index(sigma[rows])
+
+    map_threads(work, row_bands(*sigma.shape))
+    return places
+
+
+def numbers_by_noise(of_sigma, chosen):
+    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones."""
+    numbers = np.zeros((2, LOG_SIGMA.size), int)
+    for rows in row_bands(*of_sigma.shape):
+        for total, pixels in zip(numbers, (of_sigma[rows].ravel(), of_sigma[rows][chosen[rows]]), strict=True):
+            total += np.bincount(pixels, minlength=LOG_SIGMA.size)
+        relax()
+    return numbers
+
+
+def _numbers(field, of_sigma, chosen, by_noise):
+    """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
+    where = field.beside_hits()
     places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
-    beside = np.bincount(places.ravel(), minlength=found.size).reshape(found.shape)
-    found += beside
-    found[0] -= beside.sum(axis=0)
+    found = []
+    for pixels, some in zip(by_noise, (places, places[:, chosen[where]]), strict=True):
+        numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
+        numbers[0] = field.shape[0] * pixels
+        beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
+        numbers += beside
+        numbers[0] -= beside.sum(axis=0)
+        found.append(numbers)
     return found

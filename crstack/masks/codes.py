@@ -4,6 +4,9 @@ from enum import IntEnum
 
 import numpy as np
 
+from crstack._memory import empty_image
+from crstack._threads import map_threads, row_bands
+
 __all__ = ["Code", "code_image", "exposure_name", "has_found", "united"]
 
 
@@ -23,14 +26,26 @@ _CODE_OF = np.array([Code.CLEAN, Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH], dtyp
 
 
 def exposure_name(i: int) -> str:
-    """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ..."""
+    """Name of the mask of exposure ``i``, counted from 0: CRMASK1, CRMASK2, ...
+
+    Parameters
+    ----------
+    i : int
+        Number of the exposure.
+    """
     return f"CRMASK{i + 1}"
 
 
 def code_image(by_method: np.ndarray, auxiliary: np.ndarray | None = None) -> np.ndarray:
     """Codes of the pixels that a method and an auxiliary detector found, from bool images."""
-    found = by_method.view(np.uint8)
-    return _CODE_OF[found if auxiliary is None else found + 2 * auxiliary.view(np.uint8)]
+    codes = empty_image(by_method.shape, np.uint8)
+
+    def work(rows: slice) -> None:
+        found = by_method[rows].view(np.uint8)
+        codes[rows] = _CODE_OF[found if auxiliary is None else found + 2 * auxiliary[rows].view(np.uint8)]
+
+    map_threads(work, row_bands(*codes.shape))
+    return codes
 
 
 def has_found(code: Code, codes: np.ndarray) -> np.ndarray:

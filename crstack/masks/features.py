@@ -1,5 +1,8 @@
 """Connected hits: their class, their table, and the list of their pixels."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable, Table
@@ -9,6 +12,9 @@ from crstack._pixels import EIGHT_CONNECTED
 from crstack._validation import check_choice, check_image_shape
 from crstack.masks.codes import Code, exposure_name
 
+if TYPE_CHECKING:
+    from photutils.segmentation import SegmentationImage
+
 __all__ = [
     "CATEGORIES",
     "JOINT_CATEGORIES",
@@ -16,6 +22,7 @@ __all__ = [
     "categories_of",
     "feature_pixels",
     "find_features",
+    "labels_of",
     "segment_features",
     "summed_by",
 ]
@@ -46,20 +53,44 @@ DESCRIPTIONS = {
 }
 
 
-def categories_of(masks):
-    """Classes of the hits of some masks."""
+class HitMasks(Protocol):
+    """The part of `~crstack.MaskSet` that describes hits."""
+
+    @property
+    def codes(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def probability(self) -> np.ndarray | None: ...
+    @property
+    def problematic(self) -> np.ndarray: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def n_exposures(self) -> int: ...
+    @property
+    def uuid(self) -> str: ...
+    def __getitem__(self, name: str) -> np.ndarray: ...
+
+
+def categories_of(masks: HitMasks) -> tuple[str, ...]:
+    """Classes of the hits of some masks.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    """
     return CATEGORIES if masks.probability is None else JOINT_CATEGORIES
 
 
 def codes_of(masks, name):
     """Code image of a mask, or of the problematic pixels (their codes in MEANCRT)."""
-    check_choice("name", name, (*masks, PROBLEMATIC))
+    check_choice("name", name, (*masks.codes, PROBLEMATIC))
     if name == PROBLEMATIC:
         return np.where(masks.problematic, masks.codes["MEANCRT"], Code.CLEAN).astype(np.uint8)
     return masks.codes[name]
 
 
-def segment_features(masks, name="MEDIANCR"):
+def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationImage":
     """Connected hits of a mask, numbered.
 
     Parameters
@@ -77,15 +108,20 @@ def segment_features(masks, name="MEDIANCR"):
     """
     from photutils.segmentation import SegmentationImage
 
-    return SegmentationImage(_labels(masks, name))
+    return SegmentationImage(labels_of(masks, name))
 
 
-def _labels(masks, name):
+def labels_of(masks, name):
     """Number of the hit at each pixel (ny, nx), 0 for none."""
     return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
 
 
-def find_features(masks, signal=None, name="MEDIANCR", unit=None):
+def find_features(
+    masks: HitMasks,
+    signal: np.ndarray | u.Quantity | None = None,
+    name: str = "MEDIANCR",
+    unit: u.UnitBase | None = None,
+) -> QTable:
     """Make the table of the connected hits of a mask.
 
     Parameters
@@ -125,7 +161,7 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     Length and width are those of a rectangle with the second moments of the
     pixels: a straight row of n pixels is n long and 1 wide.
     """
-    labels = _labels(masks, name)
+    labels = labels_of(masks, name)
     y, x = np.nonzero(labels)
     row = labels[y, x] - 1
     boxes = ndimage.find_objects(labels)
@@ -160,7 +196,7 @@ def find_features(masks, signal=None, name="MEDIANCR", unit=None):
     return table
 
 
-def feature_pixels(masks, features, name="MEDIANCR"):
+def feature_pixels(masks: HitMasks, features: QTable, name: str = "MEDIANCR") -> Table:
     """List the pixels of hits.
 
     Parameters
@@ -179,7 +215,7 @@ def feature_pixels(masks, features, name="MEDIANCR"):
         Mask_value (see `~crstack.masks.Code`), as in the files of
         numina-crmasks; sorted by number, row and column.
     """
-    labels = _labels(masks, name)
+    labels = labels_of(masks, name)
     y, x = np.nonzero(labels)
     number = labels[y, x]
     wanted = np.isin(number, features["number"])
@@ -190,8 +226,18 @@ def feature_pixels(masks, features, name="MEDIANCR"):
     return Table(columns, names=("CR_number", "X_pixel", "Y_pixel", "Mask_value"), dtype=(int, int, int, int))
 
 
-def summed_by(row, value, n):
-    """Sum of the values of each of ``n`` rows."""
+def summed_by(row: np.ndarray, value: np.ndarray, n: int) -> np.ndarray:
+    """Sum of the values of each of ``n`` rows.
+
+    Parameters
+    ----------
+    row : `~numpy.ndarray` of int
+        (M,) row of each value, from 0.
+    value : `~numpy.ndarray`
+        (M,) values.
+    n : int
+        Number of rows.
+    """
     return np.bincount(row, weights=value, minlength=n)
 
 

@@ -1,14 +1,16 @@
 """Masks as FITS extensions, and back."""
 
 import re
-import warnings
 
 import numpy as np
 from astropy.io import fits
 
 from crstack._files import add_history, header_line, history_of
+from crstack._memory import empty_image, relax
+from crstack._threads import map_threads, row_bands
 from crstack._validation import check_number
-from crstack.exceptions import CRStackWarning, InputError
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
 from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
@@ -37,7 +39,7 @@ def masks_to_hdulist(masks):
     add_history(primary.header, masks.history)
     hdus = [primary]
     for name, codes in masks.codes.items():
-        hdu = fits.ImageHDU((codes > 0).astype(np.uint8), name=name)
+        hdu = fits.ImageHDU(_image_of(codes, lambda part: part > 0), name=name)
         hdu.header["NPMASKED"] = (int(np.count_nonzero(codes)), "number of masked pixels")
         hdus.append(hdu)
     if masks.auxclean is not None:
@@ -49,7 +51,7 @@ def masks_to_hdulist(masks):
         ("EXCESS", masks.excess_variance, "electron2"),
     ):
         if plane is not None:
-            hdus.append(fits.ImageHDU(plane.astype(np.float32), name=name))
+            hdus.append(fits.ImageHDU(_image_of(plane, lambda part: part, np.float32), name=name))
             hdus[-1].header["BUNIT"] = unit
     wcs = wcs_cards(masks.wcs)
     for hdu in hdus[1:]:
@@ -67,9 +69,20 @@ def masks_to_hdulist(masks):
     return fits.HDUList(hdus)
 
 
+def _image_of(plane, function, kind=np.uint8):
+    """New image (ny, nx) of a function of a plane."""
+    image = empty_image(plane.shape, kind)
+
+    def work(rows):
+        image[rows] = function(plane[rows])
+
+    map_threads(work, row_bands(*plane.shape))
+    return image
+
+
 def _probability_hdu(plane, i):
     """One plane of probabilities as bytes, 255 for 1."""
-    hdu = fits.ImageHDU(np.rint(plane.astype(np.float32) * 255).astype(np.uint8), name=f"PROB{i + 1}")
+    hdu = fits.ImageHDU(_image_of(plane, lambda part: np.rint(part.astype(np.float32) * 255)), name=f"PROB{i + 1}")
     hdu.header["BSCALE"] = 1 / 255
     hdu.header["BZERO"] = 0.0
     return hdu
@@ -77,7 +90,12 @@ def _probability_hdu(plane, i):
 
 def _cube_hdu(name, planes):
     """Images by name of their mask as a cube; PLANE1... name the planes."""
-    hdu = fits.ImageHDU(np.stack(list(planes.values())), name=name)
+    first = next(iter(planes.values()))
+    cube = empty_image((len(planes), *first.shape), first.dtype)
+    for one, plane in zip(cube, planes.values(), strict=True):
+        one[...] = plane
+        relax()
+    hdu = fits.ImageHDU(cube, name=name)
     for number, mask in enumerate(planes, start=1):
         hdu.header[f"PLANE{number}"] = (mask, f"mask of plane {number}")
     return hdu
@@ -141,8 +159,7 @@ class _MaskFile:
         return arguments
 
     def _warn(self, sentence):
-        # up to the caller of MaskSet.read
-        warnings.warn(sentence, CRStackWarning, stacklevel=6)
+        warn_user(sentence)
 
     def _number_of(self, kind):
         """Number of masks, or probabilities, of exposures: 1 to N, none missing."""

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from crstack._memory import empty_image
 from crstack._pixels import dilate
+from crstack._threads import map_threads, row_bands
 from crstack._validation import check_integer, check_pixel, check_region
 from crstack.masks.codes import Code, code_image, exposure_name
 from crstack.masks.local_median import check_local_median, check_local_medians
@@ -56,7 +58,13 @@ class MaskRules:
         object.__setattr__(self, name, items)
 
     def check_inside(self, shape: tuple[int, ...]) -> None:
-        """Raise `InputError` unless every region and pixel lies in an image of ``shape``."""
+        """Raise `InputError` unless every region and pixel lies in an image of ``shape``.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (ny, nx) of the image.
+        """
         for number, region in enumerate(self.skip_regions, start=1):
             check_region(f"skip_regions {number}", region, shape)
         for name in ("force_pixels", "ignore_pixels"):
@@ -65,7 +73,13 @@ class MaskRules:
         check_local_medians(self.local_medians, shape)
 
     def apply_to(self, codes: np.ndarray) -> None:
-        """Apply skipped regions, ignored and forced pixels to a code image, in place."""
+        """Apply skipped regions, ignored and forced pixels to a code image, in place.
+
+        Parameters
+        ----------
+        codes : `~numpy.ndarray`
+            (ny, nx) uint8; changed.
+        """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             codes[ymin - 1 : ymax, xmin - 1 : xmax] = Code.CLEAN
         for x, y in self.ignore_pixels:
@@ -73,11 +87,23 @@ class MaskRules:
         for x, y in self.force_pixels:
             codes[y - 1, x - 1] = Code.GIVEN
 
+    @property
+    def changes_values(self) -> bool:
+        """Whether `apply_to_joint` changes anything."""
+        return bool(self.skip_regions or self.ignore_pixels or self.force_pixels)
+
     def apply_to_joint(self, probability: np.ndarray, signal_shift: np.ndarray) -> None:
         """Apply skipped regions, ignored and forced pixels to the planes of the joint decision, in place.
 
         Probabilities (N, ny, nx) become 0 at pixels that are never flagged, and 1 at forced pixels. The shift of the
         signal (ny, nx) becomes 0 at both.
+
+        Parameters
+        ----------
+        probability : `~numpy.ndarray`
+            (N, ny, nx); changed.
+        signal_shift : `~numpy.ndarray`
+            (ny, nx); changed.
         """
         for xmin, xmax, ymin, ymax in self.skip_regions:
             probability[:, ymin - 1 : ymax, xmin - 1 : xmax] = 0
@@ -160,18 +186,30 @@ def codes_of_hits(
     codes, steps : dict
         By name of the mask, without MEANCR: uint8 images and numbers of pixels.
     """
-    n = len(hit)
-    found = np.zeros_like(hit) if auxiliary is None else hit & auxiliary
-    nowhere_valid = None if bad is None else np.asarray(bad.all(axis=0))
+    n, shape = len(hit), hit.shape[1:]
+    median, mean = empty_image(shape, bool), empty_image(shape, bool)
+    found = None if auxiliary is None else np.zeros(shape, dtype=bool)
+    nowhere_valid = None if bad is None else empty_image(shape, bool)
+
+    def work(rows: slice) -> None:
+        number = hit[:, rows].sum(axis=0)
+        median[rows], mean[rows] = number >= (n + 1) // 2, number > 0
+        if found is not None and auxiliary is not None:
+            found[rows] = (hit[:, rows] & auxiliary[:, rows]).any(axis=0)
+        if nowhere_valid is not None and bad is not None:
+            nowhere_valid[rows] = bad[:, rows].all(axis=0)
+
+    map_threads(work, row_bands(*shape))
     images: dict[str, tuple[Any, Any, Any]] = {
-        "MEDIANCR": (hit.sum(axis=0) >= (n + 1) // 2, found.any(axis=0), nowhere_valid),
-        "MEANCRT": (hit.any(axis=0), found.any(axis=0), nowhere_valid),
+        "MEDIANCR": (median, found, nowhere_valid),
+        "MEANCRT": (mean, found, nowhere_valid),
     }
     for i in range(n):
-        images[exposure_name(i)] = (hit[i], found[i], None if bad is None else bad[i])
+        of_exposure = None if auxiliary is None else auxiliary[i]
+        images[exposure_name(i)] = (hit[i], of_exposure, None if bad is None else bad[i])
     codes, steps = {}, {}
     for name, (flagged, also, excluded) in images.items():
-        codes[name] = code_image(flagged, flagged & also)
+        codes[name] = code_image(flagged, None if also is None else flagged & also)
         steps[name] = {finder: int(np.count_nonzero(flagged))}
         apply_rules(codes[name], rules, excluded, steps[name])
     return codes, steps

@@ -10,12 +10,12 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name, united
 from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
 from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
@@ -86,7 +86,13 @@ class MMCosmic(Method):
     def fitted_boundary(
         self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
     ) -> FittedBoundary | None:
-        """The boundary, fitted if it is a model; None if M.M.Cosmic is switched off."""
+        """The boundary, fitted if it is a model; None if M.M.Cosmic is switched off.
+
+        Parameters
+        ----------
+        prepared, detected, progress
+            As for `crstack.methods.Method.decide`.
+        """
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
         boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary
@@ -193,8 +199,8 @@ class MMCosmic(Method):
 def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
     """The default model of the boundary.
 
-    The boundary of the median is too low for single exposures. With three exposures it flags 1 % of the
-    clean values in MEANCRT, with four a quarter, with ten three quarters. A calibrated boundary has a curve for
+    The boundary of the median is too low for single exposures. It flags clean values in MEANCRT, and their share grows
+    with the number of exposures. A calibrated boundary has a curve for
     each kind of image. It follows from the noise alone, and is too low where exposures differ otherwise.
     """
     equivalent = prepared.exposures.share_noise and prepared.equalized.differences is None

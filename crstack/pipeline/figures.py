@@ -70,12 +70,12 @@ class Results:
 
     @property
     def joint_summary(self):
-        """What the joint decision has fitted, as numbers; empty without."""
+        """Fitted values of the joint decision, as numbers; empty for other methods."""
         return {} if self._joint_result is None else dict(self._joint_result.summary())
 
     @property
     def joint_in_words(self):
-        """The same for people; empty without."""
+        """The same as readable text; empty for other methods."""
         return {} if self._joint_result is None else self._joint_result.in_words()
 
     @property

@@ -50,7 +50,7 @@ def find_images(names, directory):
     return paths
 
 
-def inspect_images(paths, ext):
+def inspect_images(paths, ext, name="extnum"):
     """Shape and unit of the images, from their headers alone.
 
     Parameters
@@ -59,6 +59,8 @@ def inspect_images(paths, ext):
         FITS files.
     ext : int or str
         Extension of the images.
+    name : str, optional
+        Name of ``ext`` in messages.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def inspect_images(paths, ext):
     """
     first, silent = None, []
     for path in paths:
-        info = inspect_image(path, ext, what="images", name="extnum")
+        info = inspect_image(path, ext, what="images", name=name)
         unit = u.adu if info.unit is None else info.unit
         if info.unit is None:
             silent.append(str(path))

@@ -16,39 +16,43 @@ __all__ = ["Viewer", "write_report"]
 
 #: characters of all figures together; those that do not fit are links
 FIGURES = 900_000
-#: figures that the page shows, in this order; the viewer shows what the others do
+#: figures that the page shows, in this order; the viewer replaces the others
 SHOWN = ("diagnostic_histogram2d", "flux_factor", "xyoffset_crosscorr")
 CAPTIONS = {
     "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
     "two or more exposures.",
     "flux_factor": "Exposure {} over the others, and its flux factor.",
-    "xyoffset_crosscorr": "Exposure {} and what all have in common, before and after the offset between them.",
+    "xyoffset_crosscorr": "Exposure {} and the common image, without and with the offset between them.",
 }
 MASKS = (
     ("MEDIANCR", "pixels that are hit in so many exposures that the median is too high"),
     ("MEANCRT", "pixels that are hit in any exposure"),
     ("CRMASK1, ...", "pixels that are hit in that exposure"),
-    ("MEANCR", "what the auxiliary detector still finds in the mean of the clean values"),
+    ("MEANCR", "hits that the auxiliary detector still finds in the mean of the clean values"),
 )
-AUXILIARY = ("auxiliary", "the detector that looks at one image at a time, beside the comparison of the exposures")
+AUXILIARY = (
+    "auxiliary",
+    "the detector that searches one image at a time, in addition to the comparison of the exposures",
+)
 DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
-GIVEN = ("given", "pixels that the user has asked for")
+GIVEN = ("given", "pixels that the user has listed")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
     ("only2", "{finder} alone found it"),
-    ("other", "anything else, such as pixels that the user has asked for"),
+    ("other", "any other hit, such as pixels that the user has listed"),
 )
 NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
 KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
-    ("single", "not coincident: the median is clean"),
+    ("several", "masked in several exposures, but not coincident, as hits that touch: the median is clean"),
+    ("single", "masked in one exposure: the median is clean"),
 )
 
 
 class Viewer:
-    """The part of the page that takes time: called, it prepares images and hits.
+    """The part of the page that takes time. A call prepares images and hits.
 
     Parameters
     ----------
@@ -67,7 +71,7 @@ class Viewer:
 
     @property
     def report(self):
-        """The report without what is known last; prepared now if it was not, or failed."""
+        """The report without figures, settings and timings; prepared now if it was not before."""
         if self._report is None:
             self()
         return self._report
@@ -106,8 +110,8 @@ def write_report(path, viewer, *, figures, files, settings, timings, warnings):
         Of the run.
     figures : list of `~pathlib.Path`
         PNG files that may be shown.
-    files : list of `~pathlib.Path`
-        Files to link to, beside the page.
+    files : list of str
+        Files to link to, relative to the page.
     settings : list of (str, str)
         Names and values.
     timings : dict of str to float
@@ -124,7 +128,7 @@ def write_report(path, viewer, *, figures, files, settings, timings, warnings):
             Section("Settings", ("key", "value"), settings, folded=True),
             Section("Seconds", ("stage", "s"), seconds, folded=True),
         ),
-        files=tuple(file.name for file in files),
+        files=tuple(files),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(render(report), encoding="utf-8")
@@ -160,7 +164,7 @@ def _layers(stack, name, result, paths):
     unmasked = np.asarray(result.data, dtype=np.float32)
     words = {
         "meancr2": "the mean of the clean values, corrected where the detector still finds a hit",
-        "meanjoint": "the mean expected from all exposures and their probabilities to be hit",
+        "meanjoint": "the expected mean of all exposures, given their probabilities to be hit",
     }
     layers = [
         Layer("median2d", "the median of the exposures, pixel by pixel", stack.statistics.median2d, "MEDIANCR"),
@@ -208,7 +212,7 @@ def _measured(results):
             rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
     notes = ()
     if decision is not None:
-        notes = (("min2d", "the mean of the lowest values of each pixel: those that are left if the highest are hit"),)
+        notes = (("min2d", "the mean of the values of each pixel without the highest ones, which may be hit"),)
     return (Section("What was measured", ("what", "value"), rows, notes),) if rows else ()
 
 

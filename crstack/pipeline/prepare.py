@@ -3,24 +3,27 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
 from crstack._fits_writing import ending_of
 from crstack._log import log, section, settings_lines
+from crstack._memory import Workspace
 from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.config.configuration import Configuration, read_configuration
 from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
+from crstack.exposures.place import expected_bytes
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 
-__all__ = ["Job", "prepare", "product_names", "read_parameters"]
+__all__ = ["Job", "clean_name", "inputs_of", "prepare", "product_names", "read_parameters"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Job:
     configuration : `~crstack.config.configuration.Configuration`
         The parameter file.
     numbers : `~crstack.config.detector_images.DetectorNumbers`
-        Gain, read noise and bias.
+        Gain, read noise, bias and saturation.
     paths : list of `~pathlib.Path`
         The images.
     stack : `~crstack.CRStack`
@@ -52,7 +55,7 @@ class Job:
     masks_path: Path | None
 
 
-def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, compression="none"):
+def product_names(n_images, *, plots, joint=True, masks=True, clean=False, outputs=None, compression="none"):
     """Names of all files that a run may write.
 
     Parameters
@@ -65,6 +68,8 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
         Whether there are probabilities, and therefore a posterior mean.
     masks : bool, optional
         Whether crmasks.fits is written.
+    clean : bool, optional
+        Whether cleaned exposures are written.
     outputs : sequence of str, optional
         The requested combinations; all by default.
     compression : {"none", "gzip", "fpack"}, optional
@@ -80,6 +85,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
     names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
     names.append("problematic_pixels.csv")
+    names += [clean_name(number, compression) for number in range(1, n_images + 1 if clean else 1)]
     if not plots:
         return names
     numbers = range(1, n_images + 1)
@@ -139,18 +145,8 @@ def prepare(
         raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
-    inputs = list(_inputs(configuration, paths, crmasks))
-    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
-    joint = crmethod.is_joint or crmasks is not None
-    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
-    if clean:
-        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
-    outputs.check(names, inputs)
-    if in_place:
-        outputs.keep("crmasks.fits")
-    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=overwrite)
-    shape, unit = inspect_images(paths, configuration["extnum"])
+    _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
+    shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
     check_places(configuration, shape)
@@ -161,8 +157,10 @@ def prepare(
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
     _log_settings(configuration, numbers, given is None)
+    _check_memory(configuration, len(paths), shape, plots=plots, clean=clean, masks=crmasks is not None)
     stack = CRStack.from_files(
         paths,
+        mem_limit=configuration["mem_limit"],
         ext=configuration["extnum"],
         drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
@@ -176,22 +174,61 @@ def prepare(
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
-def read_parameters(parameters):
-    """The configuration of a parameter file, or a given one, with a line of the log."""
+def _check_memory(configuration, n_images, shape, *, plots, clean, masks):
+    """Raise `InputError` where ``mem_limit`` excludes what works on whole images."""
+    workspace = Workspace(configuration["mem_limit"])
+    workspace.decide(expected_bytes(n_images, shape[0] * shape[1]))
+    if not workspace.in_files:
+        return
+    crmethod = configuration.crmethod
+    asked = {
+        f"crmethod {crmethod}": not crmethod.is_joint or bool(crmethod.detectors),
+        "interactive windows": configuration["interactive"],
+        "verify_cr": configuration["verify_cr"],
+        "masks from a file (--crmasks)": masks,
+        "cleaned exposures (--clean)": clean,
+        "figures and the page report.html (leave them out with --no-plots)": plots,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            workspace.refuse(what)
+    log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
+
+
+def read_parameters(parameters, mem_limit=None):
+    """The configuration of a parameter file, or a given one, with a line of the log.
+
+    ``mem_limit`` replaces the limit of the file if it is given.
+    """
     section("crstack " + version("crstack"))
     if isinstance(parameters, Configuration):
         log.note("crstack %s, without a parameter file", version("crstack"))
-        return parameters
-    log.note("crstack %s, parameter file %s", version("crstack"), parameters)
-    return read_configuration(parameters)
+        configuration = parameters
+    else:
+        log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+        configuration = read_configuration(parameters)
+    return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
 
 
-def _inputs(configuration, paths, crmasks):
+def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
+    """Check that the run, and its log file, overwrite no input and no file of the user."""
+    inputs = list(inputs_of(configuration, paths, crmasks))
+    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    joint = configuration.crmethod.is_joint or crmasks is not None
+    chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
+    outputs.check(names, inputs)
+    if in_place:
+        outputs.keep("crmasks.fits")
+    console.check_log_file(outputs.directory, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
+
+
+def inputs_of(configuration, paths, crmasks):
     """Name of each input, and its path."""
     if is_file(configuration.path):
         yield "parameter file", configuration.path
     yield from (("images", path) for path in paths)
-    for key in ("gain", "rnoise", "bias"):
+    for key in ("gain", "rnoise", "bias", "saturation"):
         if isinstance(configuration[key], MapName):
             path = map_path(configuration[key], configuration.path.parent)
             if path is not None:

@@ -32,8 +32,11 @@ def log_exposures(paths, stack, numbers):
     ny, nx = stack.exposures.shape
     log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
     log.note("  %s", ", ".join(str(path) for path in paths))
-    words = [f"{name} {_range(getattr(numbers, name))}" for name in ("gain", "rnoise", "bias")]
-    bad = stack.exposures.bad
+    names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
+    words = [f"{name} {_range(getattr(numbers, name))}" for name in names]
+    bad, saturated = stack.exposures.bad, stack.exposures.saturated
+    if numbers.saturation is not None:
+        words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
 
 

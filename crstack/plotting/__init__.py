@@ -4,7 +4,8 @@ from crstack.plotting.diagram import draw_boundary, plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.files import save_figure
 from crstack.plotting.hits import HitPages, plot_hits
-from crstack.plotting.mask import MaskPanels, MaskView, plot_mask
+from crstack.plotting.mask import MaskPanels, plot_mask
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
 
 __all__ = [

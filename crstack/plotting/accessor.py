@@ -1,28 +1,34 @@
 """Figures of a stack: ``stack.plot.mask("MEDIANCR")`` and so on."""
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
+from astropy.nddata import CCDData
+from astropy.table import QTable
 
 from crstack._validation import check_integer
+from crstack._views import InDiagram, image_of_mask
 from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 from crstack.masks import MaskSet
 from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.hits import HitPages, plot_hits
-from crstack.plotting.mask import MaskView, plot_mask
+from crstack.plotting.mask import plot_mask
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
-from crstack.statistics import exposure_at_median
+from crstack.prepared import PreparedStack
+from crstack.statistics import OrderStatistics, exposure_at_median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from crstack.stack import CRStack
+    from crstack.diagram import MMDiagram
 
 __all__ = ["PlotAccessor"]
 
@@ -32,6 +38,21 @@ ColorScale = Literal["zscale", "minmax"]
 def _figure(fig: "Figure | None") -> "Figure | str | None":
     """The given figure, or one of pyplot if pyplot is in use."""
     return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
+
+
+class PlottedStack(Protocol):
+    """The part of `~crstack.CRStack` that figures show."""
+
+    @property
+    def prepared(self) -> PreparedStack: ...
+    @property
+    def exposures(self) -> Exposures: ...
+    @property
+    def statistics(self) -> OrderStatistics: ...
+    def latest_masks(self) -> MaskSet: ...
+    def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram: ...
+    def features(self, name: str = ..., *, masks: MaskSet | None = None) -> QTable: ...
+    def combine(self, name: str = ..., *, masks: MaskSet | None = None) -> CCDData: ...
 
 
 class PlotAccessor:
@@ -46,7 +67,7 @@ class PlotAccessor:
         The stack.
     """
 
-    def __init__(self, stack: "CRStack") -> None:
+    def __init__(self, stack: PlottedStack) -> None:
         self._stack = stack
 
     def __repr__(self) -> str:
@@ -69,7 +90,7 @@ class PlotAccessor:
         """
         stack = self._stack
         masks = stack.latest_masks() if masks is None else masks
-        label, image = stack.image_of(name, masks=masks)
+        label, image = image_of_mask(name, stack.prepared, lambda: masks)
         statistics = stack.statistics
         first = ("mean2d", statistics.mean2d) if name == "MEDIANCR" else ("median2d", statistics.median2d)
         exposures = [(f"exposure {i + 1}", data) for i, data in enumerate(stack.exposures.data)]
@@ -110,7 +131,9 @@ class PlotAccessor:
             If there is no diagram.
         """
         diagram, boundary, threshold = self._stack.in_diagram(masks=masks)
-        return plot_diagram(diagram, boundary, threshold=threshold, ax=ax, fig=fig if ax else _figure(fig))
+        return plot_diagram(
+            cast("MMDiagram", diagram), boundary, threshold=threshold, ax=ax, fig=fig if ax else _figure(fig)
+        )
 
     def mask(
         self,

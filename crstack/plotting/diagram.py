@@ -1,8 +1,18 @@
 """The median-minimum diagram and its boundary."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from crstack.plotting.style import add_bar, fixed_grid, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from crstack.boundaries import FittedBoundary
+    from crstack.diagram import MMDiagram
 
 __all__ = ["draw_boundary", "plot_diagram"]
 
@@ -20,7 +30,14 @@ LABELS = {
 }
 
 
-def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
+def plot_diagram(
+    diagram: "MMDiagram",
+    boundary: "FittedBoundary | None" = None,
+    *,
+    threshold: float | None = None,
+    ax: "Axes | None" = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw the median-minimum diagram, simulated beside observed.
 
     The colour of a bin is its number of pixels; simulated counts are those of one simulation, and bins with less than
@@ -28,7 +45,7 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
 
     Parameters
     ----------
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+    diagram : `~crstack.diagram.MMDiagram`
         The diagram.
     boundary : `~crstack.boundaries.FittedBoundary`, optional
         Drawn over it: its points as crosses, each extension, and the fixed
@@ -64,7 +81,8 @@ def plot_diagram(diagram, boundary=None, *, threshold=None, ax=None, fig=None):
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
     panels[0].set_ylabel(LABELS["y"].format(unit=diagram.unit))
-    panels[-1].set_title(LABELS["observed"])
+    beyond = f"; {diagram.n_outside} pixels lie beyond the axes" if diagram.n_outside else ""
+    panels[-1].set_title(LABELS["observed"] + beyond)
     if ax is not None:
         ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")
         return ax.figure
@@ -122,7 +140,9 @@ def _x_limits(diagram, boundary):
     return min(low, *(fixed - margin), high), max(high, *(fixed + margin), low)
 
 
-def draw_boundary(axes, boundary, *, points=True, extensions=True):
+def draw_boundary(
+    axes: "Axes", boundary: "FittedBoundary | None", *, points: bool = True, extensions: bool = True
+) -> "list[Line2D]":
     """Draw a boundary over a diagram.
 
     Parameters

@@ -1,8 +1,14 @@
 """Figures of the measured flux factors and offsets."""
 
+from typing import TYPE_CHECKING, Literal
+
+import astropy.units as u
 import numpy as np
 
 from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_flux_factor", "plot_offset"]
 
@@ -19,7 +25,17 @@ DIFFERENCES = "RdBu_r"
 INSIDE = 99.0
 
 
-def plot_flux_factor(level, signal, reference, factor, *, error=0.0, label="exposure", unit="", fig=None):
+def plot_flux_factor(
+    level: np.ndarray,
+    signal: np.ndarray,
+    reference: np.ndarray,
+    factor: float,
+    *,
+    error: float = 0.0,
+    label: str = "exposure",
+    unit: u.UnitBase | str = "",
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw the ratio of an exposure to the others against the signal, and its flux factor.
 
     The left panel is a histogram of the pixels. The right one is the ratio of the sums in several ranges of signal,
@@ -107,19 +123,19 @@ def _edges(level, n):
 
 
 def plot_offset(
-    expected,
-    shifted,
-    image,
-    offset,
+    expected: np.ndarray,
+    shifted: np.ndarray,
+    image: np.ndarray,
+    offset: tuple[float, float],
     *,
-    errors=(0.0, 0.0),
-    first=(1, 1),
-    label="exposure",
-    unit="",
-    color_scale="zscale",
-    resolution=None,
-    fig=None,
-):
+    errors: tuple[float, float] = (0.0, 0.0),
+    first: tuple[int, int] = (1, 1),
+    label: str = "exposure",
+    unit: u.UnitBase | str = "",
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw an exposure, the common image, and their difference without and with its offset.
 
     Parameters
@@ -153,7 +169,7 @@ def plot_offset(
     most = float(np.percentile(finite, INSIDE)) if finite.size else 1.0
     differences = {"colours": DIFFERENCES, "limits": (-most or -1.0, most or 1.0)}
     drawn = (
-        ("what the exposures have in common", block_means(expected, block), {"limits": limits}),
+        ("common image of the exposures", block_means(expected, block), {"limits": limits}),
         (label, block_means(image, block), {"limits": limits}),
         ("difference", apart, differences),
         ("difference once the common image is shifted", left_over, differences),

@@ -1,13 +1,18 @@
 """Figures as files."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crstack._files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["save_figure"]
 
 
-def save_figure(figure, path, dpi=150):
+def save_figure(figure: "Figure", path: str | os.PathLike, dpi: float = 150) -> None:
     """Write a figure to a file, completely or not at all.
 
     Parameters

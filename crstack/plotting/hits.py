@@ -1,15 +1,21 @@
 """Two pages for each hit: its images, and its pixels in the diagram."""
 
 import logging
+import os
+from collections.abc import Callable
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from astropy.table import QTable
 
 from crstack._files import atomic_path
 from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
+from crstack.masks import MaskSet
 from crstack.masks.features import codes_of
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.style import (
     COLOR_SCALES,
     IMAGE_COLOURS,
@@ -24,6 +30,9 @@ from crstack.plotting.style import (
     set_hit_limits,
     words_of,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["HitPages", "first_hits", "plot_hits"]
 
@@ -40,7 +49,16 @@ PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression
 NONE = {"interpolation": "none"}  # files contain the pixels without interpolation
 
 
-def plot_hits(view, features, *, masks=None, semiwindow=15, color_scale="zscale", replacement=None, corrected=None):
+def plot_hits(
+    view: MaskView,
+    features: QTable,
+    *,
+    masks: MaskSet | None = None,
+    semiwindow: int = 15,
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    replacement: np.ndarray | None = None,
+    corrected: tuple[str, np.ndarray] | None = None,
+) -> "HitPages":
     """Prepare two pages for each hit of a mask.
 
     Parameters
@@ -98,6 +116,13 @@ def first_hits(features, most=-1):
 class HitPages:
     """The two figures of `plot_hits`; each hit is drawn into the same two.
 
+    Parameters
+    ----------
+    view, features, masks, semiwindow, color_scale, replacement, corrected
+        As for `plot_hits`.
+    images_fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure of the first page; a new one by default.
+
     Attributes
     ----------
     features : `~astropy.table.QTable`
@@ -108,16 +133,16 @@ class HitPages:
 
     def __init__(
         self,
-        view,
-        features,
+        view: MaskView,
+        features: QTable,
         *,
-        masks=None,
-        semiwindow=15,
-        color_scale="zscale",
-        replacement=None,
-        corrected=None,
-        images_fig=None,
-    ):
+        masks: MaskSet | None = None,
+        semiwindow: int = 15,
+        color_scale: Literal["zscale", "minmax"] = "zscale",
+        replacement: np.ndarray | None = None,
+        corrected: tuple[str, np.ndarray] | None = None,
+        images_fig: "Figure | str | None" = None,
+    ) -> None:
         check_integer("semiwindow", semiwindow, minimum=0)
         check_choice("color_scale", color_scale, COLOR_SCALES)
         self.view, self.features, self.masks = view, features, masks
@@ -133,7 +158,7 @@ class HitPages:
     def __len__(self):
         return len(self.features)
 
-    def show(self, number):
+    def show(self, number: int) -> "tuple[Figure, Figure]":
         """Draw the hit of a number.
 
         Parameters
@@ -161,7 +186,9 @@ class HitPages:
         self._update_diagram(pixels, title)
         return self.images, self.diagram
 
-    def write(self, path, *, maxplots=-1, progress=None):
+    def write(
+        self, path: str | os.PathLike, *, maxplots: int = -1, progress: Callable[[int, int], None] | None = None
+    ) -> int:
         """Write the pages of the hits to a PDF file, completely or not at all.
 
         Parameters

@@ -1,13 +1,11 @@
 """A mask in the diagram and in the image: four panels."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import ndimage
 
-from crstack.methods import DiagramView
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
     SYMBOLS,
@@ -26,10 +24,15 @@ from crstack.plotting.style import (
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
 
-__all__ = ["MaskPanels", "MaskView", "plot_mask"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["MaskPanels", "plot_mask"]
 
 #: largest number of labels in a panel
 MOST_NUMBERS = 150
+#: least share of the hits of panel (b) whose numbers must fit, if there are few; all numbers of many hits must fit
+LEAST_NUMBERED, FEW_HITS = 0.5, 40
 #: number of pixels above which the diagram has coloured cells instead of symbols
 MOST_SYMBOLS = 1500
 #: least size (points) of a pixel of the image for a symbol; smaller ones are coloured cells
@@ -48,87 +51,13 @@ TEXT = {"ha": "center", "va": "center", "fontsize": 7.5, "annotation_clip": True
 BESIDE = (8, 8)
 
 
-@dataclass(frozen=True, eq=False)
-class MaskView:
-    """A mask with its images.
-
-    Attributes
-    ----------
-    name : str
-        Name of the mask.
-    codes : `~numpy.ndarray`
-        uint8 (ny, nx), the method that flagged each pixel: `~crstack.masks.Code`.
-    image : `~numpy.ndarray`
-        (ny, nx), bias subtracted: the image of the mask.
-    label : str
-        Its name, such as "median2d".
-    min2d : `~numpy.ndarray`
-        (ny, nx).
-    others : tuple of (str, `~numpy.ndarray`)
-        Names and images for the fourth panel: mean2d, then each exposure.
-    unit : `~astropy.units.Unit`
-        Unit of the images.
-    decided : `~crstack.methods.DiagramView`, optional
-        The image in the coordinates of the diagram, with the boundary and the threshold of the decision. Without it
-        the pixels are drawn at min2d and image - min2d, and no boundary is drawn.
-    finder : str, optional
-        Name of the method, for the legend.
-    """
-
-    name: str
-    codes: np.ndarray
-    image: np.ndarray
-    label: str
-    min2d: np.ndarray
-    others: tuple
-    unit: object
-    decided: DiagramView | None = None
-    finder: str = "M.M.Cosmic"
-
-    @property
-    def boundary(self):
-        """The boundary used for this image, or None."""
-        return None if self.decided is None else self.decided.boundary
-
-    @property
-    def threshold(self):
-        """Least T - min2d of a hit, or None."""
-        return None if self.decided is None else self.decided.threshold
-
-    @property
-    def diagram(self):
-        """The diagram of the boundary, or None; it gives the linear part of the axes."""
-        return None if self.decided is None else self.decided.diagram
-
-    def for_drawing(self):
-        """A smaller copy for another process, without the arrays that only the list of pixels needs."""
-        decided = self.decided
-        if decided is not None:
-            nothing = np.empty((0, 0))
-            decided = replace(decided, x=nothing, y=nothing)
-        copy = replace(self, decided=decided)
-        copy.__dict__["pixels"] = self.pixels
-        return copy
-
-    @cached_property
-    def pixels(self):
-        """Structured array of the flagged pixels: number, x, y (FITS), code; min2d and excess as in the diagram."""
-        labels, _ = ndimage.label(self.codes > 0, np.ones((3, 3), dtype=int))
-        row, column = np.nonzero(labels)
-        kinds = [("number", int), ("x", int), ("y", int), ("code", int), ("min2d", float), ("excess", float)]
-        pixels = np.empty(len(row), dtype=kinds)
-        pixels["number"] = labels[row, column]
-        pixels["x"], pixels["y"] = column + 1, row + 1
-        pixels["code"] = self.codes[row, column]
-        if self.decided is None:
-            pixels["min2d"] = self.min2d[row, column]
-            pixels["excess"] = self.image[row, column] - self.min2d[row, column]
-        else:
-            pixels["min2d"], pixels["excess"] = self.decided.x[row, column], self.decided.y[row, column]
-        return pixels
-
-
-def plot_mask(view, *, color_scale="zscale", resolution=None, fig=None):
+def plot_mask(
+    view: MaskView,
+    *,
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw a mask in the diagram and in the image.
 
     Panel (a) has the flagged pixels in the diagram. Panel (b) has the number of each hit at its highest pixel, or the
@@ -175,7 +104,14 @@ class MaskPanels:
         Index of the image of ``view.others`` in (d).
     """
 
-    def __init__(self, view, *, color_scale="zscale", resolution=None, fig=None):
+    def __init__(
+        self,
+        view: MaskView,
+        *,
+        color_scale: Literal["zscale", "minmax"] = "zscale",
+        resolution: int | None = None,
+        fig: "Figure | str | None" = None,
+    ) -> None:
         self.view = view
         self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
@@ -190,13 +126,16 @@ class MaskPanels:
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
         self._texts = {b: [], c: []}
-        for axes in (b, d):  # what the panels at the left have too
+        for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
         self._draw_images()
         self._draw_diagrams()
         self.other = 0
         self.show_other(0)
+        if not len(view.pixels):
+            for axes in self.axes[:2]:
+                axes.text(0.5, 0.5, "no pixel is flagged", transform=axes.transAxes, ha="center", va="center")
         self.figure.suptitle(f"{view.name}: {len(view.pixels)} pixels in {self.n_hits} hits")
 
     @property
@@ -211,7 +150,7 @@ class MaskPanels:
         _, first = np.unique(pixels["number"][order], return_index=True)
         return order[np.sort(first)]
 
-    # what is drawn once
+    # parts that are drawn once
 
     def _draw_diagrams(self):
         view, pixels = self.view, self.view.pixels
@@ -228,7 +167,8 @@ class MaskPanels:
             if above:
                 mark_scale(axes, above)
         a.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
-        a.set_title("(a) flagged pixels")
+        # a fixed position of a title need not be computed: that takes as long as the rest of a panel
+        a.set_title("(a) flagged pixels", y=1.0)
         limits = a.get_xlim(), a.get_ylim()
         self._cells = tuple(
             axes.imshow(
@@ -292,7 +232,7 @@ class MaskPanels:
         (self._rings,) = c.plot([], [], "o", markersize=9, markerfacecolor="none", color="black", markeredgewidth=0.7)
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
-        c.set_title(f"(c) {view.label} with flagged pixels")
+        c.set_title(f"(c) {view.label} with flagged pixels", y=1.0)
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
             add_bar(axes, image, f"signal ({view.unit})")
@@ -301,15 +241,21 @@ class MaskPanels:
 
     # what follows a zoom
 
-    def show_other(self, i):
-        """Show the image ``i`` of ``view.others`` in panel (d), if there is one."""
+    def show_other(self, i: int) -> None:
+        """Show the image ``i`` of ``view.others`` in panel (d), if there is one.
+
+        Parameters
+        ----------
+        i : int
+            Number of the image, from 0.
+        """
         if 0 <= i < len(self.view.others):
             self.other = i
             label, image = self.view.others[i]
             self.images[1].set_data(block_means(image, self._block))
-            self.axes[3].set_title(f"(d) {label}")
+            self.axes[3].set_title(f"(d) {label}", y=1.0)
 
-    def select(self, in_diagram, in_image):
+    def select(self, in_diagram: np.ndarray, in_image: np.ndarray) -> None:
         """Show only some of the pixels.
 
         Parameters
@@ -363,19 +309,29 @@ class MaskPanels:
         (left, right), (bottom, top) = c.get_xlim(), c.get_ylim()
         return 72 * min(spot.width * width / abs(right - left), spot.height * height / abs(top - bottom))
 
-    def toggle_numbers(self):
+    def toggle_numbers(self) -> None:
         """Show or hide the numbers of the hits in panel (c)."""
         self.numbers_in_image = not self.numbers_in_image
         self.renumber()
 
-    def renumber(self):
+    def renumber(self) -> None:
         """Draw the numbers of the visible hits: in panel (b) if all fit, in (c) those that fit."""
         b, c = self.axes[1:3]
         tops = self.view.pixels[self._tops[self.in_image[self._tops]]]
-        numbered = self._number(b, tops, "min2d", "excess", all_or_none=True)
+        n_placed, n_hits = self._number(
+            b, tops, "min2d", "excess", least=LEAST_NUMBERED if len(tops) <= FEW_HITS else 1.0
+        )
+        numbered = n_placed > 0 or n_hits == 0
         self._count(self.view.pixels[self.in_image], numbered)
-        few = "numbers of the hits" if numbered else "how many pixels; no room for all numbers"
-        b.set_title(f"(b) {few}")
+        if not n_hits:
+            words = "no hits" if not len(self.view.pixels) else "no hits in sight"
+        elif n_placed == n_hits:
+            words = "numbers of the hits"
+        elif numbered:
+            words = f"numbers of {n_placed} of {n_hits} hits; the others overlap"
+        else:
+            words = f"pixels in a cell; {n_hits} hits are too crowded for numbers"
+        b.set_title(f"(b) {words}", y=1.0)
         self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 
     def _count(self, pixels, numbered):
@@ -392,19 +348,21 @@ class MaskPanels:
             self._bar.mappable.set_norm(LogNorm(1, max(10, counts.max())))
             self._cells[1].set_data(self._bar.mappable.to_rgba(np.ma.masked_equal(counts, 0), bytes=True))
 
-    def _number(self, axes, tops, x="x", y="y", *, all_or_none=False):
-        """Label the hits, highest first; return whether all visible ones fit."""
+    def _number(self, axes, tops, x="x", y="y", *, least=0.0):
+        """Label the hits, highest first, if at least a share of those in sight fits; return how many do, of how
+        many."""
         from matplotlib.patheffects import withStroke
 
         for text in self._texts[axes]:
             text.remove()
         self._texts[axes] = []
         if not len(tops):
-            return True
+            return 0, 0
         words = [str(number) for number in tops["number"]]
         placed = free_spots(axes, tops[x], tops[y], words, MOST_NUMBERS)
-        if all_or_none and len(placed) < np.count_nonzero(_in_sight(axes, tops[x], tops[y])):
-            return False
+        in_sight = int(np.count_nonzero(_in_sight(axes, tops[x], tops[y])))
+        if len(placed) < least * in_sight:
+            return 0, in_sight
         beside = (0, 0) if y == "excess" else BESIDE
         self._texts[axes] = [
             axes.annotate(
@@ -418,7 +376,7 @@ class MaskPanels:
             )
             for i in placed
         ]
-        return True
+        return len(placed), in_sight
 
 
 def _in_sight(axes, x, y):

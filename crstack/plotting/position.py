@@ -1,8 +1,14 @@
 """The exposure at the median of each pixel."""
 
+from typing import TYPE_CHECKING, Literal
+
+import astropy.units as u
 import numpy as np
 
 from crstack.plotting.style import add_bar, block_means, block_size, draw_image, fixed_grid, image_limits, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["plot_median_position"]
 
@@ -10,7 +16,16 @@ __all__ = ["plot_median_position"]
 MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 
 
-def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale="zscale", resolution=None, fig=None):
+def plot_median_position(
+    number: np.ndarray,
+    median2d: np.ndarray,
+    n_exposures: int,
+    *,
+    unit: u.UnitBase | str = "",
+    color_scale: Literal["zscale", "minmax"] = "zscale",
+    resolution: int | None = None,
+    fig: "Figure | str | None" = None,
+) -> "Figure":
     """Draw the median and the number of the exposure of each of its pixels.
 
     If one colour dominates a region, an exposure is brighter or fainter than the others, and they are not equivalent
@@ -52,7 +67,7 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
     limits = image_limits(median2d, color_scale)
     image = draw_image(left, block_means(median2d, block), limits, block=block, aspect=aspect)
     add_bar(left, image, f"signal ({unit})")
-    left.set_title("median2d")
+    left.set_title("median2d", y=1.0)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
     known = np.ma.masked_equal(number[::block, ::block], 0)
     # nearest, because numbers of exposures cannot be averaged
@@ -60,7 +75,7 @@ def plot_median_position(number, median2d, n_exposures, *, unit="", color_scale=
     shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
     add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
     shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
-    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium")
+    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium", y=1.0)
     for axes in (left, right):
         axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")

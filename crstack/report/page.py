@@ -21,7 +21,7 @@ OVERVIEWS, TILES = 2_300_000, 2_500_000
 #: characters that a pixel of an overview takes, about; set so that the first try mostly fits
 PER_PIXEL = 0.95
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
-#: what a probability of 1 is in a byte
+#: byte that stands for a probability of 1
 FULL = 255
 
 
@@ -315,7 +315,11 @@ def _hits_words(report):
 
 
 def _kind_words(kind):
-    return {"every exposure": "in every exposure", "single": "in one exposure, or not coincident"}.get(kind, kind)
+    return {
+        "every exposure": "in every exposure",
+        "several": "in several exposures, but not coincident",
+        "single": "in one exposure",
+    }.get(kind, kind)
 
 
 def _note_of_peak(report):

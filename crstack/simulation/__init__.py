@@ -1,5 +1,6 @@
 """Draws of simulated pixels without cosmic rays."""
 
-from crstack.simulation.samplers import LevelSampler, PixelSampler, histogram
+from crstack.simulation.level_sampler import LevelSampler
+from crstack.simulation.samplers import PixelSampler, Sampler, histogram
 
-__all__ = ["LevelSampler", "PixelSampler", "histogram"]
+__all__ = ["LevelSampler", "PixelSampler", "Sampler", "histogram"]

@@ -4,8 +4,8 @@ import astropy.units as u
 import numpy as np
 
 from crstack.noise import GAIN_UNIT, NoiseModel
+from crstack.simulation.level_sampler import LevelSampler
 from crstack.simulation.noise_scale import NoiseScale
-from crstack.simulation.samplers import LevelSampler
 
 __all__ = ["AmplifierSampler", "amplifiers"]
 

@@ -30,9 +30,9 @@ def _inverse(cumulative):
     guide = np.searchsorted(below, np.arange(TABLE_STEPS) / TABLE_STEPS)
 
     def invert(uniform):
-        index = guide[(uniform * TABLE_STEPS).astype(np.int32)]
-        late = np.nonzero(below[index] < uniform)
-        index[late] = np.searchsorted(below, uniform[late])
+        index = guide.take((uniform * TABLE_STEPS).astype(np.intp))
+        late = np.flatnonzero(below.take(index) < uniform)
+        index.ravel()[late] = np.searchsorted(below, uniform.ravel()[late])
         return index
 
     return invert
@@ -53,7 +53,7 @@ def photon_table(distribution):
     """
     counts = _counts_of(distribution)
     invert = _inverse(distribution.cdf(counts))
-    return lambda uniform: counts[invert(uniform)]
+    return lambda uniform: counts.take(invert(uniform))
 
 
 def poisson_of_normal(electrons, normals):
@@ -111,8 +111,8 @@ class MixedTables:
         normal = rng.standard_normal(shape, dtype=np.float32)
         if wide:
             normal *= np.float32(self.width)
-        log_ratio = self._log_ratio[index].sum(axis=(0, 1), dtype=np.float64)
+        log_ratio = self._log_ratio.take(index).sum(axis=(0, 1), dtype=np.float64)
         log_ratio += (1 - self.width**-2) / 2 * np.square(normal).sum(axis=(0, 1), dtype=np.float64)
         log_ratio -= self.n_exposures * np.log(self.width)
         with np.errstate(over="ignore"):
-            return self._photons[index], normal, np.exp(log_ratio)
+            return self._photons.take(index), normal, np.exp(log_ratio)

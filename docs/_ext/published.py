@@ -1,5 +1,6 @@
 """``.. published:: NAME`` shows a table of docs/tables and its command, and says if it is older than the code."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -34,7 +35,9 @@ class Published(SphinxDirective):
         state = publish.state_of(table)
         lines = ["", f"Printed by ``python benchmarks/{table.command}``.", ""]
         if table.path.exists():
-            lines = ["", *table.path.read_text(encoding="utf-8").splitlines(), *lines]
+            # a dash alone would be a list; it stays a dash with a backslash in place of the space before it
+            text = re.sub(r" -(?= |$)", r"\\-", table.path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            lines = ["", *text.splitlines(), *lines]
         if state != "current":
             lines = [".. note::", "", f"   {NOTES[state]}", "", *lines]
         node = nodes.container(classes=["published"])

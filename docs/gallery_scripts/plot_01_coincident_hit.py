@@ -16,7 +16,7 @@ simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.03, seed=21)
 stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
 
 # %%
-# The simulation knows where two exposures are hit. We look at the brightest such place.
+# The places where two exposures are hit are known from the simulation. The figure shows the brightest of them.
 
 truth = simulated.expected[0]
 median, clean = stack.combine("median").data, stack.combine("meancr2").data

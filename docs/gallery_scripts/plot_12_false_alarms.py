@@ -26,7 +26,7 @@ for rate in asked:
 found, n_values = np.array(found), masks.crmasks.size
 fig, ax = plt.subplots(figsize=(5, 4), layout="constrained")
 ax.errorbar(asked, found / n_values, np.sqrt(found + 1) / n_values, fmt="o", color="#0072B2", label="found")
-ax.plot(asked, asked, "k:", label="asked for")
-ax.set(xscale="log", yscale="log", xlabel="rate asked for", ylabel="flagged features per value")
+ax.plot(asked, asked, "k:", label="requested")
+ax.set(xscale="log", yscale="log", xlabel="requested rate", ylabel="flagged features per value")
 ax.legend(frameon=False)
 plt.show()

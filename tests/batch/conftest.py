@@ -24,7 +24,7 @@ def exposure_files(tmp_path_factory):
 
 @pytest.fixture
 def settings():
-    """What the stacks share."""
+    """Settings common to the stacks."""
     return {**SETTINGS, "requirements": dict(SETTINGS["requirements"])}
 
 

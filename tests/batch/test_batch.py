@@ -1,4 +1,4 @@
-"""Many stacks: what is written, skipped, computed again and reported."""
+"""Many stacks: products, skipped stacks, repeated stacks and reports."""
 
 import os
 import shutil

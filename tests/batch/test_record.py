@@ -28,7 +28,7 @@ def test_complete(finished):
     record = Record.read(directory)
     assert record.row == {"name": "one"}
     assert record.why_not(stack, directory, "0.1") is None
-    os.utime(stack.images[0])  # touched, not changed
+    os.utime(stack.images[0])  # a new time of change with the same content
     assert record.why_not(stack, directory, "0.1") is None
 
 

@@ -114,7 +114,7 @@ def test_a_keyword_that_is_missing_is_a_value_of_its_own(tmp_path):
 
 @pytest.mark.parametrize(("group_by", "only"), [(["OBEJCT"], None), (["OBJECT"], {"FITLER": "V"})])
 def test_a_keyword_that_no_header_has_is_a_slip(tmp_path, group_by, only):
-    """Else all exposures of the night would be one stack."""
+    """Otherwise all exposures of the night would be one stack."""
     for number in range(3):
         write(tmp_path / f"a{number}.fits", OBJECT=f"M {number}")
     with pytest.raises(InputError, match=r"must be in the headers; got (OBEJCT|FITLER), which no file has"):

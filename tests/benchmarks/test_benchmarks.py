@@ -1,4 +1,4 @@
-"""What the benchmarks count, on exposures small enough to count by hand."""
+"""The counts of the benchmarks, on exposures small enough to count by hand."""
 
 import importlib
 import subprocess
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks 
 
 @pytest.fixture
 def module(monkeypatch):
-    """Import a benchmark as running it does."""
+    """Import a benchmark in the same way as running it."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module
 
@@ -100,7 +100,7 @@ def test_a_peer_that_runs_and_ones_that_do_not(module, tmp_path):
     with pytest.raises(subprocess.CalledProcessError) as caught:
         peers.run(peers.Peer("none", "none", "nothing"), sys.executable, tmp_path, timeout=100)
     assert peers.reason(caught.value) == "KeyError: 'nothing'"
-    # what a peer answered before is not taken for what it answers now
+    # an earlier result of a program is not used as its result now
     assert not (tmp_path / "answer.npz").exists()
 
 

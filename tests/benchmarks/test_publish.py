@@ -1,4 +1,4 @@
-"""Publishing tables: digests, what is written, what is listed as old."""
+"""Publishing tables: digests, written tables, and the list of old ones."""
 
 import importlib
 import subprocess
@@ -186,12 +186,12 @@ def test_unknown_names_and_modules(publish, monkeypatch, capsys):
     assert caught.value.code == 2
     assert "NAME must be one of areas; got volumes" in capsys.readouterr().err
     monkeypatch.setattr(publish, "PUBLISHED", (publish.Table("areas", "area.py", ("gone",)),))
-    with pytest.raises(SystemExit, match="areas depends on gone, which is not there"):
+    with pytest.raises(SystemExit, match="areas depends on gone, which does not exist"):
         publish.main(["--check"])
 
 
 class TestPublished:
-    """The list of the tables, against what there is."""
+    """The list of the tables, against the existing files."""
 
     @pytest.fixture
     def published(self, monkeypatch):

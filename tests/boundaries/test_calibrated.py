@@ -8,8 +8,8 @@ from scipy import integrate, stats
 from crstack import CalibratedBoundary, CRStack, MMCosmic, SplineBoundary
 from crstack.boundaries.calibrated import _Curve, _signals, _Tail
 from crstack.datasets import make_stack
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 from crstack.statistics import order_statistics
 
@@ -26,7 +26,7 @@ def diagram_of(n, readnoise, top=6e4, gain=2.5, k=2, shape=None, **options):
 
 
 def rates(boundary, cube, k=2):
-    """Part of the pixels over each boundary."""
+    """Fraction of the pixels over each boundary."""
     statistics = order_statistics(cube.astype(np.float32), k)
     values = dict(zip(IMAGES, (statistics.median2d, statistics.mean2d, cube), strict=True))
     limits = [boundary.for_image(name)(statistics.min2d) for name in IMAGES]
@@ -35,14 +35,14 @@ def rates(boundary, cube, k=2):
 
 @pytest.mark.parametrize(("n", "rate"), [(3, 1e-3), (3, 1e-4), (5, 1e-3), (5, 1e-4)])
 def test_clean_pixels_exceed_it_at_the_rate_asked_for(n, rate):
-    """At each signal alone: no scene can make it another."""
+    """The rate holds at each signal separately, so that it holds for any scene."""
     boundary = CalibratedBoundary(rate, **QUICK).fit(diagram_of(n, 3.4))
     for number, signal in enumerate((0.0, 2.0, 10.0, 300.0, 5e4)):
         rng = np.random.default_rng([n, number])
         cube = np.zeros((n, 500, 1000), np.float32)
         cube += rng.poisson(signal, cube.shape) + 3.4 * rng.standard_normal(cube.shape, dtype=np.float32)
         found = np.array(rates(boundary, cube / 2.5)) / rate
-        # within a factor of 1.5, and what 50 alarms may scatter
+        # within a factor of 1.5, and the scatter of 50 false alarms
         margin = 1.5 + 2.5 * np.sqrt(1 / (rate * 500_000))
         assert (found < margin).all(), (signal, found)
         assert (found > 1 / margin).all(), (signal, found)
@@ -57,7 +57,7 @@ def test_masks_have_the_rate_asked_for():
     for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
         seeds = masks.steps[name]["M.M.Cosmic, before dilation"]
         assert 1 / 1.3 < seeds / (500 * 600 * 1e-3) < 1.3, (name, seeds)
-    # what is found in an exposure counts only where the mean is flagged too
+    # a hit of an exposure counts only where the mean is flagged too
     assert masks["CRMASK1"].mean() < 1e-3
 
 
@@ -75,13 +75,13 @@ def test_each_image_has_a_boundary_of_its_own():
 
 
 def test_exact_where_an_integral_is_known():
-    """At large signals T - min2d of one exposure of three is that of normal values: a single integral."""
+    """At large signals T - min2d of one exposure of three is that of normal values, whose tail is an integral."""
     signal, rate = 4e4, 1e-6
     boundary = CalibratedBoundary(rate, n_draws=100_000).fit(diagram_of(3, 0, gain=1.0)).for_image("exposure")
     sigma = np.sqrt(signal)
     height = boundary(signal - 0.85 * sigma) / sigma
     grid = np.linspace(-9, 9, 4001)
-    # an exposure exceeds the lowest of all by so much unless both others are above it less that
+    # an exposure exceeds the lowest one by t unless both others are above its value minus t
     chance = integrate.trapezoid(stats.norm.pdf(grid) * (1 - stats.norm.sf(grid - height) ** 2), grid)
     assert chance == pytest.approx(rate, rel=0.25)
 
@@ -95,7 +95,7 @@ def test_tails_beyond_the_draws_are_continued():
 
 
 def test_the_curve_as_a_whole_is_solved_for():
-    """min2d scatters: a height at each signal, placed at one min2d, is not enough."""
+    """min2d scatters, so that a height for each signal, placed at one min2d, does not give the rate."""
     model, sets = CalibratedBoundary(1e-5, n_draws=40_000), diagram_of(3, 3.4).sets
     tails = [model._tails_at(sets, i, signal)["exposure"] for i, signal in enumerate(_signals(sets.noise, 2e4))]
     boundary = model._solve(tails)
@@ -127,7 +127,7 @@ def test_overdispersed_photons_and_amplifiers():
     stack = CRStack([plane * u.electron for plane in cube], readnoise=readnoise * u.electron)
     masks = stack.detect(UNLIMITED, aux=None, boundary=CalibratedBoundary(1e-3, **QUICK))
     for half in (np.s_[:, :200], np.s_[:, 200:]):
-        # the scale from one to the other is that of their variances only
+        # only their variances set the scale between the two
         assert 1 / 2.2 < masks["MEDIANCR"][half].mean() / 1e-3 < 2.2
 
 

@@ -8,12 +8,12 @@ from scipy.interpolate import make_lsq_spline
 from crstack import CalibratedBoundary, SplineBoundary
 from crstack.boundaries import spline
 from crstack.boundaries.calibrated import _Tail
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 
 
 class Points:
-    """A diagram that has boundary points, and nothing else."""
+    """A diagram with boundary points only."""
 
     def __init__(self, x, y):
         self.points = np.column_stack([x, y])
@@ -29,7 +29,7 @@ def rising_points(seed=1):
 
 
 def test_a_spline_that_rises_by_itself_is_that_of_scipy():
-    """With weights: these multiply the residuals."""
+    """A fit with weights, which multiply the residuals."""
     x, y = rising_points()
     weights = np.random.default_rng(2).uniform(0.2, 5, x.size)
     knots = np.array([0.0, 100.0])
@@ -43,7 +43,7 @@ def test_a_spline_that_rises_by_itself_is_that_of_scipy():
 
 
 def test_extensions_weigh_the_points_above():
-    """The weight of a point over the curve is a power that rises with each extension; others have 1."""
+    """Points above the curve have a weight that increases with each extension; others have weight 1."""
     x, y = rising_points()
     model = SplineBoundary(n_knots=2, n_extensions=2, extension_weight=3.0)
     fitted = model.fit(Points(x, y))
@@ -56,6 +56,11 @@ def test_extensions_weigh_the_points_above():
     np.testing.assert_allclose(fitted.extensions[1], second(fitted.x), rtol=1e-9)
     np.testing.assert_allclose(fitted.y, third(fitted.x), rtol=1e-9)
     assert len(fitted.extensions) == 2
+
+
+def test_the_knots_are_among_the_samples_of_the_curve():
+    fitted = SplineBoundary(n_knots=5).fit(Points(*rising_points()))
+    np.testing.assert_allclose(fitted.x[:: spline.SAMPLES_PER_KNOT], [0, 25, 50, 75, 100], rtol=1e-12)
 
 
 def test_the_weight_of_a_fixed_point_is_in_units_of_the_largest():
@@ -93,7 +98,7 @@ def test_the_seed_decides_the_draws():
 
 
 def test_draws_of_each_signal_are_their_own():
-    """The same signal twice, as two of the list, has other draws."""
+    """A signal that is listed twice has different draws."""
     model, sets = CalibratedBoundary(1e-3, n_draws=10_000), diagram_of_sky().sets
     first, again, second = (model._tails_at(sets, number, 50.0)["median"] for number in (0, 0, 1))
     np.testing.assert_array_equal(first.y, again.y)
@@ -103,13 +108,13 @@ def test_draws_of_each_signal_are_their_own():
 def test_tails_by_hand():
     y = np.arange(2000.0)
     tail = _Tail.of(np.linspace(5, 6, 2000), y, np.full(2000, 1 / 2000), 1e-3)
-    # the highest are kept, from above
+    # the highest draws are kept, highest first
     assert tail.y[0] == 1999
     assert len(tail.y) == 1000
     moved = tail.in_unit(100.0, 2.0)
     np.testing.assert_allclose(moved.x, (tail.x + 100) / 2)
     np.testing.assert_allclose(moved.y, tail.y / 2)
     np.testing.assert_array_equal(moved.weight, tail.weight)
-    # a chance of 0.1 is that of the highest 200
+    # the highest 200 draws have a probability of 0.1
     assert tail.quantile(tail.y, 0.1) == pytest.approx(1799.5, abs=1)
     assert tail.place(1900.0) == pytest.approx(np.mean(tail.x[:100]))

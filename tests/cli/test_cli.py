@@ -1,4 +1,4 @@
-"""The command around `crstack run`: help, demo, plug-ins, and what a terminal shows."""
+"""The command around `crstack run`: help, demo, plug-ins, and its output in a terminal."""
 
 import io
 import re
@@ -69,7 +69,7 @@ def test_demo(tmp_path, monkeypatch, capsys):
     assert error == "crstack: error: demo must be a new or empty directory, unless --overwrite is given\n"
     assert main([*arguments, "--overwrite", "--log-level", "error"]) == 0
 
-    # the file it wrote does again what it did
+    # the parameter file that it wrote gives the same results
     assert main(["run", "demo/params.yaml", "--output-dir", "again", "--log-level", "error"]) == 0
     ignored = ["UUID", "HISTORY"]
     difference = fits.FITSDiff("demo/results/crmasks.fits", "again/crmasks.fits", ignore_keywords=ignored)
@@ -147,7 +147,7 @@ def test_broken_plugin_is_a_warning(monkeypatch, capsys):
     assert "spline: " in out
 
 
-# what a terminal shows
+# output in a terminal
 
 
 class Terminal(io.StringIO):

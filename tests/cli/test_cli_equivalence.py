@@ -1,4 +1,4 @@
-"""Keys of the parameter file about exposures that are not quite equivalent, and what they ask of the library."""
+"""Keys of the parameter file about exposures that differ, and the arguments that they set."""
 
 from pathlib import Path
 
@@ -122,11 +122,11 @@ def test_what_does_not_go_together(here, capsys):
 
 
 class _Stopped(Exception):
-    """Raised in place of making a stack."""
+    """Raised instead of making a stack."""
 
 
 def test_run_hands_them_to_the_stack(here, monkeypatch):
-    """And hands nothing where all is neutral."""
+    """Neutral values set no argument."""
     import numpy as np
     from astropy.io import fits
 

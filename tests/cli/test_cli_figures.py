@@ -1,4 +1,4 @@
-"""What `crstack run` draws and tabulates, and the interactive session."""
+"""Figures and tables of `crstack run`, and the interactive session."""
 
 import base64
 import re
@@ -51,11 +51,11 @@ def test_everything_is_written(run, monkeypatch):
 
     monkeypatch.setattr("crstack.plotting.accessor.plot_median_position", fail)
     code, out, err = run(maxplots=1)
-    # a figure that fails costs nothing but itself
+    # a figure that fails does not affect the others
     assert err == "crstack: warning: image_number_at_median_position.png is not drawn: no such panel\n"
     assert code == 0
     written = {path.name for path in Path("out").iterdir()}
-    # one hit is drawn: that in most exposures, the strongest of them
+    # one hit is drawn: the strongest of those that are in most exposures
     table = QTable.read("out/mediancr_identified.ecsv")
     order = np.lexsort((-table["peak"].value, -table["n_exposures"]))
     pages = f"mediancr_identified_{table['category'][order[0]]}.pdf"
@@ -110,7 +110,7 @@ def check_page(written):
     for words in ("mm_seed", *NAMES, "MEANCRT", "any4", "combined_meancr2.fits", masks.uuid):
         assert words in page
     assert page.index(masks.uuid) > page.index("mm_seed")
-    # what failed to be drawn is said at the top
+    # the top of the page names the figure that failed
     assert "image_number_at_median_position.png is not drawn" in page
     assert page.index("is not drawn") < page.index('id="viewer"')
     assert page.count("<tr") > 20
@@ -132,7 +132,7 @@ def test_page_escapes_names(run, monkeypatch):
 
 
 def test_classes_and_pages_of_a_joint_run(run):
-    """Who found a hit says nothing after a joint decision; in how many exposures it is does."""
+    """After a joint decision hits are classified by their number of exposures, not by the method that found them."""
     code, _, err = run(crmethod="joint", maxplots=3)
     assert (code, err) == (0, "")
     table = QTable.read("out/mediancr_identified.ecsv")
@@ -148,7 +148,7 @@ def test_classes_and_pages_of_a_joint_run(run):
     drawn = sum(len(re.findall(rb"/Type /Page\b", path.read_bytes())) for path in Path("out").glob("mediancr*.pdf"))
     assert drawn == 2 * min(3, len(table)) > 0
     masks = MaskSet.read("out/crmasks.fits")
-    # no page or figure says that there is nothing
+    # no page or figure is written for an empty class
     assert "diagnostic_meancr.png" in names
     assert "diagnostic_meancr_residual.png" not in names
     assert ("problematic_pixels.pdf" in names) is bool(masks.problematic.any())
@@ -174,7 +174,7 @@ def test_figures_show_what_their_names_say(run, monkeypatch):
     assert seen["diagnostic_meancr.png"] == ("MEANCRT", "mean2d", "median2d")
     assert seen["diagnostic_meancr_residual.png"] == ("MEANCR", "meancr", "median2d")
     assert seen["diagnostic_crmask2.png"][:2] == ("CRMASK2", "exposure 2")
-    # corrected is the combined image, not the mean with its tracks
+    # the corrected image is the combined one, not the mean with its tracks
     assert seen["problematic_pixels.pdf"][0] == "meancr2"
     assert seen["mediancr_identified_any4.pdf"][0] is None
 
@@ -188,7 +188,7 @@ def test_forty_hits_are_drawn_where_nothing_is_said(here):
 
 
 def test_page_of_a_joint_run(run):
-    """A run that decides, and one that is given its masks."""
+    """A run that searches hits, and one with given masks."""
     for given in (False, True):
         arguments = ["--crmasks", "out/crmasks.fits"] if given else []
         code, _, err = run(*arguments, crmethod="joint", maxplots=0)
@@ -204,7 +204,7 @@ def test_page_of_a_joint_run(run):
 
 
 class Script:
-    """Plays the user: answers of the windows in turn, and lines typed."""
+    """Simulates the user: answers to the windows in turn, and typed lines."""
 
     def __init__(self, windows, lines=()):
         self.windows, self.lines = list(windows), list(lines)
@@ -249,7 +249,7 @@ def play(run, monkeypatch):
 
 
 def printed(out):
-    """The settings that were printed to be pasted."""
+    """The settings that the run prints for the parameter file."""
     block = out[out.index("\nrequirements:\n") + 1 :].split("\n\n")[0]
     return yaml.safe_load(block)["requirements"]
 

@@ -1,4 +1,4 @@
-"""An outcome that cannot be is the last line of the command."""
+"""The warning about an implausible result is the last line of the command."""
 
 import warnings
 

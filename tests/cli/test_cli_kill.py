@@ -24,7 +24,7 @@ MOMENTS = 10
 
 
 def assert_whole(directory):
-    """Every file in sight can be read, and belongs to the run."""
+    """Every file that is not hidden can be read, and belongs to the run."""
     for path in Path(directory).iterdir():
         if path.name in (LOCK, MANIFEST) or path.name.startswith(WORKPLACE):
             continue
@@ -36,7 +36,7 @@ def assert_whole(directory):
 
 
 def test_a_kill_at_ten_moments(here):
-    """SIGTERM and SIGKILL in turn."""
+    """SIGTERM and SIGKILL alternate."""
     write_parameters("p.yaml", crmethod="lacosmic")
     start = time.perf_counter()
     assert subprocess.run(COMMAND, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
@@ -62,7 +62,7 @@ def test_a_kill_at_ten_moments(here):
         assert_whole("out")
     assert min(killed.values()) > 0
     assert sum(killed.values()) >= MOMENTS / 2
-    # what is left does not stop the next run, which cleans up
+    # the remaining files do not stop the next run, which removes them
     assert main(["run", "p.yaml", "--output-dir", "out", "--no-plots", "--log-level", "error"]) == 0
     assert {path.name for path in Path("out").iterdir()} == PRODUCTS
 

@@ -95,7 +95,7 @@ def test_early_file_runs_and_tells_the_new_names(here, capsys):
     ):
         assert f"{old} is the old name of {new}; taken as {new}: " in err
     assert "plots has no effect: figures are drawn unless --no-plots" in err
-    # 2 of the last rule: 5.1 ADU at 1.7 ADU
+    # the old threshold of 5.1 ADU at a read noise of 1.7 ADU
     configuration = read_configuration("p.yaml")
     assert configuration["mm_threshold_rnoise"] == pytest.approx(3.0)
     assert configuration["pixels_to_be_flagged_as_cr"] == ((3, 4),)
@@ -105,7 +105,7 @@ def test_early_file_runs_and_tells_the_new_names(here, capsys):
     assert masks.local_medians == ((20, 30, 5, 5),)
     with fits.open("out/combined_mediancr.fits") as hdus:
         assert hdus["MAP"].data[29, 19] == 0
-    # the same in today's names
+    # the same with the current names
     new = write_parameters(
         "new.yaml",
         crmethod="mm_lacosmic",
@@ -193,7 +193,7 @@ def test_wrong_observation_results(here, capsys, text, match):
 
 
 def test_masks_of_the_early_program(tmp_path, stack):
-    """No MEANCR, and the cleaned median under another name."""
+    """Masks without MEANCR, with the cleaned median under another name."""
     masks = replace(stack.detect(aux="lacosmic"), history=())
     hdus = masks.to_hdulist()
     for name in ("MEANCR", "CODES"):

@@ -71,7 +71,7 @@ def test_maps_are_those_of_the_library(here, simulated, maps, capsys):
         np.testing.assert_array_equal(hdus["VARIANCE"].data, expected.uncertainty.array)
         assert "gain: gain.fits" in hdus[0].header["HISTORY"]
         assert "rnoise: detector.fits.gz[RN]" in hdus[0].header["HISTORY"]
-    # beside the parameter file, from elsewhere; and for masks that are there already
+    # beside the parameter file, from another directory; and for existing masks
     options = ["--crmasks", "out/crmasks.fits", "--no-plots", "--log-level", "error"]
     assert main(["run", path, "--output-dir", "again", *options]) == 0
     np.testing.assert_array_equal(fits.getdata("again/combined_meancr2.fits"), expected.data)

@@ -13,6 +13,7 @@ from astropy.io import fits
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
 
 from crstack import MaskSet
+from crstack._files import history_of
 from crstack.cli import main
 from crstack.cli.parser import make_parser
 from crstack.config.configuration import read_configuration
@@ -131,13 +132,23 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     assert loaded["images"] == [*NAMES[:2], "it's.fits"]
     assert (loaded["gain"], loaded["rnoise"], loaded["extnum"]) == ("header:GAIN", "header:RDNOISE", 0)
     assert str(read_configuration("p.yaml").crmethod) == "joint"
-    # what the header lacks is left to the user
+    # the user must fill in the values that the header lacks
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
     fits.HDUList([primary, image]).writeto("bare.fits")
     assert main(["init", "bare.fits"]) == 0
-    loaded = yaml.safe_load(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    loaded = yaml.safe_load(out)
     assert (loaded["extnum"], loaded["gain"], loaded["rnoise"]) == (1, None, None)
+    assert "gain must be filled in: the header of bare.fits has none of GAIN, EGAIN, CCDGAIN, GAIN1, ESO DET" in err
+    assert "rnoise must be filled in: the header of bare.fits has none of RDNOISE" in err
     assert main(["init", "nothing.fits"]) == 2
+
+
+def test_messages_name_the_option_not_the_key(here, capsys):
+    fits.append(NAMES[0], np.ones((60, 80), np.float32))
+    refused(capsys, ["run", *NAMES, *NUMBERS, "--ext", "1"], "--ext must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", extnum=1)], "extnum must be one of 0 .*; got 1")
+    refused(capsys, ["run", write_parameters("p.yaml", gain="abc")], "gain must be a number, a keyword .*header:GAIN")
 
 
 def test_outputs_and_compression(here, capsys):
@@ -147,7 +158,7 @@ def test_outputs_and_compression(here, capsys):
     assert names == {"combined_mean.fits.gz", "combined_meancr2.fits.gz"}
     plain = write_parameters("q.yaml", crmethod="pycosmic", outputs="meancr2")
     assert main(["run", plain, "--output-dir", "out", *PLAIN]) == 0
-    # the compressed images of the run before are gone
+    # the compressed images of the earlier run are removed
     assert {one.name for one in Path("out").glob("combined_*")} == {"combined_meancr2.fits"}
     wrong = write_parameters("r.yaml", crmethod="pycosmic", outputs=["meanjoint"])
     refused(capsys, ["run", wrong, "--output-dir", "no"], "meanjoint of outputs must come with the joint", output="no")
@@ -185,7 +196,7 @@ def test_log_levels_in_any_case(capsys, level):
 
 
 def test_a_rate_of_lost_values_is_reported_for_many_exposures(tmp_path, monkeypatch, capsys):
-    """The one boundary of the reference, with five exposures: the number is that of the masks."""
+    """The single boundary of the reference, with five exposures; the number in the log is that of the masks."""
     from crstack.datasets import make_stack
 
     monkeypatch.chdir(tmp_path)
@@ -225,16 +236,25 @@ def test_cleaned_exposures(here):
             np.testing.assert_allclose(hdus[0].data[kept], fits.getdata(name)[kept] - BIAS, atol=1e-3)
             np.testing.assert_array_equal(hdus["MASK"].data > 0, ~kept)
             assert hdus[0].header["CRSOURCE"] == name
+            history = history_of(hdus[0].header)
+        for line in (f"masks UUID: {masks.uuid}", "crmethod: pycosmic", f"parameter file: {path}"):
+            assert history.count(line) == 1
+        assert [line for line in history if line.startswith("exposure ")] == [
+            f"exposure {number}: {one}" for number, one in enumerate(NAMES, start=1)
+        ]
     # a run without them removes them
     assert main(["run", path, "--output-dir", "out", *PLAIN]) == 0
     assert not list(Path("out").glob("*_clean.fits"))
 
 
 def test_an_unusable_exposure_is_dropped(here, capsys):
+    Path("night").mkdir()
     with fits.open(NAMES[0]) as hdus:
         hdus[0].data[:] = 0
-        hdus.writeto("blank.fits")
-    arguments = ["run", *NAMES, "blank.fits", *NUMBERS, "--method", "pycosmic", "--output-dir", "out", "--no-plots"]
+        hdus.writeto("night/blank.fits")
+    names = [*NAMES[:2], "night/blank.fits", f"night/{NAMES[2]}"]
+    Path(names[-1]).symlink_to(Path(NAMES[2]).resolve())
+    arguments = ["run", *names, *NUMBERS, "--method", "pycosmic", "--output-dir", "out", "--no-plots"]
     refused(capsys, arguments, "blank.fits")
     assert main(["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--output-dir", "three", *PLAIN]) == 0
     with warnings.catch_warnings():
@@ -244,7 +264,10 @@ def test_an_unusable_exposure_is_dropped(here, capsys):
     assert "read 3 exposures" in out
     assert "blank.fits" in err
     assert_equal_masks("three", "out")
-    assert "blank" not in str(fits.getheader("out/combined_mean.fits")["HISTORY"])
+    history = history_of(fits.getheader("out/combined_mean.fits"))
+    assert not any("blank" in line for line in history)
+    left = enumerate((*NAMES[:2], names[-1]), start=1)
+    assert [line for line in history if line.startswith("exposure ")] == [f"exposure {i}: {name}" for i, name in left]
 
 
 @pytest.mark.parametrize(("name", "title"), [("pycosmic", "PyCosmic, sigma_det"), ("lacosmic", "L.A.Cosmic, sigclip")])
@@ -261,3 +284,27 @@ def test_iterations_are_reported(here, capsys, name, title):
     quiet = write_parameters("q.yaml", crmethod=f"mm_{name}", outputs="mean", **{verbose: False})
     assert main(["run", quiet, "--output-dir", "out", "--no-plots", "-v"]) == 0
     assert title not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("always:exposures seem to be saturated")
+def test_saturation_and_the_largest_fraction(here, capsys):
+    top = float(np.sort(fits.getdata(NAMES[0]), axis=None)[-30])
+    pattern = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", *PLAIN]
+    assert main([*pattern, "--saturation", f"{top}", "--output-dir", "one"]) == 0
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation=top)
+    assert main(["run", path, "--output-dir", "two", *PLAIN]) == 0
+    assert_equal_masks("one", "two")
+    for name in NAMES:
+        fits.setval(name, "SATURATE", value=top)
+    capsys.readouterr()
+    path = write_parameters("p.yaml", crmethod="pycosmic", saturation="header:SATURATE")
+    assert main(["run", path, "--output-dir", "three", "--no-plots"]) == 0
+    n = sum(int((fits.getdata(name) >= top).sum()) for name in NAMES)
+    assert f"saturation header:SATURATE, saturated values {n}; bad values: {n}" in capsys.readouterr().out
+    assert "saturation: header:SATURATE" in "".join(fits.getheader("three/combined_mean.fits")["HISTORY"])
+    assert main([*pattern, "--max-fraction", "0.0001", "--output-dir", "four"]) == 1
+    assert "of the values of" in capsys.readouterr().err
+    assert not Path("four/combined_mean.fits").exists()
+    refused(capsys, [*pattern, "--max-fraction", "2"], "max_fraction must be a number at least 0 and at most 1; got 2")
+    refused(capsys, [*pattern, "--saturation", "0"], "saturation must be a number greater than 0")
+    refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")

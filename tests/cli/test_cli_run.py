@@ -1,4 +1,4 @@
-"""`crstack run`: what it takes, what it writes, and how it refuses."""
+"""`crstack run`: its input, its products, and its messages about wrong input."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ def no_figures(monkeypatch):
     monkeypatch.setattr("crstack.pipeline.run.write_figures", lambda *arguments, **options: [])
 
 
-# what it takes and writes
+# input and products
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
@@ -113,7 +113,7 @@ def test_masks_of_another_run_give_the_same_products(here):
             difference = fits.FITSDiff(one, two)
             assert difference.identical, difference.report()
     assert "masks from: one/crmasks.fits" in str(fits.getheader("two/combined_mean.fits")["HISTORY"])
-    # what the masks were found with is of their history, and no setting is there twice
+    # the history has the settings that found the masks, each once
     history = [str(line) for line in fits.getheader("two/combined_mean.fits")["HISTORY"]]
     for setting in ("use_auxmedian: True", "mm_seed: 123456", "mm_nsimulations: 2", "variance: model"):
         assert history.count(setting) == 1
@@ -136,7 +136,7 @@ def test_masks_of_another_run_bring_their_flux_factors(here):
     for name in ("mean", "meancr2"):
         first, second = (fits.getdata(f"{folder}/combined_{name}.fits") for folder in ("one", "two"))
         np.testing.assert_array_equal(first, second)
-    # which leave the exposures alone where the file says so
+    # the exposures are not divided by the factors if the file says so
     plain = write_parameters("plain.yaml", crmethod="pycosmic", flux_factor=[0.8, 1.0, 1.2])
     assert main(["run", plain, "--output-dir", "plain", "--crmasks", "one/crmasks.fits", *options]) == 0
     assert (fits.getdata("plain/combined_mean.fits") != fits.getdata("one/combined_mean.fits")).any()
@@ -252,7 +252,7 @@ def test_directory_that_cannot_be_written_any_more(here, capsys, monkeypatch):
 
 @pytest.mark.parametrize("number", ["1", "2"])
 def test_combination_that_cannot_be_written(here, capsys, monkeypatch, number):
-    # the first ones are whole and stay out of the way; what was made while the third was written is lost
+    # the first products are complete and stay; the one that was made while the third was written is lost
     written = []
 
     def full(path, combination, history):
@@ -290,7 +290,7 @@ def test_unexpected_errors_keep_their_traceback(here, monkeypatch):
         main(["run", path, "--output-dir", "out"])
 
 
-# how it refuses: images, masks and places
+# messages about wrong images, masks and positions
 
 
 def test_images_that_do_not_do(here, capsys, example_exposures):

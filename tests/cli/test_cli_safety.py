@@ -1,4 +1,4 @@
-"""Nothing is destroyed: inputs, files of the user, logs, a directory that another run uses."""
+"""A run destroys no input, no file of the user, no log and no directory that another run uses."""
 
 import json
 import os
@@ -150,12 +150,12 @@ def test_a_second_run_replaces_its_files_and_removes_the_rest(here, capsys):
     assert {one.name for one in Path("out").iterdir()} == PRODUCTS | {"notes.txt"}
     second = json.loads(Path("out", MANIFEST).read_text())["files"]
     assert {len(digests) for digests in second.values()} == {1}
-    # a file that was changed is the user's
+    # a changed file belongs to the user
     with fits.open("out/crmasks.fits", mode="update") as hdus:
         hdus["MEDIANCR"].data[0, 0] = 1
     assert run(parameters()) == 2
     assert "got out/crmasks.fits;" in capsys.readouterr().err
-    # and stays where it is read
+    # and is kept if the run reads it
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert main(["run", parameters(), "--output-dir", "out", "--no-plots", "--crmasks", "out/crmasks.fits"]) == 0
@@ -215,7 +215,7 @@ def test_a_lock_of_another_host(here, capsys):
         assert Path("out", LOCK).read_text() == text
 
 
-# what the user drops
+# hits that the user drops
 
 
 def dropped(masks, name="MEDIANCR"):

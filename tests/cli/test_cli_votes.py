@@ -99,7 +99,7 @@ def test_plugins_among_them(here, monkeypatch):
     ):
         with pytest.raises(ConfigurationError, match=sentence):
             detector_of(crmethod="one+other", detector=given)
-    # one that does not clean lets no pixel of "any" be replaced
+    # with one detector that does not clean, no pixel of "any" can be replaced
     with pytest.raises(ConfigurationError, match=r"use_auxmedian must be False for crmethod mm_pycosmic\+one"):
         detector_of(crmethod="mm_pycosmic+one", use_auxmedian=True)
     assert detector_of(crmethod="mm_pycosmic+one", use_auxmedian=True, vote="all").cleans

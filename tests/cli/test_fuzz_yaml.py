@@ -1,6 +1,6 @@
-"""The YAML door under random documents: no traceback, and nothing written on exit 2.
+"""Random parameter files: no traceback, and nothing written with exit code 2.
 
-200 examples, always the same; more with CRSTACK_FUZZ_EXAMPLES.
+There are 200 examples, always the same; CRSTACK_FUZZ_EXAMPLES sets another number.
 """
 
 import os
@@ -28,7 +28,7 @@ numbers = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.sampled_from([0, 1, -1, 1e30, -1e30, 1e-30, 2**63, 2**64]),
 )
-#: words that mean something to some key, and names that no file can have
+#: words that are values of some key, and invalid names of files
 WORDS = (
     *("none", "null", "auto", "local", "mm_lacosmic", "joint", "lacosmic+pycosmic", "spline", "piecewise", "1.0E6"),
     *("header:GAIN", "header:NONE", "header:", "[1:2, 3:4]", "[1, 2, 3]", "a.fits", "a.fits[0]", "*.fits", "~"),
@@ -46,7 +46,7 @@ lists_of_numbers = st.lists(st.lists(numbers, max_size=4), max_size=4)
 
 
 def change_of(key):
-    """Name and value of a key: its default, something near, or anything."""
+    """Name and value of a key: its default, a similar value, or any value."""
     default = st.just("lacosmic" if key.default is REQUIRED else key.default)
     return st.tuples(st.just(key.name), st.one_of(default, default, likely, values, lists_of_numbers))
 
@@ -105,7 +105,7 @@ def test_values(here):
         codes.append(check(yaml.safe_dump(document, allow_unicode=True)))
 
     examples()
-    # both outcomes are met often: the documents are neither hopeless nor harmless
+    # both outcomes are frequent: some documents are accepted and some refused
     assert min(codes.count(0), codes.count(2)) > 0.1 * len(codes)
 
 

@@ -1,6 +1,6 @@
-"""Bad values everywhere: a stack with bad values, against a stack that lacks the exposure.
+"""A stack with bad values in one exposure, against a stack without that exposure.
 
-Four exposures, of which one is bad in the left part of the image, must give there what the other three give.
+Four exposures, one of them bad in the left part of the image, must give there the result of the other three.
 """
 
 import functools
@@ -17,13 +17,13 @@ from crstack.masks import MaskRules
 
 GAIN = 2.0 * u.electron / u.adu
 SHAPE = (60, 100)
-#: exposure 2 is bad left of this column; what is compared keeps away from it, as signals are smoothed
+#: exposure 2 is bad left of this column; pixels near it are not compared, because signals are smoothed
 EDGE, INSIDE = 60, np.s_[:, :48]
 LOST = 1
 
 
 def exposures(own_variances):
-    """Four exposures, with their own variances if wanted, and the three that are left."""
+    """Four exposures, with their own variances if wanted, and the same without the bad one."""
     simulated = make_stack("ifu", SHAPE, n_exposures=4, gain=GAIN, readnoise=4 * u.electron, hit_rate=0.04, seed=21)
     ccds = [CCDData(ccd.data.astype(float), unit=u.adu) for ccd in simulated.exposures]
     if own_variances:
@@ -34,7 +34,7 @@ def exposures(own_variances):
     ccds[LOST] = ccds[LOST].copy()
     ccds[LOST].mask = np.zeros(SHAPE, bool)
     ccds[LOST].mask[:, :EDGE] = True
-    # whatever is there, it must not be seen
+    # the bad value must have no effect
     ccds[LOST].data[:, :EDGE] = 6e4
     return ccds, left
 
@@ -47,7 +47,7 @@ def stacks(own_variances=False):
 
 
 def without_one(masks):
-    """The masks of the three exposures that are left."""
+    """The masks of the three other exposures."""
     numbers = [i for i in range(masks.n_exposures) if i != LOST]
     codes = {name: masks.codes[name] for name in ("MEDIANCR", "MEANCRT", "MEANCR")}
     codes |= {f"CRMASK{new}": masks.codes[f"CRMASK{old + 1}"] for new, old in enumerate(numbers, start=1)}
@@ -90,7 +90,7 @@ def test_masks_of_mmcosmic_with_bad_values(dilation):
     ours = without_one(masks)
     for name in expected:
         np.testing.assert_array_equal(ours.codes[name][INSIDE], expected.codes[name][INSIDE], err_msg=name)
-    # a bad value is not flagged, by no rule but by force
+    # no rule flags a bad value, except for a forced pixel
     assert not masks[f"CRMASK{LOST + 1}"][:, :EDGE].any()
 
 
@@ -100,12 +100,12 @@ def test_the_joint_decision_with_bad_values():
     ours = without_one(masks)
     assert not masks.probability[LOST, :, :EDGE].any()
     assert not masks[f"CRMASK{LOST + 1}"][:, :EDGE].any()
-    # what is hit is hit in any case; the populations that are fitted differ a little
+    # the hits are the same in both; the fitted populations differ a little
     differ = np.abs(ours.probability[:, *INSIDE].astype(float) - expected.probability[:, *INSIDE])
     sure = np.abs(expected.probability[:, *INSIDE].astype(float) - 0.5) > 0.45
     assert sure.mean() > 0.9
     assert (differ[sure] < 0.3).mean() > 0.998
-    # a hit beside a bad value stays in MEANCRT: bad.any would take it out
+    # a hit in a pixel with a bad value of another exposure stays in MEANCRT
     hit = ours.crmasks[:, *INSIDE].any(axis=0)
     assert hit.sum() > 100
     assert ours["MEANCRT"][INSIDE][hit].all()

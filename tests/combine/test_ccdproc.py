@@ -11,13 +11,13 @@ from crstack.combine import order_variance
 
 SHAPE = (12, 14)
 SIGMAS = np.array([3.0, 4.0, 6.0])
-#: one exposure is hit, two are, all are
+#: pixels hit in one exposure, in two, and in all
 ONE, TWO, ALL = (2, 3), (5, 5), (9, 1)
 
 
 @pytest.fixture
 def noisy():
-    """A stack of exposures of other noise each, with masks."""
+    """A stack of exposures that differ in noise, with masks."""
     rng = np.random.default_rng(8)
     ccds = [
         CCDData(rng.normal(50, sigma, SHAPE), unit=u.adu, uncertainty=StdDevUncertainty(np.full(SHAPE, sigma)))

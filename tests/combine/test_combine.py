@@ -70,7 +70,7 @@ def test_values_of_each_combination():
         assert result.ccd.unit == u.adu
         assert isinstance(result.ccd.uncertainty, VarianceUncertainty)
         assert result.ccd.uncertainty.unit == u.adu**2
-    # combining one must not have changed what the others share
+    # a combination must not change the shared results
     np.testing.assert_allclose(combiner.combine("mean").ccd.data, mean, rtol=1e-6)
 
 
@@ -110,7 +110,7 @@ def test_use_auxmedian():
     assert combiner.combine("meancr").ccd.data[3, 3] == 77
     meancr2 = combiner.combine("meancr2")
     assert meancr2.ccd.data[4, 4] == 77
-    # interpolated values are no measurement
+    # interpolated values are not measurements
     assert meancr2.ccd.mask[4, 4]
     assert meancr2.count[4, 4] == 0
     with pytest.raises(InputError, match="use_auxmedian must come with a detector that cleans"):
@@ -230,7 +230,7 @@ def test_combined_with_ccdproc_units(flat_exposures, n):
 
 
 def joint_masks(chances, n=3, **options):
-    """Masks of the joint decision, at probability 0.5, from {(y, x): chance of each exposure}."""
+    """Masks of the joint decision, at probability 0.5, from {(y, x): probability of each exposure}."""
     probability = np.zeros((n, *SHAPE), np.float16)
     for (y, x), chance in chances.items():
         probability[:, y, x] = chance
@@ -253,7 +253,7 @@ def test_posterior_mean_by_hand():
     within = sum(weight * variance / len(one) for one, weight in sets.items())
     assert made.ccd.data[4, 4] == pytest.approx(mean)
     assert made.ccd.uncertainty.array[4, 4] == pytest.approx(within + spread, rel=1e-5)
-    assert spread > within  # a wrong mask is what one must fear here
+    assert spread > within  # the main error here is a wrong mask
     assert made.count[4, 4] == 2
     np.testing.assert_allclose(made.ccd.data[5, 5], combiner.combine("meancr").ccd.data[5, 5])
     elsewhere = np.ones(SHAPE, bool)
@@ -262,7 +262,7 @@ def test_posterior_mean_by_hand():
 
 
 def test_posterior_mean_of_many_exposures():
-    """Of 13 uncertain values the surest are rounded; the sets with none clean do not count."""
+    """Of 13 uncertain values the most certain are rounded; sets without a clean value do not count."""
     rng = np.random.default_rng(8)
     values, chance = rng.normal(100, 5, (13, 4)), rng.uniform(0.01, 0.4, (13, 4))
     values[:, 2], chance[:, 2], chance[:, 3] = 100, 0.5, 1
@@ -289,7 +289,7 @@ def test_what_the_rules_and_bad_pixels_say_wins_over_probabilities(simulated):
 
 
 def test_probabilities_win_over_masks_at_another_threshold():
-    """A sure hit that is not masked, as it starts no feature at the rate asked for, is left out all the same."""
+    """A certain hit is excluded even if it is not masked, because it starts no feature at the requested rate."""
     ccds = planes()
     joint = joint_masks({(4, 4): (0, 0, 1)})
     clean = joint_masks({})
@@ -309,7 +309,7 @@ def test_meanjoint_needs_probabilities():
 
 @pytest.mark.parametrize(("n", "k", "hit"), [(3, 2, ()), (3, 2, (0,)), (5, 2, (0, 1, 2)), (5, 4, (1,)), (7, 3, (2, 4))])
 def test_minimum_without_selection_bias(n, k, hit):
-    """Where masks are false or hits known, what stands in for the median has no bias."""
+    """The replacement of the median has no bias, for false masks and for known hits."""
     rng = np.random.default_rng(n + k)
     shape = (120, 130)
     cube = rng.normal(1000, np.sqrt(1000), (n, *shape))
@@ -328,7 +328,7 @@ def test_minimum_without_selection_bias(n, k, hit):
     assert abs(plain.data.mean() - 1000) > 20 * error or len(hit) == n - 1
     pull = (ccd.data - 1000) / np.sqrt(ccd.uncertainty.array)
     assert pull.std() == pytest.approx(1, abs=0.03)
-    # joint decisions need not ask for it
+    # it is the default for joint decisions
     joint = MaskSet(codes, probability=np.array([codes[f"CRMASK{i + 1}"] > 0 for i in range(n)], np.float16))
     np.testing.assert_array_equal(stack.combine("mediancr", masks=joint).data, ccd.data)
 
@@ -413,7 +413,7 @@ def test_expected_signal_keeps_structure_and_fills_holes():
     assert signal[25, 30] == pytest.approx(truth[25, 30], rel=0.02)
     assert signal[10, 10] == pytest.approx(100, rel=1e-3)
     assert np.isnan(signal[49, 59])
-    # whatever the bands of rows are
+    # for any bands of rows
     np.testing.assert_array_equal(signal, _smoothed_band(image, truth / 3, known).astype(np.float32))
     tall = np.random.default_rng(0).normal(100, 10, (3000, 60)).astype(np.float32)
     whole = _smoothed_band(tall, tall, np.ones(tall.shape, bool))
@@ -421,7 +421,7 @@ def test_expected_signal_keeps_structure_and_fills_holes():
 
 
 def test_masked_values_take_nothing_off_the_mean():
-    """What is chosen to be masked leaves low values; the joint decision knows by how much."""
+    """The selection of masked values leaves low values; the joint decision corrects this bias."""
     sums = {}
     for seed in range(3):
         simulated = make_stack(
@@ -448,7 +448,7 @@ def test_masked_values_take_nothing_off_the_mean():
 
 
 def test_surfaces_are_followed_to_the_edge():
-    """A quadratic surface is known where enough pixels are left, and a pixel alone lends its value."""
+    """Enough neighbours determine a quadratic surface; a single neighbour gives its value."""
     y, x = np.mgrid[:40, :50].astype(float)
     image = 5e4 + 3 * (x - 20) ** 2 - 2 * (y - 10) ** 2 + x * y
     where = np.random.default_rng(4).random(image.shape) < 0.05
@@ -469,7 +469,7 @@ def test_surfaces_are_followed_to_the_edge():
 
 @pytest.mark.parametrize("scene", ["ifu", "slit"])
 def test_errors_of_interpolated_pixels_hold(scene):
-    """The structure that neighbours cannot tell is measured on known pixels."""
+    """The structure that the neighbours do not measure is measured on known pixels."""
     rng = np.random.default_rng(9)
     simulated = make_stack(scene, shape=(200, 240), gain=GAIN, readnoise=4 * u.electron, hit_rate=0, seed=71)
     truth = simulated.expected.mean(axis=0).astype(float)
@@ -483,7 +483,7 @@ def test_errors_of_interpolated_pixels_hold(scene):
 
 
 def test_what_the_joint_decision_knows_beyond_the_chances():
-    """Electrons, added where masks do not tell the mean, unless someone has said since what to leave out."""
+    """A shift in electrons, added where the masks do not determine the mean, unless the masks were changed since."""
     ccds = planes()
     masks = joint_masks({(4, 4): (0, 0, 0.75), (5, 5): (0, 0, 0.25), (6, 6): (0, 0, 0.75)})
     shift = np.zeros(SHAPE, np.float32)
@@ -537,7 +537,7 @@ def test_excess_variance_counts_in_each_exposure(tmp_path):
 
 @pytest.mark.parametrize("apply_to", ["simulated", "original"])
 def test_which_of_unequal_exposures_is_masked_does_not_matter(apply_to):
-    """The mean of the others stands for that of all, with fluxes that differ by a third."""
+    """The mean of the other exposures replaces that of all, with fluxes that differ by a third."""
     pulls = {None: [], False: []}
     for seed in (11, 12):
         simulated = make_stack(

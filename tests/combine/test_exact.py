@@ -9,6 +9,7 @@ from crstack import MaskSet
 from crstack.combine import Combiner, PixelFlag
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior_mean import posterior_mean, uncertain
+from crstack.combine.smooth_signal import NOISE_WEIGHT, WINDOWS, smoothed_signal
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
 
@@ -36,7 +37,7 @@ def test_unusable_pixels_lend_no_value(hole):
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("last", [False, True])
 def test_the_outermost_rows_and_columns_lend_their_values(axis, last):
-    """Only one row (or column), at an edge, is known; the hole is beside it."""
+    """Only one row (or column), at an edge, has values; the hole is beside it."""
     image = np.full((5, 30), 1e5)
     image[0], known = 7.0, np.zeros((5, 30), bool)
     known[0] = True
@@ -122,9 +123,9 @@ def test_counts_of_values(name):
     ("chance", "count"),
     [
         ((0, 0, 0), 3),
-        ((0.004, 0, 0.996), 2),  # next to 0 and next to 1
-        ((0.5, 0.5, 0.5), 2),  # 1.5 to be expected, rounded to even
-        ((0.9, 0.9, 0.9), 1),  # 0.3 to be expected, but there is a mean
+        ((0.004, 0, 0.996), 2),  # nearly 0 and nearly 1
+        ((0.5, 0.5, 0.5), 2),  # the expected number is 1.5, rounded to even
+        ((0.9, 0.9, 0.9), 1),  # the expected number is 0.3, but there is a mean
         ((0.2, 0.2, 1), 2),
         ((1, 1, 1), 0),
     ],
@@ -152,3 +153,41 @@ def test_the_count_of_a_minimum_is_that_of_its_lowest_values():
     made = Combiner(exposures, order_statistics(exposures.data, 2), MaskSet(codes, probability=chance))
     assert made.combine("mediancr").count[2, 2] == 3
     assert made.combine("mediancr").flags[2, 2] == PixelFlag.MINIMUM
+
+
+# the expected signal
+
+
+def smoothed_pixel(image, variance, known, row, column):
+    """The filter of Lee (1980) at one pixel, in the window that gives its own value the smallest weight."""
+    least, signal = np.inf, image[row, column]
+    for height, width in WINDOWS:
+        half = height // 2, width // 2
+        rows = np.clip(np.arange(row - half[0], row + half[0] + 1), 0, image.shape[0] - 1)
+        columns = np.clip(np.arange(column - half[1], column + half[1] + 1), 0, image.shape[1] - 1)
+        used = known[np.ix_(rows, columns)]
+        if not used.any():
+            continue
+        values, noise = (one[np.ix_(rows, columns)][used] for one in (image, variance))
+        structure = max(values.var() * max(used.sum(), 2) / (max(used.sum(), 2) - 1) - noise.mean(), 0)
+        own = structure / (structure + NOISE_WEIGHT * variance[row, column]) if known[row, column] else 0.0
+        if own < least:
+            least, signal = own, values.mean() + own * (image[row, column] - values.mean())
+    return signal
+
+
+def test_the_expected_signal_is_that_of_the_filter():
+    rng = np.random.default_rng(8)
+    row, column = np.mgrid[:24, :22]
+    # flat, a trace along the rows, and a star
+    scene = 100 + 300 * np.exp(-((row - 6) ** 2) / 3) + 900 * np.exp(-((row - 16) ** 2 + (column - 12) ** 2) / 4)
+    variance = scene + 25
+    image = (scene + rng.normal(0, 1, scene.shape) * np.sqrt(variance)).astype(np.float32)
+    known = rng.uniform(size=scene.shape) > 0.2
+    known[:, :7] = column[:, :7] == 6  # few values of a window are clean, and none in the first columns
+    image[~known] = 1e4
+    found = smoothed_signal(image, variance, known)
+    expected = [[smoothed_pixel(image.astype(float), variance, known, y, x) for x in range(22)] for y in range(24)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (found[:, :2] == 1e4).all()
+    assert found.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Files of combined images: what others read from them, and what comes back."""
+"""Files of combined images, as read by other programs and by crstack."""
 
 import shutil
 import subprocess
@@ -72,7 +72,7 @@ def test_a_combination_comes_back_whole(combination, tmp_path, ending):
     back = crstack.read(path)
     assert_same(back, combination)
     assert list(back.ccd.header["HISTORY"])[-1] == "made by hand"
-    # bytes of this machine, so that nothing that reads them fails or is slow
+    # the byte order of this machine, so that other libraries read them
     for array in (back.ccd.data, back.ccd.uncertainty.array, back.count, back.flags):
         assert array.dtype.isnative
     write_combination(path, back)
@@ -132,10 +132,9 @@ def test_files_obey_the_standard(combination, tmp_path, ending):
 
 def verify(path):
     """Run fitsverify, where it is installed."""
-    if not shutil.which("fitsverify"):
-        pytest.skip("fitsverify is not installed")
-    done = subprocess.run(["fitsverify", path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert "found 0 warning(s) and 0 error(s)" in done.stdout, done.stdout
+    if shutil.which("fitsverify"):
+        done = subprocess.run(["fitsverify", path], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert "found 0 warning(s) and 0 error(s)" in done.stdout, done.stdout
 
 
 def test_masks_obey_the_standard(stack, tmp_path):

@@ -1,4 +1,4 @@
-"""What a combined image says of itself: unit, header, HISTORY."""
+"""Unit, header and HISTORY of a combined image."""
 
 import astropy.units as u
 import numpy as np
@@ -24,7 +24,7 @@ def test_the_header_counts_exposures_and_times():
     stack = CRStack(ccds(), readnoise=4 * u.electron)
     header = stack.combine("mean").header
     assert (header["NCOMBINE"], header["EXPTIME"], header["EXPTOTAL"]) == (3, 310, 930)
-    assert stack.exposures.header["EXPTIME"] == 300  # that of the exposure stays
+    assert stack.exposures.header["EXPTIME"] == 300  # the value of the exposure stays
     history = list(header["HISTORY"])
     assert history[0].startswith("crstack ")
     assert history[0].endswith(": mean of 3 exposures")
@@ -34,6 +34,7 @@ def test_the_header_counts_exposures_and_times():
 def test_the_history_of_the_masks_is_there():
     stack = CRStack(ccds(times=(300,) * 3), readnoise=4 * u.electron)
     masks = stack.detect(aux="lacosmic", boundary=None)
+    assert masks.history[1:4] == tuple(f"exposure {number}: exposure {number}" for number in (1, 2, 3))
     history = "".join(stack.combine("meancr").header["HISTORY"])
     assert f"masks UUID: {masks.uuid}" in history
     assert "auxiliary detector: LACosmicDetector" in history

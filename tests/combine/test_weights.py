@@ -20,7 +20,7 @@ SIGMAS = (3.0, 4.0, 6.0)
 
 
 def stacked(seed=1, shape=SHAPE, masked=(), bad=(), probability=False, sigmas=SIGMAS):
-    """Exposures of other noise each, and masks with (exposure, y, x) flagged; the combiner's three arguments."""
+    """Arguments of a combiner: exposures that differ in noise, and masks with (exposure, y, x) flagged."""
     rng = np.random.default_rng(seed)
     ccds = [
         CCDData(rng.normal(100, sigma, shape), unit=u.adu, uncertainty=StdDevUncertainty(np.full(shape, sigma)))
@@ -62,7 +62,7 @@ def test_weighted_means_by_hand(name):
             assert made.ccd.uncertainty.array[y, x] == pytest.approx(variance, rel=1e-6)
             assert made.count[y, x] == len(used)
     if name == "meancrt":
-        # the median of all three stands in, without weights
+        # the median of all three replaces it, without weights
         assert made.ccd.data[5, 5] == pytest.approx(np.median(exposures.data[:, 5, 5]))
 
 

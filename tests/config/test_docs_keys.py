@@ -10,9 +10,9 @@ import yaml
 import crstack
 from crstack.config.keys import REQUIRED, REQUIREMENTS, TOP
 from crstack.config.legacy import NEW_NAMES, WITHOUT_EFFECT
+from crstack.diagram import DiagramSettings
 from crstack.equalize import Equalization
 from crstack.masks import MaskRules
-from crstack.mmcosmic.diagram import DiagramSettings
 from crstack.plotting.accessor import PlotAccessor
 from crstack.plotting.hits import HitPages
 
@@ -47,7 +47,7 @@ def test_rows_tell_the_truth(row):
     else:
         assert yaml.safe_load(default.strip("`")) == key.default
     assert len(what) > 10
-    # what is used by the library is an argument there, and says so
+    # a key that the library uses names its argument
     for place, arguments in re.findall(r"``([\w.]+)\(([^)]*)\)``", in_python):
         owner, _, method = place.partition(".")
         function = getattr(PLACES[owner], method) if method else PLACES[owner]

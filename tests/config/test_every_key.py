@@ -1,21 +1,25 @@
 """Every key of the manual's example file reaches its own argument of the library, or is tested elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from importlib.metadata import EntryPoint
 
 import pytest
 import yaml
 from support.parameter_files import EXAMPLE, write_parameters
 
+from crstack import Detector, _registry
 from crstack.config.configuration import read_configuration
+from crstack.config.keys import REQUIREMENTS, TOP
 from crstack.detectors import _networks
+from crstack.methods import Method
 
 LACOSMIC, PYCOSMIC = {"crmethod": "mm_lacosmic"}, {"crmethod": "mm_pycosmic"}
 DEEPCR, CONN = {"crmethod": "mm_deepcr"}, {"crmethod": "mm_conn"}
 POINTS = {"mm_fixed_points_in_boundary": [[1, 2], [3, 4]]}
 
-#: by key another value than that of the example, what else must be so for it to matter, and what it changes:
-#: nothing but these arguments, and these to these values
+#: for each key another value than in the example, the other keys that it needs to have an effect, and its effect:
+#: only these arguments change, and to these values
 OTHER = {
     "crmethod": ("mm_lacosmic", {}, {"detector": "LACosmicDetector"}),
     # the method is that of the reference program
@@ -105,16 +109,22 @@ OWN = {
         {"boundary.n_draws": 20_000},
     ),
 }
-#: what runs, figures and the interactive session are tested with
+#: keys that the tests of runs, figures and the interactive session cover
 ELSEWHERE = {
     *("images", "extnum", "gain", "rnoise", "bias", "mm_cr_coincidences"),
     *("use_auxmedian", "interactive", "verify_cr", "semiwindow", "color_scale", "maxplots"),
     "la_gain_apply",  # has no effect: products are in the unit of the exposures
 }
 
+#: the values that are used as they are
+AS_THEY_ARE = {"saturation", "max_fraction", "mem_limit", "variance", "outputs", "compression"}
+AS_THEY_ARE.add("mediancr_pixels_to_be_dropped")
+#: parameters of plug-ins
+OF_PLUGINS = {"detector", "method"}
+
 
 def arguments_of(path, **keys):
-    """What a parameter file asks of the library: values by the names of parts and arguments."""
+    """Arguments of the library that a parameter file sets: values by the names of parts and arguments."""
     configuration = read_configuration(write_parameters(path, **keys))
     asked = {"verbose": configuration.verbose}
     for part in fields(configuration.parts):
@@ -131,6 +141,8 @@ def test_no_key_is_left_out():
     example = yaml.safe_load(EXAMPLE.read_text())
     keys = {*example, *example["requirements"]} - {"requirements"}
     assert keys == {*OTHER, *ELSEWHERE}
+    known = [key.name for key in (*TOP, *REQUIREMENTS)]
+    assert sorted(known) == sorted([*OTHER, *OWN, *ELSEWHERE, *AS_THEY_ARE, *OF_PLUGINS])
 
 
 @pytest.mark.parametrize("key", [*OTHER, *OWN])
@@ -151,9 +163,72 @@ def test_what_runs_and_figures_read(tmp_path):
     """The keys whose values are used as they are."""
     given = {"extnum": 2, "gain": 3.0, "rnoise": 1.5, "bias": 7.0, "semiwindow": 11, "color_scale": "minmax"}
     given |= {"maxplots": 13, "use_auxmedian": True, "verify_cr": True, "interactive": True, "la_gain_apply": False}
+    given |= {"saturation": 6e4, "max_fraction": 0.3, "mem_limit": 2_000_000_000}
     given |= {"variance": "sample", "compression": "gzip", "outputs": ["mean", "min"]}
     given |= {"mediancr_pixels_to_be_dropped": [[4, 5]], "mm_cr_coincidences": 2}
+    assert {*given} == ELSEWHERE - {"images"} | AS_THEY_ARE
     configuration = read_configuration(write_parameters(tmp_path / "p.yaml", **given))
     found = {key: configuration[key] for key in given}
     expected = given | {"outputs": ("mean", "min"), "mediancr_pixels_to_be_dropped": ((4, 5),)}
     assert found == expected
+
+
+@dataclass(frozen=True)
+class First(Detector):
+    """A detector with a parameter."""
+
+    level: float = 5.0
+
+    def detect(self, image, noise, mask=None):
+        raise AssertionError("nothing is detected here")
+
+
+class Second(First):
+    """Another one."""
+
+
+@dataclass(frozen=True)
+class Third(Method):
+    """A method with a parameter of the same name."""
+
+    level: float = 5.0
+
+    def decide(self, prepared, detected, rules, progress=None):
+        raise AssertionError("nothing is decided here")
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Two detectors and a method are registered, as by other packages."""
+    real = _registry.entry_points
+    added = {"crstack.detectors": {"first": First, "second": Second}, "crstack.methods": {"third": Third}}
+
+    def entry_points(group):
+        own = [EntryPoint(name, f"{__name__}:{kind.__name__}", group) for name, kind in added.get(group, {}).items()]
+        return [*real(group=group), *own]
+
+    monkeypatch.setattr(_registry, "entry_points", entry_points)
+
+
+@pytest.mark.parametrize(
+    ("keys", "level_of_detector", "level_of_method"),
+    [
+        ({"crmethod": "first"}, 5, None),
+        ({"crmethod": "first", "detector": {"level": 7}}, 7, None),
+        ({"crmethod": "third_first", "detector": {"level": 7}}, 7, 5),
+        ({"crmethod": "third_first", "method": {"level": 8}}, 5, 8),
+        ({"crmethod": "third_first", "detector": {"level": 7}, "method": {"level": 8}}, 7, 8),
+    ],
+)
+def test_parameters_of_plugins(tmp_path, plugins, keys, level_of_detector, level_of_method):
+    parts = read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).parts
+    assert type(parts.detector) is First
+    assert parts.detector.level == level_of_detector
+    assert getattr(parts.method, "level", None) == level_of_method
+
+
+def test_several_detectors_have_their_parameters_by_name(tmp_path, plugins):
+    keys = {"crmethod": "second+lacosmic+first", "detector": {"first": {"level": 7}, "second": {"level": 8}}}
+    detectors = read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).parts.detector.detectors
+    assert [type(one) for one in detectors[::2]] == [Second, First]
+    assert [one.level for one in detectors[::2]] == [8, 7]

@@ -358,7 +358,7 @@ def charges_of(population, rate=0.01, shape=(320, 330), seed=1):
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.06])
 def test_rate_is_met_by_all_populations(population, rate):
     touched = np.count_nonzero(charges_of(population, rate) > SIGNIFICANT_CHARGE)
-    # the last worm may be missing, or too much by less than the tolerance
+    # the last worm may be missing, or exceed the rate within the tolerance
     assert touched == pytest.approx(rate * 320 * 330, rel=0.1, abs=40)
 
 
@@ -421,7 +421,7 @@ def test_sky_factors_multiply_the_sky_alone():
     assert added.mean() == pytest.approx(43, abs=0.5)
     assert np.ptp(added) < 43 * 0.13
     stack = make_stack("slit", SMALL, 2, seed=1, sky_factors=(1, 1.2))
-    first, second = stack.expected[:, 15] - 2  # far from the traces, scattered light taken off
+    first, second = stack.expected[:, 15] - 2  # far from the traces, with scattered light subtracted
     np.testing.assert_allclose(second, 1.2 * first, rtol=1e-3)
     row = stack.expected[0].mean(axis=1).argmax()  # the brightest trace
     assert 1 < (stack.expected[1, row] / stack.expected[0, row]).min() < 1.05
@@ -465,6 +465,6 @@ def test_echelle_has_orders_and_sky():
     column = expected[0, :, 200]
     peaks = np.flatnonzero((column[1:-1] > column[:-2]) & (column[1:-1] > column[2:]) & (column[1:-1] > 100)) + 1
     assert 15 < len(peaks) < 30
-    # orders draw apart
+    # the distance between orders increases
     assert np.mean(np.diff(peaks)[-4:]) > np.mean(np.diff(peaks)[:4]) + 2
     assert (expected[1] - expected[0]).max() > 50

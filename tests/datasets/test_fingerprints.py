@@ -1,7 +1,7 @@
 """Scenes and hits of one seed stay as they are from one version of the package to the next.
 
-A change that is meant changes the numbers here, and is named in CHANGES.rst: whoever compares results on simulated
-stacks has to know. They rest on the streams of `numpy.random.Generator`, which numpy may change as well.
+A deliberate change updates these numbers and is named in CHANGES.rst, for users who compare results on simulated
+stacks. The numbers also depend on the streams of `numpy.random.Generator`, which numpy may change.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.datasets.scenes import SCENES
 
-#: by scene: sum, mean x and y, root of the sum of squares and maximum of what is expected in the first exposure
+#: for each scene: sum, mean x and y, root of the sum of squares and maximum of the first expected image
 OF_SCENES = {
     "ifu": (
         [152407, 34.96982, 40.27194, 3306.455, 282.144],
@@ -30,7 +30,7 @@ OF_SCENES = {
         [823639.8, 34.67212, 38.74725, 17823.78, 901.0798],
     ),
 }
-#: by population the same of its hits
+#: the same of the hits of each population
 OF_HITS = {
     "cosmic": [95732.21, 57.16936, 33.43495, 12925.07, 8653.138],
     "thin": [59976.78, 64.50991, 34.12194, 3630.907, 382.4567],

@@ -1,4 +1,4 @@
-"""Tests of LACosmicDetector against astroscrappy called by hand, and of what is done around it."""
+"""LACosmicDetector against direct calls of astroscrappy, and the steps around these."""
 
 import astropy.units as u
 import numpy as np
@@ -15,7 +15,7 @@ from crstack.noise import NoiseModel
 
 READNOISE = 4.0
 SKY = 100.0
-#: what detect_cosmics is called with by hand; satlevel and niter are those of the detector
+#: arguments of the direct calls of detect_cosmics; satlevel and niter are those of the detector
 BY_HAND = {"sigfrac": 0.3, "objlim": 5.0, "readnoise": READNOISE, "satlevel": 65535.0, "niter": 4, "sepmed": True}
 
 
@@ -98,7 +98,7 @@ class TestEngine:
 
     @pytest.mark.parametrize("name", ["objlim", "niter", "satlevel"])
     def test_second_of_a_pair_belongs_to_the_second_pass(self, scene, name):
-        # a first pass as keen as the second changes nothing of it
+        # a first pass with the thresholds of the second does not change the result
         values = {"objlim": (2.0, 8.0), "niter": (4, 1), "satlevel": (65535.0, 3000.0)}[name]
         pair = LACosmicDetector(sigclip=3.0, **{name: values}).detect(scene[0], in_electrons())
         second = LACosmicDetector(sigclip=3.0, **{name: values[1]}).detect(scene[0], in_electrons())
@@ -167,7 +167,7 @@ class TestUnits:
         assert_allclose(adu.cleaned * 2.45, electrons.cleaned, rtol=1e-6)
 
     def test_average_has_less_noise(self):
-        # the sky of a mean of nine
+        # the sky of a mean of nine exposures
         image = SKY + (make_sky() - np.float32(SKY)) / 3
         image[30, 30] += 50
         single = LACosmicDetector().detect(image, in_electrons())
@@ -177,8 +177,9 @@ class TestUnits:
 
     def test_average_keeps_the_saturation_level(self):
         image, saturated = saturated_star()
-        detection = LACosmicDetector(satlevel=20000.0).detect(image, in_electrons().averaged(3))
-        assert not detection.mask[saturated].any()
+        for level, flagged in ((20000.0, False), (20001.0, True)):
+            detection = LACosmicDetector(satlevel=level).detect(image, in_electrons().averaged(3))
+            assert detection.mask[saturated].any() == flagged
 
     def test_gain_image(self, scene):
         image = scene[0]
@@ -196,8 +197,9 @@ class TestUnits:
         gain = np.full(image.shape, 1.0 if bright_side == "high" else 3.0, dtype=np.float32)
         gain[:, :40] = 3.0 if bright_side == "high" else 1.0
         noise = NoiseModel(gain=gain * u.electron / u.adu, readnoise=READNOISE * u.electron)
-        # image in ADU: the level is one of ADU, whatever the gain of the pixel
-        assert not LACosmicDetector(satlevel=20000.0).detect(image, noise).mask[saturated].any()
+        # the level of an image in ADU is in ADU, for any gain of the pixel
+        for level, flagged in ((20000.0, False), (20001.0, True)):
+            assert LACosmicDetector(satlevel=level).detect(image, noise).mask[saturated].any() == flagged
 
 
 def saturated_star():
@@ -261,6 +263,7 @@ class TestNoise:
         image = scene[0]
         noise = in_electrons().with_known_variance(np.full(image.shape, 1e8, dtype=np.float32))
         assert not LACosmicDetector().detect(image, noise).mask.any()
+        assert LACosmicDetector().detect(image, in_electrons()).mask.any()
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_unknown_variance_is_a_bad_pixel(self, value):
@@ -291,7 +294,7 @@ class TestNoise:
         detection = LACosmicDetector(cleantype="median", sigclip=5.0).detect(image, noise)
         assert detection.mask[20, 20]
         assert len(smallest) > 1
-        # the photon noise of the sky is left in every iteration
+        # the photon noise of the sky remains in every iteration
         assert min(smallest) > 0.3 * SKY
 
     def test_excess_noise_is_honoured(self, scene):
@@ -349,7 +352,7 @@ class TestBadPixels:
         bad[:, 50] = True
         image[:, 50] = -1e4
         detection = LACosmicDetector().detect(image, in_electrons(), mask=bad)
-        # nothing else either: no false hits around them
+        # no other pixel is flagged: no false hits around them
         assert np.count_nonzero(detection.mask) < 5
         assert not detection.mask[bad | ~np.isfinite(image)].any()
         assert_array_equal(detection.cleaned[~detection.mask], image[~detection.mask])

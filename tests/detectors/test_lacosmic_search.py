@@ -1,4 +1,4 @@
-"""The quick search of `LACosmicDetector` against ``astroscrappy.detect_cosmics``, to the last bit."""
+"""The fast search of `LACosmicDetector` equals ``astroscrappy.detect_cosmics`` bit by bit."""
 
 import astropy.units as u
 import astroscrappy
@@ -15,7 +15,7 @@ from crstack.detectors.lacosmic import CLEAN_TYPES, FINE_STRUCTURE_MODES, PSF_MO
 from crstack.detectors.two_pass import split_pairs
 from crstack.noise import NoiseModel
 
-#: names in `detect_cosmics` of what the passes differ in
+#: names in `detect_cosmics` of the parameters that differ between the passes
 PAIRED = ("sigclip", "sigfrac", "objlim", "satlevel", "niter")
 
 
@@ -43,7 +43,7 @@ def one_pass(scene, detector, *, satlevel, niter, **limits):
 
     if detector.cleantype != "median":
         return run(electrons, scene.variance, niter=niter, cleantype=detector.cleantype)
-    # astroscrappy's own median reads memory that was never set
+    # the median of astroscrappy reads uninitialised memory
     floor = 0 if scene.floor is None else scene.floor
     variance, mask = scene.variance, np.zeros(electrons.shape, dtype=bool)
     for _ in range(niter):
@@ -194,7 +194,7 @@ class TestEqualsDetectCosmics:
         assert assert_equal(LACosmicDetector(), image, NoiseModel(readnoise=4 * u.electron, unit=u.electron)).sum() > 50
 
     def test_everything_around_is_flagged(self):
-        # no neighbour lends a value, and the level of the image is taken
+        # without a usable neighbour the level of the image is used
         image = np.full((40, 40), 50, dtype=np.float32)
         image[8:30:2, 8:30] = 4000
         image[9:30:2, 9:30] = 3000
@@ -254,7 +254,7 @@ class TestDecisions:
                     psfk=searched.psf,
                 )
                 assert_array_equal(found, expected)
-        # the bound is narrow: few decisions are left open
+        # the bound is narrow: few decisions remain open
         assert 20 <= len(asked) < 0.1 * 40 * len(contrast)
 
     @pytest.mark.parametrize("psfmodel", PSF_MODELS)

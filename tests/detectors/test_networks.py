@@ -1,5 +1,6 @@
-"""deepCR and Cosmic-CoNN: what they answer, what they leave alone, and how they refuse."""
+"""deepCR and Cosmic-CoNN: results, unchanged inputs and settings, and messages about wrong input."""
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_tiles_join_to_the_image(shape):
 
 
 def test_tiles_see_no_end_of_the_image():
-    """A function of the surroundings gets mirrored pixels, and tiles show nowhere."""
+    """Outside the image a function of the neighbours gets mirrored pixels, and the edges of tiles have no effect."""
 
     def spread(tile):
         return sum(np.roll(tile, (dy, dx), (0, 1)) for dy in (-20, 0, 20) for dx in (-20, 0, 20))
@@ -92,7 +93,7 @@ def test_deepcr_in_tiles_is_deepcr(monkeypatch, scene, model):
 
 @needs_conn
 def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
-    """Its answer depends on the whole tile, but where tiles meet nothing jumps."""
+    """The result depends on the whole tile, but it has no step where tiles meet."""
     image = np.tile(scene[0], (2, 1))
     detector = CosmicCoNNDetector()
     whole = detector.detect(image, NOISE)
@@ -107,7 +108,7 @@ def test_conn_in_tiles_has_no_seam(monkeypatch, scene):
     assert np.count_nonzero(tiled.mask != whole.mask) < 0.1 * np.count_nonzero(whole.mask)
 
 
-# what they answer
+# results
 
 
 @pytest.mark.parametrize(("kind", "parameters"), EVERY_MODEL)
@@ -134,13 +135,13 @@ def test_deepcr_answers_what_the_package_answers(scene):
         with _networks.quiet():
             expected = package.deepCR(model, device="CPU").clean(image * 2, binary=False, segment=False)
         found = DeepCRDetector(model=model).detect(image, NOISE).probability
-        # but for its edges, where the package puts zeros beside the image
+        # except at the edges, where the package assumes zeros outside the image
         assert_allclose(found[inner], expected[inner], atol=1e-4)
 
 
 @needs_conn
 def test_conn_answers_what_the_package_answers(scene):
-    """With mirrored pixels around the image, which count in its statistics."""
+    """Mirrored pixels around the image count in its statistics."""
     package = pytest.importorskip("cosmic_conn")
     image = np.ascontiguousarray(scene[0][:, :208])
     for model in conn.MODELS:
@@ -156,6 +157,106 @@ def test_pairs_make_two_passes(scene, kind):
     peaks, tails, pair = (kind(threshold=value).detect(image, NOISE).mask for value in (0.9, 0.1, (0.9, 0.1)))
     assert_array_equal(pair, features_holding(tails, peaks))
     assert peaks.sum() < pair.sum() < tails.sum()
+
+
+def test_the_networks_are_given_electrons_without_bad_pixels():
+    noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
+    image, mask = np.full((20, 30), 100, np.float32), np.zeros((20, 30), bool)
+    image[4, 5], mask[4, 5] = 6e4, True
+    image[8, 9] = np.nan
+    electrons, bad = _networks.electrons_of(image, noise, mask)
+    assert_array_equal(np.argwhere(bad), [[4, 5], [8, 9]])
+    assert_array_equal(electrons, np.full(image.shape, 250, np.float32))
+    assert electrons.dtype == np.float32
+    # no pixel is bad, and all are
+    image[8, 9] = 100
+    electrons, bad = _networks.electrons_of(image, noise, None)
+    assert not bad.any()
+    assert electrons[4, 5] == 15e4
+    electrons, bad = _networks.electrons_of(image, noise, np.ones_like(mask))
+    assert bad.all()
+    assert not electrons.any()
+
+
+class FakeNetwork:
+    """Flags pixels over 1000 electrons, and replaces them by 50; used instead of the networks of both packages."""
+
+    norm, scale = False, 4.0
+
+    def __init__(self):
+        self.scaled = []
+
+    def clean_(self, scaled, binary, inpaint):
+        assert not binary
+        assert not inpaint
+        self.scaled.append(scaled)
+        return np.where(scaled > 1000 / 4, np.float32(0.75), np.float32(0.25))
+
+    def inpaint(self, tile, hits):
+        return np.where(hits, np.float32(50), tile)
+
+    def detect_cr(self, electrons):
+        return np.where(electrons > 1000, np.float32(0.75), np.float32(0.25))
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A network without its package, and without torch."""
+    network = FakeNetwork()
+    monkeypatch.setattr(_networks, "find_spec", lambda name: name)
+    detectors = DeepCRDetector(device="cpu"), CosmicCoNNDetector(device="cpu")
+    monkeypatch.setattr(_networks, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(inference_mode=contextlib.nullcontext))
+    for module in (deepcr, conn):
+        monkeypatch.setattr(module, "_load", lambda *options: network)
+    return network, *detectors
+
+
+def image_for_networks():
+    """(20, 30) of 100 ADU with one hit and one bad pixel."""
+    image, bad = np.full((20, 30), 100, np.float32), np.zeros((20, 30), bool)
+    image[4, 5] = 600
+    image[8, 9], bad[8, 9] = 6e4, True
+    return image, bad
+
+
+def test_what_is_made_of_the_answer_of_a_network(fake):
+    image, bad = image_for_networks()
+    noise = NoiseModel(2.5 * u.electron / u.adu, 4 * u.electron)
+    probability = np.full(image.shape, 0.25, np.float32)
+    probability[4, 5], probability[8, 9] = 0.75, 0
+    for detector in fake[1:]:
+        found = detector.detect(image, noise, bad)
+        assert_array_equal(np.argwhere(found.mask), [[4, 5]])
+        assert_array_equal(found.probability, probability)
+        if detector.cleans:
+            expected = image.copy()
+            expected[4, 5] = 50 / 2.5
+            assert_array_equal(found.cleaned, expected)
+        # no pixel is usable
+        found = detector.detect(image, noise, np.ones_like(bad))
+        assert not found.mask.any()
+        assert not found.probability.any()
+        # nothing is found
+        found = detector.detect(np.full_like(image, 100), noise)
+        assert not found.mask.any()
+
+
+@pytest.mark.parametrize("level", [None, 100.0])
+def test_networks_that_expect_a_normalised_image(fake, level):
+    network, detector, _ = fake
+    network.norm = True
+    electrons = np.random.default_rng(1).normal(100, 7, (20, 30)).astype(np.float32)
+    if level is not None:
+        electrons[:] = level
+    detector.detect(electrons, NoiseModel(None, 4 * u.electron, u.electron))
+    (scaled,) = network.scaled
+    # the tile begins before the image, which is mirrored
+    width = electrons.std(dtype=np.float64) or 1.0
+    expected = (electrons - electrons.mean(dtype=np.float64)) / width
+    assert np.isin(np.float32(expected[10, 10]).round(3), scaled.round(3))
+    assert scaled.min() == pytest.approx(expected.min(), abs=1e-4)
+    assert scaled.max() == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_tails_behind_bad_pixels():
@@ -190,7 +291,7 @@ def test_inpainting(scene, inpaint):
     assert_array_equal(detection.cleaned[~detection.mask], image[~detection.mask])
 
 
-# what they leave alone
+# inputs and settings that do not change
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -200,7 +301,7 @@ def test_nothing_is_said_written_or_set(scene, kind, capfd, tmp_path, monkeypatc
     for module in (deepcr, conn):
         module._load.cache_clear()
     root = logging.getLogger()
-    # as in a script, where a package may think that logging is its to set up
+    # as in a script, where the package would configure logging
     monkeypatch.setattr(root, "handlers", [])
     before = (root.handlers[:], root.level, logging.root.manager.disable, torch.get_default_dtype())
     flags = (torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark, torch.get_num_threads())
@@ -231,7 +332,7 @@ def test_registering_them_imports_no_torch():
         assert f"'{name}'" not in loaded
 
 
-# how they refuse
+# messages about wrong input
 
 
 @pytest.mark.parametrize(("name", "extra"), [("deepcr", "deepcr"), ("conn", "conn")])
@@ -265,7 +366,7 @@ def test_devices(kind):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_cuda_is_taken_where_torch_finds_it(monkeypatch, there):
-    """Without a graphics card, and without torch: of it only the question is asked."""
+    """Without a graphics card and without torch, of which only the query of the device is used."""
     cuda = SimpleNamespace(is_available=lambda: there)
     monkeypatch.setattr(_networks, "imported", lambda *names: SimpleNamespace(cuda=cuda))
     found = {name: _networks.resolved_device(name, "DeepCRDetector", "deepcr") for name in ("auto", "cpu")}
@@ -301,7 +402,7 @@ def test_the_packages_are_told_the_device(monkeypatch, device, name):
     package = FakePackage()
     for module in (deepcr, conn):
         monkeypatch.setattr(module, "imported", lambda *names: package)
-    # past the cache: these are no networks to keep
+    # without the cache: these networks must not be kept
     deepcr._load.__wrapped__("ACS-WFC", None, device)
     conn._load.__wrapped__("NRES", None, device)
     assert package.asked == [name, device]
@@ -310,7 +411,7 @@ def test_the_packages_are_told_the_device(monkeypatch, device, name):
 
 @needs_deepcr
 def test_models_of_deepcr_are_those_it_ships():
-    # first, as they import each other
+    # imported first, because the modules import each other
     _networks.imported("DeepCRDetector", "deepcr", "deepCR")
     learned = pytest.importorskip("learned_models")
     assert set(deepcr.MODELS) == set(learned.mask_dict)
@@ -334,7 +435,7 @@ def test_models_of_conn_may_be_files(scene, tmp_path):
 
 @needs_conn
 def test_missing_weights_are_one_sentence(monkeypatch, scene):
-    """The package does not reach for the network by itself; what it raises is told."""
+    """The package does not download anything by itself; its error is reported."""
     package = pytest.importorskip("cosmic_conn")
     conn._load.cache_clear()
 
@@ -368,7 +469,9 @@ KEYS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # the models know other images
+@pytest.mark.filterwarnings(
+    "ignore::crstack.exceptions.ImplausibleResultWarning"
+)  # the models were trained on other images
 @pytest.mark.parametrize("name", [pytest.param("deepcr", marks=needs_deepcr), pytest.param("conn", marks=needs_conn)])
 @pytest.mark.parametrize("prefix", ["", "mm_"])
 def test_from_yaml(here, capsys, name, prefix):

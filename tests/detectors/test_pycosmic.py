@@ -1,4 +1,4 @@
-"""PyCosmic against the answers of the original, and its quick ways against plain ones."""
+"""PyCosmic against results of the original program, and its fast steps against plain ones."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_two_passes_keep_the_features_that_hold_a_peak(name):
     np.testing.assert_array_equal(found.mask, expected)
     if name == "ifu_gain2":
         assert 0 < expected.sum() < answers["mask_lo"].sum()
-        # away from what only the low pass flags, both replace from the same pixels
+        # except near pixels that only the low pass flags, both replace from the same pixels
         left_out = ndimage.binary_dilation(answers["mask_lo"] & ~expected, structure=np.ones((11, 11), dtype=bool))
         gain, both = noise.electrons_per_unit, expected & ~left_out
         assert both.sum() > 20
@@ -93,7 +93,7 @@ def settings(sigma, rlim=0.8, iterations=5):
 def prepared(image, mask=None, sigma=3.0, rlim=0.8, **parameters):
     detector = PyCosmicDetector(**{"fwhm_gauss": (2.0, 2.6), "replace_box": (5, 3)} | parameters)
     frame = detector._frame(image, ELECTRONS, mask)
-    return frame, pycosmic._everywhere(pycosmic.WorkingImage(frame), map, sigma, rlim)
+    return frame, pycosmic._hits_of_image(pycosmic.WorkingImage(frame), map, sigma, rlim)
 
 
 @pytest.mark.parametrize("original", [True, False])
@@ -160,7 +160,7 @@ def test_pixels_of_a_list_measure_as_in_the_whole_image(fibres):
     working.flag(pixels)
     every = frame.pixels(np.ones(image.shape, dtype=bool))
     ratio = working._ratio_of_rows(0, image.shape[0])
-    # older numpy and scipy round the two ways differently in the last bit
+    # older numpy and scipy round the two computations differently in the last bit
     np.testing.assert_allclose(working.ratio(every).reshape(image.shape), ratio[1:-1, 1:-1], rtol=1e-6)
     values = frame.inside(working.values)
     signal = np.maximum(ndimage.median_filter(values, 5, mode="nearest"), 0)
@@ -173,7 +173,7 @@ def test_pixels_of_a_list_measure_as_in_the_whole_image(fibres):
 
 
 def laplacian_by_upsampling(image, clip):
-    """As the paper has it: repeat 2x2, Laplacian, cut negatives, sum blocks."""
+    """As in the paper: repeat 2x2, Laplacian, negatives to 0, sum of blocks."""
     fine = np.repeat(np.repeat(image.astype(float), 2, axis=0), 2, axis=1)
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 4
     fine = ndimage.convolve(fine, kernel, mode="nearest")
@@ -323,7 +323,7 @@ def test_known_variance_replaces_the_model(gain):
     # S of an isolated pixel is its height over the noise: 5 and 2
     variance = np.full(image.shape, 20.0**2, dtype=np.float32)
     variance[:, 35:] = 50.0**2
-    # a bright neighbour would hide the hit if its variance did not say that it is bad
+    # a bright neighbour would hide the hit if it did not count as bad
     image[30, 21], variance[30, 21] = 1e5, np.nan
     noise = NoiseModel(
         gain=gain * u.electron / u.adu, readnoise=3 * u.electron, known_variance=variance / np.float32(gain**2)

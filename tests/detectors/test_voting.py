@@ -61,7 +61,7 @@ def test_votes(vote, columns, cleans):
     assert_array_equal(detection.found_by[1], [1, 3, 7, 6, 4, 0])
     assert detector.cleans == cleans
     if cleans:
-        # the first that flagged a pixel and cleans gives its value
+        # the first cleaning detector that flagged a pixel gives its value
         expected = np.where(detection.mask[1], [10, 10, 10, 20, 0, 0], 1)
         assert_array_equal(detection.cleaned[1], expected)
     else:
@@ -90,7 +90,7 @@ def test_stacks_take_several(simulated, stack, tmp_path):
     for number, other in enumerate(alone):
         bit = 1 << number
         assert_array_equal((masks.found_by["MEDIANCR"] & bit) > 0, other["MEDIANCR"])
-        # the mean may let more through in the union
+        # the union may flag more pixels in the mean
         assert not (other["CRMASK1"] & ((masks.found_by["CRMASK1"] & bit) == 0)).any()
     count = np.count_nonzero(masks.found_by["CRMASK2"] & 2)
     assert count > 0
@@ -139,7 +139,7 @@ def test_the_joint_decision_tells_who_found_a_pixel(simulated, stack, tmp_path):
         auxiliary = (masks.codes[name] == Code.AUXILIARY) | (masks.codes[name] == Code.BOTH)
         assert_array_equal(bits > 0, auxiliary)
         for number in range(2):
-            # odds differ with the detector, so that a few faint pixels do
+            # the odds depend on the detector, so that a few faint pixels differ
             both = masks[name] & alone[number][name]
             found = alone[number].codes[name] == Code.BOTH
             assert_array_equal((bits & (1 << number) > 0)[both], found[both])
@@ -151,7 +151,7 @@ def test_the_joint_decision_tells_who_found_a_pixel(simulated, stack, tmp_path):
     assert_array_equal(masks.found_by["MEANCR"] > 0, masks.codes["MEANCR"] == Code.AUXILIARY)
     masks.write(tmp_path / "masks.fits")
     assert_array_equal(MaskSet.read(tmp_path / "masks.fits").found_by["CRMASK2"], told["CRMASK2"])
-    # a vote that was not won in an exposure does not count in the mean either
+    # a pixel without enough votes in an exposure does not count in the mean either
     won = stack.detect(aux=DETECTORS[:2], method=joint, vote="all").found_by["MEANCRT"]
     assert set(np.unique(won)) == {0, 3}
 
@@ -175,7 +175,7 @@ def test_one_detector_is_searched_once(stack, monkeypatch):
     stack.detect(aux=DETECTORS[1], boundary=None)
     before = len(calls)
     stack.detect(aux=DETECTORS, boundary=None)
-    # median, mean and the exposures are known of one; the other has these, and both the mean of the clean ones
+    # detections of one detector in median, mean and exposures are stored; the others are computed
     assert len(calls) - before == 2 + 3 + 2
 
 
@@ -246,7 +246,7 @@ def test_to_combiner(simulated, stack):
     np.testing.assert_allclose(mean.data[clean], expected[clean], rtol=1e-4, atol=1e-3)
     assert_array_equal(mean.mask, masks.problematic)
     assert mean.unit == u.adu
-    # and with masks that are given, bad pixels included
+    # also with given masks, which include bad pixels
     exposures = [ccd.copy() for ccd in simulated.exposures]
     exposures[1].mask = np.zeros(exposures[1].shape, dtype=bool)
     exposures[1].mask[7, 9] = True

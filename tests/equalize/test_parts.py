@@ -1,11 +1,14 @@
 """The small parts of the measurements, against numbers worked out by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets, steps
+from crstack.equalize import flux, offsets, place_variance, response, rounds, steps
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
@@ -150,6 +153,65 @@ def test_medians_of_windows_that_reach_over_the_edge():
     assert found[0] == image[5, 4]
 
 
+def test_highest_value_without_a_hit():
+    """Twice min2d as far as two pixels away, by the factors of the exposures, and 5 standard deviations."""
+    rng = np.random.default_rng(3)
+    exposures, statistics = exposures_of(rng.normal(0, 2, (3, 20, 30)))
+    min2d = np.full((20, 30), -40, np.float32)
+    min2d[8, 9], min2d[0, 0] = 500, np.nan
+    maximum = offsets.plausible_maxima(exposures, replace(statistics, min2d=min2d), (0.5, 1.0, 2.0))
+    near = np.zeros((20, 30), dtype=bool)
+    near[6:11, 7:12] = True
+    for i, factor in enumerate((1, 2, 4)):
+        level = np.where(near, 2 * 500 * factor, 0.0)
+        # without signal there is read noise
+        expected = level + 5 * np.sqrt(level + 9)
+        expected[:3, :3] = 15
+        np.testing.assert_allclose(maximum(i), expected, rtol=1e-6)
+
+
+def test_pixels_beside_hot_ones():
+    image = np.full((20, 30), 10.0)
+    image[5, 6] = image[19, 29] = 500
+    rows, columns = rounds._beside_hot(image, np.full(image.shape, 16.0))
+    found = np.zeros(image.shape, dtype=bool)
+    found[rows, columns] = True
+    half = rounds.SIZE // 2
+    expected = np.zeros(image.shape, dtype=bool)
+    expected[5 - half : 6 + half, 6 - half : 7 + half] = expected[19 - half :, 29 - half :] = True
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pixels_that_a_kernel_is_fitted_to(monkeypatch):
+    structure = np.random.default_rng(1).permutation(1000.0 * np.arange(500))
+    places = np.arange(0, 500, 2)
+    np.testing.assert_array_equal(rounds._some(places, structure), places)
+    monkeypatch.setattr(rounds, "PIXELS_TO_FIT", 60)
+    monkeypatch.setattr(rounds, "STRONGEST", 20)
+    found = rounds._some(places, structure)
+    strongest = places[np.argsort(structure[places])[-20:]]
+    others = places[np.linspace(0, 249, 40).astype(int)]
+    np.testing.assert_array_equal(found, sorted({*strongest, *others}))
+
+
+def test_values_where_pixels_of_the_common_image_fall():
+    levels = np.arange(2 * 6 * 8.0).reshape(2, 6, 8)
+    bad = np.zeros(levels.shape, dtype=bool)
+    bad[1, 3, 4] = True
+    model = SimpleNamespace(
+        steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad
+    )
+    rows, columns = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6])
+    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns), levels[0, rows, columns])
+    # (3, 4) is bad, and two are outside
+    np.testing.assert_array_equal(
+        rounds._target_of(model, 1, rows, columns), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
+    )
+    model.added, model.bad = np.full(levels.shape, 3.0), None
+    found = rounds._target_of(model, 1, rows, columns)
+    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 8, levels[1, 2, 2] - 8, np.nan, np.nan])
+
+
 def test_smallest_region():
     assert check_region_size((1, 16, 5, 20), (40, 50)) == (1, 16, 5, 20)
     for region in ((1, 15, 5, 20), (1, 16, 5, 19)):
@@ -161,9 +223,11 @@ def test_smallest_region():
 
 def test_weighted_sums_of_blocks():
     """Without excess and with one level the weights are equal, and the totals are counts of pixels."""
-    exposures, _ = exposures_of([np.full((32, 40), float(level)) for level in (90, 100, 110)])
+    planes = np.multiply.outer((90.0, 100.0, 110.0), np.ones((32, 40)))
     ok = np.ones((32, 40), dtype=bool)
     ok[0, 0] = False
+    planes[:, 0, 0] += 1  # an exposure of one value is refused
+    exposures, _ = exposures_of(planes)
     clean = CleanPixels(np.full((32, 40), 100, np.float32), ok, 0.0)
     totals = flux._block_totals(exposures, clean, "ratio")
     assert totals.shape == (3, 64)
@@ -189,3 +253,89 @@ def test_what_stands_out_for_whole_steps():
     assert np.mean(found[away] != 0) < 0.1
     assert not found[[0, -1]].any()
     assert steps._middle([np.full(3, one) for one in (5.0, 1.0, 3.0)]) == 2
+
+
+def test_kinds_of_places_by_their_contrast():
+    """0 where the contrast is less than half the noise; one more for each factor of 2 in it."""
+    contrast = np.array([0, 0.4, 0.51, 1, 1.99, 2, 4, 7.9, 8, 1e9])
+    found = place_variance._kinds(np.float32(contrast * 3) ** 2, np.float32(9))
+    np.testing.assert_array_equal(found, [0, 0, 0, 1, 1, 2, 3, 3, 4, place_variance.N_KINDS - 2])
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_deviations_of_the_lowest_from_the_median(n):
+    """Their squares over the expected ones of noise have a mean of 1, with a hit in one exposure or without."""
+    rng = np.random.default_rng(1)
+    cube = rng.normal(0, 3, (n, 100, 120)).astype(np.float32)
+    cube[1, :, :60] += 1000
+    _, square, variance, kind = place_variance._deviations(
+        cube, lambda signal: np.full(signal.shape, np.float32(9)), None
+    )
+    np.testing.assert_array_equal(variance, np.full((100, 120), 9))
+    assert square[:, 65:].mean() / 9 == pytest.approx(1, abs=0.05)
+    # two values that are left have one difference
+    assert square[:, :55].mean() / 9 == pytest.approx(1, abs=0.05)
+    assert np.mean(kind > 2) < 0.01
+
+
+def test_scatter_of_the_response_by_rows():
+    """The moments of each row and of those beside it; 0 in rows where it may be noise."""
+    rng = np.random.default_rng(2)
+    deviations = rng.normal(0, 0.01, (3, 12, 9))
+    deviations[:, 3:6] *= 8
+    info = np.full((12, 9), 1e4)  # noise of 0.01
+    info[4, :5] = 0
+    info[10] = 0
+    found = response._spread(deviations, info)
+    for row in range(12):
+        rows = [min(max(row + step, 0), 11) for step in range(-response.NEARBY_ROWS, response.NEARBY_ROWS + 1)]
+        chi2 = sum(info[y, x] * deviations[i, y, x] ** 2 for i in range(3) for y in rows for x in range(9))
+        degrees = 2 * sum(np.count_nonzero(info[y]) for y in rows)
+        excess = chi2 - degrees
+        expected = excess / (2 * info[rows].sum()) if excess > response.SIGNIFICANCE * np.sqrt(2 * degrees) else 0
+        assert found[row] == pytest.approx(expected, rel=1e-9, abs=1e-30)
+    assert (found[2:7] > 0.0005).all()
+    np.testing.assert_array_equal(found[[7, 9, 10]], 0)
+
+
+def places_of(seed=5):
+    """Places of three kinds: of noise, with an excess of a tenth of the squared contrast, and too few."""
+    rng = np.random.default_rng(seed)
+    shape = (60, 70)
+    kind = np.where(np.arange(70) < 34, 1, 2) * np.ones(shape, np.int8)
+    kind[:5] = 3
+    kind[0, :40] = 0
+    contrast2 = rng.uniform(50, 400, shape).astype(np.float32)
+    variance = rng.uniform(5, 15, shape).astype(np.float32)
+    true = variance + np.where(kind == 1, 0, 0.1 * contrast2)
+    square = (true * rng.standard_normal(shape) ** 2).astype(np.float32)
+    return place_variance._Places(contrast2, square, variance, kind.astype(np.int8))
+
+
+def test_shares_of_the_contrast_by_kind(monkeypatch):
+    places = places_of()
+    monkeypatch.setattr(place_variance, "FEWEST", 1000)
+    found = places.shares_of_kinds()
+    weight = places.contrast2 / (places.variance + place_variance.SMOOTH * places.contrast2) ** 2
+    some = places.kind == 2
+    excess = (weight * (places.square - places.variance))[some].sum()
+    assert found[2] == pytest.approx(excess / (weight * places.contrast2)[some].sum(), rel=1e-4)
+    assert found[2] == pytest.approx(0.1, rel=0.15)
+    # noise, too few, and what is flat
+    assert not found[[0, 1, 3]].any()
+    assert found.shape == (place_variance.N_KINDS,)
+
+
+def test_factors_of_the_tails():
+    places = places_of()
+    places.square[10:14, 50:] *= 30
+    shares = np.zeros(place_variance.N_KINDS, np.float32)
+    shares[1:3] = 0.01, 0.1
+    some = places.kind == 2
+    ratio = places.square[some] / (places.variance[some] + 0.1 * places.contrast2[some])
+    of_noise = np.quantile(ratio, place_variance.TAIL) / 3
+    found = places.tails(shares, of_noise)
+    assert found[2] == pytest.approx(3, rel=1e-5)
+    # never less than 1, and 1 without a share
+    assert found[0] == found[3] == 1
+    assert places.tails(shares, 1e9)[2] == 1

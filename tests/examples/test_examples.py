@@ -13,7 +13,7 @@ from crstack.config.configuration import read_configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-#: by example, its exposures and the keys that it is about
+#: for each example, its exposures and the keys that it shows
 ABOUT = {
     1: ("plain", set()),
     2: ("jitter", {"mm_fixed_points_in_boundary"}),
@@ -29,7 +29,7 @@ EQUALIZATION = {
 }
 
 
-#: of the small exposures, and the regions of examples 6 and 7 on them
+#: shape of the small exposures, and the regions of examples 6 and 7 on them
 SHAPE = (200, 240)
 REGIONS = {6: "[21, 240, 1, 200]", 7: "[21, 220, 11, 190]"}
 OPTIONS = ["--no-plots", "--log-level", "error"]
@@ -46,7 +46,7 @@ def make_exposures():
 
 @pytest.fixture(scope="module")
 def exposures(make_exposures, tmp_path_factory):
-    """Directory of small exposures, with the parameter files as they are but for their regions."""
+    """Directory of small exposures, with the parameter files, in which only the regions are changed."""
     directory = tmp_path_factory.mktemp("exposures")
     make_exposures.write(directory, shape=SHAPE)
     for number in ABOUT:

@@ -29,7 +29,7 @@ crstack.detectors =
 
 
 class Environment:
-    """A virtual environment that sees the packages of this one too."""
+    """A virtual environment that can import the packages of this one too."""
 
     def __init__(self, path):
         venv.create(path, with_pip=False)
@@ -60,7 +60,7 @@ def environment(tmp_path_factory):
         pytest.skip("pip and setuptools are not here to install the example")
     directory = tmp_path_factory.mktemp("plugins")
     environment = Environment(directory / "venv")
-    # a copy, as pip builds beside the sources
+    # a copy, because pip builds beside the sources
     example = shutil.copytree(EXAMPLE, directory / "example", ignore=shutil.ignore_patterns("__pycache__"))
     environment.install(example)
     broken = directory / "broken"
@@ -137,7 +137,7 @@ REFUSED = [
 
 
 def test_what_the_command_refuses(environment, images):
-    """All in one process, as each takes seconds to start."""
+    """All in one process, because each takes seconds to start."""
     for number, (changes, _) in enumerate(REFUSED):
         write_parameters(f"{number}.yaml", **changes)
     code = f"from crstack.cli import main\nfor i in range({len(REFUSED)}): print(main(['run', f'{{i}}.yaml']))"

@@ -1,4 +1,4 @@
-"""Headers: what FITS cannot hold, world coordinates."""
+"""Headers: values that FITS cannot hold, and world coordinates."""
 
 import astropy.units as u
 import numpy as np
@@ -94,7 +94,7 @@ def test_the_wcs_is_taken_out_of_the_header_and_comes_back():
     np.testing.assert_allclose(wcs.wcs_pix2world([[3, 4]], 0), tangential().wcs_pix2world([[3, 4]], 0))
     again = WCS(wcs_cards(wcs))
     np.testing.assert_allclose(again.wcs_pix2world([[3, 4]], 0), wcs.wcs_pix2world([[3, 4]], 0))
-    assert header["CTYPE1"] == "RA---TAN"  # the header that was given stays
+    assert header["CTYPE1"] == "RA---TAN"  # the given header does not change
 
 
 def test_a_third_axis_is_left_out():

@@ -1,4 +1,4 @@
-"""Numbers and sections that stand in headers."""
+"""Numbers and sections from headers."""
 
 import astropy.units as u
 import numpy as np
@@ -98,7 +98,10 @@ def test_words_for_keywords():
     assert as_keyword("header: gain") == Keyword("GAIN")
     assert as_keyword(Keyword("GAIN", GAIN)) == Keyword("GAIN", GAIN)
     assert as_keyword("GAIN") is None
-    with pytest.raises(InputError, match="gain must be a Quantity or a keyword such as 'header:GAIN'; got 'GAIN'"):
+    with pytest.raises(
+        InputError,
+        match=r"gain must be a Quantity such as 1.2 \* u.electron / u.adu, or .* 'header:GAIN'; got the text 'GAIN'",
+    ):
         load_exposures(ccds(), gain="GAIN", readnoise=4 * u.electron)
     with pytest.raises(InputError, match="name of a keyword must be text"):
         Keyword("")
@@ -243,3 +246,39 @@ def test_an_overscan_that_is_blank_is_refused():
 def test_a_forgotten_bias_is_noticed():
     with pytest.warns(CRStackWarning, match="part of the level is no light. Is a bias still in the exposures"):
         load_exposures([ccd[:, :50] for ccd in ccds(bias=(500.0,) * 3)], **NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("unit", "bias", "expected"),
+    [
+        ("adu", 20 * u.electron, 10),
+        ("electron", 20 * u.adu, 40),
+        ("adu", 3 * u.adu / u.s, 3 * 8),
+        ("adu/s", 3 * u.adu / u.s, 3 * 8),
+        ("adu/s", 24 * u.adu, 24),
+        ("adu/s", 6 * u.electron / u.s, 3 * 8),
+        ("electron/s", 3 * u.adu / u.s, 6 * 8),
+    ],
+)
+def test_a_bias_in_other_words(unit, bias, expected):
+    """Counts or rates, ADU or electrons: it is subtracted in the counts of the exposures."""
+    rng = np.random.default_rng(1)
+    electrons = rng.poisson(600.0, (3, 30, 40)) + rng.normal(0, 4, (3, 30, 40))
+    counts = electrons / (2 if unit.startswith("adu") else 1)
+    seconds = 8 if unit.endswith("/s") else 1
+    given = [CCDData((plane + expected) / seconds, unit=unit) for plane in counts]
+    exposures = load_exposures(given, bias=bias, exptime=8 * u.s, **NUMBERS)
+    assert exposures.unit == u.Unit(unit.split("/")[0])
+    np.testing.assert_allclose(exposures.data, counts, rtol=1e-6)
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_bias_image_is_trimmed_like_the_exposures(trimmed):
+    images, bias = ccds(), np.linspace(0, 100, 40 * 60).reshape(SHAPE)
+    box = np.s_[2:40, 10:50]
+    given = (bias[box] if trimmed else bias) * u.adu
+    exposures = load_exposures(images, bias=given, trim="[11:50,3:40]", **NUMBERS)
+    for plane, ccd in zip(exposures.data, images, strict=True):
+        np.testing.assert_allclose(plane, (ccd.data - bias)[box], rtol=1e-5, atol=1e-4)
+    with pytest.raises(InputError, match=r"bias must .*\(38, 40\)"):
+        load_exposures(images, bias=bias[:30] * u.adu, trim="[11:50,3:40]", **NUMBERS)

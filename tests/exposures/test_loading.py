@@ -1,4 +1,4 @@
-"""The door in: units, bias, masks, uncertainties, files."""
+"""Loading of exposures: units, bias, masks, uncertainties, files."""
 
 import astropy.units as u
 import numpy as np
@@ -15,7 +15,7 @@ NOISE = {"gain": GAIN, "readnoise": 5 * u.electron}
 
 
 def ccds(n=3, shape=(6, 8), value=100.0, **options):
-    """Exposures of one value each, but for the last pixel: they are neither blank nor copies."""
+    """Exposures of one value each, except for the last pixel: they are neither blank nor copies."""
     made = [CCDData(np.full(shape, value + i, dtype=np.float64), unit=u.adu, **options) for i in range(n)]
     for i, ccd in enumerate(made):
         ccd.data[-1, -1] += i + 1

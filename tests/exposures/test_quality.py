@@ -114,5 +114,5 @@ def test_no_bit_has_two_reasons(convention):
     table = bits_of(convention)
     assert tuple(table) == REASONS
     assert sum(table.values()) == np.bitwise_or.reduce(list(table.values()))
-    table["bad"] = 0  # a copy: the convention stays
+    table["bad"] = 0  # a copy: the convention itself does not change
     assert CONVENTIONS[convention]["bad"] != 0

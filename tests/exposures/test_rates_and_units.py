@@ -1,4 +1,6 @@
-"""Exposures in a unit per second, in other words, and with values that cannot be."""
+"""Exposures in a unit per second, other spellings of units, and invalid values."""
+
+from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
@@ -59,7 +61,10 @@ def test_rates_without_exposure_time_are_refused():
         (300 * u.m, "exptime must be in s; got m"),
         (0 * u.s, "exptime must be greater than 0"),
         ([300, 300] * u.s, r"exptime must be one value, or 3 for as many exposures; got \(2,\)"),
-        ("300 s", "exptime must be a Quantity or a keyword such as 'header:EXPTIME'; got '300 s'"),
+        (
+            "300 s",
+            "exptime must be a Quantity such as 300 . u.s, or a keyword .*'header:EXPTIME'; got the text '300 s'",
+        ),
     ],
 )
 def test_wrong_exposure_times(exptime, message):
@@ -97,7 +102,7 @@ def test_files_in_rates(tmp_path):
     exposures = load_exposures(paths, **NOISE)
     assert exposures.exptimes == (300, 300, 300)
     np.testing.assert_allclose(np.median(exposures.data), 100, atol=2)
-    # the unit that is given wins over BUNIT
+    # a given unit replaces BUNIT
     assert read_exposure(paths[0], unit=u.electron).unit == u.electron
 
 
@@ -173,7 +178,9 @@ def test_reordered_takes_all_that_belongs_to_an_exposure():
         for i, image in enumerate(images)
     ]
     exposures = load_exposures(ccds, saturation=5e4 * u.electron, **NOISE).divided_by([1.0, 2.0, 4.0])
+    exposures = replace(exposures, exptimes=(300.0, 301.0, None))
     turned = exposures.reordered([2, 0, 1])
+    assert turned.exptimes == (None, 300.0, 301.0)
     for new, old in enumerate((2, 0, 1)):
         np.testing.assert_array_equal(turned.data[new], exposures.data[old])
         np.testing.assert_array_equal(turned.bad[new], exposures.bad[old])
@@ -192,3 +199,16 @@ def test_noise_of_an_average_of_scaled_exposures_takes_the_mean_gain():
     scaled = exposures.divided_by([1.0, 2.0, 4.0])
     noise = scaled.noise_of_average(3)
     assert noise.electrons_per_unit == pytest.approx(3 / np.mean([1, 1 / 2, 1 / 4]))
+
+
+def test_exposures_are_divided_twice():
+    exposures = load_exposures([CCDData(image, unit="electron") for image in counts()], **NOISE)
+    twice = exposures.divided_by([1.0, 2.0, 4.0]).divided_by([5.0, np.full(SHAPE, 3.0), 0.5])
+    once = exposures.divided_by([5.0, 6.0, 2.0])
+    np.testing.assert_allclose(twice.data, once.data, rtol=1e-6)
+    for i in range(3):
+        np.testing.assert_allclose(
+            np.broadcast_to(twice.noise_of(i).variance(np.full(SHAPE, 30.0)), SHAPE),
+            np.broadcast_to(once.noise_of(i).variance(np.full(SHAPE, 30.0)), SHAPE),
+            rtol=1e-6,
+        )

@@ -1,4 +1,4 @@
-"""Exposures that cannot be what they are taken for."""
+"""Exposures that contradict their description."""
 
 import warnings
 
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from crstack.equalize.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.sanity import blank_part, is_constant, is_same, noise_ratio, unlit
+from crstack.exposures.checks import ALIGNED
+from crstack.exposures.sanity import blank_part, displacement, is_constant, is_same, noise_ratio, unlit
 
 SHAPE = (60, 70)
 SKY, READNOISE = 140.0, 4.0
@@ -33,7 +35,7 @@ def test_good_exposures_give_no_warning():
         warnings.simplefilter("error")
         assert load(made()).bad is None
         assert load(made(5, stars=False)).bad is None
-        # integers of a low level are equal here and there
+        # integers of a low level are equal in some pixels
         assert load([np.rint(image) for image in made(3, sky=3.0, stars=False)]).bad is None
 
 
@@ -59,10 +61,19 @@ def test_what_is_left_out_leaves_its_header_too():
     assert exposures.header["OBJECT"] == "M33"
 
 
-def test_too_few_usable_exposures():
-    images = [*made(1), np.zeros(SHAPE), np.zeros(SHAPE)]
-    with pytest.warns(CRStackWarning, match="left out"), pytest.raises(InputError, match="got 1 that are usable"):
-        load(images, drop_unusable=True)
+@pytest.mark.parametrize(
+    ("images", "names", "n_usable"),
+    [
+        ([*made(1), np.zeros(SHAPE), np.full(SHAPE, np.nan)], "exposure 2, exposure 3", 1),
+        ([np.zeros(SHAPE)] * 3, "exposure 1, exposure 2, exposure 3", 0),
+        ([np.full(SHAPE, value) for value in (7.0, 8.0, 9.0)], "exposure 1, exposure 2, exposure 3", 0),
+    ],
+)
+@pytest.mark.parametrize("drop", [False, True])
+def test_too_few_usable_exposures(images, names, n_usable, drop):
+    words = f"usable; got {n_usable}, because each of {names} is blank or .* drop_unusable=True .* leaves too few"
+    with pytest.raises(InputError, match=words):
+        load(images, drop_unusable=drop)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +146,7 @@ def test_copies_with_other_bad_values_are_copies():
 
 
 def test_noise_that_is_missing():
-    """The sky is taken off, its photons are not."""
+    """The sky is subtracted, but the noise of its photons remains."""
     with pytest.warns(
         CRStackWarning, match=r"scatter by 1\d.* electron where .* give 4.*: noise is missing. Was a sky"
     ):
@@ -145,7 +156,7 @@ def test_noise_that_is_missing():
 def test_a_bias_that_is_still_there():
     with pytest.warns(CRStackWarning, match=r"level of 1\.\d+e\+03 give 3\d.*: part of the level is no light"):
         load([image + 1000 for image in made()])
-    # where a bias was given, something else is wrong
+    # with a given bias the cause is another one
     with pytest.warns(CRStackWarning, match=r"there is less noise than stated"):
         load([image + 1000 for image in made()], bias=1 * u.electron)
 
@@ -186,6 +197,49 @@ def test_an_exposure_without_light():
     assert unlit(np.stack(made(4)), None, 12.0) == []
 
 
+def moved(step, n=3, seed=1):
+    """Exposures of a field of stars, the last one moved by (dx, dy)."""
+    rng = np.random.default_rng(seed)
+    stars = np.stack([*rng.uniform(-80, 210, (2, 60)), rng.uniform(2e3, 2e4, 60)], axis=1)
+    rows, columns = np.mgrid[:120, :130]
+
+    def field(dx, dy):
+        each = (flux * np.exp(-((columns - x - dx) ** 2 + (rows - y - dy) ** 2) / 4) for x, y, flux in stars)
+        return 140.0 + sum(each)
+
+    light = [*[field(0, 0)] * (n - 1), field(*step)]
+    images = [rng.poisson(one) + rng.normal(0, READNOISE, one.shape) for one in light]
+    for image in images:
+        image[rng.integers(0, 120, 40), rng.integers(0, 130, 40)] += 5000
+    return images
+
+
+@pytest.mark.parametrize("step", [(3, 2), (-6, 5), (15, -11), (0, 4)])
+def test_a_small_shift_is_no_other_field(step, caplog):
+    images = moved(step)
+    assert displacement(images[2], images[0]) == step
+    with caplog.at_level("INFO", logger="crstack.exposures"):
+        exposures = load(images)  # without a warning
+    assert exposures.displaced == (("exposure 3", *step),)
+    words = f"exposure 3 is shifted by ({step[0]:+d}, {step[1]:+d}) pixels against exposure 1: the joint decision"
+    assert any(words in line for line in caplog.messages)
+
+
+def test_a_shift_that_cannot_be_measured_gives_a_warning():
+    images = moved((25, 4))
+    words = r"exposure 3 is shifted by \(\+25, \+4\) pixels against exposure 1, which is more than the 16 that are"
+    with pytest.warns(CRStackWarning, match=words):
+        assert load(images).displaced == (("exposure 3", 25, 4),)
+    assert ALIGNED == LARGEST
+
+
+def test_the_first_exposure_may_be_the_one_that_moved():
+    images = moved((5, -4))[::-1]
+    assert load(images).displaced == (("exposure 1", 5, -4),)
+    assert displacement(images[0], np.random.default_rng(1).normal(0, 4, (120, 130))) is None
+    assert displacement(np.zeros((120, 130)), images[0]) is None
+
+
 def test_exposure_times_that_differ():
     ccds = [
         CCDData(image, unit=u.electron, meta={"EXPTIME": time})
@@ -221,7 +275,7 @@ def test_an_image_of_the_bias_that_is_no_quantity(value):
 
 
 def test_negative_uncertainties_are_no_uncertainties():
-    """The square of a negative standard deviation is no variance."""
+    """A negative standard deviation gives no variance."""
     ccds = [CCDData(image, unit=u.electron, uncertainty=StdDevUncertainty(np.sqrt(image))) for image in made()]
     ccds[1].uncertainty.array[10:12, 20] *= -1
     with pytest.warns(CRStackWarning, match="negative, 0 or far below the read noise make bad values: 2 in exposure 2"):

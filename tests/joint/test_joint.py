@@ -106,7 +106,7 @@ def test_units_and_order_do_not_matter(simulated):
 
 
 def test_all_that_belongs_to_an_exposure_goes_with_it():
-    """Exposures that differ in all they can differ in, and a detector's masks, in another order."""
+    """Exposures with all possible differences, and the masks of a detector, in another order."""
     rng = np.random.default_rng(7)
     image = rng.uniform(5, 100, (60, 70))
     scales, shifts, variances = (0.8, 1.0, 1.3), (4.0, 0.0, -3.0), (16.0, 25.0, 9.0)
@@ -202,7 +202,7 @@ def test_excess_variance_is_fitted():
     median = np.median(cube, axis=0)
     variance = np.maximum(median, 0) + 3.4**2
     excess = fit_excess_variance(cube, median, [variance], squared_gradient(median, variance / 3)).excess
-    # the field of the response is smooth: one draw of it over a few traces tells its rms roughly
+    # the field of the response is smooth: one draw over a few traces gives only a rough rms
     assert 0.03 < excess.relative < 0.12
     plain = make_stack("slit", shape=(300, 400), gain=1 * u.electron / u.adu, seed=2)
     cube = np.array([ccd.data for ccd in plain.exposures])
@@ -357,7 +357,7 @@ def test_a_class_may_be_hit_nearly_always():
 
 
 def test_pixels_hit_in_every_exposure():
-    """Three tracks that cross are told from a star by the hits beside them."""
+    """Three crossing tracks are distinguished from a star by the hits beside them."""
     rng = np.random.default_rng(6)
     y, x = np.mgrid[:120, :150]
     scene = np.full((120, 150), 20.0)
@@ -372,7 +372,7 @@ def test_pixels_hit_in_every_exposure():
     result = joint_posterior(Counts(cube, np.float32(16)), JointPosterior())
     assert result.mask[:, row, column].all()
     assert result.mask.all(axis=0).sum() == 1
-    # none of its values tells the signal
+    # none of its values measures the signal
     assert result.signal_shift[row, column] == 0
     assert np.count_nonzero(result.signal_shift) > 20
 
@@ -407,19 +407,18 @@ def test_bad_values_do_not_count_in_the_shift_of_the_signal():
     candidates = Candidates(where, values, one, 0 * one, 16 * one, one, unknown)
     data, bad = np.zeros((3, 3, 4), np.float32), np.zeros((3, 3, 4), bool)
     data[:, 1, 2], bad[:, 1, 2] = values[:, 0], unknown[:, 0]
-    probability = np.zeros((3, 3, 4), np.float32)
-    probability[1, 1, 2] = 0.5
-    shift = signal_shift(Counts(data, np.float32(16), bad), candidates, np.array([109.0]), probability)
+    chance = np.float32([[0], [0.5], [0]])
+    shift = signal_shift(Counts(data, np.float32(16), bad), candidates, np.array([109.0]), chance)
     # half of it is the mean of both, half the lower one
     assert shift[1, 2] == pytest.approx(109 - (100 + 115) / 2)
     assert np.count_nonzero(shift) == 1
     # an exposure that is twice as deep, and is combined as if it were not
     counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), worth=(1.0, 0.5, 1.0))
-    shift = signal_shift(counts, candidates, np.array([109.0]), probability)
+    shift = signal_shift(counts, candidates, np.array([109.0]), chance)
     assert shift[1, 2] == pytest.approx(109 - (100 + 82.5) / 2)
     # and if it is combined as it is
     counts = Counts(data, np.float32(16), bad, scales=(1.0, 2.0, 1.0), shifts=(0.0, 3.0, 0.0))
-    shift = signal_shift(counts, candidates, np.array([70.0]), probability)
+    shift = signal_shift(counts, candidates, np.array([70.0]), chance)
     assert shift[1, 2] == pytest.approx((70 + 143) / 2 - (100 + 115) / 2)
 
 

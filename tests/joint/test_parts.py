@@ -1,24 +1,29 @@
 """The small parts of the joint decision, against numbers worked out by hand or by another way."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from scipy import ndimage, stats
+from scipy import integrate, ndimage, stats
 
-from crstack.joint import false_alarms, hit_everywhere
+from crstack.joint import false_alarms, hit_everywhere, measure
 from crstack.joint.candidates import Candidates, Counts
 from crstack.joint.excess import (
     ExcessVariance,
+    _bins,
     _constant,
     _excess_of_bins,
     _ratio,
     _robust_ratio,
     _solve,
     _wide_enough,
+    fit_excess_variance,
     squared_gradient,
 )
 from crstack.joint.false_alarms import CleanNoise
 from crstack.joint.likelihood import hit_weights
-from crstack.joint.population import CORNER, HIGHEST_RATE, Population, charges_kind, neighbour_class
+from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
 from crstack.joint.sweeps import Field
 from crstack.statistics import order_statistics
 
@@ -84,6 +89,43 @@ def test_intervals_hold_enough_pixels():
     assert list(_wide_enough([0, 150, 190])) == [(0, 190)]
 
 
+def test_bins_hold_each_of_the_brighter_pixels_once():
+    rng = np.random.default_rng(1)
+    signal, gradient2 = rng.uniform(1, 500, 6401).astype(np.float32), rng.uniform(0, 9, 6401)
+    bins = _bins(signal, gradient2)
+    brighter = np.flatnonzero(signal >= np.sort(signal)[3200])
+    np.testing.assert_array_equal(np.sort(np.concatenate(bins)), brighter)
+    highest = 0.0
+    for flat, steep in zip(bins[::2], bins[1::2], strict=True):
+        assert 0 <= len(steep) - len(flat) <= 1
+        assert len(flat) >= 50
+        assert gradient2[flat].max() <= gradient2[steep].min()
+        both = signal[[*flat, *steep]]
+        assert highest < both.min()
+        highest = both.max()
+    # too few pixels
+    assert _bins(signal[:99], gradient2[:99]) == []
+
+
+def test_pixels_that_take_no_part_in_the_excess():
+    """Those with any bad value, and those that are left out, are the same as no pixels."""
+    rng = np.random.default_rng(2)
+    signal = np.repeat(np.geomspace(200, 5000, 80, dtype=np.float32)[:, None], 120, axis=1)
+    variance, gradient2 = signal + 25, np.zeros_like(signal)
+    sigma = np.sqrt(variance + (0.05 * signal) ** 2)
+    cube = signal + (rng.standard_normal((3, *signal.shape)) * sigma).astype(np.float32)
+    bad = np.zeros(cube.shape, bool)
+    bad[1, :, :80] = True
+    cube[1, :, :80] += 0.3 * signal[:, :80] * rng.standard_normal((80, 80))
+    everything, with_bad, left_out = (
+        fit_excess_variance(cube, signal, [variance], gradient2, **options).excess
+        for options in ({}, {"bad": bad}, {"left_out": bad[1]})
+    )
+    assert with_bad == left_out
+    assert with_bad.relative == pytest.approx(0.05, rel=0.1)
+    assert everything.relative > 0.065
+
+
 # false alarms
 
 
@@ -111,6 +153,20 @@ def test_clean_values_as_they_are_drawn():
     np.testing.assert_array_equal(drawn.scales[:, 0], [1, 2])
 
 
+def test_the_seed_of_the_threshold_decides_the_draws(monkeypatch):
+    monkeypatch.setattr(false_alarms, "DRAWS", 5_000)
+    monkeypatch.setattr(false_alarms, "FEW", (0.0, 60.0))
+    noise = CleanNoise(np.array([9.0, 9.0]), np.ones(2), np.array([True, True]), ExcessVariance())
+    population = Population()
+    one, same, other = (
+        false_alarms.calibrated_threshold(1e-2, noise, population, 50.0, seed=seed)(np.array([0.0, 60.0]))
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).all()
+    np.testing.assert_allclose(one, other, atol=0.8)
+
+
 # hits in every exposure
 
 
@@ -130,13 +186,16 @@ def test_heights_over_the_lower_neighbours():
     assert expected[0] == 16
     assert usual[0] == pytest.approx(np.sqrt(9 + 36))
     assert height[0] == pytest.approx(84 / np.sqrt(45))
+    signal[1:4, 2:5] = [[11, 12, 14], [17, 100, 23], [30, 38, 47]]
+    expected, usual, height = hit_everywhere._heights(signal, variance, (np.array([2]), np.array([3])))
+    assert (expected[0], usual[0]) == (14, pytest.approx(np.sqrt(9 + 36)))
 
 
 def test_frequency_of_pixels_as_high():
-    height = np.concatenate([np.zeros(980), np.full(10, 5.0), np.full(10, 10.0)]).reshape(10, 100)
-    # over 0.7 of 10 are ten pixels, over 0.7 of 5 are twenty, and one more than were counted
+    height = np.concatenate([np.zeros(970), np.full(10, 4.0), np.full(15, 8.0), np.full(5, 20.0)]).reshape(10, 100)
+    # over 0.7 of 10 are twenty pixels, over 0.7 of 5 are thirty, and one more than were counted
     found = hit_everywhere._frequency_above(height, np.array([10.0, 5.0, 0.5]))
-    np.testing.assert_allclose(found, [11 / 1000 / 10, 21 / 1000 / 5, 21 / 1000])
+    np.testing.assert_allclose(found, [21 / 1000 / 10, 31 / 1000 / 5, 31 / 1000])
 
 
 def test_density_of_two_clean_values():
@@ -150,6 +209,69 @@ def test_density_of_two_clean_values():
         assert sigma == pytest.approx(np.sqrt(variance), rel=1e-3)
         expected = stats.norm.logpdf(values[i, 0], mean, np.sqrt(2) * sigma)
         assert hit_everywhere._log_agree(some, i, values[i])[0] == pytest.approx(expected, rel=1e-5)
+
+
+def normal_hit(some, i, value, signal, classes, population):
+    """In place of the density of a hit value: normal, 50 above the signal."""
+    return stats.norm.logpdf(value, signal + 50, 30)
+
+
+def two_values(values):
+    """`Candidates` of two exposures without scales and shifts."""
+    values = np.float32(values)
+    columns = (np.float32([[a], [b]]) for a, b in ((1, 1), (0, 0), (9, 16), (1, 1)))
+    return Candidates((np.zeros(values.shape[1], int),) * 2, values, *columns)
+
+
+def test_chance_of_all_values_hit_is_an_integral_over_the_signal(monkeypatch):
+    monkeypatch.setattr(hit_everywhere, "_log_hit", normal_hit)
+    some, nearby, width = two_values([[160, 210], [190, 240]]), np.array([100.0, 120.0]), np.array([10.0, 40.0])
+    found = hit_everywhere._log_all_hit(some, np.zeros((2, 2), int), nearby, width, None)
+    for pixel in range(2):
+        values = some.values[:, pixel]
+
+        def density(step, values=values, level=nearby[pixel], sigma=width[pixel]):
+            return stats.norm.pdf(step) * stats.norm.pdf(values, level + step * sigma + 50, 30).prod()
+
+        expected = np.log(integrate.quad(density, -3, 3)[0])
+        assert found[pixel] == pytest.approx(expected, abs=0.01)
+
+
+def test_where_the_lowest_value_is_clean_the_others_are_hit_or_as_low(monkeypatch):
+    monkeypatch.setattr(hit_everywhere, "_log_hit", normal_hit)
+    some = two_values([[100, 300, 200], [160, 100, 202]])
+    found = hit_everywhere._log_others_hit(some, np.zeros((2, 3), int), None)
+    agree = hit_everywhere._log_agree(some, 1, some.values[1])[2]
+    hit = [stats.norm.logpdf(60, 50, 30), stats.norm.logpdf(200, 50, 30), stats.norm.logpdf(2, 50, 30)]
+    np.testing.assert_allclose(found, [hit[0], hit[1], max(hit[2], agree)], rtol=1e-5)
+    assert agree > hit[2]
+
+
+def test_pixels_that_may_be_hit_in_every_exposure(monkeypatch):
+    """All values have hits beside them and are known, and the image rises there."""
+    signal = np.full((30, 40), 100, np.float32)
+    for row, column in ((4, 5), (9, 20), (25, 30)):
+        signal[row, column] = 400
+    beside, none = N_CLASSES - 1, 0
+    where = np.array([4, 9, 15, 25]), np.array([5, 20, 20, 30])
+    classes = np.array([[beside, beside, beside, beside], [none, beside, beside, beside]], np.int32)
+    candidates = replace(
+        two_values([[400, 400, 100, 400]] * 2), where=where, unknown=np.array([[False, True, False, False]] * 2)
+    )
+    monkeypatch.setattr(hit_everywhere, "clean_signal", lambda *_: signal)
+    monkeypatch.setattr(hit_everywhere, "_log_all_hit", lambda *_: -6.0)
+    monkeypatch.setattr(hit_everywhere, "_log_others_hit", lambda *_: -3.0)
+    field = SimpleNamespace(classes_at=lambda where: classes, chance=None, probability=None)
+    counts = Counts(np.stack([signal] * 2), np.float32(25))
+    which, chance = hit_everywhere.hit_everywhere(counts, np.zeros_like(signal), candidates, field, None)
+    # neither beside a hit in one exposure only, nor with a bad value, nor flat
+    np.testing.assert_array_equal(which, [3])
+    _, _, heights = hit_everywhere._heights(signal, signal + 25, tuple(one.ravel() for one in np.indices((30, 40))))
+    height = heights.reshape(30, 40)[25, 30]
+    frequency = hit_everywhere._frequency_above(heights, np.array([height]))[0]
+    # the usual deviation there is that of its noise, as its neighbours are equal
+    odds = np.exp(-6.0 + 3.0) * np.sqrt(425.0) / frequency
+    assert chance[0] == pytest.approx(odds / (1 + odds), rel=1e-5)
 
 
 # sweeps
@@ -302,3 +424,49 @@ def test_a_constant_counts_where_it_is_dark_and_clear():
     usable[:] = False
     usable[0, :40] = True
     assert constant(5.0, 25, 6) == 0
+
+
+# differences between exposures
+
+
+class Measured:
+    """Differences that are given, in place of measured ones: by exposure a factor, a level and a variance."""
+
+    def __init__(self, scales, added, noises, differ=True):
+        self.scales, self.added, self.noises, self.differ = scales, added, noises, differ
+
+    def __bool__(self):
+        return self.differ
+
+    def ordered(self, order):
+        return Measured(*([one[i] for i in order] for one in (self.scales, self.added, self.noises)), self.differ)
+
+
+def test_differences_are_part_of_the_expected_values(monkeypatch):
+    """An exposure that is s * x + b of a stack at t + f * s is t + f * b over it, and f * s of it."""
+    data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
+    asked = {}
+
+    def measured(levels, variance_of, bad, names):
+        asked.update(levels=levels, names=names)
+        image = np.full((4, 5), 0.5)
+        # for the faintest first
+        return Measured([2.0, image, 4.0], [7.0, 0.0, 3.0], [1.0, 0.0, image])
+
+    monkeypatch.setattr(measure, "measure_differences", measured)
+    counts = Counts(data, np.float32(9), scales=(1.0, 2.0, 5.0), shifts=(6.0, 0.0, 0.0))
+    found, differences = measure.expecting(counts, {"level"})
+    np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
+    assert asked["names"] == {"level"}
+    assert differences.added == [3, 7, 0]
+    for ours, expected in ((found.scales, [4, 4, 2.5]), (found.shifts, [9, 14, 0]), (found.variance, [9.5, 10, 9])):
+        np.testing.assert_allclose([np.mean(one) for one in ours], expected)
+    np.testing.assert_array_equal(found.data, data)
+    # without scales and shifts of their own, and without noise
+    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0]))
+    found, _ = measure.expecting(Counts(data[:2], np.float32(9)), {"level"})
+    assert (found.scales, found.shifts, found.variance) == ((1, 2), (0, 7), 9)
+    # nothing differs
+    monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False))
+    counts = Counts(data[:2], np.float32(9))
+    assert measure.expecting(counts, {"level"})[0] is counts

@@ -12,7 +12,7 @@ from crstack.joint.candidates import Chosen, find_candidates
 from crstack.joint.charges import LOG_SIGMA, sigma_index
 from crstack.joint.population import N_CLASSES, Population, neighbour_class
 from crstack.joint.signal_prior import signal_prior
-from crstack.joint.sweeps import Field, _numbers
+from crstack.joint.sweeps import Field, _numbers, numbers_by_noise
 
 
 def test_the_prior_is_the_distribution_of_the_signal():
@@ -70,12 +70,13 @@ def test_values_are_counted_by_class_and_by_the_noise_of_their_row():
     everywhere = tuple(index.ravel() for index in np.indices(shape))
     classes, noise = field.classes_at(everywhere), sigma_index(sigma).ravel()
     chosen = rng.random(shape) < 0.5
-    for some in (None, chosen):
-        wanted = np.zeros((N_CLASSES, LOG_SIGMA.size))
-        keep = np.ones(shape, bool).ravel() if some is None else some.ravel()
+    of_sigma = sigma_index(sigma)
+    found = _numbers(field, of_sigma, chosen, numbers_by_noise(of_sigma, chosen))
+    for numbers, some in zip(found, (np.ones(shape, bool), chosen), strict=True):
+        wanted, keep = np.zeros((N_CLASSES, LOG_SIGMA.size)), some.ravel()
         for plane in classes:
             np.add.at(wanted, (plane[keep], noise[keep]), 1)
-        np.testing.assert_array_equal(_numbers(field, sigma_index(sigma), some), wanted)
+        np.testing.assert_array_equal(numbers, wanted)
     assert (classes > 0).sum() > 100
 
 

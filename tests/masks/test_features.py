@@ -61,7 +61,7 @@ def test_signal_weighs_and_adds(codes):
         assert table["peak"][1] == 30 * u.adu
         assert table["total"][1] == 35 * u.adu
         assert_allclose(table["xcentroid"][1], (13 * 30 + 14 * 10) / 40)
-        assert_allclose(table["xcentroid"][0], 6)  # without any signal: that of its pixels
+        assert_allclose(table["xcentroid"][0], 6)  # without a signal the centroid is that of its pixels
 
 
 def test_exposures_that_are_hit(codes):

@@ -19,7 +19,7 @@ WITH_MASKS = COMBINATIONS[3:-1]
 
 
 def plain_median(image, boxes, number):
-    """As the words say it: the box without the listed pixels."""
+    """A direct computation: the median of the box without the listed pixels."""
     x, y, x_width, y_width = boxes[number]
     values = [
         image[j, i]
@@ -89,7 +89,7 @@ def test_round_trip(plain, tmp_path):
 
 
 def test_variance_tells_how_far_off_it_is():
-    """Of every 11th pixel: (value - truth) / sigma scatters by about 1, on structure and on blank sky."""
+    """For every 11th pixel (value - truth) / sigma has a scatter of about 1, on structure and on blank sky."""
     simulated = make_stack("slit", (200, 220), hit_rate=0, seed=4)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     boxes = [(x, y, 5, 5) for y in range(6, 200, 11) for x in range(6, 220, 11)]
@@ -102,7 +102,7 @@ def test_variance_tells_how_far_off_it_is():
 
 
 def test_variance_on_a_blank_sky(flat_exposures):
-    """Never 0, and not far from that of a median of the eight neighbours."""
+    """The variance is never 0, and close to that of a median of the eight neighbours."""
     stack = CRStack(flat_exposures(), gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
     boxes = [(x, y, 3, 3) for x in range(3, 50, 4) for y in range(3, 40, 4)]
     x, y, _, _ = np.array(boxes).T

@@ -135,7 +135,7 @@ def test_masks_of_a_detector_alone():
     assert np.count_nonzero(joined[0]) == 1
     assert codes[4, 4] == Code.AUXILIARY
     assert codes[0, 0] == Code.MMCOSMIC
-    # what is joined is dilated too
+    # joined pixels are dilated too
     assert codes[1, 1] == Code.DILATED
     assert codes[4, 5] == Code.CLEAN
     assert list(steps) == ["auxiliary detector", "joined", "after the global dilation", "flagged"]

@@ -1,10 +1,12 @@
 """The order of the global dilation is that of the manual of numina-crmasks."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from support.stacks import stack_of
 
-from crstack import MMCosmic
+from crstack import Detection, Detector, MMCosmic
 from crstack._pixels import dilate
 from crstack.masks import Code, MaskRules, exposure_name
 
@@ -37,3 +39,21 @@ def test_forced_pixels_are_not_dilated(simulated):
         near = masks.codes[name][max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
         assert np.count_nonzero(near) == 1, name
         assert masks.codes[name][y, x] == Code.GIVEN
+
+
+@dataclass(frozen=True)
+class OnePixel(Detector):
+    """Finds one pixel of every image."""
+
+    cleans = False
+
+    def detect(self, image, noise, mask=None):
+        found = np.zeros(image.shape, dtype=bool)
+        found[70, 90] = True
+        return Detection(found)
+
+
+def test_what_is_left_in_the_mean_is_not_dilated(simulated):
+    masks = stack_of(simulated).detect(MMCosmic(), aux=OnePixel(), rules=MaskRules(dilation=2))
+    np.testing.assert_array_equal(np.argwhere(masks["MEANCR"]), [[70, 90]])
+    assert masks["MEANCRT"][69, 89]

@@ -36,7 +36,7 @@ def test_clean_values_of_many_exposures_are_not_flagged(n):
         bias[boundary] = ((ccd.data - SKY) / np.sqrt(ccd.uncertainty.array))[inside].mean()
     assert lost["auto"] < 0.002
     assert abs(bias["auto"]) < 0.08
-    # what the reference's rule does, in parameter files
+    # the rule of the reference, in parameter files
     assert lost["spline"] > 0.1
     assert bias["spline"] < -0.1
 
@@ -50,7 +50,7 @@ def test_which_boundary_is_the_usual_one():
     noise = {"readnoise": READNOISE * u.electron}
     assert isinstance(model_of(CRStack(ccds, **noise)), CalibratedBoundary)
     assert isinstance(model_of(CRStack(ccds[:3], **noise)), SplineBoundary)
-    # exposures that differ, or that have variances of their own, are not what a calibrated boundary is computed for
+    # a calibrated boundary cannot be computed for exposures that differ or have variances of their own
     assert isinstance(model_of(CRStack(ccds, flux_factors=[1, 1.1, 1, 0.9], **noise)), SplineBoundary)
     own = [CCDData(ccd, uncertainty=VarianceUncertainty(np.full(ccd.shape, 116.0))) for ccd in ccds]
     assert isinstance(model_of(CRStack(own, **noise)), SplineBoundary)

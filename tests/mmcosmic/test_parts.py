@@ -1,16 +1,16 @@
-"""What goes into the diagram, and the small parts of it."""
+"""The pixels of the diagram, and its small parts."""
 
 import astropy.units as u
 import numpy as np
 import pytest
 
+from crstack.diagram import DiagramSettings, make_diagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, make_diagram
 from crstack.statistics import OrderStatistics, order_statistics
 
 
 class Sampler:
-    """Draws nothing: a reach of 10 beside each value, and counts that are its arguments."""
+    """A sampler without draws: its reach is 10 beside each value, and its counts are its arguments."""
 
     oversampling = 3
     unit = u.adu
@@ -44,10 +44,10 @@ def test_axes_reach_what_is_drawn(statistics):
     assert (diagram.x_edges[0], diagram.x_edges[-1]) == (-10, pytest.approx(top + 10))
     assert diagram.y_edges[0] == 0
     assert len(diagram.x_edges) == len(diagram.y_edges) == 101
-    # simulations times what the sampler draws for each
+    # simulations times the sets that the sampler draws for each
     assert diagram.n_sets == 12
     assert (diagram.simulated == 12).all()
-    # offsets make the axis twice as long, and fixed points and settings decide where they are given
+    # offsets double the length of the axis; given fixed points and settings replace this
     assert make(statistics, shifted=True).y_edges[-1] == pytest.approx(2 * diagram.y_edges[-1])
     assert make(statistics, y_floor=1000.0).y_edges[-1] > 1000
     assert make(statistics, y_max=33.0, y_floor=1000.0).y_edges[-1] == 33
@@ -66,7 +66,7 @@ def test_the_axis_is_that_of_the_pixels_that_are_used(statistics):
 
 
 def test_all_pixels_are_observed_but_those_without_value(statistics):
-    """Those that the auxiliary detector flags too: that is what the diagram is to show."""
+    """Pixels that the auxiliary detector flags are in the observed diagram too."""
     min2d, median2d = statistics.min2d.copy(), statistics.median2d.copy()
     min2d[0, :7] = median2d[0, :7] = np.nan
     holes = OrderStatistics(min2d, median2d, statistics.mean2d, statistics.max2d, statistics.count, 2)

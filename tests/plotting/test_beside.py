@@ -99,7 +99,7 @@ real_claim = beside._claim
 def test_a_dead_helper_leaves_its_jobs_to_this_process(helper, tmp_path, monkeypatch):
     helper.process.kill()
     helper.process.wait()
-    monkeypatch.setattr(beside, "_claim", lambda folder, i: False)  # as if it had claimed all of them
+    monkeypatch.setattr(beside, "_claim", lambda folder, i: False)  # as if it had taken all of them
     outcomes = draw_all([Write(tmp_path / "a", np.ones(3))], helper)
     assert outcomes == [(True, "", [])]
     assert (tmp_path / "a").read_text() == f"{os.getpid()} 3.0"

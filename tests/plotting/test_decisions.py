@@ -1,4 +1,4 @@
-"""Figures show what decided: no other boundary, no other coordinates, no other image."""
+"""Figures show the boundary, the coordinates and the images of the decision, and no others."""
 
 import astropy.units as u
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ def lines_of(axes):
 
 
 def assert_pixels_obey_the_limits(stack, masks):
-    """Every pixel that M.M.Cosmic flagged lies over the lines of its figure; of the others none does."""
+    """Every pixel that M.M.Cosmic flagged lies above the lines of its figure, and no other pixel does."""
     for name in NAMES:
         view = stack.plot.mask_view(name, masks=masks)
         found = view.pixels[view.pixels["code"] == Code.MMCOSMIC]

@@ -1,7 +1,8 @@
-"""Figures of masks and hits by what is in them; windows by events."""
+"""Figures of masks and hits by their contents; windows by events."""
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import astropy.units as u
 import matplotlib.image
@@ -14,10 +15,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from crstack import CRStack, JointPosterior, SplineBoundary
+from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.plotting import MaskPanels, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting import MaskPanels, mask, plot_diagram, plot_hits, plot_mask, plot_median_position, save_figure
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
@@ -55,7 +57,7 @@ def same_fits(boundary, other):
 def test_panels_hold_every_flagged_pixel(stack, name):
     panels = MaskPanels(stack.plot.mask_view(name))
     masks = stack.detect(aux="pycosmic")
-    label, image = stack.image_of(name, masks=masks)
+    label, image = image_of_mask(name, stack.prepared, lambda: masks)
     a, b, c, _ = panels.axes
     assert a.get_ylabel() == f"{label} \N{MINUS SIGN} min2d (adu)"
     assert a.get_xlabel() == b.get_xlabel() == "min2d \N{MINUS SIGN} bias (adu)"
@@ -102,11 +104,48 @@ def test_numbers_are_those_of_the_table_and_do_not_overlap(stack):
     assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
 
 
-def test_too_many_hits_to_number_are_counted(stack):
+def test_few_hits_that_overlap_are_numbered_as_far_as_they_fit(stack, monkeypatch):
+    panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
+    n, b = panels.n_hits, panels.axes[1]
+    assert 4 < n <= mask.FEW_HITS
+    monkeypatch.setattr(mask, "free_spots", lambda axes, x, y, words, most: [0, 1, 2, 3])
+    monkeypatch.setattr(mask, "LEAST_NUMBERED", 4 / n)
+    panels.renumber()
+    assert b.get_title() == f"(b) numbers of 4 of {n} hits; the others overlap"
+    assert len([text for text in b.texts if text.get_text().isdigit()]) == 4
+    assert not panels._bar.ax.get_visible()
+    monkeypatch.setattr(mask, "LEAST_NUMBERED", 4.5 / n)
+    panels.renumber()
+    assert b.get_title() == f"(b) pixels in a cell; {n} hits are too crowded for numbers"
+
+
+def test_a_mask_without_pixels_says_so(stack):
+    masks = stack.latest_masks()
+    nothing = {name: np.zeros_like(codes) for name, codes in masks.codes.items()}
+    panels = MaskPanels(stack.plot.mask_view("MEDIANCR", masks=replace(masks, codes=nothing, found_by={})))
+    assert panels.axes[1].get_title() == "(b) no hits"
+    for axes in panels.axes[:2]:
+        assert "no pixel is flagged" in [text.get_text() for text in axes.texts]
+
+
+def test_pixels_beyond_the_diagram_are_counted():
+    simulated = make_stack("ifu", (50, 60), hit_rate=0.03, seed=4)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    diagram = stack.mm_diagram(n_simulations=1, y_max=5.0)
+    beyond = int((stack.statistics.median2d - stack.statistics.min2d > 5.0).sum())
+    assert diagram.n_outside == beyond > 0
+    assert plot_diagram(diagram).axes[1].get_title() == f"observed; {beyond} pixels lie beyond the axes"
+    whole = stack.mm_diagram(n_simulations=1, y_max=1e6)
+    assert whole.n_outside == 0
+    assert plot_diagram(whole).axes[1].get_title() == "observed"
+
+
+def test_too_many_hits_to_number_are_counted(stack, monkeypatch):
+    monkeypatch.setattr(mask, "FEW_HITS", 4)
     panels = MaskPanels(stack.plot.mask_view("MEANCRT"))
     b = panels.axes[1]
     assert not [text for text in b.texts if text.get_text().isdigit()]
-    assert b.get_title() == "(b) how many pixels; no room for all numbers"
+    assert b.get_title() == f"(b) pixels in a cell; {panels.n_hits} hits are too crowded for numbers"
     coloured = panels._cells[1].get_array()[..., 3] > 0
     rows, columns, inside = cells_in_axes(b, panels.view.pixels["min2d"], panels.view.pixels["excess"])
     assert inside.all()
@@ -137,6 +176,24 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     x, y = panels._rings.get_data()
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    # only those in sight are drawn, and counted
+    tops = view.pixels[panels._tops]
+    near = (tops["x"] <= 50) & (tops["y"] <= 40)
+    assert 3 < near.sum() < panels.n_hits
+    panels.axes[2].set(xlim=(0.5, 50.5), ylim=(0.5, 40.5))
+    panels.select(panels.in_diagram, panels.in_image)
+    np.testing.assert_array_equal(panels._rings.get_data(), [tops["x"][near], tops["y"][near]])
+    # the legend has squares where there are cells
+    of_symbols = {words_of(code, view.finder) for code in SYMBOLS}
+    for figure, marker in ((panels.figure, "s"), (few.figure, None)):
+        (legend,) = figure.legends
+        markers = {
+            text.get_text(): handle.get_marker()
+            for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+            if text.get_text() in of_symbols
+        }
+        assert markers
+        assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
     assert len(MaskPanels(view)._rings.get_xdata()) == 0
 
@@ -218,6 +275,32 @@ def test_limits():
     assert axes.get_yscale() == "symlog"
     assert axes.get_ylim()[1] > 5000
     set_hit_limits(Figure().subplots(), np.array([]), np.array([]))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "edges", "xlim", "ylim"),
+    [
+        # without a diagram the limits are those of the hits, with 3 % beside them
+        ((20, 30, np.nan), (1, 5, np.nan), None, (19.7, 30.3), (0, 5.25)),
+        ((20, 30), (-1, 5), None, (19.7, 30.3), (-1.1, 5.25)),
+        # bright pixels of the diagram would compress the hits: half of their range is added
+        ((20, 30), (1, 5), (0, 1000, 10), (-1.05, 36.05), (0, 10.5)),
+        # it is seen as a whole where the hits are brighter, and where there are none
+        ((20, 30), (1, 5), (0, 25, 10), (-0.9, 30.9), (0, 10.5)),
+        ((-50, 30), (1, 5), (0, 25, 10), (-52.4, 32.4), (0, 10.5)),
+        ((), (), (0, 1000, 10), (-30, 1030), (0, 10.5)),
+        # one value has no range
+        ((20,), (5,), None, (19, 21), (0, 5.25)),
+        # the logarithmic part begins where the diagram ends
+        ((20, 30), (1, 500), (0, 1000, 10), (-1.05, 36.05), (0, 750)),
+    ],
+)
+def test_limits_by_hand(x, y, edges, xlim, ylim):
+    axes = Figure().subplots()
+    diagram = edges and SimpleNamespace(x_edges=np.array(edges[:2]), y_edges=np.array([0, edges[2]]))
+    above = set_hit_limits(axes, np.array(x, dtype=float), np.array(y, dtype=float), diagram)
+    np.testing.assert_allclose([axes.get_xlim(), axes.get_ylim()], [xlim, ylim], rtol=1e-9)
+    assert above == (10 if max(y, default=0) == 500 else None)
 
 
 def test_free_spots():
@@ -350,14 +433,14 @@ def n_pages(path):
 
 
 def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
-    """What is drawn dot by dot costs a page of memory for each hit until the file is closed."""
+    """An image that is drawn dot by dot uses the memory of a page for each hit until the file is closed."""
     path = tmp_path / "hits.pdf"
     stack.plot.hits("MEANCRT", semiwindow=10).write(path, maxplots=3)
     content = path.read_bytes()
     widths = [int(width) for width in re.findall(rb"/Width (\d+)", content)]
     # the bins of the diagram are the widest; one dot by dot has as many as the page
     assert 0 < max(widths) <= 100
-    # per hit: five images and the codes, the bar of colours, the bins
+    # for each hit: five images and the codes, the bar of colours, the bins
     assert len(widths) == 3 * (5 + 1 + 1 + 1)
     assert b"/BaseFont /Helvetica" in content
     assert b"/FontFile" not in content
@@ -429,7 +512,7 @@ class Driver:
 
 def canvas_figure(size=(12, 7)):
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure).draw_idle = lambda: None  # it would draw at once
+    FigureCanvasAgg(figure).draw_idle = lambda: None  # it would draw immediately
     return figure
 
 
@@ -447,7 +530,7 @@ def test_fixed_points_by_mouse(window):
     assert (x, y) == pytest.approx((100, 90), abs=0.1)
     assert weight == 10000
     assert window.boundary(100) == pytest.approx(90, rel=0.02)
-    # taken in one panel, moved in the other
+    # pressed in one panel, moved in the other
     driver.mouse("press", window.panels[0], (100, 90))
     driver.mouse("move", axes, (110, 100))
     driver.mouse("move", axes, (150, 120))
@@ -515,7 +598,7 @@ def test_every_window_shows_its_keys(stack, window):
         title = one.figure.get_suptitle()
         for action in one.actions:
             assert re.search(rf"(^|[\s·]){action}(?= )", title), (type(one), action)
-        # the keys lie on no title of a panel
+        # the text of the keys does not overlap a title
         box = one.figure._suptitle.get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= one.figure.bbox.x1

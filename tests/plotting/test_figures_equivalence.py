@@ -1,4 +1,4 @@
-"""Figures of flux factors and offsets by what is in them."""
+"""Figures of flux factors and offsets by their contents."""
 
 import re
 

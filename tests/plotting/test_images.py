@@ -1,7 +1,7 @@
 """Figures as images, compared with those in tests/baseline.
 
-After a change that is meant to be seen: ``pytest tests/test_images.py --mpl-generate-path=tests/baseline``,
-and look at every one.
+After a deliberate change of a figure run ``pytest tests/plotting/test_images.py --mpl-generate-path=tests/baseline``,
+and look at each image.
 """
 
 import astropy.units as u
@@ -12,9 +12,9 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from crstack.boundaries import PiecewiseBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.masks import Code
 from crstack.methods import DiagramView
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import MaskView, plot_diagram, plot_flux_factor, plot_mask, plot_median_position, plot_offset
 
 pytest.importorskip("pytest_mpl", reason="pytest-mpl, which compares the images, is not installed")
@@ -28,14 +28,14 @@ Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float32)
 
 
 def figure(size=(8, 6.5)):
-    """A figure whose places do not depend on the size of its letters."""
+    """A figure whose layout does not depend on the size of its letters."""
     fig = Figure(figsize=size, layout="constrained")
-    fig.set_layout_engine("none")  # asked for: nothing is set in its place
+    fig.set_layout_engine("none")  # explicit: no default replaces it
     return fig
 
 
 def bare(fig):
-    """Without letters and legends, which differ with the versions of matplotlib and freetype."""
+    """Remove letters and legends, which depend on the versions of matplotlib and freetype."""
     fig.draw_without_rendering()  # makes those of the ticks
     for artist in (*fig.findobj(Text), *fig.findobj(Legend)):
         artist.set_visible(False)

@@ -1,4 +1,4 @@
-"""Figures show what they are given, and nothing else happens."""
+"""Figures show the given results, and have no other effect."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import plot_diagram, save_figure
 
 
@@ -111,12 +111,12 @@ def test_inputs_are_left_alone(diagram):
 
 
 def test_pyplot_is_not_loaded():
-    """In a process of its own: here another test may have loaded it."""
+    """In another process, because another test may have loaded it in this one."""
     script = """
 import sys
 import astropy.units as u
 import numpy as np
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import plot_diagram
 edges, counts = np.linspace(0, 100, 101), np.ones((100, 100), dtype=int)
 plot_diagram(MMDiagram(counts, counts, edges, edges, DiagramSettings(), u.adu))

@@ -95,7 +95,7 @@ def open_page(driver, report, folder):
 
 
 def settle(driver):
-    """Wait until what was asked for is drawn."""
+    """Wait until the requested image is drawn."""
     wait = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
     driver.execute_async_script(wait)
 

@@ -1,4 +1,4 @@
-"""What the page of a run holds, as text."""
+"""The text of the page of a run."""
 
 import base64
 import io
@@ -80,7 +80,7 @@ def picture(text):
 def test_hits_come_in_order_of_importance(masks, images):
     excess = np.nanmax(images, axis=0) - np.nanmin(images, axis=0)
     hits, counts = list_hits(masks, excess)
-    assert counts == {"every exposure": 1, "coincident": 1, "single": 1}
+    assert counts == {"every exposure": 1, "coincident": 1, "several": 0, "single": 1}
     assert [(hit.name, hit.kind) for hit in hits] == [("P1", "every exposure"), ("1", "coincident"), ("T3", "single")]
     assert [hit.exposures for hit in hits] == ["1, 2, 3", "1, 2", "3"]
     assert hits[1].box == (36, 40, 22, 22)
@@ -90,10 +90,20 @@ def test_hits_come_in_order_of_importance(masks, images):
     assert same == counts
 
 
+def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
+    y, x = np.argwhere(masks.codes["CRMASK3"] * (1 - masks.codes["MEDIANCR"]) * ~masks.problematic)[0]
+    for name in ("CRMASK1", "MEANCRT"):
+        masks.codes[name][y, x + 1] = 2
+    hits, counts = list_hits(masks, images[0])
+    assert counts["several"] == 1
+    (hit,) = [hit for hit in hits if hit.kind == "several"]
+    assert hit.exposures == "1, 3"
+
+
 def test_coincident_hit_without_a_clean_value_is_one_row(masks, images):
     masks.codes["CRMASK3"][21, 36] = 2
     hits, counts = list_hits(masks, images[0])
-    assert counts == {"every exposure": 2, "coincident": 0, "single": 1}
+    assert counts == {"every exposure": 2, "coincident": 0, "several": 0, "single": 1}
     assert {hit.name for hit in hits if hit.kind == "every exposure"} == {"1", "P2"}
 
 
@@ -161,7 +171,7 @@ def test_large_images_are_binned_to_fit(report, monkeypatch):
     assert block > 1
     texts = [layer["png"] for layer in data["layers"]]
     assert sum(map(len, texts)) <= 9000
-    # a single flagged pixel stays in sight
+    # a single flagged pixel stays visible
     mask = picture(data["masks"][4]["png"])
     assert data["masks"][4]["name"] == "CRMASK3"
     assert mask[(SHAPE[0] - 1 - 60) // block, 80 // block] == 3
@@ -172,7 +182,7 @@ def test_values_are_escaped_and_nothing_comes_from_elsewhere(report):
     page = render(report)
     assert page.count("</script>") == 2
     assert "<script>alert" not in page
-    assert "a&lt;b&gt; {{data}}" in page  # what a value holds is no part of the template
+    assert "a&lt;b&gt; {{data}}" in page  # a value that looks like a field of the template is not replaced
     assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:)?//", page)
     assert "default-src 'none'" in page
     assert 'href="c%20d.fits"' in page

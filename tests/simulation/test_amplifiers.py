@@ -53,7 +53,7 @@ def halves(both):
 
 @pytest.mark.parametrize("aux", [None, *NAMES])
 def test_masks_are_like_those_of_the_halves(both, whole, halves, aux):
-    """M.M.Cosmic loses and gains few hits against a diagram of each half's own."""
+    """M.M.Cosmic finds nearly the same hits as with a separate diagram for each half."""
     masks = whole.detect(aux=aux, boundary="spline")
     strong = both.hit_mask(5)
     truths = {"MEDIANCR": strong.sum(axis=0) > 1, "MEANCRT": strong.any(axis=0), "CRMASK2": strong[1]}
@@ -70,7 +70,7 @@ def test_masks_are_like_those_of_the_halves(both, whole, halves, aux):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_detectors_answer_as_on_the_halves(both, whole, halves, name):
-    """Away from the seam, where the smoothing crosses it, each half is searched as if alone."""
+    """Except near the border between the halves, each half is searched as if it were alone."""
     detector = DETECTORS.get(name)()
     exposures = whole.exposures
     together = detector.detect(exposures.data[0], exposures.noise)
@@ -95,7 +95,7 @@ def test_combinations_are_those_of_the_halves(whole, halves):
                 one = whole.combine(name, masks=masks, full_output=True, use_auxmedian=use_auxmedian)
                 other = stack.combine(name, masks=own, full_output=True, use_auxmedian=use_auxmedian)
                 np.testing.assert_allclose(one.ccd.data[half], other.ccd.data, rtol=1e-5, atol=1e-3)
-                # beside the seam the expected signal, smoothed over both halves, is another
+                # beside the border the expected signal differs, because it is smoothed over both halves
                 variances = one.ccd.uncertainty.array[half], other.ccd.uncertainty.array
                 inside = slice(5, -5)
                 np.testing.assert_allclose(*(plane[:, inside] for plane in variances), rtol=1e-4)
@@ -103,13 +103,13 @@ def test_combinations_are_those_of_the_halves(whole, halves):
 
 
 def test_halves_fill_the_same_part_of_the_diagram(whole):
-    """On the scale of the typical pixel, but not in ADU."""
+    """The rate is that of the typical pixel on its scale, but not in ADU."""
     statistics = whole.statistics
     x, y = statistics.min2d, statistics.median2d - statistics.min2d
     scaled = NoiseScale.of(whole.exposures.noise).typical(x, y)
 
     def spread(x, y):
-        """Of the faint pixels: least and typical x, typical and high y."""
+        """Smallest and typical x, typical and high y of the faint pixels."""
         faint = x < np.percentile(x, 60)
         return np.array([*np.percentile(x, (1, 30)), *np.percentile(y[faint], (50, 90))])
 
@@ -131,7 +131,7 @@ def test_every_diagram_is_on_that_scale(whole, settings):
 
 
 def test_uniform_images_equal_numbers(both):
-    """Where all pixels are alike the scale changes nothing."""
+    """If all pixels are alike, the scale has no effect."""
     ones = np.ones(SHAPE, np.float32)
     noise = NoiseModel(ones * 2 * UNITS["gain"], ones * 4 * u.electron)
     x = np.linspace(-50, 500, ones.size, dtype=np.float32).reshape(SHAPE)
@@ -143,7 +143,7 @@ def test_uniform_images_equal_numbers(both):
 
 
 def test_scale_keeps_electrons_and_goes_back():
-    """A boundary there and the coordinates here tell hits apart alike."""
+    """A boundary in ADU and the scaled coordinates give the same hits."""
     noise = NoiseModel(two_values(1, 2.5) * UNITS["gain"], two_values(3, 9) * u.electron)
     scale = NoiseScale.of(noise)
     rng = np.random.default_rng(0)
@@ -160,7 +160,7 @@ def test_scale_keeps_electrons_and_goes_back():
     here, there = y > scale.boundary(limit, x), y_there > limit(x_there)
     assert np.mean(here != there) < 1e-4
     assert 0.2 < here.mean() < 0.8
-    # in units of the noise the difference stays what it was
+    # in units of the noise the difference does not change
     typical = NoiseModel(typical_gain * UNITS["gain"], 6 * u.electron)
     sigmas = y / np.sqrt(noise.variance(x)), y_there / np.sqrt(typical.variance(x_there))
     np.testing.assert_allclose(sigmas[1], sigmas[0], rtol=0.05)
@@ -182,7 +182,7 @@ def test_amplifiers_are_told_apart(whole):
     many = NoiseModel(np.linspace(1, 2, np.prod(SHAPE)).reshape(SHAPE) * UNITS["gain"], 3 * u.electron)
     assert amplifiers(many, SHAPE) is None
     odd = two_values(1, 2.5)
-    odd[3, 5] = 1.7  # where a glance at every second pixel does not fall
+    odd[3, 5] = 1.7  # at a pixel that a sample of every second pixel leaves out
     assert amplifiers(NoiseModel(odd * UNITS["gain"], 3 * u.electron), SHAPE) is None
     assert amplifiers(noise.with_known_variance(odd), SHAPE) is None
 

@@ -6,10 +6,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-import crstack.simulation.samplers as simulation
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
+import crstack.simulation.level_sampler as simulation
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.noise import NoiseModel
-from crstack.simulation.samplers import LevelSampler
+from crstack.simulation.level_sampler import LevelSampler
 
 GAIN = 2.0
 NOISE = NoiseModel(GAIN * u.electron / u.adu, 5 * u.electron)
@@ -36,14 +36,14 @@ def boundary_points(counts):
 
 
 def difference(one, other):
-    """Of boundary points in the columns that both have."""
+    """Differences of boundary points in the columns that both have."""
     one, other = boundary_points(one), boundary_points(other)
     return np.array([one[x] - other[x] for x in sorted(set(one) & set(other))])
 
 
 @pytest.mark.parametrize(("n_exposures", "k"), [(3, 2), (5, 2), (6, 4)])
 def test_same_diagram_within_its_noise(expected, n_exposures, k):
-    """A tenth of the draws: bins scatter as these would, and the tail as if nothing were saved."""
+    """With a tenth of the draws bins scatter accordingly, but the tail scatters as with all draws."""
     plain, again = (simulated(expected, 10**9, seed, n_exposures, k) for seed in (1, 2))
     few = simulated(expected, 400_000, 3, n_exposures, k)
     # each bin is rounded up or down
@@ -131,7 +131,7 @@ def test_adu_and_electrons_and_threads_do_not_matter(expected, monkeypatch):
 @pytest.mark.parametrize("shape", [None, 50.0])
 @pytest.mark.parametrize("readnoise", [0.0, 3.0])
 def test_every_noise_has_a_wider_one(shape, readnoise):
-    """No photons, few, many, without read noise, overdispersed: weights are finite, their mean is 1."""
+    """Weights are finite with a mean of 1: without photons, for few and many, without read noise, and overdispersed."""
     noise = NoiseModel(readnoise=readnoise * u.electron, unit=u.electron, nbinom_shape=shape)
     sampler = LevelSampler(np.array([0.0, 3.0, 20_000.0]), noise, 3, 2, 1)
     for level in np.flatnonzero(sampler._pixels):

@@ -1,1 +1,1 @@
-"""What several test modules share, beside the fixtures of conftest.py."""
+"""Code that several test modules share, in addition to the fixtures of conftest.py."""

@@ -1,4 +1,4 @@
-"""How many examples the fuzzing tests try."""
+"""Number of examples of the fuzzing tests."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Jobs that processes of their own can load."""
+"""Jobs that other processes can import."""
 
 import os
 import signal
@@ -32,5 +32,5 @@ def die_always(number):
 
 
 def threads(_):
-    """What the libraries of this process take as number of threads."""
+    """Number of threads that the libraries of this process use."""
     return os.environ.get("OMP_NUM_THREADS"), os.environ.get("CRSTACK_NUM_THREADS")

@@ -1,4 +1,4 @@
-"""Parameter files of `crstack run`, and how they are refused."""
+"""Parameter files of `crstack run`, and checks that they are refused."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,14 @@ import astropy.units as u
 import yaml
 
 from crstack.cli import main
+from crstack.config.keys import TOP
 from crstack.datasets import make_stack
 
 EXAMPLE = Path(__file__).parents[1] / "data" / "params_example1.yaml"
 NAMES = ["fake_1a.fits", "fake_2a.fits", "fake_3a.fits"]
 GAIN, BIAS = 2.0, 100.0
 READNOISE = 3.4  # electrons
+AT_TOP = {key.name for key in TOP}
 
 
 def small_stack():
@@ -27,7 +29,7 @@ def write_parameters(path, drop=(), **changes):
     parameters.update(gain=GAIN, rnoise=READNOISE / GAIN, bias=BIAS)
     parameters["requirements"].update(interactive=False, mm_nsimulations=2)
     for key, value in changes.items():
-        level = parameters if key in parameters else parameters["requirements"]
+        level = parameters if key in parameters or key in AT_TOP else parameters["requirements"]
         level[key] = value
     for key in drop:
         parameters.pop(key, None)

@@ -1,6 +1,8 @@
 """The median-minimum diagram: simulated and observed histograms."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
@@ -9,6 +11,11 @@ from scipy import ndimage
 from crstack._validation import check_choice, check_integer, check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.simulation.samplers import histogram
+from crstack.statistics import OrderStatistics
+
+if TYPE_CHECKING:
+    from crstack.simulation.level_sampler import LevelSampler
+    from crstack.simulation.samplers import PixelSampler
 
 __all__ = ["DiagramSettings", "EquivalentSets", "MMDiagram", "make_diagram"]
 
@@ -33,8 +40,6 @@ class DiagramSettings:
         Seed of the random numbers; None for new ones each time.
     min_neighbors : int, optional
         Simulated bins with fewer occupied neighbours (of 8) are ignored.
-    x_min, x_max : float, `~astropy.units.Quantity` or None, optional
-        Ends of the x axis, as numbers in the unit of the exposures; None for automatic.
     y_max : float or `~astropy.units.Quantity`, optional
         Upper end of the y axis; 0 for automatic.
     y_floor : float or `~astropy.units.Quantity`, optional
@@ -45,6 +50,8 @@ class DiagramSettings:
     synthetic : {"median", "single"}, optional
         Expected image of every simulated exposure: the median, or that
         exposure itself, cleaned by the auxiliary detector.
+    x_min, x_max : float, `~astropy.units.Quantity` or None, optional
+        Ends of the x axis, as numbers in the unit of the exposures; None for automatic.
 
     Raises
     ------
@@ -82,8 +89,14 @@ class DiagramSettings:
         if self.x_min is not None and self.x_max is not None and self.x_min >= self.x_max:
             raise InputError(f"x_max must be greater than x_min; got {self.x_max} and {self.x_min}")
 
-    def in_unit(self, unit):
-        """The settings with all lengths as numbers in the unit of the exposures."""
+    def in_unit(self, unit: u.UnitBase) -> "DiagramSettings":
+        """The settings with all lengths as numbers in the unit of the exposures.
+
+        Parameters
+        ----------
+        unit : `~astropy.units.Unit`
+            Unit of the exposures.
+        """
         lengths = {name: getattr(self, name) for name in LENGTHS}
         lengths = {name: one for name, one in lengths.items() if isinstance(one, u.Quantity)}
         if not lengths:
@@ -131,6 +144,8 @@ class MMDiagram:
         Sets drawn for each requested simulation, to reduce the scatter of the tail.
     sets : EquivalentSets or None
         Model of the exposures; None if they do not share one noise model.
+    n_outside : int
+        Pixels of the exposures beyond the ends of the axes.
     """
 
     simulated: np.ndarray
@@ -141,6 +156,7 @@ class MMDiagram:
     unit: object
     oversampling: int = 1
     sets: EquivalentSets | None = None
+    n_outside: int = 0
 
     @property
     def n_sets(self):
@@ -154,7 +170,7 @@ class MMDiagram:
             f"median2d - min2d to {self.y_edges[-1]:.4g} {self.unit}>"
         )
 
-    def boundary_points(self):
+    def boundary_points(self) -> np.ndarray:
         """The y above which one simulated pixel lies, in each x column.
 
         Any y between the two highest pixels meets this; the middle is used. Columns with no more than one pixel per
@@ -193,12 +209,21 @@ def without_lonely_bins(counts, min_neighbors):
     return np.where(neighbors >= min_neighbors, counts, 0)
 
 
-def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=None, progress=None):
+def make_diagram(
+    sampler: "LevelSampler | PixelSampler",
+    statistics: OrderStatistics,
+    used: np.ndarray,
+    settings: DiagramSettings,
+    *,
+    shifted: bool = False,
+    sets: EquivalentSets | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> MMDiagram:
     """Simulate and observe the diagram of a stack.
 
     Parameters
     ----------
-    sampler : `~crstack.simulation.samplers.LevelSampler` or `~crstack.simulation.samplers.PixelSampler`
+    sampler : `~crstack.simulation.LevelSampler` or `~crstack.simulation.PixelSampler`
         Draws simulated pixels.
     statistics : OrderStatistics
         Of the exposures themselves.
@@ -244,4 +269,7 @@ def make_diagram(sampler, statistics, used, settings, *, shifted=False, sets=Non
     simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
     everywhere = np.isfinite(min2d)
     observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
-    return MMDiagram(simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets)
+    n_outside = int(np.count_nonzero(everywhere) - observed.sum())
+    return MMDiagram(
+        simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets, n_outside
+    )

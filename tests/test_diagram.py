@@ -7,8 +7,8 @@ from scipy import stats
 from support.stacks import stack_of
 
 from crstack import CRStack, NoiseModel
+from crstack.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.simulation import LevelSampler, PixelSampler, histogram
 from crstack.simulation.photon_tables import photon_table, poisson_of_normal
 
@@ -41,7 +41,7 @@ def test_histogram_equals_numpy():
 
 @pytest.mark.parametrize("table_draws", [0, 10**9])
 def test_levels_and_pixels_draw_the_same_diagram(table_draws, monkeypatch):
-    monkeypatch.setattr("crstack.simulation.samplers.TABLE_DRAWS", table_draws)
+    monkeypatch.setattr("crstack.simulation.level_sampler.TABLE_DRAWS", table_draws)
     rng = np.random.default_rng(1)
     expected = rng.uniform(0, 150, (300, 400)).astype(np.float32)
     used = np.ones(expected.shape, bool)

@@ -1,0 +1,274 @@
+"""Where large arrays are kept: in memory, or in temporary files where a limit of the memory asks for it.
+
+A temporary file is mapped into memory, so that its array is a plain `~numpy.ndarray`. Its pages count as memory of the
+process only while they are used. `Workspace.relax` gives them back to the system, which keeps or writes them as it
+likes; the values do not change.
+"""
+
+import mmap
+import os
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import astropy.units as u
+import numpy as np
+
+from crstack.exceptions import InputError
+
+__all__ = [
+    "MemoryLimit",
+    "Workspace",
+    "check_mem_limit",
+    "current_workspace",
+    "empty_image",
+    "in_files",
+    "kept",
+    "limited_memory",
+    "place_of",
+    "relax",
+    "resident_bytes",
+    "zero_image",
+]
+
+#: limit of the memory: number of bytes, text with a unit, or a quantity
+MemoryLimit = int | float | str | u.Quantity | None
+
+#: smaller arrays stay in memory, bytes
+SMALL = 1 << 16
+#: pages are given back when the process holds more than this share of the limit
+SHARE = 0.8
+#: seconds between two looks at the memory of the process
+PERIOD = 0.01
+
+
+def check_mem_limit(value):
+    """Number of bytes of a limit of the memory; None without one.
+
+    Parameters
+    ----------
+    value : int, str, `~astropy.units.Quantity` or None
+        Number of bytes, or with a unit such as "2GB", "500 MB" and "2 GiB".
+
+    Raises
+    ------
+    InputError
+        If it is not a positive amount of memory.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        amount = u.Quantity(value)
+        if amount.unit == u.dimensionless_unscaled:
+            amount = amount * u.byte
+        n_bytes = float(amount.to_value(u.byte))
+    except (TypeError, ValueError, u.UnitConversionError):
+        n_bytes = 0.0
+    if not (np.ndim(n_bytes) == 0 and np.isfinite(n_bytes) and n_bytes >= 1):
+        raise InputError(f"mem_limit must be a positive number of bytes, or with a unit such as '2GB'; got {value!r}")
+    return int(n_bytes)
+
+
+def _in_words(n_bytes):
+    return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2g} MB"
+
+
+def resident_bytes():
+    """Memory that the process holds now, in bytes; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0
+
+
+class Workspace:
+    """Place of the large arrays of a stack.
+
+    Parameters
+    ----------
+    limit : int, optional
+        Memory that the process may hold, in bytes.
+    whole : sequence of str, optional
+        What the stack is asked for that works on whole images; it is refused if the arrays are kept in files.
+
+    Attributes
+    ----------
+    in_files : bool
+        Whether large arrays are kept in temporary files. `decide` sets it.
+    """
+
+    def __init__(self, limit=None, whole=()):
+        self.limit = limit
+        self.in_files = False
+        self._whole, self._needed = tuple(whole), 0
+        self._maps = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._watched = False
+
+    def decide(self, n_bytes):
+        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Raises
+        ------
+        InputError
+            If the stack is asked for what works on whole images only.
+        """
+        self._needed = resident_bytes() + int(n_bytes)
+        self.in_files = self.limit is not None and self._needed > self.limit
+        if self._whole:
+            self.refuse(" and ".join(self._whole))
+
+    def refuse(self, what):
+        """Raise `InputError` where arrays are kept in files: ``what`` works on whole images."""
+        if self.in_files:
+            raise InputError(
+                f"mem_limit must be at least {_in_words(self._needed)} for {what} of this stack, because whole images "
+                f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+                "auxiliary detector, and its combinations"
+            )
+
+    def empty(self, shape, dtype):
+        """New array of any values; of zeros if it is in a file."""
+        dtype = np.dtype(dtype)
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if not self.in_files or n_bytes < SMALL:
+            return np.empty(shape, dtype)
+        mapped = _mapped_file(n_bytes)
+        with self._lock:
+            self._maps.add(mapped)
+            _places[mapped] = self
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+        return np.ndarray(shape, dtype, buffer=mapped)
+
+    def relax(self):
+        """Give back the pages of the files if the process holds too much."""
+        if self.in_files and not 0 < resident_bytes() <= SHARE * self.limit:
+            with self._lock:
+                maps = list(self._maps)
+            for one in maps:
+                _give_back(one)
+
+    @property
+    def is_used(self):
+        """Whether any array is in a file."""
+        with self._lock:
+            return len(self._maps) > 0
+
+
+#: workspaces by the maps of their files
+_places = weakref.WeakKeyDictionary()
+
+
+def place_of(array):
+    """The `Workspace` that has an array in a file; None for an array in memory."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
+    return _places.get(array) if isinstance(array, mmap.mmap) else None
+
+
+def _mapped_file(n_bytes):
+    """A new file without a name, mapped into memory; the file goes with the map."""
+    try:
+        with tempfile.TemporaryFile(prefix="crstack-") as file:
+            if hasattr(os, "posix_fallocate"):
+                # a write to a page without a place on the disk would end the process
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            return mmap.mmap(file.fileno(), n_bytes)
+    except OSError as error:
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        raise MemoryError(
+            f"the temporary directory {directory} has {free / 1e9:.3g} GB free, and {n_bytes / 1e9:.3g} GB more are "
+            f"needed for mem_limit ({error.strerror}); set TMPDIR to a directory on a larger disk"
+        ) from error
+
+
+def _give_back(mapped):
+    try:
+        mapped.madvise(mmap.MADV_DONTNEED)
+    except (AttributeError, ValueError, OSError):
+        return  # this system cannot, or the array has gone
+
+
+def _watch(reference):
+    """Look at the memory of the process as long as a workspace has arrays in files."""
+    while True:
+        time.sleep(PERIOD)
+        workspace = reference()
+        if workspace is None:
+            return
+        with workspace._lock:
+            if not workspace._maps:
+                workspace._watched = False
+                return
+        workspace.relax()
+        del workspace
+
+
+_current = ContextVar("workspace", default=None)
+
+
+@contextmanager
+def limited_memory(workspace):
+    """Context in which large arrays are made in a `Workspace`."""
+    token = _current.set(workspace)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_workspace():
+    """The `Workspace` of the context; None without one."""
+    return _current.get()
+
+
+def in_files():
+    """Whether large arrays are kept in files here."""
+    return _current.get() is not None and _current.get().in_files
+
+
+def empty_image(shape, dtype=np.float32):
+    """New array of any values, in the workspace of the context."""
+    return np.empty(shape, dtype) if _current.get() is None else _current.get().empty(shape, dtype)
+
+
+def zero_image(shape, dtype=np.float32):
+    """New array of zeros, in the workspace of the context."""
+    if in_files():
+        image = empty_image(shape, dtype)
+        if image.nbytes < SMALL:
+            image[...] = 0
+        return image
+    return np.zeros(shape, dtype)
+
+
+def kept(arrays):
+    """A tuple of arrays, moved to files where large arrays are kept there."""
+    if not in_files():
+        return arrays
+    moved = []
+    for one in arrays:
+        new = empty_image(one.shape, one.dtype)
+        new[...] = one
+        moved.append(new)
+    return tuple(moved)
+
+
+def relax():
+    """Give back pages that are not needed, if the process holds too much."""
+    if in_files():
+        _current.get().relax()

@@ -1,0 +1,168 @@
+"""Differences of exposures in a large image, by bands of rows, where they are known from a part of it."""
+
+import copy
+from itertools import pairwise
+from threading import Lock
+
+import numpy as np
+
+from crstack._memory import empty_image
+from crstack._pixels import by_rows, contrast_of
+from crstack._threads import map_threads, row_bands
+from crstack.equalize.differences import Differences
+from crstack.equalize.expected_exposures import CONTRAST
+from crstack.equalize.kernel import moment_errors
+from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
+from crstack.equalize.surfaces import Mesh
+
+__all__ = ["ExposuresByBands"]
+
+#: rows beside a band: kernels, the windows that compare their effect with noise, and hot pixels reach so far
+MARGIN = 16
+#: approximate pixels of a band
+PIXELS_PER_BAND = 1 << 19
+#: what a round changes
+STATE = ("changes", "blurs", "noises")
+
+
+class ExposuresByBands:
+    """The whole exposures with the kernels, throughputs and steps of a part; levels and surfaces are fitted.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) electrons; a cube that is read by rows suffices.
+    variance_of : callable
+        Mean variance of the exposures at a signal, in a box of the image (slices).
+    bad : `~numpy.ndarray` of bool or None
+        (N, ny, nx) excluded values.
+    part : `~crstack.equalize.expected_exposures.ExpectedExposures`
+        The fit to a part of the image, without terms along rows and columns.
+    """
+
+    def __init__(self, levels, variance_of, bad, part):
+        self.levels, self.variance_of, self.bad, self.part = levels, variance_of, bad, part
+        self.mesh, n = Mesh(levels.shape[1:]), len(levels)
+        self.margin = MARGIN + 2 * max(abs(dy) for _, dy in part.steps)
+        self.kinds, self.backgrounds = [""] * n, part.first_levels(levels)
+        self.changes = self.blurs = self.noises = [np.float32(0)] * n
+        if any(map(any, part.steps)):
+            self._changed(lambda some, inner, rows: some.start_moved())
+
+    def _rows(self, wide):
+        """The exposures of some rows."""
+        some, box = copy.copy(self.part), (wide, slice(None))
+        some.levels, some.variance_of = np.asarray(self.levels[:, wide]), lambda signal: self.variance_of(signal, box)
+        some.bad = None if self.bad is None else self.bad[:, wide]
+        for name in ("backgrounds", *STATE):
+            setattr(some, name, [one[wide] if np.ndim(one) else one for one in getattr(self, name)])
+        return some
+
+    def _of_bands(self, work):
+        """Results of ``work(some, inner, rows)`` for each band: exposures with a margin, and the rows of the band.
+
+        A band holds whole cells of the mesh.
+        """
+        ny, nx = self.levels.shape[1:]
+        edges = self.mesh.edges[0].tolist()
+        cells = max(PIXELS_PER_BAND // (nx * (edges[1] - edges[0])), 1)
+        cuts = [*edges[:-1:cells], edges[-1]]
+
+        def of_band(item):
+            rows = slice(*item)
+            wide = slice(max(rows.start - self.margin, 0), min(rows.stop + self.margin, ny))
+            return work(self._rows(wide), slice(rows.start - wide.start, rows.stop - wide.start), rows)
+
+        return map_threads(of_band, pairwise(cuts))
+
+    def _changed(self, work):
+        """Let ``work(some, inner, rows)`` change the exposures of each band, and keep the changes; its results."""
+        planes = {name: [np.float32(0)] * len(self.levels) for name in STATE}
+        lock = Lock()
+
+        def changed(some, inner, rows):
+            result = work(some, inner, rows)
+            for name, kept in planes.items():
+                for i, one in enumerate(getattr(some, name)):
+                    if np.ndim(one):
+                        with lock:
+                            if np.ndim(kept[i]) == 0:
+                                kept[i] = empty_image(self.levels.shape[1:])
+                        kept[i][rows] = one[inner]
+            return result
+
+        results = self._of_bands(changed)
+        for name, kept in planes.items():
+            setattr(self, name, kept)
+        return results
+
+    def refine(self, contrast):
+        """One round: the common image, the changes, and the surfaces."""
+        found = self._changed(lambda some, inner, rows: self._round(some, inner, rows, contrast))
+        if "backgrounds" not in self.part.names:
+            return
+        medians, number = (np.concatenate(one, axis=-2) for one in zip(*found, strict=True))
+        grids, self.kinds = surfaces_of(medians, number)
+        self.backgrounds = [
+            self._interpolated(grid) if kind else np.float32(0) for grid, kind in zip(grids, self.kinds, strict=True)
+        ]
+
+    def _round(self, some, inner, rows, contrast):
+        """A round for the rows of a band; medians of its cells, and the numbers of their pixels."""
+        common = some.common(contrast)
+        variance = some.variance_of(common)
+        some.change(common, variance)
+        if "backgrounds" not in some.names:
+            return None
+        flat = flat_pixels(some, contrast_of(common), variance)[inner]
+        left = [one[inner] for one in residuals_of(some, common)]
+        return self.mesh.rows(rows).medians([*left, variance[inner]], flat)
+
+    def _interpolated(self, grid):
+        """A surface as an image."""
+        image = empty_image(self.mesh.shape)
+
+        def work(rows):
+            image[rows] = self.mesh.interpolate(grid, rows)
+
+        map_threads(work, row_bands(*image.shape))
+        return image
+
+    def _common(self, contrast):
+        """Image that the exposures share."""
+        common = empty_image(self.mesh.shape)
+
+        def work(some, inner, rows):
+            common[rows] = some.common(contrast)[inner]
+
+        self._of_bands(work)
+        return common
+
+    def _largest_change(self):
+        """Largest absolute change by shift and seeing; None if there are only numbers."""
+        images = [one for one in self.changes if np.ndim(one)]
+        return by_rows(lambda *parts: np.max(np.abs(parts), axis=0), *images) if images else None
+
+    def _shift(self, i):
+        """What is added to exposure ``i``: number or image."""
+        return by_rows(np.add, self.backgrounds[i], self.changes[i])
+
+    def result(self):
+        """The `Differences`."""
+        part, n = self.part, len(self.levels)
+        differs = part.terms is not None or any(self.kinds) or any(map(any, part.steps))
+        errors = np.zeros((n, 6)) if part.terms is None else np.array([moment_errors(one) for one in part.covariance])
+        return Differences(
+            factors=tuple(np.asarray(part.factors).tolist()),
+            scales=tuple(np.float32(part.factors)),
+            added=tuple(self._shift(i) for i in range(n)),
+            noises=tuple(self.noises),
+            levels=tuple(float(np.mean(one)) for one in self.backgrounds),
+            surfaces=tuple(self.kinds),
+            kernels=part.kernels,
+            kernel_errors=errors,
+            terms=part.terms,
+            steps=part.steps,
+            change=self._largest_change(),
+            common=self._common(CONTRAST[-1]) if differs else None,
+        )

@@ -1,0 +1,57 @@
+"""Where the exposures of a stack and all that is computed from them are kept."""
+
+import os
+
+import numpy as np
+
+from crstack._fits import inspect_image
+from crstack._memory import current_workspace
+
+__all__ = ["choose_place", "expected_bytes"]
+
+#: measured peak memory of the joint decision with combinations: bytes for each pixel, for each value, for each
+#: exposure of a pixel with differences between the exposures, and for all that does not depend on the image
+PER_PIXEL, PER_VALUE, OF_DIFFERENCES, FIXED = 40, 10, 16, 150_000_000
+#: share of the pixels that are examined, and bytes for each of their nodes and values
+EXAMINED, PER_NODE = 0.05, 8
+
+
+def expected_bytes(n, n_pixels):
+    """Peak memory of a stack of ``n`` exposures of ``n_pixels`` pixels, if all of it is in memory.
+
+    Parameters
+    ----------
+    n : int
+        Number of exposures.
+    n_pixels : int
+        Pixels of one of them.
+
+    Returns
+    -------
+    n_bytes : float
+    """
+    # the joint decision integrates over the signal: a table for each examined value and node
+    nodes = 8 * np.sqrt(n) + 2
+    per_pixel = PER_PIXEL + (PER_VALUE + OF_DIFFERENCES) * n + EXAMINED * nodes * PER_NODE * (n + 1)
+    return FIXED + n_pixels * float(per_pixel)
+
+
+def choose_place(items, reading):
+    """Keep the arrays of a stack in files if ``mem_limit`` asks for it: see `crstack._memory.Workspace`.
+
+    Parameters
+    ----------
+    items : list
+        The exposures as given.
+    reading : `~crstack.exposures.reading.Reading`
+        How to read them.
+    """
+    workspace = current_workspace()
+    if workspace is None or workspace.limit is None:
+        return
+    first = items[0]
+    if isinstance(first, str | os.PathLike):
+        shape = inspect_image(os.path.expanduser(first), reading.ext, name="ext").shape
+    else:
+        shape = np.shape(getattr(first, "data", first))[-2:]
+    workspace.decide(expected_bytes(len(items), int(np.prod(shape, dtype=np.int64))))

@@ -1,0 +1,161 @@
+"""Saturated pixels in exposures for which no saturation level is given."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.io.fits.verify import VerifyError
+from scipy import ndimage
+
+from crstack._warn import warn_user
+
+__all__ = ["LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
+
+#: keywords of the highest valid value, in the unit of the image
+LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")
+
+#: number of connected pixels at the highest value that is no chance
+LEAST_PIXELS = 4
+
+#: highest values of analog-to-digital converters of 12, 14, 15 and 16 bits
+CONVERTER = (4095, 16383, 32767, 65535)
+
+#: sources of the level of a plateau
+CONVERTER_WORDS, HIGHEST_WORDS = "the limit of the converter", "its highest value"
+
+#: height of a plateau over the median, in units of the scatter of the image
+HEIGHT = 10
+
+#: scatter of normal values over the median of their absolute deviations
+MAD = 1.4826
+
+#: sample of an image for its median and scatter
+SAMPLE = 20_000
+
+#: largest number of exposures named in the warning
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Saturated pixels of an exposure.
+
+    Attributes
+    ----------
+    level : float
+        Lowest saturated value, in the unit of the exposure, bias included.
+    n_pixels : int
+        Number of pixels at or above this level.
+    source : str
+        Why this is the level, as words for a message.
+    """
+
+    level: float
+    n_pixels: int
+    source: str
+
+
+def stated_limit(header):
+    """Highest valid value by the header.
+
+    Parameters
+    ----------
+    header : mapping
+        Of the image.
+
+    Returns
+    -------
+    limit : tuple of (float, str) or None
+        The value and its keyword; None if there is none.
+    """
+    for name in LIMIT_KEYWORDS:
+        try:
+            value = header.get(name)
+        except (VerifyError, ValueError):  # a damaged card, which the header loses
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value) and value > 0:
+            return float(value), name
+    return None
+
+
+def find_plateau(image, mask=None, limit=None):
+    """Connected pixels at the highest value of an image, or at a limit of its header.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx), with the bias.
+    mask : `~numpy.ndarray` of bool, optional
+        Pixels that are not used.
+    limit : tuple of (float, str), optional
+        As from `stated_limit`.
+
+    Returns
+    -------
+    plateau : Plateau or None
+        None if fewer than four connected pixels have the value, or if it is not far above the scatter of the image.
+
+    Notes
+    -----
+    Values that are not saturated hardly ever agree in connected pixels that are the highest of the image. Calibrated
+    exposures have no such plateau: their saturation must be given, or be stated in the header.
+    """
+    with np.errstate(invalid="ignore"):
+        valid = np.abs(image) < np.inf
+    if mask is not None:
+        valid &= ~mask
+    if not valid.any():
+        return None
+    highest = float(image.max() if valid.all() else image[valid].max())
+    step = max(int(np.sqrt(image.size / SAMPLE)), 1)
+    some = image[::step, ::step][valid[::step, ::step]]
+    if not some.size:
+        return None
+    middle = float(np.median(some))
+    scatter = MAD * float(np.median(np.abs(some - middle)))
+    candidates = [(highest, "")] if limit is None else [limit, (highest, "")]
+    for level, source in candidates:
+        if level > highest or not level - middle > HEIGHT * scatter > 0:
+            continue
+        at_level = valid & (image >= level)
+        count = int(np.count_nonzero(at_level))
+        if count >= LEAST_PIXELS and _largest_feature(at_level) >= LEAST_PIXELS:
+            if source:
+                return Plateau(level, count, f"{source} of the header")
+            return Plateau(level, count, CONVERTER_WORDS if level in CONVERTER else HIGHEST_WORDS)
+    return None
+
+
+def _largest_feature(where):
+    """Number of pixels of the largest connected feature."""
+    labels, n = ndimage.label(where, np.ones((3, 3)))
+    return int(np.bincount(labels[where])[1:].max()) if n else 0
+
+
+def warn_of_plateaus(plateaus, unit):
+    """Give one warning about the saturated exposures.
+
+    Parameters
+    ----------
+    plateaus : list of (str, Plateau)
+        Exposures by name.
+    unit : `~astropy.units.Unit`
+        Their unit.
+
+    Warns
+    -----
+    CRStackWarning
+        If there are any. A plateau in one exposure alone, at no known limit, may be a hit, and gives no warning.
+    """
+    if len(plateaus) < 2 and all(one.source == HIGHEST_WORDS for _, one in plateaus):
+        return
+    shown = ", ".join(
+        f"{name} has {one.n_pixels} pixels at {one.level:g} {unit} ({one.source})"
+        for name, one in plateaus[:MOST_NAMED]
+    )
+    more = f" and {len(plateaus) - MOST_NAMED} more exposures" if len(plateaus) > MOST_NAMED else ""
+    lowest = min(one.level for _, one in plateaus)
+    warn_user(
+        f"exposures seem to be saturated: {shown}{more}. Saturated values are no measurements: give "
+        f"saturation={lowest:g} * u.Unit('{unit}') (command: --saturation {lowest:g}, parameter file: saturation:), "
+        "which makes them bad values"
+    )

@@ -1,0 +1,156 @@
+"""Cubes of exposures that are read or computed where they are used, without a copy."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from crstack._memory import relax
+from crstack._threads import row_bands
+from crstack.statistics import sort_exposures
+
+__all__ = ["LevelCube", "PlanesInOrder", "in_order", "means_of", "taken", "with_bad_filled"]
+
+#: pixels of the rows from which single pixels are taken at a time
+PIXELS_PER_BAND = 1 << 20
+
+
+class PlanesInOrder:
+    """The planes of a cube in another order.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ny, nx).
+    order : `~numpy.ndarray` of int
+        (N,) indices of its planes.
+    """
+
+    ndim = 3
+
+    def __init__(self, cube, order):
+        self._cube, self._order = cube, np.asarray(order)
+        self.shape, self.dtype = (len(self._order), *cube.shape[1:]), cube.dtype
+
+    def __len__(self):
+        return len(self._order)
+
+    def __iter__(self):
+        return (self._cube[i] for i in self._order)
+
+    def __getitem__(self, key):
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        chosen = self._order[first]
+        if np.ndim(chosen) == 0:
+            return self._cube[(int(chosen), *rest)]
+        return np.stack([self._cube[(i, *rest)] for i in chosen])
+
+
+def in_order(cube, order):
+    """The planes of a cube (or None) in an order, without a copy."""
+    if cube is None or (np.diff(order) == 1).all():
+        return cube
+    return PlanesInOrder(cube, order)
+
+
+class LevelCube:
+    """The common signals of the values of `~crstack.joint.candidates.Counts`, computed where they are used.
+
+    Parameters
+    ----------
+    counts : Counts
+        The exposures.
+    """
+
+    ndim, dtype = 3, np.dtype(np.float32)
+
+    def __init__(self, counts):
+        self._counts = counts
+        self.shape = tuple(counts.data.shape)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key):
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        part = self._counts.rows(tuple(rest)) if rest else self._counts
+        if np.ndim(first) == 0 and not isinstance(first, slice):
+            if part.bad is None:
+                return part.level_of(first)
+            return self._plane(first, part)
+        return part.levels[first]
+
+    def _plane(self, i, part):
+        """Levels of one exposure, where those of the others fill bad values."""
+        plane = part.level_of(i).copy()
+        for rows in row_bands(*plane.shape, PIXELS_PER_BAND) if plane.ndim == 2 else [slice(None)]:
+            if part.bad[i][rows].any():
+                plane[rows] = part.rows(rows).levels[i]
+        return plane
+
+
+def _median_of_good(values, bad):
+    """Median (M,) of the values (N, M) of some pixels that are not bad; 0 where all are bad."""
+    values, number = np.where(bad, np.float32(np.inf), values), len(bad) - np.count_nonzero(bad, axis=0)
+    sort_exposures(values)
+    low, high = (
+        np.take_along_axis(values, np.maximum(one, 0)[None], axis=0)[0] for one in ((number - 1) // 2, number // 2)
+    )
+    return np.where(number > 0, (low + high) / 2, 0).astype(np.float32)
+
+
+def with_bad_filled(levels, bad):
+    """Levels with bad values replaced by the median of the others of the pixel; the same object if none is bad.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        float32 (N, ...).
+    bad : `~numpy.ndarray` of bool or None
+        The same shape.
+    """
+    some = None if bad is None else bad.any(axis=0)
+    if some is None or not some.any():
+        return levels
+    levels = np.array(levels)
+    values, where = levels[:, some], bad[:, some]
+    levels[:, some] = np.where(where, _median_of_good(values, where), values)
+    return levels
+
+
+def means_of(cube):
+    """Mean of each plane of a cube, float64."""
+    means = []
+    for plane in cube:
+        means.append(plane.mean(dtype=np.float64))
+        relax()
+    return np.array(means)
+
+
+def taken(function, places, shape):
+    """Values of single pixels, which are read a few rows at a time.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(where)`` gives an array (..., m) for the rows and columns of m pixels.
+    places : `~numpy.ndarray` of int
+        (M,) ascending places in the flattened image.
+    shape : tuple of int
+        (ny, nx) of the image.
+
+    Returns
+    -------
+    values : `~numpy.ndarray`
+        (..., M).
+    """
+    ends = [rows.stop * shape[1] for rows in row_bands(*shape, PIXELS_PER_BAND)]
+    cuts = [0, *places.searchsorted(ends)]
+    parts = []
+    for first, last in pairwise(cuts):
+        if first < last or not parts:
+            parts.append(function(np.unravel_index(places[first:last], shape)))
+            relax()
+    return np.concatenate(parts, axis=-1)

@@ -1,0 +1,80 @@
+"""Terms along rows and columns: which are fitted, from what, and where they go."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from crstack.equalize import line_rounds
+from crstack.equalize.lines import LINES
+
+BY_NAME = {(one.setting, one.axis): one for one in LINES}
+
+
+@pytest.fixture
+def shares(monkeypatch):
+    """In place of a fit: images of which the values say where they stand in the arrays that were given."""
+    made = []
+
+    def fit(*arrays):
+        n, ny, nx = arrays[0].shape
+        made.append(np.arange(n * ny * nx, dtype=float).reshape(n, ny, nx) + 1000 * len(made))
+        return made[-1]
+
+    monkeypatch.setattr(line_rounds, "fit_lines", fit)
+    return made
+
+
+def test_terms_are_added_to_each_other(shares):
+    left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
+    model = SimpleNamespace(gains=None, added=None, lines=[])
+    for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
+        line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
+    # terms along y are fitted to the images on their side
+    assert [one.shape for one in shares] == [(3, 4, 5), (3, 5, 4), (3, 5, 4), (3, 4, 5)]
+    np.testing.assert_array_equal(model.added, shares[0] + shares[2].transpose(0, 2, 1))
+    np.testing.assert_array_equal(model.gains, shares[1].transpose(0, 2, 1) + shares[3])
+
+
+def model_of(levels, bad=None):
+    """A model of exposures of factors 1, 2 and 4, whose common image is 100 and whose noise is 10."""
+    common = np.full(levels.shape[1:], np.float32(100))
+    return SimpleNamespace(
+        levels=levels,
+        bad=bad,
+        factors=(1.0, 2.0, 4.0),
+        common=lambda contrast: common,
+        scale=lambda i: np.float32(2**i),
+        shift=lambda i: np.float32(10 * i),
+        variance_of=lambda image: np.full(image.shape, np.float32(100)),
+    )
+
+
+def test_what_is_left_of_the_exposures():
+    levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
+    levels[1] += 2 * 7  # 7 at the common level
+    levels[2, 5, 6] += 4 * 41  # a hit, over 4 standard deviations
+    levels[2, 12, 6] += 4 * 39  # not so
+    levels[0, 9, 9] -= 500  # too low is no hit
+    bad = np.zeros(levels.shape, bool)
+    bad[1, :3] = True
+    left, signal, variance = line_rounds._residuals(model_of(levels, bad))
+    expected = np.zeros(levels.shape)
+    expected[1, 3:] = 7
+    expected[2, 12, 6], expected[0, 9, 9] = 39, -500
+    np.testing.assert_allclose(left, expected, atol=1e-4)
+    np.testing.assert_array_equal(signal, np.full((20, 30), 100))
+    np.testing.assert_array_equal(variance, np.full((20, 30), 100))
+    # the rim of a hit is left out with it
+    levels[2, 4:7, 5:8] += 4 * 20
+    left, _, _ = line_rounds._residuals(model_of(levels))
+    assert not left[2, 4:7, 5:8].any()
+    np.testing.assert_allclose(left[1], 7, atol=1e-4)
+
+
+def test_the_misfit_counts_hits_no_more_than_others():
+    levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
+    levels[1] += 2 * 5  # half a standard deviation
+    levels[0, 9, 9] -= 1e4
+    expected = 600 * 0.5**2 + line_rounds.CLIP_SIGMA**2
+    assert line_rounds.misfit(model_of(levels)) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,144 @@
+"""Saturated pixels are noticed where no saturation level is given."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+from crstack.exposures.saturation import Plateau, find_plateau, stated_limit
+
+NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
+
+
+def frame(seed=1, top=None, dtype=np.uint16, shape=(40, 50)):
+    """An exposure with a bright star, cut at a level."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    scene = 500 + 90_000 * np.exp(-((x - 20) ** 2 + (y - 15) ** 2) / 8)
+    image = rng.poisson(scene) + rng.normal(0, 4, shape)
+    if top is not None:
+        image = np.minimum(image, top)
+    return image.astype(dtype) if np.issubdtype(dtype, np.floating) else np.rint(np.minimum(image, 65535)).astype(dtype)
+
+
+def test_a_plateau_is_counted():
+    image = frame(top=65535)
+    assert find_plateau(image) == Plateau(65535.0, int((image == 65535).sum()), "the limit of the converter")
+    image = frame(top=40_000.5, dtype=np.float32)
+    assert find_plateau(image) == Plateau(40_000.5, int((image == 40_000.5).sum()), "its highest value")
+
+
+def test_no_plateau_in_usual_images():
+    rng = np.random.default_rng(3)
+    faint = rng.poisson(0.1, (60, 60)).astype(np.uint16)
+    hit = np.minimum(frame(), 30_000)
+    hit[30, 40] = 65535
+    hit[30, 42] = hit[33, 40] = hit[36, 44] = 65535
+    for image in (frame(dtype=np.float32), faint, np.full((9, 9), 65535), hit):
+        assert find_plateau(image) is None
+
+
+def test_masked_and_infinite_values_are_not_used():
+    image = frame(top=65535, dtype=np.float32)
+    assert find_plateau(image, image == 65535) is None
+    image[0, :6] = np.inf
+    image[1, :6] = np.nan
+    assert find_plateau(image).level == 65535
+    assert find_plateau(np.full((9, 9), np.nan)) is None
+
+
+def test_a_limit_of_the_header_is_used():
+    image = frame(dtype=np.float32)
+    found = find_plateau(image, limit=(30_000.0, "SATURATE"))
+    assert found == Plateau(30_000.0, int((image >= 30_000).sum()), "SATURATE of the header")
+    assert find_plateau(image, limit=(2e5, "SATURATE")) is None
+    # below the plateau that it does not explain
+    assert find_plateau(frame(top=40_000), limit=(65535.0, "SATURATE")).level == 40_000
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ({"SATURATE": 60_000, "DATAMAX": 5}, (60_000.0, "SATURATE")),
+        ({"DATAMAX": 4.5}, (4.5, "DATAMAX")),
+        ({"SATURATE": "much"}, None),
+        ({"SATURATE": 0}, None),
+        ({"SATURATE": True}, None),
+        ({}, None),
+    ],
+)
+def test_stated_limit(header, expected):
+    assert stated_limit(header) == expected
+
+
+def test_a_warning_with_numbers_and_remedy(tmp_path):
+    paths = []
+    for i in range(4):
+        header = fits.Header({"BUNIT": "adu", "DATAMAX": 60_000})
+        fits.PrimaryHDU(frame(i), header).writeto(tmp_path / f"n{i}.fits")
+        paths.append(tmp_path / f"n{i}.fits")
+    n = int((frame(0) >= 60_000).sum())
+    with pytest.warns(CRStackWarning, match=rf"n0.fits has {n} pixels at 60000 adu \(DATAMAX of the header\)") as found:
+        exposures = load_exposures(paths, **NOISE)
+    assert "and 1 more exposures" in str(found[0].message)
+    assert "saturation=60000 * u.Unit('adu') (command: --saturation 60000, parameter file: saturation:)" in str(
+        found[0].message
+    )
+    assert found[0].filename == __file__
+    assert exposures.bad is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exposures = load_exposures(paths, saturation=60_000 * u.adu, **NOISE)
+    assert np.count_nonzero(exposures.bad[0]) == n
+
+
+def test_one_plateau_at_no_known_limit_may_be_a_hit():
+    images = [frame(i, dtype=np.float32) for i in range(3)]
+    images[1][5:8, 5:8] = 2e5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_exposures(images, unit=u.adu, **NOISE)
+    images[2][30:33, 5:8] = 1.9e5
+    with pytest.warns(
+        CRStackWarning, match="exposure 2 has 9 pixels at 200000 adu .*exposure 3 has 9 pixels at 190000"
+    ):
+        load_exposures(images, unit=u.adu, **NOISE)
+
+
+@pytest.mark.parametrize("scene", ["ifu", "imaging", "slit", "echelle"])
+def test_simulated_scenes_give_no_warning(scene):
+    simulated = make_stack(scene, shape=(120, 130), seed=4, hit_rate=0.03)
+    for rounded in (False, True):
+        images = [np.rint(ccd.data) if rounded else ccd.data for ccd in simulated.exposures]
+        assert [find_plateau(image) for image in images] == [None] * 3
+
+
+def test_real_frames_give_no_warning(sprat_files):
+    for path in sprat_files:
+        assert find_plateau(fits.getdata(path)) is None
+
+
+def test_saturated_simulated_exposures_give_a_warning():
+    simulated = make_stack("imaging", shape=(120, 130), seed=1, saturation=2000 * u.electron)
+    with pytest.warns(CRStackWarning, match="seem to be saturated"):
+        CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+
+
+def test_the_header_of_a_ccd_is_read():
+    ccds = [CCDData(frame(i), unit="adu", meta={"SATURATE": 50_000}) for i in range(2)]
+    with pytest.warns(CRStackWarning, match="SATURATE of the header"):
+        load_exposures(ccds, **NOISE)
+
+
+def test_a_damaged_card_is_no_limit():
+    header = fits.Header()
+    header.append(fits.Card.fromstring("SATURATE= 1.2.3"))
+    header["DATAMAX"] = 7
+    assert stated_limit(header) == (7.0, "DATAMAX")

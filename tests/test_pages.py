@@ -1,0 +1,64 @@
+"""The pages: their formulas can be drawn, and each published table is shown."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(ROOT.glob("docs/*/*.rst"))
+pytestmark = pytest.mark.skipif(not PAGES, reason="the pages are not installed")
+
+
+def module(path):
+    """A script of the repository, imported from its path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def mathml():
+    """The extension that draws formulas."""
+    pytest.importorskip("docutils.utils.math.latex2mathml")
+    return module(ROOT / "docs" / "_ext" / "mathml.py")
+
+
+def formulas(text):
+    """Formulas of a page, within lines and on their own."""
+    blocks = re.findall(r"^( *)\.\. math::(.*(?:\n\s*\n?\1 +.*)*)", text, re.MULTILINE)
+    inline = [(one, False) for one in re.findall(r":math:`([^`]+)`", text)]
+    return inline + [(one, True) for _, one in blocks]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_formulas_are_understood(page, mathml):
+    for formula, block in formulas(page.read_text(encoding="utf-8")):
+        assert "</math>" in mathml.mathml_of(formula, block)
+
+
+def test_formulas_are_found(mathml):
+    found = formulas("a :math:`x_1` b\n\n.. math::\n\n   y = 1\n\n.. math:: z\n\nend\n")
+    assert [("".join(one.split()), block) for one, block in found] == [("x_1", False), ("y=1", True), ("z", True)]
+
+
+def test_an_unknown_command_is_an_error(mathml):
+    from docutils.utils.math import MathError
+
+    with pytest.raises(MathError):
+        mathml.mathml_of(r"\unknowncommand x", False)
+
+
+def test_published_tables_are_shown(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import publish
+
+    shown = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shown |= set(re.findall(r"^\.\. published:: (\w+)$", text, re.MULTILINE))
+        # only the directive says whether a table is older than the code
+        assert "include:: /tables" not in text
+    assert shown == {table.name for table in publish.PUBLISHED}
