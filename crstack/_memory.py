@@ -42,6 +42,8 @@ MemoryLimit = int | float | str | u.Quantity | None
 SMALL = 1 << 16
 #: pages are given back when the process holds more than this share of the limit
 SHARE = 0.8
+#: pages of fewer bytes are left, because they are not what fills the memory
+FEW_PAGES = 16_000_000
 #: seconds between two looks at the memory of the process
 PERIOD = 0.01
 
@@ -80,12 +82,18 @@ def _in_words(n_bytes):
 
 
 def resident_bytes():
-    """Memory that the process holds now, in bytes; 0 where the system does not say."""
+    """Memory that the process holds now, in bytes; 0 where the system does not report it."""
+    return _held()[0]
+
+
+def _held():
+    """Bytes that the process holds, and those of them that are pages of files; 0 where they are not reported."""
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * mmap.PAGESIZE
+            _, resident, of_files, *_ = file.read().split()
     except OSError:
-        return 0
+        return 0, 0
+    return int(resident) * mmap.PAGESIZE, int(of_files) * mmap.PAGESIZE
 
 
 class Workspace:
@@ -107,7 +115,7 @@ class Workspace:
     def __init__(self, limit=None, whole=()):
         self.limit = limit
         self.in_files = False
-        self._whole, self._needed = tuple(whole), 0
+        self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched = False
@@ -120,7 +128,8 @@ class Workspace:
         InputError
             If the stack is asked for what works on whole images only.
         """
-        self._needed = resident_bytes() + int(n_bytes)
+        held, self._of_libraries = _held()
+        self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
@@ -151,7 +160,11 @@ class Workspace:
 
     def relax(self):
         """Give back the pages of the files if the process holds too much."""
-        if self.in_files and not 0 < resident_bytes() <= SHARE * self.limit:
+        if not self.in_files:
+            return
+        held, of_files = _held()
+        too_much = held > SHARE * self.limit and of_files - self._of_libraries > FEW_PAGES
+        if too_much or not held:
             with self._lock:
                 maps = list(self._maps)
             for one in maps:
