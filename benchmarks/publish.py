@@ -36,7 +36,10 @@ HELPERS = ("benchmarks/_truth.py", "crstack/datasets")
 CORE = ("crstack/combine", "crstack/equalize", "crstack/exposures", "crstack/masks", "crstack/noise.py")
 DETECTORS = ("crstack/detectors", "crstack/noise.py")
 JOINT = (*CORE, "crstack/joint", "crstack/statistics.py")
-MMCOSMIC = (*CORE, *DETECTORS, "crstack/boundaries", "crstack/mmcosmic", "crstack/simulation", "crstack/statistics.py")
+MMCOSMIC = (
+    *(*CORE, *DETECTORS, "crstack/boundaries", "crstack/diagram.py", "crstack/mmcosmic"),
+    *("crstack/simulation", "crstack/statistics.py"),
+)
 
 
 @dataclass(frozen=True)

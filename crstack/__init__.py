@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crstack.masks import Code, MaskRules, MaskSet
     from crstack.methods import Decision, Method
     from crstack.mmcosmic import MMCosmic
+    from crstack.mosaic import Mosaic, read_mosaic
     from crstack.noise import NoiseModel
     from crstack.stack import CRStack
 
@@ -42,12 +43,14 @@ __all__ = [
     "MaskRules",
     "MaskSet",
     "Method",
+    "Mosaic",
     "NoiseModel",
     "PiecewiseBoundary",
     "PyCosmicDetector",
     "SplineBoundary",
     "VotingDetector",
     "read",
+    "read_mosaic",
 ]
 
 #: public names are imported at first use, because the command's --help needs none of them
@@ -62,6 +65,7 @@ _PLACES = {
     "masks": ("Code", "MaskRules", "MaskSet"),
     "methods": ("Decision", "Method"),
     "mmcosmic": ("MMCosmic",),
+    "mosaic": ("Mosaic", "read_mosaic"),
     "noise": ("NoiseModel",),
     "stack": ("CRStack",),
 }

@@ -13,11 +13,12 @@ from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method, as_method
-from crstack.mmcosmic import MMCosmic, MMDiagram
+from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress
 

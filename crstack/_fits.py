@@ -22,14 +22,17 @@ from crstack.exceptions import CRStackWarning, InputError
 
 __all__ = [
     "BROKEN",
+    "CHIP",
     "ImageInfo",
     "check_unit",
+    "chip_hdus",
     "image_extension",
     "image_in_parts",
     "image_of",
     "inherited_header",
     "inspect_image",
     "opened_fits",
+    "plane_shape",
     "read_image",
     "unit_of_header",
 ]
@@ -46,6 +49,9 @@ BROKEN = (
     *(OSError, TypeError, ValueError, EOFError, LookupError, AttributeError, OverflowError, RuntimeError),
     *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
 )
+
+#: keyword of the name of a chip in files of mosaics
+CHIP = "CRCHIP"
 
 FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
 
@@ -164,7 +170,7 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
     InputError
         If the extension does not exist or holds no 2-D image.
     """
-    images = [i for i, hdu in enumerate(hdus) if _plane_shape(hdu)]
+    images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu)]
     if ext is None:
         ext = images[0] if images else 0
     if isinstance(ext, bool) or not isinstance(ext, int | str | np.integer):
@@ -174,7 +180,7 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
     except (IndexError, KeyError):
         known = ", ".join(_label(i, hdu) for i, hdu in enumerate(hdus))
         raise InputError(f"{name} must be one of {known} in {path}; got {ext!r}") from None
-    if not _plane_shape(hdu):
+    if not plane_shape(hdu):
         shape = tuple(hdu.shape) if hdu.is_image else ()
         found = "no image" if not shape else f"{len(shape)} dimensions" if len(shape) != 2 else f"the shape {shape}"
         hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
@@ -186,7 +192,7 @@ def _label(number, hdu):
     return f"{number} ({hdu.name})" if hdu.name else str(number)
 
 
-def _plane_shape(hdu):
+def plane_shape(hdu):
     """(ny, nx) of an image with two dimensions, or with further ones of length 1; otherwise empty."""
     shape = tuple(hdu.shape) if hdu.is_image and not isinstance(hdu, fits.GroupsHDU) else ()
     if len(shape) < 2 or 0 in shape or any(length != 1 for length in shape[:-2]):
@@ -206,7 +212,7 @@ def image_in_parts(hdu):
     """The same as `image_of`, read a few rows at a time where large arrays are kept in files."""
     if not in_files():
         return image_of(hdu)
-    shape, image = _plane_shape(hdu), None
+    shape, image = plane_shape(hdu), None
     for rows in row_bands(*shape):
         part = hdu.section[(*(0,) * (len(hdu.shape) - 2), rows)]
         if part.dtype.kind == "c":
@@ -237,6 +243,37 @@ NOT_INHERITED = re.compile(
     "SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|NEXTEND|GROUPS|PCOUNT|GCOUNT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAMIN|DATAMAX|"
     "EXTNAME|EXTVER|EXTLEVEL|INHERIT|END"
 )
+
+
+def chip_hdus(hdus, chip, path):
+    """The extensions of one chip of a file of a mosaic, as a file of this chip alone.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        The file.
+    chip : str or None
+        Name of the chip; None for a file that is no mosaic.
+    path : path-like
+        Its name, for messages.
+
+    Returns
+    -------
+    hdus : `~astropy.io.fits.HDUList`
+
+    Raises
+    ------
+    InputError
+        If there is no such chip, or a file of several chips comes without ``chip``.
+    """
+    names = list(dict.fromkeys(hdu.header[CHIP] for hdu in hdus if CHIP in hdu.header))
+    if not names and chip is None:
+        return hdus
+    if chip not in names:
+        raise InputError(f"chip must be one of those of {path} ({', '.join(names) or 'none'}); got {chip!r}")
+    own = [hdu for hdu in hdus if hdu.header.get(CHIP) == chip]
+    cards = [card for card in own[0].header.cards if not NOT_INHERITED.fullmatch(card.keyword)]
+    return fits.HDUList([fits.PrimaryHDU(header=fits.Header(cards, copy=True)), *own])
 
 
 def read_image(path, ext=None, *, what="exposure", name="extension"):
@@ -282,7 +319,7 @@ def inspect_image(path, ext=0, *, what="exposure", name="extension"):
     with opened_fits(path, what, checksum=False) as hdus:
         hdu = image_extension(hdus, path, ext, name=name)
         header = inherited_header(hdus, hdu)
-        return ImageInfo(_plane_shape(hdu), unit_of_header(header, path), header)
+        return ImageInfo(plane_shape(hdu), unit_of_header(header, path), header)
 
 
 def unit_of_header(header, path):

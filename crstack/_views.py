@@ -9,11 +9,12 @@ from astropy.table import QTable
 from crstack._summary import Summary
 from crstack.boundaries.base import FittedBoundary
 from crstack.combine import Combiner
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
 from crstack.masks import MaskSet
 from crstack.masks.codes import exposure_name
 from crstack.masks.features import PROBLEMATIC, find_features
-from crstack.mmcosmic import MMDecision, MMDiagram
+from crstack.mmcosmic import MMDecision
 from crstack.prepared import PreparedStack
 
 __all__ = ["InDiagram", "features_of_mask", "image_of_mask", "in_diagram_of", "summary_of"]

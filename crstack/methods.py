@@ -3,21 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from crstack._plugins import plugin_errors
 from crstack._registry import METHODS
+from crstack.boundaries.base import FittedBoundary
+from crstack.diagram import MMDiagram
 from crstack.exceptions import PluginError
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
-
-if TYPE_CHECKING:
-    from crstack.boundaries.base import FittedBoundary
-    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
 
@@ -83,15 +81,15 @@ class DiagramView:
         The boundary of this image; None if none was used.
     threshold : float or None
         Least y of a hit; None if none was used.
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+    diagram : `~crstack.diagram.MMDiagram` or None
         The diagram of the boundary.
     """
 
     x: np.ndarray
     y: np.ndarray
-    boundary: "FittedBoundary | None" = None
+    boundary: FittedBoundary | None = None
     threshold: float | None = None
-    diagram: "MMDiagram | None" = None
+    diagram: MMDiagram | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -35,13 +35,14 @@ from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.settings import EqualizedExposures
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method, checked_decision
-from crstack.mmcosmic import DiagramSettings, MMCosmic, MMDecision, MMDiagram
+from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, PreparedStack, Progress
@@ -315,16 +316,16 @@ class CRStack:
         vote, aux_noise : optional
             As for `detect`.
         n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor : optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
+            As for `~crstack.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
             or Quantities.
         nbinom_shape, synthetic : optional
-            As for `~crstack.mmcosmic.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
+            As for `~crstack.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
         progress : callable or True, optional
             Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
-        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        diagram : `~crstack.diagram.MMDiagram`
 
         Raises
         ------

@@ -12,10 +12,10 @@ import numpy as np
 from crstack._pixels import dilate
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
 from crstack.masks import MaskRules
 from crstack.methods import Method
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
 

@@ -22,9 +22,9 @@ from crstack.boundaries.base import boundary_values, check_boundary_of, checked_
 from crstack.detectors import TwoPassDetector
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import checked_detection
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError, PluginError
 from crstack.methods import Decision, Method
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.testing import check_detector
 
 NOISE = NoiseModel(2 * u.electron / u.adu, 4 * u.electron)

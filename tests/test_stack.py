@@ -20,9 +20,9 @@ from crstack import (
     SplineBoundary,
 )
 from crstack.datasets import make_stack
+from crstack.diagram import DiagramSettings
 from crstack.exceptions import InputError, PluginError
 from crstack.joint.method import JointDecision
-from crstack.mmcosmic import DiagramSettings
 
 PYCOSMIC = PyCosmicDetector()
 

@@ -3,17 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import astropy.units as u
 import numpy as np
 
 from crstack._plugins import plugin_errors, protected
 from crstack._validation import check_choice, check_number, check_quantity
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError, PluginError
-
-if TYPE_CHECKING:
-    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = [
     "IMAGES",
@@ -54,7 +52,7 @@ class FittedBoundary:
         (n, 2): the points the model was fitted to.
     extensions : tuple of `~numpy.ndarray`
         The boundary at ``x`` before each extension, first fit first.
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram` or None
+    diagram : `~crstack.diagram.MMDiagram` or None
         The diagram that the model was fitted to; set by `~crstack.CRStack`.
     """
 
@@ -63,7 +61,7 @@ class FittedBoundary:
     y: np.ndarray
     points: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     extensions: tuple = ()
-    diagram: "MMDiagram | None" = field(default=None, kw_only=True)
+    diagram: MMDiagram | None = field(default=None, kw_only=True)
 
     def __call__(self, min2d: Any) -> np.ndarray:
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
@@ -98,12 +96,12 @@ class BoundaryModel(ABC):
     """
 
     @abstractmethod
-    def fit(self, diagram: "MMDiagram") -> FittedBoundary:
+    def fit(self, diagram: MMDiagram) -> FittedBoundary:
         """Fit the boundary to a diagram.
 
         Parameters
         ----------
-        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        diagram : `~crstack.diagram.MMDiagram`
             Simulated and observed histograms of (min2d, median2d - min2d).
 
         Returns
@@ -187,14 +185,14 @@ def model_in(model: Any, unit: u.UnitBase) -> Any:
     return replace(model, fixed_points=points_in(points, unit))
 
 
-def checked_fit(model: BoundaryModel, diagram: "MMDiagram") -> FittedBoundary:
+def checked_fit(model: BoundaryModel, diagram: MMDiagram) -> FittedBoundary:
     """Call `BoundaryModel.fit` with read-only arrays, and check the result.
 
     Parameters
     ----------
     model : BoundaryModel
         Of crstack or of a plug-in.
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+    diagram : `~crstack.diagram.MMDiagram`
         The diagram to fit.
 
     Returns

@@ -1,7 +1,6 @@
 """Boundary at a known rate of false alarms, from the noise alone."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
@@ -9,12 +8,10 @@ from scipy.special import ndtri
 from crstack._threads import map_threads
 from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
 from crstack.simulation.photon_tables import MixedTables
 from crstack.statistics import order_statistics
-
-if TYPE_CHECKING:
-    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = ["CalibratedBoundary", "CalibratedFit"]
 
@@ -98,7 +95,7 @@ class CalibratedBoundary(BoundaryModel):
         check_integer("n_draws", self.n_draws, minimum=10_000)
         check_integer("seed", self.seed, minimum=0)
 
-    def fit(self, diagram: "MMDiagram") -> "CalibratedFit":
+    def fit(self, diagram: MMDiagram) -> "CalibratedFit":
         """Compute the boundaries over the range of ``diagram``, whose counts are not used.
 
         Raises

@@ -1,14 +1,11 @@
 """Boundary of straight lines through points given by the user."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
-
-if TYPE_CHECKING:
-    from crstack.mmcosmic.diagram import MMDiagram
+from crstack.diagram import MMDiagram
 
 __all__ = ["PiecewiseBoundary"]
 
@@ -41,7 +38,7 @@ class PiecewiseBoundary(BoundaryModel):
     def __post_init__(self) -> None:
         object.__setattr__(self, "fixed_points", check_fixed_points(self.fixed_points, minimum=2))
 
-    def fit(self, diagram: "MMDiagram | None") -> FittedBoundary:
+    def fit(self, diagram: MMDiagram | None) -> FittedBoundary:
         """Return the boundary; of ``diagram`` only the unit is used, for points with units."""
         points = np.array(points_in(self.fixed_points, getattr(diagram, "unit", None)))[:, :2]
         return FittedBoundary(self, points[:, 0], points[:, 1], points)

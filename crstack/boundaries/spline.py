@@ -1,7 +1,6 @@
 """Boundary of a spline that never decreases, moved up to the highest points."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -9,10 +8,8 @@ from scipy.optimize import lsq_linear
 
 from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
+from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
-
-if TYPE_CHECKING:
-    from crstack.mmcosmic.diagram import MMDiagram
 
 __all__ = ["SplineBoundary"]
 
@@ -65,7 +62,7 @@ class SplineBoundary(BoundaryModel):
         object.__setattr__(self, "extension_weight", weight)
         object.__setattr__(self, "fixed_points", check_fixed_points(self.fixed_points))
 
-    def fit(self, diagram: "MMDiagram") -> FittedBoundary:
+    def fit(self, diagram: MMDiagram) -> FittedBoundary:
         """Fit the boundary points of ``diagram``.
 
         Raises

@@ -186,7 +186,12 @@ def _add_run(commands):
         help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
     )
     plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
-    plain.add_argument("--ext", metavar="EXT", help="number or name of the extension (default: 0)")
+    plain.add_argument(
+        "--ext",
+        nargs="+",
+        metavar="EXT",
+        help="number or name of the extension (default: 0); several, or all, for the chips of a mosaic",
+    )
     plain.add_argument(
         "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
     )
@@ -289,7 +294,7 @@ def _add_plugins(commands):
 def _run(arguments, console):
     from crstack.cli.without_file import are_images, configuration_of_options
     from crstack.exceptions import InputError
-    from crstack.pipeline.run import run
+    from crstack.pipeline.mosaic import run_any
 
     names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
@@ -302,7 +307,7 @@ def _run(arguments, console):
         )
     else:
         (parameters,) = arguments.parameters
-    run(
+    run_any(
         parameters,
         arguments.output_dir,
         dry_run=arguments.dry_run,

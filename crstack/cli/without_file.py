@@ -11,6 +11,7 @@ from crstack.config.image_names import is_file, matching_images
 from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import as_keyword, quantity_of
+from crstack.mosaic import ALL, chips_of
 
 __all__ = ["are_images", "configuration_of_options"]
 
@@ -60,8 +61,8 @@ def configuration_of_options(
         As in the parameter file.
     method : str or None
         As ``crmethod`` of the parameter file.
-    ext : str or None
-        Number or name of the extension; 0 by default.
+    ext : list of str or None
+        Number or name of the extension; 0 by default. Several, or "all", for the chips of a mosaic.
 
     Returns
     -------
@@ -73,11 +74,15 @@ def configuration_of_options(
         If an option is wrong or missing.
     """
     images = matching_images(images, ".")
-    ext = _number_or_text(ext or "0")
+    exts = [_number_or_text(one) for one in ext or ["0"]]
+    ext = exts if len(exts) > 1 else exts[0]
     missing = [name for name in images if not is_file(name)]
     if missing:
         raise InputError(f"images must be files that exist; got {missing[0]}")
-    info = inspect_image(images[0], ext, what="images", name="--ext")
+    several = len(exts) > 1 or str(ext).lower() == ALL
+    # what the first chip states
+    inspected = chips_of(images[:1], ext)[0].number if several else ext
+    info = inspect_image(images[0], inspected, what="images", name="--ext")
     in_electrons = info.unit in (u.electron, u.electron / u.s)
     if gain is None:
         if not in_electrons:

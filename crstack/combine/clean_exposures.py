@@ -1,12 +1,13 @@
 """Exposures whose hits are replaced by the expected values."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import header_line
+from crstack._files import add_history, header_line
 from crstack.combine.result import Combination
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
@@ -35,7 +36,7 @@ def clean_exposures(
     ccds : list of `~astropy.nddata.CCDData`
         In the unit in which the exposures were given. The variances are those of the noise of the exposure, or of the
         combined value where this replaces the value. The mask is True where a value was replaced. Where no exposure is
-        valid the value is NaN. The header is that of the first exposure, with the name of the exposure in CRSOURCE.
+        valid the value is NaN. Header and WCS are those of the exposure itself, with its name in CRSOURCE, and HISTORY.
 
     Notes
     -----
@@ -60,12 +61,23 @@ def clean_exposures(
             unit=unit,
             mask=where.copy(),
             uncertainty=VarianceUncertainty(variance / seconds**2, unit=unit**2),
-            meta=exposures.header.copy(),
-            wcs=exposures.wcs,
+            meta=(exposures.own_headers[i] if exposures.own_headers else exposures.header).copy(),
+            wcs=exposures.own_wcs[i] if exposures.own_wcs else exposures.wcs,
         )
+        add_history(ccd.meta, _history(exposures, masks, i, where, combination.name))
         ccd.meta["CRSOURCE"] = (header_line(Path(exposures.names[i]).name), "exposure whose hits are replaced")
         ccds.append(ccd)
     return ccds
+
+
+def _history(exposures, masks, i, where, name):
+    """What was done to an exposure."""
+    hit = masks[f"CRMASK{i + 1}"]
+    return (
+        f"crstack {version('crstack')}: {np.count_nonzero(where & hit)} hit and {np.count_nonzero(where & ~hit)} bad "
+        f"values of exposure {i + 1} replaced, from {name} of {len(exposures)} exposures",
+        f"masks UUID: {masks.uuid}",
+    )
 
 
 def _replaced(exposures, masks, i):

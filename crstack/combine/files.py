@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack._files import add_history
-from crstack._fits import image_of, opened_fits, unit_of_header
+from crstack._fits import CHIP, chip_hdus, image_of, opened_fits, unit_of_header
 from crstack._fits_writing import ending_of, write_fits
 from crstack._validation import check_choice
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
@@ -81,13 +81,15 @@ def write_combination(path: str | os.PathLike, combination: Combination, history
     write_fits(path, combination_hdulist(combination, history))
 
 
-def read(path: str | os.PathLike) -> Combination:
+def read(path: str | os.PathLike, *, chip: str | None = None) -> Combination:
     """Read a combined image written by `write_combination` or by the command.
 
     Parameters
     ----------
     path : str or path-like
         FITS file, compressed or not.
+    chip : str, optional
+        Name of the chip, for a file of a mosaic.
 
     Returns
     -------
@@ -104,7 +106,8 @@ def read(path: str | os.PathLike) -> Combination:
     >>> import crstack
     >>> combination = crstack.read("combined_meancr2.fits")  # doctest: +SKIP
     """
-    with opened_fits(path, "combined image") as hdus:
+    with opened_fits(path, "combined image") as every:
+        hdus = chip_hdus(every, chip, path)
         first = next((hdu for hdu in hdus if hdu.is_image and hdu.shape), hdus[0])
         name = first.header.get("CRCOMBIN")
         missing = [one for one in EXTENSIONS if one not in hdus]
@@ -122,6 +125,7 @@ def read(path: str | os.PathLike) -> Combination:
         raise InputError(f"BUNIT of {path} must state the unit of the combined image; got none")
     header, wcs = split_wcs(cleaned_header(header)[0])
     header.remove("CRCOMBIN")
+    header.remove(CHIP, ignore_missing=True)
     uncertainty = VarianceUncertainty(planes["VARIANCE"].astype(np.float32, copy=False), unit=unit**2)
     mask = planes["MASK"] != 0
     ccd = CCDData(data, unit=unit, mask=mask, uncertainty=uncertainty, meta=header, wcs=wcs)

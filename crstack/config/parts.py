@@ -18,10 +18,11 @@ from crstack.detectors import (
     VotingDetector,
 )
 from crstack.detectors.two_pass import split_pairs
+from crstack.diagram import DiagramSettings
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks import MaskRules
 from crstack.methods import Method
-from crstack.mmcosmic import DiagramSettings, MMCosmic
+from crstack.mmcosmic import MMCosmic
 
 __all__ = ["Parts", "make_parts"]
 

@@ -159,9 +159,15 @@ def image_names(key, value):
 
 
 def extension(key, value):
-    """Check of the number, or the name, of a FITS extension."""
+    """Check of the number, or the name, of a FITS extension; or of those of the chips of a mosaic, or "all"."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ConfigurationError(f"{key} must be a number, a name, a list of these, or all; got an empty list")
+        return tuple(
+            extension(key, one) if isinstance(one, str) else check_integer(key, one, minimum=0) for one in value
+        )
     if isinstance(value, str) and value:
-        return value
+        return value.lower() if value.lower() == "all" else value
     return check_integer(key, value, minimum=0)
 
 

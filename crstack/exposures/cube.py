@@ -46,6 +46,8 @@ class Exposures:
         Factor that converted rates (per second) to counts; None if counts were given.
     notes : tuple of str
         Values read from headers.
+    own_headers, own_wcs : tuple
+        Header and world coordinates of each exposure; empty if they were not kept.
     displaced : tuple of (str, int, int)
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     """
@@ -63,6 +65,8 @@ class Exposures:
     rate_seconds: float | None = None
     notes: tuple = ()
     displaced: tuple = ()
+    own_headers: tuple = ()
+    own_wcs: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -190,6 +194,8 @@ class Exposures:
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
+            own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
+            own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
             saturated=None if self.saturated is None else self.saturated[order],
         )
 

@@ -228,6 +228,8 @@ class _Builder:
             exptimes=tuple(seconds),
             saturated=_stacked([plane.saturated for plane in planes], shape),
             notes=tuple(self.values.notes),
+            own_headers=tuple(self.headers[i][0] for i in kept),
+            own_wcs=tuple(self.headers[i][1] for i in kept),
         )
         return _rates(exposures, seconds) if self.first.per_second else exposures
 

@@ -74,6 +74,8 @@ class Reading:
     bits: object = None
 
     def __post_init__(self):
+        if isinstance(self.ext, list | tuple) or (isinstance(self.ext, str) and self.ext.lower() == "all"):
+            raise InputError(f"ext must be one extension; got {self.ext!r}: use crstack.read_mosaic for several chips")
         if self.unit is not None:
             object.__setattr__(self, "unit", check_unit("unit", self.unit))
         if self.bits is not None:

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 
+from crstack._fits import BROKEN, chip_hdus
 from crstack._fits_writing import write_fits
 from crstack._memory import limited_memory, place_of
 from crstack._validation import check_number
@@ -268,7 +269,9 @@ class MaskSet:
         with limited_memory(place_of(self.codes["MEDIANCR"])):
             write_fits(path, self.to_hdulist())
 
-    def to_dq(self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+    def to_dq(
+        self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None, cleaned: bool = False
+    ) -> np.ndarray:
         """Data quality images of the exposures, (N, ny, nx): see `~crstack.masks.quality.quality_images`.
 
         Parameters
@@ -276,9 +279,11 @@ class MaskSet:
         bits : str or mapping, optional
             "stsci", "lsst" or "dragons", or bits by reason.
         exposures : `~crstack.exposures.Exposures`, optional
-            ``stack.exposures``, for bits of bad and saturated values.
+            ``stack.exposures``, for bits of bad, saturated and low values.
+        cleaned : bool, optional
+            Whether the images are for the exposures of `crstack.stack.CRStack.clean`: sets the bit of replaced values.
         """
-        return quality_images(self.crmasks, bits, exposures)
+        return quality_images(self.crmasks, bits, exposures, excess_variance=self.excess_variance, cleaned=cleaned)
 
     def write_exposures(
         self,
@@ -310,7 +315,7 @@ class MaskSet:
         return write_exposures(self.crmasks, paths, directory, ext=ext, bits=bits, exposures=exposures)
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> "MaskSet":
+    def read(cls, path: str | os.PathLike, *, chip: str | None = None) -> "MaskSet":
         """Read masks written by `write` or by ``numina-crmasks``.
 
         Parameters
@@ -319,6 +324,8 @@ class MaskSet:
             FITS file. Extensions are found by their names. The masked pixels are read from the masks, and
             their methods from CODES. Pixels without a code in CODES get the code ``GIVEN``. If masks and CODES
             differ, as after an edit, a warning counts the differences.
+        chip : str, optional
+            Name of the chip, for a file of a mosaic.
 
         Returns
         -------
@@ -333,8 +340,8 @@ class MaskSet:
             raise InputError(f"masks must be a FITS file that exists; got {path}")
         try:
             with fits.open(path, memmap=False) as hdus:
-                return cls(**masks_from_hdulist(hdus, path))
+                return cls(**masks_from_hdulist(chip_hdus(hdus, chip, path), path))
         except InputError:
             raise
-        except (OSError, TypeError, ValueError) as error:
+        except BROKEN as error:
             raise InputError(f"masks must be a readable FITS file; got {path} ({error})") from error

@@ -22,14 +22,14 @@ __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 #: their usual order. DRAGONS: Gemini's geminidr.
 QUALITY_BITS = MappingProxyType(
     {
-        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256}),
-        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2}),
-        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4}),
+        "stsci": MappingProxyType({"hit": 8192, "bad": 4, "saturated": 256, "low": 1024, "replaced": 2}),
+        "lsst": MappingProxyType({"hit": 8, "bad": 1, "saturated": 2, "low": 0, "replaced": 4}),
+        "dragons": MappingProxyType({"hit": 8, "bad": 1, "saturated": 4, "low": 0, "replaced": 0}),
     }
 )
 
-#: reasons for which a bit is set
-REASONS_SET = ("hit", "bad", "saturated")
+#: standard deviations below every other exposure from which a value is low
+LOW = 5.0
 
 Bits = str | Mapping[str, int]
 
@@ -39,16 +39,20 @@ def _table(bits: Bits) -> dict[str, int]:
         return dict(QUALITY_BITS[bits.lower()])
     if not isinstance(bits, str | Mapping):
         raise InputError(f"bits must be one of {', '.join(QUALITY_BITS)}, or bits by reason; got {bits!r}")
-    unknown = [reason for reason in bits if reason not in REASONS_SET] if isinstance(bits, Mapping) else []
-    if unknown:
-        raise InputError(f"bits must be given for {', '.join(REASONS_SET)}; got {unknown[0]!r}")
     table = bits_of(bits)
     if max(table.values()) >= 2**31:
         raise InputError(f"bits must be below 2**31; got {max(table.values())}")
     return table
 
 
-def quality_images(hit: np.ndarray, bits: Bits = "stsci", exposures: Exposures | None = None) -> np.ndarray:
+def quality_images(
+    hit: np.ndarray,
+    bits: Bits = "stsci",
+    exposures: Exposures | None = None,
+    *,
+    excess_variance: np.ndarray | None = None,
+    cleaned: bool = False,
+) -> np.ndarray:
     """Data quality images of the exposures.
 
     Parameters
@@ -56,11 +60,17 @@ def quality_images(hit: np.ndarray, bits: Bits = "stsci", exposures: Exposures |
     hit : `~numpy.ndarray` of bool
         (N, ny, nx), masks of the exposures.
     bits : str or mapping, optional
-        "stsci", "lsst" or "dragons" (see ``QUALITY_BITS``), or bits by reason: "hit", "bad" and
-        "saturated". A missing reason has no bit. Instruments differ:
+        "stsci", "lsst" or "dragons" (see ``QUALITY_BITS``), or bits by reason: "hit", "bad",
+        "saturated", "low" and "replaced". A missing reason has no bit. Instruments differ:
         ``{**QUALITY_BITS["stsci"], "hit": 4096}`` changes one bit.
     exposures : `~crstack.exposures.Exposures`, optional
-        The exposures, for bits of bad and saturated values.
+        The exposures, for bits of bad, saturated and low values. A low value is 5 standard deviations below each
+        other valid value of its pixel, two at least.
+    excess_variance : `~numpy.ndarray`, optional
+        (ny, nx) scatter beyond the noise, in electrons squared: see `~crstack.masks.MaskSet`.
+    cleaned : bool, optional
+        Whether the images are for the exposures of `crstack.stack.CRStack.clean`, whose hit and bad values are
+        replaced.
 
     Returns
     -------
@@ -83,7 +93,27 @@ def quality_images(hit: np.ndarray, bits: Bits = "stsci", exposures: Exposures |
         quality[bad] |= kind(table["bad"])
         if saturated is not None:
             quality[saturated] |= kind(table["saturated"])
+    if exposures is not None and table["low"]:
+        for i in range(len(quality)):
+            quality[i][_low(exposures, i, excess_variance)] |= kind(table["low"])
+    if cleaned:
+        replaced = hit if exposures is None or exposures.bad is None else hit | exposures.bad
+        quality[replaced] |= kind(table["replaced"])
     return quality
+
+
+def _low(exposures: Exposures, i: int, excess_variance: np.ndarray | None) -> np.ndarray:
+    """Values of an exposure far below all others of their pixel; False where fewer than two others are valid."""
+    others = [j for j in range(len(exposures)) if j != i]
+    values = exposures.data[others].astype(np.float32)
+    valid = np.ones(values.shape, dtype=bool) if exposures.bad is None else ~exposures.bad[others]
+    enough = valid.sum(axis=0) >= 2
+    lowest = np.where(enough, np.where(valid, values, np.inf).min(axis=0), 0)
+    variance = 2 * exposures.noise_of(i).variance(lowest)
+    if excess_variance is not None:
+        variance = variance + excess_variance / np.square(exposures.noise.electrons_per_unit)
+    low = enough & (exposures.data[i] < lowest - LOW * np.sqrt(variance))
+    return low if exposures.bad is None else low & ~exposures.bad[i]
 
 
 def write_exposures(

@@ -10,12 +10,12 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name, united
 from crstack.masks.rules import MaskRules, codes_of_detector
 from crstack.methods import Decision, DiagramView, Method
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.mmcosmic.limits import Limit, detection_limit, image_codes
 from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage

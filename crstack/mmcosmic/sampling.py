@@ -3,9 +3,9 @@
 import astropy.units as u
 import numpy as np
 
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
 from crstack.equalize.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
 from crstack.noise import GAIN_UNIT, NoiseModel
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation import LevelSampler, PixelSampler

@@ -110,8 +110,8 @@ def write_report(path, viewer, *, figures, files, settings, timings, warnings):
         Of the run.
     figures : list of `~pathlib.Path`
         PNG files that may be shown.
-    files : list of `~pathlib.Path`
-        Files to link to, beside the page.
+    files : list of str
+        Files to link to, relative to the page.
     settings : list of (str, str)
         Names and values.
     timings : dict of str to float
@@ -128,7 +128,7 @@ def write_report(path, viewer, *, figures, files, settings, timings, warnings):
             Section("Settings", ("key", "value"), settings, folded=True),
             Section("Seconds", ("stage", "s"), seconds, folded=True),
         ),
-        files=tuple(file.name for file in files),
+        files=tuple(files),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(render(report), encoding="utf-8")

@@ -23,7 +23,7 @@ from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 
-__all__ = ["Job", "prepare", "product_names", "read_parameters"]
+__all__ = ["Job", "clean_name", "inputs_of", "prepare", "product_names", "read_parameters"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Job:
     masks_path: Path | None
 
 
-def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, compression="none"):
+def product_names(n_images, *, plots, joint=True, masks=True, clean=False, outputs=None, compression="none"):
     """Names of all files that a run may write.
 
     Parameters
@@ -68,6 +68,8 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
         Whether there are probabilities, and therefore a posterior mean.
     masks : bool, optional
         Whether crmasks.fits is written.
+    clean : bool, optional
+        Whether cleaned exposures are written.
     outputs : sequence of str, optional
         The requested combinations; all by default.
     compression : {"none", "gzip", "fpack"}, optional
@@ -83,6 +85,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, outputs=None, comp
     categories = list(dict.fromkeys([*CATEGORIES, *(JOINT_CATEGORIES if joint else ())]))
     names += ["mediancr_identified.ecsv", *(f"mediancr_identified_{category}.csv" for category in categories)]
     names.append("problematic_pixels.csv")
+    names += [clean_name(number, compression) for number in range(1, n_images + 1 if clean else 1)]
     if not plots:
         return names
     numbers = range(1, n_images + 1)
@@ -209,20 +212,18 @@ def read_parameters(parameters, mem_limit=None):
 
 def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
     """Check that the run, and its log file, overwrite no input and no file of the user."""
-    inputs = list(_inputs(configuration, paths, crmasks))
+    inputs = list(inputs_of(configuration, paths, crmasks))
     in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
     joint = configuration.crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, **chosen)
-    if clean:
-        names += [clean_name(number, configuration["compression"]) for number in range(1, len(paths) + 1)]
+    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
     outputs.check(names, inputs)
     if in_place:
         outputs.keep("crmasks.fits")
     console.check_log_file(outputs.directory, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
 
 
-def _inputs(configuration, paths, crmasks):
+def inputs_of(configuration, paths, crmasks):
     """Name of each input, and its path."""
     if is_file(configuration.path):
         yield "parameter file", configuration.path

@@ -174,7 +174,7 @@ class Questions:
         ----------
         settings : `~crstack.config.configuration.Configuration`
             Gives the defaults.
-        diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+        diagram : `~crstack.diagram.MMDiagram`
             Gives the default limits.
 
         Returns

@@ -1,6 +1,5 @@
 """``crstack run``: from a parameter file to masks, images and figures."""
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
+from crstack.config.configuration import Configuration
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
@@ -52,7 +52,8 @@ def run(
     drop_unusable=False,
     clean=False,
     dry_run=False,
-    as_json=False,
+    numbers_to=None,
+    files_at="",
     mem_limit=None,
     console,
 ):
@@ -78,8 +79,10 @@ def run(
         Whether to write each exposure with its hits replaced.
     dry_run : bool, optional
         Whether only to check everything and show the settings.
-    as_json : bool, optional
-        Whether to print the numbers of the run as JSON.
+    numbers_to : callable, optional
+        Called with the numbers of the run, for JSON.
+    files_at : str, optional
+        Directory of the FITS files in links of the report, relative to it.
     mem_limit : int or str, optional
         Memory that the run may hold, such as "2GB"; by default as set in the file.
     console : `~crstack.pipeline.console.Console`
@@ -98,7 +101,9 @@ def run(
         If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
-    configuration = read_parameters(parameters, mem_limit)
+    configuration = parameters
+    if mem_limit is not None or not isinstance(parameters, Configuration):
+        configuration = read_parameters(parameters, mem_limit)
     more = {"drop_unusable": drop_unusable, "clean": clean}
     job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:
@@ -111,14 +116,14 @@ def run(
         try:
             job = _with_answers(job, interactive, console)
             results = _results(job, console)
-            _write(job, results, console, plots, clean)
+            _write(job, results, console, plots, clean, files_at)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
         log_outputs(job.outputs)
         seconds = time.perf_counter() - start
         log_timings(job.stack.timings, seconds)
-    if as_json:
-        print(json.dumps(numbers_of_run(job, results, console.warnings, seconds), indent=1))
+    if numbers_to is not None:
+        numbers_to(numbers_of_run(job, results, console.warnings, seconds))
     return results.masks
 
 
@@ -237,7 +242,7 @@ def without_dropped(masks, pixels):
 # files
 
 
-def _write(job, results, console, plots, clean):
+def _write(job, results, console, plots, clean, files_at=""):
     """Write every product, figures last."""
     outputs = job.outputs
     section("Files")
@@ -252,12 +257,12 @@ def _write(job, results, console, plots, clean):
         if plots:
             viewer = Viewer(results, job.paths)
             figures = write_figures(results, features, console, helper, also=[viewer])
-            _write_report(job, viewer, figures, console)
+            _write_report(job, viewer, figures, console, files_at)
             outputs.publish()
         outputs.finish()
 
 
-def _write_report(job, viewer, figures, console):
+def _write_report(job, viewer, figures, console, files_at=""):
     """Write the page of the run. A failure gives a warning, as for a figure."""
     path = viewer.results.output / "report.html"
     linked = [*job.outputs.written, *(path.name for path in figures)]
@@ -266,7 +271,7 @@ def _write_report(job, viewer, figures, console):
             path,
             viewer,
             figures=[figure for figure in figures if figure.suffix == ".png"],
-            files=[job.outputs / name for name in sorted(linked)],
+            files=[files_at + name if ".fits" in name else name for name in sorted(linked)],
             settings=job.configuration.settings(job.given_masks is None),
             timings=job.stack.timings,
             warnings=console.warnings,

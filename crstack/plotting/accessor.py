@@ -1,15 +1,18 @@
 """Figures of a stack: ``stack.plot.mask("MEDIANCR")`` and so on."""
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
+from astropy.nddata import CCDData
+from astropy.table import QTable
 
 from crstack._validation import check_integer
-from crstack._views import image_of_mask
+from crstack._views import InDiagram, image_of_mask
 from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
+from crstack.exposures import Exposures
 from crstack.masks import MaskSet
 from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
@@ -18,14 +21,14 @@ from crstack.plotting.hits import HitPages, plot_hits
 from crstack.plotting.mask import plot_mask
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
-from crstack.statistics import exposure_at_median
+from crstack.prepared import PreparedStack
+from crstack.statistics import OrderStatistics, exposure_at_median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from crstack.mmcosmic import MMDiagram
-    from crstack.stack import CRStack
+    from crstack.diagram import MMDiagram
 
 __all__ = ["PlotAccessor"]
 
@@ -35,6 +38,21 @@ ColorScale = Literal["zscale", "minmax"]
 def _figure(fig: "Figure | None") -> "Figure | str | None":
     """The given figure, or one of pyplot if pyplot is in use."""
     return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
+
+
+class PlottedStack(Protocol):
+    """The part of `~crstack.CRStack` that figures show."""
+
+    @property
+    def prepared(self) -> PreparedStack: ...
+    @property
+    def exposures(self) -> Exposures: ...
+    @property
+    def statistics(self) -> OrderStatistics: ...
+    def latest_masks(self) -> MaskSet: ...
+    def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram: ...
+    def features(self, name: str = ..., *, masks: MaskSet | None = None) -> QTable: ...
+    def combine(self, name: str = ..., *, masks: MaskSet | None = None) -> CCDData: ...
 
 
 class PlotAccessor:
@@ -49,7 +67,7 @@ class PlotAccessor:
         The stack.
     """
 
-    def __init__(self, stack: "CRStack") -> None:
+    def __init__(self, stack: PlottedStack) -> None:
         self._stack = stack
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
     from crstack.boundaries import FittedBoundary
-    from crstack.mmcosmic import MMDiagram
+    from crstack.diagram import MMDiagram
 
 __all__ = ["draw_boundary", "plot_diagram"]
 
@@ -45,7 +45,7 @@ def plot_diagram(
 
     Parameters
     ----------
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+    diagram : `~crstack.diagram.MMDiagram`
         The diagram.
     boundary : `~crstack.boundaries.FittedBoundary`, optional
         Drawn over it: its points as crosses, each extension, and the fixed

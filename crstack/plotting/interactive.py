@@ -165,7 +165,7 @@ class DiagramWindow(Window):
 
     Parameters
     ----------
-    diagram : `~crstack.mmcosmic.diagram.MMDiagram`
+    diagram : `~crstack.diagram.MMDiagram`
         The diagram.
     model : `~crstack.boundaries.BoundaryModel`
         Fitted to it; with a field ``fixed_points`` it can be changed.

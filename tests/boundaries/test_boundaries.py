@@ -6,8 +6,8 @@ import pytest
 from scipy.interpolate import BSpline
 
 from crstack import PiecewiseBoundary, SplineBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 
 
 @pytest.fixture

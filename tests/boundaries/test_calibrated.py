@@ -8,8 +8,8 @@ from scipy import integrate, stats
 from crstack import CalibratedBoundary, CRStack, MMCosmic, SplineBoundary
 from crstack.boundaries.calibrated import _Curve, _signals, _Tail
 from crstack.datasets import make_stack
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 from crstack.statistics import order_statistics
 

@@ -8,7 +8,7 @@ from scipy.interpolate import make_lsq_spline
 from crstack import CalibratedBoundary, SplineBoundary
 from crstack.boundaries import spline
 from crstack.boundaries.calibrated import _Tail
-from crstack.mmcosmic.diagram import DiagramSettings, EquivalentSets, MMDiagram
+from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
 
 

@@ -3,10 +3,12 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
+from crstack._files import history_of
 from crstack.datasets import make_stack
 
 GAIN = 2.0 * u.electron / u.adu
@@ -88,3 +90,28 @@ def test_what_the_joint_decision_has_measured_counts():
     assert len(ratios) > 1
     # the level of the other exposures would be 20 % off
     np.testing.assert_allclose(ratios, 1, atol=0.04)
+
+
+def test_each_exposure_keeps_its_own_header(tmp_path):
+    rng = np.random.default_rng(5)
+    paths = []
+    for i in range(3):
+        header = fits.Header(
+            {"EXPTIME": 300.0 + i / 10, "ROTANG": float(i), "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
+        )
+        header["CRVAL1"], header["CRVAL2"], header["CD1_1"], header["CD2_2"] = 10.0 + i, 5.0, 1e-4, 1e-4
+        paths.append(tmp_path / f"n{i}.fits")
+        fits.PrimaryHDU(rng.normal(50, 3, (20, 24)).astype(np.float32), header).writeto(paths[-1])
+    stack = CRStack(paths, unit=u.electron, readnoise=3 * u.electron)
+    masks = stack.detect("mmcosmic", aux=None)
+    for i, ccd in enumerate(stack.clean(masks=masks)):
+        assert (ccd.header["EXPTIME"], ccd.header["ROTANG"]) == (300.0 + i / 10, float(i))
+        assert ccd.wcs.wcs.crval[0] == 10.0 + i
+        assert ccd.header["CRSOURCE"] == f"n{i}.fits"
+        n = masks[f"CRMASK{i + 1}"].sum()
+        words = f"{n} hit and 0 bad values of exposure {i + 1} replaced"
+        assert any(words in line for line in history_of(ccd.header))
+    assert "HISTORY" not in stack.exposures.own_headers[0]
+    turned = stack.exposures.reordered([2, 0])
+    assert [one["ROTANG"] for one in turned.own_headers] == [2.0, 0.0]
+    assert turned.own_wcs[0].wcs.crval[0] == 12.0

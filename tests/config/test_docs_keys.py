@@ -10,9 +10,9 @@ import yaml
 import crstack
 from crstack.config.keys import REQUIRED, REQUIREMENTS, TOP
 from crstack.config.legacy import NEW_NAMES, WITHOUT_EFFECT
+from crstack.diagram import DiagramSettings
 from crstack.equalize import Equalization
 from crstack.masks import MaskRules
-from crstack.mmcosmic.diagram import DiagramSettings
 from crstack.plotting.accessor import PlotAccessor
 from crstack.plotting.hits import HitPages
 

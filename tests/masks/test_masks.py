@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import Code, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary
+from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.masks.codes import united
 from crstack.masks.rules import codes_of_detector
@@ -54,6 +55,22 @@ def test_least_maximum():
     # a low value in one exposure: median - min is large, but the maximum is not
     assert flagged(codes_of({(5, 5): 31}, base=-22.0, minimum_max2d_rnoise=5)) == set()
     assert flagged(codes_of({(5, 5): 33}, base=-22.0, minimum_max2d_rnoise=5)) == {(5, 5)}
+
+
+def test_limits_of_the_method_are_in_the_unit_of_the_exposures(flat_exposures):
+    """Read noises of 8 electrons are 4 ADU."""
+    exposures = flat_exposures(signal=5.0, readnoise=8.0)
+    stack = CRStack(exposures, gain=2 * u.electron / u.adu, readnoise=8 * u.electron)
+    low = PiecewiseBoundary([(0, 1), (100, 1)])
+    method = MMCosmic(boundary=low, threshold_rnoise=3, minimum_max2d_rnoise=2)
+    limit = method._limits(stack.prepared, low.fit(None))("median")
+    assert limit.threshold == 3 * 4
+    max2d = stack.prepared.compared.max2d
+    np.testing.assert_array_equal(limit.boundary, np.where(max2d > 2 * 4, 12, np.inf))
+    assert 0.2 < np.mean(max2d > 2 * 4) < 0.8
+    high = PiecewiseBoundary([(0, 100), (100, 100)])
+    decision = stack.detect(MMCosmic(boundary=high, threshold_rnoise=3), aux=None).decision
+    assert decision.threshold == decision.in_diagram("MEDIANCR").threshold == 3 * 4
 
 
 @pytest.mark.parametrize("radius", [1, 2])

@@ -41,10 +41,10 @@ def stack():
 def test_bits_that_are_set_are_bits_that_are_read(masks, stack, convention):
     table = QUALITY_BITS[convention]
     assert set(REASONS) == set(CONVENTIONS[convention])
-    assert set(table) == {"hit", "bad", "saturated"}
+    assert set(table) == set(REASONS)
     for reason in table:
         assert table[reason] & CONVENTIONS[convention][reason] == table[reason]
-        assert table[reason].bit_count() == 1
+        assert table[reason].bit_count() == (1 if CONVENTIONS[convention][reason] else 0)
     quality = masks.to_dq(bits=convention.upper(), exposures=stack.exposures)
     assert quality.dtype == np.int16
     expected = np.zeros((3, *SHAPE))
@@ -67,7 +67,7 @@ def test_bits_of_the_user(masks):
     assert bits_of({"hit": 8})["bad"] == 0
     for bits, message in (
         ("hubble", "bits must be one of stsci, lsst, dragons, or bits by reason; got 'hubble'"),
-        ({"ray": 1}, "bits must be given for hit, bad, saturated; got 'ray'"),
+        ({"ray": 1}, "bits must be given for hit, bad, saturated, low, replaced; got 'ray'"),
         (3, "bits must be one of stsci, lsst, dragons, or bits by reason; got 3"),
         ({"hit": 1 << 31}, r"bits must be below 2\*\*31; got 2147483648"),
     ):
@@ -137,3 +137,27 @@ def test_what_cannot_be_copied(masks, files, tmp_path):
     with pytest.raises(InputError, match=r"c.fits.gz must have the shape \(12, 14\) of the masks; got \(7, 14\)"):
         masks.write_exposures(files, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_low_and_replaced_values_have_bits(masks, stack):
+    bits = {"hit": 1, "bad": 2, "low": 4, "replaced": 8}
+    exposures = stack.exposures
+    data, bad = exposures.data.copy(), exposures.bad.copy()
+    data[0, 5, 5] -= 200
+    data[1, 6, 6] -= 200
+    bad[2, 6, 6] = True  # a single value to compare with is too few
+    data[2, 7, 7] -= 200
+    bad[2, 7, 7] = True
+    data[:2, 9, 9] = 50, 600  # a hit does not hide that the third is low
+    data[2, 9, 9] = -200
+    changed = replace(exposures, data=data, bad=bad)
+    quality = masks.to_dq(bits=bits, exposures=changed)
+    assert [tuple(one) for one in np.argwhere(quality & 4)] == [(0, 5, 5), (2, 9, 9)]
+    assert not (quality & 8).any()
+    quality = masks.to_dq(bits=bits, exposures=changed, cleaned=True)
+    np.testing.assert_array_equal((quality & 8) > 0, masks.crmasks | bad)
+    few = replace(masks, codes={name: codes for name, codes in masks.codes.items() if name != "CRMASK3"})
+    assert not (few.to_dq(bits=bits, exposures=changed.reordered([0, 1])) & 4).any()
+    # scatter beyond the noise that the decision has measured counts
+    wide = replace(masks, excess_variance=np.full(SHAPE, 1e6, np.float32))
+    assert not (wide.to_dq(bits=bits, exposures=changed) & 4).any()

@@ -4,8 +4,8 @@ import astropy.units as u
 import numpy as np
 import pytest
 
+from crstack.diagram import DiagramSettings, make_diagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, make_diagram
 from crstack.statistics import OrderStatistics, order_statistics
 
 

@@ -12,9 +12,9 @@ from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 from crstack.boundaries import PiecewiseBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.masks import Code
 from crstack.methods import DiagramView
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import MaskView, plot_diagram, plot_flux_factor, plot_mask, plot_median_position, plot_offset
 
 pytest.importorskip("pytest_mpl", reason="pytest-mpl, which compares the images, is not installed")

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from crstack.boundaries import PiecewiseBoundary, SplineBoundary
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import plot_diagram, save_figure
 
 
@@ -116,7 +116,7 @@ def test_pyplot_is_not_loaded():
 import sys
 import astropy.units as u
 import numpy as np
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.plotting import plot_diagram
 edges, counts = np.linspace(0, 100, 101), np.ones((100, 100), dtype=int)
 plot_diagram(MMDiagram(counts, counts, edges, edges, DiagramSettings(), u.adu))

@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 import crstack.simulation.level_sampler as simulation
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram
+from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.noise import NoiseModel
 from crstack.simulation.level_sampler import LevelSampler
 

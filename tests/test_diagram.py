@@ -7,8 +7,8 @@ from scipy import stats
 from support.stacks import stack_of
 
 from crstack import CRStack, NoiseModel
+from crstack.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.exceptions import InputError
-from crstack.mmcosmic.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.simulation import LevelSampler, PixelSampler, histogram
 from crstack.simulation.photon_tables import photon_table, poisson_of_normal
 

@@ -1,0 +1,165 @@
+"""``crstack run`` with several chips: a run for each, and one file of each product with all chips."""
+
+import json
+import logging
+import re
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from astropy.io import fits
+
+from crstack._fits_writing import write_fits
+from crstack._log import log, section
+from crstack.exceptions import InputError
+from crstack.mosaic import ALL, chips_of, copied, joined_chips, primary_of
+from crstack.pipeline.console import Console
+from crstack.pipeline.figures import log_file
+from crstack.pipeline.inputs import find_images
+from crstack.pipeline.outputs import Outputs
+from crstack.pipeline.prepare import clean_name, inputs_of, prepare, product_names, read_parameters
+from crstack.pipeline.run import run
+
+__all__ = ["is_mosaic", "run_any"]
+
+
+def is_mosaic(ext):
+    """Whether an extension of the settings stands for several chips."""
+    return isinstance(ext, tuple) or ext == ALL
+
+
+def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, console, **options):
+    """Make masks and combined images of one extension, or of several chips.
+
+    Parameters
+    ----------
+    parameters, output_dir, mem_limit, console
+        As for `crstack.pipeline.run.run`.
+    as_json : bool, optional
+        Whether to print the numbers of the run as JSON; those of several chips are a mapping by chip.
+    **options
+        As for `crstack.pipeline.run.run`.
+
+    Raises
+    ------
+    InputError
+        If parameters, images or paths are wrong; nothing is written then.
+    WorkFailedError
+        If a product cannot be written, or there is too little memory.
+
+    Notes
+    -----
+    The products of a chip (figures, tables, report) go to a directory of its name. Its FITS files are joined to files
+    in ``output_dir``, each with the extensions of all chips.
+    """
+    configuration = read_parameters(parameters, mem_limit)
+    found = {}
+    if not is_mosaic(configuration["extnum"]):
+        run(configuration, output_dir, numbers_to=found.update, console=console, **options)
+    else:
+        _run_chips(configuration, Path(output_dir), found, console, options)
+    if as_json and found:
+        print(json.dumps(found, indent=1))
+
+
+def _run_chips(configuration, output_dir, found, console, options):
+    if options.get("crmasks") is not None:
+        raise InputError("crmasks must be left out for several chips; run the chips one by one with their masks")
+    paths = find_images(configuration["images"], configuration.path.parent)
+    chips = chips_of(paths, configuration["extnum"])
+    jobs = [
+        (chip, configuration.with_values(extnum=chip.number), output_dir / re.sub(r"[^\w.+-]", "_", chip.name))
+        for chip in chips
+    ]
+    log.note("%d chips: %s", len(chips), ", ".join(chip.name for chip in chips))
+    dry_run = options.pop("dry_run", False)
+    _check_all(jobs, options)
+    if dry_run:
+        for chip, one, directory in jobs:
+            section(f"Chip {chip.name}")
+            run(one, directory, dry_run=True, console=Console(), **options)
+        return
+    outputs = Outputs(output_dir, overwrite=options.get("overwrite", False))
+    names = _joined_names(configuration, len(paths), options.get("clean", False))
+    inputs = list(inputs_of(configuration, paths, None))
+    outputs.check(names, inputs)
+    console.check_log_file(output_dir, names, inputs, overwrite=outputs.overwrite)
+    with outputs:
+        console.open_log_file()
+        for chip, one, directory in jobs:
+            section(f"Chip {chip.name}")
+            log.note("chip %s", chip.name)
+            del console.warnings[:]  # the report of a chip has its own
+
+            def keep(numbers, name=chip.name):
+                found[name] = numbers
+
+            run(one, directory, numbers_to=keep, files_at="../", console=console, **options)
+        compression = configuration["compression"]
+        primaries = {clean_name(number, compression): primary_of(path) for number, path in enumerate(paths, start=1)}
+        _join(jobs, names, lambda name: primaries.get(name, primary_of(paths[0])), outputs)
+
+
+@contextmanager
+def _quiet():
+    """Without messages and warnings, which the run itself gives."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _check_all(jobs, options):
+    """Check every chip before the first is run."""
+    wanted = {name: options[name] for name in ("plots", "overwrite", "drop_unusable", "clean") if name in options}
+    for chip, configuration, directory in jobs:
+        try:
+            with _quiet():
+                prepare(configuration, directory, console=Console(), **wanted)
+        except InputError as error:
+            raise type(error)(f"chip {chip.name}: {error}") from error
+
+
+def _joined_names(configuration, n_images, clean):
+    """Names of the FITS files of a run."""
+    compression = configuration["compression"]
+    names = product_names(
+        n_images,
+        plots=False,
+        joint=configuration.crmethod.is_joint,
+        outputs=configuration["outputs"],
+        compression=compression,
+        clean=clean,
+    )
+    return [name for name in names if ".fits" in name]
+
+
+def _join(jobs, names, primary, outputs):
+    """Join the FITS files of the chips, and remove those of each chip."""
+    section("Files of all chips")
+    log.note("files of all chips in %s", outputs.directory)
+    for name in names:
+        parts = [(chip, directory / name) for chip, _, directory in jobs if (directory / name).is_file()]
+        if not parts:
+            continue
+        path = outputs.workplace / name
+        with outputs.writing(outputs / name):
+            write_fits(path, joined_chips(primary(name), [(chip, _read(file)) for chip, file in parts]))
+        log_file(path)
+        outputs.publish()
+        for _, file in parts:
+            file.unlink()
+    outputs.finish()
+
+
+def _read(path):
+    """The file of a chip: its image as primary, compressed or not."""
+    with fits.open(path, memmap=False, do_not_scale_image_data=True) as hdus:
+        parts = [copied(hdu) for hdu in hdus]
+    if parts[0].data is None and len(parts) > 1 and "CRCOMBIN" in parts[1].header:
+        # a compressed image cannot be the primary
+        parts = [fits.PrimaryHDU(parts[1].data, parts[1].header), *parts[2:]]
+    return fits.HDUList(parts)

@@ -1,0 +1,192 @@
+"""Mosaics: every chip of multi-extension files, in Python and by the command."""
+
+import json
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+import crstack
+from crstack import CRStack, MaskSet, Mosaic, read_mosaic
+from crstack.cli import main
+from crstack.datasets import make_stack
+from crstack.exceptions import InputError
+from crstack.mosaic import chips_of
+
+SHAPES = ((40, 50), (36, 44), (50, 40))
+GAINS = (1.5, 2.0, 2.5)
+NOISE = {"gain": "header:GAIN", "readnoise": "header:RDNOISE"}
+
+
+def chip_hdu(ccd, gain, number, name="SCI"):
+    hdu = fits.ImageHDU(ccd.data.astype(np.float32), name=name, ver=number)
+    hdu.header["BUNIT"] = "adu"
+    hdu.header["GAIN"] = gain
+    hdu.header["RDNOISE"] = 4.0
+    hdu.header["CHIPID"] = f"chip-{number}"
+    hdu.header["CTYPE1"], hdu.header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    hdu.header["CRVAL1"], hdu.header["CRVAL2"] = 10.0 * number, -5.0
+    hdu.header["CD1_1"] = hdu.header["CD2_2"] = 1e-4
+    return hdu
+
+
+@pytest.fixture(scope="module")
+def chips():
+    return [
+        make_stack("ifu", shape, gain=gain * u.electron / u.adu, readnoise=4 * u.electron, hit_rate=0.02, seed=seed)
+        for seed, (shape, gain) in enumerate(zip(SHAPES, GAINS, strict=True), start=1)
+    ]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, chips):
+    """Three exposures with three chips, and a mask of bad pixels that is no chip."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(3):
+        primary = fits.PrimaryHDU()
+        primary.header["OBJECT"], primary.header["EXPTIME"], primary.header["ROW"] = "M33", 300.0, i + 1
+        hdus = [
+            chip_hdu(chip.exposures[i], gain, n) for n, (chip, gain) in enumerate(zip(chips, GAINS, strict=True), 1)
+        ]
+        hdus.append(fits.ImageHDU(np.zeros((5, 5), np.uint8), name="DQ"))
+        fits.HDUList([primary, *hdus]).writeto(f"n{i + 1}.fits")
+    return ["n1.fits", "n2.fits", "n3.fits"]
+
+
+def test_chips_of_files(files):
+    assert [chip.name for chip in chips_of(files)] == ["SCI1", "SCI2", "SCI3"]
+    assert [(chip.number, chip.extname, chip.extver) for chip in chips_of(files, [3, 1])] == [
+        (3, "SCI", 3),
+        (1, "SCI", 1),
+    ]
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((6, 6))), fits.ImageHDU(np.ones((6, 6)))]).writeto(
+        "bare.fits"
+    )
+    assert [chip.name for chip in chips_of(["bare.fits"])] == ["CHIP1", "CHIP2"]
+    with pytest.raises(InputError, match=r"same chips; got SCI1, SCI2, SCI3 in n1.fits and CHIP1, CHIP2 in bare.fits"):
+        chips_of([*files, "bare.fits"])
+    with pytest.raises(InputError, match=r"ext must be extensions with an image \(1 \(SCI\), .*\) of n1.fits; got 4"):
+        chips_of(files, [1, 4])
+    with pytest.raises(InputError, match="ext must name each chip once"):
+        chips_of(files, [1, "SCI"])
+
+
+def test_a_mosaic_is_its_chips(files, chips):
+    mosaic = read_mosaic("n*.fits", **NOISE)
+    assert isinstance(mosaic, Mosaic)
+    assert repr(mosaic) == "<Mosaic of 3 exposures with the chips SCI1, SCI2, SCI3>"
+    masks = mosaic.detect("mmcosmic", aux=None)
+    combined = mosaic.combine("meancr2")
+    for number, (name, chip) in enumerate(zip(mosaic, chips, strict=True), start=1):
+        alone = CRStack(files, ext=number, **NOISE)
+        assert alone.exposures.noise.gain == GAINS[number - 1] * u.electron / u.adu
+        expected = alone.detect("mmcosmic", aux=None)
+        np.testing.assert_array_equal(masks[name].codes["MEANCRT"], expected.codes["MEANCRT"])
+        assert combined[name].shape == chip.exposures[0].shape
+        np.testing.assert_array_equal(combined[name].data, alone.combine("meancr2").data)
+    few = read_mosaic(files, ext=[2], **NOISE)
+    assert list(few) == ["SCI"]
+    with pytest.raises(InputError, match=r"ext must be one extension; got 'all': use crstack\.read_mosaic"):
+        CRStack(files, ext="all", **NOISE)
+    with pytest.raises(InputError, match=r"ext must be one extension; got \[1, 2\]"):
+        CRStack(files, ext=[1, 2], **NOISE)
+
+
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
+def test_one_file_for_all_chips(files, ending):
+    mosaic = read_mosaic(files, **NOISE)
+    masks = mosaic.detect("joint")
+    mosaic.write(f"c{ending}", "meanjoint")
+    mosaic.write_masks(f"m{ending}")
+    with fits.open(f"c{ending}") as hdus:
+        hdus.verify("exception")
+        assert (hdus[0].header["OBJECT"], hdus[0].header["NCHIPS"]) == ("M33", 3)
+        for number in (1, 2, 3):
+            image = hdus["SCI", number]
+            assert image.header["CHIPID"] == f"chip-{number}"
+            assert image.header["CRVAL1"] == 10.0 * number
+            for name in ("VARIANCE", "MAP", "MASK", "FLAGS"):
+                assert hdus[name, number].shape == image.shape == SHAPES[number - 1]
+                assert hdus[name, number].header["CRCHIP"] == f"SCI{number}"
+                assert hdus[name, number].header["CRVAL1"] == 10.0 * number
+    for name, stack in mosaic.items():
+        back, made = crstack.read(f"c{ending}", chip=name), stack.combine("meanjoint", full_output=True)
+        np.testing.assert_array_equal(back.ccd.data, made.ccd.data)
+        np.testing.assert_array_equal(back.ccd.uncertainty.array, made.ccd.uncertainty.array)
+        np.testing.assert_array_equal(back.count, made.count)
+        assert back.ccd.unit == u.adu
+        read = MaskSet.read(f"m{ending}", chip=name)
+        assert read.uuid == masks[name].uuid
+        assert read.history == masks[name].history
+        for mask in masks[name]:
+            np.testing.assert_array_equal(read.codes[mask], masks[name].codes[mask])
+        np.testing.assert_allclose(read.probability, masks[name].probability, atol=1 / 255)
+    with pytest.raises(InputError, match=r"chip must be one of those of .* \(SCI1, SCI2, SCI3\); got None"):
+        crstack.read(f"c{ending}")
+    with pytest.raises(InputError, match=r"chip must be one of those of .* got 'SCI9'"):
+        MaskSet.read(f"m{ending}", chip="SCI9")
+
+
+def run(*arguments):
+    return main(["run", *arguments, "--output-dir", "out", "--log-level", "error"])
+
+
+def test_the_command_writes_one_file_of_each_product(files, capsys):
+    numbers = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--method", "joint"]
+    assert run(*files, *numbers, "--ext", "1", "2", "3", "--no-plots", "--json", "--clean") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["SCI1", "SCI2", "SCI3"]
+    mosaic = read_mosaic(files, **NOISE)
+    mosaic.detect("joint")
+    names = {path.name for path in Path("out").glob("*.fits")}
+    assert {"crmasks.fits", "combined_mean.fits", "combined_meanjoint.fits", "exposure_2_clean.fits"} <= names
+    for name, stack in mosaic.items():
+        back = crstack.read("out/combined_meanjoint.fits", chip=name)
+        np.testing.assert_array_equal(back.ccd.data, stack.combine("meanjoint").data)
+        assert MaskSet.read("out/crmasks.fits", chip=name).shape == stack.exposures.shape
+        assert not list(Path("out", name).glob("*.fits*"))
+        assert Path("out", name, "mediancr_identified.ecsv").is_file()
+    with fits.open("out/exposure_2_clean.fits") as hdus:
+        assert hdus[0].header["ROW"] == 2
+        assert hdus["SCI", 3].shape == SHAPES[2]
+    # CCDData reads one chip
+    ccd = CCDData.read("out/combined_meanjoint.fits", hdu=6, hdu_mask=None, hdu_uncertainty=None)
+    assert ccd.header["CRCHIP"] == "SCI2"
+    # a second run replaces the files
+    assert run(*files, *numbers, "--ext", "all", "--no-plots") == 0
+    assert "exposure_2_clean.fits" not in {path.name for path in Path("out").glob("*.fits")}
+
+
+def test_a_parameter_file_and_its_reports(files):
+    text = {"images": files, "extnum": [2, 1], "gain": "header:GAIN", "rnoise": "header:RDNOISE"}
+    Path("p.yaml").write_text(yaml.safe_dump(text | {"requirements": {"crmethod": "joint", "outputs": ["meanjoint"]}}))
+    assert run("p.yaml", "--dry-run") == 0
+    assert not Path("out").exists()
+    assert run("p.yaml") == 0
+    with fits.open("out/combined_meanjoint.fits") as hdus:
+        assert [hdu.header["CRCHIP"] for hdu in hdus if hdu.name == "SCI"] == ["SCI2", "SCI1"]
+    for name in ("SCI1", "SCI2"):
+        page = Path("out", name, "report.html").read_text()
+        assert '<a href="../combined_meanjoint.fits">' in page
+        assert '<a href="mediancr_identified.ecsv">' in page
+
+
+def test_bad_input_writes_nothing(files, capsys):
+    text = {"images": files, "extnum": "all", "gain": "header:GAIN", "rnoise": "header:RDNOISE"}
+    Path("p.yaml").write_text(yaml.safe_dump(text))
+    fits.delval("n3.fits", "GAIN", ext=3)
+    assert run("p.yaml", "--no-plots") == 2
+    assert "chip SCI3: gain must be in GAIN of the header of n3.fits" in capsys.readouterr().err
+    assert run("p.yaml", "--no-plots", "--crmasks", "m.fits") == 2
+    assert "crmasks must be left out for several chips" in capsys.readouterr().err
+    assert not Path("out").exists()
+    fits.setval("n3.fits", "GAIN", value=GAINS[2], ext=3)
+    Path("out").mkdir()
+    Path("out/combined_mean.fits").write_text("mine")
+    assert run("p.yaml", "--no-plots") == 2
+    assert "files that the run writes must be new" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("out").iterdir()) == ["combined_mean.fits"]
