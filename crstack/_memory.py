@@ -5,6 +5,7 @@ process only while they are used. `Workspace.relax` gives them back to the syste
 likes; the values do not change.
 """
 
+import ctypes
 import mmap
 import os
 import shutil
@@ -42,6 +43,8 @@ MemoryLimit = int | float | str | u.Quantity | None
 SMALL = 1 << 16
 #: pages are given back when the process holds more than this share of the limit
 SHARE = 0.8
+#: least number of seconds between two calls that tidy the heaps of the C library
+PERIOD_OF_TRIMS = 0.5
 #: pages of fewer bytes are left, because they are not what fills the memory
 FEW_PAGES = 16_000_000
 #: seconds between two looks at the memory of the process
@@ -118,7 +121,7 @@ class Workspace:
         self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._watched = False
+        self._watched, self._trimmed = False, 0.0
 
     def decide(self, n_bytes):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
@@ -163,12 +166,16 @@ class Workspace:
         if not self.in_files:
             return
         held, of_files = _held()
-        too_much = held > SHARE * self.limit and of_files - self._of_libraries > FEW_PAGES
-        if too_much or not held:
+        if 0 < held <= SHARE * self.limit:
+            return
+        if of_files - self._of_libraries > FEW_PAGES or not held:
             with self._lock:
                 maps = list(self._maps)
             for one in maps:
                 _give_back(one)
+        if time.monotonic() - self._trimmed > PERIOD_OF_TRIMS:
+            self._trimmed = time.monotonic()
+            _trim()
 
     @property
     def is_used(self):
@@ -214,6 +221,14 @@ def _give_back(mapped):
         mapped.madvise(mmap.MADV_DONTNEED)
     except (AttributeError, ValueError, OSError):
         return  # this system cannot, or the array has gone
+
+
+def _trim():
+    """Let the C library give back what freed arrays have left in its heaps, where it can."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return  # another C library than that of GNU
 
 
 def _watch(reference):

@@ -9,6 +9,7 @@ from crstack._memory import empty_image, kept
 from crstack._pixels import at_pixels, dilate
 from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
+from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
@@ -21,8 +22,6 @@ LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
-#: number of simulated pixels that measure how many hits are not examined
-DRAWS_OF_SPAN = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,46 +247,6 @@ class Counts:
         variance = pick(each, 0.0) + scales**2 * excess[where]
         poisson = pick(self.poisson, 1.0)
         return self.data[:, where[0], where[1]], scales, shifts, np.broadcast_to(variance, variance.shape), poisson
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Selection of the pixels that are examined.
-
-    Attributes
-    ----------
-    anyway : `~numpy.ndarray` of bool
-        (ny, nx) pixels that are always examined.
-    span : float
-        Others are examined if their values have a larger span, in standard deviations of one of them.
-    n : int
-        Number of exposures.
-    """
-
-    anyway: np.ndarray
-    span: float
-    n: int
-
-    def missed(self, charge):
-        """Probability that a pixel with one hit is not examined.
-
-        Parameters
-        ----------
-        charge : `~numpy.ndarray`
-            Of the hit, in standard deviations of the noise.
-
-        Returns
-        -------
-        chance : `~numpy.ndarray`
-        """
-        rng = np.random.default_rng(20260103)
-        values = rng.standard_normal((DRAWS_OF_SPAN, self.n))
-        others = values[:, 1:]
-        low, high = others.min(axis=1), others.max(axis=1)
-        # values of the hit one between these do not widen the span enough
-        inside = high - low < self.span
-        least, most = (np.sort((edge - values[:, 0])[inside]) for edge in (high - self.span, low + self.span))
-        return (least.searchsorted(charge) - most.searchsorted(charge)) / DRAWS_OF_SPAN
 
 
 @dataclass(frozen=True, eq=False)
