@@ -285,13 +285,15 @@ def zero_image(shape, dtype=np.float32):
 
 
 def kept(arrays):
-    """A tuple of arrays, moved to files where large arrays are kept there."""
+    """A tuple of arrays (or None), moved to files where large arrays are kept there."""
     if not in_files():
         return arrays
     moved = []
     for one in arrays:
-        new = empty_image(one.shape, one.dtype)
-        new[...] = one
+        new = one
+        if one is not None and one.nbytes >= SMALL:
+            new = empty_image(one.shape, one.dtype)
+            new[...] = one
         moved.append(new)
     return tuple(moved)
 
