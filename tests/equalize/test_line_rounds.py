@@ -27,7 +27,7 @@ def shares(monkeypatch):
 
 def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
-    model = SimpleNamespace(gains=None, added=None)
+    model = SimpleNamespace(gains=None, added=None, lines=[])
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
         line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
