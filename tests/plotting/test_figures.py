@@ -34,16 +34,22 @@ def stacks():
     for n in (3, 5):
         simulated = make_stack("ifu", (80, 100), n, hit_rate=0.03, seed=4)
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
-        stack.mm_diagram(aux="pycosmic", n_simulations=3)
-        stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
-        stack.detect(aux="pycosmic")
-        made[n] = stack
+        made[n] = decided(stack)
     return made
+
+
+def decided(stack):
+    """The stack, whose latest diagram, boundary and masks are these; it stores them."""
+    stack.mm_diagram(aux="pycosmic", n_simulations=3)
+    stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
+    stack.detect(aux="pycosmic")
+    return stack
 
 
 @pytest.fixture
 def stack(stacks):
-    return stacks[3]
+    # whatever the test before it has decided
+    return decided(stacks[3])
 
 
 def same_fits(boundary, other):
