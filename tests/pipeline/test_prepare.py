@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.parameter_files import write_parameters
 
+from crstack._log import settings_lines
 from crstack.config.configuration import read_configuration
 from crstack.config.detector_images import DetectorNumbers
 from crstack.pipeline import prepare
@@ -29,3 +30,9 @@ def test_the_threshold_is_logged_in_adu(tmp_path, caplog, monkeypatch, rnoise, f
     prepare._log_settings(configuration, DetectorNumbers(2.0, rnoise, 100.0), finding)
     lines = [line.split(maxsplit=1)[1] for line in caplog.messages if line.split()[:1] == ["mm_threshold"]]
     assert [line[: len(words or "")] for line in lines] == ([] if words is None else [words])
+
+
+def test_values_of_settings_stand_below_each_other():
+    lines = settings_lines([("a", 1), ("a_long_name", "two"), ("empty", "")])
+    assert lines == ["  a            1", "  a_long_name  two", "  empty"]
+    assert settings_lines([]) == []

@@ -19,7 +19,16 @@ from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.plotting import MaskPanels, mask, plot_diagram, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting import (
+    MaskPanels,
+    hits,
+    mask,
+    plot_diagram,
+    plot_hits,
+    plot_mask,
+    plot_median_position,
+    save_figure,
+)
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
@@ -436,6 +445,24 @@ def test_hit_larger_than_its_window_at_the_edge(stack):
 
 def n_pages(path):
     return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start", "stop"),
+    [
+        (40, 41, 24, 55),  # 15 pixels on either side of the middle
+        (3, 4, 0, 31),  # moved into the image
+        (90, 91, 69, 100),
+        (20, 79, 16, 81),  # the hit and its margin
+        (2, 99, 0, 100),  # larger than the image
+    ],
+)
+def test_window_of_a_hit(low, high, start, stop):
+    page = SimpleNamespace(semiwindow=15, view=SimpleNamespace(codes=np.zeros((500, 100))))
+    feature = {"ymin": 200, "ymax": 200, "xmin": low, "xmax": high}
+    rows, columns = hits.HitPages._window(page, feature)
+    assert rows == slice(184, 215)
+    assert columns == slice(start, stop)
 
 
 def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
