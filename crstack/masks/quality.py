@@ -152,21 +152,21 @@ def write_exposures(
     InputError
         If number or shape of the images differ from those of the masks, or a copy would replace an exposure.
     """
-    paths, directory = [Path(path) for path in paths], Path(directory)
-    if len(paths) != len(hit):
-        raise InputError(f"paths must be those of {len(hit)} exposures; got {len(paths)}")
-    targets = [directory / path.name for path in paths]
+    files, directory = [Path(path) for path in paths], Path(directory)
+    if len(files) != len(hit):
+        raise InputError(f"paths must be those of {len(hit)} exposures; got {len(files)}")
+    targets = [directory / path.name for path in files]
     if len(set(targets)) < len(targets):
-        raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in paths)}")
-    for path, target in zip(paths, targets, strict=True):
-        if target.resolve() in [one.resolve() for one in paths]:
+        raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in files)}")
+    for path, target in zip(files, targets, strict=True):
+        if target.resolve() in [one.resolve() for one in files]:
             raise InputError(f"directory must be another than that of the exposures; got {directory}")
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
     quality = quality_images(hit, bits, exposures, excess_variance=excess_variance)
     directory.mkdir(parents=True, exist_ok=True)
-    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+    for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]
         if exposures is not None and exposures.bad is not None:
             flagged = flagged | exposures.bad[i]
