@@ -125,13 +125,25 @@ def _number(hdus: fits.HDUList, path: str | os.PathLike, ext: Any, images: list[
 
 
 def primary_of(path: str | os.PathLike) -> fits.Header:
-    """The primary header of a file, as FITS can hold it."""
+    """The primary header of a file, as FITS can hold it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        FITS file.
+    """
     with opened_fits(path, "images", checksum=False) as hdus:
         return cleaned_header(hdus[0].header)[0]
 
 
 def copied(hdu: fits.ImageHDU) -> fits.ImageHDU:
-    """A copy of an extension, with its scale, which `~astropy.io.fits.ImageHDU.copy` removes."""
+    """A copy of an extension, with its scale, which `~astropy.io.fits.ImageHDU.copy` removes.
+
+    Parameters
+    ----------
+    hdu : `~astropy.io.fits.ImageHDU`
+        The extension.
+    """
     new = hdu.copy()
     for keyword in ("BSCALE", "BZERO"):
         if keyword in hdu.header and keyword not in new.header:
@@ -214,11 +226,25 @@ class Mosaic(Mapping[str, CRStack]):
         return f"<Mosaic of {n_exposures} exposures with the chips {_names(self.chips)}>"
 
     def detect(self, *arguments: Any, **options: Any) -> dict[str, MaskSet]:
-        """Find the cosmic rays of each chip; arguments as for `CRStack.detect`."""
+        """Find the cosmic rays of each chip.
+
+        Parameters
+        ----------
+        *arguments, **options
+            As for `CRStack.detect`.
+        """
         return {name: stack.detect(*arguments, **options) for name, stack in self.items()}
 
     def combine(self, name: str = "meancr2", **options: Any) -> dict[str, CCDData | Combination]:
-        """Combine the exposures of each chip; arguments as for `CRStack.combine`."""
+        """Combine the exposures of each chip.
+
+        Parameters
+        ----------
+        name : str, optional
+            The combination.
+        **options
+            As for `CRStack.combine`.
+        """
         return {chip: stack.combine(name, **options) for chip, stack in self.items()}
 
     def write(self, path: str | os.PathLike, name: str = "meancr2", **options: Any) -> None:
@@ -243,7 +269,13 @@ class Mosaic(Mapping[str, CRStack]):
         write_fits(path, joined_chips(self.header, parts))
 
     def write_masks(self, path: str | os.PathLike) -> None:
-        """Write the latest masks of all chips to one file; ``MaskSet.read(path, chip=...)`` reads those of one."""
+        """Write the latest masks of all chips to one file; ``MaskSet.read(path, chip=...)`` reads those of one.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Replaced if it exists.
+        """
         parts = ((chip, self[chip.name].latest_masks().to_hdulist()) for chip in self.chips)
         write_fits(path, joined_chips(self.header, parts))
 

@@ -185,6 +185,11 @@ def _add_run(commands):
         metavar="S",
         help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
     )
+    plain.add_argument("--dq-ext", metavar="EXT", help="extension of the data quality (default: none)")
+    plain.add_argument("--err-ext", metavar="EXT", help="extension of the uncertainty (default: none)")
+    plain.add_argument(
+        "--bits", metavar="B", help="bits of bad values: stsci, lsst, dragons or a number (default: all)"
+    )
     plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
     plain.add_argument(
         "--ext",
@@ -296,7 +301,7 @@ def _run(arguments, console):
     from crstack.exceptions import InputError
     from crstack.pipeline.mosaic import run_any
 
-    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
+    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "dq_ext", "err_ext", "bits", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
     if are_images(arguments.parameters):
         parameters = configuration_of_options(arguments.parameters, **options)

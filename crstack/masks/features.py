@@ -22,6 +22,7 @@ __all__ = [
     "categories_of",
     "feature_pixels",
     "find_features",
+    "labels_of",
     "segment_features",
     "summed_by",
 ]
@@ -107,11 +108,19 @@ def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationIm
     """
     from photutils.segmentation import SegmentationImage
 
-    return SegmentationImage(_labels(masks, name))
+    return SegmentationImage(labels_of(masks, name))
 
 
-def _labels(masks, name):
-    """Number of the hit at each pixel (ny, nx), 0 for none."""
+def labels_of(masks: HitMasks, name: str) -> np.ndarray:
+    """Number of the hit at each pixel (ny, nx), 0 for none.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    name : str
+        One of the masks, or "problematic" for the pixels masked in every exposure.
+    """
     return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
 
 
@@ -160,7 +169,7 @@ def find_features(
     Length and width are those of a rectangle with the second moments of the
     pixels: a straight row of n pixels is n long and 1 wide.
     """
-    labels = _labels(masks, name)
+    labels = labels_of(masks, name)
     y, x = np.nonzero(labels)
     row = labels[y, x] - 1
     boxes = ndimage.find_objects(labels)
@@ -214,7 +223,7 @@ def feature_pixels(masks: HitMasks, features: QTable, name: str = "MEDIANCR") ->
         Mask_value (see `~crstack.masks.Code`), as in the files of
         numina-crmasks; sorted by number, row and column.
     """
-    labels = _labels(masks, name)
+    labels = labels_of(masks, name)
     y, x = np.nonzero(labels)
     number = labels[y, x]
     wanted = np.isin(number, features["number"])

@@ -1,6 +1,6 @@
 """A mask in the diagram and in the image: four panels."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -125,7 +125,7 @@ class MaskPanels:
         self.axes = a, b, c, d
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
-        self._texts = {b: [], c: []}
+        self._texts: dict[Any, list[Any]] = {b: [], c: []}
         for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()
@@ -167,7 +167,8 @@ class MaskPanels:
             if above:
                 mark_scale(axes, above)
         a.set_ylabel(f"{view.label} \N{MINUS SIGN} min2d ({view.unit})")
-        a.set_title("(a) flagged pixels")
+        # a fixed position of a title need not be computed: that takes as long as the rest of a panel
+        a.set_title("(a) flagged pixels", y=1.0)
         limits = a.get_xlim(), a.get_ylim()
         self._cells = tuple(
             axes.imshow(
@@ -231,7 +232,7 @@ class MaskPanels:
         (self._rings,) = c.plot([], [], "o", markersize=9, markerfacecolor="none", color="black", markeredgewidth=0.7)
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
-        c.set_title(f"(c) {view.label} with flagged pixels")
+        c.set_title(f"(c) {view.label} with flagged pixels", y=1.0)
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
             add_bar(axes, image, f"signal ({view.unit})")
@@ -252,7 +253,7 @@ class MaskPanels:
             self.other = i
             label, image = self.view.others[i]
             self.images[1].set_data(block_means(image, self._block))
-            self.axes[3].set_title(f"(d) {label}")
+            self.axes[3].set_title(f"(d) {label}", y=1.0)
 
     def select(self, in_diagram: np.ndarray, in_image: np.ndarray) -> None:
         """Show only some of the pixels.
@@ -330,7 +331,7 @@ class MaskPanels:
             words = f"numbers of {n_placed} of {n_hits} hits; the others overlap"
         else:
             words = f"pixels in a cell; {n_hits} hits are too crowded for numbers"
-        b.set_title(f"(b) {words}")
+        b.set_title(f"(b) {words}", y=1.0)
         self._number(c, self.view.pixels[self._tops[self.in_diagram[self._tops]]] if self.numbers_in_image else [])
 
     def _count(self, pixels, numbered):

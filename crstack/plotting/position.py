@@ -67,7 +67,7 @@ def plot_median_position(
     limits = image_limits(median2d, color_scale)
     image = draw_image(left, block_means(median2d, block), limits, block=block, aspect=aspect)
     add_bar(left, image, f"signal ({unit})")
-    left.set_title("median2d")
+    left.set_title("median2d", y=1.0)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 1, n_exposures))
     known = np.ma.masked_equal(number[::block, ::block], 0)
     # nearest, because numbers of exposures cannot be averaged
@@ -75,7 +75,7 @@ def plot_median_position(
     shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
     add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
     shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
-    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium")
+    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium", y=1.0)
     for axes in (left, right):
         axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")

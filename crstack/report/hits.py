@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.masks.features import PROBLEMATIC, find_features, segment_features
+from crstack.masks.features import PROBLEMATIC, find_features, labels_of
 
 __all__ = ["KINDS", "Hit", "list_hits"]
 
@@ -73,22 +73,19 @@ def list_hits(masks, excess, most=600):
     found = []
     covered = np.zeros(masks.shape, dtype=bool)
     for name, letter in (("MEDIANCR", ""), (PROBLEMATIC, "P"), ("MEANCRT", "T")):
-        labels = segment_features(masks, name).data
+        labels = labels_of(masks, name)
         table = find_features(masks, excess, name)
         new = ~_holding(labels, covered, len(table))
         everywhere = _holding(labels, problematic, len(table))
         covered |= labels > 0
-        for row in np.flatnonzero(new):
-            if everywhere[row]:
-                kind = "every exposure"
-            elif name == "MEDIANCR":
-                kind = "coincident"
-            else:
-                kind = "single" if table["n_exposures"][row] == 1 else "several"
-            found.append((kind, letter, table, row))
-    counts = {kind: sum(one[0] == kind for one in found) for kind in KINDS}
-    found.sort(key=lambda one: (KINDS.index(one[0]), -float(one[2]["peak"][one[3]])))
-    return [_hit(*one, masks.probability) for one in found[:most]], counts
+        alone = np.asarray(table["n_exposures"]) == 1
+        others = np.full(len(table), 1) if name == "MEDIANCR" else np.where(alone, 3, 2)
+        kinds, peaks = np.where(everywhere, 0, others), np.asarray(table["peak"], dtype=float)
+        found += [(kinds[row], -peaks[row], letter, table, row) for row in np.flatnonzero(new)]
+    number = np.bincount([one[0] for one in found], minlength=len(KINDS)).tolist()
+    found.sort(key=lambda one: one[:2])
+    hits = [_hit(KINDS[kind], *one, masks.probability) for kind, _, *one in found[:most]]
+    return hits, dict(zip(KINDS, number, strict=True))
 
 
 def _holding(labels, mask, n):

@@ -19,7 +19,16 @@ from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.plotting import MaskPanels, mask, plot_diagram, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting import (
+    MaskPanels,
+    hits,
+    mask,
+    plot_diagram,
+    plot_hits,
+    plot_mask,
+    plot_median_position,
+    save_figure,
+)
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
@@ -34,16 +43,22 @@ def stacks():
     for n in (3, 5):
         simulated = make_stack("ifu", (80, 100), n, hit_rate=0.03, seed=4)
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
-        stack.mm_diagram(aux="pycosmic", n_simulations=3)
-        stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
-        stack.detect(aux="pycosmic")
-        made[n] = stack
+        made[n] = decided(stack)
     return made
+
+
+def decided(stack):
+    """The stack, whose latest diagram, boundary and masks are these; it stores them."""
+    stack.mm_diagram(aux="pycosmic", n_simulations=3)
+    stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
+    stack.detect(aux="pycosmic")
+    return stack
 
 
 @pytest.fixture
 def stack(stacks):
-    return stacks[3]
+    # whatever the test before it has decided
+    return decided(stacks[3])
 
 
 def same_fits(boundary, other):
@@ -430,6 +445,24 @@ def test_hit_larger_than_its_window_at_the_edge(stack):
 
 def n_pages(path):
     return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start", "stop"),
+    [
+        (40, 41, 24, 55),  # 15 pixels on either side of the middle
+        (3, 4, 0, 31),  # moved into the image
+        (90, 91, 69, 100),
+        (20, 79, 16, 81),  # the hit and its margin
+        (2, 99, 0, 100),  # larger than the image
+    ],
+)
+def test_window_of_a_hit(low, high, start, stop):
+    page = SimpleNamespace(semiwindow=15, view=SimpleNamespace(codes=np.zeros((500, 100))))
+    feature = {"ymin": 200, "ymax": 200, "xmin": low, "xmax": high}
+    rows, columns = hits.HitPages._window(page, feature)
+    assert rows == slice(184, 215)
+    assert columns == slice(start, stop)
 
 
 def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
