@@ -153,6 +153,9 @@ def test_the_count_of_a_minimum_is_that_of_its_lowest_values():
     made = Combiner(exposures, order_statistics(exposures.data, 2), MaskSet(codes, probability=chance))
     assert made.combine("mediancr").count[2, 2] == 3
     assert made.combine("mediancr").flags[2, 2] == PixelFlag.MINIMUM
+    # its variance is that of the mean of the lowest of four normal values
+    lowest = np.sort(rng.normal(size=(4, 400_000)), axis=0)[:3].mean(axis=0).var()
+    assert made.combine("mediancr").ccd.uncertainty.array[2, 2] == pytest.approx(lowest * 125, rel=0.05)
 
 
 # the expected signal
