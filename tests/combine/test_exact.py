@@ -119,6 +119,12 @@ def test_counts_of_values(name):
     np.testing.assert_array_equal(np.flatnonzero(made.flags[0, :8] & PixelFlag.NO_DATA), [7])
 
 
+def test_the_variance_of_a_median_of_clean_values():
+    """Of four, three and two: that of the median of as many normal values."""
+    variance = counted("joint mediancr").ccd.uncertainty.array[0, :3]
+    np.testing.assert_allclose(variance, 125 * np.array([0.298246, 0.448671, 0.5]), rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("chance", "count"),
     [
