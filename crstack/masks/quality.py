@@ -124,6 +124,7 @@ def write_exposures(
     ext: int | str = 0,
     bits: Bits = "stsci",
     exposures: Exposures | None = None,
+    excess_variance: np.ndarray | None = None,
 ) -> list[Path]:
     """Copy files of exposures, and add the mask of each.
 
@@ -137,7 +138,7 @@ def write_exposures(
         Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
-    bits, exposures
+    bits, exposures, excess_variance
         As for `quality_images`.
 
     Returns
@@ -163,7 +164,7 @@ def write_exposures(
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
-    quality = quality_images(hit, bits, exposures)
+    quality = quality_images(hit, bits, exposures, excess_variance=excess_variance)
     directory.mkdir(parents=True, exist_ok=True)
     for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]
