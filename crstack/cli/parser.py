@@ -169,12 +169,8 @@ def _add_log_level(command):
     )
 
 
-def _add_run(commands):
-    run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
-    run.add_argument(
-        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
-    )
-    plain = run.add_argument_group("instead of a parameter file")
+def _add_settings(plain):
+    """Settings of a run without a parameter file."""
     plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")
     plain.add_argument("--readnoise", metavar="R", help="with its unit, as '4 electron', or header:KEYWORD")
     plain.add_argument(
@@ -200,6 +196,14 @@ def _add_run(commands):
     plain.add_argument(
         "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
     )
+
+
+def _add_run(commands):
+    run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
+    run.add_argument(
+        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
+    )
+    _add_settings(run.add_argument_group("instead of a parameter file"))
     run.add_argument(
         "--output-dir",
         "--output_dir",

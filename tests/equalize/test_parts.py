@@ -390,3 +390,24 @@ def test_scatter_of_the_brightest_pixels_from_a_part_of_them(monkeypatch):
     assert part != every
     assert part == pytest.approx(0.05, rel=0.1)
     assert clean._excess(common, deviations**2, variance, usable & False) == 0
+
+
+def test_an_exposure_on_the_grid_and_at_the_level_of_the_common_image():
+    rng = np.random.default_rng(1)
+    common, added, gains = rng.normal(100, 5, (8, 10)), rng.normal(size=(8, 10)), rng.normal(0, 0.1, (8, 10))
+    dx, dy = 2, -1
+    # of a part that stays inside the image
+    part, there = np.s_[2:7, 1:7], np.s_[1:6, 3:9]
+    for with_gains in (False, True):
+        model = ExpectedExposures.__new__(ExpectedExposures)
+        model.factors, model.backgrounds, model.changes = (3.0,), [20.0], [0.5]
+        model.added, model.gains = [added], [gains] if with_gains else None
+        model.blurs, model.steps = [0.5], ((dx, dy),)
+        scale = model.scale(0)
+        level = np.zeros((8, 10))
+        level[there] = (common[part] * (scale[there] if with_gains else scale)) + 20 + 0.5 + 3 * added[there]
+        model.levels = [level]
+        np.testing.assert_allclose(model._moved_back(0)[part], common[part], rtol=1e-5)
+        # without a step
+        model.steps, model.levels = ((0, 0),), [common * scale + 20 + 0.5 + 3 * added]
+        np.testing.assert_allclose(model._moved_back(0), common, rtol=1e-5)

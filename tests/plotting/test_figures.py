@@ -191,6 +191,12 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     x, y = panels._rings.get_data()
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    # and in the diagram the cells that hold pixels are coloured
+    assert [cells.get_visible() for cells in few._cells] == [False, not few._texts[few.axes[1]]]
+    assert panels._cells[0].get_visible()
+    rows, columns, inside = cells_in_axes(panels.axes[0], view.pixels["min2d"], view.pixels["excess"])
+    in_diagram = panels._cells[0].get_array()[..., 3] > 0
+    np.testing.assert_array_equal(in_diagram, cell_counts(rows[inside], columns[inside], in_diagram.shape) > 0)
     # only those in sight are drawn, and counted
     tops = view.pixels[panels._tops]
     near = (tops["x"] <= 50) & (tops["y"] <= 40)
@@ -211,6 +217,16 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
         assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
     assert len(MaskPanels(view)._rings.get_xdata()) == 0
+
+
+@pytest.mark.parametrize(("shape", "aspect"), [((80, 100), 1.0), ((20, 100), "auto"), ((100, 20), "auto")])
+def test_elongated_images_fill_their_panel(shape, aspect):
+    image = np.random.default_rng(1).normal(100, 5, shape)
+    codes = np.zeros(shape, np.uint8)
+    codes[3, 4] = Code.MMCOSMIC
+    view = mask.MaskView("MEDIANCR", codes, image, "median2d", image - 5, (("mean2d", image),), u.adu)
+    c, d = MaskPanels(view).axes[2:]
+    assert (c.get_aspect(), d.get_aspect()) == (aspect, aspect)
 
 
 def test_logarithmic_scale_is_announced(stack):
