@@ -162,6 +162,7 @@ def prepare(
         paths,
         mem_limit=configuration["mem_limit"],
         ext=configuration["extnum"],
+        **{name: configuration[name] for name in ("dq_ext", "err_ext", "bits")},
         drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),
