@@ -1,6 +1,6 @@
 """Time against pixels, exposures, threads and workers, as a table and as a figure.
 
-    python benchmarks/scaling.py [--figure docs/images/scaling.png] [--largest 4] [--repeats 2] [--only pixels exposures]
+    python benchmarks/scaling.py [--only pixels exposures] [--figure docs/images/scaling.png] [--largest 4]
 
 Pixels and exposures are varied for the joint decision on equal exposures. Their time is that of all processors, which
 other work on the machine changes little, and grows linearly: the goal is less than 25 % more for each Mpx and exposure
