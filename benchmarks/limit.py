@@ -25,6 +25,9 @@ from crstack.joint.population import N_CLASSES, N_KINDS, Population, charges_kin
 from crstack.joint.scatter import scatter_of
 from crstack.joint.sweeps import Field, sweep
 
+#: steps of the fit to the true hits: rates and charges are fitted in turn
+STEPS_OF_TRUTH = 20
+
 
 def counts_of(simulated):
     """The exposures, one electron per ADU."""
@@ -41,7 +44,10 @@ def of_truth(simulated, classes, of_sigma):
     hits = np.bincount(classes[hit], minlength=N_CLASSES).astype(float)
     totals = np.zeros((N_CLASSES, LOG_SIGMA.size))
     np.add.at(totals, (classes, np.broadcast_to(of_sigma, classes.shape)), 1)
-    return Population().refitted(counts, hits, totals)
+    population = Population()
+    for _ in range(STEPS_OF_TRUTH):
+        population = population.refitted(counts, hits, totals)
+    return population
 
 
 def known(simulated, settings):

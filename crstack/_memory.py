@@ -165,7 +165,7 @@ class Workspace:
 
 
 #: workspaces by the maps of their files
-_places = weakref.WeakKeyDictionary()
+_places: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def place_of(array):

@@ -48,7 +48,7 @@ class Differences:
     lines : tuple of LineTerm
         Terms along rows and columns.
     limits : tuple of float
-        0.1 and 99.9 per cent of the values of the response along rows and columns are below.
+        0.1 and 99.9 per cent of the values of the response along rows and columns are below, where there is light.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest change by shift and seeing, electrons.
     common : `~numpy.ndarray` or None
@@ -139,7 +139,7 @@ class Differences:
             words["added levels (electron)"] = f"{levels} ({', '.join(one or 'none' for one in self.surfaces)})"
         for line in self.lines:
             limits = ""
-            if line.setting == "response":
+            if line.setting == "response" and self.limits:
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
         if self.terms is None and not any(map(any, self.steps)):

@@ -21,8 +21,10 @@ CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
-#: number of values of a response for its limits
-PIXELS_OF_LIMITS = 300_000
+#: steps of a kernel that matter to the noise, as a share of the largest
+LEAST_STEP = 0.02
+#: number of values of a response for its limits, and standard deviations from which there is light
+PIXELS_OF_LIMITS, CLEAR = 300_000, 3.0
 #: pixels that suffice for the first levels
 PIXELS_OF_LEVELS = 20_000
 
@@ -57,7 +59,7 @@ class ExpectedExposures:
             self.covariance, self.steps = of_part.covariance, of_part.steps
         self.backgrounds = self.first_levels(levels)
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
-        self.gains = self.added = None
+        self.gains = self.added = self.brightness = None
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             self.steps = whole_steps(levels)
@@ -133,13 +135,15 @@ class ExpectedExposures:
             scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
             scene[hot] = medians_around(common, *hot)
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
-        for kernel, factor, step in zip(self.kernels, np.float32(self.factors), self.steps, strict=True):
+        for i, (kernel, factor, step) in enumerate(
+            zip(self.kernels, np.float32(self.factors), self.steps, strict=True)
+        ):
             rest = kernel.copy()
             rest[SIZE // 2, SIZE // 2] -= kernel.sum()
             blur = own = np.float32(0)
             if rest.any():
                 blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
-                own = noise * np.float32((rest**2).sum())
+                own = _through(noise, rest)
                 share = _more_than(own, blur)
                 blur *= share
                 own *= share**2
@@ -150,9 +154,27 @@ class ExpectedExposures:
                 share = _more_than(own, change)
                 change *= share
                 own *= share**2
+                self._add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
+
+    @staticmethod
+    def _add_unseen(noise, left, step):
+        """Add the square of what is left to a variance, where the scene is outside the other exposures, in place."""
+        rows, columns = entered(step)
+        smooth = np.maximum(ndimage.median_filter(left, 3) if any(step) else left, 0)
+        unseen = np.zeros(left.shape, bool)
+        unseen[rows] = True
+        unseen[:, columns] = True
+        noise[unseen] += smooth[unseen] ** 2
+
+    def _limits(self):
+        """Limits that contain nearly all values of the response, where there is light that it changes."""
+        light = self.brightness > CLEAR * np.sqrt(self.variance_of(self.brightness))
+        some = self.gains[:, light].ravel()
+        some = some[:: max(some.size // PIXELS_OF_LIMITS, 1)]
+        return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist()) if some.size else ()
 
     def result(self):
         """The `Differences`."""
@@ -171,7 +193,7 @@ class ExpectedExposures:
             terms=self.terms,
             steps=self.steps,
             lines=tuple(self.lines),
-            limits=() if self.gains is None else _limits(self.gains),
+            limits=() if self.gains is None else self._limits(),
             change=_largest(self.changes),
             common=self.common(CONTRAST[-1]) if differs else None,
         )
@@ -183,12 +205,14 @@ def _largest(changes):
     return functools.reduce(np.maximum, images) if images else None
 
 
+def _through(noise, kernel):
+    """Variance of an image of some variance (ny, nx) after a kernel."""
+    used = np.abs(kernel) > LEAST_STEP * np.abs(kernel).max()
+    reach = max(np.abs(np.argwhere(used) - SIZE // 2).max(), 1)
+    middle = slice(SIZE // 2 - reach, SIZE // 2 + reach + 1)
+    return ndimage.convolve(noise, (kernel[middle, middle] ** 2).astype(np.float32), mode="nearest")
+
+
 def _more_than(noise, change):
     """Share of a change that is not noise, by its mean square around each pixel."""
     return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
-
-
-def _limits(gains):
-    """Limits that contain nearly all values of the response."""
-    some = gains.ravel()[:: max(gains.size // PIXELS_OF_LIMITS, 1)]
-    return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist())

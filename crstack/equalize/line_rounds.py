@@ -4,76 +4,121 @@ import numpy as np
 
 from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
-from crstack.equalize.lines import LINES, fit_lines, lines_gain
+from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.rounds import refine
 
-__all__ = ["find_line_terms", "fit_line_terms", "fit_lines_first", "misfit"]
+__all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
 
 #: a value that exceeds both this number of standard deviations and this share of the contrast is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
+#: least throughput along rows and columns, relative to that of the exposure
+LEAST_THROUGHPUT = np.float32(0.2)
 #: most terms along rows and columns, and length (pixels) of the cells that test them
-MOST_LINES, LENGTH_TO_TEST = 4, 128
+MOST_LINES, LENGTH_TO_TEST = 5, 128
 #: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
 
 
-def find_line_terms(model):
+def find_line_terms(model, open_lines=LINES):
     """Find terms along rows and columns, one after the other."""
-    for _ in range(MOST_LINES):
+    while len(model.lines) < MOST_LINES:
         left, signal, variance = _residuals(model)
-        open_terms = [one for one in LINES if one.setting in model.names]
-        gains = [lines_gain(*one.arrays(left, signal, variance), LENGTH_TO_TEST) for one in open_terms]
+        # a change of the sky refines an added level: alone it would stand for a throughput
+        some = [
+            one
+            for one in open_lines
+            if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
+        ]
+        arrays = [one.arrays(left, _regressor(model, one, signal), variance) for one in some]
+        gains = [lines_gain(*one, LENGTH_TO_TEST) for one in arrays]
         if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
             return
-        best = open_terms[int(np.argmax(gains))]
+        best = some[int(np.argmax(gains))]
         model.lines.append(best)
         _add_line(model, best, left, signal, variance)
 
 
 def fit_line_terms(model, lines):
-    """Fit terms that vary along rows and columns."""
+    """Fit terms that vary along rows and columns, in place of those that were fitted before."""
+    model.gains = model.added = None
+    model.lines = []
     for line in lines:
         model.lines.append(line)
         _add_line(model, line, *_residuals(model))
 
 
-def fit_lines_first(model, lines):
-    """Fit added levels along rows and columns before the kernels, and all lines after them."""
+def added_first(lines):
+    """The terms with responses last, so that these do not change lines of the sky that differ for themselves."""
+    return sorted(lines, key=lambda line: line.setting == "response")
+
+
+def find_added_lines_first(model, axes):
+    """Find added levels along some axes before the kernels, and all other terms after them."""
     refine(model, CONTRAST[0], with_kernels=False)
-    fit_line_terms(model, [one for one in lines if one.setting == "backgrounds"])
+    find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
     for contrast in CONTRAST:
         refine(model, contrast)
-    model.gains = model.added = None
-    model.lines = []
-    fit_line_terms(model, lines)
+    fit_line_terms(model, model.lines)
+    find_line_terms(model)
 
 
 def misfit(model):
-    """Sum of the squares of what is left, in standard deviations, hits apart."""
-    left, _, variance = _residuals(model)
-    return float(np.minimum(left**2 / variance, CLIP_SIGMA**2).sum(dtype=np.float64))
+    """Sum of the squares of what is left, in standard deviations; hits count little."""
+    left, variance = _differences(model, model.common(CONTRAST[-1]))
+    squares = np.minimum(left**2 / variance, CLIP_SIGMA**2)
+    return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
+
+
+def _differences(model, common):
+    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
+    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
+    left /= np.float32(model.factors)[:, None, None]
+    return left, model.variance_of(common)
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx) at the common level, the common image, not negative, and its variance."""
+    """Residuals (N, ny, nx) without hits, the common image, not negative, and its variance."""
     common = model.common(CONTRAST[-1])
-    signal = np.maximum(common, 0)
-    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
-    left /= np.float32(model.factors)[:, None, None]
-    variance = model.variance_of(common)
+    left, variance = _differences(model, common)
     limit = HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common)
     for i, one in enumerate(left):
         # hits, and their faint rims
         hit = dilate(one > limit, 1)
         one[hit if model.bad is None else hit | model.bad[i]] = 0
-    return left, signal, variance
+    return left, np.maximum(common, 0), variance
+
+
+def _sky_beside(model, line):
+    """Whether lines that cross a term change for themselves, so that the term must not change them."""
+    return any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
+
+
+def _regressor(model, line, signal):
+    """Image (ny, nx) that a term multiplies."""
+    if line.setting == "backgrounds":
+        return np.ones_like(signal)
+    if line.setting == "sky":
+        return np.maximum(straight_part(signal, line.axis), 0)
+    if _sky_beside(model, line):
+        return np.maximum(signal - straight_part(signal, line.crosses), 0)
+    return signal
 
 
 def _add_line(model, line, left, signal, variance):
-    share = fit_lines(*line.arrays(left, signal, variance))
+    regressor = _regressor(model, line, signal)
+    share = fit_lines(*line.arrays(left, regressor, variance))
     if line.axis == "y":
         share = share.transpose(0, 2, 1)
     if line.setting == "response":
-        model.gains = share if model.gains is None else model.gains + share
-    else:
-        model.added = share if model.added is None else model.added + share
+        before = np.float32(0) if model.gains is None else model.gains
+        # where there is hardly any signal a fit may give less than none: no exposure has a negative throughput
+        model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
+        share = model.gains - before
+        model.brightness = regressor
+        if regressor is signal:
+            return
+        # all but the object stays
+        share = share * (regressor - signal)
+    elif line.setting == "sky":
+        share = share * regressor
+    model.added = share if model.added is None else model.added + share

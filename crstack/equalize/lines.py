@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from crstack.equalize.surfaces import linear_weights
 
-__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain"]
+__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_part"]
 
 #: lengths (pixels) of the cells after that of the whole row, longest first
 LENGTHS = (512, 128, 32)
@@ -21,6 +21,8 @@ CLIP = 3.0
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
+#: pixels of a block, and number of blocks of a median, along a straight line
+BLOCK, STRAIGHT = 8, 7
 #: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
 
@@ -33,28 +35,65 @@ class LineTerm:
     ----------
     axis : {"x", "y"}
         Axis along which it is smooth.
-    setting : {"response", "backgrounds"}
-        Whether it is a throughput or an added level.
+    setting : {"response", "backgrounds", "sky"}
+        Whether it is a throughput, an added level, or a change of the lines that are straight along the axis.
     """
 
     axis: str
     setting: str
 
     @property
+    def name(self):
+        """The parameter of the user that it belongs to."""
+        return "response" if self.setting == "response" else "backgrounds"
+
+    @property
+    def crosses(self):
+        """Axis that it is not smooth along."""
+        return "y" if self.axis == "x" else "x"
+
+    @property
     def words(self):
         """Readable text."""
-        what = "response" if self.setting == "response" else "added level"
+        what = {"response": "response", "backgrounds": "added level", "sky": "brightness of the sky"}[self.setting]
         return f"{what} of each {'row' if self.axis == 'x' else 'column'} along {self.axis}"
 
-    def arrays(self, residuals, signal, variance):
+    def arrays(self, residuals, regressor, variance):
         """Residuals, regressor and variance with the rows along the axis."""
-        regressor = signal if self.setting == "response" else np.ones_like(signal)
         if self.axis == "y":
             return residuals.transpose(0, 2, 1), regressor.T, variance.T
         return residuals, regressor, variance
 
 
-LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds"))
+LINES = tuple(LineTerm(axis, setting) for axis in "xy" for setting in ("response", "backgrounds", "sky"))
+
+
+def straight_part(image, axis):
+    """Part of an image that hardly changes along an axis, such as lines of the sky along a slit.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx).
+    axis : {"x", "y"}
+        The axis.
+
+    Returns
+    -------
+    part : `~numpy.ndarray`
+        float32 (ny, nx), medians over `STRAIGHT` blocks of `BLOCK` pixels along the axis.
+    """
+    if axis == "x":
+        return straight_part(image.T, "y").T
+    ny = len(image)
+    n = max(ny // BLOCK, 1)
+    edges = np.linspace(0, ny, n + 1).round().astype(int)
+    means = np.add.reduceat(image, edges[:-1], axis=0, dtype=np.float64) / np.diff(edges)[:, None]
+    half = min(STRAIGHT // 2, n - 1)
+    # tilted lines go on beyond the edges
+    padded = np.pad(means, ((half, half), (0, 0)), mode="reflect", reflect_type="odd")
+    medians = np.median(np.stack([padded[k : k + n] for k in range(2 * half + 1)]), axis=0)
+    return (linear_weights((edges[1:] + edges[:-1] - 1) / 2, ny) @ medians).astype(np.float32)
 
 
 class _Cells:
@@ -118,7 +157,7 @@ def _spread(deviations, information):
         for one in (both * products, both**2 * noise, both)
     )
     spread = np.where(sums > 0, total / np.maximum(sums, 1e-30), 0)
-    return np.where(total > SIGNIFICANCE * np.sqrt(error2), np.maximum(spread, 0), 0)
+    return np.where(total > SIGNIFICANCE * np.sqrt(np.maximum(error2, 0)), np.maximum(spread, 0), 0)
 
 
 def lines_gain(residuals, regressor, variance, length):

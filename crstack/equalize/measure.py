@@ -1,5 +1,6 @@
 """Measurement of the differences between exposures: added level, throughput, shift and seeing."""
 
+import copy
 from collections.abc import Callable, Collection
 
 import numpy as np
@@ -11,7 +12,7 @@ from crstack._warn import warn_user
 from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
-from crstack.equalize.line_rounds import find_line_terms, fit_line_terms, fit_lines_first, misfit
+from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import refine
@@ -62,12 +63,7 @@ def measure_differences(
         refine(part, contrast)
         if part.terms is None and not any(part.kinds):
             break
-    find_line_terms(part)
-    if any(line.setting == "backgrounds" for line in part.lines):
-        # a kernel cannot know that a line of the sky has brightened while the object has not
-        other = ExpectedExposures(part.levels, part.variance_of, part.bad, names)
-        fit_lines_first(other, part.lines)
-        part = min(part, other, key=misfit)
+    part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
     if not part.lines:
@@ -86,7 +82,6 @@ def measure_differences(
         # each time with a better common image
         fit_line_terms(whole, part.lines)
         refine(whole, CONTRAST[-1], with_kernels=False)
-        whole.gains, whole.added, whole.lines = None, None, []
     fit_line_terms(whole, part.lines)
     return whole.result()
 
@@ -99,6 +94,21 @@ def _of_whole(levels, variance_of, bad, part):
         if part.terms is None and not any(whole.kinds):
             break
     return whole.result()
+
+
+def _with_lines(model):
+    """The model with the terms along rows and columns that it needs, or a better one in another order of the fits."""
+    find_line_terms(model)
+    if not any(line.name == "backgrounds" for line in model.lines):
+        return model
+    models = [model]
+    if added_first(model.lines) != model.lines:
+        models.append(copy.copy(model))
+        fit_line_terms(models[-1], added_first(model.lines))
+    # a kernel cannot know that a line of the sky has brightened while the object has not
+    models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names))
+    find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
+    return min(models, key=misfit)
 
 
 def _part_to_fit(levels, variance_of):

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from crstack._memory import empty_image, relax, zero_image
-from crstack._pixels import contrast_of
+from crstack._pixels import contrast_of, dilate
 from crstack._threads import map_threads, row_bands, wide_bands
+from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
 
@@ -62,7 +63,7 @@ def _expected_square(n, of):
     return float(weight @ (covariance + np.outer(mean, mean)) @ weight)
 
 
-def place_variance(levels, variance_of, change=None):
+def place_variance(levels, variance_of, measured=None):
     """Variance of each pixel beyond the noise, where the image has structure.
 
     Parameters
@@ -71,8 +72,8 @@ def place_variance(levels, variance_of, change=None):
         (N, ny, nx) exposures on a common level, electrons.
     variance_of : callable
         ``variance_of(signal, box)``: mean variance of the exposures at a signal, in a box of the image (slices).
-    change : `~numpy.ndarray`, optional
-        (ny, nx) expected changes by shift and seeing, which count as structure too.
+    measured : Differences, optional
+        What was measured of the exposures. Expected changes by shift and seeing count as structure too.
 
     Returns
     -------
@@ -89,16 +90,51 @@ def place_variance(levels, variance_of, change=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
     """
+    change = None if measured is None else measured.change
     places = _Places.of(levels, variance_of, change)
     shares = places.shares_of_kinds()
-    if not shares.any():
+    if not shares.any() and not measured:
         return zero_image(places.kind.shape), 0.0
     shares *= places.tails(shares, _highest_of_noise(len(levels)))
     variance = empty_image(places.kind.shape)
     highest = map_threads(
         lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
     )
+    _raise_to_model_error(variance, places, levels, variance_of, change)
     return variance, max(highest)
+
+
+def _raise_to_model_error(variance, places, levels, variance_of, change):
+    """Raise variances to those by which the exposures differ on structures, in place."""
+    shape, n = variance.shape, len(levels)
+    bands = list(wide_bands(*shape, margin=MARGIN))
+    beside_hot = dilate(places.kind == HOT, 1)
+    structure, flat = places_to_fit(np.where(beside_hot, 0, places.contrast2), places.variance)
+
+    def planes_of(band):
+        box = band[1], np.s_[:]
+        low, median, high, noise, image, _ = _ordered(np.array(levels[:, band[1]]), lambda one: variance_of(one, box))
+        features = features_of(image, noise * np.float32(3 / n), None if change is None else change[band[1]])
+        return low, median, high, noise, features
+
+    def some(band):
+        first, last = band[0].start * shape[1], band[0].stop * shape[1]
+        planes = [one[..., band[2], :] for one in planes_of(band)]
+        here = [one[(one >= first) & (one < last)] - first for one in (structure, flat)]
+        return [[one.reshape(*one.shape[:-2], -1)[..., which] for one in planes] for which in here]
+
+    def fill(band):
+        rows, _, inner = band
+        found = error.of(planes_of(band)[-1])[inner]
+        found[beside_hot[rows]] = 0
+        np.maximum(variance[rows], found, out=variance[rows])
+
+    pieces = map_threads(some, bands)
+    error = fit_model_error(
+        n, *([np.concatenate(one, axis=-1) for one in zip(*side, strict=True)] for side in zip(*pieces, strict=True))
+    )
+    if any(error.parts) or any(error.least):
+        map_threads(fill, bands)
 
 
 def _fill_band(variance, places, shares, band):
@@ -193,23 +229,29 @@ class _Places:
         return factors
 
 
-def _deviations(cube, variance_of, change):
-    """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
+def _ordered(cube, variance_of):
+    """Lowest, median and highest value, variance, common image, and limit of a hit; the cube is sorted in place."""
     sort_exposures(cube)
-    n = len(cube)
-    low = cube[0]
+    n, low = len(cube), cube[0]
     median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
     variance = variance_of(median)
     limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
-    # most exposures are hit
-    contrast2 = contrast_squared(np.where(median - low > limit, low, median), variance * np.float32(3 / n))
+    # where most exposures are hit, the lowest
+    return low, median, cube[-1], variance, np.where(median - low > limit, low, median), limit
+
+
+def _deviations(cube, variance_of, change):
+    """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
+    n = len(cube)
+    low, median, high, variance, image, limit = _ordered(cube, variance_of)
+    contrast2 = contrast_squared(image, variance * np.float32(3 / n))
     if change is not None:
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
     hot = hot_pixels(low, np.sqrt(variance))
     contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
     # where one is hit the others have a larger span
-    one_hit = cube[-1] - median > limit
+    one_hit = high - median > limit
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
     # where most exposures are hit only the lowest is clean: its difference from the median must not count

@@ -17,8 +17,9 @@ NOISE_CONTRAST = 3.9
 FLAT, STRUCTURE = 2.0, 3.0
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
-#: side (pixels) of the blocks; every second block tests the fit to the others
-BLOCK = 32
+#: sides (pixels) of the blocks; every second block tests the fit to the others; the largest of which either half holds
+#: this share of the structure
+BLOCKS, LEAST_HALF = (32, 8, 2), 0.2
 #: least effect (percentile) of a kernel, in standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
 
@@ -88,7 +89,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     targets = np.stack([_target_of(model, i, rows, columns) for i in range(len(model.levels))])
     targets -= common.ravel()[place]
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
-    folds = (rows // BLOCK + columns // BLOCK) % 2 == 1
+    folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     kernels, terms, covariance = fit_kernels(
         targets, variances, surroundings, structure.ravel()[place], folds, model.ladder, least_share
     )
@@ -99,6 +100,15 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         kernels, terms = np.zeros_like(kernels), None
     model.kernels, model.terms, model.covariance = kernels, terms, covariance
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _folds(rows, columns, weight):
+    """bool (M,): one half of some pixels, in blocks."""
+    for block in BLOCKS:
+        folds = (rows // block + columns // block) % 2 == 1
+        if LEAST_HALF < weight[folds].sum() / weight.sum() < 1 - LEAST_HALF:
+            break
+    return folds
 
 
 def _target_of(model, i, rows, columns):

@@ -13,6 +13,8 @@ LARGEST = 16
 AS_GOOD = 0.98
 #: the highest correlation must be this share of the correlation of each exposure with itself
 LEAST_ALIKE = 0.3
+#: grids of the common image that are tried
+GRIDS = 20
 #: window (pixels) of the median that removes hits and hot pixels
 WINDOW = 3
 #: the image is compared in this part (pixels) of its middle, at most
@@ -59,10 +61,19 @@ def whole_steps(levels):
         correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
         steps.append(_step(correlation, np.sqrt(own[i] * own[middle])))
     steps = np.array(steps)
-    if not steps.any():
+    if not steps.round().any():
         return ((0, 0),) * n
+    steps = np.stack([_least_rest(one) for one in steps.T], axis=1)
     steps -= np.median(steps, axis=0).astype(int)
     return tuple((int(dx), int(dy)) for dx, dy in steps)
+
+
+def _least_rest(shifts):
+    """Whole numbers (N,) that leave the least rest of shifts (N,), for the best grid of the common image."""
+    grids = np.linspace(0, 1, GRIDS, endpoint=False)[:, None]
+    rests = np.abs(shifts - grids - np.round(shifts - grids))
+    best = grids[np.argmin((rests**2).sum(axis=1) + rests.max(axis=1) ** 2)]
+    return np.round(shifts - best).astype(int)
 
 
 def _structure(plane):
@@ -85,7 +96,7 @@ def _middle(planes):
 
 
 def _step(correlation, alike):
-    """(dx, dy) of the highest correlation; 0 along an axis where that is as good."""
+    """(dx, dy) of the highest correlation, pixels; 0 along an axis where that is as good."""
     ny, nx = correlation.shape
     near = np.arange(-LARGEST, LARGEST + 1)
     some = correlation[np.ix_(near % ny, near % nx)]
@@ -93,10 +104,23 @@ def _step(correlation, alike):
     if not top > LEAST_ALIKE * alike:
         return 0, 0
     row, column = np.unravel_index(np.argmax(some), some.shape)
+    shift = [_peak(some[row], column), _peak(some[:, column], row)]
     if some[LARGEST, LARGEST] > AS_GOOD * top:
-        return 0, 0
-    if some[LARGEST, column] > AS_GOOD * top:
+        row, column = LARGEST, LARGEST
+    elif some[LARGEST, column] > AS_GOOD * top:
         row = LARGEST
     elif some[row, LARGEST] > AS_GOOD * top:
         column = LARGEST
-    return int(near[column]), int(near[row])
+    # less than a pixel stays
+    return tuple(
+        min(max(one, -0.49), 0.49) if k == LARGEST else one for one, k in zip(shift, (column, row), strict=True)
+    )
+
+
+def _peak(values, k):
+    """Place of a maximum between the steps, by a parabola."""
+    if k in (0, len(values) - 1):
+        return float(k - LARGEST)
+    before, top, after = values[k - 1 : k + 2]
+    curvature = before - 2 * top + after
+    return float(k - LARGEST + (np.clip((before - after) / (2 * curvature), -0.5, 0.5) if curvature < 0 else 0))

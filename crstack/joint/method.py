@@ -124,8 +124,7 @@ class JointPosterior(Method):
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)
-        change = None if measured is None else measured.change
-        return counts, scatter_of(counts, of_places=self.measure, change=change), measured
+        return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(
         self,

@@ -43,8 +43,11 @@ class Scatter:
         return ExcessVariance() if self.fit is None else self.fit.excess
 
 
-def scatter_of(counts, of_places=False, change=None):
-    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger."""
+def scatter_of(counts, of_places=False, measured=None):
+    """Fit the excess variance of `Counts`, as a `Scatter`; with that of each place where it is larger.
+
+    ``measured`` are the `~crstack.equalize.Differences` that the counts include, if any.
+    """
     levels = counts.level_cube
     median = _median_of(levels)
     gradient2, hot = _gradient_and_hot(counts, median)
@@ -53,7 +56,7 @@ def scatter_of(counts, of_places=False, change=None):
     signal, of_pixels = _excess_of_pixels(fit.excess, median, gradient2)
     del gradient2, median
     if of_places:
-        of_place = place_variance(levels, counts.mean_variance_in, change)[0]
+        of_place = place_variance(levels, counts.mean_variance_in, measured)[0]
         np.maximum(of_pixels, of_place, out=of_pixels)
     return Scatter(signal, of_pixels, fit)
 

@@ -20,7 +20,7 @@ LOWER_OF_TWO = 0.5642
 #: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
 OF_MEDIAN = {2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
-STEPS, GRID = 40, 0.1
+STEPS, GRID = 100, 0.1
 MOST_BINS = 20_000
 
 

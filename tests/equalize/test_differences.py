@@ -8,11 +8,14 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
+from crstack._pixels import contrast_of
 from crstack.equalize import measure_differences
+from crstack.equalize.expected_exposures import _through
 from crstack.equalize.kernel import KernelTerms, split_kernel
-from crstack.equalize.lines import fit_lines
-from crstack.equalize.place_variance import place_variance
-from crstack.equalize.steps import moved, whole_steps
+from crstack.equalize.lines import fit_lines, straight_part
+from crstack.equalize.model_error import deviations_squared, features_of, fit_model_error, places_to_fit
+from crstack.equalize.place_variance import contrast_squared, place_variance
+from crstack.equalize.steps import _least_rest, moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.exceptions import InputError
 
@@ -193,3 +196,97 @@ def test_exposures_for_mmcosmic():
     assert any("added levels" in line for line in masks.history)
     with pytest.raises(InputError, match="differences must be one of auto"):
         CRStack(exposures, readnoise=READNOISE * u.electron, differences="all")
+
+
+# lines of the sky, and what crosses them
+
+
+def slit_of(sky, loss, lines=(40, 90, 170, 220), shape=SHAPE):
+    """Tilted lines of the sky times a factor, and a trace times another."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(float)
+    spectrum = sum(900 * np.exp(-0.5 * ((x - 6 * y / shape[0] - one) / 1.3) ** 2) for one in lines)
+    return 20 + sky * spectrum + loss * 900 * np.exp(-0.5 * ((y - 100 - x / 90) / 1.7) ** 2)
+
+
+def test_the_straight_part_follows_tilted_lines_and_not_a_trace():
+    sky, both = slit_of(1, 0), slit_of(1, 1)
+    found = straight_part(both.astype(np.float32), "y")
+    # of lines of 900; the trace exceeds them by as much
+    assert np.percentile(np.abs(found - sky), 99) < 70
+    assert np.abs(found - sky).max() < 200
+    np.testing.assert_array_equal(straight_part(both.astype(np.float32).T, "x"), found.T)
+
+
+def test_a_response_leaves_the_lines_that_cross_it():
+    expected = np.array([slit_of(*one) for one in ((1, 1.0), (1.12, 0.93), (0.9, 1.06))])
+    found = measured(expected)
+    each = zip(expected, found.added, found.scales, strict=True)
+    left = np.std([(one - added) / scale for one, added, scale in each], axis=0, ddof=1)
+    left /= np.sqrt(variance_of(expected.mean(axis=0)))
+    assert left.max() < 3
+    crossing = (slit_of(1, 0) > 300) & (slit_of(0, 1) > 300)
+    assert np.percentile(left[crossing], 95) < 1
+
+
+# errors of the model
+
+
+def test_whole_steps_leave_the_least_rest():
+    shifts = np.array([0.0, 0.3, 3.1])
+    steps = whole_steps(drawn([stars((one, 0.0)) + SKY for one in shifts]))
+    rest = shifts - np.array(steps)[:, 0]
+    assert np.ptp(rest) < 0.35
+    shifts = np.array([0.4, 0.6, -1.5])
+    rest = shifts - _least_rest(shifts)
+    assert np.ptp(rest) == pytest.approx(0.2)
+
+
+def test_noise_of_a_change_is_that_of_the_pixels_it_comes_from():
+    noise = np.ones((21, 21), np.float32)
+    noise[10, 10] = 1000
+    kernel = np.zeros((7, 7))
+    kernel[3, 5] = 0.1
+    np.testing.assert_allclose(_through(noise, kernel)[10, 12], 10, rtol=1e-5)
+    np.testing.assert_allclose(_through(noise, kernel)[10, 10], 0.01, rtol=1e-5)
+
+
+def planes_of(cube):
+    ordered = np.sort(cube, axis=0)
+    return ordered[0], np.median(cube, axis=0), ordered[-1]
+
+
+def error_of(cube):
+    """Error of equal exposures, from their common image."""
+    low, median, high = planes_of(cube)
+    image = np.where(median - low > 5 * np.sqrt(variance_of(low)) + 0.2 * contrast_of(low), low, median)
+    variance = variance_of(image)
+    features = features_of(image, variance)
+    sides = places_to_fit(contrast_squared(image, variance), variance)
+    planes = (low, median, high, variance, features)
+    sides = [[one.reshape(*one.shape[:-2], -1)[..., side] for one in planes] for side in sides]
+    return fit_model_error(len(cube), *sides).of(features)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_squared_deviations_of_noise_are_its_variance(n):
+    cube = np.random.default_rng(3).standard_normal((n, 200, 300)).astype(np.float32)
+    assert deviations_squared(*planes_of(cube), n).mean() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("n_hits", [0, 1500])
+def test_error_of_a_model_is_measured_with_hits(n_hits):
+    scene = stars(number=60)
+    error = error_of(drawn([(1 + 0.05 * one) * scene + SKY for one in (-1, 0, 1)], n_hits=n_hits))
+    bright = scene > 3000
+    assert 0.8 < np.median(np.sqrt(error[bright]) / (0.05 * scene[bright])) < 2.5
+    assert error[ndimage.maximum_filter(scene, 15) < 1].mean() < 2
+    assert not error_of(drawn([scene + SKY] * 3, n_hits=n_hits)).any()
+
+
+def test_kernels_of_three_stars():
+    cube = drawn([stars(fwhm=one, number=3) * 30 + SKY for one in (2.5, 2.8, 3.2)], n_hits=0)
+    found = measure_differences(cube, variance_of)
+    width = np.mean([one[:2] for one in found.widths], axis=1)
+    assert np.ptp(width) > 0.4
+    stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
+    assert stack.detect(JointPosterior()).crmasks.mean() < 3e-5

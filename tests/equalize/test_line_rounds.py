@@ -27,13 +27,27 @@ def shares(monkeypatch):
 
 def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
-    model = SimpleNamespace(gains=None, added=None)
+    model = SimpleNamespace(gains=None, added=None, lines=[])
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
         line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
     assert [one.shape for one in shares] == [(3, 4, 5), (3, 5, 4), (3, 5, 4), (3, 4, 5)]
     np.testing.assert_array_equal(model.added, shares[0] + shares[2].transpose(0, 2, 1))
     np.testing.assert_array_equal(model.gains, shares[1].transpose(0, 2, 1) + shares[3])
+
+
+def test_no_throughput_is_negative(monkeypatch):
+    """A row with hardly any signal may fit less than none of it; the expected images stay positive."""
+    left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
+    found = np.zeros((3, 4, 5), np.float32)
+    found[0, 1], found[1, 2] = -1.5, -0.7
+    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: found)
+    model = SimpleNamespace(gains=None, added=None, lines=[])
+    for _ in range(2):
+        line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
+    assert (1 + model.gains).min() == pytest.approx(0.2)
+    np.testing.assert_allclose(model.gains[2], 0)
+    np.testing.assert_allclose(model.gains[1, 2], -0.8)
 
 
 def model_of(levels, bad=None):

@@ -1,0 +1,206 @@
+"""Error of the expected exposures on structures, as parts of the signal, its gradient, its curvature and its change."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.optimize import nnls
+
+from crstack._pixels import dilate
+from crstack.statistics import normal_order_moments
+
+__all__ = ["MARGIN", "ModelError", "deviations_squared", "features_of", "fit_model_error", "places_to_fit"]
+
+#: window (pixels) whose lowest value is the level under a structure
+AROUND = 11
+#: rows beside a band that its error depends on
+MARGIN = AROUND // 2 + 2
+#: standard deviations of the common image by which a structure exceeds that level at least
+SURE = 4.0
+#: a squared deviation counts up to so many times the expected one
+MOST = 9.0
+#: rounds of the fit, and share of the features' sum with which it starts
+ROUNDS, FIRST_SHARE = 8, 0.05
+#: pixels that suffice, fewest that say something, and contrast squared (variances) from which they say something
+PIXELS, FEWEST, CLEAR = 60_000, 60, 9.0
+#: least part in standard errors, and variance of a squared deviation over the square of the variance
+SIGNIFICANCE, SPREAD = 5.0, 2.0
+#: mean squared deviation of flat places, over that of noise: limits, because hits raise it
+OF_FLAT = (1.0, 1.15)
+#: share of the deviations whose highest is to be as for flat places, and most by which the error is raised for it
+TAIL, MOST_TAIL = 0.95, 6.0
+#: that of noise, roughly, and variance over that of noise of the places whose deviations are looked at
+TAIL_OF_NOISE, APART = 2.6, 1.5
+#: factor of the fitted error, because places of one kind differ
+SAFETY = 1.5
+#: least error of a model with shifts or seeing: shares of the signal and of the change
+LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
+
+
+def deviations_squared(low, median, high, n, limits=None):
+    """Mean of the squared deviations of the highest and the lowest of n values from their median; 1 for noise.
+
+    Parameters
+    ----------
+    low, median, high : `~numpy.ndarray`
+        Lowest, median and highest value.
+    n : int
+        Number of values.
+    limits : `~numpy.ndarray`, optional
+        Each squared deviation counts up to these.
+
+    Returns
+    -------
+    squares : `~numpy.ndarray`
+    """
+    mean, covariance = normal_order_moments(n)
+    weight = np.zeros(n)
+    weight[(n - 1) // 2] += 0.5
+    weight[n // 2] += 0.5
+    weight[0] -= 1
+    scale = np.float32(1 / (weight @ (covariance + np.outer(mean, mean)) @ weight))
+    squares = [np.square(one) * scale for one in (median - low, high - median)]
+    if limits is not None:
+        squares = [np.minimum(one, limits) for one in squares]
+    return (squares[0] + squares[1]) / 2
+
+
+@dataclass(frozen=True)
+class ModelError:
+    """Variance by which exposures differ on structures beyond the noise.
+
+    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives and
+    squared change by shift and seeing.
+
+    Attributes
+    ----------
+    parts : tuple of float
+        Factors of the squares.
+    least : tuple of float
+        Factors of the least variance.
+    """
+
+    parts: tuple = (0.0,) * 4
+    least: tuple = (0.0,) * 4
+
+    def of(self, features):
+        """float32 (ny, nx) variance at some `features_of` an image; 0 where the image is flat."""
+        error = np.zeros(features.shape[1:], np.float32)
+        for factors in (self.parts, self.least):
+            used = np.float32(factors[: len(features)])
+            np.maximum(error, np.tensordot(used, features, axes=1), out=error)
+        # not in the noise of flat places
+        error[~dilate(features[0] > 0, 1)] = 0
+        return error
+
+
+def features_of(image, variance, change=None):
+    """Squares of what the error of a model may be proportional to, without those of noise.
+
+    Parameters
+    ----------
+    image, variance : `~numpy.ndarray`
+        (ny, nx) common image, and variance of its noise.
+    change : `~numpy.ndarray`, optional
+        (ny, nx) largest expected change by shift and seeing, where these were measured.
+
+    Returns
+    -------
+    features : `~numpy.ndarray`
+        float32 (3 or 4, ny, nx).
+    """
+    smooth = ndimage.uniform_filter(image, 3)
+    signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
+    slopes, bends = (
+        sum(ndimage.correlate1d(image, kernel, axis=axis, mode="nearest") ** 2 for axis in (0, 1))
+        for kernel in ((-0.5, 0.0, 0.5), (1.0, -2.0, 1.0))
+    )
+    found = [signal**2, np.maximum(slopes - variance, 0), np.maximum(bends - 12 * variance, 0)]
+    return np.stack(found if change is None else [*found, change**2])
+
+
+def places_to_fit(contrast2, variance):
+    """Indices of pixels with structure, and of flat ones, to which `fit_model_error` is to be fitted.
+
+    Parameters
+    ----------
+    contrast2, variance : `~numpy.ndarray`
+        (ny, nx) squared contrast around each pixel, without that of noise, and variance of noise.
+    """
+    step = max(contrast2.size // PIXELS, 1)
+    flat = np.flatnonzero(contrast2.ravel()[::step] == 0) * step
+    return _strongest(np.flatnonzero(contrast2 > CLEAR * variance), contrast2.ravel()), flat
+
+
+def fit_model_error(n, structure, flat):
+    """Measure the error of the expected exposures.
+
+    Parameters
+    ----------
+    n : int
+        Number of exposures.
+    structure, flat : tuple of `~numpy.ndarray`
+        Lowest, median and highest value (M,) of some pixels on a common level, variance (M,) of the noise of one
+        value, and `features_of` the image (K, M) there; see `places_to_fit`.
+
+    Returns
+    -------
+    error : ModelError
+
+    Notes
+    -----
+    The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
+    counts up to nine times the expected one, which bounds the effect of hits; what remains of it is measured in flat
+    places. Where the largest deviations exceed those of flat places, the error is raised.
+    """
+    *values, noise, features = structure
+    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
+    if len(noise) < FEWEST:
+        return ModelError(least=least)
+    usual, usual_tail = _of_flat_places(n, *flat[:4])
+    rows = features.T.astype(np.float64)
+    parts = _fit(rows, values, noise, n, usual)
+    fitted = noise + rows @ parts
+    apart = fitted > APART * noise
+    if np.count_nonzero(apart) > FEWEST:
+        found = np.quantile(deviations_squared(*(one[apart] for one in values), n) / fitted[apart], TAIL)
+        parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL)
+    return ModelError(tuple((SAFETY * parts).tolist()), least)
+
+
+def _of_flat_places(n, low, median, high, noise):
+    """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
+    if len(noise) < FEWEST:
+        return OF_FLAT[0], TAIL_OF_NOISE
+    mean = np.mean(deviations_squared(low, median, high, n, MOST * noise) / noise)
+    tail = np.quantile(deviations_squared(low, median, high, n) / noise, TAIL)
+    return float(np.clip(mean, *OF_FLAT)), max(float(tail), TAIL_OF_NOISE)
+
+
+def _strongest(places, contrast2):
+    """At most `PIXELS` of some places: half of them those of highest contrast."""
+    if len(places) <= PIXELS:
+        return places
+    strongest = places[np.argpartition(contrast2[places], -PIXELS // 2)[-PIXELS // 2 :]]
+    return np.union1d(strongest, places[np.linspace(0, len(places) - 1, PIXELS // 2).astype(int)])
+
+
+def _fit(rows, values, variance, n, usual):
+    """Parts (K,) of the features (M, K); those that are not significant are 0."""
+    keep = list(range(rows.shape[1]))
+    fitted = variance + FIRST_SHARE * rows.sum(axis=1)
+    while keep:
+        for _ in range(ROUNDS):
+            squares = deviations_squared(*values, n, MOST * fitted) / usual
+            weighted = rows[:, keep] / fitted[:, None]
+            scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
+            found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale
+            fitted = variance + rows[:, keep] @ found
+        errors = np.sqrt(SPREAD * np.diag(np.linalg.pinv((weighted / scale).T @ (weighted / scale)))) / scale
+        weak = found < SIGNIFICANCE * errors
+        if not weak.any():
+            parts = np.zeros(rows.shape[1])
+            parts[keep] = found
+            return parts
+        keep.pop(int(np.argmin(found / errors)))
+    return np.zeros(rows.shape[1])
