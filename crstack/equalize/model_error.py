@@ -122,7 +122,7 @@ def features_of(image, variance, change=None):
         for kernel in ((-0.5, 0.0, 0.5), (1.0, -2.0, 1.0))
     )
     found = [signal**2, np.maximum(slopes - variance, 0), np.maximum(bends - 12 * variance, 0)]
-    return np.stack(found if change is None else [*found, change**2])
+    return np.stack(found if change is None else [*found, np.maximum(change**2 - 2 * variance, 0)])
 
 
 def places_to_fit(contrast2, variance):
