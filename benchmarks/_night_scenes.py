@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData
+from scipy import ndimage
 
+from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 
 READNOISE = 4.0
+RATE = 0.008  # of hit values
 FINE = 3  # points per pixel and axis over which a profile is averaged
 
 
@@ -64,10 +67,13 @@ def _per_exposure(value, n):
     return [value[i % len(value)] for i in range(n)]
 
 
-def _observe(name, expected, sky, rate, rng, stars=()):
+def _observe(name, expected, sky, rng, hits_of, stars=()):
     expected = np.asarray(expected, np.float32)
     shape = expected.shape[1:]
-    hits = np.stack([make_hits(shape, rate, rng) if rate else np.zeros(shape, np.float32) for _ in expected])
+    rate, population = hits_of
+    hits = np.stack([
+        make_hits(shape, rate, rng, population) if rate else np.zeros(shape, np.float32) for _ in expected
+    ])  # fmt: skip
     cube = rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape) + hits
     return Night(name, expected, hits, cube.astype(np.float32), np.asarray(sky, np.float32), stars)
 
@@ -99,7 +105,9 @@ def _gaussian(fwhm, flux):
     return lambda k, dx, dy: flux[k] / (2 * np.pi * sigma2) * np.exp(-(dx**2 + dy**2) / (2 * sigma2))
 
 
-def imaging(name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(1,), shift=((0, 0),), rate=0.008):
+def imaging(
+    name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(1,), shift=((0, 0),), population="cosmic"
+):
     """Stars and galaxies; what differs cycles through the exposures."""
     rng = np.random.default_rng([seed, 1])
     ny, nx = shape
@@ -127,10 +135,12 @@ def imaging(name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(
         scene += _stamps(shape, gx + dx, gy + dy, 45, galaxies(seeing))
         plain.append(factor * (level + tilt * columns - 0.6 * tilt * rows))
         expected.append(factor * scene + plain[-1])
-    return _observe(name, expected, np.mean(plain, axis=0), rate, rng)
+    return _observe(name, expected, np.mean(plain, axis=0), rng, (RATE, population))
 
 
-def isolated(name, shape, n, seed, *, fwhm=(2.8,), shift=((0, 0),), number=49, fluxes=(3.0, 5.5), sky=100.0):
+def isolated(
+    name, shape, n, seed, *, fwhm=(2.8,), shift=((0, 0),), number=49, fluxes=(3.0, 5.5), sky=100.0, population="cosmic"
+):
     """Stars far from each other, without hits."""
     rng = np.random.default_rng([seed, 2])
     side = int(np.ceil(np.sqrt(number)))
@@ -142,10 +152,10 @@ def isolated(name, shape, n, seed, *, fwhm=(2.8,), shift=((0, 0),), number=49, f
         sky + _stamps(shape, x + dx, y + dy, 20, _gaussian(seeing, flux))
         for seeing, (dx, dy) in zip(_per_exposure(fwhm, n), _per_exposure(shift, n), strict=True)
     ]
-    return _observe(name, expected, np.full(shape, sky), 0, rng, (x, y))
+    return _observe(name, expected, np.full(shape, sky), rng, (0, population), (x, y))
 
 
-def slit(name, shape, n, seed, *, sky=(1,), loss=(1,), fwhm=(3.8,), drift=(0,), rate=0.008, tilt=6.0):
+def slit(name, shape, n, seed, *, sky=(1,), loss=(1,), fwhm=(3.8,), drift=(0,), population="cosmic", tilt=6.0):
     """Tilted sky lines and three traces along x."""
     rng = np.random.default_rng([seed, 3])
     ny, nx = shape
@@ -173,33 +183,67 @@ def slit(name, shape, n, seed, *, sky=(1,), loss=(1,), fwhm=(3.8,), drift=(0,), 
             slow = 1 + (kept - 1) * (1 + 0.3 * k) * (1 + 0.5 * (x / nx - 0.5))
             image += slow * level * 3.8 / seeing * continuum * np.exp(-0.5 * ((y - centre) / sigma) ** 2)
         expected.append(image)
-    return _observe(name, expected, np.full(shape, 22.0), rate, rng)
+    return _observe(name, expected, np.full(shape, 22.0), rng, (RATE, population))
+
+
+def spectra(name, shape, n, seed, *, scene, population="cosmic", **differences):
+    """Fibres or echelle orders; what differs cycles through the exposures."""
+    settings = {key: _per_exposure(value, n) if np.ndim(value) else value for key, value in differences.items()}
+    simulated = make_stack(
+        scene, shape, n, gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron, hit_rate=RATE,
+        population=population, seed=seed, **settings,
+    )  # fmt: skip
+    cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
+    mean = simulated.expected.mean(axis=0)
+    level = ndimage.percentile_filter(mean[::2, ::2], 10, 9)
+    level = np.repeat(np.repeat(level, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
+    return Night(name, np.array(simulated.expected), np.array(simulated.hits), cube, level)
 
 
 SHIFTS = ((0.2, -0.1), (-0.05, 0.1), (-0.15, 0.0), (0.1, 0.15), (0.0, -0.2))
+SKIES = (1, 1.12, 0.9, 1.05, 0.95)
+SPECTRA = {
+    "flux_factors": (0.94, 1.0, 1.05, 0.97, 1.02),
+    "sky_factors": SKIES,
+    "offsets": tuple((dx / 2, dy / 2) for dx, dy in SHIFTS),
+    "response_jitter": 0.02,
+}
 SCENES = {
-    "imaging equal": lambda *one: imaging("imaging equal", *one),
-    "imaging sky": lambda *one: imaging("imaging sky", *one, sky=(80, 104, 143, 90, 120)),
-    "imaging slopes": lambda *one: imaging("imaging slopes", *one, sky=(80, 104, 143), slope=(30, -20, 5)),
-    "imaging seeing": lambda *one: imaging("imaging seeing", *one, fwhm=(2.4, 2.6, 2.95, 2.5, 2.8)),
-    "imaging all": lambda *one: imaging(
-        "imaging all", *one, sky=(97, 100, 106), fwhm=(2.6, 2.7, 2.8), flux=(0.97, 1, 1.02), shift=SHIFTS
+    "imaging equal": (imaging, {}),
+    "imaging sky": (imaging, {"sky": (80, 104, 143, 90, 120)}),
+    "imaging slopes": (imaging, {"sky": (80, 104, 143), "slope": (30, -20, 5)}),
+    "imaging seeing": (imaging, {"fwhm": (2.4, 2.6, 2.95, 2.5, 2.8)}),
+    "imaging all": (
+        imaging,
+        {"sky": (97, 100, 106), "fwhm": (2.6, 2.7, 2.8), "flux": (0.97, 1, 1.02), "shift": SHIFTS},
     ),
-    "imaging both": lambda *one: imaging(
-        "imaging both", *one, sky=(80, 104, 143), slope=(10, -10, 0), fwhm=(2.4, 2.6, 2.95), flux=(0.9, 1, 1.08),
-        shift=SHIFTS,
+    "imaging both": (
+        imaging,
+        {
+            "sky": (80, 104, 143), "slope": (10, -10, 0), "fwhm": (2.4, 2.6, 2.95), "flux": (0.9, 1, 1.08),
+            "shift": SHIFTS,
+        },
     ),
-    "undersampled": lambda *one: imaging("undersampled", *one, fwhm=(1.4,), shift=SHIFTS),
-    "imaging moved": lambda *one: imaging("imaging moved", *one, shift=((0, 0), (0.3, 0.2), (3.1, -1.4))),
-    "slit equal": lambda *one: slit("slit equal", *one),
-    "slit lines": lambda *one: slit("slit lines", *one, sky=(1, 1.12, 0.9, 1.05, 0.95)),
-    "slit all": lambda *one: slit(
-        "slit all", *one, sky=(1, 1.12, 0.9), loss=(1, 0.93, 1.06), fwhm=(3.6, 3.8, 4.1), drift=(0.1, 0, -0.15)
+    "undersampled": (imaging, {"fwhm": (1.4,), "shift": SHIFTS}),
+    "imaging moved": (imaging, {"shift": ((0, 0), (0.3, 0.2), (3.1, -1.4))}),
+    "slit equal": (slit, {}),
+    "slit lines": (slit, {"sky": SKIES}),
+    "slit all": (
+        slit,
+        {"sky": (1, 1.12, 0.9), "loss": (1, 0.93, 1.06), "fwhm": (3.6, 3.8, 4.1), "drift": (0.1, 0, -0.15)},
     ),
-    "stars seeing": lambda *one: isolated("stars seeing", *one, fwhm=(2.5, 2.8, 3.2)),
-    "stars jitter": lambda *one: isolated("stars jitter", *one, fwhm=(1.4,), shift=SHIFTS),
-    "stars equal": lambda *one: isolated("stars equal", *one),
-    "three stars": lambda *one: isolated(
-        "three stars", *one, fwhm=(2.5, 2.8, 3.2), number=3, fluxes=(5.2, 5.5)
-    ),
+    "fibres equal": (spectra, {"scene": "ifu"}),
+    "fibres all": (spectra, {"scene": "ifu", **SPECTRA}),
+    "echelle equal": (spectra, {"scene": "echelle"}),
+    "echelle all": (spectra, {"scene": "echelle", **SPECTRA}),
+    "stars seeing": (isolated, {"fwhm": (2.5, 2.8, 3.2)}),
+    "stars jitter": (isolated, {"fwhm": (1.4,), "shift": SHIFTS}),
+    "stars equal": (isolated, {}),
+    "three stars": (isolated, {"fwhm": (2.5, 2.8, 3.2), "number": 3, "fluxes": (5.2, 5.5)}),
 }  # fmt: skip
+
+
+def night_of(scene, shape, n, seed, population="cosmic"):
+    """Exposures of one of the `SCENES`, as a `Night`."""
+    make, settings = SCENES[scene]
+    return make(scene, shape, n, seed, population=population, **settings)

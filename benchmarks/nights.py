@@ -1,24 +1,42 @@
 """Exposures that differ as those of a night do: what is flagged that was not hit, and what is missed.
 
-python benchmarks/nights.py [--scenes "imaging sky" ...] [--n 3 5] [--seeds 1 2] [--shape 400 500] [--mmcosmic]
+python benchmarks/nights.py [--scenes "imaging sky" ...] [--n 3 5] [--populations cosmic single] [--seeds 1 2]
+
+Without scenes, numbers of exposures and populations: those of the table in the docs, in about 15 minutes on one core
+for three seeds.
 """
 
 import argparse
 import sys
 import time
 import warnings
+from itertools import product
 
 import numpy as np
-from _night_scenes import SCENES
+from _night_scenes import SCENES, night_of
 from _truth import widened
+from astropy.stats import poisson_conf_interval
 from astropy.table import Table
 from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
 
+#: scenes with other numbers of exposures and another population
+SOME = ("imaging equal", "imaging both", "slit equal", "slit all", "fibres all", "echelle all")
+#: rows of the table: scene, number of exposures, population of hits
+ROWS = (
+    *((scene, 3, "cosmic") for scene in SCENES),
+    *product(SOME, (2, 5), ("cosmic",)),
+    *product(SOME, (3,), ("single", "mixed")),
+)
+#: columns that are means
+MEANS = ("> 5 sigma %", "bright > 5", "left/Mpx", "low/Mpx", "stars flagged %")
+#: standard deviations of a normal distribution within which 95 % lie
+SIGMAS = 1.96
+
 
 def flux_lost(night, combined):
-    """Largest loss (per cent) of the flux of a star against the plain mean, in a square of nine pixels."""
+    """Largest change (per cent) of the flux of a star against the plain mean, in a square of nine pixels."""
     worst = 0.0
     for x, y in zip(*night.stars, strict=True):
         box = slice(round(y) - 4, round(y) + 5), slice(round(x) - 4, round(x) + 5)
@@ -28,17 +46,18 @@ def flux_lost(night, combined):
 
 
 def score(night, masks, combined):
-    """What is counted on one stack, as a dict of (sum, of how many)."""
+    """What is counted on one stack: a dict of (sum, of how many), and the pulls of the hit pixels."""
     found = masks.crmasks
     hits, sigma = night.hits, night.sigma
     false = found & ~widened(hits > 0)
     bright = np.broadcast_to(night.bright, found.shape)
     strong = hits > 5 * sigma
-    error = (combined - night.expected.mean(axis=0)) / np.sqrt((sigma**2).sum(axis=0)) * len(hits)
+    expected = night.expected.mean(axis=0)
+    error = (combined.data - expected) / np.sqrt((sigma**2).sum(axis=0)) * len(hits)
     counts = {
-        "false/Mpx": (false.sum() * 1e6, false.size),
-        "on bright": ((false & bright).sum() * 1e6, bright.sum()),
-        "elsewhere": ((false & ~bright).sum() * 1e6, (~bright).sum()),
+        "false/Mpx": (false.sum(), false.size),
+        "on bright": ((false & bright).sum(), bright.sum()),
+        "elsewhere": ((false & ~bright).sum(), (~bright).sum()),
         "> 5 sigma %": ((strong & found).sum() * 100, strong.sum()),
         "bright > 5": ((strong & found & bright).sum() * 100, (strong & bright).sum()),
         "left/Mpx": ((error > 5).sum() * 1e6, error.size),
@@ -48,40 +67,71 @@ def score(night, masks, combined):
         x, y = (np.rint(one).astype(int) for one in night.stars)
         near = ndimage.maximum_filter(found.any(axis=0), 9)[y, x]
         counts["stars flagged %"] = (near.sum() * 100, len(near))
-        counts["flux lost %"] = (flux_lost(night, combined), 1)
-    return counts
+    hit = (hits > 0).any(axis=0) & (combined.uncertainty.array > 0)
+    return counts, ((combined.data - expected) / np.sqrt(combined.uncertainty.array))[hit]
 
 
-def run(scene, n, settings, method):
-    """One row: all seeds of a scene pooled."""
-    total, seconds = {}, 0.0
+def with_interval(count, of):
+    """A number per million, and its 95 per cent interval."""
+    if not of:
+        return "-"
+    low, high = poisson_conf_interval(count, "frequentist-confidence", sigma=SIGMAS)
+    return f"{1e6 * count / of:.1f} ({1e6 * np.nan_to_num(low) / of:.1f}-{1e6 * high / of:.1f})"
+
+
+def measured_of(night, settings, method):
+    """Masks, combined image, seconds and stack of one night."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"differences": settings.differences} if settings.differences else {}
+        stack = CRStack(night.exposures, readnoise=night.readnoise, **options)
+        start = time.perf_counter()
+        masks = stack.detect("mmcosmic", aux="pycosmic") if method is None else stack.detect(method=method)
+        seconds = time.perf_counter() - start
+        combined = stack.combine("meancr2" if method is None else "meanjoint")
+    return masks, combined, seconds, stack
+
+
+def run(row, settings, method):
+    """One row: all seeds of a scene pooled, as a dict of str."""
+    scene, n, population = row
+    total, pulls, seconds, lost = {}, [], 0.0, []
     for seed in settings.seeds:
-        night = SCENES[scene](tuple(settings.shape), n, seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            options = {"differences": settings.differences} if settings.differences else {}
-            stack = CRStack(night.exposures, readnoise=night.readnoise, **options)
-            start = time.perf_counter()
-            masks = stack.detect("mmcosmic", aux="pycosmic") if method is None else stack.detect(method=method)
-            seconds += time.perf_counter() - start
-            combined = stack.combine("meancr2" if method is None else "meanjoint").data
-        for name, (one, of) in score(night, masks, combined).items():
+        night = night_of(scene, tuple(settings.shape), n, seed, population)
+        masks, combined, needed, stack = measured_of(night, settings, method)
+        seconds += needed
+        counts, pull = score(night, masks, combined)
+        pulls.append(pull)
+        if night.stars:
+            lost.append(flux_lost(night, combined.data))
+        for name, (one, of) in counts.items():
             before = total.get(name, (0, 0))
             total[name] = before[0] + one, before[1] + of
         if settings.verbose and method is not None:
             print(scene, n, seed, stack.joint_posterior(method), file=sys.stderr)
-    row = {"scene": scene, "N": n, "s": f"{seconds / len(settings.seeds):.1f}"}
-    for name in ("false/Mpx", "on bright", "elsewhere", "> 5 sigma %", "bright > 5", "left/Mpx", "low/Mpx",
-                 "stars flagged %", "flux lost %"):  # fmt: skip
+    found = {"scene": scene, "N": n, "hits": population, "s": f"{seconds / len(settings.seeds):.1f}"}
+    found |= {name: with_interval(*total[name]) for name in ("false/Mpx", "on bright", "elsewhere")}
+    for name in MEANS:
         one, of = total.get(name, (0, 0))
-        row[name] = f"{one / of:.2f}" if of else "-"
-    return row
+        found[name] = f"{one / of:.2f}" if of else "-"
+    found["flux %"] = f"{max(lost):.3f}" if lost else "-"
+    pulls = np.concatenate(pulls)
+    found["pull"] = f"{np.median(pulls):+.2f}, {np.std(pulls[np.abs(pulls) < 5]):.2f}" if len(pulls) else "-"
+    return found
+
+
+def chosen_rows(options):
+    """Rows that are asked for."""
+    if options.scenes is options.n is options.populations is None:
+        return ROWS
+    return tuple(product(options.scenes or SCENES, options.n or [3], options.populations or ["cosmic"]))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=list(SCENES), metavar="SCENE")
-    parser.add_argument("--n", type=int, nargs="+", default=[3])
+    parser.add_argument("--scenes", nargs="+", choices=list(SCENES), metavar="SCENE")
+    parser.add_argument("--n", type=int, nargs="+")
+    parser.add_argument("--populations", nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--shape", type=int, nargs=2, default=(400, 500), metavar=("NY", "NX"))
     parser.add_argument("--mmcosmic", action="store_true", help="M.M.Cosmic with PyCosmic")
@@ -91,10 +141,9 @@ def main():
     options = parser.parse_args()
     method = None if options.mmcosmic else JointPosterior(measure=not options.not_measured)
     rows = []
-    for scene in options.scenes:
-        for n in options.n:
-            rows.append(run(scene, n, options, method))
-            print(" ".join(f"{value:>9}" for value in rows[-1].values()), file=sys.stderr, flush=True)
+    for row in chosen_rows(options):
+        rows.append(run(row, options, method))
+        print("  ".join(f"{value}" for value in rows[-1].values()), file=sys.stderr, flush=True)
     Table(rows).write(sys.stdout, format="ascii.rst")
 
 

@@ -1,6 +1,6 @@
 """Scatter of (value - truth) / sigma on clean, masked and replaced pixels, as a table.
 
-    python benchmarks/pulls.py [--shape 200 240] [--stacks 20] [--realisations 5] [--seed 7301]
+    python benchmarks/pulls.py [--shape 200 240] [--stacks 8] [--realisations 5] [--seed 7301]
 
 `JointPosterior` decides on exposures of one scene, which are then combined. Each of the stacks has other hits, and
 its noise is drawn several times. Clean pixels have no masked exposure, masked pixels have at least one, and replaced
@@ -21,6 +21,8 @@ from crstack.combine import PixelFlag
 from crstack.datasets import make_stack
 
 NAMES = ("mean", "median", "mediancr", "meancrt", "meancr", "meancr2", "meanjoint")
+#: of two exposures; the median would be their mean
+NAMES_OF_TWO = ("mean", "meancr2", "meanjoint")
 REPLACED = PixelFlag.MINIMUM | PixelFlag.AUXMEDIAN | PixelFlag.MEDIANCR | PixelFlag.INTERPOLATED
 KINDS = ("clean", "masked", "replaced", "interpolated")
 
@@ -43,6 +45,11 @@ class Moments:
         return f"{np.sqrt(squares / n - mean**2):.3f} {mean:+.3f} ({n:.0f})"
 
 
+def names_of(n):
+    """Combinations of ``n`` exposures."""
+    return NAMES if n > 2 else NAMES_OF_TWO
+
+
 def perfect_masks(masks, simulated):
     """The masks of the true hits of more than half an electron."""
     from crstack.masks.rules import codes_of_hits
@@ -63,7 +70,7 @@ def count(simulated, seed, options, moments):
     if options.perfect:
         masks = perfect_masks(masks, simulated)
     masked = masks.crmasks.any(axis=0)
-    for name in NAMES:
+    for name in names_of(len(simulated)):
         made = stack.combine(name, masks=masks, full_output=True)
         pull = (made.ccd.data - truth) / np.sqrt(made.ccd.uncertainty.array)
         interpolated = (made.flags & PixelFlag.INTERPOLATED) > 0
@@ -76,7 +83,7 @@ def count(simulated, seed, options, moments):
 
 def rows(scene, n, options):
     """Rows of the table for one scene and number of exposures."""
-    moments = {(name, kind): Moments() for name in NAMES for kind in KINDS}
+    moments = {(name, kind): Moments() for name in names_of(n) for kind in KINDS}
     for number in range(options.stacks):
         simulated = make_stack(
             scene, shape=tuple(options.shape), n_exposures=n, gain=2.5 * u.electron / u.adu,
@@ -84,19 +91,19 @@ def rows(scene, n, options):
         )  # fmt: skip
         for seed in range(1, options.realisations + 1):
             count(simulated, seed, options, moments)
-    for name in NAMES:
+    for name in names_of(n):
         yield scene, n, name, *(str(moments[name, kind]) for kind in KINDS)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", type=int, nargs=2, default=(200, 240), metavar=("NY", "NX"))
-    parser.add_argument("--stacks", type=int, default=20)
+    parser.add_argument("--stacks", type=int, default=8)
     parser.add_argument("--realisations", type=int, default=5)
     parser.add_argument("--seed", type=int, default=7301)
     parser.add_argument("--hit-rate", type=float, default=0.03)
     parser.add_argument("--scenes", nargs="+", default=["ifu", "imaging", "slit"])
-    parser.add_argument("--numbers", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--numbers", type=int, nargs="+", default=[2, 3, 5])
     parser.add_argument(
         "--perfect", action="store_true", help="masks of the true hits instead of those of the decision"
     )

@@ -1,6 +1,6 @@
 """Time against pixels, exposures, threads and workers, as a table and as a figure.
 
-    python benchmarks/scaling.py [--figure docs/images/scaling.png] [--largest 4] [--repeats 2]
+    python benchmarks/scaling.py [--only pixels exposures] [--figure docs/images/scaling.png] [--largest 4]
 
 Pixels and exposures are varied for the joint decision on equal exposures. Their time is that of all processors, which
 other work on the machine changes little, and grows linearly: the goal is less than 25 % more for each Mpx and exposure
@@ -31,6 +31,7 @@ STANDARD = 1596, 2016
 EXPOSURES = (2, 3, 5, 9, 15)
 SHAPE_OF_EXPOSURES, SHAPE_OF_WORKERS = (600, 700), (300, 400)
 THREADS, WORKERS, STACKS = (1, 2, 4), (1, 2, 4), 8
+VARIED = ("pixels", "exposures", "threads", "workers")
 #: most time that a pixel of a large stack may take, relative to the standard one
 GOAL = 1.25
 
@@ -50,7 +51,7 @@ def joint(shape, n_exposures, repeats, n_threads=1):
 
 
 def batch_of(n_workers):
-    """Seconds of the clock for a batch of small stacks."""
+    """Seconds of the clock for a batch of small stacks, and NaN: the processors are those of other processes."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, ccd in enumerate(make_stack("ifu", shape=SHAPE_OF_WORKERS, seed=1).exposures, start=1):
@@ -63,31 +64,28 @@ def batch_of(n_workers):
         seconds = time.perf_counter() - start
     if set(table["state"]) != {"done"}:
         raise SystemExit(f"scaling.py: a stack failed: {table['message']}")
-    return seconds
+    return seconds, float("nan")
 
 
-def measure(largest, repeats):
-    """Rows of (what, number, seconds of the clock, of all processors), by what is varied."""
-    rows = {"pixels": [], "exposures": [], "threads": [], "workers": []}
-    for shape in SHAPES:
-        mpx = shape[0] * shape[1] / 1e6
-        if mpx <= largest:
-            rows["pixels"].append((mpx, *joint(shape, 3, repeats)))
-    for n in EXPOSURES:
-        rows["exposures"].append((n, *joint(SHAPE_OF_EXPOSURES, n, repeats)))
-    for n in THREADS:
-        rows["threads"].append((n, *joint(STANDARD, 3, repeats, n)))
-    for n in WORKERS:
-        rows["workers"].append((n, batch_of(n), float("nan")))
-    return rows
+def measure(varied, largest, repeats):
+    """Rows of (number, seconds of the clock, of all processors), by what is varied."""
+    some = [shape for shape in SHAPES if shape[0] * shape[1] / 1e6 <= largest]
+    jobs = {
+        "pixels": [(ny * nx / 1e6, joint, ((ny, nx), 3, repeats)) for ny, nx in some],
+        "exposures": [(n, joint, (SHAPE_OF_EXPOSURES, n, repeats)) for n in EXPOSURES],
+        "threads": [(n, joint, (STANDARD, 3, repeats, n)) for n in THREADS],
+        "workers": [(n, batch_of, (n,)) for n in WORKERS],
+    }
+    return {what: [(number, *job(*arguments)) for number, job, arguments in jobs[what]] for what in varied}
 
 
 def draw(rows, path):
-    """Four panels, each with the line of its goal."""
+    """A panel for each of what is varied, with the line of its goal."""
     from matplotlib.figure import Figure
 
-    figure = Figure((9, 7), layout="constrained")
-    panels = figure.subplots(2, 2).ravel()
+    columns = min(len(rows), 2)
+    figure = Figure((4.5 * columns, 3.5 * -(-len(rows) // columns)), layout="constrained")
+    panels = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).ravel()[: len(rows)]
     for axes, (what, measured) in zip(panels, rows.items(), strict=True):
         numbers, clock, cpu = zip(*measured, strict=True)
         by_clock = what in ("threads", "workers")
@@ -120,8 +118,9 @@ def main():
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--largest", type=float, default=4.0, metavar="MPX")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=VARIED, default=VARIED, help="what is varied; all by default")
     options = parser.parse_args()
-    rows = measure(options.largest, options.repeats)
+    rows = measure(options.only, options.largest, options.repeats)
     table = []
     for what, measured in rows.items():
         for number, clock, cpu in measured:

@@ -5,6 +5,7 @@ process only while they are used. `Workspace.relax` gives them back to the syste
 likes; the values do not change.
 """
 
+import ctypes
 import mmap
 import os
 import shutil
@@ -42,6 +43,10 @@ MemoryLimit = int | float | str | u.Quantity | None
 SMALL = 1 << 16
 #: pages are given back when the process holds more than this share of the limit
 SHARE = 0.8
+#: least number of seconds between two calls that tidy the heaps of the C library
+PERIOD_OF_TRIMS = 0.5
+#: pages of fewer bytes are left, because they are not what fills the memory
+FEW_PAGES = 16_000_000
 #: seconds between two looks at the memory of the process
 PERIOD = 0.01
 
@@ -80,12 +85,18 @@ def _in_words(n_bytes):
 
 
 def resident_bytes():
-    """Memory that the process holds now, in bytes; 0 where the system does not say."""
+    """Memory that the process holds now, in bytes; 0 where the system does not report it."""
+    return _held()[0]
+
+
+def _held():
+    """Bytes that the process holds, and those of them that are pages of files; 0 where they are not reported."""
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * mmap.PAGESIZE
+            _, resident, of_files, *_ = file.read().split()
     except OSError:
-        return 0
+        return 0, 0
+    return int(resident) * mmap.PAGESIZE, int(of_files) * mmap.PAGESIZE
 
 
 class Workspace:
@@ -107,10 +118,10 @@ class Workspace:
     def __init__(self, limit=None, whole=()):
         self.limit = limit
         self.in_files = False
-        self._whole, self._needed = tuple(whole), 0
+        self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._watched = False
+        self._watched, self._trimmed = False, 0.0
 
     def decide(self, n_bytes):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
@@ -120,7 +131,8 @@ class Workspace:
         InputError
             If the stack is asked for what works on whole images only.
         """
-        self._needed = resident_bytes() + int(n_bytes)
+        held, self._of_libraries = _held()
+        self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
@@ -151,11 +163,19 @@ class Workspace:
 
     def relax(self):
         """Give back the pages of the files if the process holds too much."""
-        if self.in_files and not 0 < resident_bytes() <= SHARE * self.limit:
+        if not self.in_files:
+            return
+        held, of_files = _held()
+        if 0 < held <= SHARE * self.limit:
+            return
+        if of_files - self._of_libraries > FEW_PAGES or not held:
             with self._lock:
                 maps = list(self._maps)
             for one in maps:
                 _give_back(one)
+        if time.monotonic() - self._trimmed > PERIOD_OF_TRIMS:
+            self._trimmed = time.monotonic()
+            _trim()
 
     @property
     def is_used(self):
@@ -165,7 +185,7 @@ class Workspace:
 
 
 #: workspaces by the maps of their files
-_places = weakref.WeakKeyDictionary()
+_places: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def place_of(array):
@@ -201,6 +221,14 @@ def _give_back(mapped):
         mapped.madvise(mmap.MADV_DONTNEED)
     except (AttributeError, ValueError, OSError):
         return  # this system cannot, or the array has gone
+
+
+def _trim():
+    """Let the C library give back what freed arrays have left in its heaps, where it can."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return  # another C library than that of GNU
 
 
 def _watch(reference):
@@ -257,13 +285,15 @@ def zero_image(shape, dtype=np.float32):
 
 
 def kept(arrays):
-    """A tuple of arrays, moved to files where large arrays are kept there."""
+    """A tuple of arrays (or None), moved to files where large arrays are kept there."""
     if not in_files():
         return arrays
     moved = []
     for one in arrays:
-        new = empty_image(one.shape, one.dtype)
-        new[...] = one
+        new = one
+        if one is not None and one.nbytes >= SMALL:
+            new = empty_image(one.shape, one.dtype)
+            new[...] = one
         moved.append(new)
     return tuple(moved)
 

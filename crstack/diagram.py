@@ -217,7 +217,7 @@ def make_diagram(
     *,
     shifted: bool = False,
     sets: EquivalentSets | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> MMDiagram:
     """Simulate and observe the diagram of a stack.
 

@@ -129,7 +129,8 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
 
     with np.errstate(invalid="ignore"):
         map_threads(work, row_bands(ny, nx))
-    return OrderStatistics(*planes, count=count, cr_coincidences=cr_coincidences)
+    min2d, median2d, mean2d, max2d = planes
+    return OrderStatistics(min2d, median2d, mean2d, max2d, count=count, cr_coincidences=cr_coincidences)
 
 
 def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray | None = None) -> np.ndarray:

@@ -6,6 +6,8 @@ def test_my_detector():
     check_detector(MyDetector)
 """
 
+from typing import TypeVar, cast
+
 import astropy.units as u
 import numpy as np
 
@@ -20,6 +22,8 @@ from crstack.noise import NoiseModel
 from crstack.stack import CRStack
 
 __all__ = ["SHAPES", "check_boundary", "check_detector", "check_method"]
+
+T = TypeVar("T")
 
 #: unusual shapes for networks and filters
 SHAPES = ((63, 71), (101, 77), (15, 400))
@@ -100,13 +104,13 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
     InputError
         If it is not a boundary model.
     """
-    model = _instance(model, BoundaryModel, "model")
-    _check_frozen(model)
+    instance = _instance(model, BoundaryModel, "model")
+    _check_frozen(instance)
     x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
     counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
     before = counts.copy()
     sets = EquivalentSets(_noise(2.5), 3, 2)
-    boundary = model.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets))
+    boundary = instance.fit(MMDiagram(counts, counts, x_edges, y_edges, DiagramSettings(), u.adu, sets=sets))
     _expect(np.array_equal(counts, before), "the diagram must not be modified")
     _expect(isinstance(boundary, FittedBoundary), "fit must return a FittedBoundary", boundary)
     min2d = np.array([[-1e6, 0.0], [100.0, 1e6]], dtype=np.float32)
@@ -115,7 +119,7 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
         _expect(values.shape == min2d.shape, "the boundary must have the shape of min2d", values.shape)
         _expect(np.isfinite(values).all(), "the boundary must be finite everywhere", values)
         _expect((values > 0).all(), "the boundary must be positive", values)
-    _expect(type(model).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
+    _expect(type(instance).__name__ in repr(boundary), "the boundary must name its model", repr(boundary))
 
 
 def check_method(
@@ -222,12 +226,12 @@ def _expect(condition, sentence, got=None):
         raise AssertionError(sentence if got is None else f"{sentence}; got {got}")
 
 
-def _instance(given, base, name):
+def _instance(given: T | type[T], base: type, name: str) -> T:
     if isinstance(given, type) and issubclass(given, base):
         given = given()
     if not isinstance(given, base):
         raise InputError(f"{name} must be a {base.__name__}, or a class of one; got {given!r}")
-    return given
+    return cast(T, given)
 
 
 def _noise(gain, unit=u.adu):

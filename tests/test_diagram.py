@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from support.stacks import stack_of
 
-from crstack import CRStack, NoiseModel
+from crstack import CRStack, MMCosmic, NoiseModel, SplineBoundary
 from crstack.diagram import DiagramSettings, MMDiagram, without_lonely_bins
 from crstack.exceptions import InputError
 from crstack.simulation import LevelSampler, PixelSampler, histogram
@@ -196,3 +196,12 @@ def test_single_uses_the_cleaned_exposures(stack):
     median = stack.mm_diagram(n_simulations=1, aux="pycosmic")
     # exposures that carry their own noise scatter more, by about sqrt(2)
     assert 1.2 < mean_y(single) / mean_y(median) < 1.6
+
+
+def test_the_diagram_reaches_the_highest_fixed_point(flat_exposures):
+    stack = CRStack(flat_exposures(), gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
+    points = [(20, 80), (100, 900), (200, 120)]
+    method = MMCosmic(boundary=SplineBoundary(fixed_points=points), diagram=DiagramSettings(n_simulations=1))
+    diagram = stack.detect(method, aux=None).decision.diagram
+    assert diagram.settings.y_floor == 900
+    assert diagram.y_edges[-1] > 900

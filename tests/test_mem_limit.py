@@ -254,3 +254,22 @@ def test_the_command_refuses_before_it_writes(more, tmp_path, capsys):
     assert main(["run", *paths, *options, *more, "--output-dir", str(tmp_path / "out")]) == 2
     assert "mem_limit must be at least" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("in_files", "held", "given_back"),
+    [(True, 0.5, False), (True, 1.5, True), (True, 0.0, True), (False, 1.5, False)],
+)
+def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held, given_back):
+    """Also where it is not known how much is held; in units of the share of the limit."""
+
+    class Map:
+        pass
+
+    back, mapped, workspace = [], Map(), _memory.Workspace(limit=1e9)
+    workspace.in_files = in_files
+    workspace._maps.add(mapped)
+    monkeypatch.setattr(_memory, "_give_back", back.append)
+    monkeypatch.setattr(_memory, "resident_bytes", lambda: held * _memory.SHARE * 1e9)
+    workspace.relax()
+    assert back == ([mapped] if given_back else [])

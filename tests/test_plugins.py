@@ -24,6 +24,7 @@ from crstack.detectors._choose import as_detector
 from crstack.detectors.base import checked_detection
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.exceptions import InputError, PluginError
+from crstack.masks import Code
 from crstack.methods import Decision, Method
 from crstack.testing import check_detector
 
@@ -400,3 +401,21 @@ def test_methods_of_others_cannot_change_the_exposures(stack, what):
     np.testing.assert_array_equal(masks["CRMASK1"], before[0] > stack.statistics.median2d + 200)
     # no shared result is computed twice
     assert len(stack.prepared._kept["order statistics"]) == 1
+
+
+@dataclass(frozen=True)
+class Coded(Bright):
+    """A method with a given code in one pixel."""
+
+    code: int = 99
+
+    def decide(self, prepared, detected, rules, progress=None):
+        decision = super().decide(prepared, detected, rules, progress)
+        decision.codes["MEANCRT"][2, 3] = self.code
+        return decision
+
+
+def test_codes_that_do_not_exist_are_refused(stack):
+    with pytest.raises(PluginError, match=f"codes of MEANCRT of Coded must be uint8 .* 0 to {max(Code)}"):
+        stack.detect(Coded(max(Code) + 1), aux=None)
+    assert stack.detect(Coded(max(Code)), aux=None).codes["MEANCRT"][2, 3] == max(Code)

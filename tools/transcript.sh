@@ -42,4 +42,16 @@ ccd = CCDData.read('out/combined_meanjoint.fits', hdu_uncertainty='VARIANCE')
 print(type(ccd.uncertainty).__name__, int(ccd.mask.sum()))
 print(masks.to_dq(bits='stsci').shape, [ccd.header['CRSOURCE'] for ccd in stack.clean()])
 \""
+cat > mosaic.py <<'CODE'
+from astropy.io import fits
+
+for i in (1, 2, 3):
+    one = fits.open(f"demo/exposure_{i}.fits")[0]
+    chips = enumerate((slice(0, 90), slice(90, 200)), start=1)
+    parts = [fits.ImageHDU(one.data[rows], one.header, name="SCI", ver=number) for number, rows in chips]
+    fits.HDUList([fits.PrimaryHDU(), *parts]).writeto(f"mosaic_{i}.fits")
+CODE
+try "python mosaic.py; crstack run mosaic_*.fits --gain header:GAIN --readnoise header:RDNOISE --bias 100 --ext all \
+    --no-plots --output-dir mosaic"
+try "python -c \"import crstack; print(crstack.read('mosaic/combined_meanjoint.fits', chip='SCI2').ccd.shape)\""
 try "du -sh out; ls -l out/report.html; ls out | wc -l"

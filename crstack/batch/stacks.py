@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -177,7 +177,7 @@ def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: 
         wanted = f"stack and one of {', '.join(FILE_COLUMNS)}"
         raise InputError(f"table of exposures must have the columns {wanted}; got {', '.join(table.colnames)}")
     keys = [name for name in table.colnames if name not in ("stack", column)]
-    stacks = {}
+    stacks: dict[str, dict[str, Any]] = {}
     for row in table:
         name = str(row["stack"])
         own = stacks.setdefault(name, {"images": []})
@@ -234,7 +234,7 @@ def stacks_of_directory(
     absent = [key for key in (*keywords, *only) if _in_no_header(collection.summary, key)]
     if absent:
         raise InputError(f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has")
-    groups = {}
+    groups: dict[str, list[str]] = {}
     for row in collection.summary:
         values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
         if all(values[key].lower() == wanted.lower() for key, wanted in only.items()):

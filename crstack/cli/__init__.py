@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version and wrong arguments
-        return stop.code or 0
+        return int(stop.code or 0)
     # imported here, because the work needs many more modules than the arguments
     from crstack.cli.work import execute
 

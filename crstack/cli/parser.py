@@ -169,12 +169,8 @@ def _add_log_level(command):
     )
 
 
-def _add_run(commands):
-    run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
-    run.add_argument(
-        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
-    )
-    plain = run.add_argument_group("instead of a parameter file")
+def _add_settings(plain):
+    """Settings of a run without a parameter file."""
     plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")
     plain.add_argument("--readnoise", metavar="R", help="with its unit, as '4 electron', or header:KEYWORD")
     plain.add_argument(
@@ -184,6 +180,11 @@ def _add_run(commands):
         "--saturation",
         metavar="S",
         help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
+    )
+    plain.add_argument("--dq-ext", metavar="EXT", help="extension of the data quality (default: none)")
+    plain.add_argument("--err-ext", metavar="EXT", help="extension of the uncertainty (default: none)")
+    plain.add_argument(
+        "--bits", metavar="B", help="bits of bad values: stsci, lsst, dragons or a number (default: all)"
     )
     plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
     plain.add_argument(
@@ -195,6 +196,14 @@ def _add_run(commands):
     plain.add_argument(
         "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
     )
+
+
+def _add_run(commands):
+    run = _add(commands, "run", "make masks and combined images", RUN, RUN_EPILOG)
+    run.add_argument(
+        "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
+    )
+    _add_settings(run.add_argument_group("instead of a parameter file"))
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -296,7 +305,7 @@ def _run(arguments, console):
     from crstack.exceptions import InputError
     from crstack.pipeline.mosaic import run_any
 
-    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "method", "ext")
+    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "dq_ext", "err_ext", "bits", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
     if are_images(arguments.parameters):
         parameters = configuration_of_options(arguments.parameters, **options)

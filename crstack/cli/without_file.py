@@ -41,7 +41,18 @@ def are_images(names):
 
 
 def configuration_of_options(
-    images, *, gain=None, readnoise=None, bias=None, saturation=None, max_fraction=None, method=None, ext=None
+    images,
+    *,
+    gain=None,
+    readnoise=None,
+    bias=None,
+    saturation=None,
+    max_fraction=None,
+    dq_ext=None,
+    err_ext=None,
+    bits=None,
+    method=None,
+    ext=None,
 ):
     """The configuration of the options.
 
@@ -58,6 +69,8 @@ def configuration_of_options(
     saturation : str or None
         A number in the unit of the exposures, bias included, or a keyword.
     max_fraction : float or None
+        As in the parameter file.
+    dq_ext, err_ext, bits : str or None
         As in the parameter file.
     method : str or None
         As ``crmethod`` of the parameter file.
@@ -97,6 +110,9 @@ def configuration_of_options(
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
         "saturation": None if saturation is None else _number_or_text(saturation),
+        "dq_ext": None if dq_ext is None else _number_or_text(dq_ext),
+        "err_ext": None if err_ext is None else _number_or_text(err_ext),
+        "bits": None if bits is None else _number_or_text(bits),
     }
     requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
     return Configuration.of(Path(NOWHERE), checked_values(top, requirements))

@@ -47,15 +47,15 @@ def posterior_mean(values, probability, variance, weights=None):
     order = np.argsort(np.abs(probability - 0.5), axis=0, kind="stable")
     values, chance, variance = (np.take_along_axis(one, order, axis=0) for one in (values, probability, variance))
     weights = np.ones(1) if weights is None else np.take_along_axis(weights, order, axis=0)
-    uncertain = min(n, MOST_UNCERTAIN)
-    chance[uncertain:] = np.rint(chance[uncertain:])
+    most = min(n, MOST_UNCERTAIN)
+    chance[most:] = np.rint(chance[most:])
+    numbers = ((chance > 0) & (chance < 1)).sum(axis=0)
     sums = np.zeros((4, m))  # sums of weights, weighted means, squared means and variances
-    for number in range(1 << uncertain):
-        hit = np.zeros((n, 1), dtype=bool)
-        hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
-        probable = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
-        clean = np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5)
-        _add_set(sums, values, variance, np.where(clean, weights, 0.0), probable)
+    # few pixels have several uncertain values; the number of sets doubles with each
+    for number in np.unique(numbers):
+        which = np.flatnonzero(numbers == number)
+        some = (one if one.ndim == 1 else one[:, which] for one in (values, chance, variance, weights))
+        sums[:, which] = _sums_over_sets(*some, int(number))
     with np.errstate(invalid="ignore", divide="ignore"):
         weight, mean, square, within = sums
         mean = mean / weight
@@ -63,6 +63,19 @@ def posterior_mean(values, probability, variance, weights=None):
         lowest = values.min(axis=0)
         count = np.where(weight > 0, np.maximum(np.rint((1 - chance).sum(axis=0)), 1), 0).astype(np.int16)
         return mean + lowest, within / weight + spread, count
+
+
+def _sums_over_sets(values, chance, variance, weights, uncertain):
+    """Sums (4, M) over the sets of clean values; only the first ``uncertain`` values of each pixel are uncertain."""
+    n, m = values.shape
+    sums = np.zeros((4, m))
+    for number in range(1 << uncertain):
+        hit = np.zeros((n, 1), dtype=bool)
+        hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
+        probable = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
+        clean = np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5)
+        _add_set(sums, values, variance, np.where(clean, weights, 0.0), probable)
+    return sums
 
 
 def _add_set(sums, values, variance, weights, probability):

@@ -31,7 +31,20 @@ ONLY_WITH = {
 
 #: keys that have an effect when masks are read from a file
 WITH_MASKS = (
-    *("extnum", "gain", "rnoise", "bias", "saturation", "use_auxmedian", "variance", "outputs", "compression"),
+    *(
+        "extnum",
+        "gain",
+        "rnoise",
+        "bias",
+        "saturation",
+        "dq_ext",
+        "err_ext",
+        "bits",
+        "use_auxmedian",
+        "variance",
+        "outputs",
+        "compression",
+    ),
     *("flux_factor", "flux_factor_regions", "apply_flux_factor_to", "mm_cr_coincidences"),
 )
 
@@ -163,6 +176,9 @@ class Configuration:
             "method",
             "outputs",
             "saturation",
+            "dq_ext",
+            "err_ext",
+            "bits",
             "max_fraction",
             "mediancr_pixels_to_be_dropped",
         ):

@@ -30,10 +30,12 @@ from crstack.config.values import (
     paired,
     parameters,
     pixels,
+    quality_bits,
     region,
     regions,
     regions_or_text,
     single,
+    single_extension,
     vote,
 )
 from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
@@ -78,6 +80,9 @@ TOP = (
     Key("bias", number_or_map, 0.0),
     # not of numina-crmasks
     Key("saturation", nullable(number_or_map), None),
+    Key("dq_ext", nullable(single_extension), None),
+    Key("err_ext", nullable(single_extension), None),
+    Key("bits", nullable(quality_bits), None),
 )
 
 GENERAL = (

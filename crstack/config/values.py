@@ -21,6 +21,7 @@ from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.exposures.keywords import as_keyword
+from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
 
 __all__ = [
@@ -46,10 +47,12 @@ __all__ = [
     "paired",
     "parameters",
     "pixels",
+    "quality_bits",
     "region",
     "regions",
     "regions_or_text",
     "single",
+    "single_extension",
     "vote",
 ]
 
@@ -169,6 +172,17 @@ def extension(key, value):
     if isinstance(value, str) and value:
         return value.lower() if value.lower() == "all" else value
     return check_integer(key, value, minimum=0)
+
+
+def single_extension(key, value):
+    """Check of the number, or the name, of one FITS extension."""
+    return value if isinstance(value, str) and value else check_integer(key, value, minimum=0)
+
+
+def quality_bits(key, value):
+    """Check of the bits of data quality: a convention, a number, or numbers by reason."""
+    bits_of(value)
+    return MappingProxyType(dict(value)) if isinstance(value, dict) else value
 
 
 def number_or_map(key, value):

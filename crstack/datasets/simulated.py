@@ -345,12 +345,12 @@ def make_stack(
     factors = check_factors("flux_factors", flux_factors, n_exposures)
     check_choice("population", population, tuple(POPULATIONS))
     sky = check_factors("sky_factors", sky_factors, n_exposures)
-    offsets = check_offsets(offsets, n_exposures)
-    seeing = check_seeing(seeing, n_exposures)
+    shifts = check_offsets(offsets, n_exposures)
+    widths = check_seeing(seeing, n_exposures)
     unit = check_unit(unit)
     check_detector(gain, readnoise, saturation, shape)
     added = check_backgrounds(backgrounds, n_exposures, gain, shape)
-    settings = factors, offsets, sky, seeing or (None,) * n_exposures
+    settings = factors, shifts, sky, widths or (None,) * n_exposures
     electrons = _expected_electrons(scene, shape, settings, added, jitter, seed)
     hits = _hit_electrons(shape, n_exposures, hit_rate, population, seed)
     electrons.flags.writeable = hits.flags.writeable = False
@@ -362,8 +362,8 @@ def make_stack(
         population=population,
         flux_factors=factors,
         sky_factors=sky,
-        offsets=offsets,
-        seeing=seeing,
+        offsets=shifts,
+        seeing=widths,
         unit=unit,
         gain=gain,
         readnoise=readnoise,

@@ -145,6 +145,8 @@ class ExposuresByBands:
 
     def _shift(self, i):
         """What is added to exposure ``i``: number or image."""
+        if np.ndim(self.changes[i]) == 0 and self.changes[i] == 0:
+            return self.backgrounds[i]
         return by_rows(np.add, self.backgrounds[i], self.changes[i])
 
     def result(self):

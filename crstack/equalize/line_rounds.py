@@ -11,6 +11,8 @@ __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line
 
 #: a value that exceeds both this number of standard deviations and this share of the contrast is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
+#: least throughput along rows and columns, relative to that of the exposure
+LEAST_THROUGHPUT = np.float32(0.2)
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
 #: least decrease of chi squared by such a term, in total and for each value
@@ -108,7 +110,10 @@ def _add_line(model, line, left, signal, variance):
     if line.axis == "y":
         share = share.transpose(0, 2, 1)
     if line.setting == "response":
-        model.gains = share if model.gains is None else model.gains + share
+        before = np.float32(0) if model.gains is None else model.gains
+        # where there is hardly any signal a fit may give less than none: no exposure has a negative throughput
+        model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
+        share = model.gains - before
         model.brightness = regressor
         if regressor is signal:
             return

@@ -88,7 +88,8 @@ def load_exposures(
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, if the scatter of the exposures contradicts the noise,
+        If the files have data quality or uncertainties that are not read, if part of an exposure is blank,
+        if the scatter of the exposures contradicts the noise,
         if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
@@ -147,6 +148,13 @@ class _Builder:
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""
         warn_of_cards(given.name, given.changes)
+        if given.unused:
+            names = " and ".join(name for _, name in given.unused)
+            remedy = ", ".join(f"{argument}={name!r}" for argument, name in given.unused)
+            warn_user(
+                f"{names} of {given.name} and the like are not used; to use them give {remedy}, "
+                "or the keys or options of these names"
+            )
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"

@@ -26,6 +26,7 @@ from crstack._fits import (
     image_in_parts,
     inherited_header,
     opened_fits,
+    plane_shape,
     unit_of_header,
 )
 from crstack._validation import check_image_shape
@@ -40,6 +41,8 @@ __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_car
 #: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
 UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
 #: and by the name of the extension, where there is no UTYPE; any other holds standard deviations
+#: usual names of extensions of data quality and of uncertainties
+QUALITY, ERRORS = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR")
 _BY_NAME = {
     **dict.fromkeys(("VAR", "VARIANCE", "VARPLANE"), VarianceUncertainty),
     **dict.fromkeys(("IVAR", "INVVAR", "INVERSE_VARIANCE"), InverseVariance),
@@ -106,6 +109,8 @@ class GivenExposure:
     wcs : `~astropy.wcs.WCS` or None
     limit : (float, str) or None
         Highest valid value that the header states, and its keyword.
+    unused : tuple of (str, str)
+        Arguments that would read an extension of the file, and the name of the extension.
     """
 
     name: str
@@ -118,6 +123,7 @@ class GivenExposure:
     changes: list = field(default_factory=list)
     wcs: WCS | None = None
     limit: tuple[float, str] | None = None
+    unused: tuple = ()
 
     @property
     def shape(self):
@@ -243,12 +249,13 @@ def _from_file(path, reading):
         mask, saturated = _bad_of_file(hdus, path, reading, data.shape)
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
         unit = reading.unit or unit_of_header(header, path)
+        unused = _unused_planes(hdus, reading, data.shape)
     if unit is None:
         raise InputError(f"unit must be given for {path}, which has no BUNIT, such as unit=u.adu; got None")
     limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)
-    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit)
+    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit, unused)
 
 
 def _plane_of(hdus, ext, path, shape, name):
@@ -268,6 +275,18 @@ def _bad_of_file(hdus, path, reading, shape):
         bad, saturated = unusable(quality, reading.bits, path)
         mask = bad if mask is None else mask | bad
     return mask, saturated
+
+
+def _unused_planes(hdus, reading, shape):
+    """Data quality and uncertainty of a file that are not read: (argument, name of the extension)."""
+    quality = reading.dq_ext is None and "MASK" not in hdus
+    error = reading.err_ext is None and "UNCERT" not in hdus
+    wanted = [("dq_ext", name) for name in QUALITY if quality] + [("err_ext", name) for name in ERRORS if error]
+    return tuple(
+        (argument, name)
+        for argument, name in wanted
+        if name in hdus and name != reading.ext and plane_shape(hdus[name]) == shape
+    )
 
 
 def _uncertainty_of_file(hdus, path, reading, shape):

@@ -5,11 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
-from crstack._memory import empty_image, kept
+from crstack._memory import empty_image, kept, relax
 from crstack._pixels import at_pixels, dilate
 from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
-from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
+from crstack.joint.chosen import Chosen
+from crstack.joint.cubes import LevelCube, by_parts, in_order, joined, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
@@ -21,8 +22,6 @@ LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
-#: number of simulated pixels that measure how many hits are not examined
-DRAWS_OF_SPAN = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,46 +250,6 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """Selection of the pixels that are examined.
-
-    Attributes
-    ----------
-    anyway : `~numpy.ndarray` of bool
-        (ny, nx) pixels that are always examined.
-    span : float
-        Others are examined if their values have a larger span, in standard deviations of one of them.
-    n : int
-        Number of exposures.
-    """
-
-    anyway: np.ndarray
-    span: float
-    n: int
-
-    def missed(self, charge):
-        """Probability that a pixel with one hit is not examined.
-
-        Parameters
-        ----------
-        charge : `~numpy.ndarray`
-            Of the hit, in standard deviations of the noise.
-
-        Returns
-        -------
-        chance : `~numpy.ndarray`
-        """
-        rng = np.random.default_rng(20260103)
-        values = rng.standard_normal((DRAWS_OF_SPAN, self.n))
-        others = values[:, 1:]
-        low, high = others.min(axis=1), others.max(axis=1)
-        # values of the hit one between these do not widen the span enough
-        inside = high - low < self.span
-        least, most = (np.sort((edge - values[:, 0])[inside]) for edge in (high - self.span, low + self.span))
-        return (least.searchsorted(charge) - most.searchsorted(charge)) / DRAWS_OF_SPAN
-
-
-@dataclass(frozen=True, eq=False)
 class Candidates:
     """Values of the examined pixels; exposures along the first axis.
 
@@ -339,7 +298,10 @@ class Candidates:
     @cached_property
     def levels(self):
         """(N, M) the common signal of each value."""
-        return (self.values - self.shifts) / self.scales
+        parts = self.parts()
+        if len(parts) < 2:
+            return (self.values - self.shifts) / self.scales
+        return by_parts(lambda part: (self.some(part).levels,), parts, len(self))[0]
 
     def sigma(self, signal):
         """Noise (N, M) of the values at a common signal (M,) or (N, M), electrons."""
@@ -416,9 +378,11 @@ def clean_signal(counts, candidates, chance):
         signal[rows] = levels[:, rows].mean(axis=0)
 
     map_threads(work, row_bands(*signal.shape))
-    clean = 1 - chance
-    known = (candidates.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
-    signal[candidates.where] = np.where(clean.sum(axis=0) > 0.5, known, candidates.lowest)
+    for part in candidates.parts():
+        some, clean = candidates.some(part), 1 - chance[:, part]
+        known = (some.levels * clean).sum(axis=0) / np.maximum(clean.sum(axis=0), 1e-6)
+        signal[some.where] = np.where(clean.sum(axis=0) > 0.5, known, some.lowest)
+        relax()
     return signal
 
 
@@ -456,7 +420,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         where = np.nonzero(anyway[rows] | (span[inner] > widest))
         picked = counts.rows(rows).at(where, excess[rows])
         marks = [None if one is None else one[:, rows][:, *where] for one in (counts.bad, detected)]
-        return (where[0] + rows.start, where[1]), picked, marks
+        return (where[0] + rows.start, where[1]), kept(picked), kept(marks)
 
     found = map_threads(work, wide_bands(*sigma.shape, margin=1))
     where = tuple(np.concatenate([one[0][axis] for one in found]) for axis in (0, 1))
@@ -464,12 +428,11 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     # what is the same everywhere has one column, also where no pixel is asked for
     columns = [one.shape[1] for one in counts.rows(slice(0, 1)).at((nowhere, nowhere), excess[:1])]
     picked = [
-        parts[0] if n_columns else np.concatenate(parts, axis=1)
+        parts[0] if n_columns else joined(parts)
         for n_columns, *parts in zip(columns, *(one[1] for one in found), strict=True)
     ]
     unknown, seen = (
-        None if parts[0] is None else np.concatenate(parts, axis=1)
-        for parts in zip(*(one[2] for one in found), strict=True)
+        None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
     prior, how = signal_prior(levels, sigma, widest), Chosen(anyway, widest, len(levels))
     return Candidates(where, *picked, unknown, seen, prior, how)

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack._memory import relax
-from crstack._threads import row_bands
+from crstack._memory import empty_image, relax
+from crstack._threads import map_threads, row_bands
 from crstack.statistics import sort_exposures
 
-__all__ = ["LevelCube", "PlanesInOrder", "in_order", "means_of", "taken", "with_bad_filled"]
+__all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken", "with_bad_filled"]
 
 #: pixels of the rows from which single pixels are taken at a time
 PIXELS_PER_BAND = 1 << 20
@@ -118,6 +118,40 @@ def with_bad_filled(levels, bad):
     values, where = levels[:, some], bad[:, some]
     levels[:, some] = np.where(where, _median_of_good(values, where), values)
     return levels
+
+
+def joined(parts):
+    """Arrays (N, m) in one, (N, M)."""
+    whole = empty_image((len(parts[0]), sum(one.shape[1] for one in parts)), parts[0].dtype)
+    return np.concatenate(parts, axis=1, out=whole)
+
+
+def by_parts(work, parts, number):
+    """Arrays (N, M) that are computed by parts, in threads.
+
+    Parameters
+    ----------
+    work : callable
+        ``work(part)`` gives a tuple of arrays (N, m) for a slice of the M pixels.
+    parts : list of slice
+        One or more, which cover the pixels.
+    number : int
+        M.
+
+    Returns
+    -------
+    arrays : list of `~numpy.ndarray`
+    """
+    first = work(parts[0])
+    arrays = [empty_image((len(one), number), one.dtype) for one in first]
+
+    def fill(part, found):
+        for array, one in zip(arrays, found, strict=True):
+            array[:, part] = one
+
+    fill(parts[0], first)
+    map_threads(lambda part: fill(part, work(part)), parts[1:])
+    return arrays
 
 
 def means_of(cube):

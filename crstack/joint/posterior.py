@@ -169,13 +169,7 @@ def joint_posterior(
     # rounded as stored, so that a later threshold gives the same mask
     rounded = field.chance.astype(np.float16)
     chance = rounded.astype(np.float32)
-    if settings.probability is not None:
-        masked = chance > settings.probability
-    elif settings.false_alarm is None:
-        masked = least_loss(chance)
-    else:
-        over = _over_threshold(settings.false_alarm, counts, excess, candidates, tables, population, chance)
-        masked = _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
+    masked = _masked(settings, counts, excess, candidates, tables, population, chance)
     # a copy does not contain the tables, which are large
     population = replace(population)
     shape = counts.data.shape
@@ -187,6 +181,16 @@ def joint_posterior(
         shift,
         of_pixels,
     )
+
+
+def _masked(settings, counts, excess, candidates, tables, population, chance):
+    """Mask (N, M) of the candidates by the settings."""
+    if settings.probability is not None:
+        return chance > settings.probability
+    if settings.false_alarm is None:
+        return least_loss(chance)
+    over = _over_threshold(settings.false_alarm, counts, excess, candidates, tables, population, chance)
+    return _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
 
 
 def _sigma(counts, scatter):

@@ -9,6 +9,7 @@ import numpy as np
 from crstack._memory import empty_image, relax, zero_image
 from crstack._threads import map_threads, row_bands, slices
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
+from crstack.joint.cubes import by_parts
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
 
@@ -68,16 +69,19 @@ class Field:
             self._number[:] = len(where[0])
             self._number[self._place(where)] = np.arange(len(where[0]))
         self.chance = probability.astype(np.float32, copy=False)
-        hits = np.where(probability > 0.5, probability, np.float32(0))
-        self._hits, self._charge = (np.pad(one, ((0, 0), (0, 1))).astype(np.float32) for one in (hits, hits * charge))
+        n, m = probability.shape
+        self._hits, self._charge = empty_image((n, m + 1)), empty_image((n, m + 1))
         place = self._place(where)
 
         def work(i):
+            hits = np.where(probability[i] > 0.5, probability[i], np.float32(0))
+            self._hits[i, :m], self._charge[i, :m] = hits, hits * charge[i]
+            self._hits[i, m] = self._charge[i, m] = 0
             self._beside[i] = False
             for step in self._steps(0):
-                self._beside[i][place[hits[i] > 0] + step] = True
+                self._beside[i][place[hits > 0] + step] = True
 
-        map_threads(work, range(len(hits)))
+        map_threads(work, range(n))
 
     def _place(self, where):
         return (where[0] + 1) * self._width + where[1] + 1
@@ -90,7 +94,7 @@ class Field:
     def classes_at(self, where):
         """Class of the neighbourhood (N, M) of each value at rows and columns ``where``."""
         everywhere = self._place(where)
-        classes = np.zeros((self.shape[0], len(everywhere)), np.int32)
+        classes = zero_image((self.shape[0], len(everywhere)), np.int32)
         weights = [np.float32(1 if abs(step) in (1, self._width) else CORNER) for step in self._steps()]
 
         def work(item):
@@ -135,8 +139,11 @@ def sweep(field, candidates, tables, population):
     """
     classes = field.classes_at(candidates.where)
 
-    def work(item):
-        part, (nodes, clean, index, prior) = item
+    parts = candidates.parts()
+    table_of = dict(zip((part.start for part in parts), tables, strict=True))
+
+    def work(part):
+        nodes, clean, index, prior = table_of[part.start]
         some = candidates.some(part)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
         hit, rest = hit_weights(not_hit, ratio, prior)
@@ -145,9 +152,8 @@ def sweep(field, candidates, tables, population):
         charge = np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
         return _of_known(some, hit).sum(axis=1) / total, charge
 
-    results = map_threads(work, zip(candidates.parts(), tables, strict=True))
-    if results:
-        field.set(candidates.where, *(np.concatenate(one, axis=1) for one in zip(*results, strict=True)))
+    if parts:
+        field.set(candidates.where, *by_parts(work, parts, len(candidates)))
     return classes
 
 

@@ -111,8 +111,16 @@ def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationIm
     return SegmentationImage(labels_of(masks, name))
 
 
-def labels_of(masks, name):
-    """Number of the hit at each pixel (ny, nx), 0 for none."""
+def labels_of(masks: HitMasks, name: str) -> np.ndarray:
+    """Number of the hit at each pixel (ny, nx), 0 for none.
+
+    Parameters
+    ----------
+    masks : `~crstack.MaskSet`
+        The masks.
+    name : str
+        One of the masks, or "problematic" for the pixels masked in every exposure.
+    """
     return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
 
 

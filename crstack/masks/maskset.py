@@ -312,7 +312,15 @@ class MaskSet:
         written : list of `~pathlib.Path`
             The copies, each with extensions DQ and MASK.
         """
-        return write_exposures(self.crmasks, paths, directory, ext=ext, bits=bits, exposures=exposures)
+        return write_exposures(
+            self.crmasks,
+            paths,
+            directory,
+            ext=ext,
+            bits=bits,
+            exposures=exposures,
+            excess_variance=self.excess_variance,
+        )
 
     @classmethod
     def read(cls, path: str | os.PathLike, *, chip: str | None = None) -> "MaskSet":

@@ -124,6 +124,7 @@ def write_exposures(
     ext: int | str = 0,
     bits: Bits = "stsci",
     exposures: Exposures | None = None,
+    excess_variance: np.ndarray | None = None,
 ) -> list[Path]:
     """Copy files of exposures, and add the mask of each.
 
@@ -137,7 +138,7 @@ def write_exposures(
         Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
-    bits, exposures
+    bits, exposures, excess_variance
         As for `quality_images`.
 
     Returns
@@ -151,21 +152,21 @@ def write_exposures(
     InputError
         If number or shape of the images differ from those of the masks, or a copy would replace an exposure.
     """
-    paths, directory = [Path(path) for path in paths], Path(directory)
-    if len(paths) != len(hit):
-        raise InputError(f"paths must be those of {len(hit)} exposures; got {len(paths)}")
-    targets = [directory / path.name for path in paths]
+    files, directory = [Path(path) for path in paths], Path(directory)
+    if len(files) != len(hit):
+        raise InputError(f"paths must be those of {len(hit)} exposures; got {len(files)}")
+    targets = [directory / path.name for path in files]
     if len(set(targets)) < len(targets):
-        raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in paths)}")
-    for path, target in zip(paths, targets, strict=True):
-        if target.resolve() in [one.resolve() for one in paths]:
+        raise InputError(f"names of the exposures must differ; got {', '.join(path.name for path in files)}")
+    for path, target in zip(files, targets, strict=True):
+        if target.resolve() in [one.resolve() for one in files]:
             raise InputError(f"directory must be another than that of the exposures; got {directory}")
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
-    quality = quality_images(hit, bits, exposures)
+    quality = quality_images(hit, bits, exposures, excess_variance=excess_variance)
     directory.mkdir(parents=True, exist_ok=True)
-    for i, (path, target) in enumerate(zip(paths, targets, strict=True)):
+    for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]
         if exposures is not None and exposures.bad is not None:
             flagged = flagged | exposures.bad[i]

@@ -14,6 +14,7 @@ from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.mmcosmic import MMDecision
+from crstack.plotting.accessor import measured_of
 from crstack.plotting.beside import FAILURES, Helper, draw_all
 
 __all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
@@ -220,12 +221,17 @@ def _drawn_here(results):
     def flux(path, number):
         _save(stack.plot.flux_factor(number), path, dpi=IMAGE_DPI)
 
+    def differences(path):
+        _save(stack.plot.differences(masks=results.masks, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+
     def offset(path, number):
         _save(stack.plot.offset(number, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
 
     if results.in_diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
+    if results.masks.decision is not None and measured_of(stack.prepared, results.masks):
+        yield "differences.png", differences
     flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
     for number in range(1, len(stack) + 1):
         if flux_factors is not None and flux_factors.method != "given":

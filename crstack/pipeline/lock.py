@@ -11,7 +11,7 @@ from crstack.exceptions import InputError
 try:
     import fcntl
 except ImportError:  # not on this system
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["LOCK", "DirectoryLock"]
 

@@ -17,10 +17,12 @@ __all__ = ["Viewer", "write_report"]
 #: characters of all figures together; those that do not fit are links
 FIGURES = 900_000
 #: figures that the page shows, in this order; the viewer replaces the others
-SHOWN = ("diagnostic_histogram2d", "flux_factor", "xyoffset_crosscorr")
+SHOWN = ("diagnostic_histogram2d", "differences", "flux_factor", "xyoffset_crosscorr")
 CAPTIONS = {
     "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
     "two or more exposures.",
+    "differences": "What was measured of exposures that differ, and what each is expected to hold more than the common "
+    "image.",
     "flux_factor": "Exposure {} over the others, and its flux factor.",
     "xyoffset_crosscorr": "Exposure {} and the common image, without and with the offset between them.",
 }

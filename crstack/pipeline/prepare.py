@@ -91,7 +91,7 @@ def product_names(n_images, *, plots, joint=True, masks=True, clean=False, outpu
     numbers = range(1, n_images + 1)
     shown = ["MEDIANCR", "MEANCRT", *(exposure_name(i) for i in range(n_images)), "MEANCR", "MEANCR_residual"]
     names += ["diagnostic_histogram2d.png", *(f"diagnostic_{name.lower()}.png" for name in shown)]
-    names += ["image_number_at_median_position.png", "problematic_pixels.pdf", "report.html"]
+    names += ["image_number_at_median_position.png", "differences.png", "problematic_pixels.pdf", "report.html"]
     names += [f"flux_factor{number}.png" for number in numbers]
     names += [f"xyoffset_crosscorr_{number}.png" for number in numbers]
     names += [f"mediancr_identified_{category}.pdf" for category in categories]
@@ -162,6 +162,7 @@ def prepare(
         paths,
         mem_limit=configuration["mem_limit"],
         ext=configuration["extnum"],
+        **{name: configuration[name] for name in ("dq_ext", "err_ext", "bits")},
         drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),

@@ -1,6 +1,7 @@
 """Figures of finished results. No results are computed here."""
 
 from crstack.plotting.diagram import draw_boundary, plot_diagram
+from crstack.plotting.differences import plot_differences
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.files import save_figure
 from crstack.plotting.hits import HitPages, plot_hits
@@ -14,6 +15,7 @@ __all__ = [
     "MaskView",
     "draw_boundary",
     "plot_diagram",
+    "plot_differences",
     "plot_flux_factor",
     "plot_hits",
     "plot_mask",

@@ -10,12 +10,15 @@ from astropy.table import QTable
 from crstack._validation import check_integer
 from crstack._views import InDiagram, image_of_mask
 from crstack.equalize.compare import compare_fluxes
+from crstack.equalize.differences import Differences
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.joint import JointDecision
 from crstack.masks import MaskSet
 from crstack.masks.features import PROBLEMATIC, codes_of
 from crstack.plotting.diagram import plot_diagram
+from crstack.plotting.differences import plot_differences
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
 from crstack.plotting.hits import HitPages, plot_hits
 from crstack.plotting.mask import plot_mask
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from crstack.diagram import MMDiagram
 
-__all__ = ["PlotAccessor"]
+__all__ = ["PlotAccessor", "measured_of"]
 
 ColorScale = Literal["zscale", "minmax"]
 
@@ -38,6 +41,14 @@ ColorScale = Literal["zscale", "minmax"]
 def _figure(fig: "Figure | None") -> "Figure | str | None":
     """The given figure, or one of pyplot if pyplot is in use."""
     return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
+
+
+def measured_of(prepared: PreparedStack, masks: MaskSet) -> Differences | None:
+    """What was measured to differ between the exposures by the decision of some masks; None if nothing was."""
+    found = prepared.equalized.measured
+    if isinstance(masks.decision, JointDecision):
+        found = masks.decision.result.measured
+    return found or None
 
 
 class PlottedStack(Protocol):
@@ -246,6 +257,37 @@ class PlotAccessor:
         found = prepared.once("comparison of fluxes", None, compute)
         options = {"error": flux.errors[i], "label": f"exposure {number}", "unit": given.unit, "fig": _figure(fig)}
         return plot_flux_factor(found.level, found.signals[i], found.references[i], flux.values[i], **options)
+
+    def differences(
+        self, *, masks: MaskSet | None = None, resolution: int | None = None, fig: "Figure | None" = None
+    ) -> "Figure":
+        """Draw what was measured of exposures that differ, one panel for each term and one for each exposure.
+
+        Parameters
+        ----------
+        masks : `~crstack.MaskSet`, optional
+            Masks of the decision that measured; by default the latest ones.
+        resolution, fig
+            As for `~crstack.plotting.plot_differences`.
+
+        Returns
+        -------
+        fig : `~matplotlib.figure.Figure`
+
+        Raises
+        ------
+        InputError
+            If nothing was measured to differ.
+        """
+        prepared = self._stack.prepared
+        masks = self._stack.latest_masks() if masks is None else masks
+        measured, decision = measured_of(prepared, masks), masks.decision
+        if decision is None or measured is None:
+            raise InputError("exposures must differ by a measured term for this figure; got none")
+        common = prepared.statistics.median2d if measured.common is None else np.asarray(measured.common)
+        found = decision.differences(prepared, common / np.float32(prepared.exposures.noise.electrons_per_unit))
+        images = [np.broadcast_to(one, common.shape) for one in found or ()]
+        return plot_differences(measured, images, unit=prepared.exposures.unit, resolution=resolution, fig=_figure(fig))
 
     def offset(
         self,

@@ -1,6 +1,6 @@
 """The median-minimum diagram and its boundary."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -85,10 +85,10 @@ def plot_diagram(
     panels[-1].set_title(LABELS["observed"] + beyond)
     if ax is not None:
         ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")
-        return ax.figure
+        return cast("Figure", ax.figure)
     panels[0].set_title(LABELS["simulated"].format(n=n))
     _draw_keys(fig, images[0], panels)
-    return fig
+    return cast("Figure", fig)
 
 
 def _draw_keys(fig, image, panels):

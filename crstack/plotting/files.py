@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crstack._files import atomic_path
 
@@ -30,6 +30,6 @@ def save_figure(figure: "Figure", path: str | os.PathLike, dpi: float = 150) -> 
         If the directory cannot be written.
     """
     # a lower compression makes a PNG file a tenth larger, but takes half the time
-    options = {"pil_kwargs": {"compress_level": 3}} if Path(path).suffix.lower() == ".png" else {}
+    options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if Path(path).suffix.lower() == ".png" else {}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi, **options)

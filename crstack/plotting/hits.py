@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from astropy.table import QTable
@@ -45,7 +45,7 @@ MOST_LISTED = 5
 PANEL = 2.7  # inches
 OUTLINE = "#e69f00"
 #: every PDF reader has Helvetica; measuring and embedding another font takes half the time of a page
-PDF = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
+PDF: dict[Any, Any] = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
 NONE = {"interpolation": "none"}  # files contain the pixels without interpolation
 
 
@@ -89,8 +89,15 @@ def plot_hits(
     InputError
         If the window or the scale is wrong.
     """
-    options = {"semiwindow": semiwindow, "color_scale": color_scale}
-    return HitPages(view, features, masks=masks, replacement=replacement, corrected=corrected, **options)
+    return HitPages(
+        view,
+        features,
+        masks=masks,
+        semiwindow=semiwindow,
+        color_scale=color_scale,
+        replacement=replacement,
+        corrected=corrected,
+    )
 
 
 def first_hits(features, most=-1):
@@ -187,7 +194,7 @@ class HitPages:
         return self.images, self.diagram
 
     def write(
-        self, path: str | os.PathLike, *, maxplots: int = -1, progress: Callable[[int, int], None] | None = None
+        self, path: str | os.PathLike, *, maxplots: int = -1, progress: Callable[[float], None] | None = None
     ) -> int:
         """Write the pages of the hits to a PDF file, completely or not at all.
 

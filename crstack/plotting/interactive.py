@@ -70,8 +70,8 @@ class Window:
     #: action by key
     actions = {"c": "continue", "q": "continue", "x": "quit"}
     #: keys of matplotlib's own toolbar
-    passed = ("h", "home", "o", "p", "s")
-    help = (
+    passed: tuple[str, ...] = ("h", "home", "o", "p", "s")
+    help: tuple[str, ...] = (
         "'c' or 'q': continue",
         "'x': quit",
         "'h': reset the zoom, 'p': pan, 'o': zoom to a rectangle, 's': save the figure",

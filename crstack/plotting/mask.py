@@ -1,6 +1,6 @@
 """A mask in the diagram and in the image: four panels."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -125,7 +125,7 @@ class MaskPanels:
         self.axes = a, b, c, d
         self.in_diagram = self.in_image = np.ones(len(view.pixels), dtype=bool)
         self.numbers_in_image = False
-        self._texts = {b: [], c: []}
+        self._texts: dict[Any, list[Any]] = {b: [], c: []}
         for axes in (b, d):  # parts that the panels at the left have too
             axes.tick_params(labelleft=False)
         self._tops = self._highest()

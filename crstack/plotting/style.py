@@ -1,10 +1,15 @@
 """Shared style of the figures: colours and symbols, image scales, labels that do not overlap."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
 from crstack.masks import Code
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "COLOR_SCALES",
@@ -44,7 +49,7 @@ SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.5), (60000, 0.8))
 LINEAR_PART = 2.5
 
 
-def new_figure(size, fig=None, layout="constrained"):
+def new_figure(size: tuple[float, float], fig: "Figure | str | None" = None, layout: Any = "constrained") -> "Figure":
     """``fig``, or a new figure of ``size`` inches: of pyplot for "pyplot", else one that belongs to no window.
 
     An empty ``fig`` gets the layout too, because labels would overlap panels. A figure with a layout keeps it, unless

@@ -1,5 +1,6 @@
 """Simulated pixels of a stack: draws of (min2d, median2d - min2d)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 import astropy.units as u
@@ -45,11 +46,10 @@ def histogram(
     return np.bincount(column * ny + row, weights, minlength=nx * ny).reshape(nx, ny)
 
 
-class Sampler:
+class Sampler(ABC):
     """Histograms of draws made in independent blocks, in threads.
 
-    A subclass gives ``blocks(n_simulations)``, pairs of a block and its number of pixels, and ``draws(block,
-    n_simulations)``, an iterator of (x, y). Each block has its own stream of random numbers, so that the result does
+    A subclass defines `blocks` and `draws`. Each block has its own stream of random numbers, so that the result does
     not depend on the number of threads.
 
     Parameters
@@ -72,6 +72,22 @@ class Sampler:
         self.n_exposures = n_exposures
         self.cr_coincidences = cr_coincidences
         self._entropy = np.random.SeedSequence(seed).entropy
+
+    @abstractmethod
+    def blocks(self) -> list[tuple[int, int]]:
+        """Pairs of a block and its number of pixels."""
+
+    @abstractmethod
+    def draws(self, block: int, n_simulations: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Draw each pixel of a block ``n_simulations`` times.
+
+        Parameters
+        ----------
+        block : int
+            First member of the pair that `blocks` gives.
+        n_simulations : int
+            How often each pixel is drawn.
+        """
 
     def _rng(self, *key):
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))

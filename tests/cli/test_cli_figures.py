@@ -11,7 +11,7 @@ from astropy.table import QTable, Table
 from matplotlib.backend_bases import KeyEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from support.parameter_files import NAMES, write_parameters
+from support.parameter_files import GAIN, NAMES, READNOISE, write_parameters
 from support.products import PRODUCTS
 
 from crstack import MaskSet
@@ -256,6 +256,9 @@ def printed(out):
 
 def test_refit_rerun_and_the_same_again_from_the_yaml(play, run):
     def drag(window):
+        # three times the read noise, in ADU
+        lines = [line for axes in window.panels for line in axes.lines if line.get_label() == "threshold"]
+        assert [line.get_ydata()[0] for line in lines] == pytest.approx([3 * READNOISE / GAIN] * 2)
         window.set_fixed_points([*window.fixed_points, (250.0, 130.5, 10000.0)])
         return "continue"
 

@@ -22,6 +22,14 @@ PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]
 
 
+def own_copies():
+    """Copies in place of the links to exposures that other tests share, which may be changed."""
+    for name in NAMES:
+        content = Path(name).read_bytes()
+        Path(name).unlink()
+        Path(name).write_bytes(content)
+
+
 def masks_of(directory):
     return MaskSet.read(f"{directory}/crmasks.fits")
 
@@ -145,6 +153,7 @@ def test_a_parameter_file_of_the_headers(here, capsys):
 
 
 def test_messages_name_the_option_not_the_key(here, capsys):
+    own_copies()
     fits.append(NAMES[0], np.ones((60, 80), np.float32))
     refused(capsys, ["run", *NAMES, *NUMBERS, "--ext", "1"], "--ext must be one of 0 .*; got 1")
     refused(capsys, ["run", write_parameters("p.yaml", extnum=1)], "extnum must be one of 0 .*; got 1")
@@ -294,6 +303,7 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     path = write_parameters("p.yaml", crmethod="pycosmic", saturation=top)
     assert main(["run", path, "--output-dir", "two", *PLAIN]) == 0
     assert_equal_masks("one", "two")
+    own_copies()
     for name in NAMES:
         fits.setval(name, "SATURATE", value=top)
     capsys.readouterr()
@@ -308,3 +318,25 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     refused(capsys, [*pattern, "--max-fraction", "2"], "max_fraction must be a number at least 0 and at most 1; got 2")
     refused(capsys, [*pattern, "--saturation", "0"], "saturation must be a number greater than 0")
     refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")
+
+
+@pytest.mark.filterwarnings("always:DQ of")
+def test_data_quality_and_uncertainties_of_the_files(here, capsys):
+    own_copies()
+    for i, name in enumerate(NAMES):
+        quality = np.zeros((60, 80), np.int16)
+        quality[5, 6 + i], quality[7, 8] = 4, 8192
+        fits.append(name, quality, fits.Header({"EXTNAME": "DQ"}))
+    arguments = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--no-plots"]
+    assert main([*arguments, "--output-dir", "one"]) == 0
+    assert "DQ of fake_1a.fits and the like are not used; to use them give dq_ext='DQ'" in capsys.readouterr().err
+    assert main([*arguments, "--dq-ext", "DQ", "--bits", "stsci", "--output-dir", "two"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "bad values: 3" in out
+    path = write_parameters("p.yaml", crmethod="pycosmic", dq_ext="DQ", bits={"bad": 4})
+    assert main(["run", path, "--output-dir", "three", *PLAIN]) == 0
+    assert_equal_masks("two", "three")
+    refused(capsys, [*arguments, "--bits", "stsci"], "bits must come with dq_ext")
+    refused(capsys, [*arguments, "--dq-ext", "DQ", "--bits", "eso"], "bits must be one of stsci, lsst, dragons")
+    refused(capsys, [*arguments, "--err-ext", "ERR"], "err_ext must be one of 0 .*; got 'ERR'")

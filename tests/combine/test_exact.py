@@ -119,6 +119,12 @@ def test_counts_of_values(name):
     np.testing.assert_array_equal(np.flatnonzero(made.flags[0, :8] & PixelFlag.NO_DATA), [7])
 
 
+def test_the_variance_of_a_median_of_clean_values():
+    """Of four, three and two: that of the median of as many normal values."""
+    variance = counted("joint mediancr").ccd.uncertainty.array[0, :3]
+    np.testing.assert_allclose(variance, 125 * np.array([0.298246, 0.448671, 0.5]), rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("chance", "count"),
     [
@@ -153,6 +159,9 @@ def test_the_count_of_a_minimum_is_that_of_its_lowest_values():
     made = Combiner(exposures, order_statistics(exposures.data, 2), MaskSet(codes, probability=chance))
     assert made.combine("mediancr").count[2, 2] == 3
     assert made.combine("mediancr").flags[2, 2] == PixelFlag.MINIMUM
+    # its variance is that of the mean of the lowest of four normal values
+    lowest = np.sort(rng.normal(size=(4, 400_000)), axis=0)[:3].mean(axis=0).var()
+    assert made.combine("mediancr").ccd.uncertainty.array[2, 2] == pytest.approx(lowest * 125, rel=0.05)
 
 
 # the expected signal

@@ -117,7 +117,17 @@ ELSEWHERE = {
 }
 
 #: the values that are used as they are
-AS_THEY_ARE = {"saturation", "max_fraction", "mem_limit", "variance", "outputs", "compression"}
+AS_THEY_ARE = {
+    "dq_ext",
+    "err_ext",
+    "bits",
+    "saturation",
+    "max_fraction",
+    "mem_limit",
+    "variance",
+    "outputs",
+    "compression",
+}
 AS_THEY_ARE.add("mediancr_pixels_to_be_dropped")
 #: parameters of plug-ins
 OF_PLUGINS = {"detector", "method"}
@@ -163,7 +173,14 @@ def test_what_runs_and_figures_read(tmp_path):
     """The keys whose values are used as they are."""
     given = {"extnum": 2, "gain": 3.0, "rnoise": 1.5, "bias": 7.0, "semiwindow": 11, "color_scale": "minmax"}
     given |= {"maxplots": 13, "use_auxmedian": True, "verify_cr": True, "interactive": True, "la_gain_apply": False}
-    given |= {"saturation": 6e4, "max_fraction": 0.3, "mem_limit": 2_000_000_000}
+    given |= {
+        "saturation": 6e4,
+        "max_fraction": 0.3,
+        "dq_ext": "DQ",
+        "err_ext": 3,
+        "bits": "lsst",
+        "mem_limit": 2_000_000_000,
+    }
     given |= {"variance": "sample", "compression": "gzip", "outputs": ["mean", "min"]}
     given |= {"mediancr_pixels_to_be_dropped": [[4, 5]], "mm_cr_coincidences": 2}
     assert {*given} == ELSEWHERE - {"images"} | AS_THEY_ARE

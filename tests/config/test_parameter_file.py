@@ -22,7 +22,12 @@ def here(tmp_path, monkeypatch):
 def test_example_holds_every_key():
     loaded = yaml.safe_load(EXAMPLE.read_text())
     requirements = loaded.pop("requirements")
-    assert set(loaded) == {key.name for key in TOP} - {"saturation"}  # not of numina-crmasks
+    assert set(loaded) == {key.name for key in TOP} - {
+        "saturation",
+        "dq_ext",
+        "err_ext",
+        "bits",
+    }  # not of numina-crmasks
     assert set(requirements) == {key.name for key in REQUIREMENTS} - {key.name for key in (*OWN, *PLUGINS)}
 
 

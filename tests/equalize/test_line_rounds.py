@@ -36,6 +36,20 @@ def test_terms_are_added_to_each_other(shares):
     np.testing.assert_array_equal(model.gains, shares[1].transpose(0, 2, 1) + shares[3])
 
 
+def test_no_throughput_is_negative(monkeypatch):
+    """A row with hardly any signal may fit less than none of it; the expected images stay positive."""
+    left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
+    found = np.zeros((3, 4, 5), np.float32)
+    found[0, 1], found[1, 2] = -1.5, -0.7
+    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: found)
+    model = SimpleNamespace(gains=None, added=None, lines=[])
+    for _ in range(2):
+        line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
+    assert (1 + model.gains).min() == pytest.approx(0.2)
+    np.testing.assert_allclose(model.gains[2], 0)
+    np.testing.assert_allclose(model.gains[1, 2], -0.8)
+
+
 def model_of(levels, bad=None):
     """A model of exposures of factors 1, 2 and 4, whose common image is 100 and whose noise is 10."""
     common = np.full(levels.shape[1:], np.float32(100))

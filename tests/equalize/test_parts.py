@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import flux, offsets, place_variance, response, rounds, steps
+from crstack.equalize import clean, flux, offsets, place_variance, response, rounds, steps, surfaces
 from crstack.equalize.clean import CleanPixels
+from crstack.equalize.expected_exposures import ExpectedExposures
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
 from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
 from crstack.exceptions import InputError
@@ -339,3 +340,74 @@ def test_factors_of_the_tails():
     # never less than 1, and 1 without a share
     assert found[0] == found[3] == 1
     assert places.tails(shares, 1e9)[2] == 1
+
+
+def test_a_slope_that_matters_in_some_cells_is_fitted():
+    """It need not matter in each of them: in the middle of the image a slope is 0."""
+    variance, number = np.full((5, 9), 100.0), np.full((5, 9), 1000)
+    slope = np.linspace(-1.0, 1.0, 9) * np.ones((5, 1))
+    found, kind = surfaces.smooth_surface(slope, number, variance)
+    assert kind == "slope"
+    np.testing.assert_allclose(found, slope, atol=1e-9)
+    # nowhere more than a small part of the noise
+    found, kind = surfaces.smooth_surface(slope * 0.5, number, variance)
+    assert kind == ""
+    assert not found.any()
+
+
+def test_what_is_added_to_an_exposure():
+    model = SimpleNamespace(backgrounds=[1.0, 2.0], changes=[10.0, 20.0], factors=(1.0, 3.0), added=None, gains=None)
+    assert [ExpectedExposures.shift(model, i) for i in (0, 1)] == [11, 22]
+    assert [ExpectedExposures.scale(model, i) for i in (0, 1)] == [1, 3]
+    model.added, model.gains = np.array([[4.0], [5.0]]), np.array([[0.1], [-0.2]])
+    assert [ExpectedExposures.shift(model, i)[0] for i in (0, 1)] == [15, 37]
+    np.testing.assert_allclose([ExpectedExposures.scale(model, i)[0] for i in (0, 1)], [1.1, 2.4], rtol=1e-6)
+
+
+def test_what_is_left_for_the_surfaces():
+    """Exposures minus changes, levels along lines and the common image times their factors; relative to their mean."""
+    rng = np.random.default_rng(1)
+    common, added, changes = rng.normal(size=(6, 8)), rng.normal(size=(3, 6, 8)), rng.normal(size=(3, 6, 8))
+    levels, factors = rng.normal(size=(3, 6, 8)), (0.5, 1.0, 2.0)
+    for given in (added, None):
+        model = SimpleNamespace(levels=levels, changes=changes, factors=factors, added=given)
+        left = levels - changes - np.multiply.outer(factors, common) - (0 if given is None else given)
+        found = rounds.residuals_of(model, common)
+        np.testing.assert_allclose(found, left - left.mean(axis=0), rtol=1e-6, atol=1e-9)
+
+
+def test_scatter_of_the_brightest_pixels_from_a_part_of_them(monkeypatch):
+    rng = np.random.default_rng(1)
+    common, variance = np.full((100, 120), 1e4), np.full((3, 100, 120), 1e4)
+    # 5 per cent of the signal beyond the noise of 1 per cent
+    deviations = rng.normal(0, np.hypot(500, 100), (3, 100, 120))
+    deviations[0] = 0  # that of the median exposure
+    usable = np.ones(common.shape, dtype=bool)
+    every = clean._excess(common, deviations**2, variance, usable)
+    assert every == pytest.approx(0.05, rel=0.1)
+    monkeypatch.setattr(clean, "ENOUGH", 3000)
+    part = clean._excess(common, deviations**2, variance, usable)
+    assert part != every
+    assert part == pytest.approx(0.05, rel=0.1)
+    assert clean._excess(common, deviations**2, variance, usable & False) == 0
+
+
+def test_an_exposure_on_the_grid_and_at_the_level_of_the_common_image():
+    rng = np.random.default_rng(1)
+    common, added, gains = rng.normal(100, 5, (8, 10)), rng.normal(size=(8, 10)), rng.normal(0, 0.1, (8, 10))
+    dx, dy = 2, -1
+    # of a part that stays inside the image
+    part, there = np.s_[2:7, 1:7], np.s_[1:6, 3:9]
+    for with_gains in (False, True):
+        model = ExpectedExposures.__new__(ExpectedExposures)
+        model.factors, model.backgrounds, model.changes = (3.0,), [20.0], [0.5]
+        model.added, model.gains = [added], [gains] if with_gains else None
+        model.blurs, model.steps = [0.5], ((dx, dy),)
+        scale = model.scale(0)
+        level = np.zeros((8, 10))
+        level[there] = (common[part] * (scale[there] if with_gains else scale)) + 20 + 0.5 + 3 * added[there]
+        model.levels = [level]
+        np.testing.assert_allclose(model._moved_back(0)[part], common[part], rtol=1e-5)
+        # without a step
+        model.steps, model.levels = ((0, 0),), [common * scale + 20 + 0.5 + 3 * added]
+        np.testing.assert_allclose(model._moved_back(0), common, rtol=1e-5)

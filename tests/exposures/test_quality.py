@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack.exceptions import InputError
+from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures, read_exposure
 from crstack.exposures.quality import CONVENTIONS, REASONS, bits_of, unusable
 
@@ -64,7 +64,8 @@ def test_utype_wins_over_the_name(tmp_path):
 
 
 def test_without_the_extensions_named_they_are_passed_over(tmp_path):
-    exposures = load_exposures(files(tmp_path, quality(), 11.0), ext="SCI", readnoise=4 * u.electron)
+    with pytest.warns(CRStackWarning, match=r"DQ and ERR of .* are not used"):
+        exposures = load_exposures(files(tmp_path, quality(), 11.0), ext="SCI", readnoise=4 * u.electron)
     assert exposures.bad is None
     assert exposures.variances == (None, None, None)
 
@@ -116,3 +117,27 @@ def test_no_bit_has_two_reasons(convention):
     assert sum(table.values()) == np.bitwise_or.reduce(list(table.values()))
     table["bad"] = 0  # a copy: the convention itself does not change
     assert CONVENTIONS[convention]["bad"] != 0
+
+
+def test_planes_that_are_not_read_are_named(tmp_path):
+    rng = np.random.default_rng(4)
+    paths = []
+    for i in range(2):
+        data = rng.normal(100, 10.8, (30, 40)).astype(np.float32)
+        science = fits.ImageHDU(data, fits.Header({"BUNIT": "electron"}), name="SCI")
+        quality = fits.ImageHDU(np.eye(30, 40, dtype=np.int16), name="DQ")
+        error = fits.ImageHDU(np.full((30, 40), 10.8, np.float32), name="ERR")
+        paths.append(tmp_path / f"n{i}.fits")
+        fits.HDUList([fits.PrimaryHDU(), science, quality, error]).writeto(paths[-1])
+    noise = {"readnoise": 4 * u.electron, "ext": "SCI"}
+    words = r"DQ and ERR of .*n0.fits and the like are not used; to use them give dq_ext='DQ', err_ext='ERR'"
+    with pytest.warns(CRStackWarning, match=words):
+        exposures = load_exposures(paths, **noise)
+    assert exposures.bad is None
+    with pytest.warns(CRStackWarning, match=r"ERR of .* are not used; to use them give err_ext='ERR'"):
+        load_exposures(paths, dq_ext="DQ", **noise)
+    exposures = load_exposures(paths, dq_ext="DQ", err_ext="ERR", **noise)  # without a warning
+    assert exposures.bad.sum() == 60
+    for path in paths:
+        fits.append(path, np.zeros((30, 40), np.uint8), fits.Header({"EXTNAME": "MASK"}))
+    load_exposures(paths, err_ext="ERR", **noise)  # the mask stands for the data quality

@@ -218,10 +218,15 @@ def test_read_noise_that_is_too_small_does_not_become_hits():
     assert result.mask.mean() < 1e-4
 
 
-@pytest.mark.parametrize(("scene", "seed", "within"), [("ifu", 49, 0.075), ("imaging", 49, 0.09)])
-def test_probabilities_are_the_fraction_that_is_hit(scene, seed, within):
+# Faint tails that noise hides are continued, not measured: 0.064 and 0.049 are left if all values are fitted. The
+# default fits a part of them, in which some classes of neighbourhood have few hits: 0.095.
+@pytest.mark.parametrize(
+    ("scene", "fitted", "within"), [("ifu", 1_000_000, 0.07), ("imaging", 1_000_000, 0.055), ("imaging", 100_000, 0.1)]
+)
+def test_probabilities_are_the_fraction_that_is_hit(scene, fitted, within, monkeypatch):
     """Each bin holds 1200 values and more: a standard error of 0.015."""
-    simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=seed)
+    monkeypatch.setattr("crstack.joint.sweeps.VALUES_TO_FIT", fitted)
+    simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=49)
     cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
     probability = joint_posterior(Counts(cube, np.float32(3.4**2)), JointPosterior()).probability
     hit = simulated.hit_mask(0.5)

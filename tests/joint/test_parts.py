@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import integrate, ndimage, stats
 
-from crstack.joint import false_alarms, hit_everywhere, measure
+from crstack.joint import JointPosterior, cubes, false_alarms, hit_everywhere, measure, posterior
 from crstack.joint.candidates import Candidates, Counts
+from crstack.joint.charges import LOG_SIGMA, counts_as_hit
 from crstack.joint.excess import (
     ExcessVariance,
     _bins,
@@ -361,6 +362,10 @@ def test_bad_values_have_the_level_of_the_others():
     data = np.float32([[[1.0]], [[np.nan]], [[5.0]]])
     counts = Counts(data, 9.0, bad=np.isnan(data))
     np.testing.assert_array_equal(counts.levels, np.float32([[[1.0]], [[3.0]], [[5.0]]]))
+    # beside it no value is bad, two are, and all are
+    data = np.float32([[[1, np.nan, 4, np.nan]], [[np.nan, np.nan, 5, np.nan]], [[5, 8, 9, np.nan]]])
+    expected = np.float32([[[1, 8, 4, 0]], [[3, 8, 5, 0]], [[5, 8, 9, 0]]])
+    np.testing.assert_array_equal(Counts(data, 9.0, bad=np.isnan(data)).levels, expected)
 
 
 def test_odds_of_a_population_by_its_rate():
@@ -373,6 +378,36 @@ def test_odds_of_a_population_by_its_rate():
     # where nearly all values are hit the chance of none stays above 0
     sure = Population(rate=np.full(len(population.rate), 1.2), shapes=population.shapes)
     np.testing.assert_allclose(np.exp(sure.log_odds(classes, sigma)).max(), 1.2 / (1 - HIGHEST_RATE), rtol=1e-4)
+
+
+def test_the_highest_rate_is_that_of_all_values():
+    """More hits than are examined: all values are hit, where not all hits are seen as many more."""
+    totals = np.full((N_CLASSES, LOG_SIGMA.size), 0.0)
+    totals[:, 20] = 1000.0
+    population = Population()
+    counts = np.ones_like(population.shapes)
+    fitted = population.refitted(counts, np.full(N_CLASSES, 5e4), totals)
+    seen = (totals @ counts_as_hit() * fitted.shapes[charges_kind(np.arange(N_CLASSES))]).sum(axis=1)
+    assert (seen < 1000).all()
+    np.testing.assert_allclose(fitted.rate, HIGHEST_RATE * 1000 / seen, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("false_alarm", "share"), [(None, 0.03), (1e-4, 0.03), (0.005, 0.05), (0.01, 0.1)])
+def test_share_of_the_pixels_that_is_examined(monkeypatch, false_alarm, share):
+    """Ten times the rate of false alarms, but 3 per cent at least."""
+
+    class Stop(Exception):
+        pass
+
+    def find(counts, excess, sigma, detected, looked_at):
+        raise Stop(looked_at)
+
+    monkeypatch.setattr(posterior, "find_candidates", find)
+    counts = Counts(np.random.default_rng(1).normal(100, 10, (3, 20, 30)).astype(np.float32), np.float32(9))
+    settings = JointPosterior(false_alarm=false_alarm, excess=False)
+    with pytest.raises(Stop) as stopped:
+        posterior.joint_posterior(counts, settings)
+    assert stopped.value.args[0] == pytest.approx(share)
 
 
 def test_order_statistics_by_hand():
@@ -470,3 +505,12 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     monkeypatch.setattr(measure, "measure_differences", lambda *_: Measured([2.0, 1.0], [7.0, 0.0], [0.0, 0.0], False))
     counts = Counts(data[:2], np.float32(9))
     assert measure.expecting(counts, {"level"})[0] is counts
+
+
+@pytest.mark.parametrize("places", [[], [0], [59], [3, 17, 18, 40, 59]])
+def test_values_of_single_pixels_band_by_band(monkeypatch, places):
+    monkeypatch.setattr(cubes, "PIXELS_PER_BAND", 10)
+    image = np.arange(2 * 60.0).reshape(2, 6, 10)
+    places = np.array(places, dtype=int)
+    found = cubes.taken(lambda where: image[:, *where], places, (6, 10))
+    np.testing.assert_array_equal(found, image.reshape(2, 60)[:, places])

@@ -101,7 +101,9 @@ def test_extrapolation_ends_where_steps_lead_to():
     np.testing.assert_allclose(found.shapes, start.shapes)
 
 
-@pytest.mark.parametrize(("population", "within"), [("thin", 0.16), ("worms", 0.12), ("single", 0.12), ("mixed", 0.1)])
+# Bins hold 400 values and more, a standard error of 0.025. The charges of worms fall off below the noise more steeply
+# than the prior continues them: 0.083 is left. Of thin tracks, too few values are doubtful.
+@pytest.mark.parametrize(("population", "within"), [("thin", 0.05), ("worms", 0.09), ("single", 0.07), ("mixed", 0.05)])
 def test_probabilities_hold_for_other_hits(population, within):
     simulated = make_stack(
         "ifu", (300, 350), 3, gain=1 * u.electron / u.adu, hit_rate=0.02, population=population, seed=61
@@ -113,10 +115,10 @@ def test_probabilities_hold_for_other_hits(population, within):
         chosen = (probability >= low) & (probability < high)
         if chosen.sum() > 100:
             assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=within)
-    assert probability.sum() == pytest.approx(hit.sum(), rel=0.15)
+    assert probability.sum() == pytest.approx(hit.sum(), rel=0.07)
     missed = 1 - result.mask[simulated.hit_mask(5)].mean()
-    # perfect knowledge of the population misses 4 % of single pixels
-    assert missed < (0.06 if population == "single" else 0.02)
+    # perfect knowledge of the population misses as many of the single pixels
+    assert missed < (0.035 if population == "single" else 0.01)
 
 
 def test_two_exposures_are_a_stack():

@@ -19,7 +19,16 @@ from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
-from crstack.plotting import MaskPanels, mask, plot_diagram, plot_hits, plot_mask, plot_median_position, save_figure
+from crstack.plotting import (
+    MaskPanels,
+    hits,
+    mask,
+    plot_diagram,
+    plot_hits,
+    plot_mask,
+    plot_median_position,
+    save_figure,
+)
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
@@ -34,16 +43,22 @@ def stacks():
     for n in (3, 5):
         simulated = make_stack("ifu", (80, 100), n, hit_rate=0.03, seed=4)
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
-        stack.mm_diagram(aux="pycosmic", n_simulations=3)
-        stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
-        stack.detect(aux="pycosmic")
-        made[n] = stack
+        made[n] = decided(stack)
     return made
+
+
+def decided(stack):
+    """The stack, whose latest diagram, boundary and masks are these; it stores them."""
+    stack.mm_diagram(aux="pycosmic", n_simulations=3)
+    stack.fit_boundary(SplineBoundary(fixed_points=[(20, 80), (200, 120)]))
+    stack.detect(aux="pycosmic")
+    return stack
 
 
 @pytest.fixture
 def stack(stacks):
-    return stacks[3]
+    # whatever the test before it has decided
+    return decided(stacks[3])
 
 
 def same_fits(boundary, other):
@@ -176,6 +191,12 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     x, y = panels._rings.get_data()
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
+    # and in the diagram the cells that hold pixels are coloured
+    assert [cells.get_visible() for cells in few._cells] == [False, not few._texts[few.axes[1]]]
+    assert panels._cells[0].get_visible()
+    rows, columns, inside = cells_in_axes(panels.axes[0], view.pixels["min2d"], view.pixels["excess"])
+    in_diagram = panels._cells[0].get_array()[..., 3] > 0
+    np.testing.assert_array_equal(in_diagram, cell_counts(rows[inside], columns[inside], in_diagram.shape) > 0)
     # only those in sight are drawn, and counted
     tops = view.pixels[panels._tops]
     near = (tops["x"] <= 50) & (tops["y"] <= 40)
@@ -196,6 +217,16 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
         assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
     assert len(MaskPanels(view)._rings.get_xdata()) == 0
+
+
+@pytest.mark.parametrize(("shape", "aspect"), [((80, 100), 1.0), ((20, 100), "auto"), ((100, 20), "auto")])
+def test_elongated_images_fill_their_panel(shape, aspect):
+    image = np.random.default_rng(1).normal(100, 5, shape)
+    codes = np.zeros(shape, np.uint8)
+    codes[3, 4] = Code.MMCOSMIC
+    view = mask.MaskView("MEDIANCR", codes, image, "median2d", image - 5, (("mean2d", image),), u.adu)
+    c, d = MaskPanels(view).axes[2:]
+    assert (c.get_aspect(), d.get_aspect()) == (aspect, aspect)
 
 
 def test_logarithmic_scale_is_announced(stack):
@@ -430,6 +461,24 @@ def test_hit_larger_than_its_window_at_the_edge(stack):
 
 def n_pages(path):
     return len(re.findall(rb"/Type /Page\b", path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start", "stop"),
+    [
+        (40, 41, 24, 55),  # 15 pixels on either side of the middle
+        (3, 4, 0, 31),  # moved into the image
+        (90, 91, 69, 100),
+        (20, 79, 16, 81),  # the hit and its margin
+        (2, 99, 0, 100),  # larger than the image
+    ],
+)
+def test_window_of_a_hit(low, high, start, stop):
+    page = SimpleNamespace(semiwindow=15, view=SimpleNamespace(codes=np.zeros((500, 100))))
+    feature = {"ymin": 200, "ymax": 200, "xmin": low, "xmax": high}
+    rows, columns = hits.HitPages._window(page, feature)
+    assert rows == slice(184, 215)
+    assert columns == slice(start, stop)
 
 
 def test_pages_hold_pixels_and_bins_as_they_are(stack, tmp_path, caplog):
