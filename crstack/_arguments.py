@@ -1,6 +1,6 @@
 """Names and defaults in the calls of a stack: method, detector and rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
@@ -8,12 +8,14 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, T
 import astropy.units as u
 import numpy as np
 
+from crstack._memory import MemoryLimit
 from crstack._registry import DETECTORS
 from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
 from crstack.diagram import MMDiagram
+from crstack.equalize.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword
 from crstack.masks import MaskRules, MaskSet
@@ -29,6 +31,8 @@ __all__ = [
     "CombineOptions",
     "FromDetector",
     "Length",
+    "MosaicCombineOptions",
+    "StackOptions",
     "Vote",
     "chosen_method",
     "definite_shape",
@@ -48,15 +52,47 @@ FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 Vote: TypeAlias = int | Literal["any", "all"]
 
 
-class CombineOptions(TypedDict, total=False):
-    """Types of the options of `~crstack.CRStack.combine`, for its two kinds of result."""
+class MosaicCombineOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.Mosaic.combine`."""
 
-    masks: MaskSet | None
     use_auxmedian: bool
     variance: Literal["model", "sample"]
     unbiased: bool | None
     fill: Literal["minimum", "neighbours"] | None
     weights: Literal["variance", "exptime"] | Sequence[float] | None
+
+
+class CombineOptions(MosaicCombineOptions, total=False):
+    """Types of the options of `~crstack.CRStack.combine`, for its two kinds of result."""
+
+    masks: MaskSet | None
+
+
+class StackOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.CRStack`, for `~crstack.read_mosaic`; the extension is that of the chip."""
+
+    gain: FromDetector
+    readnoise: FromDetector
+    bias: FromDetector
+    unit: u.UnitBase | str | None
+    exptime: FromDetector
+    saturation: FromDetector
+    trim: str | Keyword | None
+    dq_ext: int | str | None
+    err_ext: int | str | None
+    bits: str | int | Mapping[str, int] | None
+    drop_unusable: bool
+    cr_coincidences: int
+    flux_factors: Literal["auto"] | float | Sequence[float] | None
+    flux_regions: Sequence[Sequence[int]]
+    flux_method: Literal["ratio", "slope"]
+    apply_flux_factors_to: Literal["simulated", "original"]
+    offsets: Literal["auto"] | Sequence[Sequence[float]] | None
+    crosscorr_region: Sequence[int] | None
+    response: Literal["auto"] | ResponseSettings | None
+    differences: Literal["auto"] | None
+    n_threads: int | None
+    mem_limit: MemoryLimit
 
 
 P = ParamSpec("P")

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 from astropy.io import fits
 from astropy.nddata import CCDData
 
+from crstack._arguments import AUTO, Auxiliary, Boundary, MosaicCombineOptions, StackOptions, Vote
 from crstack._fits import CHIP, opened_fits, plane_shape
 from crstack._fits_writing import write_fits
 from crstack._validation import check_integer
@@ -16,7 +17,9 @@ from crstack.combine.files import combination_hdulist
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header
 from crstack.exposures.items import exposure_items
-from crstack.masks import MaskSet
+from crstack.masks import MaskRules, MaskSet
+from crstack.methods import Method
+from crstack.prepared import AuxNoise, Progress
 from crstack.stack import CRStack
 
 __all__ = ["ALL", "Chip", "Mosaic", "chips_of", "copied", "joined_chips", "primary_of", "read_mosaic"]
@@ -225,29 +228,80 @@ class Mosaic(Mapping[str, CRStack]):
         n_exposures = len(next(iter(self._stacks.values())))
         return f"<Mosaic of {n_exposures} exposures with the chips {_names(self.chips)}>"
 
-    def detect(self, *arguments: Any, **options: Any) -> dict[str, MaskSet]:
+    def detect(
+        self,
+        method: Method | str = AUTO,
+        *,
+        aux: Auxiliary = AUTO,
+        boundary: Boundary = AUTO,
+        vote: Vote = "any",
+        aux_noise: AuxNoise = "exposure",
+        rules: MaskRules | None = None,
+        max_fraction: float | None = None,
+        progress: Progress | bool | None = None,
+    ) -> dict[str, MaskSet]:
         """Find the cosmic rays of each chip.
 
         Parameters
         ----------
-        *arguments, **options
+        method, aux, boundary, vote, aux_noise, rules, max_fraction, progress : optional
             As for `CRStack.detect`.
-        """
-        return {name: stack.detect(*arguments, **options) for name, stack in self.items()}
 
-    def combine(self, name: str = "meancr2", **options: Any) -> dict[str, CCDData | Combination]:
-        """Combine the exposures of each chip.
+        Returns
+        -------
+        masks : dict of str to MaskSet
+            By name of the chip.
+        """
+        return {
+            name: stack.detect(
+                method,
+                aux=aux,
+                boundary=boundary,
+                vote=vote,
+                aux_noise=aux_noise,
+                rules=rules,
+                max_fraction=max_fraction,
+                progress=progress,
+            )
+            for name, stack in self.items()
+        }
+
+    @overload
+    def combine(
+        self, name: str = ..., *, full_output: Literal[False] = ..., **options: Unpack[MosaicCombineOptions]
+    ) -> dict[str, CCDData]:
+        """Combine the exposures of each chip."""
+
+    @overload
+    def combine(
+        self, name: str = ..., *, full_output: Literal[True], **options: Unpack[MosaicCombineOptions]
+    ) -> dict[str, Combination]:
+        """Combine the exposures of each chip, with the number of values used and flags for each pixel."""
+
+    def combine(
+        self, name: str = "meancr2", *, full_output: bool = False, **options: Unpack[MosaicCombineOptions]
+    ) -> dict[str, CCDData] | dict[str, Combination]:
+        """Combine the exposures of each chip with its latest masks.
 
         Parameters
         ----------
         name : str, optional
             The combination.
+        full_output : bool, optional
+            Return count and flags too.
         **options
-            As for `CRStack.combine`.
+            ``use_auxmedian``, ``variance``, ``unbiased``, ``fill`` and ``weights``, as for `CRStack.combine`.
+
+        Returns
+        -------
+        combined : dict of str to `~astropy.nddata.CCDData` or Combination
+            By name of the chip.
         """
+        if full_output:
+            return {chip: stack.combine(name, full_output=True, **options) for chip, stack in self.items()}
         return {chip: stack.combine(name, **options) for chip, stack in self.items()}
 
-    def write(self, path: str | os.PathLike, name: str = "meancr2", **options: Any) -> None:
+    def write(self, path: str | os.PathLike, name: str = "meancr2", **options: Unpack[MosaicCombineOptions]) -> None:
         """Write a combination of all chips to one file.
 
         Parameters
@@ -257,7 +311,7 @@ class Mosaic(Mapping[str, CRStack]):
         name : str, optional
             The combination.
         **options
-            As for `CRStack.combine`.
+            As for `combine`.
 
         Notes
         -----
@@ -280,7 +334,9 @@ class Mosaic(Mapping[str, CRStack]):
         write_fits(path, joined_chips(self.header, parts))
 
 
-def read_mosaic(exposures: str | os.PathLike | Iterable[Any], *, ext: Any = ALL, **options: Any) -> Mosaic:
+def read_mosaic(
+    exposures: str | os.PathLike | Iterable[Any], *, ext: Any = ALL, **options: Unpack[StackOptions]
+) -> Mosaic:
     """Read every chip of multi-extension files.
 
     Parameters
@@ -290,7 +346,7 @@ def read_mosaic(exposures: str | os.PathLike | Iterable[Any], *, ext: Any = ALL,
     ext : "all" or sequence of (int or str), optional
         The chips: see `chips_of`.
     **options
-        Of `CRStack`, for each chip. ``gain="header:GAIN"`` is read from the header of each extension.
+        Those of `CRStack`, for each chip. ``gain="header:GAIN"`` is read from the header of each extension.
 
     Returns
     -------

@@ -44,7 +44,20 @@ def _figure(fig: "Figure | None") -> "Figure | str | None":
 
 
 def measured_of(prepared: PreparedStack, masks: MaskSet) -> Differences | None:
-    """What was measured to differ between the exposures by the decision of some masks; None if nothing was."""
+    """Differences between the exposures that a decision measured.
+
+    Parameters
+    ----------
+    prepared : PreparedStack
+        What the decision was made on.
+    masks : MaskSet
+        The masks of the decision.
+
+    Returns
+    -------
+    measured : Differences or None
+        None if nothing was measured.
+    """
     found = prepared.equalized.measured
     if isinstance(masks.decision, JointDecision):
         found = masks.decision.result.measured

@@ -1,5 +1,6 @@
 """Mosaics: every chip of multi-extension files, in Python and by the command."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from astropy.nddata import CCDData
 
 import crstack
 from crstack import CRStack, MaskSet, Mosaic, read_mosaic
+from crstack._arguments import MosaicCombineOptions, StackOptions
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
@@ -190,3 +192,15 @@ def test_bad_input_writes_nothing(files, capsys):
     assert run("p.yaml", "--no-plots") == 2
     assert "files that the run writes must be new" in capsys.readouterr().err
     assert sorted(path.name for path in Path("out").iterdir()) == ["combined_mean.fits"]
+
+
+def test_the_options_are_those_of_a_stack():
+    """An editor completes each of them, and a typo raises the error of the stack."""
+    of_stack = set(inspect.signature(CRStack).parameters) - {"exposures", "ext"}
+    assert set(StackOptions.__annotations__) == of_stack
+    assert (
+        str(inspect.signature(Mosaic.detect)).split(") ->")[0]
+        == str(inspect.signature(CRStack.detect)).split(") ->")[0]
+    )
+    of_combine = set(inspect.signature(CRStack.combine).parameters) - {"self", "name", "masks", "full_output"}
+    assert set(MosaicCombineOptions.__annotations__) == of_combine
