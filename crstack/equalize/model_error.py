@@ -33,6 +33,8 @@ TAIL, MOST_TAIL = 0.95, 6.0
 TAIL_OF_NOISE, APART = 2.6, 1.5
 #: factor of the fitted error, because places of one kind differ
 SAFETY = 1.5
+#: the feature of the change
+CHANGE = 3
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
 
@@ -90,7 +92,11 @@ class ModelError:
             used = np.float32(factors[: len(features)])
             np.maximum(error, np.tensordot(used, features, axes=1), out=error)
         # not in the noise of flat places
-        error[~dilate(features[0] > 0, 1)] = 0
+        flat = ~dilate(features[0] > 0, 1)
+        error[flat] = 0
+        if len(features) > CHANGE and any(self.least):
+            # the rim of a kernel around a bright star: it changes what has no structure of its own
+            error[flat] = features[CHANGE][flat]
         return error
 
 
@@ -116,7 +122,7 @@ def features_of(image, variance, change=None):
         for kernel in ((-0.5, 0.0, 0.5), (1.0, -2.0, 1.0))
     )
     found = [signal**2, np.maximum(slopes - variance, 0), np.maximum(bends - 12 * variance, 0)]
-    return np.stack(found if change is None else [*found, change**2])
+    return np.stack(found if change is None else [*found, np.maximum(change**2 - 2 * variance, 0)])
 
 
 def places_to_fit(contrast2, variance):
