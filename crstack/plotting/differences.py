@@ -58,7 +58,7 @@ def plot_differences(
         A panel for each term, and below one for each exposure.
     """
     fig = new_figure((13, 7), fig)
-    above, below = fig.subfigures(2, 1)
+    (above,), (below,) = fig.subfigures(2, 1, squeeze=False)
     table = measured.table()
     for axes, (title, names, of) in zip(above.subplots(1, len(TERMS)), TERMS, strict=True):
         for name, (colour, marker) in zip(names, MARKS, strict=False):
