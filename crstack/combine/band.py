@@ -1,9 +1,8 @@
 """Combinations of a band of rows, pixel by pixel."""
 
-from functools import cached_property
-
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack.combine.clean_values import CleanValues, middle
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import PixelFlag, Planes

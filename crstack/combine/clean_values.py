@@ -1,9 +1,8 @@
 """The clean values of each pixel, and their probabilities."""
 
-from functools import cached_property
-
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack._pixels import at_pixels
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain

@@ -1,12 +1,12 @@
 """Makes combined images of a stack."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack._cached import cached_property
 from crstack._memory import empty_image, in_files
 from crstack._threads import map_threads, row_bands
 from crstack._validation import check_boolean, check_choice

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Literal
 
 import astropy.units as u
@@ -11,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
+from crstack._cached import cached_property
 from crstack._validation import check_boolean, check_choice, check_integer, check_number, check_quantity
 from crstack.datasets._checks import (
     bias_in_unit,

@@ -7,10 +7,10 @@ half a PSF away. Only blocks within this distance are computed again.
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack._threads import map_threads, row_bands
 from crstack.detectors._astroscrappy import dilate3, dilate5
 from crstack.detectors._lacosmic_clean import replacements

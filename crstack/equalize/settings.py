@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.common import common_image, expected_differences, moved_images
 from crstack.equalize.differences import NAMES, Differences

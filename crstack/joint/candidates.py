@@ -1,10 +1,10 @@
 """The exposures in electrons, and the pixels that are examined."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack._memory import empty_image, kept, relax
 from crstack._pixels import at_pixels, dilate
 from crstack._threads import map_threads, row_bands, slices, wide_bands

@@ -4,10 +4,10 @@ All of it is fitted to the stack by expectation maximisation.
 """
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 
 __all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]

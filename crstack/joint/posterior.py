@@ -1,12 +1,12 @@
 """Probability that each value of a stack is hit, from exposures in electrons."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._cached import cached_property
 from crstack._memory import empty_image, relax, zero_image
 from crstack._pixels import features_holding
 from crstack._summary import Summary

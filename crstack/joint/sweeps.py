@@ -1,11 +1,11 @@
 """Sweeps over the candidates: probabilities, neighbours, and the fit of the population."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import product
 
 import numpy as np
 
+from crstack._cached import cached_property
 from crstack._memory import empty_image, relax, zero_image
 from crstack._threads import map_threads, row_bands, slices
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index

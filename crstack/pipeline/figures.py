@@ -4,9 +4,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
+from crstack._cached import cached_property
 from crstack._files import atomic_path
 from crstack._log import log, section
 from crstack._threads import n_threads

@@ -1,11 +1,11 @@
 """A mask with its images and the decision on it, for figures."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
+from crstack._cached import cached_property
 from crstack.methods import DiagramView
 
 __all__ = ["MaskView"]
