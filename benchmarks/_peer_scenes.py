@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 from _night_scenes import READNOISE as NIGHT_READNOISE
-from _night_scenes import SCENES as NIGHTS
+from _night_scenes import night_of
 from _truth import READNOISE, make
 
 #: name in the table -> scene of `crstack.datasets.make_stack`
@@ -82,7 +82,7 @@ class PeerStack:
 def make_peer_stack(name, n, shape, seed):
     """One stack by its name in the table."""
     if name in UNEQUAL:
-        night = NIGHTS[UNEQUAL[name]](shape, n, seed)
+        night = night_of(UNEQUAL[name], shape, n, seed)
         return PeerStack(night.cube, night.expected, night.hits, NIGHT_READNOISE, False)
     simulated = make(EQUAL[name], n, shape, seed)
     cube = np.array([ccd.data for ccd in simulated.exposures], dtype=np.float32)

@@ -35,13 +35,6 @@ def perfect(simulated):
     return simulated.hits > 0.5
 
 
-def mean_of_unmasked(simulated, masks):
-    """Mean of the values that are not masked; NaN where all are."""
-    cube = np.array([ccd.data for ccd in simulated.exposures], dtype=np.float64)
-    count = (~masks).sum(axis=0)
-    return np.where(count > 0, np.where(masks, 0, cube).sum(axis=0) / np.maximum(count, 1), np.nan)
-
-
 def errors_of(simulated, image):
     """(image - truth) / sigma, where sigma is that of the mean of all exposures without hits."""
     truth = simulated.expected.mean(axis=0)
@@ -51,11 +44,6 @@ def errors_of(simulated, image):
 def too_high(simulated, image):
     """Pixels per Mpx that are more than 5 standard deviations too high; NaN does not count."""
     return 1e6 * (errors_of(simulated, image) > 5).mean()
-
-
-def rms(simulated, image, where):
-    """Root mean square of `errors_of` at some pixels, without NaN."""
-    return np.sqrt(np.nanmean(errors_of(simulated, image)[where] ** 2))
 
 
 def too_high_in_mean(simulated, masks):

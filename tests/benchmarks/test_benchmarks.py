@@ -63,42 +63,79 @@ def test_what_is_counted(module):
     np.testing.assert_array_equal(truth.perfect(counted), counted.truth)
 
 
-def test_the_mean_of_what_is_not_masked(module):
+def test_pixels_that_are_too_high(module):
     truth, counted = module("_truth"), Counted()
     # sigma of the mean is 10 / sqrt(3): the bright hit adds 300, those of the other pixel 30, which is 5.2 sigma
-    unmasked = truth.mean_of_unmasked(counted, masks_of())
+    mean = (counted.expected + counted.hits).mean(axis=0)
+    assert truth.too_high(counted, mean) == pytest.approx(2e6 / 30)
+    assert truth.too_high(counted, mean - 1.5) == pytest.approx(1e6 / 30)
+
+
+def counted_by_peers(module):
+    """The same exposures as the benchmark of peers has them."""
+    counted = Counted()
+    return module("_peer_scenes").PeerStack(counted.expected + counted.hits, counted.expected, counted.hits, 0.0, True)
+
+
+def test_the_mean_of_a_peer(module):
+    stack = counted_by_peers(module)
+    # sigma of the mean is 10 / sqrt(3): the bright hit adds 300, those of the other pixel 30, which is 5.2 sigma
+    unmasked = stack.mean_of_unmasked(masks_of())
     assert unmasked[1, 1] == pytest.approx(400)
-    assert truth.too_high(counted, unmasked) == pytest.approx(2e6 / 30)
-    assert truth.rms(counted, unmasked, counted.truth.any(axis=0)) == pytest.approx(np.sqrt((2700 + 270000) / 200))
-    assert truth.rms(counted, unmasked, ~counted.truth.any(axis=0)) == 0
-    masked = truth.mean_of_unmasked(counted, counted.truth)
+    assert stack.too_high(unmasked) == pytest.approx(2e6 / 30)
+    assert stack.rms(unmasked, stack.truth.any(axis=0)) == pytest.approx(np.sqrt((2700 + 270000) / 200))
+    masked = stack.mean_of_unmasked(stack.truth)
     assert masked[1, 1] == pytest.approx(100)
     assert np.isnan(masked[3, 4])
-    assert truth.too_high(counted, masked) == 0
-    assert truth.rms(counted, masked, counted.truth.any(axis=0)) == 0
+    assert stack.too_high(masked) == 0
+    assert stack.rms(masked, stack.truth.any(axis=0)) == 0
+
+
+def test_the_differences_of_exposures_are_taken_off(module):
+    stack = counted_by_peers(module)
+    levels = np.array([0.0, 30.0, -15.0])[:, None, None]
+    other = module("_peer_scenes").PeerStack(stack.cube + levels, stack.expected + levels, stack.hits, 0.0, False)
+    # the exposures hold 105 electrons in the mean
+    assert other.mean_of_unmasked(stack.truth)[1, 1] == pytest.approx(105)
+    assert other.rms(other.mean_of_unmasked(stack.truth), stack.truth.any(axis=0)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", ["slit", "night"])
+def test_stacks_of_peers(module, name):
+    stack = module("_peer_scenes").make_peer_stack(name, 3, (80, 90), 3)
+    assert stack.cube.shape == stack.expected.shape == stack.hits.shape == (3, 80, 90)
+    assert stack.equal == (name == "slit")
+    clean = (stack.cube - stack.expected)[~stack.truth] / stack.sigma[~stack.truth]
+    assert clean.mean() == pytest.approx(0, abs=0.04)
+    assert clean.std() == pytest.approx(1, abs=0.04)
+    levels = np.median(stack.expected, axis=(1, 2))
+    assert (np.ptp(levels) > 1) == (name == "night")
 
 
 def test_rows_of_peers(module):
-    peers, counted = module("peers"), Counted()
+    peers, counted = module("peers"), counted_by_peers(module)
     product = np.where(counted.truth.any(axis=0), 100 + 10 / np.sqrt(3), 100.0)
     row = peers.row("flat", "one", counted, counted.truth, product, 1.23)
-    assert row == ("flat", "one", "100.00", "100.0", "100.00", "0", "33333", "0.00", "0", "1.00", "0.00", "1.2")
+    assert row == ("flat", "one", "100.00", "0", "100.0", "100.00", "0", "0.00", "0", "1.00", "0.00", "1.2")
     assert len(row) == len(peers.COLUMNS)
     assert peers.row("flat", "one", counted, None, None, None) == ("flat", "one", *10 * ["-"])
+    # two clean values among 90 are flagged
+    false = peers.row("flat", "one", counted, counted.truth | masks_of((0, 4, 0), (1, 0, 5)), None, None)
+    assert false[3] == f"{2e6 / 90:.0f}"
 
 
 def test_a_peer_that_runs_and_ones_that_do_not(module, tmp_path):
     peers, truth = module("peers"), module("_truth")
-    simulated = truth.make("ifu", 3, (60, 70), 1)
-    peers.write_exposures(simulated, tmp_path)
-    masks, product, told = peers.run(peers.PEERS[0], sys.executable, tmp_path, timeout=100)
+    stack = module("_peer_scenes").make_peer_stack("ifu", 3, (60, 70), 1)
+    peers.write_exposures(stack, tmp_path)
+    masks, product, answered = peers.run(peers.PEERS[0], sys.executable, stack, tmp_path, timeout=100)
     assert masks.shape == (3, 60, 70)
-    assert truth.completeness(simulated, masks, 5) > 90
+    assert truth.completeness(stack, masks, 5) > 90
     assert product.shape == (60, 70)
-    assert told["seconds"] > 0
-    assert told["versions"] == {"crstack": crstack.__version__}
+    assert answered["seconds"] > 0
+    assert answered["versions"] == {"crstack": crstack.__version__}
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        peers.run(peers.Peer("none", "none", "nothing"), sys.executable, tmp_path, timeout=100)
+        peers.run(peers.Peer("none", "none", "nothing"), sys.executable, stack, tmp_path, timeout=100)
     assert peers.reason(caught.value) == "KeyError: 'nothing'"
     # an earlier result of a program is not used as its result now
     assert not (tmp_path / "answer.npz").exists()
