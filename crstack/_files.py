@@ -52,6 +52,15 @@ def history_of(header):
     return [*lines, begun] if begun else lines
 
 
+#: files that exposures were read from in this process
+_exposures_read: set[Path] = set()
+
+
+def remember_exposure(path):
+    """Remember a file that an exposure is read from: it is never replaced."""
+    _exposures_read.add(Path(path).resolve())
+
+
 @contextmanager
 def atomic_path(path):
     """Give a temporary name beside ``path``; move it there if the block succeeds.
@@ -64,9 +73,11 @@ def atomic_path(path):
     Raises
     ------
     InputError
-        If the directory does not exist or cannot be written.
+        If an exposure was read from this file, or the directory does not exist or cannot be written.
     """
     path = Path(path)
+    if path.exists() and path.resolve() in _exposures_read:
+        raise InputError(f"name of a file to write must not be that of an exposure that was read; got {path}")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:

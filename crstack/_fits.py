@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
+from crstack._files import remember_exposure
 from crstack._memory import empty_image, in_files, relax
 from crstack._threads import row_bands
 from crstack._warn import warn_user
@@ -84,8 +85,11 @@ class ImageInfo:
     header: fits.Header
 
 
+EXPOSURE = "exposure"
+
+
 @contextmanager
-def opened_fits(path, what="exposure", *, checksum=True):
+def opened_fits(path, what=EXPOSURE, *, checksum=True):
     """Open a FITS file. Errors of astropy become an `InputError`.
 
     Parameters
@@ -114,6 +118,8 @@ def opened_fits(path, what="exposure", *, checksum=True):
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{what} must be a FITS file that exists; got {path}")
+    if what == EXPOSURE:
+        remember_exposure(path)
     try:
         # the file is opened here, because astropy does not close it after an error
         with path.open("rb") as file, warnings.catch_warnings(record=True) as caught:

@@ -62,7 +62,7 @@ def chips_of(paths: Sequence[str | os.PathLike], ext: Any = ALL) -> tuple[Chip, 
     ----------
     paths : sequence of path-like
         FITS files with the same extensions.
-    ext : "all" or sequence of (int or str), optional
+    ext : "all", int, str or sequence of (int or str), optional
         Extensions of the chips. "all" are those with a 2-D image, without extensions of masks, uncertainties and the
         like.
 
@@ -99,11 +99,12 @@ def _chips(hdus: fits.HDUList, path: str | os.PathLike, ext: Any) -> tuple[Chip,
     if isinstance(ext, str) and ext.lower() == ALL:
         numbers = images
     else:
-        numbers = [_number(hdus, path, one, images) for one in ext]
+        wanted = (ext,) if isinstance(ext, str | int) else tuple(ext)
+        numbers = [_number(hdus, path, one, images) for one in wanted]
     if not numbers:
         raise InputError(f"images must hold 2-D images in their extensions; got none in {path}")
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"ext must name each chip once; got {list(ext)}")
+        raise InputError(f"ext must name each chip once; got {list(wanted)}")
     named = [hdus[number].name if number else hdus[0].header.get("EXTNAME", "") for number in numbers]
     bare = [name or "CHIP" for name in named]
     chips = []

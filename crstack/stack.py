@@ -541,6 +541,8 @@ class CRStack:
         """
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
+        if not isinstance(masks, MaskSet | None):
+            raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}

@@ -9,7 +9,7 @@ __all__ = ["LEVELS", "make_parser"]
 LEVELS = ("debug", "info", "note", "warning", "error", "critical")
 
 DESCRIPTION = """
-Find the cosmic rays that survive the median of three or more equivalent
+Find the cosmic rays that survive the median of two or more
 exposures, and combine the exposures without them.
 """
 

@@ -76,8 +76,13 @@ def write_combination(path: str | os.PathLike, combination: Combination, history
     Raises
     ------
     InputError
-        If the directory cannot be written.
+        If this is no Combination, an exposure was read from this file, or the directory cannot be written.
     """
+    if not isinstance(combination, Combination):
+        raise InputError(
+            "combination must be a Combination, such as stack.combine(name, full_output=True); "
+            f"got {type(combination).__name__}"
+        )
     write_fits(path, combination_hdulist(combination, history))
 
 

@@ -203,10 +203,11 @@ def _fit(rows, values, variance, n, usual):
             found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale
             fitted = variance + rows[:, keep] @ found
         errors = np.sqrt(SPREAD * np.diag(np.linalg.pinv((weighted / scale).T @ (weighted / scale)))) / scale
-        weak = found < SIGNIFICANCE * errors
-        if not weak.any():
+        # a feature that is 0 everywhere has no error and no part in the variance
+        significance = np.divide(found, errors, out=np.zeros_like(found), where=errors > 0)
+        if (significance >= SIGNIFICANCE).all():
             parts = np.zeros(rows.shape[1])
             parts[keep] = found
             return parts
-        keep.pop(int(np.argmin(found / errors)))
+        keep.pop(int(np.argmin(significance)))
     return np.zeros(rows.shape[1])

@@ -161,14 +161,17 @@ class Population:
         return f"<Population: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"
 
     def summary(self) -> dict[str, object]:
-        """What was fitted, as numbers by name."""
+        """What was fitted, as numbers by name.
+
+        Rates count charges of any size, also those far below the noise. They are no probabilities and may exceed 1.
+        """
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         numbers = {
             "fraction of values hit": self.overall,
             "typical charge (electron)": self.typical,
             "rate without a hit neighbour": self.rate[0],
-            "rate beside a hit of 20 electron": beside[1],
-            "rate beside a hit of 500 electron": beside[4],
+            "rate beside a hit of 5 sigma": beside[1],
+            "rate beside a hit of 90 sigma": beside[4],
             "log odds of a detection": self.detector_odds,
         }
         return {name: float(value) for name, value in numbers.items()}

@@ -19,6 +19,7 @@ from crstack.pipeline.inputs import find_images
 from crstack.pipeline.outputs import Outputs
 from crstack.pipeline.prepare import clean_name, inputs_of, prepare, product_names, read_parameters
 from crstack.pipeline.run import run
+from crstack.pipeline.summary import log_outputs
 
 __all__ = ["is_mosaic", "run_any"]
 
@@ -92,7 +93,8 @@ def _run_chips(configuration, output_dir, found, console, options):
             del console.warnings[:]  # the report of a chip has its own
 
             def keep(numbers, name=chip.name):
-                found[name] = numbers
+                files = [f"../{file}" if ".fits" in file else file for file in numbers["files"]]
+                found[name] = numbers | {"files": sorted(files)}
 
             run(one, directory, numbers_to=keep, files_at="../", console=console, **options)
         compression = configuration["compression"]
@@ -153,6 +155,7 @@ def _join(jobs, names, primary, outputs):
         for _, file in parts:
             file.unlink()
     outputs.finish()
+    log_outputs(outputs)
 
 
 def _read(path):

@@ -119,7 +119,8 @@ def run(
             _write(job, results, console, plots, clean, files_at)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
-        log_outputs(job.outputs)
+        if not files_at:
+            log_outputs(job.outputs)
         seconds = time.perf_counter() - start
         log_timings(job.stack.timings, seconds)
     if numbers_to is not None:
