@@ -40,10 +40,10 @@ def _execute(arguments, console):
         log.warning(str(stop))
         return INTERRUPTED
     except _Terminated:
-        log.error("terminated")
+        log.error("terminated%s", _of_what_is_left(console))
         return TERMINATED
     except KeyboardInterrupt:
-        log.error("interrupted")
+        log.error("interrupted%s", _of_what_is_left(console))
         return INTERRUPTED
     except WorkFailedError as error:
         return _report(error, FAILED)
@@ -54,6 +54,13 @@ def _execute(arguments, console):
         bad = isinstance(error, InputError) or not console.working
         return _report(error, BAD_INPUT if bad else FAILED)
     return DONE
+
+
+def _of_what_is_left(console):
+    """Words on the output directory, where the work had begun."""
+    if not console.working:
+        return ""
+    return "; the output directory may hold files of this run and of an earlier one: run the same command again"
 
 
 def _report(error, code):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.equalize import clean, flux, offsets, place_variance, response, rounds, steps, surfaces
+from crstack.equalize import clean, flux, model_error, offsets, place_variance, response, rounds, steps, surfaces
 from crstack.equalize.clean import CleanPixels
 from crstack.equalize.expected_exposures import ExpectedExposures
 from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
@@ -411,3 +411,17 @@ def test_an_exposure_on_the_grid_and_at_the_level_of_the_common_image():
         # without a step
         model.steps, model.levels = ((0, 0),), [common * scale + 20 + 0.5 + 3 * added]
         np.testing.assert_allclose(model._moved_back(0), common, rtol=1e-5)
+
+
+def test_a_feature_that_is_0_everywhere_takes_no_part():
+    """The variance of the model is that of the other features, and nothing is divided by 0."""
+    rng = np.random.default_rng(12)
+    signal2 = rng.uniform(1e3, 1e5, 4000)
+    variance = np.full(4000, 50.0)
+    drawn = rng.standard_normal((3, 4000)) * np.sqrt(variance + 0.02 * signal2)
+    values = np.sort(drawn, axis=0)
+    both = model_error._fit(np.column_stack((signal2, np.zeros(4000))), values, variance, 3, 1.0)
+    alone = model_error._fit(signal2[:, None], values, variance, 3, 1.0)
+    assert both[1] == 0
+    assert both[0] == pytest.approx(alone[0])
+    assert alone[0] > 0
