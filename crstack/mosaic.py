@@ -217,6 +217,8 @@ class Mosaic(Mapping[str, CRStack]):
         self.header = header
 
     def __getitem__(self, name: str) -> CRStack:
+        if name not in self._stacks:
+            raise KeyError(f"chip must be one of {_names(self.chips)}; got {name!r}")
         return self._stacks[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -86,6 +86,7 @@ def configuration_of_options(
     InputError
         If an option is wrong or missing.
     """
+    gain, bias = _without_unit(gain, u.electron / u.adu), _without_unit(bias, u.adu)
     images = matching_images(images, ".")
     exts = [_number_or_text(one) for one in ext or ["0"]]
     ext = exts if len(exts) > 1 else exts[0]
@@ -126,6 +127,15 @@ def _number_or_text(text):
     return int(value) if text.strip().isdecimal() else value
 
 
+def _without_unit(text, unit):
+    """A number with the unit that it has anyway, as text without it; all else as it is."""
+    try:
+        value = u.Quantity(text.replace("e-", "electron"))
+    except (AttributeError, TypeError, ValueError):
+        return text
+    return repr(float(value.value)) if value.unit == unit else text
+
+
 def _factor(gain, header, name):
     """Electrons per ADU as a number: a keyword is read from the first image."""
     keyword = as_keyword(gain)
@@ -144,7 +154,7 @@ def _readnoise(text, gain):
     if as_keyword(text) is not None:
         return text
     try:
-        value = u.Quantity(text)
+        value = u.Quantity(text.replace("e-", "electron"))
     except (TypeError, ValueError):
         raise InputError(f"{READNOISE}; got {text!r}") from None
     if value.unit == u.electron:

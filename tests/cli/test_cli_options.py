@@ -61,7 +61,9 @@ def test_patterns_and_keywords_of_headers(here):
     assert main([*pattern, "--gain", "header:GAIN", "--readnoise", "3.4 electron", "--output-dir", "three"]) == 0
     path = write_parameters("p.yaml", crmethod="pycosmic", images="fake_*.fits", gain="header:GAIN")
     assert main(["run", path, "--output-dir", "four", *PLAIN]) == 0
-    for other in ("two", "three", "four"):
+    units = ["--gain", f"{GAIN} electron/adu", "--readnoise", "3.4 e-", "--bias", f"{BIAS} adu", "--output-dir", "five"]
+    assert main(["run", "fake_*.fits", "--method", "pycosmic", *PLAIN, *units]) == 0
+    for other in ("two", "three", "four", "five"):
         assert_equal_masks("one", other)
 
 
@@ -74,6 +76,7 @@ def test_patterns_and_keywords_of_headers(here):
             "gain must be a number greater than 0, or a keyword .*; got 'two'",
         ),
         ([*NAMES, "--gain", "2"], "readnoise must have a unit, such as '4 electron'.*; got nothing"),
+        ([*NAMES, "--gain", "2 adu"], "gain must be a number greater than 0.*; got '2 adu'"),
         ([*NAMES, "--gain", "2", "--readnoise", "4"], "readnoise must have a unit.*; got '4'"),
         ([*NAMES, "--gain", "2", "--readnoise", "4 parsec"], "readnoise must have a unit.*; got '4 parsec'"),
         ([*NAMES, "--gain", "2", "--readnoise", "-4 adu"], "rnoise must be a number greater than 0"),

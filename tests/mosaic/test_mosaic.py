@@ -80,6 +80,8 @@ def test_chips_of_files(files):
 def test_a_mosaic_is_its_chips(files, chips):
     mosaic = read_mosaic("n*.fits", **NOISE)
     assert isinstance(mosaic, Mosaic)
+    with pytest.raises(KeyError, match="chip must be one of SCI1, SCI2, SCI3; got 'SCI9'"):
+        mosaic["SCI9"]
     assert repr(mosaic) == "<Mosaic of 3 exposures with the chips SCI1, SCI2, SCI3>"
     masks = mosaic.detect("mmcosmic", aux=None)
     combined = mosaic.combine("meancr2")
