@@ -57,8 +57,14 @@ _exposures_read: set[Path] = set()
 
 
 def remember_exposure(path):
-    """Remember a file that an exposure is read from: it is never replaced."""
+    """Remember a file that an exposure is read from, for `check_not_exposure`."""
     _exposures_read.add(Path(path).resolve())
+
+
+def check_not_exposure(path):
+    """Raise InputError if an exposure was read from a file that is to be written."""
+    if Path(path).exists() and Path(path).resolve() in _exposures_read:
+        raise InputError(f"name of a file to write must not be that of an exposure that was read; got {path}")
 
 
 @contextmanager
@@ -73,11 +79,9 @@ def atomic_path(path):
     Raises
     ------
     InputError
-        If an exposure was read from this file, or the directory does not exist or cannot be written.
+        If the directory does not exist or cannot be written.
     """
     path = Path(path)
-    if path.exists() and path.resolve() in _exposures_read:
-        raise InputError(f"name of a file to write must not be that of an exposure that was read; got {path}")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:

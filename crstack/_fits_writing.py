@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import atomic_path
+from crstack._files import atomic_path, check_not_exposure
 from crstack._validation import check_choice
 from crstack.exceptions import InputError
 
@@ -21,7 +21,7 @@ def ending_of(compression):
     return COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
 
 
-def write_fits(path, hdus):
+def write_fits(path, hdus, *, inputs_checked=False):
     """Write a FITS file; the ending of its name chooses the compression.
 
     Parameters
@@ -30,13 +30,18 @@ def write_fits(path, hdus):
         ``.fits``, ``.fits.gz`` or ``.fits.fz``; replaced if it exists. Compression keeps every bit of the values.
     hdus : `~astropy.io.fits.HDUList`
         The data to write; not modified.
+    inputs_checked : bool, optional
+        Whether the caller has compared the path with its inputs. Otherwise the file of an exposure that was read in
+        this process is refused.
 
     Raises
     ------
     InputError
-        If the directory cannot be written, or the ending of the name is unknown.
+        If the path is that of an exposure, the directory cannot be written, or the ending of the name is unknown.
     """
     path = Path(path)
+    if not inputs_checked:
+        check_not_exposure(path)
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
     if path.suffix.lower() == ".fz":

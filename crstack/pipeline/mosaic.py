@@ -149,7 +149,8 @@ def _join(jobs, names, primary, outputs):
             continue
         path = outputs.workplace / name
         with outputs.writing(outputs / name):
-            write_fits(path, joined_chips(primary(name), [(chip, _read(file)) for chip, file in parts]))
+            hdus = joined_chips(primary(name), [(chip, _read(file)) for chip, file in parts])
+            write_fits(path, hdus, inputs_checked=True)
         log_file(path)
         outputs.publish()
         for _, file in parts:

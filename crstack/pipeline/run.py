@@ -331,7 +331,7 @@ def _write_clean(job, masks):
         hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
         add_history(hdus[0].header, history)
         with job.outputs.writing(job.outputs / path.name):
-            write_fits(path, hdus)
+            write_fits(path, hdus, inputs_checked=True)
         log_file(path)
         job.outputs.publish()
 

@@ -260,7 +260,10 @@ def test_termination_is_like_an_interrupt(here, monkeypatch, capsys):
     monkeypatch.setattr(CRStack, "detect", terminate)
     before = signal.getsignal(signal.SIGTERM)
     assert main(["run", parameters(), "--output-dir", "out"]) == 143
-    assert capsys.readouterr().err == "crstack: error: terminated\n"
+    assert capsys.readouterr().err == (
+        "crstack: error: terminated; the output directory may hold files of this run and of an earlier one: "
+        "run the same command again\n"
+    )
     assert not Path("out").exists()
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import CRStack, InputError, read_mosaic
+from crstack import CRStack, read_mosaic
 from crstack.combine.files import write_combination
+from crstack.exceptions import InputError
 
 
 @pytest.fixture
