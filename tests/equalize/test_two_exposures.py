@@ -39,8 +39,7 @@ def test_what_hits_add_to_squared_deviations():
 
 
 def test_hits_cross_beside_obvious_ones_of_both():
-    first, apart = np.ones((2, 20, 30), bool)
-    apart = np.float32(0) * apart
+    first, apart = np.ones((20, 30), bool), np.zeros((20, 30), np.float32)
     apart[5, 3:9] = 100
     apart[2:9, 9] = 100
     first[2:9, 9] = False
