@@ -10,7 +10,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from crstack.equalize.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.checks import ALIGNED
+from crstack.exposures.fields import ALIGNED
 from crstack.exposures.sanity import blank_part, displacement, is_constant, is_same, noise_ratio, unlit
 
 SHAPE = (60, 70)
