@@ -9,6 +9,7 @@ from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.sanity import blank_part, displacement, is_same, noise_ratio, unlit
+from crstack.exposures.times import factors_of_times
 
 __all__ = ["checked"]
 
@@ -25,11 +26,8 @@ ALIGNED = 16
 
 #: what becomes of a shift
 HOW_TO_ALIGN = (
-    "the joint decision measures this; M.M.Cosmic needs offsets= or differences='auto' (parameter file: mm_xy_offsets)"
+    "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
 )
-
-#: relative difference of exposure times that gives a warning
-TIMES = 0.01
 
 
 def checked(exposures, *, bias_given=True):
@@ -55,15 +53,16 @@ def checked(exposures, *, bias_given=True):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structure of the others, exposure times differ, or the
-        scatter disagrees with the noise.
+        If part of an exposure is blank, an exposure lacks the structure of the others, or the scatter disagrees with
+        the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
-    _compare_times(exposures)
-    differing, displaced = _look_for_light(exposures)
+    factors = factors_of_times(exposures)
+    level = exposures if factors is None else exposures.divided_by(factors)
+    differing, displaced = _look_for_light(level)
     if not differing:
-        _compare_noise(exposures, bias_given)
+        _compare_noise(level, bias_given)
     return replace(exposures, displaced=displaced) if displaced else exposures
 
 
@@ -109,16 +108,6 @@ def _without_blank_parts(exposures):
     )
     bad = blank if exposures.bad is None else exposures.bad | blank
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _compare_times(exposures):
-    times = [time for time in exposures.exptimes if time is not None]
-    if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        warn_user(
-            f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors of the same ratios "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
-        )
 
 
 def _look_for_light(exposures):
