@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.combine import Combiner
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision
@@ -50,6 +51,7 @@ def masks_of_decision(
         detectors=() if detected is None else detected.names,
         decision=decision,
         wcs=exposures.wcs,
+        origin=origin_of(exposures),
     )
     if detected is None:
         return masks

@@ -42,6 +42,7 @@ from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.origin import check_origin
 from crstack.methods import Method, checked_decision
 from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
@@ -184,6 +185,7 @@ seeing : optional
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
         self._masks: MaskSet | None = None
+        self._compared: MaskSet | None = None
         self._in_diagram = InDiagram()
 
     from_files = made_by(__init__, "from_files", "Make a stack of FITS files: the same as `CRStack` of their paths.")
@@ -551,8 +553,8 @@ seeing : optional
         """
         if masks is None:
             masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
-        if not isinstance(masks, MaskSet | None):
-            raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
+        else:
+            masks = self._checked_masks(masks)
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
@@ -564,6 +566,15 @@ seeing : optional
         result = self.prepared.once("combiner", (masks, *options.values()), compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def _checked_masks(self, masks: MaskSet) -> MaskSet:
+        """The given masks, compared once with the exposures."""
+        if not isinstance(masks, MaskSet):
+            raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
+        if masks is not self._masks and masks is not self._compared:
+            check_origin(masks, self.exposures)
+            self._compared = masks
+        return masks
 
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
         """Each exposure with its hits and bad values replaced by the expected values.
@@ -577,7 +588,7 @@ seeing : optional
             Those of `latest_masks` by default.
         """
         self._workspace.refuse("cleaned exposures")
-        masks = self.latest_masks() if masks is None else masks
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
         if masks.decision is None:
@@ -595,7 +606,8 @@ seeing : optional
             Those of `latest_masks` by default.
         """
         self._workspace.refuse("a Combiner of ccdproc")
-        return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        return make_combiner(self.exposures, self.statistics, masks)
 
     # tables and figures
 
@@ -609,7 +621,8 @@ seeing : optional
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
-        return features_of_mask(name, self.prepared, self.latest_masks() if masks is None else masks)
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        return features_of_mask(name, self.prepared, masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.

@@ -21,7 +21,7 @@ from crstack import (
 )
 from crstack.datasets import make_stack
 from crstack.diagram import DiagramSettings
-from crstack.exceptions import InputError, PluginError
+from crstack.exceptions import CRStackError, InputError, PluginError
 from crstack.joint.method import JointDecision
 
 PYCOSMIC = PyCosmicDetector()
@@ -465,3 +465,19 @@ def test_kept_detections_are_read_only(simulated):
     for detection in (detected.in_average("median"), detected.in_exposure(0)):
         assert not detection.mask.flags.writeable
         assert not detection.cleaned.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda stack: stack.detect("mm_pycosmic"), r"write detect\('mmcosmic', aux='pycosmic'\), or aux=PyCosmicDet"),
+        (lambda stack: stack.detect("jont"), r"got 'jont' \(did you mean 'joint'\?\)"),
+        (lambda stack: stack.detect("joint", aux="pycosmc"), r"\(did you mean 'pycosmic'\?\)"),
+        (lambda stack: stack.fit_boundary("splin"), r"\(did you mean 'spline'\?\)"),
+        (lambda stack: stack.combine("mean_joint"), r"\(did you mean 'meanjoint'\?\)"),
+        (lambda stack: stack.combine("total"), r"meanjoint; got 'total'$"),
+    ],
+)
+def test_wrong_names_suggest_right_ones(stack, call, match):
+    with pytest.raises(CRStackError, match=match):
+        call(stack)

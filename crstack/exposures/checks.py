@@ -1,6 +1,5 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +7,11 @@ import numpy as np
 from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
-from crstack.exposures.sanity import blank_part, displacement, is_same, noise_ratio, unlit
+from crstack.exposures.fields import of_one_field
+from crstack.exposures.sanity import blank_part, is_same, noise_ratio
 from crstack.exposures.times import factors_of_times
 
 __all__ = ["checked"]
-
-log = logging.getLogger("crstack.exposures")
 
 #: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
@@ -21,16 +19,8 @@ TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
 
-#: largest shift (pixels) that the measurements of `crstack.equalize` find
-ALIGNED = 16
 
-#: what becomes of a shift
-HOW_TO_ALIGN = (
-    "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
-)
-
-
-def checked(exposures, *, bias_given=True):
+def checked(exposures, *, bias_given=True, drop=False):
     """Check exposures, and mark their blank parts as bad values.
 
     Parameters
@@ -39,6 +29,8 @@ def checked(exposures, *, bias_given=True):
         Exposures as read.
     bias_given : bool, optional
         Whether a bias was subtracted.
+    drop : bool, optional
+        Whether to leave out exposures of another field.
 
     Returns
     -------
@@ -53,17 +45,16 @@ def checked(exposures, *, bias_given=True):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structure of the others, or the scatter disagrees with
+        If part of an exposure is blank, an exposure lacks the structures of the others, or the scatter disagrees with
         the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
-    factors = factors_of_times(exposures)
-    level = exposures if factors is None else exposures.divided_by(factors)
-    differing, displaced = _look_for_light(level)
-    if not differing:
-        _compare_noise(level, bias_given)
-    return replace(exposures, displaced=displaced) if displaced else exposures
+    exposures, alike = of_one_field(exposures, drop)
+    if alike:
+        factors = factors_of_times(exposures)
+        _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
+    return exposures
 
 
 def _refuse_copies(exposures):
@@ -108,33 +99,6 @@ def _without_blank_parts(exposures):
     )
     bad = blank if exposures.bad is None else exposures.bad | blank
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _look_for_light(exposures):
-    """Warn of exposures that lack the structure of the others; return whether there are any, and their shifts."""
-    noise = exposures.noise.readnoise_in_unit
-    level = np.median(exposures.data[0, ::7, ::7])
-    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    found = unlit(exposures.data, exposures.bad, sigma)
-    displaced = []
-    differing = {i for i, *_ in found}
-    for i, own, others in found:
-        name = exposures.names[i]
-        other = next((k for k in range(len(exposures)) if k not in differing), 1 if i == 0 else 0)
-        shift = displacement(exposures.data[i], exposures.data[other])
-        if shift is None or shift == (0, 0):
-            warn_user(
-                f"{name} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
-                "it is of another field, or the shutter was closed; leave it out"
-            )
-            continue
-        words = f"{name} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
-        displaced.append((name, *shift))
-        if max(map(abs, shift)) > ALIGNED:
-            warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")
-        else:
-            log.info("%s: %s", words, HOW_TO_ALIGN)
-    return bool(found), tuple(displaced)
 
 
 def _warn_of_bias(exposures, level):

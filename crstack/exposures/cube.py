@@ -50,6 +50,8 @@ class Exposures:
         Header and world coordinates of each exposure; empty if they were not kept.
     displaced : tuple of (str, int, int)
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
+    digests : tuple of str
+        Digest of the values of each exposure as given; empty if it was not computed.
     """
 
     data: np.ndarray
@@ -67,6 +69,7 @@ class Exposures:
     displaced: tuple = ()
     own_headers: tuple = ()
     own_wcs: tuple = ()
+    digests: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -196,6 +199,7 @@ class Exposures:
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
             own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
             own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
+            digests=tuple(self.digests[i] for i in order) if self.digests else (),
             saturated=None if self.saturated is None else self.saturated[order],
         )
 

@@ -75,6 +75,8 @@ class MaskSet:
         All results of the method; None if the masks were read from a file.
     wcs : `~astropy.wcs.WCS` or None
         World coordinates of the first exposure, if it has some.
+    origin : tuple of (str, str)
+        File name and digest of each exposure that the masks were made of; empty if they are not known.
     """
 
     codes: Mapping[str, np.ndarray]
@@ -91,6 +93,7 @@ class MaskSet:
     excess_variance: np.ndarray | None = None
     decision: "Decision | None" = None
     wcs: WCS | None = None
+    origin: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         missing = {"MEDIANCR", "MEANCRT", "MEANCR"} - set(self.codes)

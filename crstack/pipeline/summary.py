@@ -1,10 +1,12 @@
 """Report of the results of a run."""
 
+import re
 from importlib.metadata import version
 
 import numpy as np
 
 from crstack._log import log, section, settings_lines
+from crstack.config.detector_images import BOUNDS
 
 __all__ = [
     "column_name",
@@ -18,6 +20,8 @@ __all__ = [
     "log_outputs",
     "log_timings",
     "numbers_of_run",
+    "plan_of_run",
+    "settings_with_numbers",
     "warn_of_lost_values",
 ]
 
@@ -33,20 +37,60 @@ def log_exposures(paths, stack, numbers):
     log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
     log.note("  %s", ", ".join(str(path) for path in paths))
     names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
-    words = [f"{name} {_range(getattr(numbers, name))}" for name in names]
+    words = [f"{name} {_number_of(name, numbers, stack.exposures)}" for name in names]
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
 
 
+def _number_of(name, numbers, exposures):
+    """A number of the detector, or the lowest and the highest of an image; if it was read with the exposures, also
+    its keyword or section."""
+    given = getattr(numbers, name)
+    if not isinstance(given, str):
+        return _range(given)
+    read = {"gain": exposures.noise.gain, "rnoise": exposures.noise.readnoise}.get(name)
+    if read is not None:
+        return f"{_range(read)} ({given})"
+    notes = [note for note in exposures.notes if note.startswith(f"{name} ")]
+    # "bias of a.fits is 99.5 adu, ..." or "bias is 99.5 adu by ..."
+    found = [re.search(r" is (\S+ \S+?),? ", f"{note} ") for note in notes]
+    values = [one[1] for one in found if one]
+    if not values:
+        return given
+    shown = values[0] if len(set(values)) == 1 else f"{min(values, key=_first)} to {max(values, key=_first)}"
+    return f"{shown} ({given})"
+
+
+def _first(words):
+    return float(words.split()[0])
+
+
 def _range(value):
-    """A number, or the lowest and the highest value of an image."""
-    if isinstance(value, str):
-        return value
     if np.ndim(value) == 0:
         return f"{value:g}"
     return f"{np.min(value):g} to {np.max(value):g}"
+
+
+def settings_with_numbers(job):
+    """Settings of the run as text, with the numbers that were read from headers or measured in sections.
+
+    Parameters
+    ----------
+    job : `~crstack.pipeline.prepare.Job`
+        The checked run.
+
+    Returns
+    -------
+    settings : list of (str, str)
+    """
+    return [
+        (name, _number_of(name, job.numbers, job.stack.exposures))
+        if name in BOUNDS and isinstance(getattr(job.numbers, name), str)
+        else (name, value)
+        for name, value in job.configuration.settings(job.given_masks is None)
+    ]
 
 
 def log_equivalence(equalized):
@@ -71,9 +115,24 @@ def log_dry_run(job):
     """Log the plan of a run: the exposures, the settings, and the directory of the files."""
     log_exposures(job.paths, job.stack, job.numbers)
     log.note("settings:")
-    for line in settings_lines(job.configuration.settings(job.given_masks is None)):
+    for line in settings_lines(settings_with_numbers(job)):
         log.note(line)
     log.note("files would be written to %s; all checks passed, and nothing is written", job.outputs.directory)
+
+
+def plan_of_run(job, warnings):
+    """The exposures and the settings of a run, for JSON."""
+    ny, nx = job.stack.exposures.shape
+    return {
+        "crstack": version("crstack"),
+        "exposures": [str(path) for path in job.paths],
+        "shape": [ny, nx],
+        "unit": str(job.stack.exposures.unit),
+        "settings": dict(settings_with_numbers(job)),
+        "warnings": list(warnings),
+        "output_dir": str(job.outputs.directory),
+        "dry_run": True,
+    }
 
 
 def numbers_of_run(job, results, warnings, seconds):
