@@ -38,7 +38,7 @@ def masks_of_decision(
     -------
     masks : `~crstack.masks.MaskSet`
     """
-    exposures, flux = prepared.exposures, prepared.equalized.flux
+    exposures, flux = prepared.exposures, prepared.known.flux
     empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
     masks = MaskSet(
         {**decision.codes, **_codes_of_low_values(decision, exposures, rules), **empty},
@@ -87,7 +87,7 @@ def _history(
         f"crstack {version('crstack')}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
-        *prepared.equalized.describe(),
+        *prepared.known.describe(),
         f"cr_coincidences: {prepared.cr_coincidences}",
         f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
         *decision.describe(),

@@ -11,6 +11,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
+from crstack.exposures.times import factors_of_times
 
 __all__ = ["checked"]
 
@@ -21,9 +22,6 @@ TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
-
-#: relative difference of exposure times that gives a warning
-TIMES = 0.01
 
 
 def checked(exposures, *, bias_given=True, drop=False):
@@ -51,17 +49,16 @@ def checked(exposures, *, bias_given=True, drop=False):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structures of the others, exposure times differ, or the
-        scatter disagrees with the noise.
+        If part of an exposure is blank, an exposure lacks the structures of the others, or the scatter disagrees with
+        the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
         exposures = _without_low_values(exposures)
-    _compare_times(exposures)
-    if alike:
-        _compare_noise(exposures, bias_given)
+        factors = factors_of_times(exposures)
+        _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
     return exposures
 
 
@@ -126,16 +123,6 @@ def _with_bad(exposures, where):
     )
     bad = where.copy() if exposures.bad is None else exposures.bad | where
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _compare_times(exposures):
-    times = [time for time in exposures.exptimes if time is not None]
-    if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        warn_user(
-            f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors of the same ratios "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
-        )
 
 
 def _warn_of_bias(exposures, level):

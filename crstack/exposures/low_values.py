@@ -179,8 +179,15 @@ class _Search:
 
     def differing(self, i, where, around, variance):
         """By how many standard deviations values are lower, relative to the other exposures, than those around."""
-        here = self._own(i, where) - self.middle(where)
-        deviation, spread, _ = _deviation(here, self._own(i, around) - self.middle(around))
+        own, near = self._own(i, where), self._own(i, around)
+        middle, near_middle = self.middle(where), self.middle(around)
+        deviation, spread, _ = _deviation(own - middle, near - near_middle)
+        # a dip of the scene is deeper in a longer exposure
+        _, _, level = _deviation(own, near)
+        _, _, expected = _deviation(middle, near_middle)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = own - middle * (level / expected)
+        deviation = np.where((level > 0) & (expected > 0), np.maximum(deviation, scaled), deviation)
         return deviation / np.sqrt(np.maximum(2 * OF_DIFFERENCE * variance, spread**2))
 
 

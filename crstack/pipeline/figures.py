@@ -233,9 +233,9 @@ def _drawn_here(results):
     yield "image_number_at_median_position.png", position
     if results.masks.decision is not None and measured_of(stack.prepared, results.masks):
         yield "differences.png", differences
-    flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
+    flux_factors, offsets = stack.prepared.known.flux, stack.prepared.known.offsets
     for number in range(1, len(stack) + 1):
-        if flux_factors is not None and flux_factors.method != "given":
+        if flux_factors is not None and flux_factors.is_measured:
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
         if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors

@@ -206,7 +206,7 @@ def _measured(results):
         rows.append(("pixels observed", str(int(diagram.observed.sum()))))
         rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
     rows += list(results.joint_in_words.items())
-    equalized = stack.equalized
+    equalized = stack.prepared.known
     if equalized.flux is not None:
         for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):
             rows.append((f"flux factor of exposure {i}", f"{value:.4f}" + (f" +- {error:.4f}" if error else "")))

@@ -102,7 +102,7 @@ def log_equivalence(equalized):
     """Log the flux factors and the offsets used, with errors if they were measured."""
     flux, offsets = equalized.flux, equalized.offsets
     if flux is not None:
-        how = "given" if flux.method == "given" else f"measured, method {flux.method}"
+        how = f"measured, method {flux.method}" if flux.is_measured else flux.method
         log.note("flux factors, %s:", how)
         for number, (value, error) in enumerate(zip(flux.values, flux.errors, strict=True), start=1):
             log.note("  exposure %-3d %8.4f%s", number, value, f" +- {error:.4f}" if error else "")
@@ -142,7 +142,7 @@ def plan_of_run(job, warnings):
 
 def numbers_of_run(job, results, warnings, seconds):
     """The numbers of a run, for JSON."""
-    masks, equalized = results.masks, job.stack.equalized
+    masks, equalized = results.masks, job.stack.prepared.known
     ny, nx = masks.shape
     numbers = {
         "crstack": version("crstack"),

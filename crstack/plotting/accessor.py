@@ -17,6 +17,7 @@ from crstack.exposures import Exposures
 from crstack.joint import JointDecision
 from crstack.masks import MaskSet
 from crstack.masks.features import PROBLEMATIC, codes_of
+from crstack.mmcosmic import MMDecision
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.differences import plot_differences
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
@@ -58,9 +59,11 @@ def measured_of(prepared: PreparedStack, masks: MaskSet) -> Differences | None:
     measured : Differences or None
         None if nothing was measured.
     """
-    found = prepared.equalized.measured
-    if isinstance(masks.decision, JointDecision):
-        found = masks.decision.result.measured
+    decision, found = masks.decision, None
+    if isinstance(decision, JointDecision):
+        found = decision.result.measured
+    elif isinstance(decision, MMDecision):
+        found = decision.measured
     return found or None
 
 
@@ -257,11 +260,11 @@ class PlotAccessor:
             If there is no such exposure, or the stack has no flux factors.
         """
         prepared = self._stack.prepared
-        given, flux = prepared.given, prepared.equalized.flux
+        given, flux = prepared.given, prepared.known.flux
         i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
         if flux is None:
             raise InputError("flux_factors must be given or measured for this figure; got none")
-        shifts = None if prepared.equalized.offsets is None else prepared.equalized.offsets.values
+        shifts = None if prepared.known.offsets is None else prepared.known.offsets.values
 
         def compute() -> Any:
             settings = flux.values, prepared.equalization.flux_regions, shifts
@@ -329,7 +332,7 @@ class PlotAccessor:
             If there is no such exposure, or the stack has no offsets.
         """
         prepared = self._stack.prepared
-        given, equalized = prepared.given, prepared.equalized
+        given, equalized = prepared.given, prepared.known
         i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
         if equalized.offsets is None:
             raise InputError("offsets must be given or measured for this figure; got none")

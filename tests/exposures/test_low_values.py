@@ -159,6 +159,16 @@ def _loaded(images, given):
         return load_exposures(images, **given)
 
 
+@pytest.mark.parametrize("scene", ["ifu", "echelle"])
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_longer_exposure_has_deeper_gaps_that_are_not_low(scene, n):
+    factors = (1.0, 2.5, 0.6)[:n]
+    simulated = make_stack(scene, (200, 250), n, hit_rate=0.01, flux_factors=factors, sky_factors=factors, seed=3)
+    given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    low = find_low_values(_loaded([CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures], given))
+    assert low is None or low.sum() <= 1
+
+
 def test_what_is_low_in_every_exposure_stays():
     cube, _ = drawn(3, rate=0)
     cube[:, :, 40] = np.random.default_rng(3).normal(0, READNOISE, (3, SHAPE[0]))
