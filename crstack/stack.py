@@ -465,9 +465,12 @@ seeing : optional
                 return masks_of_decision(decision, self.prepared, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
-        check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
+        decision = masks.decision
+        # differences that are known do not belong to the scatter
+        compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
+        check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
         self._masks = masks
-        if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
+        if isinstance(decision, MMDecision) and decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks)
         return masks
 

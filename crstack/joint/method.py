@@ -165,9 +165,14 @@ class JointDecision(Decision):
 
     result: JointResult
 
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that were measured; None if none were asked for."""
+        return self.result.measured
+
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
-        known, measured = prepared.known, self.result.measured
+        known, measured = prepared.known, self.measured
         if not measured:
             return known.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)

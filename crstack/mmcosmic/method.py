@@ -141,7 +141,7 @@ class MMCosmic(Method):
             boundary=boundary,
             compared=prepared.statistics_of(levelled),
             levelled=levelled,
-            measured=equalized.measured,
+            found=equalized.measured,
             scale=NoiseScale.of(levelled.noise),
         )
 
@@ -225,8 +225,8 @@ class MMDecision(Decision):
         Statistics of the compared data: the exposures minus their expected differences.
     levelled : `~crstack.exposures.Exposures`
         The compared exposures.
-    measured : `~crstack.equalize.Differences` or None
-        Differences between the exposures that were measured; None if none were asked for.
+    found : `~crstack.equalize.Differences` or None
+        Differences between the exposures that were measured: see ``measured``.
     scale : ``NoiseScale`` or None
         Converts the pixels of several amplifiers to the typical pixel of the diagram.
     """
@@ -235,8 +235,13 @@ class MMDecision(Decision):
     boundary: FittedBoundary | None
     compared: OrderStatistics
     levelled: Exposures
-    measured: Differences | None = None
+    found: Differences | None = None
     scale: NoiseScale | None = None
+
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that were measured; None if none were asked for."""
+        return self.found
 
     @property
     def diagram(self) -> MMDiagram | None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack._log import log, section, settings_lines
 from crstack.config.detector_images import BOUNDS
+from crstack.methods import measured_of
 
 __all__ = [
     "column_name",
@@ -162,6 +163,10 @@ def numbers_of_run(job, results, warnings, seconds):
         "files": sorted(job.outputs.written),
         "seconds": round(seconds, 3),
     }
+    measured = measured_of(masks.decision)
+    if measured is not None:
+        table = measured.table()
+        numbers["differences"] = {name: table[name].tolist() for name in table.colnames}
     for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
         if found is not None:
             numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}
