@@ -9,7 +9,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack._memory import MemoryLimit
-from crstack._registry import DETECTORS
+from crstack._registry import DETECTORS, METHODS
 from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
@@ -85,11 +85,13 @@ class StackOptions(TypedDict, total=False):
     cr_coincidences: int
     flux_factors: Literal["auto"] | float | Sequence[float] | None
     flux_regions: Sequence[Sequence[int]]
-    flux_method: Literal["ratio", "slope"]
-    apply_flux_factors_to: Literal["simulated", "original"]
+    flux_method: Literal["ratio", "slope"] | None
+    apply_flux_factors_to: Literal["simulated", "original"] | None
     offsets: Literal["auto"] | Sequence[Sequence[float]] | None
     crosscorr_region: Sequence[int] | None
-    response: Literal["auto"] | ResponseSettings | None
+    response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
+    backgrounds: Literal["auto"] | Sequence[Any] | None
+    seeing: Literal["auto"] | None
     differences: Literal["auto"] | None
     n_threads: int | None
     mem_limit: MemoryLimit
@@ -143,6 +145,8 @@ def chosen_method(
             method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
         elif method in DETECTORS.names():
             raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
+        else:
+            _refuse_names_of_the_command(method)
     chosen = as_method(method)
     if not isinstance(chosen, MMCosmic):
         if not automatic:
@@ -156,6 +160,18 @@ def chosen_method(
     elif open_boundary and latest_boundary is not None:
         chosen = replace(chosen, boundary=latest_boundary)
     return with_diagram(chosen, latest_diagram)
+
+
+def _refuse_names_of_the_command(method: str) -> None:
+    """Raise `InputError` for names such as "mm_pycosmic", which the command has for a method with a detector."""
+    short, _, detector = method.partition("_")
+    name = {"mm": "mmcosmic"}.get(short, short)
+    if name in METHODS.names() and detector in DETECTORS.names():
+        kind = DETECTORS.get(detector).__name__
+        raise InputError(
+            f"method must be that of a whole stack, with the detector as aux; got {method!r}: "
+            f"write detect({name!r}, aux={detector!r}), or aux={kind}() with parameters of its own"
+        )
 
 
 def with_diagram(method: MMCosmic, diagram: MMDiagram | None) -> MMCosmic:

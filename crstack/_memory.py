@@ -19,6 +19,7 @@ from contextvars import ContextVar
 import astropy.units as u
 import numpy as np
 
+from crstack._warn import warn_user
 from crstack.exceptions import InputError
 
 __all__ = [
@@ -27,12 +28,15 @@ __all__ = [
     "check_mem_limit",
     "current_workspace",
     "empty_image",
+    "forget_peak",
     "in_files",
     "kept",
     "limited_memory",
+    "peak_bytes",
     "place_of",
     "relax",
     "resident_bytes",
+    "warn_of_excess",
     "zero_image",
 ]
 
@@ -81,7 +85,9 @@ def check_mem_limit(value):
 
 
 def _in_words(n_bytes):
-    return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2g} MB"
+    if n_bytes < 1e5:
+        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
 
 
 def resident_bytes():
@@ -97,6 +103,42 @@ def _held():
     except OSError:
         return 0, 0
     return int(resident) * mmap.PAGESIZE, int(of_files) * mmap.PAGESIZE
+
+
+def forget_peak():
+    """Start a new measurement of `peak_bytes`, where the system can."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return  # the peak is then that of the whole process
+
+
+def peak_bytes():
+    """Largest memory that the process held since `forget_peak`, in bytes; 0 where the system does not report it."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next((1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
+    except OSError:  # another system than Linux
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def warn_of_excess(limit):
+    """Warn if the process held more than ``limit`` bytes since `forget_peak`; None is no limit.
+
+    Warns
+    -----
+    CRStackWarning
+        With the memory that was used.
+    """
+    used = peak_bytes()
+    if limit is not None and used > limit:
+        warn_user(
+            f"the work used {_in_words(used)}, more than mem_limit of {_in_words(limit)}. Small arrays and the "
+            "libraries stay in memory: give at least as much as was used"
+        )
 
 
 class Workspace:
@@ -129,9 +171,15 @@ class Workspace:
         Raises
         ------
         InputError
-            If the stack is asked for what works on whole images only.
+            If the process holds more than the limit already, or if the stack is asked for what works on whole images
+            only.
         """
         held, self._of_libraries = _held()
+        if self.limit is not None and self.limit < held:
+            raise InputError(
+                f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
+                f"got {_in_words(self.limit)}"
+            )
         self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:

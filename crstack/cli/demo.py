@@ -99,9 +99,9 @@ def _write_inputs(directory, simulated, method):
     text = TEMPLATE.format(
         images="\n".join(f"  - {name}" for name in names),
         extnum=0,
-        gain=GAIN.value,
-        rnoise=(READNOISE / GAIN).value,
-        bias=BIAS.value,
+        gain=f"{GAIN.value}    # conversion electron/ADU",
+        rnoise=f"{(READNOISE / GAIN).value}  # readout noise (ADU)",
+        bias=f"{BIAS.value}    # (ADU)",
         crmethod=method,
     )
     with atomic_path(path) as temporary:

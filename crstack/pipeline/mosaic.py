@@ -78,7 +78,12 @@ def _run_chips(configuration, output_dir, found, console, options):
     if dry_run:
         for chip, one, directory in jobs:
             section(f"Chip {chip.name}")
-            run(one, directory, dry_run=True, console=Console(), **options)
+            console.next_part()
+
+            def keep(plan, name=chip.name):
+                found[name] = plan
+
+            run(one, directory, dry_run=True, numbers_to=keep, console=console, **options)
         return
     outputs = Outputs(output_dir, overwrite=options.get("overwrite", False))
     names = _joined_names(configuration, len(paths), options.get("clean", False))
@@ -90,7 +95,7 @@ def _run_chips(configuration, output_dir, found, console, options):
         for chip, one, directory in jobs:
             section(f"Chip {chip.name}")
             log.note("chip %s", chip.name)
-            del console.warnings[:]  # the report of a chip has its own
+            console.next_part()
 
             def keep(numbers, name=chip.name):
                 files = [f"../{file}" if ".fits" in file else file for file in numbers["files"]]

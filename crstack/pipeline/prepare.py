@@ -19,6 +19,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.place import expected_bytes
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.masks.origin import check_origin
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
@@ -168,6 +169,8 @@ def prepare(
         **configuration.noise(numbers, unit),
         **_equalization(configuration, given),
     )
+    if given is not None:
+        check_origin(given, stack.exposures, f"masks of {crmasks}")
     used = stack.exposures.names
     if len(used) < len(paths):
         paths = [path for path in paths if str(path) in used or path.name in used]
@@ -254,7 +257,8 @@ def _equalization(configuration, masks):
     if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
         return arguments
     log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
-    arguments.pop("flux_regions", None)
+    for name in ("flux_regions", "flux_method"):
+        arguments.pop(name, None)
     return arguments | {"flux_factors": masks.flux_factors}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
+from crstack._memory import forget_peak, warn_of_excess
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
@@ -32,6 +33,8 @@ from crstack.pipeline.summary import (
     log_outputs,
     log_timings,
     numbers_of_run,
+    plan_of_run,
+    settings_with_numbers,
     warn_of_lost_values,
 )
 
@@ -101,6 +104,7 @@ def run(
         If a product cannot be written, or there is too little memory.
     """
     start = time.perf_counter()
+    forget_peak()
     configuration = parameters
     if mem_limit is not None or not isinstance(parameters, Configuration):
         configuration = read_parameters(parameters, mem_limit)
@@ -108,6 +112,8 @@ def run(
     job = prepare(configuration, output_dir, crmasks=crmasks, plots=plots, overwrite=overwrite, **more, console=console)
     if dry_run:
         log_dry_run(job)
+        if numbers_to is not None:
+            numbers_to(plan_of_run(job, console.warnings))
         return None
     console.working = True
     with job.outputs:
@@ -119,6 +125,7 @@ def run(
             _write(job, results, console, plots, clean, files_at)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
+        warn_of_excess(configuration["mem_limit"])
         if not files_at:
             log_outputs(job.outputs)
         seconds = time.perf_counter() - start
@@ -193,7 +200,7 @@ def _find(job, console):
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
     masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
-    log_equivalence(stack.equalized)
+    log_equivalence(stack.prepared.known)
     warn_of_lost_values(masks, configuration)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)
@@ -273,7 +280,7 @@ def _write_report(job, viewer, figures, console, files_at=""):
             viewer,
             figures=[figure for figure in figures if figure.suffix == ".png"],
             files=[files_at + name if ".fits" in name else name for name in sorted(linked)],
-            settings=job.configuration.settings(job.given_masks is None),
+            settings=settings_with_numbers(job),
             timings=job.stack.timings,
             warnings=console.warnings,
         )
