@@ -12,6 +12,7 @@ import numpy as np
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
+from crstack._memory import limited_memory, place_of
 from crstack._memory import forget_peak, warn_of_excess
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
@@ -264,8 +265,9 @@ def _write(job, results, console, plots, clean, files_at=""):
         outputs.publish()
         if plots:
             viewer = Viewer(results, job.paths)
-            figures = write_figures(results, features, console, helper, also=[viewer])
-            _write_report(job, viewer, figures, console, files_at)
+            with limited_memory(place_of(job.stack.exposures.data)):
+                figures = write_figures(results, features, console, helper, also=[viewer])
+                _write_report(job, viewer, figures, console, files_at)
             outputs.publish()
         outputs.finish()
 
