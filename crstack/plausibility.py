@@ -88,8 +88,9 @@ def _of_shifts(masks, exposures):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
     measured = measured_of(masks.decision)
     if measured:
-        shifts = zip(exposures.names, measured.shifts, strict=True)
-        far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+        shifts = np.array(measured.shifts)
+        shifts -= np.median(shifts, axis=0)  # the origin is that of the common image
+        far = {name: shift for name, shift in zip(exposures.names, shifts, strict=True) if np.hypot(*shift) > SHIFT}
         hits = "Hits are found all the same, but"
     else:
         far = {name: shift for name, *shift in exposures.displaced}

@@ -69,7 +69,9 @@ def test_badly_determined_factors_give_a_warning_with_numbers():
     text = str(caught[0].message)
     for value, error in zip(factors.values, factors.errors, strict=True):
         assert f"{value:.4f} +/- {error:.4f}" in text
-    level, moved = (float(one) for one in re.search(r"level of (\S+) electron .* is (\S+) electron, and", text).groups())
+    level, moved = (
+        float(one) for one in re.search(r"level of (\S+) electron .* is (\S+) electron, and", text).groups()
+    )
     assert level == pytest.approx(1100, rel=0.01)
     assert moved == pytest.approx(max(factors.errors) * level, rel=0.1)
     assert "flux_regions with brighter structures" in text
