@@ -6,7 +6,9 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack.combine import Combiner
+from crstack.exposures import Exposures
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.codes import Code, exposure_name, with_code
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
@@ -39,7 +41,7 @@ def masks_of_decision(
     exposures, flux = prepared.exposures, prepared.known.flux
     empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
     masks = MaskSet(
-        {**decision.codes, **empty},
+        {**decision.codes, **_codes_of_low_values(decision, exposures, rules), **empty},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
@@ -64,6 +66,17 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _codes_of_low_values(decision: Decision, exposures: Exposures, rules: MaskRules) -> dict[str, np.ndarray]:
+    """Codes of the exposures with values that are too low, by name of the mask."""
+    codes = {}
+    for i in range(len(exposures) if exposures.low is not None else 0):
+        name = exposure_name(i)
+        codes[name] = with_code(decision.codes[name], exposures.low[i], Code.LOW)
+        if codes[name] is not decision.codes[name]:
+            rules.apply_to(codes[name])
+    return codes
 
 
 def _history(

@@ -28,6 +28,8 @@ __all__ = [
 
 #: from here on single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
+#: columns of the counts that are shown only where there are such pixels
+RARE = ("low",)
 #: seconds worth a line
 SHORTEST = 0.005
 
@@ -42,6 +44,9 @@ def log_exposures(paths, stack, numbers):
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
+    low = stack.exposures.low
+    if low is not None:
+        words.append(f"values that are too low {np.count_nonzero(low)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
 
 
@@ -254,7 +259,7 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name != "name"]
+    columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
     heads = [column_name(name, masks) for name in columns]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
