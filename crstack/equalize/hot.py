@@ -57,7 +57,7 @@ def with_hot_pixels(found, levels, variance_of):
 
 def _hot_of_band(scales, levels, variance_of, band):
     """Rows, columns and charge (electrons) of the hot pixels of a band that a throughput would change."""
-    rows, wide, inner = band
+    _, wide, inner = band
     lowest = np.asarray(levels[:, wide]).min(axis=0)
     sigma = np.sqrt(variance_of(lowest, (wide, np.s_[:])))
     y, x = hot_pixels(lowest, sigma)
