@@ -1,5 +1,6 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,13 @@ from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.fields import of_one_field
+from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
+from crstack.exposures.times import factors_of_times
 
 __all__ = ["checked"]
+
+log = logging.getLogger("crstack.exposures")
 
 #: ratios of measured to stated scatter above and below which a warning is given
 TOO_MUCH, TOO_LITTLE = 1.5, 0.65
@@ -18,12 +23,9 @@ TOO_MUCH, TOO_LITTLE = 1.5, 0.65
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
 
-#: relative difference of exposure times that gives a warning
-TIMES = 0.01
-
 
 def checked(exposures, *, bias_given=True, drop=False):
-    """Check exposures, and mark their blank parts as bad values.
+    """Check exposures, and mark their blank parts and values that are far too low as bad.
 
     Parameters
     ----------
@@ -47,15 +49,16 @@ def checked(exposures, *, bias_given=True, drop=False):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structures of the others, exposure times differ, or the
-        scatter disagrees with the noise.
+        If part of an exposure is blank, an exposure lacks the structures of the others, or the scatter disagrees with
+        the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
     exposures, alike = of_one_field(exposures, drop)
-    _compare_times(exposures)
     if alike:
-        _compare_noise(exposures, bias_given)
+        exposures = _without_low_values(exposures)
+        factors = factors_of_times(exposures)
+        _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
     return exposures
 
 
@@ -91,26 +94,35 @@ def _without_blank_parts(exposures):
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
                 "they are taken as bad values"
             )
+    return _with_bad(exposures, blank)
+
+
+def _without_low_values(exposures):
+    """Mark values that are far too low as bad."""
+    low = find_low_values(exposures)
+    if low is None:
+        return exposures
+    log.info(
+        "values that are far below their surroundings and the other exposures are left out: %s",
+        ", ".join(
+            f"{np.count_nonzero(one)} of {name}" for name, one in zip(exposures.names, low, strict=True) if one.any()
+        ),
+    )
+    return replace(_with_bad(exposures, low), low=low)
+
+
+def _with_bad(exposures, where):
+    """The exposures with more bad values, bool (N, ny, nx)."""
     data = empty_image(exposures.data.shape)
-    for plane, own, one in zip(data, exposures.data, blank, strict=True):
+    for plane, own, one in zip(data, exposures.data, where, strict=True):
         plane[...] = np.where(one, 0, own)
         relax()
     variances = tuple(
         variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
-        for variance, one in zip(exposures.variances, blank, strict=True)
+        for variance, one in zip(exposures.variances, where, strict=True)
     )
-    bad = blank if exposures.bad is None else exposures.bad | blank
+    bad = where.copy() if exposures.bad is None else exposures.bad | where
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _compare_times(exposures):
-    times = [time for time in exposures.exptimes if time is not None]
-    if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        warn_user(
-            f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors of the same ratios "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
-        )
 
 
 def _warn_of_bias(exposures, level):

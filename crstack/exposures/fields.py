@@ -18,9 +18,7 @@ log = logging.getLogger("crstack.exposures")
 ALIGNED = 16
 
 #: what becomes of a shift
-HOW_TO_ALIGN = (
-    "the joint decision measures this; M.M.Cosmic needs offsets= or differences='auto' (parameter file: mm_xy_offsets)"
-)
+HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
 #: what to do with an exposure of another field
