@@ -85,11 +85,13 @@ class StackOptions(TypedDict, total=False):
     cr_coincidences: int
     flux_factors: Literal["auto"] | float | Sequence[float] | None
     flux_regions: Sequence[Sequence[int]]
-    flux_method: Literal["ratio", "slope"]
-    apply_flux_factors_to: Literal["simulated", "original"]
+    flux_method: Literal["ratio", "slope"] | None
+    apply_flux_factors_to: Literal["simulated", "original"] | None
     offsets: Literal["auto"] | Sequence[Sequence[float]] | None
     crosscorr_region: Sequence[int] | None
-    response: Literal["auto"] | ResponseSettings | None
+    response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
+    backgrounds: Literal["auto"] | Sequence[Any] | None
+    seeing: Literal["auto"] | None
     differences: Literal["auto"] | None
     n_threads: int | None
     mem_limit: MemoryLimit

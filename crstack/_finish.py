@@ -6,7 +6,9 @@ from importlib.metadata import version
 import numpy as np
 
 from crstack.combine import Combiner
+from crstack.exposures import Exposures
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.codes import Code, exposure_name, with_code
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
@@ -36,10 +38,10 @@ def masks_of_decision(
     -------
     masks : `~crstack.masks.MaskSet`
     """
-    exposures, flux = prepared.exposures, prepared.equalized.flux
+    exposures, flux = prepared.exposures, prepared.known.flux
     empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
     masks = MaskSet(
-        {**decision.codes, **empty},
+        {**decision.codes, **_codes_of_low_values(decision, exposures, rules), **empty},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
@@ -66,6 +68,17 @@ def masks_of_decision(
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
 
 
+def _codes_of_low_values(decision: Decision, exposures: Exposures, rules: MaskRules) -> dict[str, np.ndarray]:
+    """Codes of the exposures with values that are too low, by name of the mask."""
+    codes = {}
+    for i in range(len(exposures) if exposures.low is not None else 0):
+        name = exposure_name(i)
+        codes[name] = with_code(decision.codes[name], exposures.low[i], Code.LOW)
+        if codes[name] is not decision.codes[name]:
+            rules.apply_to(codes[name])
+    return codes
+
+
 def _history(
     decision: Decision, prepared: PreparedStack, detected: Detections | None, rules: MaskRules
 ) -> tuple[str, ...]:
@@ -74,7 +87,7 @@ def _history(
         f"crstack {version('crstack')}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
-        *prepared.equalized.describe(),
+        *prepared.known.describe(),
         f"cr_coincidences: {prepared.cr_coincidences}",
         f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
         *decision.describe(),

@@ -85,6 +85,8 @@ def summary_of(prepared: PreparedStack, masks: MaskSet | None) -> Summary:
     ny, nx = exposures.shape
     found = {"exposures": len(prepared), "columns": nx, "rows": ny, "unit": str(exposures.unit)}
     found["bad values"] = 0 if exposures.bad is None else int(np.count_nonzero(exposures.bad))
+    if exposures.low is not None:
+        found["values too low"] = int(np.count_nonzero(exposures.low))
     found["cr_coincidences"] = prepared.cr_coincidences
     if masks is not None:
         found |= {f"pixels in {name}": int(np.count_nonzero(codes)) for name, codes in masks.codes.items()}

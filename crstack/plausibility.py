@@ -7,6 +7,7 @@ from crstack._warn import warn_user
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
 from crstack.masks.codes import exposure_name
+from crstack.methods import measured_of
 
 __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 
@@ -85,7 +86,7 @@ def _of_coincidences(masks, valid):
 
 def _of_shifts(masks, exposures):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
-    measured = getattr(getattr(masks.decision, "result", None), "measured", None)
+    measured = measured_of(masks.decision)
     if measured:
         shifts = zip(exposures.names, measured.shifts, strict=True)
         far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}

@@ -12,8 +12,10 @@ from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
-from crstack.equalize.settings import Equalization, EqualizedExposures, equalize
+from crstack.equalize.equalized import EqualizedExposures, equalize_as_known, with_measured
+from crstack.equalize.settings import Equalization, open_settings
 from crstack.exposures import Exposures
+from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
 
@@ -90,6 +92,8 @@ class PreparedStack:
             # with two exposures the lower value is the replacement, because either may be hit
             cr_coincidences = 1
         equalization.check_for(given)
+        used = equalization.uses_times
+        warn_of_times(given, used=used, given=not used and equalization.flux_factors is not None)
         self.given = given
         self.cr_coincidences = cr_coincidences
         self.equalization = equalization
@@ -127,18 +131,27 @@ class PreparedStack:
     # the exposures
 
     @property
-    def equalized(self) -> EqualizedExposures:
-        """The equalized exposures, with the flux factors, offsets and response used."""
+    def known(self) -> EqualizedExposures:
+        """The exposures with the differences that are given, or measured before all other terms."""
 
         def compute() -> EqualizedExposures:
-            return equalize(self.given, lambda: self.statistics_of(self.given), self.equalization)
+            return equalize_as_known(self.given, lambda: self.statistics_of(self.given), self.equalization)
 
         return self.once("equalization", None, compute)
 
     @property
+    def equalized(self) -> EqualizedExposures:
+        """The exposures with all their differences: those of `known`, and what is measured beyond them.
+
+        The joint decision measures the same terms itself, in the memory that it may use.
+        """
+        names = open_settings(self.equalization)
+        return self.once("differences", None, lambda: with_measured(self.known, names))
+
+    @property
     def exposures(self) -> Exposures:
-        """The exposures to combine, divided by the factors of `equalized`."""
-        return self.equalized.exposures
+        """The exposures to combine, divided by the factors of `known`."""
+        return self.known.exposures
 
     @property
     def statistics(self) -> OrderStatistics:
@@ -217,6 +230,11 @@ class ReadOnlyStack(PreparedStack):
         self.__dict__.update(prepared.__dict__)
         self._whole = prepared
         self.given = protected(prepared.given)
+
+    @property
+    def known(self) -> EqualizedExposures:
+        """See `PreparedStack.known`."""
+        return protected(self._whole.known)
 
     @property
     def equalized(self) -> EqualizedExposures:

@@ -36,7 +36,8 @@ from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
 from crstack.combine.product import as_product
 from crstack.diagram import DiagramSettings, MMDiagram
-from crstack.equalize.settings import EqualizedExposures
+from crstack.equalize.equalized import EqualizedExposures
+from crstack.equalize.settings import BY_DEFAULT, open_settings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
@@ -84,12 +85,12 @@ class CRStack:
     cr_coincidences : int, optional
         Largest number of exposures that may be hit in one pixel: min2d excludes this number of highest values. At
         least 2 and less than the number of exposures; 1 for two exposures.
-    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
-        Given or measured differences of exposures that are not quite equivalent: as for
-        `~crstack.equalize.Equalization`.
-    differences : {None, "auto"}, optional
-        "auto" measures further differences. M.M.Cosmic then uses them in its simulations and comparisons. The joint
-        decision always measures them.
+    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response, backgrounds, \
+seeing : optional
+        Differences of exposures that are not quite equivalent: given, "auto" to be measured (the default), or None for
+        none. As for `~crstack.equalize.Equalization`.
+    differences : {"auto", None}, optional
+        None measures no differences but those that are asked for by name.
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
@@ -137,14 +138,16 @@ class CRStack:
         bits: str | int | Mapping[str, int] | None = None,
         drop_unusable: bool = False,
         cr_coincidences: int = 2,
-        flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
+        flux_factors: Literal["auto"] | float | Sequence[float] | None = BY_DEFAULT,
         flux_regions: Sequence[Sequence[int]] = (),
-        flux_method: Literal["ratio", "slope"] = "slope",
-        apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
-        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
+        flux_method: Literal["ratio", "slope"] | None = None,
+        apply_flux_factors_to: Literal["simulated", "original"] | None = None,
+        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = BY_DEFAULT,
         crosscorr_region: Sequence[int] | None = None,
-        response: Literal["auto"] | equalize.ResponseSettings | None = None,
-        differences: Literal["auto"] | None = None,
+        response: Literal["auto"] | Sequence[Any] | equalize.ResponseSettings | None = BY_DEFAULT,
+        backgrounds: Literal["auto"] | Sequence[Any] | None = BY_DEFAULT,
+        seeing: Literal["auto"] | None = BY_DEFAULT,
+        differences: Literal["auto"] | None = "auto",
         n_threads: int | None = None,
         mem_limit: MemoryLimit = None,
     ) -> None:
@@ -157,6 +160,8 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            backgrounds=backgrounds,
+            seeing=seeing,
             differences=differences,
         )
         self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
@@ -204,7 +209,7 @@ class CRStack:
 
     @property
     def exposures(self) -> Exposures:
-        """The exposures to combine: bias subtracted, divided by the factors of `equalized`."""
+        """The exposures to combine: bias subtracted, divided by given or early measured factors."""
         return self.prepared.exposures
 
     @property
@@ -214,7 +219,12 @@ class CRStack:
 
     @property
     def equalized(self) -> EqualizedExposures:
-        """The equalized exposures, with the flux factors, offsets and response used."""
+        """The exposures with their differences, given and measured; measured when it is first used.
+
+        The joint decision measures them itself: see `~crstack.joint.JointResult`.
+        """
+        if open_settings(self.prepared.equalization):
+            self._workspace.refuse("equalized")
         return self.prepared.equalized
 
     @property
@@ -455,9 +465,12 @@ class CRStack:
                 return masks_of_decision(decision, self.prepared, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
-        check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
+        decision = masks.decision
+        # differences that are known do not belong to the scatter
+        compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
+        check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
         self._masks = masks
-        if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
+        if isinstance(decision, MMDecision) and decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks)
         return masks
 
@@ -581,8 +594,9 @@ class CRStack:
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        differences: Sequence[np.ndarray] | None = self.equalized.differences
-        if masks.decision is not None:
+        if masks.decision is None:
+            differences: Sequence[np.ndarray] | None = self.equalized.differences
+        else:
             differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)
 

@@ -246,7 +246,7 @@ def test_what_needs_whole_images_is_refused(what, call):
 
 def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read():
     with pytest.raises(InputError, match=r"mem_limit must be at least .* for flux_factors and offsets of this stack"):
-        stack_of(simulated(3), mem_limit=too_little(), flux_factors="auto", offsets="auto")
+        stack_of(simulated(3), mem_limit=too_little(), flux_method="slope", offsets=[(0, 0)] * 3)
 
 
 @pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], ["--clean", "--no-plots"], []])

@@ -377,7 +377,7 @@ def test_a_small_stack_of_the_reference_program():
     with np.load(Path(__file__).parent / "data" / "numina_crmasks_small.npz") as file:
         golden = dict(file)
     planes = list(golden["exposures"].astype(np.float32))
-    stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=1.7 * u.adu, unit=u.adu)
+    stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=1.7 * u.adu, unit=u.adu, differences=None)
     masks = stack.detect("mmcosmic", aux=LACosmicDetector(fsmode="convolve"))
     same = np.ones(planes[0].shape, dtype=bool)
     for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
@@ -396,7 +396,7 @@ def test_a_small_stack_of_the_reference_program():
 def test_masks_and_images_of_the_reference_program(golden_dir, name, aux):
     golden = np.load(golden_dir / f"numina_mm_{name}.npz")
     planes = list(golden["exposures"])
-    stack = CRStack(planes, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron, unit=u.adu)
+    stack = CRStack(planes, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron, unit=u.adu, differences=None)
     masks = stack.detect(aux=aux)
     least = {"MEDIANCR": 0.8} | dict.fromkeys(("MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"), 0.9)
     same = {}

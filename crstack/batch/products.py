@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.masks import exposure_name
+from crstack.methods import measured_of
 from crstack.pipeline.console import logging_to
 from crstack.pipeline.run import run
 
@@ -54,5 +55,5 @@ def _count(masks, name):
 
 def _measured(masks):
     """What differs between the exposures, in words; empty where nothing was measured."""
-    measured = getattr(getattr(masks.decision, "result", None), "measured", None)
+    measured = measured_of(masks.decision)
     return "; ".join(f"{name}: {value}" for name, value in measured.in_words().items()) if measured else ""

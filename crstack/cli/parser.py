@@ -215,7 +215,9 @@ def _add_run(commands):
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file instead of searching for hits")
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
     run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
-    run.add_argument("--drop-unusable", action="store_true", help="continue without blank or saturated exposures")
+    run.add_argument(
+        "--drop-unusable", action="store_true", help="continue without blank exposures and those of another field"
+    )
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(

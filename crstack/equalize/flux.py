@@ -41,17 +41,22 @@ class FluxFactors:
         One for each exposure: its signal over that of the median image.
         The median of measured factors is 1.
     errors : tuple of float
-        Standard errors; 0 for factors that were given.
+        Standard errors; 0 for factors that were not measured.
     method : str
-        "ratio", "slope" or "given".
+        "ratio", "slope", "exposure times" or "given".
     n_pixels : int
-        Clean pixels they come from; 0 for factors that were given.
+        Clean pixels they come from; 0 for factors that were not measured.
     """
 
     values: tuple
     errors: tuple
     method: str = "given"
     n_pixels: int = 0
+
+    @property
+    def is_measured(self):
+        """Whether they were measured on the exposures."""
+        return self.n_pixels > 0
 
     def __str__(self):
         pairs = zip(self.values, self.errors, strict=True)

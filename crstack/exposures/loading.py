@@ -85,7 +85,8 @@ def load_exposures(
     bits : str, mapping or int, optional
         Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default any bit makes a value bad.
     drop_unusable : bool, optional
-        Continue without exposures that hold one value everywhere, instead of raising an error.
+        Continue without exposures that hold one value everywhere, instead of raising an error, and without those of
+        another field.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def load_exposures(
     -----
     CRStackWarning
         If the files have data quality or uncertainties that are not read, if part of an exposure is blank,
-        if the scatter of the exposures contradicts the noise,
+        if an exposure is of another field or without light, if the scatter of the exposures contradicts the noise,
         if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
@@ -116,7 +117,7 @@ def load_exposures(
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
-    return checked(builder.exposures(drop_unusable), bias_given=bias is not None)
+    return checked(builder.exposures(drop_unusable), bias_given=bias is not None, drop=drop_unusable)
 
 
 class _Builder:

@@ -50,10 +50,10 @@ class JointPosterior(Method):
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
     measure : bool, optional
-        Measure the differences between the exposures that are not given: added levels, throughput, shifts and seeing;
-        see `~crstack.equalize.measure_differences`. Measure also the local variance of the exposures. Needs
-        ``excess``. This changes only the expected values in this decision; the exposures are combined without
-        correction.
+        Measure the differences between the exposures that the stack neither gives nor switches off: added levels,
+        throughput, shifts and seeing; see `~crstack.equalize.Equalization`. Measure also the local variance of the
+        exposures. Needs ``excess``. This changes only the expected values in this decision; the exposures are combined
+        without correction.
 
     Raises
     ------
@@ -117,7 +117,7 @@ class JointPosterior(Method):
         self, prepared: PreparedStack, progress: Progress | None
     ) -> tuple[Counts, Scatter | None, Differences | None]:
         """Counts, their scatter if requested, and the measured differences."""
-        counts, measured = counts_of(prepared.equalized), None
+        counts, measured = counts_of(prepared.known), None
         if not self.excess:
             return counts, None, None
         names = open_settings(prepared.equalization)
@@ -165,16 +165,19 @@ class JointDecision(Decision):
 
     result: JointResult
 
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that were measured; None if none were asked for."""
+        return self.result.measured
+
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
-        equalized, measured = prepared.equalized, self.result.measured
+        known, measured = prepared.known, self.measured
         if not measured:
-            return equalized.differences
-        # this decision has measured for itself what the stack may have measured, too
-        known = equalized.known if equalized.measured else equalized.differences
+            return known.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
-        factors = equalized.factors or (1.0,) * n
-        given = (np.float32(0),) * n if known is None else known
+        factors = known.factors or (1.0,) * n
+        given = (np.float32(0),) * n if known.differences is None else known.differences
         return tuple(
             (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
             for base, factor, scale, added in zip(given, factors, measured.scales, measured.added, strict=True)

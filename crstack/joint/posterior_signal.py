@@ -5,6 +5,7 @@ import numpy as np
 from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
+from crstack.joint.candidates import NODES_IN_CACHE, even_slices
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.sweeps import log_ratio
 
@@ -43,24 +44,28 @@ def posterior_signal(field, candidates, tables, population, which=None):
     which = np.ones(len(candidates), bool) if which is None else which
     found = np.zeros(len(candidates))
 
-    def work(item):
-        part, table = item
-        needed = np.flatnonzero(which[part])
-        some = candidates.some(part.start + needed)
-        nodes, clean, index = (one[..., needed] for one in table[:3])
+    def of_piece(place, nodes, clean, index):
+        some = candidates.some(place)
         classes = field.classes_at(some.where)
         ratio, not_hit = log_ratio(some, clean, index, classes, population)
-        noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
         variance = np.zeros_like(nodes)
-        for i, sigma in enumerate(noise):
+        for i in range(len(some.values)):
+            sigma = np.broadcast_to(some.sigma_of(i, nodes), nodes.shape)
             # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
             not_hit[i] += known[i] * population.log_none(classes[i], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
-        found[part.start + needed] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+        found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+
+    def work(item):
+        part, table = item
+        needed = np.flatnonzero(which[part])
+        n, n_nodes, _ = table[1].shape
+        for here in even_slices(len(needed), NODES_IN_CACHE // (n * n_nodes)):
+            of_piece(part.start + needed[here], *(one[..., needed[here]] for one in table[:3]))
 
     map_threads(work, zip(candidates.parts(), tables, strict=True))
     return found

@@ -18,7 +18,7 @@ from crstack._memory import limited_memory, place_of
 from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.masks.codes import Code, exposure_name
+from crstack.masks.codes import Code, exposure_name, with_code
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
@@ -136,8 +136,13 @@ class MaskSet:
 
     @property
     def crmasks(self) -> np.ndarray:
-        """bool (N, ny, nx): the masks of the exposures."""
+        """bool (N, ny, nx): the masks of the exposures, with values that are too low."""
         return np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
+
+    @property
+    def low(self) -> np.ndarray:
+        """bool (N, ny, nx): values of the exposures that are too low."""
+        return np.stack([self.codes[exposure_name(i)] == Code.LOW for i in range(self.n_exposures)])
 
     @property
     def finder(self) -> str:
@@ -203,6 +208,7 @@ class MaskSet:
             raise InputError("masks must come from the joint decision to have probabilities; got none")
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
+        codes |= {name: with_code(plane, self.codes[name] == Code.LOW, Code.LOW) for name, plane in codes.items()}
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
@@ -222,9 +228,9 @@ class MaskSet:
         Returns
         -------
         table : `~astropy.table.QTable`
-            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given.
+            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low.
         """
-        columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN]
+        columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN, Code.LOW]
         rows = []
         for name, codes in self.codes.items():
             numbers = np.bincount(codes.ravel(), minlength=len(Code))
@@ -286,7 +292,8 @@ class MaskSet:
         cleaned : bool, optional
             Whether the images are for the exposures of `crstack.stack.CRStack.clean`: sets the bit of replaced values.
         """
-        return quality_images(self.crmasks, bits, exposures, excess_variance=self.excess_variance, cleaned=cleaned)
+        more = {"low": self.low, "excess_variance": self.excess_variance}
+        return quality_images(self.crmasks, bits, exposures, cleaned=cleaned, **more)
 
     def write_exposures(
         self,
@@ -322,6 +329,7 @@ class MaskSet:
             ext=ext,
             bits=bits,
             exposures=exposures,
+            low=self.low,
             excess_variance=self.excess_variance,
         )
 

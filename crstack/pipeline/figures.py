@@ -14,8 +14,8 @@ from crstack._threads import n_threads
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
+from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.plotting.accessor import measured_of
 from crstack.plotting.beside import FAILURES, Helper, draw_all
 
 __all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
@@ -231,11 +231,11 @@ def _drawn_here(results):
     if results.in_diagram is not None:
         yield "diagnostic_histogram2d.png", diagram
     yield "image_number_at_median_position.png", position
-    if results.masks.decision is not None and measured_of(stack.prepared, results.masks):
+    if measured_of(results.masks.decision) is not None:
         yield "differences.png", differences
-    flux_factors, offsets = stack.equalized.flux, stack.equalized.offsets
+    flux_factors, offsets = stack.prepared.known.flux, stack.prepared.known.offsets
     for number in range(1, len(stack) + 1):
-        if flux_factors is not None and flux_factors.method != "given":
+        if flux_factors is not None and flux_factors.is_measured:
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
         if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors

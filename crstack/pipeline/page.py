@@ -9,6 +9,7 @@ import numpy as np
 
 from crstack._files import atomic_path
 from crstack.masks import exposure_name
+from crstack.methods import measured_of
 from crstack.pipeline.summary import column_name
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
 
@@ -38,11 +39,19 @@ AUXILIARY = (
 )
 DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
 GIVEN = ("given", "pixels that the user has listed")
+LOW = ("low", "values far below their surroundings and the other exposures, which are left out")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
     ("only2", "{finder} alone found it"),
     ("other", "any other hit, such as pixels that the user has listed"),
+)
+DIFFERENCES = (
+    ("level", "what is added to the exposure, on average; the surface has this kind of shape"),
+    ("throughput", "of the light of the common image"),
+    ("dx, dy", "shift of the scene from the common image to the exposure"),
+    ("xx, yy, xy", "what is added to the second moments of a star, by another seeing"),
+    ("response, added along x or y", "throughput, and added level, of each row (x) or column (y): lowest and highest"),
 )
 NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
 KINDS = (
@@ -188,7 +197,7 @@ def _counts(masks):
     heads = (*(column_name(name, masks) for name in counts.colnames), "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
     finder = (heads[2], f"found by {masks.finder} alone")
-    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN))
+    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW))
 
 
 def _measured(results):
@@ -205,17 +214,38 @@ def _measured(results):
         rows.append(("pixels observed", str(int(diagram.observed.sum()))))
         rows.append((f"pixels simulated, in {diagram.n_sets} sets", str(int(diagram.simulated.sum()))))
     rows += list(results.joint_in_words.items())
-    equalized = stack.equalized
+    equalized = stack.prepared.known
     if equalized.flux is not None:
         for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):
             rows.append((f"flux factor of exposure {i}", f"{value:.4f}" + (f" +- {error:.4f}" if error else "")))
     if equalized.offsets is not None:
         for i, (dx, dy) in enumerate(equalized.offsets.values, start=1):
             rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
-    notes = ()
+    notes, sections = (), _differences(results.masks)
     if decision is not None:
         notes = (("min2d", "the mean of the values of each pixel without the highest ones, which may be hit"),)
-    return (Section("What was measured", ("what", "value"), rows, notes),) if rows else ()
+    return ((Section("What was measured", ("what", "value"), rows, notes),) if rows else ()) + sections
+
+
+def _differences(masks):
+    """Table of the measured differences, one row for each exposure, if there are any."""
+    measured = measured_of(masks.decision)
+    if measured is None:
+        return ()
+    table = measured.table()
+    names = [name for name in table.colnames if not name.endswith("_error")]
+    heads = [f"{name.replace('_', ' ')} ({table[name].unit})" if table[name].unit else name for name in names]
+    rows = [[_with_error(row, name) for name in names] for row in table]
+    return (Section("Differences of the exposures", tuple(heads), rows, DIFFERENCES),)
+
+
+def _with_error(row, name):
+    """A value of a table as text, with its standard error if there is one."""
+    value = row[name]
+    if isinstance(value, str | np.str_ | np.integer):
+        return str(value)
+    error = f"{name}_error"
+    return f"{value:.4g}" + (f" +- {row[error]:.1g}" if error in row.colnames and row[error] > 0 else "")
 
 
 def _figures(paths):

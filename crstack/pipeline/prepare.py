@@ -257,7 +257,8 @@ def _equalization(configuration, masks):
     if not masks.flux_factors or set(masks.flux_factors) == {1.0}:
         return arguments
     log.info("flux factors of the masks: %s", ", ".join(f"{factor:g}" for factor in masks.flux_factors))
-    arguments.pop("flux_regions", None)
+    for name in ("flux_regions", "flux_method"):
+        arguments.pop(name, None)
     return arguments | {"flux_factors": masks.flux_factors}
 
 

@@ -200,7 +200,7 @@ def _find(job, console):
     if isinstance(masks.decision, JointDecision):
         log_joint(masks.decision.result)
     masks = without_dropped(masks, configuration["mediancr_pixels_to_be_dropped"])
-    log_equivalence(stack.equalized)
+    log_equivalence(stack.prepared.known)
     warn_of_lost_values(masks, configuration)
     section("Masks")
     log_masks(masks, verbose=configuration.verbose or detector is None)

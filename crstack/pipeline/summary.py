@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack._log import log, section, settings_lines
 from crstack.config.detector_images import BOUNDS
+from crstack.methods import measured_of
 
 __all__ = [
     "column_name",
@@ -27,6 +28,8 @@ __all__ = [
 
 #: from here on single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
+#: columns of the counts that are shown only where there are such pixels
+RARE = ("low",)
 #: seconds worth a line
 SHORTEST = 0.005
 
@@ -41,6 +44,9 @@ def log_exposures(paths, stack, numbers):
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
+    low = stack.exposures.low
+    if low is not None:
+        words.append(f"values that are too low {np.count_nonzero(low)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
 
 
@@ -97,7 +103,7 @@ def log_equivalence(equalized):
     """Log the flux factors and the offsets used, with errors if they were measured."""
     flux, offsets = equalized.flux, equalized.offsets
     if flux is not None:
-        how = "given" if flux.method == "given" else f"measured, method {flux.method}"
+        how = f"measured, method {flux.method}" if flux.is_measured else flux.method
         log.note("flux factors, %s:", how)
         for number, (value, error) in enumerate(zip(flux.values, flux.errors, strict=True), start=1):
             log.note("  exposure %-3d %8.4f%s", number, value, f" +- {error:.4f}" if error else "")
@@ -137,7 +143,7 @@ def plan_of_run(job, warnings):
 
 def numbers_of_run(job, results, warnings, seconds):
     """The numbers of a run, for JSON."""
-    masks, equalized = results.masks, job.stack.equalized
+    masks, equalized = results.masks, job.stack.prepared.known
     ny, nx = masks.shape
     numbers = {
         "crstack": version("crstack"),
@@ -157,6 +163,10 @@ def numbers_of_run(job, results, warnings, seconds):
         "files": sorted(job.outputs.written),
         "seconds": round(seconds, 3),
     }
+    measured = measured_of(masks.decision)
+    if measured is not None:
+        table = measured.table()
+        numbers["differences"] = {name: table[name].tolist() for name in table.colnames}
     for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
         if found is not None:
             numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}
@@ -249,7 +259,7 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name != "name"]
+    columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
     heads = [column_name(name, masks) for name in columns]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
