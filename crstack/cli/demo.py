@@ -157,7 +157,9 @@ def _what_next(directory, method, n_coincident):
     what = "values, each by its probability to be clean" if method.is_joint else "clean values"
     files = {"report.html": "open it in a browser: the images, the masks and every hit on one page"}
     if method.uses_diagram:
-        files["diagnostic_histogram2d.png"] = "the median-minimum diagram: pixels over the boundary (right) are hit twice"
+        files["diagnostic_histogram2d.png"] = (
+            "the median-minimum diagram: pixels over the boundary (right) are hit twice"
+        )
     files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
     if n_coincident:
         files["combined_median.fits"] = f"the plain median, to compare: {n_coincident} pixels are hit in two exposures"
