@@ -469,6 +469,8 @@ seeing : optional
         # differences that are known do not belong to the scatter
         compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
         check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+        if decision is not None:
+            self.prepared.compare_with_wcs(decision.measured)
         self._masks = masks
         if isinstance(decision, MMDecision) and decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks)
