@@ -8,6 +8,7 @@ from scipy import ndimage
 from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
+from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
@@ -125,7 +126,7 @@ class ExpectedExposures:
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
-        return np.where(median - low > limit, low, median)
+        return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
