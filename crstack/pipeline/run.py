@@ -12,8 +12,7 @@ import numpy as np
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
-from crstack._memory import limited_memory, place_of
-from crstack._memory import forget_peak, warn_of_excess
+from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
