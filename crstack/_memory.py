@@ -190,6 +190,7 @@ class Workspace:
                 f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
                 f"got {_in_words(self.limit)}"
             )
+        self._held_before, self._n_pixels = held, n_pixels
         self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
