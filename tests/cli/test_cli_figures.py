@@ -160,10 +160,12 @@ def test_figures_show_what_their_names_say(run, monkeypatch):
 
     def look(path, view, scale):
         seen[path.name] = view.name, view.label, view.others[0][0]
+        path.touch()
         return True
 
     def look_at_hits(path, view, features, most, options):
         seen[path.name] = options.get("corrected", (None,))[0], len(features)
+        path.touch()
         return True
 
     monkeypatch.setattr("crstack.pipeline.figures._draw_mask", look)
