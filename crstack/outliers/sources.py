@@ -1,14 +1,17 @@
 """Sources that only some exposures show: asteroids, transients, stars of another field, nods."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from astropy.table import QTable
 from scipy import ndimage
 
 from crstack._pixels import EIGHT_CONNECTED, dilate
 from crstack._threads import row_bands
+from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
 
-__all__ = ["find_sources", "no_sources", "sentence_of_sources"]
+__all__ = ["find_sources", "sentence_of_sources"]
 
 #: half of the side of the image around a peak
 HALF = 6
@@ -26,13 +29,13 @@ FWHM = np.sqrt(8 * np.log(2))
 MOST_NAMED = 5
 
 
-def no_sources():
+def no_sources() -> QTable:
     """The table of `find_sources` without a row."""
     names = ("exposure", "x", "y", "flux", "n_pixels", "fwhm_major", "fwhm_minor")
     return QTable([np.zeros(0, kind) for kind in (int, float, float, float, int, float, float)], names=names)
 
 
-def find_sources(flagged, exposures):
+def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> tuple[QTable, dict[int, np.ndarray]]:
     """Flagged features of an exposure that have the shape of a source.
 
     Parameters
@@ -138,7 +141,7 @@ def _stamps(exposures, i, y, x):
     return stamps - np.median(stamps[:, rim], axis=1)[:, None, None], others[:, HALF, HALF], peak - level
 
 
-def sentence_of_sources(table, names):
+def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     """A warning about sources that only some exposures show; None if there are none.
 
     Parameters
