@@ -68,7 +68,8 @@ def masks_of_decision(
     if detected is None:
         return masks
     report_stage(progress, "masking MEANCR")
-    meancr = Combiner(exposures, prepared.statistics, masks).combine("meancr").ccd.data
+    combined = decision.to_combine(prepared)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}

@@ -13,6 +13,7 @@ from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
 from crstack.equalize.differences import Differences
 from crstack.exceptions import PluginError
+from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
@@ -145,6 +146,16 @@ class Decision:
             (ny, nx) the common image, in the unit of the exposures.
         """
         return prepared.equalized.differences
+
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine where values are left out; without changes for most methods.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        return prepared.exposures
 
     @property
     def measured(self) -> Differences | None:

@@ -156,6 +156,19 @@ class PreparedStack:
         return self.known.exposures
 
     @property
+    def at_mean_level(self) -> Exposures:
+        """The exposures minus their expected differences, plus the mean of these."""
+
+        def compute() -> Exposures:
+            differences = self.equalized.differences
+            if differences is None:
+                return self.exposures
+            mean = np.mean(np.broadcast_arrays(*differences), axis=0, dtype=np.float32)
+            return self.exposures.minus([one - mean for one in differences])
+
+        return self.once("exposures on their mean level", None, compute)
+
+    @property
     def statistics(self) -> OrderStatistics:
         """Order statistics of `exposures`."""
         return self.statistics_of(self.exposures)

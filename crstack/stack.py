@@ -34,6 +34,7 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.product import as_product
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures
@@ -557,18 +558,23 @@ seeing : optional
             If the name is unknown or the masks do not match the exposures.
         """
         if masks is None:
-            masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
+            masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
         else:
             masks = self._checked_masks(masks)
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
 
+        exposures = self.exposures
+        if masks is not None and masks.decision is not None and name not in WITHOUT_MASKS:
+            exposures = masks.decision.to_combine(self.prepared)
+
         def compute() -> Combiner:
-            return Combiner(self.exposures, self.statistics, masks, **options)
+            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, **options)
 
         # combined anew each time, so that changes by the user do not affect the next result
-        result = self.prepared.once("combiner", (masks, *options.values()), compute, keep=KEPT).combine(name)
+        key = (exposures, masks, *options.values())
+        result = self.prepared.once("combiner", key, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
 

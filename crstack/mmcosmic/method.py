@@ -238,6 +238,21 @@ class MMDecision(Decision):
     found: Differences | None = None
     scale: NoiseScale | None = None
 
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine: on their mean level, if levels are given or differences were measured.
+
+        So a value that is left out makes no hole or bump, and the mean of all values stays what it is. Given flux
+        factors and offsets alone change nothing, as in the reference program.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        if not self.measured and prepared.known.levels is None:
+            return prepared.exposures
+        return prepared.at_mean_level
+
     @property
     def measured(self) -> Differences | None:
         """The differences between the exposures that were measured; None if none were asked for."""
