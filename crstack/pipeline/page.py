@@ -33,7 +33,7 @@ MASKS = (
     ("CRMASK1, ...", "pixels that are hit in that exposure"),
     (
         "MEANCR",
-        "hits that the auxiliary detector still finds in the mean of the clean values; empty without a detector",
+        "hits that the auxiliary detector still finds in the mean of the clean values; none without one",
     ),
 )
 AUXILIARY = (
@@ -65,8 +65,8 @@ MEASURED = (
     ("typical charge", "the geometric mean of the charges in one value"),
     (
         "rate",
-        "charges of any size, also far below the noise, in a value: without a hit neighbour, or beside a hit of so many "
-        "standard deviations; it is no probability, and may exceed 1",
+        "charges of any size, also far below the noise, in a value: without a hit neighbour, or beside a hit of so "
+        "many standard deviations; it is no probability, and may exceed 1",
     ),
     ("differences", "what differs between the exposures and was measured, such as throughput, seeing and shifts"),
     ("scatter beyond the noise", "scatter that gain and read noise do not explain"),
