@@ -92,7 +92,7 @@ class StackOptions(TypedDict, total=False):
     crosscorr_region: Sequence[int] | None
     response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
     backgrounds: Literal["auto"] | Sequence[Any] | None
-    seeing: Literal["auto"] | None
+    seeing: Literal["auto"] | Sequence[float] | None
     differences: Literal["auto"] | None
     n_threads: int | None
     mem_limit: MemoryLimit

@@ -212,7 +212,7 @@ class PreparedStack:
             is_measured = any(any(one) for one in offsets.errors)
             compare_with_wcs(self.exposures, offsets.values, offsets.errors if is_measured else None)
         elif measured is not None and "offsets" in open_settings(self.equalization):
-            compare_with_wcs(self.exposures, measured.shifts, measured.kernel_errors[:, 1:3])
+            compare_with_wcs(self.exposures, measured.shifts, measured.kernel_errors[:, 1:3].tolist())
 
     # auxiliary detectors
 

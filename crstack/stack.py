@@ -148,7 +148,7 @@ seeing : optional
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | Sequence[Any] | equalize.ResponseSettings | None = BY_DEFAULT,
         backgrounds: Literal["auto"] | Sequence[Any] | None = BY_DEFAULT,
-        seeing: Literal["auto"] | None = BY_DEFAULT,
+        seeing: Literal["auto"] | Sequence[float] | None = BY_DEFAULT,
         differences: Literal["auto"] | None = "auto",
         n_threads: int | None = None,
         mem_limit: MemoryLimit = None,

@@ -246,7 +246,7 @@ class MMDecision(Decision):
     scale: NoiseScale | None = None
 
     def to_combine(self, prepared: PreparedStack) -> Exposures:
-        """The exposures to combine: on their mean level, if levels are given or differences were measured.
+        """The exposures to combine: on their mean level, if levels or seeing are given, or differences were measured.
 
         So a value that is left out makes no hole or bump, and the mean of all values stays what it is. Given flux
         factors and offsets alone change nothing, as in the reference program.
@@ -256,7 +256,7 @@ class MMDecision(Decision):
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
         """
-        if not self.measured and prepared.known.levels is None:
+        if not self.measured and prepared.known.added is None:
             return prepared.exposures
         return prepared.at_mean_level
 

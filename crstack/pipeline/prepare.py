@@ -28,7 +28,7 @@ from crstack.stack import CRStack
 #: measured memory of figures and the page for each pixel of an image, besides the arrays in files
 BYTES_OF_FIGURES = 80.0
 
-__all__ = ["Job", "clean_name", "inputs_of", "prepare", "product_names", "read_parameters"]
+__all__ = ["Job", "clean_name", "inputs_of", "is_crmasks", "prepare", "product_names", "read_parameters"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def prepare(
     output_dir : path-like
         Directory of the products.
     crmasks : path-like, optional
-        Masks to use instead of a search for hits.
+        Masks to use instead of a search for hits; with an attribute ``chip``, those of this chip of the file.
     plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user may be replaced.
     drop_unusable, clean : bool, optional
@@ -157,7 +157,7 @@ def prepare(
     check_places(configuration, shape)
     given = None
     if crmasks is not None:
-        given = MaskSet.read(crmasks)
+        given = MaskSet.read(Path(crmasks), chip=getattr(crmasks, "chip", None))
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
@@ -178,7 +178,7 @@ def prepare(
     used = stack.exposures.names
     if len(used) < len(paths):
         paths = [path for path in paths if str(path) in used or path.name in used]
-    masks_path = None if crmasks is None else Path(crmasks)
+    masks_path = None if crmasks is None else crmasks if hasattr(crmasks, "chip") else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
@@ -222,7 +222,7 @@ def read_parameters(parameters, mem_limit=None):
 def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
     """Check that the run, and its log file, overwrite no input and no file of the user."""
     inputs = list(inputs_of(configuration, paths, crmasks))
-    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    in_place = crmasks is not None and is_crmasks(outputs / "crmasks.fits", crmasks)
     joint = configuration.crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
     names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
@@ -249,7 +249,7 @@ def inputs_of(configuration, paths, crmasks):
         yield "masks", crmasks
 
 
-def _is_crmasks(path, crmasks):
+def is_crmasks(path, crmasks):
     """Whether the given masks are the file that would be written; it is then kept."""
     return is_file(path) and is_file(crmasks) and path.samefile(crmasks)
 
