@@ -63,7 +63,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 simulated = make_stack("ifu", shape={shape}, flux_factors=(0.97, 1.0, 1.02), seed=1)
 frame = simulated.exposures[0].data
-stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, {options})
+stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, differences=None, {options})
 del simulated
 stack._statistics_of(stack._given)
 
@@ -84,7 +84,7 @@ print(seconds, seconds / reference, resource.getrusage(resource.RUSAGE_SELF).ru_
 
 def stack_of(simulated, **options):
     given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-    return CRStack(simulated.exposures, **given, **options)
+    return CRStack(simulated.exposures, **given, **options, differences=None)
 
 
 def recovered(seed):
@@ -210,7 +210,7 @@ def sprat_figures(frames, star, options, diagram):
 
 
 def sprat_masks(frames, options, diagram):
-    stack = CRStack([frame * u.adu for frame in frames], **SPRAT, **options)
+    stack = CRStack([frame * u.adu for frame in frames], **SPRAT, **options, differences=None)
     stack.mm_diagram(aux="lacosmic", **diagram)
     shape = stack.nbinom_shape(aux="lacosmic") if "nbinom_shape" in diagram else "-"
     return stack.detect(aux="lacosmic").crmasks, str(shape)

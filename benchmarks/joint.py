@@ -17,6 +17,7 @@ from astropy.table import Table
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS
+from crstack.equalize import ResponseSettings
 from crstack.joint import Counts, joint_posterior
 
 CASES = {
@@ -27,9 +28,9 @@ CASES = {
 }
 #: settings of a stack that measures the differences between its exposures
 MEASURED = {
-    "response 5 %": {"response": "auto"},
-    "offsets 0.15 px": {"offsets": "auto"},
-    "fluxes 0.85/1/1.12": {"flux_factors": "auto"},
+    "response 5 %": {"response": ResponseSettings()},
+    "offsets 0.15 px": {"crosscorr_region": True},
+    "fluxes 0.85/1/1.12": {"flux_method": "slope"},
 }
 SCENES = ("ifu", "imaging", "slit")
 #: values of a bin of probability that are shown: a standard error of 0.05
@@ -49,9 +50,11 @@ def row(case, measured, scene, n, shape, seeds):
     scores = []
     for seed in seeds:
         simulated = make(scene, n, shape, seed, **CASES[case])
-        options = MEASURED.get(case, {}) if measured == "asked" else {}
+        options = dict(MEASURED.get(case, {})) if measured == "asked" else {}
+        if "crosscorr_region" in options:
+            options["crosscorr_region"] = (1, shape[1], 1, shape[0])
         stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, **options)
-        stack.equalized  # noqa: B018, measured before the clock starts
+        stack.prepared.known  # noqa: B018, measured before the clock starts
         start = time.perf_counter()
         masks = stack.detect(method=JointPosterior(measure=measured != "no"))
         seconds = time.perf_counter() - start

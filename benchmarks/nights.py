@@ -83,7 +83,7 @@ def measured_of(night, settings, method):
     """Masks, combined image, seconds and stack of one night."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        options = {"differences": settings.differences} if settings.differences else {}
+        options = {"differences": None if settings.differences == "none" else "auto"}
         stack = CRStack(night.exposures, readnoise=night.readnoise, **options)
         start = time.perf_counter()
         masks = stack.detect("mmcosmic", aux="pycosmic") if method is None else stack.detect(method=method)
@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--shape", type=int, nargs=2, default=(400, 500), metavar=("NY", "NX"))
     parser.add_argument("--mmcosmic", action="store_true", help="M.M.Cosmic with PyCosmic")
-    parser.add_argument("--differences", choices=["auto"], help="measured for M.M.Cosmic")
+    parser.add_argument("--differences", choices=["auto", "none"], default="auto", help="measured or not")
     parser.add_argument("--not-measured", action="store_true", help="nothing is measured")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()

@@ -8,8 +8,8 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, T
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import MemoryLimit
-from crstack._registry import DETECTORS
+from crstack._memory import MemoryLimit, Workspace
+from crstack._registry import DETECTORS, METHODS
 from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
@@ -34,6 +34,7 @@ __all__ = [
     "MosaicCombineOptions",
     "StackOptions",
     "Vote",
+    "allow_work",
     "chosen_method",
     "definite_shape",
     "definite_weights",
@@ -85,11 +86,13 @@ class StackOptions(TypedDict, total=False):
     cr_coincidences: int
     flux_factors: Literal["auto"] | float | Sequence[float] | None
     flux_regions: Sequence[Sequence[int]]
-    flux_method: Literal["ratio", "slope"]
-    apply_flux_factors_to: Literal["simulated", "original"]
+    flux_method: Literal["ratio", "slope"] | None
+    apply_flux_factors_to: Literal["simulated", "original"] | None
     offsets: Literal["auto"] | Sequence[Sequence[float]] | None
     crosscorr_region: Sequence[int] | None
-    response: Literal["auto"] | ResponseSettings | None
+    response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
+    backgrounds: Literal["auto"] | Sequence[Any] | None
+    seeing: Literal["auto"] | Sequence[float] | None
     differences: Literal["auto"] | None
     n_threads: int | None
     mem_limit: MemoryLimit
@@ -143,6 +146,8 @@ def chosen_method(
             method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
         elif method in DETECTORS.names():
             raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
+        else:
+            _refuse_names_of_the_command(method)
     chosen = as_method(method)
     if not isinstance(chosen, MMCosmic):
         if not automatic:
@@ -158,6 +163,18 @@ def chosen_method(
     return with_diagram(chosen, latest_diagram)
 
 
+def _refuse_names_of_the_command(method: str) -> None:
+    """Raise `InputError` for names such as "mm_pycosmic", which the command has for a method with a detector."""
+    short, _, detector = method.partition("_")
+    name = {"mm": "mmcosmic"}.get(short, short)
+    if name in METHODS.names() and detector in DETECTORS.names():
+        kind = DETECTORS.get(detector).__name__
+        raise InputError(
+            f"method must be that of a whole stack, with the detector as aux; got {method!r}: "
+            f"write detect({name!r}, aux={detector!r}), or aux={kind}() with parameters of its own"
+        )
+
+
 def with_diagram(method: MMCosmic, diagram: MMDiagram | None) -> MMCosmic:
     """The method with this diagram, if there is one."""
     return method if diagram is None else replace(method, diagram=diagram)
@@ -170,6 +187,38 @@ def detections_for(
     if method is not None and isinstance(aux, str) and aux == AUTO:
         aux = method.usual_aux
     return prepared.detections(as_detector(aux, vote), aux_noise)
+
+
+def allow_work(workspace: Workspace, n: int, method: Method | None = None, detector: Detector | None = None) -> None:
+    """Check that a method and a detector, which may work on whole images, fit into ``mem_limit``.
+
+    Parameters
+    ----------
+    workspace : `~crstack._memory.Workspace`
+        Place of the exposures; nothing is checked where they are in memory.
+    n : int
+        Number of exposures.
+    method : Method, optional
+        The method.
+    detector : Detector, optional
+        The auxiliary detector.
+
+    Raises
+    ------
+    InputError
+        If the limit is too small, or the memory of the work is not known.
+    """
+    if method is not None:
+        _allow(workspace, f"the method {method.label}", method.bytes_per_pixel(n))
+    if detector is not None:
+        _allow(workspace, "an auxiliary detector", detector.bytes_per_pixel)
+
+
+def _allow(workspace, what, bytes_per_pixel):
+    if bytes_per_pixel is None:
+        workspace.refuse(what)
+    elif bytes_per_pixel:
+        workspace.allow(what, bytes_per_pixel)
 
 
 def rules_for(rules: MaskRules | None, shape: tuple[int, ...]) -> MaskRules:

@@ -5,11 +5,15 @@ from importlib.metadata import version
 
 import numpy as np
 
+from crstack._warn import warn_user
 from crstack.combine import Combiner
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision
+from crstack.outliers.classes import classified
+from crstack.outliers.sources import sentence_of_sources
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["masks_of_decision"]
@@ -34,11 +38,19 @@ def masks_of_decision(
     Returns
     -------
     masks : `~crstack.masks.MaskSet`
+
+    Warns
+    -----
+    CRStackWarning
+        If some exposures show a source that the others do not show.
     """
-    exposures, flux = prepared.exposures, prepared.equalized.flux
-    empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
+    exposures, flux = prepared.exposures, prepared.known.flux
+    codes, sources = classified(decision.codes, exposures, rules)
+    sentence = sentence_of_sources(sources, exposures.names)
+    if sentence:
+        warn_user(sentence)
     masks = MaskSet(
-        {**decision.codes, **empty},
+        {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
@@ -48,13 +60,16 @@ def masks_of_decision(
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),
         detectors=() if detected is None else detected.names,
+        sources=sources,
         decision=decision,
         wcs=exposures.wcs,
+        origin=origin_of(exposures),
     )
     if detected is None:
         return masks
     report_stage(progress, "masking MEANCR")
-    meancr = Combiner(exposures, prepared.statistics, masks).combine("meancr").ccd.data
+    combined = decision.to_combine(prepared)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
@@ -72,7 +87,7 @@ def _history(
         f"crstack {version('crstack')}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
-        *prepared.equalized.describe(),
+        *prepared.known.describe(),
         f"cr_coincidences: {prepared.cr_coincidences}",
         f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
         *decision.describe(),

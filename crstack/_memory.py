@@ -19,6 +19,7 @@ from contextvars import ContextVar
 import astropy.units as u
 import numpy as np
 
+from crstack._warn import warn_user
 from crstack.exceptions import InputError
 
 __all__ = [
@@ -27,12 +28,15 @@ __all__ = [
     "check_mem_limit",
     "current_workspace",
     "empty_image",
+    "forget_peak",
     "in_files",
     "kept",
     "limited_memory",
+    "peak_bytes",
     "place_of",
     "relax",
     "resident_bytes",
+    "warn_of_excess",
     "zero_image",
 ]
 
@@ -49,6 +53,8 @@ PERIOD_OF_TRIMS = 0.5
 FEW_PAGES = 16_000_000
 #: seconds between two looks at the memory of the process
 PERIOD = 0.01
+#: memory of the libraries that are loaded later, and of what does not depend on the size of the images
+FIXED = 100_000_000
 
 
 def check_mem_limit(value):
@@ -81,7 +87,9 @@ def check_mem_limit(value):
 
 
 def _in_words(n_bytes):
-    return f"{n_bytes / 1e9:.2g} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.2g} MB"
+    if n_bytes < 1e5:
+        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
 
 
 def resident_bytes():
@@ -97,6 +105,42 @@ def _held():
     except OSError:
         return 0, 0
     return int(resident) * mmap.PAGESIZE, int(of_files) * mmap.PAGESIZE
+
+
+def forget_peak():
+    """Start a new measurement of `peak_bytes`, where the system can."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return  # the peak is then that of the whole process
+
+
+def peak_bytes():
+    """Largest memory that the process held since `forget_peak`, in bytes; 0 where the system does not report it."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next((1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
+    except OSError:  # another system than Linux
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def warn_of_excess(limit):
+    """Warn if the process held more than ``limit`` bytes since `forget_peak`; None is no limit.
+
+    Warns
+    -----
+    CRStackWarning
+        With the memory that was used.
+    """
+    used = peak_bytes()
+    if limit is not None and used > limit:
+        warn_user(
+            f"the work used {_in_words(used)}, more than mem_limit of {_in_words(limit)}. Small arrays and the "
+            "libraries stay in memory: give at least as much as was used"
+        )
 
 
 class Workspace:
@@ -119,32 +163,64 @@ class Workspace:
         self.limit = limit
         self.in_files = False
         self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
+        self._held_before, self._n_pixels = 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched, self._trimmed = False, 0.0
 
-    def decide(self, n_bytes):
+    def decide(self, n_bytes, n_pixels=0):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Parameters
+        ----------
+        n_bytes : float
+            Memory of all arrays.
+        n_pixels : int, optional
+            Pixels of an image, for `allow`.
 
         Raises
         ------
         InputError
-            If the stack is asked for what works on whole images only.
+            If the process holds more than the limit already, or if the stack is asked for what works on whole images
+            only.
         """
         held, self._of_libraries = _held()
+        if self.limit is not None and self.limit < held:
+            raise InputError(
+                f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
+                f"got {_in_words(self.limit)}"
+            )
+        self._held_before, self._n_pixels = held, n_pixels
         self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
 
     def refuse(self, what):
-        """Raise `InputError` where arrays are kept in files: ``what`` works on whole images."""
+        """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
         if self.in_files:
-            raise InputError(
-                f"mem_limit must be at least {_in_words(self._needed)} for {what} of this stack, because whole images "
-                f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
-                "auxiliary detector, and its combinations"
-            )
+            self._refuse(what, self._needed, "all images")
+
+    def allow(self, what, bytes_per_pixel):
+        """Raise `InputError` where the limit is too small for ``what``, which works on whole images one by one.
+
+        Parameters
+        ----------
+        what : str
+            Name of the work, for the message.
+        bytes_per_pixel : float
+            Memory that it needs for each pixel of an image, besides the arrays that are kept in files.
+        """
+        needed = min(self._held_before + FIXED + bytes_per_pixel * self._n_pixels, self._needed)
+        if self.in_files and needed > self.limit:
+            self._refuse(what, needed, "whole images")
+
+    def _refuse(self, what, needed, images):
+        raise InputError(
+            f"mem_limit must be at least {_in_words(needed)} for {what} of this stack, because {images} "
+            f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+            "auxiliary detector, and its combinations"
+        )
 
     def empty(self, shape, dtype):
         """New array of any values; of zeros if it is in a file."""

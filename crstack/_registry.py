@@ -1,10 +1,10 @@
 """Look-up of methods, detectors and boundary models among the installed entry points."""
 
-import difflib
 from importlib import import_module
 from importlib.metadata import entry_points
 
 from crstack._plugins import check_comparable, error_in_words, plugin_errors
+from crstack._validation import did_you_mean
 from crstack._warn import warn_user
 from crstack.exceptions import InputError, PluginError
 
@@ -56,8 +56,7 @@ class Registry:
         """
         entries = self._entries()
         if name not in entries:
-            near = difflib.get_close_matches(str(name), entries, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(name, entries)
             raise PluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
         where = f"{self.kind} {name!r} ({entries[name].value})"
         try:

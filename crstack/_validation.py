@@ -1,5 +1,6 @@
 """Checks of arguments, with one wording: ``X must be ...; got ...``."""
 
+import difflib
 import numbers
 
 import astropy.units as u
@@ -16,6 +17,7 @@ __all__ = [
     "check_pixel",
     "check_quantity",
     "check_region",
+    "did_you_mean",
 ]
 
 
@@ -68,8 +70,16 @@ def check_boolean(name, value):
 def check_choice(name, value, choices):
     """Return ``value`` if it is one of ``choices``, or raise `InputError`."""
     if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
+        hint = did_you_mean(value, choices)
+        raise InputError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}{hint}")
     return value
+
+
+def did_you_mean(value, choices):
+    """Words in brackets that suggest the most similar name, such as " (did you mean 'joint'?)"; "" if none is."""
+    by_lower = {str(one).lower().replace("_", ""): str(one) for one in choices}
+    near = difflib.get_close_matches(str(value).lower().replace("_", ""), by_lower, n=1)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
 
 
 def check_image_shape(name, shape, expected):

@@ -66,7 +66,10 @@ def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSe
     if name in ("MEANCRT", PROBLEMATIC):
         return "mean2d", statistics.mean2d
     if name == "MEANCR":
-        return "meancr", Combiner(prepared.exposures, statistics, masks()).combine("meancr").ccd.data
+        found, exposures = masks(), prepared.exposures
+        if found.decision is not None:
+            exposures = found.decision.to_combine(prepared)
+        return "meancr", Combiner(exposures, prepared.statistics_of(exposures), found).combine("meancr").ccd.data
     for i, image in enumerate(prepared.exposures.data):
         if name == exposure_name(i):
             return f"exposure {i + 1}", image
@@ -85,6 +88,8 @@ def summary_of(prepared: PreparedStack, masks: MaskSet | None) -> Summary:
     ny, nx = exposures.shape
     found = {"exposures": len(prepared), "columns": nx, "rows": ny, "unit": str(exposures.unit)}
     found["bad values"] = 0 if exposures.bad is None else int(np.count_nonzero(exposures.bad))
+    if exposures.low is not None:
+        found["values too low"] = int(np.count_nonzero(exposures.low))
     found["cr_coincidences"] = prepared.cr_coincidences
     if masks is not None:
         found |= {f"pixels in {name}": int(np.count_nonzero(codes)) for name, codes in masks.codes.items()}

@@ -11,13 +11,15 @@ from crstack._plugins import plugin_errors
 from crstack._registry import METHODS
 from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
+from crstack.equalize.differences import Differences
 from crstack.exceptions import PluginError
+from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
 
-__all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision"]
+__all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,22 @@ class Method(ABC):
         -------
         decision : Decision
         """
+
+    def bytes_per_pixel(self, n: int) -> float | None:
+        """Memory for each pixel of work on whole images, where ``mem_limit`` keeps the exposures in files.
+
+        Parameters
+        ----------
+        n : int
+            Number of exposures.
+
+        Returns
+        -------
+        n_bytes : float or None
+            0 for a method that works by bands of rows. None if it is not known, which is the default: the method is
+            then refused.
+        """
+        return None
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
@@ -145,6 +163,21 @@ class Decision:
         """
         return prepared.equalized.differences
 
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine where values are left out; without changes for most methods.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        return prepared.exposures
+
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that this decision measured; None if it measured none."""
+        return None
+
     def describe(self) -> tuple[str, ...]:
         """The decision and its fits, as lines for the history of the masks."""
         return (f"method: {self.method!r}",)
@@ -187,6 +220,22 @@ class Decision:
         if detected is not None and found is not None and detected.names:
             found_by = bits_of_exposures(detected.votes_in_exposures(), hit & found)
         return cls(method=method, codes=codes, steps=steps, found_by=found_by, **attributes)
+
+
+def measured_of(decision: Decision | None) -> Differences | None:
+    """The differences that a decision measured.
+
+    Parameters
+    ----------
+    decision : Decision or None
+        None for masks that were read from a file.
+
+    Returns
+    -------
+    measured : `~crstack.equalize.Differences` or None
+        None if nothing was measured to differ.
+    """
+    return (decision and decision.measured) or None
 
 
 def as_method(method: Method | str) -> Method:

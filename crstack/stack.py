@@ -19,6 +19,7 @@ from crstack._arguments import (
     FromDetector,
     Length,
     Vote,
+    allow_work,
     detections_for,
     made_by,
 )
@@ -34,13 +35,16 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.product import as_product
 from crstack.diagram import DiagramSettings, MMDiagram
-from crstack.equalize.settings import EqualizedExposures
+from crstack.equalize.equalized import EqualizedExposures
+from crstack.equalize.settings import BY_DEFAULT, open_settings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures, Keyword, load_exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
+from crstack.masks.origin import check_origin
 from crstack.methods import Method, checked_decision
 from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
@@ -83,12 +87,12 @@ class CRStack:
     cr_coincidences : int, optional
         Largest number of exposures that may be hit in one pixel: min2d excludes this number of highest values. At
         least 2 and less than the number of exposures; 1 for two exposures.
-    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response : optional
-        Given or measured differences of exposures that are not quite equivalent: as for
-        `~crstack.equalize.Equalization`.
-    differences : {None, "auto"}, optional
-        "auto" measures further differences. M.M.Cosmic then uses them in its simulations and comparisons. The joint
-        decision always measures them.
+    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response, backgrounds, \
+seeing : optional
+        Differences of exposures that are not quite equivalent: given, "auto" to be measured (the default), or None for
+        none. As for `~crstack.equalize.Equalization`.
+    differences : {"auto", None}, optional
+        None measures no differences but those that are asked for by name.
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
@@ -136,14 +140,16 @@ class CRStack:
         bits: str | int | Mapping[str, int] | None = None,
         drop_unusable: bool = False,
         cr_coincidences: int = 2,
-        flux_factors: Literal["auto"] | float | Sequence[float] | None = None,
+        flux_factors: Literal["auto"] | float | Sequence[float] | None = BY_DEFAULT,
         flux_regions: Sequence[Sequence[int]] = (),
-        flux_method: Literal["ratio", "slope"] = "slope",
-        apply_flux_factors_to: Literal["simulated", "original"] = "simulated",
-        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = None,
+        flux_method: Literal["ratio", "slope"] | None = None,
+        apply_flux_factors_to: Literal["simulated", "original"] | None = None,
+        offsets: Literal["auto"] | Sequence[Sequence[float]] | None = BY_DEFAULT,
         crosscorr_region: Sequence[int] | None = None,
-        response: Literal["auto"] | equalize.ResponseSettings | None = None,
-        differences: Literal["auto"] | None = None,
+        response: Literal["auto"] | Sequence[Any] | equalize.ResponseSettings | None = BY_DEFAULT,
+        backgrounds: Literal["auto"] | Sequence[Any] | None = BY_DEFAULT,
+        seeing: Literal["auto"] | Sequence[float] | None = BY_DEFAULT,
+        differences: Literal["auto"] | None = "auto",
         n_threads: int | None = None,
         mem_limit: MemoryLimit = None,
     ) -> None:
@@ -156,6 +162,8 @@ class CRStack:
             offsets=offsets,
             crosscorr_region=crosscorr_region,
             response=response,
+            backgrounds=backgrounds,
+            seeing=seeing,
             differences=differences,
         )
         self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
@@ -179,6 +187,7 @@ class CRStack:
         self._diagram: MMDiagram | None = None
         self._boundary: FittedBoundary | None = None
         self._masks: MaskSet | None = None
+        self._compared: MaskSet | None = None
         self._in_diagram = InDiagram()
 
     from_files = made_by(__init__, "from_files", "Make a stack of FITS files: the same as `CRStack` of their paths.")
@@ -202,7 +211,7 @@ class CRStack:
 
     @property
     def exposures(self) -> Exposures:
-        """The exposures to combine: bias subtracted, divided by the factors of `equalized`."""
+        """The exposures to combine: bias subtracted, divided by given or early measured factors."""
         return self.prepared.exposures
 
     @property
@@ -212,7 +221,12 @@ class CRStack:
 
     @property
     def equalized(self) -> EqualizedExposures:
-        """The equalized exposures, with the flux factors, offsets and response used."""
+        """The exposures with their differences, given and measured; measured when it is first used.
+
+        The joint decision measures them itself: see `~crstack.joint.JointResult`.
+        """
+        if open_settings(self.prepared.equalization):
+            self._workspace.refuse("equalized")
         return self.prepared.equalized
 
     @property
@@ -284,9 +298,10 @@ class CRStack:
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
-        self._workspace.refuse("nbinom_shape")
+        detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
-            return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -332,8 +347,8 @@ class CRStack:
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
-        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
@@ -375,7 +390,7 @@ class CRStack:
         PluginError
             If no model is registered by that name.
         """
-        self._workspace.refuse("M.M.Cosmic")
+        allow_work(self._workspace, len(self), MMCosmic())
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -440,11 +455,8 @@ class CRStack:
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
-        if not isinstance(chosen, JointPosterior):
-            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        allow_work(self._workspace, len(self), chosen, detected and detected.aux)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -453,9 +465,14 @@ class CRStack:
                 return masks_of_decision(decision, self.prepared, detected, rules, report)
 
         masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
-        check_plausible(masks, self.exposures, max_fraction, noise=masks.excess_variance is None)
+        decision = masks.decision
+        # differences that are known do not belong to the scatter
+        compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
+        check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+        if decision is not None:
+            self.prepared.compare_with_wcs(decision.measured)
         self._masks = masks
-        if isinstance(masks.decision, MMDecision) and masks.decision.diagram is not None:
+        if isinstance(decision, MMDecision) and decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks)
         return masks
 
@@ -481,11 +498,10 @@ class CRStack:
         aux, vote, aux_noise, progress : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
-        detected = detections_for(self.prepared, aux, vote, aux_noise)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), method, detected and detected.aux)
         with progress_to(progress) as report:
-            return (method or JointPosterior()).posterior(self.prepared, detected, report)
+            return method.posterior(self.prepared, detected, report)
 
     # combined images
 
@@ -540,20 +556,34 @@ class CRStack:
             If the name is unknown or the masks do not match the exposures.
         """
         if masks is None:
-            masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
-        if not isinstance(masks, MaskSet | None):
-            raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
+            masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
+        else:
+            masks = self._checked_masks(masks)
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
 
+        exposures = self.exposures
+        if masks is not None and masks.decision is not None and name not in WITHOUT_MASKS:
+            exposures = masks.decision.to_combine(self.prepared)
+
         def compute() -> Combiner:
-            return Combiner(self.exposures, self.statistics, masks, **options)
+            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, **options)
 
         # combined anew each time, so that changes by the user do not affect the next result
-        result = self.prepared.once("combiner", (masks, *options.values()), compute, keep=KEPT).combine(name)
+        key = (exposures, masks, *options.values())
+        result = self.prepared.once("combiner", key, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
+
+    def _checked_masks(self, masks: MaskSet) -> MaskSet:
+        """The given masks, compared once with the exposures."""
+        if not isinstance(masks, MaskSet):
+            raise InputError(f"masks must be a MaskSet, of detect or MaskSet.read; got {type(masks).__name__}")
+        if masks is not self._masks and masks is not self._compared:
+            check_origin(masks, self.exposures)
+            self._compared = masks
+        return masks
 
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
         """Each exposure with its hits and bad values replaced by the expected values.
@@ -567,11 +597,12 @@ class CRStack:
             Those of `latest_masks` by default.
         """
         self._workspace.refuse("cleaned exposures")
-        masks = self.latest_masks() if masks is None else masks
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         name = "meancr2" if masks.probability is None else "meanjoint"
         combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        differences: Sequence[np.ndarray] | None = self.equalized.differences
-        if masks.decision is not None:
+        if masks.decision is None:
+            differences: Sequence[np.ndarray] | None = self.equalized.differences
+        else:
             differences = masks.decision.differences(self.prepared, combination.ccd.data)
         return clean_exposures(self.exposures, masks, combination, differences)
 
@@ -584,7 +615,8 @@ class CRStack:
             Those of `latest_masks` by default.
         """
         self._workspace.refuse("a Combiner of ccdproc")
-        return make_combiner(self.exposures, self.statistics, self.latest_masks() if masks is None else masks)
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        return make_combiner(self.exposures, self.statistics, masks)
 
     # tables and figures
 
@@ -598,7 +630,8 @@ class CRStack:
         masks : MaskSet, optional
             Those of `latest_masks` by default.
         """
-        return features_of_mask(name, self.prepared, self.latest_masks() if masks is None else masks)
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        return features_of_mask(name, self.prepared, masks)
 
     def in_diagram(self, *, masks: MaskSet | None = None) -> InDiagram:
         """Diagram, boundary and threshold, for `~crstack.plotting.plot_diagram`.

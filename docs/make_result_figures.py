@@ -28,7 +28,7 @@ def make_unequal():
     options = {"flux_factors": (0.8, 1.0, 1.2), "offsets": ((-0.5, 0.5), (0.0, 0.0), (0.5, -0.25))}
     simulated = make_stack("ifu", shape=(200, 260), hit_rate=0.01, seed=3, **options)
     numbers = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-    return CRStack(simulated.exposures, **numbers, flux_factors="auto", offsets="auto")
+    return CRStack(simulated.exposures, **numbers, flux_factors="auto", offsets="auto", differences=None)
 
 
 def draw_hit(stack, n_hit):

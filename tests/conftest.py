@@ -33,6 +33,14 @@ def golden_dir():
 
 
 @pytest.fixture(scope="session")
+def shared_data():
+    """Folder of the real exposures; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the real exposures are not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
 def sprat_files():
     """The five real exposures; skips where they are absent."""
     files = sorted((SHARED / "sprat").glob("*.fits.gz"))

@@ -21,7 +21,7 @@ from crstack import (
 )
 from crstack.datasets import make_stack
 from crstack.diagram import DiagramSettings
-from crstack.exceptions import InputError, PluginError
+from crstack.exceptions import CRStackError, InputError, PluginError
 from crstack.joint.method import JointDecision
 
 PYCOSMIC = PyCosmicDetector()
@@ -377,7 +377,7 @@ def test_a_small_stack_of_the_reference_program():
     with np.load(Path(__file__).parent / "data" / "numina_crmasks_small.npz") as file:
         golden = dict(file)
     planes = list(golden["exposures"].astype(np.float32))
-    stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=1.7 * u.adu, unit=u.adu)
+    stack = CRStack(planes, gain=2 * u.electron / u.adu, readnoise=1.7 * u.adu, unit=u.adu, differences=None)
     masks = stack.detect("mmcosmic", aux=LACosmicDetector(fsmode="convolve"))
     same = np.ones(planes[0].shape, dtype=bool)
     for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"):
@@ -396,7 +396,7 @@ def test_a_small_stack_of_the_reference_program():
 def test_masks_and_images_of_the_reference_program(golden_dir, name, aux):
     golden = np.load(golden_dir / f"numina_mm_{name}.npz")
     planes = list(golden["exposures"])
-    stack = CRStack(planes, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron, unit=u.adu)
+    stack = CRStack(planes, gain=1 * u.electron / u.adu, readnoise=3.4 * u.electron, unit=u.adu, differences=None)
     masks = stack.detect(aux=aux)
     least = {"MEDIANCR": 0.8} | dict.fromkeys(("MEANCRT", "CRMASK1", "CRMASK2", "CRMASK3"), 0.9)
     same = {}
@@ -465,3 +465,19 @@ def test_kept_detections_are_read_only(simulated):
     for detection in (detected.in_average("median"), detected.in_exposure(0)):
         assert not detection.mask.flags.writeable
         assert not detection.cleaned.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda stack: stack.detect("mm_pycosmic"), r"write detect\('mmcosmic', aux='pycosmic'\), or aux=PyCosmicDet"),
+        (lambda stack: stack.detect("jont"), r"got 'jont' \(did you mean 'joint'\?\)"),
+        (lambda stack: stack.detect("joint", aux="pycosmc"), r"\(did you mean 'pycosmic'\?\)"),
+        (lambda stack: stack.fit_boundary("splin"), r"\(did you mean 'spline'\?\)"),
+        (lambda stack: stack.combine("mean_joint"), r"\(did you mean 'meanjoint'\?\)"),
+        (lambda stack: stack.combine("total"), r"meanjoint; got 'total'$"),
+    ],
+)
+def test_wrong_names_suggest_right_ones(stack, call, match):
+    with pytest.raises(CRStackError, match=match):
+        call(stack)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from crstack._files import atomic_path
+from crstack._memory import forget_peak, peak_bytes
 from crstack.batch.record import FILE_NAME, Record
 from crstack.batch.stacks import Stack
 from crstack.batch.workers import Lost
@@ -72,7 +73,7 @@ def compute(job):
     from crstack.batch.products import write_products  # heavy, and needed by workers alone
 
     start = time.perf_counter()
-    _forget_peak()
+    forget_peak()
     shutil.rmtree(job.unfinished, ignore_errors=True)  # of a worker that was killed
     write_parameters(job)
     try:
@@ -86,7 +87,7 @@ def compute(job):
         "message": f"computed again: {job.reason}" if job.reason else "",
         "n_exposures": len(job.stack.images),
         "seconds": round(time.perf_counter() - start, 2),
-        "peak_memory": round(_peak() / MIB, 1),
+        "peak_memory": round(peak_bytes() / MIB, 1),
     }
     finish(job, row)
     return row
@@ -142,22 +143,3 @@ def _keep_others(job, products):
             target = target if not target.exists() else target.with_name(f"{target.name}.earlier")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, target)
-
-
-def _forget_peak():
-    """Reset the peak memory, if the system supports it."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
-
-
-def _peak():
-    """Largest memory of this process in bytes."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # another system than Linux
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

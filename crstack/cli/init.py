@@ -1,26 +1,33 @@
 """``crstack init``: a parameter file with keywords of the headers."""
 
+import os
+from pathlib import Path
+
+from crstack._files import atomic_path
 from crstack._fits import image_extension, inherited_header, opened_fits
 from crstack._log import log
 from crstack.cli.template import TEMPLATE
-from crstack.config.image_names import matching_images
+from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
+from crstack.exposures.keywords import USUAL_KEYWORDS
+from crstack.exposures.products import without_products
 
-__all__ = ["parameter_file"]
+__all__ = ["parameter_file", "write_parameter_file"]
 
-#: keywords of gain and read noise, in the order of the search
-GAINS = ("GAIN", "EGAIN", "CCDGAIN", "GAIN1", "HIERARCH ESO DET OUT1 CONAD")
-READNOISES = ("RDNOISE", "READNOIS", "READNOISE", "ENOISE", "RON", "RDNOISE1", "HIERARCH ESO DET OUT1 RON")
-MISSING = "       # must be given: not in the headers"
+#: keys of the file, as the values are called in Python, and their units
+KEYS = {"gain": ("gain", "electron/ADU"), "rnoise": ("readnoise", "ADU")}
+NO_BIAS = "0.0    # ADU; right only if the bias is subtracted already"
 
 
-def parameter_file(images):
+def parameter_file(images, directory=None):
     """Text of a commented parameter file.
 
     Parameters
     ----------
     images : sequence of str
         FITS files, or patterns.
+    directory : path-like, optional
+        Directory of the parameter file: the images have names relative to it. By default they are as given.
 
     Returns
     -------
@@ -29,35 +36,77 @@ def parameter_file(images):
     Raises
     ------
     InputError
-        If the first file is not a FITS file with a 2-D image.
+        If there are fewer than two images, or the first file is not a FITS file with a 2-D image.
     """
-    images = matching_images(list(images), ".")
+    images = without_products(matching_images(list(images), "."))
+    if len(images) < 2:
+        raise InputError(f"images must be two or more exposures of one field; got {images[0]} alone")
+    if any("\n" in name for name in images):
+        raise InputError("images must have names of one line; got a line break")
     with opened_fits(images[0], "images", checksum=False) as hdus:
         hdu = image_extension(hdus, images[0])
         number = hdus.index_of(hdu)
         header = inherited_header(hdus, hdu)
-    if any("\n" in name for name in images):
-        raise InputError("images must have names of one line; got a line break")
-    gain, rnoise = (_keyword(header, key, names, images[0]) for key, names in (("gain", GAINS), ("rnoise", READNOISES)))
+    missing = [name for name in images if not any(is_file(path) for path in image_places(name, "."))]
+    if missing:
+        raise InputError(f"images must be files that exist; got {missing[0]}")
+    if directory is not None:
+        images = [_relative(name, directory) for name in images]
+    bias = next((name for name in USUAL_KEYWORDS["bias"] if name in header), None)
     return TEMPLATE.format(
         images="\n".join(f"  - {_quoted(name)}" for name in images),
         extnum=number,
-        gain=gain,
-        rnoise=rnoise,
-        bias="0.0",
+        **{key: _keyword(header, key, images[0]) for key in KEYS},
+        bias=NO_BIAS if bias is None else f"{NO_BIAS}; else try header:{bias}, which is {header[bias]}",
         crmethod="joint",
     )
 
 
-def _keyword(header, key, names, path):
-    """The first of the keywords in the header, with its value as a comment; a warning if there is none."""
-    for name in names:
+def write_parameter_file(path, images, *, overwrite=False):
+    """Write `parameter_file` to a file, with names of the images relative to it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    images : sequence of str
+        FITS files, or patterns.
+    overwrite : bool, optional
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        As for `parameter_file`, or if the file exists or its directory does not.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"parameter file must be in a directory that exists; got {path}")
+    if path.exists() and not overwrite:
+        raise InputError(f"parameter file must be new, unless --overwrite is given; got {path}")
+    text = parameter_file(images, path.parent)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    log.note("wrote %s", path)
+
+
+def _relative(name, directory):
+    """The name of an image, relative to the directory where it lies in it."""
+    path, directory = os.path.abspath(os.path.expanduser(name)), os.path.abspath(directory)
+    inside = os.path.commonpath([path, directory]) == directory
+    return os.path.relpath(path, directory) if inside else path
+
+
+def _keyword(header, key, path):
+    """The first usual keyword in the header, with its value as a comment; a warning if there is none."""
+    what, unit = KEYS[key]
+    for name in USUAL_KEYWORDS[what]:
         if name in header:
-            name = name.removeprefix("HIERARCH ")
-            return f"header:{name}  # {header[name]}, {header.comments[name] or 'no comment'};"
-    words = ", ".join(name.removeprefix("HIERARCH ") for name in names)
+            comment = header.comments[name]
+            return f"header:{name}    # {header[name]} in {path}{f' ({comment})' if comment else ''}"
+    words = ", ".join(USUAL_KEYWORDS[what])
     log.warning("%s must be filled in: the header of %s has none of %s", key, path, words)
-    return MISSING
+    return f"       # must be given, in {unit}: not in the headers"
 
 
 def _quoted(name):

@@ -78,6 +78,7 @@ of the first one. Missing values must be filled in.
 INIT_EPILOG = """
 example:
   crstack init n*.fits > params.yaml
+  crstack init raw/n*.fits --output work/params.yaml
 """
 
 COMPLETION = """
@@ -214,7 +215,9 @@ def _add_run(commands):
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file instead of searching for hits")
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
     run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
-    run.add_argument("--drop-unusable", action="store_true", help="continue without blank or saturated exposures")
+    run.add_argument(
+        "--drop-unusable", action="store_true", help="continue without blank exposures and those of another field"
+    )
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
     run.add_argument("--no-plots", action="store_true", help="draw no figure")
     run.add_argument(
@@ -241,6 +244,13 @@ def _add_run(commands):
 def _add_init(commands):
     init = _add(commands, "init", "write a parameter file for exposures", INIT, INIT_EPILOG)
     init.add_argument("images", nargs="+", metavar="FITS", help="the exposures")
+    init.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write to this file, with names of the exposures relative to it (default: to standard output)",
+    )
+    init.add_argument("--overwrite", action="store_true", help="replace the file")
     _add_log_level(init)
     init.set_defaults(run=_init)
 
@@ -333,9 +343,12 @@ def _run(arguments, console):
 
 
 def _init(arguments, console):
-    from crstack.cli.init import parameter_file
+    from crstack.cli.init import parameter_file, write_parameter_file
 
-    print(parameter_file(arguments.images), end="")
+    if arguments.output is None:
+        print(parameter_file(arguments.images), end="")
+    else:
+        write_parameter_file(arguments.output, arguments.images, overwrite=arguments.overwrite)
 
 
 def _completion(arguments, console):

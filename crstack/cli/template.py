@@ -6,15 +6,15 @@ TEMPLATE = """\
 #------------------------------------------------------------------------------
 # YAML file with parameters for crstack run and numina-crmasks
 #------------------------------------------------------------------------------
-# List of input images
+# List of input images, in the current directory or in that of this file
 images:
 {images}
 extnum: {extnum}    # extension number (0: primary)
 #------------------------------------------------------------------------------
 # General parameters
-gain: {gain}    # conversion electron/ADU
-rnoise: {rnoise}  # readout noise (ADU)
-bias: {bias}    # (ADU)
+gain: {gain}
+rnoise: {rnoise}
+bias: {bias}
 # saturation: 65535   # crstack only: values from this level on (ADU) are bad
 #------------------------------------------------------------------------------
 #------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ requirements:
   semiwindow: 15                    # to display residual CR hits
   color_scale: zscale               # minmax | zscale
   maxplots: -1                      # -1: all CR detected are plotted
+  # differences: auto               # crstack only: measure what differs
   # max_fraction: 0.2               # crstack only: more flagged is an error
   # mem_limit: 2GB                  # crstack only: memory that the run may hold
   #-----------------------------------------------------------------------------

@@ -10,14 +10,15 @@ from crstack.config.configuration import Configuration
 from crstack.config.image_names import is_file, matching_images
 from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import as_keyword, quantity_of
+from crstack.exposures.keywords import as_keyword, quantity_in_words, quantity_of
+from crstack.exposures.products import without_products
 from crstack.mosaic import ALL, chips_of
 
 __all__ = ["are_images", "configuration_of_options"]
 
 #: placeholder for the name of a parameter file
 NOWHERE = "command line"
-#: M.M.Cosmic with L.A.Cosmic, as ``CRStack.detect`` by default
+#: the method by default
 METHOD = "joint"
 FITS_NAME = re.compile(r".*\.(fits?|fts)(\.(gz|bz2|fz|Z))?", re.IGNORECASE)
 READNOISE = "readnoise must have a unit, such as '4 electron' or '2.1 adu', or be a keyword such as header:RDNOISE"
@@ -31,6 +32,12 @@ def are_images(names):
     InputError
         If they are neither.
     """
+    for name in names:
+        if Path(name).is_dir():
+            raise InputError(
+                f"arguments of run must be FITS files or a parameter file; got the directory {name}: "
+                f"write {Path(name) / '*.fits'}{_files_of(Path(name))}"
+            )
     images = [FITS_NAME.fullmatch(name) is not None for name in names]
     if all(images):
         return True
@@ -38,6 +45,15 @@ def are_images(names):
         return False
     other = names[images.index(False)]
     raise InputError(f"arguments of run must be one parameter file or FITS files alone; got {other} among {len(names)}")
+
+
+def _files_of(directory):
+    """Words on the FITS files of a directory."""
+    try:
+        n = sum(FITS_NAME.fullmatch(one.name) is not None for one in directory.iterdir())
+    except OSError:
+        return ""
+    return f" ({n} FITS file{'' if n == 1 else 's'} there)" if n else " (no FITS file is there)"
 
 
 def configuration_of_options(
@@ -86,8 +102,9 @@ def configuration_of_options(
     InputError
         If an option is wrong or missing.
     """
-    gain, bias = _without_unit(gain, u.electron / u.adu), _without_unit(bias, u.adu)
-    images = matching_images(images, ".")
+    gain = _without_unit("gain", gain, u.electron / u.adu, "electron/adu")
+    # a shell has replaced the patterns
+    images = without_products(matching_images(images, "."))
     exts = [_number_or_text(one) for one in ext or ["0"]]
     ext = exts if len(exts) > 1 else exts[0]
     missing = [name for name in images if not is_file(name)]
@@ -97,7 +114,11 @@ def configuration_of_options(
     # what the first chip states
     inspected = chips_of(images[:1], ext)[0].number if several else ext
     info = inspect_image(images[0], inspected, what="images", name="--ext")
-    in_electrons = info.unit in (u.electron, u.electron / u.s)
+    unit = u.adu if info.unit is None else info.unit
+    bias, saturation = (
+        _without_unit(name, value, unit, str(unit)) for name, value in (("bias", bias), ("saturation", saturation))
+    )
+    in_electrons = unit in (u.electron, u.electron / u.s)
     if gain is None:
         if not in_electrons:
             raise InputError("gain must be given, such as --gain 1.2 (electron/adu) or --gain header:GAIN; got nothing")
@@ -127,13 +148,20 @@ def _number_or_text(text):
     return int(value) if text.strip().isdecimal() else value
 
 
-def _without_unit(text, unit):
-    """A number with the unit that it has anyway, as text without it; all else as it is."""
-    try:
-        value = u.Quantity(text.replace("e-", "electron"))
-    except (AttributeError, TypeError, ValueError):
+def _without_unit(name, text, unit, shown):
+    """A number with its unit, as text of the number in ``unit``; text without a unit, and other text, as it is."""
+    if text is None or FITS_NAME.match(text) or as_keyword(text) is not None:
         return text
-    return repr(float(value.value)) if value.unit == unit else text
+    quantity = quantity_in_words(text, (unit, 1 / unit) if name == "gain" else (unit,))
+    if quantity is not None:
+        if quantity.unit != unit and quantity.value == 0:
+            raise InputError(f"{name} must be greater than 0; got {text!r}")
+        return repr(float((quantity if quantity.unit == unit else 1 / quantity).value))
+    number = text.strip().split(" ")[0]
+    if isinstance(_number_or_text(number), str) or number == text.strip():
+        return text
+    kind = "number greater than 0" if name == "gain" else "number"
+    raise InputError(f"{name} must be a {kind} in {shown}, such as '{number} {shown}'; got {text!r}")
 
 
 def _factor(gain, header, name):
@@ -143,7 +171,9 @@ def _factor(gain, header, name):
         return quantity_of(header, keyword, "gain", u.electron / u.adu, str(name))[0].value
     value = _number_or_text(gain)
     if isinstance(value, str) or value <= 0:
-        raise InputError(f"gain must be a number greater than 0, or a keyword such as header:GAIN; got {gain!r}")
+        raise InputError(
+            f"gain must be a number greater than 0, or a keyword such as header:GAIN, in electron/adu; got {gain!r}"
+        )
     return value
 
 
@@ -153,12 +183,7 @@ def _readnoise(text, gain):
         raise InputError(f"{READNOISE}; got nothing")
     if as_keyword(text) is not None:
         return text
-    try:
-        value = u.Quantity(text.replace("e-", "electron"))
-    except (TypeError, ValueError):
-        raise InputError(f"{READNOISE}; got {text!r}") from None
-    if value.unit == u.electron:
-        return float(value.value) / gain
-    if value.unit != u.adu:
+    value = quantity_in_words(text, (u.electron, u.adu))
+    if value is None:
         raise InputError(f"{READNOISE}; got {text!r}")
-    return float(value.value)
+    return float(value.value) / (gain if value.unit == u.electron else 1)

@@ -39,21 +39,27 @@ def _execute(arguments, console):
     except SessionStopped as stop:
         log.warning(str(stop))
         return INTERRUPTED
-    except _Terminated:
-        log.error("terminated%s", _of_what_is_left(console))
-        return TERMINATED
-    except KeyboardInterrupt:
-        log.error("interrupted%s", _of_what_is_left(console))
-        return INTERRUPTED
-    except WorkFailedError as error:
-        return _report(error, FAILED)
-    except MemoryError as error:
-        return _report(f"memory must suffice for the work; got {str(error) or 'a failure to allocate'}", FAILED)
-    except CRStackError as error:
-        # a plug-in that fails during the work is not a mistake in the input
-        bad = isinstance(error, InputError) or not console.working
-        return _report(error, BAD_INPUT if bad else FAILED)
+    except KeyboardInterrupt as interrupt:
+        # nothing follows the line that the run has ended
+        console.seen.implausible.clear()
+        terminated = isinstance(interrupt, _Terminated)
+        log.error("%s%s", "terminated" if terminated else "interrupted", _of_what_is_left(console))
+        return TERMINATED if terminated else INTERRUPTED
+    except (CRStackError, MemoryError) as error:
+        console.show_implausible()
+        return _code_of(error, console)
     return DONE
+
+
+def _code_of(error, console):
+    """Report an error; return the exit code."""
+    if isinstance(error, WorkFailedError):
+        return _report(error, FAILED)
+    if isinstance(error, MemoryError):
+        return _report(f"memory must suffice for the work; got {str(error) or 'a failure to allocate'}", FAILED)
+    # a plug-in that fails during the work is not a mistake in the input
+    bad = isinstance(error, InputError) or not console.working
+    return _report(error, BAD_INPUT if bad else FAILED)
 
 
 def _of_what_is_left(console):

@@ -8,7 +8,7 @@ from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_by_bands
 from crstack.combine.weights import weighted_mean, weighted_variance
-from crstack.masks.codes import Code
+from crstack.masks.codes import ADDED
 
 __all__ = ["CleanValues", "expected_signal", "middle"]
 
@@ -232,14 +232,14 @@ class CleanValues:
         for i in range(len(self.exposures)):
             code = self.masks.codes[f"CRMASK{i + 1}"][where]
             # the masks were changed after the decision
-            shift[(code == Code.GIVEN) | (code == Code.DILATED)] = 0
+            shift[np.isin(code, ADDED)] = 0
         return shift
 
     def _chance_of(self, i):
-        """Probability that exposure ``i`` is hit; 1 where it is bad, forced or dilated."""
+        """Probability that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
         chance = self.masks.probability[i].astype(np.float32)
         code = self.masks.codes[f"CRMASK{i + 1}"]
-        chance[(code == Code.GIVEN) | (code == Code.DILATED)] = 1
+        chance[np.isin(code, ADDED)] = 1
         bad = self.exposures.bad_of(i)
         if bad is not None:
             chance[bad] = 1

@@ -179,6 +179,7 @@ class Configuration:
             "dq_ext",
             "err_ext",
             "bits",
+            "differences",
             "max_fraction",
             "mediancr_pixels_to_be_dropped",
         ):

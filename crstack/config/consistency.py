@@ -16,6 +16,8 @@ def check_together(values):
     if k >= n_images > 2:
         raise ConfigurationError(f"mm_cr_coincidences must be less than the number of images, {n_images}; got {k}")
     _check_equalization(values, n_images)
+    if values["differences"] == "auto" and crmethod.method is None:
+        raise ConfigurationError(f"differences must be left out for crmethod {crmethod}, which compares no exposures")
     _check_votes(values)
     if values["method"] and (crmethod.method is None or crmethod.uses_diagram or crmethod.is_joint):
         raise ConfigurationError(f"method must be left out for crmethod {crmethod}, whose parameters are other keys")

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from crstack.exceptions import ConfigurationError
+from crstack.exposures.products import without_products
 
 __all__ = ["image_places", "is_file", "matching_images"]
 
@@ -38,6 +39,11 @@ def matching_images(names, directory):
     ------
     ConfigurationError
         If no file matches a pattern.
+
+    Warns
+    -----
+    CRStackWarning
+        If products of crstack match a pattern; they are left out.
     """
     if isinstance(names, str) and glob.has_magic(names):
         names = [names]
@@ -52,5 +58,5 @@ def matching_images(names, directory):
         matches = next((some for some in (sorted(glob.glob(str(path))) for path in places) if some), None)
         if matches is None:
             raise ConfigurationError(f"images must match files that exist; got {name}, which matches none")
-        found += matches
+        found += without_products(matches)
     return found

@@ -182,6 +182,8 @@ OWN = (
     Key("variance", choice("model", "sample"), "model"),
     Key("outputs", nullable(combinations), None),
     Key("compression", choice("none", "gzip", "fpack"), "none"),
+    # what is measured of exposures that differ; by default nothing for M.M.Cosmic, and all for other methods
+    Key("differences", nullable(choice("auto", "given")), None),
     Key("max_fraction", nullable(number(minimum=0, maximum=1)), None),
     Key("mem_limit", nullable(memory), None),
     # hits dropped by the user: they are removed from MEDIANCR and from no other mask

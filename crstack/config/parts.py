@@ -19,6 +19,7 @@ from crstack.detectors import (
 )
 from crstack.detectors.two_pass import split_pairs
 from crstack.diagram import DiagramSettings
+from crstack.equalize import ResponseSettings
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks import MaskRules
 from crstack.methods import Method
@@ -249,9 +250,16 @@ def _rules(values):
 
 
 def _equalization(values):
-    """Only settings with an effect: no flux factors of 1, and no offsets if no expected image is used."""
-    compares = values["crmethod"].method is not None
-    arguments = _flux_factors(values, compares)
+    """Only settings with an effect: no offsets if no expected image is used.
+
+    The reference program measures nothing that is not asked for, and so does M.M.Cosmic here.
+    """
+    crmethod = values["crmethod"]
+    compares = crmethod.method is not None
+    measures = compares and values["differences"] == "auto"
+    if compares and values["differences"] is None:
+        measures = not crmethod.uses_diagram
+    arguments = ({} if measures else {"differences": None}) | _flux_factors(values, compares, measures)
     if compares and values["mm_xy_offsets"]:
         arguments["offsets"] = list(values["mm_xy_offsets"])
     if compares and values["mm_crosscorr_region"]:
@@ -259,13 +267,15 @@ def _equalization(values):
     return arguments
 
 
-def _flux_factors(values, compares):
+def _flux_factors(values, compares, measures):
+    """Without what is measured, flux factors of 1 have no effect."""
     factors, target = values["flux_factor"], values["apply_flux_factor_to"]
     if not compares and target == "simulated":
         return {}
     if factors == "local":
-        return {"response": "auto"}
-    if factors is None or factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0}):
+        return {"response": ResponseSettings()}
+    neutral = factors == 1 or (isinstance(factors, tuple) and set(factors) == {1.0})
+    if factors is None or (neutral and not measures):
         return {}
     arguments = {"flux_factors": list(factors) if isinstance(factors, tuple) else factors}
     if factors == "auto":

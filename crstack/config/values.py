@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
+import astropy.units as u
+
 from crstack._memory import check_mem_limit
 from crstack._registry import BOUNDARIES
 from crstack._validation import (
@@ -20,7 +22,7 @@ from crstack.config.detector_images import BOUNDS, map_name
 from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.exposures.keywords import as_keyword
+from crstack.exposures.keywords import as_keyword, quantity_in_words
 from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
 
@@ -198,6 +200,10 @@ def number_or_map(key, value):
         return f"header:{keyword.name}"
     if key == "bias" and REGION.fullmatch(value.strip()):
         return value.strip()
+    unit = u.electron / u.adu if key == "gain" else u.adu
+    quantity = quantity_in_words(value, (unit,))
+    if quantity is not None:
+        return check_number(key, float(quantity.value), **BOUNDS[key])
     return map_name(key, value)
 
 

@@ -10,7 +10,7 @@ from crstack._memory import empty_image
 from crstack._pixels import by_rows, contrast_of
 from crstack._threads import map_threads, row_bands
 from crstack.equalize.differences import Differences
-from crstack.equalize.expected_exposures import CONTRAST
+from crstack.equalize.expected_exposures import CONTRAST, used_grids
 from crstack.equalize.kernel import moment_errors
 from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
 from crstack.equalize.surfaces import Mesh
@@ -44,7 +44,7 @@ class ExposuresByBands:
         self.levels, self.variance_of, self.bad, self.part = levels, variance_of, bad, part
         self.mesh, n = Mesh(levels.shape[1:]), len(levels)
         self.margin = MARGIN + 2 * max(abs(dy) for _, dy in part.steps)
-        self.kinds, self.backgrounds = [""] * n, part.first_levels(levels)
+        self.grids, self.kinds, self.backgrounds = None, [""] * n, part.first_levels(levels)
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         if any(map(any, part.steps)):
             self._changed(lambda some, inner, rows: some.start_moved())
@@ -102,9 +102,10 @@ class ExposuresByBands:
         if "backgrounds" not in self.part.names:
             return
         medians, number = (np.concatenate(one, axis=-2) for one in zip(*found, strict=True))
-        grids, self.kinds = surfaces_of(medians, number)
+        self.grids, self.kinds = surfaces_of(medians, number)
         self.backgrounds = [
-            self._interpolated(grid) if kind else np.float32(0) for grid, kind in zip(grids, self.kinds, strict=True)
+            self._interpolated(grid) if kind else np.float32(0)
+            for grid, kind in zip(self.grids, self.kinds, strict=True)
         ]
 
     def _round(self, some, inner, rows, contrast):
@@ -167,4 +168,5 @@ class ExposuresByBands:
             steps=part.steps,
             change=self._largest_change(),
             common=self._common(CONTRAST[-1]) if differs else None,
+            grids=used_grids(self.grids, self.kinds),
         )

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.table import Column, Table
 
+from crstack._memory import empty_image, in_files
+from crstack._threads import row_bands
 from crstack.equalize.kernel import KernelTerms, split_kernel
+from crstack.equalize.surfaces import Mesh
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -53,6 +56,11 @@ class Differences:
         (ny, nx) the largest change by shift and seeing, electrons.
     common : `~numpy.ndarray` or None
         (ny, nx) the common image; None if nothing differs.
+    grids : `~numpy.ndarray` or None
+        (N, rows, columns) electrons: the surfaces at the centres of their cells, see `surface_images`.
+    profiles : tuple of `~numpy.ndarray`
+        For each of ``lines`` (N, length): its mean along its axis, for each row or column. A response is relative to
+        the exposure (1 for no change), and an added level is in electrons, that of all such terms together.
     """
 
     factors: tuple
@@ -69,6 +77,8 @@ class Differences:
     limits: tuple = ()
     change: np.ndarray | None = None
     common: np.ndarray | None = None
+    grids: np.ndarray | None = None
+    profiles: tuple = ()
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -96,7 +106,9 @@ class Differences:
         """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
-        second moments of a star, square pixels), and the standard errors of all but the level.
+        second moments of a star, square pixels), and the standard errors of all but the level. Where they were
+        measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
+        of the response along rows or columns, and of the level of each row or column (electron).
         """
         moments = np.array([split_kernel(kernel) for kernel in self.kernels])
         moments[:, 1:3] = self.shifts
@@ -108,7 +120,48 @@ class Differences:
         for k, (name, unit) in enumerate(units.items()):
             table[name] = Column(moments[:, k], unit=unit)
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
+        for name, values in self._ranges():
+            unit = None if name.startswith("response") else "electron"
+            table[f"{name}_low"], table[f"{name}_high"] = (
+                Column(end(values, axis=1), unit=unit) for end in (np.min, np.max)
+            )
         return table
+
+    def _ranges(self):
+        """Names and values (N, M) of the terms that vary along the image."""
+        n = len(self.factors)
+        if self.grids is not None and set(self.surfaces) - {"", "level"}:
+            yield "surface", self.grids.reshape(n, -1)
+        seen = set()
+        for line, profile in zip(self.lines, self.profiles, strict=False):
+            name = f"{'response' if line.setting == 'response' else 'added'}_along_{line.axis}"
+            if name not in seen:
+                seen.add(name)
+                yield name, profile
+
+    def surface_images(self, shape: tuple[int, int]) -> list[np.ndarray]:
+        """The added level of each exposure, a smooth surface, without terms along rows and columns.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (ny, nx) of the exposures.
+
+        Returns
+        -------
+        images : list of `~numpy.ndarray`
+            float32 (ny, nx), electrons; of zeros where no level was needed.
+        """
+        mesh = Mesh(shape)
+        if self.grids is None:
+            return [np.zeros(shape, np.float32) for _ in self.factors]
+        if not in_files():
+            return [mesh.interpolate(grid) for grid in self.grids]
+        images = [empty_image(shape) for _ in self.grids]
+        for image, grid in zip(images, self.grids, strict=True):
+            for rows in row_bands(*shape):
+                image[rows] = mesh.interpolate(grid, rows)
+        return images
 
     def ordered(self, order: np.ndarray) -> "Differences":
         """The differences of the exposures in another order (indices).
@@ -120,6 +173,8 @@ class Differences:
         """
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
+        picked["grids"] = None if self.grids is None else self.grids[order]
+        picked["profiles"] = tuple(one[order] for one in self.profiles)
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
     def summary(self) -> dict[str, list]:

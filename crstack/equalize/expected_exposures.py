@@ -8,12 +8,13 @@ from scipy import ndimage
 from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
+from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "used_grids"]
 
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
@@ -125,7 +126,7 @@ class ExpectedExposures:
         n, low = len(cube), cube[0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
-        return np.where(median - low > limit, low, median)
+        return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
@@ -169,10 +170,13 @@ class ExpectedExposures:
         unseen[:, columns] = True
         noise[unseen] += smooth[unseen] ** 2
 
+    def _lit(self):
+        """bool (ny, nx): where there is light that a response changes."""
+        return self.brightness > CLEAR * np.sqrt(self.variance_of(self.brightness))
+
     def _limits(self):
         """Limits that contain nearly all values of the response, where there is light that it changes."""
-        light = self.brightness > CLEAR * np.sqrt(self.variance_of(self.brightness))
-        some = self.gains[:, light].ravel()
+        some = self.gains[:, self._lit()].ravel()
         some = some[:: max(some.size // PIXELS_OF_LIMITS, 1)]
         return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist()) if some.size else ()
 
@@ -196,7 +200,23 @@ class ExpectedExposures:
             limits=() if self.gains is None else self._limits(),
             change=_largest(self.changes),
             common=self.common(CONTRAST[-1]) if differs else None,
+            grids=used_grids(self.grids, self.kinds),
+            profiles=tuple(self._profile(line) for line in self.lines),
         )
+
+    def _profile(self, line):
+        """Mean (N, length) of the terms of one kind along the axis of a line."""
+        along = 2 if line.axis == "x" else 1
+        if line.setting != "response":
+            return self.added.mean(axis=along)
+        weight = self.brightness * self._lit()
+        light = weight.sum(axis=along - 1)
+        return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
+
+
+def used_grids(grids, kinds):
+    """Grids (N, rows, columns) of surfaces, 0 for exposures that need none; None if no exposure does."""
+    return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
 
 
 def _largest(changes):

@@ -4,6 +4,7 @@ import numpy as np
 
 from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
+from crstack.equalize.line_hits import LineHits
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.rounds import refine
 
@@ -20,9 +21,13 @@ LEAST_LINES, OF_VALUE = 100.0, 2e-4
 
 
 def find_line_terms(model, open_lines=LINES):
-    """Find terms along rows and columns, one after the other."""
+    """Find terms along rows and columns, one after the other.
+
+    A term that raises the misfit is removed again: a weak regressor also holds the noise of the exposures.
+    """
+    open_lines = list(open_lines)
+    left, signal, variance, before = _residuals(model)
     while len(model.lines) < MOST_LINES:
-        left, signal, variance = _residuals(model)
         # a change of the sky refines an added level: alone it would stand for a throughput
         some = [
             one
@@ -34,8 +39,16 @@ def find_line_terms(model, open_lines=LINES):
         if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
             return
         best = some[int(np.argmax(gains))]
+        without = model.gains, model.added, model.brightness
         model.lines.append(best)
         _add_line(model, best, left, signal, variance)
+        found = _residuals(model)
+        if found[-1] > before:
+            model.lines.pop()
+            model.gains, model.added, model.brightness = without
+            open_lines.remove(best)
+        else:
+            left, signal, variance, before = found
 
 
 def fit_line_terms(model, lines):
@@ -44,7 +57,7 @@ def fit_line_terms(model, lines):
     model.lines = []
     for line in lines:
         model.lines.append(line)
-        _add_line(model, line, *_residuals(model))
+        _add_line(model, line, *_residuals(model)[:3])
 
 
 def added_first(lines):
@@ -64,7 +77,10 @@ def find_added_lines_first(model, axes):
 
 def misfit(model):
     """Sum of the squares of what is left, in standard deviations; hits count little."""
-    left, variance = _differences(model, model.common(CONTRAST[-1]))
+    return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
+
+
+def _misfit_of(model, left, variance):
     squares = np.minimum(left**2 / variance, CLIP_SIGMA**2)
     return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
 
@@ -77,15 +93,16 @@ def _differences(model, common):
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image, not negative, and its variance."""
+    """Residuals (N, ny, nx) without hits, the common image, not negative, its variance, and the misfit."""
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
-    limit = HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common)
+    total = _misfit_of(model, left, variance)
+    hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common))
     for i, one in enumerate(left):
         # hits, and their faint rims
-        hit = dilate(one > limit, 1)
+        hit = dilate(hits.hits_in(one), 1)
         one[hit if model.bad is None else hit | model.bad[i]] = 0
-    return left, np.maximum(common, 0), variance
+    return left, np.maximum(common, 0), variance, total
 
 
 def _sky_beside(model, line):

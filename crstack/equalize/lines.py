@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from crstack.equalize.surfaces import linear_weights
 
-__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_part"]
+__all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_blocks", "straight_part"]
 
 #: lengths (pixels) of the cells after that of the whole row, longest first
 LENGTHS = (512, 128, 32)
@@ -85,6 +85,12 @@ def straight_part(image, axis):
     """
     if axis == "x":
         return straight_part(image.T, "y").T
+    medians, centres = straight_blocks(image)
+    return (linear_weights(centres, len(image)) @ medians).astype(np.float32)
+
+
+def straight_blocks(image):
+    """Medians (n, nx) over `STRAIGHT` blocks of `BLOCK` pixels along y, and centres (n,) of the blocks."""
     ny = len(image)
     n = max(ny // BLOCK, 1)
     edges = np.linspace(0, ny, n + 1).round().astype(int)
@@ -93,7 +99,7 @@ def straight_part(image, axis):
     # tilted lines go on beyond the edges
     padded = np.pad(means, ((half, half), (0, 0)), mode="reflect", reflect_type="odd")
     medians = np.median(np.stack([padded[k : k + n] for k in range(2 * half + 1)]), axis=0)
-    return (linear_weights((edges[1:] + edges[:-1] - 1) / 2, ny) @ medians).astype(np.float32)
+    return medians, (edges[1:] + edges[:-1] - 1) / 2
 
 
 class _Cells:

@@ -1,7 +1,7 @@
 """Local variance beyond the noise, from values that are too low."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack._memory import empty_image, relax, zero_image
 from crstack._pixels import contrast_of, dilate
 from crstack._threads import map_threads, row_bands, wide_bands
+from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
@@ -23,8 +24,8 @@ STEADY = 12.0
 MOST, MOST_OF_CONTRAST = 9.0, 0.25
 #: squared contrast of the median of three values of noise, in their variance
 NOISE_CONTRAST = 7.6
-#: the median may exceed the lowest by so many standard deviations, and this share of the contrast
-CLIP_SIGMA, CONTRAST = 4.0, 0.2
+#: the median may exceed the lowest by this number of standard deviations, and by the share `CONTRAST` of the contrast
+CLIP_SIGMA = 4.0
 #: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
 #: it differs by so many from its kind
 SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
@@ -32,10 +33,14 @@ SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
 ALONE = 8.0
 #: fewest places of a kind that say something
 FEWEST = 10
+#: first kinds whose contrast, of two exposures, may come from hits
+FAINT_KINDS_OF_TWO = 3
 #: variance of the squared deviation, over the square of the variance
 SPREAD = 3.0
 #: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
 TAIL, PIXELS_OF_TAIL = 0.98, 100_000
+#: lowest such share, where the hits of two exposures are among the deviations
+LEAST_TAIL = 0.8
 #: kinds of places: each has twice the contrast of the one before
 N_KINDS = 13
 #: the last kind: hot pixels, whose signal varies
@@ -89,6 +94,10 @@ def place_variance(levels, variance_of, measured=None):
     shift, seeing and throughput change the signal in proportion to the contrast. The share is that of places of
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
+
+    Two exposures differ by a hit as they differ by an error of the model. What hits add to the squared deviations is
+    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. In a window, the excess is
+    twice the smaller of the excess where the first exposure is higher and of that where the second is.
     """
     change = None if measured is None else measured.change
     places = _Places.of(levels, variance_of, change)
@@ -108,8 +117,10 @@ def _raise_to_model_error(variance, places, levels, variance_of, change):
     """Raise variances to those by which the exposures differ on structures, in place."""
     shape, n = variance.shape, len(levels)
     bands = list(wide_bands(*shape, margin=MARGIN))
-    beside_hot = dilate(places.kind == HOT, 1)
-    structure, flat = places_to_fit(np.where(beside_hot, 0, places.contrast2), places.variance)
+    left_out = dilate(places.kind == HOT, 1)
+    if places.of_two is not None:
+        left_out |= places.of_two.crossings
+    structure, flat = places_to_fit(np.where(left_out, 0, places.contrast2), places.variance)
 
     def planes_of(band):
         box = band[1], np.s_[:]
@@ -126,7 +137,7 @@ def _raise_to_model_error(variance, places, levels, variance_of, change):
     def fill(band):
         rows, _, inner = band
         found = error.of(planes_of(band)[-1])[inner]
-        found[beside_hot[rows]] = 0
+        found[left_out[rows]] = 0
         np.maximum(variance[rows], found, out=variance[rows])
 
     pieces = map_threads(some, bands)
@@ -142,10 +153,8 @@ def _fill_band(variance, places, shares, band):
     rows, wide, inner = band
     contrast2, weight, weighted_excess, known = places.weighted(wide)
     share = shares[places.kind[wide]]
-    around = [
-        ndimage.uniform_filter(one, WINDOW)
-        for one in (weighted_excess, weight * contrast2, weight, weight**2, known**2)
-    ]
+    around = [ndimage.uniform_filter(one, WINDOW) for one in (weight * contrast2, weight, weight**2, known**2)]
+    around.insert(0, places.excess_around(weighted_excess, wide))
     # only where the window differs significantly from its kind
     expected = share * around[1]
     error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
@@ -159,6 +168,39 @@ def _fill_band(variance, places, shares, band):
 
 
 @dataclass(frozen=True, eq=False)
+class _Two:
+    """What is known of each pixel of two exposures.
+
+    Attributes
+    ----------
+    apart : `~numpy.ndarray` or None
+        float32 (ny, nx) absolute difference, electrons; until the hits are counted.
+    first : `~numpy.ndarray` of bool
+        (ny, nx) where the first exposure is the higher one.
+    crossings : `~numpy.ndarray` of bool or None
+        (ny, nx), see `~crstack.equalize.hits_of_two.crossings`.
+    hits : HitsOfTwo or None
+        As counted in flat places.
+    """
+
+    apart: np.ndarray | None
+    first: np.ndarray
+    crossings: np.ndarray | None = None
+    hits: HitsOfTwo | None = None
+
+    def fill(self, rows, pair):
+        """Keep the difference of some rows (2, k, nx), in place."""
+        np.abs(pair[0] - pair[1], out=self.apart[rows])
+        np.greater(*pair, out=self.first[rows])
+
+    def with_hits(self, flat, variance):
+        """Count the hits in flat places (ny, nx), and find their crossings."""
+        parts = [(self.apart[rows][flat[rows]], variance[rows][flat[rows]]) for rows in row_bands(*flat.shape)]
+        hits = HitsOfTwo.of_flat(parts, _expected_square(2, 2))
+        return _Two(None, self.first, crossings(self.first, self.apart, variance, flat), hits)
+
+
+@dataclass(frozen=True, eq=False)
 class _Places:
     """What is known of each pixel.
 
@@ -168,28 +210,59 @@ class _Places:
         float32 (ny, nx) squared contrast, squared deviation of the lowest value from the median, variance of noise.
     kind : `~numpy.ndarray`
         int8 (ny, nx).
+    of_two : _Two or None
+        What is known of each pixel of two exposures.
     """
 
     contrast2: np.ndarray
     square: np.ndarray
     variance: np.ndarray
     kind: np.ndarray
+    of_two: _Two | None = None
 
     @classmethod
     def of(cls, levels, variance_of, change):
         """Measure exposures, band by band."""
         shape = levels.shape[1:]
         places = cls(*(empty_image(shape) for _ in range(3)), empty_image(shape, np.int8))
+        if len(levels) == 2:
+            places = replace(places, of_two=_Two(empty_image(shape), empty_image(shape, bool)))
 
         def work(band):
             rows, wide, inner = band
             part = None if change is None else change[wide]
-            found = _deviations(np.array(levels[:, wide]), lambda signal: variance_of(signal, (wide, np.s_[:])), part)
+            cube = np.array(levels[:, wide])
+            if places.of_two is not None:
+                places.of_two.fill(rows, cube[:, inner])
+            found = _deviations(cube, lambda signal: variance_of(signal, (wide, np.s_[:])), part)
             for plane, one in zip((places.contrast2, places.square, places.variance, places.kind), found, strict=True):
                 plane[rows] = one[inner]
 
         map_threads(work, wide_bands(*shape, margin=1))
-        return places
+        return places if places.of_two is None else places._without_hits()
+
+    def _without_hits(self):
+        """The places of two exposures, without what hits add to contrasts and deviations; changed in place."""
+        two = self.of_two.with_hits(self.kind == 0, self.variance)
+        self.contrast2[two.crossings], self.kind[two.crossings] = 0, 0
+        for rows in row_bands(*self.kind.shape):
+            some = self.contrast2[rows] > 0
+            contrast2, variance = self.contrast2[rows][some], self.variance[rows][some]
+            self.square[rows][some] -= two.hits.added(contrast2, variance, _most(contrast2, variance))
+            relax()
+        return replace(self, of_two=two)
+
+    def excess_around(self, weighted_excess, rows):
+        """Mean in the window around each pixel of some rows of the weighted excess.
+
+        Of two exposures, a track of hits makes one of them higher in the whole window. So the excess is counted where
+        the first is higher and where the second is. Twice the smaller of the two is used.
+        """
+        if self.of_two is None:
+            return ndimage.uniform_filter(weighted_excess, WINDOW)
+        first = self.of_two.first[rows]
+        sides = [ndimage.uniform_filter(np.where(one, weighted_excess, 0), WINDOW) for one in (first, ~first)]
+        return 2 * np.minimum(*sides)
 
     def weighted(self, rows):
         """Squared contrast, weight, and weight times excess and noise, of some rows."""
@@ -212,20 +285,24 @@ class _Places:
         total, known, error2 = sums
         sure = total > SIGNIFICANCE * np.sqrt(SPREAD * error2)
         sure &= number >= FEWEST
-        sure[0] = False
+        sure[: 1 if self.of_two is None else FAINT_KINDS_OF_TWO] = False
         return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)
 
     def tails(self, shares, of_noise):
         """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
         factors = np.ones(len(shares), np.float32)
         for k in np.flatnonzero(shares):
-            ratios = []
+            ratios, hits = [], []
             for rows in row_bands(*self.kind.shape):
                 where = self.kind[rows] == k
-                variance = self.variance[rows][where]
-                ratios.append(self.square[rows][where] / (variance + shares[k] * self.contrast2[rows][where]))
+                variance, contrast2 = self.variance[rows][where], self.contrast2[rows][where]
+                ratios.append(self.square[rows][where] / (variance + shares[k] * contrast2))
+                if self.of_two is not None:
+                    hits.append(self.of_two.hits.number(contrast2, variance))
                 relax()
-            factors[k] = max(np.quantile(np.concatenate(ratios), TAIL) / of_noise, 1)
+            # hits are among the largest deviations of two exposures
+            share = max(TAIL - np.concatenate(hits).mean(), LEAST_TAIL) if hits else TAIL
+            factors[k] = max(np.quantile(np.concatenate(ratios), share) / of_noise, 1)
         return factors
 
 
@@ -235,7 +312,8 @@ def _ordered(cube, variance_of):
     n, low = len(cube), cube[0]
     median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
     variance = variance_of(median)
-    limit = CLIP_SIGMA * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
+    sigmas = CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO
+    limit = sigmas * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
     # where most exposures are hit, the lowest
     return low, median, cube[-1], variance, np.where(median - low > limit, low, median), limit
 
@@ -255,10 +333,15 @@ def _deviations(cube, variance_of, change):
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
     # where most exposures are hit only the lowest is clean: its difference from the median must not count
-    np.minimum(square, MOST * variance + MOST_OF_CONTRAST * contrast2, out=square)
+    np.minimum(square, _most(contrast2, variance), out=square)
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
     return contrast2, square, variance, kind
+
+
+def _most(contrast2, variance):
+    """Largest squared deviation that counts."""
+    return MOST * variance + np.float32(MOST_OF_CONTRAST) * contrast2
 
 
 def _kinds(contrast2, variance):

@@ -69,12 +69,12 @@ class Response:
     maps : `~numpy.ndarray`
         float32 (N, ny, nx): signal of each exposure over that of the median exposure; 1 where the signal is too low
         for a measurement.
-    settings : ResponseSettings
-        Settings of the measurement.
+    settings : ResponseSettings or None
+        Settings of the measurement; None for a given response.
     """
 
     maps: np.ndarray
-    settings: ResponseSettings
+    settings: ResponseSettings | None = None
 
     def __repr__(self):
         changed = np.mean(np.any(self.maps != 1, axis=0))

@@ -1,86 +1,103 @@
-"""Settings of the equalization, and equalized exposures."""
+"""Settings of the equalization: the terms that are given, measured, or switched off."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import astropy.units as u
 import numpy as np
 
-from crstack._cached import cached_property
 from crstack._validation import check_choice, check_number, check_region
-from crstack.equalize.common import common_image, expected_differences, moved_images
-from crstack.equalize.differences import NAMES, Differences
-from crstack.equalize.flux import METHODS, FluxFactors, check_flux_factors, estimate_flux_factors
-from crstack.equalize.measure import measure_differences
-from crstack.equalize.offsets import Offsets, check_offsets, check_region_size, estimate_offsets
-from crstack.equalize.response import Response, ResponseSettings, estimate_response
+from crstack.equalize.differences import NAMES
+from crstack.equalize.flux import METHODS, check_flux_factors
+from crstack.equalize.offsets import check_offsets, check_region_size
+from crstack.equalize.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.statistics import OrderStatistics
 
-__all__ = ["Equalization", "EqualizedExposures", "equalize", "open_settings"]
+__all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
+#: limits of the width of a star, pixels
+WIDTHS = {"minimum": 0.5, "maximum": 50}
+
+
+class _ByDefault(str):
+    """The word "auto" where the user did not write it."""
+
+
+#: the default of each term: "auto", unless ``differences=None``
+BY_DEFAULT: Any = _ByDefault(AUTO)
 
 
 @dataclass(frozen=True)
 class Equalization:
-    """Given differences of exposures that are not quite equivalent, and those to be measured.
+    """The differences of exposures that are not quite equivalent: given, to be measured, or switched off.
+
+    Each term is measured by default, all of them together by `~crstack.equalize.measure_differences`. A given value is
+    used, and the other terms are measured around it. None switches a term off.
 
     Parameters
     ----------
-    flux_factors : None, "auto", float or sequence of float, optional
-        Signal of each exposure over that of the median image; "auto" measures them. A single number is used for all
-        exposures.
+    flux_factors : "auto", float, sequence of float or None, optional
+        Signal of each exposure over that of the common image. A single number is used for all exposures. With "auto",
+        exposure times that differ give factors of their ratios, which divide the exposures; what differs beyond them
+        is measured.
     flux_regions : sequence of (xmin, xmax, ymin, ymax), optional
-        Where "auto" measures; FITS convention. Everywhere by default.
-    flux_method : {"ratio", "slope"}, optional
-        As for `estimate_flux_factors`: a slope with a free level by default, which does not take sky for throughput.
-    apply_flux_factors_to : {"simulated", "original"}, optional
-        Apply the factors to the simulated exposures only, or divide the exposures by them, so that all combined images
-        have one level.
-    offsets : None, "auto" or sequence of (dx, dy), optional
-        Shift (pixels) to apply to the median image so that it coincides with
-        each exposure; "auto" measures them on the whole image.
+        Measure the factors before all other terms, in these regions; FITS convention.
+    flux_method : {None, "slope", "ratio"}, optional
+        Measure the factors before all other terms, as for `estimate_flux_factors`. A slope has a free level, and
+        does not take sky for throughput.
+    apply_flux_factors_to : {None, "simulated", "original"}, optional
+        Use given or measured factors only where exposures are compared ("simulated", the default), or divide the
+        exposures by them, so that all combined images have one level. With "original", "auto" measures the factors
+        before all other terms, by a slope.
+    offsets : "auto", sequence of (dx, dy) or None, optional
+        Shift (pixels) to apply to the common image so that it coincides with each exposure.
     crosscorr_region : (xmin, xmax, ymin, ymax), optional
-        Measure the offsets in this region; FITS convention.
-    response : None, "auto" or ResponseSettings, optional
-        Measure the local response of each exposure and divide by it.
-    differences : None or "auto", optional
-        Measure differences beyond the parameters above, with `measure_differences`. M.M.Cosmic then uses them in its
-        simulations and comparisons. The joint decision always measures them.
+        Measure the offsets before other terms, by cross-correlation in this region; FITS convention.
+    response : "auto", sequence of `~numpy.ndarray`, ResponseSettings or None, optional
+        Local throughput: an image (ny, nx) or a number for each exposure, by which it is divided. With
+        `ResponseSettings` it is measured on its own, and the exposures are divided by it.
+    backgrounds : "auto", sequence of float, Quantity or `~numpy.ndarray`, or None, optional
+        Level that is added to each exposure, such as its sky: a number or an image (ny, nx) for each, in the unit of
+        the exposures. Only differences from the mean of the exposures count.
+    seeing : "auto", sequence of float or None, optional
+        Full width at half maximum (pixels) of the stars in each exposure.
+    differences : {"auto", None}, optional
+        None switches off all terms that are not given. The words "auto" of ``flux_factors``, ``offsets`` and
+        ``response`` then measure these terms one after the other, as the reference program does.
 
     Raises
     ------
     InputError
-        If a value is wrong, or offsets are both given and to be measured.
+        If a value is wrong, or two settings contradict each other.
     """
 
-    flux_factors: object = None
+    flux_factors: Any = BY_DEFAULT
     flux_regions: Sequence[Sequence[int]] = ()
-    flux_method: str = "slope"
-    apply_flux_factors_to: str = "simulated"
-    offsets: object = None
+    flux_method: str | None = None
+    apply_flux_factors_to: str | None = None
+    offsets: Any = BY_DEFAULT
     crosscorr_region: Sequence[int] | None = None
-    response: object = None
-    differences: str | None = None
+    response: Any = BY_DEFAULT
+    backgrounds: Any = BY_DEFAULT
+    seeing: Any = BY_DEFAULT
+    differences: str | None = AUTO
 
     def __post_init__(self):
-        self._coerce_factors()
-        regions = tuple(
-            check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1)
-        )
-        object.__setattr__(self, "flux_regions", regions)
-        check_choice("flux_method", self.flux_method, METHODS)
-        check_choice("apply_flux_factors_to", self.apply_flux_factors_to, TARGETS)
-        self._coerce_offsets()
         if self.differences is not None:
             check_choice("differences", self.differences, (AUTO,))
-        if isinstance(self.response, str):
-            check_choice("response", self.response, (AUTO,))
-            object.__setattr__(self, "response", ResponseSettings())
-        elif self.response is not None and not isinstance(self.response, ResponseSettings):
-            raise InputError(f'response must be "auto", a ResponseSettings or None; got {self.response!r}')
+        self._coerce_factors()
+        self._coerce_offsets()
+        self._coerce_response()
+        self._coerce_backgrounds()
+        self._coerce_seeing()
+        self._check_switch()
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
 
     def _coerce_factors(self):
         factors = self.flux_factors
@@ -91,25 +108,115 @@ class Equalization:
                 factors = check_flux_factors(factors, len(factors))
             else:
                 check_number("flux_factors", factors, minimum=0, exclusive=True)
-            object.__setattr__(self, "flux_factors", factors)
+            self._set("flux_factors", factors)
+        regions = tuple(
+            check_region(f"flux_regions {i}", one) for i, one in enumerate(self.flux_regions or (), start=1)
+        )
+        self._set("flux_regions", regions)
+        if self.flux_method is not None:
+            check_choice("flux_method", self.flux_method, METHODS)
+        if self.apply_flux_factors_to is not None:
+            check_choice("apply_flux_factors_to", self.apply_flux_factors_to, TARGETS)
+        self._refuse_options_of_factors()
+
+    def _refuse_options_of_factors(self):
+        """Raise `InputError` for options of factors that are not measured."""
+        if isinstance(self.flux_factors, str):
+            if self.measures_factors:  # these options ask for it
+                self._set("flux_factors", AUTO)
+            return
+        for name in ("flux_regions", "flux_method"):
+            if getattr(self, name):
+                raise InputError(f'{name} must come with flux_factors="auto"; got flux_factors={self.flux_factors!r}')
+        if self.flux_factors is None and self.apply_flux_factors_to == "original":
+            raise InputError('apply_flux_factors_to="original" must come with flux_factors; got flux_factors=None')
 
     def _coerce_offsets(self):
         if self.crosscorr_region is not None:
-            if self.offsets is not None:
+            if not isinstance(self.offsets, str):
                 raise InputError(
-                    f"crosscorr_region must be None where offsets are given; got {list(self.crosscorr_region)}"
+                    'crosscorr_region must come with offsets="auto", because it measures them; '
+                    f"got offsets={self.offsets!r}"
                 )
-            object.__setattr__(self, "crosscorr_region", check_region("crosscorr_region", self.crosscorr_region))
+            self._set("crosscorr_region", check_region("crosscorr_region", self.crosscorr_region))
+            self._set("offsets", AUTO)
         if isinstance(self.offsets, str):
             check_choice("offsets", self.offsets, (AUTO,))
         elif self.offsets is not None:
-            object.__setattr__(self, "offsets", check_offsets(self.offsets))
+            self._set("offsets", check_offsets(self.offsets))
+
+    def _coerce_response(self):
+        response = self.response
+        if response is None or isinstance(response, ResponseSettings):
+            return
+        if isinstance(response, str):
+            check_choice("response", response, (AUTO,))
+            if self.differences is None and not isinstance(response, _ByDefault):
+                self._set("response", ResponseSettings())
+            return
+        self._set("response", _images("response", response))
+        if not all(np.min(one) > 0 for one in self.response):
+            raise InputError("response must be positive everywhere; got values of 0 or less")
+
+    def _coerce_backgrounds(self):
+        if isinstance(self.backgrounds, str):
+            check_choice("backgrounds", self.backgrounds, (AUTO,))
+        elif self.backgrounds is not None:
+            self._set("backgrounds", _images("backgrounds", self.backgrounds))
+
+    def _coerce_seeing(self):
+        if isinstance(self.seeing, str):
+            check_choice("seeing", self.seeing, (AUTO,))
+        elif self.seeing is not None:
+            if np.ndim(self.seeing) != 1:
+                raise InputError(
+                    f'seeing must be "auto", None, or a width in pixels for each exposure; got {self.seeing!r:.60}'
+                )
+            widths = [check_number("seeing", one, **WIDTHS) for one in np.asarray(self.seeing).tolist()]
+            self._set("seeing", tuple(widths))
+
+    def _check_switch(self):
+        """Switch off the terms that are measured by default, if ``differences`` is None."""
+        if self.differences is not None:
+            return
+        for name in NAMES:
+            value = getattr(self, name)
+            if isinstance(value, _ByDefault):
+                self._set(name, None)
+            elif isinstance(value, str) and name in ("backgrounds", "seeing"):
+                raise InputError(
+                    f'{name}="auto" must come with differences="auto", which measures it; got differences=None'
+                )
+
+    @property
+    def measures_factors(self):
+        """Whether the flux factors are measured before all other terms."""
+        options = self.flux_regions or self.flux_method or self.apply_flux_factors_to == "original"
+        alone = self.differences is None and not isinstance(self.flux_factors, _ByDefault)
+        return isinstance(self.flux_factors, str) and bool(options or alone)
+
+    @property
+    def measures_offsets(self):
+        """Whether the offsets are measured before other terms."""
+        return isinstance(self.offsets, str) and (self.crosscorr_region is not None or self.differences is None)
+
+    @property
+    def uses_times(self):
+        """Whether exposure times that differ give flux factors."""
+        return isinstance(self.flux_factors, str) and not self.measures_factors
 
     @property
     def of_whole_images(self):
         """Names of the settings that need whole images at once."""
-        names = ("flux_factors", "offsets", "crosscorr_region", "response", "differences")
-        return tuple(name for name in names if getattr(self, name) is not None)
+        needed = {
+            "flux_factors": self.measures_factors or _is_given(self.flux_factors),
+            "offsets": self.measures_offsets or _is_given(self.offsets),
+            "crosscorr_region": self.crosscorr_region is not None,
+            "response": _is_given(self.response),
+            "backgrounds": _is_given(self.backgrounds),
+            "seeing": _is_given(self.seeing),
+        }
+        return tuple(name for name, is_needed in needed.items() if is_needed)
 
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.
@@ -120,203 +227,63 @@ class Equalization:
             The exposures.
         """
         n = len(exposures)
-        if self.flux_factors is not None and self.flux_factors != AUTO:
+        if _is_given(self.flux_factors):
             check_flux_factors(self.flux_factors, n)
-        if self.offsets is not None and self.offsets != AUTO:
+        if _is_given(self.offsets):
             check_offsets(self.offsets, n)
+        if _is_given(self.seeing) and len(self.seeing) != n:
+            raise InputError(f"seeing must be {n} widths, one for each exposure; got {len(self.seeing)}")
+        for name in ("response", "backgrounds"):
+            if isinstance(getattr(self, name), tuple):
+                _check_images(name, getattr(self, name), exposures)
         for number, region in enumerate(self.flux_regions, start=1):
             check_region(f"flux_regions {number}", region, exposures.shape)
         if self.crosscorr_region is not None:
             check_region_size(self.crosscorr_region, exposures.shape)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class EqualizedExposures:
-    """Equalized exposures, and their remaining differences.
-
-    Attributes
-    ----------
-    exposures : Exposures
-        The exposures to combine: divided by the local response, and by the flux factors if those apply to the
-        originals.
-    levelled : Exposures
-        The exposures to compare: ``exposures`` minus ``differences``, so that clean pixels differ by noise alone; the
-        same object if there are no differences.
-    flux : FluxFactors or None
-        As measured or given.
-    offsets : Offsets or None
-        As measured or given.
-    response : Response or None
-        As measured.
-    common : `~numpy.ndarray` or None
-        (ny, nx) common image of the exposures; None if the median is used.
-    differences : list of `~numpy.ndarray` or None
-        Expected image of each exposure minus ``common``; None if all exposures have the same expected image.
-    factors : tuple of float
-        Flux factors that ``exposures`` still have; empty if there are none.
-    known : list of `~numpy.ndarray` or None
-        The part of ``differences`` that is not ``measured``, where something is.
-    measured : Differences or None
-        What was measured in addition; None where it was not asked for.
-    """
-
-    exposures: Exposures
-    flux: FluxFactors | None = None
-    offsets: Offsets | None = None
-    response: Response | None = None
-    common: np.ndarray | None = None
-    differences: list | None = None
-    factors: tuple = ()
-    known: list | None = None
-    measured: Differences | None = None
-
-    @cached_property
-    def levelled(self):
-        """The exposures to compare: ``exposures`` minus ``differences``, if there are any."""
-        return self.exposures if self.differences is None else self.exposures.minus(self.differences)
-
-    def __repr__(self):
-        return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
-
-    def expected_images(self, median2d: np.ndarray) -> list[np.ndarray]:
-        """Expected image (ny, nx) of each exposure, in the unit of the exposures.
-
-        Parameters
-        ----------
-        median2d : `~numpy.ndarray`
-            (ny, nx) median of the exposures, for those that share one image.
-
-        Returns
-        -------
-        images : list of `~numpy.ndarray`
-            The common image times the flux factor, shifted by the offset.
-        """
-        if self.differences is None:
-            return [np.nan_to_num(median2d)] * len(self.exposures)
-        return [self.common + difference for difference in self.differences]
-
-    def describe(self) -> tuple[str, ...]:
-        """Description of the equalization, as a tuple of lines."""
-        lines = []
-        if self.flux is not None:
-            lines.append(f"flux factors, {self.flux.method}: {self.flux}")
-        if self.offsets is not None:
-            lines.append(f"offsets (dx, dy): {self.offsets}")
-        if self.response is not None:
-            lines.append(f"local response: {self.response!r}, {self.response.settings!r}")
-        if self.measured is not None:
-            lines.extend(f"{name}: {value}" for name, value in self.measured.in_words().items())
-        return tuple(lines)
-
-
 def open_settings(settings):
-    """Parameters of an `Equalization` that are neither given nor measured, as a set of names."""
-    given = {name for name in ("flux_factors", "offsets", "response") if getattr(settings, name) is not None}
-    if settings.crosscorr_region is not None:
-        given.add("offsets")
-    return set(NAMES) - given
+    """Terms of an `Equalization` that `~crstack.equalize.measure_differences` may measure, as a set of names."""
+    if settings.differences is None:
+        return set()
+    first = {"flux_factors": settings.measures_factors, "offsets": settings.measures_offsets}
+    return {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
 
 
-def equalize(
-    exposures: Exposures, statistics: Callable[[], OrderStatistics], settings: Equalization
-) -> EqualizedExposures:
-    """Measure the requested differences and equalize the exposures.
-
-    Parameters
-    ----------
-    exposures : Exposures
-        Exposures as read.
-    statistics : callable
-        Gives their `OrderStatistics`; called only if needed.
-    settings : Equalization
-        Settings of the equalization.
-
-    Returns
-    -------
-    equalized : EqualizedExposures
-
-    Notes
-    -----
-    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
-    response r_i. It is divided by r_i, and by f_i where the factors apply to the
-    original exposures; its noise goes with it. What remains expected to differ
-    from the common image, through f_i or the offset, is subtracted where
-    exposures are compared, never where they are combined: the expected
-    image is shifted, not the data. What `measure_differences` finds beyond that is subtracted likewise.
-    """
-    found = _equalize_as_known(exposures, statistics, settings)
-    names = open_settings(settings)
-    if settings.differences is None or not names:
-        return found
-    return _with_measured(found, names)
+def _is_given(value):
+    return value is not None and not isinstance(value, str)
 
 
-def _with_measured(found, names):
-    """Exposures with their differences beyond the known ones."""
-    levelled = found.levelled
-
-    def variance_of(signal, box=None):
-        return (levelled if box is None else levelled.cutout(box)).mean_variance(signal)
-
-    data = levelled.data
-    if levelled.bad is not None:
-        data = np.where(levelled.bad, np.ma.median(np.ma.masked_array(data, levelled.bad), axis=0).filled(0), data)
-    measured = measure_differences(data.astype(np.float32, copy=False), variance_of, levelled.bad, names)
-    if not measured:
-        return replace(found, measured=measured)
-    known = found.differences or [np.float32(0)] * len(found.exposures)
-    differences = [
-        one + (scale - np.float32(1)) * measured.common + added
-        for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
-    ]
-    return replace(found, common=measured.common, differences=differences, known=found.differences, measured=measured)
+def _images(name, values):
+    """Numbers, Quantities or images (ny, nx), one for each exposure, as a tuple."""
+    is_many = isinstance(values, Sequence | np.ndarray) and np.ndim(values[0] if len(values) else 0) in (0, 2)
+    if not is_many or isinstance(values, str):
+        raise InputError(
+            f'{name} must be "auto", None, or a number or image for each exposure; got {type(values).__name__}'
+        )
+    found = []
+    for one in values:
+        try:
+            number = one if isinstance(one, u.Quantity) else np.asarray(one, dtype=float)
+        except (TypeError, ValueError):
+            number = np.array(np.nan)
+        if not np.all(np.isfinite(number)) or np.ndim(number) not in (0, 2):
+            raise InputError(f"{name} must be finite numbers or images (ny, nx); got {one!r:.60}")
+        found.append(number if isinstance(one, u.Quantity) else _small(number))
+    return tuple(found)
 
 
-def _equalize_as_known(exposures, statistics, settings):
-    """The exposures with flux factors, offsets and response as given or asked for."""
-    n = len(exposures)
-    flux, offsets = _flux_and_offsets(exposures, statistics, settings)
-    factors = (1.0,) * n if flux is None else flux.values
-    shifts = None if offsets is None else offsets.values
-    common = moved = None
-    if shifts is not None:
-        common = common_image(exposures, statistics(), factors, shifts)
-        moved = moved_images(exposures, common, shifts)
-    response = None
-    if settings.response is not None:
-        response = estimate_response(exposures, settings.response, factors=factors, models=moved)
-    if flux is not None and settings.apply_flux_factors_to == "original":
-        exposures, factors = exposures.divided_by(factors), (1.0,) * n
-    if response is not None:
-        exposures = exposures.divided_by(response.maps)
-    if shifts is None and all(factor == 1 for factor in factors):
-        return EqualizedExposures(exposures, flux, offsets, response)
-    if common is None:
-        common = common_image(exposures, None, factors)
-    differences = expected_differences(exposures, common, factors, shifts, moved)
-    return EqualizedExposures(exposures, flux, offsets, response, common, differences, factors)
+def _small(number):
+    return number.astype(np.float32) if number.ndim else float(number)
 
 
-def _flux_and_offsets(exposures, statistics, settings):
-    """Flux factors and offsets, given or measured; each measurement uses the other."""
-    if settings.offsets is not None and not isinstance(settings.offsets, str):
-        offsets = Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
-        return _flux(exposures, statistics, settings, offsets.values), offsets
-    flux = _flux(exposures, statistics, settings)
-    if settings.offsets is None and settings.crosscorr_region is None:
-        return flux, None
-    factors = (1.0,) * len(exposures) if flux is None else flux.values
-    offsets = estimate_offsets(exposures, statistics(), settings.crosscorr_region, factors)
-    if isinstance(settings.flux_factors, str):
-        flux = _flux(exposures, statistics, settings, offsets.values)
-    return flux, offsets
-
-
-def _flux(exposures, statistics, settings, shifts=None):
-    if settings.flux_factors is None:
-        return None
-    if isinstance(settings.flux_factors, str):
-        options = (settings.flux_regions, settings.flux_method)
-        return estimate_flux_factors(exposures, statistics(), *options, offsets=shifts)
-    values = check_flux_factors(settings.flux_factors, len(exposures))
-    return FluxFactors(values, (0.0,) * len(exposures))
+def _check_images(name, values, exposures):
+    if len(values) != len(exposures):
+        raise InputError(f"{name} must be {len(exposures)}, one for each exposure; got {len(values)}")
+    for one in values:
+        if np.ndim(one) and np.shape(one) != exposures.shape:
+            raise InputError(f"{name} must be images of shape {exposures.shape}; got {np.shape(one)}")
+        if isinstance(one, u.Quantity) and name == "response" and not one.unit.is_equivalent(u.one):
+            raise InputError(f"{name} must have no unit; got {one.unit}")
+        if isinstance(one, u.Quantity) and name == "backgrounds" and not one.unit.is_equivalent(exposures.given_unit):
+            raise InputError(f"{name} must be in the unit of the exposures, {exposures.given_unit}; got {one.unit}")

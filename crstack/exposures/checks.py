@@ -3,37 +3,34 @@
 import logging
 from dataclasses import replace
 
+import astropy.units as u
 import numpy as np
 
 from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
-from crstack.exposures.sanity import blank_part, displacement, is_same, noise_ratio, unlit
+from crstack.exposures.fields import of_one_field
+from crstack.exposures.low_values import find_low_values
+from crstack.exposures.sanity import blank_part, is_same, noise_ratio
+from crstack.exposures.times import factors_of_times
 
 __all__ = ["checked"]
 
 log = logging.getLogger("crstack.exposures")
 
-#: ratios of measured to stated scatter above and below which a warning is given
-TOO_MUCH, TOO_LITTLE = 1.5, 0.65
+#: ratios of measured to stated scatter above and below which a warning is given; a gain that is wrong by a factor of 2
+#: gives 1.41 and 0.71 where photons dominate, and real exposures with the right gain give 0.94 to 1.18
+TOO_MUCH, TOO_LITTLE = 1.4, 0.77
+
+#: variance by photons, in units of that by the read noise, from which the scatter measures the gain
+PHOTONS_DOMINATE = 3
 
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
 
-#: largest shift (pixels) that the measurements of `crstack.equalize` find
-ALIGNED = 16
 
-#: what becomes of a shift
-HOW_TO_ALIGN = (
-    "the joint decision measures this; M.M.Cosmic needs offsets= or differences='auto' (parameter file: mm_xy_offsets)"
-)
-
-#: relative difference of exposure times that gives a warning
-TIMES = 0.01
-
-
-def checked(exposures, *, bias_given=True):
-    """Check exposures, and mark their blank parts as bad values.
+def checked(exposures, *, bias_given=True, drop=False):
+    """Check exposures, and mark their blank parts and values that are far too low as bad.
 
     Parameters
     ----------
@@ -41,6 +38,8 @@ def checked(exposures, *, bias_given=True):
         Exposures as read.
     bias_given : bool, optional
         Whether a bias was subtracted.
+    drop : bool, optional
+        Whether to leave out exposures of another field.
 
     Returns
     -------
@@ -55,16 +54,17 @@ def checked(exposures, *, bias_given=True):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structure of the others, exposure times differ, or the
-        scatter disagrees with the noise.
+        If part of an exposure is blank, an exposure lacks the structures of the others, or the scatter disagrees with
+        the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures)
-    _compare_times(exposures)
-    differing, displaced = _look_for_light(exposures)
-    if not differing:
-        _compare_noise(exposures, bias_given)
-    return replace(exposures, displaced=displaced) if displaced else exposures
+    exposures, alike = of_one_field(exposures, drop)
+    if alike:
+        exposures = _without_low_values(exposures)
+        factors = factors_of_times(exposures)
+        _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
+    return exposures
 
 
 def _refuse_copies(exposures):
@@ -99,53 +99,35 @@ def _without_blank_parts(exposures):
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
                 "they are taken as bad values"
             )
+    return _with_bad(exposures, blank)
+
+
+def _without_low_values(exposures):
+    """Mark values that are far too low as bad."""
+    low = find_low_values(exposures)
+    if low is None:
+        return exposures
+    log.info(
+        "values that are far below their surroundings and the other exposures are left out: %s",
+        ", ".join(
+            f"{np.count_nonzero(one)} of {name}" for name, one in zip(exposures.names, low, strict=True) if one.any()
+        ),
+    )
+    return replace(_with_bad(exposures, low), low=low)
+
+
+def _with_bad(exposures, where):
+    """The exposures with more bad values, bool (N, ny, nx)."""
     data = empty_image(exposures.data.shape)
-    for plane, own, one in zip(data, exposures.data, blank, strict=True):
+    for plane, own, one in zip(data, exposures.data, where, strict=True):
         plane[...] = np.where(one, 0, own)
         relax()
     variances = tuple(
         variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
-        for variance, one in zip(exposures.variances, blank, strict=True)
+        for variance, one in zip(exposures.variances, where, strict=True)
     )
-    bad = blank if exposures.bad is None else exposures.bad | blank
+    bad = where.copy() if exposures.bad is None else exposures.bad | where
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _compare_times(exposures):
-    times = [time for time in exposures.exptimes if time is not None]
-    if len(times) == len(exposures) and np.ptp(times) > TIMES * np.mean(times) and exposures.rate_seconds is None:
-        warn_user(
-            f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
-            "the exposures are equivalent only with flux factors of the same ratios "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
-        )
-
-
-def _look_for_light(exposures):
-    """Warn of exposures that lack the structure of the others; return whether there are any, and their shifts."""
-    noise = exposures.noise.readnoise_in_unit
-    level = np.median(exposures.data[0, ::7, ::7])
-    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    found = unlit(exposures.data, exposures.bad, sigma)
-    displaced = []
-    differing = {i for i, *_ in found}
-    for i, own, others in found:
-        name = exposures.names[i]
-        other = next((k for k in range(len(exposures)) if k not in differing), 1 if i == 0 else 0)
-        shift = displacement(exposures.data[i], exposures.data[other])
-        if shift is None or shift == (0, 0):
-            warn_user(
-                f"{name} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}: "
-                "it is of another field, or the shutter was closed; leave it out"
-            )
-            continue
-        words = f"{name} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
-        displaced.append((name, *shift))
-        if max(map(abs, shift)) > ALIGNED:
-            warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")
-        else:
-            log.info("%s: %s", words, HOW_TO_ALIGN)
-    return bool(found), tuple(displaced)
 
 
 def _warn_of_bias(exposures, level):
@@ -174,7 +156,7 @@ def _compare_noise(exposures, bias_given):
     source = "their uncertainties" if own else "gain and read noise"
     numbers = (
         f"the exposures scatter by {ratio * sigma:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
-        f"give {sigma:.3g}"
+        f"give {sigma:.3g}{_gain_that_agrees(exposures, own, level, ratio * sigma)}"
     )
     if ratio > TOO_MUCH:
         warn_user(
@@ -188,6 +170,18 @@ def _compare_noise(exposures, bias_given):
             f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "
             "resampled, smoothed or averages have less noise than one, and need an uncertainty each"
         )
+
+
+def _gain_that_agrees(exposures, own, level, scatter):
+    """Words on the gain that gives the measured scatter; none if photons do not dominate it."""
+    noise = exposures.noise
+    if own or noise.gain is None or np.ndim(noise.gain) or exposures.unit == u.electron:
+        return ""
+    readnoise = float(np.median(noise.readnoise_in_unit))
+    if not level / noise.gain.value > PHOTONS_DOMINATE * readnoise**2 or not scatter > readnoise:
+        return ""
+    gain = level / (scatter**2 - readnoise**2)
+    return f" (a gain of about {gain:.1g} in place of {noise.gain.value:.3g} electron/adu agrees)"
 
 
 def _variance(exposures, i, expected, box):

@@ -42,6 +42,8 @@ class Exposures:
         Exposure times in seconds; None if one is not known. Empty if none was read.
     saturated : `~numpy.ndarray` of bool or None
         (N, ny, nx), the bad values that are saturated; None if there is none.
+    low : `~numpy.ndarray` of bool or None
+        (N, ny, nx), the bad values that are far too low; None if there is none.
     rate_seconds : float or None
         Factor that converted rates (per second) to counts; None if counts were given.
     notes : tuple of str
@@ -50,6 +52,8 @@ class Exposures:
         Header and world coordinates of each exposure; empty if they were not kept.
     displaced : tuple of (str, int, int)
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
+    digests : tuple of str
+        Digest of the values of each exposure as given; empty if it was not computed.
     """
 
     data: np.ndarray
@@ -62,11 +66,13 @@ class Exposures:
     scales: tuple = ()
     exptimes: tuple = ()
     saturated: np.ndarray | None = None
+    low: np.ndarray | None = None
     rate_seconds: float | None = None
     notes: tuple = ()
     displaced: tuple = ()
     own_headers: tuple = ()
     own_wcs: tuple = ()
+    digests: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -175,6 +181,7 @@ class Exposures:
             variances=tuple(map(cut, self.variances)),
             scales=tuple(map(cut, self.scales)),
             saturated=None if self.saturated is None else self.saturated[:, *box],
+            low=None if self.low is None else self.low[:, *box],
         )
 
     def reordered(self, order: Sequence[int]) -> "Exposures":
@@ -196,7 +203,9 @@ class Exposures:
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
             own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
             own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
+            digests=tuple(self.digests[i] for i in order) if self.digests else (),
             saturated=None if self.saturated is None else self.saturated[order],
+            low=None if self.low is None else self.low[order],
         )
 
     def transposed(self) -> "Exposures":
@@ -214,6 +223,7 @@ class Exposures:
             variances=tuple(map(turn, self.variances)),
             scales=tuple(map(turn, self.scales)),
             saturated=None if self.saturated is None else self.saturated.transpose(0, 2, 1),
+            low=None if self.low is None else self.low.transpose(0, 2, 1),
         )
 
     def noise_of_average(self, n_effective: float) -> NoiseModel:

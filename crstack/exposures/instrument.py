@@ -9,15 +9,13 @@ from astropy.io import fits
 
 from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import Keyword, as_keyword, quantity_of, section_of
+from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, quantity_of, section_of
 from crstack.noise import NoiseModel
 
 __all__ = ["Instrument"]
 
 log = logging.getLogger("crstack.exposures")
 
-#: keywords of the exposure time, in the order of the search
-TIME_KEYWORDS = ("EXPTIME", "EXPOSURE", "XPOSURE", "EFFEXPTM", "ITIME")
 GAIN_UNIT = u.electron / u.adu
 
 #: relative difference up to which gains and read noises of headers count as equal
@@ -203,7 +201,7 @@ def _in_counts(name, value, noise, given, seconds, section):
 
 def _time_in_header(header):
     """Exposure time in seconds by the usual keywords, or None."""
-    for name in TIME_KEYWORDS:
+    for name in USUAL_KEYWORDS["exptime"]:
         if name not in header:
             continue
         try:

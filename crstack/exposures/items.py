@@ -9,6 +9,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from crstack.exceptions import InputError
+from crstack.exposures.products import warn_of_products, without_products
 
 __all__ = ["MINIMUM_EXPOSURES", "exposure_items"]
 
@@ -39,7 +40,7 @@ def exposure_items(items):
             raise InputError(f"exposures must be a list, or a path with wildcards; got the single path {items}")
         items = found
     elif hasattr(items, "files_filtered") and hasattr(items, "location"):
-        items = list(items.files_filtered(include_path=True))
+        items = without_products(list(items.files_filtered(include_path=True)))
     elif isinstance(items, NDData | u.Quantity) or (isinstance(items, np.ndarray) and items.ndim != 3):
         raise InputError(f"exposures must be a list of them; got a single {type(items).__name__}")
     elif not isinstance(items, Iterable) or isinstance(items, bytes | dict):
@@ -47,6 +48,7 @@ def exposure_items(items):
     items = [one for item in items for one in (_expanded(item) if isinstance(item, str | os.PathLike) else [item])]
     if len(items) < MINIMUM_EXPOSURES:
         raise InputError(f"exposures must be {MINIMUM_EXPOSURES} or more; got {len(items)}")
+    warn_of_products(item for item in items if isinstance(item, str | os.PathLike))
     return items
 
 
@@ -62,4 +64,4 @@ def _expanded(path):
     found = sorted(glob.glob(path))
     if not found:
         raise InputError(f"exposures must be files that exist; got none for {path}")
-    return found
+    return without_products(found)

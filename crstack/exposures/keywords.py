@@ -10,19 +10,42 @@ import numpy as np
 from crstack._fits import check_unit
 from crstack.exceptions import InputError
 
-__all__ = ["Keyword", "as_keyword", "quantity_of", "section_of"]
+__all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "quantity_in_words", "quantity_of", "section_of"]
 
 GAIN = u.electron / u.adu
 
 #: "[1:2048, 1:4096]", first and last column, first and last row, counted from 1
 _SECTION = re.compile(r"\s*\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]\s*")
 _IN_BRACKETS = re.compile(r"\s*[\[(]([^\])]*)[\])]")
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _WORDS = (
     (re.compile(r"\be(lec(tron)?s?|l)?-?(?![a-z])"), "electron"),
     (re.compile(r"\b(adus?|dns?|counts?|cts?)\b"), "adu"),
     (re.compile(r"\b(sec(ond)?s?)\b"), "s"),
     (re.compile(r"\s*/\s*pix(el)?s?\b|\brms\b"), ""),
 )
+
+
+#: usual keywords of each value, in the order of a search
+USUAL_KEYWORDS = {
+    "gain": ("GAIN", "EGAIN", "CCDGAIN", "GAIN1", "ESO DET OUT1 CONAD"),
+    "readnoise": ("RDNOISE", "READNOIS", "READNOISE", "ENOISE", "RON", "RDNOISE1", "ESO DET OUT1 RON"),
+    "bias": ("BIASSEC", "OVERSCAN", "BIASLVL", "BIAS"),
+    "saturation": ("SATURATE", "SATLEVEL", "SATURLEV"),
+    "exptime": ("EXPTIME", "EXPOSURE", "XPOSURE", "EFFEXPTM", "ITIME"),
+    "trim": ("TRIMSEC", "DATASEC", "CCDSEC"),
+}
+#: words in the names and comments of keywords that may hold a value
+_LIKELY = {
+    "gain": re.compile(r"GAIN|CONAD"),
+    "readnoise": re.compile(r"RE?A?DNOI|\bRON\d*\b|READ.?(OUT)? ?NOISE"),
+    "bias": re.compile(r"BIAS|OVERSCAN"),
+    "saturation": re.compile(r"SATURAT|SATLEV"),
+    "exptime": re.compile(r"EXPTIME|EXPOSURE TIME"),
+    "trim": re.compile(r"TRIMSEC|DATASEC"),
+}
+#: largest number of keywords shown in a message
+MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -112,8 +135,38 @@ def quantity_of(header, keyword, what, unit, name):
 
 def _value_of(header, keyword, what, name):
     if keyword.name not in header:
-        raise InputError(f"{what} must be in {keyword.name} of the header of {name}; got no such keyword")
+        near = likely_keywords(header, what)
+        shown = ", ".join(f"{one} = {header[one]}" for one in near[:MOST_SHOWN])
+        hint = f"; the header has {shown}" if near else f"; nor has it another usual keyword of a {what}"
+        raise InputError(f"{what} must be in {keyword.name} of the header of {name}; got no such keyword{hint}")
     return header[keyword.name]
+
+
+def likely_keywords(header, what):
+    """Keywords of a header that may hold a value.
+
+    Parameters
+    ----------
+    header : `~astropy.io.fits.Header`
+        Header of an exposure.
+    what : str
+        "gain", "readnoise", "bias", "saturation", "exptime" or "trim"; other words have no usual keywords.
+
+    Returns
+    -------
+    names : list of str
+        The usual keywords first, then those whose name or comment contains the words.
+    """
+    usual = [name for name in USUAL_KEYWORDS.get(what, ()) if name in header]
+    words = _LIKELY.get(what)
+    if words is None:
+        return usual
+    others = [
+        name
+        for name, comment in zip(header.keys(), header.comments, strict=True)
+        if name not in ("", "COMMENT", "HISTORY") and (words.search(name) or words.search(str(comment).upper()))
+    ]
+    return list(dict.fromkeys([*usual, *others]))
 
 
 def _stated_unit(header, keyword, what, unit, name):
@@ -133,6 +186,28 @@ def _stated_unit(header, keyword, what, unit, name):
             f"state the unit, such as Keyword({keyword.name!r}, '{unit}')"
         )
     return stated, "unit of its comment"
+
+
+def quantity_in_words(text, units):
+    """A number with its unit, in any usual spelling.
+
+    Parameters
+    ----------
+    text : str
+        Such as "1.2 e-/ADU", "4 electrons" or "100 DN".
+    units : sequence of `~astropy.units.Unit`
+        The units that are possible.
+
+    Returns
+    -------
+    quantity : `~astropy.units.Quantity` or None
+        None if the text is another one.
+    """
+    found = _NUMBER.match(text)
+    if found is None:
+        return None
+    unit = _unit_in_brackets(text[found.end() :].strip().strip("[]()"))
+    return float(found[0]) * unit if unit in units else None
 
 
 def _unit_in_brackets(text):

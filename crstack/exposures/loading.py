@@ -1,5 +1,6 @@
 """Conversion of a list of exposures to `Exposures`."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
 from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
+from crstack.exposures.keywords import Keyword
 from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
@@ -26,6 +28,15 @@ __all__ = ["load_exposures"]
 
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
+
+#: fractions of saturated values of an exposure: of a warning, and of an error if each exposure has more
+MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
+
+#: number of rows, about, that identify an exposure
+ROWS_OF_DIGEST = 64
+
+#: number of exposures up to which crstack is tested
+MOST_TESTED = 25
 
 
 def load_exposures(
@@ -74,7 +85,8 @@ def load_exposures(
     bits : str, mapping or int, optional
         Bits of the data quality: see `crstack.exposures.quality.bits_of`. By default any bit makes a value bad.
     drop_unusable : bool, optional
-        Continue without exposures that hold one value everywhere, instead of raising an error.
+        Continue without exposures that hold one value everywhere, instead of raising an error, and without those of
+        another field.
 
     Returns
     -------
@@ -89,18 +101,23 @@ def load_exposures(
     -----
     CRStackWarning
         If the files have data quality or uncertainties that are not read, if part of an exposure is blank,
-        if the scatter of the exposures contradicts the noise,
+        if an exposure is of another field or without light, if the scatter of the exposures contradicts the noise,
         if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
     reading = Reading(unit, ext, dq_ext, err_ext, bits)
     values = Instrument(gain, readnoise, bias, saturation, exptime, trim)
     listed = exposure_items(items)
+    if len(listed) > MOST_TESTED:
+        warn_user(
+            f"crstack is tested with up to {MOST_TESTED} exposures; got {len(listed)}: time and memory grow with their "
+            "number. Consider a combination of parts of the list"
+        )
     choose_place(listed, reading)
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
-    return checked(builder.exposures(drop_unusable), bias_given=bias is not None)
+    return checked(builder.exposures(drop_unusable), bias_given=bias is not None, drop=drop_unusable)
 
 
 class _Builder:
@@ -109,7 +126,7 @@ class _Builder:
     def __init__(self, values, n):
         self.values, self.n = values, n
         self.cube = self.first = self.noise = None
-        self.planes, self.headers, self.seconds, self.names = [], [], [], []
+        self.planes, self.headers, self.seconds, self.names, self.digests = [], [], [], [], []
         self.plateaus = []
 
     def add(self, raw, number):
@@ -142,6 +159,7 @@ class _Builder:
             saturation=self.values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
         )
+        self.digests.append(_digest(raw.data))
         self.cube[number - 1] = plane.data
         self._keep(given, plane, seconds)
 
@@ -179,8 +197,33 @@ class _Builder:
         self.seconds.append(seconds)
         self.names.append(given.name)
 
+    def _check_saturation(self):
+        """Refuse a saturation level below all values, and warn of one below many."""
+        if self.values.saturation is None:
+            return
+        over = {
+            name: float(np.mean(plane.saturated))
+            for name, plane in zip(self.names, self.planes, strict=True)
+            if plane.saturated is not None
+        }
+        many = {name: fraction for name, fraction in over.items() if fraction > MANY_SATURATED}
+        if not many:
+            return
+        level = self.values.saturation
+        shown = f"the keyword {level.name}" if isinstance(level, Keyword) else f"{np.min(u.Quantity(level)):g}"
+        name, fraction = max(many.items(), key=lambda pair: pair[1])
+        words = (
+            f"{100 * fraction:.1f} % of the values of {name} are at or above the saturation of {shown}, "
+            f"in {len(many)} of {len(over)} exposures more than {100 * MANY_SATURATED:g} %"
+        )
+        remedy = "Check the number and its unit; it includes the bias"
+        if min(over.values()) > NEARLY_ALL:
+            raise InputError(f"saturation must be higher than most values; got {shown}: {words}. {remedy}")
+        warn_user(f"{words}; they are bad values. {remedy}")
+
     def _usable(self, drop):
         """Indices of the exposures that can be used."""
+        self._check_saturation()
         reasons = {}
         for i, (image, plane) in enumerate(zip(self.cube, self.planes, strict=True)):
             if plane.bad is not None and plane.bad.all():
@@ -238,8 +281,15 @@ class _Builder:
             notes=tuple(self.values.notes),
             own_headers=tuple(self.headers[i][0] for i in kept),
             own_wcs=tuple(self.headers[i][1] for i in kept),
+            digests=tuple(self.digests[i] for i in kept),
         )
         return _rates(exposures, seconds) if self.first.per_second else exposures
+
+
+def _digest(image):
+    """Digest of some rows of an image."""
+    rows = np.nan_to_num(np.asarray(image[:: max(len(image) // ROWS_OF_DIGEST, 1)], dtype="<f4"))
+    return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
 
 
 def _stacked(planes, shape):

@@ -251,7 +251,10 @@ def _from_file(path, reading):
         unit = reading.unit or unit_of_header(header, path)
         unused = _unused_planes(hdus, reading, data.shape)
     if unit is None:
-        raise InputError(f"unit must be given for {path}, which has no BUNIT, such as unit=u.adu; got None")
+        raise InputError(
+            f"unit must be given, because BUNIT is absent in {path}; got None: give unit=u.adu or unit=u.electron, or "
+            "write BUNIT into the headers"
+        )
     limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)

@@ -1,6 +1,7 @@
 """The exposures in electrons, and the pixels that are examined."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,13 +16,15 @@ from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
 
-__all__ = ["Candidates", "Counts", "clean_signal", "find_candidates"]
+__all__ = ["Candidates", "Counts", "clean_signal", "even_slices", "find_candidates", "pieces_of"]
 
 #: share of clean pixels that is examined: those with the largest span of values
 LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
+#: values at nodes, and values, whose temporary arrays fit into the caches
+NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 17, 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +367,48 @@ class Candidates:
 
     def tables(self):
         """`at_nodes` of each of the `parts`."""
-        return map_threads(lambda part: kept(self.some(part).at_nodes()), self.parts())
+        return map_threads(self._table, self.parts())
+
+    def _table(self, part):
+        """`at_nodes` of a part, by pieces whose temporary arrays fit into the caches."""
+        some, table = self.some(part), None
+        for here in even_slices(len(some), VALUES_AT_ONCE // len(self.values)):
+            found = some.some(here).at_nodes()
+            if table is None:
+                table = tuple(empty_image((*one.shape[:-1], len(some)), one.dtype) for one in found)
+            for whole, one in zip(table, found, strict=True):
+                whole[..., here] = one
+        return table
+
+
+def pieces_of(part, table):
+    """A part of the candidates in pieces whose temporary arrays fit into the caches.
+
+    Parameters
+    ----------
+    part : slice
+        One of `Candidates.parts`.
+    table : tuple of `~numpy.ndarray`
+        Its `Candidates.at_nodes`.
+
+    Yields
+    ------
+    piece : tuple
+        The candidates of a piece (a slice), and their nodes, clean densities, places and prior.
+    """
+    n, n_nodes, number = table[1].shape
+    for here in even_slices(number, NODES_IN_CACHE // (n * n_nodes)):
+        yield slice(part.start + here.start, part.start + here.stop), *(one[..., here] for one in table)
+
+
+def even_slices(number, most):
+    """Slices of nearly the same length, about ``most``, that cover a ``number``.
+
+    A slice of a single pixel is avoided, because NumPy sums that one in another order.
+    """
+    count = max(number // max(most, 2), 1)
+    edges = [i * number // count for i in range(count + 1)]
+    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def clean_signal(counts, candidates, chance):

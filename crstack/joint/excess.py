@@ -184,8 +184,9 @@ class _Sample:
 
         return cls(
             places,
-            taken(lambda where: cube[:, *where], places, shape),
-            taken(known, places, shape),
+            # exposure after exposure in memory: otherwise each look at one of them would copy it
+            np.ascontiguousarray(taken(lambda where: cube[:, *where], places, shape)),
+            np.ascontiguousarray(taken(known, places, shape)),
             *(taken(lambda where, plane=plane: plane[where], places, shape) for plane in (nearby, gradient2, signal)),
         )
 
@@ -207,7 +208,7 @@ def _ratio(cube, variance, pixels):
 
     Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane.
     """
-    values, known = ([plane.ravel()[pixels] for plane in one] for one in (cube, variance))
+    values, known = ([np.ravel(plane).take(pixels) for plane in one] for one in (cube, variance))
     known = known * (len(values) // len(known))
     pairs = combinations(range(len(values)), 2)
     # all pairs, because a subset would depend on the order of the exposures

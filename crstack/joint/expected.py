@@ -14,7 +14,7 @@ def counts_of(equalized, data=None):
     Parameters
     ----------
     equalized : `~crstack.equalize.EqualizedExposures`
-        Exposures with their known differences.
+        Exposures with their known differences, and without measured ones.
     data : `~numpy.ndarray`, optional
         float32 (N, ny, nx), the exposures in electrons without correction, if available.
 
@@ -41,12 +41,17 @@ def counts_of(equalized, data=None):
         worth = tuple(unit / one for one in per_unit)
     if exposures.scales or any(factor != 1 for factor in factors):
         scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
-    known = equalized.differences if equalized.measured is None or equalized.known is None else equalized.known
     if equalized.offsets is not None:
+        offsets, known = equalized.offsets.values, equalized.differences
+        if equalized.added is not None:
+            known = [one - more for one, more in zip(known, equalized.added, strict=True)]
         shifts = tuple(
             (difference - np.float32(factor - 1) * equalized.common) * np.float32(one) if any(offset) else 0.0
-            for difference, factor, one, offset in zip(known, factors, per_unit, equalized.offsets.values, strict=True)
+            for difference, factor, one, offset in zip(known, factors, per_unit, offsets, strict=True)
         )
+    if equalized.added is not None:
+        added = [more * np.float32(one) for more, one in zip(equalized.added, per_unit, strict=True)]
+        shifts = tuple(added if shifts is None else map(np.add, shifts, added))
     return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
 
 

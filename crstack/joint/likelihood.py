@@ -88,13 +88,23 @@ def hit_weights(clean, ratio, prior=0):
     hit, not_hit : `~numpy.ndarray`
         (N, J, M), on a scale of each pixel.
     """
-    softplus = np.log1p(np.exp(-np.abs(ratio)))
-    log_share = np.minimum(ratio, 0) - softplus  # of h / (c + h)
-    softplus += np.maximum(ratio, 0)
-    total = (clean + softplus).sum(axis=0) + prior
+    # in place as far as possible: new arrays of this size take as long as the arithmetic
+    softplus = np.abs(ratio)
+    for function in (np.negative, np.exp, np.log1p):
+        function(softplus, out=softplus)
+    log_share = np.minimum(ratio, 0)
+    log_share -= softplus  # of h / (c + h)
+    other = np.maximum(ratio, 0)
+    softplus += other
+    total = np.add(clean, softplus, out=other).sum(axis=0) + prior
     weight = np.exp(total - total.max(axis=0))
-    all_hit = log_share.sum(axis=0)
-    hit = np.exp(log_share)
-    hit *= -np.expm1(all_hit - log_share)
+    np.subtract(log_share.sum(axis=0), log_share, out=other)
+    hit = np.exp(log_share, out=log_share)
+    for function in (np.expm1, np.negative):
+        function(other, out=other)
+    hit *= other
     hit *= weight
-    return hit, np.exp(-softplus) * weight
+    for function in (np.negative, np.exp):
+        function(softplus, out=softplus)
+    softplus *= weight
+    return hit, softplus

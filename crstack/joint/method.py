@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack._pixels import by_rows
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.equalize.differences import Differences
 from crstack.exceptions import InputError
@@ -19,6 +20,8 @@ from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["JointDecision", "JointPosterior"]
 
+#: measured memory of a mask by the rate of false alarms for each pixel of an image, besides the arrays in files
+BYTES_OF_FALSE_ALARM = 40.0
 #: number of results that a stack stores; each holds N probabilities per pixel
 KEPT = 3
 
@@ -50,10 +53,10 @@ class JointPosterior(Method):
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
     measure : bool, optional
-        Measure the differences between the exposures that are not given: added levels, throughput, shifts and seeing;
-        see `~crstack.equalize.measure_differences`. Measure also the local variance of the exposures. Needs
-        ``excess``. This changes only the expected values in this decision; the exposures are combined without
-        correction.
+        Measure the differences between the exposures that the stack neither gives nor switches off: added levels,
+        throughput, shifts and seeing; see `~crstack.equalize.Equalization`. Measure also the local variance of the
+        exposures. Needs ``excess``. This changes only the expected values in this decision; the exposures are combined
+        without correction.
 
     Raises
     ------
@@ -86,6 +89,10 @@ class JointPosterior(Method):
         check_boolean("excess", self.excess)
         check_boolean("measure", self.measure)
 
+    def bytes_per_pixel(self, n: int) -> float:
+        """See `Method.bytes_per_pixel`: 0, because it works by bands of rows, except for a rate of false alarms."""
+        return 0.0 if self.false_alarm is None else BYTES_OF_FALSE_ALARM
+
     def posterior(
         self, prepared: PreparedStack, detected: Detections | None = None, progress: Progress | None = None
     ) -> JointResult:
@@ -117,7 +124,7 @@ class JointPosterior(Method):
         self, prepared: PreparedStack, progress: Progress | None
     ) -> tuple[Counts, Scatter | None, Differences | None]:
         """Counts, their scatter if requested, and the measured differences."""
-        counts, measured = counts_of(prepared.equalized), None
+        counts, measured = counts_of(prepared.known), None
         if not self.excess:
             return counts, None, None
         names = open_settings(prepared.equalization)
@@ -165,20 +172,28 @@ class JointDecision(Decision):
 
     result: JointResult
 
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that were measured; None if none were asked for."""
+        return self.result.measured
+
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
-        equalized, measured = prepared.equalized, self.result.measured
+        known, measured = prepared.known, self.measured
         if not measured:
-            return equalized.differences
-        # this decision has measured for itself what the stack may have measured, too
-        known = equalized.known if equalized.measured else equalized.differences
+            return known.differences
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
-        factors = equalized.factors or (1.0,) * n
-        given = (np.float32(0),) * n if known is None else known
-        return tuple(
-            (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
-            for base, factor, scale, added in zip(given, factors, measured.scales, measured.added, strict=True)
-        )
+        factors = known.factors or (1.0,) * n
+        given = (np.float32(0),) * n if known.differences is None else known.differences
+
+        def expected(factor, *values):
+            def of(base, scale, common, added, unit):
+                return (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
+
+            return by_rows(of, *values)
+
+        terms = zip(given, factors, measured.scales, measured.added, strict=True)
+        return tuple(expected(factor, base, scale, common, added, unit) for base, factor, scale, added in terms)
 
     def describe(self) -> tuple[str, ...]:
         """The method and its fits, as lines for the history of the masks."""

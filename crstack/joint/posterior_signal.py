@@ -5,10 +5,14 @@ import numpy as np
 from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
+from crstack.joint.candidates import NODES_IN_CACHE, even_slices
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.sweeps import log_ratio
 
 __all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
+
+#: pixels whose mean is computed together
+PIXELS_AT_ONCE = 1 << 15
 
 
 def maybe_hit(chance):
@@ -43,24 +47,28 @@ def posterior_signal(field, candidates, tables, population, which=None):
     which = np.ones(len(candidates), bool) if which is None else which
     found = np.zeros(len(candidates))
 
-    def work(item):
-        part, table = item
-        needed = np.flatnonzero(which[part])
-        some = candidates.some(part.start + needed)
-        nodes, clean, index = (one[..., needed] for one in table[:3])
+    def of_piece(place, nodes, clean, index):
+        some = candidates.some(place)
         classes = field.classes_at(some.where)
         ratio, not_hit = log_ratio(some, clean, index, classes, population)
-        noise = [np.broadcast_to(some.sigma_of(i, nodes), nodes.shape) for i in range(len(some.values))]
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
         variance = np.zeros_like(nodes)
-        for i, sigma in enumerate(noise):
+        for i in range(len(some.values)):
+            sigma = np.broadcast_to(some.sigma_of(i, nodes), nodes.shape)
             # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
             not_hit[i] += known[i] * population.log_none(classes[i], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
-        found[part.start + needed] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+        found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
+
+    def work(item):
+        part, table = item
+        needed = np.flatnonzero(which[part])
+        n, n_nodes, _ = table[1].shape
+        for here in even_slices(len(needed), NODES_IN_CACHE // (n * n_nodes)):
+            of_piece(part.start + needed[here], *(one[..., needed[here]] for one in table[:3]))
 
     map_threads(work, zip(candidates.parts(), tables, strict=True))
     return found
@@ -87,15 +95,20 @@ def signal_shift(counts, candidates, signal, chance):
     shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    which = maybe_hit(chance)
-    where = tuple(index[which] for index in candidates.where)
-    values, expected = counts.combined_at(where, signal[which])
-    valid, chance = np.ones(values.shape, bool), chance[:, which]
-    if counts.bad is not None:
-        valid = ~counts.bad[:, *where]
-        chance = np.where(valid, chance, 1)
-    mean, _, count = posterior_mean(values, chance, np.ones_like(values))
-    wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    which = np.flatnonzero(maybe_hit(chance))
     shift = zero_image(counts.data.shape[1:])
-    shift[where] = np.where(count > 0, wanted - mean, 0)
+
+    def work(here):
+        some = which[here]
+        where, likely = tuple(index[some] for index in candidates.where), chance[:, some]
+        values, expected = counts.combined_at(where, signal[some])
+        valid = np.ones(values.shape, bool)
+        if counts.bad is not None:
+            valid = ~counts.bad[:, *where]
+            likely = np.where(valid, likely, 1)
+        mean, _, count = posterior_mean(values, likely, np.ones_like(values))
+        wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+        shift[where] = np.where(count > 0, wanted - mean, 0)
+
+    map_threads(work, even_slices(len(which), PIXELS_AT_ONCE))
     return shift

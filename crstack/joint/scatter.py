@@ -7,6 +7,7 @@ import numpy as np
 from crstack._memory import empty_image, zero_image
 from crstack._pixels import dilate
 from crstack._threads import map_threads, row_bands, wide_bands
+from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
@@ -34,7 +35,7 @@ class Scatter:
     @classmethod
     def none(cls, counts):
         """No excess, whatever the exposures say."""
-        median = _median_of(counts.level_cube)
+        median = _median_of(counts)
         return cls(median, np.zeros_like(median))
 
     @property
@@ -49,7 +50,7 @@ def scatter_of(counts, of_places=False, measured=None):
     ``measured`` are the `~crstack.equalize.Differences` that the counts include, if any.
     """
     levels = counts.level_cube
-    median = _median_of(levels)
+    median = _median_of(counts)
     gradient2, hot = _gradient_and_hot(counts, median)
     fit = fit_excess_variance(levels, median, _variances_of(counts, median), gradient2, counts.bad, hot)
     del hot
@@ -74,14 +75,19 @@ def _excess_of_pixels(excess, median, gradient2):
     return signal, of_pixels
 
 
-def _median_of(levels):
-    """Median (ny, nx) of the exposures."""
+def _median_of(counts):
+    """Median (ny, nx) of the exposures; of two that differ by more than noise, the lower one."""
+    levels = counts.level_cube
     median, n = empty_image(levels.shape[1:]), len(levels)
 
     def work(rows):
         band = np.array(levels[:, rows])
         sort_exposures(band)
         median[rows] = (band[(n - 1) // 2] + band[n // 2]) / 2
+        if n == 2:
+            # a hit in their mean would look like structure
+            apart = median[rows] - band[0] > CLIP_SIGMA_OF_TWO * np.sqrt(counts.rows(rows).mean_variance(band[0]))
+            median[rows][apart] = band[0][apart]
 
     map_threads(work, row_bands(*median.shape))
     return median

@@ -8,6 +8,7 @@ import numpy as np
 from crstack._cached import cached_property
 from crstack._memory import empty_image, relax, zero_image
 from crstack._threads import map_threads, row_bands, slices
+from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.cubes import by_parts
 from crstack.joint.likelihood import hit_weights
@@ -142,15 +143,18 @@ def sweep(field, candidates, tables, population):
     parts = candidates.parts()
     table_of = dict(zip((part.start for part in parts), tables, strict=True))
 
-    def work(part):
-        nodes, clean, index, prior = table_of[part.start]
-        some = candidates.some(part)
-        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+    def of_piece(piece, nodes, clean, index, prior):
+        some = candidates.some(piece)
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, piece], population)
         hit, rest = hit_weights(not_hit, ratio, prior)
         total = (hit + rest)[0].sum(axis=0)
         signal = (rest * nodes).sum(axis=1) / np.maximum(rest.sum(axis=1), 1e-30)
         charge = np.maximum(some.values - some.scales * signal - some.shifts, 0) / some.sigma(signal)
         return _of_known(some, hit).sum(axis=1) / total, charge
+
+    def work(part):
+        found = [of_piece(*piece) for piece in pieces_of(part, table_of[part.start])]
+        return tuple(np.concatenate(one, axis=1) for one in zip(*found, strict=True))
 
     if parts:
         field.set(candidates.where, *by_parts(work, parts, len(candidates)))
@@ -198,13 +202,15 @@ def log_odds_alone(candidates, tables, population):
     """Log odds (N, M) of each value to be hit, all taken as without hit neighbours."""
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
 
-    def work(item):
-        part, (_, clean, index, _) = item
-        some = candidates.some(part)
-        ratio, not_hit = log_ratio(some, clean, index, classes[:, part], population)
+    def of_piece(piece, _nodes, clean, index, _prior):
+        some = candidates.some(piece)
+        ratio, not_hit = log_ratio(some, clean, index, classes[:, piece], population)
         hit, rest = hit_weights(not_hit, ratio)
         hit, rest = _of_known(some, hit).sum(axis=1), rest.sum(axis=1)
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
+
+    def work(item):
+        return np.concatenate([of_piece(*piece) for piece in pieces_of(*item)], axis=1)
 
     found = map_threads(work, zip(candidates.parts(), tables, strict=True))
     return np.concatenate(found, axis=1) if found else np.zeros(candidates.values.shape, np.float32)
@@ -329,13 +335,20 @@ class _Sample:
         """
         kinds = charges_kind(classes)
 
-        def work(item):
-            part, (_, clean, index, prior) = item
-            some = self.candidates.some(part)
-            ratio, not_hit = log_ratio(some, clean, index, asked[:, part], population)
+        def of_piece(piece, _nodes, clean, index, prior):
+            some = self.candidates.some(piece)
+            ratio, not_hit = log_ratio(some, clean, index, asked[:, piece], population)
             hit, rest = hit_weights(not_hit, ratio, prior)
             hit /= (hit + rest)[0].sum(axis=0)
-            hit = _of_known(some, hit)
+            return _of_known(some, hit)
+
+        def work(item):
+            part, table = item
+            index = table[2]
+            hit = np.empty(index.shape, np.float32)
+            for piece in pieces_of(part, table):
+                here = slice(piece[0].start - part.start, piece[0].stop - part.start)
+                hit[..., here] = of_piece(*piece)
             return hit.sum(axis=1), population.density.histogram(kinds[:, None, part], index, hit)
 
         found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))

@@ -7,7 +7,18 @@ import numpy as np
 from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
-__all__ = ["Code", "code_image", "exposure_name", "has_found", "united"]
+__all__ = [
+    "ADDED",
+    "NO_HITS",
+    "Code",
+    "code_image",
+    "exposure_name",
+    "has_found",
+    "is_hit",
+    "recoded",
+    "united",
+    "with_code",
+]
 
 
 class Code(IntEnum):
@@ -19,6 +30,14 @@ class Code(IntEnum):
     AUXILIARY = 3  #: found by the auxiliary detector only
     BOTH = 4  #: found by both
     GIVEN = 5  #: requested by the user, or read from a file without codes
+    LOW = 6  #: no hit: the value of the exposure is far too low
+    SOURCE = 7  #: no hit: a source that only some exposures show
+
+
+#: codes of values that are left out, but are no hits
+NO_HITS = (Code.LOW, Code.SOURCE)
+#: codes of pixels that were added after the decision, whatever their probability
+ADDED = (Code.GIVEN, Code.DILATED, Code.LOW)
 
 
 #: code of a pixel by (found by the method) + 2 * (found by the auxiliary detector)
@@ -51,6 +70,48 @@ def code_image(by_method: np.ndarray, auxiliary: np.ndarray | None = None) -> np
 def has_found(code: Code, codes: np.ndarray) -> np.ndarray:
     """True where the method, or the auxiliary detector, found a pixel, alone or with the other."""
     return (codes == code) | (codes == Code.BOTH)
+
+
+def is_hit(codes: np.ndarray) -> np.ndarray:
+    """True where a pixel is flagged as hit, False where it is left out for another reason.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        uint8, see `Code`.
+    """
+    return (codes > 0) & ~np.isin(codes, NO_HITS)
+
+
+def with_code(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
+    """Codes with one code at pixels that are not flagged otherwise; the same array if there are none.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        uint8, see `Code`. Not modified.
+    where : `~numpy.ndarray` of bool
+        The pixels, of the same shape.
+    code : Code
+        Their code.
+    """
+    where = where & (codes == Code.CLEAN)
+    return np.where(where, np.uint8(code), codes) if where.any() else codes
+
+
+def recoded(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
+    """Codes with another code at those of some pixels that are flagged, and not by the user.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        uint8, see `Code`. Not modified.
+    where : `~numpy.ndarray` of bool
+        The pixels, of the same shape.
+    code : Code
+        Their code.
+    """
+    return np.where(where & (codes != Code.CLEAN) & (codes != Code.GIVEN), np.uint8(code), codes)
 
 
 def united(codes: np.ndarray, others: np.ndarray) -> np.ndarray:

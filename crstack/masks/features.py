@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from crstack._pixels import EIGHT_CONNECTED
 from crstack._validation import check_choice, check_image_shape
-from crstack.masks.codes import Code, exposure_name
+from crstack.masks.codes import Code, exposure_name, is_hit
 
 if TYPE_CHECKING:
     from photutils.segmentation import SegmentationImage
@@ -112,7 +112,7 @@ def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationIm
 
 
 def labels_of(masks: HitMasks, name: str) -> np.ndarray:
-    """Number of the hit at each pixel (ny, nx), 0 for none.
+    """Number of the hit at each pixel (ny, nx), 0 for none. Values that are too low are no hits.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def labels_of(masks: HitMasks, name: str) -> np.ndarray:
     name : str
         One of the masks, or "problematic" for the pixels masked in every exposure.
     """
-    return ndimage.label(codes_of(masks, name) > 0, EIGHT_CONNECTED)[0]
+    return ndimage.label(is_hit(codes_of(masks, name)), EIGHT_CONNECTED)[0]
 
 
 def find_features(

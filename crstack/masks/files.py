@@ -36,6 +36,9 @@ def masks_to_hdulist(masks):
     for i in range(masks.n_exposures):
         factor = masks.flux_factors[i] if masks.flux_factors else 1.0
         primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
+    for number, (name, digest) in enumerate(masks.origin, start=1):
+        primary.header[f"EXPN{number}"] = header_line(name)
+        primary.header[f"EXPD{number}"] = (digest, f"digest of the values of exposure {number}")
     add_history(primary.header, masks.history)
     hdus = [primary]
     for name, codes in masks.codes.items():
@@ -152,6 +155,7 @@ class _MaskFile:
             "uuid": self.header.get("UUID", ""),
             "local_medians": self._local_medians(),
             "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
+            "origin": self._origin(),
             **self._votes(codes),
         }
         if changed:
@@ -281,6 +285,12 @@ class _MaskFile:
         items = tuple(check_local_median(f"RPMEDIAN of {self.path}", row) for row in rows)
         check_local_medians(items, self.shape, f"pixel {{}} of RPMEDIAN in {self.path}")
         return items
+
+    def _origin(self):
+        """Name and digest of each exposure; empty if one is missing."""
+        numbers = range(1, self.n_exposures + 1)
+        found = tuple((str(self.header.get(f"EXPN{i}", "")), str(self.header.get(f"EXPD{i}", ""))) for i in numbers)
+        return found if all(digest for _, digest in found) else ()
 
     def _check_flux_factors(self):
         """Raise `InputError` unless there is a positive factor for each exposure, or none at all."""

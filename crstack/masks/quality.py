@@ -50,6 +50,7 @@ def quality_images(
     bits: Bits = "stsci",
     exposures: Exposures | None = None,
     *,
+    low: np.ndarray | None = None,
     excess_variance: np.ndarray | None = None,
     cleaned: bool = False,
 ) -> np.ndarray:
@@ -66,6 +67,8 @@ def quality_images(
     exposures : `~crstack.exposures.Exposures`, optional
         The exposures, for bits of bad, saturated and low values. A low value is 5 standard deviations below each
         other valid value of its pixel, two at least.
+    low : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), masked values that are no hits but too low.
     excess_variance : `~numpy.ndarray`, optional
         (ny, nx) scatter beyond the noise, in electrons squared: see `~crstack.masks.MaskSet`.
     cleaned : bool, optional
@@ -86,10 +89,13 @@ def quality_images(
     if exposures is not None and exposures.data.shape != hit.shape:
         raise InputError(f"exposures must have the shape {hit.shape} of the masks; got {exposures.data.shape}")
     kind = np.int16 if max(table.values()) < 2**15 else np.int32
-    quality = np.where(hit, kind(table["hit"]), kind(0))
+    quality = np.where(hit if low is None else hit & ~low, kind(table["hit"]), kind(0))
+    if low is not None:
+        quality[low] |= kind(table["low"])
     if exposures is not None and exposures.bad is not None:
         saturated = exposures.saturated
         bad = exposures.bad if saturated is None else exposures.bad & ~saturated
+        bad = bad if low is None else bad & ~low
         quality[bad] |= kind(table["bad"])
         if saturated is not None:
             quality[saturated] |= kind(table["saturated"])
@@ -124,6 +130,7 @@ def write_exposures(
     ext: int | str = 0,
     bits: Bits = "stsci",
     exposures: Exposures | None = None,
+    low: np.ndarray | None = None,
     excess_variance: np.ndarray | None = None,
 ) -> list[Path]:
     """Copy files of exposures, and add the mask of each.
@@ -138,7 +145,7 @@ def write_exposures(
         Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
-    bits, exposures, excess_variance
+    bits, exposures, low, excess_variance
         As for `quality_images`.
 
     Returns
@@ -164,7 +171,7 @@ def write_exposures(
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
-    quality = quality_images(hit, bits, exposures, excess_variance=excess_variance)
+    quality = quality_images(hit, bits, exposures, low=low, excess_variance=excess_variance)
     directory.mkdir(parents=True, exist_ok=True)
     for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]

@@ -11,6 +11,7 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundar
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
 from crstack.diagram import DiagramSettings, MMDiagram
+from crstack.equalize.differences import Differences
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name, united
@@ -29,6 +30,9 @@ AUTO = "auto"
 FEWEST_FOR_OWN, DRAWS = 4, 20_000
 #: kind of image of a mask; all other masks are of exposures
 KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
+
+#: measured memory for each pixel of an image, and for each of its values, besides the arrays in files
+BYTES_PER_PIXEL, BYTES_PER_VALUE = 65.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,10 @@ class MMCosmic(Method):
         check_number("minimum_max2d_rnoise", self.minimum_max2d_rnoise)
         check_integer("mm_dilation", self.mm_dilation, minimum=0)
 
+    def bytes_per_pixel(self, n: int) -> float:
+        """See `Method.bytes_per_pixel`."""
+        return BYTES_PER_PIXEL + BYTES_PER_VALUE * n
+
     def fitted_boundary(
         self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
     ) -> FittedBoundary | None:
@@ -128,16 +136,19 @@ class MMCosmic(Method):
         if self.boundary is None and detected is None:
             raise InputError("aux or boundary must be given; got None for both")
         boundary = self.fitted_boundary(prepared, detected, progress)
-        codes, steps, found_by = self._flagged(prepared, detected, boundary, rules, progress)
-        levelled = prepared.equalized.levelled
+        # without a boundary nothing is compared, and nothing needs to be measured
+        equalized = prepared.known if boundary is None else prepared.equalized
+        levelled = equalized.levelled
+        codes, steps, found_by = self._flagged(prepared, detected, boundary, rules, progress, levelled)
         return MMDecision(
             method=self,
             codes=codes,
             steps=steps,
             found_by=found_by if detected is not None and detected.names else {},
             boundary=boundary,
-            compared=prepared.compared,
+            compared=prepared.statistics_of(levelled),
             levelled=levelled,
+            found=equalized.measured,
             scale=NoiseScale.of(levelled.noise),
         )
 
@@ -157,9 +168,9 @@ class MMCosmic(Method):
 
         return limit_of
 
-    def _flagged(self, prepared, detected, boundary, rules, progress):
+    def _flagged(self, prepared, detected, boundary, rules, progress, exposures):
         """Codes, steps and votes of the median, the mean and the exposures, by name of the mask."""
-        statistics, exposures = prepared.compared, prepared.equalized.levelled
+        statistics = prepared.statistics_of(exposures)
         limit_of = None if boundary is None else self._limits(prepared, boundary)
         codes, steps, found_by = {}, {}, {}
 
@@ -221,6 +232,8 @@ class MMDecision(Decision):
         Statistics of the compared data: the exposures minus their expected differences.
     levelled : `~crstack.exposures.Exposures`
         The compared exposures.
+    found : `~crstack.equalize.Differences` or None
+        Differences between the exposures that were measured: see ``measured``.
     scale : ``NoiseScale`` or None
         Converts the pixels of several amplifiers to the typical pixel of the diagram.
     """
@@ -229,7 +242,28 @@ class MMDecision(Decision):
     boundary: FittedBoundary | None
     compared: OrderStatistics
     levelled: Exposures
+    found: Differences | None = None
     scale: NoiseScale | None = None
+
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine: on their mean level, if levels or seeing are given, or differences were measured.
+
+        So a value that is left out makes no hole or bump, and the mean of all values stays what it is. Given flux
+        factors and offsets alone change nothing, as in the reference program.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        if not self.measured and prepared.known.added is None:
+            return prepared.exposures
+        return prepared.at_mean_level
+
+    @property
+    def measured(self) -> Differences | None:
+        """The differences between the exposures that were measured; None if none were asked for."""
+        return self.found
 
     @property
     def diagram(self) -> MMDiagram | None:
@@ -259,4 +293,6 @@ class MMDecision(Decision):
 
     def describe(self) -> tuple[str, ...]:
         """The method and its boundary, in lines for the history of the masks."""
-        return (f"method: {self.method!r}", f"boundary: {self.boundary!r}")
+        words = {} if self.measured is None else self.measured.in_words()
+        measured = (f"{name}: {value}" for name, value in words.items())
+        return (f"method: {self.method!r}", f"boundary: {self.boundary!r}", *measured)

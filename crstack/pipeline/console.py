@@ -110,8 +110,23 @@ class _Kept(logging.Handler):
         self.messages = []
 
     def emit(self, record):
-        """Keep the message."""
-        self.messages.append(record.getMessage())
+        """Keep the message, unless it is kept already."""
+        if not getattr(record, "kept", False):
+            self.messages.append(record.getMessage())
+
+
+class Seen:
+    """Warnings of Python that were shown in one run, and those about an implausible result, which come last."""
+
+    def __init__(self):
+        self.shown = set()
+        self.implausible = []
+
+    def is_new(self, text):
+        """Whether a warning was not shown before."""
+        new = text not in self.shown
+        self.shown.add(text)
+        return new
 
 
 class Console:
@@ -125,12 +140,26 @@ class Console:
         Whether the checks are complete and the work has begun.
     """
 
-    def __init__(self, warnings=None):
+    def __init__(self, warnings=None, seen=None):
         self.warnings = [] if warnings is None else warnings
+        self.seen = Seen() if seen is None else seen
         self.log_file = None
         self.working = False
         self._keeper = None
         self._bar = None
+
+    def next_part(self):
+        """Begin another stack of the same run, whose report has its own warnings."""
+        self.show_implausible()
+        del self.warnings[:]
+        self.seen.shown.clear()
+
+    def show_implausible(self):
+        """Log the warnings about an implausible result, which are kept for the end of the work."""
+        for text in self.seen.implausible:
+            # the report has it already
+            log.warning("implausible result: %s", text, extra={"kept": True})
+        self.seen.implausible.clear()
 
     # the log file
 
@@ -287,12 +316,10 @@ def logging_to(level):
     console = Console(kept.messages)
     try:
         with warnings.catch_warnings():
-            implausible = []
-            warnings.showwarning = functools.partial(_show_warning, implausible)
+            warnings.showwarning = functools.partial(_show_warning, console)
             yield console
             # the most important warning is shown last
-            for text in implausible:
-                log.warning("implausible result: %s", text)
+            console.show_implausible()
     finally:
         console.close()
         for handler in handlers:
@@ -302,9 +329,13 @@ def logging_to(level):
         astropy_log.setLevel(astropy_level)
 
 
-def _show_warning(implausible, message, category, filename, lineno, file=None, line=None):
+def _show_warning(console, message, category, filename, lineno, file=None, line=None):
     text = " ".join(str(message).split())
+    if not console.seen.is_new(text):
+        return
     if issubclass(category, ImplausibleResultWarning):
-        implausible.append(text)
-    log.warning(text)
+        console.seen.implausible.append(text)
+        console.warnings.append(text)
+    else:
+        log.warning("%s", text)
     log.debug("%s from %s, line %s", category.__name__, filename, lineno)

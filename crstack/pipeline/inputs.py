@@ -88,7 +88,7 @@ def inspect_images(paths, ext, name="extnum"):
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
     if silent:
         log.warning(
-            "BUNIT is absent in %s; values are taken as ADU. If they are electrons, write BUNIT into the headers",
+            "BUNIT is absent in %s: values are taken as adu. If they are electrons, write BUNIT into the headers",
             ", ".join(silent),
         )
     return first

@@ -121,10 +121,10 @@ class Session:
 
     def _equivalence(self):
         """Show the median position, and the flux factors and the offsets that were measured."""
-        scale, equalized = self.configuration["color_scale"], self.stack.equalized
+        scale, equalized = self.configuration["color_scale"], self.stack.prepared.known
         if equalized.flux is not None or equalized.offsets is not None:
             log_equivalence(equalized)
-        if equalized.flux is not None and equalized.flux.method != "given":
+        if equalized.flux is not None and equalized.flux.is_measured:
             self._stop("median position", self.stack.plot.median_position, color_scale=scale)
             for number in range(1, len(self.stack) + 1):
                 self._stop(f"flux factor of exposure {number}", self.stack.plot.flux_factor, number)

@@ -1,10 +1,13 @@
 """Report of the results of a run."""
 
+import re
 from importlib.metadata import version
 
 import numpy as np
 
 from crstack._log import log, section, settings_lines
+from crstack.config.detector_images import BOUNDS
+from crstack.methods import measured_of
 
 __all__ = [
     "column_name",
@@ -18,11 +21,15 @@ __all__ = [
     "log_outputs",
     "log_timings",
     "numbers_of_run",
+    "plan_of_run",
+    "settings_with_numbers",
     "warn_of_lost_values",
 ]
 
 #: from here on single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
+#: columns of the counts that are shown only where there are such pixels
+RARE = ("low", "source")
 #: seconds worth a line
 SHORTEST = 0.005
 
@@ -33,27 +40,70 @@ def log_exposures(paths, stack, numbers):
     log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
     log.note("  %s", ", ".join(str(path) for path in paths))
     names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
-    words = [f"{name} {_range(getattr(numbers, name))}" for name in names]
+    words = [f"{name} {_number_of(name, numbers, stack.exposures)}" for name in names]
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
+    low = stack.exposures.low
+    if low is not None:
+        words.append(f"values that are too low {np.count_nonzero(low)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
 
 
+def _number_of(name, numbers, exposures):
+    """A number of the detector, or the lowest and the highest of an image; if it was read with the exposures, also
+    its keyword or section."""
+    given = getattr(numbers, name)
+    if not isinstance(given, str):
+        return _range(given)
+    read = {"gain": exposures.noise.gain, "rnoise": exposures.noise.readnoise}.get(name)
+    if read is not None:
+        return f"{_range(read)} ({given})"
+    notes = [note for note in exposures.notes if note.startswith(f"{name} ")]
+    # "bias of a.fits is 99.5 adu, ..." or "bias is 99.5 adu by ..."
+    found = [re.search(r" is (\S+ \S+?),? ", f"{note} ") for note in notes]
+    values = [one[1] for one in found if one]
+    if not values:
+        return given
+    shown = values[0] if len(set(values)) == 1 else f"{min(values, key=_first)} to {max(values, key=_first)}"
+    return f"{shown} ({given})"
+
+
+def _first(words):
+    return float(words.split()[0])
+
+
 def _range(value):
-    """A number, or the lowest and the highest value of an image."""
-    if isinstance(value, str):
-        return value
     if np.ndim(value) == 0:
         return f"{value:g}"
     return f"{np.min(value):g} to {np.max(value):g}"
+
+
+def settings_with_numbers(job):
+    """Settings of the run as text, with the numbers that were read from headers or measured in sections.
+
+    Parameters
+    ----------
+    job : `~crstack.pipeline.prepare.Job`
+        The checked run.
+
+    Returns
+    -------
+    settings : list of (str, str)
+    """
+    return [
+        (name, _number_of(name, job.numbers, job.stack.exposures))
+        if name in BOUNDS and isinstance(getattr(job.numbers, name), str)
+        else (name, value)
+        for name, value in job.configuration.settings(job.given_masks is None)
+    ]
 
 
 def log_equivalence(equalized):
     """Log the flux factors and the offsets used, with errors if they were measured."""
     flux, offsets = equalized.flux, equalized.offsets
     if flux is not None:
-        how = "given" if flux.method == "given" else f"measured, method {flux.method}"
+        how = f"measured, method {flux.method}" if flux.is_measured else flux.method
         log.note("flux factors, %s:", how)
         for number, (value, error) in enumerate(zip(flux.values, flux.errors, strict=True), start=1):
             log.note("  exposure %-3d %8.4f%s", number, value, f" +- {error:.4f}" if error else "")
@@ -71,14 +121,29 @@ def log_dry_run(job):
     """Log the plan of a run: the exposures, the settings, and the directory of the files."""
     log_exposures(job.paths, job.stack, job.numbers)
     log.note("settings:")
-    for line in settings_lines(job.configuration.settings(job.given_masks is None)):
+    for line in settings_lines(settings_with_numbers(job)):
         log.note(line)
     log.note("files would be written to %s; all checks passed, and nothing is written", job.outputs.directory)
 
 
+def plan_of_run(job, warnings):
+    """The exposures and the settings of a run, for JSON."""
+    ny, nx = job.stack.exposures.shape
+    return {
+        "crstack": version("crstack"),
+        "exposures": [str(path) for path in job.paths],
+        "shape": [ny, nx],
+        "unit": str(job.stack.exposures.unit),
+        "settings": dict(settings_with_numbers(job)),
+        "warnings": list(warnings),
+        "output_dir": str(job.outputs.directory),
+        "dry_run": True,
+    }
+
+
 def numbers_of_run(job, results, warnings, seconds):
     """The numbers of a run, for JSON."""
-    masks, equalized = results.masks, job.stack.equalized
+    masks, equalized = results.masks, job.stack.prepared.known
     ny, nx = masks.shape
     numbers = {
         "crstack": version("crstack"),
@@ -98,6 +163,10 @@ def numbers_of_run(job, results, warnings, seconds):
         "files": sorted(job.outputs.written),
         "seconds": round(seconds, 3),
     }
+    measured = measured_of(masks.decision)
+    if measured is not None:
+        table = measured.table()
+        numbers["differences"] = {name: table[name].tolist() for name in table.colnames}
     for name, found in (("flux_factors", equalized.flux), ("offsets", equalized.offsets)):
         if found is not None:
             numbers[name] = {"values": np.array(found.values).tolist(), "errors": np.array(found.errors).tolist()}
@@ -190,7 +259,7 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name != "name"]
+    columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
     heads = [column_name(name, masks) for name in columns]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")

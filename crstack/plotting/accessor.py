@@ -10,13 +10,12 @@ from astropy.table import QTable
 from crstack._validation import check_integer
 from crstack._views import InDiagram, image_of_mask
 from crstack.equalize.compare import compare_fluxes
-from crstack.equalize.differences import Differences
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.joint import JointDecision
 from crstack.masks import MaskSet
 from crstack.masks.features import PROBLEMATIC, codes_of
+from crstack.methods import measured_of
 from crstack.plotting.diagram import plot_diagram
 from crstack.plotting.differences import plot_differences
 from crstack.plotting.equivalence import plot_flux_factor, plot_offset
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from crstack.diagram import MMDiagram
 
-__all__ = ["PlotAccessor", "measured_of"]
+__all__ = ["PlotAccessor"]
 
 ColorScale = Literal["zscale", "minmax"]
 
@@ -41,27 +40,6 @@ ColorScale = Literal["zscale", "minmax"]
 def _figure(fig: "Figure | None") -> "Figure | str | None":
     """The given figure, or one of pyplot if pyplot is in use."""
     return "pyplot" if fig is None and "matplotlib.pyplot" in sys.modules else fig
-
-
-def measured_of(prepared: PreparedStack, masks: MaskSet) -> Differences | None:
-    """Differences between the exposures that a decision measured.
-
-    Parameters
-    ----------
-    prepared : PreparedStack
-        What the decision was made on.
-    masks : MaskSet
-        The masks of the decision.
-
-    Returns
-    -------
-    measured : Differences or None
-        None if nothing was measured.
-    """
-    found = prepared.equalized.measured
-    if isinstance(masks.decision, JointDecision):
-        found = masks.decision.result.measured
-    return found or None
 
 
 class PlottedStack(Protocol):
@@ -257,11 +235,11 @@ class PlotAccessor:
             If there is no such exposure, or the stack has no flux factors.
         """
         prepared = self._stack.prepared
-        given, flux = prepared.given, prepared.equalized.flux
+        given, flux = prepared.given, prepared.known.flux
         i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
         if flux is None:
             raise InputError("flux_factors must be given or measured for this figure; got none")
-        shifts = None if prepared.equalized.offsets is None else prepared.equalized.offsets.values
+        shifts = None if prepared.known.offsets is None else prepared.known.offsets.values
 
         def compute() -> Any:
             settings = flux.values, prepared.equalization.flux_regions, shifts
@@ -294,7 +272,7 @@ class PlotAccessor:
         """
         prepared = self._stack.prepared
         masks = self._stack.latest_masks() if masks is None else masks
-        measured, decision = measured_of(prepared, masks), masks.decision
+        measured, decision = measured_of(masks.decision), masks.decision
         if decision is None or measured is None:
             raise InputError("exposures must differ by a measured term for this figure; got none")
         common = prepared.statistics.median2d if measured.common is None else np.asarray(measured.common)
@@ -329,7 +307,7 @@ class PlotAccessor:
             If there is no such exposure, or the stack has no offsets.
         """
         prepared = self._stack.prepared
-        given, equalized = prepared.given, prepared.equalized
+        given, equalized = prepared.given, prepared.known
         i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
         if equalized.offsets is None:
             raise InputError("offsets must be given or measured for this figure; got none")

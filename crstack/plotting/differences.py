@@ -17,14 +17,22 @@ __all__ = ["plot_differences"]
 #: terms by title, with their columns of `Differences.table` and the unit
 TERMS = (
     ("added level", ("level",), "electron"),
-    ("throughput", ("throughput",), ""),
+    ("throughput", ("throughput",), "relative to the mean"),
     ("shift", ("dx", "dy"), "pixel"),
-    ("second moments", ("xx", "yy", "xy"), "pixel squared"),
+    ("second moments", ("xx", "yy", "xy"), "pixel\N{SUPERSCRIPT TWO}"),
 )
 #: blue and red, distinct for colour-blind readers too
 COLOURS = "RdBu_r"
 #: distinct for colour-blind readers
 MARKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"))
+#: the same for the curves of exposures; styles differ too
+CURVES = ("#0072b2", "#d55e00", "#009e73", "#aa3377", "#e69f00", "#56b4e9", "#404040")
+STYLES = ("-", "--", "-.", ":")
+MINUS = "\N{MINUS SIGN}"
+#: most images beside each other, and most ticks of exposures
+ACROSS, MOST_TICKS = 5, 10
+#: values that are 0 but for rounding
+NOTHING = 1e-6
 #: part of the values inside the limits of the colours
 INSIDE = 99.0
 
@@ -55,35 +63,94 @@ def plot_differences(
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
-        A panel for each term, and below one for each exposure.
+        Rows of panels: the numbers of each term; the terms along rows and columns, such as the spectrum of sky lines,
+        and the added smooth surfaces, where they were needed; and what each exposure is expected to hold more.
     """
-    fig = new_figure((13, 7), fig)
-    (above,), (below,) = fig.subfigures(2, 1, squeeze=False)
-    table = measured.table()
-    for axes, (title, names, of) in zip(above.subplots(1, len(TERMS)), TERMS, strict=True):
-        for name, (colour, marker) in zip(names, MARKS, strict=False):
-            errors = np.asarray(table[f"{name}_error"]) if f"{name}_error" in table.colnames else None
-            options = {"fmt": marker, "color": colour, "capsize": 2, "label": name}
-            axes.errorbar(np.asarray(table["exposure"]), np.asarray(table[name]), errors, **options)
-        axes.set(title=title, xlabel="exposure", ylabel=f"{title} ({of})" if of else title)
-        axes.set_xticks(np.asarray(table["exposure"]))
-        axes.margins(x=0.2)
-        if len(names) > 1:
-            axes.legend(fontsize="small")
-    _draw_images(below, images, unit, resolution)
+    shape, profiles = images[0].shape, _profiles(measured)
+    with_surfaces = measured.grids is not None and bool(set(measured.surfaces) - {"", "level"})
+    n_rows = -(-len(images) // ACROSS)
+    heights = [3.2, *[2.8] * bool(profiles), *[3.3 * n_rows] * with_surfaces, 3.3 * n_rows]
+    fig = new_figure((13, sum(heights)), fig)
+    parts = [row[0] for row in fig.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)]
+    _draw_numbers(parts.pop(0), measured.table())
+    if profiles:
+        _draw_profiles(parts.pop(0), profiles)
+    if with_surfaces:
+        options = {"title": "exposure {}: added level, smooth", "label": "added level (electron)"}
+        _draw_images(parts.pop(0), measured.surface_images(shape), resolution, **options)
+    options = {"title": f"exposure {{}} {MINUS} common image", "label": f"expected difference ({unit})"}
+    _draw_images(parts.pop(0), images, resolution, **options)
     lines = "; ".join(line.words for line in measured.lines)
-    fig.suptitle("Measured differences of the exposures" + (f"; {lines}" if lines else ""))
+    fig.suptitle("Measured differences of the exposures" + (f"\n{lines}" if lines else ""))
     return fig
 
 
-def _draw_images(figure, images, unit, resolution):
+def _draw_numbers(figure, table):
+    """A panel for each term that has one number, or few, in each exposure."""
+    exposure = np.asarray(table["exposure"])
+    for axes, (title, names, of) in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+        for name, (colour, marker) in zip(names, MARKS, strict=False):
+            errors = np.asarray(table[f"{name}_error"]) if f"{name}_error" in table.colnames else None
+            options = {"fmt": marker, "color": colour, "capsize": 2, "label": name}
+            axes.errorbar(exposure, np.asarray(table[name]), errors, **options)
+        axes.set(title=title, xlabel="exposure", ylabel=of)
+        middle = 1 if title == "throughput" else 0
+        if all(np.abs(table[name] - middle).max() < NOTHING for name in names):
+            axes.set_ylim(middle - 1, middle + 1)
+            axes.text(0.5, 0.75, "no difference", transform=axes.transAxes, ha="center", color="#606060")
+        axes.set_xticks(exposure[:: -(-len(exposure) // MOST_TICKS)])
+        axes.margins(x=0.2)
+        if len(names) > 1:
+            axes.legend(fontsize="small")
+
+
+def _profiles(measured):
+    """Terms along rows and columns: title, names of the axes, and values (N, length); added levels first."""
+    found = {}
+    for line, values in zip(measured.lines, measured.profiles, strict=True):
+        is_response = line.setting == "response"
+        each = "row" if line.axis == "x" else "column"
+        title = f"{'response' if is_response else 'added level'} of each {each}"
+        ylabel = "response" if is_response else "added level (electron)"
+        found[is_response, title] = (title, f"{line.crosses} (pixel)", ylabel, values)
+    return [found[key] for key in sorted(found)]
+
+
+def _draw_profiles(figure, profiles):
+    """A panel for each, with a curve for each exposure."""
+    from matplotlib import colormaps
+
+    panels = figure.subplots(1, len(profiles), squeeze=False)[0]
+    for axes, (title, xlabel, ylabel, values) in zip(panels, profiles, strict=True):
+        axes.axhline(1.0 if ylabel == "response" else 0.0, color="#b0b0b0", linewidth=0.8)
+        for i, one in enumerate(values):
+            colour = CURVES[i] if len(values) <= len(CURVES) else colormaps["viridis"](i / len(values))
+            style = STYLES[i % len(STYLES)]
+            options = {"color": colour, "linestyle": style, "linewidth": 1.0, "label": f"exposure {i + 1}"}
+            axes.plot(np.arange(1, len(one) + 1), one, **options)
+        axes.set(title=f"{title}, mean", xlabel=xlabel, ylabel=ylabel)
+        axes.margins(x=0.01)
+    columns = -(-len(profiles[0][-1]) // len(CURVES))
+    panels[-1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns)
+
+
+def _draw_images(figure, images, resolution, *, title, label):
+    """Images of all exposures on one scale, at most `ACROSS` beside each other."""
     shape = images[0].shape
     block = block_size(shape, resolution)
     means = [block_means(one, block) for one in images]
     most = float(np.percentile(np.abs(means), INSIDE)) or 1.0
-    panels = np.atleast_1d(figure.subplots(1, len(images), sharex=True, sharey=True))
+    across = min(len(images), ACROSS)
+    panels = figure.subplots(-(-len(images) // across), across, sharex=True, sharey=True, squeeze=False).ravel()
     aspect = "auto" if max(shape) > 2.5 * min(shape) else "equal"
-    for i, (axes, one) in enumerate(zip(panels, means, strict=True), start=1):
+    for i, (axes, one) in enumerate(zip(panels, means, strict=False), start=1):
         shown = draw_image(axes, one, (-most, most), block=block, colours=COLOURS, aspect=aspect)
-        axes.set_title(f"exposure {i} \N{MINUS SIGN} common image")
-    add_bar(panels[-1], shown, f"expected difference ({unit})")
+        axes.set_title(title.format(i))
+        if i > len(images) - across:
+            axes.set_xlabel("x (pixel)")
+        if i % across == 1 or across == 1:
+            axes.set_ylabel("y (pixel)")
+        if i % across == 0 or i == len(images):
+            add_bar(axes, shown, label)
+    for axes in panels[len(images) :]:
+        axes.remove()

@@ -7,14 +7,17 @@ import pytest
 from support.parameter_files import NAMES, check_refused, write_parameters
 
 from crstack.config.configuration import read_configuration
+from crstack.equalize import ResponseSettings
 
 
 @pytest.fixture
 def arguments(tmp_path):
-    """Factory: arguments of CRStack for some keys."""
+    """Factory: arguments of CRStack for some keys, but for ``differences=None`` of M.M.Cosmic."""
 
     def make(**changes):
-        return read_configuration(write_parameters(tmp_path / "p.yaml", **changes)).parts.equalization
+        found = dict(read_configuration(write_parameters(tmp_path / "p.yaml", **changes)).parts.equalization)
+        assert found.pop("differences", "auto") == ("auto" if changes.get("crmethod", "").startswith("joint") else None)
+        return found
 
     return make
 
@@ -31,7 +34,7 @@ def test_neutral_factors_ask_nothing(arguments, value, target):
         ({"flux_factor": "auto"}, {"flux_factors": "auto", "flux_method": "ratio"}),
         ({"flux_factor": 0.9}, {"flux_factors": 0.9}),
         ({"flux_factor": ["0.8", 1, 1.2]}, {"flux_factors": [0.8, 1.0, 1.2]}),
-        ({"flux_factor": "local"}, {"response": "auto"}),
+        ({"flux_factor": "local"}, {"response": ResponseSettings()}),
         (
             {"flux_factor": "auto", "flux_factor_regions": [[229, 274, 1, 1596], "[1:2, 3:4]"]},
             {"flux_factors": "auto", "flux_method": "ratio", "flux_regions": [(229, 274, 1, 1596), (1, 2, 3, 4)]},
@@ -78,6 +81,30 @@ def test_the_joint_decision_knows_what_is_expected_in_each_exposure(arguments):
     }
 
 
+@pytest.mark.parametrize(
+    ("crmethod", "differences", "measures"),
+    [
+        ("mm_pycosmic", None, False),
+        ("mm_pycosmic", "given", False),
+        ("mm_pycosmic", "auto", True),
+        ("mmcosmic", "auto", True),
+        ("joint", None, True),
+        ("joint_pycosmic", "auto", True),
+        ("joint", "given", False),
+        ("pycosmic", None, False),
+    ],
+)
+def test_what_is_measured(tmp_path, crmethod, differences, measures):
+    """M.M.Cosmic measures nothing unless it is asked to, as the reference program."""
+    path = write_parameters(tmp_path / "p.yaml", crmethod=crmethod, differences=differences)
+    assert read_configuration(path).parts.equalization == ({} if measures else {"differences": None})
+
+
+def test_factors_of_1_are_given_where_the_rest_is_measured(arguments, tmp_path):
+    assert arguments(crmethod="joint", flux_factor=1) == {"flux_factors": 1.0}
+    assert arguments(crmethod="joint", flux_factor=[1, 1, 1]) == {"flux_factors": [1.0, 1.0, 1.0]}
+
+
 def test_shape_of_the_negative_binomial(tmp_path):
     def shape(**keys):
         return read_configuration(write_parameters(tmp_path / "p.yaml", **keys)).parts.diagram["nbinom_shape"]
@@ -119,6 +146,8 @@ def test_what_does_not_go_together(here, capsys):
     check_refused(
         capsys, "apply_flux_factor_to must be simulated", flux_factor="local", apply_flux_factor_to="original"
     )
+    check_refused(capsys, "differences must be left out for crmethod lacosmic", crmethod="lacosmic", differences="auto")
+    check_refused(capsys, "differences must be one of auto, given", differences="all")
 
 
 class _Stopped(Exception):
@@ -145,7 +174,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
     monkeypatch.setattr(module.CRStack, "from_files", from_files)
     numbers = {"gain": 3.0, "rnoise": 1.5, "bias": 7.0, "extnum": 0, "mm_cr_coincidences": 2}
     common = {"ext": 0, "cr_coincidences": 2, "unit": u.adu, "drop_unusable": False}
-    common |= dict.fromkeys(("saturation", "dq_ext", "err_ext", "bits", "mem_limit"))
+    common |= dict.fromkeys(("differences", "saturation", "dq_ext", "err_ext", "bits", "mem_limit"))
     common |= {"gain": 3 * u.electron / u.adu, "readnoise": 1.5 * u.adu, "bias": 7 * u.adu}
     for keys, more in (
         ({}, {}),
@@ -155,7 +184,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
         ),
         (
             {"flux_factor": "local", "mm_crosscorr_region": [1, 40, 2, 30]},
-            {"response": "auto", "crosscorr_region": (1, 40, 2, 30)},
+            {"response": ResponseSettings(), "crosscorr_region": (1, 40, 2, 30)},
         ),
     ):
         path = write_parameters("p.yaml", **numbers | keys)

@@ -146,7 +146,7 @@ def test_a_parameter_file_of_the_headers(here, capsys):
     # the user must fill in the values that the header lacks
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(np.ones((60, 80), np.float32), name="SCI")
     fits.HDUList([primary, image]).writeto("bare.fits")
-    assert main(["init", "bare.fits"]) == 0
+    assert main(["init", "bare.fits", "bare.fits"]) == 0
     out, err = capsys.readouterr()
     loaded = yaml.safe_load(out)
     assert (loaded["extnum"], loaded["gain"], loaded["rnoise"]) == (1, None, None)
@@ -313,7 +313,7 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     path = write_parameters("p.yaml", crmethod="pycosmic", saturation="header:SATURATE")
     assert main(["run", path, "--output-dir", "three", "--no-plots"]) == 0
     n = sum(int((fits.getdata(name) >= top).sum()) for name in NAMES)
-    assert f"saturation header:SATURATE, saturated values {n}; bad values: {n}" in capsys.readouterr().out
+    assert f" adu (header:SATURATE), saturated values {n}; bad values: {n}" in capsys.readouterr().out
     assert "saturation: header:SATURATE" in "".join(fits.getheader("three/combined_mean.fits")["HISTORY"])
     assert main([*pattern, "--max-fraction", "0.0001", "--output-dir", "four"]) == 1
     assert "of the values of" in capsys.readouterr().err

@@ -102,6 +102,7 @@ OWN = {
     "vote": ("all", {"crmethod": "mm_lacosmic+pycosmic"}, {"detector.vote": "all"}),
     "mm_xdiag_min": (-5.0, {}, {"diagram.x_min": -5.0}),
     "mm_xdiag_max": (90.0, {}, {"diagram.x_max": 90.0}),
+    "differences": ("given", {"crmethod": "joint_lacosmic"}, {"equalization.differences": None}),
     "joint": ({"measure": False}, {"crmethod": "joint_lacosmic"}, {"method.measure": False}),
     "boundary": (
         {"n_draws": 20_000},

@@ -112,7 +112,7 @@ def test_parameter_file_that_is_binary_or_missing(here, capsys):
     Path("p.yaml").write_bytes(b"\xff\xfe\xff")
     refused(capsys, ["run", "p.yaml", "--output-dir", "out"], "must be text in UTF-8")
     refused(capsys, ["run", "q.yaml", "--output-dir", "out"], "must be readable; got q.yaml")
-    refused(capsys, ["run", ".", "--output-dir", "out"], "must be readable")
+    refused(capsys, ["run", ".", "--output-dir", "out"], "must be FITS files or a parameter file; got the directory")
 
 
 @pytest.mark.parametrize("key", ["images", "gain", "rnoise", "crmethod"])

@@ -136,7 +136,7 @@ def test_errors_of_offsets_are_honest():
 
 def test_offsets_and_factors_together():
     simulated = simulate(offsets=SHIFTS, flux_factors=(0.8, 1.0, 1.2))
-    equalized = stack_of(simulated, flux_factors="auto", offsets="auto").equalized
+    equalized = measured_alone(simulated, flux_factors="auto", offsets="auto").equalized
     np.testing.assert_allclose(equalized.offsets.values, SHIFTS, atol=0.05)
     np.testing.assert_allclose(equalized.flux.values, (0.8, 1.0, 1.2), rtol=0.005)
 
@@ -158,7 +158,7 @@ def test_hot_pixels_do_not_move_with_the_scene(column, share):
     exposures, hot = with_hot_pixels(simulated, column)
     options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
     if not column:
-        stack = CRStack(exposures, offsets="auto", **options)
+        stack = CRStack(exposures, offsets="auto", differences=None, **options)
         np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
     # what is subtracted leaves noise alone at these pixels and beside them, where a spline would ring
     beside = ndimage.maximum_filter(hot, 3)
@@ -205,7 +205,7 @@ def test_bad_values_neither_pull_offsets_nor_leave_edges():
         ccd.data[mask] = np.nan
         ccd.mask = mask
     options = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
-    stack = CRStack(exposures, offsets="auto", **options)
+    stack = CRStack(exposures, offsets="auto", differences=None, **options)
     np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
     levelled = CRStack(exposures, offsets=SHIFTS, **options).equalized.levelled
     beside = ndimage.maximum_filter(bad.any(axis=0), 7) & ~bad.any(axis=0)
@@ -355,8 +355,13 @@ def test_nbinom_auto_in_the_diagram():
 # what they do to the masks
 
 
+def measured_alone(simulated, **options):
+    """A stack with nothing but the differences that are asked for by name."""
+    return stack_of(simulated, differences=None, **options)
+
+
 def masks_of(simulated, **options):
-    stack = stack_of(simulated, **options)
+    stack = measured_alone(simulated, **options)
     stack.mm_diagram(aux=PYCOSMIC, n_simulations=10)
     return stack, stack.detect(aux=PYCOSMIC)
 
@@ -504,12 +509,32 @@ def test_divided_exposures_keep_their_noise_in_electrons():
         ({"offsets": "measure"}, "offsets must be one of auto; got 'measure'"),
         (
             {"offsets": SHIFTS, "crosscorr_region": (1, 50, 1, 50)},
-            r"crosscorr_region must be None where offsets are given; got \[1, 50, 1, 50\]",
+            r"crosscorr_region must come with offsets=.auto., because it measures them; got offsets=\(\(",
         ),
         ({"crosscorr_region": (1, 10, 1, 50)}, "crosscorr_region must be 16 pixels or more on each side"),
         ({"crosscorr_region": (1, 500, 1, 50)}, "crosscorr_region must lie inside the image"),
         ({"response": "on"}, "response must be one of auto; got 'on'"),
-        ({"response": 3}, 'response must be "auto", a ResponseSettings or None; got 3'),
+        ({"response": 3}, 'response must be "auto", None, or a number or image for each exposure; got int'),
+        ({"response": [1, 0, 1]}, "response must be positive everywhere"),
+        ({"response": [1, 1]}, "response must be 3, one for each exposure; got 2"),
+        ({"response": [np.ones((3, 4))] * 3}, r"response must be images of shape \(150, 180\); got \(3, 4\)"),
+        ({"response": [1, 1, np.nan]}, "response must be finite numbers or images"),
+        ({"backgrounds": 4.0}, 'backgrounds must be "auto", None, or a number or image for each exposure; got float'),
+        ({"backgrounds": "sky"}, "backgrounds must be one of auto; got 'sky'"),
+        ({"backgrounds": [1, 2]}, "backgrounds must be 3, one for each exposure; got 2"),
+        ({"backgrounds": [1, 2, "a"]}, "backgrounds must be finite numbers or images"),
+        ({"backgrounds": [1, 2, 3] * u.s}, "backgrounds must be in the unit of the exposures, adu; got s"),
+        ({"seeing": 2.5}, 'seeing must be "auto", None, or a width in pixels for each exposure; got 2.5'),
+        ({"seeing": [2.5, 3.0]}, "seeing must be 3 widths, one for each exposure; got 2"),
+        ({"seeing": [2.5, 3.0, 0.0]}, "seeing must be a number at least 0.5"),
+        ({"differences": "all"}, "differences must be one of auto; got 'all'"),
+        # contradictions
+        ({"flux_factors": 1.0, "flux_regions": [(1, 9, 1, 9)]}, "flux_regions must come with flux_factors=.auto.; got"),
+        ({"flux_factors": None, "flux_method": "ratio"}, "flux_method must come with flux_factors=.auto.; got"),
+        ({"flux_factors": None, "apply_flux_factors_to": "original"}, "must come with flux_factors; got"),
+        ({"offsets": None, "crosscorr_region": (1, 50, 1, 50)}, "crosscorr_region must come with offsets=.auto."),
+        ({"differences": None, "seeing": "auto"}, "seeing=.auto. must come with differences=.auto."),
+        ({"differences": None, "backgrounds": "auto"}, "backgrounds=.auto. must come with differences=.auto."),
     ],
 )
 def test_wrong_settings(simulated, options, message):
@@ -565,15 +590,16 @@ def test_bad_pixels_stay_out_of_the_measurements():
         data[rng.random(data.shape) < 0.01] = np.nan
         exposures.append(CCDData(data, unit=u.adu))
     stack = CRStack(exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias,
-                    flux_factors="auto", offsets="auto")  # fmt: skip
+                    flux_factors="auto", offsets="auto", differences=None)  # fmt: skip
     np.testing.assert_allclose(stack.equalized.flux.values, (0.8, 1.0, 1.2), rtol=0.005)
     np.testing.assert_allclose(stack.equalized.offsets.values, SHIFTS, atol=0.05)
     assert np.isfinite(stack.equalized.levelled.data).all()
 
 
 def test_settings_are_frozen_and_coerced():
-    settings = Equalization(flux_factors=np.array([1.0, 0.9, 1.1]), flux_regions=[[1, 5, 1, 5]], response="auto")
+    settings = Equalization(flux_factors=np.array([1.0, 0.9, 1.1]), response="auto", differences=None)
     assert settings.flux_factors == (1.0, 0.9, 1.1)
+    settings = Equalization(flux_regions=[[1, 5, 1, 5]], response="auto", differences=None)
     assert settings.flux_regions == ((1, 5, 1, 5),)
     assert settings.response == ResponseSettings()
     with pytest.raises(AttributeError):

@@ -72,7 +72,7 @@ def test_what_is_left_of_the_exposures():
     levels[0, 9, 9] -= 500  # too low is no hit
     bad = np.zeros(levels.shape, bool)
     bad[1, :3] = True
-    left, signal, variance = line_rounds._residuals(model_of(levels, bad))
+    left, signal, variance, _ = line_rounds._residuals(model_of(levels, bad))
     expected = np.zeros(levels.shape)
     expected[1, 3:] = 7
     expected[2, 12, 6], expected[0, 9, 9] = 39, -500
@@ -81,7 +81,7 @@ def test_what_is_left_of_the_exposures():
     np.testing.assert_array_equal(variance, np.full((20, 30), 100))
     # the rim of a hit is left out with it
     levels[2, 4:7, 5:8] += 4 * 20
-    left, _, _ = line_rounds._residuals(model_of(levels))
+    left, *_ = line_rounds._residuals(model_of(levels))
     assert not left[2, 4:7, 5:8].any()
     np.testing.assert_allclose(left[1], 7, atol=1e-4)
 
@@ -92,3 +92,62 @@ def test_the_misfit_counts_hits_no_more_than_others():
     levels[0, 9, 9] -= 1e4
     expected = 600 * 0.5**2 + line_rounds.CLIP_SIGMA**2
     assert line_rounds.misfit(model_of(levels)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.fixture
+def wide_line():
+    """A wide line of the sky of 80 above 30, that is twice as bright in the last of three exposures."""
+    common = np.full((40, 300), np.float32(30))
+    common[12:24] = 110
+    levels = np.stack([common, 2 * common, 4 * common])
+    levels[2, 12:24] += 4 * 70
+    for i in range(3):
+        levels[i] += 10 * i
+    model = model_of(levels)
+    model.common = lambda contrast: common
+    return model, levels
+
+
+def test_a_line_that_is_brighter_is_no_hit(wide_line):
+    model, levels = wide_line
+    levels[2, 18, 100] += 4 * 60
+    left, *_ = line_rounds._residuals(model)
+    assert not left[2, 17:20, 99:102].any()
+    left[2, 17:20, 99:102] = 70
+    np.testing.assert_allclose(left[2, 12:24], 70, atol=1e-3)
+    # along y likewise
+    turned = model_of(levels.transpose(0, 2, 1))
+    turned.common = lambda contrast: model.common(contrast).T
+    other, *_ = line_rounds._residuals(turned)
+    np.testing.assert_allclose(other[2, :98].T, left[2, :, :98], atol=1e-3)
+
+
+def test_a_track_along_a_line_is_a_hit(wide_line):
+    model, levels = wide_line
+    levels[2, 12:24] -= 4 * 70
+    levels[2, 18, 100:190] += 4 * 60
+    assert not line_rounds._residuals(model)[0].any()
+    # and so is what is in one exposure only
+    levels[1, 30:33] += 2 * 60
+    assert not line_rounds._residuals(model)[0].any()
+
+
+def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
+    model, _ = wide_line
+    model.gains = model.added = model.brightness = None
+    model.names, model.lines = {"backgrounds"}, []
+    model.shift = lambda i: np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
+    add, before = line_rounds._add_line, line_rounds.misfit(model)
+    line_rounds.find_line_terms(model)
+    assert [(one.setting, one.axis) for one in model.lines] == [("backgrounds", "x")]
+    assert line_rounds.misfit(model) < 0.7 * before
+
+    def worse(model, *arrays):
+        add(model, *arrays)
+        model.added = -model.added
+
+    model.added, model.lines = None, []
+    monkeypatch.setattr(line_rounds, "_add_line", worse)
+    line_rounds.find_line_terms(model)
+    assert not model.lines
+    assert line_rounds.misfit(model) == before

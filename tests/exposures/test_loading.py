@@ -169,3 +169,10 @@ def test_an_array_of_planes_is_a_list_of_exposures():
     np.testing.assert_array_equal(load_exposures(cube, **options).data, load_exposures(list(cube), **options).data)
     with pytest.raises(InputError, match="exposures must be a list of them; got a single ndarray"):
         load_exposures(cube[0], **options)
+
+
+def test_more_exposures_than_were_tested_give_a_warning():
+    rng = np.random.default_rng(3)
+    images = [rng.normal(1000, 40, (12, 13)) for _ in range(26)]
+    with pytest.warns(CRStackWarning, match="up to 25 exposures; got 26"):
+        load_exposures(images, unit=u.adu, **{"gain": 1 * u.electron / u.adu, "readnoise": 25 * u.electron})

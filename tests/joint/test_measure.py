@@ -13,7 +13,7 @@ from crstack import CRStack, JointPosterior
 from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
-from crstack.equalize import Equalization, measure
+from crstack.equalize import Equalization, ResponseSettings, measure
 from crstack.exposures import load_exposures
 from crstack.joint import Counts
 from crstack.joint.measure import open_settings
@@ -141,8 +141,17 @@ def test_what_the_user_has_set_stays():
 def test_what_is_left_open():
     every = {"backgrounds", "flux_factors", "offsets", "response", "seeing"}
     assert open_settings(Equalization()) == every
-    assert open_settings(Equalization(flux_factors="auto", response="auto")) == every - {"flux_factors", "response"}
+    assert open_settings(Equalization(flux_factors="auto", response="auto")) == every
+    assert open_settings(Equalization(flux_method="ratio", response=ResponseSettings())) == every - {
+        "flux_factors",
+        "response",
+    }
     assert open_settings(Equalization(offsets=SHIFTS)) == every - {"offsets"}
+    assert open_settings(Equalization(**dict.fromkeys(every))) == set()
+    for name in every:
+        assert open_settings(Equalization(**{name: None})) == every - {name}
+    assert open_settings(Equalization(differences=None)) == set()
+    assert open_settings(Equalization(differences=None, flux_factors="auto", offsets="auto")) == set()
     assert open_settings(Equalization(crosscorr_region=(1, 50, 1, 50))) == every - {"offsets"}
 
 

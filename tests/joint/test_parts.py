@@ -7,8 +7,19 @@ import numpy as np
 import pytest
 from scipy import integrate, ndimage, stats
 
-from crstack.joint import JointPosterior, cubes, false_alarms, hit_everywhere, measure, posterior
-from crstack.joint.candidates import Candidates, Counts
+from crstack import CRStack
+from crstack.datasets import make_stack
+from crstack.joint import (
+    JointPosterior,
+    candidates,
+    cubes,
+    false_alarms,
+    hit_everywhere,
+    measure,
+    posterior,
+    posterior_signal,
+)
+from crstack.joint.candidates import Candidates, Counts, even_slices
 from crstack.joint.charges import LOG_SIGMA, counts_as_hit
 from crstack.joint.excess import (
     ExcessVariance,
@@ -514,3 +525,28 @@ def test_values_of_single_pixels_band_by_band(monkeypatch, places):
     places = np.array(places, dtype=int)
     found = cubes.taken(lambda where: image[:, *where], places, (6, 10))
     np.testing.assert_array_equal(found, image.reshape(2, 60)[:, places])
+
+
+def test_results_do_not_depend_on_the_size_of_the_pieces(monkeypatch):
+    simulated = make_stack("ifu", shape=(50, 60), n_exposures=9, seed=5)
+
+    def found():
+        stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+        result = stack.joint_posterior()
+        return result.rounded, result.mask, result.signal_shift
+
+    usual = found()
+    for values in (1 << 12, 1 << 30):
+        for module in (candidates, posterior_signal):
+            monkeypatch.setattr(module, "NODES_IN_CACHE", values)
+        monkeypatch.setattr(candidates, "VALUES_AT_ONCE", values)
+        for one, other in zip(usual, found(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("number", "most"), [(0, 5), (1, 5), (3, 2), (7, 0), (7, 3), (10, 100), (8192, 1000)])
+def test_even_slices_cover_a_number_and_leave_no_single_one(number, most):
+    slices = even_slices(number, most)
+    covered = np.concatenate([np.arange(number)[one] for one in slices])
+    np.testing.assert_array_equal(covered, np.arange(number))
+    assert number < 2 or min(one.stop - one.start for one in slices) > 1

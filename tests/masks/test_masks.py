@@ -123,7 +123,7 @@ def test_bad_pixels_are_not_flagged():
 
 
 def test_united_keeps_who_found_it():
-    clean, dilated, mm, aux, both, given = Code
+    clean, dilated, mm, aux, both, given, *_ = Code
     pairs = {
         (clean, clean): clean,
         (mm, clean): mm,

@@ -1,5 +1,6 @@
 """Figure of what was measured of exposures that differ, by its contents."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ def test_terms_and_their_errors(stack):
     figure = Figure()
     assert stack.plot.differences(fig=figure) is figure
     table = stack.joint_posterior().measured.table()
-    above, below = figure.subfigs
+    above, below = figure.subfigs[0], figure.subfigs[-1]
     assert [axes.get_title() for axes in above.axes] == ["added level", "throughput", "shift", "second moments"]
     for axes, names in zip(above.axes, (("level",), ("throughput",), ("dx", "dy"), ("xx", "yy", "xy")), strict=True):
         found = drawn(axes)
@@ -48,7 +49,7 @@ def test_terms_and_their_errors(stack):
 
 
 def test_images_are_what_each_exposure_is_expected_to_hold_more(stack):
-    below = stack.plot.differences().subfigs[1]
+    below = stack.plot.differences().subfigs[-1]
     images = [np.asarray(axes.images[0].get_array()) for axes in below.axes[:3]]
     truth = make_stack("slit", (180, 200), flux_factors=FACTORS, offsets=OFFSETS, seed=4).expected
     bright = truth[1] > 500
@@ -63,9 +64,91 @@ def test_nothing_to_draw():
         equal.plot.differences()
 
 
+@pytest.fixture(scope="module")
+def of_sky():
+    """A slit whose lines of the sky differ in brightness."""
+    found = stack_of(make_stack("slit", (180, 200), sky_factors=(1.0, 1.12, 0.9), seed=4))
+    found.detect(JointPosterior())
+    return found
+
+
+def test_spectra_of_what_is_added_and_responses(of_sky):
+    measured = of_sky.joint_posterior().measured
+    assert len(measured.profiles) == len(measured.lines) > 0
+    middle = of_sky.plot.differences().subfigs[1]
+    kinds = {(line.setting == "response", line.axis) for line in measured.lines}
+    assert len(middle.axes) == len(kinds)
+    for axes in middle.axes:
+        is_response = axes.get_ylabel() == "response"
+        of_columns = axes.get_xlabel() == "x (pixel)"
+        assert axes.get_title() == (
+            f"{'response' if is_response else 'added level'} of each {'column' if of_columns else 'row'}, mean"
+        )
+        curves = [line.get_ydata() for line in axes.lines[1:]]
+        profile = next(
+            one
+            for line, one in zip(measured.lines, measured.profiles, strict=True)
+            if (line.setting == "response", line.axis) == (is_response, "y" if of_columns else "x")
+        )
+        np.testing.assert_array_equal(curves, profile)
+        assert [len(one) for one in curves] == [200 if of_columns else 180] * 3
+    labels = [text.get_text() for text in middle.axes[-1].get_legend().get_texts()]
+    assert labels == ["exposure 1", "exposure 2", "exposure 3"]
+
+
+def test_profiles_are_the_means_of_the_terms(of_sky):
+    measured = of_sky.joint_posterior().measured
+    added = [one for line, one in zip(measured.lines, measured.profiles, strict=True) if line.setting != "response"]
+    table = measured.table()
+    for one, line in zip(measured.profiles, measured.lines, strict=True):
+        name = f"{'response' if line.setting == 'response' else 'added'}_along_{line.axis}"
+        np.testing.assert_array_equal(table[f"{name}_low"], one.min(axis=1))
+        np.testing.assert_array_equal(table[f"{name}_high"], one.max(axis=1))
+    # the second exposure has the brightest sky, the third the faintest
+    for one in added:
+        line = np.argmax(np.ptp(one, axis=0))
+        assert one[1, line] > one[0, line] > one[2, line]
+    backwards = measured.ordered(np.array([2, 1, 0]))
+    for one, other in zip(measured.profiles, backwards.profiles, strict=True):
+        np.testing.assert_array_equal(one[::-1], other)
+
+
+def test_added_surfaces():
+    _, x = np.mgrid[:200, :210]
+    slope = 0.2 * (x - x.mean())
+    simulated = make_stack("imaging", (200, 210), backgrounds=[slope + 30, -slope + 30, 0 * slope] * u.electron, seed=4)
+    stack = stack_of(simulated)
+    stack.detect("mmcosmic", aux=None)
+    measured = stack.equalized.measured
+    figure = stack.plot.differences()
+    assert len(figure.subfigs) == 3
+    images = [np.asarray(axes.images[0].get_array()) for axes in figure.subfigs[1].axes[:3]]
+    titles = [axes.get_title() for axes in figure.subfigs[1].axes[:3]]
+    assert titles == [f"exposure {i}: added level, smooth" for i in (1, 2, 3)]
+    truth = [slope + 10, -slope + 10, 0 * slope - 20]
+    for image, surface, expected in zip(images, measured.surface_images((200, 210)), truth, strict=True):
+        np.testing.assert_array_equal(image, surface)
+        np.testing.assert_allclose(surface, expected, atol=2)
+    table = measured.table()
+    np.testing.assert_allclose(table["surface_high"][:2] - table["surface_low"][:2], 0.2 * 210 * 2 / 3, rtol=0.1)
+    units = [axes.get_ylabel() for axes in figure.subfigs[1].axes[3:]]
+    assert "added level (electron)" in units or any(
+        child.get_ylabel() == "added level (electron)" for axes in figure.subfigs[1].axes for child in axes.child_axes
+    )
+
+
+def test_many_exposures_are_in_several_rows():
+    simulated = make_stack("imaging", (64, 70), 7, sky_factors=np.linspace(1, 2, 7), seed=4)
+    stack = stack_of(simulated)
+    stack.detect(JointPosterior())
+    panels = [axes for axes in stack.plot.differences().subfigs[-1].axes if axes.images and axes.get_title()]
+    assert len(panels) == 7
+    assert len({round(axes.get_position().y0, 3) for axes in panels}) == 2
+
+
 def test_blocks(stack):
     measured = stack.joint_posterior().measured
     figure = plot_differences(measured, [np.full((180, 200), one) for one in (-1.0, 0.0, 1.0)], resolution=20)
-    images = [axes.images[0].get_array() for axes in figure.subfigs[1].axes[:3]]
+    images = [axes.images[0].get_array() for axes in figure.subfigs[-1].axes[:3]]
     assert max(images[0].shape) <= 20
     assert [float(one.mean()) for one in images] == [-1, 0, 1]

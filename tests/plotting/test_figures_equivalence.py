@@ -25,7 +25,7 @@ def unequal():
 @pytest.fixture(scope="module")
 def moved():
     simulated = make_stack("ifu", (150, 180), hit_rate=0.02, flux_factors=FACTORS, offsets=OFFSETS, seed=4)
-    return stack_of(simulated, flux_factors="auto", crosscorr_region=REGION)
+    return stack_of(simulated, flux_method="slope", crosscorr_region=REGION)
 
 
 def test_exposures_over_the_others(unequal):
@@ -67,7 +67,7 @@ def test_figure_of_a_flux_factor(unequal, number):
 
 def test_figure_of_an_offset(moved):
     fig = moved.plot.offset(1)
-    equalized = moved.equalized
+    equalized = moved.prepared.known
     factor, offset = equalized.flux.values[0], equalized.offsets.values[0]
     assert offset == pytest.approx(OFFSETS[0], abs=0.05)
     box = slice(5, 145), slice(10, 170)
@@ -89,7 +89,7 @@ def test_figure_of_an_offset(moved):
 
 
 def test_flux_factors_of_shifted_exposures(moved):
-    equalized = moved.equalized
+    equalized = moved.prepared.known
     found = compare_fluxes(
         moved.prepared.given, moved.statistics, equalized.flux.values, offsets=equalized.offsets.values
     )

@@ -1,0 +1,328 @@
+"""Equalized exposures: what is known of their differences, and what is measured beyond it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import astropy.units as u
+import numpy as np
+
+from crstack._cached import cached_property
+from crstack.equalize.common import common_image, expected_differences, moved_images
+from crstack.equalize.differences import Differences
+from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
+from crstack.equalize.given_seeing import seeing_changes, seeing_kernels
+from crstack.equalize.measure import measure_differences
+from crstack.equalize.offsets import Offsets, estimate_offsets
+from crstack.equalize.response import Response, ResponseSettings, estimate_response
+from crstack.equalize.settings import Equalization, open_settings
+from crstack.exposures import Exposures
+from crstack.exposures.times import factors_of_times
+from crstack.statistics import OrderStatistics, order_statistics
+
+__all__ = ["EqualizedExposures", "equalize", "equalize_as_known", "with_measured"]
+
+#: method of flux factors that are ratios of exposure times
+OF_TIMES = "exposure times"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EqualizedExposures:
+    """Equalized exposures, and their remaining differences.
+
+    Attributes
+    ----------
+    exposures : Exposures
+        The exposures to combine: divided by the local response, and by the flux factors if those apply to the
+        originals.
+    levelled : Exposures
+        The exposures to compare: ``exposures`` minus ``differences``, so that clean pixels differ by noise alone; the
+        same object if there are no differences.
+    flux : FluxFactors or None
+        As measured or given.
+    offsets : Offsets or None
+        As measured or given.
+    response : Response or None
+        As measured.
+    common : `~numpy.ndarray` or None
+        (ny, nx) common image of the exposures; None if the median is used.
+    differences : list of `~numpy.ndarray` or None
+        Expected image of each exposure minus ``common``; None if all exposures have the same expected image.
+    factors : tuple of float
+        Flux factors that ``exposures`` still have; empty if there are none.
+    added : list of `~numpy.ndarray` or None
+        The part of ``differences`` by given added levels, less their mean, and by given seeing.
+    words : tuple of str
+        Descriptions of these.
+    measured : Differences or None
+        What was measured in addition; None where it was not asked for.
+    """
+
+    exposures: Exposures
+    flux: FluxFactors | None = None
+    offsets: Offsets | None = None
+    response: Response | None = None
+    common: np.ndarray | None = None
+    differences: list | None = None
+    factors: tuple = ()
+    added: list | None = None
+    words: tuple[str, ...] = ()
+    measured: Differences | None = None
+
+    @cached_property
+    def levelled(self):
+        """The exposures to compare: ``exposures`` minus ``differences``, if there are any."""
+        return self.exposures if self.differences is None else self.exposures.minus(self.differences)
+
+    def __repr__(self):
+        return f"<EqualizedExposures: {'; '.join(self.describe()) or 'as they are'}>"
+
+    def expected_images(self, median2d: np.ndarray) -> list[np.ndarray]:
+        """Expected image (ny, nx) of each exposure, in the unit of the exposures.
+
+        Parameters
+        ----------
+        median2d : `~numpy.ndarray`
+            (ny, nx) median of the exposures, for those that share one image.
+
+        Returns
+        -------
+        images : list of `~numpy.ndarray`
+            The common image times the flux factor, shifted by the offset.
+        """
+        if self.differences is None:
+            return [np.nan_to_num(median2d)] * len(self.exposures)
+        return [self.common + difference for difference in self.differences]
+
+    def describe(self) -> tuple[str, ...]:
+        """Description of the equalization, as a tuple of lines."""
+        lines = []
+        if self.flux is not None:
+            lines.append(f"flux factors, {self.flux.method}: {self.flux}")
+        if self.offsets is not None:
+            lines.append(f"offsets (dx, dy): {self.offsets}")
+        if self.response is not None:
+            settings = "" if self.response.settings is None else f", {self.response.settings!r}"
+            lines.append(f"local response: {self.response!r}{settings}")
+        lines.extend(self.words)
+        if self.measured is not None:
+            lines.extend(f"{name}: {value}" for name, value in self.measured.in_words().items())
+        return tuple(lines)
+
+
+def equalize(
+    exposures: Exposures, statistics: Callable[[], OrderStatistics], settings: Equalization
+) -> EqualizedExposures:
+    """Measure the requested differences and equalize the exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Exposures as read.
+    statistics : callable
+        Gives their `OrderStatistics`; called only if needed.
+    settings : Equalization
+        Settings of the equalization.
+
+    Returns
+    -------
+    equalized : EqualizedExposures
+
+    Notes
+    -----
+    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
+    response r_i. It is divided by r_i, and by f_i where the factors apply to the
+    original exposures; its noise goes with it. What remains expected to differ
+    from the common image, through f_i or the offset, is subtracted where
+    exposures are compared, never where they are combined: the expected
+    image is shifted, not the data. What `measure_differences` finds beyond that is subtracted likewise.
+    """
+    return with_measured(equalize_as_known(exposures, statistics, settings), open_settings(settings))
+
+
+def with_measured(found: EqualizedExposures, names: Collection[str]) -> EqualizedExposures:
+    """Equalized exposures with measured differences beyond the known ones.
+
+    Parameters
+    ----------
+    found : EqualizedExposures
+        As `equalize_as_known` returns them.
+    names : collection of str
+        Terms to measure, see `open_settings`; none are measured without any.
+
+    Returns
+    -------
+    equalized : EqualizedExposures
+    """
+    if not names:
+        return found
+    electrons, variance_of, unit = _in_electrons(found.levelled)
+    measured = measure_differences(electrons, variance_of, found.levelled.bad, names)
+    if not measured or measured.common is None:
+        return replace(found, measured=measured)
+    common = measured.common / unit
+    known = found.differences or [np.float32(0)] * len(found.exposures)
+    differences = [
+        one + (scale - np.float32(1)) * common + added / unit
+        for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
+    ]
+    return replace(found, common=common, differences=differences, measured=measured)
+
+
+def _in_electrons(levelled):
+    """Exposures (N, ny, nx) in electrons without bad values, a function of their variance, and electrons per unit."""
+    unit = np.float32(levelled.noise.electrons_per_unit)
+
+    def variance_of(signal, box=None):
+        some = levelled if box is None else levelled.cutout(box)
+        per_unit = unit if box is None or np.ndim(unit) == 0 else unit[box]
+        return some.mean_variance(signal / per_unit) * per_unit**2
+
+    data = levelled.data
+    if levelled.bad is not None:
+        data = np.where(levelled.bad, np.ma.median(np.ma.masked_array(data, levelled.bad), axis=0).filled(0), data)
+    return (data * unit).astype(np.float32, copy=False), variance_of, unit
+
+
+def _with_seeing(found, settings):
+    """Equalized exposures with the changes by given seeing."""
+    if settings.seeing is None or isinstance(settings.seeing, str):
+        return found
+    n = len(found.exposures)
+    factors = np.array(found.factors or (1.0,) * n)
+    electrons, variance_of, unit = _in_electrons(found.levelled)
+    common, changes = seeing_changes(
+        electrons,
+        variance_of,
+        found.levelled.bad,
+        seeing_kernels(settings.seeing) * factors[:, None, None],
+        with_levels="backgrounds" in open_settings(settings),
+    )
+    changes = [one / unit for one in changes]
+    known = found.differences or [np.float32(0)] * n
+    added = found.added or [np.float32(0)] * n
+    differences, added = ([a + b for a, b in zip(one, changes, strict=True)] for one in (known, added))
+    words = (f"seeing, given, FWHM: {', '.join(f'{one:g}' for one in settings.seeing)} pixels",)
+    return replace(
+        found,
+        common=common / unit if found.common is None else found.common,
+        differences=differences,
+        factors=tuple(factors.tolist()),
+        added=added,
+        words=(*found.words, *words),
+    )
+
+
+def equalize_as_known(
+    exposures: Exposures, statistics: Callable[[], OrderStatistics], settings: Equalization
+) -> EqualizedExposures:
+    """Equalized exposures with what is given, and what is measured before all other terms.
+
+    Parameters
+    ----------
+    exposures, statistics, settings
+        As for `equalize`.
+
+    Returns
+    -------
+    equalized : EqualizedExposures
+    """
+    return _with_seeing(_without_seeing(exposures, statistics, settings), settings)
+
+
+def _without_seeing(exposures, statistics, settings):
+    """The exposures with what is known of them, but for their seeing."""
+    n, words = len(exposures), ()
+    levels, flat = _given_levels(exposures, settings), exposures
+    if levels is not None:
+        flat = exposures.minus(levels)
+        given = statistics
+        statistics = lambda: order_statistics(flat.data, given().cr_coincidences, flat.bad)  # noqa: E731
+    flux, offsets = _flux_and_offsets(flat, statistics, settings)
+    factors = (1.0,) * n if flux is None else flux.values
+    shifts = None if offsets is None else offsets.values
+    common = moved = None
+    if shifts is not None:
+        common = common_image(flat, statistics(), factors, shifts)
+        moved = moved_images(flat, common, shifts)
+    response = _response(flat, settings, factors, moved)
+    divisors = []
+    if flux is not None and _divides(settings, flux):
+        divisors.append(factors)
+        factors = (1.0,) * n
+    if response is not None:
+        divisors.append(response.maps)
+    for scales in divisors:
+        exposures = exposures.divided_by(scales)
+        flat = exposures if levels is None else flat.divided_by(scales)
+        if levels is not None:
+            levels = [one / np.float32(scale) for one, scale in zip(levels, scales, strict=True)]
+    if shifts is None and levels is None and all(factor == 1 for factor in factors):
+        return EqualizedExposures(exposures, flux, offsets, response)
+    if common is None:
+        common = common_image(flat, None, factors)
+    differences = expected_differences(flat, common, factors, shifts, moved)
+    if levels is not None:
+        differences = [np.asarray(one + level, np.float32) for one, level in zip(differences, levels, strict=True)]
+        means = ", ".join(f"{np.mean(level):+.4g}" for level in levels)
+        words = (f"added levels, given, less their mean: {means} {exposures.unit}",)
+    return EqualizedExposures(
+        exposures, flux, offsets, response, common, differences, factors, added=levels, words=words
+    )
+
+
+def _given_levels(exposures, settings):
+    """The given added levels less their mean, in the unit of the exposures; None if none are given."""
+    if settings.backgrounds is None or isinstance(settings.backgrounds, str):
+        return None
+    seconds = exposures.rate_seconds or 1.0
+    unit = exposures.given_unit
+    levels = [one.to_value(unit) if isinstance(one, u.Quantity) else one for one in settings.backgrounds]
+    levels = [np.asarray(one * seconds, np.float32) for one in levels]
+    mean = sum(levels) / np.float32(len(levels))
+    return [one - mean for one in levels]
+
+
+def _response(exposures, settings, factors, moved):
+    """The local response, given or measured; None for none."""
+    if isinstance(settings.response, ResponseSettings):
+        return estimate_response(exposures, settings.response, factors=factors, models=moved)
+    if settings.response is None or isinstance(settings.response, str):
+        return None
+    maps = [np.broadcast_to(np.asarray(one, np.float32), exposures.shape) for one in settings.response]
+    return Response(np.stack(maps))
+
+
+def _divides(settings, flux):
+    """Whether the exposures are divided by the flux factors."""
+    return settings.apply_flux_factors_to == "original" or (
+        settings.apply_flux_factors_to is None and flux.method == OF_TIMES
+    )
+
+
+def _flux_and_offsets(exposures, statistics, settings):
+    """Flux factors and offsets, given or measured; each measurement uses the other."""
+    if settings.offsets is not None and not isinstance(settings.offsets, str):
+        offsets = Offsets(settings.offsets, ((0.0, 0.0),) * len(exposures))
+        return _flux(exposures, statistics, settings, offsets.values), offsets
+    flux = _flux(exposures, statistics, settings)
+    if not settings.measures_offsets:
+        return flux, None
+    factors = (1.0,) * len(exposures) if flux is None else flux.values
+    offsets = estimate_offsets(exposures, statistics(), settings.crosscorr_region, factors)
+    if settings.measures_factors:
+        flux = _flux(exposures, statistics, settings, offsets.values)
+    return flux, offsets
+
+
+def _flux(exposures, statistics, settings, shifts=None):
+    if settings.flux_factors is None:
+        return None
+    n = len(exposures)
+    if settings.measures_factors:
+        options = (settings.flux_regions, settings.flux_method or "slope")
+        return estimate_flux_factors(exposures, statistics(), *options, offsets=shifts)
+    if settings.uses_times:
+        values = factors_of_times(exposures)
+        return None if values is None else FluxFactors(values, (0.0,) * n, OF_TIMES)
+    values = check_flux_factors(settings.flux_factors, n)
+    return FluxFactors(values, (0.0,) * n)

@@ -1,0 +1,70 @@
+"""Hot pixels, which belong to the detector: throughput, shift and seeing do not change them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from crstack._memory import empty_image
+from crstack._pixels import at_pixels
+from crstack._threads import map_threads, wide_bands
+from crstack.equalize.offsets import hot_pixels, medians_around
+
+__all__ = ["with_hot_pixels"]
+
+#: rows beside a band on which its hot pixels depend
+MARGIN = 4
+#: least change (standard deviations) of a hot pixel by the throughput that is corrected
+LEAST = 0.5
+
+
+def with_hot_pixels(found, levels, variance_of):
+    """Add to the differences that the dark charge of hot pixels is not changed by the throughput.
+
+    Parameters
+    ----------
+    found : Differences
+        What was measured.
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures, electrons.
+    variance_of : callable
+        Mean variance of the exposures at a signal, in a box of the image (slices).
+
+    Returns
+    -------
+    differences : Differences
+        The same object where there are no such pixels.
+
+    Notes
+    -----
+    Exposure i is expected to hold a_i s + h in a hot pixel, where s is the scene and h the dark charge. The common
+    image holds s + h, so that (1 - a_i) h is added. h is measured in the lowest of the exposures, which has no hits.
+    """
+    if not found or all(np.ndim(one) == 0 and one == 1 for one in found.scales):
+        return found
+    bands = list(wide_bands(*levels.shape[1:], margin=MARGIN))
+    parts = map_threads(lambda band: _hot_of_band(found.scales, levels, variance_of, band), bands)
+    rows, columns, charge = (np.concatenate(one) for one in zip(*parts, strict=True))
+    if not len(rows):
+        return found
+    added = []
+    for scale, one in zip(found.scales, found.added, strict=True):
+        image = empty_image(levels.shape[1:])
+        image[...] = one
+        image[rows, columns] += (1 - at_pixels(np.asarray(scale), (rows, columns))) * charge
+        added.append(image)
+    return replace(found, added=tuple(added))
+
+
+def _hot_of_band(scales, levels, variance_of, band):
+    """Rows, columns and charge (electrons) of the hot pixels of a band that a throughput would change."""
+    _, wide, inner = band
+    lowest = np.asarray(levels[:, wide]).min(axis=0)
+    sigma = np.sqrt(variance_of(lowest, (wide, np.s_[:])))
+    y, x = hot_pixels(lowest, sigma)
+    here = (y >= inner.start) & (y < inner.stop)
+    y, x = y[here], x[here]
+    charge = lowest[y, x] - medians_around(lowest, y, x)
+    where = y + wide.start, x
+    change = np.max([np.abs(1 - at_pixels(np.asarray(scale), where)) * charge for scale in scales], axis=0)
+    needed = change > LEAST * sigma[y, x]
+    return where[0][needed], x[needed], charge[needed]

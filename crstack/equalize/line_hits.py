@@ -1,0 +1,70 @@
+"""Hits in exposures of which a line or a trace is brighter than in others."""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.equalize.lines import BLOCK, straight_blocks, straight_part
+from crstack.equalize.surfaces import linear_weights
+
+__all__ = ["LineHits"]
+
+#: window (pixels) across a line, in which its height is measured
+ACROSS = 51
+#: pixels across a line by which it may be tilted, and pixels along it that have to be brighter: no hit is so long
+TILT, LONG = 7, 264
+#: share of such a length that is hit, at least, in a row that is looked at
+SHARE = 0.25
+
+
+class LineHits:
+    """Find values that are too high.
+
+    A line that is brighter in one exposure is no hit. It is brighter along all of its length, by less than its height
+    in the common image.
+
+    Parameters
+    ----------
+    common, limit : `~numpy.ndarray`
+        (ny, nx) common image, and by how much a value without hits exceeds it at most.
+    """
+
+    def __init__(self, common, limit):
+        self._common, self._limit = common, limit
+        self._heights = {}
+
+    def hits_in(self, left):
+        """The hits as a mask (ny, nx).
+
+        Parameters
+        ----------
+        left : `~numpy.ndarray`
+            (ny, nx) exposure minus what is expected of it.
+        """
+        hit = left > self._limit
+        self._keep_over_lines(hit, left, "x")
+        self._keep_over_lines(hit.T, left.T, "y")
+        return hit
+
+    def _keep_over_lines(self, hit, left, axis):
+        """Keep the hits that exceed the lines along an axis, in place; rows are along the axis."""
+        long = np.count_nonzero(hit, axis=1) >= SHARE * min(LONG, hit.shape[1])
+        rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
+        if len(rows):
+            limit = self._limit if axis == "x" else self._limit.T
+            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, self._height(axis)[rows]) > limit[rows]
+
+    def _height(self, axis):
+        """Height of lines along an axis over what is beside them; rows are along the axis."""
+        if axis not in self._heights:
+            part = straight_part(self._common if axis == "x" else self._common.T, "x")
+            self._heights[axis] = part - ndimage.minimum_filter1d(part, ACROSS, axis=0, mode="nearest")
+        return self._heights[axis]
+
+
+def _brighter_along(left):
+    """Level (n, nx) of long lines along x in some rows of what is left of an exposure."""
+    medians, centres = straight_blocks(left.T)
+    highest = ndimage.maximum_filter1d(medians, TILT, axis=1, mode="nearest")
+    length = min(LONG // BLOCK, len(highest))
+    long = ndimage.median_filter(highest, (length, 1), mode="nearest")
+    return (linear_weights(centres, left.shape[1]) @ np.minimum(medians, long)).astype(np.float32).T

@@ -1,0 +1,142 @@
+"""Exposures of another field, without light, shifted or turned: warnings, and what is left out."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from crstack._warn import warn_user
+from crstack.exposures.items import MINIMUM_EXPOSURES
+from crstack.exposures.sanity import displacement, unlit
+from crstack.exposures.structures import agree, lacking
+
+__all__ = ["ALIGNED", "of_one_field"]
+
+log = logging.getLogger("crstack.exposures")
+
+#: largest shift (pixels) that the measurements of `crstack.equalize` find
+ALIGNED = 16
+
+#: what becomes of a shift
+HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
+#: causes of missing structures
+OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
+#: what to do with an exposure of another field
+REMEDY = "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)"
+
+#: turned images, by their description
+TURNED = {
+    "rotated by 180 degrees": np.s_[::-1, ::-1],
+    "mirrored along x": np.s_[:, ::-1],
+    "mirrored along y": np.s_[::-1],
+}
+
+
+def of_one_field(exposures, drop=False):
+    """Find exposures that do not show the field of the others.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures.
+    drop : bool, optional
+        Whether to leave out exposures of another field and without light, if two or more remain.
+
+    Returns
+    -------
+    exposures : Exposures
+        With ``displaced``.
+    alike : bool
+        Whether the exposures that are returned are alike.
+
+    Warns
+    -----
+    CRStackWarning
+        If there are such exposures, or exposures that are shifted too far to be measured.
+    """
+    found = {one.exposure: one for one in lacking(exposures.data, exposures.bad)}
+    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures)}
+    reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
+    if not reasons:
+        return exposures, True
+    displaced, strange = [], {}
+    for i, words in sorted(reasons.items(), reverse=True):
+        other = next((k for k in range(len(exposures)) if k not in reasons), 1 if i == 0 else 0)
+        shift = displacement(exposures.data[i], exposures.data[other])
+        if (
+            shift is not None
+            and shift != (0, 0)
+            and (i not in found or _agree_moved(exposures.data[i], exposures.data[other], shift))
+        ):
+            displaced.append((exposures.names[i], *shift))
+            _report_shift(exposures, i, other, shift)
+            if len(exposures) == 2:
+                break  # the shift of one against the other
+            continue
+        has_own = i in found and found[i].own
+        strange[i] = f"{words}: {_cause(exposures, i, other) if has_own else NO_LIGHT}"
+    displaced, strange = displaced[::-1], dict(sorted(strange.items()))
+    exposures = replace(exposures, displaced=tuple(displaced)) if displaced else exposures
+    kept = _without(exposures, strange, drop)
+    return kept, not displaced and kept is not exposures
+
+
+def _agree_moved(image, other, shift):
+    """Whether an image shows the structures of another one after a shift; a bright star gives some shift by chance."""
+    dx, dy = shift
+    return agree(np.roll(image, (-dy, -dx), (0, 1)), other)
+
+
+def _without_light(exposures):
+    noise = exposures.noise.readnoise_in_unit
+    level = np.median(exposures.data[0, ::7, ::7])
+    sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
+    return unlit(exposures.data, exposures.bad, sigma)
+
+
+def _unlit_words(exposures, i, own, others):
+    return f"{exposures.names[i]} shows {own:.3g} {exposures.unit} where the other exposures show {others:.3g}"
+
+
+def _lacking_words(exposures, one):
+    whose = "of the other exposure" if len(exposures) == 2 else "that the other exposures share"
+    return f"{exposures.names[one.exposure]} shows {one.seen} of the {one.number} structures {whose}"
+
+
+def _report_shift(exposures, i, other, shift):
+    words = f"{exposures.names[i]} is shifted by ({shift[0]:+d}, {shift[1]:+d}) pixels against {exposures.names[other]}"
+    if max(map(abs, shift)) > ALIGNED:
+        warn_user(f"{words}, which is more than the {ALIGNED} that are measured: align the exposures first")
+    else:
+        log.info("%s: %s", words, HOW_TO_ALIGN)
+
+
+def _cause(exposures, i, other):
+    """Why an exposure with structures of its own lacks those of another exposure, in words."""
+    for words, turn in TURNED.items():
+        turned = exposures.data[i][turn]
+        shift = displacement(turned, exposures.data[other])
+        if shift is not None and _agree_moved(turned, exposures.data[other], shift):
+            return f"it is {words} against {exposures.names[other]}"
+    return OTHER_FIELD
+
+
+def _without(exposures, strange, drop):
+    """The exposures without the strange ones, if ``drop`` and enough remain."""
+    kept = [i for i in range(len(exposures)) if i not in strange]
+    enough = len(kept) >= MINIMUM_EXPOSURES
+    for words in strange.values():
+        if not enough:
+            warn_user(f"{words}. Fewer than two exposures remain without such: give exposures of one field")
+        elif drop:
+            warn_user(f"{words}; it is left out")
+        else:
+            warn_user(f"{words}; {REMEDY}")
+    if not (strange and drop and enough):
+        return exposures
+    first = kept[0]
+    return replace(
+        exposures.reordered(kept),
+        header=exposures.own_headers[first] if exposures.own_headers else exposures.header,
+        wcs=exposures.own_wcs[first] if exposures.own_wcs else exposures.wcs,
+    )

@@ -1,0 +1,247 @@
+"""Values that are too low: dead columns that move with a dither, blank rows, glitches."""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._memory import zero_image
+from crstack._threads import map_threads, row_bands
+from crstack.exposures.sanity import noise_ratio
+
+__all__ = ["find_low_values"]
+
+#: standard deviations below the surroundings in the same exposure, and below 0, from which a value is low
+FAR_BELOW = 6.0
+#: and by which it is lower than the other exposures
+BELOW_OTHERS = 4.0
+#: distances of the pixels along a row or a column that are the surroundings
+NEAR, FAR = (2, 3, 4), (5, 6, 7)
+#: number of surrounding pixels that must be valid
+FEWEST = 4
+#: variance of a value minus the median of its surroundings, relative to that of a value
+OF_DIFFERENCE = 1.25
+#: low values that make a row or column suspicious, and the lengths over which the others are averaged
+IN_LINE, LENGTH = 4, 9
+#: low values that are needed in a line of two exposures, where hits of the other one look alike, and in a part of it
+IN_LINE_OF_TWO, IN_RUN = 12, 3
+#: window in which gaps are closed
+GAP = 5
+#: longest gap in such a line that is added, if the sum of its deviations is so far below 0 (standard deviations)
+LONGEST_GAP, GAP_SUM = 100, -2.0
+#: pixels of a line that touch
+ALONG = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
+#: mean deviation in such a line, and the deviation of its values, standard deviations
+MEAN_IN_LINE, OF_ONE = -2.0, -1.0
+#: largest fraction of an exposure that can be low
+MOST = 0.1
+#: size of the sample for the levels
+SAMPLE = 20_000
+
+
+def find_low_values(exposures):
+    """Values far below their surroundings and below the other exposures.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Two or more, bias subtracted.
+
+    Returns
+    -------
+    low : `~numpy.ndarray` of bool or None
+        (N, ny, nx); None if there is none.
+
+    Notes
+    -----
+    A value is low if it is 6 standard deviations below the median of the pixels at 2 to 4 (or 5 to 7) pixels on both
+    sides in its row or column, in its own exposure, and if its difference from the other exposures is lower than the
+    differences around it by 4 standard deviations. The variance is that of the noise or of the surroundings, whichever
+    is larger. So a hit in the others does not make a value low, and neither do gaps and absorption lines, which all
+    exposures have. A value is low, too, if it is 6 standard deviations below 0 and below the others. If a row or a
+    column has four low values, those between them with a lower significance are added.
+
+    Of two exposures, the lower value beside a hit in the other one may look low in a gap or an absorption line. There a
+    value is low only if it is below its surroundings along the row and along the column, if it is below 0, or in a row
+    or column with twelve low values.
+
+    Of three exposures and more, the others are represented by their median with the value itself (the higher one of
+    the two in the middle), so that hits in less than half of them have no effect.
+    """
+    search = _Search(exposures)
+    found = [one for band in map_threads(search.candidates, row_bands(*exposures.shape, 1 << 18)) for one in band]
+    which, rows, columns, sure = (np.concatenate([one[k] for one in found]) for k in range(4))
+    if not len(which):
+        return None
+    low = zero_image(exposures.data.shape, bool)
+    for i, plane in enumerate(low):
+        seeds = np.zeros(plane.shape, dtype=bool)
+        seeds[rows[which == i], columns[which == i]] = True
+        own = (which == i) & sure
+        plane[rows[own], columns[own]] = True
+        for axis in (0, 1):
+            plane |= _of_lines(search, i, seeds, axis)
+        if plane.mean() > MOST:
+            plane[...] = False
+    if exposures.bad is not None:
+        low &= ~exposures.bad
+    return low if low.any() else None
+
+
+class _Search:
+    """Exposures in which low values are looked for."""
+
+    def __init__(self, exposures):
+        self.exposures = exposures
+        self.n, *self.shape = exposures.data.shape
+        self.noises = [exposures.noise_of(i) for i in range(self.n)]
+        step = max(int(np.sqrt(np.prod(self.shape) / SAMPLE)), 1)
+        levels = np.array([np.median(plane[::step, ::step]) for plane in exposures.data], np.float32)
+        self.levels = levels - np.median(levels)
+        ratios, _, _ = noise_ratio(exposures.data, exposures.bad, self._variance_in)
+        #: variance of the exposures over that of the stated noise, at least 1
+        self.factor = max(float(np.median(ratios)) ** 2, 1.0) if ratios else 1.0
+
+    def _variance_in(self, i, expected, box):
+        return self.noises[i].cutout(box).variance(expected)
+
+    def variance(self, i, where, signal):
+        """Variance of values of an exposure at some pixels."""
+        return self.factor * self.noises[i].cutout(where).variance(signal)
+
+    def values(self, where):
+        """Values of all exposures (N, ...) at a common level; NaN where bad."""
+        shape = (self.n,) + (1,) * np.ndim(where[0])
+        values = self.exposures.data[:, *where] - self.levels.reshape(shape)
+        return values if self.exposures.bad is None else np.where(self.exposures.bad[:, *where], np.nan, values)
+
+    def middle(self, where):
+        """Median of all exposures at some pixels, the higher one of an even number."""
+        values = np.sort(self.values(where), axis=0)  # NaN at the end
+        number = np.count_nonzero(np.isfinite(values), axis=0)
+        middle = np.take_along_axis(values, np.minimum(number // 2, np.maximum(number - 1, 0))[None], axis=0)[0]
+        return np.where(number > 1, middle, np.nan)
+
+    def candidates(self, rows):
+        """(exposures, rows, columns, whether sure) of the low values of some rows, for each exposure."""
+        band = self.exposures.data[:, rows]
+        lowest = band[0] - self.levels[0]
+        highest = lowest.copy()
+        for plane, level in zip(band[1:], self.levels[1:], strict=True):
+            plane = plane - level
+            np.minimum(lowest, plane, out=lowest)
+            np.maximum(highest, plane, out=highest)
+        variance = self.variance(0, (rows, slice(None)), lowest)
+        y, x = np.nonzero(np.square(highest - lowest) > FAR_BELOW**2 * variance)
+        where = y + rows.start, x
+        values, middle = self.values(where), self.middle(where)
+        found = []
+        for i in range(self.n):
+            variance = 2 * self.variance(i, where, np.nan_to_num(middle))
+            some = np.flatnonzero(values[i] - middle < -BELOW_OTHERS * np.sqrt(variance))
+            found.append(self._low_of(i, *(one[some] for one in where)))
+        return found
+
+    def _low_of(self, i, rows, columns):
+        """The candidates of one exposure that are low."""
+        where = rows, columns
+        own = self.exposures.data[i][where]
+        below = own < -FAR_BELOW * np.sqrt(self.variance(i, where, np.zeros_like(own)))
+        if below.any():
+            middle = self.middle(where)
+            variance = 2 * self.variance(i, where, np.nan_to_num(middle))
+            below &= own - self.levels[i] - middle < -FAR_BELOW * np.sqrt(variance)
+        along = [self._below_along(i, where, axis) for axis in (0, 1)]
+        low = below | along[0] | along[1]
+        sure = below | (along[0] & along[1]) if self.n == 2 else low
+        return np.full(np.count_nonzero(low), i), rows[low], columns[low], sure[low]
+
+    def _below_along(self, i, where, axis):
+        """Whether values are below their surroundings along an axis, near or far."""
+        low = self._below_surroundings(i, where, axis, NEAR)
+        rest = np.flatnonzero(~low)
+        low[rest] = self._below_surroundings(i, tuple(one[rest] for one in where), axis, FAR)
+        return low
+
+    def _below_surroundings(self, i, where, axis, distances):
+        """Whether values are below their surroundings by themselves and relative to the other exposures."""
+        around = _around(where, axis, distances, self.shape)
+        own, near = self.exposures.data[i][where], self._own(i, around)
+        deviation, spread, level = _deviation(own, near)
+        variance = self.variance(i, where, np.nan_to_num(level))
+        low = deviation < -FAR_BELOW * np.sqrt(np.maximum(OF_DIFFERENCE * variance, spread**2))
+        some = np.flatnonzero(low)
+        where, around = tuple(one[some] for one in where), tuple(one[:, some] for one in around)
+        low[some] = self.differing(i, where, around, variance[some]) < -BELOW_OTHERS
+        return low
+
+    def _own(self, i, where):
+        values = self.exposures.data[i][where]
+        return values if self.exposures.bad is None else np.where(self.exposures.bad[i][where], np.nan, values)
+
+    def differing(self, i, where, around, variance):
+        """By how many standard deviations values are lower, relative to the other exposures, than those around."""
+        own, near = self._own(i, where), self._own(i, around)
+        middle, near_middle = self.middle(where), self.middle(around)
+        deviation, spread, _ = _deviation(own - middle, near - near_middle)
+        # a dip of the scene is deeper in a longer exposure
+        _, _, level = _deviation(own, near)
+        _, _, expected = _deviation(middle, near_middle)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = own - middle * (level / expected)
+        deviation = np.where((level > 0) & (expected > 0), np.maximum(deviation, scaled), deviation)
+        return deviation / np.sqrt(np.maximum(2 * OF_DIFFERENCE * variance, spread**2))
+
+
+def _around(where, axis, distances, shape):
+    """Rows and columns (2 n, M) of the pixels at some distances on both sides along an axis, reflected at the edges."""
+    steps = np.array([sign * one for one in distances for sign in (-1, 1)])[:, None]
+    last = shape[axis] - 1
+    along = np.abs(where[axis] + steps)
+    along = np.clip(last - np.abs(last - along), 0, last)
+    across = np.broadcast_to(where[1 - axis], along.shape)
+    return (along, across) if axis == 0 else (across, along)
+
+
+def _deviation(values, around):
+    """Values (M,) minus the median of those around (n, M), the spread of the latter, and their median."""
+    ordered = np.sort(around, axis=0)
+    number = np.count_nonzero(np.isfinite(ordered), axis=0)
+
+    def of_rank(rank):
+        return np.take_along_axis(ordered, np.clip(rank, 0, len(ordered) - 1)[None], axis=0)[0]
+
+    median = (of_rank((number - 1) // 2) + of_rank(number // 2)) / 2
+    spread = (of_rank(number - 2) - of_rank(np.ones_like(number))) / 2
+    return np.where(number >= FEWEST, values - median, np.nan), spread, median
+
+
+def _of_lines(search, i, seeds, axis):
+    """Low values (ny, nx) of rows (axis 1) or columns (axis 0) of one exposure that hold several low values."""
+    low, least = np.zeros(seeds.shape, dtype=bool), IN_LINE_OF_TWO if search.n == 2 else IN_LINE
+    lines = np.flatnonzero(np.count_nonzero(seeds, axis=axis) >= least)
+    if not len(lines):
+        return low
+    along, across = np.meshgrid(np.arange(low.shape[axis]), lines)
+    where = (along, across) if axis == 0 else (across, along)
+    flat = tuple(one.ravel() for one in where)
+    variance = search.variance(i, flat, np.nan_to_num(search.middle(flat)))
+    deviations = [
+        search.differing(i, flat, _around(flat, 1 - axis, distances, low.shape), variance) for distances in (NEAR, FAR)
+    ]
+    deviation = np.nan_to_num(np.fmin(*deviations)).reshape(along.shape)
+    mean = ndimage.uniform_filter1d(np.clip(deviation, -2 * FAR_BELOW, 2 * FAR_BELOW), LENGTH, axis=1)
+    known = seeds[where]
+    likely = known | ((mean < MEAN_IN_LINE) & (deviation < OF_ONE))
+    joined = likely | ndimage.binary_closing(likely, np.ones((1, GAP)))
+    labels, n = ndimage.label(joined, ALONG)
+    number = np.bincount(labels[known], minlength=n + 1)
+    low[where] = _without_gaps((labels > 0) & (number[labels] >= (IN_RUN if search.n == 2 else IN_LINE)), deviation)
+    return low
+
+
+def _without_gaps(low, deviation):
+    """Low values of lines (L, n), and the gaps between them, and up to the edges, that are lower on average."""
+    labels, n = ndimage.label(~low, ALONG)
+    numbers = np.arange(1, n + 1)
+    size, total = np.bincount(labels.ravel(), minlength=n + 1)[1:], ndimage.sum_labels(deviation, labels, numbers)
+    fill = (size <= LONGEST_GAP) & (total < GAP_SUM * np.sqrt(size))
+    return low | np.concatenate([[False], fill])[labels] & low.any(axis=1, keepdims=True)

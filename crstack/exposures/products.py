@@ -1,0 +1,91 @@
+"""Files that crstack wrote, among those that are given as exposures."""
+
+import warnings
+from pathlib import Path
+
+from astropy.io import fits
+
+from crstack._fits import BROKEN
+from crstack._warn import warn_user
+
+__all__ = ["product_kind", "warn_of_products", "without_products"]
+
+#: keywords of the products of crstack, and the kind of each
+MARKS = {"CRCOMBIN": "combined image", "CRSOURCE": "exposure with replaced hits", "NPMASKED": "set of masks"}
+
+#: number of extensions whose headers are searched; the first may hold no image
+SEARCHED = 3
+
+#: largest number of files of one kind named in a message
+MOST_NAMED = 5
+
+
+def product_kind(path):
+    """Kind of the product of crstack in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file of any kind.
+
+    Returns
+    -------
+    kind : str or None
+        Such as "combined image"; None for all other files.
+    """
+    try:
+        with warnings.catch_warnings(), Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
+            warnings.simplefilter("ignore")
+            for number in range(SEARCHED):
+                header = hdus[number].header
+                for keyword, kind in MARKS.items():
+                    if keyword in header:
+                        return kind
+    except BROKEN:  # an index beyond the last extension is among these
+        return None
+    return None
+
+
+def without_products(paths):
+    """The files of a pattern without those that crstack wrote.
+
+    Parameters
+    ----------
+    paths : list of path-like
+        Files that match a pattern.
+
+    Returns
+    -------
+    paths : list
+        All of them if crstack wrote each, because they are then meant.
+
+    Warns
+    -----
+    CRStackWarning
+        If files are left out.
+    """
+    kinds = [product_kind(path) for path in paths]
+    if None not in kinds or not any(kinds):
+        return list(paths)
+    left_out = [(path, kind) for path, kind in zip(paths, kinds, strict=True) if kind is not None]
+    warn_user(f"products of crstack among the exposures are left out: {_in_words(left_out)}")
+    return [path for path, kind in zip(paths, kinds, strict=True) if kind is None]
+
+
+def warn_of_products(paths):
+    """Warn of files that crstack wrote and that are given as exposures by name."""
+    found = [(path, kind) for path in paths if (kind := product_kind(path)) is not None]
+    if found:
+        warn_user(
+            f"exposures should be those of the detector; got products of crstack: {_in_words(found)}. "
+            "Their noise is not that of gain and read noise: give the uncertainty of each, or leave them out"
+        )
+
+
+def _in_words(found):
+    parts = []
+    for kind in dict.fromkeys(kind for _, kind in found):
+        names = [str(path) for path, one in found if one == kind]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        parts.append(f"{kind} {', '.join(names[:MOST_NAMED])}{more}")
+    return "; ".join(parts)

@@ -1,0 +1,162 @@
+"""Structures of the exposures: stars, lines and traces that exposures of one field share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from crstack._threads import map_threads
+
+__all__ = ["Structures", "agree", "lacking"]
+
+#: part (pixels) of the middle of an image that is compared, at most
+MIDDLE = 2048
+#: side (blocks of 2 x 2 pixels) of the cells in which the level is measured
+CELL = 16
+#: significance of a block that belongs to a structure
+SIGNIFICANT = 5.0
+#: number of significant blocks, of 3 x 3, in a structure: in two exposures, and in one of only two exposures
+IN_TWO, IN_ONE = 6, 7
+#: side (blocks) of the square in which the light of a structure is looked for; it allows for small shifts
+AROUND = 3
+#: fraction of the expected light from which a structure is seen
+SEEN = 0.25
+#: fraction of the structures that an exposure of the same field shows at least, and number that are compared at least
+SHARED, FEWEST = 1 / 3, 3
+#: the same of only two exposures, where some structures are hits: number, and number per pixel
+FEWEST_OF_TWO, PER_PIXEL = 5, 20e-6
+#: scatter of normal values over the median of their absolute deviations
+MAD = 1.4826
+
+
+@dataclass(frozen=True)
+class Structures:
+    """Structures of the other exposures that an exposure shows.
+
+    Attributes
+    ----------
+    exposure : int
+        Number of the exposure, from 0.
+    seen, number : int
+        Structures that it shows, and structures of the others.
+    own : int
+        Structures of its own, with those that it shares.
+    """
+
+    exposure: int
+    seen: int
+    number: int
+    own: int
+
+
+def lacking(data, bad=None):
+    """Exposures that lack most structures of the others.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Exposures (N, ny, nx); bad values are 0.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), their bad values.
+
+    Returns
+    -------
+    found : list of Structures
+        Of two exposures, both or none.
+
+    Notes
+    -----
+    The lowest of each 2 x 2 pixels is used, in units of its scatter, because most hits are narrower. A structure is a
+    connected group of blocks that are significant in at least half of the other exposures, with significant blocks
+    around them. Hits are hardly ever that wide in two exposures. It is seen if the exposure has at least a quarter of
+    its light at the same place, or beside it. Exposures differ if they show less than a third of three or more
+    structures. Of two exposures more are needed, five and 20 per million pixels, because groups of hits are among them.
+    """
+    n = len(data)
+    planes = map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(n))
+    found = map_threads(lambda i: _compared(planes, i), range(n))
+    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
+    few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
+    return few if n > 2 or len(few) == n else []
+
+
+def agree(one, other):
+    """Whether an image shows a third of the structures of another one or more.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        (ny, nx).
+    """
+    found = _compared([_significance(one, None), _significance(other, None)], 0)
+    return found.seen >= SHARED * found.number
+
+
+def _middle(image):
+    """The middle of an image, with even sides."""
+    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
+    part = image[rows, columns]
+    return part[: len(part) // 2 * 2, : part.shape[1] // 2 * 2]
+
+
+def _of_blocks(image, extreme):
+    """Extreme of each 2 x 2 pixels."""
+    across = extreme(image[:, ::2], image[:, 1::2])
+    return extreme(across[::2], across[1::2])
+
+
+def _significance(plane, bad):
+    """Lowest value of each block above its surroundings, in units of the scatter; NaN where a value is bad."""
+    low = _of_blocks(_middle(plane), np.minimum)
+    low = low - _level(low)
+    missing = None if bad is None else _of_blocks(_middle(bad), np.logical_or)
+    some = low[::3, ::3] if missing is None else low[::3, ::3][~missing[::3, ::3]]
+    scatter = MAD * np.median(np.abs(some - np.median(some))) if some.size else 0
+    low = low / np.float32(scatter) if scatter > 0 else np.zeros_like(low)
+    if missing is not None:
+        low[missing] = np.nan
+    return low
+
+
+def _level(image):
+    """Median in cells, interpolated."""
+    shape = tuple(max(side // CELL, 1) for side in image.shape)
+    height, width = (side // number for side, number in zip(image.shape, shape, strict=True))
+    cells = image[: shape[0] * height, : shape[1] * width].reshape(shape[0], height, shape[1], width)
+    cells = cells[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(*shape, -1)
+    medians = ndimage.median_filter(np.median(cells, axis=2), 3, mode="nearest")
+    return _interpolated(_interpolated(medians, height, image.shape[0]).T, width, image.shape[1]).T
+
+
+def _interpolated(rows, height, length):
+    """Rows at the centres of cells, interpolated to each row."""
+    place = np.clip((np.arange(length) + 0.5) / height - 0.5, 0, len(rows) - 1)
+    before = np.minimum(place.astype(int), max(len(rows) - 2, 0))
+    after = np.minimum(before + 1, len(rows) - 1)
+    part = (place - before)[:, None].astype(np.float32)
+    return rows[before] * (1 - part) + rows[after] * part
+
+
+def _compared(planes, i):
+    """Structures of the other exposures, and those that exposure ``i`` shows."""
+    n = len(planes)
+    others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])
+    others.partition((n - 2) // 2, axis=0)
+    common = others[(n - 2) // 2]
+    common[np.isnan(planes[i])] = 0
+    labels, n_structures = _labelled(common, IN_ONE if n == 2 else IN_TWO)
+    if not n_structures:
+        return Structures(i, 0, 0, 0)
+    own = np.nan_to_num(planes[i])
+    rows, columns = np.nonzero(labels)
+    light, expected = (
+        np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
+        for plane in (own, common)
+    )
+    return Structures(i, int(np.count_nonzero(light > SEEN * expected)), n_structures, _labelled(own, IN_ONE)[1])
+
+
+def _labelled(plane, least):
+    """Numbered structures of a plane, and how many there are."""
+    number = 9 * ndimage.uniform_filter((plane > SIGNIFICANT).astype(np.float32), 3, mode="constant")
+    return ndimage.label(number > least - 0.5, np.ones((3, 3)))

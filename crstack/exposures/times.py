@@ -1,0 +1,75 @@
+"""Exposure times that differ: flux factors of their ratios."""
+
+import numpy as np
+
+from crstack._warn import warn_user
+from crstack.exposures.cube import Exposures
+
+__all__ = ["differing_times", "factors_of_times", "warn_of_times"]
+
+#: relative difference of exposure times from which they count
+TIMES = 0.01
+
+
+def differing_times(exposures: Exposures) -> tuple[float, ...]:
+    """Exposure times in seconds where they differ by more than 1 %; empty where they are equal, or not all known.
+
+    Rates have been multiplied by the mean exposure time: their times count as equal.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    """
+    times = [time for time in exposures.exptimes if time is not None]
+    if len(times) < len(exposures) or exposures.rate_seconds is not None or np.ptp(times) <= TIMES * np.mean(times):
+        return ()
+    return tuple(map(float, times))
+
+
+def factors_of_times(exposures: Exposures) -> tuple[float, ...] | None:
+    """Exposure times over their mean where they differ; None where they do not.
+
+    An exposure divided by its factor has the level of the mean exposure time, which products state as EXPTIME.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    """
+    times = differing_times(exposures)
+    return tuple((np.array(times) / np.mean(times)).tolist()) if times else None
+
+
+def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
+    """Warn of exposure times that differ, and of what becomes of them.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    used : bool
+        Whether the exposures are divided by the ratios.
+    given : bool
+        Whether the user gave the flux factors, or they are measured before all other terms: there is no warning then.
+
+    Warns
+    -----
+    CRStackWarning
+        If exposure times differ by more than 1 %.
+    """
+    times = differing_times(exposures)
+    if not times or given:
+        return
+    words = f"exposure times differ: {', '.join(f'{time:g}' for time in times)} s; "
+    if used:
+        factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
+        warn_user(
+            f"{words}each exposure is divided by its time over the mean: {factors}. Other flux factors can be given "
+            "(flux_factors= in Python, flux_factor: in a parameter file)"
+        )
+        return
+    warn_user(
+        f"{words}this is not used, and the exposures are equivalent only with flux factors of the same ratios "
+        "(flux_factors= in Python, flux_factor: or differences: auto in a parameter file)"
+    )

@@ -1,0 +1,69 @@
+"""The exposures that masks were made of, and those that they are applied to."""
+
+import os
+
+from crstack._warn import warn_user
+from crstack.exceptions import InputError
+
+__all__ = ["check_origin", "origin_of"]
+
+
+def origin_of(exposures):
+    """Name and digest of each exposure.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Returns
+    -------
+    origin : tuple of (str, str)
+        Empty if the digests were not computed.
+    """
+    if not exposures.digests:
+        return ()
+    names = (os.path.basename(name) for name in exposures.names)
+    return tuple(zip(names, exposures.digests, strict=True))
+
+
+def check_origin(masks, exposures, what="masks"):
+    """Compare the exposures that masks were made of with those that they are applied to.
+
+    Parameters
+    ----------
+    masks : `~crstack.masks.MaskSet`
+        Masks of the right shape and number of exposures.
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    what : str, optional
+        Name of the masks in messages.
+
+    Raises
+    ------
+    InputError
+        If the exposures are the same in another order.
+
+    Warns
+    -----
+    CRStackWarning
+        If exposures hold other values than those of the masks.
+    """
+    here, origin = origin_of(exposures), masks.origin
+    if not here or len(origin) != len(here) or masks.shape != exposures.shape:
+        return
+    digests, wanted = ([digest for _, digest in one] for one in (here, origin))
+    if digests == wanted:
+        return
+    if sorted(digests) == sorted(wanted):
+        order = ", ".join(f"{wanted.index(digest) + 1} ({name})" for name, digest in here)
+        raise InputError(f"exposures must be in the order in which the {what} were made; got their exposures {order}")
+    other = [
+        name if name == made_of else f"{name} for {made_of}"
+        for (name, digest), (made_of, known) in zip(here, origin, strict=True)
+        if digest != known
+    ]
+    warn_user(
+        f"{what} were made of exposures with other values: {', '.join(other)} differ. "
+        "Use the masks only with the exposures that they were made of, or with calibrated copies of these"
+    )

@@ -1,0 +1,104 @@
+"""The variance of a place from two exposures, where a hit and an error of the model are both a difference."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack, JointPosterior
+from crstack.datasets import make_stack
+from crstack.equalize import place_variance
+from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
+
+READNOISE = 4.0
+
+
+def hits_of(charges, n_flat=1000):
+    return HitsOfTwo(np.sort(np.float64(charges)), n_flat, 0.5)
+
+
+def test_hits_are_counted_in_flat_places():
+    variance = np.float32([8, 8, 8, 8])
+    parts = [(np.float32([3, 4.1 * HIT_SIGMA, 80, 0]), variance), (np.float32([30, 3.9 * HIT_SIGMA]), variance[:2])]
+    found = HitsOfTwo.of_flat(parts, 0.5)
+    np.testing.assert_allclose(found.charges, [4.1 * HIT_SIGMA, 30, 80], rtol=1e-6)
+    assert found.n_flat == 6
+
+
+def test_what_hits_add_to_squared_deviations():
+    """By hand: below the limit of an obvious hit, each adds its square, clipped, in place of the variance."""
+    contrast2, variance = np.float32(100.0**2), np.float32(25)
+    limit = 2 * (CLIP_SIGMA_OF_TWO * 5 + 0.2 * 100)
+    charges = [10, 20, 50, limit - 1, limit + 1, 5000]
+    most = 625.0
+    squares = [min((q / 2) ** 2 / 0.5, most) - 25 for q in charges[:4]]
+    found = hits_of(charges).added(contrast2, variance, most)
+    assert found == pytest.approx(sum(squares) / 1000, rel=1e-5)
+    assert hits_of(charges).number(contrast2, variance) == 4 / 1000
+    assert hits_of([]).added(contrast2, variance, most) == 0
+
+
+def test_hits_cross_beside_obvious_ones_of_both():
+    first, apart = np.ones((20, 30), bool), np.zeros((20, 30), np.float32)
+    apart[5, 3:9] = 100
+    apart[2:9, 9] = 100
+    first[2:9, 9] = False
+    apart[15, 20] = 100
+    flat = np.ones((20, 30), bool)
+    found = crossings(first, apart, np.float32(9), flat)
+    np.testing.assert_array_equal(found[[5, 6, 15, 5], [8, 10, 20, 2]], [True, True, False, False])
+    # a star that moves is no flat place
+    flat[2:9, 9] = False
+    assert not crossings(first, apart, np.float32(9), flat).any()
+
+
+def test_a_track_of_one_exposure_is_no_local_excess():
+    """In a window in which one exposure is always the higher one, nothing remains; where both are, all of it does."""
+    rng = np.random.default_rng(4)
+    shape = (30, 40)
+    first = np.ones(shape, bool)
+    first[:, 20:] = rng.random((30, 20)) < 0.5
+    two = place_variance._Two(None, first)
+    planes = [np.ones(shape, np.float32)] * 3
+    places = place_variance._Places(*planes, np.ones(shape, np.int8), two)
+    found = places.excess_around(np.full(shape, np.float32(6)), slice(0, 30))
+    assert found[:, :15].max() == pytest.approx(0, abs=1e-5)
+    assert found[:, 25:].mean() == pytest.approx(6, rel=0.25)
+    assert found.max() <= 6.0001
+
+
+@pytest.mark.parametrize("scene", ["slit", "imaging"])
+def test_hits_of_two_equal_exposures_are_no_excess(scene):
+    simulated = make_stack(
+        scene, shape=(220, 240), n_exposures=2, gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron,
+        hit_rate=0.01, seed=12,
+    )  # fmt: skip
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    result = stack.joint_posterior()
+    assert (result.excess_variance > 0.1 * simulated.noise.variance(simulated.expected.mean(axis=0))).mean() < 0.002
+    without = stack.joint_posterior(JointPosterior(excess=False))
+    strong = simulated.hit_mask(5)
+    assert result.mask[strong].mean() > without.mask[strong].mean() - 0.003 > 0.98
+
+
+def test_two_stars_of_different_seeing_are_not_eaten():
+    """An excess that is there is found in two exposures, too."""
+    y, x = np.mgrid[:160, :170]
+    rng = np.random.default_rng(8)
+    centres = [(20 + 40 * i + rng.uniform(-1, 1), 20 + 40 * j + rng.uniform(-1, 1)) for i in range(4) for j in range(4)]
+    expected = [
+        100 + sum(3e4 / width**2 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 2 / width**2) for a, b in centres)
+        for width in (1.2, 1.35)
+    ]
+    cube = (rng.poisson(expected) + rng.normal(0, READNOISE, (2, 160, 170))).astype(np.float32)
+
+    def variance_of(signal, box=None):
+        return np.maximum(signal, 0) + np.float32(READNOISE**2)
+
+    variance, share = place_variance.place_variance(cube, variance_of)
+    apart = np.abs(expected[0] - expected[1])
+    strong = apart > 5 * np.sqrt(expected[0])
+    assert share > 0
+    assert np.median(variance[strong] / apart[strong] ** 2) > 0.25
+    stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
+    assert stack.detect(JointPosterior()).crmasks.mean() < 2e-4

@@ -1,0 +1,180 @@
+"""Exposures of another field, or turned: named, with numbers, and left out when asked."""
+
+import warnings
+from itertools import combinations
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.datasets import make_stack
+from crstack.datasets.hits import POPULATIONS, make_hits
+from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures import load_exposures
+from crstack.exposures.structures import Structures, lacking
+
+SHAPE = (200, 240)
+READNOISE = 4.0
+
+
+def field(seed, n=3, seeing=2.7, sky=100.0):
+    """Exposures of a field of stars, with hits; the field depends on the seed."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    stars = np.stack([rng.uniform(0, SHAPE[1], 40), rng.uniform(0, SHAPE[0], 40), 10 ** rng.uniform(3, 5, 40)], axis=1)
+    width = (seeing / 2.3548) ** 2
+    light = sky + sum(
+        flux / (2 * np.pi * width) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * width))
+        for x, y, flux in stars
+    )
+    return [
+        (rng.poisson(light) + rng.normal(0, READNOISE, SHAPE) + make_hits(SHAPE, 0.01, rng)).astype(np.float32)
+        for _ in range(n)
+    ]
+
+
+def load(images, **options):
+    ccds = [CCDData(image, unit=u.electron, meta={"NUMBER": i}) for i, image in enumerate(images, start=1)]
+    return load_exposures(ccds, readnoise=READNOISE * u.electron, **options)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_exposure_of_another_field_is_named(n, place):
+    images = field(1, n)
+    images[place] = field(2, 1)[0]
+    words = rf"exposure {place + 1} shows \d of the [12]\d structures that the other exposures share: it is of another"
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        assert len(load(images)) == n
+    assert len(caught) == 1
+    assert "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_it_is_left_out_on_request(n):
+    images = field(1, n)
+    images[0] = field(2, 1)[0]
+    with pytest.warns(CRStackWarning, match="exposure 1 shows .* it is of another field; it is left out"):
+        exposures = load(images, drop_unusable=True)
+    assert exposures.names == tuple(f"exposure {i}" for i in range(2, n + 1))
+    assert exposures.header["NUMBER"] == 2
+    np.testing.assert_array_equal(exposures.data, np.stack(images[1:]))
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_two_exposures_of_two_fields_are_both_named(drop):
+    with pytest.warns(CRStackWarning) as caught:
+        assert len(load([field(1, 1)[0], field(2, 1)[0]], drop_unusable=drop)) == 2
+    texts = [str(one.message) for one in caught]
+    for name, text in zip(("exposure 1", "exposure 2"), texts, strict=True):
+        assert text.startswith(f"{name} shows ")
+        assert "structures of the other exposure: it is of another field. Fewer than two exposures remain" in text
+
+
+def test_two_pairs_are_all_named():
+    with pytest.warns(CRStackWarning) as caught:
+        load([*field(1, 2), *field(2, 2)])
+    assert [str(one.message)[:10] for one in caught] == [f"exposure {i}" for i in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [
+        (np.s_[::-1, ::-1], "it is rotated by 180 degrees against exposure 1; leave it out"),
+        (np.s_[:, ::-1], "it is mirrored along x against exposure 1; leave it out"),
+        (np.s_[::-1], "it is mirrored along y against exposure 1; leave it out"),
+    ],
+)
+def test_a_turned_exposure_is_named(turn, words):
+    images = field(1)
+    images[2] = images[2][turn]
+    with pytest.warns(CRStackWarning, match=words):
+        load(images)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_an_exposure_that_is_shifted_far_is_kept(n):
+    images = field(1, n)
+    images[-1] = np.roll(images[-1], 20, axis=1)
+    words = rf"exposure {n} is shifted by \(\+20, \+0\) pixels against exposure 1, which is more than the 16"
+    with pytest.warns(CRStackWarning, match=words):
+        assert len(load(images, drop_unusable=True)) == n
+
+
+def test_the_methods_warn_too():
+    images = [*field(1, 2), field(2, 1)[0]]
+    with pytest.warns(CRStackWarning, match="exposure 3 shows .* structures"):
+        CRStack([CCDData(image, unit="electron") for image in images], readnoise=READNOISE * u.electron)
+
+
+def test_structures_are_counted_exactly():
+    """Stars in the first two exposures; the third lacks four of the six, and shows one at 30 per cent."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:120, :180]
+    places = [(20, 30), (60, 30), (100, 30), (20, 120), (60, 120), (100, 120)]
+    stars = [3000 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8) for y, x in places]
+    whole, part = 100.0 + sum(stars), 100.0 + stars[0] + 0.3 * stars[1]
+    data = np.stack([rng.poisson(one) for one in (whole, whole, part)]).astype(np.float32)
+    assert lacking(data) == []  # a third is enough
+    data[2] -= (0.2 * stars[1]).astype(np.float32)
+    assert lacking(data) == [Structures(2, 1, 6, 2)]
+    # what is behind bad values is not missed
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[2, :, 75:] = True
+    data[bad] = 0
+    assert lacking(data, bad) == [] or lacking(data, bad) == [Structures(2, 1, 3, 2)]
+    bad[2, 40:] = True
+    data[bad] = 0
+    assert lacking(data, bad) == []
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("scene", ["imaging", "slit", "ifu", "echelle"])
+@pytest.mark.parametrize("n", [2, 3])
+def test_one_field_gives_no_warning(scene, population, n):
+    simulated = make_stack(scene, (150, 200), n, hit_rate=0.06, population=population, seed=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lacking(np.stack([ccd.data for ccd in simulated.exposures])) == []
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_hits_alone_are_no_structures(population):
+    rng = np.random.default_rng(5)
+    for n in (2, 3):
+        data = rng.poisson(20.0, (n, 500, 600)) + np.stack([make_hits((500, 600), 0.06, rng, population)] * 1)
+        data = data + np.stack([make_hits((500, 600), 0.06, rng, population) for _ in range(n)])
+        assert lacking(data.astype(np.float32)) == []
+
+
+def test_too_few_are_left():
+    with pytest.raises(InputError, match="exposures must be 2 or more that are usable"):
+        load([field(1, 1)[0], np.zeros(SHAPE, np.float32)], drop_unusable=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "lit", "which"),
+    [
+        ("real/goodman_at2018oh", np.s_[:, 8:2056], np.s_[:]),
+        ("real/int_ids_sb5_pa352", np.s_[:4096, 8:], np.s_[:]),
+        ("real/arcsat_xo1", np.s_[:, :], np.s_[::2]),
+        ("sprat", np.s_[:, :], np.s_[:]),
+    ],
+)
+def test_real_exposures_of_one_field(shared_data, folder, lit, which):
+    """Traces, a galaxy that drifts, lines that change, and stars with hot pixels."""
+    paths = sorted((shared_data / folder).glob("*.fits*"))[which]
+    if not paths:
+        pytest.skip(f"{folder} is not here")
+    data = np.stack([fits.getdata(path)[lit].astype(np.float32) for path in paths])
+    for pair in combinations(range(len(data)), 2):
+        assert lacking(data[list(pair)]) == []
+    assert lacking(data) == []
+    if folder.endswith("xo1"):
+        turned = data.copy()
+        turned[1] = data[1, ::-1, ::-1]
+        (found,) = lacking(turned)
+        assert found.exposure == 1

@@ -1,0 +1,192 @@
+"""Values that are too low: found, left out with a code of their own, and without effect on the other exposures."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from crstack import Code, CRStack, MaskSet
+from crstack.datasets import make_stack
+from crstack.datasets.hits import POPULATIONS, make_hits
+from crstack.exposures import load_exposures
+from crstack.exposures.low_values import find_low_values
+from crstack.masks.features import find_features
+
+SHAPE = (120, 150)
+READNOISE = 4.0
+COLUMNS = (20, 45, 46, 90, 149)
+
+
+def drawn(n, seed=1, sky=150.0, rate=0.01):
+    """Exposures in electrons of a sky and a star, with hits."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    light = sky + 5000 * np.exp(-((columns - 70) ** 2 + (rows - 50) ** 2) / 8)
+    hits = np.stack([make_hits(SHAPE, rate, rng) if rate else np.zeros(SHAPE) for _ in range(n)])
+    return (rng.poisson(light, (n, *SHAPE)) + rng.normal(0, READNOISE, hits.shape) + hits).astype(np.float32), hits
+
+
+def with_dead_columns(n, which=1, **options):
+    cube, hits = drawn(n, **options)
+    cube[which][:, COLUMNS] = np.random.default_rng(2).normal(0, READNOISE, (SHAPE[0], len(COLUMNS)))
+    truth = np.zeros(cube.shape, dtype=bool)
+    truth[which][:, COLUMNS] = True
+    return cube, hits, truth
+
+
+def load(cube):
+    return load_exposures([CCDData(image, unit="electron") for image in cube], readnoise=READNOISE * u.electron)
+
+
+def stack_of(cube):
+    return CRStack([CCDData(image, unit="electron") for image in cube], readnoise=READNOISE * u.electron)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_dead_columns_of_one_exposure_are_bad_values(n):
+    cube, _, truth = with_dead_columns(n)
+    exposures = load(cube)
+    assert (exposures.low & truth).sum() >= 0.99 * truth.sum()
+    assert (exposures.low & ~truth).sum() <= 2
+    np.testing.assert_array_equal(exposures.bad, exposures.low)
+    assert (exposures.data[exposures.low] == 0).all()
+    for part in (exposures.cutout(np.s_[10:30, :]).low, exposures.reordered([1, 0]).low, exposures.transposed().low):
+        assert part.any()
+    np.testing.assert_array_equal(exposures.transposed().low[1].T, exposures.low[1])
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_the_other_exposures_are_not_flagged(n, method):
+    if n == 2 and method == "mmcosmic":
+        pytest.skip("M.M.Cosmic needs three exposures")
+    cube, hits, truth = with_dead_columns(n)
+    stack = stack_of(cube)
+    masks = stack.detect(method, aux=None)
+    beside = np.broadcast_to(truth.any(axis=0), cube.shape) & ~truth & (hits == 0)
+    assert masks.crmasks[beside].sum() <= 0.005 * beside.sum()
+    codes = masks.codes["CRMASK2"]
+    assert (codes[truth[1]] == Code.LOW).mean() >= 0.99
+    assert not (masks.codes["CRMASK1"] == Code.LOW).any()
+    # the mean is that of the other exposures
+    level = stack.combine("meancr2").data[:, COLUMNS]
+    assert abs(np.median(level) - 150) < 3
+
+
+def test_low_values_are_no_hits():
+    cube, _, truth = with_dead_columns(3, rate=0)
+    stack = stack_of(cube)
+    masks = stack.detect()
+    row = masks.counts()[masks.counts()["name"] == "CRMASK2"][0]
+    assert row["low"] == (masks.codes["CRMASK2"] == Code.LOW).sum() >= 0.99 * truth.sum()
+    assert len(find_features(masks, name="CRMASK2")) <= 2
+    assert stack.summary()["values too low"] == masks.low.sum()
+    # no bit of a hit or a bad value, but that of low ones
+    quality = masks.to_dq(exposures=stack.exposures)
+    assert (quality[masks.low] == 1024).all()
+    again = masks.threshold(0.5)
+    np.testing.assert_array_equal(again.low, masks.low)
+    ratio = again.codes["CRMASK2"][truth[1]]
+    assert (ratio == Code.LOW).mean() >= 0.99
+
+
+def test_the_code_is_kept_in_the_file(tmp_path):
+    stack = stack_of(with_dead_columns(3)[0])
+    masks = stack.detect()
+    masks.write(tmp_path / "masks.fits")
+    again = MaskSet.read(tmp_path / "masks.fits")
+    np.testing.assert_array_equal(again.low, masks.low)
+    assert again.low.any()
+    one, other = (stack.combine("meanjoint", masks=some).data for some in (masks, again))
+    np.testing.assert_allclose(one[:, COLUMNS], other[:, COLUMNS], rtol=0.02)
+
+
+def test_skipped_regions_stay_without_code():
+    from crstack import MaskRules
+
+    stack = stack_of(with_dead_columns(3)[0])
+    masks = stack.detect(rules=MaskRules(skip_regions=[(1, 150, 1, 60)], force_pixels=[(21, 100)]))
+    assert not masks.low[:, :60].any()
+    assert masks.low[1, 60:].any()
+    assert masks.codes["CRMASK2"][99, 20] == Code.GIVEN
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_columns_and_glitches(axis):
+    cube, _ = drawn(3, rate=0)
+    where = [slice(None), slice(None)]
+    where[axis] = slice(80, 83)
+    cube[0][tuple(where)] = np.random.default_rng(5).normal(30, READNOISE, cube[0][tuple(where)].shape)
+    cube[2, 20, 30] = -400
+    cube[2, 100, 120] = 0
+    low = load(cube).low
+    assert low[0][tuple(where)].mean() > 0.98
+    assert not low[1].any()
+    assert low[2, 20, 30]
+    assert low[2, 100, 120]
+    assert low[2].sum() == 2
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_no_clean_value_is_low(n):
+    """20 million values of equal exposures, at three levels."""
+    for sky in (3.0, 60.0, 3000.0):
+        rng = np.random.default_rng(int(sky))
+        cube = (rng.poisson(sky, (n, 1000, 500)) + rng.normal(0, READNOISE, (n, 1000, 500))).astype(np.float32)
+        exposures = load(cube)
+        assert exposures.low is None
+        assert exposures.bad is None
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("scene", ["imaging", "slit", "ifu", "echelle"])
+def test_hits_do_not_make_values_low(scene, population):
+    """Gaps and absorption lines lie below their surroundings, and hits of the other exposures above them."""
+    for n, seed in ((2, 1), (3, 2), (4, 3)):
+        simulated = make_stack(scene, (200, 250), n, hit_rate=0.03, population=population, seed=seed)
+        images = [CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures]
+        given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+        low = find_low_values(_loaded(images, given))
+        assert low is None or low.sum() <= 1
+
+
+def _loaded(images, given):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_exposures(images, **given)
+
+
+@pytest.mark.parametrize("scene", ["ifu", "echelle"])
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_longer_exposure_has_deeper_gaps_that_are_not_low(scene, n):
+    factors = (1.0, 2.5, 0.6)[:n]
+    simulated = make_stack(scene, (200, 250), n, hit_rate=0.01, flux_factors=factors, sky_factors=factors, seed=3)
+    given = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    low = find_low_values(_loaded([CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures], given))
+    assert low is None or low.sum() <= 1
+
+
+def test_what_is_low_in_every_exposure_stays():
+    cube, _ = drawn(3, rate=0)
+    cube[:, :, 40] = np.random.default_rng(3).normal(0, READNOISE, (3, SHAPE[0]))
+    assert load(cube).low is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "lit", "gain", "readnoise", "bias"),
+    [
+        ("real/goodman_at2018oh", np.s_[:, 8:2056], 1.36, 4.9, 434.5),
+        ("real/arcsat_xo1", np.s_[:, :], 1.34, 16.3, 1356.0),
+        ("sprat", np.s_[:, :], 2.45, 5.1, 916.0),
+    ],
+)
+def test_real_exposures_have_no_low_values(shared_data, folder, lit, gain, readnoise, bias):
+    paths = sorted((shared_data / folder).glob("*.fits*"))[:3]
+    if not paths:
+        pytest.skip(f"{folder} is not here")
+    images = [CCDData(fits.getdata(path)[lit].astype(np.float32), unit="adu") for path in paths]
+    given = {"gain": gain * u.electron / u.adu, "readnoise": readnoise * u.electron, "bias": bias * u.adu}
+    assert _loaded(images, given).low is None

@@ -1,0 +1,133 @@
+"""Exposure times that differ: the flux factors are their ratios."""
+
+import re
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from scipy import ndimage
+from support.stacks import stack_of
+
+from crstack.datasets import make_stack
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+from crstack.exposures.times import differing_times, factors_of_times
+
+TIMES = (300.0, 600.0, 900.0)
+WORDS = "exposure times differ: 300, 600, 900 s; each exposure is divided by its time over the mean: 0.5, 1, 1.5"
+
+
+def taken(times=TIMES, scene="slit", **options):
+    """Exposures of these times, with light in proportion."""
+    factors = tuple(time / 600 for time in times)
+    simulated = make_stack(scene, shape=(200, 240), hit_rate=0.01, seed=5, flux_factors=factors, **options)
+    for ccd, time in zip(simulated.exposures, times, strict=True):
+        ccd.header["EXPTIME"] = time
+    return simulated
+
+
+def quality(simulated, stack, name):
+    """False values per million, the part of the hits over 7 sigma that is found, and pulls of the combined image."""
+    near = ndimage.binary_dilation(simulated.truth.any(axis=0), np.ones((3, 3)))
+    strong = simulated.hit_mask(7)
+    masks = stack.latest_masks().crmasks
+    ccd = stack.combine(name)
+    pull = (ccd.data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.array)
+    # where the shortest exposure alone is hit, the mean of the others must come back to the level of all
+    short = strong[0] & ~simulated.truth[1:].any(axis=0)
+    assert ccd.header["EXPTIME"] == 600
+    assert ccd.header["EXPTOTAL"] == 1800
+    return 1e6 * (masks & ~near).mean(), (masks & strong).sum() / strong.sum(), np.median(pull[short]), pull[~near]
+
+
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_masks_and_images_are_as_good_as_of_equal_times(method):
+    name = "meanjoint" if method == "joint" else "meancr2"
+    options = {"aux": None} if method == "joint" else {"aux": "pycosmic"}
+    equal, simulated = taken((600.0,) * 3), taken()
+    stack = stack_of(equal)
+    stack.detect(method, **options)
+    *_, found_of_equal, _, _ = quality(equal, stack, name)
+    with pytest.warns(CRStackWarning, match=re.escape(WORDS)) as caught:
+        stack = stack_of(simulated)
+    assert len(caught) == 1
+    stack.detect(method, **options)
+    false, found, level, pull = quality(simulated, stack, name)
+    assert false < (30 if method == "joint" else 400)
+    assert found > found_of_equal - (0.01 if method == "joint" else 0.05)
+    assert level == pytest.approx(0, abs=0.2)
+    assert np.mean(pull) == pytest.approx(0, abs=0.05)
+    assert np.std(pull) == pytest.approx(1, abs=0.03)
+    assert stack.latest_masks().flux_factors == (0.5, 1.0, 1.5)
+    assert any("flux factors, exposure times: 0.5, 1, 1.5" in line for line in stack.latest_masks().history)
+
+
+def test_the_noise_is_that_of_the_exposures():
+    simulated = taken()
+    with pytest.warns(CRStackWarning, match="exposure times differ"):
+        exposures = stack_of(simulated).exposures
+    for i, factor in enumerate((0.5, 1.0, 1.5)):
+        np.testing.assert_allclose(exposures.data[i] * factor, simulated.exposures[i].data, rtol=1e-6)
+        # a signal of 100 at the level of 600 s was 50 in 300 s
+        variance = (100 * factor + simulated.readnoise.value**2) / factor**2
+        assert exposures.noise_of(i).variance(100.0) == pytest.approx(variance, rel=1e-5)
+
+
+def test_what_the_exposure_times_do_not_describe_is_measured():
+    simulated = taken()
+    for ccd in simulated.exposures:
+        ccd.header["EXPTIME"] *= 1.0 if ccd is not simulated.exposures[2] else 1.1
+    with pytest.warns(CRStackWarning, match="exposure times differ: 300, 600, 990 s"):
+        stack = stack_of(simulated)
+    factors = np.array(stack.joint_posterior().measured.factors)
+    assert factors[2] / factors[1] == pytest.approx(1 / 1.1, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"flux_factors": (0.5, 1.0, 1.5)},
+        {"flux_factors": (0.45, 1.0, 1.5), "apply_flux_factors_to": "original"},
+        {"flux_method": "slope"},
+        {"flux_factors": "auto", "differences": None},
+    ],
+)
+def test_factors_that_are_given_or_measured_first_win(options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = stack_of(taken(), **options).prepared.known.flux
+    assert found.method in ("given", "slope")
+    if "flux_factors" in options and "auto" not in options.values():
+        assert found.values == options["flux_factors"]
+
+
+@pytest.mark.parametrize("options", [{"flux_factors": None}, {"differences": None}])
+def test_times_that_are_not_used_give_a_warning_that_says_so(options):
+    with pytest.warns(CRStackWarning, match="exposure times differ: 300, 600, 900 s; this is not used"):
+        stack = stack_of(taken(), **options)
+    assert stack.prepared.known.flux is None
+
+
+def test_ratios_only_where_exposures_are_compared():
+    with pytest.warns(CRStackWarning, match="exposure times differ"):
+        stack = stack_of(taken(), apply_flux_factors_to="simulated")
+    assert not stack.exposures.scales
+    assert stack.prepared.known.factors == (0.5, 1.0, 1.5)
+
+
+def exposures_of(times, unit="electron"):
+    rng = np.random.default_rng(3)
+    per_second = u.Unit(unit) != u.electron
+    planes = [
+        u.Quantity(rng.poisson(time, (30, 40)) / (time if per_second else 1), unit)
+        for time in np.array(times, dtype=float)
+    ]
+    return load_exposures(planes, readnoise=4 * u.electron, exptime=list(times) * u.s)
+
+
+def test_small_differences_and_rates_do_not_count():
+    assert factors_of_times(exposures_of((300, 301, 300))) is None
+    assert differing_times(exposures_of((300, 310, 320))) == (300, 310, 320)
+    assert factors_of_times(exposures_of((100, 200))) == pytest.approx((2 / 3, 4 / 3))
+    assert factors_of_times(exposures_of((100, 200), "electron/s")) is None
