@@ -104,7 +104,9 @@ class _Search:
         return self.noises[i].cutout(box).variance(expected)
 
     def variance(self, i, where, signal):
-        """Variance of values of an exposure at some pixels."""
+        """Variance of values of an exposure at some pixels, which may be none."""
+        if np.size(signal) == 0:
+            return np.zeros_like(signal)
         return self.factor * self.noises[i].cutout(where).variance(signal)
 
     def values(self, where):
