@@ -18,6 +18,7 @@ from crstack import MaskSet
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.page import _names
 from crstack.pipeline.questions import Questions
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import QuestionWindow
@@ -395,3 +396,14 @@ def test_answers_until_they_will_do():
     asked, _ = questions("", "yes")
     assert asked.yes("Well?") is False
     assert asked.yes("Well?") is True
+
+
+def test_the_page_explains_its_words(here):
+    path = write_parameters("p.yaml", crmethod="joint")
+    assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
+    page = Path("out/report.html").read_text()
+    for word in ("probability", "hit values expected", "typical charge", "rate", "scatter beyond the noise", "peak"):
+        assert f"<dt>{word}</dt>" in page
+    assert "The images are being unpacked" in page
+    assert _names([Path(f"n{i}.fits") for i in range(1, 8)]) == "n1.fits to n7.fits, 7 exposures"
+    assert _names([Path(f"n{i}.fits") for i in range(1, 4)]) == "n1.fits, n2.fits, n3.fits"
