@@ -61,6 +61,22 @@ class Method(ABC):
         decision : Decision
         """
 
+    def bytes_per_pixel(self, n: int) -> float | None:
+        """Memory for each pixel of work on whole images, where ``mem_limit`` keeps the exposures in files.
+
+        Parameters
+        ----------
+        n : int
+            Number of exposures.
+
+        Returns
+        -------
+        n_bytes : float or None
+            0 for a method that works by bands of rows. None if it is not known, which is the default: the method is
+            then refused.
+        """
+        return None
+
     @classmethod
     def parameters(cls) -> dict[str, Any]:
         """Names and defaults of the parameters, as a dict."""

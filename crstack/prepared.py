@@ -3,11 +3,12 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from crstack._memory import empty_image, kept
 from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
@@ -310,9 +311,13 @@ class Detections:
     def _on(self, aux: Detector, name: str, image: np.ndarray, noise: NoiseModel, bad: np.ndarray | None) -> Detection:
 
         def compute() -> Detection:
-            if not isinstance(aux, VotingDetector):
-                return protected(checked_detection(aux, image, noise, bad))
-            return protected(aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors]))
+            if isinstance(aux, VotingDetector):
+                found = aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+            else:
+                found = checked_detection(aux, image, noise, bad)
+            names = [one.name for one in fields(found)]
+            planes = kept(tuple(getattr(found, one) for one in names))
+            return protected(replace(found, **dict(zip(names, planes, strict=True))))
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
@@ -347,7 +352,7 @@ class Detections:
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
         """
-        found = np.empty(self.prepared.exposures.data.shape, dtype=bool)
+        found = empty_image(self.prepared.exposures.data.shape, bool)
         for i in range(len(self.prepared)):
             report_stage(progress, f"detecting in exposure {i + 1}")
             found[i] = self.in_exposure(i).mask

@@ -19,6 +19,7 @@ from crstack._arguments import (
     FromDetector,
     Length,
     Vote,
+    allow_work,
     detections_for,
     made_by,
 )
@@ -297,9 +298,10 @@ seeing : optional
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
-        self._workspace.refuse("nbinom_shape")
+        detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
-            return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -345,8 +347,8 @@ seeing : optional
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
-        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
@@ -388,7 +390,7 @@ seeing : optional
         PluginError
             If no model is registered by that name.
         """
-        self._workspace.refuse("M.M.Cosmic")
+        allow_work(self._workspace, len(self), MMCosmic())
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -453,11 +455,8 @@ seeing : optional
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
-        if not isinstance(chosen, JointPosterior):
-            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        allow_work(self._workspace, len(self), chosen, detected and detected.aux)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -499,11 +498,10 @@ seeing : optional
         aux, vote, aux_noise, progress : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
-        detected = detections_for(self.prepared, aux, vote, aux_noise)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), method, detected and detected.aux)
         with progress_to(progress) as report:
-            return (method or JointPosterior()).posterior(self.prepared, detected, report)
+            return method.posterior(self.prepared, detected, report)
 
     # combined images
 

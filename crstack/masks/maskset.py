@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from crstack._fits import BROKEN, chip_hdus
 from crstack._fits_writing import write_fits
 from crstack._memory import limited_memory, place_of
+from crstack._threads import row_bands
 from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -239,7 +240,9 @@ class MaskSet:
         columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN, Code.LOW, Code.SOURCE]
         rows = []
         for name, codes in self.codes.items():
-            numbers = np.bincount(codes.ravel(), minlength=len(Code))
+            # by bands, because each code counted is eight bytes
+            bands = [np.bincount(codes[rows].ravel(), minlength=len(Code)) for rows in row_bands(*codes.shape)]
+            numbers = np.sum(bands, axis=0)
             rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from crstack._cached import cached_property
 from crstack._files import atomic_path
 from crstack._log import log, section
+from crstack._memory import place_of
 from crstack._threads import n_threads
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
@@ -144,7 +145,9 @@ def start_helper(stack, plots):
     plots : bool
         Whether figures will be drawn.
     """
-    wanted = plots and stack.exposures.data.size >= HELPED and n_threads() > 1
+    data = stack.exposures.data
+    # where memory is limited, one process draws: two would hold the images twice
+    wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
     return Helper() if wanted else None
 
 

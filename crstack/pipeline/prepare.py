@@ -7,6 +7,7 @@ from tempfile import gettempdir
 
 import numpy as np
 
+from crstack._arguments import allow_work
 from crstack._fits_writing import ending_of
 from crstack._log import log, section, settings_lines
 from crstack._memory import Workspace
@@ -23,6 +24,9 @@ from crstack.masks.origin import check_origin
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
+
+#: measured memory of figures and the page for each pixel of an image, besides the arrays in files
+BYTES_OF_FIGURES = 80.0
 
 __all__ = ["Job", "clean_name", "inputs_of", "is_crmasks", "prepare", "product_names", "read_parameters"]
 
@@ -181,21 +185,22 @@ def prepare(
 def _check_memory(configuration, n_images, shape, *, plots, clean, masks):
     """Raise `InputError` where ``mem_limit`` excludes what works on whole images."""
     workspace = Workspace(configuration["mem_limit"])
-    workspace.decide(expected_bytes(n_images, shape[0] * shape[1]))
+    n_pixels = shape[0] * shape[1]
+    workspace.decide(expected_bytes(n_images, n_pixels), n_pixels)
     if not workspace.in_files:
         return
-    crmethod = configuration.crmethod
     asked = {
-        f"crmethod {crmethod}": not crmethod.is_joint or bool(crmethod.detectors),
         "interactive windows": configuration["interactive"],
         "verify_cr": configuration["verify_cr"],
         "masks from a file (--crmasks)": masks,
         "cleaned exposures (--clean)": clean,
-        "figures and the page report.html (leave them out with --no-plots)": plots,
     }
     for what, wanted in asked.items():
         if wanted:
             workspace.refuse(what)
+    allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
+    if plots:
+        workspace.allow("figures and the page report.html (leave them out with --no-plots)", BYTES_OF_FIGURES)
     log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
 
 

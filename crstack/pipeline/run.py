@@ -12,7 +12,7 @@ import numpy as np
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
-from crstack._memory import forget_peak, warn_of_excess
+from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
@@ -264,7 +264,8 @@ def _write(job, results, console, helper, plots, clean, files_at=""):
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
-    with outputs.writing(outputs.directory):
+    # figures, too, make large images in files if the exposures are there
+    with outputs.writing(outputs.directory), limited_memory(place_of(job.stack.exposures.data)):
         _write_masks(job, results.masks)
         features = write_tables(results)
         with begin_figures(results, features, helper) if plots else nullcontext() as drawing:
