@@ -17,6 +17,10 @@ MARGIN = 4
 LEAST = 0.5
 #: the median exceeds the lowest value by so many standard deviations where most exposures are hit
 HIT = 5.0
+#: a hot pixel is brighter than those around by so many standard deviations in the lowest exposure, too
+LEAST_LOW = 1.0
+#: the highest pixel beside it is brighter than those around by at most this share of it and so many standard deviations
+LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.25
 
@@ -40,13 +44,22 @@ def charges_of_hot_pixels(cube, variance_of):
     sigma : `~numpy.ndarray`
         Standard deviations of one exposure there.
     """
-    lowest, level = cube.min(axis=0), np.median(cube, axis=0)
+    lowest, median = cube.min(axis=0), np.median(cube, axis=0)
     sigma = np.sqrt(variance_of(lowest))
+    # two images of a star are not sharp in the median
+    noise = sigma * np.float32(OF_MEDIAN / np.sqrt(len(cube)))
+    places = hot_pixels(median, noise)
+    base = medians_around(median, *places)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(median, 1, mode="reflect"), (3, 3))[places]
+    beside = np.partition(windows.reshape(-1, 9), -2)[:, -2] - base
+    alone = beside < LEAST_SPREAD * (median[places] - base) + NOISE_BESIDE * noise[places]
+    low = lowest[places] - medians_around(lowest, *places)
+    in_all = alone & (low > LEAST_LOW * sigma[places])
+    rows, columns = (one[in_all] for one in places)
+    low, sigma = low[in_all], sigma[rows, columns]
+    charges = median[rows, columns] - base[in_all]
     # where most exposures are hit, the lowest
-    level = np.where(level - lowest > HIT * sigma, lowest, level)
-    rows, columns = hot_pixels(level, sigma * np.float32(OF_MEDIAN / np.sqrt(len(cube))))
-    charges = level[rows, columns] - medians_around(level, rows, columns)
-    return rows, columns, charges, sigma[rows, columns]
+    return rows, columns, np.where(charges - low > HIT * sigma, low, charges), sigma
 
 
 def with_hot_pixels(found, levels, variance_of):
