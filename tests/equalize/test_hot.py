@@ -5,7 +5,8 @@ import pytest
 from scipy.special import ndtr
 
 from crstack.equalize import measure_differences
-from crstack.equalize.hot import with_hot_pixels
+from crstack.equalize.expected_exposures import ExpectedExposures
+from crstack.equalize.hot import charges_of_hot_pixels, with_hot_pixels
 
 SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
 FACTORS, MOVED = (1.0, 0.94, 0.86), ((0, 0), (0.1, -0.1), (1.4, -1.2))
@@ -73,3 +74,33 @@ def test_bands_give_the_same(exposures, monkeypatch):
     again = measure_differences(cube, variance_of)
     for one, other in zip(found.added, again.added, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_centred_star_is_not_hot():
+    y, x = np.mgrid[:41, :41] - 20
+    star = 4000 * np.exp(-0.5 * (x**2 + y**2) / 0.8**2)
+    cube = np.float32([SKY + star, SKY + star, SKY + np.roll(star, (-1, 1), axis=(0, 1))])
+    cube[:, 5, 30] += 200
+    cube[:2, 30, 5] += 200  # hits
+    cube[1, 12, 12] += 2000
+    rows, columns, charges, _ = charges_of_hot_pixels(cube, variance_of)
+    assert (rows.tolist(), columns.tolist()) == ([5], [30])
+    np.testing.assert_allclose(charges, 200)
+
+
+def test_hot_pixels_do_not_move_with_the_scene(exposures):
+    """A faint hot pixel must leave no ghost where the moved exposures have it."""
+    expected, _, hot, found = exposures
+    assert any(map(any, found.steps))
+    beside = np.roll(hot, (1, -1), axis=(0, 1)) & (np.ptp(expected, axis=0) < 20)
+    assert beside.sum() > 50
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 15
+
+
+def test_one_low_value_of_many_is_no_common_image():
+    cube = np.full((5, 20, 30), np.float32(SKY))
+    cube[2, 10, 10] = -100
+    cube[:3, 5, 5] += 500  # most are hit
+    model = ExpectedExposures(cube, variance_of, None, {"flux_factors"})
+    common = model.common(0.1)
+    np.testing.assert_allclose(common, SKY)
