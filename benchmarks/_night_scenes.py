@@ -106,9 +106,9 @@ def _gaussian(fwhm, flux):
 
 
 def imaging(
-    name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(1,), shift=((0, 0),), population="cosmic"
+    name, shape, n, seed, *, sky=(100,), slope=(0,), fwhm=(2.7,), flux=(1,), shift=((0, 0),), population="cosmic", hot=0
 ):
-    """Stars and galaxies; what differs cycles through the exposures."""
+    """Stars and galaxies, and a share of hot pixels; what differs cycles through the exposures."""
     rng = np.random.default_rng([seed, 1])
     ny, nx = shape
     n_stars, n_galaxies = ny * nx // 2500, ny * nx // 15000
@@ -135,6 +135,10 @@ def imaging(
         scene += _stamps(shape, gx + dx, gy + dy, 45, galaxies(seeing))
         plain.append(factor * (level + tilt * columns - 0.6 * tilt * rows))
         expected.append(factor * scene + plain[-1])
+    if hot:
+        # they belong to the detector: neither moved nor dimmed
+        charge = np.where(rng.random(shape) < hot, 100 * (rng.pareto(1.0, shape) + 1), 0)
+        expected = np.array(expected) + np.minimum(charge, 5e4)
     return _observe(name, expected, np.mean(plain, axis=0), rng, (RATE, population))
 
 
@@ -155,8 +159,22 @@ def isolated(
     return _observe(name, expected, np.full(shape, sky), rng, (0, population), (x, y))
 
 
-def slit(name, shape, n, seed, *, sky=(1,), loss=(1,), fwhm=(3.8,), drift=(0,), population="cosmic", tilt=6.0):
-    """Tilted sky lines and three traces along x."""
+def slit(
+    name,
+    shape,
+    n,
+    seed,
+    *,
+    sky=(1,),
+    loss=(1,),
+    fwhm=(3.8,),
+    drift=(0,),
+    wave=(0,),
+    width=0,
+    population="cosmic",
+    tilt=6.0,
+):
+    """Tilted sky lines and three traces along x; lines that are wide, and shift along the dispersion, if asked for."""
     rng = np.random.default_rng([seed, 3])
     ny, nx = shape
     y, x = np.mgrid[:ny, :nx].astype(float)
@@ -166,15 +184,17 @@ def slit(name, shape, n, seed, *, sky=(1,), loss=(1,), fwhm=(3.8,), drift=(0,), 
     n_lines = 40 * nx // 1000
     for centre, peak in zip(rng.uniform(-20, nx + 20, n_lines), 150 * rng.lognormal(0, 1.3, n_lines), strict=True):
         spectrum += min(peak, 1500) * np.exp(-0.5 * ((fine - centre) / 1.3) ** 2)
-    lines = np.interp(along, fine, spectrum)
+    if width:
+        spectrum = ndimage.uniform_filter1d(spectrum, round(width / 0.05))
     continuum = np.ones(len(fine))
     for centre, depth in zip(rng.uniform(0, nx, nx // 40), rng.uniform(0.05, 0.4, nx // 40), strict=True):
         continuum -= depth * np.exp(-0.5 * ((fine - centre) / 1.8) ** 2)
     continuum = np.interp(along, fine, np.maximum(continuum, 0.2))
     traces = [(0.3, 1500.0), (0.52, 250.0), (0.76, 50.0)]
     expected = []
-    settings = (sky, loss, fwhm, drift)
-    for factor, kept, seeing, moved in zip(*(_per_exposure(one, n) for one in settings), strict=True):
+    settings = (sky, loss, fwhm, drift, wave)
+    for factor, kept, seeing, moved, shift in zip(*(_per_exposure(one, n) for one in settings), strict=True):
+        lines = np.interp(along - shift, fine, spectrum)
         image = factor * (lines - 20) + 20 * (1 + (factor - 1) / 2) + 2
         for k, (place, level) in enumerate(traces):
             centre = place * ny + 8 * (x / nx - 0.4) ** 2 + moved
@@ -228,6 +248,13 @@ SCENES = {
     "imaging moved": (imaging, {"shift": ((0, 0), (0.3, 0.2), (3.1, -1.4))}),
     "slit equal": (slit, {}),
     "slit lines": (slit, {"sky": SKIES}),
+    # as real exposures: a wide slit, lines that brighten by up to 70 per cent and move; hot pixels that do not
+    "slit wide lines": (slit, {"sky": (1, 0.85, 1.7, 0.9, 1.1), "width": 11}),
+    "slit wavelength": (slit, {"sky": (1, 0.95, 1.1), "wave": (0, 0.1, -0.15)}),
+    "hot pixels": (
+        imaging,
+        {"fwhm": (1.9, 2.0, 1.9), "flux": (1, 0.95, 0.86), "shift": ((0, 0), (0.1, -0.1), (1.4, -1.2)), "hot": 0.003},
+    ),
     "slit all": (
         slit,
         {"sky": (1, 1.12, 0.9), "loss": (1, 0.93, 1.06), "fwhm": (3.6, 3.8, 4.1), "drift": (0.1, 0, -0.15)},

@@ -1,8 +1,8 @@
-"""Real exposures: fractions flagged on bright structures and elsewhere, and the mirror test.
+"""Real exposures: fractions flagged on bright structures and elsewhere, the mirror test, and injected hits.
 
-python benchmarks/real.py DIRECTORY [--sets xo1 goodman ...] [--no-mirror]
+python benchmarks/real.py DIRECTORY [--sets xo1 goodman ...] [--no-mirror] [--no-hits] [--pictures FOLDER]
 
-DIRECTORY holds goodman_at2018oh, int_ids_sb5_pa352, arcsat_xo1 and sprat.
+DIRECTORY holds goodman_at2018oh, int_ids_sb5_pa352, arcsat_xo1 and sprat. Pictures of what was flagged go to FOLDER.
 """
 
 import argparse
@@ -13,23 +13,31 @@ from pathlib import Path
 
 import astropy.units as u
 import numpy as np
+from _real_pictures import draw
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 from scipy import ndimage
 
 from crstack import CRStack, JointPosterior
+from crstack.datasets.hits import make_hits
+from crstack.equalize.offsets import hot_pixels
 
 #: folder, gain, read noise (electron), bias (ADU), illuminated rows and columns, frames to use
 SETS = {
     "goodman": ("goodman_at2018oh", 1.36, 4.9, 434.5, (slice(None), slice(8, 2056)), slice(None)),
-    "int": ("int_ids_sb5_pa352", 1.21, 3.65, None, (slice(0, 4096), slice(8, None)), slice(None)),
+    "int": ("int_ids_sb5_pa352", 1.21, 3.65, None, (slice(0, 4099), slice(8, None)), slice(None)),
     "xo1": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(0, 3)),
     "xo1 moved": ("arcsat_xo1", 1.34, 16.3, 1356.0, (slice(None), slice(None)), slice(None)),
     "sprat": ("sprat", 2.45, 5.1, 916.0, (slice(None), slice(None)), slice(None)),
 }
 #: a bright pixel is this many standard deviations above the level around it; and the window of that level
 BRIGHT, AROUND = 10, 25
+#: share of the values that injected hits cover, the same around bright structures if these are few (at most this share
+#: of the image), and how often they are injected
+RATE, RATE_AROUND, FEW, INJECTIONS = 0.008, 0.04, 0.01, 2
+#: columns of the hits over five standard deviations that are found
+FOUND = ("> 5 bright %", "> 5 else %")
 
 
 def read(directory, name):
@@ -79,30 +87,59 @@ def mirrored(cube, masks, expected, noise, readnoise, rng):
 
 
 def bright_pixels(cube, readnoise):
-    """(ny, nx) pixels of stars, lines and traces."""
-    median = np.median(cube, axis=0)
+    """(ny, nx) pixels of stars, lines and traces; and hot pixels and those beside, which are none of these."""
+    median, lowest = np.median(cube, axis=0), cube.min(axis=0)
     level = ndimage.percentile_filter(median[::2, ::2], 30, AROUND // 2)
     level = np.repeat(np.repeat(level, 2, axis=0), 2, axis=1)[: median.shape[0], : median.shape[1]]
-    return median - level > BRIGHT * np.sqrt(np.maximum(level, 0) + readnoise**2)
+    hot = np.zeros(median.shape, dtype=bool)
+    hot[hot_pixels(lowest, np.sqrt(np.maximum(lowest, 0) + readnoise**2))] = True
+    hot = ndimage.binary_dilation(hot, np.ones((3, 3)))
+    return (median - level > BRIGHT * np.sqrt(np.maximum(level, 0) + readnoise**2)) & ~hot, hot
 
 
-def row(directory, name, mirror):
+def mirror_test(cube, masks, expected, noise, readnoise, bright):
+    """False values per million, everywhere and on bright structures."""
+    other = mirrored(cube, masks, expected, noise, readnoise, np.random.default_rng(1))
+    false = decide(other, readnoise)[0].crmasks
+    return [1e6 * false.mean(), 1e6 * false[:, bright].mean()]
+
+
+def found_hits(cube, expected, readnoise, bright):
+    """Percentage of injected hits over five standard deviations that is found, on bright structures and elsewhere."""
+    found = np.zeros((2, 2))
+    sigma = np.sqrt(np.maximum(expected, 0) + readnoise**2)
+    for seed in range(INJECTIONS):
+        rng = np.random.default_rng([seed, 7])
+        hits = np.stack([make_hits(cube.shape[1:], RATE, rng) for _ in cube])
+        if bright.mean() < FEW:
+            around = ndimage.binary_dilation(bright, np.ones((11, 11)))
+            hits = np.where(around, np.stack([make_hits(cube.shape[1:], RATE_AROUND, rng) for _ in cube]), hits)
+        masks = decide((cube + hits).astype(np.float32), readnoise)[0].crmasks
+        strong = hits > 5 * sigma
+        for k, some in enumerate((bright, ~bright)):
+            found[k] += (strong & masks)[:, some].sum(), strong[:, some].sum()
+    print("injected hits over 5 sigma (found, all) on bright, elsewhere:", found.tolist(), file=sys.stderr)
+    return 100 * found[:, 0] / found[:, 1]
+
+
+def row(directory, name, options):
     """Fractions flagged in one set."""
     cube, readnoise = read(directory, name)
     start = time.perf_counter()
     masks, expected, noise, result = decide(cube, readnoise)
     seconds = time.perf_counter() - start
-    bright = np.broadcast_to(bright_pixels(cube, readnoise), cube.shape)
+    bright, hot = bright_pixels(cube, readnoise)
     found = masks.crmasks
-    values = [1e6 * found[bright].mean(), 1e6 * found[~bright].mean()]
+    parts = (bright, ~bright & ~hot, hot)
+    values = [1e6 * found[:, some].mean() if some.any() else np.nan for some in parts]
+    print(name, "flagged on bright, elsewhere, hot:", [int(found[:, some].sum()) for some in parts], file=sys.stderr)
     print(name, result, file=sys.stderr)
-    if mirror:
-        other = mirrored(cube, masks, expected, noise, readnoise, np.random.default_rng(1))
-        false = decide(other, readnoise)[0].crmasks
-        values += [1e6 * false.mean(), 1e6 * false[bright].mean()]
-    else:
-        values += [np.nan, np.nan]
-    return (name, len(cube), f"{100 * bright.mean():.1f}", *(f"{one:.0f}" for one in values), f"{seconds:.0f}")
+    if options.pictures:
+        draw(options.pictures, name, cube, found, (cube - expected) / noise, bright, hot)
+    values += [np.nan] * 2 if options.no_mirror else mirror_test(cube, masks, expected, noise, readnoise, bright)
+    strong = [np.nan] * 2 if options.no_hits else found_hits(cube, expected, readnoise, bright)
+    numbers = [*(f"{one:.0f}" for one in values), *(f"{one:.1f}" for one in strong)]
+    return (name, len(cube), f"{100 * bright.mean():.2f}", *numbers, f"{seconds:.0f}")
 
 
 def main():
@@ -110,12 +147,14 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--no-mirror", action="store_true")
+    parser.add_argument("--no-hits", action="store_true", help="inject no hits")
+    parser.add_argument("--pictures", metavar="FOLDER", type=Path, help="draw what was flagged")
     options = parser.parse_args()
     rows = []
     for name in options.sets:
-        rows.append(row(options.directory, name, not options.no_mirror))
+        rows.append(row(options.directory, name, options))
         print(rows[-1], file=sys.stderr, flush=True)
-    names = ("set", "N", "bright %", "on bright/Mpx", "elsewhere/Mpx", "mirrored/Mpx", "mirrored on bright", "s")
+    names = ("set", "N", "bright %", "bright", "elsewhere", "hot", "mirrored", "on bright", *FOUND, "s")
     Table(rows=rows, names=names).write(sys.stdout, format="ascii.rst")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, T
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import MemoryLimit
+from crstack._memory import MemoryLimit, Workspace
 from crstack._registry import DETECTORS, METHODS
 from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
@@ -34,6 +34,7 @@ __all__ = [
     "MosaicCombineOptions",
     "StackOptions",
     "Vote",
+    "allow_work",
     "chosen_method",
     "definite_shape",
     "definite_weights",
@@ -91,7 +92,7 @@ class StackOptions(TypedDict, total=False):
     crosscorr_region: Sequence[int] | None
     response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
     backgrounds: Literal["auto"] | Sequence[Any] | None
-    seeing: Literal["auto"] | None
+    seeing: Literal["auto"] | Sequence[float] | None
     differences: Literal["auto"] | None
     n_threads: int | None
     mem_limit: MemoryLimit
@@ -186,6 +187,38 @@ def detections_for(
     if method is not None and isinstance(aux, str) and aux == AUTO:
         aux = method.usual_aux
     return prepared.detections(as_detector(aux, vote), aux_noise)
+
+
+def allow_work(workspace: Workspace, n: int, method: Method | None = None, detector: Detector | None = None) -> None:
+    """Check that a method and a detector, which may work on whole images, fit into ``mem_limit``.
+
+    Parameters
+    ----------
+    workspace : `~crstack._memory.Workspace`
+        Place of the exposures; nothing is checked where they are in memory.
+    n : int
+        Number of exposures.
+    method : Method, optional
+        The method.
+    detector : Detector, optional
+        The auxiliary detector.
+
+    Raises
+    ------
+    InputError
+        If the limit is too small, or the memory of the work is not known.
+    """
+    if method is not None:
+        _allow(workspace, f"the method {method.label}", method.bytes_per_pixel(n))
+    if detector is not None:
+        _allow(workspace, "an auxiliary detector", detector.bytes_per_pixel)
+
+
+def _allow(workspace, what, bytes_per_pixel):
+    if bytes_per_pixel is None:
+        workspace.refuse(what)
+    elif bytes_per_pixel:
+        workspace.allow(what, bytes_per_pixel)
 
 
 def rules_for(rules: MaskRules | None, shape: tuple[int, ...]) -> MaskRules:

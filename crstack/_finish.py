@@ -5,14 +5,16 @@ from importlib.metadata import version
 
 import numpy as np
 
+from crstack._warn import warn_user
 from crstack.combine import Combiner
-from crstack.exposures import Exposures
 from crstack.masks import MaskRules, MaskSet
-from crstack.masks.codes import Code, exposure_name, with_code
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision
+from crstack.outliers.classes import classified
+from crstack.outliers.sources import sentence_of_sources
+from crstack.outliers.trails import sentence_of_trails
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["masks_of_decision"]
@@ -37,11 +39,19 @@ def masks_of_decision(
     Returns
     -------
     masks : `~crstack.masks.MaskSet`
+
+    Warns
+    -----
+    CRStackWarning
+        If some exposures show a source or a trail that the others do not show.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
-    empty = {"MEANCR": np.zeros(exposures.shape, dtype=np.uint8)}
+    codes, sources, trails = classified(decision.codes, exposures, rules)
+    for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
+        if sentence:
+            warn_user(sentence)
     masks = MaskSet(
-        {**decision.codes, **_codes_of_low_values(decision, exposures, rules), **empty},
+        {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
@@ -51,6 +61,8 @@ def masks_of_decision(
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),
         detectors=() if detected is None else detected.names,
+        sources=sources,
+        trails=trails,
         decision=decision,
         wcs=exposures.wcs,
         origin=origin_of(exposures),
@@ -58,7 +70,8 @@ def masks_of_decision(
     if detected is None:
         return masks
     report_stage(progress, "masking MEANCR")
-    meancr = Combiner(exposures, prepared.statistics, masks).combine("meancr").ccd.data
+    combined = decision.to_combine(prepared)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
@@ -66,17 +79,6 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
-
-
-def _codes_of_low_values(decision: Decision, exposures: Exposures, rules: MaskRules) -> dict[str, np.ndarray]:
-    """Codes of the exposures with values that are too low, by name of the mask."""
-    codes = {}
-    for i in range(len(exposures) if exposures.low is not None else 0):
-        name = exposure_name(i)
-        codes[name] = with_code(decision.codes[name], exposures.low[i], Code.LOW)
-        if codes[name] is not decision.codes[name]:
-            rules.apply_to(codes[name])
-    return codes
 
 
 def _history(

@@ -53,6 +53,8 @@ PERIOD_OF_TRIMS = 0.5
 FEW_PAGES = 16_000_000
 #: seconds between two looks at the memory of the process
 PERIOD = 0.01
+#: memory of the libraries that are loaded later, and of what does not depend on the size of the images
+FIXED = 100_000_000
 
 
 def check_mem_limit(value):
@@ -161,12 +163,20 @@ class Workspace:
         self.limit = limit
         self.in_files = False
         self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
+        self._held_before, self._n_pixels = 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched, self._trimmed = False, 0.0
 
-    def decide(self, n_bytes):
+    def decide(self, n_bytes, n_pixels=0):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Parameters
+        ----------
+        n_bytes : float
+            Memory of all arrays.
+        n_pixels : int, optional
+            Pixels of an image, for `allow`.
 
         Raises
         ------
@@ -180,19 +190,37 @@ class Workspace:
                 f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
                 f"got {_in_words(self.limit)}"
             )
+        self._held_before, self._n_pixels = held, n_pixels
         self._needed = held + int(n_bytes)
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
 
     def refuse(self, what):
-        """Raise `InputError` where arrays are kept in files: ``what`` works on whole images."""
+        """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
         if self.in_files:
-            raise InputError(
-                f"mem_limit must be at least {_in_words(self._needed)} for {what} of this stack, because whole images "
-                f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
-                "auxiliary detector, and its combinations"
-            )
+            self._refuse(what, self._needed, "all images")
+
+    def allow(self, what, bytes_per_pixel):
+        """Raise `InputError` where the limit is too small for ``what``, which works on whole images one by one.
+
+        Parameters
+        ----------
+        what : str
+            Name of the work, for the message.
+        bytes_per_pixel : float
+            Memory that it needs for each pixel of an image, besides the arrays that are kept in files.
+        """
+        needed = min(self._held_before + FIXED + bytes_per_pixel * self._n_pixels, self._needed)
+        if self.in_files and needed > self.limit:
+            self._refuse(what, needed, "whole images")
+
+    def _refuse(self, what, needed, images):
+        raise InputError(
+            f"mem_limit must be at least {_in_words(needed)} for {what} of this stack, because {images} "
+            f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+            "auxiliary detector, and its combinations"
+        )
 
     def empty(self, shape, dtype):
         """New array of any values; of zeros if it is in a file."""

@@ -66,7 +66,10 @@ def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSe
     if name in ("MEANCRT", PROBLEMATIC):
         return "mean2d", statistics.mean2d
     if name == "MEANCR":
-        return "meancr", Combiner(prepared.exposures, statistics, masks()).combine("meancr").ccd.data
+        found, exposures = masks(), prepared.exposures
+        if found.decision is not None:
+            exposures = found.decision.to_combine(prepared)
+        return "meancr", Combiner(exposures, prepared.statistics_of(exposures), found).combine("meancr").ccd.data
     for i, image in enumerate(prepared.exposures.data):
         if name == exposure_name(i):
             return f"exposure {i + 1}", image

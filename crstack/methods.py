@@ -13,6 +13,7 @@ from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
 from crstack.equalize.differences import Differences
 from crstack.exceptions import PluginError
+from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
@@ -59,6 +60,22 @@ class Method(ABC):
         -------
         decision : Decision
         """
+
+    def bytes_per_pixel(self, n: int) -> float | None:
+        """Memory for each pixel of work on whole images, where ``mem_limit`` keeps the exposures in files.
+
+        Parameters
+        ----------
+        n : int
+            Number of exposures.
+
+        Returns
+        -------
+        n_bytes : float or None
+            0 for a method that works by bands of rows. None if it is not known, which is the default: the method is
+            then refused.
+        """
+        return None
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
@@ -145,6 +162,16 @@ class Decision:
             (ny, nx) the common image, in the unit of the exposures.
         """
         return prepared.equalized.differences
+
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine where values are left out; without changes for most methods.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        return prepared.exposures
 
     @property
     def measured(self) -> Differences | None:

@@ -4,6 +4,8 @@ import numpy as np
 
 from crstack._validation import check_number
 from crstack._warn import warn_user
+from crstack.equalize.guiding import relative_shifts, trailed
+from crstack.equalize.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
 from crstack.masks.codes import exposure_name
@@ -88,16 +90,35 @@ def _of_shifts(masks, exposures):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
     measured = measured_of(masks.decision)
     if measured:
-        shifts = zip(exposures.names, measured.shifts, strict=True)
-        far = {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+        far = _far(exposures, measured.shifts)
         hits = "Hits are found all the same, but"
     else:
         far = {name: shift for name, *shift in exposures.displaced}
+        if not far and masks.decision is not None and masks.decision.measured is None:
+            far = _far(exposures, whole_steps(exposures.data))
         hits = "Unless the offsets are given, stars are taken for hits, and"
-    if not far:
-        return []
-    found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
-    return [f"the exposures are not aligned: {found}. {hits} combined images are blurred: align the exposures first"]
+    sentences = []
+    if far:
+        found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
+        sentences.append(
+            f"the exposures are not aligned: {found}. {hits} combined images are blurred: align the exposures first"
+        )
+    trails = [
+        f"{exposures.names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
+        for i, length, angle in (trailed(measured) if measured else [])
+    ]
+    if trails:
+        sentences.append(
+            f"stars are trailed against the sharpest exposure: {', '.join(trails)}. The guiding failed; the combined "
+            "images are blurred unless such exposures are left out"
+        )
+    return sentences
+
+
+def _far(exposures, shifts):
+    """Exposures that are shifted too far, by name, with their shifts."""
+    shifts = zip(exposures.names, relative_shifts(shifts).tolist(), strict=True)
+    return {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
 
 
 class _LeftOut:

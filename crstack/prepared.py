@@ -3,17 +3,21 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from crstack._memory import empty_image, kept
+from crstack._pixels import by_rows
 from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
+from crstack.equalize.differences import Differences
 from crstack.equalize.equalized import EqualizedExposures, equalize_as_known, with_measured
 from crstack.equalize.settings import Equalization, open_settings
+from crstack.equalize.wcs_shifts import compare_with_wcs
 from crstack.exposures import Exposures
 from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel
@@ -154,6 +158,19 @@ class PreparedStack:
         return self.known.exposures
 
     @property
+    def at_mean_level(self) -> Exposures:
+        """The exposures minus their expected differences, plus the mean of these."""
+
+        def compute() -> Exposures:
+            differences = self.equalized.differences
+            if differences is None:
+                return self.exposures
+            mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
+            return self.exposures.minus([by_rows(np.subtract, one, mean) for one in differences])
+
+        return self.once("exposures on their mean level", None, compute)
+
+    @property
     def statistics(self) -> OrderStatistics:
         """Order statistics of `exposures`."""
         return self.statistics_of(self.exposures)
@@ -182,6 +199,21 @@ class PreparedStack:
         """bool (ny, nx): pixels without a valid exposure; None if there are none."""
         nothing = self.statistics.count == 0
         return nothing if nothing.any() else None
+
+    def compare_with_wcs(self, measured: Differences | None) -> None:
+        """Warn if the world coordinates of the headers give other shifts than those that are used.
+
+        Parameters
+        ----------
+        measured : `~crstack.equalize.Differences` or None
+            What the decision measured, beyond the offsets of `known`.
+        """
+        offsets = self.known.offsets
+        if offsets is not None:
+            is_measured = any(any(one) for one in offsets.errors)
+            compare_with_wcs(self.exposures, offsets.values, offsets.errors if is_measured else None)
+        elif measured is not None and "offsets" in open_settings(self.equalization):
+            compare_with_wcs(self.exposures, measured.shifts, measured.kernel_errors[:, 1:3].tolist())
 
     # auxiliary detectors
 
@@ -280,9 +312,13 @@ class Detections:
     def _on(self, aux: Detector, name: str, image: np.ndarray, noise: NoiseModel, bad: np.ndarray | None) -> Detection:
 
         def compute() -> Detection:
-            if not isinstance(aux, VotingDetector):
-                return protected(checked_detection(aux, image, noise, bad))
-            return protected(aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors]))
+            if isinstance(aux, VotingDetector):
+                found = aux.combine(image, [self._on(one, name, image, noise, bad) for one in aux.detectors])
+            else:
+                found = checked_detection(aux, image, noise, bad)
+            names = [one.name for one in fields(found)]
+            planes = kept(tuple(getattr(found, one) for one in names))
+            return protected(replace(found, **dict(zip(names, planes, strict=True))))
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
@@ -317,7 +353,7 @@ class Detections:
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
         """
-        found = np.empty(self.prepared.exposures.data.shape, dtype=bool)
+        found = empty_image(self.prepared.exposures.data.shape, bool)
         for i in range(len(self.prepared)):
             report_stage(progress, f"detecting in exposure {i + 1}")
             found[i] = self.in_exposure(i).mask

@@ -19,6 +19,7 @@ from crstack._arguments import (
     FromDetector,
     Length,
     Vote,
+    allow_work,
     detections_for,
     made_by,
 )
@@ -34,6 +35,7 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
 from crstack.combine.ccdproc_combiner import make_combiner
 from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.product import as_product
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures
@@ -146,7 +148,7 @@ seeing : optional
         crosscorr_region: Sequence[int] | None = None,
         response: Literal["auto"] | Sequence[Any] | equalize.ResponseSettings | None = BY_DEFAULT,
         backgrounds: Literal["auto"] | Sequence[Any] | None = BY_DEFAULT,
-        seeing: Literal["auto"] | None = BY_DEFAULT,
+        seeing: Literal["auto"] | Sequence[float] | None = BY_DEFAULT,
         differences: Literal["auto"] | None = "auto",
         n_threads: int | None = None,
         mem_limit: MemoryLimit = None,
@@ -296,9 +298,10 @@ seeing : optional
         shape : `~crstack.equalize.NbinomShape`
             kappa and its error.
         """
-        self._workspace.refuse("nbinom_shape")
+        detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
-            return nbinom_shape_of_stack(self.prepared, detections_for(self.prepared, aux, vote, aux_noise), report)
+            return nbinom_shape_of_stack(self.prepared, detected, report)
 
     # the diagram and its boundary
 
@@ -344,8 +347,8 @@ seeing : optional
         InputError
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
-        self._workspace.refuse("M.M.Cosmic")
         detected = detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
@@ -387,7 +390,7 @@ seeing : optional
         PluginError
             If no model is registered by that name.
         """
-        self._workspace.refuse("M.M.Cosmic")
+        allow_work(self._workspace, len(self), MMCosmic())
         method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
         with progress_to(progress) as report:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
@@ -452,11 +455,8 @@ seeing : optional
             this is an ``ImplausibleResultWarning``.
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
-        if not isinstance(chosen, JointPosterior):
-            self._workspace.refuse(f"the method {chosen.label}")
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        allow_work(self._workspace, len(self), chosen, detected and detected.aux)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -469,6 +469,8 @@ seeing : optional
         # differences that are known do not belong to the scatter
         compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
         check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+        if decision is not None:
+            self.prepared.compare_with_wcs(decision.measured)
         self._masks = masks
         if isinstance(decision, MMDecision) and decision.diagram is not None:
             self._in_diagram = in_diagram_of(masks)
@@ -496,11 +498,10 @@ seeing : optional
         aux, vote, aux_noise, progress : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
-        detected = detections_for(self.prepared, aux, vote, aux_noise)
-        if detected is not None:
-            self._workspace.refuse("an auxiliary detector")
+        method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), method, detected and detected.aux)
         with progress_to(progress) as report:
-            return (method or JointPosterior()).posterior(self.prepared, detected, report)
+            return method.posterior(self.prepared, detected, report)
 
     # combined images
 
@@ -555,18 +556,23 @@ seeing : optional
             If the name is unknown or the masks do not match the exposures.
         """
         if masks is None:
-            masks = self._masks if name in ("mean", "median", "min") else self.latest_masks()
+            masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
         else:
             masks = self._checked_masks(masks)
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
 
+        exposures = self.exposures
+        if masks is not None and masks.decision is not None and name not in WITHOUT_MASKS:
+            exposures = masks.decision.to_combine(self.prepared)
+
         def compute() -> Combiner:
-            return Combiner(self.exposures, self.statistics, masks, **options)
+            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, **options)
 
         # combined anew each time, so that changes by the user do not affect the next result
-        result = self.prepared.once("combiner", (masks, *options.values()), compute, keep=KEPT).combine(name)
+        key = (exposures, masks, *options.values())
+        result = self.prepared.once("combiner", key, compute, keep=KEPT).combine(name)
         result = as_product(result, self.exposures, masks)
         return result if full_output else result.ccd
 

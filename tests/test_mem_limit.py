@@ -5,13 +5,24 @@ import gc
 import gzip
 import os
 import time
+from dataclasses import dataclass
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import CRStack, JointPosterior, _memory, _threads
+from crstack import (
+    CRStack,
+    Detection,
+    Detector,
+    JointPosterior,
+    LACosmicDetector,
+    PyCosmicDetector,
+    VotingDetector,
+    _memory,
+    _threads,
+)
 from crstack._memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
 from crstack.cli import main
 from crstack.combine import COMBINATIONS
@@ -33,9 +44,29 @@ def stack_of(one, **options):
     return CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise, bias=one.bias, **options)
 
 
+def held():
+    """Memory that the process holds, without what earlier tests have left to the C library."""
+    gc.collect()
+    _memory._trim()
+    return resident_bytes()
+
+
 def too_little():
     """A limit that the process has nearly reached."""
-    return resident_bytes() + 10_000_000
+    return held() + 10_000_000
+
+
+def enough():
+    """A limit for work on whole images one by one, but not for all of them at once."""
+    return held() + _memory.FIXED + 20_000_000
+
+
+@dataclass(frozen=True)
+class Unmeasured(Detector):
+    """A detector whose memory is not known."""
+
+    def detect(self, image, noise, mask=None):
+        return Detection(image > 1e4)
 
 
 def with_bad_values(one):
@@ -233,7 +264,8 @@ def test_a_run_in_files_writes_the_same_files(tmp_path):
         ("the method M.M.Cosmic", lambda stack: stack.detect("mmcosmic", aux=None)),
         ("an auxiliary detector", lambda stack: stack.detect("joint", aux="pycosmic")),
         ("an auxiliary detector", lambda stack: stack.joint_posterior(aux="pycosmic")),
-        ("M.M.Cosmic", lambda stack: stack.mm_diagram()),
+        ("the method M.M.Cosmic", lambda stack: stack.mm_diagram()),
+        ("an auxiliary detector", lambda stack: stack.detect("joint", aux=Unmeasured())),
         ("cleaned exposures", lambda stack: stack.clean()),
         ("flux factors", lambda stack: stack.flux_factors()),
     ],
@@ -244,9 +276,53 @@ def test_what_needs_whole_images_is_refused(what, call):
         call(stack)
 
 
+def test_work_of_unknown_memory_is_refused_however_large_the_limit_is():
+    assert VotingDetector([PyCosmicDetector(), Unmeasured()]).bytes_per_pixel is None
+    assert VotingDetector([PyCosmicDetector(), LACosmicDetector()]).bytes_per_pixel > LACosmicDetector.bytes_per_pixel
+    stack = stack_of(simulated(3), mem_limit=enough())
+    with pytest.raises(InputError, match="for an auxiliary detector of this stack, because all images are needed"):
+        stack.detect("joint", aux=Unmeasured())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "mmcosmic", "aux": None},
+        {"method": "mmcosmic", "aux": "lacosmic"},
+        {"method": "mmcosmic", "aux": ["pycosmic", "lacosmic"]},
+        {"method": "joint", "aux": "pycosmic"},
+        {"method": JointPosterior(false_alarm=1e-5, n_fits=2, n_sweeps=1)},
+    ],
+    ids=["mmcosmic", "mm_lacosmic", "vote", "joint_pycosmic", "false alarm"],
+)
+def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options):
+    one = with_bad_values(simulated(3, sky_factors=(1, 1.2, 0.9)))
+    whole, limited = stack_of(one), stack_of(one, mem_limit=enough())
+    assert place_of(limited.exposures.data) is not None
+    masks = [stack.detect(**options) for stack in (whole, limited)]
+    for name in masks[0]:
+        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
+        if masks[0].found_by:
+            np.testing.assert_array_equal(*(one.found_by[name] for one in masks))
+    if masks[0].auxclean is not None:
+        np.testing.assert_array_equal(*(one.auxclean for one in masks))
+        assert place_of(masks[1].auxclean) is not None
+    images = [stack.combine("meancr2").data for stack in (whole, limited)]
+    np.testing.assert_allclose(*images, rtol=1e-6)
+
+
 def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read():
     with pytest.raises(InputError, match=r"mem_limit must be at least .* for flux_factors and offsets of this stack"):
         stack_of(simulated(3), mem_limit=too_little(), flux_method="slope", offsets=[(0, 0)] * 3)
+
+
+@pytest.mark.filterwarnings("ignore:the work used")
+def test_figures_and_the_page_of_a_run_in_files(tmp_path):
+    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(enough())]
+    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "diagnostic_mediancr.png", "image_number_at_median_position.png"} <= names
 
 
 @pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], ["--clean", "--no-plots"], []])

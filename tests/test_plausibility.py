@@ -84,6 +84,7 @@ def test_good_exposures_are_plausible():
         CRStack(exposures(), readnoise=4 * u.electron).detect(JointPosterior())
 
 
+@pytest.mark.filterwarnings("ignore:the WCS of the headers gives other shifts")
 def test_an_exposure_that_is_not_aligned_is_named(simulated):
     moved = [*simulated.exposures[:2], simulated.exposures[2].copy()]
     moved[2].data = np.roll(moved[2].data, 4, axis=1)

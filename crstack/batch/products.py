@@ -5,7 +5,7 @@ import numpy as np
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.pipeline.console import logging_to
-from crstack.pipeline.run import run
+from crstack.pipeline.mosaic import run_any
 
 __all__ = ["write_products"]
 
@@ -34,16 +34,35 @@ def write_products(parameters, directory, plots, log_name):
     CRStackError
         As for ``crstack run``.
     """
+    chips = []
     with logging_to("error") as console:
         console.keep_log(directory / log_name)
-        masks = run(parameters, directory, plots=plots, interactive=False, console=console)
-        warnings = tuple(console.warnings)
+        run_any(
+            parameters,
+            directory,
+            plots=plots,
+            interactive=False,
+            each=lambda masks: chips.append(_numbers(masks, console.warnings)),
+            console=console,
+        )
+    n_values = sum(one.pop("n_values") for one in chips)
+    texts = {name: "; ".join(filter(None, dict.fromkeys(one.pop(name) for one in chips))) for name in TEXTS}
+    row = {name: sum(one[name] for one in chips) for name in chips[0]}
+    return row | {"fraction_crmask": row["n_crmask"] / n_values} | texts
+
+
+#: columns that are text; those of several chips are joined, and numbers are added
+TEXTS = ("measured", "warnings")
+
+
+def _numbers(masks, warnings):
+    """Counts, measured values and warnings of the masks of one chip."""
     return {
         "n_mediancr": _count(masks, "MEDIANCR"),
         "n_meancrt": _count(masks, "MEANCRT"),
         "n_crmask": sum(_count(masks, exposure_name(i)) for i in range(masks.n_exposures)),
         "n_problematic": int(np.count_nonzero(masks.problematic)),
-        "fraction_crmask": float(np.mean([masks[exposure_name(i)].mean() for i in range(masks.n_exposures)])),
+        "n_values": masks.n_exposures * masks["MEDIANCR"].size,
         "measured": _measured(masks),
         "warnings": "; ".join(" ".join(one.split()) for one in warnings),
     }

@@ -78,7 +78,7 @@ def demo(directory, *, seed=1, scene="ifu", shape=(600, 700), method=METHOD, ove
     masks = run(parameters, directory / "results", overwrite=overwrite, console=console)
     _compare(masks, simulated)
     _compare_images(directory / "results", simulated)
-    _what_next(directory, method)
+    _what_next(directory, method, int(np.count_nonzero(simulated.hit_mask(N_SIGMA).sum(axis=0) >= 2)))
 
 
 def _check_directory(directory, overwrite):
@@ -115,9 +115,11 @@ def _compare(masks, simulated):
     strong, any_hit = simulated.hit_mask(N_SIGMA), simulated.truth
     log.note("")
     log.note("Compared with the truth")
-    log.note("hit pixels: their charge exceeds %g standard deviations in that", N_SIGMA)
-    log.note("            exposure (CRMASKi), in any (MEANCRT), in two or more (MEDIANCR)")
-    log.note("false:      masked, without any hit, even a weak one, within %d pixels", NEAR)
+    log.note("hit pixels: their charge exceeds %g standard deviations in exposure i (CRMASKi),", N_SIGMA)
+    log.note("            in one or more exposures (MEANCRT), in two or more (MEDIANCR)")
+    log.note("found:      hit pixels that are masked")
+    log.note("masked:     pixels in the mask, weaker hits and the rims of hits included")
+    log.note("false:      masked pixels without any hit, even a weak one, within %d pixels", NEAR)
     log.note("")
     log.note("%-10s%12s%12s%10s%12s%10s", "mask", "hit pixels", "found", "%", "masked", "false")
     cases = [("MEDIANCR", strong.sum(axis=0) >= 2, any_hit.sum(axis=0) >= 2)]
@@ -136,8 +138,8 @@ def _compare_images(results, simulated):
     """Log the number of pixels in each combined image that a hit has raised."""
     truth = simulated.expected.mean(axis=0)
     log.note("")
-    log.note("too high: pixels of a combined image more than %g of its standard deviations above", N_SIGMA)
-    log.note("          the truth; masked: pixels without a clean measurement")
+    log.note("too high:   pixels of an image more than %g of its standard deviations above the truth", N_SIGMA)
+    log.note("masked:     pixels of an image without a clean measurement")
     log.note("")
     log.note("%-22s%12s%12s", "image", "too high", "masked")
     for name in COMBINATIONS:
@@ -149,19 +151,24 @@ def _compare_images(results, simulated):
             log.note("%-22s%12d%12d", name, np.count_nonzero(too_high & measured), np.count_nonzero(~measured))
 
 
-def _what_next(directory, method):
+def _what_next(directory, method, n_coincident):
     results = directory / "results"
+    best = "meanjoint" if method.is_joint else "meancr2"
+    what = "values, each by its probability to be clean" if method.is_joint else "clean values"
+    files = {"report.html": "open it in a browser: the images, the masks and every hit on one page"}
+    if method.uses_diagram:
+        files["diagnostic_histogram2d.png"] = (
+            "the median-minimum diagram: pixels over the boundary (right) are hit twice"
+        )
+    files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
+    if n_coincident:
+        files["combined_median.fits"] = f"the plain median, to compare: {n_coincident} pixels are hit in two exposures"
+        files["combined_mediancr.fits"] = "the median without these"
     log.note("")
     log.note("What next")
-    if method.uses_diagram:
-        log.note("%s", results / "diagnostic_histogram2d.png")
-        log.note("    the median-minimum diagram: pixels over the boundary (right) are hit twice")
-    log.note("%s", results / "combined_median.fits")
-    log.note("    the plain median: the coincident hits are still there")
-    log.note("%s", results / "combined_mediancr.fits")
-    log.note("    the median without them")
-    log.note("%s", results / "combined_meancr2.fits")
-    log.note("    the mean of the clean values, with less noise than a median")
+    for name, words in files.items():
+        log.note("%s", results / name)
+        log.note("    %s", words)
     log.note("")
     log.note("Change %s and run it again:", directory / "params.yaml")
     log.note("    crstack run %s --output-dir %s", directory / "params.yaml", directory / "results2")

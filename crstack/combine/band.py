@@ -9,8 +9,10 @@ from crstack.combine.result import PixelFlag, Planes
 
 __all__ = ["BandCombiner"]
 
-#: names of shared results that are small, and are kept between two combinations
+#: names of shared results that are small, and are kept between two combinations ...
 SMALL = ("posterior",)
+#: ... and of those of some 20 bytes per pixel that take the longest, which are kept for images that are not large
+SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
 
 
 class BandCombiner:
@@ -41,9 +43,10 @@ class BandCombiner:
         """`Planes` of a combination, without its last flags; they may be shared and must not be changed."""
         return getattr(self, f"_{name}")()
 
-    def forget(self):
-        """Free the shared results that are as large as images."""
-        for owner, kept in ((self, ()), (self.values, SMALL)):
+    def forget(self, *, slow=True):
+        """Free the shared results that are as large as images; also those that take long, if ``slow``."""
+        kept = SMALL if slow else SMALL + SLOW
+        for owner in (self, self.values):
             for name in [one for one in vars(owner) if isinstance(getattr(type(owner), one, None), cached_property)]:
                 if name not in kept:
                     delattr(owner, name)

@@ -28,6 +28,8 @@ FILLS = ("minimum", "neighbours")
 WITHOUT_MASKS = ("mean", "median", "min")
 #: pixels of a band of rows
 PIXELS_PER_BAND = 1 << 18
+#: pixels of an image whose intermediate results would take too much memory
+LARGE = 1 << 23
 
 
 class Combiner:
@@ -189,7 +191,7 @@ class Combiner:
             if in_files():
                 del self._made[rows.start]
             else:
-                band.forget()
+                band.forget(slow=shape[0] * shape[1] > LARGE)
 
         self._expected  # noqa: B018 (computed once, not in each thread)
         map_threads(work, row_bands(*shape, PIXELS_PER_BAND))

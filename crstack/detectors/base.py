@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from astropy.nddata import CCDData
@@ -54,6 +54,9 @@ class Detector(ABC):
 
     #: whether `~Detector.detect` returns a cleaned image
     cleans = False
+    #: memory that a search needs for each pixel of the image, bytes; None if it is not known. Where ``mem_limit``
+    #: keeps the exposures in files, a detector of unknown memory is refused.
+    bytes_per_pixel: ClassVar[float | None] = None
 
     @abstractmethod
     def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:

@@ -111,6 +111,7 @@ class LACosmicDetector(Detector):
     padwidth: int = 10
 
     cleans = True
+    bytes_per_pixel = 105.0
 
     def __post_init__(self) -> None:
         checked = {

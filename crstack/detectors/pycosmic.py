@@ -95,6 +95,7 @@ class PyCosmicDetector(Detector):
     original: bool = True
 
     cleans = True
+    bytes_per_pixel = 80.0
 
     def __post_init__(self) -> None:
         for value in _values("sigma_det", self.sigma_det):

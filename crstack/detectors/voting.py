@@ -15,6 +15,8 @@ __all__ = ["VotingDetector"]
 
 #: one bit each in ``Detection.found_by``
 MOST_DETECTORS = 8
+#: bytes for each pixel of the votes and of the image whose hits are replaced
+OF_VOTES = 12
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ class VotingDetector(Detector):
     def cleans(self) -> bool:  # type: ignore[override]
         """Whether at least one detector that flags a pixel always cleans."""
         return self.votes_needed > sum(not detector.cleans for detector in self.detectors)
+
+    @property
+    def bytes_per_pixel(self) -> float | None:  # type: ignore[override]
+        """Memory of the largest search, and the masks of the others; None if that of a detector is not known."""
+        each = [detector.bytes_per_pixel for detector in self.detectors]
+        if None in each:
+            return None
+        return max(one for one in each if one is not None) + OF_VOTES
 
     @property
     def names(self) -> tuple[str, ...]:

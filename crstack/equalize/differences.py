@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.table import Column, Table
 
+from crstack._memory import empty_image, in_files
+from crstack._threads import row_bands
 from crstack.equalize.kernel import KernelTerms, split_kernel
 from crstack.equalize.surfaces import Mesh
 
@@ -153,7 +155,13 @@ class Differences:
         mesh = Mesh(shape)
         if self.grids is None:
             return [np.zeros(shape, np.float32) for _ in self.factors]
-        return [mesh.interpolate(grid) for grid in self.grids]
+        if not in_files():
+            return [mesh.interpolate(grid) for grid in self.grids]
+        images = [empty_image(shape) for _ in self.grids]
+        for image, grid in zip(images, self.grids, strict=True):
+            for rows in row_bands(*shape):
+                image[rows] = mesh.interpolate(grid, rows)
+        return images
 
     def ordered(self, order: np.ndarray) -> "Differences":
         """The differences of the exposures in another order (indices).

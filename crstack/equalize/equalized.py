@@ -7,9 +7,13 @@ import astropy.units as u
 import numpy as np
 
 from crstack._cached import cached_property
+from crstack._memory import empty_image
+from crstack._pixels import at_pixels, by_rows
+from crstack._threads import map_threads, row_bands
 from crstack.equalize.common import common_image, expected_differences, moved_images
 from crstack.equalize.differences import Differences
 from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
+from crstack.equalize.given_seeing import seeing_changes, seeing_kernels
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.offsets import Offsets, estimate_offsets
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
@@ -48,8 +52,10 @@ class EqualizedExposures:
         Expected image of each exposure minus ``common``; None if all exposures have the same expected image.
     factors : tuple of float
         Flux factors that ``exposures`` still have; empty if there are none.
-    levels : list of `~numpy.ndarray` or None
-        Given added levels, less their mean, in the unit of ``exposures``; part of ``differences``.
+    added : list of `~numpy.ndarray` or None
+        The part of ``differences`` by given added levels, less their mean, and by given seeing.
+    words : tuple of str
+        Descriptions of these.
     measured : Differences or None
         What was measured in addition; None where it was not asked for.
     """
@@ -61,7 +67,8 @@ class EqualizedExposures:
     common: np.ndarray | None = None
     differences: list | None = None
     factors: tuple = ()
-    levels: list | None = None
+    added: list | None = None
+    words: tuple[str, ...] = ()
     measured: Differences | None = None
 
     @cached_property
@@ -99,9 +106,7 @@ class EqualizedExposures:
         if self.response is not None:
             settings = "" if self.response.settings is None else f", {self.response.settings!r}"
             lines.append(f"local response: {self.response!r}{settings}")
-        if self.levels is not None:
-            levels = ", ".join(f"{np.mean(level):+.4g}" for level in self.levels)
-            lines.append(f"added levels, given, less their mean: {levels} {self.exposures.unit}")
+        lines.extend(self.words)
         if self.measured is not None:
             lines.extend(f"{name}: {value}" for name, value in self.measured.in_words().items())
         return tuple(lines)
@@ -153,7 +158,26 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
     """
     if not names:
         return found
-    levelled = found.levelled
+    electrons, variance_of, unit = _in_electrons(found.levelled)
+    measured = measure_differences(electrons, variance_of, found.levelled.bad, names)
+    if not measured or measured.common is None:
+        return replace(found, measured=measured)
+    common = by_rows(np.divide, measured.common, unit)
+    known = found.differences or [np.float32(0)] * len(found.exposures)
+    differences = [
+        by_rows(_difference, one, scale, common, added, unit)
+        for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
+    ]
+    return replace(found, common=common, differences=differences, measured=measured)
+
+
+def _difference(known, scale, common, added, unit):
+    """What an exposure is expected to hold more than the common image, in the unit of the exposures."""
+    return known + (scale - np.float32(1)) * common + added / unit
+
+
+def _in_electrons(levelled):
+    """Exposures (N, ny, nx) in electrons without bad values, a function of their variance, and electrons per unit."""
     unit = np.float32(levelled.noise.electrons_per_unit)
 
     def variance_of(signal, box=None):
@@ -161,20 +185,48 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
         per_unit = unit if box is None or np.ndim(unit) == 0 else unit[box]
         return some.mean_variance(signal / per_unit) * per_unit**2
 
-    data = levelled.data
-    if levelled.bad is not None:
-        data = np.where(levelled.bad, np.ma.median(np.ma.masked_array(data, levelled.bad), axis=0).filled(0), data)
-    electrons = (data * unit).astype(np.float32, copy=False)
-    measured = measure_differences(electrons, variance_of, levelled.bad, names)
-    if not measured:
-        return replace(found, measured=measured)
-    common = measured.common / unit
-    known = found.differences or [np.float32(0)] * len(found.exposures)
-    differences = [
-        one + (scale - np.float32(1)) * common + added / unit
-        for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
-    ]
-    return replace(found, common=common, differences=differences, measured=measured)
+    if levelled.bad is None and np.ndim(unit) == 0 and unit == 1:
+        return levelled.data, variance_of, unit
+    electrons = empty_image(levelled.data.shape)
+
+    def work(rows):
+        data = levelled.data[:, rows]
+        if levelled.bad is not None:
+            bad = levelled.bad[:, rows]
+            data = np.where(bad, np.ma.median(np.ma.masked_array(data, bad), axis=0).filled(0), data)
+        electrons[:, rows] = data * at_pixels(unit, rows)
+
+    map_threads(work, row_bands(*levelled.shape))
+    return electrons, variance_of, unit
+
+
+def _with_seeing(found, settings):
+    """Equalized exposures with the changes by given seeing."""
+    if settings.seeing is None or isinstance(settings.seeing, str):
+        return found
+    n = len(found.exposures)
+    factors = np.array(found.factors or (1.0,) * n)
+    electrons, variance_of, unit = _in_electrons(found.levelled)
+    common, changes = seeing_changes(
+        electrons,
+        variance_of,
+        found.levelled.bad,
+        seeing_kernels(settings.seeing) * factors[:, None, None],
+        with_levels="backgrounds" in open_settings(settings),
+    )
+    changes = [one / unit for one in changes]
+    known = found.differences or [np.float32(0)] * n
+    added = found.added or [np.float32(0)] * n
+    differences, added = ([a + b for a, b in zip(one, changes, strict=True)] for one in (known, added))
+    words = (f"seeing, given, FWHM: {', '.join(f'{one:g}' for one in settings.seeing)} pixels",)
+    return replace(
+        found,
+        common=common / unit if found.common is None else found.common,
+        differences=differences,
+        factors=tuple(factors.tolist()),
+        added=added,
+        words=(*found.words, *words),
+    )
 
 
 def equalize_as_known(
@@ -191,7 +243,12 @@ def equalize_as_known(
     -------
     equalized : EqualizedExposures
     """
-    n = len(exposures)
+    return _with_seeing(_without_seeing(exposures, statistics, settings), settings)
+
+
+def _without_seeing(exposures, statistics, settings):
+    """The exposures with what is known of them, but for their seeing."""
+    n, words = len(exposures), ()
     levels, flat = _given_levels(exposures, settings), exposures
     if levels is not None:
         flat = exposures.minus(levels)
@@ -223,7 +280,11 @@ def equalize_as_known(
     differences = expected_differences(flat, common, factors, shifts, moved)
     if levels is not None:
         differences = [np.asarray(one + level, np.float32) for one, level in zip(differences, levels, strict=True)]
-    return EqualizedExposures(exposures, flux, offsets, response, common, differences, factors, levels)
+        means = ", ".join(f"{np.mean(level):+.4g}" for level in levels)
+        words = (f"added levels, given, less their mean: {means} {exposures.unit}",)
+    return EqualizedExposures(
+        exposures, flux, offsets, response, common, differences, factors, added=levels, words=words
+    )
 
 
 def _given_levels(exposures, settings):

@@ -8,6 +8,7 @@ import numpy as np
 
 from crstack._threads import map_threads
 from crstack._validation import check_choice, check_number, check_region
+from crstack._warn import warn_user
 from crstack.equalize.clean import neighbour_mean, reject_hits
 from crstack.equalize.common import common_image, moved_images
 from crstack.exceptions import InputError
@@ -27,6 +28,8 @@ MARGIN = 4
 FEWEST = 25
 #: signal over noise of the pixels of the first estimate
 FIRST_GUESS = 5.0
+#: error of the level by the error of a factor, in standard deviations of a pixel, that gives a warning
+MOVED = 0.1
 #: relative error from which a factor has no information
 LARGEST_ERROR = 0.3
 
@@ -125,6 +128,11 @@ def estimate_flux_factors(
     InputError
         If a region is outside, or holds too little signal.
 
+    Warns
+    -----
+    CRStackWarning
+        If the errors of slopes change the level of an exposure by more than a tenth of the noise of a pixel.
+
     Notes
     -----
     With weights w = z / var(z), where z is the mean of the eight neighbours in the common image, exposure i has the
@@ -153,10 +161,29 @@ def estimate_flux_factors(
             raise InputError(f"flux_regions must hold {FEWEST} or more clean pixels; got {np.count_nonzero(clean.ok)}")
         totals = _block_totals(exposures, clean, method, models)
         factors = _over_median(totals.sum(axis=1))
-    errors = _jackknife(totals)
+    errors = _jackknife(totals, _block_levels(exposures, clean) if method == "slope" else None)
     if not (errors < LARGEST_ERROR * factors).all():
         raise InputError(f"flux_regions must hold enough signal; got factors with errors up to {errors.max():.2g}")
+    if method == "slope":
+        _warn_of_level(exposures, median, factors, errors)
     return FluxFactors(tuple(map(float, factors)), tuple(map(float, errors)), method, int(np.count_nonzero(clean.ok)))
+
+
+def _warn_of_level(exposures, median, factors, errors):
+    """Warn if the errors of the factors change the level of an exposure by what counts beside its noise."""
+    level = float(np.median(median[np.isfinite(median)]))
+    sigma = float(np.sqrt(np.median(exposures.mean_variance(np.full((1, 1), level, np.float32)))))
+    worst = int(np.argmax(errors))
+    moved = errors[worst] * level
+    if not moved > MOVED * sigma:
+        return
+    numbers = ", ".join(f"{value:.4f} +/- {error:.4f}" for value, error in zip(factors, errors, strict=True))
+    warn_user(
+        f"flux factors are badly determined: {numbers}. At a level of {level:.4g} {exposures.unit} the error of "
+        f"exposure {worst + 1} is {moved:.2g} {exposures.unit}, and the noise of a pixel {sigma:.3g}. Give "
+        "flux_factors, or flux_regions with brighter structures; or take the differences as they are measured "
+        "together, by differences='auto' without flux_method, flux_regions and apply_flux_factors_to"
+    )
 
 
 def _box_around(inside):
@@ -180,27 +207,52 @@ def _block_totals(exposures, clean, method, models=None):
 
     With ``models`` they are those of one common image times the factors.
     """
-    rows, columns = np.nonzero(clean.ok)
-    nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0)
-    variance = exposures.mean_variance(nearby) + np.float32(clean.excess**2) * nearby**2
-    inverse = 1 / variance[rows, columns].astype(np.float64)
-    nearby = nearby[rows, columns].astype(np.float64)
+    place, nearby, inverse = _clean_signal(exposures, clean)
     if method == "slope":
-        nearby -= (nearby * inverse).sum() / inverse.sum()
+        nearby = nearby - (nearby * inverse).sum() / inverse.sum()
     weights = nearby * inverse
-    blocks = _block_numbers(rows) * BLOCKS + _block_numbers(columns)
-
-    def sums(planes):
-        def of(plane):
-            return np.bincount(blocks, weights * plane[rows, columns], minlength=BLOCKS**2)
-
-        return np.array(map_threads(of, planes))
-
-    totals = sums(exposures.data)
+    totals = _sums(exposures.data, place, weights)
     if models is not None:
-        expected = sums(models).sum(axis=1, keepdims=True)
+        expected = _sums(models, place, weights).sum(axis=1, keepdims=True)
         totals *= expected.mean() / expected
     return totals
+
+
+def _block_levels(exposures, clean):
+    """What a free level in each subsample of the jack-knife needs, in blocks.
+
+    Sums (N, n_blocks) of the exposures over the variance, and sums (n_blocks,) of the weights of a slope and of the
+    inverse variances.
+    """
+    place, nearby, inverse = _clean_signal(exposures, clean)
+    weights = (nearby - (nearby * inverse).sum() / inverse.sum()) * inverse
+    blocks = _blocks_of(place)
+    ends = (np.bincount(blocks, one, minlength=BLOCKS**2) for one in (weights, inverse))
+    return _sums(exposures.data, place, inverse), *ends
+
+
+def _clean_signal(exposures, clean):
+    """Rows and columns of the clean pixels, mean of their neighbours, and inverse variance there."""
+    place = np.nonzero(clean.ok)
+    nearby = np.maximum(neighbour_mean(clean.common, clean.ok), 0)
+    variance = exposures.mean_variance(nearby) + np.float32(clean.excess**2) * nearby**2
+    return place, nearby[place].astype(np.float64), 1 / variance[place].astype(np.float64)
+
+
+def _blocks_of(place):
+    """Number of the block of each place."""
+    rows, columns = place
+    return _block_numbers(rows) * BLOCKS + _block_numbers(columns)
+
+
+def _sums(planes, place, weights):
+    """Weighted sums (N, n_blocks) of images."""
+    blocks = _blocks_of(place)
+
+    def of(plane):
+        return np.bincount(blocks, weights * plane[place], minlength=BLOCKS**2)
+
+    return np.array(map_threads(of, planes))
 
 
 def _block_numbers(places):
@@ -215,10 +267,19 @@ def _over_median(sums):
     return sums / np.median(sums)
 
 
-def _jackknife(totals):
-    """Errors of the factors, leaving out one block at a time."""
-    filled = totals[:, np.any(totals != 0, axis=0)]
+def _jackknife(totals, levels=None):
+    """Errors of the factors, leaving out one block at a time.
+
+    With ``levels`` (see `_block_levels`) the level is fitted anew each time. Without that the level, which the sums of
+    a slope leave out in all blocks together, would count as an error.
+    """
+    used = np.any(totals != 0, axis=0)
+    filled = totals[:, used]
     n = filled.shape[1]
     left = filled.sum(axis=1, keepdims=True) - filled
+    if levels is not None:
+        sums, weights, inverse = (one[..., used] for one in levels)
+        others = sums.sum(axis=1, keepdims=True) - sums
+        left = left + weights / np.maximum(inverse.sum() - inverse, 1e-30) * others
     factors = left / np.median(left, axis=0)
     return np.sqrt((n - 1) / n * np.sum((factors - factors.mean(axis=1, keepdims=True)) ** 2, axis=1))

@@ -1,16 +1,13 @@
-"""Hits in what is left of exposures, where a line or a trace is brighter in one of them."""
+"""Hits in exposures of which a line or a trace is brighter than in others."""
 
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import contrast_of, dilate
 from crstack.equalize.lines import BLOCK, straight_blocks, straight_part
 from crstack.equalize.surfaces import linear_weights
 
 __all__ = ["LineHits"]
 
-#: a value that exceeds both this number of standard deviations and this share of the contrast is hit
-HIT, HIT_CONTRAST = 4.0, 0.3
 #: window (pixels) across a line, in which its height is measured
 ACROSS = 51
 #: pixels across a line by which it may be tilted, and pixels along it that have to be brighter: no hit is so long
@@ -20,24 +17,23 @@ SHARE = 0.25
 
 
 class LineHits:
-    """Find hits in what is left of exposures.
+    """Find values that are too high.
 
     A line that is brighter in one exposure is no hit. It is brighter along all of its length, by less than its height
     in the common image.
 
     Parameters
     ----------
-    common, variance : `~numpy.ndarray`
-        (ny, nx) common image, and variance of an exposure.
+    common, limit : `~numpy.ndarray`
+        (ny, nx) common image, and by how much a value without hits exceeds it at most.
     """
 
-    def __init__(self, common, variance):
-        self._common = common
-        self._limit = HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common)
+    def __init__(self, common, limit):
+        self._common, self._limit = common, limit
         self._heights = {}
 
     def hits_in(self, left):
-        """Hits, and their faint rims, as a mask (ny, nx).
+        """The hits as a mask (ny, nx).
 
         Parameters
         ----------
@@ -47,7 +43,7 @@ class LineHits:
         hit = left > self._limit
         self._keep_over_lines(hit, left, "x")
         self._keep_over_lines(hit.T, left.T, "y")
-        return dilate(hit, 1)
+        return hit
 
     def _keep_over_lines(self, hit, left, axis):
         """Keep the hits that exceed the lines along an axis, in place; rows are along the axis."""

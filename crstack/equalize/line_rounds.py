@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
@@ -9,6 +10,8 @@ from crstack.equalize.rounds import refine
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
 
+#: a value that exceeds both this number of standard deviations and this share of the contrast is hit
+HIT, HIT_CONTRAST = 4.0, 0.3
 #: least throughput along rows and columns, relative to that of the exposure
 LEAST_THROUGHPUT = np.float32(0.2)
 #: most terms along rows and columns, and length (pixels) of the cells that test them
@@ -94,9 +97,10 @@ def _residuals(model):
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     total = _misfit_of(model, left, variance)
-    hits = LineHits(common, variance)
+    hits = LineHits(common, HIT * np.sqrt(variance) + np.float32(HIT_CONTRAST) * contrast_of(common))
     for i, one in enumerate(left):
-        hit = hits.hits_in(one)
+        # hits, and their faint rims
+        hit = dilate(hits.hits_in(one), 1)
         one[hit if model.bad is None else hit | model.bad[i]] = 0
     return left, np.maximum(common, 0), variance, total
 

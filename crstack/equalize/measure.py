@@ -12,6 +12,7 @@ from crstack._warn import warn_user
 from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.hot import with_hot_pixels
 from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
@@ -54,9 +55,13 @@ def measure_differences(
     round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
     rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
-    columns come from the part with most structure.
+    columns come from the part with most structure. Hot pixels are not changed by a throughput.
     """
-    names = set(names)
+    return with_hot_pixels(_measured(levels, variance_of, bad, set(names)), levels, variance_of)
+
+
+def _measured(levels, variance_of, bad, names):
+    """The differences, hot pixels as all others."""
     box = _part_to_fit(levels, variance_of)
     part = ExpectedExposures(levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names)
     for contrast in CONTRAST:

@@ -19,6 +19,8 @@ __all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
+#: limits of the width of a star, pixels
+WIDTHS = {"minimum": 0.5, "maximum": 50}
 
 
 class _ByDefault(str):
@@ -61,8 +63,8 @@ class Equalization:
     backgrounds : "auto", sequence of float, Quantity or `~numpy.ndarray`, or None, optional
         Level that is added to each exposure, such as its sky: a number or an image (ny, nx) for each, in the unit of
         the exposures. Only differences from the mean of the exposures count.
-    seeing : "auto" or None, optional
-        Width of the stars. It is measured or not; values cannot be given.
+    seeing : "auto", sequence of float or None, optional
+        Full width at half maximum (pixels) of the stars in each exposure.
     differences : {"auto", None}, optional
         None switches off all terms that are not given. The words "auto" of ``flux_factors``, ``offsets`` and
         ``response`` then measure these terms one after the other, as the reference program does.
@@ -91,8 +93,7 @@ class Equalization:
         self._coerce_offsets()
         self._coerce_response()
         self._coerce_backgrounds()
-        if self.seeing is not None:
-            check_choice("seeing", self.seeing, (AUTO,))
+        self._coerce_seeing()
         self._check_switch()
 
     def _set(self, name, value):
@@ -163,6 +164,17 @@ class Equalization:
         elif self.backgrounds is not None:
             self._set("backgrounds", _images("backgrounds", self.backgrounds))
 
+    def _coerce_seeing(self):
+        if isinstance(self.seeing, str):
+            check_choice("seeing", self.seeing, (AUTO,))
+        elif self.seeing is not None:
+            if np.ndim(self.seeing) != 1:
+                raise InputError(
+                    f'seeing must be "auto", None, or a width in pixels for each exposure; got {self.seeing!r:.60}'
+                )
+            widths = [check_number("seeing", one, **WIDTHS) for one in np.asarray(self.seeing).tolist()]
+            self._set("seeing", tuple(widths))
+
     def _check_switch(self):
         """Switch off the terms that are measured by default, if ``differences`` is None."""
         if self.differences is not None:
@@ -202,6 +214,7 @@ class Equalization:
             "crosscorr_region": self.crosscorr_region is not None,
             "response": _is_given(self.response),
             "backgrounds": _is_given(self.backgrounds),
+            "seeing": _is_given(self.seeing),
         }
         return tuple(name for name, is_needed in needed.items() if is_needed)
 
@@ -218,6 +231,8 @@ class Equalization:
             check_flux_factors(self.flux_factors, n)
         if _is_given(self.offsets):
             check_offsets(self.offsets, n)
+        if _is_given(self.seeing) and len(self.seeing) != n:
+            raise InputError(f"seeing must be {n} widths, one for each exposure; got {len(self.seeing)}")
         for name in ("response", "backgrounds"):
             if isinstance(getattr(self, name), tuple):
                 _check_images(name, getattr(self, name), exposures)

@@ -8,7 +8,7 @@ import numpy as np
 from crstack._warn import warn_user
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
-from crstack.exposures.structures import lacking
+from crstack.exposures.structures import agree, lacking
 
 __all__ = ["ALIGNED", "of_one_field"]
 
@@ -63,7 +63,11 @@ def of_one_field(exposures, drop=False):
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in reasons), 1 if i == 0 else 0)
         shift = displacement(exposures.data[i], exposures.data[other])
-        if shift is not None and shift != (0, 0):
+        if (
+            shift is not None
+            and shift != (0, 0)
+            and (i not in found or _agree_moved(exposures.data[i], exposures.data[other], shift))
+        ):
             displaced.append((exposures.names[i], *shift))
             _report_shift(exposures, i, other, shift)
             if len(exposures) == 2:
@@ -75,6 +79,12 @@ def of_one_field(exposures, drop=False):
     exposures = replace(exposures, displaced=tuple(displaced)) if displaced else exposures
     kept = _without(exposures, strange, drop)
     return kept, not displaced and kept is not exposures
+
+
+def _agree_moved(image, other, shift):
+    """Whether an image shows the structures of another one after a shift; a bright star gives some shift by chance."""
+    dx, dy = shift
+    return agree(np.roll(image, (-dy, -dx), (0, 1)), other)
 
 
 def _without_light(exposures):
@@ -104,7 +114,9 @@ def _report_shift(exposures, i, other, shift):
 def _cause(exposures, i, other):
     """Why an exposure with structures of its own lacks those of another exposure, in words."""
     for words, turn in TURNED.items():
-        if displacement(exposures.data[i][turn], exposures.data[other]) is not None:
+        turned = exposures.data[i][turn]
+        shift = displacement(turned, exposures.data[other])
+        if shift is not None and _agree_moved(turned, exposures.data[other], shift):
             return f"it is {words} against {exposures.names[other]}"
     return OTHER_FIELD
 

@@ -54,4 +54,5 @@ def choose_place(items, reading):
         shape = inspect_image(os.path.expanduser(first), reading.ext, name="ext").shape
     else:
         shape = np.shape(getattr(first, "data", first))[-2:]
-    workspace.decide(expected_bytes(len(items), int(np.prod(shape, dtype=np.int64))))
+    n_pixels = int(np.prod(shape, dtype=np.int64))
+    workspace.decide(expected_bytes(len(items), n_pixels), n_pixels)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack._threads import map_threads
 
-__all__ = ["Structures", "lacking"]
+__all__ = ["Structures", "agree", "lacking"]
 
 #: part (pixels) of the middle of an image that is compared, at most
 MIDDLE = 2048
@@ -78,6 +78,18 @@ def lacking(data, bad=None):
     fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
     few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
+
+
+def agree(one, other):
+    """Whether an image shows a third of the structures of another one or more.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        (ny, nx).
+    """
+    found = _compared([_significance(one, None), _significance(other, None)], 0)
+    return found.seen >= SHARED * found.number
 
 
 def _middle(image):

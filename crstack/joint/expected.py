@@ -43,15 +43,15 @@ def counts_of(equalized, data=None):
         scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
     if equalized.offsets is not None:
         offsets, known = equalized.offsets.values, equalized.differences
-        if equalized.levels is not None:
-            known = [one - level for one, level in zip(known, equalized.levels, strict=True)]
+        if equalized.added is not None:
+            known = [one - more for one, more in zip(known, equalized.added, strict=True)]
         shifts = tuple(
             (difference - np.float32(factor - 1) * equalized.common) * np.float32(one) if any(offset) else 0.0
             for difference, factor, one, offset in zip(known, factors, per_unit, offsets, strict=True)
         )
-    if equalized.levels is not None:
-        levels = [level * np.float32(one) for level, one in zip(equalized.levels, per_unit, strict=True)]
-        shifts = tuple(levels if shifts is None else map(np.add, shifts, levels))
+    if equalized.added is not None:
+        added = [more * np.float32(one) for more, one in zip(equalized.added, per_unit, strict=True)]
+        shifts = tuple(added if shifts is None else map(np.add, shifts, added))
     return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
 
 

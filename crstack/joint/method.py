@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crstack._pixels import by_rows
 from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.equalize.differences import Differences
 from crstack.exceptions import InputError
@@ -19,6 +20,8 @@ from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["JointDecision", "JointPosterior"]
 
+#: measured memory of a mask by the rate of false alarms for each pixel of an image, besides the arrays in files
+BYTES_OF_FALSE_ALARM = 40.0
 #: number of results that a stack stores; each holds N probabilities per pixel
 KEPT = 3
 
@@ -85,6 +88,10 @@ class JointPosterior(Method):
         check_integer("n_sweeps", self.n_sweeps, minimum=1)
         check_boolean("excess", self.excess)
         check_boolean("measure", self.measure)
+
+    def bytes_per_pixel(self, n: int) -> float:
+        """See `Method.bytes_per_pixel`: 0, because it works by bands of rows, except for a rate of false alarms."""
+        return 0.0 if self.false_alarm is None else BYTES_OF_FALSE_ALARM
 
     def posterior(
         self, prepared: PreparedStack, detected: Detections | None = None, progress: Progress | None = None
@@ -178,10 +185,15 @@ class JointDecision(Decision):
         n, unit = len(prepared), np.float32(prepared.exposures.noise.electrons_per_unit)
         factors = known.factors or (1.0,) * n
         given = (np.float32(0),) * n if known.differences is None else known.differences
-        return tuple(
-            (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
-            for base, factor, scale, added in zip(given, factors, measured.scales, measured.added, strict=True)
-        )
+
+        def expected(factor, *values):
+            def of(base, scale, common, added, unit):
+                return (base + np.float32(factor) * ((scale - 1) * common + added / unit)).astype(np.float32)
+
+            return by_rows(of, *values)
+
+        terms = zip(given, factors, measured.scales, measured.added, strict=True)
+        return tuple(expected(factor, base, scale, common, added, unit) for base, factor, scale, added in terms)
 
     def describe(self) -> tuple[str, ...]:
         """The method and its fits, as lines for the history of the masks."""

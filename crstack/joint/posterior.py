@@ -165,15 +165,14 @@ def joint_posterior(
     shift = signal_shift(counts, candidates, signal, field.chance)
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
-    rounded = field.chance.astype(np.float16)
-    chance = rounded.astype(np.float32)
-    masked = _masked(settings, counts, excess, candidates, population, chance)
+    rounded = _by_exposure(lambda i: field.chance[i].astype(np.float16), len(order))
+    masked = _masked(settings, counts, excess, candidates, population, rounded)
     # a copy does not contain the tables, which are large
     population = replace(population)
     shape = counts.data.shape
     return JointResult(
-        _spread(candidates, rounded[back], shape),
-        _spread(candidates, masked[back], shape),
+        _spread(candidates, rounded, back, shape),
+        _spread(candidates, masked, back, shape),
         population,
         excess,
         shift,
@@ -181,12 +180,23 @@ def joint_posterior(
     )
 
 
-def _masked(settings, counts, excess, candidates, population, chance):
-    """Mask (N, M) of the candidates by the settings."""
+def _by_exposure(function, n):
+    """Values (N, M) that are computed one exposure after the other."""
+    first = function(0)
+    values = empty_image((n, *first.shape), first.dtype)
+    for i in range(n):
+        values[i] = function(i) if i else first
+        relax()
+    return values
+
+
+def _masked(settings, counts, excess, candidates, population, rounded):
+    """Mask (N, M) of the candidates by the settings, of their rounded probabilities."""
     if settings.probability is not None:
-        return chance > settings.probability
+        return _by_exposure(lambda i: rounded[i].astype(np.float32) > settings.probability, len(rounded))
     if settings.false_alarm is None:
-        return least_loss(chance)
+        return _by_exposure(lambda i: least_loss(rounded[i].astype(np.float32)), len(rounded))
+    chance = rounded.astype(np.float32)
     over = _over_threshold(settings.false_alarm, counts, excess, candidates, population, chance)
     return _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
 
@@ -202,11 +212,11 @@ def _sigma(counts, scatter):
     return sigma
 
 
-def _spread(candidates, values, shape):
-    """Cube (N, ny, nx) of values of the candidates (N, M), 0 elsewhere."""
+def _spread(candidates, values, order, shape):
+    """Cube (N, ny, nx) of values of the candidates (N, M) in an order of the exposures, 0 elsewhere."""
     cube = zero_image(shape, values.dtype)
-    for plane, one in zip(cube, values, strict=True):
-        plane[candidates.where] = one
+    for plane, i in zip(cube, order, strict=True):
+        plane[candidates.where] = values[i]
         relax()
     return cube
 

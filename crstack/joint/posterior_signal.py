@@ -13,6 +13,9 @@ from crstack.joint.sweeps import log_ratio
 
 __all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
 
+#: pixels whose mean is computed together
+PIXELS_AT_ONCE = 1 << 15
+
 
 def maybe_hit(chance):
     """Which candidates (M,) may have a hit value, by the probabilities (N, M)."""
@@ -94,15 +97,20 @@ def signal_shift(counts, candidates, signal, chance):
     shift : `~numpy.ndarray`
         float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
     """
-    which = maybe_hit(chance)
-    where = tuple(index[which] for index in candidates.where)
-    values, expected = counts.combined_at(where, signal[which])
-    valid, chance = np.ones(values.shape, bool), chance[:, which]
-    if counts.bad is not None:
-        valid = ~counts.bad[:, *where]
-        chance = np.where(valid, chance, 1)
-    mean, _, count = posterior_mean(values, chance, np.ones_like(values))
-    wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    which = np.flatnonzero(maybe_hit(chance))
     shift = zero_image(counts.data.shape[1:])
-    shift[where] = np.where(count > 0, wanted - mean, 0)
+
+    def work(here):
+        some = which[here]
+        where, likely = tuple(index[some] for index in candidates.where), chance[:, some]
+        values, expected = counts.combined_at(where, signal[some])
+        valid = np.ones(values.shape, bool)
+        if counts.bad is not None:
+            valid = ~counts.bad[:, *where]
+            likely = np.where(valid, likely, 1)
+        mean, _, count = posterior_mean(values, likely, np.ones_like(values))
+        wanted = (expected * valid).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+        shift[where] = np.where(count > 0, wanted - mean, 0)
+
+    map_threads(work, even_slices(len(which), PIXELS_AT_ONCE))
     return shift

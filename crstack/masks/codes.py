@@ -7,7 +7,18 @@ import numpy as np
 from crstack._memory import empty_image
 from crstack._threads import map_threads, row_bands
 
-__all__ = ["ADDED", "NO_HITS", "Code", "code_image", "exposure_name", "has_found", "is_hit", "united", "with_code"]
+__all__ = [
+    "ADDED",
+    "NO_HITS",
+    "Code",
+    "code_image",
+    "exposure_name",
+    "has_found",
+    "is_hit",
+    "recoded",
+    "united",
+    "with_code",
+]
 
 
 class Code(IntEnum):
@@ -20,12 +31,14 @@ class Code(IntEnum):
     BOTH = 4  #: found by both
     GIVEN = 5  #: requested by the user, or read from a file without codes
     LOW = 6  #: no hit: the value of the exposure is far too low
+    SOURCE = 7  #: no hit: a source that only some exposures show
+    TRAIL = 8  #: no hit: the trail of a satellite or an aeroplane
 
 
 #: codes of values that are left out, but are no hits
-NO_HITS = (Code.LOW,)
+NO_HITS = (Code.LOW, Code.SOURCE, Code.TRAIL)
 #: codes of pixels that were added after the decision, whatever their probability
-ADDED = (Code.GIVEN, Code.DILATED, Code.LOW)
+ADDED = (Code.GIVEN, Code.DILATED, Code.LOW, Code.TRAIL)
 
 
 #: code of a pixel by (found by the method) + 2 * (found by the auxiliary detector)
@@ -85,6 +98,21 @@ def with_code(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
     """
     where = where & (codes == Code.CLEAN)
     return np.where(where, np.uint8(code), codes) if where.any() else codes
+
+
+def recoded(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
+    """Codes with another code at those of some pixels that are flagged, and not by the user.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        uint8, see `Code`. Not modified.
+    where : `~numpy.ndarray` of bool
+        The pixels, of the same shape.
+    code : Code
+        Their code.
+    """
+    return np.where(where & (codes != Code.CLEAN) & (codes != Code.GIVEN), np.uint8(code), codes)
 
 
 def united(codes: np.ndarray, others: np.ndarray) -> np.ndarray:

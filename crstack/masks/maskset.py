@@ -15,10 +15,11 @@ from astropy.wcs import WCS
 from crstack._fits import BROKEN, chip_hdus
 from crstack._fits_writing import write_fits
 from crstack._memory import limited_memory, place_of
+from crstack._threads import row_bands
 from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.masks.codes import Code, exposure_name, with_code
+from crstack.masks.codes import Code, exposure_name, recoded, with_code
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
@@ -71,6 +72,11 @@ class MaskSet:
     found_by : dict
         Then, by mask, a uint8 array (ny, nx): bit i is set where detector i
         (from 0) flagged a pixel of code `Code.AUXILIARY` or `Code.BOTH`.
+    sources : `~astropy.table.QTable` or None
+        Sources that only some exposures show: see `~crstack.outliers.sources.find_sources`. None if the masks were
+        read from a file.
+    trails : tuple
+        Trails of satellites: see ``crstack.outliers.trails.Trail``. Empty if the masks were read from a file.
     decision : `~crstack.methods.Decision` or None
         All results of the method; None if the masks were read from a file.
     wcs : `~astropy.wcs.WCS` or None
@@ -91,6 +97,8 @@ class MaskSet:
     found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
     signal_shift: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
+    sources: QTable | None = None
+    trails: tuple = ()
     decision: "Decision | None" = None
     wcs: WCS | None = None
     origin: tuple[tuple[str, str], ...] = ()
@@ -208,7 +216,12 @@ class MaskSet:
             raise InputError("masks must come from the joint decision to have probabilities; got none")
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
-        codes |= {name: with_code(plane, self.codes[name] == Code.LOW, Code.LOW) for name, plane in codes.items()}
+        for name, plane in codes.items():
+            for code in (Code.LOW, Code.TRAIL):
+                plane = with_code(plane, self.codes[name] == code, code)
+            for code in (Code.TRAIL, Code.SOURCE):
+                plane = recoded(plane, self.codes[name] == code, code)
+            codes[name] = plane
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
@@ -228,12 +241,23 @@ class MaskSet:
         Returns
         -------
         table : `~astropy.table.QTable`
-            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low.
+            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low, source, trail.
         """
-        columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN, Code.LOW]
+        columns = [
+            Code.MMCOSMIC,
+            Code.AUXILIARY,
+            Code.BOTH,
+            Code.DILATED,
+            Code.GIVEN,
+            Code.LOW,
+            Code.SOURCE,
+            Code.TRAIL,
+        ]
         rows = []
         for name, codes in self.codes.items():
-            numbers = np.bincount(codes.ravel(), minlength=len(Code))
+            # by bands, because each code counted is eight bytes
+            bands = [np.bincount(codes[rows].ravel(), minlength=len(Code)) for rows in row_bands(*codes.shape)]
+            numbers = np.sum(bands, axis=0)
             rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
         return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
 

@@ -31,6 +31,9 @@ FEWEST_FOR_OWN, DRAWS = 4, 20_000
 #: kind of image of a mask; all other masks are of exposures
 KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
 
+#: measured memory for each pixel of an image, and for each of its values, besides the arrays in files
+BYTES_PER_PIXEL, BYTES_PER_VALUE = 65.0, 5.0
+
 
 @dataclass(frozen=True)
 class MMCosmic(Method):
@@ -83,6 +86,10 @@ class MMCosmic(Method):
         check_number("threshold_rnoise", self.threshold_rnoise, minimum=0)
         check_number("minimum_max2d_rnoise", self.minimum_max2d_rnoise)
         check_integer("mm_dilation", self.mm_dilation, minimum=0)
+
+    def bytes_per_pixel(self, n: int) -> float:
+        """See `Method.bytes_per_pixel`."""
+        return BYTES_PER_PIXEL + BYTES_PER_VALUE * n
 
     def fitted_boundary(
         self, prepared: PreparedStack, detected: Detections | None, progress: Progress | None = None
@@ -237,6 +244,21 @@ class MMDecision(Decision):
     levelled: Exposures
     found: Differences | None = None
     scale: NoiseScale | None = None
+
+    def to_combine(self, prepared: PreparedStack) -> Exposures:
+        """The exposures to combine: on their mean level, if levels or seeing are given, or differences were measured.
+
+        So a value that is left out makes no hole or bump, and the mean of all values stays what it is. Given flux
+        factors and offsets alone change nothing, as in the reference program.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        """
+        if not self.measured and prepared.known.added is None:
+            return prepared.exposures
+        return prepared.at_mean_level
 
     @property
     def measured(self) -> Differences | None:

@@ -10,20 +10,31 @@ from pathlib import Path
 from crstack._cached import cached_property
 from crstack._files import atomic_path
 from crstack._log import log, section
+from crstack._memory import place_of
 from crstack._threads import n_threads
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.plotting.beside import FAILURES, Helper, draw_all
+from crstack.plotting.beside import FAILURES, Drawing, Helper
 
-__all__ = ["FAILURES", "Results", "log_file", "start_helper", "write_figures", "write_tables"]
+__all__ = [
+    "FAILURES",
+    "Results",
+    "begin_figures",
+    "log_file",
+    "start_helper",
+    "write_figures",
+    "write_tables",
+]
 
 #: resolution of figures with images, which are large files
 IMAGE_DPI = 110
 #: pixels along the longer side of an image, about the resolution of the figure
 RESOLUTION = 600
+#: directory of figures that are being drawn, hidden from what moves complete files
+UNFINISHED = ".figures"
 #: number of values of all exposures from which a second process saves time
 HELPED = 500_000
 #: names of the figures of masks that differ from the name of the mask
@@ -134,7 +145,9 @@ def start_helper(stack, plots):
     plots : bool
         Whether figures will be drawn.
     """
-    wanted = plots and stack.exposures.data.size >= HELPED and n_threads() > 1
+    data = stack.exposures.data
+    # where memory is limited, one process draws: two would hold the images twice
+    wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
     return Helper() if wanted else None
 
 
@@ -150,8 +163,8 @@ class _Job:
         return self.draw(self.path, **self.arguments) is not False
 
 
-def write_figures(results, features, console, helper=None, also=()):
-    """Write every figure. A figure that fails gives a warning.
+def begin_figures(results, features, helper=None):
+    """Let a helper begin to draw.
 
     Parameters
     ----------
@@ -159,10 +172,35 @@ def write_figures(results, features, console, helper=None, also=()):
         Of the run.
     features : dict
         From `write_tables`.
-    console : `~crstack.pipeline.console.Console`
-        Progress bar.
     helper : `~crstack.plotting.beside.Helper`, optional
         Process that also draws figures.
+
+    Returns
+    -------
+    drawing : `~crstack.plotting.beside.Drawing`
+        For `write_figures`; a context manager. Its files are in a hidden directory, because the helper may finish one
+        at any time.
+    """
+    start = time.perf_counter()
+    place = results.output / UNFINISHED
+    place.mkdir()
+    unfinished = replace(results, output=place)
+    drawing = Drawing([*_masks(unfinished), *_hit_pages(unfinished, features)], helper)
+    results.stack.timings["figures"] = time.perf_counter() - start
+    return drawing
+
+
+def write_figures(results, drawing, console, also=()):
+    """Write every figure. A figure that fails gives a warning.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+    drawing : `~crstack.plotting.beside.Drawing`
+        From `begin_figures`.
+    console : `~crstack.pipeline.console.Console`
+        Progress bar.
     also : sequence of callable, optional
         Further tasks of this process while the helper draws.
 
@@ -173,14 +211,13 @@ def write_figures(results, features, console, helper=None, also=()):
     """
     start = time.perf_counter()
     section("Figures")
-    here = [_Job(results.output / name, draw) for name, draw in _drawn_here(results)]
-    shared = [*_masks(results), *_hit_pages(results, features)]
-    jobs = [*here, *also, *shared]
+    here = [*(_Job(results.output / name, draw) for name, draw in _drawn_here(results)), *also]
+    jobs = [*here, *drawing.jobs]
 
     def done(i):
         console.progress("figures", (i + 1) / len(jobs))
 
-    outcomes = draw_all(jobs, helper, here=len(here) + len(also), done=done)
+    outcomes = drawing.finish(here, done)
     console.end_progress()
     written = []
     for job, (drawn, why, warned) in zip(jobs, outcomes, strict=True):
@@ -188,12 +225,15 @@ def write_figures(results, features, console, helper=None, also=()):
             continue
         for words in warned:
             log.warning(words)
+        path = results.output / job.path.name
         if drawn:
-            log_file(job.path)
-            written.append(job.path)
+            if path != job.path:
+                job.path.replace(path)
+            log_file(path)
+            written.append(path)
         elif drawn is None:
-            log.warning("%s is not drawn: %s", job.path.name, why)
-    results.stack.timings["figures"] = time.perf_counter() - start
+            log.warning("%s is not drawn: %s", path.name, why)
+    results.stack.timings["figures"] += time.perf_counter() - start
     return written
 
 

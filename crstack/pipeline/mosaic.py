@@ -2,22 +2,26 @@
 
 import json
 import logging
+import os
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from astropy.io import fits
 
 from crstack._fits_writing import write_fits
 from crstack._log import log, section
+from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
-from crstack.mosaic import ALL, chips_of, copied, joined_chips, primary_of
+from crstack.mosaic import ALL, Chip, chips_of, copied, joined_chips, primary_of
 from crstack.pipeline.console import Console
 from crstack.pipeline.figures import log_file
 from crstack.pipeline.inputs import find_images
 from crstack.pipeline.outputs import Outputs
-from crstack.pipeline.prepare import clean_name, inputs_of, prepare, product_names, read_parameters
+from crstack.pipeline.prepare import clean_name, inputs_of, is_crmasks, prepare, product_names, read_parameters
 from crstack.pipeline.run import run
 from crstack.pipeline.summary import log_outputs
 
@@ -29,7 +33,29 @@ def is_mosaic(ext):
     return isinstance(ext, tuple) or ext == ALL
 
 
-def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, console, **options):
+@dataclass(frozen=True)
+class ChipMasks(os.PathLike):
+    """The masks of one chip in a file of a mosaic: a path that `~crstack.pipeline.prepare.prepare` reads one chip of.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    chip : str
+        Name of the chip.
+    """
+
+    path: str
+    chip: str
+
+    def __fspath__(self):
+        return self.path
+
+    def __str__(self):
+        return f"{self.path}, chip {self.chip}"
+
+
+def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, each=None, console, **options):
     """Make masks and combined images of one extension, or of several chips.
 
     Parameters
@@ -38,6 +64,8 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, consol
         As for `crstack.pipeline.run.run`.
     as_json : bool, optional
         Whether to print the numbers of the run as JSON; those of several chips are a mapping by chip.
+    each : callable, optional
+        Called with the masks of each chip, or of the only one.
     **options
         As for `crstack.pipeline.run.run`.
 
@@ -56,55 +84,97 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, consol
     configuration = read_parameters(parameters, mem_limit)
     found = {}
     if not is_mosaic(configuration["extnum"]):
-        run(configuration, output_dir, numbers_to=found.update, console=console, **options)
+        masks = run(configuration, output_dir, numbers_to=found.update, console=console, **options)
+        if each is not None:
+            each(masks)
     else:
-        _run_chips(configuration, Path(output_dir), found, console, options)
+        _run_chips(configuration, Path(output_dir), found, each, console, options)
     if as_json and found:
         print(json.dumps(found, indent=1))
 
 
-def _run_chips(configuration, output_dir, found, console, options):
-    if options.get("crmasks") is not None:
-        raise InputError("crmasks must be left out for several chips; run the chips one by one with their masks")
+def _run_chips(configuration, output_dir, found, each, console, options):
+    crmasks = options.pop("crmasks", None)
     paths = find_images(configuration["images"], configuration.path.parent)
     chips = chips_of(paths, configuration["extnum"])
     jobs = [
-        (chip, configuration.with_values(extnum=chip.number), output_dir / re.sub(r"[^\w.+-]", "_", chip.name))
+        _Chip(
+            chip,
+            configuration.with_values(extnum=chip.number),
+            output_dir / re.sub(r"[^\w.+-]", "_", chip.name),
+            None if crmasks is None else ChipMasks(os.fspath(crmasks), chip.name),
+        )
         for chip in chips
     ]
     log.note("%d chips: %s", len(chips), ", ".join(chip.name for chip in chips))
     dry_run = options.pop("dry_run", False)
     _check_all(jobs, options)
     if dry_run:
-        for chip, one, directory in jobs:
-            section(f"Chip {chip.name}")
+        for job in jobs:
+            section(f"Chip {job.name}")
             console.next_part()
-
-            def keep(plan, name=chip.name):
-                found[name] = plan
-
-            run(one, directory, dry_run=True, numbers_to=keep, console=console, **options)
+            keep = partial(_keep, found, job.name)
+            run(
+                job.configuration,
+                job.directory,
+                crmasks=job.masks,
+                dry_run=True,
+                numbers_to=keep,
+                console=console,
+                **options,
+            )
         return
     outputs = Outputs(output_dir, overwrite=options.get("overwrite", False))
-    names = _joined_names(configuration, len(paths), options.get("clean", False))
-    inputs = list(inputs_of(configuration, paths, None))
+    names = _joined_names(configuration, len(paths), clean=options.get("clean", False), given=crmasks is not None)
+    inputs = list(inputs_of(configuration, paths, crmasks))
+    if crmasks is not None and is_crmasks(outputs / "crmasks.fits", crmasks):
+        names.remove("crmasks.fits")
+        outputs.keep("crmasks.fits")
     outputs.check(names, inputs)
-    console.check_log_file(output_dir, names, inputs, overwrite=outputs.overwrite)
+    console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
     with outputs:
         console.open_log_file()
-        for chip, one, directory in jobs:
-            section(f"Chip {chip.name}")
-            log.note("chip %s", chip.name)
-            console.next_part()
-
-            def keep(numbers, name=chip.name):
-                files = [f"../{file}" if ".fits" in file else file for file in numbers["files"]]
-                found[name] = numbers | {"files": sorted(files)}
-
-            run(one, directory, numbers_to=keep, files_at="../", console=console, **options)
+        for job in jobs:
+            section(f"Chip {job.name}")
+            log.note("chip %s", job.name)
+            console.next_part()  # the report of a chip has its own warnings
+            keep = partial(_keep, found, job.name)
+            masks = run(
+                job.configuration,
+                job.directory,
+                crmasks=job.masks,
+                numbers_to=keep,
+                files_at="../",
+                console=console,
+                **options,
+            )
+            if each is not None:
+                each(masks)
         compression = configuration["compression"]
         primaries = {clean_name(number, compression): primary_of(path) for number, path in enumerate(paths, start=1)}
         _join(jobs, names, lambda name: primaries.get(name, primary_of(paths[0])), outputs)
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """A chip, its settings, the directory of its products, and its masks if they are given."""
+
+    chip: Chip
+    configuration: Configuration
+    directory: Path
+    masks: ChipMasks | None
+
+    @property
+    def name(self):
+        return self.chip.name
+
+
+def _keep(found, name, numbers):
+    """Keep the numbers of a chip; its FITS files are joined in the directory above."""
+    if "files" in numbers:
+        files = [f"../{file}" if ".fits" in file else file for file in numbers["files"]]
+        numbers = numbers | {"files": sorted(files)}
+    found[name] = numbers
 
 
 @contextmanager
@@ -122,21 +192,21 @@ def _quiet():
 def _check_all(jobs, options):
     """Check every chip before the first is run."""
     wanted = {name: options[name] for name in ("plots", "overwrite", "drop_unusable", "clean") if name in options}
-    for chip, configuration, directory in jobs:
+    for job in jobs:
         try:
             with _quiet():
-                prepare(configuration, directory, console=Console(), **wanted)
+                prepare(job.configuration, job.directory, crmasks=job.masks, console=Console(), **wanted)
         except InputError as error:
-            raise type(error)(f"chip {chip.name}: {error}") from error
+            raise type(error)(f"chip {job.name}: {error}") from error
 
 
-def _joined_names(configuration, n_images, clean):
-    """Names of the FITS files of a run."""
+def _joined_names(configuration, n_images, *, clean, given):
+    """Names of the FITS files of a run; ``given`` if the masks are."""
     compression = configuration["compression"]
     names = product_names(
         n_images,
         plots=False,
-        joint=configuration.crmethod.is_joint,
+        joint=configuration.crmethod.is_joint or given,
         outputs=configuration["outputs"],
         compression=compression,
         clean=clean,
@@ -149,7 +219,7 @@ def _join(jobs, names, primary, outputs):
     section("Files of all chips")
     log.note("files of all chips in %s", outputs.directory)
     for name in names:
-        parts = [(chip, directory / name) for chip, _, directory in jobs if (directory / name).is_file()]
+        parts = [(job.chip, job.directory / name) for job in jobs if (job.directory / name).is_file()]
         if not parts:
             continue
         path = outputs.workplace / name
@@ -160,6 +230,9 @@ def _join(jobs, names, primary, outputs):
         outputs.publish()
         for _, file in parts:
             file.unlink()
+    if outputs.keeps("crmasks.fits"):
+        for job in jobs:
+            (job.directory / "crmasks.fits").unlink(missing_ok=True)
     outputs.finish()
     log_outputs(outputs)
 

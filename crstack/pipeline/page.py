@@ -31,7 +31,10 @@ MASKS = (
     ("MEDIANCR", "pixels that are hit in so many exposures that the median is too high"),
     ("MEANCRT", "pixels that are hit in any exposure"),
     ("CRMASK1, ...", "pixels that are hit in that exposure"),
-    ("MEANCR", "hits that the auxiliary detector still finds in the mean of the clean values"),
+    (
+        "MEANCR",
+        "hits that the auxiliary detector still finds in the mean of the clean values; none without one",
+    ),
 )
 AUXILIARY = (
     "auxiliary",
@@ -40,6 +43,8 @@ AUXILIARY = (
 DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
 GIVEN = ("given", "pixels that the user has listed")
 LOW = ("low", "values far below their surroundings and the other exposures, which are left out")
+SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: no hits, but left out")
+TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
@@ -54,12 +59,29 @@ DIFFERENCES = (
     ("response, added along x or y", "throughput, and added level, of each row (x) or column (y): lowest and highest"),
 )
 NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
+PROBABILITY = ("probability", "the highest probability of a value in it to be hit")
+#: what the joint decision has measured
+MEASURED = (
+    ("hit values expected", "the sum of the probabilities of all values: so many are hit by this measurement"),
+    ("typical charge", "the geometric mean of the charges in one value"),
+    (
+        "rate",
+        "charges of any size, also far below the noise, in a value: without a hit neighbour, or beside a hit of so "
+        "many standard deviations; it is no probability, and may exceed 1",
+    ),
+    ("differences", "what differs between the exposures and was measured, such as throughput, seeing and shifts"),
+    ("scatter beyond the noise", "scatter that gain and read noise do not explain"),
+)
 KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
     ("several", "masked in several exposures, but not coincident, as hits that touch: the median is clean"),
     ("single", "masked in one exposure: the median is clean"),
 )
+
+
+#: largest number of exposures named in the title
+MOST_NAMED = 4
 
 
 class Viewer:
@@ -93,7 +115,7 @@ class Viewer:
         hits, counts = list_hits(masks, statistics.max2d - statistics.min2d)
         name, result = _result(stack, masks)
         report = Report(
-            title=f"crstack: {', '.join(path.name for path in self.paths)}",
+            title=f"crstack: {_names(self.paths)}",
             sentence=_sentence(masks, counts, name, result),
             warnings=(),
             layers=_layers(stack, name, result, self.paths),
@@ -145,6 +167,12 @@ def write_report(path, viewer, *, figures, files, settings, timings, warnings):
         temporary.write_text(render(report), encoding="utf-8")
 
 
+def _names(paths):
+    """Names of the exposures; of many, the first and the last."""
+    names = [path.name for path in paths]
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{names[0]} to {names[-1]}, {len(names)} exposures"
+
+
 def _result(stack, masks):
     """Name and image of the best combination."""
     name = "meancr2" if masks.probability is None else "meanjoint"
@@ -188,7 +216,8 @@ def _layers(stack, name, result, paths):
 
 def _hits_notes(masks):
     classes = () if masks.probability is not None else CLASSES
-    return (NUMBERS, *KINDS, *((word, text.format(finder=masks.finder)) for word, text in classes))
+    words = (NUMBERS, *KINDS, *((word, text.format(finder=masks.finder)) for word, text in classes))
+    return words if masks.probability is None else (*words, PROBABILITY)
 
 
 def _counts(masks):
@@ -197,7 +226,7 @@ def _counts(masks):
     heads = (*(column_name(name, masks) for name in counts.colnames), "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
     finder = (heads[2], f"found by {masks.finder} alone")
-    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW))
+    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL))
 
 
 def _measured(results):
@@ -224,6 +253,8 @@ def _measured(results):
     notes, sections = (), _differences(results.masks)
     if decision is not None:
         notes = (("min2d", "the mean of the values of each pixel without the highest ones, which may be hit"),)
+    elif results.joint_in_words:
+        notes = MEASURED
     return ((Section("What was measured", ("what", "value"), rows, notes),) if rows else ()) + sections
 
 

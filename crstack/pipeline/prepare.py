@@ -7,6 +7,7 @@ from tempfile import gettempdir
 
 import numpy as np
 
+from crstack._arguments import allow_work
 from crstack._fits_writing import ending_of
 from crstack._log import log, section, settings_lines
 from crstack._memory import Workspace
@@ -24,7 +25,10 @@ from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 
-__all__ = ["Job", "clean_name", "inputs_of", "prepare", "product_names", "read_parameters"]
+#: measured memory of figures and the page for each pixel of an image, besides the arrays in files
+BYTES_OF_FIGURES = 80.0
+
+__all__ = ["Job", "clean_name", "inputs_of", "is_crmasks", "prepare", "product_names", "read_parameters"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def prepare(
     output_dir : path-like
         Directory of the products.
     crmasks : path-like, optional
-        Masks to use instead of a search for hits.
+        Masks to use instead of a search for hits; with an attribute ``chip``, those of this chip of the file.
     plots, overwrite : bool, optional
         Whether figures are drawn, and whether files of the user may be replaced.
     drop_unusable, clean : bool, optional
@@ -153,7 +157,7 @@ def prepare(
     check_places(configuration, shape)
     given = None
     if crmasks is not None:
-        given = MaskSet.read(crmasks)
+        given = MaskSet.read(Path(crmasks), chip=getattr(crmasks, "chip", None))
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
@@ -174,28 +178,29 @@ def prepare(
     used = stack.exposures.names
     if len(used) < len(paths):
         paths = [path for path in paths if str(path) in used or path.name in used]
-    masks_path = None if crmasks is None else Path(crmasks)
+    masks_path = None if crmasks is None else crmasks if hasattr(crmasks, "chip") else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
 def _check_memory(configuration, n_images, shape, *, plots, clean, masks):
     """Raise `InputError` where ``mem_limit`` excludes what works on whole images."""
     workspace = Workspace(configuration["mem_limit"])
-    workspace.decide(expected_bytes(n_images, shape[0] * shape[1]))
+    n_pixels = shape[0] * shape[1]
+    workspace.decide(expected_bytes(n_images, n_pixels), n_pixels)
     if not workspace.in_files:
         return
-    crmethod = configuration.crmethod
     asked = {
-        f"crmethod {crmethod}": not crmethod.is_joint or bool(crmethod.detectors),
         "interactive windows": configuration["interactive"],
         "verify_cr": configuration["verify_cr"],
         "masks from a file (--crmasks)": masks,
         "cleaned exposures (--clean)": clean,
-        "figures and the page report.html (leave them out with --no-plots)": plots,
     }
     for what, wanted in asked.items():
         if wanted:
             workspace.refuse(what)
+    allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
+    if plots:
+        workspace.allow("figures and the page report.html (leave them out with --no-plots)", BYTES_OF_FIGURES)
     log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
 
 
@@ -217,7 +222,7 @@ def read_parameters(parameters, mem_limit=None):
 def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
     """Check that the run, and its log file, overwrite no input and no file of the user."""
     inputs = list(inputs_of(configuration, paths, crmasks))
-    in_place = crmasks is not None and _is_crmasks(outputs / "crmasks.fits", crmasks)
+    in_place = crmasks is not None and is_crmasks(outputs / "crmasks.fits", crmasks)
     joint = configuration.crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
     names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
@@ -244,7 +249,7 @@ def inputs_of(configuration, paths, crmasks):
         yield "masks", crmasks
 
 
-def _is_crmasks(path, crmasks):
+def is_crmasks(path, crmasks):
     """Whether the given masks are the file that would be written; it is then kept."""
     return is_file(path) and is_file(crmasks) and path.samefile(crmasks)
 

@@ -12,13 +12,21 @@ import numpy as np
 from crstack._files import add_history
 from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
-from crstack._memory import forget_peak, warn_of_excess
+from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
-from crstack.pipeline.figures import FAILURES, Results, log_file, start_helper, write_figures, write_tables
+from crstack.pipeline.figures import (
+    FAILURES,
+    Results,
+    begin_figures,
+    log_file,
+    start_helper,
+    write_figures,
+    write_tables,
+)
 from crstack.pipeline.page import Viewer, write_report
 from crstack.pipeline.prepare import clean_name, prepare, read_parameters
 from crstack.pipeline.session import Session, can_be_interactive
@@ -121,8 +129,9 @@ def run(
         log_exposures(job.paths, job.stack, job.numbers)
         try:
             job = _with_answers(job, interactive, console)
-            results = _results(job, console)
-            _write(job, results, console, plots, clean, files_at)
+            with start_helper(job.stack, plots) or nullcontext() as helper:
+                results = _results(job, console)
+                _write(job, results, console, helper, plots, clean, files_at)
         except MemoryError as error:
             raise WorkFailedError(_memory_sentence(job, error)) from error
         warn_of_excess(configuration["mem_limit"])
@@ -250,23 +259,25 @@ def without_dropped(masks, pixels):
 # files
 
 
-def _write(job, results, console, plots, clean, files_at=""):
-    """Write every product, figures last."""
+def _write(job, results, console, helper, plots, clean, files_at=""):
+    """Write every product. The helper draws figures while other files are written."""
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
-    with outputs.writing(outputs.directory), start_helper(job.stack, plots) or nullcontext() as helper:
+    # figures, too, make large images in files if the exposures are there
+    with outputs.writing(outputs.directory), limited_memory(place_of(job.stack.exposures.data)):
         _write_masks(job, results.masks)
-        _write_combinations(job, results.masks)
-        if clean:
-            _write_clean(job, results.masks)
         features = write_tables(results)
-        outputs.publish()
-        if plots:
-            viewer = Viewer(results, job.paths)
-            figures = write_figures(results, features, console, helper, also=[viewer])
-            _write_report(job, viewer, figures, console, files_at)
+        with begin_figures(results, features, helper) if plots else nullcontext() as drawing:
+            _write_combinations(job, results.masks)
+            if clean:
+                _write_clean(job, results.masks)
             outputs.publish()
+            if plots:
+                viewer = Viewer(results, job.paths)
+                figures = write_figures(results, drawing, console, also=[viewer])
+                _write_report(job, viewer, figures, console, files_at)
+                outputs.publish()
         outputs.finish()
 
 

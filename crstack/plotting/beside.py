@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-__all__ = ["FAILURES", "Helper", "draw_all"]
+__all__ = ["FAILURES", "Drawing", "Helper", "draw_all"]
 
 #: errors of a drawing library; if a figure fails, all others are still drawn
 FAILURES = (
@@ -85,8 +85,8 @@ class Helper:
             self.process.kill()
 
 
-def draw_all(jobs, helper=None, *, here=0, done=None):
-    """Draw figures, with a helper if there is one.
+class Drawing:
+    """Figures that a helper begins to draw while this process does other work; a context manager.
 
     Parameters
     ----------
@@ -95,34 +95,72 @@ def draw_all(jobs, helper=None, *, here=0, done=None):
         objects that can be pickled.
     helper : Helper, optional
         The second process.
+    """
+
+    def __init__(self, jobs, helper=None):
+        self.jobs, self.helper = jobs, helper
+        self._files = tempfile.TemporaryDirectory(prefix="crstack")
+        self._folder = Path(self._files.name)
+        if helper is not None and helper.process is not None and _write_jobs(self._folder, jobs):
+            helper.begin(self._folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        with contextlib.suppress(OSError):  # the helper may be writing there
+            self._files.cleanup()
+
+    def finish(self, here=(), done=None):
+        """Run the jobs of this process, then those of the list that the helper has not claimed.
+
+        Parameters
+        ----------
+        here : sequence of callable, optional
+            Jobs that only this process runs.
+        done : callable, optional
+            Called with the number of each job that this process has done, and ``here`` counts first.
+
+        Returns
+        -------
+        outcomes : list of (bool or None, str, list of str)
+            For each job of ``here`` and of the list: its result, or None if it failed; the reason; and its warnings.
+        """
+        outcomes = {}
+        for i, job in enumerate([*here, *self.jobs]):
+            if i < len(here) or _claim(self._folder, i - len(here)):
+                outcomes[i] = _outcome(job)
+                if done is not None:
+                    done(i)
+        if len(outcomes) < len(here) + len(self.jobs):
+            self.helper.wait()
+        for i, job in enumerate(self.jobs):
+            if i + len(here) not in outcomes:
+                path = self._folder / f"{i}.done"
+                # if the helper has died, this process runs its job
+                outcomes[i + len(here)] = pickle.loads(path.read_bytes()) if path.is_file() else _outcome(job)
+        return [outcomes[i] for i in range(len(here) + len(self.jobs))]
+
+
+def draw_all(jobs, helper=None, *, here=0, done=None):
+    """Draw figures, with a helper if there is one.
+
+    Parameters
+    ----------
+    jobs, helper
+        As for `Drawing`.
     here : int, optional
         Number of first jobs that only this process runs.
     done : callable, optional
-        Called with the number of a job that this process has done.
+        As for `Drawing.finish`.
 
     Returns
     -------
     outcomes : list of (bool or None, str, list of str)
-        For each job its result, or None if it failed; the reason; and its warnings.
+        As from `Drawing.finish`.
     """
-    with tempfile.TemporaryDirectory(prefix="crstack") as name:
-        folder = Path(name)
-        if helper is not None and helper.process is not None and _write_jobs(folder, jobs, here):
-            helper.begin(folder)
-        outcomes = {}
-        for i, job in enumerate(jobs):
-            if _claim(folder, i):
-                outcomes[i] = _outcome(job)
-                if done is not None:
-                    done(i)
-        if len(outcomes) < len(jobs):
-            helper.wait()
-        for i, job in enumerate(jobs):
-            if i not in outcomes:
-                path = folder / f"{i}.done"
-                # if the helper has died, this process runs its job
-                outcomes[i] = pickle.loads(path.read_bytes()) if path.is_file() else _outcome(job)
-        return [outcomes[i] for i in range(len(jobs))]
+    with Drawing(jobs[here:], helper) as drawing:
+        return drawing.finish(jobs[:here], done)
 
 
 def _outcome(job):
@@ -144,10 +182,9 @@ def _claim(folder, i):
     return True
 
 
-def _write_jobs(folder, jobs, here):
+def _write_jobs(folder, jobs):
     """Write the jobs and their arrays, each once; False if that fails."""
     buffers = []
-    jobs = [None if i < here else job for i, job in enumerate(jobs)]
     try:
         text = pickle.dumps(jobs, protocol=5, buffer_callback=buffers.append)
         sizes = []
@@ -188,7 +225,7 @@ def serve():
         folder = Path(line.rstrip("\n"))
         jobs = _read_jobs(folder)
         for i in reversed(range(len(jobs))):
-            if jobs[i] is not None and _claim(folder, i):
+            if _claim(folder, i):
                 partial = folder / f"{i}.part"
                 partial.write_bytes(pickle.dumps(_outcome(jobs[i])))
                 partial.replace(folder / f"{i}.done")

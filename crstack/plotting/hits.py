@@ -286,7 +286,7 @@ class HitPages:
 
         nothing = np.zeros((1, 1))
         if title == "who flagged what":
-            self._drawn.append(draw_image(axes, nothing, (-0.5, 5.5), colours=_code_colours(), **NONE))
+            self._drawn.append(draw_image(axes, nothing, (-0.5, max(SYMBOLS) + 0.5), colours=_code_colours(), **NONE))
         else:
             self._drawn.append(draw_image(axes, nothing, (0, 1), **NONE))
         outline = LineCollection([], colors=OUTLINE, linewidths=1.2)
@@ -402,7 +402,7 @@ def _quiet_fonts():
 def _code_colours():
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap(["white", *(colour for _, colour, _ in SYMBOLS.values())])
+    return ListedColormap([SYMBOLS[code][1] if code in SYMBOLS else "white" for code in range(max(SYMBOLS) + 1)])
 
 
 def _label_outer(panels):

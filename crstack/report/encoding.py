@@ -59,7 +59,7 @@ class Scale:
         """
         step = max(1, sum(image.size for image in images) // SAMPLE)
         values = np.concatenate([image.ravel()[::step] for image in images])
-        beside = np.concatenate([np.diff(image, axis=1).ravel()[::step] for image in images])
+        beside = np.concatenate([_steps_along_rows(image, step) for image in images])
         values, beside = (array[np.isfinite(array)] for array in (values, beside))
         if not values.size:
             return cls(0.0, 1.0, 0.0, 1.0)
@@ -84,6 +84,13 @@ class Scale:
         """Values as uint16 of a tile."""
         coded = np.clip(ZERO + np.rint(FINE * np.nan_to_num(self(values))), 1, 2 * ZERO - 1)
         return np.where(np.isfinite(values), coded, 0).astype(np.uint16)
+
+
+def _steps_along_rows(image, step):
+    """Every ``step``-th difference of neighbours in a row: ``np.diff(image, axis=1).ravel()[::step]``."""
+    ny, nx = image.shape
+    rows, columns = np.divmod(np.arange(0, ny * (nx - 1), step), max(nx - 1, 1))
+    return image[rows, columns + 1] - image[rows, columns]
 
 
 def png_text(values):

@@ -84,7 +84,7 @@ def test_a_run_that_fails_leaves_what_was_complete(exposure_files, settings, in_
     def fail(*args, **kwargs):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("crstack.batch.products.run", fail)
+    monkeypatch.setattr("crstack.batch.products.run_any", fail)
     row = run(stacks, settings, redo=True, **options)[0]
     assert row["state"] == "failed"
     assert "No space left" in row["message"]

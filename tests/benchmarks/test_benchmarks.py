@@ -166,3 +166,47 @@ def test_peers_without_an_environment_are_named(module, monkeypatch):
     assert failures["drizzlepac min_med"] == "no environment drizzlepac was given"
     assert len(failures) == len(peers.PEERS)
     assert not versions
+
+
+def test_hot_pixels_of_a_night_stay(module):
+    night = module("_night_scenes").night_of("hot pixels", (120, 130), 3, 1)
+    scene = module("_night_scenes").imaging("", (120, 130), 3, 1, fwhm=(1.9, 2.0, 1.9), flux=(1, 0.95, 0.86))
+    hot = night.expected.min(axis=0) > 300 + scene.expected.max(axis=0)
+    assert 5 < hot.sum() < 60
+    assert np.ptp(night.expected[:, hot], axis=0).max() < 100
+
+
+def test_wide_lines_of_a_night(module):
+    """Lines that brighten and move along the dispersion are no hits."""
+    scenes = module("_night_scenes")
+    night = scenes.slit("", (150, 220), 3, 2, sky=(1, 0.9, 1.6), width=9, wave=(0, 0.1, -0.1))
+    plain = scenes.slit("", (150, 220), 3, 2)
+    assert night.expected[0].max() < plain.expected[0].max()
+    assert (night.expected[2] > 1.3 * night.expected[0]).any()
+    masks, *_ = module("nights").measured_of(night, SimpleNamespace(differences=None), crstack.JointPosterior())
+    false = masks.crmasks & ~module("_truth").widened(night.hits > 0)
+    strong = night.hits > 5 * night.sigma
+    assert 1e6 * false.mean() < 150
+    assert (masks.crmasks & strong).sum() > 0.97 * strong.sum()
+
+
+def test_hot_pixels_are_none_of_the_bright_structures(module):
+    cube = 100 + np.random.default_rng(1).standard_normal((3, 60, 70))
+    cube[:, 20:24, 30:34] += 3000
+    cube[:, 40, 50] += 5000
+    bright, hot = module("real").bright_pixels(cube, 4.0)
+    assert (bright.sum(), bright[20:24, 30:34].sum()) == (16, 16)
+    assert (hot.sum(), hot[39:42, 49:52].sum()) == (9, 9)
+
+
+def test_pictures_of_what_was_flagged(module, tmp_path):
+    cube = np.full((3, 60, 70), 100.0)
+    found = np.zeros(cube.shape, bool)
+    found[1, 20, 30] = found[2, 40:42, 50] = True
+    bright = np.zeros(cube.shape[1:], bool)
+    bright[20] = True
+    module("_real_pictures").draw(tmp_path / "new", "a set", cube, found, cube * 0, bright, ~bright & False)
+    assert sorted(one.name for one in (tmp_path / "new").iterdir()) == [
+        "a_set.png", "a_set_bright.png", "a_set_elsewhere.png",
+    ]  # fmt: skip
+    assert module("_real_pictures")._features(found, ~bright) == [(40, 50)]

@@ -18,6 +18,7 @@ from crstack import MaskSet
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline.page import _names
 from crstack.pipeline.questions import Questions
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import QuestionWindow
@@ -160,10 +161,12 @@ def test_figures_show_what_their_names_say(run, monkeypatch):
 
     def look(path, view, scale):
         seen[path.name] = view.name, view.label, view.others[0][0]
+        path.touch()
         return True
 
     def look_at_hits(path, view, features, most, options):
         seen[path.name] = options.get("corrected", (None,))[0], len(features)
+        path.touch()
         return True
 
     monkeypatch.setattr("crstack.pipeline.figures._draw_mask", look)
@@ -267,7 +270,7 @@ def test_refit_rerun_and_the_same_again_from_the_yaml(play, run):
     code, out, err, script = play(["refit", "continue", drag, "continue"], [*refit, *rerun, "n"])
     assert (code, err) == (0, "")
     assert "Minimum number of neighbors to keep bins in the 2D histogram (0-8) [0]: " in script.prompts
-    assert "Enter new value for mm_nbinom_shape (float > 0) [10.0]: " in script.prompts
+    assert "Enter new value for mm_nbinom_shape (float > 0) [10]: " in script.prompts
     assert "answer must be an integer; got 'x'" in out
     chosen = printed(out)
     assert chosen == {
@@ -393,3 +396,14 @@ def test_answers_until_they_will_do():
     asked, _ = questions("", "yes")
     assert asked.yes("Well?") is False
     assert asked.yes("Well?") is True
+
+
+def test_the_page_explains_its_words(here):
+    path = write_parameters("p.yaml", crmethod="joint")
+    assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
+    page = Path("out/report.html").read_text()
+    for word in ("probability", "hit values expected", "typical charge", "rate", "scatter beyond the noise", "peak"):
+        assert f"<dt>{word}</dt>" in page
+    assert "The images are being unpacked" in page
+    assert _names([Path(f"n{i}.fits") for i in range(1, 8)]) == "n1.fits to n7.fits, 7 exposures"
+    assert _names([Path(f"n{i}.fits") for i in range(1, 4)]) == "n1.fits, n2.fits, n3.fits"

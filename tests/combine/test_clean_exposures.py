@@ -92,6 +92,7 @@ def test_what_the_joint_decision_has_measured_counts():
     np.testing.assert_allclose(ratios, 1, atol=0.04)
 
 
+@pytest.mark.filterwarnings("ignore:the WCS of the headers gives other shifts")
 def test_each_exposure_keeps_its_own_header(tmp_path):
     rng = np.random.default_rng(5)
     paths = []

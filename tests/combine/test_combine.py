@@ -10,6 +10,7 @@ from support.stacks import stack_of
 
 from crstack import Code, CRStack, JointPosterior, MaskSet
 from crstack.combine import COMBINATIONS, Combiner, PixelFlag, order_mean, order_variance, possible_combinations
+from crstack.combine import combiner as combiner_module
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior_mean import posterior_mean
 from crstack.combine.smooth_signal import _smoothed_band, smoothed_signal
@@ -556,3 +557,21 @@ def test_which_of_unequal_exposures_is_masked_does_not_matter(apply_to):
     assert ours.std() == pytest.approx(1, abs=0.06)
     assert abs(ours.mean()) < 0.05
     assert plain.std() > ours.std() + (0.15 if apply_to == "simulated" else 0.02)
+
+
+def test_images_do_not_depend_on_the_order_in_which_they_are_made(monkeypatch):
+    """Intermediate results are kept between images that are not large."""
+    stack = stack_of(make_stack("ifu", shape=(60, 70), n_exposures=5, seed=3))
+    masks = stack.detect("joint")
+
+    def made(names):
+        combiner = Combiner(stack.exposures, stack.statistics, masks)
+        return {name: combiner.combine(name) for name in names}
+
+    usual = made(COMBINATIONS)
+    for names, large in ((reversed(COMBINATIONS), combiner_module.LARGE), (COMBINATIONS, 0)):
+        monkeypatch.setattr(combiner_module, "LARGE", large)
+        for name, one in made(names).items():
+            np.testing.assert_array_equal(one.ccd.data, usual[name].ccd.data)
+            np.testing.assert_array_equal(one.ccd.uncertainty.array, usual[name].ccd.uncertainty.array)
+            np.testing.assert_array_equal(one.count, usual[name].count)

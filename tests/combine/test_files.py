@@ -108,6 +108,8 @@ def test_extensions_of_the_file(combination):
     }
 
 
+# the values are photons of 100 ADU at another gain
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_unit_of_the_variance_in_electrons(flat_exposures):
     electrons = [plane.value * u.electron for plane in flat_exposures()]
     full = crstack.CRStack(electrons, readnoise=5 * u.electron).combine("mean", full_output=True)

@@ -524,7 +524,9 @@ def test_divided_exposures_keep_their_noise_in_electrons():
         ({"backgrounds": [1, 2]}, "backgrounds must be 3, one for each exposure; got 2"),
         ({"backgrounds": [1, 2, "a"]}, "backgrounds must be finite numbers or images"),
         ({"backgrounds": [1, 2, 3] * u.s}, "backgrounds must be in the unit of the exposures, adu; got s"),
-        ({"seeing": 2.5}, "seeing must be one of auto; got 2.5"),
+        ({"seeing": 2.5}, 'seeing must be "auto", None, or a width in pixels for each exposure; got 2.5'),
+        ({"seeing": [2.5, 3.0]}, "seeing must be 3 widths, one for each exposure; got 2"),
+        ({"seeing": [2.5, 3.0, 0.0]}, "seeing must be a number at least 0.5"),
         ({"differences": "all"}, "differences must be one of auto; got 'all'"),
         # contradictions
         ({"flux_factors": 1.0, "flux_regions": [(1, 9, 1, 9)]}, "flux_regions must come with flux_factors=.auto.; got"),

@@ -9,6 +9,8 @@ from support.stacks import stack_of
 from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization
+from crstack.equalize.given_seeing import seeing_kernels
+from crstack.equalize.kernel import split_kernel
 
 LEVELS = (100.0, 140.0, 220.0)
 SHAPE = (180, 200)
@@ -59,11 +61,12 @@ def test_backgrounds_of_rates_are_rates():
     rng = np.random.default_rng(4)
     planes = [u.Quantity((rng.poisson(50 + level, (40, 50)) / 10).astype("f4"), "electron/s") for level in (0, 40)]
     stack = CRStack(planes, readnoise=4 * u.electron, exptime=10 * u.s, backgrounds=[0, 4])
-    np.testing.assert_allclose([one.mean() for one in stack.prepared.known.levels], [-20, 20])
+    np.testing.assert_allclose([one.mean() for one in stack.prepared.known.added], [-20, 20])
     stack = CRStack(planes, readnoise=4 * u.electron, exptime=10 * u.s, backgrounds=[0, 4] * u.electron / u.s)
-    np.testing.assert_allclose([one.mean() for one in stack.prepared.known.levels], [-20, 20])
+    np.testing.assert_allclose([one.mean() for one in stack.prepared.known.added], [-20, 20])
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter by")
 def test_backgrounds_and_factors_that_divide():
     """The level is divided with the exposure."""
     simulated = make_stack(
@@ -73,8 +76,8 @@ def test_backgrounds_and_factors_that_divide():
     stack = stack_of(simulated, backgrounds=[0 * u.adu, 60 * u.adu, 30 * u.adu], **options)
     clean = simulated.expected / np.array(options["flux_factors"])[:, None, None]
     known = stack.prepared.known
-    np.testing.assert_allclose([np.mean(one) for one in known.levels], (-30 / 0.8, 30, 0), atol=1e-4)
-    left = [one - level for one, level in zip(clean, known.levels, strict=True)]
+    np.testing.assert_allclose([np.mean(one) for one in known.added], (-30 / 0.8, 30, 0), atol=1e-4)
+    left = [one - level for one, level in zip(clean, known.added, strict=True)]
     assert np.ptp(left, axis=0).max() == pytest.approx(30 * (1 / 0.8 - 1 / 1.25), abs=1)  # the mean level, divided
     masks = stack.detect("joint")
     assert scores(simulated, masks)[0] < 60
@@ -141,3 +144,62 @@ def test_both_methods_measure_the_same_by_default():
     np.testing.assert_allclose(joint.levels, both.levels, atol=0.02)
     np.testing.assert_allclose(np.mean(joint.common), np.mean(both.common), rtol=1e-3)
     assert stack.equalized.measured is both
+
+
+FWHM = (2.4, 2.7, 3.2)
+
+
+def test_kernels_of_given_seeing():
+    kernels = seeing_kernels(FWHM)
+    widths = np.array(FWHM) / np.sqrt(8 * np.log(2))
+    expected = widths**2 - np.mean(widths**2)
+    for kernel, more in zip(kernels, expected, strict=True):
+        flux, dx, dy, xx, yy, xy = split_kernel(kernel)
+        assert flux == pytest.approx(1)
+        np.testing.assert_allclose((dx, dy, xy), 0, atol=1e-6)
+        np.testing.assert_allclose((xx, yy), more, rtol=0.2, atol=0.01)
+    # a star of the mean width becomes that of each exposure
+    y, x = np.mgrid[-12:13, -12:13]
+    stars = [np.exp(-(x**2 + y**2) / (2 * one)) / (2 * np.pi * one) for one in (np.mean(widths**2), *widths**2)]
+    for kernel, star in zip(kernels, stars[1:], strict=True):
+        made = stars[0] + ndimage.convolve(stars[0], kernel)
+        before, after = (np.abs(one - star).max() / star.max() for one in (stars[0], made))
+        assert after < 0.05
+        assert after < before / 5
+
+
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_seeing(method):
+    simulated = imaging(seeing=FWHM)
+    stack = stack_of(simulated, seeing=FWHM)
+    masks = stack.detect(method, aux=None)
+    false, found = scores(simulated, masks)
+    measured = masks.decision.measured
+    assert not (measured.terms and measured.terms.seeing)
+    assert "seeing, given, FWHM: 2.4, 2.7, 3.2 pixels" in masks.history
+    assert false < (60 if method == "joint" else 1500)
+    # on stars the expected images are right
+    known = stack.prepared.known
+    truth = simulated.expected - simulated.expected.mean(axis=0)
+    bright = np.abs(truth).max(axis=0) > 30
+    before, after = np.std(truth[:, bright]), np.std((truth - np.array(known.differences))[:, bright])
+    # its stars are no Gaussians, and its galaxies change less
+    assert after < 0.35 * before
+    off = scores(simulated, stack_of(simulated, seeing=None, response=None).detect(method, aux=None))
+    assert found >= off[1] - 0.01
+    if method == "mmcosmic":
+        assert off[0] > 2 * false
+    else:
+        # without it the joint decision takes the difference for noise, and loses hits
+        assert found > off[1] + 0.01
+
+
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_seeing_beside_other_terms(method):
+    simulated = imaging(seeing=FWHM, backgrounds=[one * u.electron for one in LEVELS], flux_factors=(0.9, 1.0, 1.15))
+    stack = stack_of(simulated, seeing=FWHM, flux_factors=(0.9, 1.0, 1.15))
+    masks = stack.detect(method, aux=None)
+    assert scores(simulated, masks)[0] < (100 if method == "joint" else 2500)
+    # the factors multiply the common image, and with it the mean of the levels
+    expected = np.array(LEVELS) - np.array((0.9, 1.0, 1.15)) * np.mean(LEVELS)
+    np.testing.assert_allclose(np.diff(masks.decision.measured.levels), np.diff(expected), rtol=0.2)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import warnings
 from pathlib import Path
 
 import astropy.units as u
@@ -10,10 +11,12 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.table import Table
 
 import crstack
 from crstack import CRStack, MaskSet, Mosaic, read_mosaic
 from crstack._arguments import MosaicCombineOptions, StackOptions
+from crstack._memory import resident_bytes
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
@@ -186,7 +189,7 @@ def test_bad_input_writes_nothing(files, capsys):
     assert run("p.yaml", "--no-plots") == 2
     assert "chip SCI3: gain must be in GAIN of the header of n3.fits" in capsys.readouterr().err
     assert run("p.yaml", "--no-plots", "--crmasks", "m.fits") == 2
-    assert "crmasks must be left out for several chips" in capsys.readouterr().err
+    assert "chip SCI1: " in capsys.readouterr().err
     assert not Path("out").exists()
     fits.setval("n3.fits", "GAIN", value=GAINS[2], ext=3)
     Path("out").mkdir()
@@ -194,6 +197,74 @@ def test_bad_input_writes_nothing(files, capsys):
     assert run("p.yaml", "--no-plots") == 2
     assert "files that the run writes must be new" in capsys.readouterr().err
     assert sorted(path.name for path in Path("out").iterdir()) == ["combined_mean.fits"]
+
+
+def assert_equal_files(one, other, pattern="combined_*.fits", atol=0.0):
+    names = sorted(path.name for path in Path(one).glob(pattern))
+    assert names == sorted(path.name for path in Path(other).glob(pattern))
+    assert names
+    for name in names:
+        with fits.open(f"{one}/{name}") as first, fits.open(f"{other}/{name}") as second:
+            assert [hdu.name for hdu in first] == [hdu.name for hdu in second]
+            for hdu, same in zip(first[1:], second[1:], strict=True):
+                np.testing.assert_allclose(hdu.data, same.data, rtol=0, atol=atol, err_msg=f"{name} {hdu.name}")
+
+
+NUMBERS = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--no-plots"]
+
+
+def test_masks_of_a_file_go_to_their_chips(files, capsys):
+    plain = ["run", *files, *NUMBERS, "--log-level", "error"]
+    assert main([*plain, "--ext", "all", "--output-dir", "out"]) == 0
+    given = [*plain, "--crmasks", "out/crmasks.fits"]
+    assert main([*given, "--ext", "all", "--output-dir", "again"]) == 0
+    # files hold the probabilities in steps of 1/255
+    assert_equal_files("out", "again", "combined_me*.fits", atol=0.5)
+    for name in ("SCI1", "SCI3"):
+        masks, kept = (MaskSet.read(f"{one}/crmasks.fits", chip=name) for one in ("out", "again"))
+        assert masks.uuid == kept.uuid
+        np.testing.assert_array_equal(masks.crmasks, kept.crmasks)
+    # in place, the file of the masks stays as it is
+    before = Path("out/crmasks.fits").read_bytes()
+    assert main([*given, "--ext", "all", "--output-dir", "out"]) == 0
+    assert Path("out/crmasks.fits").read_bytes() == before
+    assert_equal_files("out", "again")
+    assert not list(Path("out").glob("*/*.fits"))
+    # the masks of another choice of chips
+    assert main([*plain, "--ext", "1", "2", "--output-dir", "two"]) == 0
+    capsys.readouterr()
+    assert main([*plain, "--ext", "all", "--crmasks", "two/crmasks.fits", "--output-dir", "no"]) == 2
+    assert "chip SCI3: chip must be one of those of two/crmasks.fits (SCI1, SCI2); got" in capsys.readouterr().err
+    assert not Path("no").exists()
+
+
+def test_a_mosaic_in_files_is_that_in_memory(files):
+    plain = ["run", *files, *NUMBERS, "--ext", "all", "--log-level", "error"]
+    assert main([*plain, "--output-dir", "out"]) == 0
+    limit = resident_bytes() + 10_000_000
+    if not resident_bytes():
+        pytest.skip("this system does not report the memory of a process")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="the work used")
+        assert main([*plain, "--output-dir", "limited", "--mem-limit", str(limit)]) == 0
+    assert_equal_files("out", "limited")
+    assert_equal_files("out", "limited", "crmasks.fits")
+
+
+def test_a_batch_of_mosaics(files):
+    settings = {"extnum": "all", "gain": "header:GAIN", "rnoise": "header:RDNOISE"}
+    settings["requirements"] = {"crmethod": "joint", "outputs": ["meanjoint"]}
+    Path("night.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": {"m33": files}}))
+    for state in ("done", "skipped"):
+        assert main(["batch", "night.yaml", "--output-dir", "out", "--no-plots"]) == 0
+        (row,) = Table.read("out/results.ecsv")
+        assert row["state"] == state
+    masks = [MaskSet.read("out/m33/crmasks.fits", chip=name) for name in ("SCI1", "SCI2", "SCI3")]
+    assert row["n_meancrt"] == sum(np.count_nonzero(one["MEANCRT"]) for one in masks) > 50
+    flagged = sum(np.count_nonzero(one.crmasks) for one in masks)
+    assert row["n_crmask"] == flagged
+    assert row["fraction_crmask"] == pytest.approx(flagged / sum(one.crmasks.size for one in masks))
+    assert Path("out/m33/combined_meanjoint.fits").is_file()
 
 
 def test_the_options_are_those_of_a_stack():

@@ -787,3 +787,13 @@ def test_legend_tells_who_decided():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["joint decision only"]
     images, _ = stack.plot.hits("CRMASK1").show(1)
     assert "joint decision only" in [text.get_text() for text in images.texts]
+
+
+def test_who_flagged_what_has_the_colour_of_each_code(stacks):
+    stack = stacks[3]
+    stack.detect(aux="pycosmic")
+    images, _ = stack.plot.hits("MEANCRT").show(1)
+    drawn = next(axes.images[0] for axes in images.axes if axes.get_title() == "who flagged what")
+    for code in Code:
+        colour = SYMBOLS[code][1] if code else "#ffffff"
+        assert to_hex(drawn.cmap(drawn.norm(int(code)))) == colour

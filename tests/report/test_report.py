@@ -13,7 +13,7 @@ from PIL import Image
 
 from crstack.masks import MaskSet
 from crstack.report import Figure, Layer, Report, Section, list_hits, render
-from crstack.report.encoding import AROUND, SIDE, Scale, encode_tiles, select_tiles
+from crstack.report.encoding import AROUND, SIDE, Scale, _steps_along_rows, encode_tiles, select_tiles
 
 SHAPE = (70, 90)
 
@@ -223,3 +223,11 @@ def test_no_matplotlib_at_import():
 
     code = "import sys, crstack.report; sys.exit('matplotlib' in sys.modules or 'crstack.cli' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (5, 1), (1, 6)])
+@pytest.mark.parametrize("step", [1, 3, 100])
+def test_some_steps_along_rows_are_those_of_the_image(shape, step):
+    image = np.random.default_rng(2).normal(size=shape).astype(np.float32)
+    expected = np.diff(image, axis=1).ravel()[::step]
+    np.testing.assert_array_equal(_steps_along_rows(image, step), expected)

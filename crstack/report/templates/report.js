@@ -332,4 +332,6 @@
   view.zoom = fit();
   recolour();
   document.documentElement.dataset.ready = "yes";
-})();
+})().catch(error => {
+  document.getElementById("what").textContent = `The viewer needs a browser of 2023 or later: ${error.message}`;
+});

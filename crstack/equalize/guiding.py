@@ -1,0 +1,59 @@
+"""Exposures that are shifted against the others, or trailed, by the measured differences."""
+
+import numpy as np
+
+__all__ = ["relative_shifts", "trailed"]
+
+#: least length of a trail (pixels), and least difference of the widths along both axes in standard errors
+LENGTH, SIGNIFICANT = 2.0, 5.0
+
+
+def relative_shifts(shifts):
+    """Shifts against the median of the exposures; of two exposures, against the first.
+
+    Parameters
+    ----------
+    shifts : sequence of (dx, dy)
+        N shifts, pixels.
+
+    Returns
+    -------
+    relative : `~numpy.ndarray`
+        (N, 2).
+    """
+    shifts = np.array(shifts, dtype=float)
+    return shifts - (shifts[0] if len(shifts) == 2 else np.median(shifts, axis=0))
+
+
+def trailed(differences):
+    """Exposures in which stars are longer in one direction than in the others.
+
+    Parameters
+    ----------
+    differences : Differences
+        As measured.
+
+    Returns
+    -------
+    found : list of (int, float, float)
+        Exposure, from 0; length of a uniform trail in pixels; its angle from the x axis in degrees, 0 to 180.
+
+    Notes
+    -----
+    The second moments of a star are compared with those of the sharpest exposure. Seeing adds the same to both axes, a
+    uniform trail of length L adds L^2 / 12 to one. Traces and lines do not measure the product of x and y. Where its
+    error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
+    """
+    errors = differences.kernel_errors[:, 3:]
+    if not (errors[:, 2] <= errors[:, :2].min(axis=1)).all() or not (errors > 0).all():
+        return []
+    widths = np.array(differences.widths, dtype=float)
+    widths = widths - widths[np.argmin(widths[:, 0] + widths[:, 1])]
+    found = []
+    for i, (xx, yy, xy) in enumerate(widths):
+        apart = np.hypot(xx - yy, 2 * xy)
+        length = np.sqrt(12 * apart)
+        if length >= LENGTH and apart > SIGNIFICANT * np.hypot(*errors[i, :2]):
+            angle = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2
+            found.append((i, float(length), float(np.round(angle, 1) % 180)))
+    return found

@@ -1,0 +1,1 @@
+"""Flagged values that are no hits: sources that only some exposures show."""

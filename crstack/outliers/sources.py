@@ -1,0 +1,170 @@
+"""Sources that only some exposures show: asteroids, transients, stars of another field, nods."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from astropy.table import QTable
+from scipy import ndimage
+
+from crstack._pixels import EIGHT_CONNECTED, dilate
+from crstack._threads import row_bands
+from crstack.exposures import Exposures
+from crstack.outliers.gaussians import fit_gaussians
+
+__all__ = ["find_sources", "sentence_of_sources"]
+
+#: half of the side of the image around a peak
+HALF = 6
+#: least width (standard deviation, pixels) of a source; hits are narrower
+NARROWEST = 0.8
+#: largest misfit, and least height in standard deviations
+MISFIT, HEIGHT = 0.05, 8.0
+#: largest height of the others at its place, relative to it
+ALSO_IN_OTHERS = 0.3
+#: pixels that are labelled at a time
+PIXELS_AT_ONCE = 1 << 24
+#: full width at half maximum over the standard deviation
+FWHM = np.sqrt(8 * np.log(2))
+#: largest number of sources named in the sentence
+MOST_NAMED = 5
+
+
+def no_sources() -> QTable:
+    """The table of `find_sources` without a row."""
+    names = ("exposure", "x", "y", "flux", "n_pixels", "fwhm_major", "fwhm_minor")
+    return QTable([np.zeros(0, kind) for kind in (int, float, float, float, int, float, float)], names=names)
+
+
+def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> tuple[QTable, dict[int, np.ndarray]]:
+    """Flagged features of an exposure that have the shape of a source.
+
+    Parameters
+    ----------
+    flagged : callable
+        ``flagged(i)`` gives the pixels of exposure ``i`` that are flagged as hit, bool (ny, nx).
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+        exposure (from 1), x, y (FITS: the first pixel is 1, 1), flux (unit of the exposures), n_pixels, fwhm_major
+        and fwhm_minor (pixels) of each source.
+    planes : dict of int to `~numpy.ndarray`
+        By exposure (from 0), the pixels of its sources, bool (ny, nx).
+
+    Notes
+    -----
+    The light of the others, the lower one of the two in the middle, is subtracted. A feature is a source if it holds 3
+    x 3 flagged pixels, and if the light around its peak is an elliptical Gaussian within 5 per cent of its sum of
+    squares, not narrower than 1.9 pixels (FWHM). Hits are narrower or have sharp edges. Sources narrower than that are
+    not distinguished from hits.
+    """
+    rows, planes = [], {}
+    for i in range(len(exposures)):
+        plane = flagged(i)
+        for band in row_bands(*plane.shape, PIXELS_AT_ONCE):
+            found, where = _of_band(plane[band], band.start, exposures, i)
+            rows += found
+            if where is not None:
+                planes.setdefault(i, np.zeros(plane.shape, dtype=bool))[band] = where
+    table = no_sources()
+    for row in rows:
+        table.add_row(row)
+    table["flux"] = table["flux"] << exposures.unit
+    for name in ("x", "y", "fwhm_major", "fwhm_minor"):
+        table[name].unit = "pix"
+    return table, planes
+
+
+def _of_band(plane, first, exposures, i):
+    """Rows of the table and the pixels of the sources in some rows of an exposure."""
+    cores = plane & ~dilate(~plane, 1)
+    if not cores.any():
+        return [], None
+    labels, n = ndimage.label(plane, EIGHT_CONNECTED)
+    with_core = np.unique(labels[cores])
+    peaks = ndimage.maximum_position(exposures.data[i][first : first + len(plane)], labels, with_core)
+    y, x = np.array(peaks).T
+    stamps, level, contrast = _stamps(exposures, i, y + first, x)
+    noise = exposures.noise_of(i)
+    variance = 2 * noise.cutout((y + first, x)).variance(np.maximum(level, 0))
+    fitted = fit_gaussians(stamps, variance)
+    # a star that all exposures show may be sharper in one
+    alone = contrast < ALSO_IN_OTHERS * fitted.amplitude
+    ny, nx = exposures.shape
+    inside = (np.abs(x + fitted.x - (nx - 1) / 2) <= nx / 2) & (np.abs(y + first + fitted.y - (ny - 1) / 2) <= ny / 2)
+    good = (
+        inside
+        & alone
+        & (fitted.misfit < MISFIT)
+        & (fitted.minor > NARROWEST)
+        & (fitted.amplitude > HEIGHT * np.sqrt(variance))
+    )
+    if not good.any():
+        return [], None
+    size = np.bincount(labels.ravel(), minlength=n + 1)[with_core]
+    columns = (
+        np.full(len(x), i + 1),
+        x + fitted.x + 1,
+        y + first + fitted.y + 1,
+        fitted.flux,
+        size,
+        FWHM * fitted.major,
+        FWHM * fitted.minor,
+    )
+    return list(zip(*(one[good].tolist() for one in columns), strict=True)), np.isin(labels, with_core[good])
+
+
+def _stamps(exposures, i, y, x):
+    """Images (M, n, n) of an exposure minus the others, without their level at the rim; the others at the
+    peak, and their light there above the rim.
+    """
+    steps = np.arange(-HALF, HALF + 1)
+    ny, nx = exposures.shape
+    where = (
+        np.clip(y[:, None, None] + steps[:, None], 0, ny - 1),
+        np.clip(x[:, None, None] + steps, 0, nx - 1),
+    )
+    values = exposures.data[:, *where].astype(float)
+    if exposures.bad is not None:
+        values[exposures.bad[:, *where]] = np.nan
+    others = np.sort(np.delete(values, i, axis=0), axis=0)
+    number = np.count_nonzero(np.isfinite(others), axis=0)
+    lower = np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
+    stamps = np.nan_to_num(values[i] - lower)
+    rim = np.ones(stamps.shape[1:], dtype=bool)
+    rim[1:-1, 1:-1] = False
+    others = np.nan_to_num(lower)
+    peak = others[:, HALF - 1 : HALF + 2, HALF - 1 : HALF + 2].mean(axis=(1, 2))
+    level = np.median(others[:, rim], axis=1)
+    return stamps - np.median(stamps[:, rim], axis=1)[:, None, None], others[:, HALF, HALF], peak - level
+
+
+def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
+    """A warning about sources that only some exposures show; None if there are none.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        From `find_sources`.
+    names : sequence of str
+        Names of the exposures.
+    """
+    if not len(table):
+        return None
+    parts = []
+    for i in np.unique(table["exposure"]):
+        some = table[table["exposure"] == i]
+        some.sort("flux", reverse=True)
+        places = ", ".join(
+            f"({row['x'].value:.1f}, {row['y'].value:.1f}) with {row['flux']:.3g} and {row['n_pixels']} pixels"
+            for row in some[:MOST_NAMED]
+        )
+        more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
+        parts.append(f"{names[i - 1]} at {places}{more}")
+    return (
+        f"{len(table)} flagged features have the shape of a source that only some exposures show: {'; '.join(parts)}. "
+        "They are left out with the code SOURCE, and are not counted as hits: is it an asteroid, a transient, a nod, "
+        "another field, or an exposure that is not aligned?"
+    )

@@ -1,0 +1,94 @@
+"""A failure of the guiding: an exposure that is shifted or trailed by three pixels is reported with the number."""
+
+import re
+import warnings
+from types import SimpleNamespace
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.equalize.guiding import relative_shifts, trailed
+from crstack.exceptions import ImplausibleResultWarning
+
+SHAPE = (230, 240)
+
+
+def stars(n, kind, angle=0.0):
+    """49 stars in n exposures in electrons; the last one is shifted or trailed by 3 pixels."""
+    rng = np.random.default_rng(4)
+    y, x = ((index.ravel() + 0.5) / 7 for index in np.mgrid[:7, :7])
+    x, y = x * SHAPE[1] + rng.uniform(-2, 2, 49), y * SHAPE[0] + rng.uniform(-2, 2, 49)
+    flux = 10 ** rng.uniform(3, 5.5, 49)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+    def light(step):
+        dx, dy = step * np.cos(np.radians(angle)), step * np.sin(np.radians(angle))
+        each = (
+            one / (2 * np.pi * 1.4) * np.exp(-((columns - a - dx) ** 2 + (rows - b - dy) ** 2) / 2.8)
+            for a, b, one in zip(x, y, flux, strict=True)
+        )
+        return 100.0 + sum(each)
+
+    steps = {"equal": [0.0], "shift": [3.0], "trail": np.linspace(0, 3, 7)}[kind]
+    expected = [light(0.0)] * (n - 1) + [np.mean([light(step) for step in steps], axis=0)]
+    return [CCDData(rng.poisson(one) + rng.normal(0, 4, SHAPE), unit="electron") for one in expected]
+
+
+def sentences(exposures, method, **options):
+    stack = CRStack(exposures, readnoise=4 * u.electron, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stack.detect(method, aux=None)
+    return " ".join(str(one.message) for one in caught if one.category is ImplausibleResultWarning)
+
+
+@pytest.mark.parametrize(("n", "method"), [(2, "joint"), (3, "joint"), (3, "mmcosmic"), (5, "joint")])
+def test_a_shift_of_three_pixels_is_reported(n, method):
+    assert f"not aligned: exposure {n} by (+3.0, " in sentences(stars(n, "shift"), method)
+
+
+def test_it_is_reported_where_nothing_is_measured():
+    found = sentences(stars(3, "shift"), "mmcosmic", differences=None)
+    assert "not aligned: exposure 3 by (+3.0, +0.0) pixels. Unless the offsets are given, stars are taken" in found
+
+
+@pytest.mark.parametrize(("n", "angle"), [(2, 0), (3, 0), (3, 60)])
+def test_a_trail_of_three_pixels_is_reported(n, angle):
+    found = sentences(stars(n, "trail", angle), "joint")
+    number, length, degrees = re.search(
+        r"stars are trailed against the sharpest exposure: exposure (\d) by (\d\.\d) pixels at (\d+) degrees", found
+    ).groups()
+    assert int(number) == n
+    assert 2.7 <= float(length) <= 3.6
+    assert abs(int(degrees) - angle) <= 6 or int(degrees) - angle >= 174
+
+
+def test_equal_exposures_give_no_warning():
+    assert sentences(stars(3, "equal"), "joint") == ""
+
+
+def measured(widths, errors=(0.01, 0.01, 0.005)):
+    return SimpleNamespace(widths=widths, kernel_errors=np.tile([0.001, 0.01, 0.01, *errors], (len(widths), 1)))
+
+
+def test_lengths_and_angles_follow_from_the_moments():
+    length2 = 3.0**2 / 12
+    along_x, along_y = (length2, 0.0, 0.0), (0.1, 0.1 + length2, 0.0)
+    slanted = (length2 / 2, length2 / 2, -length2 / 2)
+    found = trailed(measured([(0.0, 0.0, 0.0), along_x, along_y, slanted, (0.5, 0.5, 0.0)]))
+    assert [one[0] for one in found] == [1, 2, 3]
+    np.testing.assert_allclose([one[1] for one in found], 3.0)
+    np.testing.assert_allclose([one[2] for one in found], [0, 90, 135])
+    # a little, or with a large error
+    assert trailed(measured([(0.0, 0.0, 0.0), (0.3, 0.0, 0.0)])) == []
+    assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.2, 0.2, 0.1))) == []
+    # traces and lines, which do not measure the product
+    assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.01, 0.01, 0.05))) == []
+
+
+def test_shifts_are_relative_to_most_exposures():
+    np.testing.assert_allclose(relative_shifts([(-1, 0), (2, 1)]), [(0, 0), (3, 1)])
+    np.testing.assert_allclose(relative_shifts([(1, 0), (4, 1), (1, 0)]), [(0, 0), (3, 1), (0, 0)])

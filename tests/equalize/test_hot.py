@@ -1,0 +1,107 @@
+"""Hot pixels, which throughput, shift and seeing do not change."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from crstack.equalize import measure_differences
+from crstack.equalize.expected_exposures import ExpectedExposures
+from crstack.equalize.hot import charges_of_hot_pixels, with_hot_pixels
+
+SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
+FACTORS, MOVED = (1.0, 0.94, 0.86, 0.9), ((0, 0), (0.1, -0.1), (1.4, -1.2), (1.3, -1.3))
+
+
+def variance_of(signal, box=None):
+    return np.maximum(signal, 0) + np.float32(READNOISE**2)
+
+
+def scene(shift):
+    """Stars of a few thousand electrons."""
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(5, SHAPE[1] - 5, 60), rng.uniform(5, SHAPE[0] - 5, 60)
+    each = zip(x + shift[0], y + shift[1], 10 ** rng.uniform(3.5, 5, 60), strict=True)
+
+    def share(side, centre):
+        return np.diff(ndtr((np.arange(-0.5, side) - centre) / 0.9))
+
+    return sum(f * np.outer(share(SHAPE[0], b), share(SHAPE[1], a)) for a, b, f in each)
+
+
+@pytest.fixture(scope="module")
+def exposures():
+    """Expected exposures with hot pixels that neither move nor are dimmed, their draws, hot pixels, and differences."""
+    rng = np.random.default_rng(4)
+    hot = np.zeros(SHAPE)
+    for charge in (8000, 100):
+        hot[rng.integers(2, SHAPE[0] - 2, 100), rng.integers(2, SHAPE[1] - 2, 100)] = charge
+    expected = np.array([f * (scene(d) + SKY) + hot for f, d in zip(FACTORS, MOVED, strict=True)])
+    cube = (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
+    return expected, cube, hot, measure_differences(cube, variance_of)
+
+
+def levels_of(found, images):
+    return np.array([
+        (one - added) / scale for one, added, scale in zip(images, found.added, found.scales, strict=True)
+    ])  # fmt: skip
+
+
+def test_hot_pixels_are_not_scaled(exposures):
+    expected, _, hot, found = exposures
+    np.testing.assert_allclose(found.factors, np.array(FACTORS) / np.mean(FACTORS), atol=0.01)
+    spread = np.ptp(levels_of(found, expected)[:, hot > 1000], axis=0)
+    # with the throughput it would be 14 per cent of 8000 electrons; the noise of one value is 90
+    assert np.percentile(spread, 90) < 150
+
+
+def test_equal_exposures_and_few_electrons_stay(exposures):
+    cube = exposures[1]
+    none = measure_differences(np.stack([cube[0]] * 3), variance_of)
+    assert with_hot_pixels(none, cube, variance_of) is none
+    # a hit of one exposure is no hot pixel
+    cube = np.stack([np.full(SHAPE, np.float32(f * SKY)) for f in FACTORS])
+    cube[:, 50:60, 50:60] *= 30
+    cube += np.float32(3) * np.random.default_rng(1).standard_normal(cube.shape).astype(np.float32)
+    dimmed = measure_differences(cube, variance_of)
+    cube[0, 100, 100] += 9000
+    assert with_hot_pixels(dimmed, cube, variance_of) is dimmed
+    cube[:, 100, 100] += 9000
+    assert with_hot_pixels(dimmed, cube, variance_of) is not dimmed
+
+
+def test_bands_give_the_same(exposures, monkeypatch):
+    _, cube, _, found = exposures
+    monkeypatch.setattr("crstack._threads.PIXELS_IN_CACHE", 17 * SHAPE[1])
+    again = measure_differences(cube, variance_of)
+    for one, other in zip(found.added, again.added, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_centred_star_is_not_hot():
+    y, x = np.mgrid[:41, :41] - 20
+    star = 4000 * np.exp(-0.5 * (x**2 + y**2) / 0.8**2)
+    cube = np.float32([SKY + star, SKY + star, SKY + np.roll(star, (-1, 1), axis=(0, 1))])
+    cube[:, 5, 30] += 200
+    cube[:2, 30, 5] += 200  # hits
+    cube[1, 12, 12] += 2000
+    rows, columns, charges, _ = charges_of_hot_pixels(cube, variance_of)
+    assert (rows.tolist(), columns.tolist()) == ([5], [30])
+    np.testing.assert_allclose(charges, 200)
+
+
+def test_hot_pixels_do_not_move_with_the_scene(exposures):
+    expected, _, hot, found = exposures
+    assert any(map(any, found.steps))
+    # the moved exposures have it beside
+    beside = np.roll(hot == 100, (1, -1), axis=(0, 1)) & (np.ptp(expected, axis=0) < 20)
+    assert beside.sum() > 30
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 25
+
+
+def test_one_low_value_of_many_is_no_common_image():
+    cube = np.full((5, 20, 30), np.float32(SKY))
+    cube[2, 10, 10] = -100
+    cube[:3, 5, 5] += 500  # most are hit
+    model = ExpectedExposures(cube, variance_of, None, {"flux_factors"})
+    common = model.common(0.1)
+    np.testing.assert_allclose(common, SKY)
