@@ -104,8 +104,8 @@ class _Search:
         return self.noises[i].cutout(box).variance(expected)
 
     def variance(self, i, where, signal):
-        """Variance of values of an exposure at some pixels, which may be none."""
-        if np.size(signal) == 0:
+        """Variance of values of an exposure at some pixels."""
+        if not np.size(signal):  # images of gain or read noise have no cut-out of no pixels
             return np.zeros_like(signal)
         return self.factor * self.noises[i].cutout(where).variance(signal)
 
