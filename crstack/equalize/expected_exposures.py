@@ -74,8 +74,10 @@ class ExpectedExposures:
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
+        # a cube that is read by rows, too
+        self.levels = np.array(self.levels[:, :])
         *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
-        self.hot, self.levels = (tuple(places), charges), self.levels.copy()
+        self.hot = tuple(places), charges
         for plane in self.levels:
             plane[*places] = medians_around(plane, *places)
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import ndtr
 
 from crstack.equalize import measure_differences
+from crstack.equalize.differences import NAMES
 from crstack.equalize.expected_exposures import ExpectedExposures
 from crstack.equalize.hot import charges_of_hot_pixels, with_hot_pixels
 
@@ -96,6 +97,30 @@ def test_hot_pixels_do_not_move_with_the_scene(exposures):
     beside = np.roll(hot == 100, (1, -1), axis=(0, 1)) & (np.ptp(expected, axis=0) < 20)
     assert beside.sum() > 30
     assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 25
+
+
+class ReadByRows:
+    """A cube that gives its parts only."""
+
+    def __init__(self, cube):
+        self._cube, self.shape = cube, cube.shape
+
+    def __len__(self):
+        return len(self._cube)
+
+    def __iter__(self):
+        return iter(self._cube)
+
+    def __getitem__(self, key):
+        return self._cube[key]
+
+
+def test_whole_images_of_moved_exposures_are_read_by_rows(exposures):
+    _, cube, _, found = exposures
+    part = ExpectedExposures(cube, variance_of, None, set(NAMES))
+    assert part.steps == found.steps
+    whole = ExpectedExposures(ReadByRows(cube), variance_of, None, set(NAMES), part)
+    np.testing.assert_array_equal(whole.common_with_hot(0.1), part.common_with_hot(0.1))
 
 
 def test_one_low_value_of_many_is_no_common_image():
