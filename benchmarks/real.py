@@ -33,8 +33,9 @@ SETS = {
 }
 #: a bright pixel is this many standard deviations above the level around it; and the window of that level
 BRIGHT, AROUND = 10, 25
-#: share of the values that injected hits cover, and how often they are injected
-RATE, INJECTIONS = 0.008, 2
+#: share of the values that injected hits cover, the same around bright structures if these are few (at most this share
+#: of the image), and how often they are injected
+RATE, RATE_AROUND, FEW, INJECTIONS = 0.008, 0.04, 0.01, 2
 #: columns of the hits over five standard deviations that are found
 FOUND = ("> 5 bright %", "> 5 else %")
 
@@ -110,6 +111,9 @@ def found_hits(cube, expected, readnoise, bright):
     for seed in range(INJECTIONS):
         rng = np.random.default_rng([seed, 7])
         hits = np.stack([make_hits(cube.shape[1:], RATE, rng) for _ in cube])
+        if bright.mean() < FEW:
+            around = ndimage.binary_dilation(bright, np.ones((11, 11)))
+            hits = np.where(around, np.stack([make_hits(cube.shape[1:], RATE_AROUND, rng) for _ in cube]), hits)
         masks = decide((cube + hits).astype(np.float32), readnoise)[0].crmasks
         strong = hits > 5 * sigma
         for k, some in enumerate((bright, ~bright)):

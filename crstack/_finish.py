@@ -14,6 +14,7 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision
 from crstack.outliers.classes import classified
 from crstack.outliers.sources import sentence_of_sources
+from crstack.outliers.trails import sentence_of_trails
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
 __all__ = ["masks_of_decision"]
@@ -42,13 +43,13 @@ def masks_of_decision(
     Warns
     -----
     CRStackWarning
-        If some exposures show a source that the others do not show.
+        If some exposures show a source or a trail that the others do not show.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
-    codes, sources = classified(decision.codes, exposures, rules)
-    sentence = sentence_of_sources(sources, exposures.names)
-    if sentence:
-        warn_user(sentence)
+    codes, sources, trails = classified(decision.codes, exposures, rules)
+    for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
+        if sentence:
+            warn_user(sentence)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
@@ -61,6 +62,7 @@ def masks_of_decision(
         flux_factors=flux.values if flux else (),
         detectors=() if detected is None else detected.names,
         sources=sources,
+        trails=trails,
         decision=decision,
         wcs=exposures.wcs,
         origin=origin_of(exposures),

@@ -22,6 +22,8 @@ COINCIDENCES, MEDIAN_FRACTION = 4, 0.025
 FEWEST_FOR_MEDIAN = 3
 #: shift (pixels) that blurs a combination
 SHIFT = 1.0
+#: the same of shifts that are known to whole pixels
+WHOLE_STEPS = 1.5
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
@@ -95,7 +97,7 @@ def _of_shifts(masks, exposures):
     else:
         far = {name: shift for name, *shift in exposures.displaced}
         if not far and masks.decision is not None and masks.decision.measured is None:
-            far = _far(exposures, whole_steps(exposures.data))
+            far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
         hits = "Unless the offsets are given, stars are taken for hits, and"
     sentences = []
     if far:
@@ -115,10 +117,10 @@ def _of_shifts(masks, exposures):
     return sentences
 
 
-def _far(exposures, shifts):
+def _far(exposures, shifts, least=SHIFT):
     """Exposures that are shifted too far, by name, with their shifts."""
     shifts = zip(exposures.names, relative_shifts(shifts).tolist(), strict=True)
-    return {name: shift for name, shift in shifts if np.hypot(*shift) > SHIFT}
+    return {name: shift for name, shift in shifts if np.hypot(*shift) > least}
 
 
 class _LeftOut:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from crstack._memory import empty_image, kept
+from crstack._pixels import by_rows
 from crstack._plugins import protected
 from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
@@ -164,8 +165,8 @@ class PreparedStack:
             differences = self.equalized.differences
             if differences is None:
                 return self.exposures
-            mean = np.mean(np.broadcast_arrays(*differences), axis=0, dtype=np.float32)
-            return self.exposures.minus([one - mean for one in differences])
+            mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
+            return self.exposures.minus([by_rows(np.subtract, one, mean) for one in differences])
 
         return self.once("exposures on their mean level", None, compute)
 

@@ -115,7 +115,7 @@ def one_pixel(population):
     pixels = find_candidates(
         counts, np.zeros((1, 91), np.float32), np.ones((1, 91), np.float32), np.ones((3, 1, 91), bool)
     )
-    pixels = replace(pixels, detected=None)
+    pixels = replace(pixels, detected=None, prior=None)
     tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
     fig = Figure(figsize=(6.5, 3.6), layout="constrained")
     ax = fig.subplots()

@@ -56,6 +56,8 @@ class ExposuresByBands:
         some.bad = None if self.bad is None else self.bad[:, wide]
         for name in ("backgrounds", *STATE):
             setattr(some, name, [one[wide] if np.ndim(one) else one for one in getattr(self, name)])
+        if any(map(any, some.steps)):
+            some.leave_out_hot()
         return some
 
     def _of_bands(self, work):
@@ -134,7 +136,7 @@ class ExposuresByBands:
         common = empty_image(self.mesh.shape)
 
         def work(some, inner, rows):
-            common[rows] = some.common(contrast)[inner]
+            common[rows] = some.common_with_hot(contrast)[inner]
 
         self._of_bands(work)
         return common

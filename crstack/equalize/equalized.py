@@ -7,6 +7,9 @@ import astropy.units as u
 import numpy as np
 
 from crstack._cached import cached_property
+from crstack._memory import empty_image
+from crstack._pixels import at_pixels, by_rows
+from crstack._threads import map_threads, row_bands
 from crstack.equalize.common import common_image, expected_differences, moved_images
 from crstack.equalize.differences import Differences
 from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
@@ -159,13 +162,18 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
     measured = measure_differences(electrons, variance_of, found.levelled.bad, names)
     if not measured or measured.common is None:
         return replace(found, measured=measured)
-    common = measured.common / unit
+    common = by_rows(np.divide, measured.common, unit)
     known = found.differences or [np.float32(0)] * len(found.exposures)
     differences = [
-        one + (scale - np.float32(1)) * common + added / unit
+        by_rows(_difference, one, scale, common, added, unit)
         for one, scale, added in zip(known, measured.scales, measured.added, strict=True)
     ]
     return replace(found, common=common, differences=differences, measured=measured)
+
+
+def _difference(known, scale, common, added, unit):
+    """What an exposure is expected to hold more than the common image, in the unit of the exposures."""
+    return known + (scale - np.float32(1)) * common + added / unit
 
 
 def _in_electrons(levelled):
@@ -177,10 +185,19 @@ def _in_electrons(levelled):
         per_unit = unit if box is None or np.ndim(unit) == 0 else unit[box]
         return some.mean_variance(signal / per_unit) * per_unit**2
 
-    data = levelled.data
-    if levelled.bad is not None:
-        data = np.where(levelled.bad, np.ma.median(np.ma.masked_array(data, levelled.bad), axis=0).filled(0), data)
-    return (data * unit).astype(np.float32, copy=False), variance_of, unit
+    if levelled.bad is None and np.ndim(unit) == 0 and unit == 1:
+        return levelled.data, variance_of, unit
+    electrons = empty_image(levelled.data.shape)
+
+    def work(rows):
+        data = levelled.data[:, rows]
+        if levelled.bad is not None:
+            bad = levelled.bad[:, rows]
+            data = np.where(bad, np.ma.median(np.ma.masked_array(data, bad), axis=0).filled(0), data)
+        electrons[:, rows] = data * at_pixels(unit, rows)
+
+    map_threads(work, row_bands(*levelled.shape))
+    return electrons, variance_of, unit
 
 
 def _with_seeing(found, settings):

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
+from crstack.equalize.hot import charges_of_hot_pixels
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
@@ -18,6 +19,8 @@ __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "used_grids"]
 
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: exposures from which on the lowest but one says what a pixel without hits holds
+MANY = 4
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
 WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
@@ -64,8 +67,27 @@ class ExpectedExposures:
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             self.steps = whole_steps(levels)
+        self.hot = None
         if any(map(any, self.steps)):
+            self.leave_out_hot()
             self.start_moved()
+
+    def leave_out_hot(self):
+        """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
+        # a cube that is read by rows, too
+        self.levels = np.array(self.levels[:, :])
+        *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
+        self.hot = tuple(places), charges
+        for plane in self.levels:
+            plane[*places] = medians_around(plane, *places)
+
+    def common_with_hot(self, contrast):
+        """Image that the exposures share, with the hot pixels."""
+        common = self.common(contrast)
+        if self.hot is not None:
+            places, charges = self.hot
+            common[places] += charges
+        return common
 
     def start_moved(self):
         """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
@@ -123,7 +145,9 @@ class ExpectedExposures:
         cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
         self._fill_what_enters(cube)
         sort_exposures(cube)
-        n, low = len(cube), cube[0]
+        n = len(cube)
+        # of many exposures the lowest may be too low
+        low = cube[1 if n >= MANY else 0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
         return np.where(LineHits(low, limit).hits_in(median - low), low, median)
@@ -199,7 +223,7 @@ class ExpectedExposures:
             lines=tuple(self.lines),
             limits=() if self.gains is None else self._limits(),
             change=_largest(self.changes),
-            common=self.common(CONTRAST[-1]) if differs else None,
+            common=self.common_with_hot(CONTRAST[-1]) if differs else None,
             grids=used_grids(self.grids, self.kinds),
             profiles=tuple(self._profile(line) for line in self.lines),
         )

@@ -9,12 +9,57 @@ from crstack._pixels import at_pixels
 from crstack._threads import map_threads, wide_bands
 from crstack.equalize.offsets import hot_pixels, medians_around
 
-__all__ = ["with_hot_pixels"]
+__all__ = ["charges_of_hot_pixels", "with_hot_pixels"]
 
 #: rows beside a band on which its hot pixels depend
 MARGIN = 4
 #: least change (standard deviations) of a hot pixel by the throughput that is corrected
 LEAST = 0.5
+#: the median exceeds the lowest value by so many standard deviations where most exposures are hit
+HIT = 5.0
+#: a hot pixel is brighter than those around by so many standard deviations in the lowest exposure, too
+LEAST_LOW = 1.0
+#: the highest pixel beside it is brighter than those around by at most this share of it and so many standard deviations
+LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5
+#: standard deviation of a median over that of a mean
+OF_MEDIAN = 1.25
+
+
+def charges_of_hot_pixels(cube, variance_of):
+    """Hot pixels, and their dark charge.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ny, nx) exposures, electrons.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+
+    Returns
+    -------
+    rows, columns : `~numpy.ndarray` of int
+        Places of the pixels that are hot in every exposure; hits are not.
+    charges : `~numpy.ndarray`
+        Electrons above the pixels around.
+    sigma : `~numpy.ndarray`
+        Standard deviations of one exposure there.
+    """
+    lowest, median = cube.min(axis=0), np.median(cube, axis=0)
+    sigma = np.sqrt(variance_of(lowest))
+    # two images of a star are not sharp in the median
+    noise = sigma * np.float32(OF_MEDIAN / np.sqrt(len(cube)))
+    places = hot_pixels(median, noise)
+    base = medians_around(median, *places)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(median, 1, mode="reflect"), (3, 3))[places]
+    beside = np.partition(windows.reshape(-1, 9), -2)[:, -2] - base
+    alone = beside < LEAST_SPREAD * (median[places] - base) + NOISE_BESIDE * noise[places]
+    low = lowest[places] - medians_around(lowest, *places)
+    in_all = alone & (low > LEAST_LOW * sigma[places])
+    rows, columns = (one[in_all] for one in places)
+    low, sigma = low[in_all], sigma[rows, columns]
+    charges = median[rows, columns] - base[in_all]
+    # where most exposures are hit, the lowest
+    return rows, columns, np.where(charges - low > HIT * sigma, low, charges), sigma
 
 
 def with_hot_pixels(found, levels, variance_of):
@@ -37,7 +82,7 @@ def with_hot_pixels(found, levels, variance_of):
     Notes
     -----
     Exposure i is expected to hold a_i s + h in a hot pixel, where s is the scene and h the dark charge. The common
-    image holds s + h, so that (1 - a_i) h is added. h is measured in the lowest of the exposures, which has no hits.
+    image holds s + h, so that (1 - a_i) h is added.
     """
     if not found or all(np.ndim(one) == 0 and one == 1 for one in found.scales):
         return found
@@ -58,13 +103,10 @@ def with_hot_pixels(found, levels, variance_of):
 def _hot_of_band(scales, levels, variance_of, band):
     """Rows, columns and charge (electrons) of the hot pixels of a band that a throughput would change."""
     _, wide, inner = band
-    lowest = np.asarray(levels[:, wide]).min(axis=0)
-    sigma = np.sqrt(variance_of(lowest, (wide, np.s_[:])))
-    y, x = hot_pixels(lowest, sigma)
-    here = (y >= inner.start) & (y < inner.stop)
-    y, x = y[here], x[here]
-    charge = lowest[y, x] - medians_around(lowest, y, x)
+    y, x, charge, sigma = charges_of_hot_pixels(
+        np.asarray(levels[:, wide]), lambda signal: variance_of(signal, (wide, np.s_[:]))
+    )
     where = y + wide.start, x
     change = np.max([np.abs(1 - at_pixels(np.asarray(scale), where)) * charge for scale in scales], axis=0)
-    needed = change > LEAST * sigma[y, x]
+    needed = (change > LEAST * sigma) & (y >= inner.start) & (y < inner.stop)
     return where[0][needed], x[needed], charge[needed]

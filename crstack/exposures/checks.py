@@ -9,6 +9,7 @@ import numpy as np
 from crstack._memory import empty_image, relax
 from crstack._warn import warn_user
 from crstack.exceptions import InputError
+from crstack.exposures.blooming import find_blooming
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
@@ -61,7 +62,7 @@ def checked(exposures, *, bias_given=True, drop=False):
     exposures = _without_blank_parts(exposures)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
-        exposures = _without_low_values(exposures)
+        exposures = _without_low_values(_without_blooming(exposures))
         factors = factors_of_times(exposures)
         _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
     return exposures
@@ -100,6 +101,22 @@ def _without_blank_parts(exposures):
                 "they are taken as bad values"
             )
     return _with_bad(exposures, blank)
+
+
+def _without_blooming(exposures):
+    """Mark charge that has bled from saturated pixels as bad."""
+    bloomed = find_blooming(exposures)
+    if bloomed is None:
+        return exposures
+    log.info(
+        "charge that has bled along columns from saturated pixels is left out: %s",
+        ", ".join(
+            f"{np.count_nonzero(one)} values of {name}"
+            for name, one in zip(exposures.names, bloomed, strict=True)
+            if one.any()
+        ),
+    )
+    return replace(_with_bad(exposures, bloomed), saturated=exposures.saturated | bloomed)
 
 
 def _without_low_values(exposures):

@@ -105,6 +105,8 @@ class _Search:
 
     def variance(self, i, where, signal):
         """Variance of values of an exposure at some pixels."""
+        if not np.size(signal):  # images of gain or read noise have no cut-out of no pixels
+            return np.zeros_like(signal)
         return self.factor * self.noises[i].cutout(where).variance(signal)
 
     def values(self, where):

@@ -9,6 +9,8 @@ __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 
 #: relative difference of exposure times from which they count
 TIMES = 0.01
+#: ratio of exposure times from which the joint decision flags clean values, because it compares unlike noise
+UNLIKE = 3.5
 
 
 def differing_times(exposures: Exposures) -> tuple[float, ...]:
@@ -66,10 +68,21 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
         warn_user(
             f"{words}each exposure is divided by its time over the mean: {factors}. Other flux factors can be given "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
+            "(flux_factors= in Python, flux_factor: in a parameter file)" + _of_unlike(times)
         )
         return
     warn_user(
         f"{words}this is not used, and the exposures are equivalent only with flux factors of the same ratios "
-        "(flux_factors= in Python, flux_factor: or differences: auto in a parameter file)"
+        "(flux_factors= in Python, flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
+    )
+
+
+def _of_unlike(times):
+    """A sentence about times that are too unlike, or no words."""
+    ratio = max(times) / min(times)
+    if ratio < UNLIKE:
+        return ""
+    return (
+        f". Times that differ by a factor of {ratio:.1f} are too unlike for the joint decision, which may flag clean "
+        "values: leave out the shortest exposures, or use M.M.Cosmic"
     )

@@ -336,7 +336,7 @@ class Candidates:
         Returns
         -------
         nodes : `~numpy.ndarray`
-            (J, M) of the common signal, electrons.
+            (J, M) of the common signal, electrons; evenly spaced where there is no prior.
         clean : `~numpy.ndarray`
             (N, J, M) log densities of clean values there.
         index : `~numpy.ndarray`
@@ -346,6 +346,7 @@ class Candidates:
         """
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         nodes = signal_nodes(self.lowest, (noise / self.scales).mean(axis=0), len(self.values))
+        nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
         clean, index = [], []
         for i, value in enumerate(self.values):
             scale, shift, variance, poisson = (
@@ -358,7 +359,6 @@ class Candidates:
             clean.append(one)
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             index.append(HitDensity.index(value - signal, sigma))
-        prior = np.zeros_like(nodes) if self.prior is None else self.prior(nodes)
         return nodes, np.stack(clean), np.stack(index), prior
 
     def parts(self):

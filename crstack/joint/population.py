@@ -17,8 +17,8 @@ CORNER = 0.3
 #: edges of the classes of the sum over hit neighbours, and of their charge in standard deviations of the noise
 NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
 CHARGE_CLASSES = np.array([3, 8, 20, 50, 150, 500], dtype=np.float32)
-#: distributions of charge next to few, some and many hit neighbours, by class of their number
-GROUP = np.array([0, 0, 0, 0, 1, 1, 2], dtype=np.int32)
+#: distributions of charge next to hit neighbours, by class of their number: one or less, and more
+GROUP = np.array([0, 0, 0, 1, 2, 3, 4], dtype=np.int32)
 N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
 N_CLASSES = N_NUMBERS * N_CHARGES
 #: initial probability of a hit

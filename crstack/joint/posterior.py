@@ -156,19 +156,17 @@ def joint_posterior(
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     sigma = _sigma(counts, scatter)
     candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
-    field, tables, population = probabilities(candidates, sigma, counts.data.shape, settings)
+    field, population = probabilities(candidates, sigma, counts.data.shape, settings)
     del sigma
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]
-    signal = posterior_signal(field, candidates, tables, population, maybe_hit(field.chance))
+    signal = posterior_signal(field, candidates, population, maybe_hit(field.chance))
     shift = signal_shift(counts, candidates, signal, field.chance)
-    if settings.false_alarm is None:
-        tables = None  # large, and no longer needed
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
     rounded = _by_exposure(lambda i: field.chance[i].astype(np.float16), len(order))
-    masked = _masked(settings, counts, excess, candidates, tables, population, rounded)
+    masked = _masked(settings, counts, excess, candidates, population, rounded)
     # a copy does not contain the tables, which are large
     population = replace(population)
     shape = counts.data.shape
@@ -192,14 +190,14 @@ def _by_exposure(function, n):
     return values
 
 
-def _masked(settings, counts, excess, candidates, tables, population, rounded):
+def _masked(settings, counts, excess, candidates, population, rounded):
     """Mask (N, M) of the candidates by the settings, of their rounded probabilities."""
     if settings.probability is not None:
         return _by_exposure(lambda i: rounded[i].astype(np.float32) > settings.probability, len(rounded))
     if settings.false_alarm is None:
         return _by_exposure(lambda i: least_loss(rounded[i].astype(np.float32)), len(rounded))
     chance = rounded.astype(np.float32)
-    over = _over_threshold(settings.false_alarm, counts, excess, candidates, tables, population, chance)
+    over = _over_threshold(settings.false_alarm, counts, excess, candidates, population, chance)
     return _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])
 
 
@@ -233,7 +231,7 @@ def _with_tails(candidates, likely, seeds, shape):
     return np.stack(masks)
 
 
-def _over_threshold(rate, counts, excess, candidates, tables, population, chance):
+def _over_threshold(rate, counts, excess, candidates, population, chance):
     """Values (N, M) whose odds exceed those that clean values reach at the given rate."""
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
@@ -241,4 +239,5 @@ def _over_threshold(rate, counts, excess, candidates, tables, population, chance
     signal = clean_signal(counts, candidates, chance)
     # that of the neighbours, because a pixel's own signal depends on its fluctuation
     signal = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
-    return log_odds_alone(candidates, tables, population) > threshold(signal[candidates.where])
+    evenly = replace(candidates, prior=None)
+    return log_odds_alone(evenly, evenly.tables(), population) > threshold(signal[candidates.where])

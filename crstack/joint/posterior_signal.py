@@ -1,11 +1,13 @@
 """The signal of pixels with uncertain hits."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from crstack._memory import zero_image
 from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
-from crstack.joint.candidates import NODES_IN_CACHE, even_slices
+from crstack.joint.candidates import VALUES_AT_ONCE, even_slices
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.sweeps import log_ratio
 
@@ -20,7 +22,7 @@ def maybe_hit(chance):
     return (chance >= SURE).any(axis=0)
 
 
-def posterior_signal(field, candidates, tables, population, which=None):
+def posterior_signal(field, candidates, population, which=None):
     """Posterior mean (M,) of the common signal of the candidates, electrons.
 
     Small charges are more frequent than large ones. So a value near the limit is flagged more often where noise has
@@ -29,7 +31,7 @@ def posterior_signal(field, candidates, tables, population, which=None):
 
     Parameters
     ----------
-    field, candidates, tables, population
+    field, candidates, population
         As for `~crstack.joint.sweeps.sweep`.
     which : `~numpy.ndarray` of bool, optional
         (M,) candidates whose signal is needed; all of them if not given.
@@ -42,13 +44,15 @@ def posterior_signal(field, candidates, tables, population, which=None):
     Notes
     -----
     With a uniform prior the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
-    the inverse of the variance as prior it is this mean.
+    the inverse of the variance as prior it is this mean. The prior of the stack has no part in it, and the nodes are
+    evenly spaced.
     """
     which = np.ones(len(candidates), bool) if which is None else which
-    found = np.zeros(len(candidates))
+    found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
 
-    def of_piece(place, nodes, clean, index):
-        some = candidates.some(place)
+    def of_piece(place):
+        some = evenly.some(place)
+        nodes, clean, index, _ = some.at_nodes()
         classes = field.classes_at(some.where)
         ratio, not_hit = log_ratio(some, clean, index, classes, population)
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
@@ -63,14 +67,12 @@ def posterior_signal(field, candidates, tables, population, which=None):
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
         found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)
 
-    def work(item):
-        part, table = item
+    def work(part):
         needed = np.flatnonzero(which[part])
-        n, n_nodes, _ = table[1].shape
-        for here in even_slices(len(needed), NODES_IN_CACHE // (n * n_nodes)):
-            of_piece(part.start + needed[here], *(one[..., needed[here]] for one in table[:3]))
+        for here in even_slices(len(needed), VALUES_AT_ONCE // len(candidates.values)):
+            of_piece(part.start + needed[here])
 
-    map_threads(work, zip(candidates.parts(), tables, strict=True))
+    map_threads(work, candidates.parts())
     return found
 
 

@@ -38,7 +38,7 @@ class SignalPrior:
     below: np.ndarray
 
     def __call__(self, nodes):
-        """Log of the mean density in the intervals around nodes.
+        """Mean signal in the intervals around nodes, and the log of the mean density there.
 
         Parameters
         ----------
@@ -47,15 +47,38 @@ class SignalPrior:
 
         Returns
         -------
+        signal : `~numpy.ndarray`
+            float32 (J, M), electrons.
         log_density : `~numpy.ndarray`
             float32 (J, M), per electron.
+
+        Notes
+        -----
+        Where most pixels have nearly the same signal, the density is much narrower than an interval. A sum over the
+        nodes themselves would spread it over the interval. With the mean signal :math:`\\int s\\, \\mathrm{d}F / \\int
+        \\mathrm{d}F` of each interval, the sum is exact for such a density, too. F is the cumulative distribution.
         """
         middle = (nodes[1:] + nodes[:-1]) / 2
         edges = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
         # one pixel after the other: the search for an edge starts where the one before was found
-        below = np.interp(edges.T, self.signal, self.below)
-        share = np.ascontiguousarray(np.diff(below, axis=1).T)
-        return np.log((share + LEAST) / np.diff(edges, axis=0)).astype(np.float32)
+        edges = np.ascontiguousarray(edges.T, dtype=np.float64)
+        below, moment = np.interp(edges, self.signal, self.below), self._moment(edges)
+        share = np.diff(below, axis=1)
+        widths, middle = np.diff(edges, axis=1), (edges[:, 1:] + edges[:, :-1]) / 2
+        signal = (np.diff(moment, axis=1) + LEAST * middle) / (share + LEAST)
+        np.clip(signal, edges[:, :-1], edges[:, 1:], out=signal)
+        density = np.log((share + LEAST) / widths)
+        return tuple(np.ascontiguousarray(one.T, dtype=np.float32) for one in (signal, density))
+
+    def _moment(self, edges):
+        """Integral of the signal over the distribution below some signals."""
+        steps, shares = np.diff(self.signal), np.diff(self.below)
+        start = np.concatenate([[0], np.cumsum(shares * (self.signal[1:] + self.signal[:-1]) / 2)])
+        inside = np.clip(edges, self.signal[0], self.signal[-1])
+        number = np.clip(np.searchsorted(self.signal, inside, side="right") - 1, 0, len(steps) - 1)
+        first = self.signal[number]
+        density = np.divide(shares, steps, out=np.zeros_like(shares), where=steps > 0)
+        return start[number] + density[number] * (inside**2 - first**2) / 2
 
 
 def signal_prior(levels, sigma, widest=np.inf):

@@ -16,8 +16,8 @@ from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind
 
 __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 
-#: values that suffice to fit the population
-VALUES_TO_FIT = 100_000
+#: values that suffice to fit the population, in the first sweeps and in the last one
+VALUES_TO_FIT = (50_000, 300_000)
 #: log odds with which a bad value takes part in no sum
 UNKNOWN = np.float32(60)
 #: number of places whose neighbours are summed together
@@ -199,7 +199,10 @@ def _of_known(some, hit):
 
 
 def log_odds_alone(candidates, tables, population):
-    """Log odds (N, M) of each value to be hit, all taken as without hit neighbours."""
+    """Log odds (N, M) of each value to be hit, all taken as without hit neighbours.
+
+    All signals are equally probable, so that the ``tables`` must be those of candidates without a prior.
+    """
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
 
     def of_piece(piece, _nodes, clean, index, _prior):
@@ -233,8 +236,6 @@ def probabilities(candidates, sigma, shape, settings):
     Returns
     -------
     field : Field
-    tables : list
-        `Candidates.tables`.
     population : Population
         That of the last sweep.
 
@@ -250,13 +251,15 @@ def probabilities(candidates, sigma, shape, settings):
     """
     field, tables = Field(shape), candidates.tables()
     population = Population(noises=_noises(tables))
-    sample = _Sample.of(candidates, tables, sigma)
-    classes = np.zeros((shape[0], len(sample.candidates)), np.int32)
-    for _ in range(settings.n_sweeps + 1):
-        before, classes = classes, field.classes_at(sample.candidates.where)
-        population = _fit(sample, field, (before, classes), population, settings.n_fits)
+    samples = _Sample.of(candidates, tables, sigma)
+    classes = [np.zeros((shape[0], len(one.candidates)), np.int32) for one in samples]
+    for number in range(settings.n_sweeps + 1):
+        # the first sweeps only find the neighbours; the probabilities come from the last one
+        which = int(number == settings.n_sweeps)
+        before, classes = classes, [field.classes_at(one.candidates.where) for one in samples]
+        population = _fit(samples[which], field, (before[which], classes[which]), population, settings.n_fits)
         sweep(field, candidates, tables, population)
-    return field, tables, replace(population, noises=None)
+    return field, replace(population, noises=None)
 
 
 def _noises(tables):
@@ -292,17 +295,11 @@ class _Sample:
 
     @classmethod
     def of(cls, candidates, tables, sigma):
-        """Of all candidates, with their tables, and the noise of the stack."""
-        enough = VALUES_TO_FIT // len(candidates.values)
-        weight = max(len(candidates) / enough, 1.0)
-        some = candidates
-        if weight > 1:
-            rng = np.random.default_rng(20260104)
-            some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
-            tables = some.tables()
+        """Samples of `VALUES_TO_FIT` of all candidates, with their tables, and the noise of the stack."""
         charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
         chosen = candidates.chosen
-        return cls(some, tables, weight, _places_of(sigma), chosen.anyway, chosen.missed(charge))
+        known = _places_of(sigma), chosen.anyway, chosen.missed(charge)
+        return [cls(*_some_of(candidates, tables, number), *known) for number in VALUES_TO_FIT]
 
     @cached_property
     def _by_noise(self):
@@ -358,6 +355,16 @@ class _Sample:
         counts = population.density.expected_counts(sum(one[1] for one in found))
         hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
         return self.weight * counts, self.weight * hits, probability
+
+
+def _some_of(candidates, tables, number):
+    """Pixels with about a number of values, their tables, and the number of candidates that each stands for."""
+    enough = number // len(candidates.values)
+    if len(candidates) <= enough:
+        return candidates, tables, 1.0
+    rng = np.random.default_rng(20260104)
+    some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
+    return some, some.tables(), len(candidates) / enough
 
 
 def _fit(sample, field, classes, population, n_fits):

@@ -32,12 +32,13 @@ class Code(IntEnum):
     GIVEN = 5  #: requested by the user, or read from a file without codes
     LOW = 6  #: no hit: the value of the exposure is far too low
     SOURCE = 7  #: no hit: a source that only some exposures show
+    TRAIL = 8  #: no hit: the trail of a satellite or an aeroplane
 
 
 #: codes of values that are left out, but are no hits
-NO_HITS = (Code.LOW, Code.SOURCE)
+NO_HITS = (Code.LOW, Code.SOURCE, Code.TRAIL)
 #: codes of pixels that were added after the decision, whatever their probability
-ADDED = (Code.GIVEN, Code.DILATED, Code.LOW)
+ADDED = (Code.GIVEN, Code.DILATED, Code.LOW, Code.TRAIL)
 
 
 #: code of a pixel by (found by the method) + 2 * (found by the auxiliary detector)

@@ -75,6 +75,8 @@ class MaskSet:
     sources : `~astropy.table.QTable` or None
         Sources that only some exposures show: see `~crstack.outliers.sources.find_sources`. None if the masks were
         read from a file.
+    trails : tuple
+        Trails of satellites: see ``crstack.outliers.trails.Trail``. Empty if the masks were read from a file.
     decision : `~crstack.methods.Decision` or None
         All results of the method; None if the masks were read from a file.
     wcs : `~astropy.wcs.WCS` or None
@@ -96,6 +98,7 @@ class MaskSet:
     signal_shift: np.ndarray | None = None
     excess_variance: np.ndarray | None = None
     sources: QTable | None = None
+    trails: tuple = ()
     decision: "Decision | None" = None
     wcs: WCS | None = None
     origin: tuple[tuple[str, str], ...] = ()
@@ -214,8 +217,11 @@ class MaskSet:
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
         for name, plane in codes.items():
-            plane = with_code(plane, self.codes[name] == Code.LOW, Code.LOW)
-            codes[name] = recoded(plane, self.codes[name] == Code.SOURCE, Code.SOURCE)
+            for code in (Code.LOW, Code.TRAIL):
+                plane = with_code(plane, self.codes[name] == code, code)
+            for code in (Code.TRAIL, Code.SOURCE):
+                plane = recoded(plane, self.codes[name] == code, code)
+            codes[name] = plane
         chance = self.probability.copy()
         shift = np.zeros(self.shape, np.float32) if self.signal_shift is None else self.signal_shift.copy()
         rules.apply_to_joint(chance, shift)
@@ -235,9 +241,18 @@ class MaskSet:
         Returns
         -------
         table : `~astropy.table.QTable`
-            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low, source.
+            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low, source, trail.
         """
-        columns = [Code.MMCOSMIC, Code.AUXILIARY, Code.BOTH, Code.DILATED, Code.GIVEN, Code.LOW, Code.SOURCE]
+        columns = [
+            Code.MMCOSMIC,
+            Code.AUXILIARY,
+            Code.BOTH,
+            Code.DILATED,
+            Code.GIVEN,
+            Code.LOW,
+            Code.SOURCE,
+            Code.TRAIL,
+        ]
         rows = []
         for name, codes in self.codes.items():
             # by bands, because each code counted is eight bytes

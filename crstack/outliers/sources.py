@@ -170,6 +170,6 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
         parts.append(f"{names[i - 1]} at {places}{more}")
     return (
         f"{len(table)} flagged features have the shape of a source that only some exposures show: {'; '.join(parts)}. "
-        "They are left out with the code SOURCE, and are not counted as hits: is it an asteroid, a transient, a nod or "
-        "another field?"
+        "They are left out with the code SOURCE, and are not counted as hits: is it an asteroid, a transient, a nod, "
+        "another field, or an exposure that is not aligned?"
     )

@@ -44,6 +44,7 @@ DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
 GIVEN = ("given", "pixels that the user has listed")
 LOW = ("low", "values far below their surroundings and the other exposures, which are left out")
 SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: no hits, but left out")
+TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
@@ -225,7 +226,7 @@ def _counts(masks):
     heads = (*(column_name(name, masks) for name in counts.colnames), "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
     finder = (heads[2], f"found by {masks.finder} alone")
-    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE))
+    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL))
 
 
 def _measured(results):

@@ -42,7 +42,8 @@ class Questions:
         value : object
         """
         while True:
-            answer = self._answer(prompt if default is None else f"{prompt} [{default}]", default)
+            shown = f"{default:.6g}" if isinstance(default, float) else default
+            answer = self._answer(prompt if default is None else f"{prompt} [{shown}]", default)
             if answer is None and default is None:
                 continue
             if answer is None:

@@ -29,7 +29,7 @@ __all__ = [
 #: from here on single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
 #: columns of the counts that are shown only where there are such pixels
-RARE = ("low", "source")
+RARE = ("low", "source", "trail")
 #: seconds worth a line
 SHORTEST = 0.005
 

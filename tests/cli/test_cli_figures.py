@@ -270,7 +270,7 @@ def test_refit_rerun_and_the_same_again_from_the_yaml(play, run):
     code, out, err, script = play(["refit", "continue", drag, "continue"], [*refit, *rerun, "n"])
     assert (code, err) == (0, "")
     assert "Minimum number of neighbors to keep bins in the 2D histogram (0-8) [0]: " in script.prompts
-    assert "Enter new value for mm_nbinom_shape (float > 0) [10.0]: " in script.prompts
+    assert "Enter new value for mm_nbinom_shape (float > 0) [10]: " in script.prompts
     assert "answer must be an integer; got 'x'" in out
     chosen = printed(out)
     assert chosen == {

@@ -535,7 +535,7 @@ class TestParameters:
             ({"niter": 0}, "niter must be an integer at least 1; got 0"),
             ({"niter": (4, 2.5)}, "niter must be an integer; got 2.5"),
             ({"sepmed": 1}, "sepmed must be True or False; got 1"),
-            ({"cleantype": "mean"}, "cleantype must be one of median, medmask, meanmask, idw; got 'mean'"),
+            ({"cleantype": "best"}, "cleantype must be one of median, medmask, meanmask, idw; got 'best'"),
             ({"fsmode": "psf"}, "fsmode must be one of median, convolve; got 'psf'"),
             ({"psfmodel": "airy"}, "psfmodel must be one of gauss, moffat, gaussx, gaussy, gaussxy; got 'airy'"),
             ({"psffwhm": (2.5, 0)}, "psffwhm must be a number greater than 0; got 0"),

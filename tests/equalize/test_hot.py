@@ -5,10 +5,12 @@ import pytest
 from scipy.special import ndtr
 
 from crstack.equalize import measure_differences
-from crstack.equalize.hot import with_hot_pixels
+from crstack.equalize.differences import NAMES
+from crstack.equalize.expected_exposures import ExpectedExposures
+from crstack.equalize.hot import charges_of_hot_pixels, with_hot_pixels
 
 SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
-FACTORS, MOVED = (1.0, 0.94, 0.86), ((0, 0), (0.1, -0.1), (1.4, -1.2))
+FACTORS, MOVED = (1.0, 0.94, 0.86, 0.9), ((0, 0), (0.1, -0.1), (1.4, -1.2), (1.3, -1.3))
 
 
 def variance_of(signal, box=None):
@@ -32,10 +34,11 @@ def exposures():
     """Expected exposures with hot pixels that neither move nor are dimmed, their draws, hot pixels, and differences."""
     rng = np.random.default_rng(4)
     hot = np.zeros(SHAPE)
-    hot[rng.integers(2, SHAPE[0] - 2, 100), rng.integers(2, SHAPE[1] - 2, 100)] = 8000
+    for charge in (8000, 100):
+        hot[rng.integers(2, SHAPE[0] - 2, 100), rng.integers(2, SHAPE[1] - 2, 100)] = charge
     expected = np.array([f * (scene(d) + SKY) + hot for f, d in zip(FACTORS, MOVED, strict=True)])
     cube = (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
-    return expected, cube, hot > 0, measure_differences(cube, variance_of)
+    return expected, cube, hot, measure_differences(cube, variance_of)
 
 
 def levels_of(found, images):
@@ -47,7 +50,7 @@ def levels_of(found, images):
 def test_hot_pixels_are_not_scaled(exposures):
     expected, _, hot, found = exposures
     np.testing.assert_allclose(found.factors, np.array(FACTORS) / np.mean(FACTORS), atol=0.01)
-    spread = np.ptp(levels_of(found, expected)[:, hot], axis=0)
+    spread = np.ptp(levels_of(found, expected)[:, hot > 1000], axis=0)
     # with the throughput it would be 14 per cent of 8000 electrons; the noise of one value is 90
     assert np.percentile(spread, 90) < 150
 
@@ -73,3 +76,57 @@ def test_bands_give_the_same(exposures, monkeypatch):
     again = measure_differences(cube, variance_of)
     for one, other in zip(found.added, again.added, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_centred_star_is_not_hot():
+    y, x = np.mgrid[:41, :41] - 20
+    star = 4000 * np.exp(-0.5 * (x**2 + y**2) / 0.8**2)
+    cube = np.float32([SKY + star, SKY + star, SKY + np.roll(star, (-1, 1), axis=(0, 1))])
+    cube[:, 5, 30] += 200
+    cube[:2, 30, 5] += 200  # hits
+    cube[1, 12, 12] += 2000
+    rows, columns, charges, _ = charges_of_hot_pixels(cube, variance_of)
+    assert (rows.tolist(), columns.tolist()) == ([5], [30])
+    np.testing.assert_allclose(charges, 200)
+
+
+def test_hot_pixels_do_not_move_with_the_scene(exposures):
+    expected, _, hot, found = exposures
+    assert any(map(any, found.steps))
+    # the moved exposures have it beside
+    beside = np.roll(hot == 100, (1, -1), axis=(0, 1)) & (np.ptp(expected, axis=0) < 20)
+    assert beside.sum() > 30
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 25
+
+
+class ReadByRows:
+    """A cube that gives its parts only."""
+
+    def __init__(self, cube):
+        self._cube, self.shape = cube, cube.shape
+
+    def __len__(self):
+        return len(self._cube)
+
+    def __iter__(self):
+        return iter(self._cube)
+
+    def __getitem__(self, key):
+        return self._cube[key]
+
+
+def test_whole_images_of_moved_exposures_are_read_by_rows(exposures):
+    _, cube, _, found = exposures
+    part = ExpectedExposures(cube, variance_of, None, set(NAMES))
+    assert part.steps == found.steps
+    whole = ExpectedExposures(ReadByRows(cube), variance_of, None, set(NAMES), part)
+    np.testing.assert_array_equal(whole.common_with_hot(0.1), part.common_with_hot(0.1))
+
+
+def test_one_low_value_of_many_is_no_common_image():
+    cube = np.full((5, 20, 30), np.float32(SKY))
+    cube[2, 10, 10] = -100
+    cube[:3, 5, 5] += 500  # most are hit
+    model = ExpectedExposures(cube, variance_of, None, {"flux_factors"})
+    common = model.common(0.1)
+    np.testing.assert_allclose(common, SKY)

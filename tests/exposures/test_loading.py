@@ -176,3 +176,11 @@ def test_more_exposures_than_were_tested_give_a_warning():
     images = [rng.normal(1000, 40, (12, 13)) for _ in range(26)]
     with pytest.warns(CRStackWarning, match="up to 25 exposures; got 26"):
         load_exposures(images, unit=u.adu, **{"gain": 1 * u.electron / u.adu, "readnoise": 25 * u.electron})
+
+
+def test_images_of_gain_and_read_noise_with_no_low_value():
+    rng = np.random.default_rng(4)
+    images = [rng.normal(1000, 30, (40, 50)) for _ in range(3)]
+    gain = np.full((40, 50), 1.1) * u.electron / u.adu
+    readnoise = np.full((40, 50), 4.0) * u.electron
+    assert load_exposures(images, unit=u.adu, gain=gain, readnoise=readnoise).bad is None

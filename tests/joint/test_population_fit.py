@@ -8,11 +8,12 @@ from support.stacks import stack_of
 from crstack import JointPosterior
 from crstack.datasets import make_stack
 from crstack.joint import Counts, joint_posterior
-from crstack.joint.candidates import Chosen, find_candidates
-from crstack.joint.charges import LOG_SIGMA, sigma_index
+from crstack.joint.candidates import Candidates, Chosen, find_candidates
+from crstack.joint.charges import LOG_SIGMA, HitDensity, sigma_index
+from crstack.joint.likelihood import hit_weights, log_clean
 from crstack.joint.population import N_CLASSES, Population, neighbour_class
-from crstack.joint.signal_prior import signal_prior
-from crstack.joint.sweeps import Field, _numbers, numbers_by_noise
+from crstack.joint.signal_prior import SignalPrior, signal_prior
+from crstack.joint.sweeps import Field, _numbers, log_ratio, numbers_by_noise, sweep
 
 
 def test_the_prior_is_the_distribution_of_the_signal():
@@ -22,7 +23,7 @@ def test_the_prior_is_the_distribution_of_the_signal():
     levels = (signal + rng.normal(0, 10, (3, 300, 300))).astype(np.float32)
     prior = signal_prior(levels, np.full((300, 300), 10, np.float32))
     nodes = np.linspace(40, 260, 221)[:, None]
-    density = np.exp(prior(nodes))[:, 0]
+    density = np.exp(prior(nodes)[1])[:, 0]
     assert density.sum() == pytest.approx(1, abs=0.02)
     assert density[nodes[:, 0] > 150].sum() == pytest.approx(0.25, abs=0.02)
     below = density[nodes[:, 0] < 150] / density[nodes[:, 0] < 150].sum()
@@ -38,8 +39,50 @@ def test_the_prior_of_two_exposures_is_not_shifted_by_hits():
     levels[rng.random(levels.shape) < 0.06] += 500
     prior = signal_prior(levels, np.full((200, 200), 5, np.float32))
     nodes = np.linspace(20, 80, 121)[:, None]
-    density = np.exp(prior(nodes))[:, 0]
+    density = np.exp(prior(nodes)[1])[:, 0]
     assert (density * nodes[:, 0]).sum() / density.sum() == pytest.approx(50, abs=1)
+
+
+def test_sums_over_wide_intervals_are_those_of_a_narrow_prior():
+    """Signals of 99 to 101 electrons, and intervals of 8: the place of the one that holds them is their mean."""
+    prior = SignalPrior(np.array([99.0, 101.0, 300.0]), np.array([0, 0.9, 1.0]))
+    nodes = (71.5 + 8 * np.arange(9.0))[:, None] + np.array([0.0, 3.0])
+    signal, log_density = prior(nodes)
+    weight = np.exp(log_density) * 8
+    number = np.argmax(weight[:, 0])
+    # of the interval from 99.5 to 107.5: 0.75 of the 90 % up to 101, and 6.5 electrons of the rest
+    parts = np.array([0.9 * 0.75, 0.1 * 6.5 / 199])
+    assert weight[number, 0] == pytest.approx(parts.sum(), rel=1e-4)
+    assert signal[number, 0] == pytest.approx((parts * [100.25, 104.25]).sum() / parts.sum(), abs=1e-3)
+    inside = np.abs(signal - nodes) <= 4.001
+    assert inside.all()
+    # the mean of the signals below the last edge
+    assert (weight * signal).sum(axis=0)[1] == pytest.approx(0.9 * 100 + 0.1 * 41.5 / 199 * (101 + 142.5) / 2, rel=1e-4)
+
+
+def test_probabilities_where_all_pixels_have_one_signal():
+    """They are those of the exact sum for this signal, though the nodes of the integral are further apart."""
+    rng = np.random.default_rng(6)
+    values = (rng.poisson(100, (3, 400)) + rng.normal(0, 4, (3, 400))).astype(np.float32)
+    values[0] += rng.uniform(0, 80, 400).astype(np.float32)
+    column = np.ones((1, 1), np.float32)
+    prior = SignalPrior(np.array([99.99, 100.01]), np.array([0.0, 1.0]))
+    where = (np.zeros(400, int), np.arange(400))
+    pixels = Candidates(where, values, column, 0 * column, 16 * column, column, prior=prior)
+    population = Population()
+    field = Field((3, 1, 400))
+    sweep(field, pixels, pixels.tables(), population)
+    # exact: one node
+    signal = np.full((1, 400), 100, np.float32)
+    sigma = np.float32(np.sqrt(116))
+    clean = np.stack([log_clean(one, signal, np.float32(16)) for one in values])
+    index = np.stack([HitDensity.index(one - signal, sigma + 0 * signal) for one in values])
+    ratio, not_hit = log_ratio(pixels, clean, index, np.zeros((3, 400), int), population)
+    hit, rest = (one[:, 0] for one in hit_weights(not_hit, ratio))
+    exact = hit / (hit + rest)
+    some = (exact[0] > 0.05) & (exact[0] < 0.95)
+    assert some.sum() > 50
+    assert np.abs(field.chance - exact)[:, some].max() < 0.02
 
 
 def test_few_pixels_have_no_prior():

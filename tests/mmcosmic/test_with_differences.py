@@ -65,6 +65,15 @@ def test_a_value_that_is_left_out_makes_no_hole_and_no_bump(options):
         assert abs(error) < (20 if name.startswith("median") else 6), name
 
 
+def test_the_mean_stays_where_factors_are_not_1_on_average():
+    factors = (0.7, 1.0, 1.0)
+    simulated = make_stack("slit", (120, 140), flux_factors=factors, backgrounds=LEVELS, seed=4, hit_rate=0.01)
+    stack = stack_of(simulated, flux_factors=factors, backgrounds=[100, 140, 220])
+    masks = stack.detect("mmcosmic", aux=None)
+    clean = ~masks["MEANCRT"]
+    np.testing.assert_allclose(stack.combine("meancr2").data[clean], stack.combine("mean").data[clean], rtol=1e-4)
+
+
 def test_given_factors_change_no_values():
     simulated = make_stack("slit", (120, 140), flux_factors=(0.8, 1.0, 1.2), seed=4)
     stack = stack_of(simulated, flux_factors=(0.8, 1.0, 1.2), differences=None)

@@ -54,7 +54,9 @@ def test_sources_are_reported_by_exposure_and_place(n, method):
         CRStackWarning, match="2 flagged features have the shape of a source .* exposure 2 at \\(51"
     ) as w:
         masks = detect(images, method)
-    assert "is it an asteroid, a transient, a nod or another field?" in str(w[0].message)
+    assert "is it an asteroid, a transient, a nod, another field, or an exposure that is not aligned?" in str(
+        w[0].message
+    )
     table = masks.sources
     table.sort("flux", reverse=True)
     assert table["exposure"].tolist() == [2, 2]

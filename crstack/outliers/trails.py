@@ -1,0 +1,234 @@
+"""Trails of satellites and aeroplanes: straight features that cross most of one exposure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack.exposures import Exposures
+from crstack.outliers.radon import lengths_of_lines, sums_of_lines
+
+__all__ = ["Trail", "find_trails", "sentence_of_trails"]
+
+#: side of the blocks in which flagged pixels are counted, and number that makes a block count
+BLOCK, IN_BLOCK = 4, 4
+#: fraction of the larger side of the image that a trail crosses, and fraction of its blocks that count
+CROSSES, FILLED = 0.6, 0.7
+#: largest number of trails in an exposure
+MOST = 5
+#: distances from the line that are looked at (pixels), and part of them that measures the level
+REACH, OUTSIDE = 40, 30
+#: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
+EDGE, SIGNIFICANT = 0.15, 4.0
+#: largest light of the others relative to that of the trail
+ALSO_IN_OTHERS = 0.3
+#: pixels that are added at each edge
+MARGIN = 1
+#: refinements of the line
+ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Trail:
+    """A trail in one exposure.
+
+    Attributes
+    ----------
+    exposure : int
+        Number of the exposure, from 1.
+    x1, y1, x2, y2 : float
+        Ends of its middle line (FITS: the first pixel is 1, 1).
+    width : float
+        Pixels across.
+    n_pixels : int
+        Number of its pixels.
+    """
+
+    exposure: int
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    width: float
+    n_pixels: int
+
+
+def find_trails(
+    flagged: Callable[[int], np.ndarray], exposures: Exposures
+) -> tuple[tuple[Trail, ...], dict[int, np.ndarray]]:
+    """Trails among the flagged pixels of each exposure, with their faint edges.
+
+    Parameters
+    ----------
+    flagged : callable
+        ``flagged(i)`` gives the pixels of exposure ``i`` that are flagged as hit, bool (ny, nx).
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Returns
+    -------
+    trails : tuple of Trail
+    planes : dict of int to `~numpy.ndarray`
+        By exposure (from 0), the pixels of its trails, bool (ny, nx).
+
+    Notes
+    -----
+    Flagged pixels are counted in blocks of 4 x 4. A line is a candidate if it crosses 60 per cent of the larger side of
+    the image, and if 70 per cent of its blocks have four flagged pixels or more. The line is fitted to the flagged
+    pixels near it. The medians of the exposure minus the others, at each distance from the line, give its edges. A line
+    that the others show too, such as the trace of a spectrum, is no trail.
+    """
+    trails, planes = [], {}
+    lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
+    for i in range(len(exposures)):
+        counts = _in_blocks(flagged(i))
+        for _ in range(MOST):
+            line = _candidate(counts >= IN_BLOCK, lengths)
+            found = None if line is None else _traced(line, flagged(i), exposures, i)
+            if found is None:
+                break
+            trail, where = found
+            trails.append(trail)
+            planes[i] = planes[i] | where if i in planes else where
+            counts[_in_blocks(where) > 0] = 0
+    return tuple(trails), planes
+
+
+def _shapes(shape):
+    """Shapes of the images of blocks: as they are, and transposed."""
+    ny, nx = (side // BLOCK for side in shape)
+    return (ny, nx), (nx, ny)
+
+
+def _in_blocks(mask):
+    """Number of pixels of a mask in each block."""
+    ny, nx = (side // BLOCK for side in mask.shape)
+    part = mask[: ny * BLOCK, : nx * BLOCK].reshape(ny, BLOCK, nx, BLOCK)
+    return part.sum(axis=(1, 3), dtype=np.int32)
+
+
+def _candidate(blocks, lengths):
+    """Ends (x1, y1, x2, y2) in pixels of the line with most blocks; None if none has enough."""
+    best, most = None, 0
+    if np.count_nonzero(blocks) < FILLED * CROSSES * max(blocks.shape):
+        return None
+    for turned in (False, True):
+        image, length = (blocks.T, lengths[1]) if turned else (blocks, lengths[0])
+        if image.shape[1] < CROSSES * max(image.shape):
+            continue
+        long_enough = length >= CROSSES * max(image.shape)
+        for falling in (False, True):
+            sums = sums_of_lines(image[::-1] if falling else image)
+            good = np.where(long_enough & (sums >= FILLED * length), sums, 0)
+            rise, start = np.unravel_index(np.argmax(good), good.shape)
+            if good[rise, start] > most:
+                most, n = good[rise, start], len(sums)
+                y1, y2 = start - n, start - n + rise * (image.shape[1] - 1) / (n - 1)
+                if falling:
+                    y1, y2 = len(image) - 1 - y1, len(image) - 1 - y2
+                ends = (0, y1, image.shape[1] - 1, y2)
+                best = (ends[1], ends[0], ends[3], ends[2]) if turned else ends
+    return None if best is None else tuple((one + 0.5) * BLOCK - 0.5 for one in best)
+
+
+def _traced(line, flagged, exposures, i):
+    """The trail beside a line, and its pixels; None if the others show it too, or nothing is there."""
+    point, direction = _fitted(line, flagged)
+    rows, columns = np.indices(flagged.shape, dtype=np.float32)
+    across = (columns - point[0]) * direction[1] - (rows - point[1]) * direction[0]
+    near = np.nonzero(np.abs(across) < REACH)
+    distance, along = across[near], (near[1] - point[0]) * direction[0] + (near[0] - point[1]) * direction[1]
+    own, others = _values(exposures, i, near)
+    profile, light = (_profile(distance, values) for values in (own - others, others))
+    centre = REACH
+    sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
+    number = np.bincount(_bins(distance), minlength=2 * REACH + 1)
+    edge = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
+    inside = profile > edge
+    if (
+        not inside[centre - 1 : centre + 2].any()
+        or light[centre] > ALSO_IN_OTHERS * profile[centre - 1 : centre + 2].max()
+    ):
+        return None
+    # also from the brightest of the three in the middle outwards
+    peak = centre - 1 + int(np.argmax(profile[centre - 1 : centre + 2]))
+    left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
+    right = peak + int(np.argmin(np.append(inside[peak:], False)))
+    if right - left < 3:
+        return None  # one pixel wide: a bad row or column
+    low, high = left + 1 - centre - 0.5 - MARGIN, right - 1 - centre + 0.5 + MARGIN
+    ends = _ends(along, (distance > low) & (distance < high) & flagged[near])
+    chosen = (distance > low) & (distance < high) & (along >= ends[0]) & (along <= ends[1])
+    where = np.zeros(flagged.shape, dtype=bool)
+    where[near] = chosen
+    x, y = ((point[k] + np.array(ends) * direction[k] + 1).tolist() for k in (0, 1))
+    return Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), int(chosen.sum())), where
+
+
+def _fitted(line, flagged):
+    """Point and direction of a line, fitted to the flagged pixels near it."""
+    x1, y1, x2, y2 = line
+    point, direction = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1])
+    direction = direction / np.hypot(*direction)
+    rows, columns = np.nonzero(flagged)
+    for reach in np.linspace(2 * BLOCK, BLOCK, ROUNDS):
+        dx, dy = columns - point[0], rows - point[1]
+        near = np.abs(dx * direction[1] - dy * direction[0]) < reach
+        if np.count_nonzero(near) < BLOCK:
+            break
+        x, y = columns[near], rows[near]
+        point = np.array([x.mean(), y.mean()])
+        covariance = np.cov(x, y)
+        axis = np.linalg.eigh(covariance)[1][:, 1]
+        direction = axis if axis @ direction > 0 else -axis
+    return point, direction
+
+
+def _values(exposures, i, where):
+    """Values of an exposure and of the others, the lower one in the middle, at some pixels; NaN where bad."""
+    values = exposures.data[:, *where].astype(np.float32)
+    if exposures.bad is not None:
+        values[exposures.bad[:, *where]] = np.nan
+    others = np.sort(np.delete(values, i, axis=0), axis=0)
+    number = np.count_nonzero(np.isfinite(others), axis=0)
+    return values[i], np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
+
+
+def _bins(distance):
+    return np.rint(distance).astype(int) + REACH
+
+
+def _profile(distance, values):
+    """Median at each distance, less that far from the line."""
+    bins, valid = _bins(distance), np.isfinite(values)
+    order = np.argsort(bins[valid], kind="stable")
+    parts = np.split(values[valid][order], np.cumsum(np.bincount(bins[valid], minlength=2 * REACH + 1))[:-1])
+    medians = np.array([np.median(part) if len(part) else 0.0 for part in parts])
+    far = np.abs(np.arange(-REACH, REACH + 1)) >= OUTSIDE
+    return medians - np.median(medians[far])
+
+
+def _ends(along, on_trail):
+    """First and last place along the line with flagged pixels."""
+    places = along[on_trail]
+    return (float(places.min()), float(places.max())) if len(places) else (0.0, 0.0)
+
+
+def sentence_of_trails(trails: Sequence[Trail], names: Sequence[str]) -> str | None:
+    """A warning about trails; None if there are none.
+
+    Parameters
+    ----------
+    trails : sequence of Trail
+        From `find_trails`.
+    names : sequence of str
+        Names of the exposures.
+    """
+    if not trails:
+        return None
+    parts = [
+        f"{names[one.exposure - 1]} from ({one.x1:.0f}, {one.y1:.0f}) to ({one.x2:.0f}, {one.y2:.0f}), "
+        f"{one.width:.0f} pixels wide"
+        for one in trails
+    ]
+    return f"straight trails cross exposures: {'; '.join(parts)}. They are masked to their edges, with the code TRAIL"

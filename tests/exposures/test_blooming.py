@@ -1,0 +1,81 @@
+"""Charge that bleeds from a saturated star along its columns is bad, and no hit."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.datasets.hits import make_hits
+
+SHAPE = (160, 120)
+FULL = 60_000.0
+
+
+def exposures(n=3, lengths=(0, 50, 0, 0, 0), rate=0.0, star=3e6):
+    """Exposures in electrons of a saturated star, with columns of charge of some lengths, and its truth."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    light = 200 + star / (2 * np.pi * 4) * np.exp(-((columns - 60) ** 2 + (rows - 80) ** 2) / 8)
+    images, bled, hits = [], np.zeros((n, *SHAPE), dtype=bool), np.zeros((n, *SHAPE))
+    for i in range(n):
+        hits[i] = make_hits(SHAPE, rate, rng) if rate else 0
+        image = rng.poisson(light) + rng.normal(0, 4, SHAPE) + hits[i]
+        length = lengths[i]
+        for column, share in ((59, 0.3), (60, 1.0), (61, 0.4)):
+            part = slice(80 - round(share * length), 80 + round(share * length) + 1)
+            image[part, column] += (3000 + 500 * share) * (length > 0)
+            bled[i, part, column] = length > 0
+        images.append(CCDData(np.minimum(image, FULL), unit="electron"))
+    return images, bled, hits
+
+
+def stack_of(images):
+    return CRStack(images, readnoise=4 * u.electron, saturation=FULL * u.electron)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_bled_columns_are_bad(n):
+    images, bled, _ = exposures(n)
+    given = stack_of(images).exposures
+    assert given.saturated[0].sum() > 10  # the core of the star
+    core = np.abs(np.arange(SHAPE[0]) - 80) < 10
+    rest = bled & ~core[:, None]
+    assert given.saturated[1][rest[1]].all()
+    added = given.saturated[1] & ~bled[1]
+    assert (added & ~core[:, None]).sum() <= 4
+    assert not given.saturated[0][~core].any()
+    assert (given.bad >= given.saturated).all()
+    assert (given.data[given.saturated] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["joint", "mmcosmic"])
+def test_bled_charge_is_no_hit(method):
+    images, bled, hits = exposures(rate=0.005)
+    stack = stack_of(images)
+    masks = stack.detect(method, aux=None)
+    far = np.abs(np.arange(SHAPE[0]) - 80) >= 10
+    where = bled & far[:, None] & (hits == 0)
+    assert where.sum() > 60
+    assert not masks.crmasks[where].any()
+    level = stack.combine("meancr2").data[where[1]]
+    assert abs(np.median(level) - 200) < 5
+
+
+def test_hits_beside_a_saturated_star_stay_hits():
+    """A track that does not touch a saturated column, and one that ends in the sky of its column."""
+    images, _, _ = exposures(lengths=(0, 0, 0))
+    images[1].data[20:30, 60] += 2000
+    images[1].data[80, 90:100] += 2000
+    stack = stack_of(images)
+    assert not stack.exposures.saturated[1, 20:30, 60].any()
+    masks = stack.detect("joint")
+    assert masks["CRMASK2"][20:30, 60].all()
+    assert masks["CRMASK2"][80, 90:100].all()
+
+
+def test_all_exposures_that_bleed_alike_agree():
+    images, _, _ = exposures(lengths=(40, 40, 40))
+    given = stack_of(images).exposures
+    far = np.abs(np.arange(SHAPE[0]) - 80) >= 10
+    assert not given.saturated[:, far].any()

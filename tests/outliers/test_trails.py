@@ -1,0 +1,149 @@
+"""Trails of satellites: masked to their faint edges, with a code of their own; none among hits."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import Code, CRStack, MaskRules, MaskSet
+from crstack.datasets.hits import POPULATIONS, make_hits
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+from crstack.masks.features import find_features
+from crstack.outliers.radon import lengths_of_lines, sums_of_lines
+from crstack.outliers.trails import find_trails
+
+SHAPE = (200, 260)
+SKY, READNOISE = 100.0, 4.0
+SIGMA = np.sqrt(SKY + READNOISE**2)
+
+
+def light_of(angle, width=2.0, peak=80.0, shift=0.0):
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    a = np.radians(angle)
+    across = (columns - SHAPE[1] / 2) * np.sin(a) - (rows - SHAPE[0] / 2 - shift) * np.cos(a)
+    return peak * np.exp(-(across**2) / (2 * width**2))
+
+
+def exposures_with(trail, n=3, which=1, rate=0.01, seed=1):
+    """Exposures in electrons, one with a trail."""
+    rng = np.random.default_rng(seed)
+    light = np.full((n, *SHAPE), SKY)
+    light[which] += trail
+    hits = np.stack([make_hits(SHAPE, rate, rng) for _ in range(n)])
+    cube = rng.poisson(light) + rng.normal(0, READNOISE, light.shape) + hits
+    return [CCDData(plane, unit="electron") for plane in cube], hits
+
+
+def stack_of(images):
+    return CRStack(images, readnoise=READNOISE * u.electron)
+
+
+@pytest.mark.parametrize("angle", [3, 10, 38, 45, 80, 93, 130, 170])
+def test_a_trail_is_masked_to_its_faint_edges(angle):
+    light = light_of(angle)
+    images, _ = exposures_with(light)
+    stack = stack_of(images)
+    with pytest.warns(CRStackWarning, match=r"straight trails cross exposures: exposure 2 from \(.* pixels wide"):
+        masks = stack.detect("joint")
+    (trail,) = masks.trails
+    assert trail.exposure == 2
+    codes = masks.codes["CRMASK2"]
+    bright = light > 0.25 * SIGMA
+    assert (codes[bright] == Code.TRAIL).mean() > 0.98
+    assert (codes[light < 0.001] == Code.TRAIL).mean() < 0.01
+    assert (codes == Code.TRAIL).sum() == trail.n_pixels
+    measured = np.degrees(np.arctan2(trail.y2 - trail.y1, trail.x2 - trail.x1)) % 180
+    assert abs((measured - angle + 90) % 180 - 90) < 0.5
+    assert not (masks.codes["CRMASK1"] == Code.TRAIL).any()
+    # the mean is that of the other exposures
+    level = stack.combine("meanjoint").data[bright]
+    assert abs(np.median(level) - SKY) < 5 * SIGMA / np.sqrt(2 * bright.sum()) + 0.3
+
+
+@pytest.mark.parametrize(("n", "method"), [(2, "joint"), (5, "joint"), (3, "mmcosmic")])
+def test_numbers_of_exposures_and_methods(n, method):
+    images, _ = exposures_with(light_of(25, peak=150), n)
+    with pytest.warns(CRStackWarning, match="straight trails"):
+        masks = stack_of(images).detect(method, aux=None)
+    bright = light_of(25, peak=150) > 0.25 * SIGMA
+    assert (masks.codes["CRMASK2"][bright] == Code.TRAIL).mean() > 0.98
+    assert masks["MEANCRT"][bright].mean() > 0.98
+    assert masks["MEDIANCR"][bright].mean() > 0.98 if n == 2 else masks["MEDIANCR"][bright].mean() < 0.05
+    counts = {row["name"]: int(row["trail"]) for row in masks.counts()}
+    assert counts["CRMASK2"] > 1000
+    assert counts["CRMASK1"] == 0
+    features = find_features(masks, name="CRMASK2")
+    assert features["n_pixels"].max() < 300
+
+
+def test_two_trails():
+    images, _ = exposures_with(light_of(20) + light_of(120, shift=10))
+    with pytest.warns(CRStackWarning, match="straight trails"):
+        masks = stack_of(images).detect("joint")
+    assert len(masks.trails) == 2
+    both = (light_of(20) > 0.25 * SIGMA) | (light_of(120, shift=10) > 0.25 * SIGMA)
+    assert (masks.codes["CRMASK2"][both] == Code.TRAIL).mean() > 0.97
+
+
+def test_codes_stay_through_rules_thresholds_and_files(tmp_path):
+    images, _ = exposures_with(light_of(30))
+    with pytest.warns(CRStackWarning, match="straight trails"):
+        masks = stack_of(images).detect("joint", rules=MaskRules(skip_regions=[(1, 50, 1, 200)]))
+    trail = masks.codes["CRMASK2"] == Code.TRAIL
+    assert trail.any()
+    assert not trail[:, :50].any()
+    masks.write(tmp_path / "masks.fits")
+    for other in (masks.threshold(0.9), MaskSet.read(tmp_path / "masks.fits")):
+        np.testing.assert_array_equal(other.codes["CRMASK2"] == Code.TRAIL, trail)
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_hits_make_no_trails(population):
+    """20 stacks of each population, 6 per cent hit, with every hit pixel flagged."""
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        hits = np.stack([make_hits(SHAPE, 0.06, rng, population) for _ in range(3)])
+        cube = rng.poisson(SKY, hits.shape) + rng.normal(0, READNOISE, hits.shape) + hits
+        images = [CCDData(plane, unit="electron") for plane in cube]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of so many hits
+            exposures = load_exposures(images, readnoise=READNOISE * u.electron)
+        trails, planes = find_trails(lambda i, hits=hits: hits[i] > 0, exposures)
+        assert trails == ()
+        assert planes == {}
+
+
+def test_a_trace_that_the_others_show_is_no_trail():
+    rng = np.random.default_rng(3)
+    light = SKY + np.array([1.0, 1.3, 1.0])[:, None, None] * light_of(0, peak=1000)
+    images = [CCDData(rng.poisson(one) + rng.normal(0, READNOISE, SHAPE), unit="electron") for one in light]
+    exposures = load_exposures(images, readnoise=READNOISE * u.electron)
+    flagged = np.zeros((3, *SHAPE), dtype=bool)
+    flagged[1] = light_of(0) > 10
+    assert find_trails(lambda i: flagged[i], exposures)[0] == ()
+
+
+def test_sums_of_lines_are_exact_for_straight_ones():
+    image = np.zeros((40, 64), dtype=int)
+    image[7] = 1
+    sums = sums_of_lines(image)
+    assert sums.shape == (64, 40 + 64)
+    assert sums[0, 7 + 64] == 64
+    assert sums.max() == 64
+    # from the first column of row 0 to the last one of row 32
+    image = np.zeros((40, 64), dtype=int)
+    image[np.rint(np.arange(64) * 32 / 63).astype(int), np.arange(64)] = 1
+    sums = sums_of_lines(image)
+    rise, start = np.unravel_index(sums.argmax(), sums.shape)
+    assert abs(rise - 32) <= 1
+    assert abs(start - 64) <= 1
+    assert sums.max() >= 56
+    # each line takes one pixel of each column
+    whole = sums_of_lines(np.ones((40, 50), dtype=int))
+    difference = np.abs(whole - lengths_of_lines((40, 50)))
+    assert difference.max() <= 6
+    assert (difference <= 2).mean() > 0.98
+    assert whole[0, 64] == 50
