@@ -10,6 +10,9 @@ from crstack.outliers.trails import find_trails
 
 __all__ = ["classified"]
 
+#: largest flagged fraction of an exposure in which trails and sources are looked for
+MOST_FLAGGED = 0.2
+
 
 def classified(codes, exposures, rules):
     """Codes with those of values that are too low, of trails, and of sources that only some exposures show.
@@ -33,9 +36,15 @@ def classified(codes, exposures, rules):
         See `~crstack.outliers.trails.find_trails`.
     """
     codes = {**codes, **_of_low_values(codes, exposures, rules)}
-    trails, planes = find_trails(lambda i: is_hit(codes[exposure_name(i)]), exposures)
+
+    def flagged(i):
+        plane = is_hit(codes[exposure_name(i)])
+        # where so much is flagged, features have no meaning
+        return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
+
+    trails, planes = find_trails(flagged, exposures)
     codes |= _of_trails(codes, planes, exposures, rules)
-    sources, planes = find_sources(lambda i: is_hit(codes[exposure_name(i)]), exposures)
+    sources, planes = find_sources(flagged, exposures)
     for i, where in planes.items():
         codes[exposure_name(i)] = recoded(codes[exposure_name(i)], where, Code.SOURCE)
     if planes:

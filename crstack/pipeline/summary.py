@@ -40,7 +40,7 @@ def log_exposures(paths, stack, numbers):
     log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
     log.note("  %s", ", ".join(str(path) for path in paths))
     names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
-    words = [f"{name} {_number_of(name, numbers, stack.exposures)}" for name in names]
+    words = [f"{name} {_with_unit(name, numbers, stack.exposures)}" for name in names]
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
@@ -48,6 +48,14 @@ def log_exposures(paths, stack, numbers):
     if low is not None:
         words.append(f"values that are too low {np.count_nonzero(low)}")
     log.note("  %s; bad values: %d", ", ".join(words), 0 if bad is None else np.count_nonzero(bad))
+
+
+def _with_unit(name, numbers, exposures):
+    """A number of the detector with its unit."""
+    words = _number_of(name, numbers, exposures)
+    if isinstance(getattr(numbers, name), str):
+        return words
+    return f"{words} {'electron/adu' if name == 'gain' else exposures.unit}"
 
 
 def _number_of(name, numbers, exposures):
