@@ -12,8 +12,10 @@ __all__ = ["choose_place", "expected_bytes"]
 #: measured peak memory of the joint decision with combinations: bytes for each pixel, for each value, for each
 #: exposure of a pixel with differences between the exposures, and for all that does not depend on the image
 PER_PIXEL, PER_VALUE, OF_DIFFERENCES, FIXED = 40, 10, 16, 150_000_000
-#: share of the pixels that are examined, and bytes for each of their nodes and values
-EXAMINED, PER_NODE = 0.05, 8
+#: share of the pixels that are examined: of clean ones, and beside the hits of each exposure
+EXAMINED, EXAMINED_PER_EXPOSURE = 0.03, 0.03
+#: bytes for each node of an examined pixel, and for each of its values there
+PER_NODE, PER_NODE_AND_VALUE = 8, 6
 
 
 def expected_bytes(n, n_pixels):
@@ -32,7 +34,9 @@ def expected_bytes(n, n_pixels):
     """
     # the joint decision integrates over the signal: a table for each examined value and node
     nodes = 8 * np.sqrt(n) + 2
-    per_pixel = PER_PIXEL + (PER_VALUE + OF_DIFFERENCES) * n + EXAMINED * nodes * PER_NODE * (n + 1)
+    examined = min(EXAMINED + EXAMINED_PER_EXPOSURE * n, 1.0)
+    per_pixel = PER_PIXEL + (PER_VALUE + OF_DIFFERENCES) * n
+    per_pixel += examined * nodes * (PER_NODE + PER_NODE_AND_VALUE * n)
     return FIXED + n_pixels * float(per_pixel)
 
 

@@ -84,8 +84,13 @@ def _of_band(plane, first, exposures, i):
         return [], None
     labels, n = ndimage.label(plane, EIGHT_CONNECTED)
     with_core = np.unique(labels[cores])
-    peaks = ndimage.maximum_position(exposures.data[i][first : first + len(plane)], labels, with_core)
-    y, x = np.array(peaks).T
+    # only flagged pixels: a search of all of them would sort the image
+    place = np.flatnonzero(plane)
+    numbers = labels.ravel()[place]
+    values = exposures.data[i][first : first + len(plane)][np.unravel_index(place, plane.shape)]
+    order = np.lexsort((values, numbers))
+    peaks = order[np.searchsorted(numbers[order], with_core, side="right") - 1]
+    y, x = np.unravel_index(place[peaks], plane.shape)
     stamps, level, contrast = _stamps(exposures, i, y + first, x)
     noise = exposures.noise_of(i)
     variance = 2 * noise.cutout((y + first, x)).variance(np.maximum(level, 0))
@@ -103,7 +108,7 @@ def _of_band(plane, first, exposures, i):
     )
     if not good.any():
         return [], None
-    size = np.bincount(labels.ravel(), minlength=n + 1)[with_core]
+    size = np.bincount(numbers, minlength=n + 1)[with_core]
     columns = (
         np.full(len(x), i + 1),
         x + fitted.x + 1,
