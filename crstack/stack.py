@@ -299,7 +299,7 @@ seeing : optional
             kappa and its error.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
+        allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)
         with progress_to(progress) as report:
             return nbinom_shape_of_stack(self.prepared, detected, report)
 
@@ -348,7 +348,7 @@ seeing : optional
             If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), MMCosmic(), detected and detected.aux)
+        allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)
         with progress_to(progress) as report:
             settings = DiagramSettings(
                 n_simulations=n_simulations,
@@ -456,7 +456,7 @@ seeing : optional
         """
         chosen = arguments.chosen_method(method, aux, boundary, len(self), self._boundary, self._diagram)
         detected = detections_for(self.prepared, aux, vote, aux_noise, chosen)
-        allow_work(self._workspace, len(self), chosen, detected and detected.aux)
+        allow_work(self._workspace, len(self), chosen, detected.aux if detected else None)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
         def compute() -> MaskSet:
@@ -499,7 +499,7 @@ seeing : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
         """
         method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), method, detected and detected.aux)
+        allow_work(self._workspace, len(self), method, detected.aux if detected else None)
         with progress_to(progress) as report:
             return method.posterior(self.prepared, detected, report)
 

@@ -60,10 +60,11 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     squares, not narrower than 1.9 pixels (FWHM). Hits are narrower or have sharp edges. Sources narrower than that are
     not distinguished from hits.
     """
-    rows, planes = [], {}
+    rows: list = []
+    planes: dict[int, np.ndarray] = {}
     for i in range(len(exposures)):
         plane = flagged(i)
-        for band in row_bands(*plane.shape, PIXELS_AT_ONCE):
+        for band in row_bands(plane.shape[0], plane.shape[1], PIXELS_AT_ONCE):
             found, where = _of_band(plane[band], band.start, exposures, i)
             rows += found
             if where is not None:

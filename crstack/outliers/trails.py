@@ -78,7 +78,8 @@ def find_trails(
     pixels near it. The medians of the exposure minus the others, at each distance from the line, give its edges. A line
     that the others show too, such as the trace of a spectrum, is no trail.
     """
-    trails, planes = [], {}
+    trails: list = []
+    planes: dict[int, np.ndarray] = {}
     lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
     for i in range(len(exposures)):
         counts = _in_blocks(flagged(i))
