@@ -172,7 +172,7 @@ def estimate_flux_factors(
 def _warn_of_level(exposures, median, factors, errors):
     """Warn if the errors of the factors change the level of an exposure by what counts beside its noise."""
     level = float(np.median(median[np.isfinite(median)]))
-    sigma = float(np.sqrt(np.median(exposures.mean_variance(np.full((1, 1), level, np.float32)))))
+    sigma = float(np.sqrt(np.median(exposures.mean_variance(np.full(exposures.shape, level, np.float32)))))
     worst = int(np.argmax(errors))
     moved = errors[worst] * level
     if not moved > MOVED * sigma:

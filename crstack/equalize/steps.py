@@ -10,9 +10,11 @@ __all__ = ["entered", "moved", "whole_steps"]
 #: largest step in pixels
 LARGEST = 16
 #: a correlation is as good without a step along an axis where it is this share of the highest
-AS_GOOD = 0.98
+AS_GOOD = 0.97
 #: the highest correlation must be this share of the correlation of each exposure with itself
 LEAST_ALIKE = 0.3
+#: structures are cut off at this percentile of their sizes: else two bright tracks of hits outweigh all faint stars
+CUT = 70
 #: grids of the common image that are tried
 GRIDS = 20
 #: window (pixels) of the median that removes hits and hot pixels
@@ -77,7 +79,7 @@ def _least_rest(shifts):
 
 
 def _structure(plane):
-    """Square root of the structures, without hits and hot pixels, fading to 0 at the edges."""
+    """Square root of the structures, without small hits and hot pixels, cut off, and fading to 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
     plane = ndimage.median_filter(plane[rows, columns], WINDOW)
@@ -85,6 +87,9 @@ def _structure(plane):
     over = plane - low[1]
     noise = max(low[1] - low[0], 1e-6)
     over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
+    if over.any():
+        highest = np.percentile(np.abs(over[over != 0]), CUT)
+        over = np.clip(over, -highest, highest)
     fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
     return (over * np.outer(*fade)).astype(np.float32)
 
