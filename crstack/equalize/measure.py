@@ -78,7 +78,8 @@ def _measured(levels, variance_of, bad, names):
             "the exposures differ by terms along rows or columns, which need whole images: the memory may exceed "
             "mem_limit"
         )
-    whole = ExpectedExposures(levels, variance_of, bad, names, part)
+    # a cube that is read by rows, too
+    whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, part)
     for contrast in CONTRAST[-2:]:
         refine(whole, contrast, with_kernels=False)
         if part.terms is None and not any(whole.kinds):
