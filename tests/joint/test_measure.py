@@ -227,6 +227,23 @@ def test_what_a_part_says_holds_everywhere(monkeypatch):
     assert "measuring what differs" in stages
 
 
+def test_terms_along_lines_of_a_large_image_with_bad_values(monkeypatch):
+    """The exposures are read in order of brightness then, also their bad values."""
+    monkeypatch.setattr(measure, "WHOLE", 30_000)
+    monkeypatch.setattr(measure, "informative_box", partial(informative_box, pixels=30_000))
+    simulated = slit(sky_factors=(1.12, 1.0, 0.9), flux_factors=(1.1, 0.8, 1.0))
+    ccds = [ccd.copy() for ccd in simulated.exposures]
+    ccds[0].mask = np.zeros(ccds[0].shape, dtype=bool)
+    ccds[0].mask[::7, ::5] = True
+    stack = CRStack(ccds, gain=simulated.gain, readnoise=simulated.readnoise)
+    masks = stack.detect("joint")
+    assert masks.decision.measured.lines
+    usable = simulated.hit_mask(5)
+    usable[0] &= ~ccds[0].mask
+    assert masks.crmasks[usable].mean() > 0.98
+    assert not masks.crmasks[0][ccds[0].mask].any()
+
+
 def test_box_that_tells_most():
     weight = np.zeros((300, 500))
     weight[100:180, 300:440] = 1
