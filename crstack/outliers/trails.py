@@ -14,6 +14,8 @@ __all__ = ["Trail", "find_trails", "sentence_of_trails"]
 BLOCK, IN_BLOCK = 4, 4
 #: fraction of the larger side of the image that a trail crosses, and fraction of its blocks that count
 CROSSES, FILLED = 0.6, 0.7
+#: shortest trail (pixels): tracks of hits may be as long as this is
+SHORTEST = 100
 #: largest number of trails in an exposure
 MOST = 5
 #: distances from the line that are looked at (pixels), and part of them that measures the level
@@ -74,9 +76,9 @@ def find_trails(
     Notes
     -----
     Flagged pixels are counted in blocks of 4 x 4. A line is a candidate if it crosses 60 per cent of the larger side of
-    the image, and if 70 per cent of its blocks have four flagged pixels or more. The line is fitted to the flagged
-    pixels near it. The medians of the exposure minus the others, at each distance from the line, give its edges. A line
-    that the others show too, such as the trace of a spectrum, is no trail.
+    the image and 100 pixels, and if 70 per cent of its blocks have four flagged pixels or more. The line is fitted to
+    the flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
+    edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
     trails: list = []
     planes: dict[int, np.ndarray] = {}
@@ -111,13 +113,14 @@ def _in_blocks(mask):
 def _candidate(blocks, lengths):
     """Ends (x1, y1, x2, y2) in pixels of the line with most blocks; None if none has enough."""
     best, most = None, 0
-    if np.count_nonzero(blocks) < FILLED * CROSSES * max(blocks.shape):
+    least = max(CROSSES * max(blocks.shape), SHORTEST / BLOCK)
+    if np.count_nonzero(blocks) < FILLED * least:
         return None
     for turned in (False, True):
         image, length = (blocks.T, lengths[1]) if turned else (blocks, lengths[0])
-        if image.shape[1] < CROSSES * max(image.shape):
+        if image.shape[1] < least:
             continue
-        long_enough = length >= CROSSES * max(image.shape)
+        long_enough = length >= least
         for falling in (False, True):
             sums = sums_of_lines(image[::-1] if falling else image)
             good = np.where(long_enough & (sums >= FILLED * length), sums, 0)
