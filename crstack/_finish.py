@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack._warn import warn_user
 from crstack.combine import Combiner
+from crstack.combine.left_out import shift_with_left_out
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
@@ -50,13 +51,18 @@ def masks_of_decision(
     for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
         if sentence:
             warn_user(sentence)
+    shift = decision.signal_shift
+    if shift is not None:
+        differences = decision.differences(prepared, prepared.statistics.median2d)
+        if differences is not None:
+            shift = shift_with_left_out(shift, codes, exposures, differences)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
         decision.probability,
-        signal_shift=decision.signal_shift,
+        signal_shift=shift,
         excess_variance=decision.excess_variance,
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),

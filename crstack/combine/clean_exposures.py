@@ -40,8 +40,8 @@ def clean_exposures(
 
     Notes
     -----
-    The combined value of a pixel has the mean level of its exposures: those that are clean there, or all valid ones
-    for masks of the joint decision. It is moved to the level of the exposure, so that a replaced hit makes no step
+    The combined value of a pixel has the mean level of its exposures: those that are clean there, or all of them for
+    masks of the joint decision. It is moved to the level of the exposure, so that a replaced hit makes no step
     where exposures differ.
     """
     common, error = combination.ccd.data, combination.ccd.uncertainty.array
@@ -49,7 +49,7 @@ def clean_exposures(
     shift = None
     if differences is not None:
         of_all = masks.signal_shift is not None
-        shift = _mean_difference(differences, exposures.bad if of_all else replaced)
+        shift = _mean_difference(differences, None if of_all else replaced)
     seconds, unit = np.float32(exposures.rate_seconds or 1), exposures.given_unit
     ccds = []
     for i, where in enumerate(replaced):

@@ -228,12 +228,7 @@ class CleanValues:
         """Signal shift of the masks at some pixels, in the unit of the exposures."""
         if self.masks.signal_shift is None:
             return 0.0
-        shift = self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
-        for i in range(len(self.exposures)):
-            code = self.masks.codes[f"CRMASK{i + 1}"][where]
-            # the masks were changed after the decision
-            shift[np.isin(code, ADDED)] = 0
-        return shift
+        return self.masks.signal_shift[where] / at_pixels(self.exposures.noise.electrons_per_unit, where)
 
     def _chance_of(self, i):
         """Probability that exposure ``i`` is hit; 1 where it is bad, too low, forced or dilated."""
@@ -250,7 +245,7 @@ class CleanValues:
         """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
         where, value, *_ = self.posterior
         count = self.n_clean[where]
-        masked = (count > 0) & (count < self.statistics.count[where])
+        masked = (count > 0) & (count < len(self.exposures))
         where = tuple(index[masked] for index in where)
         lowered = np.zeros(self.exposures.shape, dtype=np.float32)
         lowered[where] = value[masked] - self.mean[where]

@@ -56,6 +56,7 @@ class ExposuresByBands:
         some.bad = None if self.bad is None else self.bad[:, wide]
         for name in ("backgrounds", *STATE):
             setattr(some, name, [one[wide] if np.ndim(one) else one for one in getattr(self, name)])
+        some.fill_bad()
         if any(map(any, some.steps)):
             some.leave_out_hot()
         return some

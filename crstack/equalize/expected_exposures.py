@@ -62,6 +62,7 @@ class ExpectedExposures:
             self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
             self.covariance, self.steps = of_part.covariance, of_part.steps
         self.backgrounds = self.first_levels(levels)
+        self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = self.brightness = None
         self.kinds, self.grids = [""] * n, None
@@ -71,6 +72,24 @@ class ExpectedExposures:
         if any(map(any, self.steps)):
             self.leave_out_hot()
             self.start_moved()
+
+    def fill_bad(self):
+        """Put the median of the other exposures, at the level of the exposure, where a value is bad.
+
+        Else a column of bad values looks like a change of the exposure along the column.
+        """
+        if self.bad is None:
+            return
+        bad = self.bad[:, :]
+        some = bad.any(axis=0) & ~bad.all(axis=0)
+        if not some.any():
+            return
+        # a cube that is read by rows, too
+        self.levels, bad = np.array(self.levels[:, :]), bad[:, some]
+        base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
+        values = self.levels[:, some]
+        middle = np.nanmedian(np.where(bad, np.nan, values - base), axis=0)
+        self.levels[:, some] = np.where(bad, middle + base, values)
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""

@@ -126,8 +126,10 @@ def noise_ratio(data, bad, variance):
     Notes
     -----
     The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
-    This removes the scene and slow variations of the level. The scatter is the mean square of the smallest four
-    fifths, relative to that of a normal distribution cut at the same quantile. Hits are among the remaining fifth.
+    This removes the scene and slow variations of the level. The stated noise is that at the median of three neighbours
+    in the row of each exposure, because levels differ, or at a low value of all exposures where this is higher. The
+    scatter is the mean square of the smallest four fifths, relative to that of a normal distribution cut at the same
+    quantile. Hits are among the remaining fifth.
     """
     n, ny, nx = data.shape
     step = max(int(ny * nx / SAMPLE), 1)
@@ -137,7 +139,9 @@ def noise_ratio(data, bad, variance):
     valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
     # a low value of the exposures, because many may be hit
     expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
-    stated = [variance(i, expected, box) for i in range(n)]
+    # the sky of each exposure has its own noise; three neighbours hold less noise than one value
+    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), expected)
+    stated = [variance(i, own[i], box) for i in range(n)]
     pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
     ratios = []
     for i, j in pairs:
