@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import astropy.units as u
 import numpy as np
 
 from crstack._threads import map_threads
@@ -74,6 +75,8 @@ def check_flux_factors(factors, n):
     InputError
         If they are not positive, or not ``n``.
     """
+    if np.ndim(factors) > 1 or not getattr(factors, "unit", u.one).is_equivalent(u.one):
+        raise InputError(f"flux_factors must be one number without a unit, or a list of them; got {factors!r:.60}")
     if np.ndim(factors) == 0:
         factors = [factors] * n
     factors = [np.asarray(factor).item() for factor in factors]

@@ -168,7 +168,7 @@ class Equalization:
         if isinstance(self.seeing, str):
             check_choice("seeing", self.seeing, (AUTO,))
         elif self.seeing is not None:
-            if np.ndim(self.seeing) != 1:
+            if np.ndim(self.seeing) != 1 or getattr(self.seeing, "unit", u.pix) != u.pix:
                 raise InputError(
                     f'seeing must be "auto", None, or a width in pixels for each exposure; got {self.seeing!r:.60}'
                 )
@@ -230,7 +230,9 @@ class Equalization:
         if _is_given(self.flux_factors):
             check_flux_factors(self.flux_factors, n)
         if _is_given(self.offsets):
-            check_offsets(self.offsets, n)
+            reach = max(exposures.shape)
+            if max(abs(one) for pair in check_offsets(self.offsets, n) for one in pair) >= reach:
+                raise InputError(f"offsets must be smaller than the image, {reach} pixels; got {list(self.offsets)}")
         if _is_given(self.seeing) and len(self.seeing) != n:
             raise InputError(f"seeing must be {n} widths, one for each exposure; got {len(self.seeing)}")
         for name in ("response", "backgrounds"):

@@ -11,6 +11,7 @@ from crstack.datasets import make_stack
 from crstack.equalize import Equalization
 from crstack.equalize.given_seeing import seeing_kernels
 from crstack.equalize.kernel import split_kernel
+from crstack.exceptions import InputError
 
 LEVELS = (100.0, 140.0, 220.0)
 SHAPE = (180, 200)
@@ -203,3 +204,18 @@ def test_seeing_beside_other_terms(method):
     # the factors multiply the common image, and with it the mean of the levels
     expected = np.array(LEVELS) - np.array((0.9, 1.0, 1.15)) * np.mean(LEVELS)
     np.testing.assert_allclose(np.diff(masks.decision.measured.levels), np.diff(expected), rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"flux_factors": np.ones((3, 3))}, "flux_factors must be one number without a unit"),
+        ({"flux_factors": [1, 2, 3] * u.adu}, "flux_factors must be one number without a unit"),
+        ({"seeing": [2.0, 2.5, 3.0] * u.arcsec}, "seeing must be"),
+        ({"offsets": [(1000, 0), (0, 0), (0, 0)]}, "offsets must be smaller than the image, 100 pixels"),
+    ],
+)
+def test_nonsense_is_refused(given, sentence):
+    simulated = make_stack("imaging", shape=(80, 100), seed=1)
+    with pytest.raises(InputError, match=sentence):
+        CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, **given)
