@@ -10,11 +10,13 @@ __all__ = ["entered", "moved", "whole_steps"]
 #: largest step in pixels
 LARGEST = 16
 #: a correlation is as good without a step along an axis where it is this share of the highest
-AS_GOOD = 0.97
+AS_GOOD = 0.98
 #: the highest correlation must be this share of the correlation of each exposure with itself
 LEAST_ALIKE = 0.3
-#: structures are cut off at this percentile of their sizes: else two bright tracks of hits outweigh all faint stars
-CUT = 70
+#: pixels around the brightest structure that coincides after a step: the step must hold without it
+AROUND = 16
+#: the correlation of the others must be this share of that of each exposure with itself
+OF_REST = 0.15
 #: grids of the common image that are tried
 GRIDS = 20
 #: window (pixels) of the median that removes hits and hot pixels
@@ -61,13 +63,31 @@ def whole_steps(levels):
     steps = []
     for i in range(n):
         correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
-        steps.append(_step(correlation, np.sqrt(own[i] * own[middle])))
+        alike = np.sqrt(own[i] * own[middle])
+        step = _step(correlation, alike)
+        steps.append(step if _holds(planes[i], planes[middle], step, alike) else (0, 0))
     steps = np.array(steps)
     if not steps.round().any():
         return ((0, 0),) * n
     steps = np.stack([_least_rest(one) for one in steps.T], axis=1)
     steps -= np.median(steps, axis=0).astype(int)
     return tuple((int(dx), int(dy)) for dx, dy in steps)
+
+
+def _holds(plane, middle, step, alike):
+    """Whether a step is better than none without the brightest structure that coincides.
+
+    Two bright tracks of hits, which lie on each other after a step, may outweigh all faint stars.
+    """
+    step = tuple(int(round(one)) for one in step)
+    if not any(step):
+        return True
+    product = plane * moved(middle, step)
+    row, column = np.unravel_index(np.argmax(product), product.shape)
+    around = tuple(slice(max(one - AROUND, 0), one + AROUND + 1) for one in (row, column))
+    rest = product.sum() - product[around].sum()
+    without = np.sum(plane * middle) - np.sum(plane[around] * middle[around])
+    return rest > max(without, OF_REST * alike)
 
 
 def _least_rest(shifts):
@@ -79,7 +99,7 @@ def _least_rest(shifts):
 
 
 def _structure(plane):
-    """Square root of the structures, without small hits and hot pixels, cut off, and fading to 0 at the edges."""
+    """Square root of the structures, without small hits and hot pixels, fading to 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
     plane = ndimage.median_filter(plane[rows, columns], WINDOW)
@@ -87,9 +107,6 @@ def _structure(plane):
     over = plane - low[1]
     noise = max(low[1] - low[0], 1e-6)
     over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
-    if over.any():
-        highest = np.percentile(np.abs(over[over != 0]), CUT)
-        over = np.clip(over, -highest, highest)
     fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
     return (over * np.outer(*fade)).astype(np.float32)
 
