@@ -79,7 +79,7 @@ def _holds(plane, middle, step, alike):
 
     Two bright tracks of hits, which lie on each other after a step, may outweigh all faint stars.
     """
-    step = tuple(int(round(one)) for one in step)
+    step = tuple(round(one) for one in step)
     if not any(step):
         return True
     product = plane * moved(middle, step)
