@@ -1,5 +1,6 @@
 """Complete masks from a decision: with MEANCR, counts, votes and history."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -8,7 +9,7 @@ import numpy as np
 from crstack._warn import warn_user
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
-from crstack.masks import MaskRules, MaskSet
+from crstack.masks import Code, MaskRules, MaskSet
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
@@ -55,7 +56,7 @@ def masks_of_decision(
     if shift is not None:
         differences = decision.differences(prepared, prepared.statistics.median2d)
         if differences is not None:
-            shift = shift_with_left_out(shift, codes, exposures, differences)
+            shift = shift_with_left_out(shift, codes, exposures, _without_trails(differences, codes))
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
@@ -85,6 +86,14 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _without_trails(differences: Sequence[np.ndarray], codes: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Differences with their median where an exposure has a trail: the light of the trail was measured as a level."""
+    trail = np.logical_or.reduce([plane == Code.TRAIL for plane in codes.values()])
+    if not trail.any():
+        return list(differences)
+    return [np.where(trail, np.median(one[~trail]), one) if np.ndim(one) else one for one in differences]
 
 
 def _history(
