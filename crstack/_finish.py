@@ -10,6 +10,7 @@ from crstack._warn import warn_user
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
 from crstack.masks import Code, MaskRules, MaskSet
+from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
@@ -52,18 +53,13 @@ def masks_of_decision(
     for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
         if sentence:
             warn_user(sentence)
-    shift = decision.signal_shift
-    if shift is not None:
-        differences = decision.differences(prepared, prepared.statistics.median2d)
-        if differences is not None:
-            shift = shift_with_left_out(shift, codes, exposures, _without_trails(differences, codes))
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
         _history(decision, prepared, detected, rules),
         decision.steps,
         decision.probability,
-        signal_shift=shift,
+        signal_shift=_shift_of(decision, prepared, codes),
         excess_variance=decision.excess_variance,
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),
@@ -86,6 +82,19 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The signal shift of a decision, with that of values that are left out for other reasons."""
+    shift, exposures = decision.signal_shift, prepared.exposures
+    names = [exposure_name(i) for i in range(len(exposures))]
+    # the differences are as large as the exposures
+    if shift is None or (exposures.bad is None and not any(np.isin(codes[name], ADDED).any() for name in names)):
+        return shift
+    differences = decision.differences(prepared, prepared.statistics.median2d)
+    if differences is None:
+        return shift
+    return shift_with_left_out(shift, codes, exposures, _without_trails(differences, codes))
 
 
 def _without_trails(differences: Sequence[np.ndarray], codes: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -123,8 +123,9 @@ def _of_band(plane, first, exposures, i):
 
 
 def _stamps(exposures, i, y, x):
-    """Images (M, n, n) of an exposure minus the others, without their level at the rim; the others at the
-    peak, and their light there above the rim.
+    """Images (M, n, n) of an exposure minus the others, without their level at the rim.
+
+    Also the value of the others at the peak, and their light there above the rim, (M,) each.
     """
     steps = np.arange(-HALF, HALF + 1)
     ny, nx = exposures.shape

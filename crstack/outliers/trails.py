@@ -159,9 +159,8 @@ def _traced(line, flagged, exposures, i):
     left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
     right = peak + int(np.argmin(np.append(inside[peak:], False)))
     if right - left < 3 or right - left > OUTSIDE:
-        return (
-            None  # one pixel wide is a bad row or column; wider than the distances that measure the level is no trail
-        )
+        # one pixel wide is a bad row or column; wider than the distances that measure the level is no trail
+        return None
     low, high = left + 1 - centre - 0.5 - MARGIN, right - 1 - centre + 0.5 + MARGIN
     ends = _ends(along, (distance > low) & (distance < high) & flagged[near])
     chosen = (distance > low) & (distance < high) & (along >= ends[0]) & (along <= ends[1])
