@@ -9,6 +9,8 @@ from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
 from crstack.equalize import place_variance
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
+from crstack.joint import scatter
+from crstack.joint.expected import counts_of
 
 READNOISE = 4.0
 
@@ -102,3 +104,17 @@ def test_two_stars_of_different_seeing_are_not_eaten():
     assert np.median(variance[strong] / apart[strong] ** 2) > 0.25
     stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
     assert stack.detect(JointPosterior()).crmasks.mean() < 2e-4
+
+
+def test_the_scene_of_two_exposures_is_the_lower_one_where_they_differ():
+    """A hit in the mean of two exposures would look like structure."""
+    rng = np.random.default_rng(6)
+    cube = rng.normal(100, 10, (2, 30, 40)).astype(np.float32)
+    cube[1, 5, 7] = cube[0, 5, 7] + 500
+    exposures = CRStack(list(cube * u.electron), readnoise=READNOISE * u.electron).prepared.known
+    scene = scatter._median_of(counts_of(exposures))
+    expected = cube.mean(axis=0)
+    expected[5, 7] = cube[0, 5, 7]
+    # of noise alone about 2 in 10 000 pixels differ as much
+    assert np.count_nonzero(np.abs(scene - expected) > 1e-3) <= 3
+    assert scene[5, 7] == cube[0, 5, 7]

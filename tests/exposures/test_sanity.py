@@ -280,3 +280,12 @@ def test_negative_uncertainties_are_no_uncertainties():
     ccds[1].uncertainty.array[:] = -1
     with pytest.raises(InputError, match="uncertainty of exposure 2 must be a positive number somewhere; got none"):
         load_exposures(ccds, readnoise=READNOISE * u.electron)
+
+
+@pytest.mark.parametrize("skies", [(200, 100, 400), (100, 300), (50, 100, 150, 200, 250), (100, 100, 100)])
+def test_each_exposure_has_the_noise_of_its_own_sky(skies):
+    rng = np.random.default_rng(1)
+    data = np.array([rng.poisson(sky, (200, 200)) + rng.normal(0, 4, (200, 200)) for sky in skies], np.float32)
+    ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.maximum(expected, 0) + 16)
+    # the faintest of many exposures counts with the noise of the second
+    assert 0.85 < min(ratios) <= max(ratios) < 1.05
