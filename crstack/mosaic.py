@@ -8,19 +8,19 @@ from typing import Any, Literal, Unpack, overload
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from crstack._arguments import AUTO, Auxiliary, Boundary, MosaicCombineOptions, StackOptions, Vote
-from crstack._fits import CHIP, opened_fits, plane_shape
-from crstack._fits_writing import write_fits
-from crstack._validation import check_integer
 from crstack.combine import Combination
 from crstack.combine.files import combination_hdulist
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header
 from crstack.exposures.items import exposure_items
+from crstack.files.fits_reading import CHIP, opened_fits, plane_shape
+from crstack.files.fits_writing import write_fits
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method
 from crstack.prepared import AuxNoise, Progress
 from crstack.stack import CRStack
+from crstack.stages.arguments import AUTO, Auxiliary, Boundary, MosaicCombineOptions, StackOptions, Vote
+from crstack.utils.validation import check_integer
 
 __all__ = ["ALL", "Chip", "Mosaic", "chips_of", "copied", "joined_chips", "primary_of", "read_mosaic"]
 

@@ -9,27 +9,7 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from crstack import _arguments as arguments
 from crstack import equalize
-from crstack._arguments import (
-    AUTO,
-    Auxiliary,
-    Boundary,
-    CombineOptions,
-    FromDetector,
-    Length,
-    Vote,
-    allow_work,
-    detections_for,
-    made_by,
-)
-from crstack._finish import masks_of_decision
-from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
-from crstack._progress import progress_to
-from crstack._summary import Summary
-from crstack._threads import limited_threads, with_limited_threads
-from crstack._validation import check_choice, check_integer
-from crstack._views import InDiagram, features_of_mask, in_diagram_of, summary_of
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.combine import Combination, Combiner
@@ -50,7 +30,27 @@ from crstack.mmcosmic import MMCosmic, MMDecision
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.plausibility import check_plausible
 from crstack.prepared import AuxNoise, PreparedStack, Progress
+from crstack.stages import arguments
+from crstack.stages.arguments import (
+    AUTO,
+    Auxiliary,
+    Boundary,
+    CombineOptions,
+    FromDetector,
+    Length,
+    Vote,
+    allow_work,
+    detections_for,
+    made_by,
+)
+from crstack.stages.finish import masks_of_decision
+from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
 from crstack.statistics import OrderStatistics
+from crstack.utils.memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
+from crstack.utils.progress import progress_to
+from crstack.utils.summary import Summary
+from crstack.utils.threads import limited_threads, with_limited_threads
+from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
     import ccdproc

@@ -6,14 +6,14 @@ from threading import Lock
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._pixels import by_rows, contrast_of
-from crstack._threads import map_threads, row_bands
 from crstack.equalize.differences import Differences
 from crstack.equalize.expected_exposures import CONTRAST, used_grids
 from crstack.equalize.kernel import moment_errors
 from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
 from crstack.equalize.surfaces import Mesh
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import by_rows, contrast_of
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["ExposuresByBands"]
 

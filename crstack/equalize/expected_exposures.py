@@ -5,7 +5,6 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
 from crstack.equalize.hot import charges_of_hot_pixels
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
@@ -14,6 +13,7 @@ from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures
+from crstack.utils.pixels import contrast_of
 
 __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "used_grids"]
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import empty_image, relax
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
 from crstack.exposures.times import factors_of_times
+from crstack.utils.memory import empty_image, relax
+from crstack.utils.warn import warn_user
 
 __all__ = ["checked"]
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, lacking
+from crstack.utils.warn import warn_user
 
 __all__ = ["ALIGNED", "of_one_field"]
 

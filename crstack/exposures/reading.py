@@ -18,7 +18,11 @@ from astropy.nddata import (
 )
 from astropy.wcs import WCS
 
-from crstack._fits import (
+from crstack.exceptions import InputError
+from crstack.exposures.headers import cleaned_header, split_wcs
+from crstack.exposures.quality import bits_of, unusable
+from crstack.exposures.saturation import stated_limit
+from crstack.files.fits_reading import (
     COUNTS,
     RATES,
     check_unit,
@@ -29,12 +33,8 @@ from crstack._fits import (
     plane_shape,
     unit_of_header,
 )
-from crstack._validation import check_image_shape
-from crstack._warn import warn_user
-from crstack.exceptions import InputError
-from crstack.exposures.headers import cleaned_header, split_wcs
-from crstack.exposures.quality import bits_of, unusable
-from crstack.exposures.saturation import stated_limit
+from crstack.utils.validation import check_image_shape
+from crstack.utils.warn import warn_user
 
 __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
 

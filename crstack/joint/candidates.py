@@ -5,16 +5,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image, kept, relax
-from crstack._pixels import at_pixels, dilate
-from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import LevelCube, by_parts, in_order, joined, with_bad_filled
 from crstack.joint.likelihood import log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, kept, relax
+from crstack.utils.pixels import at_pixels, dilate
+from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
 __all__ = ["Candidates", "Counts", "clean_signal", "even_slices", "find_candidates", "pieces_of"]
 

@@ -5,14 +5,14 @@ from itertools import product
 
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image, relax, zero_image
-from crstack._threads import map_threads, row_bands, slices
 from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, noise_of, sigma_index
 from crstack.joint.cubes import by_parts
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, N_CLASSES, Population, charges_kind, neighbour_class
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.threads import map_threads, row_bands, slices
 
 __all__ = ["Field", "log_odds_alone", "log_ratio", "probabilities", "sweep"]
 

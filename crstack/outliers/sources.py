@@ -6,10 +6,10 @@ import numpy as np
 from astropy.table import QTable
 from scipy import ndimage
 
-from crstack._pixels import EIGHT_CONNECTED, dilate
-from crstack._threads import row_bands
 from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
+from crstack.utils.pixels import EIGHT_CONNECTED, dilate
+from crstack.utils.threads import row_bands
 
 __all__ = ["find_sources", "sentence_of_sources"]
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from astropy.table import QTable
 
-from crstack._files import atomic_path
-from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path
 from crstack.masks import MaskSet
 from crstack.masks.features import codes_of
 from crstack.plotting.diagram import draw_boundary
@@ -30,6 +29,7 @@ from crstack.plotting.style import (
     set_hit_limits,
     words_of,
 )
+from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
 from crstack.masks import Code
+from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,12 +15,12 @@ from astropy.table import Table
 
 import crstack
 from crstack import CRStack, MaskSet, Mosaic, read_mosaic
-from crstack._arguments import MosaicCombineOptions, StackOptions
-from crstack._memory import resident_bytes
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.mosaic import chips_of
+from crstack.stages.arguments import MosaicCombineOptions, StackOptions
+from crstack.utils.memory import resident_bytes
 
 SHAPES = ((40, 50), (36, 44), (50, 40))
 GAINS = (1.5, 2.0, 2.5)

@@ -15,7 +15,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from crstack import CRStack, JointPosterior, SplineBoundary
-from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
@@ -34,6 +33,7 @@ from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, 
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
 from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
+from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
 
 

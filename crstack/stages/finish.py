@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
 from crstack.masks import Code, MaskRules, MaskSet
@@ -19,6 +18,7 @@ from crstack.outliers.classes import classified
 from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.utils.warn import warn_user
 
 __all__ = ["masks_of_decision"]
 

@@ -15,11 +15,11 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
-from crstack._files import remember_exposure
-from crstack._memory import empty_image, in_files, relax
-from crstack._threads import row_bands
-from crstack._warn import warn_user
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.files.whole import remember_exposure
+from crstack.utils.memory import empty_image, in_files, relax
+from crstack.utils.threads import row_bands
+from crstack.utils.warn import warn_user
 
 __all__ = [
     "BROKEN",
