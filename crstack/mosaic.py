@@ -13,8 +13,9 @@ from crstack.combine.files import combination_hdulist
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header
 from crstack.exposures.items import exposure_items
-from crstack.files.fits_reading import CHIP, opened_fits, plane_shape
+from crstack.files.fits_reading import opened_fits, plane_shape
 from crstack.files.fits_writing import write_fits
+from crstack.files.headers import CHIP
 from crstack.masks import MaskRules, MaskSet
 from crstack.methods import Method
 from crstack.prepared import AuxNoise, Progress

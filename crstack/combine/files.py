@@ -11,9 +11,11 @@ from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possibl
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
 from crstack.exposures.reading import writable_header
-from crstack.files.fits_reading import CHIP, chip_hdus, image_of, opened_fits, unit_of_header
+from crstack.files.fits_reading import image_of, opened_fits
 from crstack.files.fits_writing import ending_of, write_fits
-from crstack.files.whole import add_history
+from crstack.files.headers import CHIP, chip_hdus
+from crstack.files.history import add_history
+from crstack.files.units import unit_of_header
 from crstack.masks import MaskSet
 from crstack.utils.validation import check_choice
 

@@ -8,7 +8,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
-from crstack.files.fits_reading import check_unit
+from crstack.files.units import check_unit
 
 __all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "quantity_in_words", "quantity_of", "section_of"]
 

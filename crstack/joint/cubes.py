@@ -53,7 +53,7 @@ def in_order(cube, order):
 
 
 class LevelCube:
-    """The common signals of the values of `~crstack.joint.candidates.Counts`, computed where they are used.
+    """The common signals of the values of `~crstack.joint.counts.Counts`, computed where they are used.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.equalize.differences import Differences
 from crstack.exceptions import InputError
-from crstack.joint.candidates import Counts
+from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import expecting, open_settings
 from crstack.joint.posterior import JointResult, joint_posterior

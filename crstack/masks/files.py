@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.exposures.headers import split_wcs, wcs_cards
-from crstack.files.whole import add_history, header_line, history_of
+from crstack.files.history import add_history, header_line, history_of
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
 from crstack.utils.memory import empty_image, relax

@@ -14,8 +14,9 @@ from astropy.wcs import WCS
 
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.files.fits_reading import BROKEN, chip_hdus
+from crstack.files.fits_reading import BROKEN
 from crstack.files.fits_writing import write_fits
+from crstack.files.headers import chip_hdus
 from crstack.masks.codes import Code, exposure_name, recoded, with_code
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist

@@ -12,7 +12,7 @@ import numpy as np
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
 from crstack.files.fits_writing import write_fits
-from crstack.files.whole import add_history
+from crstack.files.history import add_history
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.figures import (

@@ -1,1 +1,1 @@
-"""Parts of the stages of `~crstack.stack.CRStack`: arguments of its calls, complete masks, views of its results."""
+"""Parts of `~crstack.stack.CRStack`: the arguments of its calls, and the work of its stages."""

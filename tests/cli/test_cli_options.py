@@ -17,7 +17,7 @@ from crstack import MaskSet
 from crstack.cli import main
 from crstack.cli.parser import make_parser
 from crstack.config.configuration import read_configuration
-from crstack.files.whole import history_of
+from crstack.files.history import history_of
 
 PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]

@@ -9,7 +9,7 @@ from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.files.whole import history_of
+from crstack.files.history import history_of
 
 GAIN = 2.0 * u.electron / u.adu
 
