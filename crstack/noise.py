@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 import astropy.units as u
 import numpy as np
 
-from crstack._photons import PhotonDistribution
-from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
+from crstack.utils.photons import PhotonDistribution
+from crstack.utils.validation import check_number, check_quantity
 
 __all__ = ["NoiseModel"]
 

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._threads import map_threads, row_bands
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = [
     "OrderStatistics",

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtri
 
-from crstack._threads import map_threads
-from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
 from crstack.simulation.photon_tables import MixedTables
 from crstack.statistics import order_statistics
+from crstack.utils.threads import map_threads
+from crstack.utils.validation import check_integer, check_number
 
 __all__ = ["CalibratedBoundary", "CalibratedFit"]
 

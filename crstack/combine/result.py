@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.nddata import CCDData
 
-from crstack._summary import Summary
+from crstack.utils.summary import Summary
 
 if TYPE_CHECKING:
     from crstack.masks import MaskSet

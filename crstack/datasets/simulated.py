@@ -10,8 +10,6 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._cached import cached_property
-from crstack._validation import check_boolean, check_choice, check_integer, check_number, check_quantity
 from crstack.datasets._checks import (
     bias_in_unit,
     check_backgrounds,
@@ -26,6 +24,8 @@ from crstack.datasets._checks import (
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.datasets.scenes import SCENES, smooth_field
 from crstack.noise import GAIN_UNIT, NoiseModel
+from crstack.utils.cached import cached_property
+from crstack.utils.validation import check_boolean, check_choice, check_integer, check_number, check_quantity
 
 __all__ = ["SimulatedStack", "make_stack"]
 

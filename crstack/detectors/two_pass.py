@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._pixels import features_holding
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import features_holding
 
 __all__ = ["TwoPassDetector", "is_paired", "split_pairs"]
 

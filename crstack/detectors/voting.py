@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from crstack._validation import check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.validation import check_integer
 
 __all__ = ["VotingDetector"]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.table import Column, Table
 
-from crstack._memory import empty_image, in_files
-from crstack._threads import row_bands
 from crstack.equalize.kernel import KernelTerms, split_kernel
 from crstack.equalize.surfaces import Mesh
+from crstack.utils.memory import empty_image, in_files
+from crstack.utils.threads import row_bands
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.threads import map_threads
 
 __all__ = ["entered", "moved", "whole_steps"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
+from crstack.utils.memory import empty_image, relax
 
 __all__ = ["Exposures"]
 

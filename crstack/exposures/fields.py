@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, lacking
 from crstack.exposures.times import factors_of_times
+from crstack.utils.warn import warn_user
 
 __all__ = ["ALIGNED", "of_one_field"]
 

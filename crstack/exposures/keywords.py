@@ -7,8 +7,8 @@ from numbers import Real
 import astropy.units as u
 import numpy as np
 
-from crstack._fits import check_unit
 from crstack.exceptions import InputError
+from crstack.files.units import check_unit
 
 __all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "quantity_in_words", "quantity_of", "section_of"]
 

@@ -18,23 +18,15 @@ from astropy.nddata import (
 )
 from astropy.wcs import WCS
 
-from crstack._fits import (
-    COUNTS,
-    RATES,
-    check_unit,
-    image_extension,
-    image_in_parts,
-    inherited_header,
-    opened_fits,
-    plane_shape,
-    unit_of_header,
-)
-from crstack._validation import check_image_shape
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
 from crstack.exposures.saturation import stated_limit
+from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits, plane_shape
+from crstack.files.headers import inherited_header
+from crstack.files.units import COUNTS, RATES, check_unit, unit_of_header
+from crstack.utils.validation import check_image_shape
+from crstack.utils.warn import warn_user
 
 __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from crstack._threads import map_threads, wide_bands
+from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
 

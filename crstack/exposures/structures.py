@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.threads import map_threads
 
 __all__ = ["Structures", "agree", "lacking"]
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack._pixels import by_rows
-from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.equalize.differences import Differences
 from crstack.exceptions import InputError
-from crstack.joint.candidates import Counts
+from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import expecting, open_settings
 from crstack.joint.posterior import JointResult, joint_posterior
@@ -17,6 +15,8 @@ from crstack.joint.scatter import Scatter, scatter_of
 from crstack.masks.rules import MaskRules
 from crstack.methods import Decision, Method
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.utils.pixels import by_rows
+from crstack.utils.validation import check_boolean, check_choice, check_integer, check_number
 
 __all__ = ["JointDecision", "JointPosterior"]
 

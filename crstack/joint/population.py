@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crstack._cached import cached_property
 from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
+from crstack.utils.cached import cached_property
 
 __all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
 

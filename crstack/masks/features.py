@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import QTable, Table
 from scipy import ndimage
 
-from crstack._pixels import EIGHT_CONNECTED
-from crstack._validation import check_choice, check_image_shape
 from crstack.masks.codes import Code, exposure_name, is_hit
+from crstack.utils.pixels import EIGHT_CONNECTED
+from crstack.utils.validation import check_choice, check_image_shape
 
 if TYPE_CHECKING:
     from photutils.segmentation import SegmentationImage

@@ -12,18 +12,19 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from crstack._fits import BROKEN, chip_hdus
-from crstack._fits_writing import write_fits
-from crstack._memory import limited_memory, place_of
-from crstack._threads import row_bands
-from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.files.fits_reading import BROKEN
+from crstack.files.fits_writing import write_fits
+from crstack.files.headers import chip_hdus
 from crstack.masks.codes import Code, exposure_name, recoded, with_code
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.rules import MaskRules, codes_of_hits
+from crstack.utils.memory import limited_memory, place_of
+from crstack.utils.threads import row_bands
+from crstack.utils.validation import check_number
 
 if TYPE_CHECKING:
     from crstack.methods import Decision

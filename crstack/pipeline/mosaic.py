@@ -12,10 +12,9 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from crstack._fits_writing import write_fits
-from crstack._log import log, section
 from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
+from crstack.files.fits_writing import write_fits
 from crstack.mosaic import ALL, Chip, chips_of, copied, joined_chips, primary_of
 from crstack.pipeline.console import Console
 from crstack.pipeline.figures import log_file
@@ -24,6 +23,7 @@ from crstack.pipeline.outputs import Outputs
 from crstack.pipeline.prepare import clean_name, inputs_of, is_crmasks, prepare, product_names, read_parameters
 from crstack.pipeline.run import run
 from crstack.pipeline.summary import log_outputs
+from crstack.utils.log import log, section
 
 __all__ = ["is_mosaic", "run_any"]
 
