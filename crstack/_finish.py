@@ -1,14 +1,16 @@
 """Complete masks from a decision: with MEANCR, counts, votes and history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
+from crstack._version import crstack_version
 from crstack._warn import warn_user
 from crstack.combine import Combiner
+from crstack.combine.clean_values import expected_signal
 from crstack.combine.left_out import shift_with_left_out
+from crstack.exposures import Exposures
 from crstack.masks import Code, MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
@@ -20,7 +22,7 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 
-__all__ = ["masks_of_decision"]
+__all__ = ["expected_once", "masks_of_decision"]
 
 
 def masks_of_decision(
@@ -74,7 +76,8 @@ def masks_of_decision(
         return masks
     report_stage(progress, "masking MEANCR")
     combined = decision.to_combine(prepared)
-    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
+    expected = expected_once(prepared, combined, masks)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks, expected=expected).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
@@ -82,6 +85,19 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet | None) -> Callable[[], np.ndarray]:
+    """Function that gives the expected signal for the variances; computed once for the same masks of the exposures."""
+    codes = () if masks is None else tuple(masks.codes[exposure_name(i)] for i in range(masks.n_exposures))
+
+    def expected() -> np.ndarray:
+        statistics = prepared.statistics_of(exposures)
+        return prepared.once(
+            "expected signal", (exposures, *codes), lambda: expected_signal(exposures, statistics, masks), keep=1
+        )
+
+    return expected
 
 
 def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -110,7 +126,7 @@ def _history(
 ) -> tuple[str, ...]:
     aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
     return (
-        f"crstack {version('crstack')}",
+        f"crstack {crstack_version()}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
         *prepared.known.describe(),

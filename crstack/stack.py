@@ -23,7 +23,7 @@ from crstack._arguments import (
     detections_for,
     made_by,
 )
-from crstack._finish import masks_of_decision
+from crstack._finish import expected_once, masks_of_decision
 from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
 from crstack._progress import progress_to
 from crstack._summary import Summary
@@ -568,7 +568,8 @@ seeing : optional
             exposures = masks.decision.to_combine(self.prepared)
 
         def compute() -> Combiner:
-            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, **options)
+            expected = expected_once(self.prepared, exposures, masks)
+            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, expected=expected, **options)
 
         # combined anew each time, so that changes by the user do not affect the next result
         key = (exposures, masks, *options.values())

@@ -1,7 +1,6 @@
 """Checks and input before the work; nothing is written."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -11,6 +10,7 @@ from crstack._arguments import allow_work
 from crstack._fits_writing import ending_of
 from crstack._log import log, section, settings_lines
 from crstack._memory import Workspace
+from crstack._version import crstack_version
 from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.config.configuration import Configuration, read_configuration
@@ -209,12 +209,12 @@ def read_parameters(parameters, mem_limit=None):
 
     ``mem_limit`` replaces the limit of the file if it is given.
     """
-    section("crstack " + version("crstack"))
+    section("crstack " + crstack_version())
     if isinstance(parameters, Configuration):
-        log.note("crstack %s, without a parameter file", version("crstack"))
+        log.note("crstack %s, without a parameter file", crstack_version())
         configuration = parameters
     else:
-        log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+        log.note("crstack %s, parameter file %s", crstack_version(), parameters)
         configuration = read_configuration(parameters)
     return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
 

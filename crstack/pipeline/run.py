@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from crstack._fits_writing import write_fits
 from crstack._log import log, quiet_detectors, section
 from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack._threads import n_threads
+from crstack._version import crstack_version
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
 from crstack.joint import JointDecision
@@ -318,6 +318,7 @@ def _write_combinations(job, masks):
     def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
+            job.outputs.complete(path)
 
     def finish(path, written):
         written.result()
@@ -356,7 +357,7 @@ def _write_clean(job, masks):
 
 def _history(job, masks):
     lines = [
-        f"crstack {version('crstack')}, {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"crstack {crstack_version()}, {datetime.now(UTC).isoformat(timespec='seconds')}",
         f"parameter file: {job.configuration.path}",
         *_setting_lines(job.configuration, job.given_masks is None),
         *(f"exposure {number}: {path}" for number, path in enumerate(job.paths, start=1)),
