@@ -149,8 +149,8 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
     if isinstance(value, Masked):
         if np.any(value.mask):
             raise InputError(
-                f"{name} must not be masked; got {np.count_nonzero(value.mask)} masked values: fill them, and mask these "
-                "pixels in the exposures"
+                f"{name} must not be masked; got {np.count_nonzero(value.mask)} masked values: fill them, and mask "
+                "these pixels in the exposures"
             )
         value = value.unmasked
     try:

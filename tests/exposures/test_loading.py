@@ -244,5 +244,5 @@ def test_masked_gain_is_refused():
 
 def test_lazy_arrays_are_refused_by_name():
     da = pytest.importorskip("dask.array")
-    with pytest.raises(InputError, match="got dask.Array: give its values as a CCDData"):
+    with pytest.raises(InputError, match=r"got dask\.Array: give its values as a CCDData"):
         load_exposures([da.from_array(ccd.data) for ccd in ccds()], unit=u.adu, **NOISE)
