@@ -29,6 +29,7 @@ __all__ = [
     "Auxiliary",
     "Boundary",
     "CombineOptions",
+    "DetectOptions",
     "FromDetector",
     "Length",
     "MosaicCombineOptions",
@@ -51,6 +52,18 @@ Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
 Length: TypeAlias = float | u.Quantity
 FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 Vote: TypeAlias = int | Literal["any", "all"]
+
+
+class DetectOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.CRStack.detect`."""
+
+    aux: Auxiliary
+    boundary: Boundary
+    vote: Vote
+    aux_noise: AuxNoise
+    rules: MaskRules | None
+    max_fraction: float | None
+    progress: Progress | bool | None
 
 
 class MosaicCombineOptions(TypedDict, total=False):
