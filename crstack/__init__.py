@@ -74,7 +74,7 @@ _ROOMS = ("datasets", "equalize", "exceptions", "exposures", "plotting", "simula
 
 def __getattr__(name):
     if name == "__version__":
-        from crstack._version import crstack_version
+        from crstack.utils.version import crstack_version
 
         return crstack_version()
     for place, names in _PLACES.items():

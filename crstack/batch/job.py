@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from crstack._files import atomic_path
-from crstack._memory import forget_peak, peak_bytes
-from crstack._version import code_version
 from crstack.batch.record import FILE_NAME, Record
 from crstack.batch.stacks import Stack
 from crstack.batch.workers import Lost
 from crstack.exceptions import CRStackError
+from crstack.files.whole import atomic_path
+from crstack.utils.memory import forget_peak, peak_bytes
+from crstack.utils.version import code_version
 
 __all__ = ["Job", "compute", "outcome"]
 

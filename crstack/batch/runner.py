@@ -6,14 +6,14 @@ from pathlib import Path
 
 from astropy.table import Table
 
-from crstack._validation import check_integer
-from crstack._version import code_version
 from crstack.batch.job import Job, compute, outcome
 from crstack.batch.record import Record
 from crstack.batch.stacks import Stack, as_stacks
 from crstack.batch.table import results_table, write_results
 from crstack.batch.workers import in_processes, on_executor
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_integer
+from crstack.utils.version import code_version
 
 __all__ = ["plan", "run"]
 

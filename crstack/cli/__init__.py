@@ -6,8 +6,8 @@ written; 130 if interrupted, or if the user quits an interactive session; 143 if
 terminated.
 """
 
-from crstack._first_imports import first_imports
 from crstack.cli.parser import make_parser
+from crstack.utils.first_imports import first_imports
 
 __all__ = ["main"]
 

@@ -3,8 +3,8 @@
 import argparse
 import textwrap
 
-from crstack._first_imports import first_imports
-from crstack._version import crstack_version
+from crstack.utils.first_imports import first_imports
+from crstack.utils.version import crstack_version
 
 __all__ = ["LEVELS", "make_parser"]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import add_history, header_line
-from crstack._version import crstack_version
 from crstack.combine.result import Combination
 from crstack.exposures import Exposures
+from crstack.files.history import add_history, header_line
 from crstack.masks import MaskSet
+from crstack.utils.version import crstack_version
 
 __all__ = ["clean_exposures"]
 

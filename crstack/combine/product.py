@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import add_history
-from crstack._version import crstack_version
+from crstack.files.history import add_history
+from crstack.utils.version import crstack_version
 
 __all__ = ["as_product", "product_header"]
 

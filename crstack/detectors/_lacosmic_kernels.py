@@ -6,8 +6,8 @@ structure.
 
 import numpy as np
 
-from crstack._medians import box_median, separable_median
 from crstack.detectors._astroscrappy import convolve, laplaceconvolve, rebin, subsample
+from crstack.utils.medians import box_median, separable_median
 
 __all__ = [
     "LEAST_STRUCTURE",

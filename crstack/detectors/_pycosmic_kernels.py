@@ -7,8 +7,8 @@ fast and the simple search agree bit for bit.
 import numpy as np
 from scipy import ndimage
 
-from crstack._medians import median_of
 from crstack.detectors._pycosmic_frame import CHUNK, REACH_OF_VALUE, at, copy_edges, in_chunks, median_of_usable
+from crstack.utils.medians import median_of
 
 __all__ = ["WorkingImage"]
 

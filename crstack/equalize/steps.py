@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crstack._medians import median_of
-from crstack._threads import map_threads
+from crstack.utils.medians import median_of
+from crstack.utils.threads import map_threads
 
 __all__ = ["entered", "moved", "whole_steps"]
 

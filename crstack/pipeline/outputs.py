@@ -12,12 +12,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from crstack._files import atomic_path
-from crstack._log import log
-from crstack._version import crstack_version
 from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.lock import LOCK, DirectoryLock
+from crstack.utils.log import log
+from crstack.utils.version import crstack_version
 
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 

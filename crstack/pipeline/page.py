@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._files import atomic_path
-from crstack._version import crstack_version
+from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.pipeline.summary import column_name
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
+from crstack.utils.version import crstack_version
 
 __all__ = ["Viewer", "write_report"]
 

@@ -8,14 +8,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from crstack._files import add_history
-from crstack._fits_writing import write_fits
-from crstack._log import log, quiet_detectors, section
-from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
-from crstack._threads import n_threads
-from crstack._version import crstack_version
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
+from crstack.files.fits_writing import write_fits
+from crstack.files.history import add_history
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.figures import (
@@ -45,6 +41,10 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
+from crstack.utils.log import log, quiet_detectors, section
+from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
+from crstack.utils.threads import n_threads
+from crstack.utils.version import crstack_version
 
 __all__ = ["run"]
 

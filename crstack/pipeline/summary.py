@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from crstack._log import log, section, settings_lines
-from crstack._version import crstack_version
 from crstack.config.detector_images import BOUNDS
 from crstack.methods import measured_of
+from crstack.utils.log import log, section, settings_lines
+from crstack.utils.version import crstack_version
 
 __all__ = [
     "column_name",

@@ -1,0 +1,82 @@
+"""Combined and cleaned exposures of a stack, with given masks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.nddata import CCDData
+
+from crstack.combine import Combination, Combiner
+from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.clean_values import expected_signal
+from crstack.combine.combiner import WITHOUT_MASKS
+from crstack.combine.product import as_product
+from crstack.exposures import Exposures
+from crstack.masks import MaskSet
+from crstack.masks.codes import exposure_name
+from crstack.prepared import PreparedStack
+
+__all__ = ["cleaned", "combined", "expected_once"]
+
+#: number of combiners that a stack stores; each holds several images
+KEPT = 2
+
+
+def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options: Mapping[str, Any]) -> Combination:
+    """A combination of the exposures.
+
+    Parameters
+    ----------
+    name : str
+        The combination.
+    prepared : `~crstack.prepared.PreparedStack`
+        The exposures; it stores the combiner.
+    masks : `~crstack.masks.MaskSet` or None
+        Masks to apply.
+    options : mapping
+        Parameters of `~crstack.combine.Combiner`.
+    """
+    exposures = prepared.exposures
+    if masks is not None and masks.decision is not None and name not in WITHOUT_MASKS:
+        exposures = masks.decision.to_combine(prepared)
+
+    def compute() -> Combiner:
+        expected = expected_once(prepared, exposures, masks)
+        return Combiner(exposures, prepared.statistics_of(exposures), masks, expected=expected, **options)
+
+    # combined anew each time, so that changes by the user do not affect the next result
+    key = (exposures, masks, *options.values())
+    result = prepared.once("combiner", key, compute, keep=KEPT).combine(name)
+    return as_product(result, prepared.exposures, masks)
+
+
+def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet | None) -> Callable[[], np.ndarray]:
+    """Function that gives the expected signal for the variances; computed once for the same masks of the exposures."""
+    codes = () if masks is None else tuple(masks.codes[exposure_name(i)] for i in range(masks.n_exposures))
+
+    def expected() -> np.ndarray:
+        statistics = prepared.statistics_of(exposures)
+        return prepared.once(
+            "expected signal", (exposures, *codes), lambda: expected_signal(exposures, statistics, masks), keep=1
+        )
+
+    return expected
+
+
+def cleaned(prepared: PreparedStack, masks: MaskSet) -> list[CCDData]:
+    """Each exposure with its hits and bad values replaced by the expected values.
+
+    Parameters
+    ----------
+    prepared : `~crstack.prepared.PreparedStack`
+        The exposures.
+    masks : `~crstack.masks.MaskSet`
+        Masks to apply.
+    """
+    name = "meancr2" if masks.probability is None else "meanjoint"
+    combination = Combiner(prepared.exposures, prepared.statistics, masks).combine(name)
+    if masks.decision is None:
+        differences: Sequence[np.ndarray] | None = prepared.equalized.differences
+    else:
+        differences = masks.decision.differences(prepared, combination.ccd.data)
+    return clean_exposures(prepared.exposures, masks, combination, differences)
