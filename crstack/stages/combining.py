@@ -1,6 +1,6 @@
 """Combined and cleaned exposures of a stack, with given masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,15 @@ from astropy.nddata import CCDData
 
 from crstack.combine import Combination, Combiner
 from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.clean_values import expected_signal
 from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.product import as_product
+from crstack.exposures import Exposures
 from crstack.masks import MaskSet
+from crstack.masks.codes import exposure_name
 from crstack.prepared import PreparedStack
 
-__all__ = ["cleaned", "combined"]
+__all__ = ["cleaned", "combined", "expected_once"]
 
 #: number of combiners that a stack stores; each holds several images
 KEPT = 2
@@ -38,12 +41,26 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
         exposures = masks.decision.to_combine(prepared)
 
     def compute() -> Combiner:
-        return Combiner(exposures, prepared.statistics_of(exposures), masks, **options)
+        expected = expected_once(prepared, exposures, masks)
+        return Combiner(exposures, prepared.statistics_of(exposures), masks, expected=expected, **options)
 
     # combined anew each time, so that changes by the user do not affect the next result
     key = (exposures, masks, *options.values())
     result = prepared.once("combiner", key, compute, keep=KEPT).combine(name)
     return as_product(result, prepared.exposures, masks)
+
+
+def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet | None) -> Callable[[], np.ndarray]:
+    """Function that gives the expected signal for the variances; computed once for the same masks of the exposures."""
+    codes = () if masks is None else tuple(masks.codes[exposure_name(i)] for i in range(masks.n_exposures))
+
+    def expected() -> np.ndarray:
+        statistics = prepared.statistics_of(exposures)
+        return prepared.once(
+            "expected signal", (exposures, *codes), lambda: expected_signal(exposures, statistics, masks), keep=1
+        )
+
+    return expected
 
 
 def cleaned(prepared: PreparedStack, masks: MaskSet) -> list[CCDData]:
