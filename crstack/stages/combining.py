@@ -92,9 +92,10 @@ def _words_on_levels(name: str, prepared: PreparedStack) -> str:
     spread, sigma = prepared.once("levels of the exposures", exposures, compute)
     if spread <= sigma:
         return ""
+    times = f"{spread / sigma:.2g} times the noise of one"
     return (
-        f"levels of the exposures differ by {spread:.3g} {exposures.unit}, {spread / sigma:.2g} times the noise of one. "
-        "Median and minimum are those of the values as they are, and their variances, of equal exposures, are wrong"
+        f"levels of the exposures differ by {spread:.3g} {exposures.unit}, {times}: "
+        "median and minimum are those of the values as they are, and their variances, of equal exposures, are wrong"
     )
 
 

@@ -22,7 +22,12 @@ def made(request):
     """Exposures of three or five skies, their stack with masks, the mean level, and pixels of sky."""
     skies = SKIES[request.param]
     simulated = make_stack(
-        "imaging", (240, 260), n_exposures=len(skies), hit_rate=0.01, seed=5, backgrounds=[sky * ELECTRON for sky in skies]
+        "imaging",
+        (240, 260),
+        n_exposures=len(skies),
+        hit_rate=0.01,
+        seed=5,
+        backgrounds=[sky * ELECTRON for sky in skies],
     )
     stack = stack_of(simulated)
     level = simulated.expected.mean(axis=0)
@@ -136,6 +141,4 @@ def test_the_reference_stays():
     masks = stack.detect(aux="lacosmic", boundary=None)
     data = stack.exposures.data
     median, low = np.median(data, axis=0), np.sort(data, axis=0)[0]
-    np.testing.assert_array_equal(
-        stack.combine("mediancr", masks=masks).data, np.where(masks["MEDIANCR"], low, median)
-    )
+    np.testing.assert_array_equal(stack.combine("mediancr", masks=masks).data, np.where(masks["MEDIANCR"], low, median))
