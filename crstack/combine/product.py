@@ -1,12 +1,12 @@
 """A combined image as returned to the user: in the unit of the exposures, with a correct header."""
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.files.history import add_history
+from crstack.utils.version import crstack_version
 
 __all__ = ["as_product", "product_header"]
 
@@ -42,7 +42,7 @@ def product_header(exposures, name, masks=None, notes=()):
 
 def _history(exposures, name, masks):
     lines = [
-        f"crstack {version('crstack')}: {name} of {len(exposures)} exposures",
+        f"crstack {crstack_version()}: {name} of {len(exposures)} exposures",
         *(f"exposure {number}: {one}" for number, one in enumerate(exposures.names, start=1)),
         *exposures.notes,
     ]
@@ -50,7 +50,7 @@ def _history(exposures, name, masks):
         lines.append(f"rates multiplied by {exposures.rate_seconds:g} s, and the result divided by it")
     if masks is None:
         return lines
-    known = set(lines) | {f"crstack {version('crstack')}"}
+    known = set(lines) | {f"crstack {crstack_version()}"}
     return [*lines, f"masks UUID: {masks.uuid}", *(line for line in masks.history if line not in known)]
 
 
@@ -82,7 +82,7 @@ def as_product(combination, exposures, masks=None, notes=()):
         data,
         unit=unit,
         mask=ccd.mask,
-        uncertainty=VarianceUncertainty(variance, unit=unit**2),
+        uncertainty=VarianceUncertainty(variance, unit=unit**2, copy=False),
         meta=product_header(exposures, combination.name, masks, notes),
         wcs=ccd.wcs,
     )

@@ -1,6 +1,6 @@
 """Combined and cleaned exposures of a stack, with given masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from astropy.nddata import CCDData
 
 from crstack.combine import Combination, Combiner
 from crstack.combine.clean_exposures import clean_exposures
+from crstack.combine.clean_values import expected_signal
 from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.combine.product import as_product
 from crstack.equalize.differences import Differences
@@ -19,7 +20,7 @@ from crstack.prepared import PreparedStack
 from crstack.utils.pixels import by_rows
 from crstack.utils.warn import warn_user
 
-__all__ = ["cleaned", "combined", "exposures_to_combine", "warn_of_levels", "without_trails"]
+__all__ = ["cleaned", "combined", "expected_once", "exposures_to_combine", "warn_of_levels", "without_trails"]
 
 #: combinations that take medians of clean values
 OF_MEDIANS = ("mediancr", "meancrt")
@@ -55,7 +56,8 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
         exposures = exposures_to_combine(name, prepared, masks)
 
     def compute() -> Combiner:
-        return Combiner(exposures, prepared.statistics_of(exposures), masks, **options)
+        expected = expected_once(prepared, exposures, masks)
+        return Combiner(exposures, prepared.statistics_of(exposures), masks, expected=expected, **options)
 
     # combined anew each time, so that changes by the user do not affect the next result
     key = (exposures, masks, *options.values())
@@ -171,6 +173,19 @@ def without_trails(differences: Sequence[np.ndarray], codes: Mapping[str, np.nda
     if not trail.any():
         return list(differences)
     return [np.where(trail, np.median(one[~trail]), one) if np.ndim(one) else one for one in differences]
+
+
+def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet | None) -> Callable[[], np.ndarray]:
+    """Function that gives the expected signal for the variances; computed once for the same masks of the exposures."""
+    codes = () if masks is None else tuple(masks.codes[exposure_name(i)] for i in range(masks.n_exposures))
+
+    def expected() -> np.ndarray:
+        statistics = prepared.statistics_of(exposures)
+        return prepared.once(
+            "expected signal", (exposures, *codes), lambda: expected_signal(exposures, statistics, masks), keep=1
+        )
+
+    return expected
 
 
 def cleaned(prepared: PreparedStack, masks: MaskSet) -> list[CCDData]:

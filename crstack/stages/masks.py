@@ -1,7 +1,6 @@
 """The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
-from crstack.stages.combining import without_trails
+from crstack.stages.combining import expected_once, without_trails
+from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
 __all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
@@ -66,6 +66,9 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
     check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)
+
+
+__all__ = ["expected_once", "masks_of_decision"]
 
 
 def masks_of_decision(
@@ -119,7 +122,8 @@ def masks_of_decision(
         return masks
     report_stage(progress, "masking MEANCR")
     combined = decision.to_combine(prepared)
-    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
+    expected = expected_once(prepared, combined, masks)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks, expected=expected).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
@@ -147,7 +151,7 @@ def _history(
 ) -> tuple[str, ...]:
     aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
     return (
-        f"crstack {version('crstack')}",
+        f"crstack {crstack_version()}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
         *prepared.known.describe(),
