@@ -100,7 +100,13 @@ class JointResult:
         )
 
     def in_words(self) -> dict[str, str]:
-        """What was found and fitted, for people: a dict of str."""
+        """What was found and fitted, for people: a dict of str.
+
+        Returns
+        -------
+        words : dict of str
+            Text by name.
+        """
         return {
             "hit values expected": f"{self._expected_hits:.0f}",
             **self.population.in_words(),

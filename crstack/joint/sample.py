@@ -34,7 +34,7 @@ class Sample:
     anyway : `~numpy.ndarray` of bool
         (ny, nx), see `~crstack.joint.candidates.Chosen`.
     missed : `~numpy.ndarray`
-        (sigmas, bins) chance that a hit does not make its pixel looked at.
+        (sigmas, bins) chance that a pixel with a hit is not examined.
     """
 
     candidates: object
@@ -58,7 +58,7 @@ class Sample:
         return numbers_by_noise(self.of_sigma, ~self.anyway)
 
     def totals(self, field):
-        """Number of values (N_CLASSES, sigmas) of each class and noise, and those looked at if hit, by charge."""
+        """Number of values (N_CLASSES, sigmas) of each class and noise, and those examined if hit, by charge."""
         totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
         return totals, totals[..., None] - free[..., None] * self.missed
 
@@ -121,17 +121,17 @@ def _some_of(candidates, tables, number):
 def fit_population(sample, field, classes, population, n_fits):
     """Steps of expectation maximisation for the neighbourhoods found in a field.
 
-    ``classes`` are those of the sample before, with which ``population`` goes, and now.
+    ``classes`` are those of the previous sweep, to which ``population`` was fitted, and those of this one.
     """
-    before, now = classes
+    previous, current = classes
     totals, seen = sample.totals(field)
     steps = []
     for step in range(n_fits):
-        counts, hits, probability = sample.expectation(before, now, population)
+        counts, hits, probability = sample.expectation(previous, current, population)
         population = population.refitted(counts, hits, totals, seen)
         if sample.candidates.detected is not None:
             population = population.with_detector(probability, sample.candidates.detected)
-        before, steps = now, [*steps, population]
+        previous, steps = current, [*steps, population]
         if len(steps) == 3 and step < n_fits - 1:
             population, steps = steps[0].extrapolated(*steps[1:]), []
     return population

@@ -109,7 +109,7 @@ def signal_prior(levels, sigma, widest=np.inf, unlike=None):
 
     The density is that of the medians of the values. Their noise is removed by the deconvolution of Richardson
     (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is
-    the same everywhere in the image, so that it says nothing of where stars are.
+    the same everywhere in the image, so that it has no information on the places of stars.
     """
     n, step = len(levels), max(sigma.size // PIXELS, 1)
     places = np.arange(0, sigma.size, step)
