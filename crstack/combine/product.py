@@ -11,7 +11,7 @@ from crstack.utils.version import crstack_version
 __all__ = ["as_product", "product_header"]
 
 
-def product_header(exposures, name, masks=None):
+def product_header(exposures, name, masks=None, notes=()):
     """Header of a combined image.
 
     Parameters
@@ -22,6 +22,8 @@ def product_header(exposures, name, masks=None):
         Name of the combination.
     masks : `~crstack.masks.MaskSet`, optional
         The masks that were applied.
+    notes : sequence of str, optional
+        More lines of HISTORY.
 
     Returns
     -------
@@ -34,7 +36,7 @@ def product_header(exposures, name, masks=None):
     if exposures.exptimes and None not in exposures.exptimes:
         header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
         header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
-    add_history(header, _history(exposures, name, masks))
+    add_history(header, [*_history(exposures, name, masks), *notes])
     return header
 
 
@@ -52,7 +54,7 @@ def _history(exposures, name, masks):
     return [*lines, f"masks UUID: {masks.uuid}", *(line for line in masks.history if line not in known)]
 
 
-def as_product(combination, exposures, masks=None):
+def as_product(combination, exposures, masks=None, notes=()):
     """A combination in the unit in which the exposures were given, with its own header.
 
     Parameters
@@ -63,6 +65,8 @@ def as_product(combination, exposures, masks=None):
         What was combined.
     masks : `~crstack.masks.MaskSet`, optional
         The masks that were applied.
+    notes : sequence of str, optional
+        More lines of HISTORY.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def as_product(combination, exposures, masks=None):
         unit=unit,
         mask=ccd.mask,
         uncertainty=VarianceUncertainty(variance, unit=unit**2, copy=False),
-        meta=product_header(exposures, combination.name, masks),
+        meta=product_header(exposures, combination.name, masks, notes),
         wcs=ccd.wcs,
     )
     return replace(combination, ccd=product)

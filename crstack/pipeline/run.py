@@ -41,6 +41,7 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
+from crstack.stages.combining import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack.utils.threads import n_threads
@@ -328,6 +329,8 @@ def _write_combinations(job, masks):
     # one is written while the next is made; large ones would need too much memory together
     at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
     under_way = None
+    # the HISTORY of the files states it
+    warn_of_levels("median", job.stack.prepared, silent=True)
     with ThreadPoolExecutor(1) as writer:
         for name in requested_combinations(job.configuration["outputs"], masks):
             path = job.outputs.workplace / combination_name(name, job.configuration["compression"])

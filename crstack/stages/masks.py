@@ -1,13 +1,12 @@
 """The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
-from crstack.masks import Code, MaskRules, MaskSet
+from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
@@ -19,7 +18,7 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
-from crstack.stages.combining import expected_once
+from crstack.stages.combining import expected_once, without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
@@ -144,15 +143,7 @@ def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.n
     differences = decision.differences(prepared, prepared.statistics.median2d)
     if differences is None:
         return shift
-    return shift_with_left_out(shift, codes, exposures, _without_trails(differences, codes))
-
-
-def _without_trails(differences: Sequence[np.ndarray], codes: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Differences with their median where an exposure has a trail: the light of the trail was measured as a level."""
-    trail = np.logical_or.reduce([plane == Code.TRAIL for plane in codes.values()])
-    if not trail.any():
-        return list(differences)
-    return [np.where(trail, np.median(one[~trail]), one) if np.ndim(one) else one for one in differences]
+    return shift_with_left_out(shift, codes, exposures, without_trails(differences, codes))
 
 
 def _history(
