@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from crstack._plugins import plugin_errors
-from crstack._registry import METHODS
 from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
 from crstack.equalize.differences import Differences
@@ -18,6 +16,8 @@ from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
+from crstack.utils.plugins import plugin_errors
+from crstack.utils.registry import METHODS
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
 

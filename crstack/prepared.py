@@ -8,10 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from crstack._memory import empty_image, kept
-from crstack._pixels import by_rows
-from crstack._plugins import protected
-from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
 from crstack.equalize.differences import Differences
@@ -22,6 +18,10 @@ from crstack.exposures import Exposures
 from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
+from crstack.utils.memory import empty_image, kept
+from crstack.utils.pixels import by_rows
+from crstack.utils.plugins import protected
+from crstack.utils.validation import check_choice, check_integer
 
 __all__ = ["AUX_NOISE", "AuxNoise", "Detections", "PreparedStack", "Progress", "report_stage"]
 

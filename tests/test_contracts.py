@@ -21,12 +21,12 @@ from crstack import (
     SplineBoundary,
     VotingDetector,
 )
-from crstack._registry import DETECTORS, METHODS, Registry
 from crstack.detectors import TwoPassDetector
 from crstack.exceptions import CRStackWarning, InputError, PluginError
 from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
+from crstack.utils.registry import DETECTORS, METHODS, Registry
 
 #: arguments of `check_detector` for detectors whose defaults do not fulfil all checks
 EXCEPTIONS = {
@@ -268,6 +268,6 @@ def test_broken_plugins_warn_and_the_rest_work(monkeypatch):
 
 def test_two_plugins_of_one_name_are_refused(monkeypatch):
     twice = [Entry("one", "a:A"), Entry("one", "b:B")]
-    monkeypatch.setattr("crstack._registry.entry_points", lambda group: twice)
+    monkeypatch.setattr("crstack.utils.registry.entry_points", lambda group: twice)
     with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
         Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from crstack._files import atomic_path
-from crstack._memory import forget_peak, peak_bytes
 from crstack.batch.record import FILE_NAME, Record
 from crstack.batch.stacks import Stack
 from crstack.batch.workers import Lost
 from crstack.exceptions import CRStackError
+from crstack.files.whole import atomic_path
+from crstack.utils.memory import forget_peak, peak_bytes
 
 __all__ = ["Job", "compute", "outcome"]
 

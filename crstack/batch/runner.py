@@ -7,13 +7,13 @@ from pathlib import Path
 
 from astropy.table import Table
 
-from crstack._validation import check_integer
 from crstack.batch.job import Job, compute, outcome
 from crstack.batch.record import Record
 from crstack.batch.stacks import Stack, as_stacks
 from crstack.batch.table import results_table, write_results
 from crstack.batch.workers import in_processes, on_executor
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_integer
 
 __all__ = ["plan", "run"]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from crstack._cached import cached_property
 from crstack.combine.clean_values import CleanValues, middle
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import PixelFlag, Planes
+from crstack.utils.cached import cached_property
 
 __all__ = ["BandCombiner"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import add_history, header_line
 from crstack.combine.result import Combination
 from crstack.exposures import Exposures
+from crstack.files.history import add_history, header_line
 from crstack.masks import MaskSet
 
 __all__ = ["clean_exposures"]

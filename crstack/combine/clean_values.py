@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._pixels import at_pixels
 from crstack.combine.order import order_table
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_by_bands
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.masks.codes import ADDED
+from crstack.utils.cached import cached_property
+from crstack.utils.pixels import at_pixels
 
 __all__ = ["CleanValues", "expected_signal", "middle"]
 

@@ -6,10 +6,6 @@ from typing import Literal
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image, in_files
-from crstack._threads import map_threads, row_bands
-from crstack._validation import check_boolean, check_choice
 from crstack.combine.band import BandCombiner
 from crstack.combine.clean_values import expected_signal
 from crstack.combine.fill import fill_from_neighbours
@@ -20,6 +16,10 @@ from crstack.exposures import Exposures
 from crstack.masks import MaskSet
 from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
 from crstack.statistics import OrderStatistics
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, in_files
+from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.validation import check_boolean, check_choice
 
 __all__ = ["FILLS", "Combiner"]
 

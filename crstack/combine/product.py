@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import add_history
+from crstack.files.history import add_history
 
 __all__ = ["as_product", "product_header"]
 

@@ -5,8 +5,6 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import at_pixels, contrast_of
-from crstack._threads import map_threads
 from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
 from crstack.equalize.offsets import (
     CLIP_SIGMA,
@@ -18,6 +16,8 @@ from crstack.equalize.offsets import (
     shifted_each,
 )
 from crstack.statistics import normal_order_moments
+from crstack.utils.pixels import at_pixels, contrast_of
+from crstack.utils.threads import map_threads
 
 __all__ = ["common_image", "expected_differences", "moved_images"]
 

@@ -7,14 +7,14 @@ from typing import Literal
 import astropy.units as u
 import numpy as np
 
-from crstack._threads import map_threads
-from crstack._validation import check_choice, check_number, check_region
-from crstack._warn import warn_user
 from crstack.equalize.clean import neighbour_mean, reject_hits
 from crstack.equalize.common import common_image, moved_images
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics
+from crstack.utils.threads import map_threads
+from crstack.utils.validation import check_choice, check_number, check_region
+from crstack.utils.warn import warn_user
 
 __all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
 

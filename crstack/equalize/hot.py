@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads, wide_bands
 from crstack.equalize.offsets import hot_pixels, medians_around
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import at_pixels
+from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["charges_of_hot_pixels", "with_hot_pixels"]
 

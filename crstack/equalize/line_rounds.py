@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.rounds import refine
+from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
 

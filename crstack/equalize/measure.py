@@ -5,10 +5,6 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from crstack._memory import in_files
-from crstack._pixels import dilate, informative_box
-from crstack._threads import map_threads, wide_bands
-from crstack._warn import warn_user
 from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
@@ -17,6 +13,10 @@ from crstack.equalize.line_rounds import added_first, find_added_lines_first, fi
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import refine
+from crstack.utils.memory import in_files
+from crstack.utils.pixels import dilate, informative_box
+from crstack.utils.threads import map_threads, wide_bands
+from crstack.utils.warn import warn_user
 
 __all__ = ["measure_differences"]
 

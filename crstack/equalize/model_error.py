@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
-from crstack._pixels import dilate
 from crstack.statistics import normal_order_moments
+from crstack.utils.pixels import dilate
 
 __all__ = ["MARGIN", "ModelError", "deviations_squared", "features_of", "fit_model_error", "places_to_fit"]
 

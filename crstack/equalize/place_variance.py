@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import empty_image, relax, zero_image
-from crstack._pixels import contrast_of, dilate
-from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
+from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = ["contrast_squared", "place_variance"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import contrast_of, dilate
-from crstack._threads import map_threads
+from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.threads import map_threads
 
 __all__ = ["confirmed_steps", "entered", "moved", "whole_steps"]
 

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.threads import map_threads
 
 __all__ = ["Mesh", "linear_weights", "smooth_surface"]
 

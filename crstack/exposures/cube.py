@@ -9,8 +9,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from crstack._memory import empty_image, relax
 from crstack.noise import NoiseModel
+from crstack.utils.memory import empty_image, relax
 
 __all__ = ["Exposures"]
 
@@ -109,6 +109,11 @@ class Exposures:
         ----------
         i : int
             Number of the exposure.
+
+        Returns
+        -------
+        bad : `~numpy.ndarray` of bool or None
+            (ny, nx).
         """
         return None if self.bad is None else self.bad[i]
 
@@ -119,6 +124,11 @@ class Exposures:
         ----------
         i : int
             Number of the exposure.
+
+        Returns
+        -------
+        noise : `~crstack.noise.NoiseModel`
+            Of this exposure.
         """
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
@@ -135,6 +145,11 @@ class Exposures:
         ----------
         scales : sequence of float or `~numpy.ndarray`
             N divisors.
+
+        Returns
+        -------
+        exposures : Exposures
+            The quotients, in the same unit.
         """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
         data = empty_image(self.data.shape)
@@ -152,6 +167,11 @@ class Exposures:
         ----------
         differences : sequence of `~numpy.ndarray`
             N images, in the unit of the exposures.
+
+        Returns
+        -------
+        exposures : Exposures
+            The differences.
         """
         data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
@@ -168,6 +188,11 @@ class Exposures:
         ----------
         box : tuple of slice
             Rows and columns.
+
+        Returns
+        -------
+        exposures : Exposures
+            The part.
         """
 
         def cut(value):
@@ -191,6 +216,11 @@ class Exposures:
         ----------
         order : sequence of int
             Numbers of the exposures, from 0.
+
+        Returns
+        -------
+        exposures : Exposures
+            In the order that was given.
         """
         order = [int(i) for i in order]
         return replace(
@@ -209,7 +239,13 @@ class Exposures:
         )
 
     def transposed(self) -> "Exposures":
-        """Return the exposures with x and y exchanged; header and WCS do not change."""
+        """Return the exposures with x and y exchanged; header and WCS do not change.
+
+        Returns
+        -------
+        exposures : Exposures
+            Of shape (nx, ny).
+        """
 
         def turn(value):
             return value.T if value is not None and np.ndim(value) else value
@@ -233,6 +269,11 @@ class Exposures:
         ----------
         n_effective : float
             Ratio of the variance of one exposure to that of the average.
+
+        Returns
+        -------
+        noise : `~crstack.noise.NoiseModel`
+            Of the average.
         """
         if self.share_noise:
             return self.noise.averaged(n_effective)
@@ -249,6 +290,11 @@ class Exposures:
         ----------
         expected : `~numpy.ndarray` or None
             (ny, nx), in the unit of the exposures. None counts as 0.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            (ny, nx), in the unit squared.
         """
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:

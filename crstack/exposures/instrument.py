@@ -7,10 +7,10 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, quantity_of, section_of
 from crstack.noise import NoiseModel
+from crstack.utils.validation import check_number, check_quantity
 
 __all__ = ["Instrument"]
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import zero_image
-from crstack._threads import map_threads, row_bands
 from crstack.exposures.sanity import noise_ratio
+from crstack.utils.memory import zero_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_low_values"]
 

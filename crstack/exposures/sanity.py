@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from crstack._threads import map_threads, wide_bands
+from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
 
@@ -166,7 +166,7 @@ def _mean_of_smallest(squares):
     return smallest.mean() / (1 - 2 * cut * density / CENTRAL)
 
 
-def unlit(data, bad, sigma):
+def unlit(data, bad, sigma, factors=None):
     """Exposures that lack the structure of the others.
 
     Parameters
@@ -177,12 +177,14 @@ def unlit(data, bad, sigma):
         Their bad values.
     sigma : float
         Standard deviation of a value.
+    factors : sequence of float, optional
+        Light of each exposure over that of an average one, where exposure times differ.
 
     Returns
     -------
     found : list of (int, float, float)
-        Exposure, its contrast of bright and faint pixels, and that of the others. The level replaces the contrast if
-        there is none.
+        Exposure, its contrast of bright and faint pixels, and what the others let expect of it. The level replaces the
+        contrast if there is none.
     """
     n = len(data)
     if n < 3:
@@ -193,19 +195,23 @@ def unlit(data, bad, sigma):
         some = some[:, ~bad[:, ::step, ::step].reshape(n, -1).any(axis=0)]
     if some.shape[1] < 1000:
         return []
+    factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
+    some = some / factors[:, None]
     levels = np.median(some, axis=1)
     found = []
     for i in range(n):
         others = np.delete(some, i, axis=0).min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
-        contrast = np.median(others[top]) - faint
-        own = np.median(some[i][top]) - levels[i]
-        level = np.median(np.delete(levels, i))
-        if contrast > 20 * sigma and own < 0.1 * contrast:
+        contrast = (np.median(others[top]) - faint) * factors[i]
+        own = (np.median(some[i][top]) - levels[i]) * factors[i]
+        level = np.median(np.delete(levels, i)) * factors[i]
+        # the contrast must stand out of the noise in the shortest exposure, too
+        clear = 20 * sigma * factors[i] / min(factors)
+        if contrast > clear and own < 0.1 * contrast:
             found.append((i, float(own), float(contrast)))
-        elif level > 3 * sigma and levels[i] < 0.1 * level:
-            found.append((i, float(levels[i]), float(level)))
+        elif level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
+            found.append((i, float(levels[i] * factors[i]), float(level)))
     return found
 
 

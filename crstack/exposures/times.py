@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.exposures.cube import Exposures
+from crstack.utils.warn import warn_user
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._memory import zero_image
-from crstack._threads import map_threads
 from crstack.combine.posterior_mean import SURE, posterior_mean
 from crstack.joint.candidates import VALUES_AT_ONCE, even_slices
 from crstack.joint.likelihood import hit_weights
-from crstack.joint.sweeps import log_ratio
+from crstack.joint.odds import log_ratio
+from crstack.utils.memory import zero_image
+from crstack.utils.threads import map_threads
 
 __all__ = ["maybe_hit", "posterior_signal", "signal_shift"]
 

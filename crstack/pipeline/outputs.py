@@ -13,11 +13,11 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from crstack._files import atomic_path
-from crstack._log import log
 from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.lock import LOCK, DirectoryLock
+from crstack.utils.log import log
 
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._files import atomic_path
+from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.pipeline.summary import column_name

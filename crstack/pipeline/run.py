@@ -9,13 +9,10 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._files import add_history
-from crstack._fits_writing import write_fits
-from crstack._log import log, quiet_detectors, section
-from crstack._memory import forget_peak, limited_memory, place_of, warn_of_excess
-from crstack._threads import n_threads
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
+from crstack.files.fits_writing import write_fits
+from crstack.files.history import add_history
 from crstack.joint import JointDecision
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.figures import (
@@ -45,6 +42,9 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
+from crstack.utils.log import log, quiet_detectors, section
+from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
+from crstack.utils.threads import n_threads
 
 __all__ = ["run"]
 

@@ -5,9 +5,9 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._log import log, section, settings_lines
 from crstack.config.detector_images import BOUNDS
 from crstack.methods import measured_of
+from crstack.utils.log import log, section, settings_lines
 
 __all__ = [
     "column_name",

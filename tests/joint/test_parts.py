@@ -19,8 +19,9 @@ from crstack.joint import (
     posterior,
     posterior_signal,
 )
-from crstack.joint.candidates import Candidates, Counts, even_slices
+from crstack.joint.candidates import Candidates, even_slices
 from crstack.joint.charges import LOG_SIGMA, counts_as_hit
+from crstack.joint.counts import Counts
 from crstack.joint.excess import (
     ExcessVariance,
     _bins,
@@ -34,9 +35,9 @@ from crstack.joint.excess import (
     squared_gradient,
 )
 from crstack.joint.false_alarms import CleanNoise
+from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
-from crstack.joint.sweeps import Field
 from crstack.statistics import order_statistics
 
 # excess variance

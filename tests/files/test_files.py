@@ -6,8 +6,9 @@ import stat
 import pytest
 from astropy.io import fits
 
-from crstack._files import LONGEST, add_history, atomic_path, header_line, history_of
 from crstack.exceptions import InputError
+from crstack.files.history import LONGEST, add_history, header_line, history_of
+from crstack.files.whole import atomic_path
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

@@ -8,9 +8,6 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, T
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import MemoryLimit, Workspace
-from crstack._registry import DETECTORS, METHODS
-from crstack._validation import check_choice
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
@@ -23,12 +20,16 @@ from crstack.methods import Method, as_method
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import nbinom_shape_of_stack
 from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress
+from crstack.utils.memory import MemoryLimit, Workspace
+from crstack.utils.registry import DETECTORS, METHODS
+from crstack.utils.validation import check_choice
 
 __all__ = [
     "AUTO",
     "Auxiliary",
     "Boundary",
     "CombineOptions",
+    "DetectOptions",
     "FromDetector",
     "Length",
     "MosaicCombineOptions",
@@ -51,6 +52,18 @@ Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
 Length: TypeAlias = float | u.Quantity
 FromDetector: TypeAlias = u.Quantity | str | Keyword | None
 Vote: TypeAlias = int | Literal["any", "all"]
+
+
+class DetectOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.CRStack.detect`."""
+
+    aux: Auxiliary
+    boundary: Boundary
+    vote: Vote
+    aux_noise: AuxNoise
+    rules: MaskRules | None
+    max_fraction: float | None
+    progress: Progress | bool | None
 
 
 class MosaicCombineOptions(TypedDict, total=False):
@@ -194,7 +207,7 @@ def allow_work(workspace: Workspace, n: int, method: Method | None = None, detec
 
     Parameters
     ----------
-    workspace : `~crstack._memory.Workspace`
+    workspace : `~crstack.utils.memory.Workspace`
         Place of the exposures; nothing is checked where they are in memory.
     n : int
         Number of exposures.

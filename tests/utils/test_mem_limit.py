@@ -20,16 +20,15 @@ from crstack import (
     LACosmicDetector,
     PyCosmicDetector,
     VotingDetector,
-    _memory,
-    _threads,
 )
-from crstack._memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
 from crstack.cli import main
 from crstack.combine import COMBINATIONS
 from crstack.datasets import make_stack
 from crstack.equalize import measure
 from crstack.exceptions import InputError
 from crstack.exposures.place import expected_bytes
+from crstack.utils import memory, threads
+from crstack.utils.memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
 
 pytestmark = pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process")
 
@@ -47,7 +46,7 @@ def stack_of(one, **options):
 def held():
     """Memory that the process holds, without what earlier tests have left to the C library."""
     gc.collect()
-    _memory._trim()
+    memory._trim()
     return resident_bytes()
 
 
@@ -58,7 +57,7 @@ def too_little():
 
 def enough():
     """A limit for work on whole images one by one, but not for all of them at once."""
-    return held() + _memory.FIXED + 20_000_000
+    return held() + memory.FIXED + 20_000_000
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ CASES = {
 def test_results_in_files_are_those_in_memory(case, monkeypatch):
     # what differs is measured in a part of the image, as in large ones
     monkeypatch.setattr(measure, "WHOLE", 40_000)
-    monkeypatch.setattr(_threads, "PIXELS_IN_CACHE", 1 << 14)
+    monkeypatch.setattr(threads, "PIXELS_IN_CACHE", 1 << 14)
     one = CASES[case]()
     whole, limited = stack_of(one), stack_of(one, mem_limit=too_little())
     assert place_of(whole.exposures.data) is None
@@ -118,13 +117,13 @@ def test_bands_of_rows_give_the_result_of_one_band(case, monkeypatch):
     monkeypatch.setattr(measure, "WHOLE", 40_000)
     one, found = CASES[case](), []
     for pixels in (1 << 30, 3000):
-        monkeypatch.setattr(_threads, "PIXELS_IN_CACHE", pixels)
+        monkeypatch.setattr(threads, "PIXELS_IN_CACHE", pixels)
         found.append(stack_of(one).detect(JointPosterior()))
-    assert len(_threads.wide_bands(*SHAPE, margin=1)) > 30
+    assert len(threads.wide_bands(*SHAPE, margin=1)) > 30
     for name in found[0]:
         np.testing.assert_array_equal(*(masks.codes[name] for masks in found))
     np.testing.assert_array_equal(*(masks.probability for masks in found))
-    edges = [band[0].start for band in _threads.wide_bands(*SHAPE)[1:]]
+    edges = [band[0].start for band in threads.wide_bands(*SHAPE)[1:]]
     mask = found[0]["MEANCRT"]
     assert sum((mask[row] & mask[row - 1]).any() for row in edges) > 10
 
@@ -175,7 +174,7 @@ def test_pages_that_are_not_needed_are_given_back():
     workspace.decide(1e9)
     with limited_memory(workspace):
         image = empty_image((5000, 10_000))  # 200 MB
-    for rows in _threads.row_bands(*image.shape):
+    for rows in threads.row_bands(*image.shape):
         image[rows] = 1
         workspace.relax()
         assert resident_bytes() < workspace.limit
@@ -199,7 +198,7 @@ def test_a_full_disk_is_reported_in_one_sentence(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_memory.os, "posix_fallocate", full)
+    monkeypatch.setattr(memory.os, "posix_fallocate", full)
     with pytest.raises(MemoryError, match=r"temporary directory .* GB free, and .* set TMPDIR"):
         stack_of(simulated(2), mem_limit=too_little())
 
@@ -344,10 +343,10 @@ def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held
     class Map:
         pass
 
-    back, mapped, workspace = [], Map(), _memory.Workspace(limit=1e9)
+    back, mapped, workspace = [], Map(), memory.Workspace(limit=1e9)
     workspace.in_files = in_files
     workspace._maps.add(mapped)
-    monkeypatch.setattr(_memory, "_give_back", back.append)
-    monkeypatch.setattr(_memory, "_held", lambda: (held * _memory.SHARE * 1e9, 1e9))
+    monkeypatch.setattr(memory, "_give_back", back.append)
+    monkeypatch.setattr(memory, "_held", lambda: (held * memory.SHARE * 1e9, 1e9))
     workspace.relax()
     assert back == ([mapped] if given_back else [])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack._fits import check_unit, inspect_image, read_image, unit_of_header
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.files.fits_reading import inspect_image, read_image
+from crstack.files.units import check_unit, unit_of_header
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import empty_image
-from crstack._threads import map_threads, row_bands, wide_bands
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = [
     "EIGHT_CONNECTED",

@@ -19,8 +19,8 @@ from contextvars import ContextVar
 import astropy.units as u
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
+from crstack.utils.warn import warn_user
 
 __all__ = [
     "MemoryLimit",

@@ -7,9 +7,9 @@ from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from types import FunctionType
 
-from crstack._memory import limited_memory, relax
-from crstack._validation import check_integer
 from crstack.exceptions import InputError
+from crstack.utils.memory import limited_memory, relax
+from crstack.utils.validation import check_integer
 
 __all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
 

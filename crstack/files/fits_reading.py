@@ -1,6 +1,5 @@
-"""FITS images: the function that opens them, and the rule for BUNIT."""
+"""Images of FITS files: the file, its extension, its values."""
 
-import re
 import struct
 import warnings
 import zlib
@@ -15,27 +14,24 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
-from crstack._files import remember_exposure
-from crstack._memory import empty_image, in_files, relax
-from crstack._threads import row_bands
-from crstack._warn import warn_user
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.files.headers import inherited_header
+from crstack.files.units import unit_of_header
+from crstack.files.whole import remember_exposure
+from crstack.utils.memory import empty_image, in_files, relax
+from crstack.utils.threads import row_bands
+from crstack.utils.warn import warn_user
 
 __all__ = [
     "BROKEN",
-    "CHIP",
     "ImageInfo",
-    "check_unit",
-    "chip_hdus",
     "image_extension",
     "image_in_parts",
     "image_of",
-    "inherited_header",
     "inspect_image",
     "opened_fits",
     "plane_shape",
     "read_image",
-    "unit_of_header",
 ]
 
 try:
@@ -51,19 +47,8 @@ BROKEN = (
     *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
 )
 
-#: keyword of the name of a chip in files of mosaics
-CHIP = "CRCHIP"
 
 FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
-
-#: units that exposures may have
-COUNTS = (u.adu, u.electron)
-RATES = (u.adu / u.s, u.electron / u.s)
-
-_ADU = ["adu", "adus", "count", "counts", "ct", "cts", "dn", "dns"]
-_ELECTRON = ["electron", "electrons", "e-", "e", "elec", "elecs", "el"]
-_PER_PIXEL = re.compile(r"\s*/\s*pix(els?)?$|\s+pix(el)?-1$")
-_PER_SECOND = re.compile(r"\s*(/\s*|\bper\s+)(s|sec|secs|second|seconds)$|[\s.*]+s(ec)?\s*(\*\*|\^)?\s*\(?-1\)?$")
 
 
 @dataclass(frozen=True)
@@ -230,58 +215,6 @@ def image_in_parts(hdu):
     return image
 
 
-def inherited_header(hdus, hdu):
-    """A copy of an extension's header with the cards of the primary header that it lacks.
-
-    With INHERIT = F nothing is copied. Cards about the data of the primary, and about the structure of the file, are
-    never copied.
-    """
-    header = hdu.header.copy()
-    primary = hdus[0].header
-    if primary is not hdu.header and header.get("INHERIT", True) is not False:
-        cards = [card for card in primary.cards if not NOT_INHERITED.fullmatch(card.keyword)]
-        header.extend(fits.Header(cards, copy=True), unique=True, useblanks=False)
-    return header
-
-
-#: keywords of a primary header that do not describe the images in the extensions
-NOT_INHERITED = re.compile(
-    "SIMPLE|BITPIX|NAXIS[0-9]*|EXTEND|NEXTEND|GROUPS|PCOUNT|GCOUNT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAMIN|DATAMAX|"
-    "EXTNAME|EXTVER|EXTLEVEL|INHERIT|END"
-)
-
-
-def chip_hdus(hdus, chip, path):
-    """The extensions of one chip of a file of a mosaic, as a file of this chip alone.
-
-    Parameters
-    ----------
-    hdus : `~astropy.io.fits.HDUList`
-        The file.
-    chip : str or None
-        Name of the chip; None for a file that is no mosaic.
-    path : path-like
-        Its name, for messages.
-
-    Returns
-    -------
-    hdus : `~astropy.io.fits.HDUList`
-
-    Raises
-    ------
-    InputError
-        If there is no such chip, or a file of several chips comes without ``chip``.
-    """
-    names = list(dict.fromkeys(hdu.header[CHIP] for hdu in hdus if CHIP in hdu.header))
-    if not names and chip is None:
-        return hdus
-    if chip not in names:
-        raise InputError(f"chip must be one of those of {path} ({', '.join(names) or 'none'}); got {chip!r}")
-    own = [hdu for hdu in hdus if hdu.header.get(CHIP) == chip]
-    cards = [card for card in own[0].header.cards if not NOT_INHERITED.fullmatch(card.keyword)]
-    return fits.HDUList([fits.PrimaryHDU(header=fits.Header(cards, copy=True)), *own])
-
-
 def read_image(path, ext=None, *, what="exposure", name="extension"):
     """Image (ny, nx) and header of one extension of a FITS file.
 
@@ -326,77 +259,3 @@ def inspect_image(path, ext=0, *, what="exposure", name="extension"):
         hdu = image_extension(hdus, path, ext, name=name)
         header = inherited_header(hdus, hdu)
         return ImageInfo(plane_shape(hdu), unit_of_header(header, path), header)
-
-
-def unit_of_header(header, path):
-    """The unit that BUNIT states.
-
-    Parameters
-    ----------
-    header : `~astropy.io.fits.Header`
-        Header of the image.
-    path : path-like
-        Name of the file, for messages.
-
-    Returns
-    -------
-    unit : `~astropy.units.Unit` or None
-        adu, electron, or one of them per second; None where BUNIT is absent or empty.
-
-    Raises
-    ------
-    InputError
-        If BUNIT is not text, or states another unit.
-
-    Notes
-    -----
-    ADU are also called count, ct and DN, electrons e-, e and elec, in the
-    singular or plural and in capitals. A rate is written /s, s-1 or per second.
-    "per pixel" is left out.
-    """
-    value = header.get("BUNIT")
-    if value is None or isinstance(value, fits.card.Undefined) or (isinstance(value, str) and not value.strip()):
-        return None
-    if not isinstance(value, str):
-        raise InputError(f"BUNIT of {path} must be text, such as 'adu' or 'electron'; got {value!r}")
-    unit = _unit_in_words(value)
-    if unit is None:
-        raise InputError(
-            f"BUNIT of {path} must state ADU or electrons, or either per second; got {value.strip()!r}. "
-            "Noise is known in these only: use the exposures before their flux calibration, "
-            "or give the unit if the keyword is wrong (in Python unit=u.adu or u.electron)"
-        )
-    return unit
-
-
-def _unit_in_words(text):
-    """One of `COUNTS` and `RATES`, or None."""
-    words = _PER_PIXEL.sub("", " ".join(text.split()).lower())
-    per_second = _PER_SECOND.search(words)
-    if per_second:
-        words = _PER_PIXEL.sub("", words[: per_second.start()])
-    if words in _ADU:
-        return RATES[0] if per_second else COUNTS[0]
-    if words in _ELECTRON:
-        return RATES[1] if per_second else COUNTS[1]
-    return None
-
-
-def check_unit(name, unit):
-    """Return a unit as one of adu, electron, adu / s and electron / s, or raise `InputError`.
-
-    `astropy.units.count` and `astropy.units.DN` are other names of adu.
-    """
-    text = str(unit)
-    try:
-        unit = u.Unit(unit)
-    except (ValueError, TypeError):
-        unit = None
-    for known in (*COUNTS, *RATES):
-        if unit == known:
-            return known
-    # ct, DN and the words of BUNIT; astropy does not convert electron / pix
-    found = _unit_in_words(text)
-    if found is None:
-        raise InputError(f"{name} must be adu or electron, or either per second; got {text}")
-    return found

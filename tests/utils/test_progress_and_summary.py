@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crstack import JointPosterior
-from crstack._progress import progress_to
-from crstack._summary import Summary
 from crstack.exceptions import InputError
+from crstack.utils.progress import progress_to
+from crstack.utils.summary import Summary
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import QTable
 
-from crstack._summary import Summary
 from crstack.boundaries.base import FittedBoundary
 from crstack.combine import Combiner
 from crstack.diagram import MMDiagram
@@ -16,6 +15,7 @@ from crstack.masks.codes import exposure_name
 from crstack.masks.features import PROBLEMATIC, find_features
 from crstack.mmcosmic import MMDecision
 from crstack.prepared import PreparedStack
+from crstack.utils.summary import Summary
 
 __all__ = ["InDiagram", "features_of_mask", "image_of_mask", "in_diagram_of", "summary_of"]
 

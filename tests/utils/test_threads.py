@@ -8,10 +8,11 @@ import pytest
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from crstack import CRStack, JointPosterior, _threads
-from crstack._threads import VARIABLE, limited_threads, map_threads, n_threads
+from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
+from crstack.utils import threads
+from crstack.utils.threads import VARIABLE, limited_threads, map_threads, n_threads
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +119,7 @@ def test_stack_keeps_to_its_number(monkeypatch):
     simulated = make_stack("ifu", shape=(40, 50), seed=5)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, n_threads=3)
     seen = []
-    monkeypatch.setattr(_threads, "n_threads", lambda: seen.append(_threads._limit.get()) or 1)
+    monkeypatch.setattr(threads, "n_threads", lambda: seen.append(threads._limit.get()) or 1)
     assert stack.statistics.count.shape == (40, 50)
     stack.detect(aux="lacosmic")
     stack.combine("meancr2")

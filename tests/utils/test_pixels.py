@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from crstack._pixels import contrast_of, dilate, highest_around
-from crstack._threads import limited_threads
+from crstack.utils.pixels import contrast_of, dilate, highest_around
+from crstack.utils.threads import limited_threads
 
 SHAPES = [(1, 1), (1, 6), (7, 1), (2, 2), (3, 4), (40, 31), (300, 700)]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import atomic_path, check_not_exposure
-from crstack._validation import check_choice
 from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path, check_not_exposure
+from crstack.utils.validation import check_choice
 
 __all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
 

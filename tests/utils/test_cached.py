@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import crstack
-from crstack._cached import cached_property
 from crstack.joint import candidates
 from crstack.joint.candidates import Candidates
+from crstack.utils.cached import cached_property
 
 
 class Part:
@@ -51,7 +51,7 @@ def test_levels_of_many_candidates(monkeypatch):
         "shifts": np.full((3, 1), 2.0), "variance": np.full((3, 1), 9.0), "poisson": np.ones((3, 1)),
     }  # fmt: skip
     monkeypatch.setattr(candidates, "CANDIDATES_AT_ONCE", 8)
-    with crstack._threads.limited_threads(2), ThreadPoolExecutor(1) as pool:
+    with crstack.utils.threads.limited_threads(2), ThreadPoolExecutor(1) as pool:
         found = pool.submit(lambda: Candidates(**given).levels)
         assert found.result(timeout=60) == pytest.approx(values - 2)
 
@@ -59,7 +59,7 @@ def test_levels_of_many_candidates(monkeypatch):
 def test_no_property_has_a_lock():
     root = Path(crstack.__file__).parent
     for path in root.rglob("*.py"):
-        if path.name == "_cached.py":
+        if path.name == "cached.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "functools":

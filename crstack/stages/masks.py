@@ -1,4 +1,4 @@
-"""Complete masks from a decision: with MEANCR, counts, votes and history."""
+"""The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
 from crstack.masks import Code, MaskRules, MaskSet
@@ -14,13 +13,59 @@ from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
-from crstack.methods import Decision
+from crstack.methods import Decision, Method, checked_decision
+from crstack.mmcosmic import MMDecision
 from crstack.outliers.classes import classified
 from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
+from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.utils.warn import warn_user
 
-__all__ = ["masks_of_decision"]
+__all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
+
+#: number of masks that a stack stores; each holds several images
+KEPT = 2
+
+
+def masks_by(
+    method: Method, prepared: PreparedStack, detected: Detections | None, rules: MaskRules, progress: Progress | None
+) -> MaskSet:
+    """The masks of a method, computed once.
+
+    Parameters
+    ----------
+    method : `~crstack.methods.Method`
+        The method.
+    prepared, detected, rules, progress
+        As for `crstack.methods.Method.decide`.
+    """
+
+    def compute() -> MaskSet:
+        decision = checked_decision(method, prepared, detected, rules, progress)
+        return masks_of_decision(decision, prepared, detected, rules, progress)
+
+    return prepared.once("masks", (method, detected, rules), compute, keep=KEPT)
+
+
+def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | None) -> None:
+    """Warn about masks that are not plausible, and about shifts that the headers contradict.
+
+    Parameters
+    ----------
+    masks : `~crstack.masks.MaskSet`
+        Masks of `masks_by`.
+    prepared : `~crstack.prepared.PreparedStack`
+        Their exposures.
+    max_fraction : float or None
+        As for `~crstack.CRStack.detect`.
+    """
+    decision = masks.decision
+    # differences that are known do not belong to the scatter
+    compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
+    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+    if decision is not None:
+        prepared.compare_with_wcs(decision.measured)
 
 
 def masks_of_decision(

@@ -3,10 +3,10 @@
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from crstack._plugins import check_comparable, error_in_words, plugin_errors
-from crstack._validation import did_you_mean
-from crstack._warn import warn_user
 from crstack.exceptions import InputError, PluginError
+from crstack.utils.plugins import check_comparable, error_in_words, plugin_errors
+from crstack.utils.validation import did_you_mean
+from crstack.utils.warn import warn_user
 
 __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
 

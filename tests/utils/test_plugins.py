@@ -16,8 +16,6 @@ from crstack import (
     PyCosmicDetector,
     VotingDetector,
 )
-from crstack._plugins import check_comparable, protected
-from crstack._registry import Registry
 from crstack.boundaries.base import boundary_values, check_boundary_of, checked_fit
 from crstack.detectors import TwoPassDetector
 from crstack.detectors._choose import as_detector
@@ -27,6 +25,8 @@ from crstack.exceptions import InputError, PluginError
 from crstack.masks import Code
 from crstack.methods import Decision, Method
 from crstack.testing import check_detector
+from crstack.utils.plugins import check_comparable, protected
+from crstack.utils.registry import Registry
 
 NOISE = NoiseModel(2 * u.electron / u.adu, 4 * u.electron)
 NAN = np.float32(np.nan)
