@@ -17,11 +17,11 @@ AROUND = 11
 MARGIN = AROUND // 2 + 2
 #: standard deviations of the common image by which a structure exceeds that level at least
 SURE = 4.0
-#: a squared deviation counts up to so many times the expected one
+#: a squared deviation counts up to this multiple of the expected one
 MOST = 9.0
 #: rounds of the fit, and share of the features' sum with which it starts
 ROUNDS, FIRST_SHARE = 8, 0.05
-#: pixels that suffice, fewest that say something, and contrast squared (variances) from which they say something
+#: pixels that suffice, fewest for a fit, and contrast squared (variances) from which a pixel is used
 PIXELS, FEWEST, CLEAR = 60_000, 60, 9.0
 #: least part in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0
@@ -65,11 +65,6 @@ def deviations_squared(low, median, high, n, limits=None):
     if limits is not None:
         squares = [np.minimum(one, limits) for one in squares]
     return (squares[0] + squares[1]) / 2
-
-
-def _lower_side(low, median, high):
-    """The values with a highest that lies as far from the median as the lowest."""
-    return low, median, 2 * median - low
 
 
 @dataclass(frozen=True)
@@ -160,19 +155,15 @@ def fit_model_error(n, structure, flat):
 
     Notes
     -----
-    The parts are fitted to the squared deviations of the lowest value from the median, which hits hardly change. Of two
-    exposures both deviate from the median by a hit. A deviation counts up to nine times the expected one, which bounds
-    the effect of hits; what remains of it is measured in flat places.
-    Where the largest deviations exceed those of flat places, the error is raised.
+    The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
+    counts up to nine times the expected one, which bounds the effect of hits; what remains of it is measured in flat
+    places. Where the largest deviations exceed those of flat places, the error is raised.
     """
     *values, noise, features = structure
-    *of_flat, noise_of_flat, _ = flat
-    if n > 2:
-        values, of_flat = _lower_side(*values), _lower_side(*of_flat)
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
     if len(noise) < FEWEST:
         return ModelError(least=least)
-    usual, usual_tail = _of_flat_places(n, *of_flat, noise_of_flat)
+    usual, usual_tail = _of_flat_places(n, *flat[:4])
     rows = features.T.astype(np.float64)
     parts = _fit(rows, values, noise, n, usual)
     fitted = noise + rows @ parts
