@@ -32,7 +32,7 @@ from crstack.stages.arguments import (
     detections_for,
     made_by,
 )
-from crstack.stages.combining import cleaned, combined
+from crstack.stages.combining import cleaned, combined, warn_of_levels
 from crstack.stages.masks import check_masks, masks_by
 from crstack.stages.measured import MeasuredStack
 from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
@@ -355,6 +355,11 @@ seeing : optional
         ------
         InputError
             If the name is unknown or the masks do not match the exposures.
+
+        Warns
+        -----
+        CRStackWarning
+            If levels differ by more than their noise, for "median" and "min", unless ``differences=None``.
         """
         if masks is None:
             masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
@@ -364,6 +369,7 @@ seeing : optional
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
         result = combined(name, self.prepared, masks, options)
+        warn_of_levels(name, self.prepared)
         return result if full_output else result.ccd
 
     def _checked_masks(self, masks: MaskSet) -> MaskSet:

@@ -19,7 +19,7 @@ __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
 
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
-#: exposures from which on the lowest but one says what a pixel without hits holds
+#: number of exposures from which the second lowest value estimates a pixel without hits
 MANY = 4
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
 WINDOW, NOISE_LIMIT = 5, 2.0
@@ -77,7 +77,7 @@ class ExpectedExposures:
     def fill_bad(self):
         """Put the median of the other exposures, at the level of the exposure, where a value is bad.
 
-        Else a column of bad values looks like a change of the exposure along the column.
+        Otherwise a column of bad values looks like a change of the exposure along the column.
         """
         if self.bad is None:
             return
@@ -153,7 +153,7 @@ class ExpectedExposures:
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
     def _fill_what_enters(self, cube):
-        """Put what another exposure holds where one that was moved back holds nothing, in place."""
+        """Fill the edges that a shift leaves empty with the values of another exposure, in place."""
         at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
         for plane, (dx, dy) in zip(cube, self.steps, strict=True):
             rows, columns = entered((-dx, -dy))

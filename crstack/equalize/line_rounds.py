@@ -61,7 +61,7 @@ def fit_line_terms(model, lines):
 
 
 def added_first(lines):
-    """The terms with responses last, so that these do not change lines of the sky that differ for themselves."""
+    """The terms with responses last, so that these do not change lines of the sky that differ on their own."""
     return sorted(lines, key=lambda line: line.setting == "response")
 
 
@@ -106,7 +106,7 @@ def _residuals(model):
 
 
 def _sky_beside(model, line):
-    """Whether lines that cross a term change for themselves, so that the term must not change them."""
+    """Whether lines that cross a term change on their own, so that the term must not change them."""
     return any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
 
 

@@ -111,7 +111,7 @@ def _with_lines(model):
     if added_first(model.lines) != model.lines:
         models.append(copy.copy(model))
         fit_line_terms(models[-1], added_first(model.lines))
-    # a kernel cannot know that a line of the sky has brightened while the object has not
+    # a kernel does not describe a line of the sky that brightens while the object does not
     models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names))
     find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
     return min(models, key=misfit)

@@ -183,8 +183,8 @@ def unlit(data, bad, sigma, factors=None):
     Returns
     -------
     found : list of (int, float, float)
-        Exposure, its contrast of bright and faint pixels, and what the others let expect of it. The level replaces the
-        contrast if there is none.
+        Exposure, its contrast of bright and faint pixels, and the contrast expected from the others. The level replaces
+        the contrast if there is none.
     """
     n = len(data)
     if n < 3:

@@ -74,8 +74,8 @@ def _smooth(counts, exposure, start):
 
     The ``counts`` are taken as Poisson numbers, of expectation ``exposure`` times density. The second differences of
     the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, so that counts and
-    exposure say little, the density is the continuation of what is seen, as a power of the charge. The steps are those
-    of Newton, from ``start``.
+    exposure have little information, the density is the continuation of what is seen, as a power of the charge. The
+    steps are those of Newton, from ``start``.
     """
     bins = counts.shape[1]
     second = np.diff(np.eye(bins), 2, axis=0) / BEND
