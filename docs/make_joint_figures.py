@@ -83,7 +83,9 @@ def leftovers(results):
         ax.set(title=TITLES[scene], yscale="log", ylim=(0.6, None), xlim=(SIGMAS[0], SIGMAS[-1]))
     fig.supxlabel("(meancr2 - truth) / standard deviation", fontsize="medium")
     axes[0].set_ylabel("hit pixels")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="small", frameon=False)
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="small", frameon=False
+    )
     save_figure(fig, IMAGES / "joint_leftovers.png", dpi=110)
 
 
