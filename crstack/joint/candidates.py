@@ -12,7 +12,7 @@ from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import LevelCube, by_parts, in_order, joined, with_bad_filled
-from crstack.joint.likelihood import log_clean, signal_nodes
+from crstack.joint.likelihood import NODE_REACH, log_clean, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
 
@@ -330,6 +330,22 @@ class Candidates:
         lowest = levels.min(axis=0)
         return np.where(np.isfinite(lowest), lowest, 0)
 
+    def _lowest_and_noise(self):
+        """The lowest level and the noise of a level (M,), for `~crstack.joint.likelihood.signal_nodes`.
+
+        No value lies far below the signal. So the signal is at most the lowest of the levels plus a multiple of their
+        noises, which differ where the exposures have different scales.
+        """
+        noises = self.sigma(self.lowest) / self.scales
+        if len(noises) == 1:
+            return self.lowest, noises[0]
+        noise = noises.mean(axis=0)
+        highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
+        if self.unknown is not None:
+            highest[self.unknown] = np.inf
+        highest = highest.min(axis=0)
+        return np.where(np.isfinite(highest), highest, self.lowest), noise
+
     def at_nodes(self):
         """Quantities that do not depend on the population of hits.
 
@@ -344,8 +360,7 @@ class Candidates:
         prior : `~numpy.ndarray`
             (J, M) log density of the signal.
         """
-        noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
-        nodes = signal_nodes(self.lowest, (noise / self.scales).mean(axis=0), len(self.values))
+        nodes = signal_nodes(*self._lowest_and_noise(), len(self.values))
         nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
         clean, index = [], []
         for i, value in enumerate(self.values):
