@@ -290,7 +290,10 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
 
 def test_nodes_reach_the_signal_where_an_exposure_of_low_throughput_is_the_lowest():
     """A level of -40 of an exposure of a fifth of the throughput has a noise of 30; the signal is 30."""
-    values, scales = np.array([[30.0], [28.0], [-8.0], [31.0]], np.float32), np.array([[1], [1], [0.2], [1]], np.float32)
+    values, scales = (
+        np.array([[30.0], [28.0], [-8.0], [31.0]], np.float32),
+        np.array([[1], [1], [0.2], [1]], np.float32),
+    )
     one = np.ones((1, 1), np.float32)
     places = np.array([1]), np.array([1])
     pixel = Candidates(places, values, scales, 0 * one, 36 * one, 0 * one)
