@@ -24,9 +24,10 @@ from crstack.datasets.hits import POPULATIONS
 from crstack.joint import Counts, joint_posterior
 from crstack.joint.candidates import find_candidates
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
+from crstack.joint.field import Field
 from crstack.joint.population import N_CLASSES, N_KINDS, Population, charges_kind
 from crstack.joint.scatter import scatter_of
-from crstack.joint.sweeps import Field, sweep
+from crstack.joint.sweeps import sweep
 
 #: steps of the fit to the true hits: rates and charges are fitted in turn
 STEPS_OF_TRUTH = 20

@@ -23,8 +23,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from crstack._memory import check_mem_limit
 from crstack.datasets import make_stack
+from crstack.utils.memory import check_mem_limit
 
 #: side of the simulated image
 SIDE = 2048

@@ -8,10 +8,10 @@ import astropy.units as u
 import numpy as np
 from scipy import ndimage
 
-from crstack._validation import check_choice, check_integer, check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.simulation.samplers import histogram
 from crstack.statistics import OrderStatistics
+from crstack.utils.validation import check_choice, check_integer, check_number, check_quantity
 
 if TYPE_CHECKING:
     from crstack.simulation.level_sampler import LevelSampler

@@ -8,19 +8,19 @@ from typing import Any, Literal, Unpack, overload
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from crstack._arguments import AUTO, Auxiliary, Boundary, MosaicCombineOptions, StackOptions, Vote
-from crstack._fits import CHIP, opened_fits, plane_shape
-from crstack._fits_writing import write_fits
-from crstack._validation import check_integer
 from crstack.combine import Combination
 from crstack.combine.files import combination_hdulist
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header
 from crstack.exposures.items import exposure_items
-from crstack.masks import MaskRules, MaskSet
+from crstack.files.fits_reading import opened_fits, plane_shape
+from crstack.files.fits_writing import write_fits
+from crstack.files.headers import CHIP
+from crstack.masks import MaskSet
 from crstack.methods import Method
-from crstack.prepared import AuxNoise, Progress
 from crstack.stack import CRStack
+from crstack.stages.arguments import AUTO, DetectOptions, MosaicCombineOptions, StackOptions
+from crstack.utils.validation import check_integer
 
 __all__ = ["ALL", "Chip", "Mosaic", "chips_of", "copied", "joined_chips", "primary_of", "read_mosaic"]
 
@@ -234,40 +234,24 @@ class Mosaic(Mapping[str, CRStack]):
     def detect(
         self,
         method: Method | str = AUTO,
-        *,
-        aux: Auxiliary = AUTO,
-        boundary: Boundary = AUTO,
-        vote: Vote = "any",
-        aux_noise: AuxNoise = "exposure",
-        rules: MaskRules | None = None,
-        max_fraction: float | None = None,
-        progress: Progress | bool | None = None,
+        **options: Unpack[DetectOptions],
     ) -> dict[str, MaskSet]:
         """Find the cosmic rays of each chip.
 
         Parameters
         ----------
-        method, aux, boundary, vote, aux_noise, rules, max_fraction, progress : optional
-            As for `CRStack.detect`.
+        method : Method or str, optional
+            The method.
+        **options
+            ``aux``, ``boundary``, ``vote``, ``aux_noise``, ``rules``, ``max_fraction`` and ``progress``, as for
+            `CRStack.detect`.
 
         Returns
         -------
         masks : dict of str to MaskSet
             By name of the chip.
         """
-        return {
-            name: stack.detect(
-                method,
-                aux=aux,
-                boundary=boundary,
-                vote=vote,
-                aux_noise=aux_noise,
-                rules=rules,
-                max_fraction=max_fraction,
-                progress=progress,
-            )
-            for name, stack in self.items()
-        }
+        return {name: stack.detect(method, **options) for name, stack in self.items()}
 
     @overload
     def combine(

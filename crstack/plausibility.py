@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from crstack._validation import check_number
-from crstack._warn import warn_user
 from crstack.equalize.guiding import relative_shifts, trailed
 from crstack.equalize.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
 from crstack.masks.codes import exposure_name
 from crstack.methods import measured_of
+from crstack.utils.validation import check_number
+from crstack.utils.warn import warn_user
 
 __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 

@@ -8,10 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from crstack._memory import empty_image, kept
-from crstack._pixels import by_rows
-from crstack._plugins import protected
-from crstack._validation import check_choice, check_integer
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
 from crstack.equalize.differences import Differences
@@ -22,6 +18,9 @@ from crstack.exposures import Exposures
 from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
+from crstack.utils.memory import empty_image, kept
+from crstack.utils.plugins import protected
+from crstack.utils.validation import check_choice, check_integer
 
 __all__ = ["AUX_NOISE", "AuxNoise", "Detections", "PreparedStack", "Progress", "report_stage"]
 
@@ -165,8 +164,7 @@ class PreparedStack:
             differences = self.equalized.differences
             if differences is None:
                 return self.exposures
-            mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
-            return self.exposures.minus([by_rows(np.subtract, one, mean) for one in differences])
+            return self.exposures.at_mean_level(differences)
 
         return self.once("exposures on their mean level", None, compute)
 

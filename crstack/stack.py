@@ -2,55 +2,45 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import astropy.units as u
-import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from crstack import _arguments as arguments
 from crstack import equalize
-from crstack._arguments import (
+from crstack.combine import Combination
+from crstack.combine.ccdproc_combiner import make_combiner
+from crstack.combine.combiner import WITHOUT_MASKS
+from crstack.equalize.settings import BY_DEFAULT
+from crstack.exceptions import InputError
+from crstack.exposures import Keyword, load_exposures
+from crstack.joint import JointPosterior, JointResult
+from crstack.masks import MaskRules, MaskSet
+from crstack.masks.origin import check_origin
+from crstack.methods import Method
+from crstack.prepared import AuxNoise, PreparedStack, Progress
+from crstack.stages import arguments
+from crstack.stages.arguments import (
     AUTO,
     Auxiliary,
     Boundary,
     CombineOptions,
     FromDetector,
-    Length,
     Vote,
     allow_work,
     detections_for,
     made_by,
 )
-from crstack._finish import masks_of_decision
-from crstack._memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
-from crstack._progress import progress_to
-from crstack._summary import Summary
-from crstack._threads import limited_threads, with_limited_threads
-from crstack._validation import check_choice, check_integer
-from crstack._views import InDiagram, features_of_mask, in_diagram_of, summary_of
-from crstack.boundaries._choose import as_boundary_model
-from crstack.boundaries.base import BoundaryModel, FittedBoundary
-from crstack.combine import Combination, Combiner
-from crstack.combine.ccdproc_combiner import make_combiner
-from crstack.combine.clean_exposures import clean_exposures
-from crstack.combine.combiner import WITHOUT_MASKS
-from crstack.combine.product import as_product
-from crstack.diagram import DiagramSettings, MMDiagram
-from crstack.equalize.equalized import EqualizedExposures
-from crstack.equalize.settings import BY_DEFAULT, open_settings
-from crstack.exceptions import InputError
-from crstack.exposures import Exposures, Keyword, load_exposures
-from crstack.joint import JointPosterior, JointResult
-from crstack.masks import MaskRules, MaskSet
-from crstack.masks.origin import check_origin
-from crstack.methods import Method, checked_decision
-from crstack.mmcosmic import MMCosmic, MMDecision
-from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
-from crstack.plausibility import check_plausible
-from crstack.prepared import AuxNoise, PreparedStack, Progress
-from crstack.statistics import OrderStatistics
+from crstack.stages.combining import cleaned, combined, warn_of_levels
+from crstack.stages.masks import check_masks, masks_by
+from crstack.stages.measured import MeasuredStack
+from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
+from crstack.utils.memory import MemoryLimit, Workspace, check_mem_limit, limited_memory
+from crstack.utils.progress import progress_to
+from crstack.utils.summary import Summary
+from crstack.utils.threads import limited_threads, with_limited_threads
+from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
     import ccdproc
@@ -59,12 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CRStack"]
 
-#: number of masks, and of combiners, that a stack stores; each holds several images
-KEPT = 2
-
 
 @with_limited_threads
-class CRStack:
+class CRStack(MeasuredStack):
     """Two or more equivalent exposures, and the results of all stages.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each runs the earlier ones with their
@@ -153,7 +140,7 @@ seeing : optional
         n_threads: int | None = None,
         mem_limit: MemoryLimit = None,
     ) -> None:
-        self._n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
+        n_threads = None if n_threads is None else check_integer("n_threads", n_threads, minimum=1)
         equalization = equalize.Equalization(
             flux_factors=flux_factors,
             flux_regions=flux_regions,
@@ -166,8 +153,8 @@ seeing : optional
             seeing=seeing,
             differences=differences,
         )
-        self._workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
-        with limited_threads(self._n_threads), limited_memory(self._workspace):
+        workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
+        with limited_threads(n_threads), limited_memory(workspace):
             given = load_exposures(
                 exposures,
                 gain=gain,
@@ -183,17 +170,11 @@ seeing : optional
                 bits=bits,
                 drop_unusable=drop_unusable,
             )
-        self.prepared = PreparedStack(given, cr_coincidences, equalization)
-        self._diagram: MMDiagram | None = None
-        self._boundary: FittedBoundary | None = None
+        super().__init__(PreparedStack(given, cr_coincidences, equalization), workspace, n_threads)
         self._masks: MaskSet | None = None
         self._compared: MaskSet | None = None
-        self._in_diagram = InDiagram()
 
     from_files = made_by(__init__, "from_files", "Make a stack of FITS files: the same as `CRStack` of their paths.")
-
-    def __len__(self) -> int:
-        return len(self.prepared)
 
     def __repr__(self) -> str:
         results = (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
@@ -204,198 +185,14 @@ seeing : optional
         return self.summary()._repr_html_()
 
     def summary(self) -> Summary:
-        """Numbers of the stack and its results, by name; ``str()`` gives readable lines."""
+        """Numbers of the stack and its results, by name; ``str()`` gives readable lines.
+
+        Returns
+        -------
+        summary : dict
+            Numbers of the exposures, of the masks and of what was measured, as far as they are known.
+        """
         return summary_of(self.prepared, self._masks)
-
-    # input of the stages
-
-    @property
-    def exposures(self) -> Exposures:
-        """The exposures to combine: bias subtracted, divided by given or early measured factors."""
-        return self.prepared.exposures
-
-    @property
-    def statistics(self) -> OrderStatistics:
-        """Order statistics of `exposures`."""
-        return self.prepared.statistics
-
-    @property
-    def equalized(self) -> EqualizedExposures:
-        """The exposures with their differences, given and measured; measured when it is first used.
-
-        The joint decision measures them itself: see `~crstack.joint.JointResult`.
-        """
-        if open_settings(self.prepared.equalization):
-            self._workspace.refuse("equalized")
-        return self.prepared.equalized
-
-    @property
-    def cr_coincidences(self) -> int:
-        """Number of highest values that min2d excludes."""
-        return self.prepared.cr_coincidences
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """Seconds that each stage took when it was computed, by its name."""
-        return self.prepared.timings
-
-    def flux_factors(
-        self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
-    ) -> equalize.FluxFactors:
-        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`.
-
-        Parameters
-        ----------
-        regions : sequence of (xmin, xmax, ymin, ymax), optional
-            Regions to use; the whole image by default.
-        method : {"slope", "ratio"}, optional
-            As for `~crstack.equalize.Equalization`.
-        """
-        self._workspace.refuse("flux factors")
-        given = self.prepared.given
-        return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
-
-    def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
-        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`.
-
-        Parameters
-        ----------
-        region : (xmin, xmax, ymin, ymax), optional
-            Region to use; the whole image by default.
-        """
-        self._workspace.refuse("offsets")
-        given = self.prepared.given
-        return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
-
-    def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
-        """Local response of the given exposures: see `~crstack.equalize.estimate_response`.
-
-        Parameters
-        ----------
-        settings : `~crstack.equalize.ResponseSettings`, optional
-            Settings of the fit.
-        """
-        self._workspace.refuse("the local response")
-        return equalize.estimate_response(self.prepared.given, settings)
-
-    def nbinom_shape(
-        self,
-        *,
-        aux: Auxiliary = None,
-        vote: Vote = "any",
-        aux_noise: AuxNoise = "exposure",
-        progress: Progress | bool | None = None,
-    ) -> equalize.NbinomShape:
-        """Fit the shape of the photons' distribution to the exposures.
-
-        Parameters
-        ----------
-        aux, vote, aux_noise, progress
-            As for `mm_diagram`: pixels that the detector flags are excluded.
-
-        Returns
-        -------
-        shape : `~crstack.equalize.NbinomShape`
-            kappa and its error.
-        """
-        detected = detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)
-        with progress_to(progress) as report:
-            return nbinom_shape_of_stack(self.prepared, detected, report)
-
-    # the diagram and its boundary
-
-    def mm_diagram(
-        self,
-        *,
-        aux: Auxiliary = None,
-        vote: Vote = "any",
-        aux_noise: AuxNoise = "exposure",
-        n_simulations: int = 10,
-        seed: int | None = 123456,
-        min_neighbors: int = 0,
-        x_min: Length | None = None,
-        x_max: Length | None = None,
-        y_max: Length = 0.0,
-        y_floor: Length = 0.0,
-        nbinom_shape: float | Literal["auto"] | None = None,
-        synthetic: Literal["median", "single"] = "median",
-        progress: Progress | bool | None = None,
-    ) -> MMDiagram:
-        """Simulate and observe the median-minimum diagram, which the next `fit_boundary` and `detect` use.
-
-        Parameters
-        ----------
-        aux : Detector, str or list of these, optional
-            Detector whose hits in the median or in an exposure are excluded from the simulations; none by default.
-        vote, aux_noise : optional
-            As for `detect`.
-        n_simulations, seed, min_neighbors, x_min, x_max, y_max, y_floor : optional
-            As for `~crstack.diagram.DiagramSettings`. Ends of axes are numbers in the unit of the exposures,
-            or Quantities.
-        nbinom_shape, synthetic : optional
-            As for `~crstack.diagram.DiagramSettings`. A shape of "auto" is measured, see `nbinom_shape`.
-        progress : callable or True, optional
-            Called as ``progress(stage, fraction)``; True draws a bar.
-
-        Returns
-        -------
-        diagram : `~crstack.diagram.MMDiagram`
-
-        Raises
-        ------
-        InputError
-            If a setting is out of range, or ``synthetic="single"`` comes without a detector that cleans.
-        """
-        detected = detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)
-        with progress_to(progress) as report:
-            settings = DiagramSettings(
-                n_simulations=n_simulations,
-                seed=seed,
-                min_neighbors=min_neighbors,
-                y_max=y_max,
-                y_floor=y_floor,
-                nbinom_shape=arguments.definite_shape(nbinom_shape, self.prepared, detected, report),
-                synthetic=synthetic,
-                x_min=x_min,
-                x_max=x_max,
-            )
-            self._diagram = diagram_of_stack(self.prepared, detected, settings, report)
-        self._boundary = None
-        self._in_diagram = InDiagram(self._diagram)
-        return self._diagram
-
-    def fit_boundary(
-        self, model: BoundaryModel | str = "spline", *, progress: Progress | bool | None = None
-    ) -> FittedBoundary:
-        """Fit a boundary to the diagram, which the next `detect` uses.
-
-        Parameters
-        ----------
-        model : BoundaryModel or str, optional
-            The model, or the name of a registered one for its defaults.
-        progress : callable or True, optional
-            Called as ``progress(stage, fraction)``; True draws a bar.
-
-        Returns
-        -------
-        boundary : `~crstack.boundaries.FittedBoundary`
-            A callable of min2d.
-
-        Raises
-        ------
-        InputError
-            If the diagram has too few points for the model.
-        PluginError
-            If no model is registered by that name.
-        """
-        allow_work(self._workspace, len(self), MMCosmic())
-        method = arguments.with_diagram(MMCosmic(boundary=as_boundary_model(model)), self._diagram)
-        with progress_to(progress) as report:
-            self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
-        self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
-        return self._boundary
 
     # masks
 
@@ -442,6 +239,7 @@ seeing : optional
         Returns
         -------
         masks : `~crstack.masks.MaskSet`
+            Boolean images by name; ``masks.crmasks`` has the shape (N, ny, nx).
 
         Raises
         ------
@@ -459,25 +257,23 @@ seeing : optional
         allow_work(self._workspace, len(self), chosen, detected.aux if detected else None)
         rules = arguments.rules_for(rules, self.exposures.shape)
 
-        def compute() -> MaskSet:
-            with progress_to(progress) as report:
-                decision = checked_decision(chosen, self.prepared, detected, rules, report)
-                return masks_of_decision(decision, self.prepared, detected, rules, report)
-
-        masks = self.prepared.once("masks", (chosen, detected, rules), compute, keep=KEPT)
-        decision = masks.decision
-        # differences that are known do not belong to the scatter
-        compared = decision.levelled if isinstance(decision, MMDecision) else self.exposures
-        check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
-        if decision is not None:
-            self.prepared.compare_with_wcs(decision.measured)
+        with progress_to(progress) as report:
+            masks = masks_by(chosen, self.prepared, detected, rules, report)
+        check_masks(masks, self.prepared, max_fraction)
         self._masks = masks
-        if isinstance(decision, MMDecision) and decision.diagram is not None:
-            self._in_diagram = in_diagram_of(masks)
+        shown = in_diagram_of(masks)
+        if shown.diagram is not None:
+            self._in_diagram = shown
         return masks
 
     def latest_masks(self) -> MaskSet:
-        """The masks of the latest `detect`; without one, it is called with its defaults."""
+        """The masks of the latest `detect`; without one, it is called with its defaults.
+
+        Returns
+        -------
+        masks : `~crstack.masks.MaskSet`
+            The masks.
+        """
         return self.detect() if self._masks is None else self._masks
 
     def joint_posterior(
@@ -497,6 +293,11 @@ seeing : optional
             Its settings; the defaults if not given.
         aux, vote, aux_noise, progress : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+            Probabilities of shape (N, ny, nx), the population of hits, and what differs between the exposures.
         """
         method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
         allow_work(self._workspace, len(self), method, detected.aux if detected else None)
@@ -554,6 +355,11 @@ seeing : optional
         ------
         InputError
             If the name is unknown or the masks do not match the exposures.
+
+        Warns
+        -----
+        CRStackWarning
+            If levels differ by more than their noise, for "median" and "min", unless ``differences=None``.
         """
         if masks is None:
             masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
@@ -562,18 +368,8 @@ seeing : optional
         check_choice("variance", variance, ("model", "sample"))
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
-
-        exposures = self.exposures
-        if masks is not None and masks.decision is not None and name not in WITHOUT_MASKS:
-            exposures = masks.decision.to_combine(self.prepared)
-
-        def compute() -> Combiner:
-            return Combiner(exposures, self.prepared.statistics_of(exposures), masks, **options)
-
-        # combined anew each time, so that changes by the user do not affect the next result
-        key = (exposures, masks, *options.values())
-        result = self.prepared.once("combiner", key, compute, keep=KEPT).combine(name)
-        result = as_product(result, self.exposures, masks)
+        result = combined(name, self.prepared, masks, options)
+        warn_of_levels(name, self.prepared)
         return result if full_output else result.ccd
 
     def _checked_masks(self, masks: MaskSet) -> MaskSet:
@@ -595,16 +391,14 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        cleaned : list of `~astropy.nddata.CCDData`
+            The exposures, in the unit of the input, with the bias subtracted.
         """
         self._workspace.refuse("cleaned exposures")
-        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
-        name = "meancr2" if masks.probability is None else "meanjoint"
-        combination = Combiner(self.exposures, self.statistics, masks).combine(name)
-        if masks.decision is None:
-            differences: Sequence[np.ndarray] | None = self.equalized.differences
-        else:
-            differences = masks.decision.differences(self.prepared, combination.ccd.data)
-        return clean_exposures(self.exposures, masks, combination, differences)
+        return cleaned(self.prepared, self.latest_masks() if masks is None else self._checked_masks(masks))
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.
@@ -613,6 +407,11 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        combiner : `~ccdproc.Combiner`
+            Its images have the variance of the noise, the header and the WCS.
         """
         self._workspace.refuse("a Combiner of ccdproc")
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
@@ -629,6 +428,11 @@ seeing : optional
             Name of a mask, or "problematic" for the pixels masked in every exposure.
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        hits : `~astropy.table.QTable`
+            A row for each hit.
         """
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         return features_of_mask(name, self.prepared, masks)

@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._threads import map_threads, row_bands
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = [
     "OrderStatistics",
@@ -56,6 +56,11 @@ class OrderStatistics:
         ----------
         rows : slice
             The rows.
+
+        Returns
+        -------
+        statistics : OrderStatistics
+            Of the rows.
         """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})

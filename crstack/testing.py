@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 import astropy.units as u
 import numpy as np
 
-from crstack._pixels import dilate
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
@@ -20,6 +19,7 @@ from crstack.masks import MaskRules
 from crstack.methods import Method
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
+from crstack.utils.pixels import dilate
 
 __all__ = ["SHAPES", "check_boundary", "check_detector", "check_method"]
 

@@ -81,6 +81,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 5,
     "within_subsection_order": "FileNameSortKey",
+    "reset_modules": ("matplotlib", "gallery_style.set_style"),
 }
 
 html_theme = "pydata_sphinx_theme"

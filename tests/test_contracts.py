@@ -13,6 +13,7 @@ from crstack import (
     Detection,
     Detector,
     FittedBoundary,
+    JointPosterior,
     LACosmicDetector,
     MaskRules,
     NoiseModel,
@@ -21,12 +22,12 @@ from crstack import (
     SplineBoundary,
     VotingDetector,
 )
-from crstack._registry import DETECTORS, METHODS, Registry
 from crstack.detectors import TwoPassDetector
-from crstack.exceptions import CRStackWarning, InputError, PluginError
+from crstack.exceptions import CRStackError, CRStackWarning, InputError, PluginError
 from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
+from crstack.utils.registry import DETECTORS, METHODS, Registry
 
 #: arguments of `check_detector` for detectors whose defaults do not fulfil all checks
 EXCEPTIONS = {
@@ -268,6 +269,18 @@ def test_broken_plugins_warn_and_the_rest_work(monkeypatch):
 
 def test_two_plugins_of_one_name_are_refused(monkeypatch):
     twice = [Entry("one", "a:A"), Entry("one", "b:B")]
-    monkeypatch.setattr("crstack._registry.entry_points", lambda group: twice)
+    monkeypatch.setattr("crstack.utils.registry.entry_points", lambda group: twice)
     with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
         Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()
+
+
+def test_a_fault_of_crstack_is_not_that_of_a_plugin(monkeypatch, stack):
+    """An error inside a method of crstack asks for a report, and does not blame a plug-in."""
+
+    def fails(*_):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("crstack.joint.method.scatter_of", fails)
+    with pytest.raises(CRStackError, match=r"JointPosterior must decide .* is part of crstack: please report") as error:
+        stack.detect(JointPosterior(n_fits=3))
+    assert not isinstance(error.value, PluginError)

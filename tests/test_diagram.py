@@ -105,7 +105,7 @@ def test_seed_decides(stack, simulated):
 
 def test_threads_do_not_change_the_diagram(simulated, monkeypatch):
     one = stack_of(simulated).mm_diagram(n_simulations=1)
-    monkeypatch.setattr("crstack._threads.n_threads", lambda: 1)
+    monkeypatch.setattr("crstack.utils.threads.n_threads", lambda: 1)
     np.testing.assert_array_equal(one.simulated, stack_of(simulated).mm_diagram(n_simulations=1).simulated)
 
 

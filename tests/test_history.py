@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from crstack import MaskSet
-from crstack._files import add_history, history_of
+from crstack.files.history import add_history, history_of
 
 LINES = [
     "short",

@@ -1,5 +1,6 @@
 """The pages: their formulas can be drawn, and each published table is shown."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -62,3 +63,23 @@ def test_published_tables_are_shown(monkeypatch):
         # only the directive says whether a table is older than the code
         assert "include:: /tables" not in text
     assert shown == {table.name for table in publish.PUBLISHED}
+
+
+def constant_texts(folder):
+    """The constant parts of all strings in the modules of a folder; numbers and names are replaced by a line end."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (one.value if isinstance(one, ast.Constant) else "\n" for one in node.values)
+                yield "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_page_of_troubles_quotes_warnings_of_the_code():
+    text = (ROOT / "docs" / "how_to" / "troubles.rst").read_text(encoding="utf-8")
+    rows = re.findall(r"^   \* - (``.+``)$", text.partition(".. _warnings:")[2], re.MULTILINE)
+    quoted = [one for row in rows for one in re.findall(r"``(.+?)``", row)]
+    assert len(rows) > 20
+    known = "\n".join(constant_texts(ROOT / "crstack"))
+    assert [one for one in quoted if one not in known] == []

@@ -143,7 +143,7 @@ def test_names_of_methods(simulated):
         (lambda stack: CRStack([], gian=1), r"CRStack.__init__\(\) got an unexpected keyword argument 'gian'"),
         (lambda stack: CRStack.from_files([], gian=1), r"CRStack.__init__\(\) got an unexpected .* 'gian'"),
         (lambda stack: stack.detect(dilate=2), r"CRStack.detect\(\) got an unexpected keyword argument 'dilate'"),
-        (lambda stack: stack.mm_diagram(n_sim=2), r"CRStack.mm_diagram\(\) got an unexpected .* 'n_sim'"),
+        (lambda stack: stack.mm_diagram(n_sim=2), r"mm_diagram\(\) got an unexpected .* 'n_sim'"),
         (lambda stack: stack.detect("joint", "pycosmic"), r"CRStack.detect\(\) takes .* positional arguments"),
     ],
 )

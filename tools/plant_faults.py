@@ -32,26 +32,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crstack"
 #: tests of the modules without a folder of their own
 TESTS = {
-    "_files.py": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
-    "_fits_writing.py": ["tests/combine/test_files.py", "tests/test_fits.py"],
-    "_photons.py": ["tests/simulation/test_photons.py", "tests/simulation/test_crowded_levels.py"],
-    "_pixels.py": ["tests/masks/test_masks.py", "tests/test_stack.py"],
-    "_plugins.py": ["tests/test_plugins.py"],
-    "_registry.py": ["tests/test_contracts.py"],
-    "_summary.py": ["tests/test_progress_and_summary.py"],
-    "_validation.py": ["tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
-    "methods.py": ["tests/test_contracts.py", "tests/test_plugins.py", "tests/test_stack.py"],
+    "methods.py": ["tests/test_contracts.py", "tests/utils/test_plugins.py", "tests/test_stack.py"],
 }
 #: further tests of a folder, outside its own tests
 BESIDE = {
     "combine": ["tests/test_stack.py"],
+    "files": ["tests/combine/test_files.py", "tests/cli/test_cli_safety.py"],
     "config": [f"tests/cli/test_cli_{name}.py" for name in ("equivalence", "legacy", "maps", "options", "votes")],
     "masks": ["tests/mmcosmic/test_dilation.py"],
     "mmcosmic": ["tests/test_stack.py"],
     "methods.py": ["tests/test_contracts.py"],
-    "_registry.py": ["tests/test_contracts.py"],
     "pipeline": [f"tests/cli/test_cli_{name}.py" for name in ("run", "safety", "figures", "implausible")],
     "prepared.py": ["tests/test_stack.py", "tests/equalize/test_equalize.py"],
+    "stages": ["tests/test_stack.py"],
+    "utils": ["tests/test_contracts.py", "tests/test_noise.py", "tests/masks/test_masks.py", "tests/test_stack.py"],
 }
 #: loaded once for all runs of tests
 LIBRARIES = ("astropy.io.fits", "astropy.nddata", "astropy.wcs", "scipy.ndimage", "scipy.stats", "yaml")
@@ -59,7 +53,7 @@ LIBRARIES = ("astropy.io.fits", "astropy.nddata", "astropy.wcs", "scipy.ndimage"
 SKIPPED_FUNCTIONS = ("__repr__", "__str__", "summary", "describe", "_repr_html_")
 SKIPPED_ROOMS = ("__init__.py", "__main__.py", "_version.py")
 #: modules that change the time of an answer only
-SKIPPED_MODULES = ("_progress.py", "_threads.py", "_tiles.py", "completion.py")
+SKIPPED_MODULES = ("progress.py", "threads.py", "_tiles.py", "completion.py")
 #: calls that report words or progress
 REPORTING_CALLS = {"warn", "debug", "info", "warning", "error", "exception", "print", "progress", "update", "describe"}
 #: words in the name of a function or a variable that changes only the time

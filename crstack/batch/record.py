@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from crstack._files import atomic_path
+from crstack.files.whole import atomic_path
 
 __all__ = ["FILE_NAME", "Record"]
 

@@ -2,7 +2,7 @@
 
 from astropy.table import Table
 
-from crstack._files import atomic_path
+from crstack.files.whole import atomic_path
 
 __all__ = ["COLUMNS", "results_table", "write_results"]
 

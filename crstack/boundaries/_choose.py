@@ -1,7 +1,7 @@
 """Choice of the boundary model by instance or by name."""
 
-from crstack._registry import BOUNDARIES
 from crstack.boundaries.base import BoundaryModel
+from crstack.utils.registry import BOUNDARIES
 
 __all__ = ["as_boundary_model"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
-from crstack._plugins import plugin_errors, protected
-from crstack._validation import check_choice, check_number, check_quantity
 from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError, PluginError
+from crstack.utils.plugins import plugin_errors, protected
+from crstack.utils.validation import check_choice, check_number, check_quantity
 
 __all__ = [
     "IMAGES",
@@ -76,6 +76,11 @@ class FittedBoundary:
         ----------
         image : {"median", "mean", "exposure"}
             The kind of image.
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            That of the image.
         """
         check_choice("image", image, IMAGES)
         return self

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.interpolate import BSpline
 from scipy.optimize import lsq_linear
 
-from crstack._validation import check_integer, check_number
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_integer, check_number
 
 __all__ = ["SplineBoundary"]
 
@@ -64,6 +64,16 @@ class SplineBoundary(BoundaryModel):
 
     def fit(self, diagram: MMDiagram) -> FittedBoundary:
         """Fit the boundary points of ``diagram``.
+
+        Parameters
+        ----------
+        diagram : `~crstack.diagram.MMDiagram`
+            The diagram, whose boundary points are fitted.
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            The spline.
 
         Raises
         ------

@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from crstack._log import log, section
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.pipeline.console import WorkFailedError
+from crstack.utils.log import log, section
 
 __all__ = ["batch"]
 

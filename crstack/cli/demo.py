@@ -7,16 +7,16 @@ import numpy as np
 from astropy.io import fits
 from scipy import ndimage
 
-from crstack._files import atomic_path
-from crstack._log import log, section
 from crstack.cli.template import TEMPLATE
 from crstack.combine import COMBINATIONS
 from crstack.config.crmethod import CRMethod
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.pipeline.outputs import check_output_directory
 from crstack.pipeline.run import run
+from crstack.utils.log import log, section
 
 __all__ = ["demo"]
 
@@ -163,7 +163,6 @@ def _what_next(directory, method, n_coincident):
     files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
     if n_coincident:
         files["combined_median.fits"] = f"the plain median, to compare: {n_coincident} pixels are hit in two exposures"
-        files["combined_mediancr.fits"] = "the median without these"
     log.note("")
     log.note("What next")
     for name, words in files.items():

@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
-from crstack._files import atomic_path
-from crstack._fits import image_extension, inherited_header, opened_fits
-from crstack._log import log
 from crstack.cli.template import TEMPLATE
 from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import USUAL_KEYWORDS
 from crstack.exposures.products import without_products
+from crstack.files.fits_reading import image_extension, opened_fits
+from crstack.files.headers import inherited_header
+from crstack.files.whole import atomic_path
+from crstack.utils.log import log
 
 __all__ = ["parameter_file", "write_parameter_file"]
 

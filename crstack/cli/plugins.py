@@ -1,8 +1,8 @@
 """``crstack plugins``: the installed plug-ins."""
 
-from crstack._log import log, section, settings_lines
-from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.exceptions import PluginError
+from crstack.utils.log import log, section, settings_lines
+from crstack.utils.registry import BOUNDARIES, DETECTORS, METHODS
 
 __all__ = ["show_plugins"]
 

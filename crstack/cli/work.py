@@ -4,9 +4,9 @@ import signal
 import threading
 from contextlib import contextmanager
 
-from crstack._log import log
 from crstack.exceptions import CRStackError, InputError
 from crstack.pipeline.console import SessionStopped, WorkFailedError, logging_to
+from crstack.utils.log import log
 
 __all__ = ["execute"]
 

@@ -7,15 +7,17 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._files import add_history
-from crstack._fits import CHIP, chip_hdus, image_of, opened_fits, unit_of_header
-from crstack._fits_writing import ending_of, write_fits
-from crstack._validation import check_choice
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
 from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
 from crstack.exposures.reading import writable_header
+from crstack.files.fits_reading import image_of, opened_fits
+from crstack.files.fits_writing import ending_of, write_fits
+from crstack.files.headers import CHIP, chip_hdus
+from crstack.files.history import add_history
+from crstack.files.units import unit_of_header
 from crstack.masks import MaskSet
+from crstack.utils.validation import check_choice
 
 __all__ = ["combination_hdulist", "combination_name", "read", "requested_combinations", "write_combination"]
 
@@ -146,6 +148,11 @@ def combination_name(name: str, compression: str = "none") -> str:
         One of ``COMBINATIONS``.
     compression : {"none", "gzip", "fpack"}, optional
         Makes it end in ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+
+    Returns
+    -------
+    name : str
+        Name of the file.
     """
     check_choice("combination", name, COMBINATIONS)
     return f"combined_{name}{ending_of(compression)}"

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import brentq
 
-from crstack._pixels import some_true
+from crstack.utils.pixels import some_true
 
 __all__ = ["fill_from_neighbours"]
 

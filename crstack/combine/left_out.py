@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from crstack._memory import relax
-from crstack._pixels import at_pixels
-from crstack._threads import row_bands
 from crstack.masks.codes import ADDED, exposure_name
+from crstack.utils.memory import relax
+from crstack.utils.pixels import at_pixels
+from crstack.utils.threads import row_bands
 
 __all__ = ["shift_with_left_out"]
 

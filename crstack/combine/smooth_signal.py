@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import empty_image
-from crstack._threads import map_threads, row_bands
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["smoothed_by_bands", "smoothed_signal"]
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from crstack._registry import DETECTORS, METHODS
-from crstack._validation import check_choice
 from crstack.exceptions import ConfigurationError
+from crstack.utils.registry import DETECTORS, METHODS
+from crstack.utils.validation import check_choice
 
 __all__ = ["OWN_KEYS", "CRMethod"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crstack._fits import read_image
-from crstack._log import log
-from crstack._validation import check_image_shape, check_number
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.files.fits_reading import read_image
+from crstack.utils.log import log
+from crstack.utils.validation import check_image_shape, check_number
 
 __all__ = ["BOUNDS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
 

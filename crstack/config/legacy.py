@@ -1,8 +1,8 @@
 """Conversion of files of the early manual, and of observation results of MEGARA, to current parameter files."""
 
-from crstack._log import log
 from crstack.config.document import as_number
 from crstack.exceptions import ConfigurationError
+from crstack.utils.log import log
 
 __all__ = ["as_parameter_file", "choose_document"]
 

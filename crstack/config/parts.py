@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from crstack._registry import BOUNDARIES, DETECTORS, METHODS
 from crstack.boundaries import BoundaryModel, PiecewiseBoundary, SplineBoundary
 from crstack.config.crmethod import OWN_KEYS
 from crstack.detectors import (
@@ -24,6 +23,7 @@ from crstack.exceptions import ConfigurationError, InputError
 from crstack.masks import MaskRules
 from crstack.methods import Method
 from crstack.mmcosmic import MMCosmic
+from crstack.utils.registry import BOUNDARIES, DETECTORS, METHODS
 
 __all__ = ["Parts", "make_parts"]
 

@@ -6,16 +6,6 @@ from types import MappingProxyType
 
 import astropy.units as u
 
-from crstack._memory import check_mem_limit
-from crstack._registry import BOUNDARIES
-from crstack._validation import (
-    check_boolean,
-    check_choice,
-    check_integer,
-    check_number,
-    check_pixel,
-    check_region,
-)
 from crstack.combine import COMBINATIONS
 from crstack.config.crmethod import CRMethod
 from crstack.config.detector_images import BOUNDS, map_name
@@ -25,6 +15,16 @@ from crstack.exceptions import ConfigurationError, InputError
 from crstack.exposures.keywords import as_keyword, quantity_in_words
 from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
+from crstack.utils.memory import check_mem_limit
+from crstack.utils.registry import BOUNDARIES
+from crstack.utils.validation import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_number,
+    check_pixel,
+    check_region,
+)
 
 __all__ = [
     "boolean",
@@ -78,13 +78,13 @@ def _is_none(value):
 
 
 def number(**bounds):
-    """Check of a number of plausible size; ``bounds`` as in `crstack._validation.check_number`."""
+    """Check of a number of plausible size; ``bounds`` as in `crstack.utils.validation.check_number`."""
     bounds = {"minimum": -LARGEST, "maximum": LARGEST} | bounds
     return lambda key, value: check_number(key, as_number(value), **bounds)
 
 
 def integer(**bounds):
-    """Check of an integer; ``bounds`` as in `crstack._validation.check_integer`."""
+    """Check of an integer; ``bounds`` as in `crstack.utils.validation.check_integer`."""
     return lambda key, value: check_integer(key, value, **bounds)
 
 

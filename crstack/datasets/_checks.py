@@ -3,9 +3,9 @@
 import astropy.units as u
 import numpy as np
 
-from crstack._validation import check_integer, check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT
+from crstack.utils.validation import check_integer, check_number, check_quantity
 
 __all__ = [
     "bias_in_unit",

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._validation import check_image_shape
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_image_shape
 
 __all__ = ["bad_pixels", "fill"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from crstack._registry import DETECTORS
 from crstack.detectors.base import Detector
 from crstack.detectors.voting import VotingDetector
 from crstack.exceptions import InputError
+from crstack.utils.registry import DETECTORS
 
 __all__ = ["as_detector"]
 

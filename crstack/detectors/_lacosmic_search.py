@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._threads import map_threads, row_bands
 from crstack.detectors._astroscrappy import dilate3, dilate5
 from crstack.detectors._lacosmic_clean import replacements
 from crstack.detectors._lacosmic_kernels import (
@@ -24,6 +22,8 @@ from crstack.detectors._lacosmic_kernels import (
     significance,
     smoothed,
 )
+from crstack.utils.cached import cached_property
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["Limits", "Searched", "search"]
 

@@ -9,11 +9,11 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from crstack._pixels import features_holding
-from crstack._validation import check_number
 from crstack.detectors._bad_pixels import bad_pixels, fill
 from crstack.detectors.two_pass import is_paired
 from crstack.exceptions import InputError, PluginError
+from crstack.utils.pixels import features_holding
+from crstack.utils.validation import check_number
 
 __all__ = [
     "DEVICES",

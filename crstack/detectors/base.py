@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from astropy.nddata import CCDData
 
-from crstack._plugins import plugin_errors, protected
 from crstack.exceptions import InputError, PluginError
 from crstack.exposures import image_with_noise
 from crstack.noise import NoiseModel
+from crstack.utils.plugins import plugin_errors, protected
 
 __all__ = ["Detection", "Detector", "checked_detection"]
 

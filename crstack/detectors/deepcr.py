@@ -5,8 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from crstack._pixels import at_pixels
-from crstack._validation import check_choice
 from crstack.detectors._networks import (
     above,
     check_device,
@@ -21,6 +19,8 @@ from crstack.detectors._tiles import join_tiles
 from crstack.detectors.base import Detection, Detector
 from crstack.exceptions import PluginError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import at_pixels
+from crstack.utils.validation import check_choice
 
 __all__ = ["INPAINT_MODELS", "MODELS", "DeepCRDetector"]
 

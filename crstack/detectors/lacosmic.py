@@ -7,8 +7,6 @@ import numpy as np
 from astropy.stats import gaussian_fwhm_to_sigma
 from scipy import ndimage
 
-from crstack._pixels import at_pixels, features_holding
-from crstack._validation import check_boolean, check_choice, check_integer, check_number
 from crstack.detectors._astroscrappy import gausskernel, gaussxkernel, gaussykernel
 from crstack.detectors._bad_pixels import bad_pixels, fill
 from crstack.detectors._lacosmic_search import Limits, Searched, search
@@ -16,6 +14,8 @@ from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import at_pixels, features_holding
+from crstack.utils.validation import check_boolean, check_choice, check_integer, check_number
 
 __all__ = ["LACosmicDetector"]
 

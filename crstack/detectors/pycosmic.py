@@ -6,9 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import EIGHT_CONNECTED, at_pixels, features_holding
-from crstack._threads import map_threads, row_bands
-from crstack._validation import check_boolean, check_integer, check_number
 from crstack.detectors._bad_pixels import bad_pixels
 from crstack.detectors._pycosmic_frame import filled_inwards, make_frame
 from crstack.detectors._pycosmic_kernels import WorkingImage
@@ -16,6 +13,9 @@ from crstack.detectors.base import Detection, Detector
 from crstack.detectors.two_pass import is_paired, split_pairs
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import EIGHT_CONNECTED, at_pixels, features_holding
+from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.validation import check_boolean, check_integer, check_number
 
 __all__ = ["PyCosmicDetector"]
 

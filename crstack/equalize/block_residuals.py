@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from crstack._pixels import dilate
-from crstack._threads import map_threads
 from crstack.statistics import sort_exposures
+from crstack.utils.pixels import dilate
+from crstack.utils.threads import map_threads
 
 __all__ = ["raise_to_block_residuals"]
 

@@ -6,18 +6,17 @@ from threading import Lock
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._pixels import by_rows, contrast_of
-from crstack._threads import map_threads, row_bands
 from crstack.equalize.differences import Differences
-from crstack.equalize.expected_exposures import CONTRAST, used_grids
-from crstack.equalize.kernel import moment_errors
+from crstack.equalize.expected_exposures import CONTRAST, fitted_terms
 from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
 from crstack.equalize.surfaces import Mesh
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import by_rows, contrast_of
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["ExposuresByBands"]
 
-#: rows beside a band: kernels, the windows that compare their effect with noise, and hot pixels reach so far
+#: rows beside a band that it depends on: by kernels, by windows that compare their effect with noise, by hot pixels
 MARGIN = 16
 #: approximate pixels of a band
 PIXELS_PER_BAND = 1 << 19
@@ -157,19 +156,10 @@ class ExposuresByBands:
         """The `Differences`."""
         part, n = self.part, len(self.levels)
         differs = part.terms is not None or any(self.kinds) or any(map(any, part.steps))
-        errors = np.zeros((n, 6)) if part.terms is None else np.array([moment_errors(one) for one in part.covariance])
         return Differences(
-            factors=tuple(np.asarray(part.factors).tolist()),
+            **fitted_terms(part, self),
             scales=tuple(np.float32(part.factors)),
             added=tuple(self._shift(i) for i in range(n)),
-            noises=tuple(self.noises),
-            levels=tuple(float(np.mean(one)) for one in self.backgrounds),
-            surfaces=tuple(self.kinds),
-            kernels=part.kernels,
-            kernel_errors=errors,
-            terms=part.terms,
-            steps=part.steps,
             change=self._largest_change(),
             common=self._common(CONTRAST[-1]) if differs else None,
-            grids=used_grids(self.grids, self.kinds),
         )

@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import dilate
-from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.statistics import sort_exposures
+from crstack.utils.pixels import dilate
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "reject_hits"]
 

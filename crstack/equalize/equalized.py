@@ -6,10 +6,6 @@ from dataclasses import dataclass, replace
 import astropy.units as u
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image
-from crstack._pixels import at_pixels, by_rows
-from crstack._threads import map_threads, row_bands
 from crstack.equalize.common import common_image, expected_differences, moved_images
 from crstack.equalize.differences import Differences
 from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
@@ -21,6 +17,10 @@ from crstack.equalize.settings import Equalization, open_settings
 from crstack.exposures import Exposures
 from crstack.exposures.times import factors_of_times
 from crstack.statistics import OrderStatistics, order_statistics
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import at_pixels, by_rows
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["EqualizedExposures", "equalize", "equalize_as_known", "with_measured"]
 
@@ -97,7 +97,13 @@ class EqualizedExposures:
         return [self.common + difference for difference in self.differences]
 
     def describe(self) -> tuple[str, ...]:
-        """Description of the equalization, as a tuple of lines."""
+        """Description of the equalization, as a tuple of lines.
+
+        Returns
+        -------
+        lines : tuple of str
+            For the history of the masks.
+        """
         lines = []
         if self.flux is not None:
             lines.append(f"flux factors, {self.flux.method}: {self.flux}")

@@ -5,7 +5,6 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import contrast_of
 from crstack.equalize.differences import Differences
 from crstack.equalize.hot import charges_of_hot_pixels
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
@@ -14,12 +13,13 @@ from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures
+from crstack.utils.pixels import contrast_of
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "used_grids"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
 
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
-#: exposures from which on the lowest but one says what a pixel without hits holds
+#: number of exposures from which the second lowest value estimates a pixel without hits
 MANY = 4
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
 WINDOW, NOISE_LIMIT = 5, 2.0
@@ -76,7 +76,7 @@ class ExpectedExposures:
     def fill_bad(self):
         """Put the median of the other exposures, at the level of the exposure, where a value is bad.
 
-        Else a column of bad values looks like a change of the exposure along the column.
+        Otherwise a column of bad values looks like a change of the exposure along the column.
         """
         if self.bad is None:
             return
@@ -152,7 +152,7 @@ class ExpectedExposures:
         return plane / (self.scale(i) if self.gains is None else moved(self.scale(i), back))
 
     def _fill_what_enters(self, cube):
-        """Put what another exposure holds where one that was moved back holds nothing, in place."""
+        """Fill the edges that a shift leaves empty with the values of another exposure, in place."""
         at_rest = min(range(len(cube)), key=lambda i: sum(map(abs, self.steps[i])))
         for plane, (dx, dy) in zip(cube, self.steps, strict=True):
             rows, columns = entered((-dx, -dy))
@@ -227,23 +227,14 @@ class ExpectedExposures:
         """The `Differences`."""
         n = len(self.levels)
         differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
-        errors = np.zeros((n, 6)) if self.terms is None else np.array([moment_errors(one) for one in self.covariance])
         return Differences(
-            factors=tuple(np.asarray(self.factors).tolist()),
+            **fitted_terms(self, self),
             scales=tuple(self.scale(i) for i in range(n)),
             added=tuple(self.shift(i) for i in range(n)),
-            noises=tuple(self.noises),
-            levels=tuple(float(np.mean(one)) for one in self.backgrounds),
-            surfaces=tuple(self.kinds),
-            kernels=self.kernels,
-            kernel_errors=errors,
-            terms=self.terms,
-            steps=self.steps,
             lines=tuple(self.lines),
             limits=() if self.gains is None else self._limits(),
             change=_largest(self.changes),
             common=self.common_with_hot(CONTRAST[-1]) if differs else None,
-            grids=used_grids(self.grids, self.kinds),
             profiles=tuple(self._profile(line) for line in self.lines),
         )
 
@@ -257,7 +248,36 @@ class ExpectedExposures:
         return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
 
 
-def used_grids(grids, kinds):
+def fitted_terms(fit, whole):
+    """Parts of the `Differences` that a fit and the exposures it is applied to have in common.
+
+    Parameters
+    ----------
+    fit : ExpectedExposures
+        The fit of factors, kernels and steps.
+    whole : ExpectedExposures or `~crstack.equalize.by_bands.ExposuresByBands`
+        The exposures, with their noises, levels and surfaces.
+
+    Returns
+    -------
+    terms : dict
+        Fields of `Differences` by name.
+    """
+    n = len(whole.levels)
+    return {
+        "factors": tuple(np.asarray(fit.factors).tolist()),
+        "noises": tuple(whole.noises),
+        "levels": tuple(float(np.mean(one)) for one in whole.backgrounds),
+        "surfaces": tuple(whole.kinds),
+        "kernels": fit.kernels,
+        "kernel_errors": np.zeros((n, 6)) if fit.terms is None else np.array(list(map(moment_errors, fit.covariance))),
+        "terms": fit.terms,
+        "steps": fit.steps,
+        "grids": _used_grids(whole.grids, whole.kinds),
+    }
+
+
+def _used_grids(grids, kinds):
     """Grids (N, rows, columns) of surfaces, 0 for exposures that need none; None if no exposure does."""
     return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
 

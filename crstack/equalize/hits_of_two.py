@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._pixels import dilate
+from crstack.utils.pixels import dilate
 
 __all__ = ["CLIP_SIGMA_OF_TWO", "CONTRAST", "HitsOfTwo", "crossings"]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from crstack._pixels import contrast_of, dilate
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
 from crstack.equalize.rounds import refine
+from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
 
@@ -61,7 +61,7 @@ def fit_line_terms(model, lines):
 
 
 def added_first(lines):
-    """The terms with responses last, so that these do not change lines of the sky that differ for themselves."""
+    """The terms with responses last, so that these do not change lines of the sky that differ on their own."""
     return sorted(lines, key=lambda line: line.setting == "response")
 
 
@@ -110,7 +110,7 @@ def _residuals(model):
 
 
 def _sky_beside(model, line):
-    """Whether lines that cross a term change for themselves, so that the term must not change them."""
+    """Whether lines that cross a term change on their own, so that the term must not change them."""
     return any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
 
 

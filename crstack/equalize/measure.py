@@ -5,10 +5,6 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from crstack._memory import in_files
-from crstack._pixels import dilate, informative_box
-from crstack._threads import map_threads, wide_bands
-from crstack._warn import warn_user
 from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
@@ -17,6 +13,10 @@ from crstack.equalize.line_rounds import added_first, find_added_lines_first, fi
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import refine
+from crstack.utils.memory import in_files
+from crstack.utils.pixels import dilate, informative_box
+from crstack.utils.threads import map_threads, wide_bands
+from crstack.utils.warn import warn_user
 
 __all__ = ["measure_differences"]
 
@@ -111,7 +111,7 @@ def _with_lines(model):
     if added_first(model.lines) != model.lines:
         models.append(copy.copy(model))
         fit_line_terms(models[-1], added_first(model.lines))
-    # a kernel cannot know that a line of the sky has brightened while the object has not
+    # a kernel does not describe a line of the sky that brightens while the object does not
     models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names))
     find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
     return min(models, key=misfit)

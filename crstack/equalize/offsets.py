@@ -7,14 +7,14 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
-from crstack._pixels import contrast_of, highest_around
-from crstack._threads import map_threads
-from crstack._validation import check_number, check_region
 from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
 from crstack.equalize.steps import moved, whole_steps
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics, order_statistics
+from crstack.utils.pixels import contrast_of, highest_around
+from crstack.utils.threads import map_threads
+from crstack.utils.validation import check_number, check_region
 
 __all__ = [
     "Offsets",

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._pixels import dilate
 from crstack.equalize.clean import neighbour_mean
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.utils.pixels import dilate
 
 __all__ = ["NbinomShape", "fit_nbinom_shape"]
 

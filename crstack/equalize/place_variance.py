@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import empty_image, relax, zero_image
-from crstack._pixels import contrast_of, dilate
-from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.block_residuals import raise_to_block_residuals
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
 from crstack.statistics import normal_order_moments, sort_exposures
+from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = ["contrast_squared", "place_variance"]
 
@@ -21,7 +21,7 @@ __all__ = ["contrast_squared", "place_variance"]
 WINDOW = 5
 #: weight of the estimate from the whole image, in pixels of the same kind
 STEADY = 12.0
-#: a squared deviation counts up to so many variances, and this share of the squared contrast
+#: a squared deviation counts up to this number of variances, and this share of the squared contrast
 MOST, MOST_OF_CONTRAST = 9.0, 0.25
 #: squared contrast of the median of three values of noise, in their variance
 NOISE_CONTRAST = 7.6
@@ -32,7 +32,7 @@ CLIP_SIGMA = 4.0
 SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
 #: the same where the kind has no excess
 ALONE = 8.0
-#: fewest places of a kind that say something
+#: fewest places of a kind that give a measurement
 FEWEST = 10
 #: first kinds whose contrast, of two exposures, may come from hits
 FAINT_KINDS_OF_TWO = 3
@@ -46,7 +46,7 @@ LEAST_TAIL = 0.8
 N_KINDS = 13
 #: the last kind: hot pixels, whose signal varies
 HOT = N_KINDS - 1
-#: a change counts as so many times as much contrast
+#: factor of a change, as a part of the contrast
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
 SMOOTH = 0.01

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from crstack._pixels import at_pixels, contrast_of
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.surfaces import smooth_surface
+from crstack.utils.pixels import at_pixels, contrast_of
 
 __all__ = ["flat_pixels", "refine", "residuals_of", "surfaces_of"]
 

@@ -7,13 +7,13 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
-from crstack._validation import check_choice, check_number, check_region
 from crstack.equalize.differences import NAMES
 from crstack.equalize.flux import METHODS, check_flux_factors
 from crstack.equalize.offsets import check_offsets, check_region_size
 from crstack.equalize.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.utils.validation import check_choice, check_number, check_region
 
 __all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
 

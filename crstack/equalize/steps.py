@@ -1,9 +1,9 @@
 """Shifts of a pixel or more between exposures, to whole pixels."""
 
 import numpy as np
-from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.medians import median_of
+from crstack.utils.threads import map_threads
 
 __all__ = ["entered", "moved", "whole_steps"]
 
@@ -102,13 +102,20 @@ def _structure(plane):
     """Square root of the structures, without small hits and hot pixels, fading to 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
-    plane = ndimage.median_filter(plane[rows, columns], WINDOW)
+    plane = _without_points(plane[rows, columns])
     low = np.percentile(plane[::4, ::4], [16, 50])
     over = plane - low[1]
     noise = max(low[1] - low[0], 1e-6)
     over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
     fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
     return (over * np.outer(*fade)).astype(np.float32)
+
+
+def _without_points(plane):
+    """Median of windows; the image is reflected at its edges."""
+    padded = np.pad(plane, WINDOW // 2, mode="symmetric")
+    ny, nx = plane.shape
+    return median_of([padded[j : j + ny, i : i + nx] for j in range(WINDOW) for i in range(WINDOW)])
 
 
 def _middle(planes):

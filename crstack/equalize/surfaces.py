@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.threads import map_threads
 
 __all__ = ["Mesh", "linear_weights", "smooth_surface"]
 
@@ -19,8 +19,6 @@ VARIANCE_OF_MEDIAN = 1.57
 LEAST_GAIN = 30.0
 #: least effect of a term, in standard deviations of one pixel, because hits change the medians slightly
 LEAST_EFFECT = 0.06
-#: fewest cells of a surface
-FEWEST_CELLS = 6
 #: least excess of a surface over its degrees of freedom, in standard deviations
 SIGNIFICANCE = 10.0
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.wcs import WCS, NoConvergence
 
-from crstack._warn import warn_user
 from crstack.exposures import Exposures
+from crstack.utils.warn import warn_user
 
 __all__ = ["compare_with_wcs", "shifts_by_wcs"]
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import empty_image, relax
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
 from crstack.exposures.times import factors_of_times
+from crstack.utils.memory import empty_image, relax
+from crstack.utils.warn import warn_user
 
 __all__ = ["checked"]
 
@@ -108,14 +108,7 @@ def _without_blooming(exposures):
     bloomed = find_blooming(exposures)
     if bloomed is None:
         return exposures
-    log.info(
-        "charge that has bled along columns from saturated pixels is left out: %s",
-        ", ".join(
-            f"{np.count_nonzero(one)} values of {name}"
-            for name, one in zip(exposures.names, bloomed, strict=True)
-            if one.any()
-        ),
-    )
+    _log_left_out("charge that has bled along columns from saturated pixels", exposures, bloomed)
     return replace(_with_bad(exposures, bloomed), saturated=exposures.saturated | bloomed)
 
 
@@ -124,13 +117,18 @@ def _without_low_values(exposures):
     low = find_low_values(exposures)
     if low is None:
         return exposures
-    log.info(
-        "values that are far below their surroundings and the other exposures are left out: %s",
-        ", ".join(
-            f"{np.count_nonzero(one)} of {name}" for name, one in zip(exposures.names, low, strict=True) if one.any()
-        ),
-    )
+    _log_left_out("values that are far below their surroundings and the other exposures", exposures, low)
     return replace(_with_bad(exposures, low), low=low)
+
+
+def _log_left_out(what, exposures, where):
+    """Write the number of values of each exposure that are left out, bool (N, ny, nx), to the log."""
+    numbers = ", ".join(
+        f"{np.count_nonzero(one)} values of {name}"
+        for name, one in zip(exposures.names, where, strict=True)
+        if one.any()
+    )
+    log.info("left out as %s: %s", what, numbers)
 
 
 def _with_bad(exposures, where):

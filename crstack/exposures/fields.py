@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._warn import warn_user
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, lacking
+from crstack.exposures.times import factors_of_times
+from crstack.utils.warn import warn_user
 
 __all__ = ["ALIGNED", "of_one_field"]
 
@@ -54,8 +55,9 @@ def of_one_field(exposures, drop=False):
     CRStackWarning
         If there are such exposures, or exposures that are shifted too far to be measured.
     """
-    found = {one.exposure: one for one in lacking(exposures.data, exposures.bad)}
-    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures)}
+    factors = factors_of_times(exposures)
+    found = {one.exposure: one for one in lacking(exposures.data, exposures.bad, factors)}
+    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures, factors)}
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     if not reasons:
         return exposures, True
@@ -87,11 +89,11 @@ def _agree_moved(image, other, shift):
     return agree(np.roll(image, (-dy, -dx), (0, 1)), other)
 
 
-def _without_light(exposures):
+def _without_light(exposures, factors):
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    return unlit(exposures.data, exposures.bad, sigma)
+    return unlit(exposures.data, exposures.bad, sigma, factors)
 
 
 def _unlit_words(exposures, i, own, others):

@@ -13,7 +13,7 @@ from astropy.io.fits.verify import VerifyError
 from astropy.time import Time
 from astropy.wcs import WCS
 
-from crstack._files import header_line
+from crstack.files.history import header_line
 
 __all__ = ["cleaned_header", "split_wcs", "wcs_cards"]
 

@@ -7,10 +7,10 @@ import astropy.units as u
 import numpy as np
 from astropy.io import fits
 
-from crstack._validation import check_number, check_quantity
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, quantity_of, section_of
 from crstack.noise import NoiseModel
+from crstack.utils.validation import check_number, check_quantity
 
 __all__ = ["Instrument"]
 
@@ -162,7 +162,7 @@ class Instrument:
 
 
 def _no_quantity(name, value):
-    """What to write instead of a text."""
+    """Words on what to give instead of a text."""
     unit = {"gain": "u.electron / u.adu", "readnoise": "u.electron", "exptime": "u.s"}.get(name, "u.adu")
     try:
         example = f"{float(value):g}"

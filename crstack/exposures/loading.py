@@ -9,9 +9,6 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
-from crstack._memory import empty_image, relax, zero_image
-from crstack._validation import check_boolean, check_image_shape
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
@@ -23,6 +20,9 @@ from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
 from crstack.exposures.saturation import find_plateau, warn_of_plateaus
+from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.validation import check_boolean, check_image_shape
+from crstack.utils.warn import warn_user
 
 __all__ = ["load_exposures"]
 

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack._memory import zero_image
-from crstack._threads import map_threads, row_bands
 from crstack.exposures.sanity import noise_ratio
+from crstack.utils.memory import zero_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_low_values"]
 
@@ -33,6 +33,8 @@ ALONG = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
 MEAN_IN_LINE, OF_ONE = -2.0, -1.0
 #: largest fraction of an exposure that can be low
 MOST = 0.1
+#: candidates that are compared together
+AT_ONCE = 1 << 15
 #: size of the sample for the levels
 SAMPLE = 20_000
 
@@ -67,8 +69,7 @@ def find_low_values(exposures):
     the two in the middle), so that hits in less than half of them have no effect.
     """
     search = _Search(exposures)
-    found = [one for band in map_threads(search.candidates, row_bands(*exposures.shape, 1 << 18)) for one in band]
-    which, rows, columns, sure = (np.concatenate([one[k] for one in found]) for k in range(4))
+    which, rows, columns, sure = search.low()
     if not len(which):
         return None
     low = zero_image(exposures.data.shape, bool)
@@ -122,8 +123,17 @@ class _Search:
         middle = np.take_along_axis(values, np.minimum(number // 2, np.maximum(number - 1, 0))[None], axis=0)[0]
         return np.where(number > 1, middle, np.nan)
 
-    def candidates(self, rows):
-        """(exposures, rows, columns, whether sure) of the low values of some rows, for each exposure."""
+    def low(self):
+        """Exposures, rows, columns of the low values, and whether each is sure."""
+        bands = map_threads(self._candidates, row_bands(*self.shape, 1 << 18))
+        # the candidates of all bands together: there are few
+        every = [tuple(np.concatenate([band[i][k] for band in bands]) for k in (0, 1)) for i in range(self.n)]
+        parts = [(i, *(one[part] for one in where)) for i, where in enumerate(every) for part in _parts(where[0])]
+        found = map_threads(lambda part: self._low_of(*part), parts)
+        return tuple(np.concatenate([one[k] for one in found]) for k in range(4))
+
+    def _candidates(self, rows):
+        """Rows and columns of the values of some rows that are below the other exposures, for each exposure."""
         band = self.exposures.data[:, rows]
         lowest = band[0] - self.levels[0]
         highest = lowest.copy()
@@ -139,7 +149,7 @@ class _Search:
         for i in range(self.n):
             variance = 2 * self.variance(i, where, np.nan_to_num(middle))
             some = np.flatnonzero(values[i] - middle < -BELOW_OTHERS * np.sqrt(variance))
-            found.append(self._low_of(i, *(one[some] for one in where)))
+            found.append(tuple(one[some] for one in where))
         return found
 
     def _low_of(self, i, rows, columns):
@@ -191,6 +201,11 @@ class _Search:
             scaled = own - middle * (level / expected)
         deviation = np.where((level > 0) & (expected > 0), np.maximum(deviation, scaled), deviation)
         return deviation / np.sqrt(np.maximum(2 * OF_DIFFERENCE * variance, spread**2))
+
+
+def _parts(values):
+    """Slices of some values that are compared together; one where there are none."""
+    return [slice(start, start + AT_ONCE) for start in range(0, max(len(values), 1), AT_ONCE)]
 
 
 def _around(where, axis, distances, shape):

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from crstack._fits import inspect_image
-from crstack._memory import current_workspace
+from crstack.files.fits_reading import inspect_image
+from crstack.utils.memory import current_workspace
 
 __all__ = ["choose_place", "expected_bytes"]
 
@@ -41,7 +41,7 @@ def expected_bytes(n, n_pixels):
 
 
 def choose_place(items, reading):
-    """Keep the arrays of a stack in files if ``mem_limit`` asks for it: see `crstack._memory.Workspace`.
+    """Keep the arrays of a stack in files if ``mem_limit`` asks for it: see `crstack.utils.memory.Workspace`.
 
     Parameters
     ----------

@@ -6,12 +6,12 @@ import astropy.units as u
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
-from crstack._memory import empty_image, zero_image
-from crstack._pixels import at_pixels
-from crstack._threads import map_threads, row_bands
 from crstack.exceptions import InputError
 from crstack.exposures.reading import Reading, as_given
 from crstack.noise import NoiseModel
+from crstack.utils.memory import empty_image, zero_image
+from crstack.utils.pixels import at_pixels
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["Plane", "image_with_noise", "plane_of"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from astropy.io import fits
 
-from crstack._fits import BROKEN
-from crstack._warn import warn_user
+from crstack.files.fits_reading import BROKEN
+from crstack.utils.warn import warn_user
 
 __all__ = ["product_kind", "warn_of_products", "without_products"]
 

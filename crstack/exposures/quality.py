@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from crstack._validation import check_integer
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_integer
 
 __all__ = ["CONVENTIONS", "REASONS", "bits_of", "unusable"]
 

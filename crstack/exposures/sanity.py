@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from crstack._threads import map_threads, wide_bands
+from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
 
@@ -126,10 +126,10 @@ def noise_ratio(data, bad, variance):
     Notes
     -----
     The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
-    This removes the scene and slow variations of the level. The stated noise is that at the median of three neighbours
-    in the row of each exposure, because levels differ, or at a low value of all exposures where this is higher. The
-    scatter is the mean square of the smallest four fifths, relative to that of a normal distribution cut at the same
-    quantile. Hits are among the remaining fifth.
+    This removes the scene and slow variations of the level. The stated noise of an exposure is that at the median of
+    three neighbours in its row, because levels differ. Where a low value of all exposures, moved to the level of this
+    one, is higher, it is that at this value. The scatter is the mean square of the smallest four fifths, relative to
+    that of a normal distribution cut at the same quantile. Hits are among the remaining fifth.
     """
     n, ny, nx = data.shape
     step = max(int(ny * nx / SAMPLE), 1)
@@ -140,7 +140,7 @@ def noise_ratio(data, bad, variance):
     # a low value of the exposures, because many may be hit
     expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
     # the sky of each exposure has its own noise; three neighbours hold less noise than one value
-    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), expected)
+    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), _low_of_own_level(some))
     stated = [variance(i, own[i], box) for i in range(n)]
     pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
     ratios = []
@@ -157,6 +157,20 @@ def noise_ratio(data, bad, variance):
     return ratios, float(np.median(expected)), sigma
 
 
+def _low_of_own_level(some):
+    """A low value (N, ny, nx) of the exposures of each pixel, moved to the level of each exposure."""
+    levels = np.array([_middle_mean(plane) for plane in some], some.dtype)[:, None, None]
+    place = (len(some) - 1) // 4
+    return np.partition(some - levels, place, axis=0)[place] + levels
+
+
+def _middle_mean(values):
+    """Mean of the middle half of some values, which is finer than a median where they are integers."""
+    ordered = np.sort(values, axis=None)
+    quarter = ordered.size // 4
+    return ordered[quarter : ordered.size - quarter].mean(dtype=np.float64)
+
+
 def _mean_of_smallest(squares):
     """Variance of normal values by the smallest of their squares."""
     k = int(CENTRAL * squares.size)
@@ -166,7 +180,7 @@ def _mean_of_smallest(squares):
     return smallest.mean() / (1 - 2 * cut * density / CENTRAL)
 
 
-def unlit(data, bad, sigma):
+def unlit(data, bad, sigma, factors=None):
     """Exposures that lack the structure of the others.
 
     Parameters
@@ -177,12 +191,14 @@ def unlit(data, bad, sigma):
         Their bad values.
     sigma : float
         Standard deviation of a value.
+    factors : sequence of float, optional
+        Light of each exposure over that of an average one, where exposure times differ.
 
     Returns
     -------
     found : list of (int, float, float)
-        Exposure, its contrast of bright and faint pixels, and that of the others. The level replaces the contrast if
-        there is none.
+        Exposure, its contrast of bright and faint pixels, and the contrast expected from the others. The level replaces
+        the contrast if there is none.
     """
     n = len(data)
     if n < 3:
@@ -193,19 +209,23 @@ def unlit(data, bad, sigma):
         some = some[:, ~bad[:, ::step, ::step].reshape(n, -1).any(axis=0)]
     if some.shape[1] < 1000:
         return []
+    factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
+    some = some / factors[:, None]
     levels = np.median(some, axis=1)
     found = []
     for i in range(n):
         others = np.delete(some, i, axis=0).min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
-        contrast = np.median(others[top]) - faint
-        own = np.median(some[i][top]) - levels[i]
-        level = np.median(np.delete(levels, i))
-        if contrast > 20 * sigma and own < 0.1 * contrast:
+        contrast = (np.median(others[top]) - faint) * factors[i]
+        own = (np.median(some[i][top]) - levels[i]) * factors[i]
+        level = np.median(np.delete(levels, i)) * factors[i]
+        # the contrast must stand out of the noise in the shortest exposure, too
+        clear = 20 * sigma * factors[i] / min(factors)
+        if contrast > clear and own < 0.1 * contrast:
             found.append((i, float(own), float(contrast)))
-        elif level > 3 * sigma and levels[i] < 0.1 * level:
-            found.append((i, float(levels[i]), float(level)))
+        elif level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
+            found.append((i, float(levels[i] * factors[i]), float(level)))
     return found
 
 

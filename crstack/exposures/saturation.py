@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io.fits.verify import VerifyError
 from scipy import ndimage
 
-from crstack._warn import warn_user
+from crstack.utils.warn import warn_user
 
 __all__ = ["LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack._threads import map_threads
+from crstack.utils.threads import map_threads
 
 __all__ = ["Structures", "agree", "lacking"]
 
@@ -49,7 +49,7 @@ class Structures:
     own: int
 
 
-def lacking(data, bad=None):
+def lacking(data, bad=None, factors=None):
     """Exposures that lack most structures of the others.
 
     Parameters
@@ -58,6 +58,9 @@ def lacking(data, bad=None):
         Exposures (N, ny, nx); bad values are 0.
     bad : `~numpy.ndarray` of bool, optional
         (N, ny, nx), their bad values.
+    factors : sequence of float, optional
+        Light of each exposure over that of an average one, where exposure times differ. The light that an exposure must
+        show is multiplied by its factor, and structures that are then too faint for it are not compared.
 
     Returns
     -------
@@ -73,8 +76,12 @@ def lacking(data, bad=None):
     structures. Of two exposures more are needed, five and 20 per million pixels, because groups of hits are among them.
     """
     n = len(data)
-    planes = map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(n))
-    found = map_threads(lambda i: _compared(planes, i), range(n))
+    planes, scatters = zip(
+        *map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(n)), strict=True
+    )
+    # significance of the same structure in each exposure, up to a constant
+    worth = None if factors is None else np.array(factors) / np.maximum(scatters, 1e-30)
+    found = map_threads(lambda i: _compared(planes, i, worth), range(n))
     fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
     few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
@@ -88,7 +95,7 @@ def agree(one, other):
     one, other : `~numpy.ndarray`
         (ny, nx).
     """
-    found = _compared([_significance(one, None), _significance(other, None)], 0)
+    found = _compared([_significance(one, None)[0], _significance(other, None)[0]], 0)
     return found.seen >= SHARED * found.number
 
 
@@ -106,7 +113,7 @@ def _of_blocks(image, extreme):
 
 
 def _significance(plane, bad):
-    """Lowest value of each block above its surroundings, in units of the scatter; NaN where a value is bad."""
+    """Lowest value of each block above its surroundings, in units of the scatter (NaN where bad), and the scatter."""
     low = _of_blocks(_middle(plane), np.minimum)
     low = low - _level(low)
     missing = None if bad is None else _of_blocks(_middle(bad), np.logical_or)
@@ -115,7 +122,7 @@ def _significance(plane, bad):
     low = low / np.float32(scatter) if scatter > 0 else np.zeros_like(low)
     if missing is not None:
         low[missing] = np.nan
-    return low
+    return low, scatter
 
 
 def _level(image):
@@ -137,8 +144,11 @@ def _interpolated(rows, height, length):
     return rows[before] * (1 - part) + rows[after] * part
 
 
-def _compared(planes, i):
-    """Structures of the other exposures, and those that exposure ``i`` shows."""
+def _compared(planes, i, worth=None):
+    """Structures of the other exposures, and those that exposure ``i`` shows.
+
+    ``worth`` is the significance (N,) of the same structure in each exposure, if they differ.
+    """
     n = len(planes)
     others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])
     others.partition((n - 2) // 2, axis=0)
@@ -153,7 +163,11 @@ def _compared(planes, i):
         np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
         for plane in (own, common)
     )
-    return Structures(i, int(np.count_nonzero(light > SEEN * expected)), n_structures, _labelled(own, IN_ONE)[1])
+    if worth is not None:
+        expected = expected * worth[i] / np.median(np.delete(worth, i))
+        light, expected = light[expected > SIGNIFICANT], expected[expected > SIGNIFICANT]
+    seen = int(np.count_nonzero(light > SEEN * expected))
+    return Structures(i, seen, len(expected), _labelled(own, IN_ONE)[1])
 
 
 def _labelled(plane, least):

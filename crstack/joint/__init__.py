@@ -1,6 +1,6 @@
 """One calibrated decision per pixel for all exposures."""
 
-from crstack.joint.candidates import Counts
+from crstack.joint.counts import Counts
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.method import JointDecision, JointPosterior
 from crstack.joint.population import Population

@@ -1,22 +1,22 @@
-"""The exposures in electrons, and the pixels that are examined."""
+"""The pixels that are examined, and the values of these pixels."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image, kept, relax
-from crstack._pixels import at_pixels, dilate
-from crstack._threads import map_threads, row_bands, slices, wide_bands
 from crstack.joint.charges import HitDensity
 from crstack.joint.chosen import Chosen
-from crstack.joint.cubes import LevelCube, by_parts, in_order, joined, with_bad_filled
-from crstack.joint.likelihood import NODE_REACH, log_clean, signal_nodes
+from crstack.joint.cubes import by_parts, joined
+from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, kept, relax
+from crstack.utils.pixels import dilate
+from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
-__all__ = ["Candidates", "Counts", "clean_signal", "even_slices", "find_candidates", "pieces_of"]
+__all__ = ["Candidates", "clean_signal", "even_slices", "find_candidates", "pieces_of"]
 
 #: share of clean pixels that is examined: those with the largest span of values
 LOOKED_AT = 0.03
@@ -25,231 +25,6 @@ SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
 #: values at nodes, and values, whose temporary arrays fit into the caches
 NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 17, 1 << 14
-
-
-@dataclass(frozen=True, eq=False)
-class Counts:
-    """Exposures in electrons and their expected values.
-
-    The expected value of exposure i for a common signal s (electrons) is a_i s + d_i.
-
-    Parameters
-    ----------
-    data : `~numpy.ndarray`
-        float32 (N, ny, nx) in electrons.
-    variance : float, `~numpy.ndarray` or tuple of these
-        Variance without that of the photons, electrons squared: number or (ny, nx), or a tuple of these for each
-        exposure.
-    bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) excluded values.
-    scales : tuple, optional
-        The a_i: numbers or (ny, nx). All 1 if not given.
-    shifts : tuple, optional
-        The d_i: numbers or (ny, nx). All 0 if not given.
-    poisson : tuple of bool, optional
-        False where the variance of an exposure includes that of its photons.
-    worth : tuple, optional
-        Value of an electron of each exposure in the combined image: numbers or (ny, nx). All 1 if not given.
-    """
-
-    data: np.ndarray
-    variance: object
-    bad: np.ndarray | None = None
-    scales: tuple | None = None
-    shifts: tuple | None = None
-    poisson: tuple | None = None
-    worth: tuple | None = None
-
-    @property
-    def alike(self):
-        """Whether all exposures have the same expected image and noise."""
-        return self.scales is None and self.shifts is None and not isinstance(self.variance, tuple)
-
-    @cached_property
-    def levels(self):
-        """(N, ny, nx) the common signal of each value; the median at bad values."""
-        levels = self.data
-        if not self.alike:
-            levels = np.stack([self.level_of(i) for i in range(len(self.data))])
-        return with_bad_filled(levels[:], self.bad)
-
-    @property
-    def level_cube(self):
-        """The same as `levels`, computed where it is used."""
-        return LevelCube(self)
-
-    def level_of(self, i: int) -> np.ndarray:
-        """The common signal (ny, nx) of each value of exposure ``i``, also of bad values.
-
-        Parameters
-        ----------
-        i : int
-            Number of the exposure, from 0.
-        """
-        if self.alike:
-            return self.data[i]
-        shift, scale = self._of(self.shifts, i, 0.0), self._of(self.scales, i, 1.0)
-        return ((self.data[i] - shift) / scale).astype(np.float32, copy=False)
-
-    @staticmethod
-    def _of(values, i, default):
-        return np.float32(default) if values is None else np.asarray(values[i], dtype=np.float32)
-
-    def variance_of(self, i: int, signal: np.ndarray) -> np.ndarray:
-        """Variance (ny, nx) of the level of exposure ``i`` at an expected common signal.
-
-        Parameters
-        ----------
-        i : int
-            Number of the exposure, from 0.
-        signal : `~numpy.ndarray`
-            (ny, nx), in electrons.
-        """
-        scale = self._of(self.scales, i, 1.0)
-        variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
-        if self.poisson is None or self.poisson[i]:
-            variance = variance + np.maximum(scale * signal + self._of(self.shifts, i, 0.0), 0)
-        return variance / scale**2
-
-    def mean_variance(self, signal: np.ndarray) -> np.ndarray:
-        """Mean over the exposures of `variance_of`; that of one if all are equal.
-
-        Parameters
-        ----------
-        signal : `~numpy.ndarray`
-            (ny, nx) common signal, in electrons.
-        """
-        if self.alike:
-            return self.variance_of(0, signal)
-        # one at a time, because all of them would need as much memory as the exposures
-        total = self.variance_of(0, signal)
-        for i in range(1, len(self.data)):
-            total = total + self.variance_of(i, signal)
-        return total / np.float32(len(self.data))
-
-    def mean_variance_in(self, signal: np.ndarray, box: tuple[slice, slice] | None = None) -> np.ndarray:
-        """`mean_variance` of a part of the image: slices of rows and columns.
-
-        Parameters
-        ----------
-        signal : `~numpy.ndarray`
-            Common signal of the part, in electrons.
-        box : tuple of slice, optional
-            Rows and columns; the whole image by default.
-        """
-        return (self if box is None else self.rows(box)).mean_variance(signal)
-
-    def expected(self, i: int, signal: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Expected counts (ny, nx) of exposure ``i``, variance without that of its photons, and whether it has any.
-
-        Parameters
-        ----------
-        i : int
-            Number of the exposure, from 0.
-        signal : `~numpy.ndarray`
-            (ny, nx) common signal, in electrons.
-        excess : `~numpy.ndarray`
-            (ny, nx) excess variance, electrons squared.
-        """
-        scale = self._of(self.scales, i, 1.0)
-        variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
-        poisson = self.poisson is None or self.poisson[i]
-        return scale * signal + self._of(self.shifts, i, 0.0), variance + scale**2 * excess, poisson
-
-    def rows(self, rows: slice | tuple[slice, slice]) -> "Counts":
-        """The counts of some rows (a slice), or of a part of the image (slices of rows and columns).
-
-        Parameters
-        ----------
-        rows : slice or tuple of slice
-            Rows, or rows and columns.
-        """
-        box = rows if isinstance(rows, tuple) else (rows,)
-
-        def cut(value):
-            if isinstance(value, tuple):
-                return tuple(cut(one) for one in value)
-            return at_pixels(value, box)
-
-        bad = None if self.bad is None else self.bad[:, *box]
-        cuts = (None if one is None else cut(one) for one in (self.scales, self.shifts))
-        worth = None if self.worth is None else cut(self.worth)
-        return Counts(self.data[:, *box], cut(self.variance), bad, *cuts, self.poisson, worth)
-
-    def combined_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined.
-
-        Parameters
-        ----------
-        where : tuple of `~numpy.ndarray`
-            Rows and columns (M,) of the pixels.
-        signal : `~numpy.ndarray`
-            (M,), in electrons.
-        """
-        expected = np.empty((len(self.data), len(signal)))
-        values = self.data[:, *where].astype(np.float64)
-        for i in range(len(values)):
-            scale, shift, worth = (
-                at_pixels(value, where)
-                for value in (
-                    self._of(self.scales, i, 1.0),
-                    self._of(self.shifts, i, 0.0),
-                    self._of(self.worth, i, 1.0),
-                )
-            )
-            expected[i] = (scale * signal + shift) * worth
-            values[i] *= worth
-        return values, expected
-
-    def ordered(self, order: np.ndarray) -> "Counts":
-        """The counts with the exposures in another order (indices).
-
-        Parameters
-        ----------
-        order : `~numpy.ndarray`
-            Numbers of the exposures, from 0.
-        """
-
-        def pick(values):
-            return tuple(values[i] for i in order) if isinstance(values, tuple) else values
-
-        per_exposure = ("variance", "scales", "shifts", "poisson", "worth")
-        picked = {name: pick(getattr(self, name)) for name in per_exposure}
-        return replace(self, data=in_order(self.data, order), bad=in_order(self.bad, order), **picked)
-
-    def typical(self) -> tuple[np.ndarray, ...]:
-        """Typical variance, scale and kind of noise of each exposure, (N,) each."""
-
-        def middle(values, default):
-            values = [default] * n if values is None else values
-            return np.array([np.median(value) for value in values], dtype=np.float32)
-
-        n = len(self.data)
-        variance = self.variance if isinstance(self.variance, tuple) else (self.variance,) * n
-        return middle(variance, 0.0), middle(self.scales, 1.0), middle(self.poisson, 1.0)
-
-    def at(self, where: tuple[np.ndarray, np.ndarray], excess: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Values, scales, shifts, variances and kinds of noise, each (N or 1, M or 1), of some pixels.
-
-        Parameters
-        ----------
-        where : tuple of `~numpy.ndarray`
-            Rows and columns (M,) of the pixels.
-        excess : `~numpy.ndarray`
-            (ny, nx) excess variance, electrons squared.
-        """
-
-        def pick(values, default):
-            if values is None:
-                return np.full((1, 1), default, np.float32)
-            picked = [np.asarray(value, np.float32)[where if np.ndim(value) else ...] for value in values]
-            return np.stack([np.atleast_1d(value) for value in np.broadcast_arrays(*picked)])
-
-        scales, shifts = pick(self.scales, 1.0), pick(self.shifts, 0.0)
-        each = self.variance if isinstance(self.variance, tuple) else (self.variance,)
-        variance = pick(each, 0.0) + scales**2 * excess[where]
-        poisson = pick(self.poisson, 1.0)
-        return self.data[:, where[0], where[1]], scales, shifts, np.broadcast_to(variance, variance.shape), poisson
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +43,8 @@ class Candidates:
         Frequency of signals; uniform if None.
     chosen : Chosen or None
         Selection of the pixels.
+    groups : tuple of tuple of int
+        Exposures of like noise, see `~crstack.joint.unlike_noise.groups_of_noise`; none if all are alike.
     """
 
     where: tuple
@@ -280,6 +57,7 @@ class Candidates:
     detected: np.ndarray | None = None
     prior: SignalPrior | None = None
     chosen: Chosen | None = None
+    groups: tuple = ()
 
     def __len__(self):
         return self.values.shape[1]
@@ -330,38 +108,24 @@ class Candidates:
         lowest = levels.min(axis=0)
         return np.where(np.isfinite(lowest), lowest, 0)
 
-    def _lowest_and_noise(self):
-        """The lowest level and the noise of a level (M,), for `~crstack.joint.likelihood.signal_nodes`.
-
-        No value lies far below the signal. So the signal is at most the lowest of the levels plus a multiple of their
-        noises, which differ where the exposures have different scales.
-        """
-        noises = self.sigma(self.lowest) / self.scales
-        if len(noises) == 1:
-            return self.lowest, noises[0]
-        noise = noises.mean(axis=0)
-        highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
-        if self.unknown is not None:
-            highest[self.unknown] = np.inf
-        highest = highest.min(axis=0)
-        return np.where(np.isfinite(highest), highest, self.lowest), noise
-
     def at_nodes(self):
         """Quantities that do not depend on the population of hits.
 
         Returns
         -------
         nodes : `~numpy.ndarray`
-            (J, M) of the common signal, electrons; evenly spaced where there is no prior.
+            (J, M) of the common signal, electrons; evenly spaced where there is neither a prior nor unlike noise.
         clean : `~numpy.ndarray`
             (N, J, M) log densities of clean values there.
         index : `~numpy.ndarray`
             (N, J, M) places of hit values, see `~crstack.joint.charges.HitDensity.index`.
         prior : `~numpy.ndarray`
-            (J, M) log density of the signal.
+            (J, M) log density of the signal, times the widths of nodes that are not evenly spaced.
         """
-        nodes = signal_nodes(*self._lowest_and_noise(), len(self.values))
+        nodes, widths = self._nodes()
         nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
+        if widths is not None:
+            prior = prior + np.log(widths)
         clean, index = [], []
         for i, value in enumerate(self.values):
             scale, shift, variance, poisson = (
@@ -375,6 +139,34 @@ class Candidates:
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             index.append(HitDensity.index(value - signal, sigma))
         return nodes, np.stack(clean), np.stack(index), prior
+
+    def _nodes(self):
+        """Nodes (J, M), and their widths (J, M); None where they are evenly spaced."""
+        noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
+        noise = np.broadcast_to(noise / self.scales, self.values.shape)
+        if len(self.groups) < 2:
+            return signal_nodes(*self._lowest_of_all(noise), len(self.values)), None
+        levels, numbers = self.levels, tuple(map(len, self.groups))
+        if self.unknown is not None:
+            levels = np.where(self.unknown, np.inf, levels)
+        lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
+        lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
+        return nodes_of_groups(lowest, np.stack([noise[list(group)].mean(axis=0) for group in self.groups]), numbers)
+
+    def _lowest_of_all(self, noises):
+        """The lowest level and the noise (M,) of a level, where the levels have the ``noises`` (N, M).
+
+        No value lies far below the signal. So the signal is at most the lowest of the levels plus a multiple of their
+        noises, which may differ in single pixels where the exposures have different throughputs.
+        """
+        noise = noises.mean(axis=0)
+        if len(self.scales) == 1:
+            return self.lowest, noise
+        highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
+        if self.unknown is not None:
+            highest = np.where(self.unknown, np.inf, highest)
+        highest = highest.min(axis=0)
+        return np.where(np.isfinite(highest), highest, self.lowest), noise
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
@@ -445,7 +237,7 @@ def clean_signal(counts, candidates, chance):
     return signal
 
 
-def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
+def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
@@ -460,6 +252,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         (N, ny, nx), pixels found by an auxiliary detector, which are always examined.
     looked_at : float, optional
         Share of clean pixels that is examined.
+    unlike : UnlikeNoise, optional
+        The noise of groups of exposures, if it is not alike.
 
     Returns
     -------
@@ -472,7 +266,10 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     def work(band):
         rows, wide, inner = band
         part = levels[:, wide]
-        span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        if unlike is None:
+            span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        else:
+            span = unlike.span(part, unlike.levels[:, wide])
         anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
         if detected is not None:
             anyway[rows] |= detected[:, rows].any(axis=0)
@@ -493,5 +290,5 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     unknown, seen = (
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = signal_prior(levels, sigma, widest), Chosen(anyway, widest, len(levels))
-    return Candidates(where, *picked, unknown, seen, prior, how)
+    prior, how = signal_prior(levels, sigma, widest, unlike), Chosen(anyway, widest, len(levels))
+    return Candidates(where, *picked, unknown, seen, prior, how, () if unlike is None else unlike.groups)

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack._memory import empty_image, relax
-from crstack._threads import map_threads, row_bands
 from crstack.statistics import sort_exposures
+from crstack.utils.memory import empty_image, relax
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken", "with_bad_filled"]
 
@@ -53,7 +53,7 @@ def in_order(cube, order):
 
 
 class LevelCube:
-    """The common signals of the values of `~crstack.joint.candidates.Counts`, computed where they are used.
+    """The common signals of the values of `~crstack.joint.counts.Counts`, computed where they are used.
 
     Parameters
     ----------

@@ -7,10 +7,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
-from crstack._memory import empty_image
-from crstack._pixels import some_true
-from crstack._threads import map_threads, wide_bands
 from crstack.joint.cubes import taken
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import some_true
+from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradient"]
 
@@ -67,6 +67,11 @@ class ExcessVariance:
             In electrons.
         gradient2 : `~numpy.ndarray`
             Square of its gradient, electrons squared per pixel squared.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            Of the shape of ``signal``.
         """
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
 

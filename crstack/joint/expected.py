@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crstack._memory import empty_image, relax
-from crstack.joint.candidates import Counts
+from crstack.joint.counts import Counts
+from crstack.utils.memory import empty_image, relax
 
 __all__ = ["counts_of"]
 

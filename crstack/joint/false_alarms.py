@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.joint.candidates import Candidates
-from crstack.joint.sweeps import log_odds_alone
+from crstack.joint.odds import log_odds_alone
 
 __all__ = ["CleanNoise", "calibrated_threshold"]
 
@@ -25,7 +25,7 @@ class CleanNoise:
     Parameters
     ----------
     variance, scales, poisson : `~numpy.ndarray`
-        (N,) of each exposure, see `~crstack.joint.candidates.Counts`.
+        (N,) of each exposure, see `~crstack.joint.counts.Counts`.
     excess : ExcessVariance
         Its part relative to the signal is simulated too.
     """

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack._pixels import by_rows
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import open_settings
 from crstack.joint.cubes import means_of
+from crstack.utils.pixels import by_rows
 
 __all__ = ["expecting", "open_settings"]
 

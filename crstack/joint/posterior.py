@@ -6,22 +6,25 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from crstack._cached import cached_property
-from crstack._memory import empty_image, relax, zero_image
-from crstack._pixels import features_holding
-from crstack._summary import Summary
-from crstack._threads import map_threads, row_bands
 from crstack.equalize.differences import Differences
-from crstack.joint.candidates import LOOKED_AT, Counts, clean_signal, find_candidates
+from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
+from crstack.joint.counts import Counts
 from crstack.joint.cubes import in_order, means_of
 from crstack.joint.excess import ExcessVariance
 from crstack.joint.false_alarms import CleanNoise, calibrated_threshold
 from crstack.joint.hit_everywhere import hit_everywhere
 from crstack.joint.least_loss import least_loss
+from crstack.joint.odds import log_odds_alone
 from crstack.joint.population import Population
 from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
-from crstack.joint.sweeps import log_odds_alone, probabilities
+from crstack.joint.sweeps import probabilities
+from crstack.joint.unlike_noise import unlike_noise
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.pixels import features_holding
+from crstack.utils.summary import Summary
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["JointResult", "joint_posterior"]
 
@@ -97,7 +100,13 @@ class JointResult:
         )
 
     def in_words(self) -> dict[str, str]:
-        """What was found and fitted, for people: a dict of str."""
+        """What was found and fitted, for people: a dict of str.
+
+        Returns
+        -------
+        words : dict of str
+            Text by name.
+        """
         return {
             "hit values expected": f"{self._expected_hits:.0f}",
             **self.population.in_words(),
@@ -155,9 +164,11 @@ def joint_posterior(
     # the examined share of clean pixels must be ten times the rate of false alarms
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     sigma = _sigma(counts, scatter)
-    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
-    field, population = probabilities(candidates, sigma, counts.data.shape, settings)
-    del sigma
+    unlike = unlike_noise(counts, scatter.signal, of_pixels)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2), unlike)
+    noise = sigma if unlike is None else unlike.values
+    field, population = probabilities(candidates, noise, counts.data.shape, settings)
+    del sigma, noise, unlike
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]

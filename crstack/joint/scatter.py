@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._memory import empty_image, zero_image
-from crstack._pixels import dilate
-from crstack._threads import map_threads, row_bands, wide_bands
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import place_variance
 from crstack.joint.excess import ExcessFit, ExcessVariance, fit_excess_variance, squared_gradient
 from crstack.statistics import sort_exposures
+from crstack.utils.memory import empty_image, zero_image
+from crstack.utils.pixels import dilate
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
 __all__ = ["Scatter", "scatter_of"]
 
@@ -34,7 +34,7 @@ class Scatter:
 
     @classmethod
     def none(cls, counts):
-        """No excess, whatever the exposures say."""
+        """No excess; none is measured."""
         median = _median_of(counts)
         return cls(median, np.zeros_like(median))
 

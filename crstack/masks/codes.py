@@ -4,8 +4,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._threads import map_threads, row_bands
+from crstack.utils.memory import empty_image
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = [
     "ADDED",
@@ -52,6 +52,11 @@ def exposure_name(i: int) -> str:
     ----------
     i : int
         Number of the exposure.
+
+    Returns
+    -------
+    name : str
+        CRMASK1 for 0.
     """
     return f"CRMASK{i + 1}"
 
@@ -105,12 +110,8 @@ def recoded(codes: np.ndarray, where: np.ndarray, code: Code) -> np.ndarray:
 
     Parameters
     ----------
-    codes : `~numpy.ndarray`
-        uint8, see `Code`. Not modified.
-    where : `~numpy.ndarray` of bool
-        The pixels, of the same shape.
-    code : Code
-        Their code.
+    codes, where, code
+        As for `with_code`.
     """
     return np.where(where & (codes != Code.CLEAN) & (codes != Code.GIVEN), np.uint8(code), codes)
 

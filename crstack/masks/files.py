@@ -5,15 +5,15 @@ import re
 import numpy as np
 from astropy.io import fits
 
-from crstack._files import add_history, header_line, history_of
-from crstack._memory import empty_image, relax
-from crstack._threads import map_threads, row_bands
-from crstack._validation import check_number
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
 from crstack.exposures.headers import split_wcs, wcs_cards
+from crstack.files.history import add_history, header_line, history_of
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
+from crstack.utils.memory import empty_image, relax
+from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.validation import check_number
+from crstack.utils.warn import warn_user
 
 __all__ = ["masks_from_hdulist", "masks_to_hdulist"]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crstack._validation import check_integer, check_pixel
 from crstack.exceptions import InputError
+from crstack.utils.validation import check_integer, check_pixel
 
 __all__ = ["box_values", "check_local_median", "check_local_medians", "listed_pixels", "median_of_boxes"]
 

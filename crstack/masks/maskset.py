@@ -12,18 +12,19 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from crstack._fits import BROKEN, chip_hdus
-from crstack._fits_writing import write_fits
-from crstack._memory import limited_memory, place_of
-from crstack._threads import row_bands
-from crstack._validation import check_number
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
+from crstack.files.fits_reading import BROKEN
+from crstack.files.fits_writing import write_fits
+from crstack.files.headers import chip_hdus
 from crstack.masks.codes import Code, exposure_name, recoded, with_code
 from crstack.masks.features import find_features
 from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.rules import MaskRules, codes_of_hits
+from crstack.utils.memory import limited_memory, place_of
+from crstack.utils.threads import row_bands
+from crstack.utils.validation import check_number
 
 if TYPE_CHECKING:
     from crstack.methods import Decision
@@ -83,6 +84,18 @@ class MaskSet:
         World coordinates of the first exposure, if it has some.
     origin : tuple of (str, str)
         File name and digest of each exposure that the masks were made of; empty if they are not known.
+
+    Examples
+    --------
+    >>> from crstack import CRStack
+    >>> from crstack.datasets import make_stack
+    >>> simulated = make_stack("ifu", shape=(80, 90), hit_rate=0.02, seed=1)
+    >>> stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    >>> masks = stack.detect("joint")
+    >>> masks["CRMASK1"].shape, masks["CRMASK1"].dtype
+    ((80, 90), dtype('bool'))
+    >>> masks.crmasks.shape
+    (3, 80, 90)
     """
 
     codes: Mapping[str, np.ndarray]
@@ -174,6 +187,11 @@ class MaskSet:
         ----------
         rows : slice
             The rows.
+
+        Returns
+        -------
+        masks : MaskSet
+            Those of the rows.
         """
 
         def cut(plane: np.ndarray | None) -> np.ndarray | None:
@@ -272,11 +290,22 @@ class MaskSet:
             Name of a mask, or "problematic" for the pixels masked in every exposure.
         unit : `~astropy.units.Unit`, optional
             Unit of a signal without one.
+
+        Returns
+        -------
+        hits : `~astropy.table.QTable`
+            A row for each hit.
         """
         return find_features(self, signal, name, unit)
 
     def to_hdulist(self) -> fits.HDUList:
-        """The masks as FITS: see `write`."""
+        """The masks as FITS: see `write`.
+
+        Returns
+        -------
+        hdulist : `~astropy.io.fits.HDUList`
+            The extensions that `write` writes.
+        """
         return masks_to_hdulist(self)
 
     def write(self, path: str | os.PathLike) -> None:
@@ -315,6 +344,11 @@ class MaskSet:
             ``stack.exposures``, for bits of bad, saturated and low values.
         cleaned : bool, optional
             Whether the images are for the exposures of `crstack.stack.CRStack.clean`: sets the bit of replaced values.
+
+        Returns
+        -------
+        quality : `~numpy.ndarray`
+            (N, ny, nx), integers: the bits of each value.
         """
         more = {"low": self.low, "excess_variance": self.excess_variance}
         return quality_images(self.crmasks, bits, exposures, cleaned=cleaned, **more)

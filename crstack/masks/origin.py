@@ -2,8 +2,8 @@
 
 import os
 
-from crstack._warn import warn_user
 from crstack.exceptions import InputError
+from crstack.utils.warn import warn_user
 
 __all__ = ["check_origin", "origin_of"]
 

@@ -8,12 +8,13 @@ from types import MappingProxyType
 import numpy as np
 from astropy.io import fits
 
-from crstack._fits import image_extension, image_of, inherited_header, inspect_image, opened_fits
-from crstack._fits_writing import write_fits
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.exposures.headers import split_wcs, wcs_cards
 from crstack.exposures.quality import bits_of
+from crstack.files.fits_reading import image_extension, image_of, inspect_image, opened_fits
+from crstack.files.fits_writing import write_fits
+from crstack.files.headers import inherited_header
 
 __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 
@@ -145,7 +146,7 @@ def write_exposures(
         Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
-    bits, exposures, low, excess_variance
+    bits, exposures, low, excess_variance : optional
         As for `quality_images`.
 
     Returns

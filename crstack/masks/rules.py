@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from crstack._memory import empty_image
-from crstack._pixels import dilate
-from crstack._threads import map_threads, row_bands
-from crstack._validation import check_integer, check_pixel, check_region
 from crstack.masks.codes import Code, code_image, exposure_name
 from crstack.masks.local_median import check_local_median, check_local_medians
+from crstack.utils.memory import empty_image
+from crstack.utils.pixels import dilate
+from crstack.utils.threads import map_threads, row_bands
+from crstack.utils.validation import check_integer, check_pixel, check_region
 
 __all__ = ["Join", "MaskRules", "apply_rules", "codes_of_detector", "codes_of_hits"]
 
@@ -37,6 +37,13 @@ class MaskRules:
     ------
     InputError
         If a value is out of range.
+
+    Examples
+    --------
+    >>> from crstack import MaskRules
+    >>> rules = MaskRules(dilation=1, skip_regions=[(1, 40, 1, 100)], force_pixels=[(10, 20)])
+    >>> rules.dilation
+    1
     """
 
     dilation: int = 0

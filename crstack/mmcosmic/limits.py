@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from crstack._pixels import dilate, features_holding
 from crstack.boundaries.base import boundary_values
 from crstack.masks.codes import code_image
 from crstack.masks.rules import Join, MaskRules, apply_rules
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
+from crstack.utils.pixels import dilate, features_holding
 
 __all__ = ["Limit", "detection_limit", "image_codes"]
 

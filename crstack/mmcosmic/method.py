@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crstack._validation import check_integer, check_number
 from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundary_of, checked_fit, model_in
 from crstack.boundaries.calibrated import CalibratedBoundary
@@ -22,6 +21,7 @@ from crstack.mmcosmic.sampling import check_three_or_more, diagram_of_stack
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import OrderStatistics
+from crstack.utils.validation import check_integer, check_number
 
 __all__ = ["AUTO", "MMCosmic", "MMDecision"]
 

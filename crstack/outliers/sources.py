@@ -6,10 +6,11 @@ import numpy as np
 from astropy.table import QTable
 from scipy import ndimage
 
-from crstack._pixels import EIGHT_CONNECTED, dilate
-from crstack._threads import row_bands
 from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
+from crstack.outliers.others import own_and_others
+from crstack.utils.pixels import EIGHT_CONNECTED, dilate
+from crstack.utils.threads import row_bands
 
 __all__ = ["find_sources", "sentence_of_sources"]
 
@@ -133,13 +134,8 @@ def _stamps(exposures, i, y, x):
         np.clip(y[:, None, None] + steps[:, None], 0, ny - 1),
         np.clip(x[:, None, None] + steps, 0, nx - 1),
     )
-    values = exposures.data[:, *where].astype(float)
-    if exposures.bad is not None:
-        values[exposures.bad[:, *where]] = np.nan
-    others = np.sort(np.delete(values, i, axis=0), axis=0)
-    number = np.count_nonzero(np.isfinite(others), axis=0)
-    lower = np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
-    stamps = np.nan_to_num(values[i] - lower)
+    own, lower = own_and_others(exposures, i, where, float)
+    stamps = np.nan_to_num(own - lower)
     rim = np.ones(stamps.shape[1:], dtype=bool)
     rim[1:-1, 1:-1] = False
     others = np.nan_to_num(lower)

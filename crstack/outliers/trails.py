@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.exposures import Exposures
+from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
 
 __all__ = ["Trail", "find_trails", "sentence_of_trails"]
@@ -62,10 +63,8 @@ def find_trails(
 
     Parameters
     ----------
-    flagged : callable
-        ``flagged(i)`` gives the pixels of exposure ``i`` that are flagged as hit, bool (ny, nx).
-    exposures : `~crstack.exposures.Exposures`
-        The exposures.
+    flagged, exposures
+        As for `~crstack.outliers.sources.find_sources`.
 
     Returns
     -------
@@ -142,7 +141,7 @@ def _traced(line, flagged, exposures, i):
     across = (columns - point[0]) * direction[1] - (rows - point[1]) * direction[0]
     near = np.nonzero(np.abs(across) < REACH)
     distance, along = across[near], (near[1] - point[0]) * direction[0] + (near[0] - point[1]) * direction[1]
-    own, others = _values(exposures, i, near)
+    own, others = own_and_others(exposures, i, near)
     profile, light = (_profile(distance, values) for values in (own - others, others))
     centre = REACH
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
@@ -187,16 +186,6 @@ def _fitted(line, flagged):
         axis = np.linalg.eigh(covariance)[1][:, 1]
         direction = axis if axis @ direction > 0 else -axis
     return point, direction
-
-
-def _values(exposures, i, where):
-    """Values of an exposure and of the others, the lower one in the middle, at some pixels; NaN where bad."""
-    values = exposures.data[:, *where].astype(np.float32)
-    if exposures.bad is not None:
-        values[exposures.bad[:, *where]] = np.nan
-    others = np.sort(np.delete(values, i, axis=0), axis=0)
-    number = np.count_nonzero(np.isfinite(others), axis=0)
-    return values[i], np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
 
 
 def _bins(distance):

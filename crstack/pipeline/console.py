@@ -10,8 +10,8 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from crstack._log import LOGGER, NOTE, log
 from crstack.exceptions import CRStackError, ImplausibleResultWarning, InputError
+from crstack.utils.log import LOGGER, NOTE, log
 
 __all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from crstack._cached import cached_property
-from crstack._files import atomic_path
-from crstack._log import log, section
-from crstack._memory import place_of
-from crstack._threads import n_threads
+from crstack.files.whole import atomic_path
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.plotting.beside import FAILURES, Drawing, Helper
+from crstack.utils.cached import cached_property
+from crstack.utils.log import log, section
+from crstack.utils.memory import place_of
+from crstack.utils.threads import n_threads
 
 __all__ = [
     "FAILURES",

@@ -5,12 +5,12 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 
-from crstack._fits import inspect_image
-from crstack._log import log
-from crstack._validation import check_image_shape, check_pixel, check_region
 from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
+from crstack.files.fits_reading import inspect_image
 from crstack.masks.local_median import check_local_medians
+from crstack.utils.log import log
+from crstack.utils.validation import check_image_shape, check_pixel, check_region
 
 __all__ = ["check_gain", "check_masks", "check_places", "find_images", "inspect_images", "is_file"]
 

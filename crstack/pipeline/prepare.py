@@ -1,16 +1,11 @@
 """Checks and input before the work; nothing is written."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
 
-from crstack._arguments import allow_work
-from crstack._fits_writing import ending_of
-from crstack._log import log, section, settings_lines
-from crstack._memory import Workspace
 from crstack.combine import COMBINATIONS
 from crstack.combine.files import combination_name, requested_combinations
 from crstack.config.configuration import Configuration, read_configuration
@@ -18,12 +13,17 @@ from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
 from crstack.exposures.place import expected_bytes
+from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.masks.origin import check_origin
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
+from crstack.stages.arguments import allow_work
+from crstack.utils.log import log, section, settings_lines
+from crstack.utils.memory import Workspace
+from crstack.utils.version import crstack_version
 
 #: measured memory of figures and the page for each pixel of an image, besides the arrays in files
 BYTES_OF_FIGURES = 80.0
@@ -209,12 +209,12 @@ def read_parameters(parameters, mem_limit=None):
 
     ``mem_limit`` replaces the limit of the file if it is given.
     """
-    section("crstack " + version("crstack"))
+    section("crstack " + crstack_version())
     if isinstance(parameters, Configuration):
-        log.note("crstack %s, without a parameter file", version("crstack"))
+        log.note("crstack %s, without a parameter file", crstack_version())
         configuration = parameters
     else:
-        log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+        log.note("crstack %s, parameter file %s", crstack_version(), parameters)
         configuration = read_configuration(parameters)
     return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
 

@@ -1,11 +1,11 @@
 """Questions at the terminal, each with its default in brackets."""
 
-from crstack._validation import check_choice
 from crstack.boundaries.base import DEFAULT_WEIGHT
 from crstack.config.document import as_number, parsed_text
 from crstack.config.values import choice, integer, number
 from crstack.exceptions import InputError
 from crstack.pipeline.console import SessionStopped
+from crstack.utils.validation import check_choice
 
 __all__ = ["Questions"]
 

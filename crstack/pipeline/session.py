@@ -4,11 +4,11 @@ import gc
 
 import numpy as np
 
-from crstack._log import log, section
 from crstack.masks.features import feature_pixels
 from crstack.pipeline.console import SessionStopped
 from crstack.pipeline.questions import Questions
 from crstack.pipeline.summary import log_equivalence
+from crstack.utils.log import log, section
 
 __all__ = ["Session", "can_be_interactive"]
 

@@ -7,8 +7,6 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from crstack._validation import check_integer
-from crstack._views import InDiagram, image_of_mask
 from crstack.equalize.compare import compare_fluxes
 from crstack.equalize.offsets import shifted
 from crstack.exceptions import InputError
@@ -24,7 +22,9 @@ from crstack.plotting.mask import plot_mask
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.position import plot_median_position
 from crstack.prepared import PreparedStack
+from crstack.stages.views import InDiagram, image_of_mask
 from crstack.statistics import OrderStatistics, exposure_at_median
+from crstack.utils.validation import check_integer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crstack._files import atomic_path
+from crstack.files.whole import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

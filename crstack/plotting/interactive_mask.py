@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from crstack.masks import Code
-from crstack.plotting.hits import HitPages
+from crstack.plotting.hits import plot_hits
 from crstack.plotting.interactive import Window
 from crstack.plotting.mask import MaskPanels
 from crstack.plotting.style import image_limits
@@ -165,9 +165,7 @@ class VerifyWindow(Window):
     help = ("'y': keep the hit", "'n': drop it from the mask", "'b': back", "'a' keep all the rest", "'x': quit")
 
     def __init__(self, view, features, *, masks=None, semiwindow=15, color_scale="zscale", fig=None, tell=None):
-        self.pages = HitPages(
-            view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, images_fig=fig
-        )
+        self.pages = plot_hits(view, features, masks=masks, semiwindow=semiwindow, color_scale=color_scale, fig=fig)
         super().__init__(self.pages.images, tell=tell, title=f"hits of {view.name}")
         self.rejected = []
         self._at = 0

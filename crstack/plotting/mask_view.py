@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack._cached import cached_property
 from crstack.methods import DiagramView
+from crstack.utils.cached import cached_property
 
 __all__ = ["MaskView"]
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crstack._validation import check_choice, check_integer
 from crstack.exceptions import InputError
 from crstack.masks import Code
+from crstack.utils.validation import check_choice, check_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOR_SCALES",
     "IMAGE_COLOURS",
+    "NONE",
     "SIZES",
     "SYMBOLS",
     "add_bar",
@@ -25,6 +26,7 @@ __all__ = [
     "fixed_grid",
     "free_spots",
     "image_limits",
+    "key_of_codes",
     "mark_scale",
     "new_figure",
     "set_hit_limits",
@@ -35,6 +37,8 @@ __all__ = [
 #: hits are dark on a bright sky, where the symbols show
 IMAGE_COLOURS = "gray_r"
 COLOR_SCALES = ("zscale", "minmax")
+#: files contain the pixels without interpolation
+NONE = {"interpolation": "none"}
 #: symbol, colour and words by code; distinct in shape, and in colour for colour-blind readers
 SYMBOLS = {
     Code.DILATED: ("s", "#b0b0b0", "dilation only"),
@@ -165,6 +169,26 @@ def add_bar(axes, image, label, **options):
 def symbol_size(n_pixels):
     """Size of the symbols for a number of pixels, in points."""
     return [size for least, size in SIZES if n_pixels >= least][-1]
+
+
+def key_of_codes(codes, finder, marker=None):
+    """Words and symbols of the codes that occur, for `draw_key`.
+
+    Parameters
+    ----------
+    codes : `~numpy.ndarray`
+        Codes of the flagged pixels.
+    finder : str
+        Name of the method.
+    marker : str, optional
+        Filled marker in the colours of the codes; by default the symbols of the diagram.
+    """
+    key = []
+    for code, (own, colour, _) in SYMBOLS.items():
+        if (codes == code).any():
+            look = {"marker": marker or own, "color": colour, "markerfacecolor": colour if marker else "none"}
+            key.append((words_of(code, finder), look))
+    return key
 
 
 def words_of(code, finder="M.M.Cosmic"):

@@ -5,11 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from crstack._threads import map_threads, row_bands
 from crstack.noise import NoiseModel
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.simulation.photon_tables import MixedTables, photon_table, poisson_of_normal
 from crstack.simulation.samplers import Sampler, histogram
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["LevelSampler"]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack._pixels import at_pixels
+from crstack.utils.pixels import at_pixels
 
 __all__ = ["NoiseScale"]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 import astropy.units as u
 import numpy as np
 
-from crstack._threads import map_threads, row_bands
 from crstack.noise import NoiseModel
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.statistics import order_statistics
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["PixelSampler", "Sampler", "histogram"]
 

@@ -2,10 +2,9 @@
 A hit that the median keeps
 ===========================
 
-Two of three exposures are hit in the same pixels. Their median keeps the hit, and ``crstack`` does not.
+Two of three exposures are hit in the same pixels. Their median keeps the hit. ``crstack`` removes it.
 """
 
-import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -16,17 +15,18 @@ simulated = make_stack("ifu", shape=(150, 180), hit_rate=0.03, seed=21)
 stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
 
 # %%
-# The places where two exposures are hit are known from the simulation. The figure shows the brightest of them.
+# The true signal of the simulated exposures is known. The figure shows the place where the median exceeds it most.
 
 truth = simulated.expected[0]
 median, clean = stack.combine("median").data, stack.combine("meancr2").data
 y, x = np.unravel_index(np.argmax(median - truth), truth.shape)
 box = np.s_[max(y - 15, 0) : y + 16, max(x - 20, 0) : x + 21]
 
-fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharex=True, sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), sharex=True, sharey=True, layout="constrained")
 limits = {"vmin": np.percentile(truth[box], 1), "vmax": np.percentile(truth[box], 99.5)}
-for ax, image, title in zip(axes, (truth, median, clean), ("truth", "median", "meancr2"), strict=True):
+for ax, image, title in zip(axes, (median, clean, truth), ("median", "meancr2", "truth"), strict=True):
     shown = ax.imshow(image[box], origin="lower", cmap="cividis", **limits)
-    ax.set_title(title)
-fig.colorbar(shown, ax=axes, label=f"signal ({u.Unit(stack.combine('median').unit)})", shrink=0.8)
+    ax.set(title=title, xlabel="x (pixel)")
+axes[0].set_ylabel("y (pixel)")
+fig.colorbar(shown, ax=axes, label="signal (ADU)", shrink=0.8)
 plt.show()

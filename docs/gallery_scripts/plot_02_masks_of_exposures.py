@@ -2,7 +2,7 @@
 The hits of each exposure
 =========================
 
-One decision for all exposures gives a mask for each of them.
+One decision about all exposures gives a mask of each of them.
 """
 
 import matplotlib.pyplot as plt
@@ -16,12 +16,13 @@ stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.re
 masks = stack.detect("joint")
 
 # %%
-# Masked pixels are orange. Lines of the sky and the trace of the object stay.
+# Masked pixels are orange. The sky lines and the traces of the objects are not masked.
 
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True, sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.9), sharex=True, sharey=True, layout="constrained")
 low, high = np.percentile(stack.statistics.median2d, [1, 99.5])
 for number, (ax, image, mask) in enumerate(zip(axes, stack.exposures.data, masks.crmasks, strict=True), start=1):
     ax.imshow(image, origin="lower", cmap="gray_r", vmin=low, vmax=high)
     ax.imshow(np.ma.masked_equal(mask, False), origin="lower", cmap="Oranges_r", vmin=0, vmax=2, interpolation="none")
-    ax.set_title(f"exposure {number}: {mask.sum()} pixels")
+    ax.set(title=f"exposure {number}:\n{mask.sum()} pixels", xlabel="x (pixel)")
+axes[0].set_ylabel("y (pixel)")
 plt.show()

@@ -2,7 +2,8 @@
 The median-minimum diagram
 ==========================
 
-Noise lifts the median above the minimum by a known amount. What lies above the boundary is hit in two exposures.
+Noise alone lifts the median of a pixel above the minimum, by an amount that can be simulated. A pixel far above this
+amount is hit in two exposures.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +18,7 @@ stack.fit_boundary("spline")
 masks = stack.detect(aux="pycosmic")
 
 # %%
-# Left, simulated pixels without hits. Right, those that were observed. The line is the boundary.
+# Left: simulated pixels without hits. Right: observed pixels. The highest line is the boundary.
 
-stack.plot.diagram()
+stack.plot.diagram(fig=plt.figure(figsize=(9, 5)))
 plt.show()

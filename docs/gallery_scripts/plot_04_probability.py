@@ -2,7 +2,8 @@
 The probability of a hit
 ========================
 
-The joint decision gives each value the probability that it is hit. Neighbours of a hit are hit more often.
+The joint decision computes, for each value, the probability that it is hit. A value beside a hit is hit more often, and
+gets a higher probability.
 """
 
 import matplotlib.pyplot as plt
@@ -16,20 +17,21 @@ stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.re
 masks = stack.detect("joint")
 
 # %%
-# A long track in the first exposure.
+# The brightest hit of the first exposure.
 
-i = 0
-charge = simulated.hits[i]
+charge = simulated.hits[0]
 y, x = np.unravel_index(np.argmax(charge), charge.shape)
 box = np.s_[max(y - 14, 0) : y + 15, max(x - 14, 0) : x + 15]
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
 images = [
-    (stack.exposures.data[i][box], "exposure 1 (ADU)", "cividis", None),
+    (stack.exposures.data[0][box], "exposure 1 (ADU)", "cividis", None),
     (charge[box], "true charge (ADU)", "cividis", None),
-    (masks.probability[i][box].astype(float), "probability of a hit", "magma", (0, 1)),
+    (masks.probability[0][box].astype(float), "probability", "magma", (0, 1)),
 ]
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 3.3), sharex=True, sharey=True, layout="constrained")
 for ax, (image, title, colours, limits) in zip(axes, images, strict=True):
     low, high = limits or (np.percentile(image, 1), np.percentile(image, 99))
-    fig.colorbar(ax.imshow(image, origin="lower", cmap=colours, vmin=low, vmax=high), ax=ax, shrink=0.8)
-    ax.set_title(title)
+    shown = ax.imshow(image, origin="lower", cmap=colours, vmin=low, vmax=high)
+    fig.colorbar(shown, ax=ax, location="bottom", label=title)
+axes[0].set_ylabel("y (pixel)")
+fig.supxlabel("x (pixel)", fontsize="medium")
 plt.show()

@@ -2,8 +2,8 @@
 Variances that hold
 ===================
 
-Divide the error of each combined pixel by the standard deviation that ``crstack`` gives it. The result scatters by 1,
-for clean pixels and for those where a hit is left out.
+The error of each combined pixel, divided by the standard deviation that ``crstack`` gives it, scatters by 1. This holds
+for pixels without a hit, and for pixels where a hit is left out.
 """
 
 import matplotlib.pyplot as plt
@@ -24,11 +24,11 @@ pull = (ccd.data - simulated.expected.mean(axis=0)) / np.sqrt(ccd.uncertainty.ar
 hit = masks.crmasks.any(axis=0) & ~ccd.mask
 edges = np.linspace(-5, 5, 61)
 middle = (edges[1:] + edges[:-1]) / 2
-fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 for chosen, label, colour in ((~hit, "no exposure masked", "#0072B2"), (hit, "one exposure or more masked", "#D55E00")):
     heights, _ = np.histogram(pull[chosen], edges, density=True)
     ax.step(middle, heights, where="mid", color=colour, label=f"{label}: std {pull[chosen].std():.2f}")
 ax.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), "k:", label="normal")
 ax.set(xlabel="(value - truth) / standard deviation", ylabel="density", yscale="log", ylim=(1e-5, 1))
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="lower center")
 plt.show()

@@ -2,7 +2,7 @@
 Detectors for one image
 =======================
 
-L.A.Cosmic and PyCosmic look at a single exposure. Both find sharp edges; narrow lines have them too.
+L.A.Cosmic and PyCosmic search one exposure for sharp edges. Narrow lines and traces have sharp edges too.
 """
 
 import matplotlib.pyplot as plt
@@ -16,15 +16,18 @@ image = simulated.exposures[0].data
 hits, touched = simulated.hit_mask(5)[0], simulated.truth[0]
 
 # %%
-# Blue: a hit of more than 5 standard deviations that was found. Orange: one that was missed. Red: flagged, and not hit.
+# Blue: hits over 5 standard deviations that are found. Orange: such hits that are missed. Black: flagged pixels that no
+# hit touches.
 
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True, sharey=True, layout="constrained")
-colours = np.array([[1, 1, 1, 0], [0, 0.45, 0.7, 1], [0.9, 0.6, 0, 1], [0.8, 0.1, 0.1, 1]])
+fig, axes = plt.subplots(1, 2, figsize=(7.5, 4), sharex=True, sharey=True, layout="constrained")
+colours = np.array([[1, 1, 1, 0], [0, 0.45, 0.7, 1], [0.9, 0.6, 0, 1], [0, 0, 0, 1]])
 for ax, detector in zip(axes, (LACosmicDetector(fsmode="median"), PyCosmicDetector()), strict=True):
     mask = detector.detect(image, simulated.noise).mask
     kind = np.zeros(image.shape, int)
     kind[hits & mask], kind[hits & ~mask], kind[mask & ~touched] = 1, 2, 3
-    ax.imshow(image, origin="lower", cmap="gray_r", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
+    ax.imshow(image, origin="lower", cmap="gray_r", vmin=np.percentile(image, 1), vmax=4 * np.percentile(image, 99))
     ax.imshow(colours[kind], origin="lower", interpolation="none")
-    ax.set_title(f"{type(detector).__name__}: {(hits & mask).sum()} of {hits.sum()} found, {(kind == 3).sum()} false")
+    found = f"{(hits & mask).sum()} of {hits.sum()} found"
+    ax.set(title=f"{type(detector).__name__}\n{found}, {(kind == 3).sum()} false", xlabel="x (pixel)")
+axes[0].set_ylabel("y (pixel)")
 plt.show()

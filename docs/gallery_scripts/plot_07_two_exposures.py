@@ -2,7 +2,7 @@
 Two exposures
 =============
 
-The mean of two exposures keeps every hit. The joint decision needs no third.
+The mean of two exposures keeps every hit. The joint decision finds the hits of two exposures.
 """
 
 import matplotlib.pyplot as plt
@@ -17,12 +17,14 @@ stack.detect("joint")
 images = {name: stack.combine(name).data for name in ("mean", "min", "meancr2")}
 
 # %%
-# The minimum is free of most hits, and too low everywhere. ``meancr2`` is the mean where no exposure is hit.
+# The minimum has hardly any hits, but it is too low everywhere. ``meancr2`` is the mean where no exposure is hit, and
+# the other exposure where one is hit.
 
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharex=True, sharey=True, layout="constrained")
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), sharex=True, sharey=True, layout="constrained")
 low, high = np.percentile(images["meancr2"], [1, 99.5])
 for ax, (name, image) in zip(axes, images.items(), strict=True):
     shown = ax.imshow(image, origin="lower", cmap="cividis", vmin=low, vmax=high)
-    ax.set_title(name)
+    ax.set(title=name, xlabel="x (pixel)")
+axes[0].set_ylabel("y (pixel)")
 fig.colorbar(shown, ax=axes, label="signal (ADU)", shrink=0.8)
 plt.show()

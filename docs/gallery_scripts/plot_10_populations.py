@@ -2,7 +2,7 @@
 Kinds of hits
 =============
 
-Detectors of different thickness see different hits. ``make_stack`` simulates several populations of them.
+Hits look different in detectors of different thickness. ``make_stack`` simulates five populations of hits.
 """
 
 import matplotlib.pyplot as plt
@@ -11,10 +11,14 @@ from matplotlib.colors import LogNorm
 from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS
 
-fig, axes = plt.subplots(1, len(POPULATIONS), figsize=(2.6 * len(POPULATIONS), 3), layout="constrained")
-for ax, population in zip(axes, POPULATIONS, strict=True):
+fig, axes = plt.subplots(2, 3, figsize=(7.5, 5.4), sharex=True, sharey=True, layout="constrained")
+for ax, population in zip(axes.flat, POPULATIONS, strict=False):
     simulated = make_stack("imaging", shape=(120, 120), hit_rate=0.03, population=population, seed=30)
     shown = ax.imshow(simulated.hits[0] + 0.1, origin="lower", cmap="cividis", norm=LogNorm(1, 2000))
-    ax.set_title(population)
-fig.colorbar(shown, ax=axes, label="charge (electrons)", shrink=0.8)
+    ax.set_title(f'"{population}"')
+for ax in axes.flat[len(POPULATIONS) :]:
+    ax.set_axis_off()
+fig.colorbar(shown, ax=axes, label="charge (electron)", shrink=0.8)
+fig.supxlabel("x (pixel)", fontsize="medium")
+fig.supylabel("y (pixel)", fontsize="medium")
 plt.show()

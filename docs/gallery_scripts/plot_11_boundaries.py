@@ -2,8 +2,8 @@
 Models of the boundary
 ======================
 
-A spline through the highest simulated pixels, a boundary at a known rate of false alarms, and straight lines between
-points of your choice.
+M.M.Cosmic has three models of the boundary: a spline above the simulated pixels, a boundary with a known rate of false
+alarms, and straight lines between points of your choice.
 """
 
 import matplotlib.pyplot as plt
@@ -22,13 +22,14 @@ models = {
 }
 
 # %%
+# A pixel above the curve is flagged. The curves are drawn over the range of the minimum in these exposures.
 
 x = np.linspace(0, np.percentile(stack.statistics.min2d, 99.9), 300)
-fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(7, 4.6), layout="constrained")
 for (label, model), style, colour in zip(
     models.items(), ("-", "--", ":"), ("#0072B2", "#D55E00", "#009E73"), strict=True
 ):
     ax.plot(x, stack.fit_boundary(model)(x), style, color=colour, label=label)
 ax.set(xlabel="min2d (ADU)", ylabel="median2d - min2d (ADU)", ylim=(0, None))
-ax.legend(frameon=False)
+ax.legend(frameon=False, loc="lower right")
 plt.show()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 
-from crstack._log import LOGGER, log
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.exceptions import CRStackWarning
 from crstack.pipeline.console import logging_to
+from crstack.utils.log import LOGGER, log
 
 
 def test_version_and_help(capsys):
@@ -130,14 +130,14 @@ def test_plugins(capsys):
 
 
 def test_broken_plugin_is_a_warning(monkeypatch, capsys):
-    from crstack import _registry
+    from crstack.utils import registry
 
-    real = _registry.entry_points
+    real = registry.entry_points
 
     def with_a_broken_one(*, group):
         return [*real(group=group), EntryPoint("broken", "no_such_module_xyz:Thing", group)]
 
-    monkeypatch.setattr(_registry, "entry_points", with_a_broken_one)
+    monkeypatch.setattr(registry, "entry_points", with_a_broken_one)
     assert main(["plugins"]) == 0
     out, err = capsys.readouterr()
     assert err.count("crstack: warning: ") == 3

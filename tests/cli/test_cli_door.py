@@ -11,11 +11,11 @@ import yaml
 from astropy.io import fits
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused
 
-from crstack._log import log
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
 from crstack.pipeline.console import logging_to
+from crstack.utils.log import log
 
 QUIET = ["--no-plots", "--method", "pycosmic"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]

@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 
-from crstack._log import log
 from crstack.exceptions import CRStackWarning, ImplausibleResultWarning
 from crstack.pipeline.console import logging_to
+from crstack.utils.log import log
 
 
 @pytest.mark.filterwarnings("always")

@@ -14,10 +14,10 @@ from astropy.io import fits
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
 
 from crstack import MaskSet
-from crstack._files import history_of
 from crstack.cli import main
 from crstack.cli.parser import make_parser
 from crstack.config.configuration import read_configuration
+from crstack.files.history import history_of
 
 PLAIN = ["--no-plots", "--log-level", "error"]
 NUMBERS = ["--gain", str(GAIN), "--readnoise", f"{READNOISE} electron", "--bias", str(BIAS)]

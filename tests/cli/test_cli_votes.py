@@ -9,10 +9,10 @@ from support.parameter_files import NAMES, check_refused, write_parameters
 from support.stacks import stack_of
 
 from crstack import Detection, Detector, LACosmicDetector, MaskSet, PyCosmicDetector, VotingDetector
-from crstack._registry import DETECTORS
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.exceptions import ConfigurationError
+from crstack.utils.registry import DETECTORS
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from astropy.nddata import CCDData, VarianceUncertainty
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
-from crstack._files import history_of
 from crstack.datasets import make_stack
+from crstack.files.history import history_of
 
 GAIN = 2.0 * u.electron / u.adu
 

@@ -8,11 +8,12 @@ import pytest
 import yaml
 from support.parameter_files import EXAMPLE, write_parameters
 
-from crstack import Detector, _registry
+from crstack import Detector
 from crstack.config.configuration import read_configuration
 from crstack.config.keys import REQUIREMENTS, TOP
 from crstack.detectors import _networks
 from crstack.methods import Method
+from crstack.utils import registry
 
 LACOSMIC, PYCOSMIC = {"crmethod": "mm_lacosmic"}, {"crmethod": "mm_pycosmic"}
 DEEPCR, CONN = {"crmethod": "mm_deepcr"}, {"crmethod": "mm_conn"}
@@ -218,14 +219,14 @@ class Third(Method):
 @pytest.fixture
 def plugins(monkeypatch):
     """Two detectors and a method are registered, as by other packages."""
-    real = _registry.entry_points
+    real = registry.entry_points
     added = {"crstack.detectors": {"first": First, "second": Second}, "crstack.methods": {"third": Third}}
 
     def entry_points(group):
         own = [EntryPoint(name, f"{__name__}:{kind.__name__}", group) for name, kind in added.get(group, {}).items()]
         return [*real(group=group), *own]
 
-    monkeypatch.setattr(_registry, "entry_points", entry_points)
+    monkeypatch.setattr(registry, "entry_points", entry_points)
 
 
 @pytest.mark.parametrize(

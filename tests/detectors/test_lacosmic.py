@@ -6,12 +6,12 @@ import pytest
 from astroscrappy import detect_cosmics, gausskernel
 from numpy.testing import assert_allclose, assert_array_equal
 
-from crstack._pixels import features_holding
 from crstack.detectors import _lacosmic_search, lacosmic
 from crstack.detectors._bad_pixels import fill
 from crstack.detectors.lacosmic import LACosmicDetector
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import features_holding
 
 READNOISE = 4.0
 SKY = 100.0

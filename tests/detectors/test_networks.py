@@ -16,8 +16,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write_parameters
 
 from crstack import CosmicCoNNDetector, CRStack, DeepCRDetector, NoiseModel
-from crstack._pixels import features_holding
-from crstack._registry import DETECTORS
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
 from crstack.config.detector_images import read_detector_numbers
@@ -25,6 +23,8 @@ from crstack.datasets import make_stack
 from crstack.detectors import _networks, conn, deepcr
 from crstack.detectors._tiles import join_tiles
 from crstack.exceptions import InputError, PluginError
+from crstack.utils.pixels import features_holding
+from crstack.utils.registry import DETECTORS
 
 HAS_DEEPCR = _networks.find_spec("deepCR") and _networks.find_spec("torch")
 HAS_CONN = _networks.find_spec("cosmic_conn") and _networks.find_spec("torch")
@@ -323,9 +323,7 @@ def test_models_are_loaded_once(scene, kind, module):
 
 
 def test_registering_them_imports_no_torch():
-    code = (
-        "import sys, crstack; from crstack._registry import DETECTORS; DETECTORS.load_all(); print(sorted(sys.modules))"
-    )
+    code = "import sys; from crstack.utils.registry import DETECTORS; DETECTORS.load_all(); print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "'crstack.detectors.conn'" in loaded
     for name in ("torch", "deepCR", "cosmic_conn"):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack._pixels import features_holding
 from crstack.detectors import _pycosmic_frame, _pycosmic_kernels, pycosmic
 from crstack.detectors.pycosmic import PyCosmicDetector
 from crstack.exceptions import InputError
 from crstack.noise import NoiseModel
+from crstack.utils.pixels import features_holding
 
 DATA = Path(__file__).parents[1] / "data"
 #: sigma_det of the high and the low mask of each file

@@ -8,7 +8,6 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
-from crstack._pixels import contrast_of
 from crstack.equalize import measure_differences
 from crstack.equalize.expected_exposures import _through
 from crstack.equalize.kernel import KernelTerms, split_kernel
@@ -18,6 +17,7 @@ from crstack.equalize.place_variance import contrast_squared, place_variance
 from crstack.equalize.steps import _least_rest, moved, whole_steps
 from crstack.equalize.surfaces import Mesh, smooth_surface
 from crstack.exceptions import InputError
+from crstack.utils.pixels import contrast_of
 
 SHAPE, SKY, READNOISE = (240, 260), 100.0, 4.0
 

@@ -72,7 +72,7 @@ def test_equal_exposures_and_few_electrons_stay(exposures):
 
 def test_bands_give_the_same(exposures, monkeypatch):
     _, cube, _, found = exposures
-    monkeypatch.setattr("crstack._threads.PIXELS_IN_CACHE", 17 * SHAPE[1])
+    monkeypatch.setattr("crstack.utils.threads.PIXELS_IN_CACHE", 17 * SHAPE[1])
     again = measure_differences(cube, variance_of)
     for one, other in zip(found.added, again.added, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -131,6 +131,39 @@ def test_structures_are_counted_exactly():
     assert lacking(data, bad) == []
 
 
+@pytest.mark.parametrize("times", [(30, 600, 900), (900, 600, 30), (60, 600, 900, 900), (20, 30, 600), (30, 900)])
+@pytest.mark.parametrize("scene", ["imaging", "slit", "ifu"])
+def test_short_and_long_exposures_of_one_field_are_alike(scene, times):
+    """A short exposure is compared with what its exposure time lets expect."""
+    simulated = make_stack(scene, shape=SHAPE, seed=5)
+    rate = simulated.expected[0] / 900
+    rng = np.random.default_rng(3)
+    images = [rng.poisson(rate * time) + rng.normal(0, READNOISE, SHAPE) for time in times]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(of_times(images, times)) == len(times)
+
+
+def of_times(images, times):
+    pairs = zip(images, times, strict=True)
+    ccds = [CCDData(image, unit=u.electron, meta={"EXPTIME": float(time)}) for image, time in pairs]
+    return load_exposures(ccds, readnoise=READNOISE * u.electron)
+
+
+def test_another_field_is_named_among_exposures_of_different_times():
+    rng = np.random.default_rng(4)
+    times = (300, 600, 900)
+    one, other = (field(seed, 1)[0].clip(0) / 900 for seed in (1, 2))
+    pairs = zip((one, one, other), times, strict=True)
+    images = [rng.poisson(scene * time) + rng.normal(0, READNOISE, SHAPE) for scene, time in pairs]
+    with pytest.warns(CRStackWarning, match="exposure 3 shows .* it is of another field"):
+        of_times(images, times)
+    # without light, too
+    images[2] = rng.normal(0, READNOISE, SHAPE)
+    with pytest.warns(CRStackWarning, match="exposure 3 shows 0 of the 6 .* or the shutter was closed"):
+        of_times(images, times)
+
+
 @pytest.mark.parametrize("population", POPULATIONS)
 @pytest.mark.parametrize("scene", ["imaging", "slit", "ifu", "echelle"])
 @pytest.mark.parametrize("n", [2, 3])

@@ -17,10 +17,12 @@ from crstack.joint.candidates import Candidates, find_candidates
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
 from crstack.joint.excess import fit_excess_variance, squared_gradient
 from crstack.joint.false_alarms import _tail_quantile
+from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.odds import log_odds_alone, log_ratio
 from crstack.joint.population import N_CLASSES, Population, charges_kind
 from crstack.joint.posterior_signal import posterior_signal, signal_shift
-from crstack.joint.sweeps import Field, log_odds_alone, log_ratio, sweep
+from crstack.joint.sweeps import sweep
 from crstack.masks import MaskRules
 
 
@@ -226,7 +228,7 @@ def test_read_noise_that_is_too_small_does_not_become_hits():
 )
 def test_probabilities_are_the_fraction_that_is_hit(scene, fitted, within, monkeypatch):
     """Each bin holds 1200 values and more: a standard error of 0.015."""
-    monkeypatch.setattr("crstack.joint.sweeps.VALUES_TO_FIT", (50_000, fitted))
+    monkeypatch.setattr("crstack.joint.sample.VALUES_TO_FIT", (50_000, fitted))
     simulated = make_stack(scene, shape=(400, 500), n_exposures=5, hit_rate=0.03, seed=49)
     cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
     probability = joint_posterior(Counts(cube, np.float32(3.4**2)), JointPosterior()).probability

@@ -10,7 +10,6 @@ from scipy import ndimage
 from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
-from crstack._pixels import informative_box
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization, ResponseSettings, measure
@@ -18,6 +17,7 @@ from crstack.exposures import load_exposures
 from crstack.joint import Counts
 from crstack.joint.measure import open_settings
 from crstack.joint.scatter import scatter_of
+from crstack.utils.pixels import informative_box
 
 FACTORS, SHIFTS = (0.85, 1.0, 1.12), ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))
 DEFECTS = {

@@ -10,10 +10,13 @@ from crstack.datasets import make_stack
 from crstack.joint import Counts, joint_posterior
 from crstack.joint.candidates import Candidates, Chosen, find_candidates
 from crstack.joint.charges import LOG_SIGMA, HitDensity, sigma_index
+from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.odds import log_ratio
 from crstack.joint.population import N_CLASSES, Population, neighbour_class
+from crstack.joint.sample import _numbers, numbers_by_noise
 from crstack.joint.signal_prior import SignalPrior, signal_prior
-from crstack.joint.sweeps import Field, _numbers, log_ratio, numbers_by_noise, sweep
+from crstack.joint.sweeps import sweep
 
 
 def test_the_prior_is_the_distribution_of_the_signal():

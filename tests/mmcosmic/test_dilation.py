@@ -7,8 +7,8 @@ import pytest
 from support.stacks import stack_of
 
 from crstack import Detection, Detector, MMCosmic
-from crstack._pixels import dilate
 from crstack.masks import Code, MaskRules, exposure_name
+from crstack.utils.pixels import dilate
 
 
 @pytest.mark.parametrize("aux", ["lacosmic", None])

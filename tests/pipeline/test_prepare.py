@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support.parameter_files import write_parameters
 
-from crstack._log import settings_lines
 from crstack.config.configuration import read_configuration
 from crstack.config.detector_images import DetectorNumbers
 from crstack.pipeline import prepare
+from crstack.utils.log import settings_lines
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from crstack import CRStack, JointPosterior, SplineBoundary
-from crstack._views import image_of_mask
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.masks import Code
 from crstack.plotting import (
     MaskPanels,
-    hits,
+    hit_images,
     mask,
     plot_diagram,
     plot_hits,
@@ -34,6 +33,7 @@ from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, 
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
 from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
+from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
 
 
@@ -395,7 +395,7 @@ def test_pages_of_a_hit(stacks, n):
     np.testing.assert_array_equal(images.axes[n + 1].images[0].get_array(), masks.codes["MEANCRT"][cut])
     corrected = np.where(masks["MEANCRT"], stack.statistics.min2d, stack.statistics.mean2d)[cut]
     np.testing.assert_array_equal(images.axes[n + 2].images[0].get_array(), corrected)
-    x, y = (np.concatenate([line.get_data()[k] for line in pages._symbols.values()]) for k in (0, 1))
+    x, y = (np.concatenate([line.get_data()[k] for line in pages._diagram._symbols.values()]) for k in (0, 1))
     assert len(x) == row["n_pixels"]
     assert y.max() == pytest.approx(row["peak"].value)
     assert f"hit {row['number']} ({row['category']}): {row['n_pixels']} pixels" in images.get_suptitle()
@@ -476,7 +476,7 @@ def n_pages(path):
 def test_window_of_a_hit(low, high, start, stop):
     page = SimpleNamespace(semiwindow=15, view=SimpleNamespace(codes=np.zeros((500, 100))))
     feature = {"ymin": 200, "ymax": 200, "xmin": low, "xmax": high}
-    rows, columns = hits.HitPages._window(page, feature)
+    rows, columns = hit_images.HitImages._window(page, feature)
     assert rows == slice(184, 215)
     assert columns == slice(start, stop)
 

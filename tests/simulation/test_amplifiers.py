@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from crstack import CRStack, NoiseModel
-from crstack._registry import DETECTORS
 from crstack.combine import possible_combinations
 from crstack.datasets import make_stack
 from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 from crstack.simulation.noise_scale import NoiseScale
 from crstack.simulation.samplers import PixelSampler
+from crstack.utils.registry import DETECTORS
 
 SHAPE, MIDDLE = (200, 260), 130
 HALVES = (np.s_[:, :MIDDLE], np.s_[:, MIDDLE:])

@@ -93,7 +93,7 @@ def test_tail_of_a_level_is_that_of_the_joint_density():
 
 def test_draws_are_bounded(expected, monkeypatch):
     monkeypatch.setattr(simulation, "MOST_DRAWS", 500_000)
-    monkeypatch.setattr("crstack._threads.n_threads", lambda: 1)
+    monkeypatch.setattr("crstack.utils.threads.n_threads", lambda: 1)
     drawn = []
     plain = LevelSampler._xy_of
 
@@ -124,7 +124,7 @@ def test_adu_and_electrons_and_threads_do_not_matter(expected, monkeypatch):
     in_adu = counts(1, NOISE)
     # gain 2: a power of two divides without rounding
     np.testing.assert_array_equal(counts(GAIN, of_electrons), in_adu)
-    monkeypatch.setattr("crstack._threads.n_threads", lambda: 1)
+    monkeypatch.setattr("crstack.utils.threads.n_threads", lambda: 1)
     np.testing.assert_array_equal(counts(1, NOISE), in_adu)
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from crstack._photons import PhotonDistribution
+from crstack.utils.photons import PhotonDistribution
 
 
 @pytest.mark.parametrize("electrons", [0.0, 0.3, 7.0, 812.5, 60000.0])

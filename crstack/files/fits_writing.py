@@ -1,0 +1,84 @@
+"""FITS files, plain or compressed without loss, written completely or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from crstack.exceptions import InputError
+from crstack.files.whole import atomic_path, check_not_exposure
+from crstack.utils.validation import check_choice
+
+__all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
+
+#: endings of file names by compression: gzip of the whole file, or of each row in a FITS file of compressed images
+COMPRESSIONS = {"none": ".fits", "gzip": ".fits.gz", "fpack": ".fits.fz"}
+ENDINGS = (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz")
+
+
+def ending_of(compression):
+    """Ending of a file name for one of "none", "gzip" and "fpack"."""
+    return COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
+
+
+def write_fits(path, hdus, *, inputs_checked=False):
+    """Write a FITS file; the ending of its name chooses the compression.
+
+    Parameters
+    ----------
+    path : str or path-like
+        ``.fits``, ``.fits.gz`` or ``.fits.fz``; replaced if it exists. Compression keeps every bit of the values.
+    hdus : `~astropy.io.fits.HDUList`
+        The data to write; not modified.
+    inputs_checked : bool, optional
+        Whether the caller has compared the path with its inputs. Otherwise the file of an exposure that was read in
+        this process is refused.
+
+    Raises
+    ------
+    InputError
+        If the path is that of an exposure, the directory cannot be written, or the ending of the name is unknown.
+    """
+    path = Path(path)
+    if not inputs_checked:
+        check_not_exposure(path)
+    if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
+        raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
+    if path.suffix.lower() == ".fz":
+        hdus = compressed(hdus)
+    with atomic_path(path) as temporary:
+        hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+
+
+def compressed(hdus):
+    """Images of a file as compressed images (GZIP_2), without loss.
+
+    Parameters
+    ----------
+    hdus : `~astropy.io.fits.HDUList`
+        Not changed.
+
+    Returns
+    -------
+    hdus : `~astropy.io.fits.HDUList`
+        As fpack makes it: a primary without data, then the image of the primary, if it has one, and the extensions.
+    """
+    made = []
+    for number, hdu in enumerate(hdus):
+        if not hdu.is_image or hdu.data is None:
+            made.append(hdu.copy())
+            continue
+        if number == 0:
+            made.append(fits.PrimaryHDU())
+        made.append(_compressed_image(hdu))
+    return fits.HDUList(made)
+
+
+def _compressed_image(hdu):
+    header = hdu.header.copy()
+    if "BSCALE" in header:
+        # bytes with a scale: compressed images of astropy do not keep the scale
+        data = (hdu.data * np.float32(header.pop("BSCALE")) + np.float32(header.pop("BZERO", 0.0))).astype(np.float32)
+    else:
+        data = np.ascontiguousarray(hdu.data)
+    return fits.CompImageHDU(data, header, name=hdu.name, compression_type="GZIP_2", quantize_level=0.0)

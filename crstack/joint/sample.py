@@ -1,0 +1,179 @@
+"""Fit of the population of hits to a sample of the candidates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack.joint.candidates import pieces_of
+from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
+from crstack.joint.likelihood import hit_weights
+from crstack.joint.odds import log_ratio, of_known
+from crstack.joint.population import N_CLASSES, charges_kind
+from crstack.utils.cached import cached_property
+from crstack.utils.memory import empty_image, relax
+from crstack.utils.threads import map_threads, row_bands
+
+__all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
+
+#: values that suffice to fit the population, in the first sweeps and in the last one
+VALUES_TO_FIT = (50_000, 300_000)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some of the candidates, to which the population is fitted.
+
+    Attributes
+    ----------
+    candidates : Candidates
+    tables : list
+    weight : float
+        Number of candidates that each stands for.
+    of_sigma : `~numpy.ndarray`
+        (ny, nx) place of the noise in ``LOG_SIGMA``; (N, ny, nx) if that of the exposures is not alike.
+    anyway : `~numpy.ndarray` of bool
+        (ny, nx), see `~crstack.joint.candidates.Chosen`.
+    missed : `~numpy.ndarray`
+        (sigmas, bins) chance that a pixel with a hit is not examined.
+    """
+
+    candidates: object
+    tables: list
+    weight: float
+    of_sigma: np.ndarray
+    anyway: np.ndarray
+    missed: np.ndarray
+
+    @classmethod
+    def of(cls, candidates, tables, sigma):
+        """Samples of `VALUES_TO_FIT` of all candidates, with their tables, and the noise of the stack."""
+        charge = np.sqrt(CHARGE_EDGES[1:] * CHARGE_EDGES[:-1]) / np.exp(LOG_SIGMA)[:, None]
+        chosen = candidates.chosen
+        known = _places_of(sigma), chosen.anyway, chosen.missed(charge)
+        return [cls(*_some_of(candidates, tables, number), *known) for number in VALUES_TO_FIT]
+
+    @cached_property
+    def _by_noise(self):
+        """Number of pixels of each noise: of all pixels, and of those that are not examined anyway."""
+        return numbers_by_noise(self.of_sigma, ~self.anyway)
+
+    def totals(self, field):
+        """Number of values (N_CLASSES, sigmas) of each class and noise, and those examined if hit, by charge."""
+        totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
+        return totals, totals[..., None] - free[..., None] * self.missed
+
+    def expectation(self, asked, classes, population):
+        """Expected numbers of hits.
+
+        Parameters
+        ----------
+        asked, classes : `~numpy.ndarray`
+            (N, M) classes of neighbourhood for the probabilities, and those for the counts.
+        population : Population
+            What is known of hits.
+
+        Returns
+        -------
+        counts : `~numpy.ndarray`
+            (kinds, bins) by charge.
+        hits : `~numpy.ndarray`
+            (N_CLASSES,).
+        probability : `~numpy.ndarray`
+            (N, M) of the values to be hit.
+        """
+        kinds = charges_kind(classes)
+
+        def of_piece(piece, _nodes, clean, index, prior):
+            some = self.candidates.some(piece)
+            ratio, not_hit = log_ratio(some, clean, index, asked[:, piece], population)
+            hit, rest = hit_weights(not_hit, ratio, prior)
+            hit /= (hit + rest)[0].sum(axis=0)
+            return of_known(some, hit)
+
+        def work(item):
+            part, table = item
+            index = table[2]
+            hit = np.empty(index.shape, np.float32)
+            for piece in pieces_of(part, table):
+                here = slice(piece[0].start - part.start, piece[0].stop - part.start)
+                hit[..., here] = of_piece(*piece)
+            return hit.sum(axis=1), population.density.histogram(kinds[:, None, part], index, hit)
+
+        found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))
+        if not found:
+            return np.zeros(population.shapes.shape), np.zeros(N_CLASSES), np.zeros(classes.shape)
+        probability = np.concatenate([one[0] for one in found], axis=1)
+        counts = population.density.expected_counts(sum(one[1] for one in found))
+        hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
+        return self.weight * counts, self.weight * hits, probability
+
+
+def _some_of(candidates, tables, number):
+    """Pixels with about a number of values, their tables, and the number of candidates that each stands for."""
+    enough = number // len(candidates.values)
+    if len(candidates) <= enough:
+        return candidates, tables, 1.0
+    rng = np.random.default_rng(20260104)
+    some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
+    return some, some.tables(), len(candidates) / enough
+
+
+def fit_population(sample, field, classes, population, n_fits):
+    """Steps of expectation maximisation for the neighbourhoods found in a field.
+
+    ``classes`` are those of the previous sweep, to which ``population`` was fitted, and those of this one.
+    """
+    previous, current = classes
+    totals, seen = sample.totals(field)
+    steps = []
+    for step in range(n_fits):
+        counts, hits, probability = sample.expectation(previous, current, population)
+        population = population.refitted(counts, hits, totals, seen)
+        if sample.candidates.detected is not None:
+            population = population.with_detector(probability, sample.candidates.detected)
+        previous, steps = current, [*steps, population]
+        if len(steps) == 3 and step < n_fits - 1:
+            population, steps = steps[0].extrapolated(*steps[1:]), []
+    return population
+
+
+def _places_of(sigma):
+    """Places of a noise, (ny, nx) or (N, ny, nx), in ``LOG_SIGMA``."""
+    if sigma.ndim == 3:
+        return np.stack([_places_of(one) for one in sigma])
+    # there are fewer than 256 places
+    places = empty_image(sigma.shape, np.uint8)
+
+    def work(rows):
+        places[rows] = sigma_index(sigma[rows])
+
+    map_threads(work, row_bands(*sigma.shape))
+    return places
+
+
+def numbers_by_noise(of_sigma, chosen):
+    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones; of all exposures together."""
+    if of_sigma.ndim == 3:
+        return sum(numbers_by_noise(one, chosen) for one in of_sigma)
+    numbers = np.zeros((2, LOG_SIGMA.size), int)
+    for rows in row_bands(*of_sigma.shape):
+        for total, pixels in zip(numbers, (of_sigma[rows].ravel(), of_sigma[rows][chosen[rows]]), strict=True):
+            total += np.bincount(pixels, minlength=LOG_SIGMA.size)
+        relax()
+    return numbers
+
+
+def _numbers(field, of_sigma, chosen, by_noise):
+    """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
+    where = field.beside_hits()
+    places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[..., *where]
+    of_one = field.shape[0] if of_sigma.ndim == 2 else 1
+    found = []
+    for pixels, some in zip(by_noise, (places, places[:, chosen[where]]), strict=True):
+        numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
+        numbers[0] = of_one * pixels
+        beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
+        numbers += beside
+        numbers[0] -= beside.sum(axis=0)
+        found.append(numbers)
+    return found

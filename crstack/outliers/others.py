@@ -1,0 +1,33 @@
+"""Values of an exposure at some pixels, and of the other exposures there."""
+
+import numpy as np
+
+__all__ = ["own_and_others"]
+
+
+def own_and_others(exposures, i, where, dtype=np.float32):
+    """Values of one exposure, and the typical value of the others.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    i : int
+        Number of the exposure, from 0.
+    where : tuple of `~numpy.ndarray`
+        Rows and columns of the pixels, of one shape.
+    dtype : `~numpy.dtype`, optional
+        Type of the values.
+
+    Returns
+    -------
+    own, others : `~numpy.ndarray`
+        Of the shape of the pixels; NaN for bad values. For an even number of valid others it is the lower of the two
+        values in the middle, because a hit can be the higher one.
+    """
+    values = exposures.data[:, *where].astype(dtype)
+    if exposures.bad is not None:
+        values[exposures.bad[:, *where]] = np.nan
+    others = np.sort(np.delete(values, i, axis=0), axis=0)
+    number = np.count_nonzero(np.isfinite(others), axis=0)
+    return values[i], np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]

@@ -1,0 +1,260 @@
+"""Names and defaults in the calls of a stack: method, detector and rules."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar
+
+import astropy.units as u
+import numpy as np
+
+from crstack.boundaries.base import BoundaryModel, FittedBoundary
+from crstack.detectors._choose import as_detector
+from crstack.detectors.base import Detector
+from crstack.diagram import MMDiagram
+from crstack.equalize.response import ResponseSettings
+from crstack.exceptions import InputError
+from crstack.exposures import Keyword
+from crstack.masks import MaskRules, MaskSet
+from crstack.methods import Method, as_method
+from crstack.mmcosmic import MMCosmic
+from crstack.mmcosmic.sampling import nbinom_shape_of_stack
+from crstack.prepared import AuxNoise, Detections, PreparedStack, Progress
+from crstack.utils.memory import MemoryLimit, Workspace
+from crstack.utils.registry import DETECTORS, METHODS
+from crstack.utils.validation import check_choice
+
+__all__ = [
+    "AUTO",
+    "Auxiliary",
+    "Boundary",
+    "CombineOptions",
+    "DetectOptions",
+    "FromDetector",
+    "Length",
+    "MosaicCombineOptions",
+    "StackOptions",
+    "Vote",
+    "allow_work",
+    "chosen_method",
+    "definite_shape",
+    "definite_weights",
+    "detections_for",
+    "made_by",
+    "rules_for",
+    "with_diagram",
+]
+
+AUTO = "auto"
+
+Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
+Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
+Length: TypeAlias = float | u.Quantity
+FromDetector: TypeAlias = u.Quantity | str | Keyword | None
+Vote: TypeAlias = int | Literal["any", "all"]
+
+
+class DetectOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.CRStack.detect`."""
+
+    aux: Auxiliary
+    boundary: Boundary
+    vote: Vote
+    aux_noise: AuxNoise
+    rules: MaskRules | None
+    max_fraction: float | None
+    progress: Progress | bool | None
+
+
+class MosaicCombineOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.Mosaic.combine`."""
+
+    use_auxmedian: bool
+    variance: Literal["model", "sample"]
+    unbiased: bool | None
+    fill: Literal["minimum", "neighbours"] | None
+    weights: Literal["variance", "exptime"] | Sequence[float] | None
+
+
+class CombineOptions(MosaicCombineOptions, total=False):
+    """Types of the options of `~crstack.CRStack.combine`, for its two kinds of result."""
+
+    masks: MaskSet | None
+
+
+class StackOptions(TypedDict, total=False):
+    """Types of the options of `~crstack.CRStack`, for `~crstack.read_mosaic`; the extension is that of the chip."""
+
+    gain: FromDetector
+    readnoise: FromDetector
+    bias: FromDetector
+    unit: u.UnitBase | str | None
+    exptime: FromDetector
+    saturation: FromDetector
+    trim: str | Keyword | None
+    dq_ext: int | str | None
+    err_ext: int | str | None
+    bits: str | int | Mapping[str, int] | None
+    drop_unusable: bool
+    cr_coincidences: int
+    flux_factors: Literal["auto"] | float | Sequence[float] | None
+    flux_regions: Sequence[Sequence[int]]
+    flux_method: Literal["ratio", "slope"] | None
+    apply_flux_factors_to: Literal["simulated", "original"] | None
+    offsets: Literal["auto"] | Sequence[Sequence[float]] | None
+    crosscorr_region: Sequence[int] | None
+    response: Literal["auto"] | Sequence[Any] | ResponseSettings | None
+    backgrounds: Literal["auto"] | Sequence[Any] | None
+    seeing: Literal["auto"] | Sequence[float] | None
+    differences: Literal["auto"] | None
+    n_threads: int | None
+    mem_limit: MemoryLimit
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def made_by(init: Callable[Concatenate[T, P], None], name: str, doc: str) -> "classmethod[T, P, T]":
+    """Class method with the arguments of ``__init__``; editors and Python show its signature."""
+
+    @wraps(init)
+    def make(cls: type[T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return cls(*args, **kwargs)
+
+    make.__name__, make.__doc__ = name, doc
+    make.__qualname__ = init.__qualname__.replace("__init__", name)
+    return classmethod(make)
+
+
+def chosen_method(
+    method: Method | str,
+    aux: Auxiliary,
+    boundary: Boundary,
+    n_exposures: int,
+    latest_boundary: FittedBoundary | None,
+    latest_diagram: MMDiagram | None,
+) -> Method:
+    """The method, with the boundary and the diagram to use.
+
+    Parameters
+    ----------
+    method, aux, boundary
+        As given to `~crstack.CRStack.detect`.
+    n_exposures : int
+        Number of exposures.
+    latest_boundary, latest_diagram
+        Those of the latest `~crstack.CRStack.fit_boundary` and `~crstack.CRStack.mm_diagram`; None if there was none.
+
+    Raises
+    ------
+    InputError
+        If the method is a detector, or the boundary is given twice or to a method that has none.
+    """
+    automatic = isinstance(boundary, str) and boundary == AUTO
+    if isinstance(method, str):
+        if method == AUTO:
+            has_diagram = not automatic or latest_boundary is not None or latest_diagram is not None
+            has_detector = aux is not None and not (isinstance(aux, str) and aux == AUTO)
+            method = "mmcosmic" if n_exposures > 2 and (has_diagram or has_detector) else "joint"
+        elif method in DETECTORS.names():
+            raise InputError(f"method must be that of a whole stack; got the detector {method!r}: pass it as aux")
+        else:
+            _refuse_names_of_the_command(method)
+    chosen = as_method(method)
+    if not isinstance(chosen, MMCosmic):
+        if not automatic:
+            raise InputError(f"boundary must be left out for {type(chosen).__name__}; got {boundary!r}")
+        return chosen
+    open_boundary = isinstance(chosen.boundary, str)
+    if not automatic:
+        if not open_boundary:
+            raise InputError(f"boundary must be given once; got {chosen.boundary!r} and {boundary!r}")
+        chosen = replace(chosen, boundary=boundary)
+    elif open_boundary and latest_boundary is not None:
+        chosen = replace(chosen, boundary=latest_boundary)
+    return with_diagram(chosen, latest_diagram)
+
+
+def _refuse_names_of_the_command(method: str) -> None:
+    """Raise `InputError` for names such as "mm_pycosmic", which the command has for a method with a detector."""
+    short, _, detector = method.partition("_")
+    name = {"mm": "mmcosmic"}.get(short, short)
+    if name in METHODS.names() and detector in DETECTORS.names():
+        kind = DETECTORS.get(detector).__name__
+        raise InputError(
+            f"method must be that of a whole stack, with the detector as aux; got {method!r}: "
+            f"write detect({name!r}, aux={detector!r}), or aux={kind}() with parameters of its own"
+        )
+
+
+def with_diagram(method: MMCosmic, diagram: MMDiagram | None) -> MMCosmic:
+    """The method with this diagram, if there is one."""
+    return method if diagram is None else replace(method, diagram=diagram)
+
+
+def detections_for(
+    prepared: PreparedStack, aux: Auxiliary, vote: Vote, aux_noise: AuxNoise, method: Method | None = None
+) -> Detections | None:
+    """Detections of the detector; "auto" is the default detector of the method."""
+    if method is not None and isinstance(aux, str) and aux == AUTO:
+        aux = method.usual_aux
+    return prepared.detections(as_detector(aux, vote), aux_noise)
+
+
+def allow_work(workspace: Workspace, n: int, method: Method | None = None, detector: Detector | None = None) -> None:
+    """Check that a method and a detector, which may work on whole images, fit into ``mem_limit``.
+
+    Parameters
+    ----------
+    workspace : `~crstack.utils.memory.Workspace`
+        Place of the exposures; nothing is checked where they are in memory.
+    n : int
+        Number of exposures.
+    method : Method, optional
+        The method.
+    detector : Detector, optional
+        The auxiliary detector.
+
+    Raises
+    ------
+    InputError
+        If the limit is too small, or the memory of the work is not known.
+    """
+    if method is not None:
+        _allow(workspace, f"the method {method.label}", method.bytes_per_pixel(n))
+    if detector is not None:
+        _allow(workspace, "an auxiliary detector", detector.bytes_per_pixel)
+
+
+def _allow(workspace, what, bytes_per_pixel):
+    if bytes_per_pixel is None:
+        workspace.refuse(what)
+    elif bytes_per_pixel:
+        workspace.allow(what, bytes_per_pixel)
+
+
+def rules_for(rules: MaskRules | None, shape: tuple[int, ...]) -> MaskRules:
+    """The rules, checked to lie inside the image; for None, rules without effect."""
+    if rules is None:
+        return MaskRules()
+    if not isinstance(rules, MaskRules):
+        raise InputError(f"rules must be MaskRules; got {rules!r}")
+    rules.check_inside(shape)
+    return rules
+
+
+def definite_shape(
+    shape: float | str | None, prepared: PreparedStack, detected: Detections | None, progress: Progress | None
+) -> float | None:
+    """The shape of the distribution of photons; "auto" measures it, and None is Poisson."""
+    if not isinstance(shape, str):
+        return shape
+    check_choice("nbinom_shape", shape, (AUTO,))
+    found = nbinom_shape_of_stack(prepared, detected, progress)
+    return None if found.is_poisson else found.value
+
+
+def definite_weights(weights: Any) -> Any:
+    """A copy of the weights, so that later changes of a list have no effect."""
+    return tuple(weights) if isinstance(weights, list | np.ndarray) else weights

@@ -1,0 +1,162 @@
+"""The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from crstack.combine import Combiner
+from crstack.combine.left_out import shift_with_left_out
+from crstack.masks import MaskRules, MaskSet
+from crstack.masks.codes import ADDED, exposure_name
+from crstack.masks.origin import origin_of
+from crstack.masks.rules import codes_of_detector
+from crstack.masks.votes import bits_by_mask, counts_of_detectors
+from crstack.methods import Decision, Method, checked_decision
+from crstack.mmcosmic import MMDecision
+from crstack.outliers.classes import classified
+from crstack.outliers.sources import sentence_of_sources
+from crstack.outliers.trails import sentence_of_trails
+from crstack.plausibility import check_plausible
+from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.stages.combining import expected_once, without_trails
+from crstack.utils.version import crstack_version
+from crstack.utils.warn import warn_user
+
+__all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
+
+#: number of masks that a stack stores; each holds several images
+KEPT = 2
+
+
+def masks_by(
+    method: Method, prepared: PreparedStack, detected: Detections | None, rules: MaskRules, progress: Progress | None
+) -> MaskSet:
+    """The masks of a method, computed once.
+
+    Parameters
+    ----------
+    method : `~crstack.methods.Method`
+        The method.
+    prepared, detected, rules, progress
+        As for `crstack.methods.Method.decide`.
+    """
+
+    def compute() -> MaskSet:
+        decision = checked_decision(method, prepared, detected, rules, progress)
+        return masks_of_decision(decision, prepared, detected, rules, progress)
+
+    return prepared.once("masks", (method, detected, rules), compute, keep=KEPT)
+
+
+def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | None) -> None:
+    """Warn about masks that are not plausible, and about shifts that the headers contradict.
+
+    Parameters
+    ----------
+    masks : `~crstack.masks.MaskSet`
+        Masks of `masks_by`.
+    prepared : `~crstack.prepared.PreparedStack`
+        Their exposures.
+    max_fraction : float or None
+        As for `~crstack.CRStack.detect`.
+    """
+    decision = masks.decision
+    # differences that are known do not belong to the scatter
+    compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
+    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+    if decision is not None:
+        prepared.compare_with_wcs(decision.measured)
+
+
+__all__ = ["expected_once", "masks_of_decision"]
+
+
+def masks_of_decision(
+    decision: Decision,
+    prepared: PreparedStack,
+    detected: Detections | None,
+    rules: MaskRules,
+    progress: Progress | None = None,
+) -> MaskSet:
+    """The masks of a decision, with MEANCR: hits that the detector still finds in the mean of the clean exposures.
+
+    Parameters
+    ----------
+    decision : `~crstack.methods.Decision`
+        Of a method.
+    prepared, detected, rules, progress
+        As for `crstack.methods.Method.decide`.
+
+    Returns
+    -------
+    masks : `~crstack.masks.MaskSet`
+
+    Warns
+    -----
+    CRStackWarning
+        If some exposures show a source or a trail that the others do not show.
+    """
+    exposures, flux = prepared.exposures, prepared.known.flux
+    codes, sources, trails = classified(decision.codes, exposures, rules)
+    for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
+        if sentence:
+            warn_user(sentence)
+    masks = MaskSet(
+        {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
+        None if detected is None else detected.in_average("median").cleaned,
+        _history(decision, prepared, detected, rules),
+        decision.steps,
+        decision.probability,
+        signal_shift=_shift_of(decision, prepared, codes),
+        excess_variance=decision.excess_variance,
+        local_medians=tuple(tuple(one) for one in rules.local_medians),
+        flux_factors=flux.values if flux else (),
+        detectors=() if detected is None else detected.names,
+        sources=sources,
+        trails=trails,
+        decision=decision,
+        wcs=exposures.wcs,
+        origin=origin_of(exposures),
+    )
+    if detected is None:
+        return masks
+    report_stage(progress, "masking MEANCR")
+    combined = decision.to_combine(prepared)
+    expected = expected_once(prepared, combined, masks)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks, expected=expected).combine("meancr").ccd.data
+    found = detected.in_mean_of_clean(meancr)
+    codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
+    all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
+    if detected.names:
+        found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
+        steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
+    return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The signal shift of a decision, with that of values that are left out for other reasons."""
+    shift, exposures = decision.signal_shift, prepared.exposures
+    names = [exposure_name(i) for i in range(len(exposures))]
+    # the differences are as large as the exposures
+    if shift is None or (exposures.bad is None and not any(np.isin(codes[name], ADDED).any() for name in names)):
+        return shift
+    differences = decision.differences(prepared, prepared.statistics.median2d)
+    if differences is None:
+        return shift
+    return shift_with_left_out(shift, codes, exposures, without_trails(differences, codes))
+
+
+def _history(
+    decision: Decision, prepared: PreparedStack, detected: Detections | None, rules: MaskRules
+) -> tuple[str, ...]:
+    aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
+    return (
+        f"crstack {crstack_version()}",
+        *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
+        f"noise: {prepared.exposures.noise!r}",
+        *prepared.known.describe(),
+        f"cr_coincidences: {prepared.cr_coincidences}",
+        f"auxiliary detector: {aux!r}, with the noise of the {aux_noise}",
+        *decision.describe(),
+        f"rules: {rules!r}",
+    )

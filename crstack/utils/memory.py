@@ -1,0 +1,380 @@
+"""Where large arrays are kept: in memory, or in temporary files where a limit of the memory asks for it.
+
+A temporary file is mapped into memory, so that its array is a plain `~numpy.ndarray`. Its pages count as memory of the
+process only while they are used. `Workspace.relax` gives them back to the system, which keeps or writes them as it
+likes; the values do not change.
+"""
+
+import ctypes
+import mmap
+import os
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import astropy.units as u
+import numpy as np
+
+from crstack.exceptions import InputError
+from crstack.utils.warn import warn_user
+
+__all__ = [
+    "MemoryLimit",
+    "Workspace",
+    "check_mem_limit",
+    "current_workspace",
+    "empty_image",
+    "forget_peak",
+    "in_files",
+    "kept",
+    "limited_memory",
+    "peak_bytes",
+    "place_of",
+    "relax",
+    "resident_bytes",
+    "warn_of_excess",
+    "zero_image",
+]
+
+#: limit of the memory: number of bytes, text with a unit, or a quantity
+MemoryLimit = int | float | str | u.Quantity | None
+
+#: smaller arrays stay in memory, bytes
+SMALL = 1 << 16
+#: pages are given back when the process holds more than this share of the limit
+SHARE = 0.8
+#: least number of seconds between two calls that tidy the heaps of the C library
+PERIOD_OF_TRIMS = 0.5
+#: pages of fewer bytes are left, because they are not what fills the memory
+FEW_PAGES = 16_000_000
+#: seconds between two looks at the memory of the process
+PERIOD = 0.01
+#: memory of the libraries that are loaded later, and of what does not depend on the size of the images
+FIXED = 100_000_000
+
+
+def check_mem_limit(value):
+    """Number of bytes of a limit of the memory; None without one.
+
+    Parameters
+    ----------
+    value : int, str, `~astropy.units.Quantity` or None
+        Number of bytes, or with a unit such as "2GB", "500 MB" and "2 GiB".
+
+    Raises
+    ------
+    InputError
+        If it is not a positive amount of memory.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        amount = u.Quantity(value)
+        if amount.unit == u.dimensionless_unscaled:
+            amount = amount * u.byte
+        n_bytes = float(amount.to_value(u.byte))
+    except (TypeError, ValueError, u.UnitConversionError):
+        n_bytes = 0.0
+    if not (np.ndim(n_bytes) == 0 and np.isfinite(n_bytes) and n_bytes >= 1):
+        raise InputError(f"mem_limit must be a positive number of bytes, or with a unit such as '2GB'; got {value!r}")
+    return int(n_bytes)
+
+
+def _in_words(n_bytes):
+    if n_bytes < 1e5:
+        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
+
+
+def resident_bytes():
+    """Memory that the process holds now, in bytes; 0 where the system does not report it."""
+    return _held()[0]
+
+
+def _held():
+    """Bytes that the process holds, and those of them that are pages of files; 0 where they are not reported."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            _, resident, of_files, *_ = file.read().split()
+    except OSError:
+        return 0, 0
+    return int(resident) * mmap.PAGESIZE, int(of_files) * mmap.PAGESIZE
+
+
+def forget_peak():
+    """Start a new measurement of `peak_bytes`, where the system can."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        return  # the peak is then that of the whole process
+
+
+def peak_bytes():
+    """Largest memory that the process held since `forget_peak`, in bytes; 0 where the system does not report it."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next((1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
+    except OSError:  # another system than Linux
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def warn_of_excess(limit):
+    """Warn if the process held more than ``limit`` bytes since `forget_peak`; None is no limit.
+
+    Warns
+    -----
+    CRStackWarning
+        With the memory that was used.
+    """
+    used = peak_bytes()
+    if limit is not None and used > limit:
+        warn_user(
+            f"the work used {_in_words(used)}, more than mem_limit of {_in_words(limit)}. Small arrays and the "
+            "libraries stay in memory: give at least as much as was used"
+        )
+
+
+class Workspace:
+    """Place of the large arrays of a stack.
+
+    Parameters
+    ----------
+    limit : int, optional
+        Memory that the process may hold, in bytes.
+    whole : sequence of str, optional
+        What the stack is asked for that works on whole images; it is refused if the arrays are kept in files.
+
+    Attributes
+    ----------
+    in_files : bool
+        Whether large arrays are kept in temporary files. `decide` sets it.
+    """
+
+    def __init__(self, limit=None, whole=()):
+        self.limit = limit
+        self.in_files = False
+        self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
+        self._held_before, self._n_pixels = 0, 0
+        self._maps = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._watched, self._trimmed = False, 0.0
+
+    def decide(self, n_bytes, n_pixels=0):
+        """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
+
+        Parameters
+        ----------
+        n_bytes : float
+            Memory of all arrays.
+        n_pixels : int, optional
+            Pixels of an image, for `allow`.
+
+        Raises
+        ------
+        InputError
+            If the process holds more than the limit already, or if the stack is asked for what works on whole images
+            only.
+        """
+        held, self._of_libraries = _held()
+        if self.limit is not None and self.limit < held:
+            raise InputError(
+                f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
+                f"got {_in_words(self.limit)}"
+            )
+        self._held_before, self._n_pixels = held, n_pixels
+        self._needed = held + int(n_bytes)
+        self.in_files = self.limit is not None and self._needed > self.limit
+        if self._whole:
+            self.refuse(" and ".join(self._whole))
+
+    def refuse(self, what):
+        """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
+        if self.in_files:
+            self._refuse(what, self._needed, "all images")
+
+    def allow(self, what, bytes_per_pixel):
+        """Raise `InputError` where the limit is too small for ``what``, which works on whole images one by one.
+
+        Parameters
+        ----------
+        what : str
+            Name of the work, for the message.
+        bytes_per_pixel : float
+            Memory that it needs for each pixel of an image, besides the arrays that are kept in files.
+        """
+        needed = min(self._held_before + FIXED + bytes_per_pixel * self._n_pixels, self._needed)
+        if self.in_files and needed > self.limit:
+            self._refuse(what, needed, "whole images")
+
+    def _refuse(self, what, needed, images):
+        raise InputError(
+            f"mem_limit must be at least {_in_words(needed)} for {what} of this stack, because {images} "
+            f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+            "auxiliary detector, and its combinations"
+        )
+
+    def empty(self, shape, dtype):
+        """New array of any values; of zeros if it is in a file."""
+        dtype = np.dtype(dtype)
+        n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if not self.in_files or n_bytes < SMALL:
+            return np.empty(shape, dtype)
+        mapped = _mapped_file(n_bytes)
+        with self._lock:
+            self._maps.add(mapped)
+            _places[mapped] = self
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=_watch, args=(weakref.ref(self),), daemon=True).start()
+        return np.ndarray(shape, dtype, buffer=mapped)
+
+    def relax(self):
+        """Give back the pages of the files if the process holds too much."""
+        if not self.in_files:
+            return
+        held, of_files = _held()
+        if 0 < held <= SHARE * self.limit:
+            return
+        if of_files - self._of_libraries > FEW_PAGES or not held:
+            with self._lock:
+                maps = list(self._maps)
+            for one in maps:
+                _give_back(one)
+        if time.monotonic() - self._trimmed > PERIOD_OF_TRIMS:
+            self._trimmed = time.monotonic()
+            _trim()
+
+    @property
+    def is_used(self):
+        """Whether any array is in a file."""
+        with self._lock:
+            return len(self._maps) > 0
+
+
+#: workspaces by the maps of their files
+_places: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def place_of(array):
+    """The `Workspace` that has an array in a file; None for an array in memory."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
+    return _places.get(array) if isinstance(array, mmap.mmap) else None
+
+
+def _mapped_file(n_bytes):
+    """A new file without a name, mapped into memory; the file goes with the map."""
+    try:
+        with tempfile.TemporaryFile(prefix="crstack-") as file:
+            if hasattr(os, "posix_fallocate"):
+                # a write to a page without a place on the disk would end the process
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            return mmap.mmap(file.fileno(), n_bytes)
+    except OSError as error:
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        raise MemoryError(
+            f"the temporary directory {directory} has {free / 1e9:.3g} GB free, and {n_bytes / 1e9:.3g} GB more are "
+            f"needed for mem_limit ({error.strerror}); set TMPDIR to a directory on a larger disk"
+        ) from error
+
+
+def _give_back(mapped):
+    try:
+        mapped.madvise(mmap.MADV_DONTNEED)
+    except (AttributeError, ValueError, OSError):
+        return  # this system cannot, or the array has gone
+
+
+def _trim():
+    """Let the C library give back what freed arrays have left in its heaps, where it can."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return  # another C library than that of GNU
+
+
+def _watch(reference):
+    """Look at the memory of the process as long as a workspace has arrays in files."""
+    while True:
+        time.sleep(PERIOD)
+        workspace = reference()
+        if workspace is None:
+            return
+        with workspace._lock:
+            if not workspace._maps:
+                workspace._watched = False
+                return
+        workspace.relax()
+        del workspace
+
+
+_current = ContextVar("workspace", default=None)
+
+
+@contextmanager
+def limited_memory(workspace):
+    """Context in which large arrays are made in a `Workspace`."""
+    token = _current.set(workspace)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_workspace():
+    """The `Workspace` of the context; None without one."""
+    return _current.get()
+
+
+def in_files():
+    """Whether large arrays are kept in files here."""
+    return _current.get() is not None and _current.get().in_files
+
+
+def empty_image(shape, dtype=np.float32):
+    """New array of any values, in the workspace of the context."""
+    return np.empty(shape, dtype) if _current.get() is None else _current.get().empty(shape, dtype)
+
+
+def zero_image(shape, dtype=np.float32):
+    """New array of zeros, in the workspace of the context."""
+    if in_files():
+        image = empty_image(shape, dtype)
+        if image.nbytes < SMALL:
+            image[...] = 0
+        return image
+    return np.zeros(shape, dtype)
+
+
+def kept(arrays):
+    """A tuple of arrays (or None), moved to files where large arrays are kept there."""
+    if not in_files():
+        return arrays
+    moved = []
+    for one in arrays:
+        new = one
+        if one is not None and one.nbytes >= SMALL:
+            new = empty_image(one.shape, one.dtype)
+            new[...] = one
+        moved.append(new)
+    return tuple(moved)
+
+
+def relax():
+    """Give back pages that are not needed, if the process holds too much."""
+    if in_files():
+        _current.get().relax()

@@ -1,0 +1,156 @@
+"""Work on bands of rows in a few threads (numpy and scipy release the GIL)."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar, copy_context
+from functools import cache, wraps
+from types import FunctionType
+
+from crstack.exceptions import InputError
+from crstack.utils.memory import limited_memory, relax
+from crstack.utils.validation import check_integer
+
+__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
+
+#: environment variable with the number of threads
+VARIABLE = "CRSTACK_NUM_THREADS"
+#: default number of threads
+MOST = 8
+
+#: pixels of a band whose temporary arrays fit into the caches
+PIXELS_IN_CACHE = 1 << 16
+
+_limit = ContextVar("limit", default=None)
+#: number of items of outer calls that share the threads
+_at_once = ContextVar("at_once", default=1)
+_single_blas = ContextVar("single_blas", default=False)
+
+
+def n_threads():
+    """Number of threads: that of `limited_threads`, else CRSTACK_NUM_THREADS, else the number of processors, at most
+    8.
+
+    Raises
+    ------
+    InputError
+        If CRSTACK_NUM_THREADS is not an integer of at least 1.
+    """
+    if _limit.get() is not None:
+        return _limit.get()
+    named = os.environ.get(VARIABLE, "").strip()
+    if named:
+        if not (named.isascii() and named.isdigit() and int(named)):
+            raise InputError(f"{VARIABLE} must be an integer at least 1; got {named!r}; set it to a number or unset it")
+        return int(named)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, MOST)
+
+
+@contextmanager
+def limited_threads(n):
+    """Context that uses ``n`` threads; None does not change the number.
+
+    The matrix library of NumPy (BLAS) uses one thread in this context. Its own threads wait without sleeping, so that
+    several of them take many times the time of one, and its rounding depends on their number.
+
+    Raises
+    ------
+    InputError
+        If ``n`` is not an integer of at least 1.
+    """
+    token = _limit.set(_limit.get() if n is None else check_integer("n_threads", n, minimum=1))
+    inner = _single_blas.set(True)
+    try:
+        with nullcontext() if inner.old_value is True else _blas().limit(limits=1):
+            yield
+    finally:
+        _single_blas.reset(inner)
+        _limit.reset(token)
+
+
+@cache
+def _blas():
+    """Controller of the number of threads of BLAS, in all libraries that contain one."""
+    # scipy may contain its own BLAS, which must be loaded first
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def with_limited_threads(cls):
+    """Class whose public methods and properties use ``self._n_threads`` threads; None for the default number.
+
+    Their large arrays are made in ``self._workspace``, if there is one.
+    """
+
+    def limited(function):
+        @wraps(function)
+        def work(self, *args, **kwargs):
+            with limited_threads(self._n_threads), limited_memory(getattr(self, "_workspace", None)):
+                return function(self, *args, **kwargs)
+
+        return work
+
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(member, FunctionType):
+            setattr(cls, name, limited(member))
+        elif isinstance(member, property):
+            setattr(cls, name, property(limited(member.fget), member.fset, member.fdel, member.__doc__))
+    return cls
+
+
+def slices(n, step):
+    """Slices of ``step`` that cover ``n``; the last may be shorter."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
+    """Slices of whole rows that cover ``n_rows``, of about ``pixels_per_band`` pixels each."""
+    return slices(n_rows, max(1, pixels_per_band // max(n_columns, 1)))
+
+
+def wide_bands(n_rows, n_columns, margin=0):
+    """Bands that fit into the caches: rows, the same with a ``margin`` on both sides, and their position in these."""
+    bands = []
+    for rows in row_bands(n_rows, n_columns, PIXELS_IN_CACHE):
+        first = max(rows.start - margin, 0)
+        wide = slice(first, min(rows.stop + margin, n_rows))
+        bands.append((rows, wide, slice(rows.start - first, rows.stop - first)))
+    return bands
+
+
+@contextmanager
+def _sharing(n):
+    """Context of ``n`` items that work at once: nested calls share the rest of the threads."""
+    token = _at_once.set(_at_once.get() * n)
+    try:
+        yield
+    finally:
+        _at_once.reset(token)
+
+
+def map_threads(function, items):
+    """``[function(item) for item in items]`` in threads, in the order of ``items``."""
+
+    def work(item):
+        result = function(item)
+        relax()
+        return result
+
+    items = list(items)
+    n = min(n_threads() // _at_once.get(), len(items))
+    if n < 2:
+        return [work(item) for item in items]
+    with limited_threads(None), _sharing(n), ThreadPoolExecutor(n) as pool:
+        # each item has its own context, so that nested calls keep the limit
+        futures = [pool.submit(copy_context().run, work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            # after an error, items that have not started are not run
+            for future in futures:
+                future.cancel()

@@ -1,0 +1,169 @@
+"""Checks of arguments, with one wording: ``X must be ...; got ...``."""
+
+import difflib
+import numbers
+
+import astropy.units as u
+import numpy as np
+from astropy.utils.masked import Masked
+
+from crstack.exceptions import InputError
+
+__all__ = [
+    "check_boolean",
+    "check_choice",
+    "check_image_shape",
+    "check_integer",
+    "check_number",
+    "check_pixel",
+    "check_quantity",
+    "check_region",
+    "did_you_mean",
+]
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _bounds(minimum, maximum, exclusive):
+    words = []
+    if minimum is not None:
+        words.append(f"{'greater than' if exclusive else 'at least'} {minimum:g}")
+    if maximum is not None:
+        words.append(f"at most {maximum:g}")
+    return " and ".join(words)
+
+
+def _check_bounds(name, value, kind, minimum, maximum, exclusive):
+    low = minimum is not None and (value < minimum or (exclusive and value == minimum))
+    high = maximum is not None and value > maximum
+    if low or high:
+        raise InputError(f"{name} must be {kind} {_bounds(minimum, maximum, exclusive)}; got {value}")
+
+
+def check_number(name, value, *, minimum=None, maximum=None, exclusive=False):
+    """Return ``value`` as a finite float, or raise `InputError`.
+
+    ``exclusive`` makes ``minimum`` itself an error.
+    """
+    if not _is_number(value) or not np.isfinite(value):
+        raise InputError(f"{name} must be a finite number; got {value!r}")
+    _check_bounds(name, value, "a number", minimum, maximum, exclusive)
+    return float(value)
+
+
+def check_integer(name, value, *, minimum=None, maximum=None):
+    """Return ``value`` as an int, or raise `InputError`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InputError(f"{name} must be an integer; got {value!r}")
+    _check_bounds(name, value, "an integer", minimum, maximum, False)
+    return int(value)
+
+
+def check_boolean(name, value):
+    """Return ``value`` as a bool, or raise `InputError`."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
+def check_choice(name, value, choices):
+    """Return ``value`` if it is one of ``choices``, or raise `InputError`."""
+    if value not in choices:
+        hint = did_you_mean(value, choices)
+        raise InputError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}{hint}")
+    return value
+
+
+def did_you_mean(value, choices):
+    """Words in brackets that suggest the most similar name, such as " (did you mean 'joint'?)"; "" if none is."""
+    by_lower = {str(one).lower().replace("_", ""): str(one) for one in choices}
+    near = difflib.get_close_matches(str(value).lower().replace("_", ""), by_lower, n=1)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def check_image_shape(name, shape, expected):
+    """Raise `InputError` unless ``shape`` equals ``expected``."""
+    if tuple(shape) != tuple(expected):
+        raise InputError(f"{name} must have the shape {tuple(expected)} of the exposures; got {tuple(shape)}")
+
+
+def check_region(name, region, shape=None):
+    """Return ``(xmin, xmax, ymin, ymax)`` as ints (FITS: the first pixel is 1, 1).
+
+    With ``shape``, (ny, nx), the region must also lie inside the image.
+    """
+    try:
+        xmin, xmax, ymin, ymax = (check_integer(name, value) for value in region)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be four integers [xmin, xmax, ymin, ymax]; got {region!r}") from None
+    ordered = 1 <= xmin <= xmax and 1 <= ymin <= ymax
+    if not ordered:
+        raise InputError(f"{name} must have 1 <= xmin <= xmax and 1 <= ymin <= ymax; got {list(region)}")
+    if shape is not None and (xmax > shape[1] or ymax > shape[0]):
+        raise InputError(f"{name} must lie inside the image of {shape[1]} x {shape[0]} pixels; got {list(region)}")
+    return xmin, xmax, ymin, ymax
+
+
+def check_pixel(name, pixel, shape=None):
+    """Return ``(x, y)`` as ints (FITS: the first pixel is 1, 1), inside ``shape`` if given."""
+    try:
+        x, y = (check_integer(name, value) for value in pixel)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be two integers [X, Y]; got {pixel!r}") from None
+    check_region(name, (x, x, y, y), shape)
+    return x, y
+
+
+def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=False):
+    """Return ``value`` in ``unit`` as a float or a float32 image.
+
+    Parameters
+    ----------
+    name : str
+        Name of the value in messages.
+    value : `~astropy.units.Quantity`
+        Scalar, or an image of ``shape``.
+    unit : `~astropy.units.Unit`
+        The unit to convert to.
+    shape : tuple of int, optional
+        The shape that an image must have.
+    minimum : float, optional
+        Smallest value allowed (itself not allowed if ``exclusive``).
+
+    Raises
+    ------
+    InputError
+        If the value is a bare number, of another unit or shape, masked, not finite or out of bounds.
+    """
+    if not isinstance(value, u.Quantity):
+        if hasattr(value, "unit") or isinstance(value, np.ndarray | list | tuple):
+            raise InputError(
+                f"{name} must be a Quantity, a number or an image with a unit such as image * u.Unit('{unit}'), "
+                f"or ccd.data * ccd.unit of a CCDData; got a {type(value).__name__}"
+            )
+        raise InputError(
+            f"{name} must be a Quantity such as {value!r} * u.Unit('{unit}'); got a bare {type(value).__name__}"
+        )
+    if isinstance(value, Masked):
+        if np.any(value.mask):
+            raise InputError(
+                f"{name} must not be masked; got {np.count_nonzero(value.mask)} masked values: fill them, and mask "
+                "these pixels in the exposures"
+            )
+        value = value.unmasked
+    try:
+        number = value.to_value(unit)
+    except u.UnitConversionError:
+        raise InputError(f"{name} must be in {unit}; got {value.unit}") from None
+    if np.ndim(number):
+        number = np.asarray(number, dtype=np.float32)
+        if shape is not None:
+            check_image_shape(name, number.shape, shape)
+    low = np.min(number)
+    if not np.all(np.isfinite(number)):
+        raise InputError(f"{name} must be finite everywhere; got NaN or infinity")
+    if minimum is not None and (low < minimum or (exclusive and low == minimum)):
+        raise InputError(f"{name} must be {_bounds(minimum, None, exclusive)}; got {low:g} {unit}")
+    return number if np.ndim(number) else float(number)

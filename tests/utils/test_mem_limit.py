@@ -1,0 +1,352 @@
+"""``mem_limit``: a stack that does not fit is kept in files, and the results are those of the whole."""
+
+import errno
+import gc
+import gzip
+import os
+import time
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from crstack import (
+    CRStack,
+    Detection,
+    Detector,
+    JointPosterior,
+    LACosmicDetector,
+    PyCosmicDetector,
+    VotingDetector,
+)
+from crstack.cli import main
+from crstack.combine import COMBINATIONS
+from crstack.datasets import make_stack
+from crstack.equalize import measure
+from crstack.exceptions import InputError
+from crstack.exposures.place import expected_bytes
+from crstack.utils import memory, threads
+from crstack.utils.memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
+
+pytestmark = pytest.mark.skipif(not resident_bytes(), reason="this system does not report the memory of a process")
+
+SHAPE = (300, 420)
+
+
+def simulated(n, scene="imaging", **options):
+    return make_stack(scene, shape=SHAPE, n_exposures=n, seed=7, **options)
+
+
+def stack_of(one, **options):
+    return CRStack(one.exposures, gain=one.gain, readnoise=one.readnoise, bias=one.bias, **options)
+
+
+def held():
+    """Memory that the process holds, without what earlier tests have left to the C library."""
+    gc.collect()
+    memory._trim()
+    return resident_bytes()
+
+
+def too_little():
+    """A limit that the process has nearly reached."""
+    return held() + 10_000_000
+
+
+def enough():
+    """A limit for work on whole images one by one, but not for all of them at once."""
+    return held() + memory.FIXED + 20_000_000
+
+
+@dataclass(frozen=True)
+class Unmeasured(Detector):
+    """A detector whose memory is not known."""
+
+    def detect(self, image, noise, mask=None):
+        return Detection(image > 1e4)
+
+
+def with_bad_values(one):
+    for i, ccd in enumerate(one.exposures):
+        ccd.mask = np.zeros(SHAPE, bool)
+        ccd.mask[60:64, 20 * i : 20 * i + 30] = True
+        ccd.mask[200 + i] = True
+    return one
+
+
+CASES = {
+    "two": lambda: simulated(2),
+    "three with bad values": lambda: with_bad_values(simulated(3)),
+    "five that differ": lambda: simulated(
+        5, sky_factors=(1, 1.3, 0.8, 1.1, 1), offsets=[(0, 0), (0.3, 0.1)] + 3 * [(0, 0)]
+    ),
+    "three with uncertainties": lambda: simulated(3, with_uncertainty=True),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_results_in_files_are_those_in_memory(case, monkeypatch):
+    # what differs is measured in a part of the image, as in large ones
+    monkeypatch.setattr(measure, "WHOLE", 40_000)
+    monkeypatch.setattr(threads, "PIXELS_IN_CACHE", 1 << 14)
+    one = CASES[case]()
+    whole, limited = stack_of(one), stack_of(one, mem_limit=too_little())
+    assert place_of(whole.exposures.data) is None
+    assert place_of(limited.exposures.data) is not None
+    masks = [stack.detect(JointPosterior()) for stack in (whole, limited)]
+    assert place_of(masks[1].codes["CRMASK1"]) is not None
+    for name in masks[0]:
+        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
+    np.testing.assert_array_equal(*(one.probability for one in masks))
+    tables = [stack.features("MEANCRT") for stack in (whole, limited)]
+    assert (tables[0].as_array() == tables[1].as_array()).all()
+    assert masks[0]["MEANCRT"].any()
+    for name in COMBINATIONS:
+        found = [stack.combine(name, full_output=True) for stack in (whole, limited)]
+        np.testing.assert_allclose(*(one.ccd.data for one in found), rtol=1e-6)
+        np.testing.assert_allclose(*(one.ccd.uncertainty.array for one in found), rtol=1e-6)
+        for plane in ("count", "flags"):
+            np.testing.assert_array_equal(*(getattr(one, plane) for one in found))
+
+
+@pytest.mark.parametrize("case", ["three with bad values", "five that differ"])
+def test_bands_of_rows_give_the_result_of_one_band(case, monkeypatch):
+    """Also for hits that lie across the edges of bands."""
+    monkeypatch.setattr(measure, "WHOLE", 40_000)
+    one, found = CASES[case](), []
+    for pixels in (1 << 30, 3000):
+        monkeypatch.setattr(threads, "PIXELS_IN_CACHE", pixels)
+        found.append(stack_of(one).detect(JointPosterior()))
+    assert len(threads.wide_bands(*SHAPE, margin=1)) > 30
+    for name in found[0]:
+        np.testing.assert_array_equal(*(masks.codes[name] for masks in found))
+    np.testing.assert_array_equal(*(masks.probability for masks in found))
+    edges = [band[0].start for band in threads.wide_bands(*SHAPE)[1:]]
+    mask = found[0]["MEANCRT"]
+    assert sum((mask[row] & mask[row - 1]).any() for row in edges) > 10
+
+
+@pytest.mark.parametrize(
+    ("value", "n_bytes"),
+    [
+        (2_000_000, 2_000_000),
+        ("2GB", 2_000_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("2 GiB", 1 << 31),
+        (3 * u.Mbyte, 3_000_000),
+        (None, None),
+    ],
+)
+def test_amounts_of_memory(value, n_bytes):
+    assert check_mem_limit(value) == n_bytes
+
+
+@pytest.mark.parametrize("value", ["2 m", "much", 0, -5, True, np.nan, [1, 2], 3 * u.s])
+def test_what_is_no_amount_of_memory_is_refused(value):
+    with pytest.raises(InputError, match="mem_limit must be a positive number of bytes, or with a unit such as '2GB'"):
+        check_mem_limit(value)
+
+
+def test_a_stack_that_fits_stays_in_memory():
+    one = simulated(3)
+    stack = stack_of(one, mem_limit=resident_bytes() + int(expected_bytes(3, SHAPE[0] * SHAPE[1])) + 200_000_000)
+    assert place_of(stack.exposures.data) is None
+
+
+def test_files_go_with_their_arrays():
+    workspace = Workspace(too_little())
+    workspace.decide(1e9)
+    with limited_memory(workspace):
+        image = empty_image((1000, 1000))
+    assert place_of(image[3:, 4:]) is workspace
+    image[...] = 5
+    workspace.relax()
+    assert image.sum() == 5_000_000
+    del image
+    gc.collect()
+    assert not workspace.is_used
+
+
+def test_pages_that_are_not_needed_are_given_back():
+    workspace = Workspace(resident_bytes() + 60_000_000)
+    workspace.decide(1e9)
+    with limited_memory(workspace):
+        image = empty_image((5000, 10_000))  # 200 MB
+    for rows in threads.row_bands(*image.shape):
+        image[rows] = 1
+        workspace.relax()
+        assert resident_bytes() < workspace.limit
+    assert image[::100].all()
+
+
+def test_pages_are_given_back_during_long_work():
+    """No call of relax between: a thread looks after it."""
+    workspace = Workspace(resident_bytes() + 60_000_000)
+    workspace.decide(1e9)
+    with limited_memory(workspace):
+        image = empty_image((5000, 10_000))
+    image[...] = 1
+    deadline = time.monotonic() + 20
+    while resident_bytes() > workspace.limit and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert resident_bytes() < workspace.limit
+
+
+def test_a_full_disk_is_reported_in_one_sentence(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(memory.os, "posix_fallocate", full)
+    with pytest.raises(MemoryError, match=r"temporary directory .* GB free, and .* set TMPDIR"):
+        stack_of(simulated(2), mem_limit=too_little())
+
+
+@pytest.mark.parametrize("ending", ["fits", "fits.gz"])
+def test_files_are_read_by_rows_as_they_are_read_whole(ending, tmp_path, monkeypatch):
+    """Integers with BSCALE, BZERO and BLANK; unsigned ones; an extension with a mask."""
+    rng = np.random.default_rng(3)
+    paths = []
+    for number in range(3):
+        values = (2 * rng.poisson(200, SHAPE)).astype(np.int16)
+        values[5, 6] = -999
+        hdu = fits.ImageHDU(values)
+        hdu.header.update({"BSCALE": 0.5, "BZERO": 1.0, "BLANK": -999, "BUNIT": "adu"})
+        unsigned = fits.ImageHDU(rng.poisson(40_000, SHAPE).astype(np.uint16))
+        unsigned.header["BUNIT"] = "adu"
+        mask = fits.ImageHDU((rng.random(SHAPE) < 0.01).astype(np.uint8), name="MASK")
+        path = tmp_path / f"{number}.fits"
+        fits.HDUList([fits.PrimaryHDU(), hdu, unsigned, mask]).writeto(path)
+        if ending == "fits.gz":
+            path = tmp_path / f"{number}.fits.gz"
+            path.write_bytes(gzip.compress((tmp_path / f"{number}.fits").read_bytes()))
+        paths.append(path)
+    for ext in (1, 2):
+        options = {"ext": ext, "gain": 1 * u.electron / u.adu, "readnoise": 5 * u.electron}
+        whole, limited = CRStack(paths, **options), CRStack(paths, mem_limit=too_little(), **options)
+        assert place_of(limited.exposures.data) is not None
+        np.testing.assert_array_equal(whole.exposures.data, limited.exposures.data)
+        np.testing.assert_array_equal(whole.exposures.bad, limited.exposures.bad)
+        assert whole.exposures.bad[:, 5, 6].all() == (ext == 1)
+
+
+def files_of(one, directory):
+    paths = []
+    for number, ccd in enumerate(one.exposures):
+        paths.append(directory / f"e{number}.fits")
+        ccd.write(paths[-1])
+    return list(map(str, paths))
+
+
+# the limit is what the process holds already
+@pytest.mark.filterwarnings("ignore:the work used")
+def test_a_run_in_files_writes_the_same_files(tmp_path):
+    paths = files_of(simulated(3), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots", "--ext", "0"]
+    for name, more in (("whole", list), ("limited", lambda: ["--mem-limit", str(too_little())])):
+        assert main(["run", *paths, *options, *more(), "--output-dir", str(tmp_path / name)]) == 0
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "limited").iterdir())
+    for name in names:
+        if name.endswith(".fits"):
+            ignored = {"ignore_keywords": ["UUID", "HISTORY", "CHECKSUM", "DATASUM"]}
+            difference = fits.FITSDiff(*(str(tmp_path / one / name) for one in ("whole", "limited")), **ignored)
+            assert difference.identical, difference.report()
+        elif name.endswith(".csv"):
+            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "limited" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("what", "call"),
+    [
+        ("the method M.M.Cosmic", lambda stack: stack.detect("mmcosmic", aux=None)),
+        ("an auxiliary detector", lambda stack: stack.detect("joint", aux="pycosmic")),
+        ("an auxiliary detector", lambda stack: stack.joint_posterior(aux="pycosmic")),
+        ("the method M.M.Cosmic", lambda stack: stack.mm_diagram()),
+        ("an auxiliary detector", lambda stack: stack.detect("joint", aux=Unmeasured())),
+        ("cleaned exposures", lambda stack: stack.clean()),
+        ("flux factors", lambda stack: stack.flux_factors()),
+    ],
+)
+def test_what_needs_whole_images_is_refused(what, call):
+    stack = stack_of(simulated(3), mem_limit=too_little())
+    with pytest.raises(InputError, match=rf"mem_limit must be at least .* for {what} of this stack"):
+        call(stack)
+
+
+def test_work_of_unknown_memory_is_refused_however_large_the_limit_is():
+    assert VotingDetector([PyCosmicDetector(), Unmeasured()]).bytes_per_pixel is None
+    assert VotingDetector([PyCosmicDetector(), LACosmicDetector()]).bytes_per_pixel > LACosmicDetector.bytes_per_pixel
+    stack = stack_of(simulated(3), mem_limit=enough())
+    with pytest.raises(InputError, match="for an auxiliary detector of this stack, because all images are needed"):
+        stack.detect("joint", aux=Unmeasured())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "mmcosmic", "aux": None},
+        {"method": "mmcosmic", "aux": "lacosmic"},
+        {"method": "mmcosmic", "aux": ["pycosmic", "lacosmic"]},
+        {"method": "joint", "aux": "pycosmic"},
+        {"method": JointPosterior(false_alarm=1e-5, n_fits=2, n_sweeps=1)},
+    ],
+    ids=["mmcosmic", "mm_lacosmic", "vote", "joint_pycosmic", "false alarm"],
+)
+def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options):
+    one = with_bad_values(simulated(3, sky_factors=(1, 1.2, 0.9)))
+    whole, limited = stack_of(one), stack_of(one, mem_limit=enough())
+    assert place_of(limited.exposures.data) is not None
+    masks = [stack.detect(**options) for stack in (whole, limited)]
+    for name in masks[0]:
+        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
+        if masks[0].found_by:
+            np.testing.assert_array_equal(*(one.found_by[name] for one in masks))
+    if masks[0].auxclean is not None:
+        np.testing.assert_array_equal(*(one.auxclean for one in masks))
+        assert place_of(masks[1].auxclean) is not None
+    images = [stack.combine("meancr2").data for stack in (whole, limited)]
+    np.testing.assert_allclose(*images, rtol=1e-6)
+
+
+def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read():
+    with pytest.raises(InputError, match=r"mem_limit must be at least .* for flux_factors and offsets of this stack"):
+        stack_of(simulated(3), mem_limit=too_little(), flux_method="slope", offsets=[(0, 0)] * 3)
+
+
+@pytest.mark.filterwarnings("ignore:the work used")
+def test_figures_and_the_page_of_a_run_in_files(tmp_path):
+    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(enough())]
+    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "out")]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "diagnostic_mediancr.png", "image_number_at_median_position.png"} <= names
+
+
+@pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], ["--clean", "--no-plots"], []])
+def test_the_command_refuses_before_it_writes(more, tmp_path, capsys):
+    paths = files_of(simulated(3), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(too_little())]
+    assert main(["run", *paths, *options, *more, "--output-dir", str(tmp_path / "out")]) == 2
+    assert "mem_limit must be at least" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("in_files", "held", "given_back"),
+    [(True, 0.5, False), (True, 1.5, True), (True, 0.0, True), (False, 1.5, False)],
+)
+def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held, given_back):
+    """Also where it is not known how much is held; in units of the share of the limit."""
+
+    class Map:
+        pass
+
+    back, mapped, workspace = [], Map(), memory.Workspace(limit=1e9)
+    workspace.in_files = in_files
+    workspace._maps.add(mapped)
+    monkeypatch.setattr(memory, "_give_back", back.append)
+    monkeypatch.setattr(memory, "_held", lambda: (held * memory.SHARE * 1e9, 1e9))
+    workspace.relax()
+    assert back == ([mapped] if given_back else [])
