@@ -52,7 +52,7 @@ __all__ = ["CRStack"]
 
 @with_limited_threads
 class CRStack(MeasuredStack):
-    """Two or more equivalent exposures, and the results of all stages.
+    """Two or more exposures of one field, and the results of all stages.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each runs the earlier ones with their
     defaults. Results are stored: a repeated call with the same settings is not computed again.
