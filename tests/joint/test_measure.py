@@ -29,7 +29,7 @@ DEFECTS = {
 NOTHING = JointPosterior(measure=False)
 
 
-def slit(seed=31, shape=(260, 320), **defects):
+def slit(seed=31, shape=(200, 250), **defects):
     return make_stack("slit", shape=shape, gain=1 * u.electron / u.adu, seed=seed, **defects)
 
 
