@@ -103,9 +103,14 @@ def test_a_shift_may_add_its_square():
     assert trailed(measured([(0.0, 0.0, 0.0), (3.0**2 / 12, 0.0, 0.0)], shifts=((0.0, 0.0), (0.4, 0.1))))
 
 
+def test_round_stars_of_another_seeing_are_not_trailed():
+    assert trailed(measured([(0.0, 0.0, 0.0), (1.75, 1.38, 0.0)])) == []
+    assert trailed(measured([(0.0, 0.0, 0.0), (1.75, 0.75, 0.0)]))
+
+
 @pytest.mark.parametrize("options", [{"offsets": None}, {"differences": None}])
 def test_dithers_that_are_not_measured_are_no_failure_of_the_guiding(options):
-    simulated = make_stack("imaging", (200, 220), 3, seed=2, hit_rate=0.01, offsets=[(0, 0), (1.3, 0.4), (-0.8, 1.1)])
+    simulated = make_stack("imaging", (200, 220), 3, seed=2, hit_rate=0.01, offsets=[(0, 0), (2.3, 0.4), (-1.8, 2.1)])
     exposures = [ccd.data.astype("f4") for ccd in simulated.exposures]
     found = sentences([CCDData(one, unit="electron") for one in exposures], "joint", **options)
     assert "trailed" not in found

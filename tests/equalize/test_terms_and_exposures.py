@@ -1,4 +1,4 @@
-"""Given terms that the exposures contradict, and differences that nobody gives or measures."""
+"""Given terms that the exposures contradict, and differences that are neither given nor measured."""
 
 import warnings
 
