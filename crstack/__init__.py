@@ -74,9 +74,9 @@ _ROOMS = ("datasets", "equalize", "exceptions", "exposures", "plotting", "simula
 
 def __getattr__(name):
     if name == "__version__":
-        from importlib.metadata import version
+        from crstack.utils.version import crstack_version
 
-        return version("crstack")
+        return crstack_version()
     for place, names in _PLACES.items():
         if name in names:
             value = getattr(_import_module(f"crstack.{place}"), name)

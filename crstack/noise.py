@@ -50,6 +50,14 @@ class NoiseModel:
     -----
     A mean of n exposures behaves as one exposure of n times the gain and
     sqrt(n) times the read noise in electrons; `averaged` uses that.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from crstack import NoiseModel
+    >>> noise = NoiseModel(gain=2 * u.electron / u.adu, readnoise=6 * u.electron)
+    >>> noise.variance(100.0).item()
+    59.0
     """
 
     gain: u.Quantity | None = None
@@ -120,6 +128,11 @@ class NoiseModel:
         ----------
         n : float
             Number of exposures. It need not be whole: the median of N exposures has the noise of fewer.
+
+        Returns
+        -------
+        noise : NoiseModel
+            The noise of the mean.
         """
         known = None if self.known_variance is None else self.known_variance / np.float32(n)
         return replace(self, n_averaged=self.n_averaged * float(n), known_variance=known)
@@ -134,6 +147,11 @@ class NoiseModel:
         ----------
         scale : float or `~numpy.ndarray`
             The divisor.
+
+        Returns
+        -------
+        noise : NoiseModel
+            The noise of the quotient.
         """
         known = None if self.known_variance is None else self.known_variance / np.square(scale, dtype=np.float32)
         return replace(self, scale=self.scale * scale, known_variance=known)
@@ -145,6 +163,11 @@ class NoiseModel:
         ----------
         variance : `~numpy.ndarray` or None
             (ny, nx); None for the model.
+
+        Returns
+        -------
+        noise : NoiseModel
+            With the variances.
         """
         return replace(self, known_variance=variance)
 
@@ -155,6 +178,11 @@ class NoiseModel:
         ----------
         nbinom_shape : float or None
             kappa: the variance is s + s**2 / kappa, in electrons.
+
+        Returns
+        -------
+        noise : NoiseModel
+            With that distribution.
         """
         return replace(self, nbinom_shape=nbinom_shape)
 
@@ -165,6 +193,11 @@ class NoiseModel:
         ----------
         rows : slice or tuple of slice or `~numpy.ndarray`
             Rows, or rows and columns.
+
+        Returns
+        -------
+        noise : NoiseModel
+            With images of the part, where there are images.
         """
 
         def cut(value):
@@ -234,6 +267,11 @@ class NoiseModel:
             Expected number.
         rng : `~numpy.random.Generator`
             Source of the random numbers.
+
+        Returns
+        -------
+        counts : `~numpy.ndarray`
+            Numbers of electrons, of the shape of ``electrons``.
         """
         if self.nbinom_shape is None:
             return rng.poisson(electrons)
@@ -246,6 +284,11 @@ class NoiseModel:
         ----------
         electrons : float
             Expected number.
+
+        Returns
+        -------
+        distribution : PhotonDistribution
+            Poisson or negative binomial.
         """
         return PhotonDistribution(electrons, None if self.nbinom_shape is None else self._nbinom(electrons))
 

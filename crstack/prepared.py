@@ -20,7 +20,6 @@ from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
 from crstack.utils.memory import empty_image, kept
-from crstack.utils.pixels import by_rows
 from crstack.utils.plugins import protected
 from crstack.utils.validation import check_choice, check_integer
 
@@ -168,8 +167,7 @@ class PreparedStack:
             differences = self.equalized.differences
             if differences is None:
                 return self.exposures
-            mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
-            return self.exposures.minus([by_rows(np.subtract, one, mean) for one in differences])
+            return self.exposures.at_mean_level(differences)
 
         return self.once("exposures on their mean level", None, compute)
 

@@ -32,7 +32,7 @@ from crstack.stages.arguments import (
     detections_for,
     made_by,
 )
-from crstack.stages.combining import cleaned, combined
+from crstack.stages.combining import cleaned, combined, warn_of_levels
 from crstack.stages.masks import check_masks, masks_by
 from crstack.stages.measured import MeasuredStack
 from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
@@ -185,7 +185,13 @@ seeing : optional
         return self.summary()._repr_html_()
 
     def summary(self) -> Summary:
-        """Numbers of the stack and its results, by name; ``str()`` gives readable lines."""
+        """Numbers of the stack and its results, by name; ``str()`` gives readable lines.
+
+        Returns
+        -------
+        summary : dict
+            Numbers of the exposures, of the masks and of what was measured, as far as they are known.
+        """
         return summary_of(self.prepared, self._masks)
 
     # masks
@@ -233,6 +239,7 @@ seeing : optional
         Returns
         -------
         masks : `~crstack.masks.MaskSet`
+            Boolean images by name; ``masks.crmasks`` has the shape (N, ny, nx).
 
         Raises
         ------
@@ -260,7 +267,13 @@ seeing : optional
         return masks
 
     def latest_masks(self) -> MaskSet:
-        """The masks of the latest `detect`; without one, it is called with its defaults."""
+        """The masks of the latest `detect`; without one, it is called with its defaults.
+
+        Returns
+        -------
+        masks : `~crstack.masks.MaskSet`
+            The masks.
+        """
         return self.detect() if self._masks is None else self._masks
 
     def joint_posterior(
@@ -280,6 +293,11 @@ seeing : optional
             Its settings; the defaults if not given.
         aux, vote, aux_noise, progress : optional
             As for `detect`: pixels that the detector flags in an exposure have higher odds.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+            Probabilities of shape (N, ny, nx), the population of hits, and what differs between the exposures.
         """
         method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
         allow_work(self._workspace, len(self), method, detected.aux if detected else None)
@@ -337,6 +355,11 @@ seeing : optional
         ------
         InputError
             If the name is unknown or the masks do not match the exposures.
+
+        Warns
+        -----
+        CRStackWarning
+            If levels differ by more than their noise, for "median" and "min", unless ``differences=None``.
         """
         if masks is None:
             masks = self._masks if name in WITHOUT_MASKS else self.latest_masks()
@@ -346,6 +369,7 @@ seeing : optional
         options: dict[str, Any] = {"use_auxmedian": use_auxmedian, "variance": variance}
         options |= {"unbiased": unbiased, "fill": fill, "weights": arguments.definite_weights(weights)}
         result = combined(name, self.prepared, masks, options)
+        warn_of_levels(name, self.prepared)
         return result if full_output else result.ccd
 
     def _checked_masks(self, masks: MaskSet) -> MaskSet:
@@ -367,6 +391,11 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        cleaned : list of `~astropy.nddata.CCDData`
+            The exposures, in the unit of the input, with the bias subtracted.
         """
         self._workspace.refuse("cleaned exposures")
         return cleaned(self.prepared, self.latest_masks() if masks is None else self._checked_masks(masks))
@@ -378,6 +407,11 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        combiner : `~ccdproc.Combiner`
+            Its images have the variance of the noise, the header and the WCS.
         """
         self._workspace.refuse("a Combiner of ccdproc")
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
@@ -394,6 +428,11 @@ seeing : optional
             Name of a mask, or "problematic" for the pixels masked in every exposure.
         masks : MaskSet, optional
             Those of `latest_masks` by default.
+
+        Returns
+        -------
+        hits : `~astropy.table.QTable`
+            A row for each hit.
         """
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         return features_of_mask(name, self.prepared, masks)

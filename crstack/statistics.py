@@ -56,6 +56,11 @@ class OrderStatistics:
         ----------
         rows : slice
             The rows.
+
+        Returns
+        -------
+        statistics : OrderStatistics
+            Of the rows.
         """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})

@@ -128,5 +128,5 @@ def test_annotations(name):
 
 
 def test_the_names_of_the_quick_start_are_among_them():
-    assert {"crstack.stack.CRStack.detect", "crstack.datasets.simulated.make_stack"} <= set(NAMES)
+    assert {"crstack.stack.CRStack.detect", "crstack.datasets.making.make_stack"} <= set(NAMES)
     assert crstack.CRStack is NAMES["crstack.stack.CRStack"]

@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from crstack.batch.record import FILE_NAME, Record
@@ -13,6 +12,7 @@ from crstack.batch.workers import Lost
 from crstack.exceptions import CRStackError
 from crstack.files.whole import atomic_path
 from crstack.utils.memory import forget_peak, peak_bytes
+from crstack.utils.version import code_version
 
 __all__ = ["Job", "compute", "outcome"]
 
@@ -73,6 +73,7 @@ def compute(job):
     from crstack.batch.products import write_products  # heavy, and needed by workers alone
 
     start = time.perf_counter()
+    code_version()  # that of now: the code may change before the stack is finished
     forget_peak()
     shutil.rmtree(job.unfinished, ignore_errors=True)  # of a worker that was killed
     write_parameters(job)
@@ -122,7 +123,7 @@ def finish(job, row):
     Products of an earlier run are replaced. Files of the user are kept.
     """
     earlier = Record.read(job.directory)
-    Record.of(job.stack, job.unfinished, version("crstack"), row, job.stack.images).write(job.unfinished)
+    Record.of(job.stack, job.unfinished, code_version(), row, job.stack.images).write(job.unfinished)
     if not job.directory.exists():
         job.unfinished.rename(job.directory)
         return

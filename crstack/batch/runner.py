@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from astropy.table import Table
@@ -14,6 +13,7 @@ from crstack.batch.table import results_table, write_results
 from crstack.batch.workers import in_processes, on_executor
 from crstack.exceptions import InputError
 from crstack.utils.validation import check_integer
+from crstack.utils.version import code_version
 
 __all__ = ["plan", "run"]
 
@@ -33,14 +33,14 @@ def plan(stacks, output_dir, *, redo=False, version=None):
     redo : bool, optional
         Compute all.
     version : str, optional
-        That of crstack; the installed one by default.
+        That of crstack, with a digest of code that may change under one version; the installed one by default.
 
     Returns
     -------
     reasons : dict
         By name of the stack, the reason of its computation; None if it is complete.
     """
-    version = version or installed_version("crstack")
+    version = version or code_version()
     reasons = {}
     for stack in stacks:
         directory = Path(output_dir) / stack.name
@@ -68,8 +68,9 @@ def run(
     """Run many stacks, each an independent job.
 
     The products of a stack are written to a directory of its name, completely or not at all. A stack is skipped if its
-    products are complete, and its settings, its exposures and the version of crstack have not changed. A stack that
-    fails is reported, and the others continue.
+    products are complete, and its settings, its exposures and the version of crstack have not changed. Where the
+    code may change under one version, as in a checkout, the code is compared as well. A stack that fails is reported,
+    and the others continue.
 
     Parameters
     ----------

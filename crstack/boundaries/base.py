@@ -76,6 +76,11 @@ class FittedBoundary:
         ----------
         image : {"median", "mean", "exposure"}
             The kind of image.
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            That of the image.
         """
         check_choice("image", image, IMAGES)
         return self

@@ -46,7 +46,18 @@ class CalibratedFit(FittedBoundary):
     by_image: dict = field(default_factory=dict)
 
     def for_image(self, image: str) -> FittedBoundary:
-        """The boundary of T - min2d where T is the "median", the "mean" or one "exposure"."""
+        """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".
+
+        Parameters
+        ----------
+        image : str
+            Kind of the image: "median", "mean" or "exposure".
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            That of the image.
+        """
         super().for_image(image)
         return self.by_image[image]
 
@@ -97,6 +108,16 @@ class CalibratedBoundary(BoundaryModel):
 
     def fit(self, diagram: MMDiagram) -> "CalibratedFit":
         """Compute the boundaries over the range of ``diagram``, whose counts are not used.
+
+        Parameters
+        ----------
+        diagram : `~crstack.diagram.MMDiagram`
+            The diagram, whose settings and noise are used.
+
+        Returns
+        -------
+        boundary : CalibratedFit
+            A boundary for each kind of image.
 
         Raises
         ------

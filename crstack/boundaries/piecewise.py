@@ -39,6 +39,17 @@ class PiecewiseBoundary(BoundaryModel):
         object.__setattr__(self, "fixed_points", check_fixed_points(self.fixed_points, minimum=2))
 
     def fit(self, diagram: MMDiagram | None) -> FittedBoundary:
-        """Return the boundary; of ``diagram`` only the unit is used, for points with units."""
+        """Return the boundary; of ``diagram`` only the unit is used, for points with units.
+
+        Parameters
+        ----------
+        diagram : `~crstack.diagram.MMDiagram` or None
+            Not used.
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            The straight lines.
+        """
         points = np.array(points_in(self.fixed_points, getattr(diagram, "unit", None)))[:, :2]
         return FittedBoundary(self, points[:, 0], points[:, 1], points)

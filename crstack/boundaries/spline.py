@@ -65,6 +65,16 @@ class SplineBoundary(BoundaryModel):
     def fit(self, diagram: MMDiagram) -> FittedBoundary:
         """Fit the boundary points of ``diagram``.
 
+        Parameters
+        ----------
+        diagram : `~crstack.diagram.MMDiagram`
+            The diagram, whose boundary points are fitted.
+
+        Returns
+        -------
+        boundary : FittedBoundary
+            The spline.
+
         Raises
         ------
         InputError

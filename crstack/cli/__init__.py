@@ -7,6 +7,7 @@ terminated.
 """
 
 from crstack.cli.parser import make_parser
+from crstack.utils.first_imports import first_imports
 
 __all__ = ["main"]
 
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as stop:  # --help, --version and wrong arguments
         return int(stop.code or 0)
     # imported here, because the work needs many more modules than the arguments
-    from crstack.cli.work import execute
+    with first_imports("crstack.cli.work"):
+        from crstack.cli.work import execute
 
     return execute(arguments)

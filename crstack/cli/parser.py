@@ -2,7 +2,9 @@
 
 import argparse
 import textwrap
-from importlib.metadata import version
+
+from crstack.utils.first_imports import first_imports
+from crstack.utils.version import crstack_version
 
 __all__ = ["LEVELS", "make_parser"]
 
@@ -136,7 +138,7 @@ def make_parser():
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"crstack {version('crstack')}")
+    parser.add_argument("--version", action="version", version=f"crstack {crstack_version()}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_init(commands)
@@ -311,9 +313,10 @@ def _add_plugins(commands):
 
 
 def _run(arguments, console):
-    from crstack.cli.without_file import are_images, configuration_of_options
-    from crstack.exceptions import InputError
-    from crstack.pipeline.mosaic import run_any
+    with first_imports("crstack.pipeline.mosaic"):
+        from crstack.cli.without_file import are_images, configuration_of_options
+        from crstack.exceptions import InputError
+        from crstack.pipeline.mosaic import run_any
 
     names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "dq_ext", "err_ext", "bits", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}

@@ -105,22 +105,18 @@ def configuration_of_options(
     gain = _without_unit("gain", gain, u.electron / u.adu, "electron/adu")
     # a shell has replaced the patterns
     images = without_products(matching_images(images, "."))
-    exts = [_number_or_text(one) for one in ext or ["0"]]
-    ext = exts if len(exts) > 1 else exts[0]
     missing = [name for name in images if not is_file(name)]
     if missing:
         raise InputError(f"images must be files that exist; got {missing[0]}")
-    several = len(exts) > 1 or str(ext).lower() == ALL
-    # what the first chip states
-    inspected = chips_of(images[:1], ext)[0].number if several else ext
-    info = inspect_image(images[0], inspected, what="images", name="--ext")
+    exts = [_number_or_text(one) for one in ext or ["0"]]
+    ext = exts if len(exts) > 1 else exts[0]
+    info = _stated(images[0], ext)
     unit = u.adu if info.unit is None else info.unit
     bias, saturation = (
         _without_unit(name, value, unit, str(unit)) for name, value in (("bias", bias), ("saturation", saturation))
     )
-    in_electrons = unit in (u.electron, u.electron / u.s)
     if gain is None:
-        if not in_electrons:
+        if unit not in (u.electron, u.electron / u.s):
             raise InputError("gain must be given, such as --gain 1.2 (electron/adu) or --gain header:GAIN; got nothing")
         gain = "1"
     factor = _factor(gain, info.header, images[0])
@@ -131,13 +127,17 @@ def configuration_of_options(
         "rnoise": _readnoise(readnoise, factor),
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
-        "saturation": None if saturation is None else _number_or_text(saturation),
-        "dq_ext": None if dq_ext is None else _number_or_text(dq_ext),
-        "err_ext": None if err_ext is None else _number_or_text(err_ext),
-        "bits": None if bits is None else _number_or_text(bits),
     }
+    optional = {"saturation": saturation, "dq_ext": dq_ext, "err_ext": err_ext, "bits": bits}
+    top |= {name: None if value is None else _number_or_text(value) for name, value in optional.items()}
     requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
     return Configuration.of(Path(NOWHERE), checked_values(top, requirements))
+
+
+def _stated(image, ext):
+    """What the header of an extension states; that of the first chip where there are several."""
+    several = isinstance(ext, list) or str(ext).lower() == ALL
+    return inspect_image(image, chips_of([image], ext)[0].number if several else ext, what="images", name="--ext")
 
 
 def _number_or_text(text):

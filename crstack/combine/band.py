@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.combine.clean_values import CleanValues, middle
+from crstack.combine.clean_values import CleanValues, middle, variance_for_median
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import PixelFlag, Planes
 from crstack.utils.cached import cached_property
@@ -56,7 +56,8 @@ class BandCombiner:
     def _order_variance(self, positions):
         """Variance of a mean of sorted values; ``positions(n)`` gives the first and last used of n."""
         table = order_table(len(self.exposures), positions)
-        return self.values.one_variance * table[self.statistics.count, self.values.n_in_place]
+        variance = self.values.variance_in_middle if positions is middle else self.values.one_variance
+        return variance * table[self.statistics.count, self.values.n_in_place]
 
     def _of_clean(self, planes, where, positions):
         """Replace ordered values by those of the values that are not moved by a hit.
@@ -67,13 +68,17 @@ class BandCombiner:
         where = where & (self.values.n_in_place > 0)
         planes = planes.copy()
         rows, columns = np.nonzero(where)
-        values = np.where(self.values.moved_at(where), np.inf, self.exposures.data[:, rows, columns])
+        moved = self.values.moved_at(where)
+        values = np.where(moved, np.inf, self.exposures.data[:, rows, columns])
         values.sort(axis=0)
         n_clean, n_valid = self.values.n_in_place[where], self.statistics.count[where]
+        variances = self.values.one_variance[where]
+        if self.exposures.levels:
+            variances = variance_for_median(self.values.variances_at(where), ~moved)
         for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
             some = (n_clean == n) & (n_valid == valid)
             place, (low, high) = (rows[some], columns[some]), positions(valid, n)
-            variance = self.values.one_variance[place]
+            variance = variances[some]
             shift = order_mean(n, low, high) * np.sqrt(variance)
             planes.value[place] = values[low : high + 1, some].mean(axis=0) - shift
             if self._moves:

@@ -1,7 +1,6 @@
 """Exposures whose hits are replaced by the expected values."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from crstack.combine.result import Combination
 from crstack.exposures import Exposures
 from crstack.files.history import add_history, header_line
 from crstack.masks import MaskSet
+from crstack.utils.version import crstack_version
 
 __all__ = ["clean_exposures"]
 
@@ -74,7 +74,7 @@ def _history(exposures, masks, i, where, name):
     """What was done to an exposure."""
     hit = masks[f"CRMASK{i + 1}"]
     return (
-        f"crstack {version('crstack')}: {np.count_nonzero(where & hit)} hit and {np.count_nonzero(where & ~hit)} bad "
+        f"crstack {crstack_version()}: {np.count_nonzero(where & hit)} hit and {np.count_nonzero(where & ~hit)} bad "
         f"values of exposure {i + 1} replaced, from {name} of {len(exposures)} exposures",
         f"masks UUID: {masks.uuid}",
     )

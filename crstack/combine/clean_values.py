@@ -10,7 +10,7 @@ from crstack.masks.codes import ADDED
 from crstack.utils.cached import cached_property
 from crstack.utils.pixels import at_pixels
 
-__all__ = ["CleanValues", "expected_signal", "middle"]
+__all__ = ["CleanValues", "expected_signal", "middle", "variance_for_median"]
 
 #: masked values this many standard deviations above the others count as moved by a hit
 MOVED = 2.0
@@ -132,7 +132,20 @@ class CleanValues:
 
     def variance_of(self, i):
         """Variance of exposure ``i`` at the expected signal."""
-        return self.exposures.noise_of(i).variance(self.expected) + self._excess
+        return self.exposures.variance_of(i, self.expected) + self._excess
+
+    @cached_property
+    def variance_in_middle(self):
+        """Variance of one exposure for a median of the valid ones: see `variance_for_median`."""
+        if not self.exposures.levels:
+            return self.one_variance
+        bad = self.exposures.bad
+        valid = np.ones(self.exposures.data.shape, bool) if bad is None else ~bad
+        return variance_for_median(np.stack([self.variance_of(i) for i in range(len(self.exposures))]), valid)
+
+    def variances_at(self, where):
+        """Variances (N, M) of the exposures in some pixels, bool (ny, nx)."""
+        return np.stack([self.variance_of(i)[where] for i in range(len(self.exposures))])
 
     @cached_property
     def clean_variance(self):
@@ -218,6 +231,9 @@ class CleanValues:
         where &= ~self.all_hit
         variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
         values, chances = self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance])
+        if self.exposures.levels:
+            # the signal shift of the masks is that of the exposures as they are
+            values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
         value, error, count = posterior_mean(values, chances, variance, weights)
         some = count > 0
@@ -272,6 +288,28 @@ def expected_signal(exposures, statistics, masks=None, weights=None):
         return CleanValues(*parts, weights).first_estimate()
 
     return smoothed_by_bands(estimate, exposures.shape)
+
+
+def variance_for_median(variances, used):
+    """Variance of equal values whose median has the variance of that of unequal ones.
+
+    Parameters
+    ----------
+    variances : `~numpy.ndarray`
+        (N, ...).
+    used : `~numpy.ndarray` of bool
+        (N, ...), the values of which the median is taken.
+
+    Returns
+    -------
+    variance : `~numpy.ndarray`
+        (...): the square of the harmonic mean of the standard deviations, because the variance of a median depends on
+        the density in the middle. That of two values is their mean. 0 without values.
+    """
+    number = used.sum(axis=0)
+    harmonic = (used / np.sqrt(np.maximum(variances, 1e-30))).sum(axis=0) / np.maximum(number, 1)
+    mean = (used * variances).sum(axis=0) / np.maximum(number, 1)
+    return np.where(number > 2, 1 / np.maximum(harmonic, 1e-15) ** 2, mean).astype(np.float32)
 
 
 def middle(n):

@@ -1,6 +1,6 @@
 """Makes combined images of a stack."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,9 @@ class Combiner:
         Weights of the exposures in the means ("mean", "meancrt", "meancr", "meancr2", "meanjoint"), see
         `~crstack.combine.exposure_weights`; equal by default. The corrections of the joint decision assume
         equal weights: use other weights only where the exposures have one level.
+    expected : callable, optional
+        ``expected()`` gives the expected signal (ny, nx) with equal weights, if it may be known already: see
+        ``crstack.combine.clean_values.expected_signal``.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class Combiner:
         unbiased: bool | None = None,
         fill: Literal["minimum", "neighbours"] | None = None,
         weights: Literal["variance", "exptime"] | Sequence[float] | None = None,
+        expected: Callable[[], np.ndarray] | None = None,
     ) -> None:
         self.exposures = exposures
         self.statistics = statistics
@@ -101,6 +105,7 @@ class Combiner:
             self._check_masks()
         self.weights = None if weights is None else exposure_weights(weights, exposures)
         self._made: dict[int, BandCombiner] = {}
+        self._known_expected = expected
 
     def _check_masks(self):
         if self.masks.shape != self.exposures.shape:
@@ -159,6 +164,8 @@ class Combiner:
     @cached_property
     def _expected(self):
         """Expected signal (ny, nx), for the variances."""
+        if self._known_expected is not None and self.weights is None:
+            return self._known_expected()
         return expected_signal(self.exposures, self.statistics, self.masks, self.weights)
 
     def _band(self, rows):
@@ -202,7 +209,7 @@ class Combiner:
             planes.value,
             unit=self.exposures.unit,
             mask=mask,
-            uncertainty=VarianceUncertainty(planes.variance, unit=self.exposures.unit**2),
+            uncertainty=VarianceUncertainty(planes.variance, unit=self.exposures.unit**2, copy=False),
             meta=self.exposures.header.copy(),
             wcs=self.exposures.wcs,
         )

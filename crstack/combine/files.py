@@ -148,6 +148,11 @@ def combination_name(name: str, compression: str = "none") -> str:
         One of ``COMBINATIONS``.
     compression : {"none", "gzip", "fpack"}, optional
         Makes it end in ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+
+    Returns
+    -------
+    name : str
+        Name of the file.
     """
     check_choice("combination", name, COMBINATIONS)
     return f"combined_{name}{ending_of(compression)}"

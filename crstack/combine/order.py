@@ -17,6 +17,18 @@ def order_variance(n_valid: int, n_clean: int, lowest: int, highest: int) -> flo
 
     Of ``n_valid`` values with unit variance, ``n_clean`` come from one normal distribution. The others are hit and lie
     above them. A hit value is assumed to be independent, with unit variance.
+
+    Parameters
+    ----------
+    n_valid, n_clean : int
+        Number of values, and of those that are not hit.
+    lowest, highest : int
+        Ranks of the first and the last value of the mean, from 0.
+
+    Returns
+    -------
+    variance : float
+        In units of the variance of one value.
     """
     positions = np.arange(lowest, highest + 1)
     clean = positions[positions < n_clean]
@@ -27,7 +39,20 @@ def order_variance(n_valid: int, n_clean: int, lowest: int, highest: int) -> flo
 
 @lru_cache(maxsize=256)
 def order_mean(n: int, lowest: int, highest: int) -> float:
-    """Expectation of the mean of sorted values ``lowest`` to ``highest`` of n standard normal ones."""
+    """Expectation of the mean of sorted values ``lowest`` to ``highest`` of n standard normal ones.
+
+    Parameters
+    ----------
+    n : int
+        Number of values.
+    lowest, highest : int
+        Ranks of the first and the last value of the mean, from 0.
+
+    Returns
+    -------
+    expectation : float
+        In units of the standard deviation.
+    """
     mean, _ = _moments(n)
     return float(mean[lowest : highest + 1].mean())
 

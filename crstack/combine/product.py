@@ -1,17 +1,17 @@
 """A combined image as returned to the user: in the unit of the exposures, with a correct header."""
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.files.history import add_history
+from crstack.utils.version import crstack_version
 
 __all__ = ["as_product", "product_header"]
 
 
-def product_header(exposures, name, masks=None):
+def product_header(exposures, name, masks=None, notes=()):
     """Header of a combined image.
 
     Parameters
@@ -22,6 +22,8 @@ def product_header(exposures, name, masks=None):
         Name of the combination.
     masks : `~crstack.masks.MaskSet`, optional
         The masks that were applied.
+    notes : sequence of str, optional
+        More lines of HISTORY.
 
     Returns
     -------
@@ -34,13 +36,13 @@ def product_header(exposures, name, masks=None):
     if exposures.exptimes and None not in exposures.exptimes:
         header["EXPTIME"] = (float(np.mean(exposures.exptimes)), "[s] mean exposure time")
         header["EXPTOTAL"] = (float(np.sum(exposures.exptimes)), "[s] sum of the exposure times")
-    add_history(header, _history(exposures, name, masks))
+    add_history(header, [*_history(exposures, name, masks), *notes])
     return header
 
 
 def _history(exposures, name, masks):
     lines = [
-        f"crstack {version('crstack')}: {name} of {len(exposures)} exposures",
+        f"crstack {crstack_version()}: {name} of {len(exposures)} exposures",
         *(f"exposure {number}: {one}" for number, one in enumerate(exposures.names, start=1)),
         *exposures.notes,
     ]
@@ -48,11 +50,11 @@ def _history(exposures, name, masks):
         lines.append(f"rates multiplied by {exposures.rate_seconds:g} s, and the result divided by it")
     if masks is None:
         return lines
-    known = set(lines) | {f"crstack {version('crstack')}"}
+    known = set(lines) | {f"crstack {crstack_version()}"}
     return [*lines, f"masks UUID: {masks.uuid}", *(line for line in masks.history if line not in known)]
 
 
-def as_product(combination, exposures, masks=None):
+def as_product(combination, exposures, masks=None, notes=()):
     """A combination in the unit in which the exposures were given, with its own header.
 
     Parameters
@@ -63,6 +65,8 @@ def as_product(combination, exposures, masks=None):
         What was combined.
     masks : `~crstack.masks.MaskSet`, optional
         The masks that were applied.
+    notes : sequence of str, optional
+        More lines of HISTORY.
 
     Returns
     -------
@@ -78,8 +82,8 @@ def as_product(combination, exposures, masks=None):
         data,
         unit=unit,
         mask=ccd.mask,
-        uncertainty=VarianceUncertainty(variance, unit=unit**2),
-        meta=product_header(exposures, combination.name, masks),
+        uncertainty=VarianceUncertainty(variance, unit=unit**2, copy=False),
+        meta=product_header(exposures, combination.name, masks, notes),
         wcs=ccd.wcs,
     )
     return replace(combination, ccd=product)

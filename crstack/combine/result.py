@@ -63,6 +63,16 @@ class Combination:
         int16 (ny, nx), number of exposures in the value; 0 where the value is not a clean measurement.
     flags : `~numpy.ndarray`
         uint8 (ny, nx) of `PixelFlag`.
+
+    Examples
+    --------
+    >>> from crstack import CRStack
+    >>> from crstack.datasets import make_stack
+    >>> simulated = make_stack("ifu", shape=(80, 90), hit_rate=0.02, seed=1)
+    >>> stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    >>> full = stack.combine("meancr2", full_output=True)
+    >>> full.ccd.shape, int(full.count.max())
+    ((80, 90), 3)
     """
 
     name: str

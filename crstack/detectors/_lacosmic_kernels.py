@@ -7,7 +7,7 @@ structure.
 import numpy as np
 
 from crstack.detectors._astroscrappy import convolve, laplaceconvolve, rebin, subsample
-from crstack.detectors._medians import box_median, separable_median
+from crstack.utils.medians import box_median, separable_median
 
 __all__ = [
     "LEAST_STRUCTURE",

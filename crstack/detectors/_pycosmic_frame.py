@@ -12,6 +12,7 @@ __all__ = [
     "CHUNK",
     "REACH_OF_VALUE",
     "Frame",
+    "at",
     "copy_edges",
     "filled_inwards",
     "in_chunks",
@@ -44,6 +45,11 @@ def in_chunks(function, pixels, size=CHUNK):
     return np.concatenate([function(pixels[i : i + size]) for i in range(0, len(pixels), size)])
 
 
+def at(image, pixels):
+    """Values of an image at flat indices inside it; several times faster than by brackets, which check each index."""
+    return image.ravel().take(pixels, mode="wrap")
+
+
 def copy_edges(padded, pad):
     """Write the nearest pixels of the image into its border."""
     padded[:, :pad] = padded[:, pad : pad + 1]
@@ -54,13 +60,12 @@ def copy_edges(padded, pad):
 
 def median_of_usable(values, usable, pixels, window):
     """Median of the usable pixels at ``pixels`` + ``window`` offsets; NaN if there is none."""
-    values, usable = values.ravel(), usable.ravel()
     return in_chunks(lambda some: _median_of_usable(values, usable, some[:, None] + window), pixels)
 
 
 def _median_of_usable(values, usable, around):
-    allowed = usable[around]
-    ordered = np.sort(np.where(allowed, values[around], np.float32(np.inf)), axis=1)
+    allowed = at(usable, around)
+    ordered = np.sort(np.where(allowed, at(values, around), np.float32(np.inf)), axis=1)
     count = np.count_nonzero(allowed, axis=1)
     rows, last = np.arange(len(count)), ordered.shape[1] - 1
     lower, upper = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, last)]
@@ -117,12 +122,16 @@ class Frame:
         y, x = np.nonzero(mask)
         return (y + self.pad) * self.stride + x + self.pad
 
-    def nearest(self, pixels):
-        """Flat indices with those in the border moved to the nearest pixel of the image."""
+    def nearest(self, pixels, offsets):
+        """Flat indices (n_offsets, n_pixels) around pixels; those in the border are moved to the nearest pixel."""
         y, x = np.divmod(pixels, self.stride)
-        np.clip(y, self.pad, self.pad + self.shape[0] - 1, out=y)
-        np.clip(x, self.pad, self.pad + self.shape[1] - 1, out=x)
-        return y * self.stride + x
+        # offsets are much smaller than a row
+        dy = (offsets + self.stride // 2) // self.stride
+        dx = offsets - dy * self.stride
+        rows = np.clip(y + dy[:, None], self.pad, self.pad + self.shape[0] - 1)
+        rows *= self.stride
+        rows += np.clip(x + dx[:, None], self.pad, self.pad + self.shape[1] - 1)
+        return rows
 
 
 def make_frame(electrons, bad, floor, *, floor_is_variance, dispersion, fwhm, half_window, lose_last):

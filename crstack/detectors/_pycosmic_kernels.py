@@ -7,8 +7,8 @@ fast and the simple search agree bit for bit.
 import numpy as np
 from scipy import ndimage
 
-from crstack.detectors._medians import median_of
-from crstack.detectors._pycosmic_frame import CHUNK, REACH_OF_VALUE, copy_edges, in_chunks, median_of_usable
+from crstack.detectors._pycosmic_frame import CHUNK, REACH_OF_VALUE, at, copy_edges, in_chunks, median_of_usable
+from crstack.utils.medians import median_of
 
 __all__ = ["WorkingImage"]
 
@@ -93,17 +93,17 @@ class WorkingImage:
         self._cross = np.array([0, -frame.stride, frame.stride, -1, 1])
 
     def _floor(self, pixels):
-        return self.frame.floor.ravel()[pixels] if np.ndim(self.frame.floor) else self.frame.floor
+        return at(self.frame.floor, pixels) if np.ndim(self.frame.floor) else self.frame.floor
 
     def laplacian(self, pixels):
         """Clipped Laplacian L at ``pixels``."""
-        return clipped_laplacian(*self.values.ravel()[pixels + self._cross[:, None]])
+        return clipped_laplacian(*at(self.values, pixels + self._cross[:, None]))
 
     def noise(self, pixels):
         """Expected noise in electrons at ``pixels``."""
         variance = self._floor(pixels)
         if not self.frame.floor_is_variance:
-            signal = np.maximum(median_of(self.values.ravel()[pixels + self._box[:, None]]), 0)
+            signal = np.maximum(median_of(at(self.values, pixels + self._box[:, None])), 0)
             if self.frame.dispersion:
                 variance = variance + np.float32(self.frame.dispersion) * signal**2
             variance = variance + signal
@@ -128,9 +128,10 @@ class WorkingImage:
             return correlate_first_axis(correlate_first_axis(image, ky), kx)
 
         def ratio_of(some):
-            weight = self.weight.ravel()[window + some]
-            weighted = self.values.ravel()[window + some] * weight
-            return ratio_to_smooth(self.values.ravel()[some], smooth(weighted), smooth(weight))
+            around = window + some
+            weight = at(self.weight, around)
+            weighted = at(self.values, around) * weight
+            return ratio_to_smooth(at(self.values, some), smooth(weighted), smooth(weight))
 
         return in_chunks(ratio_of, pixels, CHUNK // 4)
 
@@ -140,14 +141,15 @@ class WorkingImage:
 
     def _spread(self, function, pixels, offsets):
         """``function`` at the pixels around ``pixels``, each computed once: (n_offsets, n_pixels)."""
-        around = self.frame.nearest(pixels + offsets[:, None])
+        around = self.frame.nearest(pixels, offsets)
         first = around.min(initial=self.values.size)
-        needed = np.zeros(max(around.max(initial=0) - first + 1, 0), dtype=bool)
-        needed[around - first] = True
+        around -= first
+        needed = np.zeros(max(around.max(initial=-1) + 1, 0), dtype=bool)
+        needed[around] = True
         where = np.flatnonzero(needed)
         values = np.empty(needed.size, dtype=np.float32)
         values[where] = function(where + first)
-        return values[around - first]
+        return at(values, around) if around.size else np.empty(around.shape, dtype=np.float32)
 
     def sharp_pixels(self, first, last, sigma, rlim):
         """Pixels of rows ``first`` to ``last`` (excluded) that may be hits, found by dense arithmetic."""
@@ -191,8 +193,7 @@ class WorkingImage:
 
         The fastest test comes first; each test uses the pixels that passed the one before.
         """
-        flat_weight, flat_flagged = self.weight.ravel(), self.flagged.ravel()
-        pixels = pixels[(flat_weight[pixels] > 0) & ~flat_flagged[pixels]]
+        pixels = pixels[(at(self.weight, pixels) > 0) & ~at(self.flagged, pixels)]
         bright = in_chunks(
             lambda some: self.laplacian(some) > self._least_laplacian(self._floor(some), sigma), pixels, 8 * CHUNK
         )

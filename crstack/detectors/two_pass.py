@@ -72,7 +72,22 @@ class TwoPassDetector(Detector):
         return self.low.cleans
 
     def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
-        """Find the cosmic rays of one image; see `Detector.detect`."""
+        """Find the cosmic rays of one image; see `Detector.detect`.
+
+        Parameters
+        ----------
+        image : `~numpy.ndarray`
+            (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            (ny, nx), True at bad pixels.
+
+        Returns
+        -------
+        detection : Detection
+            The features of the low mask that hold a pixel of the high mask.
+        """
         sure = checked_detection(self.high, image, noise, mask).mask
         tails = checked_detection(self.low, image, noise, mask)
         found = features_holding(tails.mask, sure)

@@ -92,7 +92,22 @@ class VotingDetector(Detector):
         return tuple(type(detector).__name__ for detector in self.detectors)
 
     def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
-        """Find the cosmic rays of one image; see `Detector.detect`."""
+        """Find the cosmic rays of one image; see `Detector.detect`.
+
+        Parameters
+        ----------
+        image : `~numpy.ndarray`
+            (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            (ny, nx), True at bad pixels.
+
+        Returns
+        -------
+        detection : Detection
+            The pixels of the vote.
+        """
         return self.combine(image, [checked_detection(one, image, noise, mask) for one in self.detectors])
 
     def combine(self, image: np.ndarray, detections: Sequence[Detection]) -> Detection:

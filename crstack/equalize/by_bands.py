@@ -16,7 +16,7 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["ExposuresByBands"]
 
-#: rows beside a band: kernels, the windows that compare their effect with noise, and hot pixels reach so far
+#: rows beside a band that it depends on: by kernels, by windows that compare their effect with noise, by hot pixels
 MARGIN = 16
 #: approximate pixels of a band
 PIXELS_PER_BAND = 1 << 19

@@ -25,11 +25,11 @@ __all__ = ["common_image", "expected_differences", "moved_images"]
 WINDOW = 5
 #: largest mean square, relative to that of noise, of a difference that counts as noise
 NOISE_LIMIT = 2.0
-#: window (pixels) in which it is asked whether the exposures move, and deviation that counts at most
+#: window (pixels) in which exposures are compared with and without their shifts, and largest deviation that counts
 AROUND, MOST = 3, 3.0
-#: window (pixels) around those that do not move in which a spline rings
+#: window (pixels) around pixels that do not move, in which a spline rings
 RINGING = 5
-#: by so much the sum of squared deviations, in standard deviations, must be lower where nothing moves
+#: standard deviations by which the sum of squared deviations must be lower where nothing moves
 STATIC = 25.0
 
 

@@ -109,6 +109,11 @@ class Differences:
         second moments of a star, square pixels), and the standard errors of all but the level. Where they were
         measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
         of the response along rows or columns, and of the level of each row or column (electron).
+
+        Returns
+        -------
+        table : `~astropy.table.Table`
+            N rows.
         """
         moments = np.array([split_kernel(kernel) for kernel in self.kernels])
         moments[:, 1:3] = self.shifts
@@ -170,6 +175,11 @@ class Differences:
         ----------
         order : `~numpy.ndarray`
             Numbers of the exposures, from 0.
+
+        Returns
+        -------
+        differences : Differences
+            In the order that was given.
         """
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
@@ -178,7 +188,13 @@ class Differences:
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
     def summary(self) -> dict[str, list]:
-        """What was measured, as lists of numbers by name: one for each exposure."""
+        """What was measured, as lists of numbers by name: one for each exposure.
+
+        Returns
+        -------
+        numbers : dict of list
+            N numbers by name.
+        """
         return {
             "added levels (electron)": [float(level) for level in self.levels],
             "throughputs": [float(factor) for factor in self.factors],
@@ -187,7 +203,13 @@ class Differences:
         }
 
     def in_words(self) -> dict[str, str]:
-        """What was measured and is used, for people: a dict of str."""
+        """What was measured and is used, for people: a dict of str.
+
+        Returns
+        -------
+        words : dict of str
+            Text by name.
+        """
         words = {}
         if any(self.surfaces):
             levels = ", ".join(f"{level:+.4g}" for level in self.levels)

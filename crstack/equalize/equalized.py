@@ -98,7 +98,13 @@ class EqualizedExposures:
         return [self.common + difference for difference in self.differences]
 
     def describe(self) -> tuple[str, ...]:
-        """Description of the equalization, as a tuple of lines."""
+        """Description of the equalization, as a tuple of lines.
+
+        Returns
+        -------
+        lines : tuple of str
+            For the history of the masks.
+        """
         lines = []
         if self.flux is not None:
             lines.append(f"flux factors, {self.flux.method}: {self.flux}")

@@ -29,7 +29,7 @@ MARGIN = 4
 FEWEST = 25
 #: signal over noise of the pixels of the first estimate
 FIRST_GUESS = 5.0
-#: error of the level by the error of a factor, in standard deviations of a pixel, that gives a warning
+#: error of the level, by that of a factor, from which a warning is given: in standard deviations of a pixel
 MOVED = 0.1
 #: largest factor between exposures that can be given
 LARGEST = 1e3
@@ -175,7 +175,7 @@ def estimate_flux_factors(
 
 
 def _warn_of_level(exposures, median, factors, errors):
-    """Warn if the errors of the factors change the level of an exposure by what counts beside its noise."""
+    """Warn if the error of a factor changes the level of an exposure by a part of its noise."""
     level = float(np.median(median[np.isfinite(median)]))
     sigma = float(np.sqrt(np.median(exposures.mean_variance(np.full(exposures.shape, level, np.float32)))))
     worst = int(np.argmax(errors))
@@ -275,7 +275,7 @@ def _over_median(sums):
 def _jackknife(totals, levels=None):
     """Errors of the factors, leaving out one block at a time.
 
-    With ``levels`` (see `_block_levels`) the level is fitted anew each time. Without that the level, which the sums of
+    With ``levels`` (see `_block_levels`) the level is fitted anew each time. Without that, the level, which the sums of
     a slope leave out in all blocks together, would count as an error.
     """
     used = np.any(totals != 0, axis=0)

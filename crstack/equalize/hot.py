@@ -15,9 +15,9 @@ __all__ = ["charges_of_hot_pixels", "with_hot_pixels"]
 MARGIN = 4
 #: least change (standard deviations) of a hot pixel by the throughput that is corrected
 LEAST = 0.5
-#: the median exceeds the lowest value by so many standard deviations where most exposures are hit
+#: the median exceeds the lowest value by this number of standard deviations where most exposures are hit
 HIT = 5.0
-#: a hot pixel is brighter than those around by so many standard deviations in the lowest exposure, too
+#: a hot pixel is brighter than those around by this number of standard deviations in the lowest exposure, too
 LEAST_LOW = 1.0
 #: the highest pixel beside it is brighter than those around by at most this share of it and so many standard deviations
 LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5

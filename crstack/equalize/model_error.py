@@ -17,11 +17,11 @@ AROUND = 11
 MARGIN = AROUND // 2 + 2
 #: standard deviations of the common image by which a structure exceeds that level at least
 SURE = 4.0
-#: a squared deviation counts up to so many times the expected one
+#: a squared deviation counts up to this multiple of the expected one
 MOST = 9.0
 #: rounds of the fit, and share of the features' sum with which it starts
 ROUNDS, FIRST_SHARE = 8, 0.05
-#: pixels that suffice, fewest that say something, and contrast squared (variances) from which they say something
+#: pixels that suffice, fewest for a fit, and contrast squared (variances) from which a pixel is used
 PIXELS, FEWEST, CLEAR = 60_000, 60, 9.0
 #: least part in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0

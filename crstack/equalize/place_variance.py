@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.block_residuals import raise_to_block_residuals
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
@@ -20,7 +21,7 @@ __all__ = ["contrast_squared", "place_variance"]
 WINDOW = 5
 #: weight of the estimate from the whole image, in pixels of the same kind
 STEADY = 12.0
-#: a squared deviation counts up to so many variances, and this share of the squared contrast
+#: a squared deviation counts up to this number of variances, and this share of the squared contrast
 MOST, MOST_OF_CONTRAST = 9.0, 0.25
 #: squared contrast of the median of three values of noise, in their variance
 NOISE_CONTRAST = 7.6
@@ -31,7 +32,7 @@ CLIP_SIGMA = 4.0
 SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
 #: the same where the kind has no excess
 ALONE = 8.0
-#: fewest places of a kind that say something
+#: fewest places of a kind that give a measurement
 FEWEST = 10
 #: first kinds whose contrast, of two exposures, may come from hits
 FAINT_KINDS_OF_TWO = 3
@@ -45,7 +46,7 @@ LEAST_TAIL = 0.8
 N_KINDS = 13
 #: the last kind: hot pixels, whose signal varies
 HOT = N_KINDS - 1
-#: a change counts as so many times as much contrast
+#: factor of a change, as a part of the contrast
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
 SMOOTH = 0.01
@@ -95,6 +96,9 @@ def place_variance(levels, variance_of, measured=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
 
+    Where differences were measured, the variance is also at least what they leave in blocks of pixels, see
+    `~crstack.equalize.block_residuals.raise_to_block_residuals`.
+
     Two exposures differ by a hit as they differ by an error of the model. What hits add to the squared deviations is
     measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. In a window, the excess is
     twice the smaller of the excess where the first exposure is higher and of that where the second is.
@@ -110,6 +114,8 @@ def place_variance(levels, variance_of, measured=None):
         lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
     )
     _raise_to_model_error(variance, places, levels, variance_of, change)
+    if measured:
+        raise_to_block_residuals(variance, levels, variance_of)
     return variance, max(highest)
 
 

@@ -19,8 +19,6 @@ VARIANCE_OF_MEDIAN = 1.57
 LEAST_GAIN = 30.0
 #: least effect of a term, in standard deviations of one pixel, because hits change the medians slightly
 LEAST_EFFECT = 0.06
-#: fewest cells of a surface
-FEWEST_CELLS = 6
 #: least excess of a surface over its degrees of freedom, in standard deviations
 SIGNIFICANCE = 10.0
 

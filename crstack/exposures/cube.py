@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 
 from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, relax
+from crstack.utils.pixels import by_rows
 
 __all__ = ["Exposures"]
 
@@ -54,6 +55,9 @@ class Exposures:
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     digests : tuple of str
         Digest of the values of each exposure as given; empty if it was not computed.
+    levels : tuple
+        What was subtracted from each exposure, a number or image (ny, nx), to bring it to the mean level; empty if
+        nothing was. The noise includes its photons.
     """
 
     data: np.ndarray
@@ -73,6 +77,7 @@ class Exposures:
     own_headers: tuple = ()
     own_wcs: tuple = ()
     digests: tuple = ()
+    levels: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -109,6 +114,11 @@ class Exposures:
         ----------
         i : int
             Number of the exposure.
+
+        Returns
+        -------
+        bad : `~numpy.ndarray` of bool or None
+            (ny, nx).
         """
         return None if self.bad is None else self.bad[i]
 
@@ -119,14 +129,19 @@ class Exposures:
         ----------
         i : int
             Number of the exposure.
+
+        Returns
+        -------
+        noise : `~crstack.noise.NoiseModel`
+            Of this exposure.
         """
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
     @property
     def share_noise(self) -> bool:
-        """Whether one gain and read noise describe all exposures alike."""
-        return not self.scales and all(variance is None for variance in self.variances)
+        """Whether one gain and read noise describe all exposures alike, at one expected signal."""
+        return not self.scales and not self.levels and all(variance is None for variance in self.variances)
 
     def divided_by(self, scales: Sequence[Any]) -> "Exposures":
         """Return the exposures divided by a number or image (ny, nx) each, with their noise.
@@ -135,15 +150,21 @@ class Exposures:
         ----------
         scales : sequence of float or `~numpy.ndarray`
             N divisors.
+
+        Returns
+        -------
+        exposures : Exposures
+            The quotients, in the same unit.
         """
         scales = tuple(scale if np.ndim(scale) == 0 else np.asarray(scale, dtype=np.float32) for scale in scales)
         data = empty_image(self.data.shape)
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
             relax()
+        levels = tuple(level / np.float32(scale) for level, scale in zip(self.levels, scales, strict=bool(self.levels)))
         if self.scales:
             scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
-        return replace(self, data=data, scales=scales)
+        return replace(self, data=data, scales=scales, levels=levels)
 
     def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":
         """Return the exposures minus one image (ny, nx) each; their noise does not change.
@@ -152,6 +173,11 @@ class Exposures:
         ----------
         differences : sequence of `~numpy.ndarray`
             N images, in the unit of the exposures.
+
+        Returns
+        -------
+        exposures : Exposures
+            The differences.
         """
         data = empty_image(self.data.shape)
         for plane, own, difference in zip(data, self.data, differences, strict=True):
@@ -161,6 +187,30 @@ class Exposures:
             data[self.bad] = 0
         return replace(self, data=data)
 
+    def at_mean_level(self, differences: Sequence[np.ndarray]) -> "Exposures":
+        """Return the exposures at their mean level. Their noise is that of what they hold.
+
+        Parameters
+        ----------
+        differences : sequence of `~numpy.ndarray` or float
+            What each exposure is expected to hold more than a common image, (ny, nx), in the unit of the exposures.
+        """
+        mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
+        levels = tuple(by_rows(np.subtract, one, mean) for one in differences)
+        return replace(self.minus(levels), levels=levels)
+
+    def variance_of(self, i: int, expected: np.ndarray) -> np.ndarray:
+        """Variance of exposure ``i`` (from 0), with the photons of its `levels`.
+
+        Parameters
+        ----------
+        i : int
+            Number of the exposure.
+        expected : `~numpy.ndarray`
+            (ny, nx) expected signal of the exposures at their common level.
+        """
+        return self.noise_of(i).variance(expected + self.levels[i] if self.levels else expected)
+
     def cutout(self, box: tuple[slice, slice]) -> "Exposures":
         """Return a part of the exposures (``box``: slices of rows and columns); header and WCS do not change.
 
@@ -168,6 +218,11 @@ class Exposures:
         ----------
         box : tuple of slice
             Rows and columns.
+
+        Returns
+        -------
+        exposures : Exposures
+            The part.
         """
 
         def cut(value):
@@ -180,6 +235,7 @@ class Exposures:
             noise=self.noise.cutout(box),
             variances=tuple(map(cut, self.variances)),
             scales=tuple(map(cut, self.scales)),
+            levels=tuple(map(cut, self.levels)),
             saturated=None if self.saturated is None else self.saturated[:, *box],
             low=None if self.low is None else self.low[:, *box],
         )
@@ -191,6 +247,11 @@ class Exposures:
         ----------
         order : sequence of int
             Numbers of the exposures, from 0.
+
+        Returns
+        -------
+        exposures : Exposures
+            In the order that was given.
         """
         order = [int(i) for i in order]
         return replace(
@@ -200,6 +261,7 @@ class Exposures:
             variances=tuple(self.variances[i] for i in order),
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
+            levels=tuple(self.levels[i] for i in order) if self.levels else (),
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
             own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
             own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
@@ -209,7 +271,13 @@ class Exposures:
         )
 
     def transposed(self) -> "Exposures":
-        """Return the exposures with x and y exchanged; header and WCS do not change."""
+        """Return the exposures with x and y exchanged; header and WCS do not change.
+
+        Returns
+        -------
+        exposures : Exposures
+            Of shape (nx, ny).
+        """
 
         def turn(value):
             return value.T if value is not None and np.ndim(value) else value
@@ -222,6 +290,7 @@ class Exposures:
             noise=noise,
             variances=tuple(map(turn, self.variances)),
             scales=tuple(map(turn, self.scales)),
+            levels=tuple(map(turn, self.levels)),
             saturated=None if self.saturated is None else self.saturated.transpose(0, 2, 1),
             low=None if self.low is None else self.low.transpose(0, 2, 1),
         )
@@ -233,10 +302,16 @@ class Exposures:
         ----------
         n_effective : float
             Ratio of the variance of one exposure to that of the average.
+
+        Returns
+        -------
+        noise : `~crstack.noise.NoiseModel`
+            Of the average.
         """
-        if self.share_noise:
+        own = any(variance is not None for variance in self.variances)
+        if not self.scales and not own:
             return self.noise.averaged(n_effective)
-        if all(variance is None for variance in self.variances):
+        if not own:
             # photon noise of a mean of exposures: that of their mean gain in electrons per unit
             scale = 1 / np.mean(np.broadcast_arrays(*(1 / scale for scale in self.scales)), axis=0)
             return self.noise.divided_by(scale).averaged(n_effective)
@@ -249,6 +324,11 @@ class Exposures:
         ----------
         expected : `~numpy.ndarray` or None
             (ny, nx), in the unit of the exposures. None counts as 0.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            (ny, nx), in the unit squared.
         """
         signal = np.zeros(self.shape, np.float32) if expected is None else expected
         if self.share_noise:
@@ -256,13 +336,13 @@ class Exposures:
         total: Any = 0.0
         if self.bad is None:
             for i in range(len(self)):
-                total = total + self.noise_of(i).variance(signal)
+                total = total + self.variance_of(i, signal)
             return (total / np.float32(len(self))).astype(np.float32)
         # a bad value has no variance: use 1
         nowhere = self.bad.all(axis=0)
         count = np.zeros(self.shape, np.float32)
         for i, bad in enumerate(self.bad):
             used = ~bad | nowhere
-            total = total + np.where(used, self.noise_of(i).variance(signal), 0)
+            total = total + np.where(used, self.variance_of(i, signal), 0)
             count += used
         return (total / count).astype(np.float32)

@@ -162,7 +162,7 @@ class Instrument:
 
 
 def _no_quantity(name, value):
-    """What to write instead of a text."""
+    """Words on what to give instead of a text."""
     unit = {"gain": "u.electron / u.adu", "readnoise": "u.electron", "exptime": "u.s"}.get(name, "u.adu")
     try:
         example = f"{float(value):g}"

@@ -4,7 +4,6 @@ import glob
 import os
 from collections.abc import Iterable
 
-import astropy.units as u
 import numpy as np
 from astropy.nddata import NDData
 
@@ -41,7 +40,7 @@ def exposure_items(items):
         items = found
     elif hasattr(items, "files_filtered") and hasattr(items, "location"):
         items = without_products(list(items.files_filtered(include_path=True)))
-    elif isinstance(items, NDData | u.Quantity) or (isinstance(items, np.ndarray) and items.ndim != 3):
+    elif isinstance(items, NDData) or (isinstance(items, np.ndarray) and items.ndim != 3):
         raise InputError(f"exposures must be a list of them; got a single {type(items).__name__}")
     elif not isinstance(items, Iterable) or isinstance(items, bytes | dict):
         raise InputError(f"exposures must be a list, or a path with wildcards; got {type(items).__name__}")

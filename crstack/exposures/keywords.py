@@ -64,6 +64,13 @@ class Keyword:
     Without ``unit``, a unit in brackets at the start of the comment is used, such as ``[e-/ADU]``. Without either, a
     gain is in electron/adu, a read noise in electrons, an exposure time in seconds, and a bias or a saturation level
     is in the unit of the exposures. A gain in adu/electron is inverted.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from crstack.exposures import Keyword
+    >>> Keyword("RON", u.electron).name
+    'RON'
     """
 
     name: str

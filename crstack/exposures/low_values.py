@@ -13,6 +13,8 @@ __all__ = ["find_low_values"]
 FAR_BELOW = 6.0
 #: and by which it is lower than the other exposures
 BELOW_OTHERS = 4.0
+#: standard deviations within which two exposures agree, and the same relative to the depth of the low value
+AGREE, OF_DEPTH = 5.0, 0.2
 #: distances of the pixels along a row or a column that are the surroundings
 NEAR, FAR = (2, 3, 4), (5, 6, 7)
 #: number of surrounding pixels that must be valid
@@ -33,6 +35,8 @@ ALONG = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
 MEAN_IN_LINE, OF_ONE = -2.0, -1.0
 #: largest fraction of an exposure that can be low
 MOST = 0.1
+#: candidates that are compared together
+AT_ONCE = 1 << 15
 #: size of the sample for the levels
 SAMPLE = 20_000
 
@@ -64,11 +68,11 @@ def find_low_values(exposures):
     or column with twelve low values.
 
     Of three exposures and more, the others are represented by their median with the value itself (the higher one of
-    the two in the middle), so that hits in less than half of them have no effect.
+    the two in the middle). Two of them must agree with it. So hits have no effect, also where all others are hit and
+    the value is the only clean one: charges of hits differ.
     """
     search = _Search(exposures)
-    found = [one for band in map_threads(search.candidates, row_bands(*exposures.shape, 1 << 18)) for one in band]
-    which, rows, columns, sure = (np.concatenate([one[k] for one in found]) for k in range(4))
+    which, rows, columns, sure = search.low()
     if not len(which):
         return None
     low = zero_image(exposures.data.shape, bool)
@@ -122,8 +126,17 @@ class _Search:
         middle = np.take_along_axis(values, np.minimum(number // 2, np.maximum(number - 1, 0))[None], axis=0)[0]
         return np.where(number > 1, middle, np.nan)
 
-    def candidates(self, rows):
-        """(exposures, rows, columns, whether sure) of the low values of some rows, for each exposure."""
+    def low(self):
+        """Exposures, rows, columns of the low values, and whether each is sure."""
+        bands = map_threads(self._candidates, row_bands(*self.shape, 1 << 18))
+        # the candidates of all bands together: there are few
+        every = [tuple(np.concatenate([band[i][k] for band in bands]) for k in (0, 1)) for i in range(self.n)]
+        parts = [(i, *(one[part] for one in where)) for i, where in enumerate(every) for part in _parts(where[0])]
+        found = map_threads(lambda part: self._low_of(*part), parts)
+        return tuple(np.concatenate([one[k] for one in found]) for k in range(4))
+
+    def _candidates(self, rows):
+        """Rows and columns of the values of some rows that are below the other exposures, for each exposure."""
         band = self.exposures.data[:, rows]
         lowest = band[0] - self.levels[0]
         highest = lowest.copy()
@@ -139,7 +152,7 @@ class _Search:
         for i in range(self.n):
             variance = 2 * self.variance(i, where, np.nan_to_num(middle))
             some = np.flatnonzero(values[i] - middle < -BELOW_OTHERS * np.sqrt(variance))
-            found.append(self._low_of(i, *(one[some] for one in where)))
+            found.append(tuple(one[some] for one in where))
         return found
 
     def _low_of(self, i, rows, columns):
@@ -153,8 +166,22 @@ class _Search:
             below &= own - self.levels[i] - middle < -FAR_BELOW * np.sqrt(variance)
         along = [self._below_along(i, where, axis) for axis in (0, 1)]
         low = below | along[0] | along[1]
+        if self.n > 2:
+            low[low] = below[low] | self._confirmed(i, tuple(one[low] for one in where))
         sure = below | (along[0] & along[1]) if self.n == 2 else low
         return np.full(np.count_nonzero(low), i), rows[low], columns[low], sure[low]
+
+    def _confirmed(self, i, where):
+        """Whether two other exposures or more agree with their middle; True where fewer than two are valid."""
+        values, middle = self.values(where), self.middle(where)
+        others = np.delete(np.arange(self.n), i)
+        valid, agreeing = (np.zeros(len(middle), dtype=int) for _ in range(2))
+        for k in others:
+            sigma = np.sqrt(2 * self.variance(k, where, np.nan_to_num(middle)))
+            limit = np.maximum(AGREE * sigma, OF_DEPTH * (middle - values[i]))
+            valid += np.isfinite(values[k])
+            agreeing += np.abs(values[k] - middle) < limit
+        return (agreeing >= 2) | (valid < 2)
 
     def _below_along(self, i, where, axis):
         """Whether values are below their surroundings along an axis, near or far."""
@@ -191,6 +218,11 @@ class _Search:
             scaled = own - middle * (level / expected)
         deviation = np.where((level > 0) & (expected > 0), np.maximum(deviation, scaled), deviation)
         return deviation / np.sqrt(np.maximum(2 * OF_DIFFERENCE * variance, spread**2))
+
+
+def _parts(values):
+    """Slices of some values that are compared together; one where there are none."""
+    return [slice(start, start + AT_ONCE) for start in range(0, max(len(values), 1), AT_ONCE)]
 
 
 def _around(where, axis, distances, shape):

@@ -16,6 +16,7 @@ from astropy.nddata import (
     UnknownUncertainty,
     VarianceUncertainty,
 )
+from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
 from crstack.exceptions import InputError
@@ -28,7 +29,7 @@ from crstack.files.units import COUNTS, RATES, check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
 from crstack.utils.warn import warn_user
 
-__all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "writable_header"]
+__all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_cards", "without_mask", "writable_header"]
 
 #: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
 UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
@@ -323,14 +324,44 @@ def as_given(item, number, reading):
         return _from_file(item, reading)
     if isinstance(item, NDData):
         return _from_nddata(item, name, reading)
-    if isinstance(item, u.Quantity):
-        unit = reading.unit or check_unit(f"unit of {name}", item.unit)
-        return GivenExposure(name, _plane(item.value, name), unit)
-    if isinstance(item, np.ndarray):
+    values, mask = without_mask(item)
+    if isinstance(values, u.Quantity):
+        unit = reading.unit or check_unit(f"unit of {name}", values.unit)
+        values = values.value
+    elif isinstance(values, np.ndarray):
         if reading.unit is None:
             raise InputError("unit must be given for plain arrays, such as unit=u.adu; got None")
-        return GivenExposure(name, _plane(item, name), reading.unit)
-    raise InputError(f"exposure must be a CCDData, NDData, array or path; got {type(item).__name__}")
+        unit = reading.unit
+    else:
+        kind = f"{type(item).__module__.partition('.')[0]}.{type(item).__name__}"
+        raise InputError(
+            f"exposure must be a CCDData, NDData, Quantity, array or path; got {kind.removeprefix('builtins.')}: give "
+            "its values as a CCDData, with the mask if it has one"
+        )
+    data = _plane(values, name)
+    return GivenExposure(name, data, unit, None if mask is None else mask.reshape(data.shape))
+
+
+def without_mask(array):
+    """Values and mask of an array.
+
+    Parameters
+    ----------
+    array : array_like
+        An array, also one of `numpy.ma` or `~astropy.utils.masked.Masked`.
+
+    Returns
+    -------
+    values : array_like
+        Without the mask, otherwise as given.
+    mask : `~numpy.ndarray` of bool or None
+        True where values are masked; None for an array without a mask.
+    """
+    if isinstance(array, Masked):
+        return array.unmasked, np.asarray(array.mask)
+    if isinstance(array, np.ma.MaskedArray):
+        return array.data, np.ma.getmaskarray(array)
+    return array, None
 
 
 def _plane(array, name):
@@ -347,14 +378,20 @@ def _from_nddata(ndd, name, reading):
     if ndd.unit is None and reading.unit is None:
         raise InputError("exposure must have a unit, or unit must be given; got neither")
     unit = check_unit(f"unit of {name}", ndd.unit if ndd.unit is not None else reading.unit)
-    data = _plane(ndd.data, name)
+    values, own_mask = without_mask(ndd.data)
+    data = _plane(values, name)
     mask = None
     if ndd.mask is not None:
-        mask = np.asarray(ndd.mask, dtype=bool)
+        given, unknown = without_mask(ndd.mask)
+        mask = np.asarray(given, dtype=bool)
+        mask = mask if unknown is None else mask | unknown
         if mask.ndim:
             mask = mask.reshape(mask.shape[-2:]) if mask.size == data.size and mask.ndim > 2 else mask
             check_image_shape(f"mask of {name}", mask.shape, data.shape)
         mask = np.broadcast_to(mask, data.shape)
+    if own_mask is not None:
+        own_mask = own_mask.reshape(data.shape)
+        mask = own_mask if mask is None else mask | own_mask
     uncertainty = ndd.uncertainty
     if uncertainty is not None:
         if isinstance(uncertainty, UnknownUncertainty) or type(uncertainty) not in UNCERTAINTIES.values():
@@ -362,7 +399,10 @@ def _from_nddata(ndd, name, reading):
                 "uncertainty must be a standard deviation, variance or inverse variance; "
                 f"got {type(uncertainty).__name__}"
             )
-        array = np.asarray(uncertainty.array)
+        array, missing = without_mask(uncertainty.array)
+        array = np.asarray(array)
+        if missing is not None:
+            array = np.where(missing, np.nan, array)
         if array.ndim > 2 and array.size == data.size:
             array = array.reshape(data.shape)
         check_image_shape(f"uncertainty of {name}", array.shape, data.shape)

@@ -9,6 +9,8 @@ LONGEST, GOES_ON = 72, "&"
 def header_line(text):
     """Text that a FITS header can hold: printable ASCII, other letters escaped."""
     escaped = str(text).encode("ascii", "backslashreplace").decode("ascii")
+    if escaped.isprintable():
+        return escaped
     return "".join(letter if letter.isprintable() else " " for letter in escaped)
 
 

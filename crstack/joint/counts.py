@@ -70,6 +70,11 @@ class Counts:
         ----------
         i : int
             Number of the exposure, from 0.
+
+        Returns
+        -------
+        level : `~numpy.ndarray`
+            (ny, nx), in electrons.
         """
         if self.alike:
             return self.data[i]
@@ -89,6 +94,11 @@ class Counts:
             Number of the exposure, from 0.
         signal : `~numpy.ndarray`
             (ny, nx), in electrons.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            (ny, nx), in electrons squared.
         """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
@@ -103,6 +113,11 @@ class Counts:
         ----------
         signal : `~numpy.ndarray`
             (ny, nx) common signal, in electrons.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            (ny, nx), in electrons squared.
         """
         if self.alike:
             return self.variance_of(0, signal)
@@ -121,6 +136,11 @@ class Counts:
             Common signal of the part, in electrons.
         box : tuple of slice, optional
             Rows and columns; the whole image by default.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            Of the shape of ``signal``, in electrons squared.
         """
         return (self if box is None else self.rows(box)).mean_variance(signal)
 
@@ -148,6 +168,11 @@ class Counts:
         ----------
         rows : slice or tuple of slice
             Rows, or rows and columns.
+
+        Returns
+        -------
+        counts : Counts
+            Of the rows.
         """
         box = rows if isinstance(rows, tuple) else (rows,)
 
@@ -193,6 +218,11 @@ class Counts:
         ----------
         order : `~numpy.ndarray`
             Numbers of the exposures, from 0.
+
+        Returns
+        -------
+        counts : Counts
+            In the order that was given.
         """
 
         def pick(values):

@@ -67,6 +67,11 @@ class ExcessVariance:
             In electrons.
         gradient2 : `~numpy.ndarray`
             Square of its gradient, electrons squared per pixel squared.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            Of the shape of ``signal``.
         """
         return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
 

@@ -91,7 +91,18 @@ class JointPosterior(Method):
         check_boolean("measure", self.measure)
 
     def bytes_per_pixel(self, n: int) -> float:
-        """See `Method.bytes_per_pixel`: 0, because it works by bands of rows, except for a rate of false alarms."""
+        """See `Method.bytes_per_pixel`: 0, because it works by bands of rows, except for a rate of false alarms.
+
+        Parameters
+        ----------
+        n : int
+            Number of exposures.
+
+        Returns
+        -------
+        bytes : float
+            For each pixel of an image.
+        """
         return 0.0 if self.false_alarm is None else BYTES_OF_FALSE_ALARM
 
     def posterior(
@@ -181,7 +192,20 @@ class JointDecision(Decision):
         return self.result.measured
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
-        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`."""
+        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The exposures, and what is known of them.
+        common : `~numpy.ndarray`
+            (ny, nx) common image, in the unit of the exposures.
+
+        Returns
+        -------
+        differences : sequence of `~numpy.ndarray` or None
+            N images (ny, nx) in the unit of the exposures; None where the exposures are equal.
+        """
         known, measured = prepared.known, self.measured
         if not measured:
             return known.differences
@@ -199,5 +223,11 @@ class JointDecision(Decision):
         return tuple(expected(factor, base, scale, common, added, unit) for base, factor, scale, added in terms)
 
     def describe(self) -> tuple[str, ...]:
-        """The method and its fits, as lines for the history of the masks."""
+        """The method and its fits, as lines for the history of the masks.
+
+        Returns
+        -------
+        lines : tuple of str
+            Of the history.
+        """
         return (*super().describe(), f"found: {self.result!r}")

@@ -74,8 +74,8 @@ def _smooth(counts, exposure, start):
 
     The ``counts`` are taken as Poisson numbers, of expectation ``exposure`` times density. The second differences of
     the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, so that counts and
-    exposure say little, the density is the continuation of what is seen, as a power of the charge. The steps are those
-    of Newton, from ``start``.
+    exposure have little information, the density is the continuation of what is seen, as a power of the charge. The
+    steps are those of Newton, from ``start``.
     """
     bins = counts.shape[1]
     second = np.diff(np.eye(bins), 2, axis=0) / BEND
@@ -164,6 +164,11 @@ class Population:
         """What was fitted, as numbers by name.
 
         Rates count charges of any size, also those far below the noise. They are no probabilities and may exceed 1.
+
+        Returns
+        -------
+        numbers : dict
+            Numbers by name.
         """
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         numbers = {
@@ -177,7 +182,13 @@ class Population:
         return {name: float(value) for name, value in numbers.items()}
 
     def in_words(self) -> dict[str, str]:
-        """What was fitted, for people: a dict of str."""
+        """What was fitted, for people: a dict of str.
+
+        Returns
+        -------
+        words : dict of str
+            Text by name.
+        """
         beside = self.rate.reshape(N_NUMBERS, N_CHARGES)[2]
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
@@ -204,6 +215,11 @@ class Population:
             Class of each value.
         sigma : `~numpy.ndarray`
             Standard deviation of each value without a hit, in electrons.
+
+        Returns
+        -------
+        log : `~numpy.ndarray`
+            Natural logarithms, of the shape of ``classes``.
         """
         rate = self.rate.astype(np.float32)[classes]
         chance = np.minimum(rate * self.density.above(charges_kind(classes), sigma), np.float32(HIGHEST_RATE))
@@ -265,6 +281,11 @@ class Population:
         ----------
         classes, sigma
             As for `log_odds`.
+
+        Returns
+        -------
+        log : `~numpy.ndarray`
+            Natural logarithms, of the shape of ``classes``.
         """
         return self._tables[2][classes, sigma_index(sigma)]
 

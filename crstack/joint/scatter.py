@@ -34,7 +34,7 @@ class Scatter:
 
     @classmethod
     def none(cls, counts):
-        """No excess, whatever the exposures say."""
+        """No excess; none is measured."""
         median = _median_of(counts)
         return cls(median, np.zeros_like(median))
 

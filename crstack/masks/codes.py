@@ -52,6 +52,11 @@ def exposure_name(i: int) -> str:
     ----------
     i : int
         Number of the exposure.
+
+    Returns
+    -------
+    name : str
+        CRMASK1 for 0.
     """
     return f"CRMASK{i + 1}"
 

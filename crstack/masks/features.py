@@ -78,6 +78,11 @@ def categories_of(masks: HitMasks) -> tuple[str, ...]:
     ----------
     masks : `~crstack.MaskSet`
         The masks.
+
+    Returns
+    -------
+    categories : tuple of str
+        Names of the classes.
     """
     return CATEGORIES if masks.probability is None else JOINT_CATEGORIES
 
@@ -120,6 +125,11 @@ def labels_of(masks: HitMasks, name: str) -> np.ndarray:
         The masks.
     name : str
         One of the masks, or "problematic" for the pixels masked in every exposure.
+
+    Returns
+    -------
+    labels : `~numpy.ndarray` of int
+        (ny, nx).
     """
     return ndimage.label(is_hit(codes_of(masks, name)), EIGHT_CONNECTED)[0]
 
@@ -245,6 +255,11 @@ def summed_by(row: np.ndarray, value: np.ndarray, n: int) -> np.ndarray:
         (M,) values.
     n : int
         Number of rows.
+
+    Returns
+    -------
+    sums : `~numpy.ndarray`
+        (n,).
     """
     return np.bincount(row, weights=value, minlength=n)
 

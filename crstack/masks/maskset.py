@@ -84,6 +84,18 @@ class MaskSet:
         World coordinates of the first exposure, if it has some.
     origin : tuple of (str, str)
         File name and digest of each exposure that the masks were made of; empty if they are not known.
+
+    Examples
+    --------
+    >>> from crstack import CRStack
+    >>> from crstack.datasets import make_stack
+    >>> simulated = make_stack("ifu", shape=(80, 90), hit_rate=0.02, seed=1)
+    >>> stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    >>> masks = stack.detect("joint")
+    >>> masks["CRMASK1"].shape, masks["CRMASK1"].dtype
+    ((80, 90), dtype('bool'))
+    >>> masks.crmasks.shape
+    (3, 80, 90)
     """
 
     codes: Mapping[str, np.ndarray]
@@ -175,6 +187,11 @@ class MaskSet:
         ----------
         rows : slice
             The rows.
+
+        Returns
+        -------
+        masks : MaskSet
+            Those of the rows.
         """
 
         def cut(plane: np.ndarray | None) -> np.ndarray | None:
@@ -273,11 +290,22 @@ class MaskSet:
             Name of a mask, or "problematic" for the pixels masked in every exposure.
         unit : `~astropy.units.Unit`, optional
             Unit of a signal without one.
+
+        Returns
+        -------
+        hits : `~astropy.table.QTable`
+            A row for each hit.
         """
         return find_features(self, signal, name, unit)
 
     def to_hdulist(self) -> fits.HDUList:
-        """The masks as FITS: see `write`."""
+        """The masks as FITS: see `write`.
+
+        Returns
+        -------
+        hdulist : `~astropy.io.fits.HDUList`
+            The extensions that `write` writes.
+        """
         return masks_to_hdulist(self)
 
     def write(self, path: str | os.PathLike) -> None:
@@ -316,6 +344,11 @@ class MaskSet:
             ``stack.exposures``, for bits of bad, saturated and low values.
         cleaned : bool, optional
             Whether the images are for the exposures of `crstack.stack.CRStack.clean`: sets the bit of replaced values.
+
+        Returns
+        -------
+        quality : `~numpy.ndarray`
+            (N, ny, nx), integers: the bits of each value.
         """
         more = {"low": self.low, "excess_variance": self.excess_variance}
         return quality_images(self.crmasks, bits, exposures, cleaned=cleaned, **more)

@@ -146,7 +146,7 @@ def write_exposures(
         Directory of the copies, which have the same names; made if it does not exist.
     ext : int or str, optional
         Extension of the images.
-    bits, exposures, low, excess_variance
+    bits, exposures, low, excess_variance : optional
         As for `quality_images`.
 
     Returns

@@ -37,6 +37,13 @@ class MaskRules:
     ------
     InputError
         If a value is out of range.
+
+    Examples
+    --------
+    >>> from crstack import MaskRules
+    >>> rules = MaskRules(dilation=1, skip_regions=[(1, 40, 1, 100)], force_pixels=[(10, 20)])
+    >>> rules.dilation
+    1
     """
 
     dilation: int = 0

@@ -94,35 +94,13 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, each=N
 
 
 def _run_chips(configuration, output_dir, found, each, console, options):
-    crmasks = options.pop("crmasks", None)
+    crmasks, dry_run = options.pop("crmasks", None), options.pop("dry_run", False)
     paths = find_images(configuration["images"], configuration.path.parent)
-    chips = chips_of(paths, configuration["extnum"])
-    jobs = [
-        _Chip(
-            chip,
-            configuration.with_values(extnum=chip.number),
-            output_dir / re.sub(r"[^\w.+-]", "_", chip.name),
-            None if crmasks is None else ChipMasks(os.fspath(crmasks), chip.name),
-        )
-        for chip in chips
-    ]
-    log.note("%d chips: %s", len(chips), ", ".join(chip.name for chip in chips))
-    dry_run = options.pop("dry_run", False)
+    jobs = [_Chip.of(chip, configuration, output_dir, crmasks) for chip in chips_of(paths, configuration["extnum"])]
+    log.note("%d chips: %s", len(jobs), ", ".join(job.name for job in jobs))
     _check_all(jobs, options)
     if dry_run:
-        for job in jobs:
-            section(f"Chip {job.name}")
-            console.next_part()
-            keep = partial(_keep, found, job.name)
-            run(
-                job.configuration,
-                job.directory,
-                crmasks=job.masks,
-                dry_run=True,
-                numbers_to=keep,
-                console=console,
-                **options,
-            )
+        _run_each(jobs, found, None, console, dry_run=True, **options)
         return
     outputs = Outputs(output_dir, overwrite=options.get("overwrite", False))
     names = _joined_names(configuration, len(paths), clean=options.get("clean", False), given=crmasks is not None)
@@ -134,22 +112,7 @@ def _run_chips(configuration, output_dir, found, each, console, options):
     console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
     with outputs:
         console.open_log_file()
-        for job in jobs:
-            section(f"Chip {job.name}")
-            log.note("chip %s", job.name)
-            console.next_part()  # the report of a chip has its own warnings
-            keep = partial(_keep, found, job.name)
-            masks = run(
-                job.configuration,
-                job.directory,
-                crmasks=job.masks,
-                numbers_to=keep,
-                files_at="../",
-                console=console,
-                **options,
-            )
-            if each is not None:
-                each(masks)
+        _run_each(jobs, found, each, console, files_at="../", **options)
         compression = configuration["compression"]
         primaries = {clean_name(number, compression): primary_of(path) for number, path in enumerate(paths, start=1)}
         _join(jobs, names, lambda name: primaries.get(name, primary_of(paths[0])), outputs)
@@ -164,9 +127,29 @@ class _Chip:
     directory: Path
     masks: ChipMasks | None
 
+    @classmethod
+    def of(cls, chip, configuration, output_dir, crmasks):
+        """A chip of a run, with its part of the masks, if there are any."""
+        directory = output_dir / re.sub(r"[^\w.+-]", "_", chip.name)
+        masks = None if crmasks is None else ChipMasks(os.fspath(crmasks), chip.name)
+        return cls(chip, configuration.with_values(extnum=chip.number), directory, masks)
+
     @property
     def name(self):
         return self.chip.name
+
+
+def _run_each(jobs, found, each, console, *, dry_run=False, **options):
+    """Run the chips one after the other; ``found`` receives their numbers."""
+    for job in jobs:
+        section(f"Chip {job.name}")
+        if not dry_run:
+            log.note("chip %s", job.name)
+        console.next_part()  # the report of a chip has its own warnings
+        options |= {"crmasks": job.masks, "dry_run": dry_run, "numbers_to": partial(_keep, found, job.name)}
+        masks = run(job.configuration, job.directory, console=console, **options)
+        if each is not None:
+            each(masks)
 
 
 def _keep(found, name, numbers):

@@ -1,8 +1,8 @@
 """The output directory of a run: checks before writing, and a record of the written files.
 
 Files are made in a hidden directory inside the output directory, and moved to their place when they are complete. A
-manifest holds the checksum of each. A file belongs to the user if the manifest does not contain it, or if it has
-changed since.
+manifest holds the checksum of each, and its size and time of change, which save the checksum of a file that was not
+touched. A file belongs to the user if the manifest does not contain it, or if it has changed since.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 from crstack.exceptions import InputError
@@ -18,12 +17,15 @@ from crstack.files.whole import atomic_path
 from crstack.pipeline.console import WorkFailedError
 from crstack.pipeline.lock import LOCK, DirectoryLock
 from crstack.utils.log import log
+from crstack.utils.version import crstack_version
 
 __all__ = ["MANIFEST", "Outputs", "check_output_directory"]
 
 MANIFEST = "crstack_manifest.json"
 #: prefix of the hidden directory
 WORKPLACE = ".crstack-run-"
+#: one second, in nanoseconds
+SECOND = 10**9
 #: largest number of files named in a message
 MOST_NAMED = 3
 
@@ -63,7 +65,7 @@ class Outputs:
         self._lock = DirectoryLock(self.directory)
         self._made = []
         self._kept = set()
-        self._before, self._digests = {}, {}
+        self._before, self._digests, self._stamps, self._complete = {}, {}, {}, {}
 
     def __truediv__(self, name):
         return self.directory / name
@@ -113,18 +115,27 @@ class Outputs:
 
     def _is_ours(self, name):
         """Whether an earlier run, or this one, wrote the file, and it has not changed since."""
-        digests = {*self._before.get(name, ()), self._digests.get(name)}
         path = self / name
-        return path.is_file() and not path.is_symlink() and _digest(path) in digests
+        if not path.is_file() or path.is_symlink():
+            return False
+        stamp = _stamp(path)
+        if stamp is not None and self._stamps.get(name) == stamp:
+            return True
+        ours = _digest(path) in {*self._before.get(name, ()), self._digests.get(name)}
+        if ours:
+            self._stamps[name] = stamp
+        return ours
 
     def _read_manifest(self):
         path = self / MANIFEST
         if not os.path.lexists(path):
             return {}
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            content = json.loads(path.read_text(encoding="utf-8"))
+            files, stamps = content["files"], content.get("stamps", {})
             if not all(Path(name).name == name for name in files):
                 raise ValueError("a path in place of a name")
+            self._stamps = {name: list(stamp) for name, stamp in stamps.items() if name in files}
             return {name: [str(one) for one in digests] for name, digests in files.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if self.overwrite:
@@ -177,6 +188,10 @@ class Outputs:
             except OSError:  # not empty: a log file, or files of another run
                 return
 
+    def complete(self, path):
+        """Compute the checksum of a complete file, so that `publish` has less to do."""
+        self._complete[path.name] = _stamp(path), _digest(path)
+
     def publish(self):
         """Move the complete files to the output directory.
 
@@ -200,12 +215,17 @@ class Outputs:
                 path.unlink()
                 continue
             with self.writing(target):
-                self._digests[name] = _digest(path)
+                self._stamps[name], self._digests[name] = self._stamped_digest(path)
                 self._write_manifest()
                 path.replace(target)
             self.written.append(name)
             moved.append(name)
         return moved
+
+    def _stamped_digest(self, path):
+        """Stamp and checksum of a complete file."""
+        stamp, digest = self._complete.pop(path.name, (None, None))
+        return (stamp, digest) if stamp is not None and stamp == _stamp(path) else (_stamp(path), _digest(path))
 
     def keep(self, name):
         """Keep a file of an earlier run that this run reads."""
@@ -241,7 +261,9 @@ class Outputs:
             name: [*self._before.get(name, ()), *([self._digests[name]] if name in self._digests else ())]
             for name in names
         }
-        text = json.dumps({"program": f"crstack {version('crstack')}", "algorithm": "sha256", "files": files}, indent=1)
+        stamps = {name: self._stamps[name] for name in names if self._stamps.get(name) is not None}
+        content = {"program": f"crstack {crstack_version()}", "algorithm": "sha256", "files": files, "stamps": stamps}
+        text = json.dumps(content, indent=1)
         with atomic_path(self / MANIFEST) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -263,6 +285,12 @@ class _Writing:
             raise WorkFailedError(f"{self.path} must be writable; got {error.strerror or error}") from error
         if isinstance(error, InputError):  # from where a temporary file is made
             raise WorkFailedError(str(error)) from error
+
+
+def _stamp(path):
+    """Size and time of change of a file; None if the file system keeps whole seconds only."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns] if status.st_mtime_ns % SECOND else None
 
 
 def _digest(path):

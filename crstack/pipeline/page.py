@@ -3,7 +3,6 @@
 import base64
 import re
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.pipeline.summary import column_name
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
+from crstack.utils.version import crstack_version
 
 __all__ = ["Viewer", "write_report"]
 
@@ -127,7 +127,7 @@ class Viewer:
             counts=counts,
             unit=str(stack.exposures.unit),
             sections=(_counts(masks), *_measured(self.results)),
-            end=f"crstack {version('crstack')}. UUID of the masks: {masks.uuid}",
+            end=f"crstack {crstack_version()}. UUID of the masks: {masks.uuid}",
         )
         return replace(report, viewer=encode_viewer(report))
 

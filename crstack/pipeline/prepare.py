@@ -1,7 +1,6 @@
 """Checks and input before the work; nothing is written."""
 
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -24,6 +23,7 @@ from crstack.stack import CRStack
 from crstack.stages.arguments import allow_work
 from crstack.utils.log import log, section, settings_lines
 from crstack.utils.memory import Workspace
+from crstack.utils.version import crstack_version
 
 #: measured memory of figures and the page for each pixel of an image, besides the arrays in files
 BYTES_OF_FIGURES = 80.0
@@ -209,12 +209,12 @@ def read_parameters(parameters, mem_limit=None):
 
     ``mem_limit`` replaces the limit of the file if it is given.
     """
-    section("crstack " + version("crstack"))
+    section("crstack " + crstack_version())
     if isinstance(parameters, Configuration):
-        log.note("crstack %s, without a parameter file", version("crstack"))
+        log.note("crstack %s, without a parameter file", crstack_version())
         configuration = parameters
     else:
-        log.note("crstack %s, parameter file %s", version("crstack"), parameters)
+        log.note("crstack %s, parameter file %s", crstack_version(), parameters)
         configuration = read_configuration(parameters)
     return configuration if mem_limit is None else configuration.with_values(mem_limit=mem_limit)
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import numpy as np
 
@@ -42,9 +41,11 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
+from crstack.stages.combining import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack.utils.threads import n_threads
+from crstack.utils.version import crstack_version
 
 __all__ = ["run"]
 
@@ -318,6 +319,7 @@ def _write_combinations(job, masks):
     def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
             write_combination(path, combination, history)
+            job.outputs.complete(path)
 
     def finish(path, written):
         written.result()
@@ -327,6 +329,8 @@ def _write_combinations(job, masks):
     # one is written while the next is made; large ones would need too much memory together
     at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
     under_way = None
+    # the HISTORY of the files states it
+    warn_of_levels("median", job.stack.prepared, silent=True)
     with ThreadPoolExecutor(1) as writer:
         for name in requested_combinations(job.configuration["outputs"], masks):
             path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
@@ -356,7 +360,7 @@ def _write_clean(job, masks):
 
 def _history(job, masks):
     lines = [
-        f"crstack {version('crstack')}, {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"crstack {crstack_version()}, {datetime.now(UTC).isoformat(timespec='seconds')}",
         f"parameter file: {job.configuration.path}",
         *_setting_lines(job.configuration, job.given_masks is None),
         *(f"exposure {number}: {path}" for number, path in enumerate(job.paths, start=1)),

@@ -1,13 +1,13 @@
 """Report of the results of a run."""
 
 import re
-from importlib.metadata import version
 
 import numpy as np
 
 from crstack.config.detector_images import BOUNDS
 from crstack.methods import measured_of
 from crstack.utils.log import log, section, settings_lines
+from crstack.utils.version import crstack_version
 
 __all__ = [
     "column_name",
@@ -138,7 +138,7 @@ def plan_of_run(job, warnings):
     """The exposures and the settings of a run, for JSON."""
     ny, nx = job.stack.exposures.shape
     return {
-        "crstack": version("crstack"),
+        "crstack": crstack_version(),
         "exposures": [str(path) for path in job.paths],
         "shape": [ny, nx],
         "unit": str(job.stack.exposures.unit),
@@ -154,7 +154,7 @@ def numbers_of_run(job, results, warnings, seconds):
     masks, equalized = results.masks, job.stack.prepared.known
     ny, nx = masks.shape
     numbers = {
-        "crstack": version("crstack"),
+        "crstack": crstack_version(),
         "exposures": [str(path) for path in job.paths],
         "shape": [ny, nx],
         "unit": str(job.stack.exposures.unit),

@@ -1,14 +1,12 @@
 """The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
-from crstack.masks import Code, MaskRules, MaskSet
+from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
@@ -20,6 +18,8 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.stages.combining import expected_once, without_trails
+from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
 __all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
@@ -67,6 +67,9 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
     check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None, offsets=offsets)
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)
+
+
+__all__ = ["expected_once", "masks_of_decision"]
 
 
 def masks_of_decision(
@@ -120,7 +123,8 @@ def masks_of_decision(
         return masks
     report_stage(progress, "masking MEANCR")
     combined = decision.to_combine(prepared)
-    meancr = Combiner(combined, prepared.statistics_of(combined), masks).combine("meancr").ccd.data
+    expected = expected_once(prepared, combined, masks)
+    meancr = Combiner(combined, prepared.statistics_of(combined), masks, expected=expected).combine("meancr").ccd.data
     found = detected.in_mean_of_clean(meancr)
     codes, counts = codes_of_detector(found.mask, replace(rules, dilation=0), prepared.nowhere_valid)
     all_codes, steps, found_by = {**masks.codes, "MEANCR": codes}, {**masks.steps, "MEANCR": counts}, {}
@@ -140,15 +144,7 @@ def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.n
     differences = decision.differences(prepared, prepared.statistics.median2d)
     if differences is None:
         return shift
-    return shift_with_left_out(shift, codes, exposures, _without_trails(differences, codes))
-
-
-def _without_trails(differences: Sequence[np.ndarray], codes: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """Differences with their median where an exposure has a trail: the light of the trail was measured as a level."""
-    trail = np.logical_or.reduce([plane == Code.TRAIL for plane in codes.values()])
-    if not trail.any():
-        return list(differences)
-    return [np.where(trail, np.median(one[~trail]), one) if np.ndim(one) else one for one in differences]
+    return shift_with_left_out(shift, codes, exposures, without_trails(differences, codes))
 
 
 def _history(
@@ -156,7 +152,7 @@ def _history(
 ) -> tuple[str, ...]:
     aux, aux_noise = (None, "exposure") if detected is None else (detected.aux, detected.aux_noise)
     return (
-        f"crstack {version('crstack')}",
+        f"crstack {crstack_version()}",
         *(f"exposure {i + 1}: {name}" for i, name in enumerate(prepared.exposures.names)),
         f"noise: {prepared.exposures.noise!r}",
         *prepared.known.describe(),

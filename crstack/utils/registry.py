@@ -1,7 +1,9 @@
 """Look-up of methods, detectors and boundary models among the installed entry points."""
 
-from importlib import import_module
-from importlib.metadata import entry_points
+import os
+import sys
+from functools import lru_cache
+from importlib import import_module, metadata
 
 from crstack.exceptions import InputError, PluginError
 from crstack.utils.plugins import check_comparable, error_in_words, plugin_errors
@@ -9,6 +11,24 @@ from crstack.utils.validation import did_you_mean
 from crstack.utils.warn import warn_user
 
 __all__ = ["BOUNDARIES", "DETECTORS", "METHODS", "Registry"]
+
+
+def entry_points(group):
+    """Entry points of a group; those of all groups are read once, and again after an installation."""
+    return _installed(tuple((place, _changed(place)) for place in sys.path)).select(group=group)
+
+
+@lru_cache(maxsize=1)
+def _installed(places):
+    return metadata.entry_points()
+
+
+def _changed(place):
+    """Time of the last change of a directory, or of an archive."""
+    try:
+        return os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return None
 
 
 class Registry:

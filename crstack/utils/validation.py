@@ -5,6 +5,7 @@ import numbers
 
 import astropy.units as u
 import numpy as np
+from astropy.utils.masked import Masked
 
 from crstack.exceptions import InputError
 
@@ -134,8 +135,7 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
     Raises
     ------
     InputError
-        If the value is a bare number, of another unit or shape, not finite or
-        out of bounds.
+        If the value is a bare number, of another unit or shape, masked, not finite or out of bounds.
     """
     if not isinstance(value, u.Quantity):
         if hasattr(value, "unit") or isinstance(value, np.ndarray | list | tuple):
@@ -146,6 +146,13 @@ def check_quantity(name, value, unit, *, shape=None, minimum=None, exclusive=Fal
         raise InputError(
             f"{name} must be a Quantity such as {value!r} * u.Unit('{unit}'); got a bare {type(value).__name__}"
         )
+    if isinstance(value, Masked):
+        if np.any(value.mask):
+            raise InputError(
+                f"{name} must not be masked; got {np.count_nonzero(value.mask)} masked values: fill them, and mask "
+                "these pixels in the exposures"
+            )
+        value = value.unmasked
     try:
         number = value.to_value(unit)
     except u.UnitConversionError:

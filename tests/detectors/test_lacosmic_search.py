@@ -8,10 +8,10 @@ from numpy.testing import assert_array_equal
 
 from crstack.detectors import _lacosmic_kernels, _lacosmic_search, lacosmic
 from crstack.detectors._lacosmic_search import Limits, Searched, search
-from crstack.detectors._medians import box_median, separable_median
 from crstack.detectors.lacosmic import CLEAN_TYPES, FINE_STRUCTURE_MODES, PSF_MODELS, LACosmicDetector
 from crstack.detectors.two_pass import split_pairs
 from crstack.noise import NoiseModel
+from crstack.utils.medians import box_median, separable_median
 from crstack.utils.pixels import features_holding
 from crstack.utils.threads import limited_threads
 

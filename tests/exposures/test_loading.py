@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData, InverseVariance, NDData, StdDevUncertainty, VarianceUncertainty
+from astropy.utils.masked import Masked
 
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
@@ -142,7 +143,7 @@ def mixed(change):
         (mixed(lambda c: CCDData(c.data, unit=u.electron)), {}, "exposures must share one unit"),
         (mixed(lambda c: CCDData(c.data * np.nan, unit=u.adu)), {}, "must have valid pixels; got none in exposure 2"),
         (mixed(lambda c: "no"), {}, "exposure must be a FITS file that exists"),
-        (mixed(lambda c: 3), {}, "exposure must be a CCDData, NDData, array or path; got int"),
+        (mixed(lambda c: 3), {}, "exposure must be a CCDData, NDData, Quantity, array or path; got int"),
         (ccds(), {"gain": 2.0}, "gain must be a Quantity"),
         (ccds(), {"bias": 500}, "bias must be a Quantity"),
         (ccds(), {"bias": 500 * u.m}, "bias must be in adu; got m"),
@@ -184,3 +185,64 @@ def test_images_of_gain_and_read_noise_with_no_low_value():
     gain = np.full((40, 50), 1.1) * u.electron / u.adu
     readnoise = np.full((40, 50), 4.0) * u.electron
     assert load_exposures(images, unit=u.adu, gain=gain, readnoise=readnoise).bad is None
+
+
+def _masked(values, mask):
+    """The same masked image, in each form that carries its mask."""
+    filled = np.where(mask, np.nan, values)
+    return {
+        "numpy.ma": np.ma.array(values, mask=mask),
+        "numpy.ma with NaN": np.ma.array(filled, mask=mask),
+        "numpy.ma of one row more axes": np.ma.array(values, mask=mask)[None],
+        "Masked": Masked(values, mask=mask),
+        "Masked Quantity": Masked(values * u.adu, mask=mask),
+        "NDData": NDData(values, unit=u.adu, mask=mask),
+        "NDData of numpy.ma": NDData(np.ma.array(values, mask=mask), unit=u.adu),
+        "NDData of Masked": NDData(Masked(values * u.adu, mask=mask)),
+        "CCDData of numpy.ma": CCDData(np.ma.array(values, mask=mask), unit=u.adu),
+        "NDData, mask of numpy.ma": NDData(values, unit=u.adu, mask=np.ma.array(np.zeros(mask.shape, bool), mask=mask)),
+    }
+
+
+@pytest.mark.parametrize("kind", _masked(np.ones((2, 2)), np.eye(2, dtype=bool)))
+def test_masks_of_arrays_are_used(kind):
+    mask = np.zeros((6, 8), bool)
+    mask[1:3, 2:5] = True
+    given = [_masked(np.asarray(ccd.data), mask if i else np.zeros_like(mask))[kind] for i, ccd in enumerate(ccds())]
+    exposures = load_exposures(given, unit=u.adu, **NOISE)
+    assert not exposures.bad[0].any()
+    for i in (1, 2):
+        np.testing.assert_array_equal(exposures.bad[i], mask)
+        assert not exposures.data[i][mask].any()
+
+
+@pytest.mark.parametrize("kind", ["numpy.ma", "Masked", "Masked Quantity"])
+def test_cubes_with_masks(kind):
+    mask = np.zeros((3, 6, 8), bool)
+    mask[0, 1, 2] = mask[2, 4, 4] = True
+    cube = _masked(np.stack([ccd.data for ccd in ccds()]), mask)[kind]
+    np.testing.assert_array_equal(load_exposures(cube, unit=u.adu, **NOISE).bad, mask)
+
+
+def test_a_quantity_cube_is_a_list_of_exposures():
+    cube = np.stack([ccd.data for ccd in ccds()]) * u.adu
+    assert len(load_exposures(cube, **NOISE)) == 3
+    with pytest.raises(InputError, match="got a single Quantity"):
+        load_exposures(cube[0], **NOISE)
+
+
+def test_masked_gain_is_refused():
+    image = np.full((6, 8), 2.0)
+    mask = np.zeros((6, 8), bool)
+    load_exposures(ccds(), gain=Masked(image * GAIN.unit, mask=mask), readnoise=5 * u.electron)
+    mask[2, 3] = True
+    with pytest.raises(InputError, match="gain must not be masked; got 1 masked values"):
+        load_exposures(ccds(), gain=Masked(image * GAIN.unit, mask=mask), readnoise=5 * u.electron)
+    with pytest.raises(InputError, match="bias must not be masked"):
+        load_exposures(ccds(), bias=Masked(image * u.adu, mask=mask), **NOISE)
+
+
+def test_lazy_arrays_are_refused_by_name():
+    da = pytest.importorskip("dask.array")
+    with pytest.raises(InputError, match=r"got dask\.Array: give its values as a CCDData"):
+        load_exposures([da.from_array(ccd.data) for ccd in ccds()], unit=u.adu, **NOISE)

@@ -7,6 +7,7 @@ from scipy import ndimage
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
+from crstack.exceptions import CRStackWarning
 
 LEVELS = tuple(level * u.electron for level in (100, 140, 220))
 NAMES = ("mediancr", "meancrt", "meancr", "meancr2")
@@ -59,7 +60,9 @@ def test_a_value_that_is_left_out_makes_no_hole_and_no_bump(options):
     # where nothing is left out the mean stays what it is, and so do combinations without masks
     clean = ~masks["MEANCRT"]
     np.testing.assert_allclose(stack.combine("meancr2").data[clean], stack.combine("mean").data[clean], rtol=1e-5)
-    np.testing.assert_array_equal(stack.combine("median").data, np.median(stack.exposures.data, axis=0))
+    with pytest.warns(CRStackWarning, match="levels of the exposures differ"):
+        median = stack.combine("median")
+    np.testing.assert_array_equal(median.data, np.median(stack.exposures.data, axis=0))
     for name in NAMES:
         near = ndimage.binary_dilation(simulated.truth.any(axis=0), iterations=2)
         error = np.median((stack.combine(name).data - level)[masks["MEANCRT"] & near])

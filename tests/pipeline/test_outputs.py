@@ -1,7 +1,11 @@
 """The files of a run, and those of the user."""
 
 import json
+import os
 
+import pytest
+
+from crstack.exceptions import InputError
 from crstack.pipeline.outputs import MANIFEST, Outputs
 
 
@@ -24,3 +28,57 @@ def test_the_manifest_lists_files_before_they_are_there(tmp_path):
         publish(outputs, "one.txt", "first")
         listed = json.loads((tmp_path / "out" / MANIFEST).read_text())["files"]
         assert list(listed) == ["one.txt"]
+
+
+def written(directory, names):
+    """Files written by a first run."""
+    with Outputs(directory) as outputs:
+        for name in names:
+            path = outputs.workplace / name
+            path.write_text(name)
+            outputs.complete(path)
+            assert outputs.publish() == [name]
+
+
+def test_a_file_that_was_not_touched_is_not_read_again(tmp_path, monkeypatch):
+    written(tmp_path / "out", ["one.txt", "two.txt"])
+    monkeypatch.setattr("crstack.pipeline.outputs._digest", lambda path: pytest.fail(f"{path} was read"))
+    Outputs(tmp_path / "out").check(["one.txt", "two.txt"], [])
+
+
+def test_a_touched_file_with_the_same_content_is_still_ours(tmp_path):
+    written(tmp_path / "out", ["one.txt"])
+    os.utime(tmp_path / "out" / "one.txt")
+    Outputs(tmp_path / "out").check(["one.txt"], [])
+
+
+@pytest.mark.parametrize("text", ["eno.txt", "another text"])
+def test_a_changed_file_is_of_the_user(tmp_path, text):
+    written(tmp_path / "out", ["one.txt"])
+    (tmp_path / "out" / "one.txt").write_text(text)
+    with pytest.raises(InputError, match="must be new, or as an earlier run left them"):
+        Outputs(tmp_path / "out").check(["one.txt"], [])
+
+
+def test_a_change_within_the_resolution_of_the_file_system_is_seen(tmp_path):
+    path = tmp_path / "out" / "one.txt"
+    written(tmp_path / "out", ["one.txt"])
+    # a file system of whole seconds
+    os.utime(path, ns=(0, 5 * 10**9))
+    with Outputs(tmp_path / "out") as outputs:
+        outputs.check(["one.txt"], [])
+        publish(outputs, "two.txt", "of the second run")
+    path.write_text("eno.txt")
+    os.utime(path, ns=(0, 5 * 10**9))
+    with pytest.raises(InputError, match="must be new"):
+        Outputs(tmp_path / "out").check(["one.txt"], [])
+
+
+def test_a_file_changed_after_its_checksum_gets_a_new_one(tmp_path):
+    with Outputs(tmp_path / "out") as outputs:
+        path = outputs.workplace / "one.txt"
+        path.write_text("one")
+        outputs.complete(path)
+        path.write_text("changed")
+        outputs.publish()
+    Outputs(tmp_path / "out").check(["one.txt"], [])
