@@ -44,8 +44,8 @@ def trailed(differences):
     -----
     The second moments of a star are compared with those of the sharpest exposure. Seeing adds the same to both axes, a
     uniform trail of length L adds L^2 / 12 to one. A shift may add up to its square where stars are undersampled, so
-    this much is subtracted, and a share of what the seeing adds. Traces and lines do not measure the product of x and y. Where its
-    error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
+    this much is subtracted, and a share of what the seeing adds. Traces and lines do not measure the product of x and
+    y. Where its error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
     """
     errors = differences.kernel_errors[:, 3:]
     if not (errors[:, 2] <= errors[:, :2].min(axis=1)).all() or not (errors > 0).all():

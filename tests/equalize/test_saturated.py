@@ -40,8 +40,8 @@ def test_wings_of_the_exposure_with_the_worst_seeing_are_no_hits():
     )
     masks = stack.detect("joint")
     clean = ~ndimage.binary_dilation((hits > 0).any(axis=0))
-    # without the light around saturated stars: 300
-    assert (masks.crmasks & clean).sum(axis=(1, 2)).max() < 20
+    # 497 if the light around saturated stars is not measured
+    assert (masks.crmasks & clean).sum(axis=(1, 2)).max() < 60
     strong = (hits > 8 * np.sqrt(expected + READNOISE**2)) & (expected < SATURATION / 2)
     assert masks.crmasks[strong].mean() > 0.97
 
