@@ -1,6 +1,7 @@
 """A round of the fit: kernels to the structures, and surfaces to the rest."""
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
@@ -33,6 +34,9 @@ def refine(model, contrast, with_kernels=True):
     if with_kernels:
         telling = structure > STRUCTURE * noise
         telling[_beside_hot(common, variance)] = False
+        if model.bad is not None:
+            # what a kernel moves from there is not known
+            telling[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
         _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
     model.change(common, variance)
     if "backgrounds" in model.names:
@@ -91,7 +95,14 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     kernels, terms, covariance = fit_kernels(
-        targets, variances, surroundings, structure.ravel()[place], folds, model.ladder, least_share
+        targets,
+        variances,
+        surroundings,
+        structure.ravel()[place],
+        folds,
+        model.ladder,
+        least_share,
+        None if model.start is None else model.factors,
     )
     # to first order the mean of the exposures is then the common image itself
     kernels = kernels - kernels.mean(axis=0)
