@@ -10,13 +10,13 @@ import numpy as np
 from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
 from crstack.equalize.differences import Differences
-from crstack.exceptions import PluginError
+from crstack.exceptions import CRStackError, PluginError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
-from crstack.utils.plugins import plugin_errors
+from crstack.utils.plugins import is_own, plugin_errors
 from crstack.utils.registry import METHODS
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
@@ -281,9 +281,11 @@ def checked_decision(
     PluginError
         If the method raises an error or exits, or returns anything but a `Decision` with the codes of every mask, and
         probabilities, if any, from 0 to 1.
+    CRStackError
+        The same of a method of crstack itself.
     """
     given, found = prepared, detected
-    if type(method).__module__.partition(".")[0] != "crstack":
+    if not is_own(method):
         given = ReadOnlyStack(prepared)
         found = detected and replace(detected, prepared=given)
     with plugin_errors(method, "decide"):
@@ -304,5 +306,15 @@ def checked_decision(
         if probability.shape != prepared.exposures.data.shape:
             raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
         if not all(plane.min() >= 0 and plane.max() <= 1 for plane in probability):
-            raise PluginError(f"probability of {name} must be 0 to 1 everywhere")
+            raise _wrong_probability(method, name)
     return decision
+
+
+def _wrong_probability(method, name):
+    """The error for probabilities that are not 0 to 1: a plug-in can be mended by its author, crstack cannot."""
+    if is_own(method):
+        return CRStackError(
+            f"the probabilities of {name} are not 0 to 1 everywhere. This is a fault of crstack: please report it, "
+            "with the exposures"
+        )
+    return PluginError(f"probability of {name} must be 0 to 1 everywhere")

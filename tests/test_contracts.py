@@ -13,6 +13,7 @@ from crstack import (
     Detection,
     Detector,
     FittedBoundary,
+    JointPosterior,
     LACosmicDetector,
     MaskRules,
     NoiseModel,
@@ -22,7 +23,7 @@ from crstack import (
     VotingDetector,
 )
 from crstack.detectors import TwoPassDetector
-from crstack.exceptions import CRStackWarning, InputError, PluginError
+from crstack.exceptions import CRStackError, CRStackWarning, InputError, PluginError
 from crstack.methods import Decision, Method
 from crstack.testing import _image as hit_image
 from crstack.testing import check_boundary, check_detector, check_method
@@ -271,3 +272,15 @@ def test_two_plugins_of_one_name_are_refused(monkeypatch):
     monkeypatch.setattr("crstack.utils.registry.entry_points", lambda group: twice)
     with pytest.raises(PluginError, match="detector names must be unique; got 'one' from both a:A and b:B"):
         Registry("crstack.detectors", "detector", "crstack.detectors.base:Detector").names()
+
+
+def test_a_fault_of_crstack_is_not_that_of_a_plugin(monkeypatch, stack):
+    """An error inside a method of crstack asks for a report, and does not blame a plug-in."""
+
+    def fails(*_):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("crstack.joint.method.scatter_of", fails)
+    with pytest.raises(CRStackError, match=r"JointPosterior must decide .* is part of crstack: please report") as error:
+        stack.detect(JointPosterior(n_fits=3))
+    assert not isinstance(error.value, PluginError)

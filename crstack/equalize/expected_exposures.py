@@ -10,7 +10,7 @@ from crstack.equalize.hot import charges_of_hot_pixels
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
-from crstack.equalize.steps import entered, moved, whole_steps
+from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures
 from crstack.utils.pixels import contrast_of
@@ -67,7 +67,8 @@ class ExpectedExposures:
         self.gains = self.added = self.brightness = None
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
-            self.steps = whole_steps(levels)
+            planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
+            self.steps = confirmed_steps(whole_steps(levels), planes, variance_of)
         self.hot = None
         if any(map(any, self.steps)):
             self.leave_out_hot()

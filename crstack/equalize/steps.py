@@ -3,9 +3,10 @@
 import numpy as np
 
 from crstack.utils.medians import median_of
+from crstack.utils.pixels import contrast_of, dilate
 from crstack.utils.threads import map_threads
 
-__all__ = ["entered", "moved", "whole_steps"]
+__all__ = ["confirmed_steps", "entered", "moved", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
@@ -23,6 +24,11 @@ GRIDS = 20
 WINDOW = 3
 #: the image is compared in this part (pixels) of its middle, at most
 PIXELS = 1024
+#: contrast (standard deviations) of the pixels in which a step is confirmed, and standard deviations up to which what
+#: is left there counts
+STRUCTURE, CLIP = 5.0, 5.0
+#: a step must lower the sum of the squares of what is left to this share
+LOWERED = 0.98
 
 
 def moved(image, step):
@@ -72,6 +78,57 @@ def whole_steps(levels):
     steps = np.stack([_least_rest(one) for one in steps.T], axis=1)
     steps -= np.median(steps, axis=0).astype(int)
     return tuple((int(dx), int(dy)) for dx, dy in steps)
+
+
+def confirmed_steps(steps, levels, variance_of):
+    """The steps, if they describe the structures of the whole image better than none.
+
+    A correlation finds the source that dominates a part of the image. Where that source moves and the rest does not,
+    as a galaxy that drifts along a slit whose sky lines stay, a step is wrong.
+
+    Parameters
+    ----------
+    steps : tuple of (int, int)
+        (dx, dy) of each exposure, see `whole_steps`.
+    levels : sequence of `~numpy.ndarray`
+        (ny, nx) exposures on a common level, electrons.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+
+    Returns
+    -------
+    steps : tuple of (int, int)
+        The same, or (0, 0) for all exposures.
+    """
+    if not any(map(any, steps)):
+        return steps
+    planes = map_threads(_without_points, levels)
+    back = [moved(plane, (-dx, -dy)) for plane, (dx, dy) in zip(planes, steps, strict=True)]
+    inside = np.s_[LARGEST:-LARGEST, LARGEST:-LARGEST]
+    with_steps = without = 0.0
+    for i in (i for i, step in enumerate(steps) if any(step)):
+        stepped = moved(_median_of_others(back, i), steps[i])
+        still = _median_of_others(planes, i)
+        sigma = np.sqrt(variance_of(still))
+        some = np.max([contrast_of(one) for one in (planes[i], stepped, still)], axis=0) > STRUCTURE * sigma
+        some = dilate(some, 1)[inside]
+        one, sigma = planes[i][inside][some], sigma[inside][some]
+        with_steps += _left(one, stepped[inside][some], sigma)
+        without += _left(one, still[inside][some], sigma)
+    return steps if with_steps < LOWERED * without else ((0, 0),) * len(steps)
+
+
+def _median_of_others(planes, i):
+    """Median (ny, nx) of all exposures but one."""
+    return np.median([plane for k, plane in enumerate(planes) if k != i], axis=0)
+
+
+def _left(values, expected, sigma):
+    """Sum of the squares of what is left of some values (M,), in standard deviations, for the best throughput."""
+    level = np.median(expected) if len(expected) else 0.0
+    over = expected - level
+    throughput = np.vdot(over, values - level) / max(np.vdot(over, over), 1e-30)
+    return float(np.minimum(((values - level - throughput * over) / sigma) ** 2, CLIP**2).sum(dtype=np.float64))
 
 
 def _holds(plane, middle, step, alike):

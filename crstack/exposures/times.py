@@ -9,8 +9,8 @@ __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 
 #: relative difference of exposure times from which they count
 TIMES = 0.01
-#: ratio of exposure times from which the joint decision flags clean values, because it compares unlike noise
-UNLIKE = 3.5
+#: ratio of exposure times beyond which the joint decision has not been tested
+UNLIKE = 25.0
 
 
 def differing_times(exposures: Exposures) -> tuple[float, ...]:
@@ -84,5 +84,5 @@ def _of_unlike(times):
         return ""
     return (
         f". Times that differ by a factor of {ratio:.1f} are too unlike for the joint decision, which may flag clean "
-        "values: leave out the shortest exposures, or use M.M.Cosmic"
+        f"values; up to {UNLIKE:g} it was tested: leave out the shortest exposures"
     )

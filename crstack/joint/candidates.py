@@ -8,7 +8,7 @@ import numpy as np
 from crstack.joint.charges import HitDensity
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
-from crstack.joint.likelihood import log_clean, signal_nodes
+from crstack.joint.likelihood import log_clean, nodes_of_groups, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
 from crstack.utils.cached import cached_property
@@ -43,6 +43,8 @@ class Candidates:
         Frequency of signals; uniform if None.
     chosen : Chosen or None
         Selection of the pixels.
+    groups : tuple of tuple of int
+        Exposures of like noise, see `~crstack.joint.unlike_noise.groups_of_noise`; none if all are alike.
     """
 
     where: tuple
@@ -55,6 +57,7 @@ class Candidates:
     detected: np.ndarray | None = None
     prior: SignalPrior | None = None
     chosen: Chosen | None = None
+    groups: tuple = ()
 
     def __len__(self):
         return self.values.shape[1]
@@ -111,17 +114,18 @@ class Candidates:
         Returns
         -------
         nodes : `~numpy.ndarray`
-            (J, M) of the common signal, electrons; evenly spaced where there is no prior.
+            (J, M) of the common signal, electrons; evenly spaced where there is neither a prior nor unlike noise.
         clean : `~numpy.ndarray`
             (N, J, M) log densities of clean values there.
         index : `~numpy.ndarray`
             (N, J, M) places of hit values, see `~crstack.joint.charges.HitDensity.index`.
         prior : `~numpy.ndarray`
-            (J, M) log density of the signal.
+            (J, M) log density of the signal, times the widths of nodes that are not evenly spaced.
         """
-        noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
-        nodes = signal_nodes(self.lowest, (noise / self.scales).mean(axis=0), len(self.values))
+        nodes, widths = self._nodes()
         nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
+        if widths is not None:
+            prior = prior + np.log(widths)
         clean, index = [], []
         for i, value in enumerate(self.values):
             scale, shift, variance, poisson = (
@@ -135,6 +139,19 @@ class Candidates:
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
             index.append(HitDensity.index(value - signal, sigma))
         return nodes, np.stack(clean), np.stack(index), prior
+
+    def _nodes(self):
+        """Nodes (J, M), and their widths (J, M); None where they are evenly spaced."""
+        noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
+        noise = np.broadcast_to(noise / self.scales, self.values.shape)
+        if len(self.groups) < 2:
+            return signal_nodes(self.lowest, noise.mean(axis=0), len(self.values)), None
+        levels, numbers = self.levels, tuple(map(len, self.groups))
+        if self.unknown is not None:
+            levels = np.where(self.unknown, np.inf, levels)
+        lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
+        lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
+        return nodes_of_groups(lowest, np.stack([noise[list(group)].mean(axis=0) for group in self.groups]), numbers)
 
     def parts(self):
         """Slices of a size that fits into fast memory."""
@@ -205,7 +222,7 @@ def clean_signal(counts, candidates, chance):
     return signal
 
 
-def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
+def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, unlike=None):
     """The pixels whose values have a larger span than those of clean ones, and their neighbours.
 
     Parameters
@@ -220,6 +237,8 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
         (N, ny, nx), pixels found by an auxiliary detector, which are always examined.
     looked_at : float, optional
         Share of clean pixels that is examined.
+    unlike : UnlikeNoise, optional
+        The noise of groups of exposures, if it is not alike.
 
     Returns
     -------
@@ -232,7 +251,10 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     def work(band):
         rows, wide, inner = band
         part = levels[:, wide]
-        span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        if unlike is None:
+            span = (part.max(axis=0) - part.min(axis=0)) / sigma[wide]
+        else:
+            span = unlike.span(part, unlike.levels[:, wide])
         anyway[rows] = dilate(span > SURE_SPAN, 1)[inner]
         if detected is not None:
             anyway[rows] |= detected[:, rows].any(axis=0)
@@ -253,5 +275,5 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT):
     unknown, seen = (
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
-    prior, how = signal_prior(levels, sigma, widest), Chosen(anyway, widest, len(levels))
-    return Candidates(where, *picked, unknown, seen, prior, how)
+    prior, how = signal_prior(levels, sigma, widest, unlike), Chosen(anyway, widest, len(levels))
+    return Candidates(where, *picked, unknown, seen, prior, how, () if unlike is None else unlike.groups)

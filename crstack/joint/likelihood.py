@@ -2,13 +2,15 @@
 
 import numpy as np
 
-__all__ = ["hit_weights", "log_clean", "signal_nodes"]
+__all__ = ["hit_weights", "log_clean", "nodes_of_groups", "signal_nodes"]
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8
 #: step of the nodes in standard deviations of the mean of the values: wide steps are exact for a Gaussian
 NODE_STEP = 1.25
 NEWTON_STEPS = 4
+#: largest log of hit over clean in the shares: the share of clean values would underflow beyond it
+MOST_RATIO = np.float32(87)
 
 
 def log_clean(value, signal, variance, poisson=1):
@@ -67,6 +69,40 @@ def signal_nodes(lowest, sigma, n):
     return lowest + steps[:, None] * sigma
 
 
+def nodes_of_groups(lowest, sigma, numbers):
+    """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
+
+    Each group has the nodes that it would have alone. Nodes around the noisiest exposure alone are too far apart for
+    the others, and nodes around the others do not reach all signals that are possible if these are hit.
+
+    Parameters
+    ----------
+    lowest, sigma : `~numpy.ndarray`
+        (K, M) lowest value of each group and pixel, electrons, and the noise of one value.
+    numbers : sequence of int
+        Number of exposures of each group.
+
+    Returns
+    -------
+    nodes : `~numpy.ndarray`
+        (J, M) float32, ascending.
+    widths : `~numpy.ndarray`
+        (J, M) float32 share of each node in the integral, electrons.
+    """
+    nodes = [signal_nodes(*group) for group in zip(lowest, sigma, numbers, strict=True)]
+    steps = [
+        np.broadcast_to(np.float32(NODE_STEP / np.sqrt(n)) * one, own.shape)
+        for one, n, own in zip(sigma, numbers, nodes, strict=True)
+    ]
+    nodes, steps = (np.concatenate(one).astype(np.float32) for one in (nodes, steps))
+    order = nodes.argsort(axis=0)
+    nodes, steps = (np.take_along_axis(one, order, axis=0) for one in (nodes, steps))
+    # half of the way to either neighbour, but no more than the step of the own group: beyond it no group has a signal
+    gaps = np.diff(nodes, axis=0, prepend=nodes[:1] - steps[:1], append=nodes[-1:] + steps[-1:])
+    widths = np.minimum((np.minimum(gaps[1:], steps) + np.minimum(gaps[:-1], steps)) / 2, steps)
+    return nodes, np.maximum(widths, np.float32(1e-6) * steps)
+
+
 def hit_weights(clean, ratio, prior=0):
     """Weights of each value being hit, and of it being clean, at each node of the signal.
 
@@ -94,9 +130,12 @@ def hit_weights(clean, ratio, prior=0):
         function(softplus, out=softplus)
     log_share = np.minimum(ratio, 0)
     log_share -= softplus  # of h / (c + h)
+    # where all values are surely hit, the sets with a clean one must not lose all weight
+    np.minimum(log_share, -np.exp(-MOST_RATIO), out=log_share)
     other = np.maximum(ratio, 0)
     softplus += other
     total = np.add(clean, softplus, out=other).sum(axis=0) + prior
+    np.minimum(softplus, MOST_RATIO, out=softplus)
     weight = np.exp(total - total.max(axis=0))
     np.subtract(log_share.sum(axis=0), log_share, out=other)
     hit = np.exp(log_share, out=log_share)

@@ -56,10 +56,10 @@ def log_odds_alone(candidates, tables, population):
     """
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
 
-    def of_piece(piece, _nodes, clean, index, _prior):
+    def of_piece(piece, _nodes, clean, index, widths):
         some = candidates.some(piece)
         ratio, not_hit = log_ratio(some, clean, index, classes[:, piece], population)
-        hit, rest = hit_weights(not_hit, ratio)
+        hit, rest = hit_weights(not_hit, ratio, widths)
         hit, rest = of_known(some, hit).sum(axis=1), rest.sum(axis=1)
         return np.log(np.maximum(hit, 1e-37)) - np.log(np.maximum(rest, 1e-37))
 

@@ -19,6 +19,7 @@ from crstack.joint.population import Population
 from crstack.joint.posterior_signal import maybe_hit, posterior_signal, signal_shift
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.joint.sweeps import probabilities
+from crstack.joint.unlike_noise import unlike_noise
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.pixels import features_holding
@@ -163,9 +164,11 @@ def joint_posterior(
     # the examined share of clean pixels must be ten times the rate of false alarms
     looked_at = LOOKED_AT if settings.false_alarm is None else max(LOOKED_AT, 10 * settings.false_alarm)
     sigma = _sigma(counts, scatter)
-    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2))
-    field, population = probabilities(candidates, sigma, counts.data.shape, settings)
-    del sigma
+    unlike = unlike_noise(counts, scatter.signal, of_pixels)
+    candidates = find_candidates(counts, of_pixels, sigma, detected, min(looked_at, 0.2), unlike)
+    noise = sigma if unlike is None else unlike.values
+    field, population = probabilities(candidates, noise, counts.data.shape, settings)
+    del sigma, noise, unlike
     rows, columns = candidates.where
     which, everywhere = hit_everywhere(counts, of_pixels, candidates, field, population)
     field.chance[:, which] = everywhere + (1 - everywhere) * field.chance[:, which]

@@ -52,7 +52,7 @@ def posterior_signal(field, candidates, population, which=None):
 
     def of_piece(place):
         some = evenly.some(place)
-        nodes, clean, index, _ = some.at_nodes()
+        nodes, clean, index, widths = some.at_nodes()
         classes = field.classes_at(some.where)
         ratio, not_hit = log_ratio(some, clean, index, classes, population)
         known = np.ones(some.values.shape, bool) if some.unknown is None else ~some.unknown
@@ -62,7 +62,7 @@ def posterior_signal(field, candidates, population, which=None):
             # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
             not_hit[i] += known[i] * population.log_none(classes[i], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
-        hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio))
+        hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
         weight = (hit + rest) * known.sum(axis=0) / np.where(known.any(axis=0), variance, 1)
         weight[:, ~known.any(axis=0)] = 1  # nothing is known
         found[place] = (weight * nodes).sum(axis=0) / weight.sum(axis=0)

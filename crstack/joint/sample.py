@@ -30,7 +30,7 @@ class Sample:
     weight : float
         Number of candidates that each stands for.
     of_sigma : `~numpy.ndarray`
-        (ny, nx) place of the noise in ``LOG_SIGMA``.
+        (ny, nx) place of the noise in ``LOG_SIGMA``; (N, ny, nx) if that of the exposures is not alike.
     anyway : `~numpy.ndarray` of bool
         (ny, nx), see `~crstack.joint.candidates.Chosen`.
     missed : `~numpy.ndarray`
@@ -138,7 +138,9 @@ def fit_population(sample, field, classes, population, n_fits):
 
 
 def _places_of(sigma):
-    """Place (ny, nx) of a noise in ``LOG_SIGMA``."""
+    """Places of a noise, (ny, nx) or (N, ny, nx), in ``LOG_SIGMA``."""
+    if sigma.ndim == 3:
+        return np.stack([_places_of(one) for one in sigma])
     # there are fewer than 256 places
     places = empty_image(sigma.shape, np.uint8)
 
@@ -150,7 +152,9 @@ def _places_of(sigma):
 
 
 def numbers_by_noise(of_sigma, chosen):
-    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones."""
+    """Number of pixels (sigmas,) of each noise: of all pixels, and of the chosen ones; of all exposures together."""
+    if of_sigma.ndim == 3:
+        return sum(numbers_by_noise(one, chosen) for one in of_sigma)
     numbers = np.zeros((2, LOG_SIGMA.size), int)
     for rows in row_bands(*of_sigma.shape):
         for total, pixels in zip(numbers, (of_sigma[rows].ravel(), of_sigma[rows][chosen[rows]]), strict=True):
@@ -162,11 +166,12 @@ def numbers_by_noise(of_sigma, chosen):
 def _numbers(field, of_sigma, chosen, by_noise):
     """Numbers (N_CLASSES, sigmas) of values by class of neighbourhood and noise: all, and those of chosen pixels."""
     where = field.beside_hits()
-    places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[where]
+    places = field.classes_at(where) * np.int32(LOG_SIGMA.size) + of_sigma[..., *where]
+    of_one = field.shape[0] if of_sigma.ndim == 2 else 1
     found = []
     for pixels, some in zip(by_noise, (places, places[:, chosen[where]]), strict=True):
         numbers = np.zeros((N_CLASSES, LOG_SIGMA.size))
-        numbers[0] = field.shape[0] * pixels
+        numbers[0] = of_one * pixels
         beside = np.bincount(some.ravel(), minlength=numbers.size).reshape(numbers.shape)
         numbers += beside
         numbers[0] -= beside.sum(axis=0)

@@ -18,7 +18,7 @@ LEAST = 1e-6
 #: expectation of the lower of two normal deviates below their mean
 LOWER_OF_TWO = 0.5642
 #: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
-OF_MEDIAN = {2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
+OF_MEDIAN = {1: 1.0, 2: 0.826, 3: 0.670, 4: 0.546, 5: 0.536, 6: 0.465, 7: 0.459}
 #: steps of the deconvolution, and of its grid in standard deviations of the noise
 STEPS, GRID = 100, 0.1
 MOST_BINS = 20_000
@@ -81,7 +81,7 @@ class SignalPrior:
         return start[number] + density[number] * (inside**2 - first**2) / 2
 
 
-def signal_prior(levels, sigma, widest=np.inf):
+def signal_prior(levels, sigma, widest=np.inf, unlike=None):
     """Density of the signal among the pixels of a stack.
 
     Parameters
@@ -93,6 +93,8 @@ def signal_prior(levels, sigma, widest=np.inf):
     widest : float, optional
         Pixels whose values span more than this number of standard deviations are left out. If one value of three is
         hit, the median is the higher of the two clean values.
+    unlike : UnlikeNoise, optional
+        The noise of groups of exposures, if it is not alike. The signal is then that of the group of least noise.
 
     Returns
     -------
@@ -113,7 +115,12 @@ def signal_prior(levels, sigma, widest=np.inf):
     places = np.arange(0, sigma.size, step)
     some = taken(lambda where: levels[:, *where], places, sigma.shape)
     noise = taken(lambda where: sigma[where], places, sigma.shape)
-    agree = some.max(axis=0) - some.min(axis=0) <= widest * noise
+    if unlike is None:
+        agree = some.max(axis=0) - some.min(axis=0) <= widest * noise
+    else:
+        agree = unlike.agree(some, places, widest)
+        some, noise = some[list(unlike.groups[0])], taken(lambda where: unlike.levels[0][where], places, sigma.shape)
+        n = len(some)
     some, noise = some[:, agree], noise[agree]
     # a mean of two would contain the hits of both
     middle = some.min(axis=0) + np.float32(LOWER_OF_TWO) * noise if n == 2 else np.median(some, axis=0)

@@ -61,7 +61,7 @@ def probabilities(candidates, sigma, shape, settings):
     candidates : Candidates
         The pixels looked at.
     sigma : `~numpy.ndarray`
-        (ny, nx) noise of one value, electrons.
+        (ny, nx) noise of one value, electrons; (N, ny, nx) if that of the exposures is not alike.
     shape : tuple of int
         (N, ny, nx).
     settings : JointPosterior

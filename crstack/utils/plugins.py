@@ -8,7 +8,13 @@ import numpy as np
 
 from crstack.exceptions import CRStackError, PluginError
 
-__all__ = ["check_comparable", "error_in_words", "plugin_errors", "protected"]
+__all__ = ["check_comparable", "error_in_words", "is_own", "plugin_errors", "protected"]
+
+
+def is_own(plugin):
+    """Whether an object, or a class, is part of crstack itself and no plug-in."""
+    kind = plugin if isinstance(plugin, type) else type(plugin)
+    return kind.__module__.partition(".")[0] == "crstack"
 
 
 @contextmanager
@@ -29,6 +35,8 @@ def plugin_errors(plugin, doing):
     ------
     PluginError
         If the block raises an error, or leaves by `SystemExit`.
+    CRStackError
+        The same of a class of crstack itself.
     """
     try:
         yield
@@ -36,7 +44,10 @@ def plugin_errors(plugin, doing):
         raise
     except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
         name = (plugin if isinstance(plugin, type) else type(plugin)).__name__
-        raise PluginError(f"{name} must {doing} without an error; got {error_in_words(error)}") from error
+        words = f"{name} must {doing} without an error; got {error_in_words(error)}"
+        if is_own(plugin):
+            raise CRStackError(f"{words}. {name} is part of crstack: please report this, with the exposures") from error
+        raise PluginError(words) from error
 
 
 def error_in_words(error):

@@ -38,6 +38,7 @@ from crstack.joint.false_alarms import CleanNoise
 from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
+from crstack.joint.posterior import joint_posterior
 from crstack.statistics import order_statistics
 
 # excess variance
@@ -411,7 +412,7 @@ def test_share_of_the_pixels_that_is_examined(monkeypatch, false_alarm, share):
     class Stop(Exception):
         pass
 
-    def find(counts, excess, sigma, detected, looked_at):
+    def find(counts, excess, sigma, detected, looked_at, unlike):
         raise Stop(looked_at)
 
     monkeypatch.setattr(posterior, "find_candidates", find)
@@ -551,3 +552,25 @@ def test_even_slices_cover_a_number_and_leave_no_single_one(number, most):
     covered = np.concatenate([np.arange(number)[one] for one in slices])
     np.testing.assert_array_equal(covered, np.arange(number))
     assert number < 2 or min(one.stop - one.start for one in slices) > 1
+
+
+def test_values_that_are_all_surely_hit_have_probabilities():
+    """Where every value is far from every node, one of them is clean, and none of the weights is lost."""
+    ratio = np.float32([120, 150, 200])[:, None, None] + np.zeros((3, 4, 1), np.float32)
+    for ratios in (ratio, ratio[::-1], np.full_like(ratio, 3e4)):
+        hit, rest = hit_weights(-ratios, ratios)
+        chance = hit.sum(axis=1) / (hit + rest)[0].sum(axis=0)
+        assert np.isfinite(chance).all()
+        assert (chance >= 0).all()
+        assert (chance <= 1).all()
+        assert (1 - chance).sum() > 0.5
+
+
+def test_probabilities_of_values_without_a_common_signal():
+    """Exposures of which the noise and the values are unlike give probabilities."""
+    rng = np.random.default_rng(2)
+    cube = np.float32(rng.normal(0, [[[300]], [[1]], [[1]]], (3, 40, 50)) + rng.uniform(0, 1e6, (3, 40, 50)))
+    counts = Counts(cube, (np.float32(9e4), np.float32(1), np.float32(1)), poisson=(False,) * 3)
+    found = joint_posterior(counts, JointPosterior(excess=False))
+    assert (found.rounded >= 0).all()
+    assert (found.rounded <= 1).all()

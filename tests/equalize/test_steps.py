@@ -1,0 +1,61 @@
+"""Steps of whole pixels: those that describe the whole image, not only the source that dominates a part of it."""
+
+import numpy as np
+import pytest
+
+from crstack.equalize.steps import confirmed_steps, moved, whole_steps
+
+READNOISE = 4.0
+SHAPE = (1400, 120)
+
+
+def variance_of(signal):
+    return np.maximum(signal, 0) + READNOISE**2
+
+
+def noisy(expected, seed):
+    rng = np.random.default_rng(seed)
+    expected = np.asarray(expected)
+    return (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
+
+
+def drifting_galaxy(seed, height=30.0):
+    """A slit along x: sky lines that stay, far from the middle of the image, and a faint galaxy that drifts."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    flat = 1 + 0.03 * np.random.default_rng(seed).standard_normal(SHAPE)
+    sky = np.full(SHAPE, 20.0)
+    for row, peak in zip((20, 60, 120), (400.0, 3000.0, 1500.0), strict=True):
+        sky += peak * np.exp(-0.5 * ((y - row) / 2) ** 2)
+    places = (0.2, 55), (0.3, 56), (1.0, 60), (1.1, 62)
+    galaxies = [height * level * np.exp(-0.5 * ((x - centre) / 3) ** 2) * (y > 90) for level, centre in places]
+    return noisy([flat * (sky + galaxy) for galaxy in galaxies], seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_source_that_drifts_alone_is_no_step(seed):
+    """The correlation of the middle of the image finds the galaxy; the sky lines and the detector stay."""
+    levels = drifting_galaxy(seed)
+    steps = whole_steps(levels)
+    assert any(map(any, steps))
+    assert confirmed_steps(steps, levels, variance_of) == ((0, 0),) * 4
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_steps_of_the_field_are_confirmed(n):
+    rng = np.random.default_rng(n)
+    y, x = np.mgrid[:200, :220]
+    field = np.full((200, 220), 100.0)
+    for row, column, peak in zip(*rng.uniform(20, 180, (2, 15)), 10 ** rng.uniform(2, 4.5, 15), strict=True):
+        field += peak * np.exp(-0.5 * (((y - row) / 1.2) ** 2 + ((x - column) / 1.2) ** 2))
+    expected = [field] * (n - 1) + [0.8 * moved(field, (3, -1)) + 20]
+    levels = noisy(expected, n)
+    # hits
+    levels[rng.random(levels.shape) < 0.01] += 3000
+    steps = ((0, 0),) * (n - 1) + ((3, -1),)
+    assert confirmed_steps(steps, levels, variance_of) == steps
+    levels[-1] = moved(levels[-1], (-3, 1))
+    assert confirmed_steps(steps, levels, variance_of) == ((0, 0),) * n
+
+
+def test_exposures_at_rest_are_not_looked_at():
+    assert confirmed_steps(((0, 0),) * 3, None, None) == ((0, 0),) * 3

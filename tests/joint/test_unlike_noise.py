@@ -1,0 +1,96 @@
+"""Exposures of unlike light: their noise differs by large factors."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import CCDData
+from scipy import ndimage
+
+from crstack import CRStack
+from crstack.joint.candidates import Candidates
+from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise
+
+SHAPE = (200, 220)
+
+
+def exposures_of(light, seed=4, rate=0.006, scene="imaging"):
+    """Expected electrons, hits and values of exposures that collected different shares of the light of a field."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = np.full(SHAPE, 80.0)
+    if scene == "slit":
+        image += 150 * np.exp(-((y - 100 - 0.01 * x) ** 2) / 6) * (1 + 0.3 * np.sin(x / 20))
+        for centre, peak in zip(rng.uniform(5, SHAPE[1] - 5, 15), 100 * rng.pareto(1.2, 15) + 50, strict=True):
+            image += peak * np.exp(-((x - centre) ** 2) / 3)
+    else:
+        for _ in range(40):
+            flux = min(40 * (1 - rng.random()) ** -1.0, 2e4)
+            image += flux * np.exp(-((y - rng.uniform(0, SHAPE[0])) ** 2 + (x - rng.uniform(0, SHAPE[1])) ** 2) / 3)
+    expected = np.asarray(light, float)[:, None, None] * image
+    hits = np.zeros(expected.shape)
+    for plane in hits:
+        for _ in range(int(rate * plane.size / 6)):
+            row, column, charge = rng.integers(0, SHAPE[0]), rng.integers(0, SHAPE[1] - 9), rng.lognormal(5.5, 1)
+            plane[row, column : column + rng.integers(3, 10)] += charge
+    values = rng.poisson(expected) + rng.poisson(hits) + rng.normal(0, 5, expected.shape)
+    return expected, hits, np.float32(values)
+
+
+def masks_of(values, times=None):
+    """Masks of some values in electrons, with exposure times or without."""
+    headers = [{}] * len(values) if times is None else [{"EXPTIME": float(time)} for time in times]
+    images = [CCDData(one, unit=u.electron, meta=meta) for one, meta in zip(values, headers, strict=True)]
+    return CRStack(images, readnoise=5 * u.electron).detect().crmasks
+
+
+def check_masks(found, expected, hits, light):
+    """At most a few values far from any hit are flagged, and nearly all hits that the other exposures can show."""
+    near = np.array([ndimage.binary_dilation(one > 0, iterations=2) for one in hits])
+    assert (found & ~near).mean() < 1e-4
+    light = np.asarray(light, float)[:, None, None]
+    noise = np.sqrt(expected + 25) / light
+    for i, mask in enumerate(found):
+        strong = hits[i] / light[i] > 7 * np.hypot(noise[i], np.delete(noise, i, axis=0).min(axis=0))
+        assert mask[strong].mean() > 0.97
+
+
+@pytest.mark.filterwarnings("ignore:exposure times differ", "ignore:exposure . shows")
+@pytest.mark.parametrize("times", [(150, 600, 600), (30, 600, 600), (60, 600), (600, 60, 120, 600, 300)])
+def test_exposure_times_may_differ_by_large_factors(times):
+    light = np.array(times) / 600
+    expected, hits, values = exposures_of(light)
+    check_masks(masks_of(values, times), expected, hits, light)
+
+
+def test_groups_hold_exposures_of_like_noise():
+    assert groups_of_noise(np.array([10.0, 3.0, 10.5, 4.0])) == ((1, 3), (0, 2))
+    assert groups_of_noise(np.array([1.0, 1.5, 1.2])) == ((0, 1, 2),)
+
+
+def test_span_is_that_of_like_noise():
+    """With equal noise in two groups the span is the range over the noise; a noisy value spans less."""
+    levels = np.float32([[0.0], [3.0], [6.0]])
+    unlike = UnlikeNoise(((0, 1), (2,)), np.ones((2, 1, 1), np.float32), np.ones((3, 1, 1), np.float32))
+    assert unlike.span(levels, np.ones((2, 1), np.float32)) == pytest.approx(6)
+    assert unlike.span(levels, np.float32([[1.0], [7.0]])) == pytest.approx(3)
+    assert unlike.agree(levels, np.array([0]), 6.1).all()
+    assert not unlike.agree(levels, np.array([0]), 5.9).any()
+
+
+def test_nodes_resolve_the_signal_of_unlike_noise():
+    """The likelihood of the signal, summed over the nodes with their widths, is the exact integral."""
+    rng = np.random.default_rng(5)
+    sigma = np.float32([[300], [2], [2]])
+    values = np.float32(100 + sigma * rng.normal(0, 1, (3, 200)))
+    some = Candidates((np.zeros(200, int),) * 2, values, *np.float32([[[1]], [[0]]]), sigma**2, np.zeros((1, 1)))
+    exact = np.log(2 * np.pi * sigma.prod()) + np.log(np.sqrt((1 / sigma**2).sum()))
+    weight = 1 / sigma**2
+    mean = (weight * values).sum(axis=0) / weight.sum()
+    exact = -exact - (weight * (values - mean) ** 2).sum(axis=0) / 2
+    for groups, good in (((1, 2), (0,)), True), ((), False):
+        _, clean, _, widths = Candidates(**{**some.__dict__, "groups": groups}).at_nodes()
+        if not good:
+            assert not widths.any()
+            continue
+        found = np.log(np.exp(clean.sum(axis=0) + widths).sum(axis=0))
+        np.testing.assert_allclose(found, exact, atol=0.02)
