@@ -81,7 +81,11 @@ def misfit(model):
 
 
 def _misfit_of(model, left, variance):
-    squares = np.minimum(left**2 / variance, CLIP_SIGMA**2)
+    squares = left**2 / variance
+    # logarithmic beyond the limit: squares would count hits alone, and a constant would ignore a part of the image
+    # that the model does not describe at all
+    far, limit = squares > CLIP_SIGMA**2, np.float32(CLIP_SIGMA**2)
+    squares[far] = limit * (1 + np.log(squares[far] / limit))
     return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
 
 
@@ -128,14 +132,13 @@ def _add_line(model, line, left, signal, variance):
         share = share.transpose(0, 2, 1)
     if line.setting == "response":
         before = np.float32(0) if model.gains is None else model.gains
+        if regressor is not signal:
+            # all but the object stays, and so does its noise
+            share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
         # where there is hardly any signal a fit may give less than none: no exposure has a negative throughput
         model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
-        share = model.gains - before
         model.brightness = regressor
-        if regressor is signal:
-            return
-        # all but the object stays
-        share = share * (regressor - signal)
-    elif line.setting == "sky":
+        return
+    if line.setting == "sky":
         share = share * regressor
     model.added = share if model.added is None else model.added + share

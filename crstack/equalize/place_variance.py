@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.block_residuals import raise_to_block_residuals
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
@@ -95,6 +96,9 @@ def place_variance(levels, variance_of, measured=None):
     similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
     window.
 
+    Where differences were measured, the variance is also at least what they leave in blocks of pixels, see
+    `~crstack.equalize.block_residuals.raise_to_block_residuals`.
+
     Two exposures differ by a hit as they differ by an error of the model. What hits add to the squared deviations is
     measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. In a window, the excess is
     twice the smaller of the excess where the first exposure is higher and of that where the second is.
@@ -110,6 +114,8 @@ def place_variance(levels, variance_of, measured=None):
         lambda band: _fill_band(variance, places, shares, band), wide_bands(*variance.shape, WINDOW // 2)
     )
     _raise_to_model_error(variance, places, levels, variance_of, change)
+    if measured:
+        raise_to_block_residuals(variance, levels, variance_of)
     return variance, max(highest)
 
 

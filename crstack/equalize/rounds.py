@@ -1,6 +1,7 @@
 """A round of the fit: kernels to the structures, and surfaces to the rest."""
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
@@ -33,6 +34,9 @@ def refine(model, contrast, with_kernels=True):
     if with_kernels:
         telling = structure > STRUCTURE * noise
         telling[_beside_hot(common, variance)] = False
+        if model.bad is not None:
+            # what a kernel moves from there is not known
+            telling[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
         _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
     model.change(common, variance)
     if "backgrounds" in model.names:

@@ -32,7 +32,8 @@ def find_blooming(exposures):
     -----
     A value is added if a column of values connects it with a saturated one (in this column or the next), each of which
     exceeds the median of the other exposures, the lower one of an even number, by 5 per cent and 5 standard deviations.
-    Gaps of two values are closed. Where all exposures bleed alike, nothing is added: they agree.
+    Gaps of two values are closed. Where all exposures bleed alike, only the pixels at both ends of each saturated
+    column of a feature that is longer than wide are added, because they may be filled in part.
     """
     if exposures.saturated is None:
         return None
@@ -43,8 +44,19 @@ def find_blooming(exposures):
         columns = np.flatnonzero(ndimage.maximum_filter1d(saturated.any(axis=0), 2 * BESIDE + 1))
         if len(columns):
             bloomed[i][:, columns] = _of_columns(exposures, i, columns, levels - levels[i])
+            _add_ends(bloomed[i], saturated)
     bloomed &= ~exposures.bad
     return bloomed if bloomed.any() else None
+
+
+def _add_ends(bloomed, saturated):
+    """Add the pixels at both ends of the columns of long saturated features, in place."""
+    labels, _ = ndimage.label(saturated, np.ones((3, 3)))
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        if rows.stop - rows.start <= columns.stop - columns.start:
+            continue
+        wide = slice(max(rows.start - 1, 0), rows.stop + 1), columns
+        bloomed[wide] |= ndimage.maximum_filter1d((labels[wide] == number).view(np.uint8), 3, axis=0).view(bool)
 
 
 def _of_columns(exposures, i, columns, levels):

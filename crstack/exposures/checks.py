@@ -26,6 +26,9 @@ TOO_MUCH, TOO_LITTLE = 1.4, 0.77
 #: variance by photons, in units of that by the read noise, from which the scatter measures the gain
 PHOTONS_DOMINATE = 3
 
+#: remedy for saturated values that are not in blocks
+SATURATED = ". Give saturation=, so that the other saturated values are bad too"
+
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
 
@@ -95,10 +98,13 @@ def _without_blank_parts(exposures):
     for i, one in enumerate(blank):
         if one.any():
             rows, columns = (np.flatnonzero(one.any(axis=axis)) for axis in (1, 0))
+            plane = exposures.data[i]
+            top = bool((plane[one] == plane.max()).all() and plane.max() > 0)
+            what, remedy = ("holds one value", "") if not top else ("is saturated, at its highest value,", SATURATED)
             warn_user(
-                f"{exposures.names[i]} holds one value in blocks of {np.count_nonzero(one)} pixels, within columns "
+                f"{exposures.names[i]} {what} in blocks of {np.count_nonzero(one)} pixels, within columns "
                 f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
-                "they are taken as bad values"
+                f"they are taken as bad values{remedy}"
             )
     return _with_bad(exposures, blank)
 

@@ -149,7 +149,10 @@ class _Builder:
                 f"got none in the header of {given.name}"
             )
         if self.values.saturation is None and given.saturated is None:
-            plateau = find_plateau(given.data, given.mask, given.limit)
+            electrons = float(np.median(noise.electrons_per_unit)) * (seconds if given.per_second else 1.0)
+            # an uncertainty that is given may be that of an average, which scatters less than photons
+            own = given.uncertainty is not None
+            plateau = find_plateau(given.data, given.mask, given.limit, None if own else electrons)
             if plateau is not None:
                 self.plateaus.append((given.name, plateau))
         plane = plane_of(

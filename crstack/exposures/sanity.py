@@ -126,10 +126,10 @@ def noise_ratio(data, bad, variance):
     Notes
     -----
     The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
-    This removes the scene and slow variations of the level. The stated noise is that at the median of three neighbours
-    in the row of each exposure, because levels differ, or at a low value of all exposures where this is higher. The
-    scatter is the mean square of the smallest four fifths, relative to that of a normal distribution cut at the same
-    quantile. Hits are among the remaining fifth.
+    This removes the scene and slow variations of the level. The stated noise of an exposure is that at the median of
+    three neighbours in its row, because levels differ. Where a low value of all exposures, moved to the level of this
+    one, is higher, it is that at this value. The scatter is the mean square of the smallest four fifths, relative to
+    that of a normal distribution cut at the same quantile. Hits are among the remaining fifth.
     """
     n, ny, nx = data.shape
     step = max(int(ny * nx / SAMPLE), 1)
@@ -140,7 +140,7 @@ def noise_ratio(data, bad, variance):
     # a low value of the exposures, because many may be hit
     expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
     # the sky of each exposure has its own noise; three neighbours hold less noise than one value
-    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), expected)
+    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), _low_of_own_level(some))
     stated = [variance(i, own[i], box) for i in range(n)]
     pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
     ratios = []
@@ -155,6 +155,20 @@ def noise_ratio(data, bad, variance):
         ratios.append(float(np.sqrt(_mean_of_smallest(square))))
     sigma = float(np.median(np.sqrt(np.maximum(stated[0], 0))))
     return ratios, float(np.median(expected)), sigma
+
+
+def _low_of_own_level(some):
+    """A low value (N, ny, nx) of the exposures of each pixel, moved to the level of each exposure."""
+    levels = np.array([_middle_mean(plane) for plane in some], some.dtype)[:, None, None]
+    place = (len(some) - 1) // 4
+    return np.partition(some - levels, place, axis=0)[place] + levels
+
+
+def _middle_mean(values):
+    """Mean of the middle half of some values, which is finer than a median where they are integers."""
+    ordered = np.sort(values, axis=None)
+    quarter = ordered.size // 4
+    return ordered[quarter : ordered.size - quarter].mean(dtype=np.float64)
 
 
 def _mean_of_smallest(squares):

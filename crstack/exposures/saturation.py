@@ -31,6 +31,17 @@ MAD = 1.4826
 #: sample of an image for its median and scatter
 SAMPLE = 20_000
 
+#: values far above the median that are searched for a flat top: fraction of the highest value, and number at most
+BRIGHT, MOST_BRIGHT = 0.25, 100_000
+#: width of a pile of values, in units of their photon noise, and by how much it exceeds the values beside it
+FLAT, PILE = 0.15, 4
+#: number of values of a pile, and depth of the suggested level below it, in units of the photon noise
+LEAST_PILE, BELOW = 12, 3
+#: photons of its pixels, so that the steps of a converter are far below their noise
+LEAST_ELECTRONS = 10_000
+#: digits of its level
+DIGITS = 3
+
 #: largest number of exposures named in the warning
 MOST_NAMED = 3
 
@@ -77,8 +88,8 @@ def stated_limit(header):
     return None
 
 
-def find_plateau(image, mask=None, limit=None):
-    """Connected pixels at the highest value of an image, or at a limit of its header.
+def find_plateau(image, mask=None, limit=None, electrons=None):
+    """Connected pixels at the highest value of an image, at a limit of its header, or with a flat top.
 
     Parameters
     ----------
@@ -88,6 +99,9 @@ def find_plateau(image, mask=None, limit=None):
         Pixels that are not used.
     limit : tuple of (float, str), optional
         As from `stated_limit`.
+    electrons : float, optional
+        Electrons per unit of the image. If given, flat tops are found: connected pixels whose scatter is far below
+        their photon noise, as at the full well of pixels, below the limit of the converter.
 
     Returns
     -------
@@ -96,8 +110,10 @@ def find_plateau(image, mask=None, limit=None):
 
     Notes
     -----
-    Values that are not saturated hardly ever agree in connected pixels that are the highest of the image. Calibrated
-    exposures have no such plateau: their saturation must be given, or be stated in the header.
+    Values that are not saturated hardly ever agree in connected pixels that are the highest of the image. Pixels that
+    are full before the converter is have a value each, but for read noise: their values pile up within a small part of
+    their photon noise. Calibrated exposures have no such plateau: their saturation must be given, or be stated in the
+    header.
     """
     with np.errstate(invalid="ignore"):
         valid = np.abs(image) < np.inf
@@ -122,7 +138,41 @@ def find_plateau(image, mask=None, limit=None):
             if source:
                 return Plateau(level, count, f"{source} of the header")
             return Plateau(level, count, CONVERTER_WORDS if level in CONVERTER else HIGHEST_WORDS)
-    return None
+    if electrons is None or not highest - middle > HEIGHT * scatter > 0:
+        return None
+    return _flat_top(image, valid, middle, max(BRIGHT * (highest - middle), HEIGHT * scatter), electrons)
+
+
+def _flat_top(image, valid, middle, height, electrons):
+    """Plateau of connected pixels so far above the median whose values pile up within their photon noise, or None.
+
+    Only the photons above the median count, because the bias may be anything below it.
+    """
+    where = valid & (image > middle + max(height, LEAST_ELECTRONS / electrons))
+    values = image[where].astype(np.float64)
+    if len(values) < LEAST_PILE:
+        return None
+    values = np.sort(values)[-MOST_BRIGHT:]
+    photons = np.sqrt((values - middle) / electrons)
+    start, width = np.arange(len(values)), FLAT * photons
+    end, further = (np.searchsorted(values, values + k * width, "right") for k in (1, 2))
+    number, beside = end - start, np.maximum(start - np.searchsorted(values, values - width), further - end)
+    piled = (number >= LEAST_PILE) & (number > PILE * (beside + 1))
+    if not piled.any():
+        return None
+    first = int(np.argmax(np.where(piled, number, 0)))
+    group = values[first : end[first]]
+    if _largest_feature(where & (image >= group[0]) & (image <= group[-1])) < LEAST_PIXELS:
+        return None
+    level = _rounded_down(float(group[0] - BELOW * photons[first]))
+    spread, photon = float(np.std(group)), float(photons[first])
+    words = f"{len(group)} of them scatter by {spread:.2g}, where photons alone give {photon:.3g}"
+    return Plateau(level, int(np.count_nonzero(valid & (image >= level))), words)
+
+
+def _rounded_down(value):
+    step = 10.0 ** (np.floor(np.log10(value)) - (DIGITS - 1))
+    return float(np.floor(value / step) * step) if step > 0 else value
 
 
 def _largest_feature(where):

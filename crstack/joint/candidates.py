@@ -8,7 +8,7 @@ import numpy as np
 from crstack.joint.charges import HitDensity
 from crstack.joint.chosen import Chosen
 from crstack.joint.cubes import by_parts, joined
-from crstack.joint.likelihood import log_clean, nodes_of_groups, signal_nodes
+from crstack.joint.likelihood import NODE_REACH, log_clean, nodes_of_groups, signal_nodes
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.statistics import normal_range_exceeded
 from crstack.utils.cached import cached_property
@@ -145,13 +145,28 @@ class Candidates:
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         noise = np.broadcast_to(noise / self.scales, self.values.shape)
         if len(self.groups) < 2:
-            return signal_nodes(self.lowest, noise.mean(axis=0), len(self.values)), None
+            return signal_nodes(*self._lowest_of_all(noise), len(self.values)), None
         levels, numbers = self.levels, tuple(map(len, self.groups))
         if self.unknown is not None:
             levels = np.where(self.unknown, np.inf, levels)
         lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
         lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
         return nodes_of_groups(lowest, np.stack([noise[list(group)].mean(axis=0) for group in self.groups]), numbers)
+
+    def _lowest_of_all(self, noises):
+        """The lowest level and the noise (M,) of a level, where the levels have the ``noises`` (N, M).
+
+        No value lies far below the signal. So the signal is at most the lowest of the levels plus a multiple of their
+        noises, which may differ in single pixels where the exposures have different throughputs.
+        """
+        noise = noises.mean(axis=0)
+        if len(self.scales) == 1:
+            return self.lowest, noise
+        highest = self.levels + np.float32(NODE_REACH) * (noises - noise)
+        if self.unknown is not None:
+            highest = np.where(self.unknown, np.inf, highest)
+        highest = highest.min(axis=0)
+        return np.where(np.isfinite(highest), highest, self.lowest), noise
 
     def parts(self):
         """Slices of a size that fits into fast memory."""

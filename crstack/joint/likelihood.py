@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["hit_weights", "log_clean", "nodes_of_groups", "signal_nodes"]
+__all__ = ["NODE_REACH", "hit_weights", "log_clean", "nodes_of_groups", "signal_nodes"]
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8

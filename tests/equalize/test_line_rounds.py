@@ -86,12 +86,35 @@ def test_what_is_left_of_the_exposures():
     np.testing.assert_allclose(left[1], 7, atol=1e-4)
 
 
-def test_the_misfit_counts_hits_no_more_than_others():
+def test_the_misfit_counts_hits_little():
     levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
     levels[1] += 2 * 5  # half a standard deviation
     levels[0, 9, 9] -= 1e4
-    expected = 600 * 0.5**2 + line_rounds.CLIP_SIGMA**2
+    expected = 600 * 0.5**2 + line_rounds.CLIP_SIGMA**2 * (1 + np.log(1000**2 / line_rounds.CLIP_SIGMA**2))
     assert line_rounds.misfit(model_of(levels)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_misfit_sees_a_trace_that_is_not_described():
+    """Of two models that both fail along a trace, that which fails by less is the better one."""
+    levels = np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)])
+    levels[0, 10] += 10 * 10
+    better = line_rounds.misfit(model_of(levels))
+    levels[0, 10] += 10 * 10
+    assert line_rounds.misfit(model_of(levels)) > better + 100
+
+
+def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
+    """Where added levels describe the sky, the response is that of the object: a faint pixel keeps its noise."""
+    left, signal, variance = np.zeros((3, 40, 50)), np.full((40, 50), 30.0), np.ones((40, 50))
+    signal[20] = 300
+    share = np.zeros(left.shape, np.float32)
+    share[0], share[1] = -0.8, 0.8
+    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: share)
+    model = SimpleNamespace(gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
+    line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
+    assert model.added is None
+    np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(model.gains[:2, 20] * signal[20], np.outer([-0.8, 0.8], np.full(50, 270)), rtol=1e-5)
 
 
 @pytest.fixture

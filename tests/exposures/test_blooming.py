@@ -79,3 +79,28 @@ def test_all_exposures_that_bleed_alike_agree():
     given = stack_of(images).exposures
     far = np.abs(np.arange(SHAPE[0]) - 80) >= 10
     assert not given.saturated[:, far].any()
+
+
+@pytest.mark.parametrize("exposure", range(3))
+def test_ends_of_saturated_columns_that_are_filled_in_part_are_bad(exposure):
+    """Saturated columns that reach as far in all exposures, with a pixel of part of the charge at each end."""
+    images, _, _ = exposures(lengths=(0, 0, 0))
+    ends = np.zeros(SHAPE, bool)
+    for column, length in ((59, 18), (60, 30), (61, 21)):
+        ends[[80 - length, 80 + length], column] = True
+        for image in images:
+            image.data[80 - length + 1 : 80 + length, column] = FULL
+            image.data[ends[:, column], column] += 0.4 * FULL
+    given = stack_of(images).exposures
+    assert given.saturated[exposure][ends].all()
+    added = given.saturated[exposure] & ~ends & (images[exposure].data < FULL)
+    assert added.sum() <= 12  # beside the core of the star
+
+
+def test_round_cores_lose_nothing():
+    images, _, _ = exposures(lengths=(0, 0, 0))
+    for image, (height, width) in zip(images, ((3, 3), (3, 5), (5, 5)), strict=True):
+        image.data[20 : 20 + height, 20 : 20 + width] = FULL
+    given = stack_of(images).exposures
+    for i, number in enumerate((9, 15, 25)):
+        assert given.saturated[i, 10:40, 10:40].sum() == number

@@ -142,3 +142,72 @@ def test_a_damaged_card_is_no_limit():
     header.append(fits.Card.fromstring("SATURATE= 1.2.3"))
     header["DATAMAX"] = 7
     assert stated_limit(header) == (7.0, "DATAMAX")
+
+
+def full(seed, well=60_000.0, readnoise=5.0, gain=1.5, star=4e5, shape=(90, 80)):
+    """An exposure in adu of a star whose pixels are full below the limit of the converter, and the full pixels."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    light = 100 + star * np.exp(-((x - 40) ** 2 + (y - 45) ** 2) / 8)
+    electrons = np.minimum(rng.poisson(light), well)
+    image = np.rint((electrons + rng.normal(0, readnoise, shape)) / gain + 500)
+    return np.minimum(image, 65535).astype(np.uint16), electrons == well
+
+
+@pytest.mark.parametrize("readnoise", [2.0, 5.0, 12.0])
+def test_a_full_well_below_the_limit_is_noticed(readnoise):
+    image, top = full(1, readnoise=readnoise)
+    assert find_plateau(image) is None
+    found = find_plateau(image, electrons=1.5)
+    assert 38_500 < found.level <= image[top].min()
+    assert top.sum() <= found.n_pixels < top.sum() + 8
+    assert find_plateau(image, mask=image > found.level, electrons=1.5) is None
+
+
+def test_the_warning_of_a_full_well_has_level_and_remedy():
+    images = [full(i)[0] for i in range(3)]
+    options = {"gain": 1.5 * u.electron / u.adu, "readnoise": 5 * u.electron, "bias": 500 * u.adu}
+    with pytest.warns(CRStackWarning, match="seem to be saturated: exposure 1 has .* scatter by .* photons") as found:
+        CRStack(images, unit=u.adu, **options)
+    level = float(str(found[0].message).split("saturation=")[1].split()[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stack = CRStack(images, unit=u.adu, saturation=level * u.adu, **options)
+    for i in range(3):
+        assert stack.exposures.bad[i][full(i)[1]].all()
+
+
+@pytest.mark.parametrize("level", [3e4, 2e5])
+def test_bright_pixels_with_photon_noise_are_not_full(level):
+    """A lamp, a star, and lines, all of them far brighter than the rest."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:200, :200]
+    lamp = np.where((x > 50) & (x < 150), level, 50)
+    star = 50 + level * np.exp(-((x - 100) ** 2 + (y - 90) ** 2) / 800)
+    lines = 50 + level * np.exp(-((x % 40 - 20) ** 2) / 6)
+    for light in (lamp, star, lines):
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            image = (rng.poisson(light) + rng.normal(0, 4, light.shape)).astype(np.float32)
+            assert find_plateau(image, electrons=1.0) is None
+            assert find_plateau(np.rint(image / 2), electrons=2.0) is None
+
+
+@pytest.mark.parametrize("scene", ["ifu", "imaging", "slit", "echelle"])
+def test_bright_simulated_scenes_are_not_full(scene):
+    simulated = make_stack(scene, shape=(120, 130), seed=4, hit_rate=0.03, flux_factors=(60, 60, 60))
+    electrons = simulated.gain.to_value(u.electron / u.adu)
+    for ccd in simulated.exposures:
+        assert find_plateau(ccd.data, electrons=electrons) is None
+
+
+def test_real_frames_are_not_full(sprat_files):
+    for path in sprat_files:
+        assert find_plateau(fits.getdata(path), electrons=2.45) is None
+
+
+def test_blocks_at_the_highest_value_are_called_saturated():
+    images = [frame(i, top=np.inf, dtype=np.float32, shape=(60, 50)) for i in range(3)]
+    images[1][20:28, 30:38] = 1.5e5
+    with pytest.warns(CRStackWarning, match="exposure 2 is saturated, at its highest value, in blocks of 64 pixels"):
+        load_exposures(images, unit=u.adu, **NOISE)

@@ -290,6 +290,25 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
     np.testing.assert_allclose(ratio[~known] + not_hit[~known], 0, atol=1e-6)
 
 
+def test_nodes_reach_the_signal_where_an_exposure_of_low_throughput_is_the_lowest():
+    """A level of -40 of an exposure of a fifth of the throughput has a noise of 30; the signal is 30."""
+    values, scales = (
+        np.array([[30.0], [28.0], [-8.0], [31.0]], np.float32),
+        np.array([[1], [1], [0.2], [1]], np.float32),
+    )
+    one = np.ones((1, 1), np.float32)
+    places = np.array([1]), np.array([1])
+    pixel = Candidates(places, values, scales, 0 * one, 36 * one, 0 * one)
+    nodes = pixel.at_nodes()[0]
+    assert nodes.min() < 10
+    assert nodes.max() > 45
+    tables = pixel.tables()
+    assert (log_odds_alone(pixel, tables, Population()) < -3).all()
+    # the same noise for all: nodes around the lowest value
+    alike = Candidates(places, values, one, 0 * one, 36 * one, 0 * one).at_nodes()[0]
+    assert alike.max() < -8 + 6 * 6
+
+
 def one_pixel(values, bad):
     """Candidates of one pixel in the middle of 3 x 3; the noise is 5 electrons."""
     one = np.ones((1, 1), np.float32)
