@@ -103,3 +103,13 @@ html_static_path = ["_static"]
 html_css_files = ["crstack.css"]
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def _documented_bases(app, name, obj, options, bases):
+    """Parts of a public class are no bases of their own; their methods are listed with those of the class."""
+    bases[:] = [object if getattr(one, "__module__", "").startswith("crstack.stages.") else one for one in bases]
+
+
+def setup(app):
+    """Connect what Sphinx calls."""
+    app.connect("autodoc-process-bases", _documented_bases)

@@ -6,6 +6,7 @@ They are kept in docs/images, so that building the documentation runs nothing.
 from pathlib import Path
 
 import astropy.units as u
+import matplotlib
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
@@ -57,28 +58,31 @@ def busiest(mask, size):
     return slice(y, y + ny), slice(x, x + nx)
 
 
-def draw_row(fig, panels, cut, marked, legend=True):
-    """Draw a row of images and masks: pairs of a title and an array (uint8 for a mask).
+def draw_panels(fig, panels, cut, marked, shape, legend=True):
+    """Draw images and masks in rows and columns: pairs of a title and an array (uint8 for a mask).
 
     Each connected feature of ``marked`` gets a ring in the first image. The legend explains the colours of masks.
     """
     rows, columns = cut
     extent = (columns.start + 0.5, columns.stop + 0.5, rows.start + 0.5, rows.stop + 0.5)
-    axes = fig.subplots(1, len(panels), sharey=True)
+    grid = fig.subplots(*shape, sharex=True, sharey=True, squeeze=False)
+    axes = grid.ravel()
     for ax, (title, array) in zip(axes, panels, strict=True):
         is_mask = array.dtype == np.uint8
         scale = {"cmap": COLOURS, "norm": NORM} if is_mask else {"cmap": "gray_r", "vmin": -10, "vmax": 150}
         drawn = ax.imshow(array[cut], origin="lower", interpolation="nearest", extent=extent, **scale)
         ax.set_title(title, fontsize="medium")
-        ax.set_xlabel("x (pixel)")
         if not is_mask:
-            image, last = drawn, ax
-    axes[0].set_ylabel("y (pixel)")
+            image = drawn
+    for ax in grid[-1]:
+        ax.set_xlabel("x (pixel)")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("y (pixel)")
     labels, n_features = ndimage.label(marked[cut], np.ones((3, 3)))
     for y, x in ndimage.center_of_mass(labels > 0, labels, range(1, n_features + 1)):
         place = (x + columns.start + 1, y + rows.start + 1)
         axes[0].add_patch(Circle(place, 4, fill=False, color="#e69f00", linewidth=1.5))
-    fig.colorbar(image, cax=last.inset_axes([1.03, 0, 0.04, 1])).set_label("ADU", labelpad=0)
+    fig.colorbar(image, ax=grid, label="signal (ADU)", shrink=0.8, pad=0.01)
     if not legend:
         return
     handles = [Patch(color=colour, label=label) for colour, label in CODES.values()]
@@ -92,28 +96,28 @@ def readme(hit_rate):
     stack.detect("joint")
     twice = simulated.hit_mask(5).sum(axis=0) >= 2
     cut = busiest(twice, (45, 60))
-    fig = Figure(figsize=(11, 3.5), layout="constrained")
+    fig = Figure(figsize=(7.5, 2.7), layout="constrained")
     panels = [
-        ("before: median of three exposures", stack.combine("median").data),
-        ("after: crstack, meancr2", stack.combine("meancr2").data),
+        ("median of three", stack.combine("median").data),
+        ("crstack (meancr2)", stack.combine("meancr2").data),
         ("truth", simulated.expected.mean(axis=0)),
     ]
-    draw_row(fig, panels, cut, twice, legend=False)
-    save(fig, "readme", dpi=100)
+    draw_panels(fig, panels, cut, twice, (1, 3), legend=False)
+    save(fig, "readme", dpi=140)
 
 
 def masks_of_an_exposure(stack, masks, cut):
     """One exposure, its mask, and the mean without and with the masks."""
-    fig = Figure(figsize=(13, 3.2), layout="constrained")
+    fig = Figure(figsize=(7.5, 5.8), layout="constrained")
     mean, meancr = (stack.combine(name).data for name in ("mean", "meancr"))
     panels = [
         ("exposure 1", stack.exposures.data[0]),
         ("its mask, CRMASK1", masks.codes["CRMASK1"]),
         ("mean of three", mean),
-        ("mean of the rest (meancr)", meancr),
+        ("mean of clean values (meancr)", meancr),
     ]
-    draw_row(fig, panels, cut, np.zeros(stack.exposures.shape, dtype=bool))
-    save(fig, "masks", dpi=85)
+    draw_panels(fig, panels, cut, np.zeros(stack.exposures.shape, dtype=bool), (2, 2))
+    save(fig, "masks", dpi=120)
 
 
 def diagram():
@@ -123,20 +127,20 @@ def diagram():
     observed = stack.mm_diagram(aux="pycosmic")
     boundary = stack.fit_boundary(SplineBoundary())
     threshold = 3 * simulated.readnoise.value / simulated.gain.value
-    save(plot_diagram(observed, boundary, threshold=threshold), "diagram", dpi=75)
+    save(plot_diagram(observed, boundary, threshold=threshold), "diagram", dpi=90)
 
 
 def scenes():
     """One exposure of each simulated scene."""
-    fig = Figure(figsize=(11, 2.8), layout="constrained")
-    for ax, (scene, top) in zip(fig.subplots(1, 3), (("ifu", 150), ("imaging", 300), ("slit", 200)), strict=True):
+    fig = Figure(figsize=(7.5, 5.6), layout="constrained")
+    tops = {"ifu": 150, "imaging": 300, "slit": 200, "echelle": 200}
+    for ax, (scene, top) in zip(fig.subplots(2, 2).ravel(), tops.items(), strict=True):
         image = make_stack(scene, shape=(150, 180), seed=4).exposures[0].data
         drawn = ax.imshow(image, origin="lower", cmap="gray_r", vmin=0, vmax=top, extent=(0.5, 180.5, 0.5, 150.5))
         ax.set_title(f'make_stack("{scene}")', fontsize="medium")
-        ax.set_xlabel("x (pixel)")
-        fig.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02, label="ADU")
-    fig.axes[0].set_ylabel("y (pixel)")
-    save(fig, "scenes", dpi=85)
+        ax.set(xlabel="x (pixel)", ylabel="y (pixel)")
+        fig.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02, label="signal (ADU)")
+    save(fig, "scenes", dpi=110)
 
 
 def main():
@@ -144,10 +148,11 @@ def main():
     IMAGES.mkdir(exist_ok=True)
     _, stack, masks = make_results(hit_rate=0.04)
     cut = busiest(masks["MEDIANCR"], (45, 60))
-    readme(hit_rate=0.03)
-    masks_of_an_exposure(stack, masks, cut)
+    with matplotlib.rc_context({"font.size": 12}):
+        readme(hit_rate=0.03)
+        masks_of_an_exposure(stack, masks, cut)
+        scenes()
     diagram()
-    scenes()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ They are kept in docs/images, so that building the documentation runs nothing.
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -21,6 +22,7 @@ IMAGES = Path(__file__).parent / "images"
 #: colours that colour-blind readers distinguish (Okabe & Ito)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 READNOISE = 3.4  # electrons
+TITLES = {"ifu": "fibres", "imaging": "stars on a sky"}
 SIGMAS = np.linspace(-5, 25, 61)
 
 
@@ -43,26 +45,26 @@ def cut_out(image, cut):
 
 def probabilities(simulated, stack, cut):
     """One exposure, the charge of its hits, and the probability that each value is hit."""
-    fig = Figure(figsize=(11, 3.3), layout="constrained")
+    fig = Figure(figsize=(7.5, 3.4), layout="constrained")
     axes = fig.subplots(1, 3, sharey=True)
     panels = (
-        ("exposure 1", simulated.exposures[0].data, {"cmap": "gray_r", "vmin": -10, "vmax": 150}, "electron"),
-        ("charge of its hits", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "electron"),
-        ("probability of a hit", stack.detect(method=JointPosterior()).probability[0].astype(float),
-         {"cmap": "cividis", "vmin": 0, "vmax": 1}, "probability"),
+        ("exposure 1", simulated.exposures[0].data, {"cmap": "gray_r", "vmin": -10, "vmax": 150}, "signal (ADU)"),
+        ("its hits", simulated.hits[0], {"cmap": "gray_r", "vmin": 0, "vmax": 50}, "charge (ADU)"),
+        ("joint decision", stack.detect(method=JointPosterior()).probability[0].astype(float),
+         {"cmap": "cividis", "vmin": 0, "vmax": 1}, "probability of a hit"),
     )  # fmt: skip
     for ax, (title, image, scale, unit) in zip(axes, panels, strict=True):
         values, extent = cut_out(image, cut)
         drawn = ax.imshow(values, origin="lower", extent=extent, interpolation="nearest", **scale)
         ax.set(title=title, xlabel="x (pixel)")
-        fig.colorbar(drawn, ax=ax, label=unit, pad=0.02)
+        fig.colorbar(drawn, ax=ax, label=unit, location="bottom")
     axes[0].set_ylabel("y (pixel)")
-    save_figure(fig, IMAGES / "joint_probability.png", dpi=80)
+    save_figure(fig, IMAGES / "joint_probability.png", dpi=120)
 
 
 def leftovers(results):
     """Errors of the mean on hit pixels, in standard deviations of the mean; one panel for each scene."""
-    fig = Figure(figsize=(10, 3.8), layout="constrained")
+    fig = Figure(figsize=(7.5, 4), layout="constrained")
     axes = fig.subplots(1, len(results), sharey=True)
     for ax, (scene, (simulated, classic, joint)) in zip(axes, results.items(), strict=True):
         truth, hit = simulated.expected.mean(axis=0), simulated.hits.any(axis=0)
@@ -78,16 +80,18 @@ def leftovers(results):
             error = np.clip(((image - truth) / sigma)[hit], SIGMAS[0], SIGMAS[-1] - 1e-3)
             ax.stairs(np.histogram(error, SIGMAS)[0], SIGMAS, color=colour, linestyle=style, linewidth=1.6, label=label)
         ax.axvline(5, color="black", linewidth=0.8, linestyle=":")
-        ax.set(title=scene, yscale="log", ylim=(0.6, None), xlim=(SIGMAS[0], SIGMAS[-1]))
-        ax.set_xlabel("(meancr2 - truth) / its standard deviation")
+        ax.set(title=TITLES[scene], yscale="log", ylim=(0.6, None), xlim=(SIGMAS[0], SIGMAS[-1]))
+    fig.supxlabel("(meancr2 - truth) / standard deviation", fontsize="medium")
     axes[0].set_ylabel("hit pixels")
-    axes[-1].legend(frameon=False)
-    save_figure(fig, IMAGES / "joint_leftovers.png", dpi=80)
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="small", frameon=False
+    )
+    save_figure(fig, IMAGES / "joint_leftovers.png", dpi=110)
 
 
 def reliability(stacks):
     """For bins of probability, the fraction of values that are hit."""
-    fig = Figure(figsize=(4.6, 4.2), layout="constrained")
+    fig = Figure(figsize=(6, 5), layout="constrained")
     ax = fig.subplots()
     given = np.concatenate([stack.joint_posterior().probability.ravel() for _, stack in stacks])
     really = np.concatenate([simulated.hit_mask(0.5).ravel() for simulated, _ in stacks])
@@ -102,9 +106,9 @@ def reliability(stacks):
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     ax.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color=GREY, alpha=0.2, linewidth=0, label="within 0.05")
     ax.errorbar(mean, hit / total, error, fmt="o", color=BLUE, label="ten bins of probability")
-    ax.set(xlabel="probability given", ylabel="part that is hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set(xlabel="probability given", ylabel="fraction that is hit", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.legend(frameon=False, loc="upper left")
-    save_figure(fig, IMAGES / "joint_reliability.png", dpi=80)
+    save_figure(fig, IMAGES / "joint_reliability.png", dpi=100)
 
 
 def one_pixel(population):
@@ -117,7 +121,7 @@ def one_pixel(population):
     )
     pixels = replace(pixels, detected=None, prior=None)
     tables, rates = pixels.tables(), population.rate.reshape(N_NUMBERS, N_CHARGES)
-    fig = Figure(figsize=(6.5, 3.6), layout="constrained")
+    fig = Figure(figsize=(7, 4.2), layout="constrained")
     ax = fig.subplots()
     # second row: one neighbour at a side; its fifth class of charge: 50 to 150 standard deviations
     for rate, label, colour in ((rates[0, 0], "no neighbour is hit", BLUE), (rates[2, 4], "beside a hit", ORANGE)):
@@ -129,7 +133,7 @@ def one_pixel(population):
     ax.set(xlabel="third value (electron); the others are 48 and 55", ylabel="probability that it is hit")
     ax.set_ylim(-0.02, 1.02)
     ax.legend(frameon=False, loc="center right")
-    save_figure(fig, IMAGES / "joint_one_pixel.png", dpi=80)
+    save_figure(fig, IMAGES / "joint_one_pixel.png", dpi=100)
 
 
 def busiest(hits, size):
@@ -145,10 +149,11 @@ def main():
     """Draw them all."""
     results = {scene: make_results(scene) for scene in ("ifu", "imaging")}
     simulated, _, joint = results["ifu"]
-    one_pixel(joint.joint_posterior().population)
-    probabilities(simulated, joint, busiest(simulated.hits[0], (60, 80)))
-    leftovers(results)
-    reliability([(simulated, joint), *(make_results(seed=seed)[::2] for seed in (6, 7))])
+    with matplotlib.rc_context({"font.size": 12}):
+        one_pixel(joint.joint_posterior().population)
+        probabilities(simulated, joint, busiest(simulated.hits[0], (60, 80)))
+        leftovers(results)
+        reliability([(simulated, joint), *(make_results(seed=seed)[::2] for seed in (6, 7))])
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def draw_masks(stack, masks, box):
         ax.imshow(np.ma.masked_equal(mask[box], False), cmap="Oranges_r", vmin=0, vmax=2, **options)
         ax.set_ylabel(f"exposure {number}")
     axes[-1].set_xlabel("x (pixel)")
+    fig.supylabel("y (pixel)", fontsize="medium")
     fig.colorbar(shown, ax=axes, label="signal (ADU)", shrink=0.6)
     return fig
 
@@ -64,6 +65,7 @@ def draw_combined(stack, box):
         shown = ax.imshow(image, origin="lower", aspect="auto", extent=extent, cmap="gray_r", vmin=low, vmax=high)
         ax.set_ylabel(name)
     axes[-1].set_xlabel("x (pixel)")
+    fig.supylabel("y (pixel)", fontsize="medium")
     fig.colorbar(shown, ax=axes, label="signal (ADU)", shrink=0.6)
     return fig
 
@@ -80,6 +82,7 @@ def main(arguments=None):
     print(masks.counts())
     print("flagged per million values: {:.0f} on the traces, {:.0f} elsewhere".format(*flagged_per_million(masks)))
     box = busiest(masks, (50, 110))
+    plt.rcParams["font.size"] = 13
     draw_masks(stack, masks, box).savefig(options.output / "sprat_masks.png", dpi=90)
     draw_combined(stack, box).savefig(options.output / "sprat_combined.png", dpi=90)
 

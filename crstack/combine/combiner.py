@@ -62,7 +62,7 @@ class Combiner:
         equal weights: use other weights only where the exposures have one level.
     expected : callable, optional
         ``expected()`` gives the expected signal (ny, nx) with equal weights, if it may be known already: see
-        `~crstack.combine.clean_values.expected_signal`.
+        ``crstack.combine.clean_values.expected_signal``.
 
     Raises
     ------

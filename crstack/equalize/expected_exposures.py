@@ -19,6 +19,8 @@ __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
 
 #: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
+#: standard deviations of values of unlike noise, on both sides, up to which they have one signal
+REACH = 3.0
 #: number of exposures from which the second lowest value estimates a pixel without hits
 MANY = 4
 #: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
@@ -48,19 +50,23 @@ class ExpectedExposures:
         What is measured.
     of_part : ExpectedExposures, optional
         A fit to a part of the image: its throughputs, kernels and steps are used.
+    start : `~numpy.ndarray`, optional
+        (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.first_factors`.
     """
 
-    def __init__(self, levels, variance_of, bad, names, of_part=None):
+    def __init__(self, levels, variance_of, bad, names, of_part=None, start=None):
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
         self.mesh = Mesh(levels.shape[1:])
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
-        self.steps = ((0, 0),) * n
+        self.steps, self.start = ((0, 0),) * n, start
+        if start is not None:
+            self.factors = start
         if of_part is not None:
             self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
-            self.covariance, self.steps = of_part.covariance, of_part.steps
+            self.covariance, self.steps, self.start = of_part.covariance, of_part.steps, of_part.start
         self.backgrounds = self.first_levels(levels)
         self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
@@ -112,8 +118,10 @@ class ExpectedExposures:
     def start_moved(self):
         """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
         cube = np.stack([
-            moved(level - background, (-dx, -dy))
-            for level, background, (dx, dy) in zip(self.levels, self.backgrounds, self.steps, strict=True)
+            moved((level - background) / np.float32(factor), (-dx, -dy))
+            for level, background, factor, (dx, dy) in zip(
+                self.levels, self.backgrounds, self.factors, self.steps, strict=True
+            )
         ])  # fmt: skip
         self._fill_what_enters(cube)
         sort_exposures(cube)
@@ -164,6 +172,8 @@ class ExpectedExposures:
         """Image that the exposures share, and its contrast."""
         cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
         self._fill_what_enters(cube)
+        if self.start is not None:
+            return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)
         # of many exposures the lowest may be too low
@@ -171,6 +181,36 @@ class ExpectedExposures:
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
         return np.where(LineHits(low, limit).hits_in(median - low), low, median)
+
+    def _mean_of_clean(self, cube, contrast):
+        """Mean of the values (N, ny, nx) of unlike noise that have no hit, by their inverse variances.
+
+        In a median, a faint exposure would count as much as a bright one. Its noise would then be in the common image
+        and in the exposure itself, and its throughput would seem higher than it is.
+        """
+        variances = self.own_variances(np.median(cube, axis=0))
+        for variance, factor in zip(variances, np.float32(self.factors), strict=True):
+            variance /= factor**2
+        sigmas = np.sqrt(variances)
+        highest = (cube + REACH * sigmas).min(axis=0)
+        limit = highest + np.float32(contrast) * contrast_of(highest)
+        weights = np.where(cube - REACH * sigmas <= limit, 1 / variances, 0)
+        return (weights * cube).sum(axis=0) / weights.sum(axis=0)
+
+    def own_variances(self, common):
+        """Variance (N, ny, nx) of each exposure at the throughput that it has."""
+        empty = self.variance_of(np.zeros_like(common))
+        photons = np.maximum(self.variance_of(common) - empty, 0)
+        return np.stack([empty + np.float32(factor) * photons for factor in self.factors])
+
+    def misfit(self):
+        """Sum of the squares of what is left of each exposure, over its variance; hits count little."""
+        common, total = self.common(CONTRAST[-1]), 0.0
+        for i, variance in enumerate(self.own_variances(common)):
+            squares = (self.levels[i] - self.shift(i) - self.scale(i) * common) ** 2 / variance
+            known = True if self.bad is None else ~self.bad[i]
+            total += np.minimum(squares, CLIP_SIGMA**2).sum(dtype=np.float64, where=known)
+        return float(total)
 
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""

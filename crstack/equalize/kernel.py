@@ -107,7 +107,7 @@ def moment_errors(covariance):
     return np.sqrt(np.maximum(np.einsum("ka,ab,kb->k", moments, covariance, moments), 0))
 
 
-def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share):
+def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share, start=None):
     """Fit the kernels of all exposures, with the terms that the data require.
 
     Parameters
@@ -126,6 +126,9 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
         Terms to try, simplest first.
     least_share : float
         Least residual of the kernel, as a share of the contrast, so that the cores of stars are not flagged as hits.
+    start : `~numpy.ndarray`, optional
+        (N,) throughputs around which the kernels are fitted, where these are far from 1. The values of an exposure
+        that is three times as bright as the common image would be taken for hits.
 
     Returns
     -------
@@ -137,8 +140,10 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
         (N, size * size, size * size) covariance of the kernels.
     """
     size = int(np.sqrt(len(surroundings)))
+    if start is not None:
+        targets = targets - (start - 1)[:, None] * surroundings[size * size // 2]
     full = _Normal(targets, variances, surroundings, structure, folds, least_share)
-    best, fewer = (0.0, None), 0
+    best, fewer = (0.0, None if start is None else KernelTerms(0, True, False, False)), 0
     for terms in ladder:
         basis = terms.basis(size)
         gain, number = full.gain(basis), len(basis) * len(targets)
@@ -150,6 +155,8 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     if terms is not None:
         for i in range(len(targets)):
             kernels[i], errors[i] = full.solution(i, terms.basis(size))
+            if start is not None:
+                kernels[i, size // 2, size // 2] += start[i] - 1
     return kernels, terms, errors
 
 

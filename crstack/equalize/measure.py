@@ -8,6 +8,7 @@ import numpy as np
 from crstack.equalize.by_bands import ExposuresByBands
 from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.first_factors import first_factors
 from crstack.equalize.hot import with_hot_pixels
 from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
 from crstack.equalize.offsets import hot_pixels
@@ -63,11 +64,11 @@ def measure_differences(
 def _measured(levels, variance_of, bad, names):
     """The differences, hot pixels as all others."""
     box = _part_to_fit(levels, variance_of)
-    part = ExpectedExposures(levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names)
-    for contrast in CONTRAST:
-        refine(part, contrast)
-        if part.terms is None and not any(part.kinds):
-            break
+    known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
+    part = _refined(ExpectedExposures(*known))
+    start = first_factors(part.levels) if "flux_factors" in names else None
+    if start is not None:
+        part = min(part, _refined(ExpectedExposures(*known, start=start)), key=ExpectedExposures.misfit)
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
@@ -92,6 +93,15 @@ def _measured(levels, variance_of, bad, names):
     return whole.result()
 
 
+def _refined(model):
+    """The model after the rounds that it needs."""
+    for contrast in CONTRAST:
+        refine(model, contrast)
+        if model.terms is None and not any(model.kinds):
+            break
+    return model
+
+
 def _of_whole(levels, variance_of, bad, part):
     """The differences in the whole image by the fit to a part of it, without terms along rows and columns."""
     whole = ExposuresByBands(levels, variance_of, bad, part)
@@ -112,7 +122,7 @@ def _with_lines(model):
         models.append(copy.copy(model))
         fit_line_terms(models[-1], added_first(model.lines))
     # a kernel does not describe a line of the sky that brightens while the object does not
-    models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names))
+    models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names, start=model.start))
     find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
     return min(models, key=misfit)
 

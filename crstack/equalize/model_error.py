@@ -1,5 +1,6 @@
 """Error of the expected exposures on structures, as parts of the signal, its gradient, its curvature and its change."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,15 @@ from scipy.optimize import nnls
 from crstack.statistics import normal_order_moments
 from crstack.utils.pixels import dilate
 
-__all__ = ["MARGIN", "ModelError", "deviations_squared", "features_of", "fit_model_error", "places_to_fit"]
+__all__ = [
+    "MARGIN",
+    "ModelError",
+    "deviations_squared",
+    "features_of",
+    "fit_model_error",
+    "places_to_fit",
+    "tail_of_noise",
+]
 
 #: window (pixels) whose lowest value is the level under a structure
 AROUND = 11
@@ -29,8 +38,10 @@ SIGNIFICANCE, SPREAD = 5.0, 2.0
 OF_FLAT = (1.0, 1.15)
 #: share of the deviations whose highest is to be as for flat places, and most by which the error is raised for it
 TAIL, MOST_TAIL = 0.95, 6.0
-#: that of noise, roughly, and variance over that of noise of the places whose deviations are looked at
-TAIL_OF_NOISE, APART = 2.6, 1.5
+#: variance over that of noise of the places whose deviations are looked at
+APART = 1.5
+#: normal samples whose deviations have such a share
+SAMPLES = 100_000
 #: factor of the fitted error, because places of one kind differ
 SAFETY = 1.5
 #: the feature of the change
@@ -65,6 +76,14 @@ def deviations_squared(low, median, high, n, limits=None):
     if limits is not None:
         squares = [np.minimum(one, limits) for one in squares]
     return (squares[0] + squares[1]) / 2
+
+
+@functools.cache
+def tail_of_noise(n):
+    """Quantile `TAIL` of `deviations_squared` of ``n`` values of noise of variance 1: 3.8 for two, 1.7 for 25."""
+    values = np.sort(np.random.default_rng(1).standard_normal((n, SAMPLES)), axis=0)
+    median = (values[(n - 1) // 2] + values[n // 2]) / 2
+    return float(np.quantile(deviations_squared(values[0], median, values[-1], n), TAIL))
 
 
 @dataclass(frozen=True)
@@ -177,10 +196,10 @@ def fit_model_error(n, structure, flat):
 def _of_flat_places(n, low, median, high, noise):
     """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
     if len(noise) < FEWEST:
-        return OF_FLAT[0], TAIL_OF_NOISE
+        return OF_FLAT[0], tail_of_noise(n)
     mean = np.mean(deviations_squared(low, median, high, n, MOST * noise) / noise)
     tail = np.quantile(deviations_squared(low, median, high, n) / noise, TAIL)
-    return float(np.clip(mean, *OF_FLAT)), max(float(tail), TAIL_OF_NOISE)
+    return float(np.clip(mean, *OF_FLAT)), max(float(tail), tail_of_noise(n))
 
 
 def _strongest(places, contrast2):

@@ -95,7 +95,14 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     kernels, terms, covariance = fit_kernels(
-        targets, variances, surroundings, structure.ravel()[place], folds, model.ladder, least_share
+        targets,
+        variances,
+        surroundings,
+        structure.ravel()[place],
+        folds,
+        model.ladder,
+        least_share,
+        None if model.start is None else model.factors,
     )
     # to first order the mean of the exposures is then the common image itself
     kernels = kernels - kernels.mean(axis=0)

@@ -13,6 +13,8 @@ __all__ = ["find_low_values"]
 FAR_BELOW = 6.0
 #: and by which it is lower than the other exposures
 BELOW_OTHERS = 4.0
+#: standard deviations within which two exposures agree, and the same relative to the depth of the low value
+AGREE, OF_DEPTH = 5.0, 0.2
 #: distances of the pixels along a row or a column that are the surroundings
 NEAR, FAR = (2, 3, 4), (5, 6, 7)
 #: number of surrounding pixels that must be valid
@@ -66,7 +68,8 @@ def find_low_values(exposures):
     or column with twelve low values.
 
     Of three exposures and more, the others are represented by their median with the value itself (the higher one of
-    the two in the middle), so that hits in less than half of them have no effect.
+    the two in the middle). Two of them must agree with it. So hits have no effect, also where all others are hit and
+    the value is the only clean one: charges of hits differ.
     """
     search = _Search(exposures)
     which, rows, columns, sure = search.low()
@@ -163,8 +166,22 @@ class _Search:
             below &= own - self.levels[i] - middle < -FAR_BELOW * np.sqrt(variance)
         along = [self._below_along(i, where, axis) for axis in (0, 1)]
         low = below | along[0] | along[1]
+        if self.n > 2:
+            low[low] = below[low] | self._confirmed(i, tuple(one[low] for one in where))
         sure = below | (along[0] & along[1]) if self.n == 2 else low
         return np.full(np.count_nonzero(low), i), rows[low], columns[low], sure[low]
+
+    def _confirmed(self, i, where):
+        """Whether two other exposures or more agree with their middle; True where fewer than two are valid."""
+        values, middle = self.values(where), self.middle(where)
+        others = np.delete(np.arange(self.n), i)
+        valid, agreeing = (np.zeros(len(middle), dtype=int) for _ in range(2))
+        for k in others:
+            sigma = np.sqrt(2 * self.variance(k, where, np.nan_to_num(middle)))
+            limit = np.maximum(AGREE * sigma, OF_DEPTH * (middle - values[i]))
+            valid += np.isfinite(values[k])
+            agreeing += np.abs(values[k] - middle) < limit
+        return (agreeing >= 2) | (valid < 2)
 
     def _below_along(self, i, where, axis):
         """Whether values are below their surroundings along an axis, near or far."""

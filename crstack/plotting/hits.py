@@ -103,7 +103,7 @@ class HitPages:
         The mask and its images.
     features : `~astropy.table.QTable`
         The hits.
-    images : `~crstack.plotting.hit_images.HitImages`
+    images : ``HitImages``
         The first page of a hit.
 
     Attributes

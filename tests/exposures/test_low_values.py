@@ -190,3 +190,16 @@ def test_real_exposures_have_no_low_values(shared_data, folder, lit, gain, readn
     images = [CCDData(fits.getdata(path)[lit].astype(np.float32), unit="adu") for path in paths]
     given = {"gain": gain * u.electron / u.adu, "readnoise": readnoise * u.electron, "bias": bias * u.adu}
     assert _loaded(images, given).low is None
+
+
+@pytest.mark.parametrize("scene", ["ifu", "slit"])
+@pytest.mark.parametrize("n", [3, 4])
+def test_the_clean_value_between_coincident_hits_is_not_low(scene, n):
+    simulated = make_stack(scene, shape=(300, 400), n_exposures=n, hit_rate=0.03, seed=11)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    assert stack.exposures.low is None
+    if (scene, n) == ("ifu", 3):
+        # two of three values are hit, and the clean one lies in a gap between bright fibres
+        assert (simulated.hits[[0, 2], 146, 330] > 100).all()
+        truth = simulated.expected[:, 146, 330].mean()
+        assert abs(stack.combine("meancr2").data[146, 330] - truth) < 30

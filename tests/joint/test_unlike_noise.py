@@ -7,6 +7,7 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 
 from crstack import CRStack
+from crstack.equalize.first_factors import first_factors
 from crstack.joint.candidates import Candidates
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise
 
@@ -94,3 +95,28 @@ def test_nodes_resolve_the_signal_of_unlike_noise():
             continue
         found = np.log(np.exp(clean.sum(axis=0) + widths).sum(axis=0))
         np.testing.assert_allclose(found, exact, atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:exposure . shows", "ignore:the exposures scatter", "ignore:the values that")
+@pytest.mark.parametrize("scene", ["imaging", "slit"])
+@pytest.mark.parametrize("light", [(0.3, 1, 1), (0.1, 1, 1), (1, 1, 4), (1, 10), (10, 1, 1, 1, 1)])
+def test_unequal_light_without_exposure_times(scene, light):
+    """Whether most or few exposures are faint, their light is measured, and the hits of all are found."""
+    expected, hits, values = exposures_of(light, scene=scene)
+    check_masks(masks_of(values), expected, hits, light)
+
+
+@pytest.mark.parametrize("light", [(1, 1, 1), (1, 0.8, 1.1)])
+def test_light_that_differs_little_needs_no_start(light):
+    assert first_factors(exposures_of(light)[2]) is None
+
+
+@pytest.mark.parametrize("light", [(0.1, 1, 1), (1, 3), (1, 1, 1, 1, 8)])
+def test_first_throughputs_are_about_right(light):
+    """Added levels do not change them, and exposures without structure have none."""
+    wanted = np.array(light) / np.mean(light)
+    _, _, values = exposures_of(light)
+    for added in (0, 70):
+        values[0] += added
+        np.testing.assert_allclose(first_factors(values), wanted, rtol=0.25)
+    assert first_factors(np.random.default_rng(1).normal(10, 1, (3, 50, 50)).astype(np.float32)) is None

@@ -87,6 +87,7 @@ CASES = {
 }
 
 
+# median and minimum of exposures that differ warn of it
 @pytest.mark.filterwarnings("ignore:levels of the exposures differ")
 @pytest.mark.parametrize("case", CASES)
 def test_results_in_files_are_those_in_memory(case, monkeypatch):

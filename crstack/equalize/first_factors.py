@@ -1,0 +1,63 @@
+"""A start for the throughputs of exposures that differ by large factors."""
+
+import numpy as np
+
+from crstack.utils.pixels import contrast_of
+
+__all__ = ["first_factors"]
+
+#: least contrast in each exposure, in standard deviations, of the pixels that count
+CLEAR = 4.0
+#: fewest and most such pixels
+FEWEST, MOST = 20, 3000
+#: largest ratio of two throughputs up to which 1 is a good start
+ALIKE = 1.6
+#: median of the absolute difference of two normal values, in standard deviations of one
+OF_DIFFERENCE = 0.954
+
+
+def first_factors(levels):
+    """Throughput of each exposure by the contrast of its structures, if they differ by much.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures, electrons.
+
+    Returns
+    -------
+    factors : `~numpy.ndarray` or None
+        (N,) relative to their mean; None where they are alike, or the structures too few.
+
+    Notes
+    -----
+    A level that is added to an exposure does not change the contrast. Single hit pixels are removed by medians of
+    three, and others count only if all exposures are hit. The factors are those of the clearest pixels, and are not
+    precise: the seeing changes the contrast, too.
+    """
+    planes = [_smooth(plane) for plane in levels[:, :]]
+    sigmas = [_scatter(plane) for plane in levels[:, :]]
+    if min(planes[0].shape) < 3 or not min(sigmas) > 0:
+        return None
+    contrasts = np.stack([contrast_of(plane) for plane in planes])
+    clear = np.min([one / sigma for one, sigma in zip(contrasts, sigmas, strict=True)], axis=0).ravel()
+    number = min(np.count_nonzero(clear > CLEAR), MOST)
+    if number < FEWEST:
+        return None
+    some = contrasts.reshape(len(contrasts), -1)[:, np.argpartition(clear, -number)[-number:]]
+    factors = np.median(some / some.mean(axis=0), axis=1)
+    return factors / factors.mean() if factors.max() > ALIKE * factors.min() else None
+
+
+def _smooth(plane):
+    """Medians of three pixels along rows, and of three of these along columns, without the edges."""
+    for axis in (0, 1):
+        first, middle, last = (np.moveaxis(plane, axis, 0)[k : plane.shape[axis] - 2 + k] for k in range(3))
+        median = np.maximum(np.minimum(first, middle), np.minimum(np.maximum(first, middle), last))
+        plane = np.ascontiguousarray(np.moveaxis(median, 0, axis))
+    return plane
+
+
+def _scatter(plane):
+    """Standard deviation of a value by the differences of neighbours, which hits hardly change."""
+    return float(np.median(np.abs(np.diff(plane, axis=1)))) / OF_DIFFERENCE
