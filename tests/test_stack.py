@@ -353,7 +353,7 @@ def test_pulls_of_the_variances():
     truth = simulated.expected.mean(axis=0)
     names = ("mean", "median", "meancr2")
     errors, sigmas = {name: [] for name in names}, {name: [] for name in names}
-    for seed in range(60):
+    for seed in range(30):
         stack = stack_of(simulated.realisation(seed))
         stack.detect("mmcosmic", aux=None)
         for name in names:
