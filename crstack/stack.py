@@ -18,6 +18,7 @@ from crstack.exposures import Keyword, load_exposures
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.origin import check_origin
 from crstack.methods import Method
+from crstack.mmcosmic import MMCosmic
 from crstack.prepared import AuxNoise, PreparedStack, Progress
 from crstack.stages import arguments
 from crstack.stages.arguments import (
@@ -369,8 +370,11 @@ seeing : optional
         cleaned : list of `~astropy.nddata.CCDData`
             The exposures, in the unit of the input, with the bias subtracted.
         """
-        self._workspace.refuse("cleaned exposures")
-        return cleaned(self.prepared, self.latest_masks() if masks is None else self._checked_masks(masks))
+        masks = self.latest_masks() if masks is None else self._checked_masks(masks)
+        if masks.decision is None:
+            # the differences of the exposures are measured again
+            self._workspace.allow("cleaned exposures with masks from a file", MMCosmic().bytes_per_pixel(len(self)))
+        return list(cleaned(self.prepared, masks))
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":
         """A `~ccdproc.Combiner` of the exposures, bias subtracted, with hits and bad pixels masked.

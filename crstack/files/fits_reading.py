@@ -25,6 +25,7 @@ from crstack.utils.warn import warn_user
 __all__ = [
     "BROKEN",
     "ImageInfo",
+    "array_in_parts",
     "image_extension",
     "image_in_parts",
     "image_of",
@@ -213,6 +214,21 @@ def image_in_parts(hdu):
         image[rows] = part
         relax()
     return image
+
+
+def array_in_parts(hdu):
+    """The data of an image or cube, read a few rows at a time where large arrays are kept in files; None without."""
+    if not in_files() or len(hdu.shape) < 2:
+        return hdu.data
+    array = None
+    for index in np.ndindex(hdu.shape[:-2]):
+        for rows in row_bands(*hdu.shape[-2:]):
+            part = hdu.section[(*index, rows, slice(None))]
+            if array is None:
+                array = empty_image(hdu.shape, part.dtype.newbyteorder("="))
+            array[(*index, rows)] = part
+            relax()
+    return array
 
 
 def read_image(path, ext=None, *, what="exposure", name="extension"):

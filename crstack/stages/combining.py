@@ -1,6 +1,6 @@
 """Combined and cleaned exposures of a stack, with given masks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,8 +66,8 @@ def expected_once(prepared: PreparedStack, exposures: Exposures, masks: MaskSet 
     return expected
 
 
-def cleaned(prepared: PreparedStack, masks: MaskSet) -> list[CCDData]:
-    """Each exposure with its hits and bad values replaced by the expected values.
+def cleaned(prepared: PreparedStack, masks: MaskSet) -> Iterator[CCDData]:
+    """Each exposure with its hits and bad values replaced by the expected values, one after the other.
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ def cleaned(prepared: PreparedStack, masks: MaskSet) -> list[CCDData]:
         Masks to apply.
     """
     name = "meancr2" if masks.probability is None else "meanjoint"
-    combination = Combiner(prepared.exposures, prepared.statistics, masks).combine(name)
+    expected = expected_once(prepared, prepared.exposures, masks)
+    combination = Combiner(prepared.exposures, prepared.statistics, masks, expected=expected).combine(name)
     if masks.decision is None:
         differences: Sequence[np.ndarray] | None = prepared.equalized.differences
     else:

@@ -64,7 +64,8 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
     decision = masks.decision
     # differences that are known do not belong to the scatter
     compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
-    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+    offsets = prepared.equalization.offsets is not None
+    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None, offsets=offsets)
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)
 
