@@ -308,7 +308,7 @@ def _write_masks(job, masks):
         return  # they exist already
     path = job.outputs.workplace / "crmasks.fits"
     with job.outputs.writing(job.outputs / path.name):
-        masks.write(path)
+        masks.write(path, overwrite=True)
     log_file(path)
     job.outputs.publish()
 
@@ -319,7 +319,7 @@ def _write_combinations(job, masks):
 
     def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
-            write_combination(path, combination, history)
+            write_combination(path, combination, history, overwrite=True)
             job.outputs.complete(path)
 
     def finish(path, written):
