@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.block_residuals import raise_to_block_residuals
+from crstack.equalize.expected_exposures import MANY
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.equalize.offsets import hot_pixels
@@ -320,8 +321,9 @@ def _ordered(cube, variance_of):
     variance = variance_of(median)
     sigmas = CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO
     limit = sigmas * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
-    # where most exposures are hit, the lowest
-    return low, median, cube[-1], variance, np.where(median - low > limit, low, median), limit
+    # where most exposures are hit, a low value; of many the lowest may be too low
+    lower = cube[1] if n >= MANY else low
+    return low, median, cube[-1], variance, np.where(median - lower > limit, lower, median), limit
 
 
 def _deviations(cube, variance_of, change):

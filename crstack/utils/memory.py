@@ -184,6 +184,8 @@ class Workspace:
             If the process holds more than the limit already, or if the stack is asked for what works on whole images
             only.
         """
+        if self.limit is not None:
+            _trim()  # what earlier work has left is free
         held, self._of_libraries = _held()
         if self.limit is not None and self.limit < held:
             raise InputError(

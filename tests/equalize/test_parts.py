@@ -434,3 +434,21 @@ def test_hits_over_faint_stars_are_no_step(seed):
     stack = make_stack("imaging", shape=(80, 90), n_exposures=5, hit_rate=0.03, seed=seed)
     steps_found = steps.whole_steps(np.stack([ccd.data for ccd in stack.exposures]))
     assert steps_found == ((0, 0),) * 5
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 10])
+def test_one_value_that_is_too_low_makes_no_hole_in_the_image_of_many(n):
+    """Of four or more exposures, the lowest one does not stand for all others."""
+    cube = np.random.default_rng(3).normal(100, 5, (n, 20, 30)).astype(np.float32)
+    cube[1, 8, 9] = 40
+    cube[1:, 15, 20] += 500
+    image = place_variance._ordered(cube, lambda signal: np.full(signal.shape, np.float32(25)))[4]
+    if n > 3:
+        assert image[8, 9] == pytest.approx(100, abs=12)
+    else:
+        assert image[15, 20] == pytest.approx(100, abs=20)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2, 3.84), (3, 3.03), (5, 2.44), (10, 1.99), (25, 1.69)])
+def test_the_largest_deviations_of_noise_depend_on_the_number_of_exposures(n, expected):
+    assert model_error.tail_of_noise(n) == pytest.approx(expected, rel=0.02)
