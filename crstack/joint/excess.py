@@ -240,7 +240,7 @@ class _Faint:
     square: float = 0.0
 
     def photons_beyond(self, relative):
-        """Excess variance for each electron of signal, beyond a relative scatter that does not describe most of it; else 0."""
+        """Excess variance for each electron, beyond a relative scatter, if that is not most of it; else 0."""
         left = self.excess - relative**2 * self.square
         needed = left > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2)
         return left / self.signal if self.signal > 0 and needed else 0.0
