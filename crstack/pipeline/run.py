@@ -41,7 +41,8 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
-from crstack.stages.combining import cleaned, warn_of_levels
+from crstack.stages.combining import cleaned
+from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack.utils.threads import n_threads
