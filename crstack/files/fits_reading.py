@@ -25,6 +25,7 @@ from crstack.utils.warn import warn_user
 __all__ = [
     "BROKEN",
     "ImageInfo",
+    "array_in_parts",
     "image_extension",
     "image_in_parts",
     "image_of",
@@ -71,6 +72,8 @@ class ImageInfo:
 
 
 EXPOSURE = "exposure"
+#: words of astropy about a file that is shorter than its headers state
+CUT = "may have been truncated"
 
 
 @contextmanager
@@ -117,9 +120,11 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
     except InputError:
         raise
     except BROKEN as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        cut = [str(one.message) for one in caught if CUT in str(one.message)]
+        reason = " ".join((cut[0] if cut else str(error)).split()) or type(error).__name__
         raise InputError(f"{what} must be a readable FITS file; got {path} ({reason})") from error
-    _pass_on(caught, path)
+    # a file of which only headers were read is read again later
+    _pass_on([one for one in caught if checksum or CUT not in str(one.message)], path)
 
 
 def _pass_on(caught, path):
@@ -213,6 +218,21 @@ def image_in_parts(hdu):
         image[rows] = part
         relax()
     return image
+
+
+def array_in_parts(hdu):
+    """The data of an image or cube, read a few rows at a time where large arrays are kept in files; None without."""
+    if not in_files() or len(hdu.shape) < 2:
+        return hdu.data
+    array = None
+    for index in np.ndindex(hdu.shape[:-2]):
+        for rows in row_bands(*hdu.shape[-2:]):
+            part = hdu.section[(*index, rows, slice(None))]
+            if array is None:
+                array = empty_image(hdu.shape, part.dtype.newbyteorder("="))
+            array[(*index, rows)] = part
+            relax()
+    return array
 
 
 def read_image(path, ext=None, *, what="exposure", name="extension"):

@@ -7,10 +7,11 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.exposures.headers import split_wcs, wcs_cards
+from crstack.files.fits_reading import array_in_parts
 from crstack.files.history import add_history, header_line, history_of
 from crstack.masks.codes import Code
 from crstack.masks.local_median import check_local_median, check_local_medians
-from crstack.utils.memory import empty_image, relax
+from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
@@ -117,6 +118,11 @@ def masks_from_hdulist(hdus, path):
     return _MaskFile(hdus, path).arguments()
 
 
+def _kept(image):
+    """An image, moved to a file where large arrays are kept in files."""
+    return kept((image,))[0]
+
+
 class _MaskFile:
     """An open file of masks: finds extensions by name, and checks them."""
 
@@ -176,7 +182,7 @@ class _MaskFile:
     def _array(self, name, dimensions, finite=True):
         """The array of an extension, with the shape of the masks."""
         hdu = self.hdus[name]
-        data = hdu.data if hdu.is_image else None
+        data = array_in_parts(hdu) if hdu.is_image else None
         if data is None or data.ndim != dimensions:
             found = "no image" if data is None else f"{data.ndim} dimensions"
             raise InputError(f"extension {name} of {self.path} must have {dimensions} dimensions; got {found}")
@@ -192,11 +198,13 @@ class _MaskFile:
 
     def _image(self, name, finite=True):
         """A float32 image, None where there is no such extension."""
-        return np.array(self._array(name, 2, finite), dtype=np.float32) if name in self.hdus else None
+        return _kept(np.array(self._array(name, 2, finite), dtype=np.float32)) if name in self.hdus else None
 
     def _codes(self):
         """Codes by name of the mask: the masked pixels from the masks, their methods from CODES."""
-        codes = {name: (self._array(name, 2) != 0).astype(np.uint8) * np.uint8(Code.GIVEN) for name in self.names}
+        codes = {
+            name: _kept((self._array(name, 2) != 0).astype(np.uint8) * np.uint8(Code.GIVEN)) for name in self.names
+        }
         for name, plane in self._planes("CODES").items():
             known = (codes[name] > 0) & (plane > 0) & (plane <= max(Code))
             codes[name][known] = plane[known]
@@ -259,7 +267,10 @@ class _MaskFile:
             return None
         if n != self.n_exposures:
             raise InputError(f"{self.path} must hold one PROB for each of {self.n_exposures} CRMASK; got {n}")
-        planes = np.array([self._array(f"PROB{i + 1}", 2) for i in range(n)], dtype=np.float16)
+        planes = empty_image((n, *self.shape), np.float16)
+        for i, plane in enumerate(planes):
+            plane[...] = self._array(f"PROB{i + 1}", 2)
+            relax()
         if planes.min() < 0 or planes.max() > 1:
             raise InputError(f"probabilities of {self.path} must be 0 to 1; got {planes.min():g} to {planes.max():g}")
         return planes
@@ -271,7 +282,9 @@ class _MaskFile:
             return {}
         detectors = tuple(str(name) for name in self.hdus["DETECTORS"].header["DETECT*"].values())
         nothing = np.zeros(self.shape, np.uint8)
-        found_by = {name: np.where(codes[name] > 0, planes.get(name, nothing), 0).astype(np.uint8) for name in codes}
+        found_by = {
+            name: _kept(np.where(codes[name] > 0, planes.get(name, nothing), 0).astype(np.uint8)) for name in codes
+        }
         return {"detectors": detectors, "found_by": found_by}
 
     def _local_medians(self):

@@ -17,12 +17,13 @@ from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.masks.origin import check_origin
+from crstack.mmcosmic import MMCosmic
 from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 from crstack.stages.arguments import allow_work
 from crstack.utils.log import log, section, settings_lines
-from crstack.utils.memory import Workspace
+from crstack.utils.memory import Workspace, limited_memory
 from crstack.utils.version import crstack_version
 
 #: measured memory of figures and the page for each pixel of an image, besides the arrays in files
@@ -155,14 +156,17 @@ def prepare(
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
     check_places(configuration, shape)
+    workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
     given = None
     if crmasks is not None:
-        given = MaskSet.read(Path(crmasks), chip=getattr(crmasks, "chip", None))
+        with limited_memory(workspace):
+            given = MaskSet.read(Path(crmasks), chip=getattr(crmasks, "chip", None))
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)
     _log_settings(configuration, numbers, given is None)
-    _check_memory(configuration, len(paths), shape, plots=plots, clean=clean, masks=crmasks is not None)
+    if workspace.in_files:
+        log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
     stack = CRStack.from_files(
         paths,
         mem_limit=configuration["mem_limit"],
@@ -182,26 +186,29 @@ def prepare(
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
 
 
-def _check_memory(configuration, n_images, shape, *, plots, clean, masks):
-    """Raise `InputError` where ``mem_limit`` excludes what works on whole images."""
+def _checked_memory(configuration, n_images, shape, *, plots, masks):
+    """Place of the arrays before the stack is made; `InputError` where ``mem_limit`` excludes what works on whole
+    images."""
     workspace = Workspace(configuration["mem_limit"])
     n_pixels = shape[0] * shape[1]
     workspace.decide(expected_bytes(n_images, n_pixels), n_pixels)
     if not workspace.in_files:
-        return
+        return workspace
     asked = {
         "interactive windows": configuration["interactive"],
         "verify_cr": configuration["verify_cr"],
-        "masks from a file (--crmasks)": masks,
-        "cleaned exposures (--clean)": clean,
     }
     for what, wanted in asked.items():
         if wanted:
             workspace.refuse(what)
-    allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
+    if masks:
+        # the differences of the exposures are measured again
+        workspace.allow("masks from a file (--crmasks)", MMCosmic().bytes_per_pixel(n_images))
+    else:
+        allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
     if plots:
         workspace.allow("figures and the page report.html (leave them out with --no-plots)", BYTES_OF_FIGURES)
-    log.info("memory: at most %.3g GB; large arrays are kept in files in %s", workspace.limit / 1e9, gettempdir())
+    return workspace
 
 
 def read_parameters(parameters, mem_limit=None):

@@ -41,7 +41,8 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
-from crstack.stages.combining import warn_of_levels
+from crstack.stages.combining import cleaned
+from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack.utils.threads import n_threads
@@ -307,7 +308,7 @@ def _write_masks(job, masks):
         return  # they exist already
     path = job.outputs.workplace / "crmasks.fits"
     with job.outputs.writing(job.outputs / path.name):
-        masks.write(path)
+        masks.write(path, overwrite=True)
     log_file(path)
     job.outputs.publish()
 
@@ -318,7 +319,7 @@ def _write_combinations(job, masks):
 
     def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
-            write_combination(path, combination, history)
+            write_combination(path, combination, history, overwrite=True)
             job.outputs.complete(path)
 
     def finish(path, written):
@@ -348,7 +349,7 @@ def _write_combinations(job, masks):
 def _write_clean(job, masks):
     """Write each exposure with its hits replaced by the expected values."""
     history = _history(job, masks)
-    for number, ccd in enumerate(job.stack.clean(masks=masks), start=1):
+    for number, ccd in enumerate(cleaned(job.stack.prepared, masks), start=1):
         path = job.outputs.workplace / clean_name(number, job.configuration["compression"])
         hdus = ccd.to_hdu(hdu_mask="MASK", hdu_uncertainty="VARIANCE", hdu_flags=None)
         add_history(hdus[0].header, history)

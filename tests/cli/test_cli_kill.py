@@ -20,7 +20,7 @@ from crstack.pipeline.outputs import MANIFEST, WORKPLACE
 
 COMMAND = [sys.executable, "-m", "crstack", "run", "p.yaml", "--output-dir", "out", "--no-plots"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-MOMENTS = 10
+MOMENTS = 6
 
 
 def assert_whole(directory):
@@ -35,7 +35,7 @@ def assert_whole(directory):
                 assert all(hdu.data is not None for hdu in hdus[1:])
 
 
-def test_a_kill_at_ten_moments(here):
+def test_a_kill_at_any_moment(here):
     """SIGTERM and SIGKILL alternate."""
     write_parameters("p.yaml", crmethod="lacosmic")
     start = time.perf_counter()

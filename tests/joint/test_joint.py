@@ -156,7 +156,8 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
 
 
 @pytest.mark.parametrize(("n", "signal", "readnoise"), [(3, 5.0, 4.0), (5, 1000.0, 3.0)])
-def test_false_alarms_come_at_the_rate_asked_for(n, signal, readnoise):
+def test_false_alarms_come_at_the_rate_asked_for(n, signal, readnoise, monkeypatch):
+    monkeypatch.setattr("crstack.joint.false_alarms.DRAWS", 300_000)
     rng = np.random.default_rng(n)
     shape = (n, 400, 500)
     cube = (rng.poisson(signal, shape) + rng.normal(0, readnoise, shape)).astype(np.float32)

@@ -29,7 +29,7 @@ DEFECTS = {
 NOTHING = JointPosterior(measure=False)
 
 
-def slit(seed=31, shape=(260, 320), **defects):
+def slit(seed=31, shape=(200, 250), **defects):
     return make_stack("slit", shape=shape, gain=1 * u.electron / u.adu, seed=seed, **defects)
 
 
@@ -105,7 +105,9 @@ def test_equivalent_exposures_stay_what_they_are(scene, n):
     assert not on.measured
     np.testing.assert_array_equal(on.probability, off.probability)
     assert on.in_words() == off.in_words() | {"differences": "none"}
-    # and where no excess is looked for, nothing is measured
+
+
+def test_nothing_is_measured_where_no_excess_is_looked_for():
     result = stack_of(slit(shape=(100, 120), flux_factors=FACTORS)).joint_posterior(JointPosterior(excess=False))
     assert result.measured is None
 

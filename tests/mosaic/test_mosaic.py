@@ -1,7 +1,9 @@
 """Mosaics: every chip of multi-extension files, in Python and by the command."""
 
+import contextlib
 import inspect
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -49,8 +51,20 @@ def chips():
 
 @pytest.fixture
 def files(tmp_path, monkeypatch, chips):
-    """Three exposures with three chips, and a mask of bad pixels that is no chip."""
     monkeypatch.chdir(tmp_path)
+    return write_files(chips)
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory, chips):
+    """The output directory of a run of all chips by the command, without figures."""
+    with contextlib.chdir(tmp_path_factory.mktemp("mosaic")):
+        assert run(*write_files(chips), *NUMBERS, "--ext", "all") == 0
+        return Path("out").absolute()
+
+
+def write_files(chips):
+    """Three exposures with three chips, and a mask of bad pixels that is no chip."""
     for i in range(3):
         primary = fits.PrimaryHDU()
         primary.header["OBJECT"], primary.header["EXPTIME"], primary.header["ROW"] = "M33", 300.0, i + 1
@@ -213,9 +227,9 @@ def assert_equal_files(one, other, pattern="combined_*.fits", atol=0.0):
 NUMBERS = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--no-plots"]
 
 
-def test_masks_of_a_file_go_to_their_chips(files, capsys):
+def test_masks_of_a_file_go_to_their_chips(files, products, capsys):
     plain = ["run", *files, *NUMBERS, "--log-level", "error"]
-    assert main([*plain, "--ext", "all", "--output-dir", "out"]) == 0
+    shutil.copytree(products, "out")
     given = [*plain, "--crmasks", "out/crmasks.fits"]
     assert main([*given, "--ext", "all", "--output-dir", "again"]) == 0
     # files hold the probabilities in steps of 1/255
@@ -238,17 +252,16 @@ def test_masks_of_a_file_go_to_their_chips(files, capsys):
     assert not Path("no").exists()
 
 
-def test_a_mosaic_in_files_is_that_in_memory(files):
+def test_a_mosaic_in_files_is_that_in_memory(files, products):
     plain = ["run", *files, *NUMBERS, "--ext", "all", "--log-level", "error"]
-    assert main([*plain, "--output-dir", "out"]) == 0
     limit = resident_bytes() + 10_000_000
     if not resident_bytes():
         pytest.skip("this system does not report the memory of a process")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the work used")
         assert main([*plain, "--output-dir", "limited", "--mem-limit", str(limit)]) == 0
-    assert_equal_files("out", "limited")
-    assert_equal_files("out", "limited", "crmasks.fits")
+    assert_equal_files(products, "limited")
+    assert_equal_files(products, "limited", "crmasks.fits")
 
 
 def test_a_batch_of_mosaics(files):

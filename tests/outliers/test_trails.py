@@ -41,7 +41,7 @@ def stack_of(images):
     return CRStack(images, readnoise=READNOISE * u.electron)
 
 
-@pytest.mark.parametrize("angle", [3, 10, 38, 45, 80, 93, 130, 170])
+@pytest.mark.parametrize("angle", [3, 45, 80, 130, 170])
 def test_a_trail_is_masked_to_its_faint_edges(angle):
     light = light_of(angle)
     images, _ = exposures_with(light)
@@ -102,9 +102,9 @@ def test_codes_stay_through_rules_thresholds_and_files(tmp_path):
 
 @pytest.mark.parametrize("population", POPULATIONS)
 def test_hits_make_no_trails(population):
-    """20 stacks of each population, 6 per cent hit, with every hit pixel flagged."""
+    """10 stacks of each population, 6 per cent hit, with every hit pixel flagged."""
     rng = np.random.default_rng(7)
-    for _ in range(20):
+    for _ in range(10):
         hits = np.stack([make_hits(SHAPE, 0.06, rng, population) for _ in range(3)])
         cube = rng.poisson(SKY, hits.shape) + rng.normal(0, READNOISE, hits.shape) + hits
         images = [CCDData(plane, unit="electron") for plane in cube]

@@ -18,6 +18,7 @@ from crstack import (
     Detector,
     JointPosterior,
     LACosmicDetector,
+    MaskSet,
     PyCosmicDetector,
     VotingDetector,
 )
@@ -86,6 +87,8 @@ CASES = {
 }
 
 
+# median and minimum of exposures that differ warn of it
+@pytest.mark.filterwarnings("ignore:levels of the exposures differ")
 @pytest.mark.parametrize("case", CASES)
 def test_results_in_files_are_those_in_memory(case, monkeypatch):
     # what differs is measured in a part of the image, as in large ones
@@ -265,7 +268,6 @@ def test_a_run_in_files_writes_the_same_files(tmp_path):
         ("an auxiliary detector", lambda stack: stack.joint_posterior(aux="pycosmic")),
         ("the method M.M.Cosmic", lambda stack: stack.mm_diagram()),
         ("an auxiliary detector", lambda stack: stack.detect("joint", aux=Unmeasured())),
-        ("cleaned exposures", lambda stack: stack.clean()),
         ("flux factors", lambda stack: stack.flux_factors()),
     ],
 )
@@ -324,7 +326,7 @@ def test_figures_and_the_page_of_a_run_in_files(tmp_path):
     assert {"report.html", "diagnostic_mediancr.png", "image_number_at_median_position.png"} <= names
 
 
-@pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], ["--clean", "--no-plots"], []])
+@pytest.mark.parametrize("more", [["--method", "mm_pycosmic", "--no-plots"], []])
 def test_the_command_refuses_before_it_writes(more, tmp_path, capsys):
     paths = files_of(simulated(3), tmp_path)
     options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(too_little())]
@@ -350,3 +352,58 @@ def test_pages_are_given_back_where_too_much_is_held(monkeypatch, in_files, held
     monkeypatch.setattr(memory, "_held", lambda: (held * memory.SHARE * 1e9, 1e9))
     workspace.relax()
     assert back == ([mapped] if given_back else [])
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 1), (1, 1.2, 0.9)])
+def test_cleaned_exposures_are_the_same_in_files(factors):
+    one = with_bad_values(simulated(3, sky_factors=factors))
+    whole, limited = stack_of(one), stack_of(one, mem_limit=too_little())
+    for stack in (whole, limited):
+        stack.detect("joint")
+    cleaned = [stack.clean() for stack in (whole, limited)]
+    assert place_of(cleaned[1][0].data) is not None
+    for ours, theirs in zip(*cleaned, strict=True):
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
+        np.testing.assert_allclose(ours.uncertainty.array, theirs.uncertainty.array, rtol=1e-6)
+        assert len(ours.meta["HISTORY"]) == len(theirs.meta["HISTORY"])
+
+
+@pytest.mark.filterwarnings("ignore:the work used")
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
+def test_a_run_with_cleaned_exposures_and_masks_of_a_file_in_files(tmp_path, ending):
+    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots", "--clean"]
+    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "first")]) == 0
+    masks = tmp_path / f"masks{ending}"
+    MaskSet.read(tmp_path / "first" / "crmasks.fits").write(masks)
+    for name, more in (("whole", []), ("limited", ["--mem-limit", str(enough() + 40_000_000)])):
+        given = ["--crmasks", str(masks), *more, "--output-dir", str(tmp_path / name)]
+        assert main(["run", *paths, *options, *given]) == 0
+    names = sorted(path.name for path in (tmp_path / "whole").glob("*.fits"))
+    assert "exposure_3_clean.fits" in names
+    for name in names:
+        with fits.open(tmp_path / "whole" / name) as ours, fits.open(tmp_path / "limited" / name) as theirs:
+            for one, other in zip(ours, theirs, strict=True):
+                if one.data is not None:
+                    np.testing.assert_allclose(one.data, other.data, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:the work used")
+def test_cleaned_exposures_of_a_run_in_files(tmp_path):
+    paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots", "--clean"]
+    for name, more in (("whole", []), ("limited", ["--mem-limit", str(held() + 70_000_000)])):
+        assert main(["run", *paths, *options, *more, "--output-dir", str(tmp_path / name)]) == 0
+    for i in (1, 2, 3):
+        ours, theirs = (fits.getdata(tmp_path / name / f"exposure_{i}_clean.fits") for name in ("whole", "limited"))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_masks_of_a_file_are_refused_where_the_limit_is_too_small(tmp_path, capsys):
+    paths = files_of(simulated(3), tmp_path)
+    options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots"]
+    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "first")]) == 0
+    given = ["--crmasks", str(tmp_path / "first" / "crmasks.fits"), "--mem-limit", str(too_little())]
+    assert main(["run", *paths, *options, *given, "--output-dir", str(tmp_path / "second")]) == 2
+    assert "for masks from a file (--crmasks) of this stack" in capsys.readouterr().err
