@@ -107,6 +107,10 @@ class PreparedStack:
     def __len__(self) -> int:
         return len(self.given)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the stored results, for pickles and copies: they are large, and are computed again."""
+        return self.__dict__ | {"_kept": {}}
+
     def once(self, stage: str, settings: object, compute: Callable[[], Any], *, keep: int = KEPT) -> Any:
         """Return the result of a stage for these settings; compute it if it is not stored.
 

@@ -18,7 +18,8 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
-from crstack.stages.combining import expected_once, without_trails
+from crstack.stages.combining import expected_once
+from crstack.stages.levels import without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
