@@ -288,15 +288,24 @@ class Mosaic(Mapping[str, CRStack]):
             return {chip: stack.combine(name, full_output=True, **options) for chip, stack in self.items()}
         return {chip: stack.combine(name, **options) for chip, stack in self.items()}
 
-    def write(self, path: str | os.PathLike, name: str = "meancr2", **options: Unpack[MosaicCombineOptions]) -> None:
+    def write(
+        self,
+        path: str | os.PathLike,
+        name: str = "meancr2",
+        *,
+        overwrite: bool = False,
+        **options: Unpack[MosaicCombineOptions],
+    ) -> None:
         """Write a combination of all chips to one file.
 
         Parameters
         ----------
         path : str or path-like
-            Replaced if it exists; ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+            ``.fits``, ``.fits.gz`` or ``.fits.fz``.
         name : str, optional
             The combination.
+        overwrite : bool, optional
+            Replace the file if it exists; otherwise an existing file is an error.
         **options
             As for `combine`.
 
@@ -307,18 +316,20 @@ class Mosaic(Mapping[str, CRStack]):
         """
         made = (self[chip.name].combine(name, full_output=True, **options) for chip in self.chips)
         parts = ((chip, combination_hdulist(one)) for chip, one in zip(self.chips, made, strict=True))
-        write_fits(path, joined_chips(self.header, parts))
+        write_fits(path, joined_chips(self.header, parts), overwrite=overwrite)
 
-    def write_masks(self, path: str | os.PathLike) -> None:
+    def write_masks(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write the latest masks of all chips to one file; ``MaskSet.read(path, chip=...)`` reads those of one.
 
         Parameters
         ----------
         path : str or path-like
-            Replaced if it exists.
+            ``.fits``, ``.fits.gz`` or ``.fits.fz``.
+        overwrite : bool, optional
+            Replace the file if it exists; otherwise an existing file is an error.
         """
         parts = ((chip, self[chip.name].latest_masks().to_hdulist()) for chip in self.chips)
-        write_fits(path, joined_chips(self.header, parts))
+        write_fits(path, joined_chips(self.header, parts), overwrite=overwrite)
 
 
 def read_mosaic(

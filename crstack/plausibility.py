@@ -29,7 +29,7 @@ WHOLE_STEPS = 1.5
 SCATTER = (0.5, 2.0)
 
 
-def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True):
+def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True, offsets=True):
     """Contradictions in a set of masks.
 
     Parameters
@@ -43,6 +43,8 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     noise : bool, optional
         Whether the scatter of the values that are not flagged is compared with the noise. False if the method has
         measured the scatter.
+    offsets : bool, optional
+        Whether the offsets are known or measured. If not, a shift makes stars look trailed.
 
     Returns
     -------
@@ -62,11 +64,11 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True)
     if over:
         found = ", ".join(f"{flagged:.1%} of the values of {name}" for name, flagged in over.items())
         sentences.append(
-            f"{found} are flagged, more than {max_fraction:.0%}: that many are no hits. "
+            f"{found} are flagged, more than {100 * max_fraction:g} %: that many are no hits. "
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
     sentences += _of_coincidences(masks, valid)
-    sentences += _of_shifts(masks, exposures)
+    sentences += _of_shifts(masks, exposures, offsets)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
@@ -88,15 +90,15 @@ def _of_coincidences(masks, valid):
     ]
 
 
-def _of_shifts(masks, exposures):
+def _of_shifts(masks, exposures, known):
     """A sentence if an exposure is shifted so far that a combination without alignment is blurred."""
-    measured = measured_of(masks.decision)
+    measured = measured_of(masks.decision) if known else None
     if measured:
         far = _far(exposures, measured.shifts)
         hits = "Hits are found all the same, but"
     else:
         far = {name: shift for name, *shift in exposures.displaced}
-        if not far and masks.decision is not None and masks.decision.measured is None:
+        if not far and masks.decision is not None and (not known or masks.decision.measured is None):
             far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
         hits = "Unless the offsets are given, stars are taken for hits, and"
     sentences = []
@@ -151,12 +153,12 @@ def _of_noise(masks, exposures):
     ]
 
 
-def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
+def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=True):
     """Warn of implausible masks, or raise an error if a limit was given.
 
     Parameters
     ----------
-    masks, exposures, noise
+    masks, exposures, noise, offsets
         As for `implausibilities`.
     max_fraction : float, optional
         As for `implausibilities`; if given, a larger fraction is an error.
@@ -174,7 +176,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True):
     limit = MAX_FRACTION
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
-    sentences = implausibilities(masks, exposures, limit, noise=noise)
+    sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:

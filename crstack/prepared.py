@@ -12,6 +12,7 @@ from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
 from crstack.equalize.differences import Differences
 from crstack.equalize.equalized import EqualizedExposures, equalize_as_known, with_measured
+from crstack.equalize.given_terms import warn_of_terms
 from crstack.equalize.settings import Equalization, open_settings
 from crstack.equalize.wcs_shifts import compare_with_wcs
 from crstack.exposures import Exposures
@@ -106,6 +107,10 @@ class PreparedStack:
     def __len__(self) -> int:
         return len(self.given)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the stored results, for pickles and copies: they are large, and are computed again."""
+        return self.__dict__ | {"_kept": {}}
+
     def once(self, stage: str, settings: object, compute: Callable[[], Any], *, keep: int = KEPT) -> Any:
         """Return the result of a stage for these settings; compute it if it is not stored.
 
@@ -138,7 +143,9 @@ class PreparedStack:
         """The exposures with the differences that are given, or measured before all other terms."""
 
         def compute() -> EqualizedExposures:
-            return equalize_as_known(self.given, lambda: self.statistics_of(self.given), self.equalization)
+            found = equalize_as_known(self.given, lambda: self.statistics_of(self.given), self.equalization)
+            warn_of_terms(found, self.equalization, open_settings(self.equalization))
+            return found
 
         return self.once("equalization", None, compute)
 

@@ -15,7 +15,6 @@ from crstack.combine.combiner import WITHOUT_MASKS
 from crstack.equalize.settings import BY_DEFAULT
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword, load_exposures
-from crstack.joint import JointPosterior, JointResult
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.origin import check_origin
 from crstack.methods import Method
@@ -33,7 +32,8 @@ from crstack.stages.arguments import (
     detections_for,
     made_by,
 )
-from crstack.stages.combining import cleaned, combined, warn_of_levels
+from crstack.stages.combining import cleaned, combined
+from crstack.stages.levels import warn_of_levels
 from crstack.stages.masks import check_masks, masks_by
 from crstack.stages.measured import MeasuredStack
 from crstack.stages.views import InDiagram, features_of_mask, in_diagram_of, summary_of
@@ -53,7 +53,7 @@ __all__ = ["CRStack"]
 
 @with_limited_threads
 class CRStack(MeasuredStack):
-    """Two or more equivalent exposures, and the results of all stages.
+    """Two or more exposures of one field, and the results of all stages.
 
     The stages are `mm_diagram`, `fit_boundary`, `detect` and `combine`. Each runs the earlier ones with their
     defaults. Results are stored: a repeated call with the same settings is not computed again.
@@ -276,34 +276,6 @@ seeing : optional
             The masks.
         """
         return self.detect() if self._masks is None else self._masks
-
-    def joint_posterior(
-        self,
-        method: JointPosterior | None = None,
-        *,
-        aux: Auxiliary = None,
-        vote: Vote = "any",
-        aux_noise: AuxNoise = "exposure",
-        progress: Progress | bool | None = None,
-    ) -> JointResult:
-        """Probability that each value is hit, from all exposures together.
-
-        Parameters
-        ----------
-        method : JointPosterior, optional
-            Its settings; the defaults if not given.
-        aux, vote, aux_noise, progress : optional
-            As for `detect`: pixels that the detector flags in an exposure have higher odds.
-
-        Returns
-        -------
-        result : `~crstack.joint.JointResult`
-            Probabilities of shape (N, ny, nx), the population of hits, and what differs between the exposures.
-        """
-        method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
-        allow_work(self._workspace, len(self), method, detected.aux if detected else None)
-        with progress_to(progress) as report:
-            return method.posterior(self.prepared, detected, report)
 
     # combined images
 

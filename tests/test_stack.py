@@ -372,6 +372,7 @@ def test_pulls_of_the_variances():
 # reference answers
 
 
+@pytest.mark.filterwarnings("ignore:bright pixels of the exposures differ")
 def test_a_small_stack_of_the_reference_program():
     """Its simulations draw other random numbers, so that the boundaries differ a little."""
     with np.load(Path(__file__).parent / "data" / "numina_crmasks_small.npz") as file:

@@ -73,7 +73,7 @@ def compute(job):
     from crstack.batch.products import write_products  # heavy, and needed by workers alone
 
     start = time.perf_counter()
-    code_version()  # that of now: the code may change before the stack is finished
+    code_version()  # the version at the start, because the code may change before the stack is finished
     forget_peak()
     shutil.rmtree(job.unfinished, ignore_errors=True)  # of a worker that was killed
     write_parameters(job)

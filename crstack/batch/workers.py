@@ -10,8 +10,6 @@ __all__ = ["Lost", "in_processes", "on_executor"]
 
 #: variables that set how many threads a library uses, read when it is loaded
 THREAD_VARIABLES = ("CRSTACK_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-#: number of tries of a job whose worker died
-TRIES = 2
 
 
 class Lost(Exception):

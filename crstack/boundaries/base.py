@@ -250,7 +250,8 @@ def boundary_values(boundary: Callable[[np.ndarray], np.ndarray], min2d: np.ndar
     Raises
     ------
     PluginError
-        If the boundary raises an error or exits, or returns anything but finite numbers where min2d is finite.
+        If the boundary raises an error or exits, or returns anything but finite numbers, 0 or more, where min2d is
+        finite.
     """
     with plugin_errors(getattr(boundary, "model", boundary), "give its boundary"):
         values = boundary(protected(min2d))
@@ -258,8 +259,14 @@ def boundary_values(boundary: Callable[[np.ndarray], np.ndarray], min2d: np.ndar
     if not isinstance(values, np.ndarray) or values.shape != np.shape(min2d):
         got = getattr(values, "shape", type(values).__name__)
         raise PluginError(f"the boundary of {name} must have the shape {np.shape(min2d)} of min2d; got {got}")
-    if not _are_numbers(values[np.isfinite(min2d)]):
+    where = np.isfinite(min2d)
+    if not _are_numbers(values[where]):
         raise PluginError(f"the boundary of {name} must be finite numbers everywhere; got {values.dtype} with others")
+    if (values[where] < 0).any():
+        raise PluginError(
+            f"the boundary of {name} must be finite and positive everywhere, because it is the largest T - min2d of "
+            f"noise; got {values[where].min():.4g}"
+        )
     return values
 
 

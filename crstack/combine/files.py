@@ -62,30 +62,35 @@ def combination_hdulist(combination: Combination, history: Sequence[str] = ()) -
     return hdus
 
 
-def write_combination(path: str | os.PathLike, combination: Combination, history: Sequence[str] = ()) -> None:
+def write_combination(
+    path: str | os.PathLike, combination: Combination, history: Sequence[str] = (), *, overwrite: bool = False
+) -> None:
     """Write a combined image to a FITS file, completely or not at all.
 
     Parameters
     ----------
     path : str or path-like
-        Replaced if it exists. ``.fits``; with ``.fits.gz`` the file, and with ``.fits.fz`` each image of it, is
+        ``.fits``; with ``.fits.gz`` the file, and with ``.fits.fz`` each image of it, is
         compressed without loss.
     combination : `~crstack.combine.Combination`
         The image.
     history : sequence of str, optional
         Lines for HISTORY.
+    overwrite : bool, optional
+        Replace the file if it exists.
 
     Raises
     ------
     InputError
-        If this is no Combination, an exposure was read from this file, or the directory cannot be written.
+        If this is no Combination, the file exists and ``overwrite`` is not set, an exposure was read from it, or the
+        directory cannot be written.
     """
     if not isinstance(combination, Combination):
         raise InputError(
             "combination must be a Combination, such as stack.combine(name, full_output=True); "
             f"got {type(combination).__name__}"
         )
-    write_fits(path, combination_hdulist(combination, history))
+    write_fits(path, combination_hdulist(combination, history), overwrite=overwrite)
 
 
 def read(path: str | os.PathLike, *, chip: str | None = None) -> Combination:

@@ -10,6 +10,7 @@ from crstack.equalize.common import common_image, expected_differences, moved_im
 from crstack.equalize.differences import Differences
 from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
 from crstack.equalize.given_seeing import seeing_changes, seeing_kernels
+from crstack.equalize.given_terms import rough_levels
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.offsets import Offsets, estimate_offsets
 from crstack.equalize.response import Response, ResponseSettings, estimate_response
@@ -265,6 +266,7 @@ def _without_seeing(exposures, statistics, settings):
     shifts = None if offsets is None else offsets.values
     common = moved = None
     if shifts is not None:
+        flat, statistics = _on_one_level(flat, statistics, settings, factors)
         common = common_image(flat, statistics(), factors, shifts)
         moved = moved_images(flat, common, shifts)
     response = _response(flat, settings, factors, moved)
@@ -291,6 +293,18 @@ def _without_seeing(exposures, statistics, settings):
     return EqualizedExposures(
         exposures, flux, offsets, response, common, differences, factors, added=levels, words=words
     )
+
+
+def _on_one_level(flat, statistics, settings, factors):
+    """The exposures and their statistics without rough added levels, if these are measured later.
+
+    Else the common image is the median here and the lowest exposure there, and the shift of it makes steps.
+    """
+    levels = rough_levels(flat, factors) if "backgrounds" in open_settings(settings) else None
+    if levels is None:
+        return flat, statistics
+    level = flat.minus(levels)
+    return level, lambda: order_statistics(level.data, statistics().cr_coincidences, level.bad)
 
 
 def _given_levels(exposures, settings):

@@ -31,6 +31,8 @@ FEWEST = 25
 FIRST_GUESS = 5.0
 #: error of the level, by that of a factor, from which a warning is given: in standard deviations of a pixel
 MOVED = 0.1
+#: largest factor between exposures that can be given
+LARGEST = 1e3
 #: relative error from which a factor has no information
 LARGEST_ERROR = 0.3
 
@@ -82,7 +84,7 @@ def check_flux_factors(factors, n):
     factors = [np.asarray(factor).item() for factor in factors]
     if len(factors) != n:
         raise InputError(f"flux_factors must be one number or {n}, one for each exposure; got {len(factors)}")
-    return tuple(check_number("flux_factors", factor, minimum=0, exclusive=True) for factor in factors)
+    return tuple(check_number("flux_factors", factor, minimum=1 / LARGEST, maximum=LARGEST) for factor in factors)
 
 
 def pixels_of_regions(usable, regions):

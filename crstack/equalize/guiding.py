@@ -6,6 +6,8 @@ __all__ = ["relative_shifts", "trailed"]
 
 #: least length of a trail (pixels), and least difference of the widths along both axes in standard errors
 LENGTH, SIGNIFICANT = 2.0, 5.0
+#: share of the sum of the moments along both axes by which they may differ for round stars
+SHARE = 0.15
 
 
 def relative_shifts(shifts):
@@ -41,19 +43,24 @@ def trailed(differences):
     Notes
     -----
     The second moments of a star are compared with those of the sharpest exposure. Seeing adds the same to both axes, a
-    uniform trail of length L adds L^2 / 12 to one. Traces and lines do not measure the product of x and y. Where its
-    error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
+    uniform trail of length L adds L^2 / 12 to one. A shift may add up to its square where stars are undersampled, so
+    this much is subtracted, and a share of what the seeing adds. Traces and lines do not measure the product of x and
+    y. Where its error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
     """
     errors = differences.kernel_errors[:, 3:]
     if not (errors[:, 2] <= errors[:, :2].min(axis=1)).all() or not (errors > 0).all():
         return []
     widths = np.array(differences.widths, dtype=float)
-    widths = widths - widths[np.argmin(widths[:, 0] + widths[:, 1])]
+    sharpest = np.argmin(widths[:, 0] + widths[:, 1])
+    widths = widths - widths[sharpest]
+    rests = np.array(differences.shifts, dtype=float) - np.array(differences.steps)
     found = []
     for i, (xx, yy, xy) in enumerate(widths):
         apart = np.hypot(xx - yy, 2 * xy)
         length = np.sqrt(12 * apart)
-        if length >= LENGTH and apart > SIGNIFICANT * np.hypot(*errors[i, :2]):
+        by_shift = np.sum((rests[i] - rests[sharpest]) ** 2)
+        allowed = by_shift + SHARE * max(xx + yy, 0)
+        if apart - allowed >= LENGTH**2 / 12 and apart > SIGNIFICANT * np.hypot(*errors[i, :2]):
             angle = np.degrees(np.arctan2(2 * xy, xx - yy)) / 2
             found.append((i, float(length), float(np.round(angle, 1) % 180)))
     return found

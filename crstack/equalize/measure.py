@@ -14,6 +14,7 @@ from crstack.equalize.line_rounds import added_first, find_added_lines_first, fi
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import refine
+from crstack.equalize.saturated import with_saturated_stars
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
 from crstack.utils.threads import map_threads, wide_bands
@@ -58,7 +59,8 @@ def measure_differences(
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
     columns come from the part with most structure. Hot pixels are not changed by a throughput.
     """
-    return with_hot_pixels(_measured(levels, variance_of, bad, set(names)), levels, variance_of)
+    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names)), levels, variance_of)
+    return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
 def _measured(levels, variance_of, bad, names):

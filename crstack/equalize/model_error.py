@@ -36,6 +36,9 @@ PIXELS, FEWEST, CLEAR = 60_000, 60, 9.0
 SIGNIFICANCE, SPREAD = 5.0, 2.0
 #: mean squared deviation of flat places, over that of noise: limits, because hits raise it
 OF_FLAT = (1.0, 1.15)
+#: standard deviations from which the highest value of a flat place is hit; share of the highest values that does not
+#: count, over that of flat places that are hit, at most, and least mean squared deviation of flat places without them
+HIT, TRIMMED, MOST_TRIMMED, LEAST_TRIMMED = 5.0, 4.0, 0.2, 0.5
 #: share of the deviations whose highest is to be as for flat places, and most by which the error is raised for it
 TAIL, MOST_TAIL = 0.95, 6.0
 #: variance over that of noise of the places whose deviations are looked at
@@ -50,7 +53,7 @@ CHANGE = 3
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
 
 
-def deviations_squared(low, median, high, n, limits=None):
+def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
     """Mean of the squared deviations of the highest and the lowest of n values from their median; 1 for noise.
 
     Parameters
@@ -61,6 +64,11 @@ def deviations_squared(low, median, high, n, limits=None):
         Number of values.
     limits : `~numpy.ndarray`, optional
         Each squared deviation counts up to these.
+    expected : `~numpy.ndarray`, optional
+        Expected squared deviations, by which the highest values are compared.
+    trimmed : float, optional
+        Share of the highest values that does not count, because these may be hit: the lowest of the pixel counts
+        twice.
 
     Returns
     -------
@@ -72,10 +80,13 @@ def deviations_squared(low, median, high, n, limits=None):
     weight[n // 2] += 0.5
     weight[0] -= 1
     scale = np.float32(1 / (weight @ (covariance + np.outer(mean, mean)) @ weight))
-    squares = [np.square(one) * scale for one in (median - low, high - median)]
+    lower, upper = (np.square(one) * scale for one in (median - low, high - median))
+    if trimmed:
+        ratio = upper / expected
+        upper = np.where(ratio > np.quantile(ratio, 1 - trimmed), lower, upper)
     if limits is not None:
-        squares = [np.minimum(one, limits) for one in squares]
-    return (squares[0] + squares[1]) / 2
+        lower, upper = np.minimum(lower, limits), np.minimum(upper, limits)
+    return (lower + upper) / 2
 
 
 @functools.cache
@@ -176,30 +187,43 @@ def fit_model_error(n, structure, flat):
     -----
     The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
     counts up to nine times the expected one, which bounds the effect of hits; what remains of it is measured in flat
-    places. Where the largest deviations exceed those of flat places, the error is raised.
+    places. Where the largest deviations exceed those of flat places, the error is raised. Of three exposures or more,
+    four times as many of the highest values do not count as flat places are hit: on lines and stars most of these are
+    hits. The lowest values count in their place.
     """
     *values, noise, features = structure
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
     if len(noise) < FEWEST:
         return ModelError(least=least)
-    usual, usual_tail = _of_flat_places(n, *flat[:4])
+    trimmed = _trimmed(n, *flat[1:4])
+    usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
     rows = features.T.astype(np.float64)
-    parts = _fit(rows, values, noise, n, usual)
+    parts = _fit(rows, values, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
-        found = np.quantile(deviations_squared(*(one[apart] for one in values), n) / fitted[apart], TAIL)
+        squares = deviations_squared(*(one[apart] for one in values), n, None, fitted[apart], trimmed)
+        found = np.quantile(squares / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
 
 
-def _of_flat_places(n, low, median, high, noise):
+def _trimmed(n, median, high, noise):
+    """Share of the highest values that may be hit, by the flat places."""
+    if n < 3 or len(noise) < FEWEST:
+        return 0.0
+    return min(TRIMMED * float(np.mean(high - median > HIT * np.sqrt(noise))), MOST_TRIMMED)
+
+
+def _of_flat_places(n, low, median, high, noise, trimmed):
     """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
     if len(noise) < FEWEST:
         return OF_FLAT[0], tail_of_noise(n)
-    mean = np.mean(deviations_squared(low, median, high, n, MOST * noise) / noise)
-    tail = np.quantile(deviations_squared(low, median, high, n) / noise, TAIL)
-    return float(np.clip(mean, *OF_FLAT)), max(float(tail), tail_of_noise(n))
+    mean = np.mean(deviations_squared(low, median, high, n, MOST * noise, noise, trimmed) / noise)
+    tail = np.quantile(deviations_squared(low, median, high, n, None, noise, trimmed) / noise, TAIL)
+    return float(np.clip(mean, LEAST_TRIMMED if trimmed else OF_FLAT[0], OF_FLAT[1])), max(
+        float(tail), tail_of_noise(n)
+    )
 
 
 def _strongest(places, contrast2):
@@ -210,13 +234,13 @@ def _strongest(places, contrast2):
     return np.union1d(strongest, places[np.linspace(0, len(places) - 1, PIXELS // 2).astype(int)])
 
 
-def _fit(rows, values, variance, n, usual):
+def _fit(rows, values, variance, n, usual, trimmed=0.0):
     """Parts (K,) of the features (M, K); those that are not significant are 0."""
     keep = list(range(rows.shape[1]))
     fitted = variance + FIRST_SHARE * rows.sum(axis=1)
     while keep:
         for _ in range(ROUNDS):
-            squares = deviations_squared(*values, n, MOST * fitted) / usual
+            squares = deviations_squared(*values, n, MOST * fitted, fitted, trimmed) / usual
             weighted = rows[:, keep] / fitted[:, None]
             scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
             found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale

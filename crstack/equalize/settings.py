@@ -9,6 +9,7 @@ import numpy as np
 
 from crstack.equalize.differences import NAMES
 from crstack.equalize.flux import METHODS, check_flux_factors
+from crstack.equalize.given_terms import refuse_impossible
 from crstack.equalize.offsets import check_offsets, check_region_size
 from crstack.equalize.response import ResponseSettings
 from crstack.exceptions import InputError
@@ -242,6 +243,7 @@ class Equalization:
             check_region(f"flux_regions {number}", region, exposures.shape)
         if self.crosscorr_region is not None:
             check_region_size(self.crosscorr_region, exposures.shape)
+        refuse_impossible(self, exposures)
 
 
 def open_settings(settings):

@@ -1,7 +1,7 @@
 """Gain, read noise, bias, saturation and exposure time, as given or from the headers."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
@@ -54,6 +54,29 @@ class Instrument:
                 setattr(self, name, keyword)
             elif isinstance(value, str) and name not in ("bias", "trim"):
                 raise InputError(_no_quantity(name, value))
+            elif isinstance(value, list | tuple) and name in ("gain", "readnoise"):
+                raise InputError(
+                    f"{name} must be one Quantity for all exposures, a number or an image; got {len(value)}: convert "
+                    "exposures of several detectors to electrons, and give each an uncertainty"
+                )
+
+    def of_exposure(self, number, n):
+        """The properties for one exposure (from 1) of ``n``: of lists of bias and saturation, its own.
+
+        Raises
+        ------
+        InputError
+            If a list is not as long as the exposures are many.
+        """
+        own = {}
+        for name in ("bias", "saturation"):
+            value = getattr(self, name)
+            several = isinstance(value, list | tuple) or (isinstance(value, u.Quantity) and value.ndim in (1, 3))
+            if several:
+                if len(value) != n:
+                    raise InputError(f"{name} must be one value, or {n} for as many exposures; got {len(value)}")
+                own[name] = value[number - 1]
+        return replace(self, **own) if own else self
 
     def _note(self, words):
         if words not in self.notes:
@@ -112,7 +135,23 @@ class Instrument:
                 if not any(note.startswith(f"{name} ") for note in self.notes):
                     self._note(words)
             values[name] = _cropped(value, raw_shape, section)
+        if given.count_unit == u.electron:
+            self._check_gain(values["gain"], given)
         return NoiseModel(values["gain"], values["readnoise"], given.count_unit)
+
+    def _check_gain(self, gain, given):
+        """Raise `InputError` if electrons have a gain, unless it converts another number from ADU."""
+        in_adu = any(
+            getattr(getattr(self, name), "unit", None) in (u.adu, u.adu / u.s)
+            for name in ("readnoise", "bias", "saturation")
+        )
+        if isinstance(gain, u.Quantity) and not in_adu and np.any(gain.value != 1):
+            low, high = np.min(gain), np.max(gain)
+            found = f"{gain:g}" if gain.isscalar else f"an image of {low.value:g} to {high:g}"
+            raise InputError(
+                f"gain must be left out for exposures in {given.unit}, as {given.name} is, or be 1; got {found}: if "
+                "the exposures are in adu, state that unit"
+            )
 
     def seconds(self, given, number, n):
         """Exposure time of an exposure in seconds, or None if it is not known."""

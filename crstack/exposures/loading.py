@@ -66,7 +66,8 @@ def load_exposures(
         Scalar or image (ny, nx), see `NoiseModel`; or a keyword of the header, see
         `~crstack.exposures.Keyword`.
     bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
-        Scalar or image (ny, nx), subtracted from each exposure; nothing by default. With a section such as
+        Scalar or image (ny, nx), subtracted from each exposure; nothing by default. A list of N of these has one for
+        each exposure. With a section such as
         "[2049:2080,1:4096]", or a keyword that holds one ("header:BIASSEC"), the median of each exposure in this
         section is subtracted.
     unit : `~astropy.units.Unit`, optional
@@ -77,7 +78,7 @@ def load_exposures(
         Exposure time, one for all or one each. By default EXPTIME, EXPOSURE, XPOSURE, EFFEXPTM
         or ITIME of the headers. Needed for exposures in a unit per second.
     saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
-        Level, bias included, from which values are bad.
+        Level, bias included, from which values are bad; or a list of N.
     trim : str or Keyword, optional
         Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
     dq_ext, err_ext : int or str, optional
@@ -131,7 +132,8 @@ class _Builder:
 
     def add(self, raw, number):
         """Add one exposure."""
-        section = self.values.trimming(raw)
+        values = self.values.of_exposure(number, self.n)
+        section = values.trimming(raw)
         given = raw if section is None else raw.trimmed(section)
         if self.first is None:
             self._begin(given)
@@ -157,9 +159,9 @@ class _Builder:
                 self.plateaus.append((given.name, plateau))
         plane = plane_of(
             given,
-            self.values.offset(raw, noise, seconds, raw.shape, section),
+            values.offset(raw, noise, seconds, raw.shape, section),
             seconds=seconds if given.per_second else 1.0,
-            saturation=self.values.limit(given, noise, seconds, raw.shape, section),
+            saturation=values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
         )
         self.digests.append(_digest(raw.data))
@@ -179,6 +181,13 @@ class _Builder:
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
                 f"exposures must be at least {MINIMUM_LENGTH} x {MINIMUM_LENGTH} pixels; got the shape {given.shape}"
+            )
+        if given.twins:
+            warn_user(
+                f"ext={given.twins[0]!r} names {len(given.twins[1])} images of {given.name}, extensions "
+                f"{', '.join(map(str, given.twins[1]))}; the first is used. Give the number of one, such as "
+                f"ext={given.twins[1][1]} for ({given.twins[0]}, 2), or read all chips with crstack.read_mosaic "
+                "(command: --ext all)"
             )
         self.first = given
         self.cube = empty_image((self.n, *given.shape))

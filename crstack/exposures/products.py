@@ -34,8 +34,8 @@ def product_kind(path):
         Such as "combined image"; None for all other files.
     """
     try:
-        with warnings.catch_warnings(), Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
-            warnings.simplefilter("ignore")
+        quiet = warnings.catch_warnings(action="ignore")  # from the first header on
+        with quiet, Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
             for number in range(SEARCHED):
                 header = hdus[number].header
                 for keyword, kind in MARKS.items():

@@ -104,6 +104,8 @@ class GivenExposure:
         Highest valid value that the header states, and its keyword.
     unused : tuple of (str, str)
         Arguments that would read an extension of the file, and the name of the extension.
+    twins : tuple
+        Name of the extension and the numbers of all images of this name, if there are several; else empty.
     """
 
     name: str
@@ -117,6 +119,7 @@ class GivenExposure:
     wcs: WCS | None = None
     limit: tuple[float, str] | None = None
     unused: tuple = ()
+    twins: tuple = ()
 
     @property
     def shape(self):
@@ -243,6 +246,7 @@ def _from_file(path, reading):
         uncertainty = _uncertainty_of_file(hdus, path, reading, data.shape)
         unit = reading.unit or unit_of_header(header, path)
         unused = _unused_planes(hdus, reading, data.shape)
+        twins = _twins(hdus, reading.ext)
     if unit is None:
         raise InputError(
             f"unit must be given, because BUNIT is absent in {path}; got None: give unit=u.adu or unit=u.electron, or "
@@ -251,7 +255,7 @@ def _from_file(path, reading):
     limit = stated_limit(header)
     header, changes = cleaned_header(header)
     header, wcs = split_wcs(header)
-    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit, unused)
+    return GivenExposure(path, data, unit, mask, saturated, uncertainty, header, changes, wcs, limit, unused, twins)
 
 
 def _plane_of(hdus, ext, path, shape, name):
@@ -283,6 +287,14 @@ def _unused_planes(hdus, reading, shape):
         for argument, name in wanted
         if name in hdus and name != reading.ext and plane_shape(hdus[name]) == shape
     )
+
+
+def _twins(hdus, ext):
+    """Name of an extension, and the numbers of the images with this name; empty if there is one only."""
+    if not isinstance(ext, str):
+        return ()
+    numbers = [i for i, hdu in enumerate(hdus) if hdu.name == ext.strip().upper() and plane_shape(hdu)]
+    return (ext, numbers) if len(numbers) > 1 else ()
 
 
 def _uncertainty_of_file(hdus, path, reading, shape):

@@ -1,12 +1,23 @@
 """Plausibility of exposures: blank, identical or unlit exposures, and their noise."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["blank_part", "displacement", "is_constant", "is_same", "noise_ratio", "unlit"]
+__all__ = [
+    "Correlations",
+    "blank_part",
+    "correlations",
+    "displacement",
+    "is_constant",
+    "is_same",
+    "noise_ratio",
+    "unlit",
+]
 
 #: side of the smallest block of one value that counts as blank
 BLOCK = 7
@@ -243,13 +254,63 @@ def displacement(one, other):
         (dx, dy) in pixels, by which ``other`` must be moved to coincide with ``one``; None if no shift makes them
         alike.
     """
-    first, second = _structure(one), _structure(other)
-    alike = np.sqrt(np.sum(first**2) * np.sum(second**2))
-    correlation = np.fft.irfft2(np.fft.rfft2(first) * np.fft.rfft2(second).conj(), first.shape)
+    correlation, alike = _correlation(one, other)
     place = np.unravel_index(np.argmax(correlation), correlation.shape)
     if not correlation[place] > ALIKE * alike > 0:
         return None
-    dy, dx = (int(p) - side if p > side // 2 else int(p) for p, side in zip(place, first.shape, strict=True))
+    return _shift_at(place, correlation.shape)
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Correlations of two images.
+
+    Attributes
+    ----------
+    given, highest : float
+        After a given shift, allowing for a pixel, and the highest one.
+    shift : tuple of int
+        (dx, dy) in pixels of the highest one.
+    """
+
+    given: float
+    highest: float
+    shift: tuple[int, int]
+
+
+def correlations(one, other, shift):
+    """Correlation of two images after a given shift, and the highest one.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx); bad values are 0.
+    shift : (float, float)
+        (dx, dy) in pixels, by which ``other`` is moved to coincide with ``one``.
+
+    Returns
+    -------
+    found : Correlations or None
+        None if no shift makes the images alike.
+    """
+    correlation, alike = _correlation(one, other)
+    place = np.unravel_index(np.argmax(correlation), correlation.shape)
+    if not correlation[place] > ALIKE * alike > 0:
+        return None
+    near = [round(one) + np.arange(-1, 2) for one in shift[::-1]]
+    given = correlation[np.ix_(*(index % side for index, side in zip(near, correlation.shape, strict=True)))].max()
+    return Correlations(float(given), float(correlation[place]), _shift_at(place, correlation.shape))
+
+
+def _correlation(one, other):
+    """Correlation of the structures of two images for each shift, and that of each with itself (geometric mean)."""
+    first, second = _structure(one), _structure(other)
+    alike = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return np.fft.irfft2(np.fft.rfft2(first) * np.fft.rfft2(second).conj(), first.shape), alike
+
+
+def _shift_at(place, shape):
+    dy, dx = (int(p) - side if p > side // 2 else int(p) for p, side in zip(place, shape, strict=True))
     return dx, dy
 
 

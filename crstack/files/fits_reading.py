@@ -72,6 +72,8 @@ class ImageInfo:
 
 
 EXPOSURE = "exposure"
+#: words of astropy about a file that is shorter than its headers state
+CUT = "may have been truncated"
 
 
 @contextmanager
@@ -118,9 +120,11 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
     except InputError:
         raise
     except BROKEN as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        cut = [str(one.message) for one in caught if CUT in str(one.message)]
+        reason = " ".join((cut[0] if cut else str(error)).split()) or type(error).__name__
         raise InputError(f"{what} must be a readable FITS file; got {path} ({reason})") from error
-    _pass_on(caught, path)
+    # a file of which only headers were read is read again later
+    _pass_on([one for one in caught if checksum or CUT not in str(one.message)], path)
 
 
 def _pass_on(caught, path):

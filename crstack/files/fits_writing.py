@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.files.whole import atomic_path, check_not_exposure
-from crstack.utils.validation import check_choice
+from crstack.utils.validation import check_boolean, check_choice
 
 __all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
 
@@ -21,27 +21,32 @@ def ending_of(compression):
     return COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
 
 
-def write_fits(path, hdus, *, inputs_checked=False):
+def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
     """Write a FITS file; the ending of its name chooses the compression.
 
     Parameters
     ----------
     path : str or path-like
-        ``.fits``, ``.fits.gz`` or ``.fits.fz``; replaced if it exists. Compression keeps every bit of the values.
+        ``.fits``, ``.fits.gz`` or ``.fits.fz``. Compression keeps every bit of the values.
     hdus : `~astropy.io.fits.HDUList`
         The data to write; not modified.
     inputs_checked : bool, optional
         Whether the caller has compared the path with its inputs. Otherwise the file of an exposure that was read in
         this process is refused.
+    overwrite : bool, optional
+        Whether an existing file is replaced.
 
     Raises
     ------
     InputError
-        If the path is that of an exposure, the directory cannot be written, or the ending of the name is unknown.
+        If the path is that of an exposure, the file exists and ``overwrite`` is False, the directory cannot be written,
+        or the ending of the name is unknown.
     """
     path = Path(path)
     if not inputs_checked:
         check_not_exposure(path)
+    if not check_boolean("overwrite", overwrite) and path.exists():
+        raise InputError(f"path must be that of no existing file; got {path}: overwrite=True replaces it")
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
     if path.suffix.lower() == ".fz":

@@ -29,7 +29,7 @@ CLIP, CLIPPED = 3.0, 0.97334
 
 @dataclass(frozen=True)
 class ExcessVariance:
-    """Excess variance ``(relative * s)**2 + (shift * gradient)**2 + constant`` in electrons squared.
+    """Excess variance ``(relative * s)**2 + (shift * gradient)**2 + constant + photons * s`` in electrons squared.
 
     Attributes
     ----------
@@ -39,17 +39,21 @@ class ExcessVariance:
         Scatter of the position, in pixels.
     constant : float
         Variance of read noise that is not in the noise model, electrons squared.
+    photons : float
+        Variance of the photons that is not in the noise model, for each electron of signal: a wrong gain.
     """
 
     relative: float = 0.0
     shift: float = 0.0
     constant: float = 0.0
+    photons: float = 0.0
 
     def __str__(self):
         parts = (
             (self.relative, f"{100 * self.relative:.2g} % of the signal"),
             (self.shift, f"shift of {self.shift:.2g} pixel"),
             (self.constant, f"{np.sqrt(self.constant):.2g} electron"),
+            (self.photons, f"{1 + self.photons:.3g} times the variance of the photons"),
         )
         return ", ".join(words for value, words in parts if value) or "none"
 
@@ -73,7 +77,8 @@ class ExcessVariance:
         variance : `~numpy.ndarray`
             Of the shape of ``signal``.
         """
-        return (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
+        found = (self.relative * np.maximum(signal, 0)) ** 2 + self.shift**2 * gradient2 + self.constant
+        return found + np.float32(self.photons) * np.maximum(signal, 0) if self.photons else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +158,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         positive[rows] = usable[rows] & (nearby[rows] > 0)
 
     map_threads(prepare, wide_bands(*signal.shape, margin=1))
-    constant = _constant(cube, nearby, variance, usable)
+    faint, constant = _of_faint(cube, nearby, variance, usable)
     sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
     bins = _bins(sample.nearby, sample.gradient2)
     if not bins:
@@ -162,8 +167,12 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     squares = np.maximum(sample.signal, 0) ** 2
     rows = np.array([[squares[one].mean(), sample.gradient2[one].mean()] for one in bins])
     terms = _solve(rows, targets, errors)
+    photons = 0.0 if constant else faint.photons_beyond(terms[0])
+    if photons:
+        signals = np.array([np.maximum(sample.nearby[one], 0).mean() for one in bins])
+        terms = _solve(rows, targets - photons * signals, errors)
     places = [sample.places[one] for one in bins]
-    return ExcessFit(ExcessVariance(*terms, constant), places, rows @ np.square(terms), errors)
+    return ExcessFit(ExcessVariance(*terms, constant, photons), places, rows @ np.square(terms), errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,16 +230,35 @@ def _ratio(cube, variance, pixels):
     return found, np.mean(known, axis=0)
 
 
-def _constant(cube, nearby, variance, usable):
-    """Excess variance of the fainter pixels, if it is significant."""
+@dataclass(frozen=True)
+class _Faint:
+    """The fainter pixels: excess variance and known variance, mean and mean square of the signal."""
+
+    excess: float = 0.0
+    known: float = 1.0
+    signal: float = 0.0
+    square: float = 0.0
+
+    def photons_beyond(self, relative):
+        """Excess variance for each electron, beyond a relative scatter, if that is not most of it; else 0."""
+        left = self.excess - relative**2 * self.square
+        needed = left > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2)
+        return left / self.signal if self.signal > 0 and needed else 0.0
+
+
+def _of_faint(cube, nearby, variance, usable):
+    """What is known of the fainter pixels, and their excess variance, if it is significant and not by photons."""
     sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
     if len(sample.places) < PIXELS_PER_BIN:
-        return 0.0
+        return _Faint(), 0.0
     faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
     found, known = _ratio(sample.cube, sample.variance, faint)
     # where photon noise dominates, the excess may be relative to the signal
     dark = sample.nearby[faint].mean() < known.mean() / 2
-    return float((found - 1) * known.mean()) if dark and found > LEAST_CONSTANT else 0.0
+    signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
+    excess = float((found - 1) * known.mean())
+    measured = _Faint(excess, float(known.mean()), float(signal.mean()), float((signal**2).mean()))
+    return measured, excess if dark and found > LEAST_CONSTANT else 0.0
 
 
 def _bins(nearby, gradient2):

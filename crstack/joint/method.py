@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crstack.equalize.differences import Differences
+from crstack.equalize.given_terms import warn_of_terms
 from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
@@ -136,9 +137,11 @@ class JointPosterior(Method):
     ) -> tuple[Counts, Scatter | None, Differences | None]:
         """Counts, their scatter if requested, and the measured differences."""
         counts, measured = counts_of(prepared.known), None
+        names = open_settings(prepared.equalization)
+        if not (self.excess and self.measure):
+            warn_of_terms(prepared.known, prepared.equalization, ())
         if not self.excess:
             return counts, None, None
-        names = open_settings(prepared.equalization)
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)

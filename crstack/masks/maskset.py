@@ -158,7 +158,10 @@ class MaskSet:
     @property
     def crmasks(self) -> np.ndarray:
         """bool (N, ny, nx): the masks of the exposures, with values that are too low."""
-        return np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
+        masks = np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
+        # a change would be lost, because the masks are made from their codes each time
+        masks.flags.writeable = False
+        return masks
 
     @property
     def low(self) -> np.ndarray:
@@ -308,7 +311,7 @@ class MaskSet:
         """
         return masks_to_hdulist(self)
 
-    def write(self, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write the masks to a FITS file, completely or not at all.
 
         Each mask is an extension of 0 and 1 with its number of pixels in
@@ -321,15 +324,17 @@ class MaskSet:
         Parameters
         ----------
         path : str or path-like
-            Replaced if it exists. ``.fits``; ``.fits.gz`` and ``.fits.fz`` are compressed without loss.
+            ``.fits``; ``.fits.gz`` and ``.fits.fz`` are compressed without loss.
+        overwrite : bool, optional
+            Replace the file if it exists.
 
         Raises
         ------
         InputError
-            If the directory cannot be written.
+            If the file exists and ``overwrite`` is not set, or the directory cannot be written.
         """
         with limited_memory(place_of(self.codes["MEDIANCR"])):
-            write_fits(path, self.to_hdulist())
+            write_fits(path, self.to_hdulist(), overwrite=overwrite)
 
     def to_dq(
         self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None, cleaned: bool = False

@@ -104,7 +104,7 @@ class Viewer:
 
     @property
     def report(self):
-        """The report without figures, settings and timings; prepared now if it was not before."""
+        """The report without figures, settings and timings; prepared at the first call."""
         if self._report is None:
             self()
         return self._report

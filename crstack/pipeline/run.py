@@ -41,7 +41,8 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
-from crstack.stages.combining import cleaned, warn_of_levels
+from crstack.stages.combining import cleaned
+from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
 from crstack.utils.threads import n_threads
@@ -307,7 +308,7 @@ def _write_masks(job, masks):
         return  # they exist already
     path = job.outputs.workplace / "crmasks.fits"
     with job.outputs.writing(job.outputs / path.name):
-        masks.write(path)
+        masks.write(path, overwrite=True)
     log_file(path)
     job.outputs.publish()
 
@@ -318,7 +319,7 @@ def _write_combinations(job, masks):
 
     def write(path, combination):
         with job.outputs.writing(job.outputs / path.name):
-            write_combination(path, combination, history)
+            write_combination(path, combination, history, overwrite=True)
             job.outputs.complete(path)
 
     def finish(path, written):

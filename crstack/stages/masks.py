@@ -18,7 +18,8 @@ from crstack.outliers.sources import sentence_of_sources
 from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
-from crstack.stages.combining import expected_once, without_trails
+from crstack.stages.combining import expected_once
+from crstack.stages.levels import without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
@@ -63,7 +64,8 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
     decision = masks.decision
     # differences that are known do not belong to the scatter
     compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
-    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None)
+    offsets = prepared.equalization.offsets is not None
+    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None, offsets=offsets)
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)
 

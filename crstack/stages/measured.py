@@ -10,6 +10,7 @@ from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures
 from crstack.equalize.settings import open_settings
 from crstack.exposures import Exposures
+from crstack.joint import JointPosterior, JointResult
 from crstack.mmcosmic import MMCosmic
 from crstack.mmcosmic.sampling import diagram_of_stack, nbinom_shape_of_stack
 from crstack.prepared import AuxNoise, PreparedStack, Progress
@@ -244,3 +245,33 @@ class MeasuredStack:
             self._boundary = cast(FittedBoundary, method.fitted_boundary(self.prepared, None, report))
         self._in_diagram = InDiagram(self._boundary.diagram, self._boundary)
         return self._boundary
+
+    # probabilities
+
+    def joint_posterior(
+        self,
+        method: JointPosterior | None = None,
+        *,
+        aux: Auxiliary = None,
+        vote: Vote = "any",
+        aux_noise: AuxNoise = "exposure",
+        progress: Progress | bool | None = None,
+    ) -> JointResult:
+        """Probability that each value is hit, from all exposures together.
+
+        Parameters
+        ----------
+        method : JointPosterior, optional
+            Its settings; the defaults if not given.
+        aux, vote, aux_noise, progress : optional
+            As for `detect`: pixels that the detector flags in an exposure have higher odds.
+
+        Returns
+        -------
+        result : `~crstack.joint.JointResult`
+            Probabilities of shape (N, ny, nx), the population of hits, and what differs between the exposures.
+        """
+        method, detected = method or JointPosterior(), detections_for(self.prepared, aux, vote, aux_noise)
+        allow_work(self._workspace, len(self), method, detected.aux if detected else None)
+        with progress_to(progress) as report:
+            return method.posterior(self.prepared, detected, report)

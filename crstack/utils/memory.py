@@ -168,6 +168,13 @@ class Workspace:
         self._lock = threading.Lock()
         self._watched, self._trimmed = False, 0.0
 
+    def __getstate__(self):
+        """What a copy in another process keeps: its arrays are in memory."""
+        return {"limit": self.limit, "whole": self._whole}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
     def decide(self, n_bytes, n_pixels=0):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
 

@@ -210,3 +210,10 @@ def test_pictures_of_what_was_flagged(module, tmp_path):
         "a_set.png", "a_set_bright.png", "a_set_elsewhere.png",
     ]  # fmt: skip
     assert module("_real_pictures")._features(found, ~bright) == [(40, 50)]
+
+
+@pytest.mark.parametrize(("population", "n"), [("cosmic", 5), ("worms", 3), ("single", 2)])
+def test_rate_of_false_alarms_of_the_joint_decision_where_hits_are_present(module, population, n):
+    """Of 200 000 clean values or more, one of a thousand is masked, further than two pixels from any hit."""
+    options = SimpleNamespace(seed=5, readnoise=3.4, pixels=100_000)
+    assert 0.65 < module("false_alarms").rate_beside_hits(population, n, options) < 1.35

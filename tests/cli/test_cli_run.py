@@ -126,6 +126,7 @@ def test_masks_of_another_run_give_the_same_products(here):
     assert Path("one/crmasks.fits").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.filterwarnings("ignore:flux_factors as given do not fit")
 def test_masks_of_another_run_bring_their_flux_factors(here):
     scaled = {"crmethod": "pycosmic", "apply_flux_factor_to": "original"}
     one = write_parameters("one.yaml", flux_factor=[0.8, 1.0, 1.2], **scaled)

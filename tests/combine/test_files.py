@@ -75,7 +75,9 @@ def test_a_combination_comes_back_whole(combination, tmp_path, ending):
     # the byte order of this machine, so that other libraries read them
     for array in (back.ccd.data, back.ccd.uncertainty.array, back.count, back.flags):
         assert array.dtype.isnative
-    write_combination(path, back)
+    with pytest.raises(InputError, match=r"no existing file; got .*overwrite=True replaces it"):
+        write_combination(path, back)
+    write_combination(path, back, overwrite=True)
     assert_same(crstack.read(path), combination)
     assert sorted(tmp_path.iterdir()) == [path]
 

@@ -183,6 +183,7 @@ def test_no_star_is_eaten(fwhm):
 
 
 @pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # without the differences
+@pytest.mark.filterwarnings("ignore:the exposures differ in level", "ignore:bright pixels")
 def test_exposures_for_mmcosmic():
     cube = drawn([stars(fwhm=one) + sky for one, sky in ((2.6, 80), (2.8, 104), (3.0, 143))])
     exposures = [CCDData(one, unit="electron") for one in cube]
@@ -281,6 +282,21 @@ def test_error_of_a_model_is_measured_with_hits(n_hits):
     assert 0.8 < np.median(np.sqrt(error[bright]) / (0.05 * scene[bright])) < 2.5
     assert error[ndimage.maximum_filter(scene, 15) < 1].mean() < 2
     assert not error_of(drawn([scene + SKY] * 3, n_hits=n_hits)).any()
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_hits_on_a_line_are_no_error_of_the_model(n):
+    """Where one pixel in five of a line is hit, the hits are the tail of the deviations."""
+    rng = np.random.default_rng(n)
+    line = 300 * np.exp(-0.5 * ((np.arange(300) - 150) / 3) ** 2) * np.ones((400, 1))
+    cube = drawn([(1 + one) * line + SKY for one in 0.02 * rng.standard_normal(n)], n_hits=0)
+    clean = error_of(cube)
+    # most on the line
+    hit = rng.random(cube.shape) < np.where(line > 30, 0.04, 0.01)
+    with_hits = error_of((cube + np.where(hit, rng.exponential(500, cube.shape), 0)).astype(np.float32))
+    on_line = line > 100
+    # the noise is 14 electrons or more
+    assert np.sqrt(with_hits[on_line]).mean() < np.sqrt(clean[on_line]).mean() + 10
 
 
 def test_kernels_of_three_stars():

@@ -49,7 +49,9 @@ def test_backgrounds(method, given):
         assert abs(np.median(error)) < 2
 
 
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")
+@pytest.mark.filterwarnings(
+    "ignore::crstack.exceptions.ImplausibleResultWarning", "ignore:the exposures differ in level"
+)
 def test_levels_that_are_neither_given_nor_measured_cost_hits():
     """They count as noise of the place; and M.M.Cosmic flags them."""
     simulated = imaging(backgrounds=[one * u.electron for one in LEVELS], gain=1 * u.electron / u.adu)
@@ -108,7 +110,7 @@ def test_response(method):
     assert any(line.startswith("local response: <Response: 0.8") for line in masks.history)
 
 
-@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning", "ignore:bright pixels")
 @pytest.mark.parametrize("method", ["joint", "mmcosmic"])
 def test_a_term_that_is_switched_off_is_not_measured(method):
     simulated = make_stack(

@@ -10,6 +10,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.datasets import make_stack
 from crstack.equalize.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
 
@@ -70,8 +71,14 @@ def test_equal_exposures_give_no_warning():
     assert sentences(stars(3, "equal"), "joint") == ""
 
 
-def measured(widths, errors=(0.01, 0.01, 0.005)):
-    return SimpleNamespace(widths=widths, kernel_errors=np.tile([0.001, 0.01, 0.01, *errors], (len(widths), 1)))
+def measured(widths, errors=(0.01, 0.01, 0.005), shifts=None):
+    nothing = ((0.0, 0.0),) * len(widths)
+    return SimpleNamespace(
+        widths=widths,
+        shifts=shifts or nothing,
+        steps=nothing,
+        kernel_errors=np.tile([0.001, 0.01, 0.01, *errors], (len(widths), 1)),
+    )
 
 
 def test_lengths_and_angles_follow_from_the_moments():
@@ -87,6 +94,27 @@ def test_lengths_and_angles_follow_from_the_moments():
     assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.2, 0.2, 0.1))) == []
     # traces and lines, which do not measure the product
     assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.01, 0.01, 0.05))) == []
+
+
+def test_a_shift_may_add_its_square():
+    trail = [(0.0, 0.0, 0.0), (2.3**2 / 12, 0.0, 0.0)]
+    assert trailed(measured(trail))
+    assert trailed(measured(trail, shifts=((0.0, 0.0), (0.4, 0.1)))) == []
+    assert trailed(measured([(0.0, 0.0, 0.0), (3.0**2 / 12, 0.0, 0.0)], shifts=((0.0, 0.0), (0.4, 0.1))))
+
+
+def test_round_stars_of_another_seeing_are_not_trailed():
+    assert trailed(measured([(0.0, 0.0, 0.0), (1.75, 1.38, 0.0)])) == []
+    assert trailed(measured([(0.0, 0.0, 0.0), (1.75, 0.75, 0.0)]))
+
+
+@pytest.mark.parametrize("options", [{"offsets": None}, {"differences": None}])
+def test_dithers_that_are_not_measured_are_no_failure_of_the_guiding(options):
+    simulated = make_stack("imaging", (200, 220), 3, seed=2, hit_rate=0.01, offsets=[(0, 0), (2.3, 0.4), (-1.8, 2.1)])
+    exposures = [ccd.data.astype("f4") for ccd in simulated.exposures]
+    found = sentences([CCDData(one, unit="electron") for one in exposures], "joint", **options)
+    assert "trailed" not in found
+    assert "not aligned" in found
 
 
 def test_shifts_are_relative_to_most_exposures():

@@ -246,3 +246,70 @@ def test_lazy_arrays_are_refused_by_name():
     da = pytest.importorskip("dask.array")
     with pytest.raises(InputError, match=r"got dask\.Array: give its values as a CCDData"):
         load_exposures([da.from_array(ccd.data) for ccd in ccds()], unit=u.adu, **NOISE)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, u.Quantity])
+def test_a_bias_and_a_saturation_for_each_exposure(kind):
+    image = np.arange(48.0).reshape(6, 8)
+    for bias in ([10, 20, 30], [image, image + 1, image + 2]):
+        images = ccds()
+        for ccd in images:
+            ccd.data[-1, 3] = 150
+        own = {"bias": kind([one * u.adu for one in bias]), "saturation": kind([200, 150, 300] * u.adu)}
+        exposures = load_exposures(images, **own, **NOISE)
+        for i in range(3):
+            np.testing.assert_allclose(exposures.data[i][:-1], 100 + i - np.broadcast_to(bias[i], (6, 8))[:-1])
+            assert exposures.bad[i].sum() == (i == 1)
+    with pytest.raises(InputError, match="bias must be one value, or 3 for as many exposures; got 2"):
+        load_exposures(ccds(), bias=kind([1, 2] * u.adu), **NOISE)
+
+
+def test_sections_of_the_bias_for_each_exposure():
+    exposures = load_exposures(ccds(), bias=["[1:2,1:2]", 7 * u.adu, "[3:4,1:2]"], **NOISE)
+    np.testing.assert_allclose(exposures.data[:, 0, 0], [0, 94, 0])
+
+
+@pytest.mark.parametrize("name", ["gain", "readnoise"])
+def test_a_list_of_gains_is_refused_with_a_remedy(name):
+    with pytest.raises(InputError, match=f"{name} must be one Quantity for all exposures, .* got 3: convert exposures"):
+        load_exposures(ccds(), **NOISE | {name: [NOISE[name]] * 3})
+
+
+def test_a_gain_of_electrons_is_refused():
+    electrons = [ccd.data * u.electron for ccd in ccds()]
+    more = {"readnoise": 5 * u.electron}
+    with pytest.raises(InputError, match=r"gain must be left out for exposures in electron, as .* got 1\.5"):
+        load_exposures(electrons, gain=1.5 * GAIN.unit, **more)
+    with pytest.raises(InputError, match=r"gain must be left out .* got an image of 1 to 2"):
+        load_exposures(electrons, gain=np.linspace(1, 2, 48).reshape(6, 8) * GAIN.unit, **more)
+    load_exposures(electrons, gain=1 * GAIN.unit, **more)
+    # it converts other numbers
+    exposures = load_exposures(electrons, gain=2 * GAIN.unit, readnoise=3 * u.adu)
+    assert exposures.noise.readnoise_electrons == 6
+    assert load_exposures(electrons, gain=2 * GAIN.unit, bias=20 * u.adu, **more).data[0, 0, 0] == 60
+
+
+def test_images_of_one_name_are_named(tmp_path):
+    paths = []
+    for i, ccd in enumerate(ccds()):
+        chips = [fits.ImageHDU(ccd.data + k, name="SCI", ver=k + 1) for k in range(2)]
+        paths.append(tmp_path / f"{i}.fits")
+        fits.HDUList([fits.PrimaryHDU(), chips[0], fits.ImageHDU(name="ERR"), chips[1]]).writeto(paths[-1])
+    match = r"ext='SCI' names 2 images of .*0\.fits, extensions 1, 3; the first is used. Give .* ext=3 for \(SCI, 2\)"
+    with pytest.warns(CRStackWarning, match=match) as found:
+        exposures = load_exposures(paths, ext="SCI", unit=u.adu, **NOISE)
+    assert len(found) == 1
+    assert exposures.data[0, 0, 0] == 100
+    assert load_exposures(paths, ext=3, unit=u.adu, **NOISE).data[0, 0, 0] == 101
+    load_exposures(paths, ext=1, unit=u.adu, **NOISE)
+
+
+def test_a_file_that_is_cut_short_is_reported_once(tmp_path):
+    paths = []
+    for i, ccd in enumerate(ccds(shape=(60, 80))):
+        paths.append(tmp_path / f"{i}.fits")
+        fits.PrimaryHDU(ccd.data).writeto(paths[-1])
+    whole = paths[1].read_bytes()
+    paths[1].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"exposure must be a readable FITS file; got .*1\.fits \(File may have been"):
+        load_exposures(paths, unit=u.adu, **NOISE)

@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack import CRStack
 from crstack.equalize.first_factors import first_factors
 from crstack.joint.candidates import Candidates
+from crstack.joint.excess import ExcessVariance
 from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise
 
 SHAPE = (200, 220)
@@ -120,3 +121,23 @@ def test_first_throughputs_are_about_right(light):
         values[0] += added
         np.testing.assert_allclose(first_factors(values), wanted, rtol=0.25)
     assert first_factors(np.random.default_rng(1).normal(10, 1, (3, 50, 50)).astype(np.float32)) is None
+
+
+@pytest.mark.parametrize(("gain", "readnoise"), [(1.3, 5.0), (1.0, 2.0)])
+def test_understated_noise_flags_no_clean_values(gain, readnoise):
+    """Where photons dominate a sky, a wrong gain or bias is an excess of their variance."""
+    _, hits, values = exposures_of((1, 1, 1))
+    stack = CRStack(list(gain * values), unit="electron", readnoise=readnoise * u.electron)
+    near = np.array([ndimage.binary_dilation(one > 0, iterations=2) for one in hits])
+    assert (stack.detect().crmasks & ~near).mean() < 1e-4
+    excess = stack.joint_posterior().excess
+    sky = gain * 80.0
+    wanted = gain**2 * (80 + 25) - sky - readnoise**2
+    assert 0.4 * wanted < excess.of(np.float32(sky), 0.0) < 1.25 * wanted
+
+
+def test_excess_of_photons():
+    excess = ExcessVariance(photons=0.3)
+    assert excess.of(np.float32([-5, 0, 100]), 0.0) == pytest.approx([0, 0, 30])
+    assert str(excess) == "1.3 times the variance of the photons"
+    assert not excess.of_scene

@@ -278,7 +278,7 @@ def test_edited_masks_win_over_codes(stack, tmp_path):
     np.testing.assert_array_equal(again.codes["CRMASK2"], masks.codes["CRMASK2"])
     assert again.history[-1] == f"pixels of masks that differ from CODES: {words}"
     # written anew, the codes are those of the masks
-    again.write(path)
+    again.write(path, overwrite=True)
     np.testing.assert_array_equal(MaskSet.read(path).codes["CRMASK1"], again.codes["CRMASK1"])
 
 
@@ -425,8 +425,8 @@ def test_compressed_masks_come_back(stack, tmp_path, ending):
 
     for options in ({"aux": ["pycosmic", "lacosmic"]}, {"method": JointPosterior()}):
         masks = stack.detect(rules=MaskRules(local_medians=[(5, 5, 3, 3)]), **options)
-        masks.write(tmp_path / f"crmasks.fits.{ending}")
-        masks.write(tmp_path / "crmasks.fits")
+        masks.write(tmp_path / f"crmasks.fits.{ending}", overwrite=True)
+        masks.write(tmp_path / "crmasks.fits", overwrite=True)
         again, plain = MaskSet.read(tmp_path / f"crmasks.fits.{ending}"), MaskSet.read(tmp_path / "crmasks.fits")
         for name in masks:
             np.testing.assert_array_equal(again.codes[name], masks.codes[name])
@@ -435,3 +435,9 @@ def test_compressed_masks_come_back(stack, tmp_path, ending):
         assert again.local_medians == masks.local_medians
         assert again.uuid == masks.uuid
         assert again.history == plain.history
+
+
+def test_masks_of_exposures_are_read_only(stack):
+    masks = stack.detect()
+    with pytest.raises(ValueError, match="read-only"):
+        masks.crmasks[0, 0, 0] = True

@@ -1,5 +1,7 @@
 """Files that exposures were read from are never replaced."""
 
+from pathlib import Path
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -37,7 +39,12 @@ def test_masks_and_images(paths, monkeypatch):
                 write(path)
     assert paths[1].read_bytes() == before
     masks.write("masks.fits")
-    masks.write("masks.fits")
+    written = Path("masks.fits").read_bytes()
+    with pytest.raises(InputError, match=r"no existing file; got masks\.fits: overwrite=True"):
+        masks.threshold(0.9).write("masks.fits")
+    assert Path("masks.fits").read_bytes() == written
+    masks.threshold(0.9).write("masks.fits", overwrite=True)
+    assert Path("masks.fits").read_bytes() != written
     with pytest.raises(InputError, match=r"combination must be a Combination, .*full_output=True\); got CCDData"):
         write_combination("m.fits", made.ccd)
     for wrong in (3, "masks.fits", masks.crmasks):
@@ -50,5 +57,11 @@ def test_mosaic(paths):
     assert list(mosaic) == ["CCD2"]
     assert list(read_mosaic(paths, ext=1, **NOISE)) == ["CCD1"]
     mosaic.detect()
+    for write in (mosaic.write, mosaic.write_masks):
+        path = paths[0].parent / f"{write.__name__}.fits"
+        write(path)
+        with pytest.raises(InputError, match="path must be that of no existing file"):
+            write(path)
+        write(path, overwrite=True)
     with pytest.raises(InputError, match="must not be that of an exposure"):
         mosaic.write(paths[0])

@@ -22,6 +22,7 @@ def false_values(simulated, masks):
     return 1e6 * (masks.crmasks & ~near).mean()
 
 
+@pytest.mark.filterwarnings("ignore:the exposures differ in level")
 @pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")
 @pytest.mark.parametrize("scene", ["imaging", "slit"])
 def test_skies_that_differ_are_no_hits(scene):
@@ -68,6 +69,7 @@ def test_a_value_that_is_left_out_makes_no_hole_and_no_bump(options):
         assert abs(error) < (20 if name.startswith("median") else 6), name
 
 
+@pytest.mark.filterwarnings("ignore:backgrounds as given do not fit")
 def test_the_mean_stays_where_factors_are_not_1_on_average():
     factors = (0.7, 1.0, 1.0)
     simulated = make_stack("slit", (120, 140), flux_factors=factors, backgrounds=LEVELS, seed=4, hit_rate=0.01)

@@ -1,0 +1,321 @@
+"""Given and missing terms compared with the exposures: refusals of the impossible, warnings of the implausible."""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.exceptions import InputError
+from crstack.exposures.sanity import correlations
+from crstack.exposures.structures import lowest_of_blocks
+from crstack.utils.warn import warn_user
+
+__all__ = ["refuse_impossible", "rough_levels", "warn_of_terms"]
+
+#: pixels that are compared
+PIXELS = 100_000
+#: fewest pixels, and fewest stars, that are compared
+FEWEST, FEWEST_STARS = 500, 5
+#: difference of level that gives a warning, in standard deviations of one value: neither given nor measured, and given
+DIFFERS, GIVEN = 1.0, 3.0
+#: share of the level that may be throughput where this is measured: by the light of bright pixels, and without these
+KNOWN_THROUGHPUT, UNKNOWN_THROUGHPUT = 0.15, 0.5
+#: quantiles of the light that compare throughputs, the first that is clear; part of the image (pixels); and least
+#: contrast in standard deviations of one value
+BRIGHT, MIDDLE, CLEAR = (0.98, 0.99, 0.995), 1024, 4.0
+#: ratio of throughputs that gives a warning: neither given nor measured, given, and where only a response is given
+UNEQUAL, WRONG, WRONG_RESPONSE = 1.2, 1.5, 2.0
+#: ratio of widths of stars that gives a warning: of the exposures to each other, and of all to those given
+WIDTHS, ALL_WIDTHS = 1.5, 1.8
+#: reach (pixels) of a star that is compared, and signal over noise of its peak
+REACH, PEAK = 7, 30.0
+#: correlation after the given offsets over the highest one, below which they are doubted
+ALIGNED = 0.9
+#: levels (standard deviations of one value) that count where exposures are aligned
+COUNTS = 0.5
+
+
+def refuse_impossible(settings, exposures):
+    """Raise `InputError` for given terms that no exposures of these values can have.
+
+    Parameters
+    ----------
+    settings : Equalization
+        The settings.
+    exposures : Exposures
+        The exposures.
+    """
+    if isinstance(settings.backgrounds, tuple):
+        lowest, highest = float(np.min(exposures.data)), float(np.max(exposures.data))
+        scale = exposures.rate_seconds or 1.0
+        levels = [float(np.mean(getattr(one, "value", one))) for one in _in_unit(settings.backgrounds, exposures)]
+        if np.ptp(levels) * scale > highest - lowest:
+            shown = ", ".join(f"{one:g}" for one in levels)
+            raise InputError(
+                f"backgrounds must differ by less than the values of the exposures, which are {lowest / scale:.4g} to "
+                f"{highest / scale:.4g} {exposures.given_unit}; got {shown}. Check the numbers and their unit"
+            )
+
+
+def _in_unit(values, exposures):
+    return [one.to(exposures.given_unit) if hasattr(one, "unit") else one for one in values]
+
+
+def rough_levels(exposures, factors):
+    """Added levels of exposures, roughly: medians of the differences from their mean.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures.
+    factors : sequence of float
+        Their flux factors.
+
+    Returns
+    -------
+    levels : list of float or None
+        Levels less their mean. None if they differ by less than half the standard deviation of one value.
+    """
+    sample = _Sample(exposures, None, factors)
+    if sample.data.shape[1] < FEWEST:
+        return None
+    levels = sample.differences(np.ones(sample.data.shape[1], bool)) * np.asarray(factors)
+    if np.ptp(levels) < COUNTS * sample.sigma:
+        return None
+    return (levels - levels.mean()).tolist()
+
+
+def warn_of_terms(known, settings, measured):
+    """Warn of given terms that disagree with the exposures, and of differences that are neither given nor measured.
+
+    Parameters
+    ----------
+    known : EqualizedExposures
+        The exposures with their known differences.
+    settings : Equalization
+        What was given.
+    measured : collection of str
+        Terms that are measured, see `open_settings`.
+
+    Warns
+    -----
+    CRStackWarning
+        With numbers, for levels, throughputs, offsets and widths of stars.
+    """
+    factors = known.factors or (1.0,) * len(known.exposures)
+    sample = _Sample(known.exposures, known.added, factors)
+    if sample.data.shape[1] >= FEWEST:
+        ratios = None
+        if not {"flux_factors", "backgrounds"} <= set(measured) or _is_given(settings.response):
+            ratios = _throughputs(known.exposures, known.added, factors, sample.sigma)
+        _warn_of_levels(sample, ratios, settings, measured, known.exposures)
+        _warn_of_throughputs(ratios, settings, measured, known)
+    if _is_given(settings.offsets):
+        _warn_of_offsets(known.exposures, settings.offsets)
+    if _is_given(settings.seeing):
+        _warn_of_seeing(known.exposures, settings.seeing)
+
+
+def _is_given(value):
+    return value is not None and not isinstance(value, str)
+
+
+class _Sample:
+    """Some pixels of the exposures, over their factors and without given levels.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures.
+    added : list of `~numpy.ndarray` or None
+        What is added to each.
+    factors : sequence of float
+        Their flux factors.
+    """
+
+    def __init__(self, exposures, added, factors):
+        ny, nx = exposures.shape
+        step = max(round(np.sqrt(ny * nx / PIXELS)), 1)
+        box = (np.s_[step // 2 :: step], np.s_[step // 2 :: step])
+        data = np.array(exposures.data[:, *box], dtype=np.float32)
+        variance = np.stack([
+            exposures.noise_of(i).cutout(box).variance(np.median(data, axis=0)) for i in range(len(data))
+        ])  # fmt: skip
+        if added is not None:
+            data -= np.stack([np.broadcast_to(one, (ny, nx))[box] for one in added])
+        data /= np.asarray(factors, np.float32)[:, None, None]
+        valid = np.ones(data.shape[1:], bool)
+        if exposures.bad is not None:
+            valid = ~exposures.bad[:, *box].any(axis=0)
+        self.data = data[:, valid]
+        self.sigma = float(np.sqrt(np.median(variance[:, valid]))) if valid.any() else 0.0
+        self.common = np.median(self.data, axis=0)
+
+    def differences(self, where):
+        """Medians (N,) of the differences from the common image, at some pixels."""
+        found = np.array([np.median(plane[where] - self.common[where]) for plane in self.data])
+        return found - np.median(found)
+
+    def faint(self):
+        """bool (M,): the fainter half."""
+        return self.common <= np.median(self.common)
+
+
+def _throughputs(exposures, added, factors, sigma):
+    """Throughputs (N,) by the light of the brightest places over the level; None if there is too little of it.
+
+    Each exposure has its own brightest places, so that shifts matter little.
+    """
+    contrast = []
+    for i, factor in enumerate(factors):
+        rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in exposures.shape)
+        plane = exposures.data[i, rows, columns]
+        if exposures.bad is not None:
+            bad = exposures.bad[i, rows, columns]
+            plane = np.where(bad, np.median(plane[~bad]) if not bad.all() else 0, plane)
+        if added is not None and np.ndim(added[i]):
+            plane = plane - added[i][rows, columns]
+        # without hits and hot pixels
+        light = ndimage.median_filter(lowest_of_blocks(plane), 3)
+        contrast.append((np.quantile(light, BRIGHT) - np.median(light)) / factor)
+    contrast = np.transpose(contrast)
+    clear = [one / np.median(one) for one in contrast if one.min() > CLEAR * sigma]
+    return clear[0] if clear else None
+
+
+def _warn_of_levels(sample, ratios, settings, measured, exposures):
+    if "backgrounds" in measured:
+        return
+    given = _is_given(settings.backgrounds)
+    faint = sample.faint()
+    levels = sample.differences(faint)
+    limit, left = (GIVEN if given else DIFFERS) * sample.sigma, levels
+    if "flux_factors" in measured:
+        # a level that follows the throughput is measured as such
+        level = float(np.median(sample.common[faint]))
+        limit += (UNKNOWN_THROUGHPUT if ratios is None else KNOWN_THROUGHPUT) * abs(level)
+        left = levels if ratios is None else levels - (ratios - 1) * level
+    if min(np.ptp(left), np.ptp(levels)) <= limit:
+        return
+    seconds = exposures.rate_seconds or 1.0
+    shown = ", ".join(f"{level / seconds:+.4g}" for level in levels)
+    noise = f"{sample.sigma / seconds:.3g} {exposures.given_unit}"
+    if given:
+        warn_user(
+            f"backgrounds as given do not fit the exposures: without them the levels still differ by {shown}, where "
+            f"the noise of a value is {noise}. Check their order, sign and unit (flux factors multiply their mean, "
+            'too), or let them be measured (backgrounds="auto")'
+        )
+        return
+    warn_user(
+        f"the exposures differ in level by {shown}, where the noise of a value is {noise}; this is neither given nor "
+        "measured, and hits are lost or clean values flagged. It is measured with " + _how(settings, "backgrounds")
+    )
+
+
+def _how(settings, name):
+    if settings.differences is None:
+        return 'differences="auto" (parameter file: differences: auto)'
+    return f'{name}="auto"'
+
+
+def _warn_of_throughputs(ratios, settings, measured, known):
+    given = [name for name in ("flux_factors", "response") if _is_given(getattr(settings, name))]
+    if ratios is None or ("flux_factors" in measured and not given):
+        return
+    # what is measured beside a given response is not known yet
+    limit = WRONG_RESPONSE if "flux_factors" in measured else WRONG if given else UNEQUAL
+    worst = float(ratios.max() / ratios.min())
+    if worst <= limit or (not given and known.flux is not None and known.flux.is_measured):
+        return
+    shown = ", ".join(f"{one:.3g}" for one in ratios)
+    if given:
+        warn_user(
+            f"{' and '.join(given)} as given do not fit the exposures: bright pixels still differ by factors of "
+            f'{shown}. Check order and values, or let them be measured ({given[0]}="auto")'
+        )
+    else:
+        warn_user(
+            f"bright pixels of the exposures differ by factors of {shown}, by throughput, seeing or pointing; this is "
+            "neither given nor measured, and hits are lost or clean values flagged. It is measured with "
+            + _how(settings, "flux_factors")
+        )
+
+
+def _warn_of_offsets(exposures, offsets):
+    # the exposure of the middle offset
+    offsets = np.asarray(offsets, float)
+    middle = int(np.argmin(np.hypot(*(offsets - np.median(offsets, axis=0)).T)))
+    wrong = []
+    for i in range(len(offsets)):
+        if i == middle:
+            continue
+        given = offsets[i] - offsets[middle]
+        found = correlations(exposures.data[i], exposures.data[middle], given)
+        if found is not None and found.given < ALIGNED * found.highest:
+            dx, dy = found.shift
+            wrong.append(
+                f"{exposures.names[i]} by ({given[0]:+g}, {given[1]:+g}) pixels where the images agree best after "
+                f"({dx:+d}, {dy:+d})"
+            )
+    if wrong:
+        warn_user(
+            f"offsets as given do not fit the exposures: against {exposures.names[middle]} they shift "
+            f"{'; '.join(wrong)}. An offset (dx, dy) is where the scene of the exposure lies, to the right and "
+            'upwards. Check order and sign, or let them be measured (offsets="auto")'
+        )
+
+
+def _warn_of_seeing(exposures, seeing):
+    widths = [_width_of_stars(exposures, i) for i in range(len(exposures))]
+    if any(one is None for one in widths):
+        return
+    ratios = np.asarray(seeing) / np.asarray(widths)
+    if ratios.max() / ratios.min() <= WIDTHS and 1 / ALL_WIDTHS < np.median(ratios) < ALL_WIDTHS:
+        return
+    warn_user(
+        f"seeing as given does not fit the exposures: {', '.join(f'{one:g}' for one in seeing)} pixels where stars "
+        f"have widths (FWHM) of about {', '.join(f'{one:.1f}' for one in widths)}. Check order and unit, or let it be "
+        'measured (seeing="auto")'
+    )
+
+
+def _width_of_stars(exposures, i):
+    """Median full width at half maximum of clear stars, pixels; None if there are too few."""
+    plane = exposures.data[i]
+    rows, columns = (slice(max((side - 1024) // 2, 0), (side + 1024) // 2) for side in plane.shape)
+    # the lower of two exposures has few hits
+    others = np.delete(np.arange(len(exposures)), i)
+    lowest = np.min(exposures.data[others][:, rows, columns], axis=0)
+    plane = plane[rows, columns]
+    smooth = ndimage.uniform_filter(np.minimum(plane, lowest), 3)
+    level = float(np.median(smooth))
+    sigma = float(
+        np.sqrt(np.median(exposures.noise_of(i).cutout((rows, columns)).variance(np.full_like(plane, level))))
+    )
+    peaks = (smooth == ndimage.maximum_filter(smooth, 2 * REACH + 1)) & (smooth > level + PEAK * sigma)
+    if exposures.bad is not None:
+        peaks &= ~ndimage.maximum_filter(exposures.bad[:, rows, columns].any(axis=0), 2 * REACH + 1)
+    places = np.argwhere(peaks)
+    inside = (places >= REACH).all(axis=1) & (places < np.array(plane.shape) - REACH).all(axis=1)
+    widths = []
+    for row, column in places[inside][:200]:
+        cut = plane[row - REACH : row + REACH + 1, column - REACH : column + REACH + 1]
+        width = _width(cut)
+        if width is not None:
+            widths.append(width)
+    return float(np.median(widths)) if len(widths) >= FEWEST_STARS else None
+
+
+def _width(cut):
+    """Full width at half maximum of a round star in the middle of a cut-out; None if it is no star."""
+    middle = len(cut) // 2
+    rows, columns = np.indices(cut.shape) - middle
+    distance = np.hypot(rows, columns)
+    light = cut - np.median(cut[distance > middle - 1])
+    peak = light[middle - 1 : middle + 2, middle - 1 : middle + 2].mean()
+    along = [light[middle, middle + 3 :].mean(), light[middle, : middle - 2].mean()]
+    along += [light[middle + 3 :, middle].mean(), light[: middle - 2, middle].mean()]
+    if peak <= 0 or max(along) > 0.5 * peak:
+        return None
+    within = light[distance <= middle - 2]
+    # a star of area A at half maximum has a width of sqrt(4 A / pi)
+    return 2 * np.sqrt(np.count_nonzero(within > 0.5 * light[middle, middle]) / np.pi)

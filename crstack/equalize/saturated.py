@@ -1,0 +1,123 @@
+"""Light around saturated stars: it follows the seeing beyond the reach of a kernel."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.utils.memory import empty_image
+
+__all__ = ["with_saturated_stars"]
+
+#: pixels of a feature without a value in any exposure that is a star, at least, and its largest side
+FEWEST, LARGEST_SIDE = 4, 200
+#: largest distance from it (pixels) that is looked at
+REACH = 40
+#: fewest values at one distance, and standard errors of their median that count
+IN_RING, SIGNIFICANT = 12, 4.0
+#: the light beside the star must exceed that far from it by so many standard deviations of a value
+BRIGHT = 10.0
+#: standard error of a median over that of a mean, and standard deviation over the median absolute deviation
+OF_MEDIAN, MAD = 1.25, 1.4826
+
+
+def with_saturated_stars(found, levels, bad, variance_of):
+    """Add to the differences what the exposures hold around saturated stars more or less than expected.
+
+    Parameters
+    ----------
+    found : Differences
+        What was measured.
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures, electrons.
+    bad : `~numpy.ndarray` of bool or None
+        (N, ny, nx) values that are bad, such as saturated ones.
+    variance_of : callable
+        Mean variance of the exposures at a signal, in a box of the image (slices).
+
+    Returns
+    -------
+    differences : Differences
+        The same object where there are no such stars.
+
+    Notes
+    -----
+    The light in the middle of the star is not known, so that the change by the seeing is too small around it. The
+    medians of what is left, at each distance from the saturated pixels, are added to the expected image of each
+    exposure where they are significant. A hit does not change the median of a ring. The
+    scatter in a ring beyond the noise becomes variance.
+    """
+    if bad is None or not found or found.common is None:
+        return found
+    nowhere = np.logical_and.reduce([np.asarray(one) for one in bad[:, :]])
+    labels, number = ndimage.label(nowhere, np.ones((3, 3)))
+    if not number:
+        return found
+    sizes = np.bincount(labels.ravel())[1:]
+    stars = [
+        (k + 1, box)
+        for k, box in enumerate(ndimage.find_objects(labels))
+        if sizes[k] >= FEWEST and max(one.stop - one.start for one in box) <= LARGEST_SIDE
+    ]
+    shape, added, noises = labels.shape, list(found.added), list(found.noises)
+    for k, box in stars:
+        wide = tuple(slice(max(one.start - REACH, 0), one.stop + REACH) for one in box)
+        distance = _distances(labels[wide], k)
+        common = np.asarray(found.common[wide])
+        far, near = distance > 0.8 * REACH, (distance > 0) & (distance <= 2)
+        sigma = np.sqrt(variance_of(common, wide))
+        if not far.any() or np.median(common[near]) - np.median(common[far]) < BRIGHT * np.median(sigma[far]):
+            continue
+        valid = ~np.asarray(bad[:, *wide]).any(axis=0)
+        for i in range(len(added)):
+            expected = _part(found.scales[i], wide) * common + _part(found.added[i], wide)
+            left = np.asarray(levels[i, *wide]) - expected
+            more, variance = _rings(left, sigma, distance, valid)
+            if more is None:
+                continue
+            added[i], noises[i] = _image(added[i], shape, found.added[i]), _image(noises[i], shape, found.noises[i])
+            added[i][wide] += more
+            noises[i][wide] += variance
+    return replace(found, added=tuple(added), noises=tuple(noises))
+
+
+def _part(value, box):
+    return value if np.ndim(value) == 0 else value[box]
+
+
+def _image(value, shape, original):
+    """A new image of a number or an image, unless it is a new one already."""
+    if value is not original:
+        return value
+    image = empty_image(shape)
+    image[...] = value
+    return image
+
+
+def _distances(labels, k):
+    """Distance (whole pixels) from a feature; 0 in features, and where another one is nearer."""
+    own = ndimage.distance_transform_edt(labels != k)
+    others = (labels > 0) & (labels != k)
+    if others.any():
+        own = np.where(ndimage.distance_transform_edt(~others) < own, 0, own)
+    return np.where(own > REACH, REACH + 1, np.ceil(own)).astype(int)
+
+
+def _rings(left, sigma, distance, valid):
+    """What is left at each distance, and its variance beyond the noise, as images; None if it is not significant."""
+    inside = valid & (distance > 0) & (distance <= REACH)
+    order = np.argsort(distance[inside], kind="stable")
+    ends = np.cumsum(np.bincount(distance[inside], minlength=REACH + 1))[:-1]
+    rings = zip(*(np.split(one[inside][order], ends) for one in (left, sigma)), strict=True)
+    medians, variances = np.zeros(REACH + 2), np.zeros(REACH + 2)
+    for k, (values, noise) in enumerate(rings):
+        if k == 0 or len(values) < IN_RING:
+            continue
+        median, square = np.median(values), np.median(noise) ** 2
+        scatter = MAD * np.median(np.abs(values - median))
+        if abs(median) < SIGNIFICANT * OF_MEDIAN * max(scatter, np.sqrt(square)) / np.sqrt(len(values)):
+            continue
+        medians[k], variances[k] = median, max(scatter**2 - square, 0)
+    if not medians.any():
+        return None, None
+    return medians[distance].astype(np.float32), variances[distance].astype(np.float32)
