@@ -35,9 +35,10 @@ def test_sentences_name_exposure_number_and_remedy():
     loaded = load_exposures(exposures(), readnoise=4 * u.electron)
     assert implausibilities(masks_with((0.01, 0.2, 0.0)), loaded) == []
     (sentence,) = implausibilities(masks_with((0.01, 0.25, 0.0)), loaded)
-    assert sentence.startswith("25.0% of the values of exposure 2 are flagged, more than 20%")
+    assert sentence.startswith("25.0% of the values of exposure 2 are flagged, more than 20 %")
     assert "Check gain, read noise and bias" in sentence
     (sentence,) = implausibilities(masks_with((0.01, 0.25, 0.0)), loaded, 0.005)
+    assert "are flagged, more than 0.5 %: that many" in sentence
     assert sentence.startswith("1.0% of the values of exposure 1, 25.0% of the values of exposure 2 are flagged")
 
 
@@ -72,7 +73,7 @@ def test_detect_warns_or_raises():
         with pytest.warns(ImplausibleResultWarning) as found:
             call()
         assert {one.filename for one in found if one.category is ImplausibleResultWarning} == {__file__}
-    with pytest.raises(ImplausibleResultError, match="are flagged, more than 50%"):
+    with pytest.raises(ImplausibleResultError, match="are flagged, more than 50 %"):
         stack.detect("mmcosmic", aux=None, max_fraction=0.5)
     with pytest.raises(InputError, match="max_fraction must be a number at least 0 and at most 1; got 5"):
         stack.detect("mmcosmic", aux=None, max_fraction=5)

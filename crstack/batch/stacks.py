@@ -1,8 +1,11 @@
 """The stacks of a night: from a document, a table or the headers of a directory."""
 
+import logging
 import os
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crstack.exceptions import InputError
+from crstack.utils.warn import warn_user
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -219,32 +223,58 @@ def stacks_of_directory(
     ------
     InputError
         If the directory does not exist, holds no FITS file, or no two files have equal keywords.
-    """
-    from ccdproc import ImageFileCollection
 
+    Warns
+    -----
+    CRStackWarning
+        If files cannot be read, or lack a keyword, which makes them a group of their own.
+    """
     if not Path(directory).is_dir():
         raise InputError(f"directory of exposures must exist; got {directory}")
     keywords = [str(keyword).strip().upper() for keyword in group_by]
     if not keywords or not all(keywords):
         raise InputError("group_by must name one or more header keywords, such as OBJECT; got none")
     only = {key.upper(): str(value) for key, value in (only or {}).items()}
-    collection = ImageFileCollection(directory, keywords=sorted({*keywords, *only}))
-    if not len(collection.files):
-        raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
-    absent = [key for key in (*keywords, *only) if _in_no_header(collection.summary, key)]
+    summary = _headers_of(directory, sorted({*keywords, *only}))
+    absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
     if absent:
         raise InputError(f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has")
     groups: dict[str, list[str]] = {}
-    for row in collection.summary:
+    lacking: dict[str, list[str]] = {}
+    for row in summary:
         values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
         if all(values[key].lower() == wanted.lower() for key, wanted in only.items()):
+            for key in keywords:
+                if not _word_of(values[key]):
+                    lacking.setdefault(key, []).append(str(row["file"]))
             name = _name_of(values[key] for key in keywords)
             groups.setdefault(name, []).append(str(Path(directory) / row["file"]))
+    for key, files in lacking.items():
+        warn_user(
+            f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
+            "Leave them out with only (--only of the command), or add the keyword"
+        )
     alone = [files[0] for files in groups.values() if len(files) < LEAST_EXPOSURES]
     stacks = {name: files for name, files in groups.items() if len(files) >= LEAST_EXPOSURES}
     if not stacks:
         raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
     return as_stacks(stacks, settings), alone
+
+
+def _headers_of(directory, keywords):
+    """Table of keywords of the FITS files of a directory."""
+    from ccdproc import ImageFileCollection
+
+    with _quiet_collection() as unread:
+        collection = ImageFileCollection(directory, keywords=keywords)
+        summary = collection.summary if len(collection.files) else None
+    if not len(collection.files):
+        raise InputError(f"directory of exposures must hold FITS files; got none in {directory}")
+    if unread:
+        warn_user(f"files without a readable FITS header are left out: {_few(sorted(unread))}")
+    if summary is None or not len(summary):
+        raise InputError(f"directory of exposures must hold FITS files; got {len(unread)} that cannot be read")
+    return summary
 
 
 def _in_no_header(summary, key):
@@ -255,5 +285,33 @@ def _in_no_header(summary, key):
 
 def _name_of(values):
     """Name of a stack by the values of its keywords."""
-    words = [re.sub(r"[^\w.+-]+", "-", value.strip()).strip("-.") or "none" for value in values]
-    return "_".join(words)
+    return "_".join(_word_of(value) or "none" for value in values)
+
+
+def _word_of(value):
+    """A value as part of the name of a stack; empty for a keyword that is absent ("--") or empty."""
+    return re.sub(r"[^\w.+-]+", "-", value.strip()).strip("-.")
+
+
+def _few(names, most=5):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+@contextmanager
+def _quiet_collection():
+    """Collect the names of the files that ccdproc cannot read, in place of its log; a cut file is reported later."""
+    unread, logger = [], logging.getLogger("ccdproc.image_collection")
+
+    def note(record):
+        if record.levelno != logging.WARNING or not record.args:
+            return True
+        unread.append(Path(str(record.args[0])).name)
+        return False
+
+    logger.addFilter(note)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "File may have been truncated")
+            yield unread
+    finally:
+        logger.removeFilter(note)

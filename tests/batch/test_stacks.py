@@ -12,7 +12,7 @@ from astropy.table import Table
 from crstack.batch import Stack, stacks_of_directory, stacks_of_document, stacks_of_table
 from crstack.batch.stacks import as_stacks
 from crstack.cli.parser import BATCH_EPILOG
-from crstack.exceptions import InputError
+from crstack.exceptions import CRStackWarning, InputError
 
 THREE = ["a.fits", "b.fits", "c.fits"]
 
@@ -107,9 +107,30 @@ def test_a_keyword_that_is_missing_is_a_value_of_its_own(tmp_path):
     for number in range(2):
         write(tmp_path / f"a{number}.fits", OBJECT="M 33")
         write(tmp_path / f"b{number}.fits")
-    stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
-    assert len(stacks) == 2
-    assert len({stack.name for stack in stacks}) == 2
+    write(tmp_path / "b2.fits", OBJECT="  ")
+    match = "OBJECT is absent or empty in 3 files, .* name none: b0.fits, b1.fits, b2.fits"
+    with pytest.warns(CRStackWarning, match=match):
+        stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
+    assert {stack.name: len(stack.images) for stack in stacks} == {"M-33": 2, "none": 3}
+
+
+def test_files_that_cannot_be_read_are_named_without_the_log_of_ccdproc(tmp_path, caplog):
+    for number in range(3):
+        write(tmp_path / f"a{number}.fits", OBJECT="M 33")
+    (tmp_path / "a3.fits").write_bytes((tmp_path / "a0.fits").read_bytes()[:3000])
+    (tmp_path / "no.fits").write_text("no FITS file" * 300)
+    with pytest.warns(CRStackWarning, match=r"files without a readable FITS header are left out: no.fits") as found:
+        stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
+    assert len(found) == 1
+    assert len(stacks[0].images) == 4
+    assert "ccdproc" not in caplog.text
+    for path in tmp_path.glob("a*.fits"):
+        path.unlink()
+    with (
+        pytest.warns(CRStackWarning, match="left out: no"),
+        pytest.raises(InputError, match="must hold FITS files; got 1 that cannot be read"),
+    ):
+        stacks_of_directory(tmp_path, ["OBJECT"])
 
 
 @pytest.mark.parametrize(("group_by", "only"), [(["OBEJCT"], None), (["OBJECT"], {"FITLER": "V"})])
