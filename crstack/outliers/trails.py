@@ -19,8 +19,9 @@ CROSSES, FILLED = 0.6, 0.7
 SHORTEST = 100
 #: largest number of trails in an exposure
 MOST = 5
-#: distances from the line that are looked at (pixels), and part of them that measures the level
+#: distances from the line that are looked at (pixels), and part of them that measures the level; and for wider trails
 REACH, OUTSIDE = 40, 30
+WIDE_REACH, WIDE_OUTSIDE = 100, 70
 #: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
 EDGE, SIGNIFICANT = 0.15, 4.0
 #: largest light of the others relative to that of the trail
@@ -137,45 +138,62 @@ def _candidate(blocks, lengths):
 def _traced(line, flagged, exposures, i):
     """The trail beside a line, and its pixels; None if the others show it too, or nothing is there."""
     point, direction = _fitted(line, flagged)
+    found, is_wide = _beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE))
+    if not is_wide:
+        return found
+    # the line anywhere in a wide trail does not show its direction
+    point, direction = _fitted(line, flagged, WIDE_OUTSIDE / 2)
+    return _beside(point, direction, flagged, exposures, i, (WIDE_REACH, WIDE_OUTSIDE))[0]
+
+
+def _beside(point, direction, flagged, exposures, i, limits):
+    """The trail beside a fitted line, and its pixels, or None; and whether there may be one that is wider."""
+    reach, outside = limits
     rows, columns = np.indices(flagged.shape, dtype=np.float32)
     across = (columns - point[0]) * direction[1] - (rows - point[1]) * direction[0]
-    near = np.nonzero(np.abs(across) < REACH)
+    near = np.nonzero(np.abs(across) < reach)
     distance, along = across[near], (near[1] - point[0]) * direction[0] + (near[0] - point[1]) * direction[1]
     own, others = own_and_others(exposures, i, near)
-    profile, light = (_profile(distance, values) for values in (own - others, others))
-    centre = REACH
+    profile, light = (_profile(distance, values, limits) for values in (own - others, others))
+    centre = reach
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
-    number = np.bincount(_bins(distance), minlength=2 * REACH + 1)
+    number = np.bincount(_bins(distance, reach), minlength=2 * reach + 1)
     edge = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
     inside = profile > edge
     if (
         not inside[centre - 1 : centre + 2].any()
         or light[centre] > ALSO_IN_OTHERS * profile[centre - 1 : centre + 2].max()
     ):
-        return None
+        # the light of a wide trail is in the level
+        return None, not inside[centre - 1 : centre + 2].any() and _is_filled(distance, flagged[near])
     # also from the brightest of the three in the middle outwards
     peak = centre - 1 + int(np.argmax(profile[centre - 1 : centre + 2]))
     left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
     right = peak + int(np.argmin(np.append(inside[peak:], False)))
-    if right - left < 3 or right - left > OUTSIDE:
+    if right - left < 3 or right - left > outside:
         # one pixel wide is a bad row or column; wider than the distances that measure the level is no trail
-        return None
+        return None, right - left > outside
     low, high = left + 1 - centre - 0.5 - MARGIN, right - 1 - centre + 0.5 + MARGIN
     ends = _ends(along, (distance > low) & (distance < high) & flagged[near])
     chosen = (distance > low) & (distance < high) & (along >= ends[0]) & (along <= ends[1])
     where = np.zeros(flagged.shape, dtype=bool)
     where[near] = chosen
     x, y = ((point[k] + np.array(ends) * direction[k] + 1).tolist() for k in (0, 1))
-    return Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), int(chosen.sum())), where
+    return (Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), int(chosen.sum())), where), False
 
 
-def _fitted(line, flagged):
-    """Point and direction of a line, fitted to the flagged pixels near it."""
+def _is_filled(distance, flagged):
+    """Whether most pixels within a few pixels of a line are flagged."""
+    return bool(np.mean(flagged[np.abs(distance) < 2 * BLOCK]) > FILLED)
+
+
+def _fitted(line, flagged, widest=2 * BLOCK):
+    """Point and direction of a line, fitted to the flagged pixels near it, from the widest distance inwards."""
     x1, y1, x2, y2 = line
     point, direction = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1])
     direction = direction / np.hypot(*direction)
     rows, columns = np.nonzero(flagged)
-    for reach in np.linspace(2 * BLOCK, BLOCK, ROUNDS):
+    for reach in np.linspace(widest, widest / 2, ROUNDS):
         dx, dy = columns - point[0], rows - point[1]
         near = np.abs(dx * direction[1] - dy * direction[0]) < reach
         if np.count_nonzero(near) < BLOCK:
@@ -188,17 +206,21 @@ def _fitted(line, flagged):
     return point, direction
 
 
-def _bins(distance):
-    return np.rint(distance).astype(int) + REACH
+def _bins(distance, reach):
+    return np.rint(distance).astype(int) + reach
 
 
-def _profile(distance, values):
+def _profile(distance, values, limits):
     """Median at each distance, less that far from the line."""
-    bins, valid = _bins(distance), np.isfinite(values)
+    reach, outside = limits
+    bins, valid = _bins(distance, reach), np.isfinite(values)
     order = np.argsort(bins[valid], kind="stable")
-    parts = np.split(values[valid][order], np.cumsum(np.bincount(bins[valid], minlength=2 * REACH + 1))[:-1])
+    number = np.bincount(bins[valid], minlength=2 * reach + 1)
+    parts = np.split(values[valid][order], np.cumsum(number)[:-1])
     medians = np.array([np.median(part) if len(part) else 0.0 for part in parts])
-    far = np.abs(np.arange(-REACH, REACH + 1)) >= OUTSIDE
+    far = np.abs(np.arange(-reach, reach + 1)) >= outside
+    if reach > REACH and (far & (number > 0)).any():
+        far &= number > 0  # a wide band may leave the image
     return medians - np.median(medians[far])
 
 

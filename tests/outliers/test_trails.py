@@ -63,6 +63,27 @@ def test_a_trail_is_masked_to_its_faint_edges(angle):
     assert abs(np.median(level) - SKY) < 5 * SIGMA / np.sqrt(2 * bright.sum()) + 0.3
 
 
+@pytest.mark.parametrize(("fwhm", "peak"), [(11, 1000.0), (14, 200.0), (14, 1000.0), (18, 200.0)])
+@pytest.mark.parametrize("angle", [20, 71])
+def test_a_wide_trail_of_an_aeroplane(fwhm, peak, angle):
+    """Wider than the distances that measure the level of a narrow one."""
+    light = light_of(angle, fwhm / 2.3548, peak)
+    images, _ = exposures_with(light)
+    flagged = light > 0.3 * SIGMA
+    found, planes = find_trails(lambda i: flagged & (i == 1), load_exposures(images, readnoise=READNOISE * u.electron))
+    (trail,) = found
+    assert trail.exposure == 2
+    assert 2 * fwhm < trail.width < 4 * fwhm
+    assert planes[1][light > 0.5 * SIGMA].mean() > 0.96
+    assert planes[1][light < 0.001].mean() < 0.01
+
+
+def test_a_wide_trail_is_found_by_the_joint_decision():
+    images, _ = exposures_with(light_of(20, 14 / 2.3548, 200.0))
+    with pytest.warns(CRStackWarning, match="straight trails cross exposures: exposure 2 "):
+        assert len(stack_of(images).detect("joint").trails) == 1
+
+
 @pytest.mark.parametrize(("n", "method"), [(2, "joint"), (5, "joint"), (3, "mmcosmic")])
 def test_numbers_of_exposures_and_methods(n, method):
     images, _ = exposures_with(light_of(25, peak=150), n)
