@@ -6,6 +6,7 @@ def test_my_detector():
     check_detector(MyDetector)
 """
 
+import inspect
 from typing import TypeVar, cast
 
 import astropy.units as u
@@ -79,6 +80,7 @@ def check_detector(
     """
     detector = _instance(detector, Detector, "detector")
     _check_frozen(detector)
+    _check_arguments(detector.detect, "image", "noise", "mask")
     for shape in SHAPES:
         for gain in (1.0, 2.5):
             _check_finds_hits(detector, shape, gain, single_pixels, most_false)
@@ -106,6 +108,7 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
     """
     instance = _instance(model, BoundaryModel, "model")
     _check_frozen(instance)
+    _check_arguments(instance.fit, "diagram")
     x_edges, y_edges = np.linspace(-20, 400, 101), np.linspace(0, 150, 101)
     counts = np.where(np.arange(100)[None, :] < 30 + np.arange(100)[:, None] // 3, 50, 0)
     before = counts.copy()
@@ -148,6 +151,7 @@ def check_method(
         If it is not a method.
     """
     method = _instance(method, Method, "method")
+    _check_arguments(method.decide, "prepared", "detected", "rules", "progress")
     _check_frozen(method)
     for n_exposures in (3, 5):
         cube, hits = _exposures(n_exposures)
@@ -183,8 +187,8 @@ def _exposures(n_exposures):
 
 def _masks(method, cube, aux, unit=u.adu, rules=None):
     before = cube.copy()
-    options = {"gain": GAIN_OF_METHODS * u.electron / u.adu, "readnoise": READNOISE * u.electron, "unit": unit}
-    stack = CRStack(list(cube), **options)
+    gain = None if unit == u.electron else GAIN_OF_METHODS * u.electron / u.adu
+    stack = CRStack(list(cube), gain=gain, readnoise=READNOISE * u.electron, unit=unit)
     planes = stack.exposures.data.copy()
     masks = stack.detect(method, aux=aux, rules=rules)
     same = np.array_equal(cube, before, equal_nan=True) and np.array_equal(stack.exposures.data, planes)
@@ -232,6 +236,17 @@ def _instance(given: T | type[T], base: type, name: str) -> T:
     if not isinstance(given, base):
         raise InputError(f"{name} must be a {base.__name__}, or a class of one; got {given!r}")
     return cast(T, given)
+
+
+def _check_arguments(function, *names):
+    """Check that a function of a plug-in accepts the arguments with which crstack calls it."""
+    parameters = inspect.signature(function).parameters.values()
+    named = [one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return
+    lacking = [name for name in names if name not in named]
+    sentence = f"{function.__name__} must accept the arguments {', '.join(names)}"
+    _expect(len(named) >= len(names), sentence, f"{', '.join(named) or 'none'}, without {', '.join(lacking)}")
 
 
 def _noise(gain, unit=u.adu):

@@ -129,7 +129,7 @@ def one_pixel(population):
         ax.plot(third, 1 / (1 + np.exp(-odds)), color=colour, linewidth=2, label=label)
     five = 51.5 + 5 * np.sqrt(51.5 + READNOISE**2)
     ax.axvline(five, color="black", linewidth=0.8, linestyle=":")
-    ax.annotate("5 standard deviations", (five, 0.06), (4, 0), textcoords="offset points")
+    ax.annotate("5 standard deviations", (five, 0.92), (-5, 0), textcoords="offset points", ha="right")
     ax.set(xlabel="third value (electron); the others are 48 and 55", ylabel="probability that it is hit")
     ax.set_ylim(-0.02, 1.02)
     ax.legend(frameon=False, loc="center right")

@@ -13,10 +13,11 @@ from crstack.datasets import make_stack
 SMALLER = {"result_many_hits": 58, "result_offset": 58, "result_median_position": 60}
 
 
-def make_results(n_exposures, fixed_points=(), shape=(84, 100), **options):
+def make_results(n_exposures, fixed_points=(), shape=(84, 100), cr_coincidences=2, **options):
     """A `CRStack` of a small simulated scene, with its masks."""
     simulated = make_stack("ifu", shape=shape, n_exposures=n_exposures, seed=3, **options)
-    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    numbers = {"gain": simulated.gain, "readnoise": simulated.readnoise, "bias": simulated.bias}
+    stack = CRStack(simulated.exposures, **numbers, cr_coincidences=cr_coincidences)
     stack.mm_diagram(aux="pycosmic")
     stack.fit_boundary(SplineBoundary(fixed_points=fixed_points))
     stack.detect(aux="pycosmic")
@@ -48,7 +49,7 @@ def main():
         "result_crmask1": stack.plot.mask("CRMASK1"),
         "result_hit_images": images,
         "result_hit_diagram": diagram,
-        "result_hit_images_5": draw_hit(make_results(5, hit_rate=0.1), 3)[0],
+        "result_hit_images_5": draw_hit(make_results(5, cr_coincidences=3, hit_rate=0.1), 3)[0],
     }
     unequal = make_unequal()
     figures |= {

@@ -11,7 +11,6 @@ from pathlib import Path
 import astropy.units as u
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from crstack import CRStack
 
@@ -29,19 +28,18 @@ def flagged_per_million(masks):
     return [1e6 * masks.crmasks[:, chosen].mean() for chosen in (on_traces, ~on_traces)]
 
 
-def busiest(masks, shape):
-    """The box of a shape that holds most masked values, as slices."""
-    number = uniform_filter(masks.crmasks.sum(axis=0, dtype=float), shape, mode="constant")
-    ny, nx = (size // 2 for size in shape)
-    inside = number[ny:-ny, nx:-nx]
-    y, x = np.unravel_index(np.argmax(inside), inside.shape)
-    return np.s_[y : y + shape[0], x : x + shape[1]]
+def busiest(masks, width):
+    """The part with both traces, and with the columns that hold most masked values, as slices."""
+    rows = slice(TRACES[0].start - 10, TRACES[1].stop + 10)
+    number = np.convolve(masks.crmasks[:, rows].sum(axis=(0, 1)), np.ones(width), mode="valid")
+    x = int(np.argmax(number))
+    return np.s_[rows, x : x + width]
 
 
 def draw_masks(stack, masks, box):
     """A part of each exposure with its mask."""
     fig, axes = plt.subplots(len(stack), 1, figsize=(8, 7), sharex=True, sharey=True, layout="constrained")
-    low, high = np.percentile(stack.statistics.median2d[box], [1, 99])
+    low, high = np.percentile(stack.statistics.median2d[box], [1, 93])
     extent = (box[1].start, box[1].stop, box[0].start, box[0].stop)
     options = {"origin": "lower", "aspect": "auto", "extent": extent, "interpolation": "none"}
     for number, (ax, image, mask) in enumerate(zip(axes, stack.exposures.data, masks.crmasks, strict=True), start=1):
@@ -58,7 +56,7 @@ def draw_combined(stack, box):
     """A part of the mean, the median and the combination without hits."""
     names = ("mean", "median", "meancr2")
     fig, axes = plt.subplots(len(names), 1, figsize=(8, 5), sharex=True, sharey=True, layout="constrained")
-    low, high = np.percentile(stack.combine("median").data[box], [1, 99])
+    low, high = np.percentile(stack.combine("median").data[box], [1, 93])
     extent = (box[1].start, box[1].stop, box[0].start, box[0].stop)
     for ax, name in zip(axes, names, strict=True):
         image = stack.combine(name).data[box]
@@ -81,7 +79,7 @@ def main(arguments=None):
     masks = stack.detect("joint")
     print(masks.counts())
     print("flagged per million values: {:.0f} on the traces, {:.0f} elsewhere".format(*flagged_per_million(masks)))
-    box = busiest(masks, (50, 110))
+    box = busiest(masks, 200)
     plt.rcParams["font.size"] = 13
     draw_masks(stack, masks, box).savefig(options.output / "sprat_masks.png", dpi=90)
     draw_combined(stack, box).savefig(options.output / "sprat_combined.png", dpi=90)

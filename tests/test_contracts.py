@@ -229,6 +229,33 @@ def test_detectors_that_are_not_frozen_are_found_out():
         check_detector(Loose)
 
 
+def test_a_missing_argument_is_named():
+    @dataclass(frozen=True)
+    class NoMask(Detector):
+        def detect(self, image, noise):
+            return PyCosmicDetector().detect(image, noise)
+
+    match = "detect must accept the arguments image, noise, mask.* image, noise, without mask"
+    with pytest.raises(AssertionError, match=match):
+        check_detector(NoMask)
+
+    @dataclass(frozen=True)
+    class NoDiagram(BoundaryModel):
+        def fit(self):
+            return None
+
+    with pytest.raises(AssertionError, match=r"fit must accept the arguments diagram.*none, without diagram"):
+        check_boundary(NoDiagram)
+
+    @dataclass(frozen=True)
+    class NoRules(Method):
+        def decide(self, prepared, detected):
+            return None
+
+    with pytest.raises(AssertionError, match=r"decide must accept .*prepared, detected, without rules, progress"):
+        check_method(NoRules)
+
+
 @dataclass(frozen=True)
 class Line(BoundaryModel):
     """A straight line."""

@@ -18,7 +18,7 @@ exposures, and combine the exposures without them.
 EPILOG = """
 first steps:
   crstack demo demo                         three simulated exposures, and the results
-  crstack run n*.fits --gain 1.2 --readnoise '4 electron' --output-dir out
+  crstack run n*.fits --gain 1.2 --readnoise '4 electron' --bias 0 --output-dir out
                                             your own exposures
   crstack init n*.fits > params.yaml        a file of all settings for them, with comments
   crstack run params.yaml --output-dir out  and a run with it

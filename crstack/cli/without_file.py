@@ -12,7 +12,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.keywords import as_keyword, quantity_in_words, quantity_of
 from crstack.exposures.products import without_products
 from crstack.files.fits_reading import inspect_image
-from crstack.mosaic import ALL, chips_of
+from crstack.mosaic.chips import ALL, chips_of
 
 __all__ = ["are_images", "configuration_of_options"]
 

@@ -142,5 +142,5 @@ def above(probability, threshold, bad):
     found = probability > low
     if high != low:
         found = features_holding(found, (probability > high) & ~bad)
-    # only now: a tail may lie behind a bad pixel
+    # at the end, because a tail may lie behind a bad pixel
     return found & ~bad

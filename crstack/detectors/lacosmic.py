@@ -166,7 +166,7 @@ class LACosmicDetector(Detector):
         found, replaced = passes[-1]
         if len(passes) > 1:
             found = features_holding(found, passes[0][0] & ~bad)
-        # only now: a tail may lie behind a bad pixel
+        # at the end, because a tail may lie behind a bad pixel
         found = found & ~bad
         # every flagged pixel was flagged and replaced in the second pass
         cleaned[found] = replaced[found] / at_pixels(noise.electrons_per_unit, found)

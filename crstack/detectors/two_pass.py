@@ -72,16 +72,12 @@ class TwoPassDetector(Detector):
         return self.low.cleans
 
     def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:
-        """Find the cosmic rays of one image; see `Detector.detect`.
+        """Find the cosmic rays of one image.
 
         Parameters
         ----------
-        image : `~numpy.ndarray`
-            (ny, nx), bias subtracted, in ``noise.unit``.
-        noise : `~crstack.noise.NoiseModel`
-            Noise of this image.
-        mask : `~numpy.ndarray` of bool, optional
-            (ny, nx), True at bad pixels.
+        image, noise, mask
+            As for `Detector.detect`.
 
         Returns
         -------

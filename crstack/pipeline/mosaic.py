@@ -15,7 +15,8 @@ from astropy.io import fits
 from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
 from crstack.files.fits_writing import write_fits
-from crstack.mosaic import ALL, Chip, chips_of, copied, joined_chips, primary_of
+from crstack.mosaic.chips import ALL, Chip, chips_of
+from crstack.mosaic.files import copied, joined_chips, primary_of
 from crstack.pipeline.console import Console
 from crstack.pipeline.figures import log_file
 from crstack.pipeline.inputs import find_images

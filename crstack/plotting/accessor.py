@@ -220,13 +220,13 @@ class PlotAccessor:
         options = {"unit": exposures.unit, "color_scale": color_scale, "resolution": resolution, "fig": _figure(fig)}
         return plot_median_position(number, median2d, len(exposures), **options)
 
-    def flux_factor(self, number: int, *, fig: "Figure | None" = None) -> "Figure":
+    def flux_factor(self, number: int | None = None, *, fig: "Figure | None" = None) -> "Figure":
         """Draw the ratio of an exposure to the others, and its flux factor.
 
         Parameters
         ----------
-        number : int
-            Number of the exposure, from 1.
+        number : int, optional
+            Number of the exposure, from 1. By default the one whose factor differs most from 1.
         fig : `~matplotlib.figure.Figure`, optional
             Figure to draw in; a new one by default.
 
@@ -242,9 +242,13 @@ class PlotAccessor:
         """
         prepared = self._stack.prepared
         given, flux = prepared.given, prepared.known.flux
-        i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
+        if number is not None:
+            check_integer("number", number, minimum=1, maximum=len(prepared))
         if flux is None:
             raise InputError("flux_factors must be given or measured for this figure; got none")
+        if number is None:
+            number = int(np.argmax(np.abs(np.log(flux.values)))) + 1
+        i = number - 1
         shifts = None if prepared.known.offsets is None else prepared.known.offsets.values
 
         def compute() -> Any:
@@ -288,7 +292,7 @@ class PlotAccessor:
 
     def offset(
         self,
-        number: int,
+        number: int | None = None,
         *,
         color_scale: ColorScale = "zscale",
         resolution: int | None = None,
@@ -298,8 +302,8 @@ class PlotAccessor:
 
         Parameters
         ----------
-        number : int
-            Number of the exposure, from 1.
+        number : int, optional
+            Number of the exposure, from 1. By default the one that is shifted most.
         color_scale, resolution, fig
             As for `~crstack.plotting.plot_offset`.
 
@@ -314,9 +318,13 @@ class PlotAccessor:
         """
         prepared = self._stack.prepared
         given, equalized = prepared.given, prepared.known
-        i = check_integer("number", number, minimum=1, maximum=len(prepared)) - 1
+        if number is not None:
+            check_integer("number", number, minimum=1, maximum=len(prepared))
         if equalized.offsets is None:
             raise InputError("offsets must be given or measured for this figure; got none")
+        if number is None:
+            number = int(np.argmax(np.hypot(*np.transpose(equalized.offsets.values)))) + 1
+        i = number - 1
         ny, nx = given.shape
         xmin, xmax, ymin, ymax = equalized.offsets.region or (1, nx, 1, ny)
         box = slice(ymin - 1, ymax), slice(xmin - 1, xmax)

@@ -88,6 +88,11 @@ def test_figure_of_an_offset(moved):
     assert small.axes[0].get_xlim() == (10.5, 170.5)
 
 
+def test_without_a_number_the_exposure_that_differs_most_is_drawn(moved, unequal):
+    assert unequal.plot.flux_factor().get_suptitle().startswith("exposure 1: flux factor 0.8")
+    assert moved.plot.offset().get_suptitle() == moved.plot.offset(1).get_suptitle()
+
+
 def test_flux_factors_of_shifted_exposures(moved):
     equalized = moved.prepared.known
     found = compare_fluxes(

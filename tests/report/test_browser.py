@@ -94,6 +94,31 @@ def open_page(driver, report, folder):
     return driver
 
 
+def test_the_viewer_says_that_images_are_loading_until_it_shows_them(driver, report, tmp_path):
+    page = render(report)
+    script = page.rindex("<script>")
+    (tmp_path / "loading.html").write_text(page[:script], encoding="utf-8")
+    driver.get((tmp_path / "loading.html").as_uri())
+    wait = driver.find_element("id", "wait")
+    assert wait.is_displayed()
+    assert wait.text == "Loading the images ..."
+    box, image = wait.rect, driver.find_element("id", "image").rect
+    assert abs(box["y"] + box["height"] / 2 - image["y"] - image["height"] / 2) < 5
+    open_page(driver, report, tmp_path)
+    assert not driver.find_elements("id", "wait")
+
+
+def test_wide_tables_have_a_shadow_where_they_go_on(opened):
+    page = opened
+    page.set_window_size(500, 900)
+    style = "return getComputedStyle(document.querySelector('#hits .scroll'))"
+    try:
+        assert page.execute_script(f"{style}.backgroundAttachment").count("local") == 2
+        assert page.execute_script(f"{style}.backgroundImage").count("linear-gradient") == 4
+    finally:
+        page.set_window_size(1280, 900)
+
+
 def settle(driver):
     """Wait until the requested image is drawn."""
     wait = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"

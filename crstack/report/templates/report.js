@@ -331,7 +331,9 @@
   new ResizeObserver(() => { view.zoom = Math.max(view.zoom, 0.8 * fit()); draw(); }).observe(image);
   view.zoom = fit();
   recolour();
+  $("wait").remove();
   document.documentElement.dataset.ready = "yes";
 })().catch(error => {
+  document.getElementById("wait")?.remove();
   document.getElementById("what").textContent = `The viewer needs a browser of 2023 or later: ${error.message}`;
 });
