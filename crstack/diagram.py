@@ -96,6 +96,11 @@ class DiagramSettings:
         ----------
         unit : `~astropy.units.Unit`
             Unit of the exposures.
+
+        Returns
+        -------
+        settings : DiagramSettings
+            With plain numbers in that unit.
         """
         lengths = {name: getattr(self, name) for name in LENGTHS}
         lengths = {name: one for name, one in lengths.items() if isinstance(one, u.Quantity)}

@@ -160,6 +160,11 @@ class Decision:
             The stack.
         common : `~numpy.ndarray`
             (ny, nx) the common image, in the unit of the exposures.
+
+        Returns
+        -------
+        differences : sequence of `~numpy.ndarray` or None
+            N images (ny, nx), in the unit of the exposures.
         """
         return prepared.equalized.differences
 
@@ -170,6 +175,11 @@ class Decision:
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
+
+        Returns
+        -------
+        exposures : `~crstack.exposures.Exposures`
+            In the unit of the input.
         """
         return prepared.exposures
 
@@ -179,7 +189,13 @@ class Decision:
         return None
 
     def describe(self) -> tuple[str, ...]:
-        """The decision and its fits, as lines for the history of the masks."""
+        """The decision and its fits, as lines for the history of the masks.
+
+        Returns
+        -------
+        lines : tuple of str
+            For HISTORY.
+        """
         return (f"method: {self.method!r}",)
 
     @classmethod
@@ -245,6 +261,11 @@ def as_method(method: Method | str) -> Method:
     ----------
     method : Method or str
         A method, or the name of a registered one.
+
+    Returns
+    -------
+    method : Method
+        The method.
 
     Raises
     ------

@@ -124,6 +124,11 @@ class PreparedStack:
             Computes the result.
         keep : int, optional
             Number of results of this stage that are stored; the least recently used is dropped first.
+
+        Returns
+        -------
+        result : object
+            What ``compute`` returned.
         """
         key = _as_key(settings)
         results = self._kept.setdefault(stage, OrderedDict())
@@ -192,6 +197,11 @@ class PreparedStack:
         ----------
         exposures : `~crstack.exposures.Exposures`
             The exposures.
+
+        Returns
+        -------
+        statistics : `~crstack.statistics.OrderStatistics`
+            Of shape (ny, nx).
         """
 
         def compute() -> OrderStatistics:
@@ -231,6 +241,11 @@ class PreparedStack:
             Which average.
         aux_noise : {"average", "exposure"}
             Whether the noise is that of the average, or of one exposure.
+
+        Returns
+        -------
+        noise : `~crstack.noise.NoiseModel`
+            Of the average.
         """
         if aux_noise == "exposure":
             return self.exposures.noise_of_average(1)
@@ -249,6 +264,11 @@ class PreparedStack:
             The detector.
         aux_noise : {"exposure", "average"}, optional
             Noise that it assumes in an average: see `noise_of_average`.
+
+        Returns
+        -------
+        detections : Detections or None
+            Computed when they are asked for.
         """
         check_choice("aux_noise", aux_noise, AUX_NOISE)
         return None if aux is None else Detections(self, aux, aux_noise)
@@ -334,6 +354,11 @@ class Detections:
         ----------
         name : {"median", "mean"}
             Which average.
+
+        Returns
+        -------
+        detection : `~crstack.detectors.Detection`
+            Of shape (ny, nx).
         """
         prepared = self.prepared
         image = prepared.statistics.median2d if name == "median" else prepared.statistics.mean2d
@@ -346,6 +371,11 @@ class Detections:
         ----------
         i : int
             Number of the exposure.
+
+        Returns
+        -------
+        detection : `~crstack.detectors.Detection`
+            Of shape (ny, nx).
         """
         exposures = self.prepared.exposures
         return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
@@ -357,6 +387,11 @@ class Detections:
         ----------
         progress : callable, optional
             Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        masks : `~numpy.ndarray` of bool
+            (N, ny, nx).
         """
         found = empty_image(self.prepared.exposures.data.shape, bool)
         for i in range(len(self.prepared)):
@@ -365,7 +400,13 @@ class Detections:
         return found
 
     def votes_in_exposures(self) -> Sequence[np.ndarray]:
-        """N images (ny, nx) of the detectors that found each pixel, where several vote: ``Detection.found_by``."""
+        """N images (ny, nx) of the detectors that found each pixel, where several vote: ``Detection.found_by``.
+
+        Returns
+        -------
+        votes : sequence of `~numpy.ndarray`
+            N images (ny, nx), uint8: one bit for each detector.
+        """
         votes = [self.in_exposure(i).found_by for i in range(len(self.prepared))]
         return [one for one in votes if one is not None]
 
@@ -376,6 +417,11 @@ class Detections:
         ----------
         meancr : `~numpy.ndarray`
             (ny, nx).
+
+        Returns
+        -------
+        detection : `~crstack.detectors.Detection`
+            Of shape (ny, nx).
         """
         start = time.perf_counter()
         prepared = self.prepared

@@ -88,7 +88,18 @@ class MMCosmic(Method):
         check_integer("mm_dilation", self.mm_dilation, minimum=0)
 
     def bytes_per_pixel(self, n: int) -> float:
-        """See `Method.bytes_per_pixel`."""
+        """See `Method.bytes_per_pixel`.
+
+        Parameters
+        ----------
+        n : int
+            Number of exposures.
+
+        Returns
+        -------
+        bytes : float
+            For each pixel of an image.
+        """
         return BYTES_PER_PIXEL + BYTES_PER_VALUE * n
 
     def fitted_boundary(
@@ -100,6 +111,11 @@ class MMCosmic(Method):
         ----------
         prepared, detected, progress
             As for `crstack.methods.Method.decide`.
+
+        Returns
+        -------
+        boundary : `~crstack.boundaries.FittedBoundary` or None
+            The boundary that decides.
         """
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
@@ -255,6 +271,11 @@ class MMDecision(Decision):
         ----------
         prepared : `~crstack.prepared.PreparedStack`
             The stack.
+
+        Returns
+        -------
+        exposures : `~crstack.exposures.Exposures`
+            In the unit of the input.
         """
         if not self.measured and prepared.known.added is None:
             return prepared.exposures
@@ -278,7 +299,18 @@ class MMDecision(Decision):
         return float(self.method.threshold_rnoise * np.median(self.levelled.noise.readnoise_in_unit))
 
     def in_diagram(self, name: str) -> DiagramView | None:
-        """The image of a mask in the coordinates of the diagram; None for MEANCR, which has no boundary."""
+        """The image of a mask in the coordinates of the diagram; None for MEANCR, which has no boundary.
+
+        Parameters
+        ----------
+        name : str
+            Name of a mask.
+
+        Returns
+        -------
+        view : `~crstack.methods.DiagramView` or None
+            The values of the image, its boundary and its threshold.
+        """
         if name not in self.codes and name not in KINDS:
             return None
         min2d = self.compared.min2d
@@ -292,7 +324,13 @@ class MMDecision(Decision):
         return DiagramView(x, y, boundary, self.threshold, self.diagram)
 
     def describe(self) -> tuple[str, ...]:
-        """The method and its boundary, in lines for the history of the masks."""
+        """The method and its boundary, in lines for the history of the masks.
+
+        Returns
+        -------
+        lines : tuple of str
+            For HISTORY.
+        """
         words = {} if self.measured is None else self.measured.in_words()
         measured = (f"{name}: {value}" for name, value in words.items())
         return (f"method: {self.method!r}", f"boundary: {self.boundary!r}", *measured)
