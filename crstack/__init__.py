@@ -69,7 +69,7 @@ _PLACES = {
     "noise": ("NoiseModel",),
     "stack": ("CRStack",),
 }
-_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "plotting", "simulation", "testing")
+_ROOMS = ("datasets", "equalize", "exceptions", "exposures", "io", "plotting", "simulation", "testing")
 
 
 def __getattr__(name):

@@ -292,8 +292,8 @@ seeing : optional
     def combine(
         self,
         name: str = "meancr2",
-        *,
         masks: MaskSet | None = None,
+        *,
         full_output: bool = False,
         use_auxmedian: bool = False,
         variance: Literal["model", "sample"] = "model",

@@ -7,12 +7,14 @@ import numpy as np
 
 from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
-from crstack.files.fits_reading import inspect_image
+from crstack.files.fits_reading import inspect_image, opened_fits
+from crstack.files.headers import CHIP
 from crstack.masks.local_median import check_local_medians
+from crstack.mosaic import chips_of
 from crstack.utils.log import log
 from crstack.utils.validation import check_image_shape, check_pixel, check_region
 
-__all__ = ["check_gain", "check_masks", "check_places", "find_images", "inspect_images", "is_file"]
+__all__ = ["check_gain", "check_masks", "check_places", "chip_of_masks", "find_images", "inspect_images", "is_file"]
 
 
 def find_images(names, directory):
@@ -123,6 +125,25 @@ def check_places(configuration, shape):
             )
     key = "pixels_to_be_replaced_by_local_median"
     check_local_medians(configuration[key], shape, f"pixel {{}} of {key}")
+
+
+def chip_of_masks(masks_path, image_path, ext):
+    """Name of the chip of a file of masks that one extension of the images shows; None if it is no file of a mosaic.
+
+    Parameters
+    ----------
+    masks_path : path-like
+        File of masks.
+    image_path : path-like
+        An image.
+    ext : int or str
+        Its extension.
+    """
+    with opened_fits(masks_path, "masks", checksum=False) as hdus:
+        if not any(CHIP in hdu.header for hdu in hdus):
+            return None
+    (wanted,) = chips_of([image_path], ext)
+    return next(chip.name for chip in chips_of([image_path]) if chip.number == wanted.number)
 
 
 def check_masks(masks, path, shape, n_images, use_auxmedian):

@@ -18,7 +18,15 @@ from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.masks.origin import check_origin
 from crstack.mmcosmic import MMCosmic
-from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images, inspect_images, is_file
+from crstack.pipeline.inputs import (
+    check_gain,
+    check_masks,
+    check_places,
+    chip_of_masks,
+    find_images,
+    inspect_images,
+    is_file,
+)
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
 from crstack.stages.arguments import allow_work
@@ -159,8 +167,9 @@ def prepare(
     workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
     given = None
     if crmasks is not None:
+        chip = getattr(crmasks, "chip", None) or chip_of_masks(crmasks, paths[0], configuration["extnum"])
         with limited_memory(workspace):
-            given = MaskSet.read(Path(crmasks), chip=getattr(crmasks, "chip", None))
+            given = MaskSet.read(Path(crmasks), chip=chip)
         check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
         requested_combinations(configuration["outputs"], given)
     log.info("output directory: %s", outputs.directory)

@@ -179,6 +179,12 @@ def _with_answers(job, interactive, console):
 
 # masks
 
+#: what is not the same as in the run that found the hits
+MASKS_OF_A_FILE = (
+    "combined images may differ from those of the run that found the hits by some hundredths of a standard deviation, "
+    "in pixels with hits: the file holds the probabilities in steps of 1/255"
+)
+
 
 def _results(job, console):
     """Masks, found or read, with intermediate results."""
@@ -188,6 +194,8 @@ def _results(job, console):
         section("Masks")
         masks = job.given_masks
         log.info("taken from %s", job.masks_path)
+        if masks.probability is not None:
+            log.info(MASKS_OF_A_FILE)
         log_masks(masks, verbose=True)
     return Results(job.configuration, job.stack, masks, job.outputs.workplace)
 

@@ -72,6 +72,12 @@ class PlotAccessor:
     def __init__(self, stack: PlottedStack) -> None:
         self._stack = stack
 
+    def __call__(self, *args: Any, **options: Any) -> None:
+        """Raise `InputError`: each figure is a method."""
+        figures = [name for name, one in vars(type(self)).items() if not name.startswith("_") and callable(one)]
+        shown = ", ".join(f"stack.plot.{name}" for name in figures)
+        raise InputError(f"plot must be followed by the name of a figure: {shown}; got a call of stack.plot itself")
+
     def __repr__(self) -> str:
         names = ", ".join(name for name in vars(type(self)) if not name.startswith("_"))
         return f"<figures of {self._stack!r}: {names}>"

@@ -8,6 +8,7 @@ likes; the values do not change.
 import ctypes
 import mmap
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -43,6 +44,9 @@ __all__ = [
 #: limit of the memory: number of bytes, text with a unit, or a quantity
 MemoryLimit = int | float | str | u.Quantity | None
 
+#: number and unit in bytes: 300MB, 1 KiB; astropy knows other words
+AMOUNT = re.compile(r"\s*(\d+\.?\d*(?:e\d+)?)\s*(?:([kmgt]?)(i?)b)?\s*", re.IGNORECASE)
+
 #: smaller arrays stay in memory, bytes
 SMALL = 1 << 16
 #: pages are given back when the process holds more than this share of the limit
@@ -63,7 +67,7 @@ def check_mem_limit(value):
     Parameters
     ----------
     value : int, str, `~astropy.units.Quantity` or None
-        Number of bytes, or with a unit such as "2GB", "500 MB" and "2 GiB".
+        Number of bytes, or with a unit such as "2GB", "500 MB", "2 GiB" and "100kb"; the case does not matter.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def check_mem_limit(value):
     try:
         if isinstance(value, bool):
             raise ValueError
-        amount = u.Quantity(value)
+        amount = u.Quantity(_with_factor(value) if isinstance(value, str) else value)
         if amount.unit == u.dimensionless_unscaled:
             amount = amount * u.byte
         n_bytes = float(amount.to_value(u.byte))
@@ -84,6 +88,15 @@ def check_mem_limit(value):
     if not (np.ndim(n_bytes) == 0 and np.isfinite(n_bytes) and n_bytes >= 1):
         raise InputError(f"mem_limit must be a positive number of bytes, or with a unit such as '2GB'; got {value!r}")
     return int(n_bytes)
+
+
+def _with_factor(text):
+    """An amount of memory as a number of bytes, if its unit is one of bytes in any case; else the text."""
+    found = AMOUNT.fullmatch(text)
+    if found is None:
+        return text
+    number, prefix, binary = found.groups()
+    return float(number) * (1024 if binary else 1000) ** " kmgt".index((prefix or " ").lower())
 
 
 def _in_words(n_bytes):

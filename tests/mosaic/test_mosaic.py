@@ -238,6 +238,11 @@ def test_masks_of_a_file_go_to_their_chips(files, products, capsys):
         masks, kept = (MaskSet.read(f"{one}/crmasks.fits", chip=name) for one in ("out", "again"))
         assert masks.uuid == kept.uuid
         np.testing.assert_array_equal(masks.crmasks, kept.crmasks)
+    # one chip alone uses its own, by name, version or number
+    assert main([*given, "--ext", "2", "--output-dir", "alone"]) == 0
+    alone, chip = MaskSet.read("alone/crmasks.fits"), MaskSet.read("out/crmasks.fits", chip="SCI2")
+    assert alone.uuid == chip.uuid
+    np.testing.assert_array_equal(alone.crmasks, chip.crmasks)
     # in place, the file of the masks stays as it is
     before = Path("out/crmasks.fits").read_bytes()
     assert main([*given, "--ext", "all", "--output-dir", "out"]) == 0
