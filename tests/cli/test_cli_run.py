@@ -241,7 +241,7 @@ def test_names_that_fits_headers_cannot_hold(here, monkeypatch):
 
 
 def test_directory_that_cannot_be_written_any_more(here, capsys, monkeypatch):
-    def full(self, path):
+    def full(self, path, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(MaskSet, "write", full)
@@ -256,11 +256,11 @@ def test_combination_that_cannot_be_written(here, capsys, monkeypatch, number):
     # the first products are complete and stay; the one that was made while the third was written is lost
     written = []
 
-    def full(path, combination, history):
+    def full(path, combination, history, **options):
         if len(written) == 2:
             raise OSError(28, "No space left on device")
         written.append(combination.name)
-        write_combination(path, combination, history)
+        write_combination(path, combination, history, **options)
 
     monkeypatch.setenv("CRSTACK_NUM_THREADS", number)
     monkeypatch.setattr("crstack.pipeline.run.write_combination", full)
@@ -360,7 +360,7 @@ def test_masks_that_do_not_fit(here, capsys, example_exposures):
 
     def write(shape, n):
         names = ["MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR"]
-        MaskSet({name: np.zeros(shape, dtype=np.uint8) for name in names}).write("m.fits")
+        MaskSet({name: np.zeros(shape, dtype=np.uint8) for name in names}).write("m.fits", overwrite=True)
 
     write((50, 80), 3)
     refused(capsys, arguments, r"masks of m.fits must have the shape \(60, 80\) of the exposures; got \(50, 80\)")
