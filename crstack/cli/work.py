@@ -1,5 +1,6 @@
 """Runs a command and converts its end into an exit code."""
 
+import errno
 import signal
 import threading
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from crstack.utils.log import log
 __all__ = ["execute"]
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+#: errors of names that no file can have: too long, or a circle of links
+BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 #: largest number of characters of a message
 LONGEST = 2000
 
@@ -48,6 +51,10 @@ def _execute(arguments, console):
     except (CRStackError, MemoryError) as error:
         console.show_implausible()
         return _code_of(error, console)
+    except OSError as error:
+        if error.errno not in BAD_NAMES:
+            raise
+        return _report(f"names of files must be such that the system takes them; got {error}", BAD_INPUT)
     return DONE
 
 

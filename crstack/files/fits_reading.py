@@ -76,6 +76,14 @@ EXPOSURE = "exposure"
 CUT = "may have been truncated"
 
 
+def _is_file(path):
+    """Whether a path is a file; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 @contextmanager
 def opened_fits(path, what=EXPOSURE, *, checksum=True):
     """Open a FITS file. Errors of astropy become an `InputError`.
@@ -104,7 +112,7 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
         If the checksum of an extension that is used does not match, or the file is cut short.
     """
     path = Path(path)
-    if not path.is_file():
+    if not _is_file(path):
         raise InputError(f"{what} must be a FITS file that exists; got {path}")
     if what == EXPOSURE:
         remember_exposure(path)

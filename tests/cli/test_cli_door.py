@@ -202,3 +202,16 @@ def test_an_absent_unit_reads_alike_in_python_and_in_the_command(here, capsys):
     assert words in capsys.readouterr().err
     with pytest.raises(InputError, match=words):
         CRStack.from_files(NAMES)
+
+
+@pytest.mark.parametrize("command", [["demo", "{}"], ["batch", "{}"], ["init", "{}", "{}"], ["run", "{}"]])
+def test_names_that_no_file_can_have(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([one.format("x" * 300) for one in command]) == 2
+    found = capsys.readouterr().err
+    assert found.count("\n") == 1
+    assert found.startswith("crstack: error: ")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "loop").symlink_to("loop")
+    assert main([one.format("loop/x.fits") for one in command]) == 2
+    assert [one.name for one in tmp_path.iterdir()] == ["loop"]
