@@ -163,6 +163,8 @@ class Wrong(Detector):
         flagged, cleaned = found.mask, found.cleaned
         if self.how == "misses the last row":
             flagged[-1] = False
+        elif self.how == "misses all beside bad pixels" and mask is not None and mask.any():
+            flagged = np.zeros_like(flagged)
         elif self.how == "flags too much":
             flagged[::5] = True
         elif self.how == "answers integers":
@@ -190,6 +192,7 @@ PROBABILITIES = {
 }
 WRONG = {
     "misses the last row": "every hit must be found",
+    "misses all beside bad pixels": "hits beside bad pixels must be found",
     "flags too much": "at most 0.003 of the pixels may be false",
     "answers integers": "mask must be bool",
     "crops": r"mask must have the shape \(63, 71\)",

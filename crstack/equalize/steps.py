@@ -29,6 +29,8 @@ PIXELS = 1024
 STRUCTURE, CLIP = 5.0, 5.0
 #: a step must lower the sum of the squares of what is left to this share
 LOWERED = 0.98
+#: throughputs with which the exposures are compared
+THROUGHPUTS = np.geomspace(1 / 8, 8, 61)
 
 
 def moved(image, step):
@@ -124,11 +126,14 @@ def _median_of_others(planes, i):
 
 
 def _left(values, expected, sigma):
-    """Sum of the squares of what is left of some values (M,), in standard deviations, for the best throughput."""
+    """Least sum of the squares of what is left of some values (M,), in standard deviations, of several throughputs.
+
+    Each square has a limit, so that hits count little. A fit of the throughput by least squares depends on them.
+    """
     level = np.median(expected) if len(expected) else 0.0
-    over = expected - level
-    throughput = np.vdot(over, values - level) / max(np.vdot(over, over), 1e-30)
-    return float(np.minimum(((values - level - throughput * over) / sigma) ** 2, CLIP**2).sum(dtype=np.float64))
+    over, above = (expected - level) / sigma, (values - level) / sigma
+    rests = (np.minimum((above - throughput * over) ** 2, CLIP**2).sum(dtype=np.float64) for throughput in THROUGHPUTS)
+    return float(min(rests))
 
 
 def _holds(plane, middle, step, alike):

@@ -96,6 +96,7 @@ def test_examples_differ_from_the_first_in_what_they_are_about(number):
 
 
 @pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning")  # without the option
+@pytest.mark.filterwarnings("ignore:bright pixels of the exposures differ:crstack.exceptions.CRStackWarning")
 @pytest.mark.parametrize("number", ABOUT)
 def test_examples_do_what_they_are_about(number, make_exposures, exposures, masks_without, tmp_path):
     name, _ = ABOUT[number]

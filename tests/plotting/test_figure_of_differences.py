@@ -144,6 +144,10 @@ def test_many_exposures_are_in_several_rows():
     panels = [axes for axes in stack.plot.differences().subfigs[-1].axes if axes.images and axes.get_title()]
     assert len(panels) == 7
     assert len({round(axes.get_position().y0, 3) for axes in panels}) == 2
+    # the lowest panel of each column has the label of the axis
+    labelled = [bool(axes.get_xlabel()) for axes in panels]
+    across = len({round(axes.get_position().x0, 3) for axes in panels})
+    assert labelled == [False] * (7 - across) + [True] * across
 
 
 def test_blocks(stack):

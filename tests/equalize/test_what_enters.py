@@ -1,0 +1,20 @@
+"""What another exposure holds fills the edges of an exposure that is moved back."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from crstack.equalize.expected_exposures import ExpectedExposures
+
+
+def test_rows_and_columns_that_enter():
+    cube = np.stack([np.full((6, 7), value, np.float32) for value in (1, 2, 3)])
+    moved = SimpleNamespace(steps=((2, 1), (0, 0), (-1, 0)))
+    ExpectedExposures._fill_what_enters(moved, cube)
+    expected = np.full((6, 7), 1.0)
+    expected[-1:] = expected[:, -2:] = 2
+    np.testing.assert_array_equal(cube[0], expected)
+    np.testing.assert_array_equal(cube[1], np.full((6, 7), 2))
+    expected = np.full((6, 7), 3.0)
+    expected[:, :1] = 2
+    np.testing.assert_array_equal(cube[2], expected)
