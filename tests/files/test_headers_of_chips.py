@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import MaskSet
+from crstack import read
 from crstack.exceptions import InputError
 from crstack.files.headers import CHIP, chip_hdus
 
@@ -29,5 +29,5 @@ def test_the_primary_has_the_cards_of_the_chip_but_not_those_of_its_array():
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".fits", "a\0b.fits", "none.fits"])
 def test_names_that_no_file_can_have(name, tmp_path):
-    with pytest.raises(InputError, match="masks must be a FITS file that exists; got "):
-        MaskSet.read(tmp_path / name)
+    with pytest.raises(InputError, match="combined image must be a FITS file that exists; got "):
+        read(tmp_path / name)
