@@ -19,6 +19,9 @@ from crstack.joint.measure import open_settings
 from crstack.joint.scatter import scatter_of
 from crstack.utils.pixels import informative_box
 
+#: some stacks here are decided without measured differences
+pytestmark = pytest.mark.filterwarnings("ignore:the exposures differ in level", "ignore:bright pixels of the exposures")
+
 FACTORS, SHIFTS = (0.85, 1.0, 1.12), ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))
 DEFECTS = {
     "factors": {"flux_factors": FACTORS},
