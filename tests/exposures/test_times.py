@@ -105,6 +105,7 @@ def test_factors_that_are_given_or_measured_first_win(options):
         assert found.values == options["flux_factors"]
 
 
+@pytest.mark.filterwarnings("ignore:bright pixels of the exposures", "ignore:the exposures differ in level")
 @pytest.mark.parametrize("options", [{"flux_factors": None}, {"differences": None}])
 def test_times_that_are_not_used_give_a_warning_that_says_so(options):
     with pytest.warns(CRStackWarning, match="exposure times differ: 300, 600, 900 s; this is not used"):
