@@ -25,11 +25,6 @@ SHIFT = 1.0
 #: the same of shifts that are known to whole pixels
 WHOLE_STEPS = 1.5
 
-#: ratio of measured to stated noise from which the joint decision warns, and values that give the usual level
-UNDERSTATED, LEVELS = 1.1, 100_000
-#: fraction of flagged values from which faint hits look like noise
-MANY_HITS = 0.05
-
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
@@ -158,25 +153,6 @@ def _of_noise(masks, exposures):
     ]
 
 
-def _warn_of_understated_noise(masks, exposures):
-    """Warn if the joint decision has measured much more noise at the usual level than is stated."""
-    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
-    if excess is None or np.mean([masks[exposure_name(i)].mean() for i in range(len(exposures))]) > MANY_HITS:
-        return
-    step = max(exposures.data[0].size // LEVELS, 1)
-    level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
-    unit = float(np.median(exposures.noise.electrons_per_unit))
-    stated = float(np.median(exposures.noise.variance(np.float32(level))))
-    found = stated + float(excess.of(np.float32(level * unit), np.float32(0))) / unit**2
-    if found > UNDERSTATED**2 * stated > 0:
-        warn_user(
-            f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where gain and "
-            f"read noise give {np.sqrt(stated):.3g}: the noise is understated by a factor of "
-            f"{np.sqrt(found / stated):.2f}. The masks include this excess ({excess}). Check gain, read noise and "
-            "bias, because the uncertainties of combined images are too small"
-        )
-
-
 def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=True):
     """Warn of implausible masks, or raise an error if a limit was given.
 
@@ -196,13 +172,10 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     -----
     ImplausibleResultWarning
         If the masks are not plausible and it was not given.
-    CRStackWarning
-        If the joint decision has measured more than 1.1 times the stated noise.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
-    _warn_of_understated_noise(masks, exposures)
     sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
