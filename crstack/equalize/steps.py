@@ -27,8 +27,8 @@ PIXELS = 1024
 #: contrast (standard deviations) of the pixels in which a step is confirmed, and standard deviations up to which what
 #: is left there counts
 STRUCTURE, CLIP = 5.0, 5.0
-#: a step must lower the sum of the squares of what is left to this share
-LOWERED = 0.98
+#: a step must leave less than this share of the sum of the squares that is left without it
+LOWERED = 1.0
 #: throughputs with which the exposures are compared
 THROUGHPUTS = np.geomspace(1 / 8, 8, 61)
 
