@@ -45,5 +45,5 @@ def test_masks_keep_history_and_world_coordinates(tmp_path):
     again = MaskSet.read(tmp_path / "masks.fits")
     assert again.history == tuple(LINES)
     np.testing.assert_allclose(again.wcs.pixel_to_world_values(1, 2), wcs.pixel_to_world_values(1, 2), rtol=1e-12)
-    MaskSet(codes).write(tmp_path / "masks.fits")
+    MaskSet(codes).write(tmp_path / "masks.fits", overwrite=True)
     assert MaskSet.read(tmp_path / "masks.fits").wcs is None

@@ -51,6 +51,12 @@ def _execute(arguments, console):
     except (CRStackError, MemoryError) as error:
         console.show_implausible()
         return _code_of(error, console)
+    except PermissionError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error
+        return _report(
+            f"files and directories must be readable, and those of results writable; got {what}",
+            FAILED if console.working else BAD_INPUT,
+        )
     except OSError as error:
         if error.errno not in BAD_NAMES:
             raise

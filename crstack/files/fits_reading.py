@@ -116,6 +116,7 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
         raise InputError(f"{what} must be a FITS file that exists; got {path}")
     if what == EXPOSURE:
         remember_exposure(path)
+    caught = []
     try:
         # the file is opened here, because astropy does not close it after an error
         with path.open("rb") as file, warnings.catch_warnings(record=True) as caught:

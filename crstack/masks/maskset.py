@@ -366,6 +366,7 @@ class MaskSet:
         ext: int | str = 0,
         bits: str | Mapping[str, int] = "stsci",
         exposures: Exposures | None = None,
+        overwrite: bool = False,
     ) -> list[Path]:
         """Copy the files of the exposures, with the mask of each: see `~crstack.masks.quality.write_exposures`.
 
@@ -379,6 +380,8 @@ class MaskSet:
             Extension of the images.
         bits, exposures : optional
             As for `to_dq`.
+        overwrite : bool, optional
+            Whether files of the same names in the directory are replaced.
 
         Returns
         -------
@@ -394,6 +397,7 @@ class MaskSet:
             exposures=exposures,
             low=self.low,
             excess_variance=self.excess_variance,
+            overwrite=overwrite,
         )
 
     @classmethod

@@ -133,6 +133,7 @@ def write_exposures(
     exposures: Exposures | None = None,
     low: np.ndarray | None = None,
     excess_variance: np.ndarray | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Copy files of exposures, and add the mask of each.
 
@@ -148,6 +149,8 @@ def write_exposures(
         Extension of the images.
     bits, exposures, low, excess_variance : optional
         As for `quality_images`.
+    overwrite : bool, optional
+        Whether files of the same names in the directory are replaced.
 
     Returns
     -------
@@ -158,7 +161,8 @@ def write_exposures(
     Raises
     ------
     InputError
-        If number or shape of the images differ from those of the masks, or a copy would replace an exposure.
+        If number or shape of the images differ from those of the masks, or a copy would replace an exposure, or another
+        file without ``overwrite``.
     """
     files, directory = [Path(path) for path in paths], Path(directory)
     if len(files) != len(hit):
@@ -169,6 +173,10 @@ def write_exposures(
     for path, target in zip(files, targets, strict=True):
         if target.resolve() in [one.resolve() for one in files]:
             raise InputError(f"directory must be another than that of the exposures; got {directory}")
+        if target.exists() and not overwrite:
+            raise InputError(
+                f"directory must hold no file of the name {target.name}; got {target}: overwrite=True replaces it"
+            )
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")

@@ -215,3 +215,30 @@ def test_names_that_no_file_can_have(command, tmp_path, monkeypatch, capsys):
     (tmp_path / "loop").symlink_to("loop")
     assert main([one.format("loop/x.fits") for one in command]) == 2
     assert [one.name for one in tmp_path.iterdir()] == ["loop"]
+
+
+def test_files_that_may_not_be_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = [f"e{i}.fits" for i in range(3)]
+    for name in names:
+        fits.PrimaryHDU(np.ones((20, 24), np.float32)).writeto(name)
+    opened = Path.open
+
+    def refused(path, *args, **kwargs):
+        if path.name in names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert main(["run", *names, "--gain", "1", "--readnoise", "4 electron", "--bias", "0"]) == 2
+    found = capsys.readouterr().err
+    assert "must be a readable FITS file; got e0.fits" in found
+    assert "Permission denied" in found
+    assert "Traceback" not in found
+
+    def locked(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", locked)
+    assert main(["run", *names, "--gain", "1", "--readnoise", "4 electron", "--bias", "0"]) == 2
+    assert "must be readable, and those of results writable; got e0.fits" in capsys.readouterr().err

@@ -139,6 +139,17 @@ def test_what_cannot_be_copied(masks, files, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_copies_replace_no_other_file(masks, files, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / files[1].name).write_text("mine")
+    with pytest.raises(InputError, match="directory must hold no file of the name b.fits"):
+        masks.write_exposures(files, out)
+    assert [one.name for one in out.iterdir()] == [files[1].name]
+    assert (out / files[1].name).read_text() == "mine"
+    assert len(masks.write_exposures(files, out, overwrite=True)) == 3
+
+
 def test_low_and_replaced_values_have_bits(masks, stack):
     bits = {"hit": 1, "bad": 2, "low": 4, "replaced": 8}
     exposures = stack.exposures
