@@ -143,7 +143,7 @@ def test_copies_replace_no_other_file(masks, files, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / files[1].name).write_text("mine")
-    with pytest.raises(InputError, match="directory must hold no file of the name b.fits"):
+    with pytest.raises(InputError, match=r"directory must hold no file of the name b\.fits"):
         masks.write_exposures(files, out)
     assert [one.name for one in out.iterdir()] == [files[1].name]
     assert (out / files[1].name).read_text() == "mine"
