@@ -399,8 +399,10 @@ def test_a_run_with_cleaned_exposures_and_masks_of_a_file_in_files(tmp_path, end
 def test_cleaned_exposures_of_a_run_in_files(tmp_path):
     paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
     options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots", "--clean"]
-    for name, more in (("whole", []), ("limited", ["--mem-limit", str(held() + 70_000_000)])):
-        assert main(["run", *paths, *options, *more, "--output-dir", str(tmp_path / name)]) == 0
+    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "whole")]) == 0
+    # the first run has loaded libraries, which count in the limit
+    limit = ["--mem-limit", str(held() + 70_000_000)]
+    assert main(["run", *paths, *options, *limit, "--output-dir", str(tmp_path / "limited")]) == 0
     for i in (1, 2, 3):
         ours, theirs = (fits.getdata(tmp_path / name / f"exposure_{i}_clean.fits") for name in ("whole", "limited"))
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
