@@ -7,13 +7,10 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from support.processes import masked_in_another_process
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
-
-
-def masked_in_another_process(stack):
-    return stack.detect().crmasks, stack.combine("meanjoint").data
 
 
 def again(value):
