@@ -3,8 +3,8 @@ Variances that hold
 ===================
 
 ``crstack`` states the standard deviation of each combined pixel. This example tests it. The true error of each pixel is
-divided by the stated standard deviation. These ratios scatter by 1, in pixels without a hit and in pixels where a hit is
-left out.
+divided by the stated standard deviation. These ratios scatter by 1, in pixels without a hit and in pixels with a hit
+that is left out.
 """
 
 import matplotlib.pyplot as plt
