@@ -18,7 +18,7 @@ stack.fit_boundary("spline")
 masks = stack.detect(aux="pycosmic")
 
 # %%
-# Left: simulated pixels without hits. Right: observed pixels. The highest line is the boundary. Pixels above it are hit.
+# Left: simulated pixels without hits. Right: observed pixels. Pixels above the highest line, the boundary, are hit.
 
 stack.plot.diagram(fig=plt.figure(figsize=(9, 5)))
 plt.show()
