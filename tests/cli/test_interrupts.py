@@ -61,6 +61,14 @@ def interrupt(*_):
         pass
 
 
+def forget_with(callback):
+    """Call ``callback`` when an object is forgotten."""
+    target = Target()
+    reference = weakref.ref(target, callback)
+    del target
+    assert reference() is None
+
+
 def test_an_interrupt_at_once():
     with pytest.raises(KeyboardInterrupt), kept_interrupts():
         interrupt()
@@ -69,13 +77,11 @@ def test_an_interrupt_at_once():
 
 def test_an_interrupt_in_a_callback_is_raised_afterwards():
     hook = sys.unraisablehook
-    with pytest.raises(KeyboardInterrupt), kept_interrupts() as interrupts:
-        target = Target()
-        reference = weakref.ref(target, interrupt)
-        del target
-        assert reference() is None
+    with kept_interrupts() as interrupts:
+        forget_with(interrupt)
         assert interrupts.pending
-        waited()
+        with pytest.raises(KeyboardInterrupt):
+            waited()
     assert not interrupts.pending
     assert sys.unraisablehook is hook
 
@@ -88,10 +94,7 @@ def test_another_exception_in_a_callback_is_reported_as_before(monkeypatch):
         raise ValueError("of a callback")
 
     with kept_interrupts() as interrupts:
-        target = Target()
-        reference = weakref.ref(target, fail)
-        del target
-    assert reference() is None
+        forget_with(fail)
     assert [str(one.exc_value) for one in seen] == ["of a callback"]
     assert not interrupts.pending
 
@@ -103,22 +106,21 @@ def test_the_kind_of_an_exception_that_was_lost():
     def terminate(_):
         raise Terminated
 
-    with pytest.raises(Terminated), kept_interrupts():
-        target = Target()
-        reference = weakref.ref(target, terminate)
-        del target
-        assert reference() is None
-        waited()
+    with kept_interrupts():
+        forget_with(terminate)
+        with pytest.raises(Terminated):
+            waited()
 
 
 def test_an_interrupt_waits_for_the_end_of_an_import(tmp_path, monkeypatch):
     (tmp_path / "loses.py").write_text(LOSES)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "loses", raising=False)
-    with pytest.raises(KeyboardInterrupt), kept_interrupts() as interrupts:
+    with kept_interrupts() as interrupts:
         assert not importlib.import_module("loses").lost
         assert interrupts.pending
-        waited()
+        with pytest.raises(KeyboardInterrupt):
+            waited()
     monkeypatch.delitem(sys.modules, "loses")
 
 
