@@ -115,8 +115,8 @@ def _faint_words(exposures, i, light):
     whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
     return (
         f"{exposures.names[i]} shows the structures of {whose} with {light:.2g} of their light: it is of the same "
-        "field, and is used. If its exposure time was shorter, write EXPTIME into the headers; if there were clouds, it "
-        "adds little: leave it out"
+        "field, and is used. If its exposure time was shorter, write EXPTIME into the headers; if there were clouds, "
+        "it adds little: leave it out"
     )
 
 
