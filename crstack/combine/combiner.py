@@ -129,6 +129,7 @@ class Combiner:
         Returns
         -------
         combination : Combination
+            Image with variance and mask, counts and flags.
 
         Raises
         ------

@@ -13,7 +13,7 @@ KINDS = ("variance", "exptime")
 
 
 def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np.ndarray:
-    """Weights of the exposures, with a mean of 1.
+    """Compute the weights of the exposures, with a mean of 1.
 
     Parameters
     ----------

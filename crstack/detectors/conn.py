@@ -86,8 +86,12 @@ class CosmicCoNNDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`; the gain of the noise makes electrons of the image.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image. Its gain converts the image to electrons, as the network needs.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx).
 
         Returns
         -------

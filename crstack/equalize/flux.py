@@ -127,6 +127,7 @@ def estimate_flux_factors(
     Returns
     -------
     factors : FluxFactors
+        Factors with a median of 1, and their standard errors.
 
     Raises
     ------

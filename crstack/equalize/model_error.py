@@ -186,8 +186,8 @@ def fit_model_error(n, structure, flat):
     Notes
     -----
     The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
-    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits; what remains of it is measured in flat
-    places. Where the largest deviations exceed those of flat places, the error is raised. Of three exposures or more,
+    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits; what
+    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is raised. Of three exposures or more,
     four times as many of the highest values do not count as flat places are hit: on lines and stars most of these are
     hits. The lowest values count in their place.
     """

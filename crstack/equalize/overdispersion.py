@@ -55,7 +55,7 @@ class NbinomShape:
 
     @property
     def value(self):
-        """kappa; infinite for Poisson."""
+        """The shape kappa, in electrons; infinite for Poisson."""
         return np.inf if self.is_poisson else 1 / self.inverse
 
     @property
@@ -84,6 +84,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     Returns
     -------
     shape : NbinomShape
+        kappa in electrons, and its error.
 
     Raises
     ------

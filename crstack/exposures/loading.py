@@ -92,6 +92,7 @@ def load_exposures(
     Returns
     -------
     exposures : Exposures
+        Cube (N, ny, nx) with the bias subtracted, bad values, unit, noise and headers.
 
     Raises
     ------

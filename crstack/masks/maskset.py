@@ -157,7 +157,7 @@ class MaskSet:
 
     @property
     def crmasks(self) -> np.ndarray:
-        """bool (N, ny, nx): the masks of the exposures, with values that are too low."""
+        """Masks of the exposures, bool (N, ny, nx), with values that are too low."""
         masks = np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
         # a change would be lost, because the masks are made from their codes each time
         masks.flags.writeable = False
@@ -165,7 +165,7 @@ class MaskSet:
 
     @property
     def low(self) -> np.ndarray:
-        """bool (N, ny, nx): values of the exposures that are too low."""
+        """Values of the exposures that are too low, bool (N, ny, nx)."""
         return np.stack([self.codes[exposure_name(i)] == Code.LOW for i in range(self.n_exposures)])
 
     @property
@@ -177,7 +177,7 @@ class MaskSet:
 
     @property
     def problematic(self) -> np.ndarray:
-        """bool (ny, nx): pixels masked in every exposure."""
+        """Pixels that are masked in every exposure, bool (ny, nx)."""
         problematic = self[exposure_name(0)]
         for i in range(1, self.n_exposures):
             problematic &= self[exposure_name(i)]
@@ -213,7 +213,7 @@ class MaskSet:
         )
 
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
-        """Masks of the values whose probability to be hit exceeds ``probability``.
+        """Make the masks of the values whose probability to be hit exceeds ``probability``.
 
         Parameters
         ----------
