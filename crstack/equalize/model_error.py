@@ -186,10 +186,10 @@ def fit_model_error(n, structure, flat):
     Notes
     -----
     The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
-    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits; what
-    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is raised. Of three exposures or more,
-    four times as many of the highest values do not count as flat places are hit: on lines and stars most of these are
-    hits. The lowest values count in their place.
+    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits. What
+    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is
+    raised. Of three exposures or more, four times as many of the highest values do not count as flat places are hit:
+    on lines and stars most of these are hits. The lowest values count in their place.
     """
     *values, noise, features = structure
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
