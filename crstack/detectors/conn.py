@@ -1,5 +1,6 @@
 """Cosmic-CoNN: networks trained on images and spectra from the ground, and from space."""
 
+import os
 import pickle
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,7 +127,7 @@ def _check_model(model):
         path = Path(model)
     except TypeError:
         raise InputError(f"model must be {known}; got {model!r}") from None
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if path.suffix not in SUFFIXES or not os.path.isfile(path):
         raise InputError(f"model must be {known}; got {str(model)!r}")
     return str(path.resolve())
 

@@ -177,7 +177,7 @@ def _throughputs(exposures, added, factors, sigma):
         light = ndimage.median_filter(lowest_of_blocks(plane), 3)
         contrast.append((np.quantile(light, BRIGHT) - np.median(light)) / factor)
     contrast = np.transpose(contrast)
-    clear = [one / np.median(one) for one in contrast if one.min() > CLEAR * sigma]
+    clear = [one / np.median(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
     return clear[0] if clear else None
 
 

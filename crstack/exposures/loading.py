@@ -24,7 +24,7 @@ from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
 from crstack.utils.warn import warn_user
 
-__all__ = ["load_exposures"]
+__all__ = ["digest_of", "load_exposures"]
 
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
@@ -165,7 +165,7 @@ class _Builder:
             saturation=values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
         )
-        self.digests.append(_digest(raw.data))
+        self.digests.append(digest_of(raw.data))
         self.cube[number - 1] = plane.data
         self._keep(given, plane, seconds)
 
@@ -299,8 +299,19 @@ class _Builder:
         return _rates(exposures, seconds) if self.first.per_second else exposures
 
 
-def _digest(image):
-    """Digest of some rows of an image."""
+def digest_of(image):
+    """Digest of some rows of an image, as it was read.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx), before the bias is subtracted or edges are cut off.
+
+    Returns
+    -------
+    digest : str
+        16 hexadecimal digits.
+    """
     rows = np.nan_to_num(np.asarray(image[:: max(len(image) // ROWS_OF_DIGEST, 1)], dtype="<f4"))
     return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
 

@@ -36,11 +36,22 @@ def _new_uuid() -> str:
     return str(_uuid.uuid4())
 
 
+def _read_only(array: np.ndarray | None) -> np.ndarray | None:
+    """A view of an array that cannot be changed."""
+    if array is None or not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MaskSet:
     """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
 
-    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names.
+    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names. The arrays of the attributes are read-only,
+    because a change of one mask would contradict the others. Give ``rules`` to detect, such as pixels to force or to
+    ignore, or edit the file of the masks: see `read`.
 
     Attributes
     ----------
@@ -122,6 +133,11 @@ class MaskSet:
             raise InputError(
                 f"masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1...; got {', '.join(self.codes) or 'none'}"
             )
+        for name in ("codes", "found_by"):
+            planes = getattr(self, name)
+            object.__setattr__(self, name, {mask: _read_only(plane) for mask, plane in planes.items()})
+        for name in ("auxclean", "probability", "signal_shift", "excess_variance"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
@@ -387,6 +403,17 @@ class MaskSet:
         -------
         written : list of `~pathlib.Path`
             The copies, each with extensions DQ and MASK.
+
+        Raises
+        ------
+        InputError
+            If number or shape of the images differ, if the files are the exposures of the masks in another order, or if
+            a copy would replace another file.
+
+        Warns
+        -----
+        CRStackWarning
+            If files hold other values than the exposures that the masks were made of.
         """
         return write_exposures(
             self.crmasks,
@@ -397,6 +424,7 @@ class MaskSet:
             exposures=exposures,
             low=self.low,
             excess_variance=self.excess_variance,
+            origin=self.origin,
             overwrite=overwrite,
         )
 
@@ -422,7 +450,7 @@ class MaskSet:
         InputError
             If the file is missing, not FITS or lacks a mask, if shapes differ, or values are NaN.
         """
-        if not Path(path).is_file():
+        if not os.path.isfile(path):
             raise InputError(f"masks must be a FITS file that exists; got {path}")
         try:
             with fits.open(path, memmap=False) as hdus:

@@ -490,9 +490,10 @@ def test_what_the_joint_decision_knows_beyond_the_chances():
     masks = joint_masks({(4, 4): (0, 0, 0.75), (5, 5): (0, 0, 0.25), (6, 6): (0, 0, 0.75)})
     shift = np.zeros(SHAPE, np.float32)
     shift[4, 4] = shift[5, 5] = shift[6, 6] = shift[7, 7] = 3.0
+    third = masks.codes["CRMASK3"].copy()
+    third[6, 6] = Code.GIVEN
+    masks = replace(masks, codes=masks.codes | {"CRMASK3": third})
     told = replace(masks, signal_shift=shift, codes=masks.codes | {"CRMASK2": masks.codes["CRMASK2"].copy()})
-    for one in (masks, told):
-        one.codes["CRMASK3"][6, 6] = Code.GIVEN
     moved = {
         name: combiner_of(ccds, told).combine(name).ccd.data - combiner_of(ccds, masks).combine(name).ccd.data
         for name in ("meanjoint", "meancr", "mediancr", "mean")
