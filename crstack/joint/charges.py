@@ -90,7 +90,6 @@ class HitDensity:
 
     def __init__(self, shapes, noises=ALL_NOISES):
         self.shapes, self.noises = shapes, noises
-        sigma = np.exp(LOG_SIGMA[noises])[:, None]
         self._shares = _shares(noises.start or 0, LOG_SIGMA.size if noises.stop is None else noises.stop)
         # share of the charges in each cell: (K, sigmas, cells)
         below, near, far = (np.einsum("kb,scb->ksc", shapes.astype(np.float32), one) for one in self._shares)

@@ -224,8 +224,8 @@ def _excess_of_bins(cube, variance, bins, constant):
 def _ratio(cube, variance, pixels, ratio_of=None):
     """Variance of the differences of exposures over the known one, and the known variance of the pixels.
 
-    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane. ``ratio_of`` is the function
-    for one pair, `_robust_ratio` if not given.
+    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane. ``ratio_of`` is the
+    function for one pair, `_robust_ratio` if not given.
     """
     ratio_of = ratio_of or _robust_ratio
     values, known = ([np.ravel(plane).take(pixels) for plane in one] for one in (cube, variance))

@@ -295,7 +295,7 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
 def test_hits_are_weighed_with_the_noise_of_the_value_itself(off_grid):
     """The tables have a grid of noises. The odds have no error where the noise lies between two of them."""
     sigma = np.float32(np.exp(LOG_SIGMA[40] + off_grid))
-    values = (np.linspace(0, sigma, 200) + [[0], [3 * sigma]]).astype(np.float32)
+    values = np.float32([np.linspace(0, sigma, 200), np.linspace(3, 4, 200) * sigma])
     one = np.ones((1, 1), np.float32)
     pixels = Candidates((np.zeros(200, int),) * 2, values, one, 0 * one, sigma**2 * one, 0 * one)
     population = Population(rate=np.full(N_CLASSES, 0.1), shapes=even_shapes())
