@@ -207,7 +207,7 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures):
         return
     warn_user(
         f"the exposures differ in level by {shown}, where the noise of a value is {noise}; this is neither given nor "
-        "measured, and hits are lost or clean values flagged. It is measured with " + _how(settings, "backgrounds")
+        "measured, so hits are missed or clean values are flagged. To measure it, give " + _how(settings, "backgrounds")
     )
 
 
@@ -235,7 +235,7 @@ def _warn_of_throughputs(ratios, settings, measured, known):
     else:
         warn_user(
             f"bright pixels of the exposures differ by factors of {shown}, by throughput, seeing or pointing; this is "
-            "neither given nor measured, and hits are lost or clean values flagged. It is measured with "
+            "neither given nor measured, so hits are missed or clean values are flagged. To measure it, give "
             + _how(settings, "flux_factors")
         )
 
