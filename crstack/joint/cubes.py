@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack.statistics import sort_exposures
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.threads import map_threads, row_bands
 
