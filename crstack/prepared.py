@@ -212,7 +212,7 @@ class PreparedStack:
 
     @property
     def nowhere_valid(self) -> np.ndarray | None:
-        """bool (ny, nx): pixels without a valid exposure; None if there are none."""
+        """Pixels without a valid exposure, bool (ny, nx); None if there are none."""
         nothing = self.statistics.count == 0
         return nothing if nothing.any() else None
 
@@ -257,7 +257,7 @@ class PreparedStack:
         return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def detections(self, aux: Detector | None, aux_noise: AuxNoise = "exposure") -> "Detections | None":
-        """Detections of an auxiliary detector in the images of the stack; None without a detector.
+        """Collect the detections of an auxiliary detector in the images of the stack; None without a detector.
 
         Parameters
         ----------
@@ -408,7 +408,7 @@ class Detections:
         return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
 
     def in_exposures(self, progress: Progress | None = None) -> np.ndarray:
-        """bool (N, ny, nx): the masks of all exposures.
+        """The masks of all exposures, bool (N, ny, nx).
 
         Parameters
         ----------

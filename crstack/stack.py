@@ -186,7 +186,7 @@ seeing : optional
         return self.summary()._repr_html_()
 
     def summary(self) -> Summary:
-        """Numbers of the stack and its results, by name; ``str()`` gives readable lines.
+        """List the numbers of the stack and its results, by name; ``str()`` gives readable lines.
 
         Returns
         -------
@@ -420,6 +420,11 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of their decision. By default those of the latest `mm_diagram`, `fit_boundary` or `detect`.
+
+        Returns
+        -------
+        data : InDiagram
+            Named tuple of ``diagram``, ``boundary`` and ``threshold``; each may be None.
 
         Raises
         ------

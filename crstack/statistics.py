@@ -113,6 +113,7 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
     Returns
     -------
     statistics : OrderStatistics
+        min2d, median2d, mean2d, max2d and the number of valid values, each (ny, nx).
     """
     n, ny, nx = cube.shape
     planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
@@ -174,7 +175,7 @@ def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray |
 
 
 def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means and covariances of the order statistics of n standard normal values.
+    """Compute means and covariances of the order statistics of n standard normal values.
 
     Parameters
     ----------

@@ -136,6 +136,7 @@ def equalize(
     Returns
     -------
     equalized : EqualizedExposures
+        The exposures, and the expected image of each.
 
     Notes
     -----

@@ -179,7 +179,7 @@ def _throughputs(exposures, added, factors, sigma):
         return (np.quantile(light, BRIGHT) - np.median(light)) / factors[i]
 
     contrast = np.transpose(map_threads(contrast_of, range(len(factors))))
-    clear = [one / np.median(one) for one in contrast if one.min() > CLEAR * sigma]
+    clear = [one / np.median(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
     return clear[0] if clear else None
 
 
@@ -209,7 +209,7 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures):
         return
     warn_user(
         f"the exposures differ in level by {shown}, where the noise of a value is {noise}; this is neither given nor "
-        "measured, and hits are lost or clean values flagged. It is measured with " + _how(settings, "backgrounds")
+        "measured, so hits are missed or clean values are flagged. To measure it, give " + _how(settings, "backgrounds")
     )
 
 
@@ -237,7 +237,7 @@ def _warn_of_throughputs(ratios, settings, measured, known):
     else:
         warn_user(
             f"bright pixels of the exposures differ by factors of {shown}, by throughput, seeing or pointing; this is "
-            "neither given nor measured, and hits are lost or clean values flagged. It is measured with "
+            "neither given nor measured, so hits are missed or clean values are flagged. To measure it, give "
             + _how(settings, "flux_factors")
         )
 

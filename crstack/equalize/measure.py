@@ -50,6 +50,7 @@ def measure_differences(
     Returns
     -------
     differences : Differences
+        The terms that were kept, in electrons and pixels.
 
     Notes
     -----

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack.utils.warn import warn_user
 
-__all__ = ["LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
+__all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
 
 #: keywords of the highest valid value, in the unit of the image
 LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")

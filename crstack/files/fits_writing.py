@@ -1,5 +1,6 @@
 """FITS files, plain or compressed without loss, written completely or not at all."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
     path = Path(path)
     if not inputs_checked:
         check_not_exposure(path)
-    if not check_boolean("overwrite", overwrite) and path.exists():
+    if not check_boolean("overwrite", overwrite) and os.path.exists(path):
         raise InputError(f"path must be that of no existing file; got {path}: overwrite=True replaces it")
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")

@@ -122,6 +122,7 @@ class JointPosterior(Method):
         Returns
         -------
         result : JointResult
+            Probabilities, and what was measured of the hits and of the exposures.
         """
         found = None if detected is None else detected.in_exposures(progress)
 
@@ -154,7 +155,24 @@ class JointPosterior(Method):
         rules: MaskRules,
         progress: Progress | None = None,
     ) -> "JointDecision":
-        """Decide which values are hit; see `crstack.methods.Method.decide`."""
+        """Decide which values are hit; see `crstack.methods.Method.decide`.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        detected : `~crstack.prepared.Detections` or None
+            Detections of the auxiliary detector; None without a detector.
+        rules : `~crstack.masks.MaskRules`
+            Dilation, regions and pixels.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        decision : JointDecision
+            Masks, probabilities and measured values.
+        """
         result = self.posterior(prepared, detected, progress)
         probability, shift = result.rounded, result.signal_shift
         if rules.changes_values:

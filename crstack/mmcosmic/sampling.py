@@ -125,5 +125,7 @@ def _sampler(prepared, detected, used, settings):
 def _cleaned_exposure(detected, i):
     if detected is None or not detected.aux.cleans:
         given = None if detected is None else detected.aux
-        raise InputError(f'synthetic="single" must come with a detector that cleans; got aux={given!r}')
+        raise InputError(
+            f'aux must be a detector that cleans, such as "lacosmic", for synthetic="single"; got {given!r}'
+        )
     return np.nan_to_num(detected.in_exposure(i).cleaned)

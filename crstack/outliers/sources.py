@@ -159,6 +159,11 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
         From `find_sources`.
     names : sequence of str
         Names of the exposures.
+
+    Returns
+    -------
+    sentence : str or None
+        Exposure, position and flux of the sources.
     """
     if not len(table):
         return None

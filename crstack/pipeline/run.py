@@ -128,7 +128,7 @@ def run(
         if numbers_to is not None:
             numbers_to(plan_of_run(job, console.warnings))
         return None
-    console.working = True
+    console.begin_work(output_dir)
     with job.outputs:
         console.open_log_file()
         log_exposures(job.paths, job.stack, job.numbers)

@@ -151,7 +151,7 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     assert not skipped.signal_shift[:40, :50].any()
     np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
     assert masks.signal_shift[:40, :50].any()
-    with pytest.raises(InputError, match="masks must come from the joint decision"):
+    with pytest.raises(InputError, match="masks must be those of the joint decision"):
         stack.detect("mmcosmic", aux=None).threshold(0.5)
 
 
