@@ -6,6 +6,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.sanity import correlations
 from crstack.exposures.structures import lowest_of_blocks
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["refuse_impossible", "rough_levels", "warn_of_terms"]
@@ -168,8 +169,8 @@ def _throughputs(exposures, added, factors, sigma):
 
     Each exposure has its own brightest places, so that shifts matter little.
     """
-    contrast = []
-    for i, factor in enumerate(factors):
+
+    def contrast_of(i):
         rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in exposures.shape)
         plane = exposures.data[i, rows, columns]
         if exposures.bad is not None:
@@ -179,8 +180,9 @@ def _throughputs(exposures, added, factors, sigma):
             plane = plane - added[i][rows, columns]
         # without hits and hot pixels
         light = ndimage.median_filter(lowest_of_blocks(plane), 3)
-        contrast.append((np.quantile(light, BRIGHT) - np.median(light)) / factor)
-    contrast = np.transpose(contrast)
+        return (np.quantile(light, BRIGHT) - np.median(light)) / factors[i]
+
+    contrast = np.transpose(map_threads(contrast_of, range(len(factors))))
     clear = [one / np.median(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
     return clear[0] if clear else None
 
