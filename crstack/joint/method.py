@@ -139,8 +139,9 @@ class JointPosterior(Method):
         """Counts, their scatter if requested, and the measured differences."""
         counts, measured = counts_of(prepared.known), None
         names = open_settings(prepared.equalization)
-        if not (self.excess and self.measure):
-            warn_of_terms(prepared.known, prepared.equalization, ())
+        off = [name for name in ("measure", "excess") if not getattr(self, name)]
+        if off:
+            warn_of_terms(prepared.known, prepared.equalization, (), off=off)
         if not self.excess:
             return counts, None, None
         if self.measure and names:
