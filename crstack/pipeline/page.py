@@ -180,7 +180,7 @@ def _result(stack, masks):
 
 
 def _sentence(masks, counts, name, result):
-    """What came out."""
+    """What came out. A hit is a group of connected pixels."""
     ny, nx = masks.shape
     in_any = 100 * np.mean(masks["MEANCRT"])
     every, coincident = counts["every exposure"], counts["coincident"]
@@ -188,7 +188,8 @@ def _sentence(masks, counts, name, result):
     words = (
         f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in any of them; "
     )
-    words += f"{_number(coincident, 'hit')} would stay in the median. "
+    in_median = int(np.count_nonzero(masks.codes["MEDIANCR"]))
+    words += f"{_number(coincident, 'hit')} would stay in the median: MEDIANCR has {_number(in_median, 'pixel')}. "
     if every:
         words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
     words += f"The best image is combined_{name}.fits; "
