@@ -36,6 +36,6 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
     result = CCDData(np.zeros((10, 20)), unit="adu", mask=np.zeros((10, 20), bool))
     words = _sentence(MaskSet(codes), {"every exposure": 0, "coincident": 2}, "meanjoint", result)
     assert words == (
-        "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in any of them; 2 hits would stay in the median: "
-        "MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits; each pixel has a clean value."
+        "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
+        "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
     )
