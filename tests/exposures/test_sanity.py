@@ -193,7 +193,7 @@ def test_many_hits_are_no_missing_noise(population, understated):
 
 
 def test_the_ratio_of_few_whole_numbers_is_not_below_one():
-    data = np.rint(np.random.default_rng(2).normal(100, 0.36, (3, 100, 110))).astype(np.float32)
+    data = np.rint(np.random.default_rng(2).normal(100, 0.289, (3, 100, 110))).astype(np.float32)
     ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.full(expected.shape, 0.2**2))
     assert min(ratios) >= 1
 
