@@ -146,7 +146,7 @@ def _load(model, _changed, device):
             network = package.init_model(model)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         if model in MODELS:
-            raise PluginError(f"cosmic-conn must come with its model {model}; got {error}") from error
+            raise PluginError(f"cosmic-conn must include its model {model}; got {error}") from error
         raise InputError(f"model must be a file that Cosmic-CoNN made; got {model} ({_first_line(error)})") from error
     # overlapping tiles are cut here, and not again by the package
     network.opt.crop = 0

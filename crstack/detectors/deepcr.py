@@ -133,7 +133,7 @@ def _load(model, inpaint, device):
         with quiet():
             return package.deepCR(model, inpaint=inpaint, device="GPU" if device == "cuda" else "CPU")
     except (OSError, RuntimeError) as error:
-        raise PluginError(f"deepCR must come with its model {model}, as version 0.3 does; got {error}") from error
+        raise PluginError(f"deepCR must include its model {model}, as version 0.3 does; got {error}") from error
 
 
 def _probability(network, electrons):

@@ -96,6 +96,7 @@ class PyCosmicDetector(Detector):
 
     cleans = True
     bytes_per_pixel = 80.0
+    in_threads = True
 
     def __post_init__(self) -> None:
         for value in _values("sigma_det", self.sigma_det):

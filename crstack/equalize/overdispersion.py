@@ -102,7 +102,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     image.
     """
     if any(variance is not None for variance in exposures.variances):
-        raise InputError('nbinom_shape="auto" must come without uncertainties of the exposures; got some')
+        raise InputError('exposures must have no uncertainties for nbinom_shape="auto"; got some: give a number')
     usable = exposures.usable if used is None else exposures.usable & used
     pixels = _electrons(exposures)
     inverse = _first_guess(pixels, usable)

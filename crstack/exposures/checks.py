@@ -216,7 +216,7 @@ def _compare_noise(exposures, bias_given):
             "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
         )
     elif ratio < TOO_LITTLE and level > 0 and not bias_given:
-        warn_user(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
+        warn_user(f"{numbers}: part of the level is not light. Is a bias still in the exposures? Give bias=")
     elif ratio < TOO_LITTLE:
         warn_user(
             f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "

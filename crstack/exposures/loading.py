@@ -175,9 +175,12 @@ class _Builder:
         if given.unused:
             names = " and ".join(name for _, name in given.unused)
             remedy = ", ".join(f"{argument}={name!r}" for argument, name in given.unused)
+            one = len(given.unused) == 1
+            verb, them = ("is", "it") if one else ("are", "them")
+            options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
             warn_user(
-                f"{names} of {given.name} and the like are not used; to use them give {remedy}, "
-                "or the keys or options of these names"
+                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). The "
+                "other files are read in the same way"
             )
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(

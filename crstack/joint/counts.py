@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
+from crstack.joint.cubes import LevelCube, in_order
+from crstack.statistics import with_bad_filled
 from crstack.utils.cached import cached_property
 from crstack.utils.pixels import at_pixels
 

@@ -265,7 +265,8 @@ class Population:
         Returns
         -------
         log_hit : `~numpy.ndarray`
-            Odds times density of hit values, over the second of the results; subtract that of clean ones.
+            Odds times density of hit values per standard deviation, over the second of the results; subtract the
+            log density of clean ones per standard deviation.
         log_not_hit : `~numpy.ndarray`
             Density of values that are not hit, over that of clean ones.
         """

@@ -250,7 +250,7 @@ class MaskSet:
         """
         check_number("probability", probability, minimum=0, maximum=1)
         if self.probability is None:
-            raise InputError("masks must come from the joint decision to have probabilities; got none")
+            raise InputError("masks must be those of the joint decision to have probabilities; got others")
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
         for name, plane in codes.items():

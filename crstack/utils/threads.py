@@ -8,10 +8,19 @@ from functools import cache, wraps
 from types import FunctionType
 
 from crstack.exceptions import InputError
-from crstack.utils.memory import limited_memory, relax
+from crstack.utils.memory import current_workspace, limited_memory, relax
 from crstack.utils.validation import check_integer
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
+__all__ = [
+    "limited_threads",
+    "map_images",
+    "map_threads",
+    "n_threads",
+    "row_bands",
+    "slices",
+    "wide_bands",
+    "with_limited_threads",
+]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
@@ -154,3 +163,10 @@ def map_threads(function, items):
             # after an error, items that have not started are not run
             for future in futures:
                 future.cancel()
+
+
+def map_images(function, items):
+    """As `map_threads`, for work that needs several whole images: one after the other where memory is limited."""
+    workspace = current_workspace()
+    limited = workspace is not None and workspace.limit is not None
+    return [function(item) for item in items] if limited else map_threads(function, items)

@@ -114,7 +114,7 @@ def test_use_auxmedian():
     # interpolated values are not measurements
     assert meancr2.ccd.mask[4, 4]
     assert meancr2.count[4, 4] == 0
-    with pytest.raises(InputError, match="use_auxmedian must come with a detector that cleans"):
+    with pytest.raises(InputError, match="use_auxmedian must be False for masks without a cleaned median"):
         combiner_of(planes(), masks_of(), use_auxmedian=True)
 
 
@@ -301,7 +301,7 @@ def test_probabilities_win_over_masks_at_another_threshold():
 
 
 def test_meanjoint_needs_probabilities():
-    with pytest.raises(InputError, match=r"masks must come from the joint decision for meanjoint; got none"):
+    with pytest.raises(InputError, match=r"masks must be those of the joint decision for meanjoint; got masks without"):
         combiner_of(planes(), masks_of()).combine("meanjoint")
     assert possible_combinations(None) == ("mean", "median", "min")
     assert possible_combinations(masks_of()) == SEVEN

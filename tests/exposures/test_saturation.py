@@ -90,7 +90,7 @@ def test_a_warning_with_numbers_and_remedy(tmp_path):
     with pytest.warns(CRStackWarning, match=rf"n0.fits has {n} pixels at 60000 adu \(DATAMAX of the header\)") as found:
         exposures = load_exposures(paths, **NOISE)
     assert "and 1 more exposures" in str(found[0].message)
-    assert "saturation=60000 * u.Unit('adu') (command: --saturation 60000, parameter file: saturation:)" in str(
+    assert "saturation=60000 * u.Unit('adu') (command: --saturation 60000, parameter file: saturation: 60000)" in str(
         found[0].message
     )
     assert found[0].filename == __file__
