@@ -146,6 +146,20 @@ def test_understated_noise_flags_no_clean_values(gain, readnoise):
     assert 0.4 * wanted < excess.of(np.float32(sky), 0.0) < 1.25 * wanted
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter", "ignore:the values that")
+@pytest.mark.parametrize(("n", "level", "readnoise"), [(2, 65.0, 3.0), (3, 65.0, 3.0), (3, 45.0, 3.0), (5, 45.0, 5.0)])
+def test_a_wrong_bias_flags_no_clean_values(n, level, readnoise):
+    """The excess variance of the sky is found completely."""
+    expected, hits, _ = exposures_of((1,) * n, seed=15)
+    values = np.random.default_rng(16).poisson(expected) + hits
+    values = values + np.random.default_rng(17).normal(0, readnoise, values.shape) - level
+    stack = CRStack(list(values.astype(np.float32)), unit="electron", readnoise=readnoise * u.electron)
+    near = np.array([ndimage.binary_dilation(one > 0, iterations=2) for one in hits])
+    assert (stack.detect().crmasks & ~near).mean() < 1e-4
+    excess = stack.joint_posterior().excess
+    assert 0.85 * level < excess.of(np.float32(80 - level), 0.0) < 1.15 * level
+
+
 def test_excess_of_photons():
     excess = ExcessVariance(photons=0.3)
     assert excess.of(np.float32([-5, 0, 100]), 0.0) == pytest.approx([0, 0, 30])
