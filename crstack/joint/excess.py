@@ -166,9 +166,13 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         positive[rows] = usable[rows] & (nearby[rows] > 0)
 
     map_threads(prepare, wide_bands(*signal.shape, margin=1))
-    faint, constant = _of_faint(cube, nearby, variance, usable)
-    sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
-    bins = _bins(sample.nearby, sample.gradient2)
+
+    def of_bright():
+        sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
+        return sample, _bins(sample.nearby, sample.gradient2)
+
+    parts = (lambda: _of_faint(cube, nearby, variance, usable), of_bright)
+    (faint, constant), (sample, bins) = map_threads(lambda part: part(), parts)
     if not bins:
         return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
     targets, errors = _excess_of_bins(sample.cube, sample.variance, bins, constant)
@@ -216,13 +220,14 @@ class _Sample:
 
 def _excess_of_bins(cube, variance, bins, constant):
     """Excess variance over the known one and a constant, and its standard error, of each bin."""
-    targets, errors = [], []
-    for one in bins:
+
+    def of_bin(one):
         found, known = _ratio(cube, variance, one)
         found -= constant / known.mean()
-        targets.append((found - 1) * known.mean())
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
-        errors.append((2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean())
+        return (found - 1) * known.mean(), (2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean()
+
+    targets, errors = zip(*map_threads(of_bin, bins), strict=True)
     return np.array(targets), np.array(errors)
 
 
