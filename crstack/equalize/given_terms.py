@@ -323,7 +323,7 @@ def _width_of_stars(exposures, i):
 
 
 def _width(cut):
-    """Full width at half maximum of a round star in the middle of a cut-out; None if it is no star."""
+    """Full width at half maximum of a round star in the middle of a cut-out; None if it is not a star."""
     middle = len(cut) // 2
     rows, columns = np.indices(cut.shape) - middle
     distance = np.hypot(rows, columns)

@@ -42,8 +42,8 @@ AUXILIARY = (
 )
 DILATED = ("dilated", "pixels beside a hit that dilation, the growth of all masks, has added")
 GIVEN = ("given", "pixels that the user has listed")
-LOW = ("low", "values far below their surroundings and the other exposures: no hits, but left out")
-SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: no hits, but left out")
+LOW = ("low", "values far below their surroundings and the other exposures: not hits, but left out")
+SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: not hits, but left out")
 TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
