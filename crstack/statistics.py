@@ -264,8 +264,8 @@ def _median_of_good(values, bad):
     return np.where(number > 0, (low + high) / 2, 0).astype(np.float32)
 
 
-def with_bad_filled(levels, bad):
-    """Values with bad ones replaced by the median of the others of the pixel.
+def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
+    """Replace bad values by the median of the other values of the pixel.
 
     Parameters
     ----------

@@ -29,12 +29,11 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class JointPosterior(Method):
-    """Find the hit exposures of each pixel from all exposures together.
+    """The joint decision: the probability that each value is hit, from all exposures of the pixel together.
 
-    For each pixel and each set of exposures assumed to be hit, the likelihood is that of the clean values with a
-    common signal, integrated over this signal, times a broad density of positive charge for the others. The posterior
-    includes a prior rate of hits that is higher next to hits. Rate, distribution of charges and the effect of
-    neighbours are fitted to the stack.
+    For each pixel, all possibilities of which exposures are hit are compared. The clean values share one signal, and
+    the hit values have an added charge. The likelihood is integrated over the signal and the charges. The prior rate
+    of hits is higher next to hits. Rate, distribution of charges and the effect of neighbours are fitted to the stack.
 
     Parameters
     ----------
@@ -44,8 +43,9 @@ class JointPosterior(Method):
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
-        Instead of ``mask``: the rate, per pixel and exposure, at which clean values start a masked feature. The
-        threshold is calibrated by simulation. Tails with a probability above one half are added if they touch.
+        Instead of ``mask``: the fraction of clean values that are flagged. Flagged values that touch count as one. The
+        threshold comes from simulations. Values that touch a flagged one are added if their probability exceeds one
+        half.
     n_fits : int, optional
         Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional
@@ -211,7 +211,7 @@ class JointDecision(Decision):
         return self.result.measured
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
-        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`.
+        """The expected image of each exposure minus the common image, with measured differences; see `Decision`.
 
         Parameters
         ----------
