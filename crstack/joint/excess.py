@@ -236,8 +236,8 @@ def _excess_of_bins(cube, variance, bins, constant):
 def _pairs(values):
     """Pairs of exposures: all of few, and of many twice as many as exposures, whatever their order.
 
-    The exposures are placed on a ring in the order of their means. Where the means are evenly spaced, two exposures that
-    are 0.21 of the ring apart have the same mean squared difference as all pairs.
+    The exposures are placed on a ring in the order of their means. Where the means are evenly spaced, two exposures
+    that are 0.21 of the ring apart have the same mean squared difference as all pairs.
     """
     n = len(values)
     if n <= ALL_PAIRS:
