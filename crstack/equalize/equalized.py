@@ -180,7 +180,7 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
 
 
 def _difference(known, scale, common, added, unit):
-    """What an exposure is expected to hold more than the common image, in the unit of the exposures."""
+    """The expected image of an exposure minus the common image, in the unit of the exposures."""
     return known + (scale - np.float32(1)) * common + added / unit
 
 

@@ -182,7 +182,7 @@ class Population:
         return {name: float(value) for name, value in numbers.items()}
 
     def in_words(self) -> dict[str, str]:
-        """What was fitted, for people: a dict of str.
+        """What was fitted, in words: a dict of str.
 
         Returns
         -------
@@ -334,6 +334,15 @@ class Population:
             overall=float(hits.sum() / max(totals.sum(), 1)),
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
+
+    def with_charges_of_all(self) -> "Population":
+        """The population with the charges of values without hit neighbours for all neighbourhoods.
+
+        Returns
+        -------
+        population : Population
+        """
+        return replace(self, shapes=np.repeat(self.shapes[:1], len(self.shapes), axis=0))
 
     def extrapolated(self, first: "Population", second: "Population") -> "Population":
         """Extrapolation of the expectation maximisation from two steps.

@@ -28,6 +28,7 @@ from crstack.joint.excess import (
     _bins,
     _excess_of_bins,
     _of_faint,
+    _pairs,
     _ratio,
     _ratio_without_hits,
     _robust_ratio,
@@ -471,6 +472,22 @@ def test_faint_hits_are_no_noise(population, true):
     assert _ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
 
 
+@pytest.mark.parametrize("n", [2, 5, 6, 9, 15, 25])
+def test_pairs_of_exposures_are_as_far_apart_as_all(n):
+    """As many as exposures need, not as many as there are pairs; independent of their order."""
+    rng = np.random.default_rng(n)
+    level = rng.permutation(np.linspace(0, 10, n))
+    values = rng.normal(0, 0.01, (n, 50)) + level[:, None]
+    pairs = _pairs(values)
+    assert len({tuple(one) for one in pairs}) == len(pairs) == min(n * (n - 1) // 2, 2 * n if n > 5 else 10)
+    assert np.bincount(np.ravel(pairs)).tolist() == [2 * len(pairs) // n] * n
+    apart = np.mean([(level[i] - level[j]) ** 2 for i, j in pairs])
+    assert apart == pytest.approx(2 * level.var(ddof=1), rel=0.15)
+    other = rng.permutation(n)
+    renamed = {tuple(sorted((other[i], other[j]))) for i, j in _pairs(values[other])}
+    assert renamed == {tuple(int(k) for k in sorted(one)) for one in pairs}
+
+
 @pytest.mark.parametrize("sigma", [0.8, 3.0])
 def test_noise_of_whole_numbers_without_hits(sigma):
     rng = np.random.default_rng(9)
@@ -599,3 +616,21 @@ def test_probabilities_of_values_without_a_common_signal():
     found = joint_posterior(counts, JointPosterior(excess=False))
     assert (found.rounded >= 0).all()
     assert (found.rounded <= 1).all()
+
+
+def test_expected_counts_by_hand():
+    """a s + d; variance plus a^2 times the excess."""
+    signal, excess = np.full((2, 3), 10.0), np.full((2, 3), 3.0)
+    data = np.zeros((2, 2, 3), np.float32)
+    counts = Counts(data, (np.float32(4), np.full((2, 3), 5.0)), scales=(2.0, 0.5), shifts=(1.0, -2.0))
+    for i, (level, variance) in enumerate(((21.0, 4 + 4 * 3.0), (3.0, 5 + 0.25 * 3.0))):
+        found = counts.expected(i, signal, excess)
+        np.testing.assert_allclose(found[0], np.full((2, 3), level))
+        np.testing.assert_allclose(found[1], np.full((2, 3), variance))
+        assert found[2] is True
+    plain = replace(counts, variance=7.0, scales=None, shifts=None, poisson=(True, False))
+    for i, poisson in enumerate((True, False)):
+        found = plain.expected(i, signal, excess)
+        np.testing.assert_allclose(found[0], signal)
+        np.testing.assert_allclose(found[1], np.full((2, 3), 10.0))
+        assert found[2] is poisson
