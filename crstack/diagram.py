@@ -247,6 +247,7 @@ def make_diagram(
     Returns
     -------
     diagram : MMDiagram
+        Simulated and observed histogram, with their bin edges.
 
     Raises
     ------

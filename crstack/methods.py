@@ -59,6 +59,7 @@ class Method(ABC):
         Returns
         -------
         decision : Decision
+            Codes of each mask, with all results that the method knows.
         """
 
     def bytes_per_pixel(self, n: int) -> float | None:
@@ -219,8 +220,12 @@ class Decision:
             The method that decided.
         hit : `~numpy.ndarray` of bool
             (N, ny, nx).
-        prepared, detected, rules
-            As given to `Method.decide`.
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        detected : `~crstack.prepared.Detections` or None
+            Detections of the auxiliary detector; None without a detector.
+        rules : `~crstack.masks.MaskRules`
+            Dilation, regions and pixels.
         **attributes
             Other attributes of the decision, such as ``probability``.
         """
@@ -290,12 +295,19 @@ def checked_decision(
     ----------
     method : Method
         Of crstack or of a plug-in.
-    prepared, detected, rules, progress
-        As for `Method.decide`.
+    prepared : `~crstack.prepared.PreparedStack`
+        The stack.
+    detected : `~crstack.prepared.Detections` or None
+        Detections of the auxiliary detector; None without a detector.
+    rules : `~crstack.masks.MaskRules`
+        Dilation, regions and pixels.
+    progress : callable, optional
+        Called as ``progress(stage, fraction)``.
 
     Returns
     -------
     decision : Decision
+        The decision of the method.
 
     Raises
     ------

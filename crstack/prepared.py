@@ -21,6 +21,7 @@ from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
 from crstack.utils.memory import empty_image, kept
 from crstack.utils.plugins import protected
+from crstack.utils.threads import map_images
 from crstack.utils.validation import check_choice, check_integer
 
 __all__ = ["AUX_NOISE", "AuxNoise", "Detections", "PreparedStack", "Progress", "report_stage"]
@@ -211,7 +212,7 @@ class PreparedStack:
 
     @property
     def nowhere_valid(self) -> np.ndarray | None:
-        """bool (ny, nx): pixels without a valid exposure; None if there are none."""
+        """Pixels without a valid exposure, bool (ny, nx); None if there are none."""
         nothing = self.statistics.count == 0
         return nothing if nothing.any() else None
 
@@ -256,7 +257,7 @@ class PreparedStack:
         return self.exposures.noise_of_average(1 / covariance[middle, middle].mean())
 
     def detections(self, aux: Detector | None, aux_noise: AuxNoise = "exposure") -> "Detections | None":
-        """Detections of an auxiliary detector in the images of the stack; None without a detector.
+        """Collect the detections of an auxiliary detector in the images of the stack; None without a detector.
 
         Parameters
         ----------
@@ -347,6 +348,32 @@ class Detections:
 
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
+    def search(self, progress: Progress | None = None, *, median: bool = True) -> None:
+        """Search the exposures, so that the results are there when they are asked for.
+
+        Where the detector allows it, several images are searched at the same time.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+        median : bool, optional
+            Whether to search the median too.
+        """
+
+        def search_one(i: int) -> None:
+            self.in_average("median") if i < 0 else self.in_exposure(i)
+
+        images = range(-1 if median else 0, len(self.prepared))
+        if self.aux.in_threads:
+            report_stage(progress, "detecting in the exposures")
+            self.prepared.statistics  # noqa: B018 (computed once, not in each thread)
+            map_images(search_one, images)
+            return
+        for i in images:
+            report_stage(progress, "detecting in the median" if i < 0 else f"detecting in exposure {i + 1}")
+            search_one(i)
+
     def in_average(self, name: Literal["median", "mean"]) -> Detection:
         """Detection in the median or in the mean of the exposures.
 
@@ -381,7 +408,7 @@ class Detections:
         return self._on(self.aux, f"exposure {i + 1}", exposures.data[i], exposures.noise_of(i), exposures.bad_of(i))
 
     def in_exposures(self, progress: Progress | None = None) -> np.ndarray:
-        """bool (N, ny, nx): the masks of all exposures.
+        """The masks of all exposures, bool (N, ny, nx).
 
         Parameters
         ----------
@@ -393,9 +420,9 @@ class Detections:
         masks : `~numpy.ndarray` of bool
             (N, ny, nx).
         """
+        self.search(progress, median=False)
         found = empty_image(self.prepared.exposures.data.shape, bool)
         for i in range(len(self.prepared)):
-            report_stage(progress, f"detecting in exposure {i + 1}")
             found[i] = self.in_exposure(i).mask
         return found
 

@@ -68,19 +68,45 @@ class CRStack(MeasuredStack):
         needed for exposures in electrons.
     readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         In electrons (or ADU), scalar or image.
-    bias, unit, ext, exptime, saturation, trim, dq_ext, err_ext, bits, drop_unusable : optional
-        Settings of the input, as for `~crstack.exposures.load_exposures`: the bias, still in the exposures; the unit
-        of arrays, and of files instead of their BUNIT; the FITS extension; exposure times; the level from which values
-        are bad; the section to keep; data quality and uncertainties of files; whether blank exposures are dropped.
+    bias : `~astropy.units.Quantity`, "header:NAME", Keyword, str or list, optional
+        Bias that is still in the exposures, and is subtracted: scalar or image (ny, nx), or a list of one for each
+        exposure. With a section such as "[2049:2080,1:4096]" it is measured there. None is subtracted by default.
+    unit : `~astropy.units.Unit` or str, optional
+        Unit of arrays, and of files instead of their BUNIT: adu, electron, or either per second.
+    ext : int or str, optional
+        FITS extension of the images.
+    exptime : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Exposure time, one for all or one for each. By default it is read from the headers.
+    saturation : `~astropy.units.Quantity`, "header:NAME" or Keyword, optional
+        Level, bias included, from which values are bad.
+    trim : str or Keyword, optional
+        Section to keep, such as "[1:2048,1:4096]" or "header:TRIMSEC".
+    dq_ext, err_ext : int or str, optional
+        FITS extensions of the data quality and of the uncertainty.
+    bits : str, int or mapping, optional
+        Bits of the data quality that make a value bad: "stsci", "lsst", "dragons" or numbers. Any bit by default.
+    drop_unusable : bool, optional
+        Leave out exposures that are blank or of another field. They are an error, or a warning, by default.
     cr_coincidences : int, optional
-        Largest number of exposures that may be hit in one pixel: min2d excludes this number of highest values. At
-        least 2 and less than the number of exposures; 1 for two exposures.
-    flux_factors, flux_regions, flux_method, apply_flux_factors_to, offsets, crosscorr_region, response, backgrounds, \
-seeing : optional
-        Differences of exposures that are not quite equivalent: given, "auto" to be measured (the default), or None for
-        none. As for `~crstack.equalize.Equalization`.
+        Largest number of exposures that may be hit in one pixel. M.M.Cosmic and the minimum leave out this number of
+        highest values. At least 2 and less than the number of exposures; 1 for two exposures.
+    flux_factors : "auto", float, sequence of float or None, optional
+        Throughput of each exposure, relative to the others. For this and the other differences, "auto", the default,
+        measures the term, and None assumes that it does not differ. `~crstack.equalize.Equalization` has the details.
+    flux_regions, flux_method, apply_flux_factors_to : optional
+        Where and how flux factors are measured before the other terms, and how they are used.
+    offsets : "auto", sequence of (dx, dy) or None, optional
+        Shift (pixels) from the common image to each exposure.
+    crosscorr_region : (xmin, xmax, ymin, ymax), optional
+        Region in which the offsets are measured before the other terms, by cross-correlation.
+    response : "auto", sequence of `~numpy.ndarray`, ResponseSettings or None, optional
+        Local throughput of each exposure, an image (ny, nx).
+    backgrounds : "auto", sequence of float, Quantity or `~numpy.ndarray`, or None, optional
+        Level that is added to each exposure, such as its sky, in the unit of the exposures.
+    seeing : "auto", sequence of float or None, optional
+        Full width at half maximum (pixels) of the stars in each exposure.
     differences : {"auto", None}, optional
-        None measures no differences but those that are asked for by name.
+        None measures only the differences that are requested by name.
     n_threads : int, optional
         Number of threads. Default: the environment variable ``CRSTACK_NUM_THREADS``, or the number of processors, 8 at
         most. Results do not depend on it.
@@ -175,7 +201,7 @@ seeing : optional
         self._masks: MaskSet | None = None
         self._compared: MaskSet | None = None
 
-    from_files = made_by(__init__, "from_files", "Make a stack of FITS files: the same as `CRStack` of their paths.")
+    from_files = made_by(__init__, "from_files", "Make a stack of FITS files, with the arguments of `CRStack`.")
 
     def __repr__(self) -> str:
         results = (("diagram", self._diagram), ("boundary", self._boundary), ("masks", self._masks))
@@ -186,7 +212,7 @@ seeing : optional
         return self.summary()._repr_html_()
 
     def summary(self) -> Summary:
-        """Numbers of the stack and its results, by name; ``str()`` gives readable lines.
+        """List the numbers of the stack and its results, by name; ``str()`` gives readable lines.
 
         Returns
         -------
@@ -312,9 +338,13 @@ seeing : optional
             do not depend on masks. If masks are given, their variances include the exposures that are hit.
         full_output : bool, optional
             Return count and flags too.
-        use_auxmedian, variance, unbiased, fill, weights : optional
-            Replacement of hits, kind of variance, correction of the selection by the masks, filling of pixels hit in
-            every exposure, and weights of the exposures: as for `~crstack.combine.Combiner`.
+        use_auxmedian : bool, optional
+            Replace hits by the cleaned median of the auxiliary detector, not by the minimum.
+        variance : {"model", "sample"}, optional
+            Variance propagated from the noise, or sample variance of the clean values.
+        unbiased, fill, weights : optional
+            Correction of the selection by the masks, values of pixels that are hit in every exposure, and weights of
+            the exposures: see `~crstack.combine.Combiner`.
 
         Returns
         -------
@@ -420,6 +450,11 @@ seeing : optional
         ----------
         masks : MaskSet, optional
             Those of their decision. By default those of the latest `mm_diagram`, `fit_boundary` or `detect`.
+
+        Returns
+        -------
+        data : InDiagram
+            Named tuple of ``diagram``, ``boundary`` and ``threshold``; each may be None.
 
         Raises
         ------

@@ -15,6 +15,7 @@ __all__ = [
     "normal_range_exceeded",
     "order_statistics",
     "sort_exposures",
+    "with_bad_filled",
 ]
 
 #: seed of the random choice between exposures that are equally close to the median
@@ -113,6 +114,7 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
     Returns
     -------
     statistics : OrderStatistics
+        min2d, median2d, mean2d, max2d and the number of valid values, each (ny, nx).
     """
     n, ny, nx = cube.shape
     planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
@@ -174,7 +176,7 @@ def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray |
 
 
 def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means and covariances of the order statistics of n standard normal values.
+    """Compute means and covariances of the order statistics of n standard normal values.
 
     Parameters
     ----------
@@ -250,3 +252,37 @@ def normal_range_exceeded(share, n):
         return 1 - density @ (ndtr(x + widest) - ndtr(x)) ** (n - 1) - share
 
     return float(brentq(too_many, 0.0, 40.0, xtol=1e-13))
+
+
+def _median_of_good(values, bad):
+    """Median (M,) of the values (N, M) of some pixels that are not bad; 0 where all are bad."""
+    values, number = np.where(bad, np.float32(np.inf), values), len(bad) - np.count_nonzero(bad, axis=0)
+    sort_exposures(values)
+    low, high = (
+        np.take_along_axis(values, np.maximum(one, 0)[None], axis=0)[0] for one in ((number - 1) // 2, number // 2)
+    )
+    return np.where(number > 0, (low + high) / 2, 0).astype(np.float32)
+
+
+def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
+    """Replace bad values by the median of the other values of the pixel.
+
+    Parameters
+    ----------
+    levels : `~numpy.ndarray`
+        float32 (N, ...), values of the exposures, at one level. Not changed.
+    bad : `~numpy.ndarray` of bool or None
+        The same shape.
+
+    Returns
+    -------
+    levels : `~numpy.ndarray`
+        The same object if none is bad. Values are 0 where those of all exposures are bad.
+    """
+    some = None if bad is None else bad.any(axis=0)
+    if some is None or not some.any():
+        return levels
+    levels = np.array(levels)
+    values, where = levels[:, some], bad[:, some]
+    levels[:, some] = np.where(where, _median_of_good(values, where), values)
+    return levels

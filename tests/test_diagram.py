@@ -179,7 +179,7 @@ def test_lonely_bins_are_emptied():
         ({"y_max": -1}, "y_max must be a number at least 0; got -1"),
         ({"nbinom_shape": 0}, "nbinom_shape must be a number greater than 0; got 0"),
         ({"synthetic": "mean"}, "synthetic must be one of median, single; got 'mean'"),
-        ({"synthetic": "single"}, 'synthetic="single" must come with a detector that cleans'),
+        ({"synthetic": "single"}, 'aux must be a detector that cleans, such as "lacosmic", for synthetic="single"'),
     ],
 )
 def test_bad_settings(stack, settings, message):

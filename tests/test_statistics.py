@@ -12,6 +12,7 @@ from crstack.statistics import (
     normal_range_exceeded,
     order_statistics,
     sort_exposures,
+    with_bad_filled,
 )
 
 
@@ -109,3 +110,17 @@ def test_exposure_at_median_has_no_favourite():
 def test_range_that_a_share_exceeds(share, n):
     wanted = studentized_range.isf(share, n, np.inf)
     assert normal_range_exceeded(share, n) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_bad_values_get_the_median_of_the_others():
+    values = np.array([[1, 10, 5, 3], [2, 20, 6, 4], [9, 30, 7, 8], [4, 99, 8, 2]], np.float32)
+    bad = np.zeros(values.shape, bool)
+    assert with_bad_filled(values, None) is values
+    assert with_bad_filled(values, bad) is values
+    bad[2, 0] = bad[0, 1] = bad[3, 1] = bad[:, 2] = bad[:3, 3] = True
+    found = with_bad_filled(values, bad)
+    np.testing.assert_array_equal(found, [[1, 25, 0, 2], [2, 20, 0, 2], [2, 30, 0, 2], [4, 25, 0, 2]])
+    assert found.dtype == np.float32
+    assert values[2, 0] == 9
+    # also of rows of images
+    np.testing.assert_array_equal(with_bad_filled(values.reshape(4, 2, 2), bad.reshape(4, 2, 2)).reshape(4, 4), found)

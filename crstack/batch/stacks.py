@@ -123,7 +123,7 @@ def _paths(images, directory):
 
 
 def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") -> list[Stack]:
-    """Stacks of a document with ``defaults`` and ``stacks``.
+    """Read the stacks of a document with ``defaults`` and ``stacks``.
 
     Parameters
     ----------
@@ -136,6 +136,7 @@ def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") ->
     Returns
     -------
     stacks : list of Stack
+        In the order of the document.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") ->
 
 
 def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: str | os.PathLike = ".") -> list[Stack]:
-    """Stacks of a table with a row for each exposure.
+    """Read the stacks of a table with a row for each exposure.
 
     Parameters
     ----------
@@ -170,6 +171,7 @@ def stacks_of_table(table: "Table", settings: Mapping | None = None, directory: 
     Returns
     -------
     stacks : list of Stack
+        In the order of their first row.
 
     Raises
     ------
@@ -199,7 +201,7 @@ def stacks_of_directory(
     settings: Mapping | None = None,
     only: Mapping[str, str] | None = None,
 ) -> tuple[list[Stack], list[str]]:
-    """Stacks of the FITS files of a directory, grouped by header keywords.
+    """Group the FITS files of a directory, grouped by header keywords.
 
     Parameters
     ----------

@@ -6,8 +6,9 @@ written; 130 if interrupted, or if the user quits an interactive session; 143 if
 terminated.
 """
 
-from crstack.cli.parser import make_parser
-from crstack.utils.first_imports import first_imports
+import sys
+
+from crstack.cli.interrupts import kept_interrupts
 
 __all__ = ["main"]
 
@@ -34,11 +35,31 @@ def main(argv: list[str] | None = None) -> int:
     0
     """
     try:
+        with kept_interrupts() as interrupts:
+            code = _run(argv, interrupts)
+    except KeyboardInterrupt:
+        return _interrupted()
+    return _interrupted() if interrupts.pending else code
+
+
+def _run(argv, interrupts):
+    # imported here, so that Ctrl-C is handled during the imports
+    from crstack.cli.parser import make_parser
+    from crstack.utils.first_imports import first_imports
+
+    try:
         arguments = make_parser().parse_args(argv)
     except SystemExit as stop:  # --help, --version and wrong arguments
         return int(stop.code or 0)
     # imported here, because the work needs many more modules than the arguments
     with first_imports("crstack.cli.work"):
         from crstack.cli.work import execute
-
+    interrupts.check()
     return execute(arguments)
+
+
+def _interrupted():
+    """Report an interrupt before or after the work; return the exit code."""
+    if sys.stderr is not None:
+        print("crstack: error: interrupted", file=sys.stderr)
+    return 130

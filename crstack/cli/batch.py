@@ -67,7 +67,7 @@ def batch(
     if dry_run:
         _show_plan(stacks, output_dir, redo)
         return
-    console.working = True
+    console.begin_work(output_dir)
     section(f"{len(stacks)} stacks")
     with _executor(scheduler) as executor:
         results = run(

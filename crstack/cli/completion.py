@@ -23,5 +23,7 @@ def completion(parser, shell):
     try:
         import shtab
     except ImportError:
-        raise InputError("completion must have shtab; install it with: pip install 'crstack[completion]'") from None
+        raise InputError(
+            "shtab must be installed for completion; got none: pip install 'crstack[completion]'"
+        ) from None
     return shtab.complete(parser, shell=shell)

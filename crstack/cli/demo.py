@@ -154,7 +154,7 @@ def _compare_images(results, simulated):
 def _what_next(directory, method, n_coincident):
     results = directory / "results"
     best = "meanjoint" if method.is_joint else "meancr2"
-    what = "values, each by its probability to be clean" if method.is_joint else "clean values"
+    what = "values, weighted by their probability to be clean" if method.is_joint else "clean values"
     files = {"report.html": "open it in a browser: the images, the masks and every hit on one page"}
     if method.uses_diagram:
         files["diagnostic_histogram2d.png"] = (

@@ -11,26 +11,27 @@ __all__ = ["LEVELS", "make_parser"]
 LEVELS = ("debug", "info", "note", "warning", "error", "critical")
 
 DESCRIPTION = """
-Find the cosmic rays that survive the median of two or more
-exposures, and combine the exposures without them.
+Find cosmic rays in two or more exposures of one field, and
+combine the exposures without them.
 """
 
 EPILOG = """
 first steps:
-  crstack demo demo                         three simulated exposures, and the results
+  crstack demo demo                         simulate three exposures, and run on them
   crstack run n*.fits --gain 1.2 --readnoise '4 electron' --bias 0 --output-dir out
-                                            your own exposures
-  crstack init n*.fits > params.yaml        a file of all settings for them, with comments
-  crstack run params.yaml --output-dir out  and a run with it
-  crstack plugins                           detectors and boundary models that are installed
+                                            run on your own exposures
+  crstack init n*.fits > params.yaml        write a parameter file for them, with comments
+  crstack run params.yaml --output-dir out  run with this parameter file
+  crstack plugins                           list methods, detectors and boundary models
 
-Each command has a --help of its own.
+crstack COMMAND --help describes each command.
 """
 
 RUN = """
-Make the masks and the combined images of the exposures that a YAML file
-names, or of the FITS files that are given with --gain and --readnoise. YAML files of
-numina-crmasks work without changes. Everything is checked before anything is written.
+Find the cosmic rays in the exposures of one field, and write masks, combined
+images, tables, figures and a report. Give either a parameter file (YAML), or the
+FITS files together with --gain and --readnoise. Parameter files of numina-crmasks
+work without changes. All input is checked before anything is written.
 """
 
 RUN_EPILOG = """
@@ -42,26 +43,27 @@ examples:
   crstack run n*.fits --gain header:GAIN --readnoise header:RDNOISE --method mm_pycosmic
   crstack run params.yaml --output-dir again --crmasks out/crmasks.fits
 
-It writes to the output directory:
+files in the output directory:
   crmasks.fits                   MEDIANCR, MEANCRT, CRMASK1, CRMASK2, ..., MEANCR
   combined_mean.fits, combined_median.fits, combined_min.fits
   combined_mediancr.fits         median, where masked: minimum
   combined_meancrt.fits          mean, where masked: mediancr
   combined_meancr.fits           mean of the exposures that are not masked
-  combined_meancr2.fits          the same, minimum where the detector still finds hits
-  combined_meanjoint.fits        posterior mean (joint methods)
+  combined_meancr2.fits          the same; where the detector still finds hits: minimum
+  combined_meanjoint.fits        mean, weighted by the probability to be clean (joint methods)
   mediancr_identified.ecsv       table of the hits; their pixels in mediancr_identified_*.csv
   report.html                    one page about the whole run
   diagnostic_histogram2d.png     median-minimum diagram and its boundary (mm_ methods)
   diagnostic_mediancr.png, ...   each mask in the diagram and in its image
   mediancr_identified_*.pdf      two pages for each hit, by method
   problematic_pixels.{csv,pdf}   pixels masked in every exposure
-Each combined image comes with its VARIANCE and a MAP of how many exposures are in each value.
+Each combined image has the extensions VARIANCE, and MAP: the number of exposures in each value.
 """
 
 DEMO = """
-Simulate three exposures whose cosmic rays are known, write them to a directory
-with a commented params.yaml, run it, and report how many of the hits were found.
+Simulate three exposures whose cosmic rays are known, and write them to a new
+directory, with a commented params.yaml. Then run on them, and print how many of
+the hits were found.
 """
 
 DEMO_EPILOG = """
@@ -72,9 +74,9 @@ examples:
 """
 
 INIT = """
-Print a commented parameter file for some exposures: all keys with their defaults,
-the extension of the images, and the keywords of gain and read noise in the header
-of the first one. Missing values must be filled in.
+Print a parameter file for some exposures, with all keys, their defaults and
+comments. Extension, gain and read noise are searched in the header of the first
+exposure. Fill in the values that it does not have.
 """
 
 INIT_EPILOG = """
@@ -95,9 +97,9 @@ examples:
 """
 
 PLUGINS = """
-List the detectors and the boundary models that are installed, with their
+List the methods, detectors and boundary models that are installed, with their
 parameters and defaults. Other packages add theirs by the entry points
-crstack.detectors and crstack.boundaries.
+crstack.methods, crstack.detectors and crstack.boundaries.
 """
 
 PLUGINS_EPILOG = """
@@ -107,10 +109,10 @@ example:
 
 
 BATCH = """
-Run many stacks, each an independent job, and write a table of the results.
-The source is a YAML file with defaults: and stacks:, a table with a row for
-each exposure, or a directory that is grouped by header keywords. Complete
-stacks are skipped, so that a second call continues the first.
+Run many stacks, each as an independent job, and write a table of the results.
+A stack is the set of exposures of one field. SOURCE is a YAML file with defaults:
+and stacks:, or a table with a row for each exposure, or a directory whose files
+are grouped by header keywords. A second call skips the stacks that are complete.
 """
 
 BATCH_EPILOG = """
@@ -120,7 +122,7 @@ examples:
   crstack batch raw --group-by OBJECT,FILTER,EXPTIME --only IMAGETYP=object --settings params.yaml --dry-run
   crstack batch night.yaml --output-dir out --scheduler tcp://node1:8786
 
-night.yaml holds the common settings, and those of each stack:
+night.yaml has the common settings, and those of each stack:
   defaults: {gain: 1.36, rnoise: 3.6, bias: 434.5, requirements: {crmethod: joint}}
   stacks:
     star: [a1.fits, a2.fits, a3.fits]
@@ -165,7 +167,7 @@ def _add_log_level(command):
         type=str.lower,
         choices=LEVELS,
         default="note",
-        help="lowest level shown; note, the default, gives the results in some 25 lines",
+        help="lowest level of the messages that are shown (default: note)",
     )
     command.add_argument(
         "-v", "--verbose", dest="log_level", action="store_const", const="info", help="the same as --log-level info"
@@ -174,27 +176,33 @@ def _add_log_level(command):
 
 def _add_settings(plain):
     """Settings of a run without a parameter file."""
-    plain.add_argument("--gain", metavar="G", help="electron/adu, or header:KEYWORD")
-    plain.add_argument("--readnoise", metavar="R", help="with its unit, as '4 electron', or header:KEYWORD")
+    plain.add_argument("--gain", metavar="G", help="gain in electron/adu, or header:KEYWORD")
+    plain.add_argument("--readnoise", metavar="R", help="read noise with its unit, as '4 electron', or header:KEYWORD")
     plain.add_argument(
-        "--bias", metavar="B", help="in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
+        "--bias", metavar="B", help="bias in the unit of the exposures, header:KEYWORD, or a section (default: 0)"
     )
     plain.add_argument(
         "--saturation",
         metavar="S",
-        help="level from which values are bad, bias included, or header:KEYWORD (default: not known)",
+        help="level, with the bias, from which values are bad, or header:KEYWORD (default: none)",
     )
     plain.add_argument("--dq-ext", metavar="EXT", help="extension of the data quality (default: none)")
     plain.add_argument("--err-ext", metavar="EXT", help="extension of the uncertainty (default: none)")
     plain.add_argument(
-        "--bits", metavar="B", help="bits of bad values: stsci, lsst, dragons or a number (default: all)"
+        "--bits",
+        metavar="B",
+        help="bits of the data quality that make a value bad: stsci, lsst, dragons or a number (default: all)",
     )
-    plain.add_argument("--method", metavar="NAME", help="crmethod of a parameter file (default: joint)")
+    plain.add_argument(
+        "--method",
+        metavar="NAME",
+        help="joint, mmcosmic, mm_pycosmic or another crmethod of a parameter file (default: joint)",
+    )
     plain.add_argument(
         "--ext",
         nargs="+",
         metavar="EXT",
-        help="number or name of the extension (default: 0); several, or all, for the chips of a mosaic",
+        help="number or name of the extension of the image (default: 0); for the chips of a mosaic several, or all",
     )
     plain.add_argument(
         "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
@@ -206,7 +214,7 @@ def _add_run(commands):
     run.add_argument(
         "parameters", nargs="+", metavar="FILE", help="one parameter file (YAML), or two or more FITS files"
     )
-    _add_settings(run.add_argument_group("instead of a parameter file"))
+    _add_settings(run.add_argument_group("for FITS files, instead of a parameter file"))
     run.add_argument(
         "--output-dir",
         "--output_dir",
@@ -216,22 +224,24 @@ def _add_run(commands):
     )
     run.add_argument("--crmasks", metavar="FILE", help="use the masks of this file instead of searching for hits")
     run.add_argument("--dry-run", action="store_true", help="check everything, show the settings, and write nothing")
-    run.add_argument("--json", action="store_true", help="print the numbers as JSON, and nothing else, to stdout")
+    run.add_argument(
+        "--json", action="store_true", help="print the numbers of the run as JSON, and nothing else, to standard output"
+    )
     run.add_argument(
         "--drop-unusable", action="store_true", help="continue without blank exposures and those of another field"
     )
     run.add_argument("--clean", action="store_true", help="also write each exposure with its hits replaced")
-    run.add_argument("--no-plots", action="store_true", help="draw no figure")
+    run.add_argument("--no-plots", action="store_true", help="draw no figures, and write no report")
     run.add_argument(
         "--mem-limit",
         metavar="SIZE",
-        help="memory that the run may hold, such as 2GB: larger stacks use temporary files (default: of the file)",
+        help="largest memory of the run, such as 2GB: larger stacks use temporary files (default: none)",
     )
     run.add_argument(
         "--interactive",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show diagram and masks in windows and ask (default: as set in the file)",
+        help="show diagram and masks in windows, and ask (default: as in the parameter file)",
     )
     run.add_argument(
         "--overwrite",
@@ -268,16 +278,25 @@ def _add_batch(commands):
     batch = _add(commands, "batch", "run many stacks", BATCH, BATCH_EPILOG)
     batch.add_argument("source", metavar="SOURCE", help="YAML file, table (ECSV, CSV) or directory")
     batch.add_argument("--output-dir", default="out", metavar="DIR", help="directory of the stacks (default: out)")
-    batch.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="stacks at a time (default: 1)")
+    batch.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="number of stacks at a time (default: 1)")
     batch.add_argument("--settings", metavar="FILE", help="parameter file without images, for a table or a directory")
-    batch.add_argument("--group-by", metavar="KEYWORDS", help="header keywords, separated by commas, for a directory")
     batch.add_argument(
-        "--only", action="append", metavar="KEYWORD=VALUE", help="use only files with this value; may be repeated"
+        "--group-by",
+        metavar="KEYWORDS",
+        help="header keywords, separated by commas, that group the files of a directory",
+    )
+    batch.add_argument(
+        "--only",
+        action="append",
+        metavar="KEYWORD=VALUE",
+        help="use only files whose header has this value; may be repeated",
     )
     batch.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler")
-    batch.add_argument("--no-plots", action="store_true", help="draw no figure")
+    batch.add_argument("--no-plots", action="store_true", help="draw no figures, and write no reports")
     batch.add_argument("--redo", action="store_true", help="run all stacks, complete or not")
-    batch.add_argument("--dry-run", action="store_true", help="list the stacks and those that would be run")
+    batch.add_argument(
+        "--dry-run", action="store_true", help="list the stacks, and whether each would be run; write nothing"
+    )
     _add_log_level(batch)
     batch.set_defaults(run=_batch)
 
@@ -286,7 +305,9 @@ def _add_demo(commands):
     demo = _add(commands, "demo", "simulate exposures and run on them", DEMO, DEMO_EPILOG)
     demo.add_argument("directory", metavar="DIR", help="new or empty directory")
     demo.add_argument("--seed", type=int, default=1, metavar="N", help="seed of scene, hits and noise (default: 1)")
-    demo.add_argument("--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="default: ifu")
+    demo.add_argument(
+        "--scene", choices=("ifu", "imaging", "slit"), default="ifu", help="kind of exposures (default: ifu)"
+    )
     demo.add_argument(
         "--shape",
         type=int,
@@ -304,7 +325,7 @@ def _add_demo(commands):
 
 
 def _add_plugins(commands):
-    plugins = _add(commands, "plugins", "list detectors and boundary models", PLUGINS, PLUGINS_EPILOG)
+    plugins = _add(commands, "plugins", "list methods, detectors and boundary models", PLUGINS, PLUGINS_EPILOG)
     _add_log_level(plugins)
     plugins.set_defaults(run=_plugins)
 

@@ -116,7 +116,10 @@ class Combiner:
             raise InputError(f"masks must be of {len(self.exposures)} exposures; got {self.masks.n_exposures}")
         check_local_medians(self.masks.local_medians, self.exposures.shape)
         if self.use_auxmedian and self.masks.auxclean is None:
-            raise InputError("use_auxmedian must come with a detector that cleans; got masks without AUXCLEAN")
+            raise InputError(
+                "use_auxmedian must be False for masks without a cleaned median (AUXCLEAN); got True: use a detector "
+                "that cleans, such as lacosmic"
+            )
 
     def combine(self, name: str) -> Combination:
         """Make one combination.
@@ -129,6 +132,7 @@ class Combiner:
         Returns
         -------
         combination : Combination
+            Image with variance and mask, counts and flags.
 
         Raises
         ------
@@ -140,7 +144,10 @@ class Combiner:
         if name not in WITHOUT_MASKS and masks is None:
             raise InputError(f"masks must be given for {name}; got None")
         if name == "meanjoint" and masks is not None and masks.probability is None:
-            raise InputError("masks must come from the joint decision for meanjoint; got none with probabilities")
+            raise InputError(
+                "masks must be those of the joint decision for meanjoint; got masks without probabilities: use another "
+                "combination, such as meancr2"
+            )
         planes, all_hit, sample_variance = self._planes(name)
         nothing = self.statistics.count == 0
         planes.flags[nothing] |= np.uint8(PixelFlag.NO_DATA)

@@ -191,5 +191,5 @@ def requested_combinations(names: Sequence[str] | None, masks: MaskSet | None) -
     for name in names:
         check_choice("combination", name, COMBINATIONS)
         if name not in possible:
-            raise InputError(f"{name} must come with masks of the joint decision; got {', '.join(names)} without")
+            raise InputError(f"masks must be those of the joint decision for {name}; got masks without probabilities")
     return tuple(name for name in COMBINATIONS if name in names)

@@ -19,7 +19,7 @@ COMBINATIONS = ("mean", "median", "min", "mediancr", "meancrt", "meancr", "meanc
 
 
 def possible_combinations(masks: "MaskSet | None") -> tuple[str, ...]:
-    """Names of the combinations that can be made.
+    """List the names of the combinations that can be made.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Combination:
         return f"<Combination {self.name}: {replaced} replaced, {np.count_nonzero(self.ccd.mask)} masked pixels>"
 
     def summary(self) -> Summary:
-        """Numbers of the image, as a dict; ``str()`` gives readable lines.
+        """List the numbers of the image, as a dict; ``str()`` gives readable lines.
 
         Returns
         -------

@@ -13,7 +13,7 @@ KINDS = ("variance", "exptime")
 
 
 def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np.ndarray:
-    """Weights of the exposures, with a mean of 1.
+    """Compute the weights of the exposures, with a mean of 1.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _named_weights(name, exposures):
     seconds = getattr(exposures, "exptimes", ())
     if len(seconds) != len(exposures) or not all(one is not None and one > 0 for one in seconds):
         raise InputError(
-            'weights="exptime" must come with exposures of known exposure time (EXPTIME); '
+            'exposure times must be known for weights="exptime" (EXPTIME in the headers); '
             "give one number for each exposure, such as weights=[600, 600, 300]"
         )
     return np.array(seconds, dtype=float)

@@ -125,7 +125,7 @@ class SimulatedStack:
         return NoiseModel(gain=self.gain, readnoise=self.readnoise, unit=self.unit)
 
     def hit_mask(self, n_sigma: float) -> np.ndarray:
-        """Pixels whose hit exceeds the noise.
+        """Find the pixels whose hit exceeds the noise.
 
         Parameters
         ----------

@@ -57,6 +57,8 @@ class Detector(ABC):
     #: memory that a search needs for each pixel of the image, bytes; None if it is not known. Where ``mem_limit``
     #: keeps the exposures in files, a detector of unknown memory is refused.
     bytes_per_pixel: ClassVar[float | None] = None
+    #: whether several images may be searched at the same time, each in a thread of its own
+    in_threads: ClassVar[bool] = False
 
     @abstractmethod
     def detect(self, image: np.ndarray, noise: NoiseModel, mask: np.ndarray | None = None) -> Detection:

@@ -1,5 +1,6 @@
 """Cosmic-CoNN: networks trained on images and spectra from the ground, and from space."""
 
+import os
 import pickle
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,8 +87,12 @@ class CosmicCoNNDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`; the gain of the noise makes electrons of the image.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image. Its gain converts the image to electrons, as the network needs.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx).
 
         Returns
         -------
@@ -122,7 +127,7 @@ def _check_model(model):
         path = Path(model)
     except TypeError:
         raise InputError(f"model must be {known}; got {model!r}") from None
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if path.suffix not in SUFFIXES or not os.path.isfile(path):
         raise InputError(f"model must be {known}; got {str(model)!r}")
     return str(path.resolve())
 
@@ -141,7 +146,7 @@ def _load(model, _changed, device):
             network = package.init_model(model)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         if model in MODELS:
-            raise PluginError(f"cosmic-conn must come with its model {model}; got {error}") from error
+            raise PluginError(f"cosmic-conn must include its model {model}; got {error}") from error
         raise InputError(f"model must be a file that Cosmic-CoNN made; got {model} ({_first_line(error)})") from error
     # overlapping tiles are cut here, and not again by the package
     network.opt.crop = 0

@@ -32,7 +32,7 @@ INPAINT_MODELS = ("ACS-WFC-F606W-2-32",)
 
 @dataclass(frozen=True)
 class DeepCRDetector(Detector):
-    """deepCR (Zhang & Bloom 2020): a neural network trained to find hits.
+    """The neural network deepCR (Zhang & Bloom 2020), trained to find hits.
 
     Needs ``pip install 'crstack[deepcr]'``.
 
@@ -91,8 +91,12 @@ class DeepCRDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`; the gain of the noise makes electrons of the image.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image. Its gain converts the image to electrons, as the network needs.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx).
 
         Returns
         -------
@@ -129,7 +133,7 @@ def _load(model, inpaint, device):
         with quiet():
             return package.deepCR(model, inpaint=inpaint, device="GPU" if device == "cuda" else "CPU")
     except (OSError, RuntimeError) as error:
-        raise PluginError(f"deepCR must come with its model {model}, as version 0.3 does; got {error}") from error
+        raise PluginError(f"deepCR must include its model {model}, as version 0.3 does; got {error}") from error
 
 
 def _probability(network, electrons):

@@ -139,8 +139,12 @@ class LACosmicDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`; pixels that are not finite count as bad.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx). Pixels that are not finite are bad too.
 
         Returns
         -------

@@ -96,6 +96,7 @@ class PyCosmicDetector(Detector):
 
     cleans = True
     bytes_per_pixel = 80.0
+    in_threads = True
 
     def __post_init__(self) -> None:
         for value in _values("sigma_det", self.sigma_det):
@@ -120,8 +121,12 @@ class PyCosmicDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`; pixels that are not finite count as bad.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx). Pixels that are not finite are bad too.
 
         Returns
         -------

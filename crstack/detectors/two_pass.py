@@ -76,8 +76,12 @@ class TwoPassDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx).
 
         Returns
         -------

@@ -96,8 +96,12 @@ class VotingDetector(Detector):
 
         Parameters
         ----------
-        image, noise, mask
-            As for `Detector.detect`.
+        image : `~numpy.ndarray`
+            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+        noise : `~crstack.noise.NoiseModel`
+            Noise of this image.
+        mask : `~numpy.ndarray` of bool, optional
+            True at bad pixels (ny, nx).
 
         Returns
         -------

@@ -17,7 +17,7 @@ from crstack.equalize.response import Response, ResponseSettings, estimate_respo
 from crstack.equalize.settings import Equalization, open_settings
 from crstack.exposures import Exposures
 from crstack.exposures.times import factors_of_times
-from crstack.statistics import OrderStatistics, order_statistics
+from crstack.statistics import OrderStatistics, order_statistics, with_bad_filled
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image
 from crstack.utils.pixels import at_pixels, by_rows
@@ -136,6 +136,7 @@ def equalize(
     Returns
     -------
     equalized : EqualizedExposures
+        The exposures, and the expected image of each.
 
     Notes
     -----
@@ -198,9 +199,7 @@ def _in_electrons(levelled):
 
     def work(rows):
         data = levelled.data[:, rows]
-        if levelled.bad is not None:
-            bad = levelled.bad[:, rows]
-            data = np.where(bad, np.ma.median(np.ma.masked_array(data, bad), axis=0).filled(0), data)
+        data = with_bad_filled(data, None if levelled.bad is None else levelled.bad[:, rows])
         electrons[:, rows] = data * at_pixels(unit, rows)
 
     map_threads(work, row_bands(*levelled.shape))

@@ -13,7 +13,7 @@ from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
-from crstack.statistics import sort_exposures
+from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.pixels import contrast_of
 
 __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
@@ -99,8 +99,7 @@ class ExpectedExposures:
         self.levels, bad = np.array(self.levels[:, :]), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
-        middle = np.nanmedian(np.where(bad, np.nan, values - base), axis=0)
-        self.levels[:, some] = np.where(bad, middle + base, values)
+        self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""

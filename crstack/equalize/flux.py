@@ -127,6 +127,7 @@ def estimate_flux_factors(
     Returns
     -------
     factors : FluxFactors
+        Factors with a median of 1, and their standard errors.
 
     Raises
     ------
@@ -168,7 +169,10 @@ def estimate_flux_factors(
         factors = _over_median(totals.sum(axis=1))
     errors = _jackknife(totals, _block_levels(exposures, clean) if method == "slope" else None)
     if not (errors < LARGEST_ERROR * factors).all():
-        raise InputError(f"flux_regions must hold enough signal; got factors with errors up to {errors.max():.2g}")
+        raise InputError(
+            f"flux_regions must hold enough signal; got factors with errors up to {errors.max():.2g}: give brighter "
+            "regions, or the factors"
+        )
     if method == "slope":
         _warn_of_level(exposures, median, factors, errors)
     return FluxFactors(tuple(map(float, factors)), tuple(map(float, errors)), method, int(np.count_nonzero(clean.ok)))

@@ -6,6 +6,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.sanity import correlations
 from crstack.exposures.structures import lowest_of_blocks
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["refuse_impossible", "rough_levels", "warn_of_terms"]
@@ -29,6 +30,8 @@ WIDTHS, ALL_WIDTHS = 1.5, 1.8
 REACH, PEAK = 7, 30.0
 #: correlation after the given offsets over the highest one, below which they are doubted
 ALIGNED = 0.9
+#: what to write in a parameter file, so that a term is measured that is given
+IN_FILE = {"flux_factors": "flux_factor: auto", "offsets": "mm_crosscorr_region:"}
 #: levels (standard deviations of one value) that count where exposures are aligned
 COUNTS = 0.5
 
@@ -83,7 +86,7 @@ def rough_levels(exposures, factors):
     return (levels - levels.mean()).tolist()
 
 
-def warn_of_terms(known, settings, measured):
+def warn_of_terms(known, settings, measured, *, off=()):
     """Warn of given terms that disagree with the exposures, and of differences that are neither given nor measured.
 
     Parameters
@@ -94,6 +97,8 @@ def warn_of_terms(known, settings, measured):
         What was given.
     measured : collection of str
         Terms that are measured, see `open_settings`.
+    off : sequence of str, optional
+        Parameters of `~crstack.JointPosterior` that are False, so that nothing is measured.
 
     Warns
     -----
@@ -106,12 +111,12 @@ def warn_of_terms(known, settings, measured):
         ratios = None
         if not {"flux_factors", "backgrounds"} <= set(measured) or _is_given(settings.response):
             ratios = _throughputs(known.exposures, known.added, factors, sample.sigma)
-        _warn_of_levels(sample, ratios, settings, measured, known.exposures)
-        _warn_of_throughputs(ratios, settings, measured, known)
+        _warn_of_levels(sample, ratios, settings, measured, known.exposures, off)
+        _warn_of_throughputs(ratios, settings, measured, known, off)
     if _is_given(settings.offsets):
-        _warn_of_offsets(known.exposures, settings.offsets)
+        _warn_of_offsets(known.exposures, settings, off)
     if _is_given(settings.seeing):
-        _warn_of_seeing(known.exposures, settings.seeing)
+        _warn_of_seeing(known.exposures, settings, off)
 
 
 def _is_given(value):
@@ -164,8 +169,8 @@ def _throughputs(exposures, added, factors, sigma):
 
     Each exposure has its own brightest places, so that shifts matter little.
     """
-    contrast = []
-    for i, factor in enumerate(factors):
+
+    def contrast_of(i):
         rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in exposures.shape)
         plane = exposures.data[i, rows, columns]
         if exposures.bad is not None:
@@ -175,13 +180,14 @@ def _throughputs(exposures, added, factors, sigma):
             plane = plane - added[i][rows, columns]
         # without hits and hot pixels
         light = ndimage.median_filter(lowest_of_blocks(plane), 3)
-        contrast.append((np.quantile(light, BRIGHT) - np.median(light)) / factor)
-    contrast = np.transpose(contrast)
-    clear = [one / np.median(one) for one in contrast if one.min() > CLEAR * sigma]
+        return (np.quantile(light, BRIGHT) - np.median(light)) / factors[i]
+
+    contrast = np.transpose(map_threads(contrast_of, range(len(factors))))
+    clear = [one / np.median(one) for one in contrast if (one * factors).min() > CLEAR * sigma]
     return clear[0] if clear else None
 
 
-def _warn_of_levels(sample, ratios, settings, measured, exposures):
+def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
     if "backgrounds" in measured:
         return
     given = _is_given(settings.backgrounds)
@@ -202,22 +208,30 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures):
         warn_user(
             f"backgrounds as given do not fit the exposures: without them the levels still differ by {shown}, where "
             f"the noise of a value is {noise}. Check their order, sign and unit (flux factors multiply their mean, "
-            'too), or let them be measured (backgrounds="auto")'
+            f"too), or let them be measured: give {_how(settings, 'backgrounds', off)}"
         )
         return
     warn_user(
         f"the exposures differ in level by {shown}, where the noise of a value is {noise}; this is neither given nor "
-        "measured, and hits are lost or clean values flagged. It is measured with " + _how(settings, "backgrounds")
+        "measured, so hits are missed or clean values are flagged. To measure it, give "
+        + _how(settings, "backgrounds", off)
     )
 
 
-def _how(settings, name):
-    if settings.differences is None:
-        return 'differences="auto" (parameter file: differences: auto)'
-    return f'{name}="auto"'
+def _how(settings, name, off):
+    """Settings with which a term is measured, in words."""
+    value = getattr(settings, name)
+    words = []
+    if _is_given(value) or (value is None and settings.differences is not None):
+        words.append(f'{name}="auto"' + (f" (parameter file: {IN_FILE[name]})" if name in IN_FILE else ""))
+    # the other terms can be measured alone
+    if settings.differences is None and (not _is_given(value) or name in ("backgrounds", "seeing")):
+        words.append('differences="auto" (parameter file: differences: auto)')
+    words += [f"{one}=True of JointPosterior" for one in off]
+    return " and ".join(words)
 
 
-def _warn_of_throughputs(ratios, settings, measured, known):
+def _warn_of_throughputs(ratios, settings, measured, known, off):
     given = [name for name in ("flux_factors", "response") if _is_given(getattr(settings, name))]
     if ratios is None or ("flux_factors" in measured and not given):
         return
@@ -230,19 +244,19 @@ def _warn_of_throughputs(ratios, settings, measured, known):
     if given:
         warn_user(
             f"{' and '.join(given)} as given do not fit the exposures: bright pixels still differ by factors of "
-            f'{shown}. Check order and values, or let them be measured ({given[0]}="auto")'
+            f"{shown}. Check order and values, or let them be measured: give {_how(settings, given[0], off)}"
         )
     else:
         warn_user(
             f"bright pixels of the exposures differ by factors of {shown}, by throughput, seeing or pointing; this is "
-            "neither given nor measured, and hits are lost or clean values flagged. It is measured with "
-            + _how(settings, "flux_factors")
+            "neither given nor measured, so hits are missed or clean values are flagged. To measure it, give "
+            + _how(settings, "flux_factors", off)
         )
 
 
-def _warn_of_offsets(exposures, offsets):
+def _warn_of_offsets(exposures, settings, off):
     # the exposure of the middle offset
-    offsets = np.asarray(offsets, float)
+    offsets = np.asarray(settings.offsets, float)
     middle = int(np.argmin(np.hypot(*(offsets - np.median(offsets, axis=0)).T)))
     wrong = []
     for i in range(len(offsets)):
@@ -260,11 +274,12 @@ def _warn_of_offsets(exposures, offsets):
         warn_user(
             f"offsets as given do not fit the exposures: against {exposures.names[middle]} they shift "
             f"{'; '.join(wrong)}. An offset (dx, dy) is where the scene of the exposure lies, to the right and "
-            'upwards. Check order and sign, or let them be measured (offsets="auto")'
+            f"upwards. Check order and sign, or let them be measured: give {_how(settings, 'offsets', off)}"
         )
 
 
-def _warn_of_seeing(exposures, seeing):
+def _warn_of_seeing(exposures, settings, off):
+    seeing = settings.seeing
     widths = [_width_of_stars(exposures, i) for i in range(len(exposures))]
     if any(one is None for one in widths):
         return
@@ -274,7 +289,7 @@ def _warn_of_seeing(exposures, seeing):
     warn_user(
         f"seeing as given does not fit the exposures: {', '.join(f'{one:g}' for one in seeing)} pixels where stars "
         f"have widths (FWHM) of about {', '.join(f'{one:.1f}' for one in widths)}. Check order and unit, or let it be "
-        'measured (seeing="auto")'
+        f"measured: give {_how(settings, 'seeing', off)}"
     )
 
 

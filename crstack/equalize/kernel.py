@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DERIVATIVE", "SIZE", "FittedKernels", "KernelTerms", "fit_kernels", "ladder_of", "moment_errors", "split_kernel"]
+__all__ = [
+    "DERIVATIVE",
+    "SIZE",
+    "FittedKernels",
+    "KernelTerms",
+    "fit_kernels",
+    "ladder_of",
+    "moment_errors",
+    "split_kernel",
+]
 
 #: side (pixels) of a kernel
 SIZE = 7

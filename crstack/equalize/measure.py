@@ -50,6 +50,7 @@ def measure_differences(
     Returns
     -------
     differences : Differences
+        The terms that were kept, in electrons and pixels.
 
     Notes
     -----
@@ -72,7 +73,9 @@ def _measured(levels, variance_of, bad, names):
     part = _refined(ExpectedExposures(*known, drifting=drifting))
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
-        part = min(part, _refined(ExpectedExposures(*known, start=start, drifting=drifting)), key=ExpectedExposures.misfit)
+        part = min(
+            part, _refined(ExpectedExposures(*known, start=start, drifting=drifting)), key=ExpectedExposures.misfit
+        )
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()

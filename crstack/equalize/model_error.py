@@ -26,8 +26,8 @@ AROUND = 11
 MARGIN = AROUND // 2 + 2
 #: standard deviations of the common image by which a structure exceeds that level at least
 SURE = 4.0
-#: a squared deviation counts up to this multiple of the expected one
-MOST = 9.0
+#: a squared deviation counts up to this multiple of the expected one; of two exposures, where hits count fully, less
+MOST, MOST_OF_TWO = 9.0, 4.0
 #: rounds of the fit, and share of the features' sum with which it starts
 ROUNDS, FIRST_SHARE = 8, 0.05
 #: pixels that suffice, fewest for a fit, and contrast squared (variances) from which a pixel is used
@@ -35,12 +35,12 @@ PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
 #: least part in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0
 #: mean squared deviation of flat places, over that of noise: limits, because hits raise it
-OF_FLAT = (1.0, 1.15)
+OF_FLAT, OF_FLAT_OF_TWO = (1.0, 1.15), (0.92, 1.15)
 #: standard deviations from which the highest value of a flat place is hit; share of the highest values that does not
 #: count, over that of flat places that are hit, at most, and least mean squared deviation of flat places without them
 HIT, TRIMMED, MOST_TRIMMED, LEAST_TRIMMED = 5.0, 4.0, 0.2, 0.5
 #: share of the deviations whose highest is to be as for flat places, and most by which the error is raised for it
-TAIL, MOST_TAIL = 0.95, 6.0
+TAIL, MOST_TAIL, MOST_TAIL_OF_TWO = 0.95, 6.0, 2.0
 #: variance over that of noise of the places whose deviations are looked at
 APART = 1.5
 #: normal samples whose deviations have such a share
@@ -186,10 +186,10 @@ def fit_model_error(n, structure, flat):
     Notes
     -----
     The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
-    counts up to nine times the expected one, which bounds the effect of hits; what remains of it is measured in flat
-    places. Where the largest deviations exceed those of flat places, the error is raised. Of three exposures or more,
-    four times as many of the highest values do not count as flat places are hit: on lines and stars most of these are
-    hits. The lowest values count in their place.
+    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits. What
+    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is
+    raised. Of three exposures or more, four times as many of the highest values do not count as flat places are hit:
+    on lines and stars most of these are hits. The lowest values count in their place.
     """
     *values, noise, features = structure
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
@@ -204,8 +204,13 @@ def fit_model_error(n, structure, flat):
     if np.count_nonzero(apart) > FEWEST:
         squares = deviations_squared(*(one[apart] for one in values), n, None, fitted[apart], trimmed)
         found = np.quantile(squares / fitted[apart], TAIL)
-        parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL)
+        parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
+
+
+def _most(n):
+    """Multiple of the expected one up to which a squared deviation of ``n`` values counts."""
+    return MOST if n > 2 else MOST_OF_TWO
 
 
 def _trimmed(n, median, high, noise):
@@ -217,13 +222,13 @@ def _trimmed(n, median, high, noise):
 
 def _of_flat_places(n, low, median, high, noise, trimmed):
     """Mean, and quantile `TAIL`, of the squared deviations of flat places over the variance, hits included."""
+    least, highest = OF_FLAT if n > 2 else OF_FLAT_OF_TWO
     if len(noise) < FEWEST:
-        return OF_FLAT[0], tail_of_noise(n)
-    mean = np.mean(deviations_squared(low, median, high, n, MOST * noise, noise, trimmed) / noise)
+        return least, tail_of_noise(n)
+    mean = np.mean(deviations_squared(low, median, high, n, _most(n) * noise, noise, trimmed) / noise)
     tail = np.quantile(deviations_squared(low, median, high, n, None, noise, trimmed) / noise, TAIL)
-    return float(np.clip(mean, LEAST_TRIMMED if trimmed else OF_FLAT[0], OF_FLAT[1])), max(
-        float(tail), tail_of_noise(n)
-    )
+    usual = float(np.clip(mean, LEAST_TRIMMED if trimmed else least, highest))
+    return usual, max(float(tail), tail_of_noise(n))
 
 
 def _strongest(places, contrast2):
@@ -240,7 +245,7 @@ def _fit(rows, values, variance, n, usual, trimmed=0.0):
     fitted = variance + FIRST_SHARE * rows.sum(axis=1)
     while keep:
         for _ in range(ROUNDS):
-            squares = deviations_squared(*values, n, MOST * fitted, fitted, trimmed) / usual
+            squares = deviations_squared(*values, n, _most(n) * fitted, fitted, trimmed) / usual
             weighted = rows[:, keep] / fitted[:, None]
             scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
             found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale

@@ -55,7 +55,7 @@ class NbinomShape:
 
     @property
     def value(self):
-        """kappa; infinite for Poisson."""
+        """The shape kappa, in electrons; infinite for Poisson."""
         return np.inf if self.is_poisson else 1 / self.inverse
 
     @property
@@ -84,6 +84,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     Returns
     -------
     shape : NbinomShape
+        kappa in electrons, and its error.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     image.
     """
     if any(variance is not None for variance in exposures.variances):
-        raise InputError('nbinom_shape="auto" must come without uncertainties of the exposures; got some')
+        raise InputError('exposures must have no uncertainties for nbinom_shape="auto"; got some: give a number')
     usable = exposures.usable if used is None else exposures.usable & used
     pixels = _electrons(exposures)
     inverse = _first_guess(pixels, usable)

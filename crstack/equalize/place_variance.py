@@ -37,12 +37,15 @@ ALONE = 8.0
 FEWEST = 10
 #: first kinds whose contrast, of two exposures, may come from hits
 FAINT_KINDS_OF_TWO = 3
+#: a squared deviation of two exposures counts up to this number of its variances, the mean of those of noise, and
+#: rounds in which the variances are found
+MOST_OF_TWO, CLIPPED_OF_TWO, ROUNDS_OF_TWO = 4.0, 0.92, 6
 #: variance of the squared deviation, over the square of the variance
 SPREAD = 3.0
 #: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
 TAIL, PIXELS_OF_TAIL = 0.98, 100_000
-#: lowest such share, where the hits of two exposures are among the deviations
-LEAST_TAIL = 0.8
+#: lowest such share, where the hits of two exposures are among the deviations, and most by which they raise it then
+LEAST_TAIL, MOST_TAIL_OF_TWO = 0.8, 2.0
 #: kinds of places: each has twice the contrast of the one before
 N_KINDS = 13
 #: the last kind: hot pixels, whose signal varies
@@ -103,7 +106,8 @@ def place_variance(levels, variance_of, measured=None):
     `~crstack.equalize.block_residuals.raise_to_block_residuals`.
 
     Two exposures differ by a hit as they differ by an error of the model. What hits add to the squared deviations is
-    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. In a window, the excess is
+    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. The share of a kind is then
+    that of squared deviations that count up to four times their expected variance. In a window, the excess is
     twice the smaller of the excess where the first exposure is higher and of that where the second is.
     """
     change = None if measured is None else measured.change
@@ -134,7 +138,8 @@ def _raise_to_model_error(variance, places, levels, variance_of, change):
     def planes_of(band):
         box = band[1], np.s_[:]
         low, median, high, noise, image, _ = _ordered(np.array(levels[:, band[1]]), lambda one: variance_of(one, box))
-        features = features_of(image, noise * np.float32(3 / n), None if change is None else change[band[1]])
+        part = None if change is None else change[band[1]]
+        features = _in_both(n, lambda one: features_of(one, noise * np.float32(3 / n), part), image, low)
         return low, median, high, noise, features
 
     def some(band):
@@ -254,12 +259,28 @@ class _Places:
         """The places of two exposures, without what hits add to contrasts and deviations; changed in place."""
         two = self.of_two.with_hits(self.kind == 0, self.variance)
         self.contrast2[two.crossings], self.kind[two.crossings] = 0, 0
-        for rows in row_bands(*self.kind.shape):
-            some = self.contrast2[rows] > 0
-            contrast2, variance = self.contrast2[rows][some], self.variance[rows][some]
-            self.square[rows][some] -= two.hits.added(contrast2, variance, _most(contrast2, variance))
-            relax()
         return replace(self, of_two=two)
+
+    def _squares(self, rows, shares):
+        """Squared deviations of some rows, of two exposures without what hits add to them.
+
+        Where shares of the kinds are known, a deviation counts up to `MOST_OF_TWO` times the variance that it then has.
+        A few hits in a kind of place count less than by their mean, which is that of far more pixels.
+        """
+        square = self.square[rows]
+        if self.of_two is None:
+            return square
+        contrast2, variance = self.contrast2[rows], self.variance[rows]
+        some, square = contrast2 > 0, square.copy()
+        contrast2, variance = contrast2[some], variance[some]
+        if shares is None:
+            square[some] -= self.of_two.hits.added(contrast2, variance, _most(contrast2, variance))
+            return square
+        expected = variance + shares[self.kind[rows][some]] * contrast2
+        number = np.float32(self.of_two.hits.number(contrast2, variance))
+        square[some] = np.minimum(square[some], MOST_OF_TWO * expected)
+        square[some] /= CLIPPED_OF_TWO + (MOST_OF_TWO - CLIPPED_OF_TWO) * number
+        return square
 
     def excess_around(self, weighted_excess, rows):
         """Mean in the window around each pixel of some rows of the weighted excess.
@@ -273,17 +294,25 @@ class _Places:
         sides = [ndimage.uniform_filter(np.where(one, weighted_excess, 0), WINDOW) for one in (first, ~first)]
         return 2 * np.minimum(*sides)
 
-    def weighted(self, rows):
-        """Squared contrast, weight, and weight times excess and noise, of some rows."""
+    def weighted(self, rows, shares=None):
+        """Squared contrast, weight, and weight times excess and noise, of some rows; see `_squares`."""
         contrast2, variance = self.contrast2[rows], self.variance[rows]
         weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
-        return contrast2, weight, weight * (self.square[rows] - variance), weight * variance
+        return contrast2, weight, weight * (self._squares(rows, shares) - variance), weight * variance
 
     def shares_of_kinds(self):
         """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
+        shares = self._shares()
+        for _ in range(0 if self.of_two is None else ROUNDS_OF_TWO):
+            if shares.any():
+                shares = self._shares(shares)
+        return shares
+
+    def _shares(self, shares=None):
+        """Shares of the kinds; from those of the round before, if there was one."""
         sums, number = np.zeros((3, N_KINDS)), np.zeros(N_KINDS, int)
         for rows in row_bands(*self.kind.shape):
-            contrast2, weight, weighted_excess, known = self.weighted(rows)
+            contrast2, weight, weighted_excess, known = self.weighted(rows, shares)
             kind = self.kind[rows].ravel()
             number += np.bincount(kind, minlength=N_KINDS)
             # the sums go on where those of the band before ended, so that they round as one sum
@@ -311,7 +340,8 @@ class _Places:
                 relax()
             # hits are among the largest deviations of two exposures
             share = max(TAIL - np.concatenate(hits).mean(), LEAST_TAIL) if hits else TAIL
-            factors[k] = max(np.quantile(np.concatenate(ratios), share) / of_noise, 1)
+            found = np.quantile(np.concatenate(ratios), share) / of_noise
+            factors[k] = np.clip(found, 1, MOST_TAIL_OF_TWO if hits else None)
         return factors
 
 
@@ -332,12 +362,9 @@ def _deviations(cube, variance_of, change):
     """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
     n = len(cube)
     low, median, high, variance, image, limit = _ordered(cube, variance_of)
-    # hot pixels do not move or blur, so that they are no contrast for the pixels beside them
     hot = hot_pixels(low, np.sqrt(variance), shared=True)
-    if len(hot[0]):
-        image = image.copy()
-        image[hot] = medians_around(image, *hot)
-    contrast2 = contrast_squared(image, variance * np.float32(3 / n))
+    scenes = (_without_hot(one, hot) for one in (image, low))
+    contrast2 = _in_both(n, lambda one: contrast_squared(one, variance * np.float32(3 / n)), *scenes)
     if change is not None:
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
     contrast2[hot] = np.square(low[hot])
@@ -351,6 +378,24 @@ def _deviations(cube, variance_of, change):
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
     return contrast2, square, variance, kind
+
+
+def _in_both(n, function, image, low):
+    """A function of the common image; of two exposures the lower of those of the image and of the lower values.
+
+    A hit of one of two exposures that is not obvious is structure in the image, but not in the lower values. A value
+    that is far too low is structure in these more than in the image. Either would look like an error on structures.
+    """
+    return function(image) if n > 2 else np.minimum(function(image), function(low))
+
+
+def _without_hot(image, hot):
+    """An image without its hot pixels: these do not move or blur, so that they are no contrast for those beside."""
+    if not len(hot[0]):
+        return image
+    image = image.copy()
+    image[hot] = medians_around(image, *hot)
+    return image
 
 
 def _most(contrast2, variance):

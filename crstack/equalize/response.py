@@ -106,6 +106,7 @@ def estimate_response(
     Returns
     -------
     response : Response
+        A map (ny, nx) of each exposure, with a median of 1 over the exposures.
 
     Notes
     -----

@@ -128,16 +128,16 @@ class Equalization:
             return
         for name in ("flux_regions", "flux_method"):
             if getattr(self, name):
-                raise InputError(f'{name} must come with flux_factors="auto"; got flux_factors={self.flux_factors!r}')
+                raise InputError(f'flux_factors must be "auto" where {name} is given; got {self.flux_factors!r}')
         if self.flux_factors is None and self.apply_flux_factors_to == "original":
-            raise InputError('apply_flux_factors_to="original" must come with flux_factors; got flux_factors=None')
+            raise InputError('flux_factors must not be None for apply_flux_factors_to="original"; got None')
 
     def _coerce_offsets(self):
         if self.crosscorr_region is not None:
             if not isinstance(self.offsets, str):
                 raise InputError(
-                    'crosscorr_region must come with offsets="auto", because it measures them; '
-                    f"got offsets={self.offsets!r}"
+                    'offsets must be "auto" where crosscorr_region is given, because it measures them; '
+                    f"got {self.offsets!r}"
                 )
             self._set("crosscorr_region", check_region("crosscorr_region", self.crosscorr_region))
             self._set("offsets", AUTO)
@@ -185,9 +185,7 @@ class Equalization:
             if isinstance(value, _ByDefault):
                 self._set(name, None)
             elif isinstance(value, str) and name in ("backgrounds", "seeing"):
-                raise InputError(
-                    f'{name}="auto" must come with differences="auto", which measures it; got differences=None'
-                )
+                raise InputError(f'differences must be "auto" for {name}="auto", which it measures; got None')
 
     @property
     def measures_factors(self):

@@ -121,7 +121,7 @@ def confirmed_steps(steps, levels, variance_of):
 
 
 def _median_of_others(planes, i):
-    """Median (ny, nx) of all exposures but one; of an even number the lower middle, since hits raise the mean of two."""
+    """Median (ny, nx) of all exposures but one; of an even number the lower middle, since hits raise a mean of two."""
     others = np.stack([plane for k, plane in enumerate(planes) if k != i])
     return np.partition(others, (len(others) - 1) // 2, axis=0)[(len(others) - 1) // 2]
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
+from scipy import ndimage
 
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.sanity import blank_part, is_same, noise_ratio
+from crstack.exposures.saturation import LEAST_PIXELS
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.warn import warn_user
@@ -26,8 +28,8 @@ TOO_MUCH, TOO_LITTLE = 1.4, 0.77
 #: variance by photons, in units of that by the read noise, from which the scatter measures the gain
 PHOTONS_DOMINATE = 3
 
-#: remedy for saturated values that are not in blocks
-SATURATED = ". Give saturation=, so that the other saturated values are bad too"
+#: remedy for saturated values that are not the highest
+SATURATED = ". Give saturation=, so that values a little below are bad too"
 
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
@@ -82,31 +84,60 @@ def _refuse_copies(exposures):
 
 
 def _without_blank_parts(exposures):
-    """Mark blocks of one value as bad, unless each exposure has them."""
+    """Mark blocks of one value as bad, unless each exposure has them, and saturated values."""
     blank = [blank_part(plane) for plane in exposures.data]
     if all(one is None for one in blank):
         return exposures
     nothing = np.zeros(exposures.shape, dtype=bool)
     blank = np.stack([nothing if one is None else one for one in blank])
+    full = _saturated_features(exposures, blank)
+    blank &= ~full
     if exposures.bad is not None:
         blank &= ~exposures.bad
         blank &= ~(blank | exposures.bad).all(axis=0)
     else:
         blank &= ~blank.all(axis=0)
-    if not blank.any():
-        return exposures
-    for i, one in enumerate(blank):
-        if one.any():
-            rows, columns = (np.flatnonzero(one.any(axis=axis)) for axis in (1, 0))
-            plane = exposures.data[i]
-            top = bool((plane[one] == plane.max()).all() and plane.max() > 0)
-            what, remedy = ("holds one value", "") if not top else ("is saturated, at its highest value,", SATURATED)
-            warn_user(
-                f"{exposures.names[i]} {what} in blocks of {np.count_nonzero(one)} pixels, within columns "
-                f"{columns[0] + 1} to {columns[-1] + 1} and rows {rows[0] + 1} to {rows[-1] + 1}; "
-                f"they are taken as bad values{remedy}"
-            )
-    return _with_bad(exposures, blank)
+    for name, one, at_top in zip(exposures.names, blank, full, strict=True):
+        _warn_of_blocks(f"{name} holds one value in blocks of", one, "")
+        _warn_of_blocks(f"{name} is saturated: it has its highest value in groups of", at_top, SATURATED)
+    if full.any():
+        saturated = full if exposures.saturated is None else exposures.saturated | full
+        exposures = replace(exposures, saturated=saturated)
+    where = blank | full
+    return _with_bad(exposures, where) if where.any() else exposures
+
+
+def _saturated_features(exposures, blank):
+    """Saturated values (N, ny, nx) of exposures that have a block of their highest value, or share that of another.
+
+    All groups of four or more connected pixels at the highest value are saturated in an exposure with such a block, and
+    in an exposure that has such a group where another has a block: it is as bright in this place.
+    """
+    tops = [plane.max() for plane in exposures.data]
+    blocks = np.zeros(exposures.shape, dtype=bool)
+    for plane, one, top in zip(exposures.data, blank, tops, strict=True):
+        if top > 0:
+            blocks |= one & (plane == top)
+    full = np.zeros(exposures.data.shape, dtype=bool)
+    if blocks.any():
+        for plane, top, one in zip(exposures.data, tops, full, strict=True):
+            labels, _ = ndimage.label(plane == top, np.ones((3, 3)))
+            large = np.bincount(labels.ravel()) >= LEAST_PIXELS
+            large[0] = False
+            features = large[labels]
+            if (features & blocks).any():
+                one[...] = features
+    return full
+
+
+def _warn_of_blocks(words, where, remedy):
+    if not where.any():
+        return
+    rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+    warn_user(
+        f"{words} {np.count_nonzero(where)} pixels, within columns {columns[0] + 1} to {columns[-1] + 1} and rows "
+        f"{rows[0] + 1} to {rows[-1] + 1}; they are taken as bad values{remedy}"
+    )
 
 
 def _without_blooming(exposures):
@@ -185,7 +216,7 @@ def _compare_noise(exposures, bias_given):
             "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
         )
     elif ratio < TOO_LITTLE and level > 0 and not bias_given:
-        warn_user(f"{numbers}: part of the level is no light. Is a bias still in the exposures? Give bias=")
+        warn_user(f"{numbers}: part of the level is not light. Is a bias still in the exposures? Give bias=")
     elif ratio < TOO_LITTLE:
         warn_user(
             f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "

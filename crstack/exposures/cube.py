@@ -104,7 +104,7 @@ class Exposures:
 
     @property
     def usable(self) -> np.ndarray:
-        """bool (ny, nx): True where every exposure is valid."""
+        """True where every exposure is valid, bool (ny, nx)."""
         return np.ones(self.shape, dtype=bool) if self.bad is None else np.asarray(~self.bad.any(axis=0))
 
     def bad_of(self, i: int) -> np.ndarray | None:
@@ -194,6 +194,11 @@ class Exposures:
         ----------
         differences : sequence of `~numpy.ndarray` or float
             What each exposure is expected to hold more than a common image, (ny, nx), in the unit of the exposures.
+
+        Returns
+        -------
+        exposures : Exposures
+            The exposures minus their difference from the mean level.
         """
         mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *differences)
         levels = tuple(by_rows(np.subtract, one, mean) for one in differences)
@@ -208,6 +213,11 @@ class Exposures:
             Number of the exposure.
         expected : `~numpy.ndarray`
             (ny, nx) expected signal of the exposures at their common level.
+
+        Returns
+        -------
+        variance : `~numpy.ndarray`
+            (ny, nx), in the unit of the exposures, squared.
         """
         return self.noise_of(i).variance(expected + self.levels[i] if self.levels else expected)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
-from crstack.exposures.structures import agree, lacking
+from crstack.exposures.structures import agree, lacking, light_of
 from crstack.exposures.times import factors_of_times
 from crstack.utils.warn import warn_user
 
@@ -61,7 +61,7 @@ def of_one_field(exposures, drop=False):
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     if not reasons:
         return exposures, True
-    displaced, strange = [], {}
+    displaced, strange, faint = [], {}, []
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in reasons), 1 if i == 0 else 0)
         shift = displacement(exposures.data[i], exposures.data[other])
@@ -75,12 +75,18 @@ def of_one_field(exposures, drop=False):
             if len(exposures) == 2:
                 break  # the shift of one against the other
             continue
+        light = light_of(exposures.data, i, exposures.bad)
+        if light is not None:
+            faint.append(_faint_words(exposures, i, light))
+            continue
         has_own = i in found and found[i].own
         strange[i] = f"{words}: {_cause(exposures, i, other) if has_own else NO_LIGHT}"
+    for words_of_light in reversed(faint):
+        warn_user(words_of_light)
     displaced, strange = displaced[::-1], dict(sorted(strange.items()))
     exposures = replace(exposures, displaced=tuple(displaced)) if displaced else exposures
     kept = _without(exposures, strange, drop)
-    return kept, not displaced and kept is not exposures
+    return kept, not displaced and (not strange or kept is not exposures)
 
 
 def _agree_moved(image, other, shift):
@@ -103,6 +109,15 @@ def _unlit_words(exposures, i, own, others):
 def _lacking_words(exposures, one):
     whose = "of the other exposure" if len(exposures) == 2 else "that the other exposures share"
     return f"{exposures.names[one.exposure]} shows {one.seen} of the {one.number} structures {whose}"
+
+
+def _faint_words(exposures, i, light):
+    whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
+    return (
+        f"{exposures.names[i]} shows the structures of {whose} with {light:.2g} of their light: it is of the same "
+        "field, and is used. If its exposure time was shorter, write EXPTIME into the headers; if there were clouds, "
+        "it adds little: leave it out"
+    )
 
 
 def _report_shift(exposures, i, other, shift):

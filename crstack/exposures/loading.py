@@ -24,7 +24,7 @@ from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
 from crstack.utils.warn import warn_user
 
-__all__ = ["load_exposures"]
+__all__ = ["digest_of", "load_exposures"]
 
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
@@ -92,6 +92,7 @@ def load_exposures(
     Returns
     -------
     exposures : Exposures
+        Cube (N, ny, nx) with the bias subtracted, bad values, unit, noise and headers.
 
     Raises
     ------
@@ -164,7 +165,7 @@ class _Builder:
             saturation=values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
         )
-        self.digests.append(_digest(raw.data))
+        self.digests.append(digest_of(raw.data))
         self.cube[number - 1] = plane.data
         self._keep(given, plane, seconds)
 
@@ -174,9 +175,12 @@ class _Builder:
         if given.unused:
             names = " and ".join(name for _, name in given.unused)
             remedy = ", ".join(f"{argument}={name!r}" for argument, name in given.unused)
+            one = len(given.unused) == 1
+            verb, them = ("is", "it") if one else ("are", "them")
+            options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
             warn_user(
-                f"{names} of {given.name} and the like are not used; to use them give {remedy}, "
-                "or the keys or options of these names"
+                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). The "
+                "other files are read in the same way"
             )
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
@@ -298,8 +302,19 @@ class _Builder:
         return _rates(exposures, seconds) if self.first.per_second else exposures
 
 
-def _digest(image):
-    """Digest of some rows of an image."""
+def digest_of(image):
+    """Digest of some rows of an image, as it was read.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx), before the bias is subtracted or edges are cut off.
+
+    Returns
+    -------
+    digest : str
+        16 hexadecimal digits.
+    """
     rows = np.nan_to_num(np.asarray(image[:: max(len(image) // ROWS_OF_DIGEST, 1)], dtype="<f4"))
     return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
 

@@ -158,6 +158,7 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
     image : `~numpy.ndarray`
         float32, a copy, 0 at bad pixels.
     bad : `~numpy.ndarray` of bool or None
+        (ny, nx), True at bad pixels.
     noise : `~crstack.noise.NoiseModel`
         With the variance of the image, if it has an uncertainty.
     """

@@ -83,6 +83,7 @@ def unusable(
     Returns
     -------
     bad, saturated : `~numpy.ndarray` of bool
+        Of the shape of ``quality``.
 
     Raises
     ------

@@ -77,7 +77,9 @@ class Reading:
         if self.bits is not None:
             bits_of(self.bits)
             if self.dq_ext is None:
-                raise InputError(f"bits must come with dq_ext, the extension of the data quality; got {self.bits!r}")
+                raise InputError(
+                    f"dq_ext must be given with bits, the bits of the data quality; got bits={self.bits!r} alone"
+                )
 
 
 @dataclass(frozen=True, eq=False)

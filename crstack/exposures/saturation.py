@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack.utils.warn import warn_user
 
-__all__ = ["LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
+__all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
 
 #: keywords of the highest valid value, in the unit of the image
 LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")
@@ -175,6 +175,15 @@ def _rounded_down(value):
     return float(np.floor(value / step) * step) if step > 0 else value
 
 
+def _shown(level):
+    """A level in words, not above it: the saturated values must reach the level as it is written."""
+    text = f"{level:.6g}"
+    if float(text) <= level:
+        return text
+    step = 10.0 ** (np.floor(np.log10(level)) - 5)
+    return f"{level - step:.6g}"
+
+
 def _largest_feature(where):
     """Number of pixels of the largest connected feature."""
     labels, n = ndimage.label(where, np.ones((3, 3)))
@@ -203,9 +212,9 @@ def warn_of_plateaus(plateaus, unit):
         for name, one in plateaus[:MOST_NAMED]
     )
     more = f" and {len(plateaus) - MOST_NAMED} more exposures" if len(plateaus) > MOST_NAMED else ""
-    lowest = min(one.level for _, one in plateaus)
+    lowest = _shown(min(one.level for _, one in plateaus))
     warn_user(
         f"exposures seem to be saturated: {shown}{more}. Saturated values are no measurements: give "
-        f"saturation={lowest:g} * u.Unit('{unit}') (command: --saturation {lowest:g}, parameter file: saturation:), "
-        "which makes them bad values"
+        f"saturation={lowest} * u.Unit('{unit}') (command: --saturation {lowest}, parameter file: "
+        f"saturation: {lowest}), which makes them bad values"
     )

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack.utils.threads import map_threads
 
-__all__ = ["Structures", "agree", "lacking", "lowest_of_blocks"]
+__all__ = ["Structures", "agree", "lacking", "light_of", "lowest_of_blocks"]
 
 #: part (pixels) of the middle of an image that is compared, at most
 MIDDLE = 2048
@@ -23,6 +23,8 @@ AROUND = 3
 SEEN = 0.25
 #: fraction of the structures that an exposure of the same field shows at least, and number that are compared at least
 SHARED, FEWEST = 1 / 3, 3
+#: share of the structures, the brightest, whose median gives the light of an exposure relative to the others
+BRIGHTEST = 0.25
 #: the same of only two exposures, where some structures are hits: number, and number per pixel
 FEWEST_OF_TWO, PER_PIXEL = 5, 20e-6
 #: scatter of normal values over the median of their absolute deviations
@@ -99,6 +101,50 @@ def agree(one, other):
     return found.seen >= SHARED * found.number
 
 
+def light_of(data, i, bad=None):
+    """Light of an exposure relative to the others, where it shows their structures in proportion.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Exposures (N, ny, nx); bad values are 0.
+    i : int
+        Number of the exposure, from 0.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), their bad values.
+
+    Returns
+    -------
+    ratio : float or None
+        None if fewer than three structures would be seen at this ratio, or if the exposure lacks most of these: it is
+        not known then whether it shows the same field.
+
+    Notes
+    -----
+    The ratio is the median of the brightest quarter of the structures of the others, three at least. A third of the
+    structures that are significant at this ratio must have a quarter of their expected light or more. An exposure of
+    another field has the light of its noise at the brightest structures of the others: none is significant.
+    """
+    planes, scatters = zip(
+        *map_threads(lambda k: _significance(data[k], None if bad is None else bad[k]), range(len(data))), strict=True
+    )
+    _, _, labels, n = _of_others(planes, i)
+    if n < FEWEST:
+        return None
+    own, common, _, _ = _of_others([plane * scatter for plane, scatter in zip(planes, scatters, strict=True)], i)
+    rows, columns = np.nonzero(labels)
+    number, light, expected = (
+        np.bincount(labels[rows, columns], None if plane is None else plane[rows, columns])[1:]
+        for plane in (None, own, common)
+    )
+    brightest = np.argsort(expected)[-max(FEWEST, round(BRIGHTEST * n)) :]
+    ratio = float(np.median(light[brightest] / expected[brightest]))
+    visible = ratio * expected > SIGNIFICANT * scatters[i] * np.sqrt(number)
+    seen = visible & (light > SEEN * ratio * expected)
+    few = np.count_nonzero(visible) < FEWEST or np.count_nonzero(seen) < SHARED * np.count_nonzero(visible)
+    return None if few else ratio
+
+
 def lowest_of_blocks(image):
     """The lowest of each 2 x 2 pixels (ny // 2, nx // 2): most hits are narrower."""
     return _of_blocks(image[: len(image) // 2 * 2, : image.shape[1] // 2 * 2], np.minimum)
@@ -154,15 +200,9 @@ def _compared(planes, i, worth=None):
 
     ``worth`` is the significance (N,) of the same structure in each exposure, if they differ.
     """
-    n = len(planes)
-    others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])
-    others.partition((n - 2) // 2, axis=0)
-    common = others[(n - 2) // 2]
-    common[np.isnan(planes[i])] = 0
-    labels, n_structures = _labelled(common, IN_ONE if n == 2 else IN_TWO)
+    own, common, labels, n_structures = _of_others(planes, i)
     if not n_structures:
         return Structures(i, 0, 0, 0)
-    own = np.nan_to_num(planes[i])
     rows, columns = np.nonzero(labels)
     light, expected = (
         np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
@@ -173,6 +213,16 @@ def _compared(planes, i, worth=None):
         light, expected = light[expected > SIGNIFICANT], expected[expected > SIGNIFICANT]
     seen = int(np.count_nonzero(light > SEEN * expected))
     return Structures(i, seen, len(expected), _labelled(own, IN_ONE)[1])
+
+
+def _of_others(planes, i):
+    """Values of exposure ``i``, common values of the others, numbered structures of these, and how many there are."""
+    n = len(planes)
+    others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])
+    others.partition((n - 2) // 2, axis=0)
+    common = others[(n - 2) // 2]
+    common[np.isnan(planes[i])] = 0
+    return np.nan_to_num(planes[i]), common, *_labelled(common, IN_ONE if n == 2 else IN_TWO)
 
 
 def _labelled(plane, least):

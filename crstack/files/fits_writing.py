@@ -1,5 +1,7 @@
 """FITS files, plain or compressed without loss, written completely or not at all."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.files.whole import atomic_path, check_not_exposure
+from crstack.utils.memory import in_files
 from crstack.utils.validation import check_boolean, check_choice
 
 __all__ = ["COMPRESSIONS", "ENDINGS", "compressed", "ending_of", "write_fits"]
@@ -45,14 +48,29 @@ def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
     path = Path(path)
     if not inputs_checked:
         check_not_exposure(path)
-    if not check_boolean("overwrite", overwrite) and path.exists():
+    if not check_boolean("overwrite", overwrite) and os.path.exists(path):
         raise InputError(f"path must be that of no existing file; got {path}: overwrite=True replaces it")
     if path.suffix.lower() in (".bz2", ".zip", ".xz", ".z"):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
     if path.suffix.lower() == ".fz":
         hdus = compressed(hdus)
+    elif sys.byteorder == "little" and not in_files():  # a copy would need memory, where it is limited
+        hdus = fits.HDUList([_in_byte_order(hdu) for hdu in hdus])
     with atomic_path(path) as temporary:
         hdus.writeto(temporary, overwrite=True, output_verify="silentfix")
+
+
+def _in_byte_order(hdu):
+    """An image whose numbers have the byte order of the file, big-endian; any other HDU as it is.
+
+    astropy would swap the bytes of the array itself, and swap them back after writing. Other threads cannot use the
+    array meanwhile, and all of them wait, because this holds the lock of the interpreter.
+    """
+    scaled = "BSCALE" in hdu.header or "BZERO" in hdu.header
+    data = None if scaled or type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) else hdu.data
+    if data is None or data.dtype.kind not in "if" or data.dtype.itemsize == 1:
+        return hdu
+    return type(hdu)(data.astype(data.dtype.newbyteorder(">")), hdu.header)
 
 
 def compressed(hdus):

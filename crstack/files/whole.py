@@ -1,5 +1,6 @@
 """Files that are written completely or not at all."""
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ def remember_exposure(path):
 
 def check_not_exposure(path):
     """Raise InputError if an exposure was read from a file that is to be written."""
-    if Path(path).exists() and Path(path).resolve() in _exposures_read:
+    if os.path.exists(path) and Path(path).resolve() in _exposures_read:
         raise InputError(f"name of a file to write must not be that of an exposure that was read; got {path}")
 
 
@@ -42,6 +43,8 @@ def atomic_path(path):
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"names of files must be shorter; got {path}") from error
         raise InputError(f"{path.parent} must be a directory that can be written; got {error.strerror}") from error
     os.close(handle)
     temporary = Path(name)

@@ -116,11 +116,12 @@ class Candidates:
         nodes : `~numpy.ndarray`
             (J, M) of the common signal, electrons; evenly spaced where there is neither a prior nor unlike noise.
         clean : `~numpy.ndarray`
-            (N, J, M) log densities of clean values there.
+            (N, J, M) log densities of clean values there, per standard deviation of the value.
         index : `~numpy.ndarray`
             (N, J, M) places of hit values, see `~crstack.joint.charges.HitDensity.index`.
         prior : `~numpy.ndarray`
-            (J, M) log density of the signal, times the widths of nodes that are not evenly spaced.
+            (J, M) log density of the signal, times the widths of nodes that are not evenly spaced, over the product of
+            the standard deviations of the values.
         """
         nodes, widths = self._nodes()
         nodes, prior = (nodes, np.zeros_like(nodes)) if self.prior is None else self.prior(nodes)
@@ -132,12 +133,14 @@ class Candidates:
                 one[min(i, len(one) - 1)] for one in (self.scales, self.shifts, self.variance, self.poisson)
             )
             signal = scale * nodes + shift
-            one = log_clean(value, signal, variance, poisson)
-            if self.unknown is not None:
-                one[:, self.unknown[i]] = 0  # a bad value has no information
-            clean.append(one)
             sigma = np.sqrt(np.maximum(signal, 0) * poisson + variance)
-            index.append(HitDensity.index(value - signal, sigma))
+            log_sigma = np.log(sigma)
+            index.append(HitDensity.index(value - signal, sigma, log_sigma))
+            one = log_clean(value, signal, variance, poisson) + log_sigma
+            if self.unknown is not None:
+                one[:, self.unknown[i]] = log_sigma[:, self.unknown[i]] = 0  # a bad value has no information
+            clean.append(one)
+            prior = prior - log_sigma
         return nodes, np.stack(clean), np.stack(index), prior
 
     def _nodes(self):

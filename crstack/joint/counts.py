@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from crstack.joint.cubes import LevelCube, in_order, with_bad_filled
+from crstack.joint.cubes import LevelCube, in_order
+from crstack.statistics import with_bad_filled
 from crstack.utils.cached import cached_property
 from crstack.utils.pixels import at_pixels
 
@@ -155,6 +156,15 @@ class Counts:
             (ny, nx) common signal, in electrons.
         excess : `~numpy.ndarray`
             (ny, nx) excess variance, electrons squared.
+
+        Returns
+        -------
+        expected : `~numpy.ndarray`
+            Electrons.
+        variance : `~numpy.ndarray`
+            Electrons squared.
+        poisson : bool
+            Whether the variance lacks that of the photons.
         """
         scale = self._of(self.scales, i, 1.0)
         variance = self._of(self.variance, i, 0) if isinstance(self.variance, tuple) else np.float32(self.variance)
@@ -187,7 +197,7 @@ class Counts:
         return Counts(self.data[:, *box], cut(self.variance), bad, scales, shifts, self.poisson, worth)
 
     def combined_at(self, where: tuple[np.ndarray, np.ndarray], signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values and expected values (N, M) at pixels of some common signal (M,), as they are combined.
+        """The values and expected values (N, M) at pixels of some common signal (M,), as they are combined.
 
         Parameters
         ----------
@@ -195,6 +205,11 @@ class Counts:
             Rows and columns (M,) of the pixels.
         signal : `~numpy.ndarray`
             (M,), in electrons.
+
+        Returns
+        -------
+        values, expected : `~numpy.ndarray`
+            (N, M), in electrons.
         """
         expected = np.empty((len(self.data), len(signal)))
         values = self.data[:, *where].astype(np.float64)
@@ -233,7 +248,13 @@ class Counts:
         return replace(self, data=in_order(self.data, order), bad=in_order(self.bad, order), **picked)
 
     def typical(self) -> tuple[np.ndarray, ...]:
-        """Typical variance, scale and kind of noise of each exposure, (N,) each."""
+        """Typical variance, scale and kind of noise of each exposure, (N,) each.
+
+        Returns
+        -------
+        variance, scale, poisson : `~numpy.ndarray`
+            float32 (N,); the variance in electrons squared.
+        """
 
         def middle(values, default):
             values = [default] * n if values is None else values
@@ -252,6 +273,11 @@ class Counts:
             Rows and columns (M,) of the pixels.
         excess : `~numpy.ndarray`
             (ny, nx) excess variance, electrons squared.
+
+        Returns
+        -------
+        values, scales, shifts, variances, poisson : `~numpy.ndarray`
+            Electrons, and electrons squared.
         """
 
         def pick(values, default):

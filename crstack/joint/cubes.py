@@ -4,11 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from crstack.statistics import sort_exposures
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken", "with_bad_filled"]
+__all__ = ["LevelCube", "PlanesInOrder", "by_parts", "in_order", "joined", "means_of", "taken"]
 
 #: pixels of the rows from which single pixels are taken at a time
 PIXELS_PER_BAND = 1 << 20
@@ -89,35 +88,6 @@ class LevelCube:
             if part.bad[i][rows].any():
                 plane[rows] = part.rows(rows).levels[i]
         return plane
-
-
-def _median_of_good(values, bad):
-    """Median (M,) of the values (N, M) of some pixels that are not bad; 0 where all are bad."""
-    values, number = np.where(bad, np.float32(np.inf), values), len(bad) - np.count_nonzero(bad, axis=0)
-    sort_exposures(values)
-    low, high = (
-        np.take_along_axis(values, np.maximum(one, 0)[None], axis=0)[0] for one in ((number - 1) // 2, number // 2)
-    )
-    return np.where(number > 0, (low + high) / 2, 0).astype(np.float32)
-
-
-def with_bad_filled(levels, bad):
-    """Levels with bad values replaced by the median of the others of the pixel; the same object if none is bad.
-
-    Parameters
-    ----------
-    levels : `~numpy.ndarray`
-        float32 (N, ...).
-    bad : `~numpy.ndarray` of bool or None
-        The same shape.
-    """
-    some = None if bad is None else bad.any(axis=0)
-    if some is None or not some.any():
-        return levels
-    levels = np.array(levels)
-    values, where = levels[:, some], bad[:, some]
-    levels[:, some] = np.where(where, _median_of_good(values, where), values)
-    return levels
 
 
 def joined(parts):

@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
+from scipy.special import ndtr
 
 from crstack.joint.cubes import taken
 from crstack.utils.memory import empty_image
@@ -25,6 +26,9 @@ SIGNIFICANCE = 4.0
 MEDIAN_ABSOLUTE = 0.67449
 #: largest difference that is used, in standard deviations, and the remaining variance of normal differences
 CLIP, CLIPPED = 3.0, 0.97334
+#: faint hits in differences: bins, charges in standard deviations, their first share, and steps of the fit
+BINS_PER_SIGMA, BINS, CHARGES = 10, 80, np.geomspace(1.5, 9, 8)
+FIRST_SHARE, STEPS = 0.02, 60
 
 
 @dataclass(frozen=True)
@@ -158,9 +162,13 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         positive[rows] = usable[rows] & (nearby[rows] > 0)
 
     map_threads(prepare, wide_bands(*signal.shape, margin=1))
-    faint, constant = _of_faint(cube, nearby, variance, usable)
-    sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
-    bins = _bins(sample.nearby, sample.gradient2)
+
+    def of_bright():
+        sample = _Sample.of(cube, nearby, variance, gradient2, signal, positive, PIXELS_TO_FIT)
+        return sample, _bins(sample.nearby, sample.gradient2)
+
+    parts = (lambda: _of_faint(cube, nearby, variance, usable), of_bright)
+    (faint, constant), (sample, bins) = map_threads(lambda part: part(), parts)
     if not bins:
         return ExcessFit(ExcessVariance(constant=constant), [], np.empty(0), np.empty(0))
     targets, errors = _excess_of_bins(sample.cube, sample.variance, bins, constant)
@@ -207,26 +215,29 @@ class _Sample:
 
 def _excess_of_bins(cube, variance, bins, constant):
     """Excess variance over the known one and a constant, and its standard error, of each bin."""
-    targets, errors = [], []
-    for one in bins:
+
+    def of_bin(one):
         found, known = _ratio(cube, variance, one)
         found -= constant / known.mean()
-        targets.append((found - 1) * known.mean())
         # a median of n absolute values, squared, is known to 2.3 / sqrt(n)
-        errors.append((2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean())
+        return (found - 1) * known.mean(), (2.3 * found / np.sqrt(len(one)) + 0.02) * known.mean()
+
+    targets, errors = zip(*map_threads(of_bin, bins), strict=True)
     return np.array(targets), np.array(errors)
 
 
-def _ratio(cube, variance, pixels):
+def _ratio(cube, variance, pixels, ratio_of=None):
     """Variance of the differences of exposures over the known one, and the known variance of the pixels.
 
-    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane.
+    Exposures (N, ...), variances (N or 1, ...); ``pixels`` are places in a flattened plane. ``ratio_of`` is the
+    function for one pair, `_robust_ratio` if not given.
     """
+    ratio_of = ratio_of or _robust_ratio
     values, known = ([np.ravel(plane).take(pixels) for plane in one] for one in (cube, variance))
     known = known * (len(values) // len(known))
     pairs = combinations(range(len(values)), 2)
     # all pairs, because a subset would depend on the order of the exposures
-    found = np.mean([_robust_ratio(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
+    found = np.mean([ratio_of(values[i] - values[j], (known[i] + known[j]) / 2) for i, j in pairs])
     return found, np.mean(known, axis=0)
 
 
@@ -252,7 +263,7 @@ def _of_faint(cube, nearby, variance, usable):
     if len(sample.places) < PIXELS_PER_BIN:
         return _Faint(), 0.0
     faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
-    found, known = _ratio(sample.cube, sample.variance, faint)
+    found, known = _ratio(sample.cube, sample.variance, faint, _ratio_without_hits)
     # where photon noise dominates, the excess may be relative to the signal
     dark = sample.nearby[faint].mean() < known.mean() / 2
     signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
@@ -291,6 +302,30 @@ def _robust_ratio(difference, variance):
     square = difference**2 / (2 * variance)
     # the limit by the median excludes hits; the mean is more precise, especially for integers
     return square[square <= CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
+
+
+def _ratio_without_hits(difference, variance):
+    """The same as `_robust_ratio`, without the faint hits that are within its limit.
+
+    Where 6 % of the values are hit, these raise the variance by up to 20 %. The absolute differences are fitted as a
+    Gaussian of free width and hits of `CHARGES`, by expectation maximisation.
+    """
+    first = _robust_ratio(difference, variance)
+    if not first:
+        return first
+    square = difference**2 / (2 * first * variance)
+    place = np.minimum(np.sqrt(square) * BINS_PER_SIGMA, BINS).astype(np.intp)
+    numbers, sums = (np.bincount(place, weights, minlength=BINS + 1)[:BINS] for weights in (None, square))
+    total, every_edge = numbers.sum(), np.arange(BINS + 1) / BINS_PER_SIGMA
+    found, shares = 1.0, np.full((len(CHARGES), 1), FIRST_SHARE / len(CHARGES))
+    for _ in range(STEPS):
+        edges, charges = every_edge / np.sqrt(found), CHARGES[:, None] / np.sqrt(found)
+        clean = 2 * (1 - shares.sum()) * np.diff(ndtr(edges))
+        hit = shares * np.diff(ndtr(edges - charges) + ndtr(edges + charges))
+        every = clean + hit.sum(axis=0) + 1e-30
+        found = (clean / every * sums).sum() / (clean / every * numbers).sum()
+        shares = (hit / every * numbers).sum(axis=1, keepdims=True) / total
+    return float(found * first)
 
 
 def _solve(rows, targets, errors):

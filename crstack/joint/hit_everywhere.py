@@ -146,4 +146,5 @@ def _log_hit(some, i, value, signal, classes, population):
     counts = scale * signal + shift
     sigma = np.sqrt(np.maximum(counts, 0) * poisson + variance)
     index = HitDensity.index(value - counts, sigma)
-    return population.density.log_density(charges_kind(classes), index) + population.log_odds(classes, sigma)
+    density = population.density.log_density(charges_kind(classes), index) - np.log(sigma)
+    return density + population.log_odds(classes, sigma)

@@ -29,12 +29,11 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class JointPosterior(Method):
-    """Find the hit exposures of each pixel from all exposures together.
+    """The joint decision: the probability that each value is hit, from all exposures of the pixel together.
 
-    For each pixel and each set of exposures assumed to be hit, the likelihood is that of the clean values with a
-    common signal, integrated over this signal, times a broad density of positive charge for the others. The posterior
-    includes a prior rate of hits that is higher next to hits. Rate, distribution of charges and the effect of
-    neighbours are fitted to the stack.
+    For each pixel, all possibilities of which exposures are hit are compared. The clean values share one signal, and
+    the hit values have an added charge. The likelihood is integrated over the signal and the charges. The prior rate
+    of hits is higher next to hits. Rate, distribution of charges and the effect of neighbours are fitted to the stack.
 
     Parameters
     ----------
@@ -44,8 +43,9 @@ class JointPosterior(Method):
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
-        Instead of ``mask``: the rate, per pixel and exposure, at which clean values start a masked feature. The
-        threshold is calibrated by simulation. Tails with a probability above one half are added if they touch.
+        Instead of ``mask``: the fraction of clean values that are flagged. Flagged values that touch count as one. The
+        threshold comes from simulations. Values that touch a flagged one are added if their probability exceeds one
+        half.
     n_fits : int, optional
         Steps of expectation maximisation that fit the population of hits, in each sweep.
     n_sweeps : int, optional
@@ -122,6 +122,7 @@ class JointPosterior(Method):
         Returns
         -------
         result : JointResult
+            Probabilities, and what was measured of the hits and of the exposures.
         """
         found = None if detected is None else detected.in_exposures(progress)
 
@@ -138,8 +139,9 @@ class JointPosterior(Method):
         """Counts, their scatter if requested, and the measured differences."""
         counts, measured = counts_of(prepared.known), None
         names = open_settings(prepared.equalization)
-        if not (self.excess and self.measure):
-            warn_of_terms(prepared.known, prepared.equalization, ())
+        off = [name for name in ("measure", "excess") if not getattr(self, name)]
+        if off:
+            warn_of_terms(prepared.known, prepared.equalization, (), off=off)
         if not self.excess:
             return counts, None, None
         if self.measure and names:
@@ -154,7 +156,24 @@ class JointPosterior(Method):
         rules: MaskRules,
         progress: Progress | None = None,
     ) -> "JointDecision":
-        """Decide which values are hit; see `crstack.methods.Method.decide`."""
+        """Decide which values are hit; see `crstack.methods.Method.decide`.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        detected : `~crstack.prepared.Detections` or None
+            Detections of the auxiliary detector; None without a detector.
+        rules : `~crstack.masks.MaskRules`
+            Dilation, regions and pixels.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        decision : JointDecision
+            Masks, probabilities and measured values.
+        """
         result = self.posterior(prepared, detected, progress)
         probability, shift = result.rounded, result.signal_shift
         if rules.changes_values:

@@ -249,7 +249,7 @@ class Population:
         return table
 
     def log_ratios(self, classes: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logs of chance times density of hit values over that of others, and of what makes that of others.
+        """The logarithms of two ratios of densities: hit over not hit, and not hit over clean.
 
         A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
         there are as many of these as of hits, and taken as clean they would look like hits. The
@@ -265,7 +265,8 @@ class Population:
         Returns
         -------
         log_hit : `~numpy.ndarray`
-            Odds times density of hit values, over the second of the results; subtract that of clean ones.
+            Odds times density of hit values per standard deviation, over the second of the results; subtract the
+            log density of clean ones per standard deviation.
         log_not_hit : `~numpy.ndarray`
             Density of values that are not hit, over that of clean ones.
         """
@@ -279,8 +280,10 @@ class Population:
 
         Parameters
         ----------
-        classes, sigma
-            As for `log_odds`.
+        classes : `~numpy.ndarray`
+            Classes of neighbourhood.
+        sigma : `~numpy.ndarray`
+            Standard deviation of the noise of each value, electrons. Shapes that broadcast.
 
         Returns
         -------
@@ -309,6 +312,7 @@ class Population:
         Returns
         -------
         population : Population
+            Its rates and distributions of charges are new.
         """
         kinds = charges_kind(_CLASSES)
         seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
@@ -345,6 +349,7 @@ class Population:
         Returns
         -------
         population : Population
+            The population beyond the second step.
         """
         logs = [np.log(one.rate)[:, None] for one in (self, first, second)]
         rate = np.exp(_extrapolated(*logs, np.ones((N_CLASSES, 1))))[:, 0]
@@ -370,6 +375,7 @@ class Population:
         Returns
         -------
         population : Population
+            The same rates and distributions, with the odds of a detection.
         """
         highest = probability.argmax(axis=0)[None]
         other = 1 - np.take_along_axis(probability, highest, axis=0)

@@ -68,7 +68,7 @@ class JointResult:
 
     @property
     def probability(self):
-        """float32 (N, ny, nx): ``rounded``, for arithmetic."""
+        """Probability of each value to be hit, float32 (N, ny, nx)."""
         return self.rounded.astype(np.float32)
 
     @cached_property
@@ -153,6 +153,7 @@ def joint_posterior(
     Returns
     -------
     result : JointResult
+        Probabilities (N, ny, nx), and what was measured of the hits and of the exposures.
     """
     if scatter is None:
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)

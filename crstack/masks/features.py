@@ -72,7 +72,7 @@ class HitMasks(Protocol):
 
 
 def categories_of(masks: HitMasks) -> tuple[str, ...]:
-    """Classes of the hits of some masks.
+    """List the classes of the hits of some masks.
 
     Parameters
     ----------

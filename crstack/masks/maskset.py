@@ -36,11 +36,22 @@ def _new_uuid() -> str:
     return str(_uuid.uuid4())
 
 
+def _read_only(array: np.ndarray | None) -> np.ndarray | None:
+    """A view of an array that cannot be changed."""
+    if array is None or not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MaskSet:
     """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
 
-    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names.
+    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names. The arrays of the attributes are read-only,
+    because a change of one mask would contradict the others. Give ``rules`` to detect, such as pixels to force or to
+    ignore, or edit the file of the masks: see `read`.
 
     Attributes
     ----------
@@ -122,6 +133,11 @@ class MaskSet:
             raise InputError(
                 f"masks must hold MEDIANCR, MEANCRT, MEANCR and CRMASK1...; got {', '.join(self.codes) or 'none'}"
             )
+        for name in ("codes", "found_by"):
+            planes = getattr(self, name)
+            object.__setattr__(self, name, {mask: _read_only(plane) for mask, plane in planes.items()})
+        for name in ("auxclean", "probability", "signal_shift", "excess_variance"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
@@ -157,7 +173,7 @@ class MaskSet:
 
     @property
     def crmasks(self) -> np.ndarray:
-        """bool (N, ny, nx): the masks of the exposures, with values that are too low."""
+        """Masks of the exposures, bool (N, ny, nx), with values that are too low."""
         masks = np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
         # a change would be lost, because the masks are made from their codes each time
         masks.flags.writeable = False
@@ -165,7 +181,7 @@ class MaskSet:
 
     @property
     def low(self) -> np.ndarray:
-        """bool (N, ny, nx): values of the exposures that are too low."""
+        """Values of the exposures that are too low, bool (N, ny, nx)."""
         return np.stack([self.codes[exposure_name(i)] == Code.LOW for i in range(self.n_exposures)])
 
     @property
@@ -177,7 +193,7 @@ class MaskSet:
 
     @property
     def problematic(self) -> np.ndarray:
-        """bool (ny, nx): pixels masked in every exposure."""
+        """Pixels that are masked in every exposure, bool (ny, nx)."""
         problematic = self[exposure_name(0)]
         for i in range(1, self.n_exposures):
             problematic &= self[exposure_name(i)]
@@ -213,7 +229,7 @@ class MaskSet:
         )
 
     def threshold(self, probability: float, *, rules: MaskRules | None = None) -> "MaskSet":
-        """Masks of the values whose probability to be hit exceeds ``probability``.
+        """Make the masks of the values whose probability to be hit exceeds ``probability``.
 
         Parameters
         ----------
@@ -234,7 +250,7 @@ class MaskSet:
         """
         check_number("probability", probability, minimum=0, maximum=1)
         if self.probability is None:
-            raise InputError("masks must come from the joint decision to have probabilities; got none")
+            raise InputError("masks must be those of the joint decision to have probabilities; got others")
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
         for name, plane in codes.items():
@@ -387,6 +403,17 @@ class MaskSet:
         -------
         written : list of `~pathlib.Path`
             The copies, each with extensions DQ and MASK.
+
+        Raises
+        ------
+        InputError
+            If number or shape of the images differ, if the files are the exposures of the masks in another order, or if
+            a copy would replace another file.
+
+        Warns
+        -----
+        CRStackWarning
+            If files hold other values than the exposures that the masks were made of.
         """
         return write_exposures(
             self.crmasks,
@@ -397,6 +424,7 @@ class MaskSet:
             exposures=exposures,
             low=self.low,
             excess_variance=self.excess_variance,
+            origin=self.origin,
             overwrite=overwrite,
         )
 
@@ -422,7 +450,7 @@ class MaskSet:
         InputError
             If the file is missing, not FITS or lacks a mask, if shapes differ, or values are NaN.
         """
-        if not Path(path).is_file():
+        if not os.path.isfile(path):
             raise InputError(f"masks must be a FITS file that exists; got {path}")
         try:
             with fits.open(path, memmap=False) as hdus:

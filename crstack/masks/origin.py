@@ -3,9 +3,11 @@
 import os
 
 from crstack.exceptions import InputError
+from crstack.exposures.loading import digest_of
+from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits
 from crstack.utils.warn import warn_user
 
-__all__ = ["check_origin", "origin_of"]
+__all__ = ["check_files", "check_origin", "origin_of"]
 
 
 def origin_of(exposures):
@@ -49,8 +51,45 @@ def check_origin(masks, exposures, what="masks"):
     CRStackWarning
         If exposures hold other values than those of the masks.
     """
-    here, origin = origin_of(exposures), masks.origin
-    if not here or len(origin) != len(here) or masks.shape != exposures.shape:
+    if masks.shape == exposures.shape:
+        _compare(masks.origin, origin_of(exposures), what)
+
+
+def check_files(origin, paths, ext):
+    """Compare the exposures that masks were made of with files that the masks are written to.
+
+    Parameters
+    ----------
+    origin : tuple of (str, str)
+        Name and digest of each exposure; empty if they are not known.
+    paths : sequence of path-like
+        The files, as many as there are exposures.
+    ext : int or str
+        Extension of the images.
+
+    Raises
+    ------
+    InputError
+        If the files are those of the masks in another order.
+
+    Warns
+    -----
+    CRStackWarning
+        If files hold other values than the exposures of the masks.
+    """
+    if not origin:
+        return
+    here = []
+    for path in paths:
+        with opened_fits(path) as hdus:
+            image = image_in_parts(image_extension(hdus, path, ext, name="ext"))
+        here.append((os.path.basename(path), digest_of(image)))
+    _compare(origin, tuple(here), "masks")
+
+
+def _compare(origin, here, what):
+    """Compare (name, digest) of each exposure of masks with those of the exposures here."""
+    if not here or len(origin) != len(here):
         return
     digests, wanted = ([digest for _, digest in one] for one in (here, origin))
     if digests == wanted:

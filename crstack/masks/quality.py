@@ -15,6 +15,7 @@ from crstack.exposures.quality import bits_of
 from crstack.files.fits_reading import image_extension, image_of, inspect_image, opened_fits
 from crstack.files.fits_writing import write_fits
 from crstack.files.headers import inherited_header
+from crstack.masks.origin import check_files
 
 __all__ = ["QUALITY_BITS", "quality_images", "write_exposures"]
 
@@ -133,6 +134,7 @@ def write_exposures(
     exposures: Exposures | None = None,
     low: np.ndarray | None = None,
     excess_variance: np.ndarray | None = None,
+    origin: tuple[tuple[str, str], ...] = (),
     overwrite: bool = False,
 ) -> list[Path]:
     """Copy files of exposures, and add the mask of each.
@@ -149,6 +151,8 @@ def write_exposures(
         Extension of the images.
     bits, exposures, low, excess_variance : optional
         As for `quality_images`.
+    origin : tuple of (str, str), optional
+        Name and digest of the exposures that the masks were made of, which the files are compared with.
     overwrite : bool, optional
         Whether files of the same names in the directory are replaced.
 
@@ -162,7 +166,12 @@ def write_exposures(
     ------
     InputError
         If number or shape of the images differ from those of the masks, or a copy would replace an exposure, or another
-        file without ``overwrite``.
+        file without ``overwrite``, or if the files are the exposures of the masks in another order.
+
+    Warns
+    -----
+    CRStackWarning
+        If files hold other values than the exposures that the masks were made of.
     """
     files, directory = [Path(path) for path in paths], Path(directory)
     if len(files) != len(hit):
@@ -173,21 +182,29 @@ def write_exposures(
     for path, target in zip(files, targets, strict=True):
         if target.resolve() in [one.resolve() for one in files]:
             raise InputError(f"directory must be another than that of the exposures; got {directory}")
-        if target.exists() and not overwrite:
+        if os.path.exists(target) and not overwrite:
             raise InputError(
                 f"directory must hold no file of the name {target.name}; got {target}: overwrite=True replaces it"
             )
         shape = inspect_image(path, ext).shape
         if shape != hit.shape[1:]:
             raise InputError(f"image of {path} must have the shape {hit.shape[1:]} of the masks; got {shape}")
+    check_files(origin, files, ext)
     quality = quality_images(hit, bits, exposures, low=low, excess_variance=excess_variance)
-    directory.mkdir(parents=True, exist_ok=True)
+    _make(directory)
     for i, (path, target) in enumerate(zip(files, targets, strict=True)):
         flagged = hit[i]
         if exposures is not None and exposures.bad is not None:
             flagged = flagged | exposures.bad[i]
         _write_copy(path, target, ext, quality[i], flagged)
     return targets
+
+
+def _make(directory):
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"directory must be one that can be made; got {directory} ({error.strerror})") from error
 
 
 def _write_copy(path, target, ext, quality, flagged):

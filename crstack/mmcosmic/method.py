@@ -109,8 +109,12 @@ class MMCosmic(Method):
 
         Parameters
         ----------
-        prepared, detected, progress
-            As for `crstack.methods.Method.decide`.
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        detected : `~crstack.prepared.Detections` or None
+            Detections of the auxiliary detector; None without a detector.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
 
         Returns
         -------
@@ -142,6 +146,22 @@ class MMCosmic(Method):
         progress: Progress | None = None,
     ) -> "MMDecision":
         """Decide which pixels are hit; see `crstack.methods.Method.decide`.
+
+        Parameters
+        ----------
+        prepared : `~crstack.prepared.PreparedStack`
+            The stack.
+        detected : `~crstack.prepared.Detections` or None
+            Detections of the auxiliary detector; None without a detector.
+        rules : `~crstack.masks.MaskRules`
+            Dilation, regions and pixels.
+        progress : callable, optional
+            Called as ``progress(stage, fraction)``.
+
+        Returns
+        -------
+        decision : MMDecision
+            Masks, diagram, and the boundary of each image.
 
         Raises
         ------

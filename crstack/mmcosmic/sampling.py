@@ -7,7 +7,7 @@ from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_dia
 from crstack.equalize.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT, NoiseModel
-from crstack.prepared import Detections, PreparedStack, Progress, report_stage
+from crstack.prepared import Detections, PreparedStack, Progress
 from crstack.simulation import LevelSampler, PixelSampler
 from crstack.simulation.amplifiers import AmplifierSampler, amplifiers
 
@@ -85,10 +85,9 @@ def _simulated_pixels(prepared, detected, progress):
     """The simulated pixels: valid in every exposure, not flagged by the detector."""
     used = prepared.exposures.usable.copy()
     if detected is not None:
-        report_stage(progress, "detecting in the median")
+        detected.search(progress)
         used &= ~detected.in_average("median").mask
         for i in range(len(prepared)):
-            report_stage(progress, f"detecting in exposure {i + 1}")
             used &= ~detected.in_exposure(i).mask
     return used
 
@@ -126,5 +125,7 @@ def _sampler(prepared, detected, used, settings):
 def _cleaned_exposure(detected, i):
     if detected is None or not detected.aux.cleans:
         given = None if detected is None else detected.aux
-        raise InputError(f'synthetic="single" must come with a detector that cleans; got aux={given!r}')
+        raise InputError(
+            f'aux must be a detector that cleans, such as "lacosmic", for synthetic="single"; got {given!r}'
+        )
     return np.nan_to_num(detected.in_exposure(i).cleaned)

@@ -58,6 +58,7 @@ def chips_of(paths: Sequence[str | os.PathLike], ext: Any = ALL) -> tuple[Chip, 
     Returns
     -------
     chips : tuple of Chip
+        In the order of the extensions.
 
     Raises
     ------

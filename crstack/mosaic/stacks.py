@@ -36,7 +36,7 @@ class Mosaic(Mapping[str, CRStack]):
 
     See Also
     --------
-    read_mosaic
+    crstack.mosaic.read_mosaic : Read the chips of files.
     """
 
     def __init__(self, stacks: Mapping[str, CRStack], chips: Sequence[Chip], header: fits.Header) -> None:

@@ -10,7 +10,7 @@ from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
 from crstack.outliers.others import own_and_others
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_images, row_bands
 
 __all__ = ["find_sources", "sentence_of_sources"]
 
@@ -61,22 +61,28 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     squares, not narrower than 1.9 pixels (FWHM). Hits are narrower or have sharp edges. Sources narrower than that are
     not distinguished from hits.
     """
-    rows: list = []
-    planes: dict[int, np.ndarray] = {}
-    for i in range(len(exposures)):
-        plane = flagged(i)
-        for band in row_bands(plane.shape[0], plane.shape[1], PIXELS_AT_ONCE):
-            found, where = _of_band(plane[band], band.start, exposures, i)
-            rows += found
-            if where is not None:
-                planes.setdefault(i, np.zeros(plane.shape, dtype=bool))[band] = where
+    found = map_images(lambda i: _of_exposure(flagged(i), exposures, i), range(len(exposures)))
+    planes = {i: where for i, (_, where) in enumerate(found) if where is not None}
     table = no_sources()
-    for row in rows:
+    for row in (row for rows, _ in found for row in rows):
         table.add_row(row)
     table["flux"] = table["flux"] << exposures.unit
     for name in ("x", "y", "fwhm_major", "fwhm_minor"):
         table[name].unit = "pix"
     return table, planes
+
+
+def _of_exposure(plane, exposures, i):
+    """Rows of the table and the pixels of the sources in one exposure; None without sources."""
+    rows: list = []
+    everywhere = None
+    for band in row_bands(plane.shape[0], plane.shape[1], PIXELS_AT_ONCE):
+        found, where = _of_band(plane[band], band.start, exposures, i)
+        rows += found
+        if where is not None:
+            everywhere = np.zeros(plane.shape, dtype=bool) if everywhere is None else everywhere
+            everywhere[band] = where
+    return rows, everywhere
 
 
 def _of_band(plane, first, exposures, i):
@@ -153,6 +159,11 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
         From `find_sources`.
     names : sequence of str
         Names of the exposures.
+
+    Returns
+    -------
+    sentence : str or None
+        Exposure, position and flux of the sources.
     """
     if not len(table):
         return None

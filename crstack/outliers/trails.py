@@ -8,6 +8,7 @@ import numpy as np
 from crstack.exposures import Exposures
 from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
+from crstack.utils.threads import map_images
 
 __all__ = ["Trail", "find_trails", "sentence_of_trails"]
 
@@ -80,21 +81,27 @@ def find_trails(
     the flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
-    trails: list = []
-    planes: dict[int, np.ndarray] = {}
     lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
-    for i in range(len(exposures)):
-        counts = _in_blocks(flagged(i))
-        for _ in range(MOST):
-            line = _candidate(counts >= IN_BLOCK, lengths)
-            found = None if line is None else _traced(line, flagged(i), exposures, i)
-            if found is None:
-                break
-            trail, where = found
-            trails.append(trail)
-            planes[i] = planes[i] | where if i in planes else where
-            counts[_in_blocks(where) > 0] = 0
-    return tuple(trails), planes
+    found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
+    trails = tuple(trail for of_one, _ in found for trail in of_one)
+    return trails, {i: where for i, (_, where) in enumerate(found) if where is not None}
+
+
+def _of_exposure(flagged, exposures, i, lengths):
+    """The trails of one exposure, and their pixels; None without trails."""
+    trails: list = []
+    everywhere = None
+    counts = _in_blocks(flagged)
+    for _ in range(MOST):
+        line = _candidate(counts >= IN_BLOCK, lengths)
+        found = None if line is None else _traced(line, flagged, exposures, i)
+        if found is None:
+            break
+        trail, where = found
+        trails.append(trail)
+        everywhere = where if everywhere is None else everywhere | where
+        counts[_in_blocks(where) > 0] = 0
+    return trails, everywhere
 
 
 def _shapes(shape):

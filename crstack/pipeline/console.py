@@ -138,6 +138,8 @@ class Console:
         Warnings of the run so far.
     working : bool
         Whether the checks are complete and the work has begun.
+    output_dir : `~pathlib.Path` or None
+        Directory of the products, once the work has begun.
     """
 
     def __init__(self, warnings=None, seen=None):
@@ -145,8 +147,14 @@ class Console:
         self.seen = Seen() if seen is None else seen
         self.log_file = None
         self.working = False
+        self.output_dir = None
         self._keeper = None
         self._bar = None
+
+    def begin_work(self, output_dir):
+        """Note that the checks are complete, and where the products will be written."""
+        self.working = True
+        self.output_dir = Path(output_dir)
 
     def next_part(self):
         """Begin another stack of the same run, whose report has its own warnings."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from crstack.files.whole import atomic_path
 from crstack.joint import JointDecision
 from crstack.masks import exposure_name
@@ -23,7 +25,9 @@ __all__ = [
     "FAILURES",
     "Results",
     "begin_figures",
+    "find_hits",
     "log_file",
+    "paths_of_tables",
     "start_helper",
     "write_figures",
     "write_tables",
@@ -104,8 +108,8 @@ def log_file(path):
     log.info("  %-30s %10s", path.name, words)
 
 
-def write_tables(results):
-    """Write the tables of the hits.
+def find_hits(results):
+    """Tables of the hits.
 
     Parameters
     ----------
@@ -117,22 +121,38 @@ def write_tables(results):
     features : dict of str to `~astropy.table.QTable`
         Hits of MEDIANCR and of the problematic pixels.
     """
-    masks = results.masks
-    tables = {name: results.stack.features(name, masks=masks) for name in ("MEDIANCR", PROBLEMATIC)}
-    hits = tables["MEDIANCR"]
-    _write_table(hits, results.output / "mediancr_identified.ecsv", "ascii.ecsv")
-    for category in categories_of(masks):
-        pixels = feature_pixels(masks, hits[hits["category"] == category])
-        _write_table(pixels, results.output / f"mediancr_identified_{category}.csv", "ascii.csv")
-    pixels = feature_pixels(masks, tables[PROBLEMATIC], PROBLEMATIC)
-    _write_table(pixels, results.output / "problematic_pixels.csv", "ascii.csv")
-    return tables
+    return {name: results.stack.features(name, masks=results.masks) for name in ("MEDIANCR", PROBLEMATIC)}
+
+
+def paths_of_tables(results):
+    """Paths of the files of `write_tables`."""
+    classes = (f"mediancr_identified_{category}.csv" for category in categories_of(results.masks))
+    return [results.output / name for name in ("mediancr_identified.ecsv", *classes, "problematic_pixels.csv")]
+
+
+def write_tables(results, features):
+    """Write the tables of the hits, and those of their pixels.
+
+    Parameters
+    ----------
+    results : Results
+        Of the run.
+    features : dict of str to `~astropy.table.QTable`
+        From `find_hits`.
+    """
+    masks, hits = results.masks, features["MEDIANCR"]
+    whole, *of_classes, problematic = paths_of_tables(results)
+    _write_table(hits, whole, "ascii.ecsv")
+    pixels = feature_pixels(masks, hits)
+    for category, path in zip(categories_of(masks), of_classes, strict=True):
+        numbers = hits["number"][hits["category"] == category]
+        _write_table(pixels[np.isin(pixels["CR_number"], numbers)], path, "ascii.csv")
+    _write_table(feature_pixels(masks, features[PROBLEMATIC], PROBLEMATIC), problematic, "ascii.csv")
 
 
 def _write_table(table, path, layout):
     with atomic_path(path) as temporary:
         table.write(temporary, format=layout, overwrite=True)
-    log_file(path)
 
 
 def start_helper(stack, plots):
@@ -171,7 +191,7 @@ def begin_figures(results, features, helper=None):
     results : Results
         Of the run.
     features : dict
-        From `write_tables`.
+        From `find_hits`.
     helper : `~crstack.plotting.beside.Helper`, optional
         Process that also draws figures.
 

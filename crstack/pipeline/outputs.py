@@ -66,6 +66,7 @@ class Outputs:
         self._made = []
         self._kept = set()
         self._before, self._digests, self._stamps, self._complete = {}, {}, {}, {}
+        self._held = set()
 
     def __truediv__(self, name):
         return self.directory / name
@@ -192,6 +193,14 @@ class Outputs:
         """Compute the checksum of a complete file, so that `publish` has less to do."""
         self._complete[path.name] = _stamp(path), _digest(path)
 
+    def hold(self, paths):
+        """Leave files, which another thread writes, out of `publish`."""
+        self._held |= {path.name for path in paths}
+
+    def release(self, paths):
+        """End what `hold` began."""
+        self._held -= {path.name for path in paths}
+
     def publish(self):
         """Move the complete files to the output directory.
 
@@ -207,8 +216,9 @@ class Outputs:
         """
         moved = []
         # files that begin with a dot are not complete
-        for path in sorted(path for path in self.workplace.iterdir() if not path.name.startswith(".")):
-            name = path.name
+        names = (path.name for path in self.workplace.iterdir() if not path.name.startswith("."))
+        for name in sorted({*names} - self._held):
+            path = self.workplace / name
             target = self / name
             if os.path.lexists(target) and not self.overwrite and not self._is_ours(name):
                 log.warning("%s is not replaced: crstack did not write it as it is; give --overwrite", target)

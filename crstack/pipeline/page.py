@@ -22,27 +22,27 @@ SHOWN = ("diagnostic_histogram2d", "differences", "flux_factor", "xyoffset_cross
 CAPTIONS = {
     "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
     "two or more exposures.",
-    "differences": "What was measured of exposures that differ, and what each is expected to hold more than the common "
-    "image.",
+    "differences": "Measured differences between the exposures. The last images show the expected image of each "
+    "exposure, minus the common image.",
     "flux_factor": "Exposure {} over the others, and its flux factor.",
     "xyoffset_crosscorr": "Exposure {} and the common image, without and with the offset between them.",
 }
 MASKS = (
     ("MEDIANCR", "pixels that are hit in so many exposures that the median is too high"),
-    ("MEANCRT", "pixels that are hit in any exposure"),
+    ("MEANCRT", "pixels that are hit in any exposure: the mean is too high"),
     ("CRMASK1, ...", "pixels that are hit in that exposure"),
     (
         "MEANCR",
-        "hits that the auxiliary detector still finds in the mean of the clean values; none without one",
+        "hits that the auxiliary detector still finds in the mean of the clean values; empty without a detector",
     ),
 )
 AUXILIARY = (
     "auxiliary",
-    "the detector that searches one image at a time, in addition to the comparison of the exposures",
+    "found by the auxiliary detector alone, which searches one image at a time",
 )
-DILATED = ("dilated", "pixels beside a hit that the global dilation has added")
+DILATED = ("dilated", "pixels beside a hit that dilation, the growth of all masks, has added")
 GIVEN = ("given", "pixels that the user has listed")
-LOW = ("low", "values far below their surroundings and the other exposures, which are left out")
+LOW = ("low", "values far below their surroundings and the other exposures: no hits, but left out")
 SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: no hits, but left out")
 TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
 CLASSES = (
@@ -52,30 +52,33 @@ CLASSES = (
     ("other", "any other hit, such as pixels that the user has listed"),
 )
 DIFFERENCES = (
-    ("level", "what is added to the exposure, on average; the surface has this kind of shape"),
-    ("throughput", "of the light of the common image"),
+    ("level", "light that is added to the exposure, such as sky; surface is the kind of its shape"),
+    ("throughput", "fraction of the light of the common image that the exposure has"),
     ("dx, dy", "shift of the scene from the common image to the exposure"),
-    ("xx, yy, xy", "what is added to the second moments of a star, by another seeing"),
+    ("xx, yy, xy", "change of the second moments of a star, by another seeing"),
     ("response, added along x or y", "throughput, and added level, of each row (x) or column (y): lowest and highest"),
 )
-NUMBERS = ("hit", "its number in mediancr_identified.ecsv; P: in problematic_pixels.csv; T: the hit of MEANCRT")
-PROBABILITY = ("probability", "the highest probability of a value in it to be hit")
+NUMBERS = (
+    "hit",
+    "its number in mediancr_identified.ecsv; with P, in problematic_pixels.csv; with T, among the hits of MEANCRT",
+)
+PROBABILITY = ("probability", "the highest probability among the values of the hit")
 #: what the joint decision has measured
 MEASURED = (
-    ("hit values expected", "the sum of the probabilities of all values: so many are hit by this measurement"),
-    ("typical charge", "the geometric mean of the charges in one value"),
+    ("hit values expected", "number of hit values in all exposures: the sum of the probabilities"),
+    ("typical charge", "the geometric mean of the charge that a hit adds to a pixel"),
     (
         "rate",
-        "charges of any size, also far below the noise, in a value: without a hit neighbour, or beside a hit of so "
-        "many standard deviations; it is no probability, and may exceed 1",
+        "mean number of charges in a value, also of those far below the noise; the three rows are for values without a "
+        "hit neighbour, and beside a hit of 5 and of 90 standard deviations",
     ),
-    ("differences", "what differs between the exposures and was measured, such as throughput, seeing and shifts"),
-    ("scatter beyond the noise", "scatter that gain and read noise do not explain"),
+    ("differences", "measured differences between the exposures, such as throughput, seeing and shifts"),
+    ("scatter beyond the noise", "scatter that gain, read noise and the measured differences do not explain"),
 )
 KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
-    ("several", "masked in several exposures, but not coincident, as hits that touch: the median is clean"),
+    ("several", "masked in several exposures, but in different pixels, as two hits that touch: the median is clean"),
     ("single", "masked in one exposure: the median is clean"),
 )
 
@@ -186,12 +189,13 @@ def _sentence(masks, counts, name, result):
     every, coincident = counts["every exposure"], counts["coincident"]
     without = int(np.count_nonzero(result.mask)) if result.mask is not None else 0
     words = (
-        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in any of them; "
+        f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in one "
+        "of them or more. "
     )
-    words += f"{_number(coincident, 'hit')} would stay in the median. "
+    words += f"{_number(coincident, 'hit')} would stay in a plain median. "
     if every:
         words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
-    words += f"The best image is combined_{name}.fits; "
+    words += f"The best image is combined_{name}.fits: "
     return words + ("each pixel has a clean value." if not without else f"{without} pixels have no clean value.")
 
 
@@ -203,7 +207,7 @@ def _layers(stack, name, result, paths):
     unmasked = np.asarray(result.data, dtype=np.float32)
     words = {
         "meancr2": "the mean of the clean values, corrected where the detector still finds a hit",
-        "meanjoint": "the expected mean of all exposures, given their probabilities to be hit",
+        "meanjoint": "the mean of the values, weighted by their probability to be clean",
     }
     layers = [
         Layer("median2d", "the median of the exposures, pixel by pixel", stack.statistics.median2d, "MEDIANCR"),

@@ -156,7 +156,7 @@ def prepare(
     """
     crmethod = configuration.crmethod
     if crmasks is None and not crmethod.is_joint and "meanjoint" in (configuration["outputs"] or ()):
-        raise InputError(f"meanjoint of outputs must come with the joint decision; got crmethod {crmethod}")
+        raise InputError(f"outputs must be without meanjoint, which needs crmethod joint; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
     _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)

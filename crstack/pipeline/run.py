@@ -1,10 +1,10 @@
 """``crstack run``: from a parameter file to masks, images and figures."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from crstack.pipeline.figures import (
     FAILURES,
     Results,
     begin_figures,
+    find_hits,
     log_file,
+    paths_of_tables,
     start_helper,
     write_figures,
     write_tables,
@@ -41,6 +43,7 @@ from crstack.pipeline.summary import (
     settings_with_numbers,
     warn_of_lost_values,
 )
+from crstack.pipeline.writer import Writer
 from crstack.stages.combining import cleaned
 from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
@@ -125,7 +128,7 @@ def run(
         if numbers_to is not None:
             numbers_to(plan_of_run(job, console.warnings))
         return None
-    console.working = True
+    console.begin_work(output_dir)
     with job.outputs:
         console.open_log_file()
         log_exposures(job.paths, job.stack, job.numbers)
@@ -270,24 +273,30 @@ def without_dropped(masks, pixels):
 
 
 def _write(job, results, console, helper, plots, clean, files_at=""):
-    """Write every product. The helper draws figures while other files are written."""
+    """Write every product. Threads write files while the next are made, and the helper draws figures."""
     outputs = job.outputs
     section("Files")
     log.info("in %s", outputs.directory)
+    place = place_of(job.stack.exposures.data)
+    # large images would need too much memory together
+    beside = n_threads() > 1 and place is None and results.masks.codes["MEDIANCR"].size <= PIXELS_AT_ONCE
     # figures, too, make large images in files if the exposures are there
-    with outputs.writing(outputs.directory), limited_memory(place_of(job.stack.exposures.data)):
-        _write_masks(job, results.masks)
-        features = write_tables(results)
-        with begin_figures(results, features, helper) if plots else nullcontext() as drawing:
-            _write_combinations(job, results.masks)
-            if clean:
-                _write_clean(job, results.masks)
-            outputs.publish()
-            if plots:
-                viewer = Viewer(results, job.paths)
-                figures = write_figures(results, drawing, console, also=[viewer])
-                _write_report(job, viewer, figures, console, files_at)
-                outputs.publish()
+    with outputs.writing(outputs.directory), limited_memory(place):
+        with Writer(outputs, beside) as writer:
+            _write_masks(job, results.masks, writer)
+            features = find_hits(results)
+            writer.write(paths_of_tables(results), partial(write_tables, results, features))
+            drawing = begin_figures(results, features, helper) if plots else None
+            with drawing or nullcontext():
+                _write_combinations(job, results.masks, writer)
+                writer.finish()
+                if clean:
+                    _write_clean(job, results.masks)
+                if plots:
+                    viewer = Viewer(results, job.paths)
+                    figures = write_figures(results, drawing, console, also=[viewer])
+                    _write_report(job, viewer, figures, console, files_at)
+                    outputs.publish()
         outputs.finish()
 
 
@@ -311,47 +320,23 @@ def _write_report(job, viewer, figures, console, files_at=""):
         log_file(path)
 
 
-def _write_masks(job, masks):
+def _write_masks(job, masks, writer):
     if job.outputs.keeps("crmasks.fits"):
         return  # they exist already
     path = job.outputs.workplace / "crmasks.fits"
-    with job.outputs.writing(job.outputs / path.name):
-        masks.write(path, overwrite=True)
-    log_file(path)
-    job.outputs.publish()
+    writer.write([path], partial(masks.write, path, overwrite=True))
 
 
-def _write_combinations(job, masks):
+def _write_combinations(job, masks, writer):
     history = _history(job, masks)
     options = {key: job.configuration[key] for key in ("use_auxmedian", "variance")}
-
-    def write(path, combination):
-        with job.outputs.writing(job.outputs / path.name):
-            write_combination(path, combination, history, overwrite=True)
-            job.outputs.complete(path)
-
-    def finish(path, written):
-        written.result()
-        log_file(path)
-        job.outputs.publish()
-
-    # one is written while the next is made; large ones would need too much memory together
-    at_once = n_threads() > 1 and masks.shape[0] * masks.shape[1] <= PIXELS_AT_ONCE
-    under_way = None
     # the HISTORY of the files states it
     warn_of_levels("median", job.stack.prepared, silent=True)
-    with ThreadPoolExecutor(1) as writer:
-        for name in requested_combinations(job.configuration["outputs"], masks):
-            path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
-            combination = job.stack.combine(name, masks=masks, full_output=True, **options)
-            if under_way is not None:
-                finish(*under_way)
-            under_way = path, writer.submit(write, path, combination)
-            if not at_once:
-                finish(*under_way)
-                under_way = combination = None
-        if under_way is not None:
-            finish(*under_way)
+    for name in requested_combinations(job.configuration["outputs"], masks):
+        path = job.outputs.workplace / combination_name(name, job.configuration["compression"])
+        combination = job.stack.combine(name, masks=masks, full_output=True, **options)
+        writer.write([path], partial(write_combination, path, combination, history, overwrite=True))
+        del combination  # the writer holds it as long as it needs
 
 
 def _write_clean(job, masks):

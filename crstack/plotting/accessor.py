@@ -95,6 +95,7 @@ class PlotAccessor:
         Returns
         -------
         view : `~crstack.plotting.MaskView`
+            Arrays that `mask` and `hits` draw.
         """
         stack = self._stack
         masks = stack.latest_masks() if masks is None else masks
@@ -156,14 +157,21 @@ class PlotAccessor:
 
         Parameters
         ----------
-        name, masks
-            As for `mask_view`.
-        color_scale, resolution, fig
-            As for `~crstack.plotting.plot_mask`.
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels that are masked in every exposure.
+        masks : `~crstack.MaskSet`, optional
+            Those of the latest `~crstack.CRStack.detect` by default.
+        color_scale : {"zscale", "minmax"}, optional
+            Contrast of the images.
+        resolution : int, optional
+            Average the images in blocks, so that about this many pixels remain along the longer side.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
 
         Returns
         -------
         fig : `~matplotlib.figure.Figure`
+            The figure, not shown or saved.
         """
         options: dict[str, Any] = {"color_scale": color_scale, "resolution": resolution, "fig": _figure(fig)}
         return plot_mask(self.mask_view(name, masks=masks), **options)
@@ -180,10 +188,14 @@ class PlotAccessor:
 
         Parameters
         ----------
-        name, masks
-            As for `mask_view`.
-        semiwindow, color_scale
-            As for `~crstack.plotting.plot_hits`.
+        name : str, optional
+            Name of a mask, or "problematic" for the pixels that are masked in every exposure.
+        masks : `~crstack.MaskSet`, optional
+            Those of the latest `~crstack.CRStack.detect` by default.
+        semiwindow : int, optional
+            Half the size of the images, in pixels.
+        color_scale : {"zscale", "minmax"}, optional
+            Contrast, the same for all images of a hit.
 
         Returns
         -------
@@ -208,12 +220,17 @@ class PlotAccessor:
 
         Parameters
         ----------
-        color_scale, resolution, fig
-            As for `~crstack.plotting.plot_median_position`.
+        color_scale : {"zscale", "minmax"}, optional
+            Contrast of the median.
+        resolution : int, optional
+            Average the images in blocks, so that about this many pixels remain along the longer side.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
 
         Returns
         -------
         fig : `~matplotlib.figure.Figure`
+            The figure, not shown or saved.
         """
         exposures, median2d = self._stack.exposures, self._stack.statistics.median2d
         number = exposure_at_median(exposures.data, median2d, exposures.bad)
@@ -268,12 +285,15 @@ class PlotAccessor:
         ----------
         masks : `~crstack.MaskSet`, optional
             Masks of the decision that measured; by default the latest ones.
-        resolution, fig
-            As for `~crstack.plotting.plot_differences`.
+        resolution : int, optional
+            Average the images in blocks, so that about this many pixels remain along the longer side.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
 
         Returns
         -------
         fig : `~matplotlib.figure.Figure`
+            The figure, not shown or saved.
 
         Raises
         ------
@@ -304,12 +324,17 @@ class PlotAccessor:
         ----------
         number : int, optional
             Number of the exposure, from 1. By default the one that is shifted most.
-        color_scale, resolution, fig
-            As for `~crstack.plotting.plot_offset`.
+        color_scale : {"zscale", "minmax"}, optional
+            Contrast of the images.
+        resolution : int, optional
+            Average the images in blocks, so that about this many pixels remain along the longer side.
+        fig : `~matplotlib.figure.Figure`, optional
+            Figure to draw in; a new one by default.
 
         Returns
         -------
         fig : `~matplotlib.figure.Figure`
+            The figure, not shown or saved.
 
         Raises
         ------

@@ -61,6 +61,7 @@ def plot_diagram(
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
+        The figure, not shown or saved.
     """
     n, n_sets = diagram.settings.n_simulations, diagram.n_sets
     simulated, observed = diagram.simulated.T / n_sets, diagram.observed.T
@@ -157,6 +158,7 @@ def draw_boundary(
     Returns
     -------
     lines : list of `~matplotlib.lines.Line2D`
+        What was drawn; empty without a boundary.
     """
     if boundary is None:
         return []

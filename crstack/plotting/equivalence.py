@@ -65,6 +65,7 @@ def plot_flux_factor(
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
+        The figure, not shown or saved.
     """
     fig = new_figure((12, 5), fig)
     left, right = fig.subplots(1, 2, sharex=True)
@@ -152,12 +153,21 @@ def plot_offset(
         Their standard errors.
     first : (int, int), optional
         (x, y) of the first pixel: FITS coordinates.
-    label, unit, color_scale, resolution, fig
-        As for `plot_flux_factor` and `~crstack.plotting.plot_mask`.
+    label : str, optional
+        Name of the exposure.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the images.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast of the images.
+    resolution : int, optional
+        Average the images in blocks, so that about this many pixels remain along the longer side.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
+        The figure, not shown or saved.
     """
     ny, nx = image.shape
     fig = new_figure((11, min(max(8.4 * ny / nx + 1.5, 5), 12)), fig)

@@ -169,6 +169,7 @@ class HitPages:
         Returns
         -------
         n_drawn : int
+            Number of hits that were drawn.
         """
         from matplotlib import rc_context
         from matplotlib.backends.backend_pdf import PdfPages

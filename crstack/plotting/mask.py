@@ -80,6 +80,7 @@ def plot_mask(
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
+        The figure, not shown or saved.
     """
     return MaskPanels(view, color_scale=color_scale, resolution=resolution, fig=fig).figure
 
@@ -89,8 +90,14 @@ class MaskPanels:
 
     Parameters
     ----------
-    view, color_scale, resolution, fig
-        As for `plot_mask`.
+    view : MaskView
+        The mask and its images.
+    color_scale : {"zscale", "minmax"}, optional
+        Contrast of the images.
+    resolution : int, optional
+        Average the images in blocks, so that about this many pixels remain along the longer side.
+    fig : `~matplotlib.figure.Figure` or "pyplot", optional
+        Figure to draw in, or "pyplot" for a new one that pyplot shows. By default a new one that belongs to no window.
 
     Attributes
     ----------

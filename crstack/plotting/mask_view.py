@@ -64,7 +64,13 @@ class MaskView:
         return None if self.decided is None else self.decided.diagram
 
     def for_drawing(self) -> "MaskView":
-        """A smaller copy for another process, without the arrays that only the list of pixels needs."""
+        """A smaller copy for another process, without the arrays that only the list of pixels needs.
+
+        Returns
+        -------
+        view : MaskView
+            The figures of this view are the same.
+        """
         decided = self.decided
         if decided is not None:
             nothing = np.empty((0, 0))

@@ -52,6 +52,7 @@ def plot_median_position(
     Returns
     -------
     fig : `~matplotlib.figure.Figure`
+        The figure, not shown or saved.
     """
     import matplotlib
     from matplotlib.colors import ListedColormap

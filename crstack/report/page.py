@@ -311,13 +311,13 @@ def _hits_words(report):
     words = ", ".join(f"{number} {_kind_words(kind)}" for kind, number in report.counts.items())
     total = sum(report.counts.values())
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
-    return f"{words}.{few}"
+    return f"Hits: {words}.{few}"
 
 
 def _kind_words(kind):
     return {
         "every exposure": "in every exposure",
-        "several": "in several exposures, but not coincident",
+        "several": "in several exposures but different pixels",
         "single": "in one exposure",
     }.get(kind, kind)
 

@@ -141,13 +141,24 @@ class LevelSampler(Sampler):
         ----------
         signal : float
             Expected signal, in the unit of the exposures.
+
+        Returns
+        -------
+        x_min, x_max, y_max : float
+            In the unit of the exposures.
         """
         level = self._level_of(np.array(max(signal, 0.0) * self.noise.electrons_per_unit))
         x, y = next(self._draws_of_level(level, RANGE_DRAWS, 0))
         return float(x.min()), float(x.max()), float(y.max())
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Ranges of levels, with how many pixels they hold."""
+        """List ranges of levels, with the number of their pixels.
+
+        Returns
+        -------
+        blocks : list of (int, int)
+            First level of each block, and its number of pixels.
+        """
         starts = range(0, len(self._pixels), LEVELS_PER_BLOCK)
         sizes = ((start, int(self._pixels[start : start + LEVELS_PER_BLOCK].sum())) for start in starts)
         return [(start, size) for start, size in sizes if size]
@@ -161,6 +172,11 @@ class LevelSampler(Sampler):
             First level of the block.
         n_simulations : int
             How often each pixel is drawn.
+
+        Yields
+        ------
+        x, y : `~numpy.ndarray`
+            Coordinates in the diagram, of some of the draws.
         """
         levels, counts = self._levels_of(start, n_simulations)
         alone, electrons = self._alone(n_simulations)
@@ -217,10 +233,17 @@ class LevelSampler(Sampler):
 
         Parameters
         ----------
-        start, n_simulations
-            As for `draws`.
+        start : int
+            First level of the block.
+        n_simulations : int
+            How often each pixel is drawn.
         x_edges, y_edges : `~numpy.ndarray`
             Even bin edges, in the unit of the exposures.
+
+        Returns
+        -------
+        counts : `~numpy.ndarray`
+            int64, indexed [x, y].
         """
         total = super().block_histogram(start, n_simulations, x_edges, y_edges)
         levels, counts = self._levels_of(start, n_simulations)

@@ -33,6 +33,11 @@ def histogram(
         Even bin edges.
     weights : `~numpy.ndarray`, optional
         Weight of each pair.
+
+    Returns
+    -------
+    counts : `~numpy.ndarray`
+        Number or total weight of the pairs in each bin.
     """
     nx, ny = len(x_edges) - 1, len(y_edges) - 1
     inside = (x >= x_edges[0]) & (x <= x_edges[-1]) & (y >= y_edges[0]) & (y <= y_edges[-1])
@@ -75,7 +80,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def blocks(self) -> list[tuple[int, int]]:
-        """Pairs of a block and its number of pixels."""
+        """List pairs of a block and its number of pixels."""
 
     @abstractmethod
     def draws(self, block: int, n_simulations: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -93,12 +98,17 @@ class Sampler(ABC):
         return np.random.default_rng(np.random.SeedSequence(self._entropy, spawn_key=key))
 
     def coordinates(self, min2d: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx).
+        """Compute coordinates in the diagram of min2d and median2d - min2d (ny, nx).
 
         Parameters
         ----------
         min2d, difference : `~numpy.ndarray`
             In the unit of the exposures.
+
+        Returns
+        -------
+        x, y : `~numpy.ndarray`
+            Coordinates, in the unit of the diagram.
         """
         return min2d, difference
 
@@ -158,6 +168,11 @@ class Sampler(ABC):
             How often each pixel is drawn.
         x_edges, y_edges : `~numpy.ndarray`
             Even bin edges, in the unit of the exposures.
+
+        Returns
+        -------
+        counts : `~numpy.ndarray`
+            int64, indexed [x, y].
         """
         counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
         for x, y in self.draws(block, n_simulations):
@@ -205,7 +220,18 @@ class PixelSampler(Sampler):
         self._scale = NoiseScale.of(noises[0])
 
     def coordinates(self, min2d: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates in the diagram of min2d and median2d - min2d (ny, nx)."""
+        """Compute coordinates in the diagram of min2d and median2d - min2d (ny, nx).
+
+        Parameters
+        ----------
+        min2d, difference : `~numpy.ndarray`
+            In the unit of the exposures.
+
+        Returns
+        -------
+        x, y : `~numpy.ndarray`
+            Coordinates, in the unit of the diagram.
+        """
         return (min2d, difference) if self._scale is None else self._scale.typical(min2d, difference)
 
     def _draw_band(self, rows, rng):
@@ -233,6 +259,11 @@ class PixelSampler(Sampler):
         ----------
         signal : float
             Ignored.
+
+        Returns
+        -------
+        x_min, x_max, y_max : float
+            In the unit of the exposures.
         """
         spans = []
         for number, rows in enumerate(self._bands):
@@ -243,7 +274,13 @@ class PixelSampler(Sampler):
         return float(min(low)), float(max(high)), float(max(top))
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Bands of rows, with how many pixels they hold."""
+        """List bands of rows, with the number of their pixels.
+
+        Returns
+        -------
+        blocks : list of (int, int)
+            Number of each band, from 0, and its number of pixels.
+        """
         return [(number, int(self.used[rows].sum())) for number, rows in enumerate(self._bands)]
 
     def draws(self, number: int, n_simulations: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -255,6 +292,11 @@ class PixelSampler(Sampler):
             Number of the band, from 0.
         n_simulations : int
             How often each pixel is drawn.
+
+        Yields
+        ------
+        x, y : `~numpy.ndarray`
+            Coordinates in the diagram, of some of the draws.
         """
         rng = self._rng(1, number)
         for _ in range(n_simulations):

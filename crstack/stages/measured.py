@@ -91,7 +91,7 @@ class MeasuredStack:
     def flux_factors(
         self, *, regions: Sequence[Sequence[int]] | None = None, method: Literal["ratio", "slope"] = "slope"
     ) -> equalize.FluxFactors:
-        """Flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`.
+        """Measure the flux factors of the given exposures: see `~crstack.equalize.estimate_flux_factors`.
 
         Parameters
         ----------
@@ -99,30 +99,45 @@ class MeasuredStack:
             Regions to use; the whole image by default.
         method : {"slope", "ratio"}, optional
             As for `~crstack.equalize.Equalization`.
+
+        Returns
+        -------
+        factors : `~crstack.equalize.FluxFactors`
+            Factors with a median of 1, and their standard errors. The stack is not changed.
         """
         self._workspace.refuse("flux factors")
         given = self.prepared.given
         return equalize.estimate_flux_factors(given, self.prepared.statistics_of(given), regions, method)
 
     def offsets(self, *, region: Sequence[int] | None = None) -> equalize.Offsets:
-        """Offsets of the given exposures: see `~crstack.equalize.estimate_offsets`.
+        """Measure the offsets of the given exposures: see `~crstack.equalize.estimate_offsets`.
 
         Parameters
         ----------
         region : (xmin, xmax, ymin, ymax), optional
             Region to use; the whole image by default.
+
+        Returns
+        -------
+        offsets : `~crstack.equalize.Offsets`
+            Shifts in pixels, and their standard errors. The stack is not changed.
         """
         self._workspace.refuse("offsets")
         given = self.prepared.given
         return equalize.estimate_offsets(given, self.prepared.statistics_of(given), region)
 
     def response(self, *, settings: equalize.ResponseSettings | None = None) -> equalize.Response:
-        """Local response of the given exposures: see `~crstack.equalize.estimate_response`.
+        """Measure the local response of the given exposures: see `~crstack.equalize.estimate_response`.
 
         Parameters
         ----------
         settings : `~crstack.equalize.ResponseSettings`, optional
             Settings of the fit.
+
+        Returns
+        -------
+        response : `~crstack.equalize.Response`
+            A map of each exposure. The stack is not changed.
         """
         self._workspace.refuse("the local response")
         return equalize.estimate_response(self.prepared.given, settings)
@@ -139,8 +154,12 @@ class MeasuredStack:
 
         Parameters
         ----------
-        aux, vote, aux_noise, progress
-            As for `mm_diagram`: pixels that the detector flags are excluded.
+        aux : Detector, str or list of these, optional
+            Detector whose hits are excluded; none by default.
+        vote, aux_noise : optional
+            As for `detect`.
+        progress : callable or True, optional
+            Called as ``progress(stage, fraction)``; True draws a bar.
 
         Returns
         -------
@@ -190,6 +209,7 @@ class MeasuredStack:
         Returns
         -------
         diagram : `~crstack.diagram.MMDiagram`
+            Simulated and observed histogram, with their bin edges.
 
         Raises
         ------

@@ -1,22 +1,34 @@
 """Work on bands of rows in a few threads (numpy and scipy release the GIL)."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache, wraps
+from itertools import count
 from types import FunctionType
 
 from crstack.exceptions import InputError
-from crstack.utils.memory import limited_memory, relax
+from crstack.utils.memory import current_workspace, limited_memory, relax
 from crstack.utils.validation import check_integer
 
-__all__ = ["limited_threads", "map_threads", "n_threads", "row_bands", "slices", "wide_bands", "with_limited_threads"]
+__all__ = [
+    "limited_threads",
+    "map_images",
+    "map_threads",
+    "n_threads",
+    "row_bands",
+    "slices",
+    "wide_bands",
+    "with_limited_threads",
+]
 
 #: environment variable with the number of threads
 VARIABLE = "CRSTACK_NUM_THREADS"
 #: default number of threads
 MOST = 8
+#: largest number of threads beside the calling ones
+MOST_HELPERS = 256
 
 #: pixels of a band whose temporary arrays fit into the caches
 PIXELS_IN_CACHE = 1 << 16
@@ -133,24 +145,72 @@ def _sharing(n):
         _at_once.reset(token)
 
 
+@cache
+def _helpers():
+    """The threads that work beside the one that calls; they wait for the next work."""
+    return ThreadPoolExecutor(MOST_HELPERS, thread_name_prefix="crstack")
+
+
+if hasattr(os, "register_at_fork"):
+    # a new process has none of the threads
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
+
+
+class _Items:
+    """Items that several threads take one after the other, with their results."""
+
+    def __init__(self, function, items):
+        self._function, self._items = function, items
+        self._numbers = count()
+        self.results = [None] * len(items)
+        self.errors = {}
+        self.stopped = False
+
+    def take(self):
+        """Work until no item is left, or one has failed."""
+        # a count gives each number to one thread only
+        for i in self._numbers:
+            if self.stopped or i >= len(self._items):
+                return
+            try:
+                # each item has its own context, so that nested calls keep the limit
+                self.results[i] = copy_context().run(self._function, self._items[i])
+                relax()
+            except BaseException as error:
+                self.stopped = True
+                self.errors[i] = error
+
+
 def map_threads(function, items):
-    """``[function(item) for item in items]`` in threads, in the order of ``items``."""
+    """``[function(item) for item in items]`` in threads, in the order of ``items``.
 
-    def work(item):
-        result = function(item)
-        relax()
-        return result
-
+    The calling thread works too. If an item fails, those that have not started are not run.
+    """
     items = list(items)
-    n = min(n_threads() // _at_once.get(), len(items))
+    work, n = _Items(function, items), min(n_threads() // _at_once.get(), len(items))
     if n < 2:
-        return [work(item) for item in items]
-    with limited_threads(None), _sharing(n), ThreadPoolExecutor(n) as pool:
-        # each item has its own context, so that nested calls keep the limit
-        futures = [pool.submit(copy_context().run, work, item) for item in items]
+        work.take()
+    else:
+        with limited_threads(None), _sharing(n):
+            helpers = [_helpers().submit(copy_context().run, work.take) for _ in range(n - 1)]
+            try:
+                work.take()
+            finally:
+                work.stopped = True  # by a signal, if items are left
+                # those that have not started are not needed any more
+                wait([one for one in helpers if not one.cancel()])
+    if work.errors:
+        error = work.errors[min(work.errors)]
+        work.errors.clear()
         try:
-            return [future.result() for future in futures]
+            raise error
         finally:
-            # after an error, items that have not started are not run
-            for future in futures:
-                future.cancel()
+            del error  # its traceback refers to this frame
+    return work.results
+
+
+def map_images(function, items):
+    """As `map_threads`, for work that needs several whole images: one after the other where memory is limited."""
+    workspace = current_workspace()
+    limited = workspace is not None and workspace.limit is not None
+    return [function(item) for item in items] if limited else map_threads(function, items)

@@ -2,7 +2,8 @@
 A hit that the median keeps
 ===========================
 
-Two of three exposures are hit in the same pixels. Their median keeps the hit. ``crstack`` removes it.
+Cosmic rays hit the same pixels in two of three exposures. The median keeps the hit. ``meancr2``, the mean without the
+hits, does not.
 """
 
 import matplotlib.pyplot as plt

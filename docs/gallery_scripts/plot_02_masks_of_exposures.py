@@ -2,7 +2,7 @@
 The hits of each exposure
 =========================
 
-One decision about all exposures gives a mask of each of them.
+The joint decision compares all exposures, and makes a mask of each.
 """
 
 import matplotlib.pyplot as plt

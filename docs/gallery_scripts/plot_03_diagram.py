@@ -2,8 +2,8 @@
 The median-minimum diagram
 ==========================
 
-Noise alone lifts the median of a pixel above the minimum, by an amount that can be simulated. A pixel far above this
-amount is hit in two exposures.
+The median of a pixel is higher than its minimum, because of noise. Simulations give the difference that noise explains.
+If the difference is much larger, the pixel is hit in two exposures.
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ stack.fit_boundary("spline")
 masks = stack.detect(aux="pycosmic")
 
 # %%
-# Left: simulated pixels without hits. Right: observed pixels. The highest line is the boundary.
+# Left: simulated pixels without hits. Right: observed pixels. Pixels above the highest line, the boundary, are hit.
 
 stack.plot.diagram(fig=plt.figure(figsize=(9, 5)))
 plt.show()

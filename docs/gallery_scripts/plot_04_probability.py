@@ -2,8 +2,8 @@
 The probability of a hit
 ========================
 
-The joint decision computes, for each value, the probability that it is hit. A value beside a hit is hit more often, and
-gets a higher probability.
+The joint decision computes, for each pixel of each exposure, the probability of a hit. Hits are tracks. A pixel beside
+a hit therefore gets a higher probability.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.re
 masks = stack.detect("joint")
 
 # %%
-# The brightest hit of the first exposure.
+# The figure shows the brightest hit of the first exposure, the charge that was really added, and the probability.
 
 charge = simulated.hits[0]
 y, x = np.unravel_index(np.argmax(charge), charge.shape)

@@ -2,8 +2,9 @@
 Variances that hold
 ===================
 
-The error of each combined pixel, divided by the standard deviation that ``crstack`` gives it, scatters by 1. This holds
-for pixels without a hit, and for pixels where a hit is left out.
+``crstack`` states the standard deviation of each combined pixel. This example tests it. The true error of each pixel is
+divided by the stated standard deviation. These ratios scatter by 1, in pixels without a hit and in pixels with a hit
+that is left out.
 """
 
 import matplotlib.pyplot as plt

@@ -21,7 +21,7 @@ masks = {
 }
 
 # %%
-# Orange: flagged values that are more than a pixel from every hit, in all exposures together.
+# Orange squares mark false flags of all exposures: flagged values that are more than a pixel from every hit.
 
 near_hit = np.array([ndimage.binary_dilation(one, np.ones((3, 3))) for one in simulated.truth])
 fig, axes = plt.subplots(1, 2, figsize=(7.5, 3.7), sharex=True, sharey=True, layout="constrained")

@@ -2,7 +2,8 @@
 Kinds of hits
 =============
 
-Hits look different in detectors of different thickness. ``make_stack`` simulates five populations of hits.
+Hits look different in detectors of different thickness. ``make_stack`` simulates five kinds of hits, called populations
+(:doc:`/reference/datasets`).
 """
 
 import matplotlib.pyplot as plt

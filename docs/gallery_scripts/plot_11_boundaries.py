@@ -2,8 +2,8 @@
 Models of the boundary
 ======================
 
-M.M.Cosmic has three models of the boundary: a spline above the simulated pixels, a boundary with a known rate of false
-alarms, and straight lines between points of your choice.
+The boundary of M.M.Cosmic separates noise from hits. There are three models: a spline above the simulated pixels, a
+boundary with a known rate of false alarms, and straight lines between points of your choice.
 """
 
 import matplotlib.pyplot as plt

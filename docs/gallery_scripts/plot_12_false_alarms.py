@@ -2,8 +2,8 @@
 A known rate of false alarms
 ============================
 
-``JointPosterior(false_alarm=...)`` sets the rate at which clean values are flagged. Simulated exposures without hits
-test it.
+``JointPosterior(false_alarm=...)`` sets the rate of false alarms: the fraction of clean values that are flagged. This
+example measures the rate, with simulated exposures that have no hits.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ for rate in asked:
     found.append(sum(ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks.crmasks))
 
 # %%
-# Touching pixels count as one. The bars are the standard deviation of a Poisson count.
+# Flagged pixels that touch count as one false alarm. The bars are the standard deviation of a Poisson count.
 
 found, n_values = np.array(found), masks.crmasks.size
 fig, ax = plt.subplots(figsize=(6.5, 4.8), layout="constrained")

@@ -32,7 +32,7 @@ table.round(3)
 table["exposure", "level", "throughput", "dx", "dy", "xx", "yy"]
 
 # %%
-# The last row of the figure shows what each exposure is expected to hold more than the common image.
+# The last row of the figure shows the expected image of each exposure, minus the common image.
 
 with plt.rc_context({"font.size": 10, "axes.titlesize": 11}):
     stack.plot.differences()

@@ -2,8 +2,8 @@
 A trail of a satellite
 ======================
 
-A straight trail across one exposure is masked to its faint edges. It has a code of its own, and is not counted as a
-hit.
+A straight trail across one exposure is masked to its faint edges. It is not counted as a hit: its pixels have another
+code in the mask. A warning reports the trail.
 """
 
 import warnings

@@ -174,7 +174,12 @@ def test_outputs_and_compression(here, capsys):
     # the compressed images of the earlier run are removed
     assert {one.name for one in Path("out").glob("combined_*")} == {"combined_meancr2.fits"}
     wrong = write_parameters("r.yaml", crmethod="pycosmic", outputs=["meanjoint"])
-    refused(capsys, ["run", wrong, "--output-dir", "no"], "meanjoint of outputs must come with the joint", output="no")
+    refused(
+        capsys,
+        ["run", wrong, "--output-dir", "no"],
+        "outputs must be without meanjoint, which needs crmethod joint",
+        output="no",
+    )
 
 
 def test_sample_variance(here):
@@ -336,7 +341,7 @@ def test_data_quality_and_uncertainties_of_the_files(here, capsys):
         fits.append(name, quality, fits.Header({"EXTNAME": "DQ"}))
     arguments = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--no-plots"]
     assert main([*arguments, "--output-dir", "one"]) == 0
-    assert "DQ of fake_1a.fits and the like are not used; to use them give dq_ext='DQ'" in capsys.readouterr().err
+    assert "DQ of fake_1a.fits is not used. To use it, give dq_ext='DQ'" in capsys.readouterr().err
     assert main([*arguments, "--dq-ext", "DQ", "--bits", "stsci", "--output-dir", "two"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -344,6 +349,6 @@ def test_data_quality_and_uncertainties_of_the_files(here, capsys):
     path = write_parameters("p.yaml", crmethod="pycosmic", dq_ext="DQ", bits={"bad": 4})
     assert main(["run", path, "--output-dir", "three", *PLAIN]) == 0
     assert_equal_masks("two", "three")
-    refused(capsys, [*arguments, "--bits", "stsci"], "bits must come with dq_ext")
+    refused(capsys, [*arguments, "--bits", "stsci"], "dq_ext must be given with bits")
     refused(capsys, [*arguments, "--dq-ext", "DQ", "--bits", "eso"], "bits must be one of stsci, lsst, dragons")
     refused(capsys, [*arguments, "--err-ext", "ERR"], "err_ext must be one of 0 .*; got 'ERR'")

@@ -19,6 +19,7 @@ from support.products import PRODUCTS
 
 from crstack import CRStack, MaskSet
 from crstack.cli import main
+from crstack.combine.files import write_combination
 from crstack.exceptions import InputError
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.pipeline.lock import LOCK, DirectoryLock
@@ -260,12 +261,25 @@ def test_termination_is_like_an_interrupt(here, monkeypatch, capsys):
     monkeypatch.setattr(CRStack, "detect", terminate)
     before = signal.getsignal(signal.SIGTERM)
     assert main(["run", parameters(), "--output-dir", "out"]) == 143
-    assert capsys.readouterr().err == (
-        "crstack: error: terminated; the output directory may hold files of this run and of an earlier one: "
-        "run the same command again\n"
-    )
+    # nothing was written: there is no directory to speak of
+    assert capsys.readouterr().err == "crstack: error: terminated\n"
     assert not Path("out").exists()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_while_products_are_written(here, monkeypatch, capsys):
+    def interrupt(path, combination, history, **options):
+        if combination.name == "median":
+            raise KeyboardInterrupt
+        write_combination(path, combination, history, **options)
+
+    monkeypatch.setattr("crstack.pipeline.run.write_combination", interrupt)
+    assert main(["run", parameters(), "--output-dir", "out"]) == 130
+    assert capsys.readouterr().err == (
+        "crstack: error: interrupted; the output directory out may hold files of this run and of an earlier one: "
+        "run the same command again\n"
+    )
+    assert Path("out").is_dir()
 
 
 def environment():

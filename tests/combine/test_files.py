@@ -224,7 +224,7 @@ def test_names_of_files_and_of_requested_combinations(stack):
     assert requested_combinations("median", masks) == ("median",)
     for names, message in (
         (["mode"], "combination must be one of mean, .*; got 'mode'"),
-        (["mean", "meanjoint"], "meanjoint must come with masks of the joint decision"),
+        (["mean", "meanjoint"], "masks must be those of the joint decision for meanjoint"),
     ):
         with pytest.raises(InputError, match=message):
             requested_combinations(names, masks)

@@ -102,7 +102,7 @@ def test_weights_by_exposure_time():
     exposures = Timed(exptimes=(600.0, 600.0, 300.0))
     np.testing.assert_allclose(exposure_weights("exptime", exposures), [1.2, 1.2, 0.6])
     exposures.exptimes = (600.0, None, 300.0)
-    with pytest.raises(InputError, match='weights="exptime" must come with exposures of known exposure time'):
+    with pytest.raises(InputError, match='exposure times must be known for weights="exptime"'):
         exposure_weights("exptime", exposures)
 
 

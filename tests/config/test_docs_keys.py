@@ -26,19 +26,23 @@ PLACES = {name: getattr(crstack, name) for name in crstack.__all__} | {
 }
 
 
-def rows(number):
-    """Cells of each row of a table of the page, headings left out."""
-    table = PAGE.read_text().split(".. list-table::")[number]
-    table = table.split("   * - ", 1)[1]
+def rows_of(table):
+    """Cells of each row of a table, headings left out."""
+    table = re.split(r"\n\n(?=\S)", table)[0].split("   * - ", 1)[1]
     return [[cell.strip() for cell in re.split(r"\n     -", row)] for row in ("\n" + table).split("\n   * - ")[1:]]
 
 
+#: the tables of keys, by section, and that of old names
+*OF_KEYS, OF_OLD_NAMES = map(rows_of, PAGE.read_text(encoding="utf-8").split(".. list-table::")[1:])
+ROWS = [row for table in OF_KEYS for row in table]
+
+
 def test_one_row_for_each_key_in_order():
-    assert [row[0] for row in rows(1)] == [f"``{name}``" for name in KEYS]
-    assert {len(row) for row in rows(1)} == {5}
+    assert [row[0] for row in ROWS] == [f"``{name}``" for name in KEYS]
+    assert {len(row) for row in ROWS} == {5}
 
 
-@pytest.mark.parametrize("row", rows(1), ids=lambda row: row[0].strip("`"))
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))
 def test_rows_tell_the_truth(row):
     name, in_python, _, default, what = row
     key = KEYS[name.strip("`")]
@@ -60,7 +64,7 @@ def test_rows_tell_the_truth(row):
 
 
 def test_every_old_name_is_told():
-    told = {name for row in rows(2) for name in re.findall(r"``([\w-]+)``", row[0])}
+    told = {name for row in OF_OLD_NAMES for name in re.findall(r"``([\w-]+)``", row[0])}
     assert told == {*NEW_NAMES, *WITHOUT_EFFECT}
-    new = {name for row in rows(2) for name in re.findall(r"``([\w-]+)``", row[1])}
+    new = {name for row in OF_OLD_NAMES for name in re.findall(r"``([\w-]+)``", row[1])}
     assert new == set(NEW_NAMES.values())

@@ -441,7 +441,7 @@ def test_missing_weights_are_one_sentence(monkeypatch, scene):
         raise ValueError("models not found in trained_models directory.")
 
     monkeypatch.setattr(package, "init_model", fail)
-    with pytest.raises(PluginError, match="cosmic-conn must come with its model NRES; got models not found"):
+    with pytest.raises(PluginError, match="cosmic-conn must include its model NRES; got models not found"):
         CosmicCoNNDetector(model="NRES").detect(scene[0], NOISE)
 
 

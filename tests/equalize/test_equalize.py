@@ -511,7 +511,7 @@ def test_divided_exposures_keep_their_noise_in_electrons():
         ({"offsets": "measure"}, "offsets must be one of auto; got 'measure'"),
         (
             {"offsets": SHIFTS, "crosscorr_region": (1, 50, 1, 50)},
-            r"crosscorr_region must come with offsets=.auto., because it measures them; got offsets=\(\(",
+            r"offsets must be .auto. where crosscorr_region is given, because it measures them; got \(\(",
         ),
         ({"crosscorr_region": (1, 10, 1, 50)}, "crosscorr_region must be 16 pixels or more on each side"),
         ({"crosscorr_region": (1, 500, 1, 50)}, "crosscorr_region must lie inside the image"),
@@ -531,12 +531,15 @@ def test_divided_exposures_keep_their_noise_in_electrons():
         ({"seeing": [2.5, 3.0, 0.0]}, "seeing must be a number at least 0.5"),
         ({"differences": "all"}, "differences must be one of auto; got 'all'"),
         # contradictions
-        ({"flux_factors": 1.0, "flux_regions": [(1, 9, 1, 9)]}, "flux_regions must come with flux_factors=.auto.; got"),
-        ({"flux_factors": None, "flux_method": "ratio"}, "flux_method must come with flux_factors=.auto.; got"),
-        ({"flux_factors": None, "apply_flux_factors_to": "original"}, "must come with flux_factors; got"),
-        ({"offsets": None, "crosscorr_region": (1, 50, 1, 50)}, "crosscorr_region must come with offsets=.auto."),
-        ({"differences": None, "seeing": "auto"}, "seeing=.auto. must come with differences=.auto."),
-        ({"differences": None, "backgrounds": "auto"}, "backgrounds=.auto. must come with differences=.auto."),
+        (
+            {"flux_factors": 1.0, "flux_regions": [(1, 9, 1, 9)]},
+            "flux_factors must be .auto. where flux_regions",
+        ),
+        ({"flux_factors": None, "flux_method": "ratio"}, "flux_factors must be .auto. where flux_method is given"),
+        ({"flux_factors": None, "apply_flux_factors_to": "original"}, "flux_factors must not be None for apply_flux"),
+        ({"offsets": None, "crosscorr_region": (1, 50, 1, 50)}, "offsets must be .auto. where crosscorr_region"),
+        ({"differences": None, "seeing": "auto"}, "differences must be .auto. for seeing=.auto."),
+        ({"differences": None, "backgrounds": "auto"}, "differences must be .auto. for backgrounds=.auto."),
     ],
 )
 def test_wrong_settings(simulated, options, message):
@@ -575,7 +578,7 @@ def test_no_signal(flat_exposures):
 
 def test_nbinom_shape_errors(simulated, flat_exposures):
     known = simulate(shape=(60, 60), with_uncertainty=True)
-    with pytest.raises(InputError, match='nbinom_shape="auto" must come without uncertainties'):
+    with pytest.raises(InputError, match='exposures must have no uncertainties for nbinom_shape="auto"'):
         stack_of(known).nbinom_shape()
     with pytest.raises(InputError, match="exposures must share 100 or more clean pixels; got"):
         fit_nbinom_shape(loaded(simulated)[0], np.zeros(simulated.exposures[0].shape, dtype=bool))

@@ -11,6 +11,7 @@ from crstack.equalize import place_variance
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
 from crstack.joint import scatter
 from crstack.joint.expected import counts_of
+from crstack.utils.pixels import dilate
 
 READNOISE = 4.0
 
@@ -118,3 +119,35 @@ def test_the_scene_of_two_exposures_is_the_lower_one_where_they_differ():
     # of noise alone about 2 in 10 000 pixels differ as much
     assert np.count_nonzero(np.abs(scene - expected) > 1e-3) <= 3
     assert scene[5, 7] == cube[0, 5, 7]
+
+
+@pytest.mark.parametrize("seed", [31, 32])
+@pytest.mark.parametrize(
+    ("differences", "rate"),
+    [
+        ({"sky_factors": (1, 4)}, 0.01),
+        ({"sky_factors": (1, 2)}, 0.03),
+        ({"sky_factors": (1, 1.3), "flux_factors": (1, 0.95)}, 0.01),
+    ],
+)
+def test_hits_are_no_error_of_stars_whose_sky_or_throughput_differs(differences, rate, seed):
+    """What differs is measured, so that the declared noise of the stars is that of photons and read noise."""
+    simulated = make_stack(
+        "imaging", shape=(300, 300), n_exposures=2, gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron,
+        hit_rate=rate, seed=seed, **differences,
+    )  # fmt: skip
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    masks, combined = stack.detect(), stack.combine("meanjoint")
+    expected, hits = np.array(simulated.expected), np.array(simulated.hits)
+    level = np.percentile(expected.mean(axis=0), 30)
+    bright = expected.mean(axis=0) - level > 10 * np.sqrt(level + READNOISE**2)
+    true = np.sqrt((expected + READNOISE**2).sum(axis=0)) / 2
+    clean = bright & ~(hits > 0).any(axis=0)
+    ratio = np.sqrt(combined.uncertainty.array[clean]) / true[clean]
+    # where 7 % of the pixels are hit, up to a quarter of those of a few stars are
+    assert np.percentile(ratio, [10, 90] if rate < 0.02 else [10, 60]) == pytest.approx(1, abs=0.2)
+    strong = (hits > 5 * np.sqrt(expected + READNOISE**2)) & bright
+    assert np.count_nonzero(strong & ~masks.crmasks) <= max(0.05 * np.count_nonzero(strong), 1)
+    near = np.array([dilate(one > 0, 1) for one in hits])
+    assert (masks.crmasks & ~near).sum() <= 12
+    assert (masks.crmasks & ~near)[:, bright].sum() <= 1

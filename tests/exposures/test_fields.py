@@ -14,22 +14,31 @@ from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.structures import Structures, lacking
+from crstack.exposures.structures import Structures, lacking, light_of
 
 SHAPE = (200, 240)
 READNOISE = 4.0
 
 
-def field(seed, n=3, seeing=2.7, sky=100.0):
-    """Exposures of a field of stars, with hits; the field depends on the seed."""
-    rng = np.random.default_rng(seed)
+def field_light(seed, seeing=2.7, sky=100.0):
+    """Expected light of a field of stars."""
+    return _light(np.random.default_rng(seed), seeing, sky)
+
+
+def _light(rng, seeing, sky):
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     stars = np.stack([rng.uniform(0, SHAPE[1], 40), rng.uniform(0, SHAPE[0], 40), 10 ** rng.uniform(3, 5, 40)], axis=1)
     width = (seeing / 2.3548) ** 2
-    light = sky + sum(
+    return sky + sum(
         flux / (2 * np.pi * width) * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * width))
         for x, y, flux in stars
     )
+
+
+def field(seed, n=3, seeing=2.7, sky=100.0):
+    """Exposures of a field of stars, with hits; the field depends on the seed."""
+    rng = np.random.default_rng(seed)
+    light = _light(rng, seeing, sky)
     return [
         (rng.poisson(light) + rng.normal(0, READNOISE, SHAPE) + make_hits(SHAPE, 0.01, rng)).astype(np.float32)
         for _ in range(n)
@@ -211,3 +220,61 @@ def test_real_exposures_of_one_field(shared_data, folder, lit, which):
         turned[1] = data[1, ::-1, ::-1]
         (found,) = lacking(turned)
         assert found.exposure == 1
+
+
+def faint_field(factors, seed=1):
+    """Exposures of one field of stars with other light, and no exposure time in the header."""
+    rng = np.random.default_rng(seed)
+    light = field_light(seed)
+    return [
+        (rng.poisson(light * factor) + rng.normal(0, READNOISE, SHAPE) + make_hits(SHAPE, 0.01, rng)).astype(np.float32)
+        for factor in factors
+    ]
+
+
+@pytest.mark.parametrize(("factors", "faint"), [((1, 1, 0.1), 2), ((0.05, 1, 1), 0), ((1, 0.1, 1, 1), 1)])
+def test_a_faint_exposure_of_the_same_field_is_kept(factors, faint):
+    images = faint_field(factors)
+    words = rf"exposure {faint + 1} shows the structures of the other exposures with 0\.\d+ of their light: it is of"
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        exposures = load(images, drop_unusable=True)
+    assert len(caught) == 1
+    assert len(exposures) == len(factors)
+    assert exposures.displaced == ()
+    said = float(str(caught[0].message).split(" with ")[1].split()[0])
+    assert said == pytest.approx(factors[faint], rel=0.1)
+
+
+def test_a_faint_exposure_beside_one_of_another_field():
+    images = [*faint_field((1, 1, 1, 0.1)), field(2, 1)[0]]
+    with pytest.warns(CRStackWarning) as caught:
+        exposures = load(images, drop_unusable=True)
+    assert exposures.names == tuple(f"exposure {i}" for i in range(1, 5))
+    said = [str(one.message) for one in caught]
+    assert [one.split(" shows ")[0] for one in said] == ["exposure 4", "exposure 5"]
+    assert said[1].endswith("it is of another field; it is left out")
+
+
+def test_light_of_an_exposure():
+    images = np.stack(faint_field((1, 0.2, 1)))
+    assert light_of(images, 1) == pytest.approx(0.2, rel=0.05)
+    assert light_of(images, 0) == pytest.approx(5.0, rel=0.05)  # the lower one of the two others
+    bad = np.zeros(images.shape, dtype=bool)
+    bad[1, :, :120] = True
+    assert light_of(np.where(bad, 0, images), 1, bad) == pytest.approx(0.2, rel=0.05)
+    for other in (field(2, 1)[0], np.random.default_rng(3).normal(0, READNOISE, SHAPE).astype(np.float32)):
+        assert light_of(np.stack([images[0], other, images[2]]), 1) is None
+
+
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_another_field_has_no_light_of_this_one(seed):
+    images = np.stack([*field(1, 2), field(seed, 1)[0]])
+    assert light_of(images, 2) is None
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 0.2), (1, 0.2, 0.2), (0.2, 1)])
+def test_right_factors_of_a_faint_exposure_are_not_doubted(factors):
+    """The noise of a faint exposure, divided by its factor, is not taken for light."""
+    ccds = [CCDData(image, unit=u.electron) for image in faint_field(factors)]
+    masks = CRStack(ccds, readnoise=READNOISE * u.electron, flux_factors=factors).detect()
+    assert masks["MEANCRT"].any()

@@ -244,7 +244,7 @@ def test_an_overscan_that_is_blank_is_refused():
 
 
 def test_a_forgotten_bias_is_noticed():
-    with pytest.warns(CRStackWarning, match="part of the level is no light. Is a bias still in the exposures"):
+    with pytest.warns(CRStackWarning, match="part of the level is not light. Is a bias still in the exposures"):
         load_exposures([ccd[:, :50] for ccd in ccds(bias=(500.0,) * 3)], **NUMBERS)
 
 

@@ -79,7 +79,7 @@ def test_without_the_extensions_named_they_are_passed_over(tmp_path):
         ({"dq_ext": "DQ", "bits": {"ugly": 1}}, "bits must be given for hit, bad, .*; got 'ugly'"),
         ({"dq_ext": "DQ", "bits": {"bad": 1.5}}, "bits of bad must be an integer; got 1.5"),
         ({"dq_ext": "DQ", "bits": -1}, "bits must be an integer at least 0; got -1"),
-        ({"bits": "stsci"}, "bits must come with dq_ext"),
+        ({"bits": "stsci"}, "dq_ext must be given with bits"),
     ],
 )
 def test_wrong_quality(tmp_path, options, message):
@@ -130,11 +130,11 @@ def test_planes_that_are_not_read_are_named(tmp_path):
         paths.append(tmp_path / f"n{i}.fits")
         fits.HDUList([fits.PrimaryHDU(), science, quality, error]).writeto(paths[-1])
     noise = {"readnoise": 4 * u.electron, "ext": "SCI"}
-    words = r"DQ and ERR of .*n0.fits and the like are not used; to use them give dq_ext='DQ', err_ext='ERR'"
+    words = r"DQ and ERR of .*n0.fits are not used. To use them, give dq_ext='DQ', err_ext='ERR'"
     with pytest.warns(CRStackWarning, match=words):
         exposures = load_exposures(paths, **noise)
     assert exposures.bad is None
-    with pytest.warns(CRStackWarning, match=r"ERR of .* are not used; to use them give err_ext='ERR'"):
+    with pytest.warns(CRStackWarning, match=r"ERR of .* is not used. To use it, give err_ext='ERR'"):
         load_exposures(paths, dq_ext="DQ", **noise)
     exposures = load_exposures(paths, dq_ext="DQ", err_ext="ERR", **noise)  # without a warning
     assert exposures.bad.sum() == 60

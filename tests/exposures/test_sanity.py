@@ -154,7 +154,7 @@ def test_noise_that_is_missing():
 
 
 def test_a_bias_that_is_still_there():
-    with pytest.warns(CRStackWarning, match=r"level of 1\.\d+e\+03 give 3\d.*: part of the level is no light"):
+    with pytest.warns(CRStackWarning, match=r"level of 1\.\d+e\+03 give 3\d.*: part of the level is not light"):
         load([image + 1000 for image in made()])
     # with a given bias the cause is another one
     with pytest.warns(CRStackWarning, match=r"there is less noise than stated"):

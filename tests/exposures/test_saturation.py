@@ -1,5 +1,6 @@
 """Saturated pixels are noticed where no saturation level is given."""
 
+import re
 import warnings
 
 import astropy.units as u
@@ -9,6 +10,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.combine.result import PixelFlag
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
@@ -88,7 +90,7 @@ def test_a_warning_with_numbers_and_remedy(tmp_path):
     with pytest.warns(CRStackWarning, match=rf"n0.fits has {n} pixels at 60000 adu \(DATAMAX of the header\)") as found:
         exposures = load_exposures(paths, **NOISE)
     assert "and 1 more exposures" in str(found[0].message)
-    assert "saturation=60000 * u.Unit('adu') (command: --saturation 60000, parameter file: saturation:)" in str(
+    assert "saturation=60000 * u.Unit('adu') (command: --saturation 60000, parameter file: saturation: 60000)" in str(
         found[0].message
     )
     assert found[0].filename == __file__
@@ -206,8 +208,38 @@ def test_real_frames_are_not_full(sprat_files):
         assert find_plateau(fits.getdata(path), electrons=2.45) is None
 
 
-def test_blocks_at_the_highest_value_are_called_saturated():
+SATURATED = r"{} is saturated: it has its highest value in groups of {} pixels, within columns .* bad values\. Give sat"
+
+
+def test_a_block_at_the_highest_value_is_saturated():
     images = [frame(i, top=np.inf, dtype=np.float32, shape=(60, 50)) for i in range(3)]
     images[1][20:28, 30:38] = 1.5e5
-    with pytest.warns(CRStackWarning, match="exposure 2 is saturated, at its highest value, in blocks of 64 pixels"):
-        load_exposures(images, unit=u.adu, **NOISE)
+    images[1][50, 10:14] = 1.5e5
+    images[1][5, 5:8] = 1.5e5  # three pixels may be hits
+    with pytest.warns(CRStackWarning, match=SATURATED.format("exposure 2", 68)):
+        exposures = load_exposures(images, unit=u.adu, **NOISE)
+    expected = np.zeros((3, 60, 50), dtype=bool)
+    expected[1, 20:28, 30:38] = expected[1, 50, 10:14] = True
+    np.testing.assert_array_equal(exposures.saturated & exposures.bad, expected)
+    assert exposures.data[2, 20:28, 30:38].all()
+
+
+def test_a_saturated_star_is_masked_in_each_exposure():
+    """A block in two exposures, and a cross, which holds no block, in the third: none of them measures the star."""
+    images = [frame(i, top=30_000, dtype=np.float32, shape=(60, 50)) for i in range(3)]
+    for image in images[:2]:
+        image[20:28, 30:38] = 65535
+    images[2][20:28, 33:35] = images[2][23:25, 30:38] = 65535
+    with pytest.warns(CRStackWarning) as caught:
+        stack = CRStack(images, unit=u.adu, **NOISE)
+    said = [str(one.message) for one in caught]
+    assert sum("seem to be saturated: exposure 1 has 64" in one and "exposure 3 has 28" in one for one in said) == 1
+    for number, size in ((1, 64), (2, 64), (3, 28)):
+        assert sum(re.search(SATURATED.format(f"exposure {number}", size), one) is not None for one in said) == 1
+    assert len(said) == 4
+    cross = stack.exposures.bad[2]
+    assert stack.exposures.bad[:, 23, 33].all()
+    combination = stack.combine("mean", full_output=True)
+    np.testing.assert_array_equal(combination.ccd.mask, cross & stack.exposures.bad[0])
+    assert combination.count[23, 33] == 0
+    assert combination.flags[23, 33] & PixelFlag.NO_DATA

@@ -2,6 +2,7 @@
 
 import zipfile
 
+import astropy.io.fits.file
 import astropy.units as u
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from astropy.io import fits
 
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.files.fits_reading import inspect_image, read_image
+from crstack.files.fits_writing import write_fits
 from crstack.files.units import check_unit, unit_of_header
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
@@ -195,3 +197,52 @@ def test_scaled_integers_and_blank(tmp_path):
     image, _ = read_image(path, 0)
     assert np.isnan(image[0, 5])
     assert np.isfinite(image).sum() == 47
+
+
+def as_astropy_writes(hdus, path):
+    hdus.writeto(path, output_verify="silentfix")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["u1", "i2", "u2", "i4", "f4", "f8", ">f4"])
+def test_bytes_are_those_of_astropy(tmp_path, kind):
+    header = fits.Header({"OBJECT": "M 31", "CRVAL1": 1.5})
+    header["HISTORY"] = "a line"
+    image = IMAGE.astype(kind)
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.arange(5))], name="T")
+    hdus = fits.HDUList([
+        fits.PrimaryHDU(image, header), fits.ImageHDU(image[::2], name="HALF"), fits.ImageHDU(name="EMPTY"), table
+    ])  # fmt: skip
+    before = image.copy()
+    image.flags.writeable = False
+    write_fits(tmp_path / "new.fits", hdus)
+    assert (tmp_path / "new.fits").read_bytes() == as_astropy_writes(hdus, tmp_path / "old.fits")
+    np.testing.assert_array_equal(image, before)
+
+
+def test_arrays_do_not_change_while_they_are_written(tmp_path, monkeypatch):
+    image, seen = IMAGE.copy(), []
+    write = fits.HDUList.writeto
+
+    def look(hdus, *arguments, **options):
+        array_to_file = astropy.io.fits.file._array_to_file
+
+        def looking(*inner):
+            seen.append(np.array_equal(image, IMAGE))
+            return array_to_file(*inner)
+
+        monkeypatch.setattr("astropy.io.fits.file._array_to_file", looking)
+        return write(hdus, *arguments, **options)
+
+    monkeypatch.setattr(fits.HDUList, "writeto", look)
+    write_fits(tmp_path / "a.fits", fits.HDUList([fits.PrimaryHDU(image)]))
+    assert seen == [True]
+
+
+def test_scaled_numbers_are_written_as_they_are(tmp_path):
+    hdu = fits.ImageHDU((IMAGE % 7).astype(np.int16), name="SCALED")
+    hdu.header["BSCALE"], hdu.header["BZERO"] = 0.5, 3.0
+    hdus = fits.HDUList([fits.PrimaryHDU(), hdu])
+    write_fits(tmp_path / "a.fits", hdus)
+    with fits.open(tmp_path / "a.fits") as read:
+        np.testing.assert_array_equal(read["SCALED"].data, IMAGE % 7 * 0.5 + 3)

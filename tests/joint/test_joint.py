@@ -67,7 +67,7 @@ def test_density_of_hit_values_is_the_convolution(sigma):
         weights = np.gradient(np.log(charges)) * per_log
         exact = [(weights * stats.norm.pdf(value, charges, sigma)).sum() for value in excess]
         found = density.log_density(np.int32(kind), HitDensity.index(excess, np.float32(sigma)))
-        np.testing.assert_allclose(found, np.log(exact), atol=0.16)
+        np.testing.assert_allclose(found - np.log(sigma), np.log(exact), atol=0.16)
         assert density.above(kind, np.float32(sigma)) == pytest.approx(weights.sum(), rel=0.06)
 
 
@@ -151,7 +151,7 @@ def test_probabilities_are_kept_and_thresholded(simulated, tmp_path):
     assert not skipped.signal_shift[:40, :50].any()
     np.testing.assert_array_equal(skipped.signal_shift[40:], masks.signal_shift[40:])
     assert masks.signal_shift[:40, :50].any()
-    with pytest.raises(InputError, match="masks must come from the joint decision"):
+    with pytest.raises(InputError, match="masks must be those of the joint decision"):
         stack.detect("mmcosmic", aux=None).threshold(0.5)
 
 
@@ -257,7 +257,7 @@ def test_small_charges_make_values_that_are_not_hit_higher():
     none = (1 - rate) * stats.norm.pdf(excess, 0, sigma)
     log_hit, log_not_hit = population.log_ratios(np.int32(30), HitDensity.index(excess, sigma))
     np.testing.assert_allclose(
-        log_hit, np.log(of_hits / (faint + none)) + stats.norm.logpdf(excess, 0, sigma), atol=0.1
+        log_hit, np.log(sigma * of_hits / (faint + none)) + stats.norm.logpdf(excess, 0, sigma), atol=0.1
     )
     above = (charges > 0.5 * sigma).mean() * rate
     np.testing.assert_allclose(
@@ -282,13 +282,36 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
     faint = weights[..., charges < 2.5].sum(axis=-1)
     none, none_counts = 0.4 * stats.norm.pdf(excess, 0, 5), 1 - 0.6 * (charges > 2.5).mean()
     known = np.broadcast_to(~bad[:, 0][:, None], excess.shape)
-    np.testing.assert_allclose(not_hit[known], np.log((none + faint) / none_counts)[known], atol=0.02)
+    np.testing.assert_allclose(not_hit[known], np.log(5 * (none + faint) / none_counts)[known], atol=0.02)
     wanted = np.log((weights.sum(axis=-1) - faint) / (none + faint)) + 2
     near = known & (np.abs(excess) < 15)
     np.testing.assert_allclose(ratio[near], wanted[near], atol=0.15)
     # a bad value adds the same factor to all sets, and is not the clean one of any
     assert (not_hit[~known] < -50).all()
     np.testing.assert_allclose(ratio[~known] + not_hit[~known], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("off_grid", [-0.045, 0.0, 0.045])
+def test_hits_are_weighed_with_the_noise_of_the_value_itself(off_grid):
+    """The tables have a grid of noises. The odds have no error where the noise lies between two of them."""
+    sigma = np.float32(np.exp(LOG_SIGMA[40] + off_grid))
+    values = np.float32([np.linspace(0, sigma, 200), np.linspace(3, 4, 200) * sigma])
+    one = np.ones((1, 1), np.float32)
+    pixels = Candidates((np.zeros(200, int),) * 2, values, one, 0 * one, sigma**2 * one, 0 * one)
+    population = Population(rate=np.full(N_CLASSES, 0.1), shapes=even_shapes())
+    nodes, clean, index, prior = pixels.at_nodes()
+    ratio, _ = log_ratio(pixels, clean, index, np.zeros((2, 200), np.int32), population)
+    excess = values[0] - nodes
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 20_001)
+    weights = 0.1 / len(charges) * stats.norm.pdf(excess[..., None], charges, sigma)
+    faint = weights[..., charges < sigma / 2].sum(axis=-1)
+    rest = 0.9 * stats.norm.pdf(excess, 0, sigma) + faint
+    wanted = np.log((weights.sum(axis=-1) - faint) / rest)
+    near = np.abs(excess) < 4 * sigma
+    assert (ratio[0] - wanted)[near].mean() == pytest.approx(0, abs=0.012)
+    # the sum over the nodes is over densities per electron
+    exact = stats.norm.logpdf(values[:, None] - nodes, 0, sigma).sum(axis=0)
+    np.testing.assert_allclose(clean.sum(axis=0) + prior, exact, rtol=1e-4)
 
 
 def test_nodes_reach_the_signal_where_an_exposure_of_low_throughput_is_the_lowest():

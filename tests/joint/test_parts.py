@@ -9,6 +9,7 @@ from scipy import integrate, ndimage, stats
 
 from crstack import CRStack
 from crstack.datasets import make_stack
+from crstack.datasets.hits import make_hits
 from crstack.joint import (
     JointPosterior,
     candidates,
@@ -28,6 +29,7 @@ from crstack.joint.excess import (
     _excess_of_bins,
     _of_faint,
     _ratio,
+    _ratio_without_hits,
     _robust_ratio,
     _solve,
     _wide_enough,
@@ -454,6 +456,29 @@ def test_excess_of_bins_and_its_errors():
     np.testing.assert_allclose(targets, 36 - 25 - 4, atol=0.8)
     ratios = (targets + 25) / 25
     np.testing.assert_allclose(errors, (2.3 * ratios / np.sqrt([10_000, 30_000]) + 0.02) * 25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("true", [1.0, 1.3])
+@pytest.mark.parametrize("population", ["single", "worms"])
+def test_faint_hits_are_no_noise(population, true):
+    """6 % of the values hit, many of them by two standard deviations: they raise the clipped variance by 18 %."""
+    rng = np.random.default_rng(8)
+    shape, noise = (300, 330), 10.0
+    hits = [make_hits(shape, 0.06, rng, population) for _ in range(2)]
+    first, second = (rng.normal(100, noise * np.sqrt(true), shape) + one for one in hits)
+    difference = (first - second).ravel()
+    assert _robust_ratio(difference, noise**2) > 1.12 * true
+    assert _ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
+
+
+@pytest.mark.parametrize("sigma", [0.8, 3.0])
+def test_noise_of_whole_numbers_without_hits(sigma):
+    rng = np.random.default_rng(9)
+    difference = np.subtract(*np.rint(rng.normal(100, sigma, (2, 100_000))))
+    wanted = difference.var() / 2
+    assert _ratio_without_hits(difference, 1.0) == pytest.approx(wanted, rel=0.03)
+    # as clean as can be
+    assert _ratio_without_hits(np.zeros(100), 1.0) == 0
 
 
 def test_a_constant_counts_where_it_is_dark_and_clear():

@@ -78,7 +78,7 @@ def test_probabilities_where_all_pixels_have_one_signal():
     # exact: one node
     signal = np.full((1, 400), 100, np.float32)
     sigma = np.float32(np.sqrt(116))
-    clean = np.stack([log_clean(one, signal, np.float32(16)) for one in values])
+    clean = np.stack([log_clean(one, signal, np.float32(16)) for one in values]) + np.log(sigma)
     index = np.stack([HitDensity.index(one - signal, sigma + 0 * signal) for one in values])
     ratio, not_hit = log_ratio(pixels, clean, index, np.zeros((3, 400), int), population)
     hit, rest = (one[:, 0] for one in hit_weights(not_hit, ratio))
@@ -147,6 +147,24 @@ def test_extrapolation_ends_where_steps_lead_to():
     np.testing.assert_allclose(found.shapes, start.shapes)
 
 
+@pytest.mark.parametrize("n", [3, 5])
+def test_probabilities_hold_where_all_pixels_have_the_noise_of_one_sky(n):
+    """Faint hits are frequent: they must not count as noise, and an error of 3 % of their density would not average."""
+    simulated = make_stack(
+        "imaging", (300, 350), n, gain=1 * u.electron / u.adu, hit_rate=0.03, population="single", seed=63
+    )
+    result = joint_posterior(Counts(cube_of(simulated), np.float32(3.4**2)), JointPosterior())
+    assert str(result.excess) == "none"
+    probability, hit = result.probability, simulated.hit_mask(0.5)
+    for low, high in ((0.1, 0.3), (0.3, 0.6), (0.6, 0.9)):
+        chosen = (probability >= low) & (probability < high)
+        assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.05)
+
+
+def cube_of(simulated):
+    return np.array([ccd.data for ccd in simulated.exposures], np.float32)
+
+
 # Bins hold 400 values and more, a standard error of 0.025. The charges of worms fall off below the noise more steeply
 # than the prior continues them: 0.083 is left. Of thin tracks, too few values are doubtful.
 @pytest.mark.parametrize(("population", "within"), [("thin", 0.05), ("worms", 0.09), ("single", 0.07), ("mixed", 0.05)])
@@ -154,8 +172,7 @@ def test_probabilities_hold_for_other_hits(population, within):
     simulated = make_stack(
         "ifu", (300, 350), 3, gain=1 * u.electron / u.adu, hit_rate=0.02, population=population, seed=61
     )
-    cube = np.array([ccd.data for ccd in simulated.exposures], np.float32)
-    result = joint_posterior(Counts(cube, np.float32(3.4**2)), JointPosterior(probability=0.5))
+    result = joint_posterior(Counts(cube_of(simulated), np.float32(3.4**2)), JointPosterior(probability=0.5))
     probability, hit = result.probability, simulated.hit_mask(0.5)
     for low, high in ((0.08, 0.3), (0.3, 0.6), (0.6, 0.9)):
         chosen = (probability >= low) & (probability < high)

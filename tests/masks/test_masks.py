@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary
+from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary, read
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.masks.codes import united
 from crstack.masks.rules import codes_of_detector
@@ -441,3 +441,44 @@ def test_masks_of_exposures_are_read_only(stack):
     masks = stack.detect()
     with pytest.raises(ValueError, match="read-only"):
         masks.crmasks[0, 0, 0] = True
+
+
+@pytest.fixture
+def joint(stack):
+    """Masks with probabilities."""
+    return stack.detect("joint")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".fits", "a\0b.fits"])
+def test_names_that_no_file_can_have(name, tmp_path):
+    with pytest.raises(InputError, match="masks must be a FITS file that exists; got a"):
+        MaskSet.read(name)
+    with pytest.raises(InputError, match="combined image must be a FITS file that exists; got a"):
+        read(name)
+
+
+def test_names_to_write_that_are_too_long(joint, tmp_path):
+    with pytest.raises(InputError, match="names of files must be shorter; got a"):
+        joint.write("a" * 5000 + ".fits")
+    paths = [tmp_path / f"{i}.fits" for i in range(joint.n_exposures)]
+    for path in paths:
+        fits.writeto(path, np.zeros(joint.shape, np.float32))
+    without_origin = replace(joint, origin=())
+    for directory, words in (("a" * 5000, "File name too long"), (str(paths[0]), "File exists")):
+        with pytest.raises(InputError, match=rf"directory must be one that can be made; got .*\({words}\)"):
+            without_origin.write_exposures([tmp_path / path.name for path in paths], directory)
+
+
+def test_masks_cannot_be_changed_in_place(joint):
+    planes = [*joint.codes.values(), *joint.found_by.values(), joint.probability, joint.signal_shift]
+    planes += [plane for plane in (joint.auxclean, joint.excess_variance) if plane is not None]
+    assert len(planes) > 6
+    for plane in planes:
+        with pytest.raises(ValueError, match="read-only"):
+            plane[...] = 1
+    # the arrays that were given stay as they were
+    own = {name: codes.copy() for name, codes in joint.codes.items()}
+    masks = MaskSet(own)
+    own["MEDIANCR"][0, 0] ^= 1
+    assert masks.codes["MEDIANCR"][0, 0] == own["MEDIANCR"][0, 0]
+    assert own["MEDIANCR"].flags.writeable

@@ -9,8 +9,8 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
-from crstack import CRStack, MaskSet
-from crstack.exceptions import InputError
+from crstack import CRStack, MaskSet, PiecewiseBoundary
+from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures.quality import CONVENTIONS, REASONS, bits_of, unusable
 from crstack.masks.quality import QUALITY_BITS
 
@@ -172,3 +172,39 @@ def test_low_and_replaced_values_have_bits(masks, stack):
     # scatter beyond the noise that the decision has measured counts
     wide = replace(masks, excess_variance=np.full(SHAPE, 1e6, np.float32))
     assert not (wide.to_dq(bits=bits, exposures=changed) & 4).any()
+
+
+@pytest.fixture
+def of_files(tmp_path):
+    """Masks of files, and the files; the pixels of each image are stored as integers with BZERO."""
+    rng = np.random.default_rng(4)
+    (tmp_path / "raw").mkdir()
+    paths = [tmp_path / "raw" / f"{name}.fits" for name in "abc"]
+    for path in paths:
+        image = np.rint(rng.normal(40_000, 12, SHAPE)).astype(np.uint16)
+        fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, name="SCI")]).writeto(path)
+    stack = CRStack.from_files(paths, ext="SCI", unit=u.adu, readnoise=12 * u.adu, gain=1e4 * u.electron / u.adu)
+    return stack.detect("mmcosmic", boundary=PiecewiseBoundary([(0, 1000), (1e6, 1000)])), paths
+
+
+def test_copies_in_the_order_of_the_masks_only(of_files, tmp_path):
+    masks, paths = of_files
+    a, b, c = paths
+    words = r"in the order in which the masks were made; got their exposures 2 \(b.fits\), 1 \(a.fits\), 3 \(c.fits\)"
+    with pytest.raises(InputError, match=words):
+        masks.write_exposures([b, a, c], tmp_path / "out", ext="SCI")
+    assert not (tmp_path / "out").exists()
+    assert len(masks.write_exposures(paths, tmp_path / "out", ext="SCI")) == 3
+
+
+def test_copies_of_other_exposures_give_a_warning(of_files, tmp_path):
+    masks, (a, b, c) = of_files
+    other = tmp_path / "d.fits"
+    with fits.open(b) as hdus:
+        hdus["SCI"].data[3, 4] += 1
+        hdus.writeto(other)
+    with pytest.warns(CRStackWarning, match="masks were made of exposures with other values: d.fits for b.fits differ"):
+        masks.write_exposures([a, other, c], tmp_path / "out", ext="SCI")
+    # masks of an unknown origin are not compared
+    masks = replace(masks, origin=())
+    assert len(masks.write_exposures([c, b, a], tmp_path / "two", ext="SCI")) == 3

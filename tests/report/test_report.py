@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,8 +93,10 @@ def test_hits_come_in_order_of_importance(masks, images):
 
 def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
     y, x = np.argwhere(masks.codes["CRMASK3"] * (1 - masks.codes["MEDIANCR"]) * ~masks.problematic)[0]
-    for name in ("CRMASK1", "MEANCRT"):
-        masks.codes[name][y, x + 1] = 2
+    changed = {name: masks.codes[name].copy() for name in ("CRMASK1", "MEANCRT")}
+    for codes in changed.values():
+        codes[y, x + 1] = 2
+    masks = replace(masks, codes=masks.codes | changed)
     hits, counts = list_hits(masks, images[0])
     assert counts["several"] == 1
     (hit,) = [hit for hit in hits if hit.kind == "several"]
@@ -101,7 +104,9 @@ def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
 
 
 def test_coincident_hit_without_a_clean_value_is_one_row(masks, images):
-    masks.codes["CRMASK3"][21, 36] = 2
+    third = masks.codes["CRMASK3"].copy()
+    third[21, 36] = 2
+    masks = replace(masks, codes=masks.codes | {"CRMASK3": third})
     hits, counts = list_hits(masks, images[0])
     assert counts == {"every exposure": 2, "coincident": 0, "several": 0, "single": 1}
     assert {hit.name for hit in hits if hit.kind == "every exposure"} == {"1", "P2"}

@@ -3,6 +3,7 @@
 import inspect
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from numpy.testing import assert_array_equal
@@ -76,7 +77,7 @@ def test_so_many_threads_work(limit, n_used):
         found = map_threads(work, range(6))
     assert [item for item, _ in found] == list(range(6))
     assert len({thread for _, thread in found}) == n_used
-    assert (threading.get_ident() in {thread for _, thread in found}) is (limit == 1)
+    assert threading.get_ident() in {thread for _, thread in found}
 
 
 def test_limit_holds_within_threads():
@@ -96,6 +97,53 @@ def test_errors_arrive_and_nothing_more_begins():
     with limited_threads(2), pytest.raises(ValueError, match="first"):
         map_threads(work, range(1000))
     assert len(begun) < 1000
+
+
+def test_the_first_error_in_order_is_raised():
+    both = threading.Barrier(2)
+
+    def work(item):
+        both.wait(timeout=60)
+        raise ValueError(f"item {item}")
+
+    with limited_threads(2), pytest.raises(ValueError, match="item 0"):
+        map_threads(work, range(2))
+
+
+def test_threads_wait_for_the_next_work():
+    both = threading.Barrier(2)
+    with limited_threads(2):
+        for _ in range(5):
+            map_threads(lambda _: both.wait(timeout=60), range(2))
+            n = threading.active_count()
+            map_threads(lambda _: both.wait(timeout=60), range(2))
+            assert threading.active_count() == n
+
+
+def test_calls_within_calls_end():
+    with limited_threads(4):
+        found = map_threads(lambda i: map_threads(lambda j: map_threads(str, [i, j]), range(5)), range(3))
+    assert found == [[[str(i), str(j)] for j in range(5)] for i in range(3)]
+
+
+def test_calls_of_many_threads_end():
+    def call(number):
+        with limited_threads(3):
+            return sum(map_threads(lambda item: item * number, range(50)))
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(call, range(40))) == [number * 1225 for number in range(40)]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own():
+    with limited_threads(2):
+        map_threads(str, range(4))
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if map_threads(str, range(4)) == ["0", "1", "2", "3"] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize(
