@@ -271,19 +271,17 @@ def hot_pixels(image, sigma, shared=False):
     if not shared:
         return places
     second = (around[:, -1] - level > np.maximum(clear, LEAST_SPREAD * peak))[sharp]
-    return _with_second(places, windows[sharp], second, image.shape)
+    return _with_second(places, windows[sharp], second)
 
 
-def _with_second(places, windows, second, shape):
-    """Some places, and the places of the highest pixels beside them, in windows (M, 9), where these are hot as well."""
+def _with_second(places, windows, second):
+    """Some places, and the places of the highest pixels beside them, in windows (M, 9), where these are hot as well.
+
+    At an edge there are none: the mirrored pixel is as high.
+    """
     beside = np.delete(windows[second], 4, axis=1).argmax(axis=1)
     steps = np.divmod(beside + (beside >= 4), 3)
-    found = []
-    for one, step, side in zip(places, steps, shape, strict=True):
-        # beyond the edges the image is mirrored
-        more = np.abs(one[second] + step - 1)
-        found.append(np.concatenate([one, np.where(more < side, more, 2 * side - 2 - more)]))
-    return tuple(found)
+    return tuple(np.concatenate([one, one[second] + step - 1]) for one, step in zip(places, steps, strict=True))
 
 
 def medians_around(image, rows, columns):
