@@ -176,7 +176,7 @@ class MMDiagram:
         )
 
     def boundary_points(self) -> np.ndarray:
-        """The y above which one simulated pixel lies, in each x column.
+        """Boundary point of each x column: the y above which exactly one simulated pixel lies.
 
         Any y between the two highest pixels meets this; the middle is used. Columns with no more than one pixel per
         simulation are excluded, because their highest pixels do not measure the tail.

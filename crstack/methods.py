@@ -153,7 +153,7 @@ class Decision:
         return None
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
-        """What each exposure is expected to hold more than the common image; None where they are equivalent.
+        """The expected image of each exposure minus the common image; None if the exposures are equivalent.
 
         Parameters
         ----------

@@ -64,7 +64,7 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True,
     if over:
         found = ", ".join(f"{flagged:.1%} of the values of {name}" for name, flagged in over.items())
         sentences.append(
-            f"{found} are flagged, more than {100 * max_fraction:g} %: that many are no hits. "
+            f"{found} are flagged, more than {100 * max_fraction:g} %: cosmic rays do not hit so many. "
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
     sentences += _of_coincidences(masks, valid)

@@ -332,7 +332,7 @@ class Detections:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the detectors, where several vote; else empty."""
+        """Names of the detectors, if several vote; empty otherwise."""
         return self.aux.names if isinstance(self.aux, VotingDetector) else ()
 
     def _on(self, aux: Detector, name: str, image: np.ndarray, noise: NoiseModel, bad: np.ndarray | None) -> Detection:
@@ -349,7 +349,7 @@ class Detections:
         return self.prepared.once(f"{type(aux).__name__} on {name}", (aux, noise.n_averaged), compute)
 
     def search(self, progress: Progress | None = None, *, median: bool = True) -> None:
-        """Search the exposures, so that the results are there when they are asked for.
+        """Search all exposures now, so that later calls return at once.
 
         Where the detector allows it, several images are searched at the same time.
 

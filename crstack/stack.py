@@ -385,7 +385,7 @@ class CRStack(MeasuredStack):
         return masks
 
     def clean(self, *, masks: MaskSet | None = None) -> list[CCDData]:
-        """Each exposure with its hits and bad values replaced by the expected values.
+        """Replace the hits and bad values of each exposure by the expected values.
 
         Each result has `~astropy.nddata.VarianceUncertainty` and a mask that is
         True where a value was replaced: see ``crstack.combine.clean_exposures``.

@@ -38,7 +38,7 @@ def test_sentences_name_exposure_number_and_remedy():
     assert sentence.startswith("25.0% of the values of exposure 2 are flagged, more than 20 %")
     assert "Check gain, read noise and bias" in sentence
     (sentence,) = implausibilities(masks_with((0.01, 0.25, 0.0)), loaded, 0.005)
-    assert "are flagged, more than 0.5 %: that many" in sentence
+    assert "are flagged, more than 0.5 %: cosmic rays do not" in sentence
     assert sentence.startswith("1.0% of the values of exposure 1, 25.0% of the values of exposure 2 are flagged")
 
 

@@ -201,7 +201,7 @@ def stacks_of_directory(
     settings: Mapping | None = None,
     only: Mapping[str, str] | None = None,
 ) -> tuple[list[Stack], list[str]]:
-    """Group the FITS files of a directory, grouped by header keywords.
+    """Group the FITS files of a directory by header keywords.
 
     Parameters
     ----------

@@ -162,7 +162,9 @@ def _what_next(directory, method, n_coincident):
         )
     files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
     if n_coincident:
-        files["combined_median.fits"] = f"the plain median, to compare: {n_coincident} pixels are hit in two exposures"
+        files["combined_median.fits"] = (
+            f"the plain median, to compare: {n_coincident} pixels are strongly hit in two exposures"
+        )
     log.note("")
     log.note("What next")
     for name, words in files.items():

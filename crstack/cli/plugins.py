@@ -1,7 +1,7 @@
 """``crstack plugins``: the installed plug-ins."""
 
 from crstack.exceptions import PluginError
-from crstack.utils.log import log, section, settings_lines
+from crstack.utils.log import log, settings_lines
 from crstack.utils.registry import BOUNDARIES, DETECTORS, METHODS
 
 __all__ = ["show_plugins"]
@@ -13,7 +13,8 @@ def show_plugins():
     A plug-in that cannot be loaded gives a warning, and the others are shown.
     """
     for title, registry in (("Methods", METHODS), ("Detectors", DETECTORS), ("Boundary models", BOUNDARIES)):
-        section(f"{title} ({registry.group})")
+        words = f"{title} (entry points {registry.group})"
+        log.note("%s\n%s\n", words, "-" * len(words))
         for name in registry.names():
             try:
                 _show(name, registry.get(name))
@@ -25,7 +26,7 @@ def _show(name, kind):
     summary = (kind.__doc__ or "").strip().splitlines()
     log.note("%s: %s.%s", name, kind.__module__, kind.__name__)
     if summary:
-        log.note("  %s", summary[0])
+        log.note("  %s", summary[0].replace("``", ""))
     lines = settings_lines((key, f"= {_default(value)}") for key, value in kind.parameters().items())
     for line in lines:
         log.note("  %s", line)

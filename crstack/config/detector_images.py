@@ -11,7 +11,7 @@ from crstack.files.fits_reading import read_image
 from crstack.utils.log import log
 from crstack.utils.validation import check_image_shape, check_number
 
-__all__ = ["BOUNDS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
+__all__ = ["BOUNDS", "UNITS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
 
 NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
@@ -19,6 +19,9 @@ NAME = re.compile(
 
 #: usual keyword of each
 KEYWORDS = {"gain": "GAIN", "rnoise": "RDNOISE", "bias": "BIASSEC", "saturation": "SATURATE"}
+
+#: unit of each, where it is a number or an image
+UNITS = {"gain": "electron/ADU", "rnoise": "ADU", "bias": "ADU", "saturation": "ADU"}
 
 #: checks of the values of a key, as numbers and in files
 BOUNDS = {
@@ -59,14 +62,21 @@ def map_name(key, text):
     found = NAME.fullmatch(text.strip())
     if found is None:
         raise ConfigurationError(
-            f"{key} must be a number, a keyword of the headers such as header:{KEYWORDS[key]}, or the name of a FITS "
-            f"file, such as {key}.fits or {key}.fits[1]; got {text!r}"
+            f"{key} must be a number in {UNITS[key]}, a keyword of the headers such as header:{KEYWORDS[key]}, or the "
+            f"name of a FITS file, such as {key}.fits or {key}.fits[1]; got {text!r}{_in_electrons(key, text)}"
         )
     extension = found["extension"]
     if extension is not None:
         extension = extension.strip().strip("'\"")
         extension = int(extension) if extension.isdecimal() else extension
     return MapName(found["path"], extension)
+
+
+def _in_electrons(key, text):
+    """What to do with a number of electrons, in words."""
+    if key == "gain" or not re.search(r"\d\s*(e-?|electrons?)$", text.strip()):
+        return ""
+    return "; divide electrons by the gain"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crstack.config.detector_images import UNITS
 from crstack.config.values import (
     boolean,
     boundary_name,
@@ -205,7 +206,8 @@ def check_value(name, value):
     """
     key = _KEYS[name]
     if value is REQUIRED or (value is None and key.default is REQUIRED):
-        raise ConfigurationError(f"{name} must be given in the parameter file; got nothing")
+        unit = f", in {UNITS[name]}" if name in UNITS else ""
+        raise ConfigurationError(f"{name} must be given in the parameter file{unit}; got nothing")
     try:
         return key.check(name, value)
     except ConfigurationError:

@@ -24,7 +24,7 @@ log = logging.getLogger("crstack.detectors")
 
 @dataclass(frozen=True)
 class PyCosmicDetector(Detector):
-    """Edges sharper than the point spread function and brighter than the noise (PyCosmic).
+    """PyCosmic (Husemann et al. 2012): edges sharper than the point spread function, above the noise.
 
     The Laplacian of the image, in units of its noise, finds sharp edges. The Laplacian of the ratio of the image to a
     Gaussian smoothed copy selects pixels that are sharper than the point spread function. It excludes the traces of

@@ -92,7 +92,7 @@ def _squares(cube, variance_of, places):
     for plane in cube:
         left = blocks(plane - base)
         hit = left > blocks(limit)
-        # what is too high in most of a block is no hit
+        # what is too high in most of a block is not a hit
         hit &= np.count_nonzero(hit, axis=-1, keepdims=True) < hit.shape[-1] / 2
         left[hit] = 0
         np.maximum(largest, np.square(np.median(left, axis=-1)), out=largest)

@@ -208,7 +208,7 @@ class Differences:
         }
 
     def in_words(self) -> dict[str, str]:
-        """What was measured and is used, for people: a dict of str.
+        """What was measured and is used, in words: a dict of str.
 
         Returns
         -------

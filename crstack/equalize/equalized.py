@@ -180,7 +180,7 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
 
 
 def _difference(known, scale, common, added, unit):
-    """What an exposure is expected to hold more than the common image, in the unit of the exposures."""
+    """The expected image of an exposure minus the common image, in the unit of the exposures."""
     return known + (scale - np.float32(1)) * common + added / unit
 
 
@@ -255,13 +255,16 @@ def equalize_as_known(
 def _without_seeing(exposures, statistics, settings):
     """The exposures with what is known of them, but for their seeing."""
     n, words = len(exposures), ()
-    levels, flat = _given_levels(exposures, settings), exposures
+    known, given = _known_factors(exposures, settings), statistics
+    levels, flat = _given_levels(exposures, settings, known), exposures
     if levels is not None:
         flat = exposures.minus(levels)
-        given = statistics
         statistics = lambda: order_statistics(flat.data, given().cr_coincidences, flat.bad)  # noqa: E731
     flux, offsets = _flux_and_offsets(flat, statistics, settings)
     factors = (1.0,) * n if flux is None else flux.values
+    if levels is not None and known is None and flux is not None:
+        levels = _given_levels(exposures, settings, factors)
+        flat = exposures.minus(levels)
     shifts = None if offsets is None else offsets.values
     common = moved = None
     if shifts is not None:
@@ -306,8 +309,18 @@ def _on_one_level(flat, statistics, settings, factors):
     return level, lambda: order_statistics(level.data, statistics().cr_coincidences, level.bad)
 
 
-def _given_levels(exposures, settings):
-    """The given added levels less their mean, in the unit of the exposures; None if none are given."""
+def _known_factors(exposures, settings):
+    """Flux factors that need no measurement: those given, or of exposure times; None for others."""
+    flux = None if settings.measures_factors else _flux(exposures, None, settings)
+    return None if flux is None else flux.values
+
+
+def _given_levels(exposures, settings, factors):
+    """The given added levels less a common level times the flux factors; None if none are given.
+
+    In the unit of the exposures, with a mean of 0. The exposures without them are the flux factor times one image: the
+    common level is a part of this image.
+    """
     if settings.backgrounds is None or isinstance(settings.backgrounds, str):
         return None
     seconds = exposures.rate_seconds or 1.0
@@ -315,7 +328,10 @@ def _given_levels(exposures, settings):
     levels = [one.to_value(unit) if isinstance(one, u.Quantity) else one for one in settings.backgrounds]
     levels = [np.asarray(one * seconds, np.float32) for one in levels]
     mean = sum(levels) / np.float32(len(levels))
-    return [one - mean for one in levels]
+    if factors is None or all(one == 1 for one in factors):
+        return [one - mean for one in levels]
+    shares = np.asarray(factors, np.float32) / np.float32(np.mean(factors))
+    return [one - mean * share for one, share in zip(levels, shares, strict=True)]
 
 
 def _response(exposures, settings, factors, moved):

@@ -109,7 +109,8 @@ def warn_of_terms(known, settings, measured, *, off=()):
     sample = _Sample(known.exposures, known.added, factors)
     if sample.data.shape[1] >= FEWEST:
         ratios = None
-        if not {"flux_factors", "backgrounds"} <= set(measured) or _is_given(settings.response):
+        given = _is_given(settings.response) or _is_given(settings.backgrounds)
+        if given or not {"flux_factors", "backgrounds"} <= set(measured):
             ratios = _throughputs(known.exposures, known.added, factors, sample.sigma)
         _warn_of_levels(sample, ratios, settings, measured, known.exposures, off)
         _warn_of_throughputs(ratios, settings, measured, known, off)
@@ -188,9 +189,9 @@ def _throughputs(exposures, added, factors, sigma):
 
 
 def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
-    if "backgrounds" in measured:
-        return
     given = _is_given(settings.backgrounds)
+    if "backgrounds" in measured and not given:
+        return
     faint = sample.faint()
     levels = sample.differences(faint)
     limit, left = (GIVEN if given else DIFFERS) * sample.sigma, levels
@@ -207,8 +208,9 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
     if given:
         warn_user(
             f"backgrounds as given do not fit the exposures: without them the levels still differ by {shown}, where "
-            f"the noise of a value is {noise}. Check their order, sign and unit (flux factors multiply their mean, "
-            f"too), or let them be measured: give {_how(settings, 'backgrounds', off)}"
+            f"the noise of a value is {noise}. Check their order, sign and unit (each is that of its own "
+            "exposure, and no flux factor multiplies it), or let them be measured: give "
+            + _how(settings, "backgrounds", off)
         )
         return
     warn_user(
@@ -321,7 +323,7 @@ def _width_of_stars(exposures, i):
 
 
 def _width(cut):
-    """Full width at half maximum of a round star in the middle of a cut-out; None if it is no star."""
+    """Full width at half maximum of a round star in the middle of a cut-out; None if it is not a star."""
     middle = len(cut) // 2
     rows, columns = np.indices(cut.shape) - middle
     distance = np.hypot(rows, columns)

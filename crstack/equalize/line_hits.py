@@ -19,8 +19,8 @@ SHARE = 0.25
 class LineHits:
     """Find values that are too high.
 
-    A line that is brighter in one exposure is no hit. It is brighter along all of its length, by less than its height
-    in the common image.
+    A line that is brighter in one exposure is not a hit. It is brighter along all of its length, by less than its
+    height in the common image.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Terms along rows and columns of the expected exposures: which are needed, and their values."""
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.line_hits import LineHits
@@ -14,6 +15,8 @@ __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: least throughput along rows and columns, relative to that of the exposure
 LEAST_THROUGHPUT = np.float32(0.2)
+#: window (pixels) of the medians along a row or column by which a response of two exposures is measured
+ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
 #: least decrease of chi squared by such a term, in total and for each value
@@ -120,6 +123,8 @@ def _regressor(model, line, signal):
         return np.ones_like(signal)
     if line.setting == "sky":
         return np.maximum(straight_part(signal, line.axis), 0)
+    if len(model.levels) == 2:
+        signal = ndimage.median_filter(signal, (1, ALONG) if line.axis == "x" else (ALONG, 1))
     if _sky_beside(model, line):
         return np.maximum(signal - straight_part(signal, line.crosses), 0)
     return signal

@@ -63,7 +63,9 @@ class Equalization:
         `ResponseSettings` it is measured on its own, and the exposures are divided by it.
     backgrounds : "auto", sequence of float, Quantity or `~numpy.ndarray`, or None, optional
         Level that is added to each exposure, such as its sky: a number or an image (ny, nx) for each, in the unit of
-        the exposures. Only differences from the mean of the exposures count.
+        the exposures, and at the level of the exposure itself: exposure i is f_i times the common image, plus b_i. With
+        equal flux factors f_i, only differences from the mean of the exposures count. If the factors are not known,
+        what is left of the levels is measured with them.
     seeing : "auto", sequence of float or None, optional
         Full width at half maximum (pixels) of the stars in each exposure.
     differences : {"auto", None}, optional
@@ -249,7 +251,11 @@ def open_settings(settings):
     if settings.differences is None:
         return set()
     first = {"flux_factors": settings.measures_factors, "offsets": settings.measures_offsets}
-    return {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
+    names = {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
+    if "flux_factors" in names and _is_given(settings.backgrounds):
+        # the common level that given levels are added to is not known before the throughput
+        names.add("backgrounds")
+    return names
 
 
 def _is_given(value):

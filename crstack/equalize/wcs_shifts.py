@@ -14,7 +14,7 @@ __all__ = ["compare_with_wcs", "shifts_by_wcs"]
 LEAST = 0.5
 #: standard errors that a disagreement must exceed beyond that
 SIGMAS = 3.0
-#: largest change (pixels) of a shift within an image: else it is no shift
+#: largest change (pixels) of a shift within an image: a larger one is not a shift
 UNIFORM = 1.0
 
 

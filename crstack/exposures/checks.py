@@ -79,7 +79,7 @@ def _refuse_copies(exposures):
             if is_same(exposures.data[i], exposures.data[j], exposures.bad_of(i), exposures.bad_of(j)):
                 raise InputError(
                     "exposures must be independent; got the same values, but for a constant, in "
-                    f"{exposures.names[i]} and {exposures.names[j]}"
+                    f"{exposures.names[i]} and {exposures.names[j]}; leave out the copies"
                 )
 
 

@@ -193,7 +193,7 @@ class Exposures:
         Parameters
         ----------
         differences : sequence of `~numpy.ndarray` or float
-            What each exposure is expected to hold more than a common image, (ny, nx), in the unit of the exposures.
+            Expected image (ny, nx) of each exposure minus a common image, in the unit of the exposures.
 
         Returns
         -------

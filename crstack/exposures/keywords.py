@@ -50,7 +50,7 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True)
 class Keyword:
-    """A keyword of the header that holds a number, for ``gain``, ``readnoise`` and the like.
+    """A keyword of the header that has a number, for ``gain``, ``readnoise`` and other arguments.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from crstack.utils.threads import map_threads, wide_bands
 
@@ -24,6 +24,10 @@ BLOCK = 7
 
 #: fraction of the differences, the smallest ones, that measure the scatter; hits are among the others
 CENTRAL = 0.8
+
+#: variance over the stated one from which hits may be among those, standard deviations of the clip that leaves these
+#: out, and rounds of it
+MANY_HITS, CORE, ROUNDS = 1.15, 2.0, 30
 
 #: fraction of one value from which an image has no noise
 MOSTLY = 0.9
@@ -140,7 +144,9 @@ def noise_ratio(data, bad, variance):
     This removes the scene and slow variations of the level. The stated noise of an exposure is that at the median of
     three neighbours in its row, because levels differ. Where a low value of all exposures, moved to the level of this
     one, is higher, it is that at this value. The scatter is the mean square of the smallest four fifths, relative to
-    that of a normal distribution cut at the same quantile. Hits are among the remaining fifth.
+    that of a normal distribution cut at the same quantile. Hits are among the remaining fifth. Each square comes from
+    four values, so that a fifth is not enough where more than 5 % of the values are hit. Where the scatter is larger
+    than stated, it is therefore that of the values within two standard deviations, found by repeated clipping.
     """
     n, ny, nx = data.shape
     step = max(int(ny * nx / SAMPLE), 1)
@@ -163,7 +169,8 @@ def noise_ratio(data, bad, variance):
         difference = np.diff(some[i] - some[j], axis=1)[use]
         both = stated[i] + stated[j]
         square = difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30)
-        ratios.append(float(np.sqrt(_mean_of_smallest(square))))
+        found = _mean_of_smallest(square)
+        ratios.append(float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found))))
     sigma = float(np.median(np.sqrt(np.maximum(stated[0], 0))))
     return ratios, float(np.median(expected)), sigma
 
@@ -189,6 +196,20 @@ def _mean_of_smallest(squares):
     cut = ndtri((1 + CENTRAL) / 2)
     density = np.exp(-(cut**2) / 2) / np.sqrt(2 * np.pi)
     return smallest.mean() / (1 - 2 * cut * density / CENTRAL)
+
+
+def _mean_of_core(squares, first):
+    """Variance of normal values by those within `CORE` standard deviations; ``first`` is at least as large."""
+    ordered = np.sort(squares)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    inside = 2 * ndtr(CORE) - 1
+    of_normal = 1 - 2 * CORE * np.exp(-(CORE**2) / 2) / np.sqrt(2 * np.pi) / inside
+    found = first
+    for _ in range(ROUNDS):
+        k = max(int(ordered.searchsorted(CORE**2 * found)), 1)
+        found = min(sums[k] / k / of_normal, found)
+    # no less than stated: values of few whole numbers have no core
+    return max(found, 1.0)
 
 
 def unlit(data, bad, sigma, factors=None):

@@ -1,4 +1,4 @@
-"""One calibrated decision per pixel for all exposures."""
+"""The joint decision: the probability that each value is hit, from all exposures together."""
 
 from crstack.joint.counts import Counts
 from crstack.joint.excess import ExcessVariance

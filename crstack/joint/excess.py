@@ -20,6 +20,10 @@ PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
 #: pixels that measure an excess of the read noise, and the least ratio of variances of an excess
 PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
+#: signal of the fainter pixels, in standard deviations, from which an excess may be one of their photons
+FEW_SIGMAS = 3.0
+#: standard error of the excess of the fainter pixels, over their variance
+ERROR_OF_FAINT = 0.01
 #: least excess in standard errors
 SIGNIFICANCE = 4.0
 #: median of the absolute value of a standard normal number
@@ -174,11 +178,12 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
     targets, errors = _excess_of_bins(sample.cube, sample.variance, bins, constant)
     squares = np.maximum(sample.signal, 0) ** 2
     rows = np.array([[squares[one].mean(), sample.gradient2[one].mean()] for one in bins])
-    terms = _solve(rows, targets, errors)
-    photons = 0.0 if constant else faint.photons_beyond(terms[0])
-    if photons:
+    photons = 0.0
+    if not constant and faint.excess > (LEAST_CONSTANT - 1) * faint.known:
         signals = np.array([np.maximum(sample.nearby[one], 0).mean() for one in bins])
-        terms = _solve(rows, targets - photons * signals, errors)
+        photons = faint.photons_beside(rows, signals, targets, errors)
+        targets = targets - photons * signals
+    terms = _solve(rows, targets, errors)
     places = [sample.places[one] for one in bins]
     return ExcessFit(ExcessVariance(*terms, constant, photons), places, rows @ np.square(terms), errors)
 
@@ -250,11 +255,21 @@ class _Faint:
     signal: float = 0.0
     square: float = 0.0
 
-    def photons_beyond(self, relative):
-        """Excess variance for each electron, beyond a relative scatter, if that is not most of it; else 0."""
-        left = self.excess - relative**2 * self.square
-        needed = left > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2)
-        return left / self.signal if self.signal > 0 and needed else 0.0
+    def photons_beside(self, rows, signals, targets, errors):
+        """Excess variance for each electron of signal, beside the other terms, if it is most of that here; else 0.
+
+        The bins (M, 2), their mean signals, excess variances and errors are fitted together with the fainter pixels.
+        Without the photons the other terms would take part of their variance, and fainter pixels would have too little.
+        """
+        if not self.signal > 0:
+            return 0.0
+        error = ERROR_OF_FAINT * (self.known + self.excess)
+        design = np.concatenate([np.column_stack([rows, signals]), [[self.square, 0.0, self.signal]]])
+        design /= np.append(errors, error)[:, None]
+        scale = np.maximum(np.linalg.norm(design, axis=0), 1e-30)
+        wanted = np.append(targets, self.excess) / np.append(errors, error)
+        photons = float((nnls(design / scale, wanted)[0] / scale)[-1])
+        return photons if photons * self.signal > max((LEAST_CONSTANT - 1) * self.known, self.excess / 2) else 0.0
 
 
 def _of_faint(cube, nearby, variance, usable):
@@ -265,9 +280,11 @@ def _of_faint(cube, nearby, variance, usable):
     faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
     found, known = _ratio(sample.cube, sample.variance, faint, _ratio_without_hits)
     # where photon noise dominates, the excess may be relative to the signal
-    dark = sample.nearby[faint].mean() < known.mean() / 2
     signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
     excess = float((found - 1) * known.mean())
+    mean = sample.nearby[faint].mean()
+    # nor is a variance that follows a signal of few standard deviations: it would follow the noise
+    dark = mean < max(known.mean() / 2, FEW_SIGMAS * np.sqrt(max(known.mean() + excess, 0)))
     measured = _Faint(excess, float(known.mean()), float(signal.mean()), float((signal**2).mean()))
     return measured, excess if dark and found > LEAST_CONSTANT else 0.0
 

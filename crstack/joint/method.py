@@ -211,7 +211,7 @@ class JointDecision(Decision):
         return self.result.measured
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
-        """What each exposure is expected to hold more than the common image, with what was measured; see `Decision`.
+        """The expected image of each exposure minus the common image, with measured differences; see `Decision`.
 
         Parameters
         ----------

@@ -182,7 +182,7 @@ class Population:
         return {name: float(value) for name, value in numbers.items()}
 
     def in_words(self) -> dict[str, str]:
-        """What was fitted, for people: a dict of str.
+        """What was fitted, in words: a dict of str.
 
         Returns
         -------

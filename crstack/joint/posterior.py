@@ -100,7 +100,7 @@ class JointResult:
         )
 
     def in_words(self) -> dict[str, str]:
-        """What was found and fitted, for people: a dict of str.
+        """What was found and fitted, in words: a dict of str.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO
 from crstack.equalize.offsets import hot_pixels
@@ -52,7 +53,9 @@ def scatter_of(counts, of_places=False, measured=None):
     levels = counts.level_cube
     median = _median_of(counts)
     gradient2, hot = _gradient_and_hot(counts, median)
-    fit = fit_excess_variance(levels, median, _variances_of(counts, median), gradient2, counts.bad, hot)
+    of_noise = median if len(levels) > 2 else _of_neighbours_where_lower(levels, median)
+    fit = fit_excess_variance(levels, median, _variances_of(counts, of_noise), gradient2, counts.bad, hot)
+    del of_noise
     del hot
     signal, of_pixels = _excess_of_pixels(fit.excess, median, gradient2)
     del gradient2, median
@@ -91,6 +94,24 @@ def _median_of(counts):
 
     map_threads(work, row_bands(*median.shape))
     return median
+
+
+def _of_neighbours_where_lower(levels, signal):
+    """Signal (ny, nx) of two exposures for their noise: that of the neighbours where the lower value was taken.
+
+    The lower value is low by its own noise. Its variance would be too small, and the difference look like a hit.
+    """
+    found = signal.copy()
+
+    def work(band):
+        rows, wide, inner = band
+        part = signal[wide]
+        nearby = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
+        lower = np.array(levels[:, rows]).mean(axis=0) > signal[rows]
+        found[rows][lower] = np.maximum(nearby, signal[rows])[lower]
+
+    map_threads(work, wide_bands(*signal.shape, margin=1))
+    return found
 
 
 def _gradient_and_hot(counts, median):

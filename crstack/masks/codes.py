@@ -30,12 +30,12 @@ class Code(IntEnum):
     AUXILIARY = 3  #: found by the auxiliary detector only
     BOTH = 4  #: found by both
     GIVEN = 5  #: requested by the user, or read from a file without codes
-    LOW = 6  #: no hit: the value of the exposure is far too low
-    SOURCE = 7  #: no hit: a source that only some exposures show
-    TRAIL = 8  #: no hit: the trail of a satellite or an aeroplane
+    LOW = 6  #: not a hit: the value of the exposure is far too low
+    SOURCE = 7  #: not a hit: a source that only some exposures show
+    TRAIL = 8  #: not a hit: the trail of a satellite or an aeroplane
 
 
-#: codes of values that are left out, but are no hits
+#: codes of values that are left out, but are not hits
 NO_HITS = (Code.LOW, Code.SOURCE, Code.TRAIL)
 #: codes of pixels that were added after the decision, whatever their probability
 ADDED = (Code.GIVEN, Code.DILATED, Code.LOW, Code.TRAIL)

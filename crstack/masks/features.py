@@ -117,7 +117,7 @@ def segment_features(masks: HitMasks, name: str = "MEDIANCR") -> "SegmentationIm
 
 
 def labels_of(masks: HitMasks, name: str) -> np.ndarray:
-    """Number of the hit at each pixel (ny, nx), 0 for none. Values that are too low are no hits.
+    """Number of the hit at each pixel (ny, nx), 0 for none. Values that are too low are not hits.
 
     Parameters
     ----------

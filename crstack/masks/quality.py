@@ -70,7 +70,7 @@ def quality_images(
         The exposures, for bits of bad, saturated and low values. A low value is 5 standard deviations below each
         other valid value of its pixel, two at least.
     low : `~numpy.ndarray` of bool, optional
-        (N, ny, nx), masked values that are no hits but too low.
+        (N, ny, nx), masked values that are too low, and not hits.
     excess_variance : `~numpy.ndarray`, optional
         (ny, nx) scatter beyond the noise, in electrons squared: see `~crstack.masks.MaskSet`.
     cleaned : bool, optional

@@ -313,7 +313,7 @@ class MMDecision(Decision):
 
     @property
     def threshold(self) -> float | None:
-        """Least T - min2d of a hit, in the unit of the exposures: that of a typical pixel."""
+        """Smallest T - min2d of a hit, in the unit of the exposures, for a typical pixel; T is the image searched."""
         if self.boundary is None:
             return None
         return float(self.method.threshold_rnoise * np.median(self.levelled.noise.readnoise_in_unit))

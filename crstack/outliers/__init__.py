@@ -1,1 +1,1 @@
-"""Flagged values that are no hits: values that are too low, trails, and sources that only some exposures show."""
+"""Flagged values that are not hits: values that are too low, trails, and sources that only some exposures show."""

@@ -1,4 +1,4 @@
-"""Codes of flagged values that are no hits."""
+"""Codes of flagged values that are not hits."""
 
 from functools import reduce
 

@@ -42,8 +42,8 @@ AUXILIARY = (
 )
 DILATED = ("dilated", "pixels beside a hit that dilation, the growth of all masks, has added")
 GIVEN = ("given", "pixels that the user has listed")
-LOW = ("low", "values far below their surroundings and the other exposures: no hits, but left out")
-SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: no hits, but left out")
+LOW = ("low", "values far below their surroundings and the other exposures: not hits, but left out")
+SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: not hits, but left out")
 TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
@@ -183,7 +183,7 @@ def _result(stack, masks):
 
 
 def _sentence(masks, counts, name, result):
-    """What came out."""
+    """What came out. A hit is a group of connected pixels."""
     ny, nx = masks.shape
     in_any = 100 * np.mean(masks["MEANCRT"])
     every, coincident = counts["every exposure"], counts["coincident"]
@@ -192,7 +192,8 @@ def _sentence(masks, counts, name, result):
         f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in one "
         "of them or more. "
     )
-    words += f"{_number(coincident, 'hit')} would stay in a plain median. "
+    in_median = int(np.count_nonzero(masks.codes["MEDIANCR"]))
+    words += f"{_number(coincident, 'hit')} would stay in a plain median: MEDIANCR has {_number(in_median, 'pixel')}. "
     if every:
         words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
     words += f"The best image is combined_{name}.fits: "

@@ -45,14 +45,14 @@ def plot_differences(
     resolution: int | None = None,
     fig: "Figure | str | None" = None,
 ) -> "Figure":
-    """Draw each measured term for each exposure, with its errors, and what each exposure is expected to hold more.
+    """Draw the measured differences of each exposure, and its expected image minus the common image.
 
     Parameters
     ----------
     measured : `~crstack.equalize.Differences`
         What was measured.
     images : sequence of `~numpy.ndarray`
-        (ny, nx) what each exposure is expected to hold more than the common image, by all terms together.
+        (ny, nx) expected image of each exposure minus the common image, by all terms together.
     unit : `~astropy.units.Unit`, optional
         Unit of the images.
     resolution : int, optional
@@ -64,7 +64,7 @@ def plot_differences(
     -------
     fig : `~matplotlib.figure.Figure`
         Rows of panels: the numbers of each term; the terms along rows and columns, such as the spectrum of sky lines,
-        and the added smooth surfaces, where they were needed; and what each exposure is expected to hold more.
+        and the added smooth surfaces, where they were needed; and the expected images minus the common image.
     """
     shape, profiles = images[0].shape, _profiles(measured)
     with_surfaces = measured.grids is not None and bool(set(measured.surfaces) - {"", "level"})

@@ -55,7 +55,7 @@ class MaskView:
 
     @property
     def threshold(self):
-        """Least T - min2d of a hit, or None."""
+        """Smallest T - min2d of a hit, where T is the image searched; or None."""
         return None if self.decided is None else self.decided.threshold
 
     @property

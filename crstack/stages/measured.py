@@ -58,7 +58,7 @@ class MeasuredStack:
 
     @property
     def exposures(self) -> Exposures:
-        """The exposures to combine: bias subtracted, divided by given or early measured factors."""
+        """The exposures to combine: bias subtracted, divided by flux factors that are given or measured first."""
         return self.prepared.exposures
 
     @property
@@ -68,7 +68,7 @@ class MeasuredStack:
 
     @property
     def equalized(self) -> EqualizedExposures:
-        """The exposures with their differences, given and measured; measured when it is first used.
+        """The exposures with their given and measured differences. The measurement runs at the first use.
 
         The joint decision measures them itself: see `~crstack.joint.JointResult`.
         """

@@ -127,6 +127,8 @@ def test_plugins(capsys):
         assert words in out
     for name in ("pycosmic", "spline", "piecewise"):
         assert f"\n{name}: " in out
+    titles = [out.index(f"{title} (entry points crstack.") for title in ("Methods", "Detectors", "Boundary models")]
+    assert titles[0] < out.index("joint: ") < titles[1] < out.index("pycosmic: ") < titles[2] < out.index("spline: ")
 
 
 def test_broken_plugin_is_a_warning(monkeypatch, capsys):

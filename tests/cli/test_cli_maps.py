@@ -106,9 +106,9 @@ def test_names(tmp_path, text, name):
         (
             "gain",
             "gain.dat",
-            r"gain must be a number, .*header:GAIN, or the name of a FITS file.*got 'gain\.dat'",
+            r"gain must be a number in electron/ADU, .*header:GAIN, or the name of a FITS file.*got 'gain\.dat'",
         ),
-        ("gain", "gain.fits[]", r"gain must be a number, .* or the name of a FITS file"),
+        ("gain", "gain.fits[]", r"gain must be a number in electron/ADU, .* or the name of a FITS file"),
         ("rnoise", "detector.fits.gz[7]", r"extension of rnoise must be one of 0 \(PRIMARY\), 1 \(BIAS\), 2 \(RN\)"),
         (
             "rnoise",

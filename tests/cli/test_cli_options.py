@@ -161,7 +161,11 @@ def test_messages_name_the_option_not_the_key(here, capsys):
     fits.append(NAMES[0], np.ones((60, 80), np.float32))
     refused(capsys, ["run", *NAMES, *NUMBERS, "--ext", "1"], "--ext must be one of 0 .*; got 1")
     refused(capsys, ["run", write_parameters("p.yaml", extnum=1)], "extnum must be one of 0 .*; got 1")
-    refused(capsys, ["run", write_parameters("p.yaml", gain="abc")], "gain must be a number, a keyword .*header:GAIN")
+    refused(
+        capsys,
+        ["run", write_parameters("p.yaml", gain="abc")],
+        "gain must be a number in electron/ADU, a keyword .*header:GAIN",
+    )
 
 
 def test_outputs_and_compression(here, capsys):

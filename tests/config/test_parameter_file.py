@@ -11,6 +11,7 @@ from crstack.config.configuration import read_configuration
 from crstack.config.keys import OWN, PLUGINS, REQUIREMENTS, TOP
 from crstack.config.parts import lacosmic, pycosmic
 from crstack.detectors import TwoPassDetector
+from crstack.exceptions import ConfigurationError
 
 
 @pytest.fixture
@@ -308,3 +309,18 @@ def test_every_detector_key_may_be_a_pair(here):
     assert (la.high.sigclip, la.low.sigclip) == (5.0, 3.0)
     assert (pc.high.replace_box, pc.low.replace_box) == ((5, 5), (5, 7))
     assert (pc.high.increase_radius, pc.low.increase_radius) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("rnoise", None, "rnoise must be given in the parameter file, in ADU; got nothing"),
+        ("gain", None, "gain must be given in the parameter file, in electron/ADU; got nothing"),
+        ("rnoise", "4 electron", "rnoise must be a number in ADU, .*; got '4 electron'; divide electrons by the gain"),
+        ("bias", "9 e-", "bias must be a number in ADU, .*; got '9 e-'; divide electrons by the gain"),
+        ("rnoise", "four", "rnoise must be a number in ADU, .*; got 'four'$"),
+    ],
+)
+def test_units_of_the_numbers_of_the_detector(here, key, value, match):
+    with pytest.raises(ConfigurationError, match=match):
+        read_configuration(write_parameters("p.yaml", **{key: value}))

@@ -27,7 +27,7 @@ def shares(monkeypatch):
 
 def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
-    model = SimpleNamespace(gains=None, added=None, lines=[])
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[])
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
         line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
@@ -42,7 +42,7 @@ def test_no_throughput_is_negative(monkeypatch):
     found = np.zeros((3, 4, 5), np.float32)
     found[0, 1], found[1, 2] = -1.5, -0.7
     monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: found)
-    model = SimpleNamespace(gains=None, added=None, lines=[])
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[])
     for _ in range(2):
         line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert (1 + model.gains).min() == pytest.approx(0.2)
@@ -110,7 +110,7 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     share = np.zeros(left.shape, np.float32)
     share[0], share[1] = -0.8, 0.8
     monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: share)
-    model = SimpleNamespace(gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
     line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
@@ -174,3 +174,13 @@ def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     line_rounds.find_line_terms(model)
     assert not model.lines
     assert line_rounds.misfit(model) == before
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_a_response_of_two_exposures_multiplies_medians(axis):
+    """The noise of a value is in the common image of two exposures, and a median of five is free of a single hit."""
+    signal = np.full((20, 30), np.float32(100))
+    signal[7, 11] = 5000
+    for n, highest in ((2, 100), (3, 5000)):
+        model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[])
+        assert line_rounds._regressor(model, BY_NAME["response", axis], signal).max() == highest

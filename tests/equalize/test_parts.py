@@ -27,6 +27,38 @@ def exposures_of(planes, readnoise=3.0):
     return exposures, order_statistics(exposures.data, 2, exposures.bad)
 
 
+def test_flat_pixels():
+    """Structure below twice the contrast of noise in the mean of the exposures: 2 x 3.9 sqrt(variance / N)."""
+    variance = np.array([[4.0, 4.0, 100.0], [100.0, 1.0, 1.0]])
+    structure = np.array([[7.7, 7.9, 38.0], [40.0, 3.8, 4.0]])
+    model = SimpleNamespace(levels=np.zeros((4, 2, 3)), bad=None)
+    expected = np.array([[True, False, True], [False, True, False]])
+    np.testing.assert_array_equal(rounds.flat_pixels(model, structure, variance), expected)
+    model.bad = np.zeros((4, 2, 3), bool)
+    model.bad[2, 0, 0] = True
+    expected[0, 0] = False
+    np.testing.assert_array_equal(rounds.flat_pixels(model, structure, variance), expected)
+
+
+@pytest.mark.parametrize("deviation", [4.5, 5.5])
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+def test_noise_at_the_level_of_a_scaled_exposure(scale, deviation):
+    """An exposure of the scale a has the noise of a times the common image, divided by a."""
+    rng = np.random.default_rng(1)
+    planes = [rng.normal(level, 0.01 * scale, (30, 40)) for level in (1000.0, 1000.0, scale * 1000.0)]
+    sigma = np.sqrt(scale * 1000 + 9)
+    planes[2][15, 20] += deviation * sigma
+    exposures, _ = exposures_of(planes)
+    usable = np.ones((30, 40), dtype=bool)
+    usable[0, 0] = False
+    found = clean.reject_hits(exposures, usable, (1.0, 1.0, scale))
+    expected = usable.copy()
+    if deviation > clean.CLIP_SIGMA:
+        expected[14:17, 19:22] = False
+    np.testing.assert_array_equal(found.ok, expected)
+    assert found.excess == 0
+
+
 # flux factors
 
 
@@ -77,6 +109,12 @@ def test_blocks_of_the_jackknife():
     left = np.array([[3.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
     factors = left / np.median(left, axis=0)
     expected = np.sqrt(0.5 * np.square(factors - factors.mean(axis=1, keepdims=True)).sum(axis=1))
+    np.testing.assert_allclose(flux._jackknife(totals), expected)
+    # a block counts if any exposure has light in it
+    totals = np.array([[1.0, 3.0, 2.0], [2.0, 2.0, 0.0], [3.0, 3.0, 1.0]])
+    left = np.array([[5.0, 3.0, 4.0], [2.0, 2.0, 4.0], [4.0, 4.0, 6.0]])
+    factors = left / np.median(left, axis=0)
+    expected = np.sqrt(2 / 3 * np.square(factors - factors.mean(axis=1, keepdims=True)).sum(axis=1))
     np.testing.assert_allclose(flux._jackknife(totals), expected)
     np.testing.assert_allclose(flux._over_median(np.array([2.0, 4.0, 6.0])), [0.5, 1, 1.5])
     with pytest.raises(InputError, match="signal in every exposure; got none in 1"):

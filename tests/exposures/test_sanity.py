@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from crstack.datasets import make_stack
 from crstack.equalize.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
@@ -172,6 +173,29 @@ def test_the_ratio_of_scatter_and_noise_is_one(n, sky):
     np.testing.assert_allclose(ratios, 1, atol=0.03)
     assert level == pytest.approx(sky, rel=0.2, abs=6)
     assert sigma == pytest.approx(np.sqrt(sky + 16), rel=1e-3)
+
+
+@pytest.mark.parametrize("population", ["cosmic", "worms"])
+@pytest.mark.parametrize("understated", [1.0, 1.5])
+def test_many_hits_are_no_missing_noise(population, understated):
+    """Where 12 % of the values are hit, 40 % of the differences of four values are; a wrong noise is still found."""
+    simulated = make_stack(
+        "imaging", shape=(200, 210), n_exposures=3, gain=1 * u.electron / u.adu, readnoise=READNOISE * u.electron,
+        hit_rate=0.12, population=population, seed=14,
+    )  # fmt: skip
+    data = np.array([one.data for one in simulated.exposures], np.float32)
+
+    def variance(i, expected, box):
+        return (np.maximum(expected, 0) + READNOISE**2) / understated**2
+
+    ratios, _, _ = noise_ratio(data, None, variance)
+    np.testing.assert_allclose(ratios, understated, rtol=0.12)
+
+
+def test_the_ratio_of_few_whole_numbers_is_not_below_one():
+    data = np.rint(np.random.default_rng(2).normal(100, 0.289, (3, 100, 110))).astype(np.float32)
+    ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.full(expected.shape, 0.2**2))
+    assert min(ratios) >= 1
 
 
 def test_the_ratio_counts_neither_levels_nor_gradients():

@@ -599,3 +599,21 @@ def test_probabilities_of_values_without_a_common_signal():
     found = joint_posterior(counts, JointPosterior(excess=False))
     assert (found.rounded >= 0).all()
     assert (found.rounded <= 1).all()
+
+
+def test_expected_counts_by_hand():
+    """a s + d; variance plus a^2 times the excess."""
+    signal, excess = np.full((2, 3), 10.0), np.full((2, 3), 3.0)
+    data = np.zeros((2, 2, 3), np.float32)
+    counts = Counts(data, (np.float32(4), np.full((2, 3), 5.0)), scales=(2.0, 0.5), shifts=(1.0, -2.0))
+    for i, (level, variance) in enumerate(((21.0, 4 + 4 * 3.0), (3.0, 5 + 0.25 * 3.0))):
+        found = counts.expected(i, signal, excess)
+        np.testing.assert_allclose(found[0], np.full((2, 3), level))
+        np.testing.assert_allclose(found[1], np.full((2, 3), variance))
+        assert found[2] is True
+    plain = replace(counts, variance=7.0, scales=None, shifts=None, poisson=(True, False))
+    for i, poisson in enumerate((True, False)):
+        found = plain.expected(i, signal, excess)
+        np.testing.assert_allclose(found[0], signal)
+        np.testing.assert_allclose(found[1], np.full((2, 3), 10.0))
+        assert found[2] is poisson

@@ -167,3 +167,13 @@ def test_wrong_places(stack):
         stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (1, 1, 3, 1)]))
     with pytest.raises(InputError, match="must list each pixel once"):
         stack.detect("mmcosmic", aux=None, rules=MaskRules(local_medians=[(2, 1, 3, 1), (2, 1, 5, 5)]))
+
+
+@pytest.mark.parametrize("name", sorted(WITH_MASKS))
+def test_no_exposure_is_in_a_value_of_the_neighbours(plain, name):
+    stack, _, with_boxes = plain
+    made = stack.combine(name, masks=with_boxes, full_output=True)
+    listed = listed_pixels(BOXES, made.ccd.shape)
+    assert (made.count[listed] == 0).all()
+    assert (made.count[made.ccd.mask] == 0).all()
+    assert (made.count[~made.ccd.mask] > 0).all()

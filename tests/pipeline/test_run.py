@@ -1,8 +1,10 @@
 """Parts of a run of the command."""
 
 import numpy as np
+from astropy.nddata import CCDData
 
 from crstack import MaskSet
+from crstack.pipeline.page import _sentence
 from crstack.pipeline.run import without_dropped
 
 
@@ -26,3 +28,14 @@ def test_dropped_pixels_leave_mediancr_alone():
     assert masks["MEDIANCR"].sum() == 5
     assert masks.steps == steps
     assert without_dropped(masks, []) is masks
+
+
+def test_the_sentence_of_the_report_tells_pixels_from_hits():
+    codes = {name: np.zeros((10, 20), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "MEANCR")}
+    codes["MEDIANCR"][2, 3:8] = codes["MEDIANCR"][7, 1:3] = codes["MEANCRT"][2, :10] = 2
+    result = CCDData(np.zeros((10, 20)), unit="adu", mask=np.zeros((10, 20), bool))
+    words = _sentence(MaskSet(codes), {"every exposure": 0, "coincident": 2}, "meanjoint", result)
+    assert words == (
+        "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
+        "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
+    )
