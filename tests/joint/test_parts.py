@@ -28,6 +28,7 @@ from crstack.joint.excess import (
     _bins,
     _excess_of_bins,
     _of_faint,
+    _pairs,
     _ratio,
     _ratio_without_hits,
     _robust_ratio,
@@ -469,6 +470,22 @@ def test_faint_hits_are_no_noise(population, true):
     difference = (first - second).ravel()
     assert _robust_ratio(difference, noise**2) > 1.12 * true
     assert _ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
+
+
+@pytest.mark.parametrize("n", [2, 5, 6, 9, 15, 25])
+def test_pairs_of_exposures_are_as_far_apart_as_all(n):
+    """As many as exposures need, not as many as there are pairs; independent of their order."""
+    rng = np.random.default_rng(n)
+    level = rng.permutation(np.linspace(0, 10, n))
+    values = rng.normal(0, 0.01, (n, 50)) + level[:, None]
+    pairs = _pairs(values)
+    assert len({tuple(one) for one in pairs}) == len(pairs) == min(n * (n - 1) // 2, 2 * n if n > 5 else 10)
+    assert np.bincount(np.ravel(pairs)).tolist() == [2 * len(pairs) // n] * n
+    apart = np.mean([(level[i] - level[j]) ** 2 for i, j in pairs])
+    assert apart == pytest.approx(2 * level.var(ddof=1), rel=0.15)
+    other = rng.permutation(n)
+    renamed = {tuple(sorted((other[i], other[j]))) for i, j in _pairs(values[other])}
+    assert renamed == {tuple(int(k) for k in sorted(one)) for one in pairs}
 
 
 @pytest.mark.parametrize("sigma", [0.8, 3.0])
