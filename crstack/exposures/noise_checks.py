@@ -17,6 +17,8 @@ TOO_MUCH, TOO_LITTLE = 1.4, 0.77
 TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
 #: relative error of the variance of a difference, and least change of that of one exposure in standard errors
 ERROR, SIGNIFICANCE = 0.02, 5.0
+#: share of the pixels below the brightest ones, and difference of their signal between exposures of equal light
+BRIGHT, SAME_LIGHT = 0.98, 0.15
 #: what the level of another exposure would change in the variance, over what is measured: limits
 AGREES = (0.6, 1.6)
 #: share of the variance that is not by photons, from which a read noise is named
@@ -115,6 +117,7 @@ def _of_another_level(exposures, sample, variance):
     if any(one is not None for one in exposures.variances) or not sample.valid.any(axis=(1, 2)).all():
         return []
     levels = _levels(sample)
+    contrasts = _contrasts(sample, levels)
     stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     odd = []
     for i, found, error in _own_variances(sample, stated, levels):
@@ -127,9 +130,22 @@ def _of_another_level(exposures, sample, variance):
             (_at_level(sample, variance, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
         ]
         k = int(np.argmin(np.abs(np.array(changes) - 1)))
-        if AGREES[0] < changes[k] < AGREES[1]:
+        if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
             odd.append(_OddOne(i, levels[i], levels[k], found, stated[i]))
     return odd
+
+
+def _contrasts(sample, levels):
+    """Signal of the brightest pixels of each exposure above its level."""
+    above = sample.own - np.array(levels, np.float32)[:, None, None]
+    lowest = above.min(axis=0)
+    top = lowest >= np.quantile(lowest, BRIGHT)
+    return [float(np.median(plane[top])) for plane in above]
+
+
+def _of_equal_light(one, other, variance):
+    """Whether contrasts agree; where the light differs, structures remain in a difference and look like noise."""
+    return abs(one - other) < SAME_LIGHT * max(one, other) + np.sqrt(variance)
 
 
 def _levels(sample):
