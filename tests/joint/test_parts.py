@@ -170,6 +170,23 @@ def test_clean_values_as_they_are_drawn():
     np.testing.assert_array_equal(drawn.scales[:, 0], [1, 2])
 
 
+@pytest.mark.parametrize(("lowest", "simulated"), [(-3.0, 5), (0.0, 5), (59.0, 4), (60.0, 3), (150.0, 3), (1e9, 1)])
+def test_thresholds_are_simulated_from_the_lowest_signal_on(monkeypatch, lowest, simulated):
+    monkeypatch.setattr(false_alarms, "DRAWS", 2_000)
+    monkeypatch.setattr(false_alarms, "FEW", (0.0, 20.0, 60.0))
+    noise = CleanNoise(np.array([9.0, 9.0]), np.ones(2), np.array([True, True]), ExcessVariance())
+    drawn, draw = [], CleanNoise.draw
+    monkeypatch.setattr(
+        CleanNoise, "draw", lambda self, signal, *rest: drawn.append(signal) or draw(self, signal, *rest)
+    )
+    whole, part = (
+        false_alarms.calibrated_threshold(1e-2, noise, Population(), 500.0, lowest=one) for one in (0.0, lowest)
+    )
+    assert drawn == [0, 20, 60, 180, 540, *[0, 20, 60, 180, 540][5 - simulated :]]
+    signals = np.maximum([-3.0, 0.0, 10.0, 59.0, 60.0, 150.0, 540.0, 1e9], lowest)
+    np.testing.assert_array_equal(part(signals), whole(signals))
+
+
 def test_the_seed_of_the_threshold_decides_the_draws(monkeypatch):
     monkeypatch.setattr(false_alarms, "DRAWS", 5_000)
     monkeypatch.setattr(false_alarms, "FEW", (0.0, 60.0))
