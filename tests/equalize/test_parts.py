@@ -95,6 +95,14 @@ def test_first_guess_is_a_median_ratio():
     np.testing.assert_array_equal(flux._first_guess(exposures, statistics.median2d, inside), np.ones(3))
 
 
+@pytest.mark.filterwarnings("ignore:exposure 3 shows")
+def test_no_first_guess_where_an_exposure_has_no_light():
+    rng = np.random.default_rng(1)
+    exposures, statistics = exposures_of([rng.normal(level, 3, (40, 50)) for level in (800, 1000, -5)])
+    inside = np.ones((40, 50), dtype=bool)
+    np.testing.assert_array_equal(flux._first_guess(exposures, statistics.median2d, inside), np.ones(3))
+
+
 def test_box_around_what_counts():
     inside = np.zeros((40, 50), dtype=bool)
     inside[2, 20] = inside[9, 30] = True
