@@ -6,6 +6,7 @@ import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
+from crstack.equalize.settings import open_settings
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
@@ -14,12 +15,10 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, checked_decision
 from crstack.mmcosmic import MMDecision
 from crstack.outliers.classes import classified
-from crstack.outliers.sources import sentence_of_sources
-from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
-from crstack.stages.levels import without_trails
+from crstack.stages.levels import differences_of, without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
@@ -96,13 +95,18 @@ def masks_of_decision(
     Warns
     -----
     CRStackWarning
-        If some exposures show a source or a trail that the others do not show.
+        If some exposures show a source or a trail that the others do not show, or if flagged groups are smooth.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
-    codes, sources, trails = classified(decision.codes, exposures, rules)
-    for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
-        if sentence:
-            warn_user(sentence)
+    codes, sources, trails, sentences = classified(
+        decision.codes,
+        exposures,
+        rules,
+        lambda: differences_of(decision, prepared),
+        aligned="offsets" in open_settings(prepared.equalization),
+    )
+    for sentence in sentences:
+        warn_user(sentence)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
