@@ -11,6 +11,7 @@ from crstack.utils.threads import map_threads, row_bands
 __all__ = [
     "OrderStatistics",
     "exposure_at_median",
+    "minimum_and_median",
     "normal_order_moments",
     "normal_range_exceeded",
     "order_statistics",
@@ -88,15 +89,40 @@ def sort_exposures(cube: np.ndarray) -> None:
             cube[i] = low
 
 
+def _minimum_of_sorted(cube, k):
+    lowest = max(len(cube) - k, 1)
+    return np.asarray(cube[:lowest].mean(axis=0, dtype=np.float64) if lowest > 1 else cube[0], dtype=np.float32)
+
+
+def _median_of_sorted(cube):
+    n = len(cube)
+    middle = cube[(n - 1) // 2]
+    return np.asarray(middle if n % 2 else (middle + cube[n // 2]) / 2, dtype=np.float32)
+
+
 def _statistics_of_sorted(cube, k):
     """Trimmed minimum, median, mean and maximum of n sorted planes, as float32."""
-    n = len(cube)
-    lowest = max(n - k, 1)
-    minimum = cube[:lowest].mean(axis=0, dtype=np.float64) if lowest > 1 else cube[0]
-    middle = cube[(n - 1) // 2]
-    median = middle if n % 2 else (middle + cube[n // 2]) / 2
-    mean = cube.mean(axis=0, dtype=np.float64)
-    return tuple(np.asarray(value, dtype=np.float32) for value in (minimum, median, mean, cube[-1]))
+    mean = np.asarray(cube.mean(axis=0, dtype=np.float64), dtype=np.float32)
+    return _minimum_of_sorted(cube, k), _median_of_sorted(cube), mean, cube[-1]
+
+
+def minimum_and_median(cube: np.ndarray, cr_coincidences: int) -> tuple[np.ndarray, np.ndarray]:
+    """Trimmed minimum and median of a cube, as by `order_statistics`, where all values are valid.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        float32 (N, ...). Sorted in place.
+    cr_coincidences : int
+        Number of highest values that the trimmed minimum excludes.
+
+    Returns
+    -------
+    min2d, median2d : `~numpy.ndarray`
+        float32 (...).
+    """
+    sort_exposures(cube)
+    return _minimum_of_sorted(cube, cr_coincidences), _median_of_sorted(cube)
 
 
 def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | None = None) -> OrderStatistics:

@@ -8,6 +8,7 @@ from scipy.stats import studentized_range
 
 from crstack.statistics import (
     exposure_at_median,
+    minimum_and_median,
     normal_order_moments,
     normal_range_exceeded,
     order_statistics,
@@ -124,3 +125,14 @@ def test_bad_values_get_the_median_of_the_others():
     assert values[2, 0] == 9
     # also of rows of images
     np.testing.assert_array_equal(with_bad_filled(values.reshape(4, 2, 2), bad.reshape(4, 2, 2)).reshape(4, 4), found)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 7])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_minimum_and_median_are_those_of_the_order_statistics(n, k):
+    cube = np.random.default_rng(n).normal(100, 10, (n, 5, 300)).astype(np.float32)
+    statistics = order_statistics(cube, k)
+    minimum, median = minimum_and_median(cube.copy(), k)
+    for found, expected in ((minimum, statistics.min2d), (median, statistics.median2d)):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)

@@ -8,7 +8,7 @@ import numpy as np
 
 from crstack.noise import NoiseModel
 from crstack.simulation.noise_scale import NoiseScale
-from crstack.statistics import order_statistics
+from crstack.statistics import minimum_and_median
 from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["PixelSampler", "Sampler", "histogram"]
@@ -113,8 +113,8 @@ class Sampler(ABC):
         return min2d, difference
 
     def _statistics(self, cube):
-        statistics = order_statistics(cube, self.cr_coincidences)
-        return statistics.min2d, statistics.median2d - statistics.min2d
+        minimum, median = minimum_and_median(cube, self.cr_coincidences)
+        return minimum, median - minimum
 
     def histogram(
         self,
