@@ -14,9 +14,11 @@ __all__ = ["classified"]
 
 #: largest flagged fraction of an exposure in which trails and sources are looked for
 MOST_FLAGGED = 0.2
+#: pixels by which a trace moves otherwise than the measured shift
+MEASURED = 0.5
 
 
-def classified(codes, exposures, rules, differences=lambda: None, *, aligned=True):
+def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None):
     """Codes with those of values that are too low, of trails, and of sources that only some exposures show.
 
     Parameters
@@ -29,8 +31,8 @@ def classified(codes, exposures, rules, differences=lambda: None, *, aligned=Tru
         Regions and pixels without codes.
     differences : callable, optional
         As for `~crstack.outliers.smooth.find_smooth`.
-    aligned : bool, optional
-        Whether traces that lie at other places contradict what is known. False if the shifts are known.
+    shifts : sequence of (dx, dy), optional
+        Measured shift of each exposure, pixels. Traces that moved otherwise are reported; None if shifts are known.
 
     Returns
     -------
@@ -71,12 +73,24 @@ def classified(codes, exposures, rules, differences=lambda: None, *, aligned=Tru
     sentences = (
         sentence_of_sources(sources, names),
         sentence_of_smooth(smooth, names, exposures.unit),
-        sentence_of_nods(nods, names) or (sentence_of_moved(moved_traces(exposures), names) if aligned else None),
+        sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
         sentence_of_trails(trails, names),
     )
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, [one for one in sentences if one]
+
+
+def _sentence_of_moved(exposures, shifts):
+    """A warning about traces that moved by another shift than the measured one; None if there are none."""
+    if shifts is None:
+        return None
+    moved = [
+        (i, axis, shift)
+        for i, axis, shift in moved_traces(exposures)
+        if abs(shifts[i]["xy".index(axis)] - shifts[0]["xy".index(axis)] - shift) > MEASURED
+    ]
+    return sentence_of_moved(moved, exposures.names)
 
 
 def _of_sources(codes, planes):

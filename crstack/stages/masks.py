@@ -1,5 +1,6 @@
 """The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
-from crstack.methods import Decision, Method, checked_decision
+from crstack.methods import Decision, Method, checked_decision, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.outliers.classes import classified
 from crstack.plausibility import check_plausible
@@ -103,7 +104,7 @@ def masks_of_decision(
         exposures,
         rules,
         lambda: differences_of(decision, prepared),
-        aligned="offsets" in open_settings(prepared.equalization),
+        shifts=_shifts_to_compare(decision, prepared),
     )
     for sentence in sentences:
         warn_user(sentence)
@@ -137,6 +138,14 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[tuple[float, float]] | None:
+    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not asked for."""
+    if "offsets" not in open_settings(prepared.equalization):
+        return None
+    measured = measured_of(decision)
+    return measured.shifts if measured else ((0.0, 0.0),) * len(prepared)
 
 
 def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:
