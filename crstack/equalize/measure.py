@@ -33,6 +33,7 @@ def measure_differences(
     variance_of: Callable[[int, np.ndarray], np.ndarray],
     bad: np.ndarray | None = None,
     names: Collection[str] = NAMES,
+    noises: np.ndarray | None = None,
 ) -> Differences:
     """Measure the differences between exposures.
 
@@ -46,6 +47,8 @@ def measure_differences(
         (N, ny, nx) excluded values; their levels are those of the others.
     names : collection of str, optional
         What to measure: some of ``NAMES``.
+    noises : `~numpy.ndarray`, optional
+        (N,) variance of each exposure over the mean, where they are unlike.
 
     Returns
     -------
@@ -60,22 +63,20 @@ def measure_differences(
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
     columns come from the part with most structure. Hot pixels are not changed by a throughput.
     """
-    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names)), levels, variance_of)
+    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names), noises), levels, variance_of)
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
-def _measured(levels, variance_of, bad, names):
+def _measured(levels, variance_of, bad, names, noises):
     """The differences, hot pixels as all others."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
     # a change of the shift over a part says little of that over the whole
-    drifting = known[0].shape == levels.shape
-    part = _refined(ExpectedExposures(*known, drifting=drifting))
+    settings = {"noises": noises, "drifting": known[0].shape == levels.shape}
+    part = _refined(ExpectedExposures(*known, **settings))
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
-        part = min(
-            part, _refined(ExpectedExposures(*known, start=start, drifting=drifting)), key=ExpectedExposures.misfit
-        )
+        part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
@@ -130,7 +131,8 @@ def _with_lines(model):
         fit_line_terms(models[-1], added_first(model.lines))
     # a kernel does not describe a line of the sky that brightens while the object does not
     known = model.levels, model.variance_of, model.bad, model.names
-    models.append(ExpectedExposures(*known, start=model.start, drifting=model.drifting))
+    settings = {"start": model.start, "noises": model.own_noises, "drifting": model.drifting}
+    models.append(ExpectedExposures(*known, **settings))
     find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
     return min(models, key=misfit)
 

@@ -554,8 +554,8 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
     asked = {}
 
-    def measured(levels, variance_of, bad, names):
-        asked.update(levels=levels, names=names)
+    def measured(levels, variance_of, bad, names, noises):
+        asked.update(levels=levels, names=names, noises=noises)
         image = np.full((4, 5), 0.5)
         # for the faintest first
         return Measured([2.0, image, 4.0], [7.0, 0.0, 3.0], [1.0, 0.0, image])
@@ -565,6 +565,9 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     found, differences = measure.expecting(counts, {"level"})
     np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
     assert asked["names"] == {"level"}
+    # the variances of the levels at their median, 5
+    noises = np.array([(9 + 10) / 2**2, (9 + 25) / 5**2, 9 + 5 + 6])
+    np.testing.assert_allclose(asked["noises"], noises / noises.mean(), rtol=1e-5)
     assert differences.added == [3, 7, 0]
     for ours, expected in ((found.scales, [4, 4, 2.5]), (found.shifts, [9, 14, 0]), (found.variance, [9.5, 10, 9])):
         np.testing.assert_allclose([np.mean(one) for one in ours], expected)
