@@ -1,8 +1,11 @@
 """The second page of a hit: its pixels in the median-minimum diagram."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.fixed_scales import FixedScales
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.style import (
     NONE,
@@ -88,6 +91,30 @@ class HitDiagram:
             text.set(position=spot, text=words[i] if not far else f"{words[i].strip()}   ", visible=True)
             text.set(ha="right" if far else "left", color=SYMBOLS[pixels["code"][i]][1])
         self.figure.suptitle(title, fontsize="medium")
+
+    @contextmanager
+    def fixed(self):
+        """Context in which the scales, which all hits share, are drawn faster: for files."""
+        axes = self._axes
+        sides = {"bottom": axes.xaxis, "left": axes.yaxis}
+        ticks = {}
+        for number, (side, axis) in enumerate(sides.items()):
+            low, high = axis.get_view_interval()
+            values = np.array([one for one in axis.get_majorticklocs() if low <= one <= high])
+            points = np.zeros((len(values), 2))
+            points[:, number], points[:, 1 - number] = values, sides[_other(side)].get_view_interval()[0]
+            places = (axes.transData - axes.transAxes).transform(points)[:, number]
+            ticks[side] = places, axis.get_major_formatter().format_ticks(values)
+        with FixedScales(self.figure, [axes]) as scales:
+            for side, (places, words) in ticks.items():
+                # Helvetica has no minus sign
+                scales.set(axes, side, places, [one.replace("\N{MINUS SIGN}", "-") for one in words])
+            scales.update()
+            yield
+
+
+def _other(side):
+    return "left" if side == "bottom" else "bottom"
 
 
 def _draw_shadow(axes, diagram):
