@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["FixedScales", "broken_line", "round_values", "words_of_values"]
 
 #: length of a tick, and distance of its label from the axes, in inches
-TICK, LABEL = 3.5 / 72, 7.0 / 72
+TICK, MINOR, LABEL = 3.5 / 72, 2.0 / 72, 7.0 / 72
 LINE_WIDTH = 0.8
+#: values that are written with a power of ten, and most digits after the point
+LARGE, MOST_DIGITS = 1e6, 8
+#: width of a digit and height of a line of 10 points, and the distance of the label of an axis from its numbers
+LETTER, PAD = (0.088, 0.14), 4.0 / 72
 #: places of the labels by the side of a scale: alignment, and direction away from the axes
 SIDES = {
     "bottom": ("center", "top", 0, -1),
@@ -33,11 +37,20 @@ def round_values(low, high, most, *, integer=False):
 
 
 def words_of_values(values):
-    """Texts of the values of a scale, of like precision."""
-    step = np.diff(values).min() if len(values) > 1 else 0.0
-    digits = max(-int(np.floor(np.log10(step) + 1e-6)), 0) if 0 < step < 1 else 0
-    large = np.abs(values).max(initial=0) >= 1e6
-    return [f"{value:.6g}" if large else f"{value:.{digits}f}" for value in values]
+    """Texts of the values of a scale, with as many digits as all of them need."""
+    values = np.asarray(values, float)
+    if np.abs(values).max(initial=0) >= LARGE:
+        return [f"{value:.6g}" for value in values]
+    near = 1e-3 * (np.diff(values).min() if len(values) > 1 else 1.0)
+    digits = next((n for n in range(MOST_DIGITS) if (np.abs(values - values.round(n)) < near).all()), MOST_DIGITS)
+    return [f"{value:.{digits}f}" for value in values]
+
+
+def _place_of(axes):
+    """Box of a panel in parts of the figure, also of one whose place or aspect follows from others."""
+    locator = axes.get_axes_locator()
+    axes.apply_aspect(None if locator is None else locator(axes, None))
+    return axes.get_position()
 
 
 def broken_line(segments):
@@ -61,7 +74,7 @@ class FixedScales:
     def __init__(self, figure: "Figure", panels: "list[Axes]") -> None:
         self.figure, self._panels = figure, panels
         self._size = figure.get_size_inches()
-        self._boxes = {axes: axes.get_position() for axes in panels}
+        self._boxes = {axes: _place_of(axes) for axes in panels}
         self._lines: dict = {}
         self._texts: dict = {}
 
@@ -74,7 +87,6 @@ class FixedScales:
             axes.set_axis_off()
             corners = np.array([(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)])
             self._lines[axes] = [np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)]
-            self._label(axes)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -85,18 +97,63 @@ class FixedScales:
         for axes in self._panels:
             axes.set_axis_on()
 
-    def _label(self, axes):
-        """The labels of the axes, at the places of those of matplotlib."""
-        for axis in (axes.xaxis, axes.yaxis):
-            label = axis.label
-            if not axis.get_visible() or not label.get_text():
-                continue
-            x, y = self.figure.transFigure.inverted().transform(axes.transAxes.transform(label.get_position()))
-            upright = axis is axes.yaxis
-            look = {"rotation": label.get_rotation(), "rotation_mode": "anchor"} if upright else {}
-            below = "top" if axis.get_label_position() == "right" or not upright else "bottom"
-            text = self.figure.text(x, y, label.get_text(), size=label.get_size(), ha="center", va=below, **look)
-            self._texts.setdefault((axes, "label"), []).append(text)
+    def set_as(self, axes: "Axes", side: str, *, labelled: bool = True) -> list:
+        """Set the scale at one side of a panel as matplotlib would draw it.
+
+        Parameters
+        ----------
+        axes, side
+            As for `set`.
+        labelled : bool, optional
+            Whether the ticks have numbers.
+
+        Returns
+        -------
+        words : list of str
+            The numbers.
+        """
+        axis = axes.xaxis if side == "bottom" else axes.yaxis
+        low, high = sorted(axis.get_view_interval())
+        places = []
+        for values in (axis.get_majorticklocs(), axis.get_minorticklocs()):
+            values = np.array([one for one in values if low <= one <= high])
+            points = np.column_stack([values, np.full(len(values), axes.get_ylim()[0])])
+            if side != "bottom":
+                points = np.column_stack([np.full(len(values), axes.get_xlim()[0]), values])
+            along = (axes.transData - axes.transAxes).transform(points)[:, int(side != "bottom")]
+            places.append((values, along))
+        (values, major), (_, minor) = places
+        formatter = axis.get_major_formatter()
+        words = formatter.format_ticks(values)
+        if formatter.get_offset() or any("$" in one for one in words):
+            words = words_of_values(values)
+        words = words if labelled else []
+        self.set(axes, side, major, words)
+        self._add_ticks(axes, side, minor, MINOR)
+        return words
+
+    def label_beside(self, axes: "Axes", side: str, words: list) -> None:
+        """Write the label of an axis, beyond the longest of its numbers.
+
+        Parameters
+        ----------
+        axes, side, words
+            As for `set`.
+        """
+        if not (axes.xaxis if side == "bottom" else axes.yaxis).get_label_text():
+            return
+        box, (width, height) = self._boxes[axes], self._size
+        far = LABEL + PAD + (LETTER[1] if side == "bottom" else LETTER[0] * max(map(len, words), default=0))
+        if side == "bottom":
+            self._write(axes, axes.xaxis.label, (box.x0 + box.x1) / 2, box.y0 - far / height, "top")
+        else:
+            x = box.x0 - far / width if side == "left" else box.x1 + far / width
+            self._write(axes, axes.yaxis.label, x, (box.y0 + box.y1) / 2, "bottom" if side == "left" else "top")
+
+    def _write(self, axes, label, x, y, va):
+        look = {"rotation": label.get_rotation(), "rotation_mode": "anchor"}
+        text = self.figure.text(x, y, label.get_text(), size=label.get_size(), ha="center", va=va, **look)
+        self._texts.setdefault((axes, "label"), []).append(text)
 
     def set(self, axes: "Axes", side: str, places: np.ndarray, words: list, size: str | float = "medium") -> None:
         """Set the scale at one side of a panel.
@@ -114,16 +171,9 @@ class FixedScales:
         size : str or float, optional
             Of the letters.
         """
-        width, height = self._size
-        across, up, right, above = SIDES[side]
-        box = self._boxes[axes]
-        start = np.empty((len(places), 2))
-        if side == "bottom":
-            start[:, 0], start[:, 1] = box.x0 + np.asarray(places) * box.width, box.y0
-        else:
-            start[:, 1], start[:, 0] = box.y0 + np.asarray(places) * box.height, box.x1 if right > 0 else box.x0
-        away = np.array([right / width, above / height])
-        self._lines[axes, side] = [np.stack([start, start + TICK * away], axis=1)]
+        across, up, *_ = SIDES[side]
+        self._lines[axes, side] = []
+        start, away = self._add_ticks(axes, side, places, TICK)
         texts = self._texts.setdefault((axes, side), [])
         while len(texts) < len(words):
             texts.append(self.figure.text(0, 0, "", ha=across, va=up, size=size))
@@ -131,6 +181,34 @@ class FixedScales:
             text.set_visible(i < len(words))
             if i < len(words):
                 text.set(position=start[i] + LABEL * away, text=words[i])
+
+    def _add_ticks(self, axes, side, places, length):
+        """Lines at some places of a side; their starts, and an inch away from the panel, in parts of the figure."""
+        width, height = self._size
+        _, _, right, above = SIDES[side]
+        box, start = self._boxes[axes], np.empty((len(places), 2))
+        if side == "bottom":
+            start[:, 0], start[:, 1] = box.x0 + np.asarray(places) * box.width, box.y0
+        else:
+            start[:, 1], start[:, 0] = box.y0 + np.asarray(places) * box.height, box.x1 if right > 0 else box.x0
+        away = np.array([right / width, above / height])
+        self._lines[axes, side].append(np.stack([start, start + length * away], axis=1))
+        return start, away
+
+    def label(self, axes: "Axes") -> None:
+        """Write the labels of a panel where their coordinates are set.
+
+        Parameters
+        ----------
+        axes : `~matplotlib.axes.Axes`
+            The panel.
+        """
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_visible() and axis.get_label_text():
+                place = axes.transAxes.transform(axis.label.get_position())
+                x, y = self.figure.transFigure.inverted().transform(place)
+                away = axis is axes.yaxis and axis.get_label_position() == "left"
+                self._write(axes, axis.label, x, y, "bottom" if away else "top")
 
     def update(self) -> None:
         """Draw the ticks that were set."""

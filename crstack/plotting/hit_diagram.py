@@ -95,26 +95,12 @@ class HitDiagram:
     @contextmanager
     def fixed(self):
         """Context in which the scales, which all hits share, are drawn faster: for files."""
-        axes = self._axes
-        sides = {"bottom": axes.xaxis, "left": axes.yaxis}
-        ticks = {}
-        for number, (side, axis) in enumerate(sides.items()):
-            low, high = axis.get_view_interval()
-            values = np.array([one for one in axis.get_majorticklocs() if low <= one <= high])
-            points = np.zeros((len(values), 2))
-            points[:, number], points[:, 1 - number] = values, sides[_other(side)].get_view_interval()[0]
-            places = (axes.transData - axes.transAxes).transform(points)[:, number]
-            ticks[side] = places, axis.get_major_formatter().format_ticks(values)
-        with FixedScales(self.figure, [axes]) as scales:
-            for side, (places, words) in ticks.items():
-                # Helvetica has no minus sign
-                scales.set(axes, side, places, [one.replace("\N{MINUS SIGN}", "-") for one in words])
+        with FixedScales(self.figure, [self._axes]) as scales:
+            scales.set_as(self._axes, "bottom")
+            scales.set_as(self._axes, "left")
+            scales.label(self._axes)
             scales.update()
             yield
-
-
-def _other(side):
-    return "left" if side == "bottom" else "bottom"
 
 
 def _draw_shadow(axes, diagram):

@@ -145,6 +145,8 @@ class HitImages:
     def fixed(self):
         """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
         with FixedScales(self.figure, [*self._panels, self._bar_axes]) as self._scales:
+            for axes in (*self._panels, self._bar_axes):
+                self._scales.label(axes)
             yield
         self._scales = None
 
