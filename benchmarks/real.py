@@ -92,7 +92,7 @@ def bright_pixels(cube, readnoise):
     level = ndimage.percentile_filter(median[::2, ::2], 30, AROUND // 2)
     level = np.repeat(np.repeat(level, 2, axis=0), 2, axis=1)[: median.shape[0], : median.shape[1]]
     hot = np.zeros(median.shape, dtype=bool)
-    hot[hot_pixels(lowest, np.sqrt(np.maximum(lowest, 0) + readnoise**2))] = True
+    hot[hot_pixels(lowest, np.sqrt(np.maximum(lowest, 0) + readnoise**2), shared=True)] = True
     hot = ndimage.binary_dilation(hot, np.ones((3, 3)))
     return (median - level > BRIGHT * np.sqrt(np.maximum(level, 0) + readnoise**2)) & ~hot, hot
 

@@ -10,6 +10,7 @@ __all__ = [
     "ImplausibleResultWarning",
     "InputError",
     "PluginError",
+    "UnknownPluginError",
 ]
 
 
@@ -27,6 +28,10 @@ class ConfigurationError(InputError):
 
 class PluginError(CRStackError, LookupError):
     """A plug-in is unknown, cannot be imported, fails, or returns an invalid result."""
+
+
+class UnknownPluginError(InputError, PluginError):
+    """No plug-in has the name that is given."""
 
 
 class CRStackWarning(AstropyUserWarning):

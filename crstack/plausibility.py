@@ -86,7 +86,7 @@ def _of_coincidences(masks, valid):
         return []
     return [
         f"{twice:.2%} of the pixels are in MEDIANCR, where hits at random places give about {by_chance:.2%}: "
-        "the exposures differ. Check whether all show the same field, and whether sky, seeing and pointing are alike"
+        "the exposures differ. Check that all show the same field. Check that sky, seeing and pointing are alike"
     ]
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from crstack.boundaries.base import IMAGES, BoundaryModel, FittedBoundary
 from crstack.detectors.base import Detection, Detector
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
-from crstack.exceptions import InputError
+from crstack.exceptions import InputError, PluginError
 from crstack.masks import MaskRules
 from crstack.methods import Method
 from crstack.noise import NoiseModel
 from crstack.stack import CRStack
 from crstack.utils.pixels import dilate
+from crstack.utils.plugins import plugin_errors
 
 __all__ = ["SHAPES", "check_boundary", "check_detector", "check_method"]
 
@@ -227,6 +228,8 @@ def _check_method_rules(method, aux):
 
 def _expect(condition, sentence, got=None):
     if not condition:
+        # an array is described: its values are many
+        got = f"{got.dtype} of the shape {got.shape}" if isinstance(got, np.ndarray) and got.ndim else got
         raise AssertionError(sentence if got is None else f"{sentence}; got {got}")
 
 
@@ -265,6 +268,15 @@ def _image(shape, gain, single_pixels=True, hit=True):
     return (electrons / gain).astype(np.float32), hits
 
 
+def _detected(detector, *arguments):
+    """The detection of a detector; an error of it fails the check."""
+    try:
+        with plugin_errors(detector, "detect"):
+            return detector.detect(*arguments)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+
+
 def _check_frozen(one):
     kind = type(one).__name__
     names = list(one.parameters())
@@ -301,7 +313,7 @@ def _check_finds_hits(detector, shape, gain, single_pixels, most_false):
     image, hits = _image(shape, gain, single_pixels)
     before = image.copy()
     image.flags.writeable = False
-    detection = detector.detect(image, _noise(gain))
+    detection = _detected(detector, image, _noise(gain))
     _expect(np.array_equal(image, before), f"the image must not be modified {where}")
     _check_answer(detector, detection, image)
     missed = np.argwhere(hits & ~detection.mask).tolist()
@@ -321,8 +333,8 @@ def _check_few_false(false, most_false, where):
 
 def _check_units(detector):
     image, _ = _image((101, 77), 2.5)
-    adu = detector.detect(image, _noise(2.5))
-    electrons = detector.detect(image * np.float32(2.5), _noise(2.5, u.electron))
+    adu = _detected(detector, image, _noise(2.5))
+    electrons = _detected(detector, image * np.float32(2.5), _noise(2.5, u.electron))
     differ = np.count_nonzero(adu.mask != electrons.mask)
     _expect(differ == 0, "an image in electrons must give the mask of that in ADU", f"{differ} other pixels")
     if adu.cleaned is not None:
@@ -337,7 +349,7 @@ def _check_bad_pixels(detector, most_false):
     dirty = np.where(bad, np.float32(60000), image)
     dirty[80, 10], dirty[81, 40] = np.nan, np.inf
     kept, kept_bad = dirty.copy(), bad.copy()
-    detection = detector.detect(dirty, _noise(2.5), bad)
+    detection = _detected(detector, dirty, _noise(2.5), bad)
     _expect(np.array_equal(dirty, kept, equal_nan=True), "NaN and bad pixels of the image must not be modified")
     _expect(np.array_equal(bad, kept_bad), "the mask of bad pixels must not be modified")
     _check_answer(detector, detection, dirty)
@@ -350,9 +362,9 @@ def _check_bad_pixels(detector, most_false):
 
 def _check_nothing_to_find(detector, most_false):
     image, _ = _image((101, 77), 1.0, hit=False)
-    _check_few_false(detector.detect(image, _noise(1.0)).mask, most_false, "where there are no hits")
+    _check_few_false(_detected(detector, image, _noise(1.0)).mask, most_false, "where there are no hits")
     everything = np.ones(image.shape, dtype=bool)
-    detection = detector.detect(image, _noise(1.0), everything)
+    detection = _detected(detector, image, _noise(1.0), everything)
     _check_answer(detector, detection, image)
     _expect(not detection.mask.any(), "nothing must be flagged where every pixel is bad")
 
@@ -364,7 +376,7 @@ def _check_noise(detector):
     image = rng.normal(3, np.sqrt(one.averaged(16).variance(3.0)), (101, 77)).astype(np.float32)
     faint = (rng.integers(5, 95, 40), rng.integers(5, 70, 40))
     image[faint] += 15
-    few, many = (detector.detect(image, noise).mask[faint].sum() for noise in (one, one.averaged(16)))
+    few, many = (_detected(detector, image, noise).mask[faint].sum() for noise in (one, one.averaged(16)))
     _expect(
         many > 30 and few < many / 2,
         "fainter hits must be found where the noise is less (a detector that does not use the noise "

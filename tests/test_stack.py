@@ -21,7 +21,7 @@ from crstack import (
 )
 from crstack.datasets import make_stack
 from crstack.diagram import DiagramSettings
-from crstack.exceptions import CRStackError, InputError, PluginError
+from crstack.exceptions import CRStackError, InputError, UnknownPluginError
 from crstack.joint.method import JointDecision
 
 PYCOSMIC = PyCosmicDetector()
@@ -163,14 +163,18 @@ def test_progress_is_handed_in(simulated):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"aux": "lacosmc"}, PluginError, r"detector must be one of .*; got 'lacosmc' \(did you mean 'lacosmic'\?\)"),
+        (
+            {"aux": "lacosmc"},
+            UnknownPluginError,
+            r"detector must be one of .*; got 'lacosmc' \(did you mean 'lacosmic'\?\)",
+        ),
         ({"aux": 3}, InputError, "aux must be a Detector, the name of one, a list of these or None; got 3"),
         ({"boundary": 3}, InputError, "boundary must be a BoundaryModel"),
-        ({"boundary": "splin"}, PluginError, "did you mean 'spline'"),
+        ({"boundary": "splin"}, UnknownPluginError, "did you mean 'spline'"),
         ({"aux_noise": "both"}, InputError, "aux_noise must be one of exposure, average; got 'both'"),
         (
             {"method": "jiont"},
-            PluginError,
+            InputError,
             r"method must be one of joint, mmcosmic; got 'jiont' \(did you mean 'joint'",
         ),
         ({"method": "pycosmic"}, InputError, "got the detector 'pycosmic': pass it as aux"),

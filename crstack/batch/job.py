@@ -72,6 +72,7 @@ def compute(job):
     """
     from crstack.batch.products import write_products  # heavy, and needed by workers alone
 
+    job.stack.check_number()
     start = time.perf_counter()
     code_version()  # the version at the start, because the code may change before the stack is finished
     forget_peak()

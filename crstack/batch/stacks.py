@@ -42,7 +42,7 @@ class Stack:
     Raises
     ------
     InputError
-        If the name cannot be that of a directory, or there are fewer than two images.
+        If the name cannot be that of a directory, or there is no list of images.
     """
 
     name: str
@@ -54,6 +54,11 @@ class Stack:
         images = self.settings.get("images")
         if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
             raise InputError(f"images of stack {self.name} must be a list of files; got {images!r}")
+        if not self.images:
+            raise InputError(f"images of stack {self.name} must be {LEAST_EXPOSURES} or more; got none")
+
+    def check_number(self) -> None:
+        """Raise `InputError` if there are fewer than two images. Such a stack fails; the others of a night do not."""
         if len(self.images) < LEAST_EXPOSURES:
             raise InputError(f"images of stack {self.name} must be {LEAST_EXPOSURES} or more; got {len(self.images)}")
 

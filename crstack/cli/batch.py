@@ -9,6 +9,9 @@ from crstack.utils.log import log, section
 
 __all__ = ["batch"]
 
+#: what an interrupted batch leaves
+IF_STOPPED = "has each stack that was complete: run the same command again for the others"
+DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
 
@@ -63,11 +66,14 @@ def batch(
     from crstack.batch import run
 
     stacks = _stacks(Path(source), settings, group_by, only)
-    _check_settings(stacks)
+    # the groups of a table or a directory can be listed before there are settings
+    without_settings = dry_run and settings is None and Path(source).suffix.lower() not in DOCUMENTS
+    if not without_settings:
+        _check_settings(stacks)
     if dry_run:
         _show_plan(stacks, output_dir, redo)
         return
-    console.begin_work(output_dir)
+    console.begin_work(output_dir, if_stopped=IF_STOPPED)
     section(f"{len(stacks)} stacks")
     with _executor(scheduler) as executor:
         results = run(
@@ -146,9 +152,12 @@ def _table(path):
 
 def _check_settings(stacks):
     """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run."""
+    from crstack.batch.stacks import LEAST_EXPOSURES
     from crstack.config.configuration import configuration_of
 
     for stack in stacks:
+        if len(stack.images) < LEAST_EXPOSURES:
+            continue  # this stack alone fails
         try:
             configuration_of({**stack.settings, "images": list(stack.images)}, Path(stack.images[0]))
         except ConfigurationError as error:

@@ -49,7 +49,7 @@ files in the output directory:
   combined_mediancr.fits         median, where masked: minimum
   combined_meancrt.fits          mean, where masked: mediancr
   combined_meancr.fits           mean of the exposures that are not masked
-  combined_meancr2.fits          the same; where the detector still finds hits: minimum
+  combined_meancr2.fits          meancr; where the detector still finds a hit: minimum
   combined_meanjoint.fits        mean, weighted by the probability to be clean (joint methods)
   mediancr_identified.ecsv       table of the hits; their pixels in mediancr_identified_*.csv
   report.html                    one page about the whole run

@@ -79,10 +79,7 @@ def _of_what_is_left(console):
     """Words on the output directory, if the work had begun and the directory exists."""
     if console.output_dir is None or not console.output_dir.is_dir():
         return ""
-    return (
-        f"; the output directory {console.output_dir} may hold files of this run and of an earlier one: "
-        "run the same command again"
-    )
+    return f"; the output directory {console.output_dir} {console.if_stopped}"
 
 
 def _report(error, code):

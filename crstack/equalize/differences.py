@@ -61,6 +61,9 @@ class Differences:
     profiles : tuple of `~numpy.ndarray`
         For each of ``lines`` (N, length): its mean along its axis, for each row or column. A response is relative to
         the exposure (1 for no change), and an added level is in electrons, that of all such terms together.
+    drifts : `~numpy.ndarray` or None
+        (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
+        the shift is the same everywhere.
     """
 
     factors: tuple
@@ -79,6 +82,7 @@ class Differences:
     common: np.ndarray | None = None
     grids: np.ndarray | None = None
     profiles: tuple = ()
+    drifts: np.ndarray | None = None
 
     def __bool__(self):
         return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
@@ -184,6 +188,7 @@ class Differences:
         names = ("factors", "scales", "added", "noises", "levels", "surfaces", "steps")
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         picked["grids"] = None if self.grids is None else self.grids[order]
+        picked["drifts"] = None if self.drifts is None else self.drifts[order]
         picked["profiles"] = tuple(one[order] for one in self.profiles)
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
@@ -226,6 +231,9 @@ class Differences:
             words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors)
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
             words["shifts (dx, dy)"] = ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
+        if self.drifts is not None and self.drifts.any():
+            most = np.abs(self.drifts).sum(axis=2).max(axis=1)
+            words["shifts in the corners less those in the centre (pixel)"] = ", ".join(f"{one:.3f}" for one in most)
         if terms.seeing and terms.reach:
             words["second moments (pixel squared)"] = ", ".join(f"{(w[0] + w[1]) / 2:+.3f}" for w in self.widths)
         return words

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.differences import Differences
+from crstack.equalize.drift import drift_of
 from crstack.equalize.hot import charges_of_hot_pixels
 from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
 from crstack.equalize.line_hits import LineHits
@@ -52,15 +53,21 @@ class ExpectedExposures:
         A fit to a part of the image: its throughputs, kernels and steps are used.
     start : `~numpy.ndarray`, optional
         (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.first_factors`.
+    noises : `~numpy.ndarray`, optional
+        (N,) variance of each exposure over the mean, where they are unlike.
+    drifting : bool, optional
+        Whether the shift may change over the image. It may not if these are a part of the image.
     """
 
-    def __init__(self, levels, variance_of, bad, names, of_part=None, start=None):
+    def __init__(self, levels, variance_of, bad, names, of_part=None, start=None, noises=None, drifting=True):
+        self.own_noises = noises if of_part is None else of_part.own_noises
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
         n = len(levels)
         self.mesh = Mesh(levels.shape[1:])
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
+        self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
         self.steps, self.start = ((0, 0),) * n, start
         if start is not None:
             self.factors = start
@@ -171,7 +178,7 @@ class ExpectedExposures:
         """Image that the exposures share, and its contrast."""
         cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
         self._fill_what_enters(cube)
-        if self.start is not None:
+        if self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)
@@ -200,7 +207,12 @@ class ExpectedExposures:
         """Variance (N, ny, nx) of each exposure at the throughput that it has."""
         empty = self.variance_of(np.zeros_like(common))
         photons = np.maximum(self.variance_of(common) - empty, 0)
-        return np.stack([empty + np.float32(factor) * photons for factor in self.factors])
+        noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises
+        factors = np.ones(len(self.factors)) if self.start is None else self.factors
+        return np.stack([
+            np.float32(noise) * (empty + np.float32(factor) * photons)
+            for noise, factor in zip(noises, factors, strict=True)
+        ])  # fmt: skip
 
     def misfit(self):
         """Sum of the squares of what is left of each exposure, over its variance; hits count little."""
@@ -228,6 +240,10 @@ class ExpectedExposures:
             if rest.any():
                 blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
                 own = _through(noise, rest)
+            if self.drifts[i].any():
+                drift, more = drift_of(scene, noise, self.drifts[i])
+                blur, own = blur + drift, own + more
+            if np.ndim(blur):
                 share = _more_than(own, blur)
                 blur *= share
                 own *= share**2
@@ -313,6 +329,7 @@ def fitted_terms(fit, whole):
         "kernel_errors": np.zeros((n, 6)) if fit.terms is None else np.array(list(map(moment_errors, fit.covariance))),
         "terms": fit.terms,
         "steps": fit.steps,
+        "drifts": fit.drifts,
         "grids": _used_grids(whole.grids, whole.kinds),
     }
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["SIZE", "KernelTerms", "fit_kernels", "ladder_of", "moment_errors", "split_kernel"]
+__all__ = [
+    "DERIVATIVE",
+    "SIZE",
+    "FittedKernels",
+    "KernelTerms",
+    "fit_kernels",
+    "ladder_of",
+    "moment_errors",
+    "split_kernel",
+]
 
 #: side (pixels) of a kernel
 SIZE = 7
@@ -17,12 +26,15 @@ REACHES = (0, 1, 2, 3)
 #: prior standard deviation of a coefficient, over the square of its distance: it limits coefficients that the image
 #: does not determine
 PRIOR = 0.1
+#: a shift by a pixel adds these parts of the values one and two pixels before, minus those of the values behind
+DERIVATIVE = (2 / 3, -1 / 12)
 #: rounds of robust weights, and standard deviations from which a residual weighs less
 ROUNDS, HUBER = 3, 2.0
 #: residual of the kernel in the first round, as a share of the contrast squared
 FIRST_SHARE = 0.3**2
-#: values this number of standard deviations too high are hit and have no weight
-HIT = 4.0
+#: values this number of standard deviations too high are hit and have no weight; of these a part is this share of the
+#: contrast at least
+HIT, SHARE_OF_HIT = 4.0, 0.05
 #: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
 LEAST_GAIN, OF_COEFFICIENT = 60.0, 1.5
 
@@ -107,7 +119,30 @@ def moment_errors(covariance):
     return np.sqrt(np.maximum(np.einsum("ka,ab,kb->k", moments, covariance, moments), 0))
 
 
-def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share, start=None):
+@dataclass(frozen=True, eq=False)
+class FittedKernels:
+    """Kernels of all exposures.
+
+    Attributes
+    ----------
+    kernels : `~numpy.ndarray`
+        (N, size, size), what is added to a kernel of 1 at the centre; 0 where nothing is needed.
+    terms : KernelTerms or None
+        Those that are needed.
+    errors : `~numpy.ndarray`
+        (N, size * size, size * size) covariance of the kernels.
+    drifts : `~numpy.ndarray`
+        (N, 2, 2) change of the shift (dx, dy), in pixels for a step of 1 of the position (x, y); 0 where it is not
+        needed.
+    """
+
+    kernels: np.ndarray
+    terms: KernelTerms | None
+    errors: np.ndarray
+    drifts: np.ndarray
+
+
+def fit_kernels(targets, variances, surroundings, structure, folds, ladder, least_share, start=None, positions=None):
     """Fit the kernels of all exposures, with the terms that the data require.
 
     Parameters
@@ -129,104 +164,123 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     start : `~numpy.ndarray`, optional
         (N,) throughputs around which the kernels are fitted, where these are far from 1. The values of an exposure
         that is three times as bright as the common image would be taken for hits.
+    positions : `~numpy.ndarray`, optional
+        (2, M) places (x, y), from -1 to 1 over the image. The shift may then change linearly over the image: the
+        field turns, or its scale changes.
 
     Returns
     -------
-    kernels : `~numpy.ndarray`
-        (N, size, size), what is added to a kernel of 1 at the centre; 0 where nothing is needed.
-    terms : KernelTerms or None
-        Those that are needed.
-    errors : `~numpy.ndarray`
-        (N, size * size, size * size) covariance of the kernels.
+    fitted : FittedKernels
     """
     size = int(np.sqrt(len(surroundings)))
     if start is not None:
         targets = targets - (start - 1)[:, None] * surroundings[size * size // 2]
-    full = _Normal(targets, variances, surroundings, structure, folds, least_share)
+    full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions)
     best, fewer = (0.0, None if start is None else KernelTerms(0, True, False, False)), 0
     for terms in ladder:
         basis = terms.basis(size)
         gain, number = full.gain(basis), len(basis) * len(targets)
         if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
             best, fewer = (gain, terms), number
-    terms = best[1]
-    kernels = np.zeros((len(targets), size, size))
-    errors = np.zeros((len(targets), size * size, size * size))
+    gain, terms = best
+    n = len(targets)
+    kernels, errors = np.zeros((n, size, size)), np.zeros((n, size * size, size * size))
+    drifts = np.zeros((n, 2, 2))
     if terms is not None:
-        for i in range(len(targets)):
-            kernels[i], errors[i] = full.solution(i, terms.basis(size))
+        basis = terms.basis(size)
+        drifting = positions is not None and terms.shift and terms.reach > 0
+        drifting = drifting and full.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * n * drifts[0].size
+        for i in range(n):
+            kernels[i], errors[i], drifts[i] = full.solution(i, basis, drifting)
             if start is not None:
                 kernels[i, size // 2, size // 2] += start[i] - 1
-    return kernels, terms, errors
+    return FittedKernels(kernels, terms, errors, drifts)
+
+
+def _drift_rows(surroundings, positions):
+    """Effect (4, M) of shifts along x and y that change along x and y."""
+    if positions is None:
+        return np.empty((0, surroundings.shape[1]))
+    size = int(np.sqrt(len(surroundings)))
+    middle, found = size * size // 2, []
+    for step in (1, size):
+        slope = sum(
+            part * (surroundings[middle + k * step] - surroundings[middle - k * step])
+            for k, part in enumerate(DERIVATIVE, start=1)
+        )
+        found += [slope * place for place in positions]
+    return np.array(found)
 
 
 class _Normal:
-    """Normal equations of each half of the image, for steps of the kernel and a constant."""
+    """Normal equations of each half of the image, for steps of the kernel, changes of the shift, and a constant."""
 
-    def __init__(self, targets, variances, surroundings, structure, folds, least_share):
-        design = np.concatenate([surroundings, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
+    def __init__(self, targets, variances, surroundings, structure, folds, least_share, positions=None):
+        drifts = _drift_rows(surroundings, positions)
+        design = np.concatenate([surroundings, drifts, np.ones((1, surroundings.shape[1]))]).astype(np.float64)
         self.matrices, self.vectors = [], []
-        self._largest = REACHES[-1]
+        self.n_drifts = len(drifts)
         size = int(np.sqrt(len(surroundings)))
-        every = KernelTerms(self._largest).basis(size).reshape(-1, size * size)
+        rows = self._rows(KernelTerms(REACHES[-1]).basis(size), positions is not None)
         for target, variance in zip(targets, variances, strict=True):
-            weight = _robust_weights(target, variance, design, every, structure, least_share)
+            weight = _robust_weights(target, variance, design, rows, structure, least_share)
             known = np.where(np.isfinite(target), target, 0)
             sides = [design[:, one] * weight[one] for one in (folds, ~folds)]
             self.matrices.append([side @ design[:, one].T for side, one in zip(sides, (folds, ~folds), strict=True)])
             self.vectors.append([side @ known[one] for side, one in zip(sides, (folds, ~folds), strict=True)])
 
-    def gain(self, basis):
+    def _rows(self, basis, drifting=False):
+        """Values of the design that each coefficient multiplies, and inverse variances of the prior."""
+        used, size = self.n_drifts * drifting, basis.shape[1] ** 2
+        rows = np.zeros((len(basis) + used + 1, size + self.n_drifts + 1))
+        rows[: len(basis), :size] = basis.reshape(len(basis), size)
+        rows[len(basis) : -1, size : size + used] = np.eye(used)
+        rows[-1, -1] = 1
+        prior = np.full(len(rows), 1 / PRIOR**2)
+        prior[: len(basis)] *= _farthest(basis) ** 4
+        prior[-1] = 1e-12
+        return rows, np.diag(prior)
+
+    def gain(self, basis, drifting=False):
         """Decrease of chi squared in one half with the fit to the other, all exposures together."""
-        rows, total = _with_constant(basis), 0.0
-        null = np.zeros((1, rows.shape[1]))
-        null[0, -1] = 1
+        total = 0.0
+        some, none = self._rows(basis, drifting), self._rows(basis[:0])
         for matrices, vectors in zip(self.matrices, self.vectors, strict=True):
             for one, other in ((0, 1), (1, 0)):
-                total += _gain(matrices, vectors, one, other, rows) - _gain(matrices, vectors, one, other, null)
+                total += _gain(matrices, vectors, one, other, *some) - _gain(matrices, vectors, one, other, *none)
         return total
 
-    def solution(self, i, basis):
-        """Kernel of exposure ``i`` and its covariance."""
-        rows = _with_constant(basis)
+    def solution(self, i, basis, drifting=False):
+        """Kernel of exposure ``i``, its covariance, and the change (2, 2) of the shift."""
+        rows, prior = self._rows(basis, drifting)
         matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
-        normal = rows @ matrix @ rows.T + _prior(rows)
-        inverse = np.linalg.inv(normal)
+        inverse = np.linalg.inv(rows @ matrix @ rows.T + prior)
         coefficients = inverse @ (rows @ vector)
-        size = basis.shape[1]
-        kernel = coefficients[:-1] @ basis.reshape(len(basis), -1)
-        wide = basis.reshape(len(basis), -1)
-        return kernel.reshape(size, size), wide.T @ inverse[:-1, :-1] @ wide
+        size, n = basis.shape[1], len(basis)
+        wide = basis.reshape(n, -1)
+        kernel, drift = coefficients[:n] @ wide, coefficients[n:-1]
+        drift = drift.reshape(2, 2) if drifting else np.zeros((2, 2))
+        return kernel.reshape(size, size), wide.T @ inverse[:n, :n] @ wide, drift
 
 
-def _gain(matrices, vectors, one, other, rows):
-    found = np.linalg.solve(rows @ matrices[one] @ rows.T + _prior(rows), rows @ vectors[one])
+def _gain(matrices, vectors, one, other, rows, prior):
+    found = np.linalg.solve(rows @ matrices[one] @ rows.T + prior, rows @ vectors[one])
     found = found @ rows
     return 2 * found @ vectors[other] - found @ matrices[other] @ found
 
 
-def _with_constant(basis):
-    rows = np.zeros((len(basis) + 1, basis[0].size + 1))
-    rows[:-1, :-1] = basis.reshape(len(basis), -1)
-    rows[-1, -1] = 1
-    return rows
+def _farthest(basis):
+    """Largest distance (pixels) of a step of each kernel, at least 1: distant steps are small."""
+    size = basis.shape[1]
+    dy, dx = np.mgrid[:size, :size] - size // 2
+    return np.sqrt(np.where(basis != 0, dx**2 + dy**2, 1).max(axis=(1, 2), initial=1))
 
 
-def _prior(rows):
-    """Inverse variances of the prior of the coefficients: distant steps are small."""
-    size = int(np.sqrt(rows.shape[1] - 1))
-    dy, dx = (one.ravel() - size // 2 for one in np.mgrid[:size, :size])
-    distance2 = np.maximum(np.where(rows[:, :-1] != 0, dx**2 + dy**2, 0).max(axis=1), 1)
-    prior = distance2**2 / PRIOR**2
-    prior[-1] = 1e-12
-    return np.diag(prior)
-
-
-def _robust_weights(target, variance, design, basis, structure, least_share):
+def _robust_weights(target, variance, design, rows_and_prior, structure, least_share):
     """Weights of the pixels: Huber's, and 0 for hits; the variance includes the residual of the kernel."""
     known = np.isfinite(target)
     value = np.where(known, target, 0.0)
-    rows = _with_constant(basis.reshape(len(basis), *(int(np.sqrt(basis.shape[1])),) * 2))
+    rows, prior = rows_and_prior
     residual = value
     weight = np.zeros(len(value))
     square = structure.astype(np.float64) ** 2
@@ -236,9 +290,11 @@ def _robust_weights(target, variance, design, basis, structure, least_share):
             left = max(min(_structure_share(residual, variance, square, known), left), least_share**2)
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
-        weight = np.where(known & (z < HIT), 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
+        # what is left in the core of a star is no hit
+        hit = residual > HIT * np.sqrt(variance + max(left, SHARE_OF_HIT**2) * square)
+        weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
         side = (design * weight) @ design.T
-        found = np.linalg.solve(rows @ side @ rows.T + _prior(rows), rows @ (design @ (weight * value)))
+        found = np.linalg.solve(rows @ side @ rows.T + prior, rows @ (design @ (weight * value)))
         residual = value - (found @ rows) @ design
     return weight
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
-from crstack.equalize.rounds import refine
+from crstack.equalize.rounds import LEAST_SHARES, refine
 from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
@@ -70,10 +70,10 @@ def added_first(lines):
 
 def find_added_lines_first(model, axes):
     """Find added levels along some axes before the kernels, and all other terms after them."""
-    refine(model, CONTRAST[0], with_kernels=False)
+    refine(model, CONTRAST[0])
     find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
-    for contrast in CONTRAST:
-        refine(model, contrast)
+    for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
+        refine(model, contrast, least_share)
     fit_line_terms(model, model.lines)
     find_line_terms(model)
 

@@ -13,7 +13,7 @@ from crstack.equalize.hot import with_hot_pixels
 from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
-from crstack.equalize.rounds import refine
+from crstack.equalize.rounds import LEAST_SHARES, refine
 from crstack.equalize.saturated import with_saturated_stars
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
@@ -33,6 +33,7 @@ def measure_differences(
     variance_of: Callable[[int, np.ndarray], np.ndarray],
     bad: np.ndarray | None = None,
     names: Collection[str] = NAMES,
+    noises: np.ndarray | None = None,
 ) -> Differences:
     """Measure the differences between exposures.
 
@@ -46,6 +47,8 @@ def measure_differences(
         (N, ny, nx) excluded values; their levels are those of the others.
     names : collection of str, optional
         What to measure: some of ``NAMES``.
+    noises : `~numpy.ndarray`, optional
+        (N,) variance of each exposure over the mean, where they are unlike.
 
     Returns
     -------
@@ -60,18 +63,20 @@ def measure_differences(
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
     columns come from the part with most structure. Hot pixels are not changed by a throughput.
     """
-    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names)), levels, variance_of)
+    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names), noises), levels, variance_of)
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
-def _measured(levels, variance_of, bad, names):
+def _measured(levels, variance_of, bad, names, noises):
     """The differences, hot pixels as all others."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
-    part = _refined(ExpectedExposures(*known))
+    # a change of the shift over a part says little of that over the whole
+    settings = {"noises": noises, "drifting": known[0].shape == levels.shape}
+    part = _refined(ExpectedExposures(*known, **settings))
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
-        part = min(part, _refined(ExpectedExposures(*known, start=start)), key=ExpectedExposures.misfit)
+        part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
@@ -85,21 +90,21 @@ def _measured(levels, variance_of, bad, names):
     # a cube that is read by rows, too
     whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, part)
     for contrast in CONTRAST[-2:]:
-        refine(whole, contrast, with_kernels=False)
+        refine(whole, contrast)
         if part.terms is None and not any(whole.kinds):
             break
     for _ in range(LINE_ROUNDS):
         # each time with a better common image
         fit_line_terms(whole, part.lines)
-        refine(whole, CONTRAST[-1], with_kernels=False)
+        refine(whole, CONTRAST[-1])
     fit_line_terms(whole, part.lines)
     return whole.result()
 
 
 def _refined(model):
     """The model after the rounds that it needs."""
-    for contrast in CONTRAST:
-        refine(model, contrast)
+    for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
+        refine(model, contrast, least_share)
         if model.terms is None and not any(model.kinds):
             break
     return model
@@ -125,7 +130,9 @@ def _with_lines(model):
         models.append(copy.copy(model))
         fit_line_terms(models[-1], added_first(model.lines))
     # a kernel does not describe a line of the sky that brightens while the object does not
-    models.append(ExpectedExposures(model.levels, model.variance_of, model.bad, model.names, start=model.start))
+    known = model.levels, model.variance_of, model.bad, model.names
+    settings = {"start": model.start, "noises": model.own_noises, "drifting": model.drifting}
+    models.append(ExpectedExposures(*known, **settings))
     find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
     return min(models, key=misfit)
 

@@ -31,7 +31,7 @@ MOST, MOST_OF_TWO = 9.0, 4.0
 #: rounds of the fit, and share of the features' sum with which it starts
 ROUNDS, FIRST_SHARE = 8, 0.05
 #: pixels that suffice, fewest for a fit, and contrast squared (variances) from which a pixel is used
-PIXELS, FEWEST, CLEAR = 60_000, 60, 9.0
+PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
 #: least part in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0
 #: mean squared deviation of flat places, over that of noise: limits, because hits raise it

@@ -243,16 +243,45 @@ def _prepared(exposures, statistics, box, factors):
     return map_threads(prepare, range(len(factors)))
 
 
-def hot_pixels(image, sigma):
-    """Rows and columns of peaks that are sharper than the point spread function."""
+def hot_pixels(image, sigma, shared=False):
+    """Rows and columns of peaks that are sharper than the point spread function.
+
+    Parameters
+    ----------
+    image, sigma : `~numpy.ndarray`
+        (ny, nx) image and its noise.
+    shared : bool, optional
+        Whether one of the pixels beside may share the charge; it is hot as well. In an image of exposures that are not
+        aligned, two images of a star may look like that.
+
+    Returns
+    -------
+    rows, columns : `~numpy.ndarray` of int
+    """
     rows, columns = np.nonzero((image == highest_around(image)) & (image > CLIP_SIGMA * sigma))
     padded = np.pad(image, 1, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))[rows, columns].reshape(-1, 9)
     around = np.sort(np.delete(windows, 4, axis=1), axis=1)
     level = (around[:, 3] + around[:, 4]) / 2
-    peak, highest = image[rows, columns] - level, around[:, -1] - level
-    sharp = (peak > CLIP_SIGMA * sigma[rows, columns]) & (highest < LEAST_SPREAD * peak)
-    return rows[sharp], columns[sharp]
+    # stars are spread over four pixels or more
+    peak, highest = image[rows, columns] - level, around[:, -2 if shared else -1] - level
+    clear = CLIP_SIGMA * sigma[rows, columns]
+    sharp = (peak > clear) & (highest < LEAST_SPREAD * peak)
+    places = rows[sharp], columns[sharp]
+    if not shared:
+        return places
+    second = (around[:, -1] - level > np.maximum(clear, LEAST_SPREAD * peak))[sharp]
+    return _with_second(places, windows[sharp], second)
+
+
+def _with_second(places, windows, second):
+    """Some places, and the places of the highest pixels beside them, in windows (M, 9), where these are hot as well.
+
+    At an edge there are none: the mirrored pixel is as high.
+    """
+    beside = np.delete(windows[second], 4, axis=1).argmax(axis=1)
+    steps = np.divmod(beside + (beside >= 4), 3)
+    return tuple(np.concatenate([one, one[second] + step - 1]) for one, step in zip(places, steps, strict=True))
 
 
 def medians_around(image, rows, columns):

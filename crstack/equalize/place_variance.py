@@ -10,7 +10,7 @@ from crstack.equalize.block_residuals import raise_to_block_residuals
 from crstack.equalize.expected_exposures import MANY
 from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
 from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
-from crstack.equalize.offsets import hot_pixels
+from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.statistics import normal_order_moments, sort_exposures
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.pixels import contrast_of, dilate
@@ -50,6 +50,8 @@ LEAST_TAIL, MOST_TAIL_OF_TWO = 0.8, 2.0
 N_KINDS = 13
 #: the last kind: hot pixels, whose signal varies
 HOT = N_KINDS - 1
+#: rows beside a band on which the contrast beside hot pixels depends
+HOT_MARGIN = 5
 #: factor of a change, as a part of the contrast
 OF_CHANGE = 3.0
 #: a deviation of this share of the contrast is expected to vary as much
@@ -250,7 +252,7 @@ class _Places:
             for plane, one in zip((places.contrast2, places.square, places.variance, places.kind), found, strict=True):
                 plane[rows] = one[inner]
 
-        map_threads(work, wide_bands(*shape, margin=1))
+        map_threads(work, wide_bands(*shape, margin=HOT_MARGIN))
         return places if places.of_two is None else places._without_hits()
 
     def _without_hits(self):
@@ -360,10 +362,11 @@ def _deviations(cube, variance_of, change):
     """Squared contrast, squared deviation, variance and kind of the pixels of a band; the cube is sorted in place."""
     n = len(cube)
     low, median, high, variance, image, limit = _ordered(cube, variance_of)
-    contrast2 = _in_both(n, lambda one: contrast_squared(one, variance * np.float32(3 / n)), image, low)
+    hot = hot_pixels(low, np.sqrt(variance), shared=True)
+    scenes = (_without_hot(one, hot) for one in (image, low))
+    contrast2 = _in_both(n, lambda one: contrast_squared(one, variance * np.float32(3 / n)), *scenes)
     if change is not None:
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
-    hot = hot_pixels(low, np.sqrt(variance))
     contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
     # where one is hit the others have a larger span
@@ -384,6 +387,15 @@ def _in_both(n, function, image, low):
     that is far too low is structure in these more than in the image. Either would look like an error on structures.
     """
     return function(image) if n > 2 else np.minimum(function(image), function(low))
+
+
+def _without_hot(image, hot):
+    """An image without its hot pixels: these do not move or blur, so that they are no contrast for those beside."""
+    if not len(hot[0]):
+        return image
+    image = image.copy()
+    image[hot] = medians_around(image, *hot)
+    return image
 
 
 def _most(contrast2, variance):

@@ -3,43 +3,46 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.drift import positions_of
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.surfaces import smooth_surface
 from crstack.utils.pixels import at_pixels, contrast_of
 
-__all__ = ["flat_pixels", "refine", "residuals_of", "surfaces_of"]
+__all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "surfaces_of"]
 
-#: residual of a kernel, relative to the share of the contrast
-SHARE_OF_CONTRAST = 0.5
+#: least residual of a kernel in each round, as a share of the contrast
+LEAST_SHARES = (0.1, 0.1, 0.05, 0.01, 0.005)
 #: the contrast of noise alone, in standard deviations of one value of N, times the root of N
 NOISE_CONTRAST = 3.9
 #: pixels are flat below the first multiple of the contrast of noise, and measure the kernel above the second
 FLAT, STRUCTURE = 2.0, 3.0
+#: standard deviation of a median over that of a mean
+OF_MEDIAN = 1.25
 #: pixels that suffice for the kernels, and how many of these are those of most contrast
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
 #: number of pixels up to which a kernel that is not found is looked for with smaller residuals, and parts of these
 FEW, SMALLER = 4_000, (1.0, 0.5, 0.25)
 #: sides (pixels) of the blocks; every second block tests the fit to the others; the largest of which either half holds
 #: this share of the structure
-BLOCKS, LEAST_HALF = (32, 8, 2), 0.2
+BLOCKS, LEAST_HALF = (8, 2), 0.2
 #: least effect (percentile) of a kernel, in standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
 
 
-def refine(model, contrast, with_kernels=True):
-    """One round; returns the common image."""
+def refine(model, contrast, least_share=None):
+    """One round, with kernels if their least residual is given; returns the common image."""
     common = model.common(contrast)
     variance = model.variance_of(common)
     noise = NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
     structure = contrast_of(common)
-    if with_kernels:
+    if least_share is not None:
         telling = structure > STRUCTURE * noise
-        telling[_beside_hot(common, variance)] = False
+        telling[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
         if model.bad is not None:
             # what a kernel moves from there is not known
             telling[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
-        _fit_kernels(model, common, variance, structure, telling, contrast * SHARE_OF_CONTRAST)
+        _fit_kernels(model, common, variance, structure, telling, least_share)
     model.change(common, variance)
     if "backgrounds" in model.names:
         medians, number = model.mesh.medians(
@@ -98,7 +101,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     # the residual of few stars hides a throughput that differs by ten per cent
     for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
-        kernels, terms, covariance = fit_kernels(
+        fitted = fit_kernels(
             targets,
             variances,
             surroundings,
@@ -107,15 +110,17 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
             model.ladder,
             part * least_share,
             None if model.start is None else model.factors,
+            positions_of(common.shape, rows, columns) if model.drifting else None,
         )
-        if terms is not None:
+        if fitted.terms is not None:
             break
     # to first order the mean of the exposures is then the common image itself
-    kernels = kernels - kernels.mean(axis=0)
+    kernels = fitted.kernels - fitted.kernels.mean(axis=0)
+    terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
     effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
     if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
-        kernels, terms = np.zeros_like(kernels), None
-    model.kernels, model.terms, model.covariance = kernels, terms, covariance
+        kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
+    model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
 
 
@@ -144,8 +149,8 @@ def _target_of(model, i, rows, columns):
 
 
 def _beside_hot(common, variance):
-    """Rows and columns around hot pixels, which do not shift with the scene."""
-    rows, columns = hot_pixels(common, np.sqrt(variance))
+    """Rows and columns around hot pixels, which do not shift with the scene; ``variance`` is that of the image."""
+    rows, columns = hot_pixels(common, np.sqrt(variance), shared=True)
     reach = np.arange(-(SIZE // 2), SIZE // 2 + 1)
     ny, nx = common.shape
     rows = np.clip(rows[:, None, None] + reach[:, None], 0, ny - 1)

@@ -121,8 +121,9 @@ def confirmed_steps(steps, levels, variance_of):
 
 
 def _median_of_others(planes, i):
-    """Median (ny, nx) of all exposures but one."""
-    return np.median([plane for k, plane in enumerate(planes) if k != i], axis=0)
+    """Median (ny, nx) of all exposures but one; of an even number the lower middle, since hits raise a mean of two."""
+    others = np.stack([plane for k, plane in enumerate(planes) if k != i])
+    return np.partition(others, (len(others) - 1) // 2, axis=0)[(len(others) - 1) // 2]
 
 
 def _left(values, expected, sigma):

@@ -119,7 +119,12 @@ def load_exposures(
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
-    return checked(builder.exposures(drop_unusable), bias_given=bias is not None, drop=drop_unusable)
+    return checked(builder.exposures(drop_unusable), bias_given=_not_zero(bias), drop=drop_unusable)
+
+
+def _not_zero(bias):
+    """Whether a bias is given, and is not 0."""
+    return bias is not None and (not isinstance(bias, u.Quantity) or bool(np.any(bias.value)))
 
 
 class _Builder:

@@ -348,9 +348,10 @@ def as_given(item, number, reading):
         unit = reading.unit
     else:
         kind = f"{type(item).__module__.partition('.')[0]}.{type(item).__name__}"
+        how = "its values with .compute()" if hasattr(item, "compute") else "its values as a CCDData, with its mask"
         raise InputError(
-            f"exposure must be a CCDData, NDData, Quantity, array or path; got {kind.removeprefix('builtins.')}: give "
-            "its values as a CCDData, with the mask if it has one"
+            "exposure must be a CCDData, NDData, Quantity, array or path; "
+            f"got {kind.removeprefix('builtins.')}: give {how}"
         )
     data = _plane(values, name)
     return GivenExposure(name, data, unit, None if mask is None else mask.reshape(data.shape))
@@ -383,7 +384,7 @@ def _plane(array, name):
     array = np.asarray(array)
     if array.ndim < 2 or any(length != 1 for length in array.shape[:-2]):
         raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}")
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "iuf":
         raise InputError(f"exposure must be an image of real numbers; got {array.dtype} for {name}")
     return array.reshape(array.shape[-2:])
 

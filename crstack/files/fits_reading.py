@@ -131,6 +131,8 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
     except BROKEN as error:
         cut = [str(one.message) for one in caught if CUT in str(one.message)]
         reason = " ".join((cut[0] if cut else str(error)).split()) or type(error).__name__
+        if "SIMPLE" in reason and "ignore_missing_simple" in reason:  # advice for callers of astropy
+            reason = "it does not begin as a FITS file"
         raise InputError(f"{what} must be a readable FITS file; got {path} ({reason})") from error
     # a file of which only headers were read is read again later
     _pass_on([one for one in caught if checksum or CUT not in str(one.message)], path)

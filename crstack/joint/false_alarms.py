@@ -49,7 +49,7 @@ class CleanNoise:
         return Candidates((np.zeros(n_pixels, int),) * 2, values, *columns)
 
 
-def calibrated_threshold(rate, noise, population, highest, seed=20260101):
+def calibrated_threshold(rate, noise, population, highest, lowest=0.0, seed=20260101):
     """Threshold of the log odds of a hit that clean values exceed at a given rate.
 
     Parameters
@@ -62,6 +62,8 @@ def calibrated_threshold(rate, noise, population, highest, seed=20260101):
         As fitted to the stack.
     highest : float
         Largest signal of the stack, electrons.
+    lowest : float, optional
+        Smallest signal at which the threshold is needed, electrons.
     seed : int, optional
         Of the simulations.
 
@@ -77,6 +79,9 @@ def calibrated_threshold(rate, noise, population, highest, seed=20260101):
     signals = list(FEW)
     while signals[-1] < highest:
         signals.append(signals[-1] * FACTOR)
+    # the last signal that is not above the lowest one, and all beyond; each keeps its random numbers
+    first = max(int(np.searchsorted(signals, lowest, side="right")) - 1, 0)
+    numbered = list(enumerate(signals))[first:]
     wanted = rate * len(noise.variance) * DRAWS
     share = np.clip(10 * rate, LOOKED_AT, 0.3)
 
@@ -88,8 +93,8 @@ def calibrated_threshold(rate, noise, population, highest, seed=20260101):
         wide = drawn.some(np.flatnonzero(span > np.quantile(span, 1 - share)))
         return _tail_quantile(log_odds_alone(wide, wide.tables(), population).ravel(), wanted)
 
-    thresholds = np.array([simulate(item) for item in enumerate(signals)])
-    places = np.log10(np.array(signals) + 1)
+    thresholds = np.array([simulate(item) for item in numbered])
+    places = np.log10(np.array(signals[first:]) + 1)
     return lambda signal: np.interp(np.log10(np.maximum(signal, 0) + 1), places, thresholds)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from crstack.equalize.measure import measure_differences
 from crstack.equalize.settings import open_settings
 from crstack.joint.cubes import means_of
+from crstack.joint.unlike_noise import relative_noises
 from crstack.utils.pixels import by_rows
 
 __all__ = ["expecting", "open_settings"]
@@ -31,9 +32,8 @@ def expecting(counts, names):
     # sums over the exposures round: in one order, whatever they come in
     order = means_of(counts.data).argsort(kind="stable")
     ordered = counts.ordered(order)
-    found = measure_differences(ordered.level_cube, ordered.mean_variance_in, ordered.bad, names).ordered(
-        order.argsort()
-    )
+    levels, noises = ordered.level_cube, relative_noises(ordered)
+    found = measure_differences(levels, ordered.mean_variance_in, ordered.bad, names, noises).ordered(order.argsort())
     if not found:
         return counts, found
     n = len(counts.data)

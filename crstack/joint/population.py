@@ -335,6 +335,15 @@ class Population:
             typical=float(np.exp((counts @ centres).sum() / max(counts.sum(), 1e-9))),
         )
 
+    def with_charges_of_all(self) -> "Population":
+        """The population with the charges of values without hit neighbours for all neighbourhoods.
+
+        Returns
+        -------
+        population : Population
+        """
+        return replace(self, shapes=np.repeat(self.shapes[:1], len(self.shapes), axis=0))
+
     def extrapolated(self, first: "Population", second: "Population") -> "Population":
         """Extrapolation of the expectation maximisation from two steps.
 

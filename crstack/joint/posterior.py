@@ -247,9 +247,9 @@ def _over_threshold(rate, counts, excess, candidates, population, chance):
     """Values (N, M) whose odds exceed those that clean values reach at the given rate."""
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
-    threshold = calibrated_threshold(rate, noise, population, highest)
     signal = clean_signal(counts, candidates, chance)
     # that of the neighbours, because a pixel's own signal depends on its fluctuation
-    signal = (9 * ndimage.uniform_filter(signal, 3) - signal) / 8
+    signal = ((9 * ndimage.uniform_filter(signal, 3) - signal) / 8)[candidates.where]
+    threshold = calibrated_threshold(rate, noise, population, highest, lowest=float(signal.min(initial=highest)))
     evenly = replace(candidates, prior=None)
-    return log_odds_alone(evenly, evenly.tables(), population) > threshold(signal[candidates.where])
+    return log_odds_alone(evenly, evenly.tables(), population) > threshold(signal)

@@ -127,7 +127,7 @@ def _gradient_and_hot(counts, median):
         variance = counts.rows(wide).mean_variance(part)
         gradient2[rows] = squared_gradient(part, variance / len(counts.data))[inner]
         peaks = np.zeros(part.shape, dtype=bool)
-        peaks[hot_pixels(part, np.sqrt(variance))] = True
+        peaks[hot_pixels(part, np.sqrt(variance), shared=True)] = True
         if peaks.any():
             hot[rows] = dilate(peaks, 1)[inner]
 

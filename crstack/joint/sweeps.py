@@ -82,6 +82,9 @@ def probabilities(candidates, sigma, shape, settings):
     Were neighbourhoods and rates iterated together, a value would raise the probability of its neighbours and so find
     itself in hit surroundings. Those that remain beside a hit without being hit themselves would look cleaner than
     they are, and rates would fall towards 0 or rise towards 1.
+
+    The first fit has one distribution of charges. The distributions beside hits start from it. From an even start, the
+    faintest charges, which look like noise, would remain after all steps of the fit.
     """
     field, tables = Field(shape), candidates.tables()
     population = Population(noises=_noises(tables))
@@ -90,6 +93,8 @@ def probabilities(candidates, sigma, shape, settings):
     for number in range(settings.n_sweeps + 1):
         # the first sweeps only find the neighbours; the probabilities come from the last one
         which = int(number == settings.n_sweeps)
+        if number == 1:
+            population = population.with_charges_of_all()
         before, classes = classes, [field.classes_at(one.candidates.where) for one in samples]
         population = fit_population(samples[which], field, (before[which], classes[which]), population, settings.n_fits)
         sweep(field, candidates, tables, population)

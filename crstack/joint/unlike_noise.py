@@ -8,10 +8,12 @@ from crstack.joint.cubes import taken
 from crstack.utils.memory import empty_image
 from crstack.utils.threads import map_threads, row_bands
 
-__all__ = ["UnlikeNoise", "groups_of_noise", "unlike_noise"]
+__all__ = ["UnlikeNoise", "groups_of_noise", "relative_noises", "unlike_noise"]
 
 #: exposures are of one group if their noise differs by no more than this factor
 LIKE = 1.6
+#: rows that suffice for their typical noise
+ROWS = 50
 #: pixels that suffice for the noise of each exposure
 PIXELS = 20_000
 
@@ -36,6 +38,17 @@ def groups_of_noise(noise):
             least = noise[i]
         groups[-1].append(i)
     return tuple(tuple(sorted(group)) for group in groups)
+
+
+def relative_noises(counts):
+    """Variance (N,) of the level of each exposure at a typical signal, over their mean; None where they are alike."""
+    if counts.alike:
+        return None
+    some = slice(None, None, max(len(counts.data[0]) // ROWS, 1))
+    part = counts.rows(some)
+    signal = np.median(part.levels, axis=0)
+    noises = np.array([np.median(part.variance_of(i, signal)) for i in range(len(counts.data))])
+    return None if len(groups_of_noise(np.sqrt(noises))) < 2 else noises / noises.mean()
 
 
 @dataclass(frozen=True, eq=False)

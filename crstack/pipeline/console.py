@@ -16,6 +16,8 @@ from crstack.utils.log import LOGGER, NOTE, log
 __all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
 
 WIDTH = 79
+#: what an interrupted run leaves in its output directory
+IF_STOPPED = "may hold files of this run and of an earlier one: run the same command again"
 
 #: start of a line of a log file
 DATED = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
@@ -148,13 +150,15 @@ class Console:
         self.log_file = None
         self.working = False
         self.output_dir = None
+        self.if_stopped = IF_STOPPED
         self._keeper = None
         self._bar = None
 
-    def begin_work(self, output_dir):
-        """Note that the checks are complete, and where the products will be written."""
+    def begin_work(self, output_dir, if_stopped=IF_STOPPED):
+        """Note that the checks are complete, where products will be written, and what an interrupted work leaves."""
         self.working = True
         self.output_dir = Path(output_dir)
+        self.if_stopped = if_stopped
 
     def next_part(self):
         """Begin another stack of the same run, whose report has its own warnings."""

@@ -5,7 +5,7 @@ import sys
 from functools import lru_cache
 from importlib import import_module, metadata
 
-from crstack.exceptions import InputError, PluginError
+from crstack.exceptions import InputError, PluginError, UnknownPluginError
 from crstack.utils.plugins import check_comparable, error_in_words, plugin_errors
 from crstack.utils.validation import did_you_mean
 from crstack.utils.warn import warn_user
@@ -71,13 +71,15 @@ class Registry:
 
         Raises
         ------
+        UnknownPluginError
+            If there is no such name. It is an `InputError` and a `PluginError`.
         PluginError
-            If there is no such name, its module cannot be imported, or it is not a class of that kind.
+            If its module cannot be imported, or it is not a class of that kind.
         """
         entries = self._entries()
         if name not in entries:
             hint = did_you_mean(name, entries)
-            raise PluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
+            raise UnknownPluginError(f"{self.kind} must be one of {', '.join(sorted(entries))}; got {name!r}{hint}")
         where = f"{self.kind} {name!r} ({entries[name].value})"
         try:
             found = entries[name].load()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from astropy.table import Table
 
@@ -98,6 +99,10 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
     raw = Path(exposure_files["star"][0]).parent
     rows = [(name, path) for name, paths in exposure_files.items() for path in paths]
     Table(rows=rows, names=("stack", "images")).write("night.ecsv")
+    for arguments in (["night.ecsv"], [str(raw), "--group-by", "OBJECT"]):  # groups are listed without settings
+        assert main(["batch", *arguments, "--dry-run"]) == 0
+        assert "galaxy" in capsys.readouterr().out
+    assert main(["batch", "night.ecsv"]) == 2
     assert main(["batch", "night.ecsv", "--settings", "params.yaml", "--dry-run"]) == 0
     assert "galaxy" in capsys.readouterr().out
     arguments = [
@@ -138,6 +143,28 @@ def test_bad_input_writes_nothing(night, capsys, arguments, match):
     assert match in error
     assert "Traceback" not in error
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_stack_of_one_exposure_fails_alone(exposure_files, settings, night, capsys):
+    stacks = {"star": exposure_files["star"], "one": exposure_files["star"][:1]}
+    Path("one.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": stacks}))
+    assert main(["batch", "one.yaml", "--output-dir", "out", "--no-plots"]) == 1
+    table = Table.read("out/results.ecsv")
+    assert states(table) == {"star": "done", "one": "failed"}
+    assert table["message"][list(table["name"]).index("one")] == "images of stack one must be 2 or more; got 1"
+
+
+def test_an_interrupted_batch_says_what_is_left(night, capsys, monkeypatch):
+    def interrupt(*arguments, output_dir, **options):
+        Path(output_dir).mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crstack.batch.run", interrupt)
+    assert main(["batch", "night.yaml", "--output-dir", "out"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "crstack: error: interrupted; the output directory out has each stack that was complete: "
+        "run the same command again for the others"
+    )
 
 
 def test_output_directory_that_is_a_file(exposure_files, settings, tmp_path):

@@ -161,6 +161,8 @@ WRONG = [
     ("apply_flux_factor_to", "both", "one of original, simulated"),
     ("flux_factor_regions", [[1, 2, 3]], "four integers"),
     ("flux_factor_regions", "all", "must be a list"),
+    ("outputs", 5, "must be a list of mean, median"),
+    ("outputs", [], "must be a list of mean, median"),
     ("dilation", 1.5, "integer"),
     ("dilation", -1, "at least 0"),
     ("dilation", None, "integer; got None"),

@@ -95,6 +95,14 @@ def test_first_guess_is_a_median_ratio():
     np.testing.assert_array_equal(flux._first_guess(exposures, statistics.median2d, inside), np.ones(3))
 
 
+@pytest.mark.filterwarnings("ignore:exposure 3 shows")
+def test_no_first_guess_where_an_exposure_has_no_light():
+    rng = np.random.default_rng(1)
+    exposures, statistics = exposures_of([rng.normal(level, 3, (40, 50)) for level in (800, 1000, -5)])
+    inside = np.ones((40, 50), dtype=bool)
+    np.testing.assert_array_equal(flux._first_guess(exposures, statistics.median2d, inside), np.ones(3))
+
+
 def test_box_around_what_counts():
     inside = np.zeros((40, 50), dtype=bool)
     inside[2, 20] = inside[9, 30] = True
@@ -181,6 +189,23 @@ def test_sharp_peaks_are_hot_pixels():
     image[15, 25] = 20  # too faint
     rows, columns = hot_pixels(image, np.full(image.shape, 4.0))
     assert list(zip(rows, columns, strict=True)) == [(5, 6)]
+
+
+def test_hot_pixels_may_share_their_charge_with_one_beside():
+    image = np.full((20, 30), 10.0)
+    for place, beside in (((5, 6), (5, 7)), ((10, 5), (9, 4)), ((15, 1), (15, 0)), ((18, 12), (19, 12))):
+        image[place], image[beside] = 500, 300
+    image[8:10, 20:22] = 500, 400  # four pixels, as the core of a star between them
+    image[15, 20:23] = 400, 500, 400  # a line
+    sigma = np.full(image.shape, 4.0)
+    assert len(hot_pixels(image, sigma)[0]) == 0
+    found = set(zip(*(one.tolist() for one in hot_pixels(image, sigma, shared=True)), strict=True))
+    assert found == {(5, 6), (5, 7), (10, 5), (9, 4), (15, 0), (15, 1), (18, 12), (19, 12)}
+    # the noise of one pixel beside does not make it hot, nor hide the peak
+    image = np.full((20, 30), 10.0)
+    image[5, 6], image[5, 7] = 40, 18
+    assert len(hot_pixels(image, sigma)[0]) == 0
+    assert list(zip(*hot_pixels(image, sigma, shared=True), strict=True)) == [(5, 6)]
 
 
 def test_medians_of_windows_that_reach_over_the_edge():

@@ -57,5 +57,20 @@ def test_steps_of_the_field_are_confirmed(n):
     assert confirmed_steps(steps, levels, variance_of) == ((0, 0),) * n
 
 
+def test_hits_do_not_hide_a_step_of_faint_stars():
+    """The mean of two exposures holds the hits of both, which outnumber the pixels of the stars."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:200, :220]
+    field = np.full((200, 220), 100.0)
+    for row, column in rng.uniform(20, 180, (40, 2)):
+        field += 250 * np.exp(-0.5 * (((y - row) / 1.2) ** 2 + ((x - column) / 1.2) ** 2))
+    levels = noisy([field, field, moved(field, (1, -1))], 8)
+    for plane in levels:
+        for row, column in rng.integers(20, 180, (60, 2)):
+            plane[row : row + 3, column : column + 5] += 2000
+    steps = (0, 0), (0, 0), (1, -1)
+    assert confirmed_steps(steps, levels, variance_of) == steps
+
+
 def test_exposures_at_rest_are_not_looked_at():
     assert confirmed_steps(((0, 0),) * 3, None, None) == ((0, 0),) * 3

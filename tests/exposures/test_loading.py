@@ -101,7 +101,7 @@ def test_other_extension_and_unit(tmp_path):
 def test_bad_files(tmp_path):
     text = tmp_path / "text.fits"
     text.write_text("this is not FITS")
-    with pytest.raises(InputError, match="exposure must be a readable FITS file"):
+    with pytest.raises(InputError, match=r"must be a readable FITS file; got .* \(it does not begin as a FITS file\)$"):
         read_exposure(text, 0, u.adu)
     with pytest.raises(InputError, match="exposure must be a FITS file that exists"):
         read_exposure(tmp_path / "none.fits", 0, u.adu)
@@ -143,6 +143,7 @@ def mixed(change):
         (mixed(lambda c: CCDData(c.data, unit=u.electron)), {}, "exposures must share one unit"),
         (mixed(lambda c: CCDData(c.data * np.nan, unit=u.adu)), {}, "must have valid pixels; got none in exposure 2"),
         (mixed(lambda c: "no"), {}, "exposure must be a FITS file that exists"),
+        (mixed(lambda c: c.data > 0), {"unit": u.adu}, "exposure must be an image of real numbers; got bool"),
         (mixed(lambda c: 3), {}, "exposure must be a CCDData, NDData, Quantity, array or path; got int"),
         (ccds(), {"gain": 2.0}, "gain must be a Quantity"),
         (ccds(), {"bias": 500}, "bias must be a Quantity"),
@@ -244,7 +245,7 @@ def test_masked_gain_is_refused():
 
 def test_lazy_arrays_are_refused_by_name():
     da = pytest.importorskip("dask.array")
-    with pytest.raises(InputError, match=r"got dask\.Array: give its values as a CCDData"):
+    with pytest.raises(InputError, match=r"got dask\.Array: give its values with \.compute\(\)"):
         load_exposures([da.from_array(ccd.data) for ccd in ccds()], unit=u.adu, **NOISE)
 
 

@@ -1,5 +1,7 @@
 """Values that are too low: found, left out with a code of their own, and without effect on the other exposures."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -203,3 +205,26 @@ def test_the_clean_value_between_coincident_hits_is_not_low(scene, n):
         assert (simulated.hits[[0, 2], 146, 330] > 100).all()
         truth = simulated.expected[:, 146, 330].mean()
         assert abs(stack.combine("meancr2").data[146, 330] - truth) < 30
+
+
+@pytest.mark.filterwarnings("ignore:the exposures scatter by")
+def test_a_wide_part_far_below_zero_is_low_where_the_others_are_not():
+    """Its middle is not below its surroundings: only its own level and the other exposures show it."""
+    cube, _ = drawn(3, rate=0)
+    part = np.s_[40:70, 85:120]
+    rng = np.random.default_rng(3)
+    cube[1][part] = rng.normal(-200, READNOISE, cube[1][part].shape)
+    low = find_low_values(load_plain(cube))
+    assert low[1][part].all()
+    assert np.count_nonzero(low) == low[1][part].size
+    # as low in every exposure: their common level
+    for plane in cube:
+        plane[part] = rng.normal(-200, READNOISE, plane[part].shape)
+    low = find_low_values(load_plain(cube))
+    assert low is None or not low[:, 50:60, 95:110].any()
+
+
+def load_plain(cube):
+    """Exposures without the checks that already look for low values."""
+    exposures = load(cube)
+    return replace(exposures, data=cube, bad=None, low=None, variances=(None,) * len(cube))

@@ -28,6 +28,7 @@ from crstack.joint.excess import (
     _bins,
     _excess_of_bins,
     _of_faint,
+    _pairs,
     _ratio,
     _ratio_without_hits,
     _robust_ratio,
@@ -167,6 +168,23 @@ def test_clean_values_as_they_are_drawn():
     assert len(drawn) == 200_000
     np.testing.assert_allclose(drawn.variance[:, 0], [109, 416])
     np.testing.assert_array_equal(drawn.scales[:, 0], [1, 2])
+
+
+@pytest.mark.parametrize(("lowest", "simulated"), [(-3.0, 5), (0.0, 5), (59.0, 4), (60.0, 3), (150.0, 3), (1e9, 1)])
+def test_thresholds_are_simulated_from_the_lowest_signal_on(monkeypatch, lowest, simulated):
+    monkeypatch.setattr(false_alarms, "DRAWS", 2_000)
+    monkeypatch.setattr(false_alarms, "FEW", (0.0, 20.0, 60.0))
+    noise = CleanNoise(np.array([9.0, 9.0]), np.ones(2), np.array([True, True]), ExcessVariance())
+    drawn, draw = [], CleanNoise.draw
+    monkeypatch.setattr(
+        CleanNoise, "draw", lambda self, signal, *rest: drawn.append(signal) or draw(self, signal, *rest)
+    )
+    whole, part = (
+        false_alarms.calibrated_threshold(1e-2, noise, Population(), 500.0, lowest=one) for one in (0.0, lowest)
+    )
+    assert drawn == [0, 20, 60, 180, 540, *[0, 20, 60, 180, 540][5 - simulated :]]
+    signals = np.maximum([-3.0, 0.0, 10.0, 59.0, 60.0, 150.0, 540.0, 1e9], lowest)
+    np.testing.assert_array_equal(part(signals), whole(signals))
 
 
 def test_the_seed_of_the_threshold_decides_the_draws(monkeypatch):
@@ -471,6 +489,22 @@ def test_faint_hits_are_no_noise(population, true):
     assert _ratio_without_hits(difference, noise**2) == pytest.approx(true, rel=0.055)
 
 
+@pytest.mark.parametrize("n", [2, 5, 6, 9, 15, 25])
+def test_pairs_of_exposures_are_as_far_apart_as_all(n):
+    """As many as exposures need, not as many as there are pairs; independent of their order."""
+    rng = np.random.default_rng(n)
+    level = rng.permutation(np.linspace(0, 10, n))
+    values = rng.normal(0, 0.01, (n, 50)) + level[:, None]
+    pairs = _pairs(values)
+    assert len({tuple(one) for one in pairs}) == len(pairs) == min(n * (n - 1) // 2, 2 * n if n > 5 else 10)
+    assert np.bincount(np.ravel(pairs)).tolist() == [2 * len(pairs) // n] * n
+    apart = np.mean([(level[i] - level[j]) ** 2 for i, j in pairs])
+    assert apart == pytest.approx(2 * level.var(ddof=1), rel=0.15)
+    other = rng.permutation(n)
+    renamed = {tuple(sorted((other[i], other[j]))) for i, j in _pairs(values[other])}
+    assert renamed == {tuple(int(k) for k in sorted(one)) for one in pairs}
+
+
 @pytest.mark.parametrize("sigma", [0.8, 3.0])
 def test_noise_of_whole_numbers_without_hits(sigma):
     rng = np.random.default_rng(9)
@@ -520,8 +554,8 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     data = np.float32([np.full((4, 5), 30.0), np.full((4, 5), 10.0), np.full((4, 5), 20.0)])
     asked = {}
 
-    def measured(levels, variance_of, bad, names):
-        asked.update(levels=levels, names=names)
+    def measured(levels, variance_of, bad, names, noises):
+        asked.update(levels=levels, names=names, noises=noises)
         image = np.full((4, 5), 0.5)
         # for the faintest first
         return Measured([2.0, image, 4.0], [7.0, 0.0, 3.0], [1.0, 0.0, image])
@@ -531,6 +565,9 @@ def test_differences_are_part_of_the_expected_values(monkeypatch):
     found, differences = measure.expecting(counts, {"level"})
     np.testing.assert_array_equal(asked["levels"], [data[1] / 2, data[2] / 5, data[0] - 6])
     assert asked["names"] == {"level"}
+    # the variances of the levels at their median, 5
+    noises = np.array([(9 + 10) / 2**2, (9 + 25) / 5**2, 9 + 5 + 6])
+    np.testing.assert_allclose(asked["noises"], noises / noises.mean(), rtol=1e-5)
     assert differences.added == [3, 7, 0]
     for ours, expected in ((found.scales, [4, 4, 2.5]), (found.shifts, [9, 14, 0]), (found.variance, [9.5, 10, 9])):
         np.testing.assert_allclose([np.mean(one) for one in ours], expected)

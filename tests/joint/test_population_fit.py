@@ -161,6 +161,17 @@ def test_probabilities_hold_where_all_pixels_have_the_noise_of_one_sky(n):
         assert hit[chosen].mean() == pytest.approx(probability[chosen].mean(), abs=0.05)
 
 
+def test_few_values_are_doubtful_beside_tracks_without_faint_charges():
+    """All charges are over 10 sigma. Beside such tracks, faint charges must not remain from the start of the fit."""
+    simulated = make_stack(
+        "imaging", (300, 350), 5, gain=1 * u.electron / u.adu, hit_rate=0.03, population="thin", seed=71
+    )
+    result = joint_posterior(Counts(cube_of(simulated), np.float32(3.4**2)), JointPosterior())
+    doubtful = (result.probability > 0.05) & (result.probability < 0.95)
+    # of 16 000 hits
+    assert doubtful.sum() < 150
+
+
 def cube_of(simulated):
     return np.array([ccd.data for ccd in simulated.exposures], np.float32)
 

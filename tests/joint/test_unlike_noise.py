@@ -9,8 +9,9 @@ from scipy import ndimage
 from crstack import CRStack
 from crstack.equalize.first_factors import first_factors
 from crstack.joint.candidates import Candidates
+from crstack.joint.counts import Counts
 from crstack.joint.excess import ExcessVariance
-from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise
+from crstack.joint.unlike_noise import UnlikeNoise, groups_of_noise, relative_noises
 
 SHAPE = (200, 220)
 
@@ -70,8 +71,19 @@ def test_exposure_times_may_differ_by_large_factors(times):
 def test_the_noise_of_a_short_exposure_is_no_response(times, seed):
     """The common image of two exposures holds the noise of the shorter one, which must not look like throughput."""
     light = np.array(times) / 600
-    expected, hits, values = exposures_of(light, seed=seed)
-    check_masks(masks_of(values, times), expected, hits, light, most=2e-4, least=0.94)
+    for scene in ("imaging", "slit"):
+        expected, hits, values = exposures_of(light, seed=seed, scene=scene)
+        check_masks(masks_of(values, times), expected, hits, light, most=2e-4, least=0.9)
+
+
+def test_noises_are_relative_where_they_are_unlike():
+    data = np.full((3, 60, 70), np.float32(100))
+    assert relative_noises(Counts(data, 25.0)) is None
+    assert relative_noises(Counts(data, 25.0, scales=(1.0, 1.2, 1.0))) is None
+    found = relative_noises(Counts(data, 25.0, scales=(1.0, 0.1, 1.0)))
+    # the typical signal is the median of the levels, 100
+    wanted = np.array([125, (10 + 25) * 100, 125])
+    np.testing.assert_allclose(found, wanted / wanted.mean(), rtol=1e-5)
 
 
 def test_groups_hold_exposures_of_like_noise():
