@@ -1,4 +1,4 @@
-"""Frames and scales of panels as a few lines and words, for files, in which nobody zooms.
+"""Frames and scales of panels as a few lines and words, for files, where no zoom is needed.
 
 The axes of matplotlib make five objects for each tick, and compute their places again on every page: half of its time.
 """
