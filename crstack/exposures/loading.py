@@ -185,8 +185,8 @@ class _Builder:
             verb, them = ("is", "it") if one else ("are", "them")
             options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
             warn_user(
-                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). The "
-                "other files are read in the same way"
+                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). "
+                "The same holds for the other files"
             )
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
