@@ -28,7 +28,7 @@ WHOLE_STEPS = 1.5
 #: field have less than 0.1
 UNEXPLAINED = 0.3
 #: second moments (square pixels) by which stars of an exposure are wider along both axes, too many for a kernel
-WIDENED = 2.5
+WIDENED = 3.5
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
 

@@ -26,6 +26,8 @@ ROUGHEST = 0.3
 QUANTILE = 0.75
 #: variance of the Laplacian of noise of variance 1; the quantile of the square of a normal value
 OF_LAPLACIAN, OF_QUANTILE = 20.0, 1.3233
+#: standard error of that quantile times the root of the number of values; errors that a group must be smooth by
+ERROR_OF_QUANTILE, ERRORS = 2.42, 2.0
 #: least light (the same quantile of its square), in standard deviations of a pixel
 CLEAR = 3.0
 #: share of the light of a group from which the other exposures show a star there
@@ -147,7 +149,9 @@ def _measured(exposures, i, box, group, differences):
     noise = float(np.median(np.broadcast_to(variance, group.shape)[group]))
     typical = float(np.quantile(light[group] ** 2, QUANTILE))
     laplacian = ndimage.laplace(light, mode="nearest")[dilate(group, 1)]
-    rough = np.quantile(laplacian**2, QUANTILE) - OF_QUANTILE * OF_LAPLACIAN * noise
+    # the most that is likely: the noise of few pixels may hide sharp edges
+    noise_of_laplacian = OF_QUANTILE - ERRORS * ERROR_OF_QUANTILE / np.sqrt(laplacian.size)
+    rough = np.quantile(laplacian**2, QUANTILE) - noise_of_laplacian * OF_LAPLACIAN * noise
     if typical < CLEAR**2 * noise or rough > ROUGHEST * typical or np.median(light[group]) < 0:
         return None
     weight = np.where(group, np.maximum(light, 0), 0)
