@@ -25,8 +25,8 @@ SHIFT = 1.0
 #: the same of shifts that are known to whole pixels
 WHOLE_STEPS = 1.5
 
-#: ratio of measured to stated noise from which the joint decision warns, and from which the exposures did when they were
-#: read; and values that give the usual level
+#: ratio of measured to stated noise from which the joint decision warns, and from which reading the exposures did;
+#: values that give the usual level
 UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
