@@ -171,6 +171,21 @@ class NoiseModel:
         """
         return replace(self, known_variance=variance)
 
+    def with_more_variance(self, electrons2: float) -> "NoiseModel":
+        """Return this noise with a variance added to that of the read noise.
+
+        Parameters
+        ----------
+        electrons2 : float
+            In electrons squared, for one exposure.
+
+        Returns
+        -------
+        noise : NoiseModel
+            With a larger read noise.
+        """
+        return replace(self, readnoise=np.sqrt(self._readnoise**2 + electrons2) * u.electron)
+
     def with_nbinom_shape(self, nbinom_shape: float | None) -> "NoiseModel":
         """Return this noise with photons of a negative binomial distribution of that shape; None for Poisson.
 

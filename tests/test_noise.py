@@ -84,3 +84,10 @@ def test_samples_of_a_known_variance():
         sample = noise.sample(np.full(200_000, signal), np.random.default_rng(1))
         assert sample.mean() == pytest.approx(level, abs=5 * np.sqrt(49 / 200_000))
         assert sample.var() == pytest.approx(49, rel=0.02)
+
+
+def test_more_variance_is_that_of_one_exposure():
+    noise = NoiseModel(gain=2 * u.electron / u.adu, readnoise=3 * u.electron).with_more_variance(16.0)
+    assert noise.readnoise_electrons == pytest.approx(5)
+    assert noise.variance(10.0) == pytest.approx(10 / 2 + (5 / 2) ** 2)
+    assert noise.averaged(4).variance(10.0) == pytest.approx((10 / 2 + (5 / 2) ** 2) / 4)

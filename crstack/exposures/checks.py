@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 
-import astropy.units as u
 import numpy as np
 from scipy import ndimage
 
@@ -11,7 +10,8 @@ from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
-from crstack.exposures.sanity import blank_part, is_same, noise_ratio
+from crstack.exposures.noise_checks import compare_noise
+from crstack.exposures.sanity import blank_part, is_same
 from crstack.exposures.saturation import LEAST_PIXELS
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
@@ -21,18 +21,8 @@ __all__ = ["checked"]
 
 log = logging.getLogger("crstack.exposures")
 
-#: ratios of measured to stated scatter above and below which a warning is given; a gain that is wrong by a factor of 2
-#: gives 1.41 and 0.71 where photons dominate, and real exposures with the right gain give 0.94 to 1.18
-TOO_MUCH, TOO_LITTLE = 1.4, 0.77
-
-#: variance by photons, in units of that by the read noise, from which the scatter measures the gain
-PHOTONS_DOMINATE = 3
-
 #: remedy for saturated values that are not the highest
 SATURATED = ". Give saturation=, so that values a little below are bad too"
-
-#: level in units of the read noise, below 0, that gives a warning
-BELOW_BIAS = 10
 
 
 def checked(exposures, *, bias_given=True, drop=False):
@@ -43,14 +33,14 @@ def checked(exposures, *, bias_given=True, drop=False):
     exposures : Exposures
         Exposures as read.
     bias_given : bool, optional
-        Whether a bias was subtracted.
+        Whether a bias other than 0 was subtracted.
     drop : bool, optional
         Whether to leave out exposures of another field.
 
     Returns
     -------
     exposures : Exposures
-        The same object where nothing is blank.
+        The same object where nothing is blank and each exposure has the noise of its level.
 
     Raises
     ------
@@ -69,7 +59,8 @@ def checked(exposures, *, bias_given=True, drop=False):
     if alike:
         exposures = _without_low_values(_without_blooming(exposures))
         factors = factors_of_times(exposures)
-        _compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
+        missing = compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
+        exposures = replace(exposures, missing=missing) if missing else exposures
     return exposures
 
 
@@ -180,62 +171,3 @@ def _with_bad(exposures, where):
     )
     bad = where.copy() if exposures.bad is None else exposures.bad | where
     return replace(exposures, data=data, bad=bad, variances=variances)
-
-
-def _warn_of_bias(exposures, level):
-    """Warn if the exposures lie far below the bias; return whether they do."""
-    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
-    if level >= -BELOW_BIAS * readnoise:
-        return False
-    warn_user(
-        f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
-        f"times the read noise of {readnoise:.3g} below 0: "
-        "the bias is too high, or it was subtracted before. Check bias"
-    )
-    return True
-
-
-def _compare_noise(exposures, bias_given):
-    ratios, level, sigma = noise_ratio(
-        exposures.data, exposures.bad, lambda i, expected, box: _variance(exposures, i, expected, box)
-    )
-    if not ratios:
-        return
-    if bias_given and _warn_of_bias(exposures, level):
-        return
-    ratio = float(np.median(ratios))
-    own = any(variance is not None for variance in exposures.variances)
-    source = "their uncertainties" if own else "gain and read noise"
-    numbers = (
-        f"the exposures scatter by {ratio * sigma:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
-        f"give {sigma:.3g}{_gain_that_agrees(exposures, own, level, ratio * sigma)}"
-    )
-    if ratio > TOO_MUCH:
-        warn_user(
-            f"{numbers}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, or give "
-            "each exposure an uncertainty. Else check gain, read noise and unit, and whether all show the same field"
-        )
-    elif ratio < TOO_LITTLE and level > 0 and not bias_given:
-        warn_user(f"{numbers}: part of the level is not light. Is a bias still in the exposures? Give bias=")
-    elif ratio < TOO_LITTLE:
-        warn_user(
-            f"{numbers}: there is less noise than stated. Check gain, read noise, bias and unit; exposures that are "
-            "resampled, smoothed or averages have less noise than one, and need an uncertainty each"
-        )
-
-
-def _gain_that_agrees(exposures, own, level, scatter):
-    """Words on the gain that gives the measured scatter; none if photons do not dominate it."""
-    noise = exposures.noise
-    if own or noise.gain is None or np.ndim(noise.gain) or exposures.unit == u.electron:
-        return ""
-    readnoise = float(np.median(noise.readnoise_in_unit))
-    if not level / noise.gain.value > PHOTONS_DOMINATE * readnoise**2 or not scatter > readnoise:
-        return ""
-    gain = level / (scatter**2 - readnoise**2)
-    return f" (a gain of about {gain:.1g} in place of {noise.gain.value:.3g} electron/adu agrees)"
-
-
-def _variance(exposures, i, expected, box):
-    noise = exposures.noise_of(i)
-    return noise.cutout(box).variance(expected)

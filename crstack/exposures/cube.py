@@ -58,6 +58,9 @@ class Exposures:
     levels : tuple
         What was subtracted from each exposure, a number or image (ny, nx), to bring it to the mean level; empty if
         nothing was. The noise includes its photons.
+    missing : tuple of float
+        Variance of each exposure that its level lacks, electrons squared: that of the photons of a sky that was
+        subtracted. `noise_of` adds it. Empty if there is none.
     """
 
     data: np.ndarray
@@ -78,6 +81,7 @@ class Exposures:
     own_wcs: tuple = ()
     digests: tuple = ()
     levels: tuple = ()
+    missing: tuple = ()
 
     def __repr__(self) -> str:
         ny, nx = self.shape
@@ -136,11 +140,15 @@ class Exposures:
             Of this exposure.
         """
         noise = self.noise if self.variances[i] is None else self.noise.with_known_variance(self.variances[i])
+        if self.missing and self.missing[i] and self.variances[i] is None:
+            noise = noise.with_more_variance(self.missing[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
 
     @property
     def share_noise(self) -> bool:
         """Whether one gain and read noise describe all exposures alike, at one expected signal."""
+        if self.missing:
+            return False
         return not self.scales and not self.levels and all(variance is None for variance in self.variances)
 
     def divided_by(self, scales: Sequence[Any]) -> "Exposures":
@@ -272,6 +280,7 @@ class Exposures:
             names=tuple(self.names[i] for i in order),
             scales=tuple(self.scales[i] for i in order) if self.scales else (),
             levels=tuple(self.levels[i] for i in order) if self.levels else (),
+            missing=tuple(self.missing[i] for i in order) if self.missing else (),
             exptimes=tuple(self.exptimes[i] for i in order) if self.exptimes else (),
             own_headers=tuple(self.own_headers[i] for i in order) if self.own_headers else (),
             own_wcs=tuple(self.own_wcs[i] for i in order) if self.own_wcs else (),
@@ -319,12 +328,13 @@ class Exposures:
             Of the average.
         """
         own = any(variance is not None for variance in self.variances)
+        noise = self.noise.with_more_variance(float(np.mean(self.missing))) if self.missing else self.noise
         if not self.scales and not own:
-            return self.noise.averaged(n_effective)
+            return noise.averaged(n_effective)
         if not own:
             # photon noise of a mean of exposures: that of their mean gain in electrons per unit
             scale = 1 / np.mean(np.broadcast_arrays(*(1 / scale for scale in self.scales)), axis=0)
-            return self.noise.divided_by(scale).averaged(n_effective)
+            return noise.divided_by(scale).averaged(n_effective)
         return self.noise.with_known_variance(self.mean_variance(None)).averaged(n_effective)
 
     def mean_variance(self, expected: np.ndarray | None) -> np.ndarray:

@@ -18,8 +18,12 @@ log = logging.getLogger("crstack.exposures")
 #: largest shift (pixels) that the measurements of `crstack.equalize` find
 ALIGNED = 16
 
+#: difference of the light from that of the others, within which it counts as equal: it is a median of few structures
+FULL_LIGHT = 0.2
 #: what becomes of a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
+#: rows that suffice for the scatter; scatter of normal values over the median of their absolute values
+ROWS, MAD = 100, 1.4826
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
 #: what to do with an exposure of another field
@@ -77,7 +81,10 @@ def of_one_field(exposures, drop=False):
             continue
         light = light_of(exposures.data, i, exposures.bad)
         if light is not None:
-            faint.append(_faint_words(exposures, i, light))
+            if abs(light - 1) > FULL_LIGHT:
+                faint.append(_faint_words(exposures, i, light))
+            else:
+                log.info("%s shows the light of the other exposures at another level", exposures.names[i])
             continue
         has_own = i in found and found[i].own
         strange[i] = f"{words}: {_cause(exposures, i, other) if has_own else NO_LIGHT}"
@@ -99,7 +106,15 @@ def _without_light(exposures, factors):
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    return unlit(exposures.data, exposures.bad, sigma, factors)
+    # noise that is understated must not count as structure
+    scatter = float(np.median([_scatter(plane) for plane in exposures.data]))
+    return unlit(exposures.data, exposures.bad, max(sigma, scatter), factors)
+
+
+def _scatter(plane):
+    """Scatter of an image by the differences of neighbours along its rows."""
+    differences = np.diff(plane[:: max(len(plane) // ROWS, 1)], axis=1)
+    return MAD * float(np.median(np.abs(differences))) / np.sqrt(2)
 
 
 def _unlit_words(exposures, i, own, others):
@@ -113,10 +128,15 @@ def _lacking_words(exposures, one):
 
 def _faint_words(exposures, i, light):
     whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
+    words = (
+        f"{exposures.names[i]} shows the structures of {whose} with {light:#.2g} of their light: it is of the same "
+        "field, and is used"
+    )
+    if light > 1:
+        return f"{words}. If its exposure time was longer, write EXPTIME into the headers"
     return (
-        f"{exposures.names[i]} shows the structures of {whose} with {light:.2g} of their light: it is of the same "
-        "field, and is used. If its exposure time was shorter, write EXPTIME into the headers; if there were clouds, "
-        "it adds little: leave it out"
+        f"{words}. If its exposure time was shorter, write EXPTIME into the headers; if there were clouds, it adds "
+        "little: leave it out"
     )
 
 

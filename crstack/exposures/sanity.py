@@ -10,8 +10,10 @@ from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = [
     "Correlations",
+    "NoiseSample",
     "blank_part",
     "correlations",
+    "cyclic_pairs",
     "displacement",
     "is_constant",
     "is_same",
@@ -148,31 +150,69 @@ def noise_ratio(data, bad, variance):
     four values, so that a fifth is not enough where more than 5 % of the values are hit. Where the scatter is larger
     than stated, it is therefore that of the values within two standard deviations, found by repeated clipping.
     """
-    n, ny, nx = data.shape
-    step = max(int(ny * nx / SAMPLE), 1)
-    rows = np.s_[step // 2 :: step]
-    box = (rows, np.s_[:])
-    some = data[:, rows]
-    valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
-    # a low value of the exposures, because many may be hit
-    expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
-    # the sky of each exposure has its own noise; three neighbours hold less noise than one value
-    own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), _low_of_own_level(some))
-    stated = [variance(i, own[i], box) for i in range(n)]
-    pairs = [(0, 1)] if n == 2 else [(i, (i + 1) % n) for i in range(n)]
-    ratios = []
-    for i, j in pairs:
-        use = valid[i] & valid[j]
+    sample = NoiseSample.of(data, bad, variance)
+    found = [sample.ratio(i, j) for i, j in cyclic_pairs(range(len(data)))]
+    ratios = [ratio for ratio in found if ratio is not None]
+    sigma = float(np.median(np.sqrt(np.maximum(sample.stated[0], 0))))
+    return ratios, sample.level, sigma
+
+
+def cyclic_pairs(which):
+    """Each of some indices and the next one; the last and the first, too, where there are more than two."""
+    which = list(which)
+    return list(zip(which, which[1:] if len(which) < 3 else which[1:] + which[:1], strict=False))
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSample:
+    """Some rows of exposures, and their stated noise there; see `noise_ratio`.
+
+    Attributes
+    ----------
+    values, own, stated : `~numpy.ndarray`
+        (N, rows, nx): values, expected signals and stated variances.
+    valid : `~numpy.ndarray` of bool
+        (N, rows, nx).
+    level : float
+        Median of the expected signal, a low value of the exposures.
+    box : tuple
+        Rows and columns.
+    """
+
+    values: np.ndarray
+    own: np.ndarray
+    stated: np.ndarray
+    valid: np.ndarray
+    level: float
+    box: tuple
+
+    @classmethod
+    def of(cls, data, bad, variance):
+        """The sample of exposures (N, ny, nx); arguments as of `noise_ratio`."""
+        n, ny, nx = data.shape
+        step = max(int(ny * nx / SAMPLE), 1)
+        rows = np.s_[step // 2 :: step]
+        box = (rows, np.s_[:])
+        some = data[:, rows]
+        valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
+        # a low value of the exposures, because many may be hit
+        expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
+        # the sky of each exposure has its own noise; three neighbours hold less noise than one value
+        own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), _low_of_own_level(some))
+        stated = [variance(i, own[i], box) for i in range(n)]
+        return cls(some, own, stated, valid, float(np.median(expected)), box)
+
+    def ratio(self, i, j):
+        """Scatter of the difference of two exposures over the stated one; None where too few values are valid."""
+        use = self.valid[i] & self.valid[j]
         use = use[:, 1:] & use[:, :-1]
         if np.count_nonzero(use) < 1000:
-            continue
-        difference = np.diff(some[i] - some[j], axis=1)[use]
-        both = stated[i] + stated[j]
+            return None
+        difference = np.diff(self.values[i] - self.values[j], axis=1)[use]
+        both = self.stated[i] + self.stated[j]
         square = difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30)
         found = _mean_of_smallest(square)
-        ratios.append(float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found))))
-    sigma = float(np.median(np.sqrt(np.maximum(stated[0], 0))))
-    return ratios, float(np.median(expected)), sigma
+        return float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found)))
 
 
 def _low_of_own_level(some):

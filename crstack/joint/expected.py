@@ -31,9 +31,13 @@ def counts_of(equalized, data=None):
     if any(noise.known_variance is not None for noise in noises):
         poisson = tuple(noise.known_variance is None for noise in noises)
         variance = tuple(
-            readnoise2 if own else noise.known_variance * np.square(one, dtype=np.float32)
+            np.square(noise.readnoise_electrons, dtype=np.float32)
+            if own
+            else noise.known_variance * np.square(one, dtype=np.float32)
             for own, noise, one in zip(poisson, noises, per_unit, strict=True)
         )
+    elif exposures.missing:
+        variance = tuple(np.square(noise.readnoise_electrons, dtype=np.float32) for noise in noises)
     factors = equalized.factors or (1.0,) * n
     scales = shifts = worth = None
     unit = base.electrons_per_unit

@@ -210,6 +210,11 @@ class JointDecision(Decision):
         """The differences between the exposures that were measured; None if none were asked for."""
         return self.result.measured
 
+    @property
+    def unexplained_shift(self) -> float:
+        """Shift (pixels) that would make structures differ as they do beyond the measured differences."""
+        return float(self.result.excess.shift)
+
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """The expected image of each exposure minus the common image, with measured differences; see `Decision`.
 

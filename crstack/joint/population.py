@@ -341,6 +341,7 @@ class Population:
         Returns
         -------
         population : Population
+            The same rates, with one distribution of charges for all classes.
         """
         return replace(self, shapes=np.repeat(self.shapes[:1], len(self.shapes), axis=0))
 

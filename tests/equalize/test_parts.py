@@ -515,3 +515,24 @@ def test_one_value_that_is_too_low_makes_no_hole_in_the_image_of_many(n):
 @pytest.mark.parametrize(("n", "expected"), [(2, 3.84), (3, 3.03), (5, 2.44), (10, 1.99), (25, 1.69)])
 def test_the_largest_deviations_of_noise_depend_on_the_number_of_exposures(n, expected):
     assert model_error.tail_of_noise(n) == pytest.approx(expected, rel=0.02)
+
+
+def test_noise_of_the_change_by_a_kernel():
+    """That of the common image, 1.3 / N of the variance of a value, times the squares of the kernel."""
+    common = np.tile(1e4 * np.arange(30, dtype=np.float32), (20, 1))
+    kernel = np.zeros((rounds.SIZE, rounds.SIZE))
+    middle = rounds.SIZE // 2
+    kernel[middle, middle - 1], kernel[middle, middle + 1] = -0.1, 0.1
+    nothing = np.zeros(2)
+    model = SimpleNamespace(
+        levels=np.zeros((2, 20, 30), np.float32),
+        kernels=np.stack([kernel, 0 * kernel]),
+        drifts=np.zeros((2, 2)),
+        steps=((0, 0), (0, 0)),
+        factors=nothing + 1,
+    )
+    ExpectedExposures.change(model, common, np.full((20, 30), 4.0, np.float32))
+    inside = np.s_[3:-3, 3:-3]
+    np.testing.assert_allclose(np.abs(model.changes[0][inside]), 2000, rtol=1e-3)
+    np.testing.assert_allclose(model.noises[0][inside], 1.3 / 2 * 4 * 0.02, rtol=1e-3)
+    assert not np.any(model.noises[1])

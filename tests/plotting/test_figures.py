@@ -32,7 +32,7 @@ from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
-from crstack.plotting.style import SYMBOLS, block_means, free_spots, image_limits, set_hit_limits, words_of
+from crstack.plotting.style import SYMBOLS, block_means, draw_key, free_spots, image_limits, set_hit_limits, words_of
 from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
 
@@ -797,3 +797,20 @@ def test_who_flagged_what_has_the_colour_of_each_code(stacks):
     for code in Code:
         colour = SYMBOLS[code][1] if code else "#ffffff"
         assert to_hex(drawn.cmap(drawn.norm(int(code)))) == colour
+
+
+def test_entries_of_a_key_stand_side_by_side():
+    """In the middle, each after the one before, by the length of its words."""
+    figure = Figure((10, 5))
+    draw_key(
+        figure, [("ten letter", {"marker": "o"}), ("twenty letters in it", {}), ("one", {"marker": "x"})], 0.5, 0.9
+    )
+    places = [text.get_position() for text in figure.texts]
+    sizes = np.array([0.45 + 0.062 * len(text.get_text()) for text in figure.texts]) / 10
+    starts = 0.5 - sizes.sum() / 2 + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    np.testing.assert_allclose([x for x, _ in places], starts + 0.03)
+    assert {y for _, y in places} == {0.9}
+    ends = [np.asarray(line.get_xdata()) for line in figure.artists]
+    np.testing.assert_allclose(
+        np.concatenate(ends), [starts[0] + 0.011, starts[1], starts[1] + 0.022, starts[2] + 0.011]
+    )

@@ -1,0 +1,280 @@
+"""Comparison of the scatter of the exposures with their noise: warnings of noise, bias and gain."""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+
+from crstack.exposures.sanity import NoiseSample, cyclic_pairs
+from crstack.utils.warn import warn_user
+
+__all__ = ["compare_noise"]
+
+#: ratios of measured to stated scatter above and below which a warning is given; a gain that is wrong by a factor of 2
+#: gives 1.41 and 0.71 where photons dominate, and real exposures with the right gain give 0.94 to 1.18
+TOO_MUCH, TOO_LITTLE = 1.4, 0.77
+#: the same of the variance of one exposure at its own level
+TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
+#: relative error of the variance of a difference, and least change of that of one exposure in standard errors
+ERROR, SIGNIFICANCE = 0.02, 5.0
+#: share of the pixels below the brightest ones, and difference of their signal between exposures of equal light
+BRIGHT, SAME_LIGHT = 0.98, 0.15
+#: what the level of another exposure would change in the variance, over what is measured: limits
+AGREES = (0.6, 1.6)
+#: share of the variance that is not by photons, from which a read noise is named
+LEAST_REST = 0.05
+#: level in units of the read noise, below 0, that gives a warning
+BELOW_BIAS = 10
+#: what to check where the noise is stated wrongly
+CHECK = "Check gain, read noise and unit"
+
+
+def compare_noise(exposures, bias_given):
+    """Warn if the exposures scatter by more or less than their noise allows.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures.
+    bias_given : bool
+        Whether a bias other than 0 was subtracted.
+
+    Returns
+    -------
+    missing : tuple of float
+        Variance (electrons squared) that each exposure has beyond that of its level; empty if there is none.
+
+    Warns
+    -----
+    CRStackWarning
+        If the scatter of one exposure is that of another level, or that of all disagrees with the noise.
+    """
+
+    def variance(i, expected, box):
+        return exposures.noise_of(i).cutout(box).variance(expected)
+
+    sample = NoiseSample.of(exposures.data, exposures.bad, variance)
+    odd = _of_another_level(exposures, sample, variance)
+    for one in odd:
+        warn_user(one.words(exposures))
+    _compare_all(
+        exposures, sample, [i for i in range(len(exposures)) if i not in {one.exposure for one in odd}], bias_given
+    )
+    missing = [0.0] * len(exposures)
+    for one in odd:
+        unit = np.median(exposures.noise_of(one.exposure).electrons_per_unit)
+        missing[one.exposure] = max(one.found - one.stated, 0.0) * float(unit) ** 2
+    return tuple(missing) if any(missing) else ()
+
+
+@dataclass(frozen=True)
+class _OddOne:
+    """An exposure whose scatter is that of the level of another one.
+
+    Attributes
+    ----------
+    exposure : int
+        Its number, from 0.
+    level, other : float
+        Its level, and that of the other exposure.
+    found, stated : float
+        Its measured variance, and that of its level.
+    """
+
+    exposure: int
+    level: float
+    other: float
+    found: float
+    stated: float
+
+    def words(self, exposures):
+        """The warning."""
+        unit, name = exposures.unit, exposures.names[self.exposure]
+        whose = "the other exposure lies" if len(exposures) == 2 else "another exposure lies"
+        numbers = (
+            f"by {np.sqrt(self.found):.3g} {unit}, where a level of {self.level:.3g} gives {np.sqrt(self.stated):.3g} "
+            f"({whose} at {self.other:.3g})"
+        )
+        if self.found > self.stated:
+            return (
+                f"{name} scatters more than its level allows, {numbers}: was a bias or a sky subtracted that the other "
+                "exposures still have? Give the bias of each exposure (bias=[...]), or leave the sky in. The missing "
+                "variance is added to the noise of this exposure"
+            )
+        return (
+            f"{name} scatters less than its level allows, {numbers}: part of its level is not light. Is its bias "
+            "higher than that of the other exposures? Give the bias of each exposure (bias=[...])"
+        )
+
+
+def _of_another_level(exposures, sample, variance):
+    """Exposures whose variance is that of the level of another exposure, as a list of `_OddOne`.
+
+    The variance of an exposure is half the sum of the variances of its differences from two others, minus that of the
+    difference of these. Of two exposures, the one at the higher level has the variance of its level.
+    """
+    n = len(exposures)
+    if any(one is not None for one in exposures.variances) or not sample.valid.any(axis=(1, 2)).all():
+        return []
+    levels = _levels(sample)
+    contrasts = _contrasts(sample, levels)
+    stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
+    odd = []
+    for i, found, error in _own_variances(sample, stated, levels):
+        if abs(found - stated[i]) < SIGNIFICANCE * error:
+            continue
+        lower = found < stated[i]
+        if (n == 2 and lower) or TOO_LITTLE_OF_ONE * stated[i] < found < TOO_MUCH_OF_ONE * stated[i]:
+            continue
+        changes = [
+            (_at_level(sample, variance, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
+        ]
+        k = int(np.argmin(np.abs(np.array(changes) - 1)))
+        if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
+            odd.append(_OddOne(i, levels[i], levels[k], found, stated[i]))
+    return odd
+
+
+def _contrasts(sample, levels):
+    """Signal of the brightest pixels of each exposure above its level."""
+    above = sample.own - np.array(levels, np.float32)[:, None, None]
+    lowest = above.min(axis=0)
+    top = lowest >= np.quantile(lowest, BRIGHT)
+    return [float(np.median(plane[top])) for plane in above]
+
+
+def _of_equal_light(one, other, variance):
+    """Whether contrasts agree; where the light differs, structures remain in a difference and look like noise."""
+    return abs(one - other) < SAME_LIGHT * max(one, other) + np.sqrt(variance)
+
+
+def _levels(sample):
+    return [float(np.median(own[valid])) for own, valid in zip(sample.own, sample.valid, strict=True)]
+
+
+def _at_level(sample, variance, i, step):
+    """Median of the stated variance of an exposure whose level is changed by a step."""
+    return float(np.median(variance(i, sample.own[i] + np.float32(step), sample.box)))
+
+
+def _own_variances(sample, stated, levels):
+    """The number of an exposure, its measured variance and the error of this, for each that can be measured."""
+    n = len(stated)
+    if n == 2:
+        ratio, lower = sample.ratio(0, 1), int(np.argmin(levels))
+        if ratio is not None:
+            both = ratio**2 * sum(stated)
+            yield lower, both - stated[1 - lower], ERROR * both
+        return
+    of_pairs = {}
+
+    def of(i, j):
+        pair = (min(i, j), max(i, j))
+        if pair not in of_pairs:
+            ratio = sample.ratio(*pair)
+            of_pairs[pair] = np.nan if ratio is None else ratio**2 * (stated[i] + stated[j])
+        return of_pairs[pair]
+
+    for i in range(n):
+        before, after = (i - 1) % n, (i + 1) % n
+        each = np.array([of(i, before), of(i, after), -of(before, after)])
+        if np.isfinite(each).all():
+            yield i, max(float(each.sum()) / 2, 0.0), ERROR * float(np.linalg.norm(each)) / 2
+
+
+def _compare_all(exposures, sample, which, bias_given):
+    """Warn if the scatter of some exposures (indices) disagrees with their noise."""
+    if bias_given and len(which) == len(exposures) and _warn_of_bias(exposures, sample.level):
+        return
+    found = [sample.ratio(*pair) for pair in cyclic_pairs(which)]
+    ratios = [ratio for ratio in found if ratio is not None]
+    if not ratios:
+        return
+    ratio = float(np.median(ratios))
+    if TOO_LITTLE <= ratio <= TOO_MUCH:
+        return
+    sigma, level = (
+        float(np.median([np.median(plane[i][sample.valid[i]]) for i in which])) for plane in (sample.stated, sample.own)
+    )
+    sigma = np.sqrt(sigma)
+    scatter, readnoise = ratio * sigma, float(np.median(exposures.noise.readnoise_in_unit))
+    own = any(variance is not None for variance in exposures.variances)
+    source = "their uncertainties" if own else "gain and read noise"
+    numbers = (
+        f"the exposures scatter by {scatter:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
+        f"give {sigma:.3g}"
+    )
+    agreeing = "" if own else _values_that_agree(exposures, level, scatter, readnoise)
+    if ratio > TOO_MUCH:
+        warn_user(
+            f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
+            f"or give each exposure an uncertainty. Else {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
+            "field, and whether the flat field has a mean of 1"
+        )
+    elif not own and readnoise > scatter:
+        warn_user(
+            f"{numbers}{agreeing}: the read noise of {readnoise:.3g} {exposures.unit} alone exceeds the scatter. "
+            f"{CHECK}; rates must have a unit per second"
+        )
+    elif level > 0 and not bias_given:
+        warn_user(
+            f"{numbers}{'' if own else _bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is "
+            "not light. Is a bias still in the exposures? Give bias= (command --bias)"
+        )
+    else:
+        warn_user(
+            f"{numbers}{agreeing}: there is less noise than stated. Check gain, read noise, bias and unit; exposures "
+            "that are resampled, smoothed or averages have less noise than one, and need an uncertainty each"
+        )
+
+
+def _warn_of_bias(exposures, level):
+    """Warn if the exposures lie far below the bias; return whether they do."""
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    if level >= -BELOW_BIAS * readnoise:
+        return False
+    warn_user(
+        f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
+        f"times the read noise of {readnoise:.3g} below 0: "
+        "the bias is too high, or it was subtracted before. Check bias"
+    )
+    return True
+
+
+def _values_that_agree(exposures, level, scatter, readnoise):
+    """Words on the gain, or the read noise, that gives the measured scatter.
+
+    A read noise in electrons is another one in ADU for another gain. Where the stated read noise exceeds the photon
+    noise, or the gain is not known, only the read noise is named.
+    """
+    noise = exposures.noise
+    if exposures.scales or noise.n_averaged != 1 or np.ndim(noise.electrons_per_unit):
+        return ""
+    per_unit = float(noise.electrons_per_unit)
+    photons = max(level, 0) / per_unit
+    found = []
+    if noise.gain is not None and exposures.unit == u.adu and photons > 0:
+        gain = _gain_that_agrees(noise, level, scatter, readnoise)
+        if gain is not None and (photons > readnoise**2 or photons > scatter**2):
+            found.append(f"a gain of about {gain:.2g} in place of {per_unit:.3g} electron/adu")
+    rest = scatter**2 - photons
+    if rest > LEAST_REST * scatter**2:
+        found.append(
+            f"a read noise of about {np.sqrt(rest) * per_unit:.2g} in place of {readnoise * per_unit:.3g} electron"
+        )
+    return f" ({', or '.join(found)} agrees)" if found else ""
+
+
+def _gain_that_agrees(noise, level, scatter, readnoise):
+    """The gain that gives the scatter, with the read noise as it was stated; None if no gain does."""
+    if noise.readnoise.unit == u.adu:
+        return level / (scatter**2 - readnoise**2) if scatter > readnoise else None
+    electrons = float(np.median(noise.readnoise_electrons))
+    return float((level + np.sqrt(level**2 + 4 * electrons**2 * scatter**2)) / (2 * scatter**2))
+
+
+def _bias_that_agrees(exposures, level, scatter, readnoise):
+    """Words on the bias that gives the measured scatter."""
+    per_unit = float(np.median(exposures.noise.electrons_per_unit))
+    bias = level - (scatter**2 - readnoise**2) * per_unit
+    return f" (a bias of about {bias:.3g} {exposures.unit} agrees)"

@@ -1,0 +1,130 @@
+"""Warnings of noise, bias and gain: the cause that is named, and the numbers."""
+
+import re
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from crstack import CRStack
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+
+GAIN, READNOISE, SHAPE = 1.7, 5.0, (150, 160)
+
+
+def made(sky, n=3, bias=0.0, seed=2):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    field = np.random.default_rng(5)
+    for y, x in field.uniform(5, 145, (40, 2)):
+        sky = sky + 3000 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 4)
+    images = [rng.poisson(sky, SHAPE) + rng.normal(0, READNOISE, SHAPE) for _ in range(n)]
+    for image in images:
+        image[rng.integers(0, SHAPE[0], 100), rng.integers(0, SHAPE[1], 100)] += 2000
+    return [np.rint(image / GAIN + bias).astype(np.float32) for image in images]
+
+
+def loaded(images, gain=GAIN, readnoise=READNOISE, **options):
+    """The exposures and the warnings."""
+    options.setdefault("unit", u.adu)
+    if gain is not None:
+        options["gain"] = gain * u.electron / u.adu
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        exposures = load_exposures(images, readnoise=readnoise * u.electron, **options)
+    assert all(issubclass(one.category, CRStackWarning) for one in caught)
+    return exposures, [str(one.message) for one in caught]
+
+
+def stepped(steps, sky=100):
+    return [image + np.float32(step) for image, step in zip(made(sky, len(steps)), steps, strict=True)]
+
+
+@pytest.mark.parametrize("steps", [(0, -30, 0), (0, -59, 0), (0, -60, 40), (0, 0, 0, -59), (-59, 0), (0, -59, -59)])
+def test_an_exposure_at_a_lower_level_has_the_noise_of_the_others(steps):
+    exposures, words = loaded(stepped(steps))
+    lower = [i for i, step in enumerate(steps) if step < 0]
+    for i in lower:
+        number = f"exposure {i + 1} scatters more than its level allows, by 6.* adu, where a level of"
+        assert sum(bool(re.match(number, one)) for one in words) == 1
+        expected = -steps[i] * GAIN
+        assert exposures.missing[i] == pytest.approx(expected, rel=0.25)
+        variance = exposures.noise_of(i).variance(np.float32(0)) * GAIN**2
+        np.testing.assert_allclose(variance, READNOISE**2 + exposures.missing[i], rtol=1e-5)
+    assert not any(one for i, one in enumerate(exposures.missing) if i not in lower)
+    assert exposures.reordered(range(len(steps))[::-1]).missing == exposures.missing[::-1]
+
+
+def test_an_exposure_with_a_higher_bias():
+    exposures, words = loaded(stepped((0, 0, 150)))
+    assert len(words) == 1
+    assert words[0].startswith("exposure 3 scatters less than its level allows")
+    assert exposures.missing == ()
+
+
+@pytest.mark.parametrize("skies", [(100, 200, 50), (100, 100, 5), (100, 30), (1000, 100, 100, 10)])
+def test_skies_that_differ_give_no_warning(skies):
+    images = [made(sky, 1, seed=i)[0] for i, sky in enumerate(skies)]
+    exposures, words = loaded(images)
+    assert words == []
+    assert exposures.missing == ()
+    assert exposures.share_noise
+
+
+@pytest.mark.parametrize("bias", [None, 0 * u.adu])
+def test_a_bias_is_asked_for_only_if_it_explains_the_scatter(bias):
+    _, words = loaded(made(100, bias=400), bias=bias)
+    found = re.search(r"\(a bias of about (\d+) adu agrees\): part of the level is not light. Is a bias", words[0])
+    assert int(found[1]) == pytest.approx(400, abs=15)
+
+
+@pytest.mark.parametrize(
+    ("gain", "readnoise", "sky", "agreeing"),
+    [
+        (1 / 1.7, 5, 100, r"\(a gain of about 1\.[67] in place of 0\.588 electron/adu agrees\)"),
+        (1.7, 30, 100, r"\(a read noise of about \d(\.\d)? in place of 30 electron agrees\)"),
+        (1.7, 10, 10, r"\(a read noise of about (4\.[5-9]|5|5\.[0-5]) in place of 10 electron agrees\)"),
+    ],
+)
+def test_a_read_noise_above_the_scatter_is_no_bias(gain, readnoise, sky, agreeing):
+    _, words = loaded(made(sky), gain, readnoise)
+    assert len(words) == 1
+    assert re.search(agreeing, words[0])
+    assert "alone exceeds the scatter" in words[0]
+    assert "bias" not in words[0]
+
+
+def test_rates_that_are_called_counts():
+    _, words = loaded([image / 300 for image in made(100)], None, unit=u.electron)
+    assert "alone exceeds the scatter. Check gain, read noise and unit; rates must have a unit per second" in words[0]
+
+
+def test_a_gain_that_is_too_large():
+    _, words = loaded(made(100), 2 * GAIN)
+    assert re.search(r"\(a gain of about 1\.[678] in place of 3\.4 electron/adu, or a read noise of", words[0])
+    assert "noise is missing" in words[0]
+
+
+def test_noise_that_is_understated_is_no_structure():
+    """The exposures are divided by a flat field of 0.02: none is of another field."""
+    rng = np.random.default_rng(28)
+    images = [(rng.poisson(8.0, SHAPE) + rng.normal(0, 5, SHAPE)) / GAIN / 0.02 for _ in range(3)]
+    _, words = loaded(images)
+    assert len(words) == 1
+    assert "noise is missing" in words[0]
+    assert words[0].endswith("whether the flat field has a mean of 1")
+
+
+def test_the_joint_decision_uses_the_missing_variance():
+    """Without it 650 clean values of this exposure are flagged."""
+    images = stepped((0, -59, 0))
+    with pytest.warns(CRStackWarning, match="exposure 2 scatters more than its level allows"):
+        stack = CRStack(images, unit=u.adu, gain=GAIN * u.electron / u.adu, readnoise=READNOISE * u.electron)
+    crmasks = stack.detect().crmasks
+    hit = np.array([image > np.median(image) + 500 for image in images])
+    false = [np.count_nonzero(mask & ~one) for mask, one in zip(crmasks, hit, strict=True)]
+    assert max(false) <= 6
+    average = stack.exposures.noise_of_average(3)
+    np.testing.assert_allclose(average.readnoise_electrons**2 / 3, 25 + np.mean(stack.exposures.missing), rtol=1e-5)
