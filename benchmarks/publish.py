@@ -106,6 +106,7 @@ PUBLISHED = (
     Table("equivalence_masks", "equivalence.py --only masks --seed 9051", (*MMCOSMIC, *HELPERS)),
     Table("examples_table", "examples.py", (*MMCOSMIC, *HELPERS, "examples/make_exposures.py")),
     Table("speed_table", "speed.py", ("crstack",)),
+    Table("batch_table", "batch.py", ("crstack",)),
     Table("survey_table", "survey.py", ("crstack",)),
 )
 

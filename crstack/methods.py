@@ -142,6 +142,11 @@ class Decision:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.method!r}>"
 
+    @property
+    def unexplained_shift(self) -> float:
+        """Shift (pixels) that would make structures differ as they do beyond the measured differences; 0 if unknown."""
+        return 0.0
+
     def in_diagram(self, name: str) -> DiagramView | None:
         """The image of a mask in the median-minimum diagram; None if the method uses no diagram.
 

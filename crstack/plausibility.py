@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.equalize.guiding import relative_shifts, trailed
+from crstack.equalize.guiding import relative_shifts, trailed, widened
 from crstack.equalize.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
@@ -24,6 +24,13 @@ FEWEST_FOR_MEDIAN = 3
 SHIFT = 1.0
 #: the same of shifts that are known to whole pixels
 WHOLE_STEPS = 1.5
+#: shift (pixels) beyond the measured differences, by which structures differ, that is not plausible; stacks of one
+#: field have less than 0.1
+UNEXPLAINED = 0.3
+#: second moments (square pixels) by which stars of an exposure are wider along both axes, too many for a kernel
+WIDENED = 2.5
+#: full width at half maximum over the standard deviation
+FWHM = np.sqrt(8 * np.log(2))
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
@@ -69,6 +76,7 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True,
         )
     sentences += _of_coincidences(masks, valid)
     sentences += _of_shifts(masks, exposures, offsets)
+    sentences += _of_structures(masks)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
@@ -95,13 +103,25 @@ def _of_shifts(masks, exposures, known):
     measured = measured_of(masks.decision) if known else None
     if measured:
         far = _far(exposures, measured.shifts)
-        hits = "Hits are found all the same, but"
+        hits = "Structures may be flagged where the shift is not measured well, and"
     else:
         far = {name: shift for name, *shift in exposures.displaced}
         if not far and masks.decision is not None and (not known or masks.decision.measured is None):
             far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
         hits = "Unless the offsets are given, stars are taken for hits, and"
+    wide = dict(widened(measured, WIDENED)) if measured else {}
+    # the shift of a profile of another shape has no meaning
+    far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
     sentences = []
+    if wide:
+        found = ", ".join(
+            f"{exposures.names[i]} by {FWHM * np.sqrt(more):.1f} pixels (FWHM, in quadrature)"
+            for i, more in wide.items()
+        )
+        sentences.append(
+            f"stars are much wider than in the sharpest exposure: {found}. Out of focus, or in far worse seeing? "
+            "The profiles differ by more than is measured well, so stars may be flagged: leave such exposures out"
+        )
     if far:
         found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
         sentences.append(
@@ -110,6 +130,7 @@ def _of_shifts(masks, exposures, known):
     trails = [
         f"{exposures.names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
         for i, length, angle in (trailed(measured) if measured else [])
+        if i not in wide
     ]
     if trails:
         sentences.append(
@@ -117,6 +138,20 @@ def _of_shifts(masks, exposures, known):
             "images are blurred unless such exposures are left out"
         )
     return sentences
+
+
+def _of_structures(masks):
+    """A sentence if structures differ by much more than the noise and the measured differences."""
+    shift = 0.0 if masks.decision is None else masks.decision.unexplained_shift
+    if shift <= UNEXPLAINED:
+        return []
+    measured = measured_of(masks.decision)
+    factors = ", ".join(f"{one:.2f}" for one in measured.factors) if measured else "none"
+    return [
+        f"structures differ between the exposures by as much as a shift of {shift:.2f} pixel beyond what is measured "
+        f"(throughputs: {factors}): rotation, distortion, or fringes that vary? Structures are flagged, and hits "
+        "on them are missed: register the exposures first, or leave out those that differ"
+    ]
 
 
 def _far(exposures, shifts, least=SHIFT):

@@ -6,7 +6,7 @@ from pathlib import Path
 from crstack.cli.template import TEMPLATE
 from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import USUAL_KEYWORDS
+from crstack.exposures.keywords import USUAL_KEYWORDS, is_count
 from crstack.exposures.products import without_products
 from crstack.files.fits_reading import image_extension, opened_fits
 from crstack.files.headers import inherited_header
@@ -53,12 +53,11 @@ def parameter_file(images, directory=None):
         raise InputError(f"images must be files that exist; got {missing[0]}")
     if directory is not None:
         images = [_relative(name, directory) for name in images]
-    bias = next((name for name in USUAL_KEYWORDS["bias"] if name in header), None)
     return TEMPLATE.format(
         images="\n".join(f"  - {_quoted(name)}" for name in images),
         extnum=number,
         **{key: _keyword(header, key, images[0]) for key in KEYS},
-        bias=NO_BIAS if bias is None else f"{NO_BIAS}; else try header:{bias}, which is {header[bias]}",
+        bias=_bias(header, images[0]),
         crmethod="joint",
     )
 
@@ -108,6 +107,15 @@ def _keyword(header, key, path):
     words = ", ".join(USUAL_KEYWORDS[what])
     log.warning("%s must be filled in: the header of %s has none of %s", key, path, words)
     return f"       # must be given, in {unit}: not in the headers"
+
+
+def _bias(header, path):
+    """A keyword of the header that is a number above 0, with its value as a comment; else 0, and what was found."""
+    found = [name for name in USUAL_KEYWORDS["bias"] if name in header]
+    for name in found:
+        if is_count(header[name]) and header[name] > 0:
+            return f"header:{name}    # {header[name]} in {path}; 0.0 if the bias is subtracted already"
+    return f"{NO_BIAS}; else try header:{found[0]}, which is {header[found[0]]}" if found else NO_BIAS
 
 
 def _quoted(name):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["relative_shifts", "trailed"]
+__all__ = ["relative_shifts", "trailed", "widened"]
 
 #: least length of a trail (pixels), and least difference of the widths along both axes in standard errors
 LENGTH, SIGNIFICANT = 2.0, 5.0
@@ -25,6 +25,27 @@ def relative_shifts(shifts):
     """
     shifts = np.array(shifts, dtype=float)
     return shifts - (shifts[0] if len(shifts) == 2 else np.median(shifts, axis=0))
+
+
+def widened(differences, least):
+    """Exposures whose stars are much wider in all directions than those of the sharpest exposure.
+
+    Parameters
+    ----------
+    differences : Differences
+        As measured.
+    least : float
+        Least difference of the second moments along the narrow axis, square pixels.
+
+    Returns
+    -------
+    found : list of (int, float)
+        Exposure, from 0, and that difference.
+    """
+    widths = np.array(differences.widths, dtype=float)
+    xx, yy, xy = (widths - widths[np.argmin(widths[:, 0] + widths[:, 1])]).T
+    narrow = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+    return [(int(i), float(narrow[i])) for i in np.flatnonzero(narrow > least)]
 
 
 def trailed(differences):

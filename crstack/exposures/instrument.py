@@ -8,7 +8,8 @@ import numpy as np
 from astropy.io import fits
 
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, quantity_of, section_of
+from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, is_count, quantity_of, section_of
+from crstack.files.history import add_history
 from crstack.noise import NoiseModel
 from crstack.utils.validation import check_number, check_quantity
 
@@ -186,6 +187,34 @@ class Instrument:
             self._note(words)
         return _in_counts("bias", _cropped(value, raw_shape, section), noise, given, seconds, section)
 
+    def header_of_result(self, given, bias):
+        """Header of an exposure once it is trimmed and ``bias`` is subtracted: neither can be done twice by it.
+
+        Parameters
+        ----------
+        given : GivenExposure
+            Trimmed.
+        bias : float or `~numpy.ndarray`
+            What is subtracted, in counts.
+        """
+        header = given.header
+        used = {value.name for value in (self.bias, self.trim) if isinstance(value, Keyword)} & set(header)
+        same = {
+            name for name in USUAL_KEYWORDS["bias"] if is_count(header.get(name)) and _is_subtracted(header[name], bias)
+        }
+        if not used | same:
+            return header
+        header, lines = header.copy(), []
+        for name in sorted(used | same):
+            if is_count(header[name]):
+                header[name] = (0.0, "bias is subtracted")
+                lines.append(f"crstack: bias subtracted; {name} was {given.header[name]:g} and is 0 now")
+            else:
+                del header[name]
+                lines.append(f"crstack: {name} = {given.header[name]} was used and is removed")
+        add_history(header, lines)
+        return header
+
     def limit(self, given, noise, seconds, raw_shape, section):
         """Counts from which the values of an exposure are saturated, or None."""
         value = self.saturation
@@ -198,6 +227,11 @@ class Instrument:
         if np.min(limit) <= 0:
             raise InputError(f"saturation must be greater than 0; got {np.min(limit):g} {noise.unit}")
         return limit
+
+
+def _is_subtracted(value, bias):
+    """Whether the number of a keyword is the bias that is subtracted."""
+    return value != 0 and np.ndim(bias) == 0 and bool(np.isclose(value, bias, rtol=SAME))
 
 
 def _no_quantity(name, value):

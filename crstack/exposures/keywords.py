@@ -10,7 +10,7 @@ import numpy as np
 from crstack.exceptions import InputError
 from crstack.files.units import check_unit
 
-__all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "quantity_in_words", "quantity_of", "section_of"]
+__all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "is_count", "quantity_in_words", "quantity_of", "section_of"]
 
 GAIN = u.electron / u.adu
 
@@ -94,6 +94,11 @@ def as_keyword(value):
     if isinstance(value, str) and value.strip().lower().startswith("header:"):
         return Keyword(value.strip()[len("header:") :])
     return None
+
+
+def is_count(value):
+    """Whether the value of a keyword is a finite number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def quantity_of(header, keyword, what, unit, name):

@@ -163,16 +163,17 @@ class _Builder:
             plateau = find_plateau(given.data, given.mask, given.limit, None if own else electrons)
             if plateau is not None:
                 self.plateaus.append((given.name, plateau))
+        bias = values.offset(raw, noise, seconds, raw.shape, section)
         plane = plane_of(
             given,
-            values.offset(raw, noise, seconds, raw.shape, section),
+            bias,
             seconds=seconds if given.per_second else 1.0,
             saturation=values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
         )
         self.digests.append(digest_of(raw.data))
         self.cube[number - 1] = plane.data
-        self._keep(given, plane, seconds)
+        self._keep(values.header_of_result(given, bias), given.wcs, plane, seconds, given.name)
 
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""
@@ -184,8 +185,8 @@ class _Builder:
             verb, them = ("is", "it") if one else ("are", "them")
             options = " and ".join(f"--{argument.replace('_', '-')}" for argument, _ in given.unused)
             warn_user(
-                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). The "
-                "other files are read in the same way"
+                f"{names} of {given.name} {verb} not used. To use {them}, give {remedy} (command: {options}). "
+                "The same holds for the other files"
             )
         if min(given.shape) < MINIMUM_LENGTH:
             raise InputError(
@@ -212,11 +213,11 @@ class _Builder:
                 f"exposures must share one shape; got {first.shape} for the first and {given.shape} for {given.name}"
             )
 
-    def _keep(self, given, plane, seconds):
+    def _keep(self, header, wcs, plane, seconds, name):
         self.planes.append(replace(plane, data=None))
-        self.headers.append((given.header, given.wcs))
+        self.headers.append((header, wcs))
         self.seconds.append(seconds)
-        self.names.append(given.name)
+        self.names.append(name)
 
     def _check_saturation(self):
         """Refuse a saturation level below all values, and warn of one below many."""

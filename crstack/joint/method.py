@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.equalize.differences import Differences
 from crstack.equalize.given_terms import warn_of_terms
+from crstack.equalize.row_noise import warn_of_shared_noise
 from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
@@ -25,6 +26,8 @@ __all__ = ["JointDecision", "JointPosterior"]
 BYTES_OF_FALSE_ALARM = 40.0
 #: number of results that a stack stores; each holds N probabilities per pixel
 KEPT = 3
+#: rows that suffice for the noise of a value, about
+ROWS_OF_NOISE = 100
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,8 @@ class JointPosterior(Method):
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)
+            if measured.profiles:
+                warn_of_shared_noise(measured, _noise_of_value(counts, measured.common))
         return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(
@@ -192,6 +197,12 @@ class JointPosterior(Method):
         )
 
 
+def _noise_of_value(counts, common):
+    """Standard deviation of a typical value, electrons."""
+    box = (slice(None, None, max(len(common) // ROWS_OF_NOISE, 1)), slice(None))
+    return float(np.sqrt(np.median(counts.mean_variance_in(common[box], box))))
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class JointDecision(Decision):
     """The joint decision.
@@ -209,6 +220,11 @@ class JointDecision(Decision):
     def measured(self) -> Differences | None:
         """The differences between the exposures that were measured; None if none were asked for."""
         return self.result.measured
+
+    @property
+    def unexplained_shift(self) -> float:
+        """Shift (pixels) that would make structures differ as they do beyond the measured differences."""
+        return float(self.result.excess.shift)
 
     def differences(self, prepared: PreparedStack, common: np.ndarray) -> Sequence[np.ndarray] | None:
         """The expected image of each exposure minus the common image, with measured differences; see `Decision`.

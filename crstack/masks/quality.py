@@ -159,8 +159,9 @@ def write_exposures(
     Returns
     -------
     written : list of `~pathlib.Path`
-        The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad.
-        Pixels that such extensions of the file flag already stay flagged. Everything else is copied as it is stored.
+        The copies. Each has an extension DQ with the bits, and an extension MASK, 1 where a value is hit or bad, with
+        the version (EXTVER) of the image. Pixels that such extensions of the file flag already stay flagged. Everything
+        else, such as the extensions of other chips, is copied as it is stored.
 
     Raises
     ------
@@ -208,20 +209,35 @@ def _make(directory):
 
 
 def _write_copy(path, target, ext, quality, flagged):
-    """Copy a file, with the extensions DQ and MASK added, or merged with existing ones."""
+    """Copy a file, with the extensions DQ and MASK of the image added, or merged with existing ones.
+
+    The extensions of one chip share a version (EXTVER); those of other chips are kept.
+    """
+    planes = {"DQ": quality, "MASK": flagged.astype(np.uint8)}
     with opened_fits(path) as hdus:
-        _, wcs = split_wcs(inherited_header(hdus, image_extension(hdus, path, ext)))
-        planes = {"DQ": quality, "MASK": flagged.astype(np.uint8)}
-        for name, plane in planes.items():
-            if name in hdus:
-                planes[name] = plane | image_of(image_extension(hdus, path, name)).astype(np.int64)
+        image = image_extension(hdus, path, ext)
+        _, wcs = split_wcs(inherited_header(hdus, image))
+        version = image.ver
+        places = {name: _place_of(hdus, name, version) for name in planes}
+        for name, place in places.items():
+            if place is not None:
+                planes[name] = planes[name] | image_of(image_extension(hdus, path, place)).astype(np.int64)
     planes["MASK"] = (planes["MASK"] != 0).astype(np.uint8)
     planes["DQ"] = planes["DQ"].astype(np.int16 if planes["DQ"].max() < 2**15 else np.int32)
     # everything else as it is stored: not scaled, not unpacked
     raw = {"memmap": False, "do_not_scale_image_data": True, "disable_image_compression": True}
     with fits.open(path, **raw) as hdus:
-        kept = fits.HDUList([hdu for hdu in hdus if hdu.name not in planes])
+        kept = fits.HDUList(list(hdus))
         for name, plane in planes.items():
-            kept.append(fits.ImageHDU(plane, name=name))
-            kept[-1].header.extend(wcs_cards(wcs), update=True, useblanks=False)
+            hdu = fits.ImageHDU(plane, name=name, ver=version if version != 1 else None)
+            hdu.header.extend(wcs_cards(wcs), update=True, useblanks=False)
+            if places[name] is None:
+                kept.append(hdu)
+            else:
+                kept[places[name]] = hdu
         write_fits(target, kept)
+
+
+def _place_of(hdus, name, version):
+    """Number of the extension of a name and a version; None if there is none."""
+    return next((i for i, hdu in enumerate(hdus) if (hdu.name, hdu.ver) == (name, version)), None)

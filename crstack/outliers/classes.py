@@ -5,16 +5,20 @@ from functools import reduce
 import numpy as np
 
 from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
-from crstack.outliers.sources import find_sources
-from crstack.outliers.trails import find_trails
+from crstack.outliers.nods import moved_traces, nodded, sentence_of_moved, sentence_of_nods
+from crstack.outliers.smooth import find_smooth, sentence_of_smooth
+from crstack.outliers.sources import find_sources, sentence_of_sources
+from crstack.outliers.trails import planes_of, sentence_of_trails, straight_features
 
 __all__ = ["classified"]
 
 #: largest flagged fraction of an exposure in which trails and sources are looked for
 MOST_FLAGGED = 0.2
+#: pixels by which a trace moves otherwise than the measured shift
+MEASURED = 0.5
 
 
-def classified(codes, exposures, rules):
+def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None):
     """Codes with those of values that are too low, of trails, and of sources that only some exposures show.
 
     Parameters
@@ -25,15 +29,21 @@ def classified(codes, exposures, rules):
         The exposures.
     rules : `~crstack.masks.MaskRules`
         Regions and pixels without codes.
+    differences : callable, optional
+        As for `~crstack.outliers.smooth.find_smooth`.
+    shifts : sequence of (dx, dy), optional
+        Measured shift of each exposure, pixels. Traces that moved otherwise are reported; None if shifts are known.
 
     Returns
     -------
     codes : dict
         MEDIANCR and MEANCRT have the code of a source where no exposure is hit.
     sources : `~astropy.table.QTable`
-        See `~crstack.outliers.sources.find_sources`.
+        See `~crstack.outliers.sources.find_sources`. With the groups of `~crstack.outliers.smooth.find_smooth`.
     trails : tuple of Trail
-        See `~crstack.outliers.trails.find_trails`.
+        See `~crstack.outliers.trails.find_trails`. Without the traces of a nod.
+    sentences : list of str
+        Warnings.
     """
     codes = {**codes, **_of_low_values(codes, exposures, rules)}
 
@@ -42,17 +52,52 @@ def classified(codes, exposures, rules):
         # where so much is flagged, features have no meaning
         return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
 
-    trails, planes = find_trails(flagged, exposures)
-    codes |= _of_trails(codes, planes, exposures, rules)
+    straight = straight_features(flagged, exposures)
+    of_nod = nodded([trail for trail, _ in straight])
+    moved, crossing = (
+        [one for one, is_moved in zip(straight, of_nod, strict=True) if is_moved is k] for k in (True, False)
+    )
+    codes |= _of_trails(codes, planes_of(crossing), exposures, rules)
+    some = _of_sources(codes, planes_of(moved))
     sources, planes = find_sources(flagged, exposures)
+    some += _of_sources(codes, planes)
+    smooth, planes = find_smooth(flagged, exposures, differences)
+    some += _of_sources(codes, planes)
+    if some:
+        alone = reduce(np.logical_or, some)
+        for i in range(len(exposures)):
+            alone &= ~is_hit(codes[exposure_name(i)])
+        codes |= {name: recoded(codes[name], alone, Code.SOURCE) for name in ("MEDIANCR", "MEANCRT")}
+    names = exposures.names
+    trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
+    sentences = (
+        sentence_of_sources(sources, names),
+        sentence_of_smooth(smooth, names, exposures.unit),
+        sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
+        sentence_of_trails(trails, names),
+    )
+    for one in smooth:
+        sources.add_row(one.row(exposures.unit))
+    return codes, sources, trails, [one for one in sentences if one]
+
+
+def _sentence_of_moved(exposures, shifts):
+    """A warning about traces that moved by another shift than the measured one; None if there are none."""
+    if shifts is None:
+        return None
+    moved = [
+        (i, axis, shift)
+        for i, axis, shift in moved_traces(exposures)
+        if abs(shifts[i]["xy".index(axis)] - shifts[0]["xy".index(axis)] - shift) > MEASURED
+    ]
+    return sentence_of_moved(moved, exposures.names)
+
+
+def _of_sources(codes, planes):
+    """Recode the pixels of sources, bool by exposure, in the masks of the exposures; return the planes as a list."""
     for i, where in planes.items():
         codes[exposure_name(i)] = recoded(codes[exposure_name(i)], where, Code.SOURCE)
-    if planes:
-        some = reduce(np.logical_or, planes.values())
-        for i in range(len(exposures)):
-            some &= ~is_hit(codes[exposure_name(i)])
-        codes |= {name: recoded(codes[name], some, Code.SOURCE) for name in ("MEDIANCR", "MEANCRT")}
-    return codes, sources, trails
+    return list(planes.values())
 
 
 def _of_trails(codes, planes, exposures, rules):

@@ -5,7 +5,7 @@ import numpy as np
 __all__ = ["own_and_others"]
 
 
-def own_and_others(exposures, i, where, dtype=np.float32):
+def own_and_others(exposures, i, where, dtype=np.float32, differences=None):
     """Values of one exposure, and the typical value of the others.
 
     Parameters
@@ -18,6 +18,8 @@ def own_and_others(exposures, i, where, dtype=np.float32):
         Rows and columns of the pixels, of one shape.
     dtype : `~numpy.dtype`, optional
         Type of the values.
+    differences : sequence of `~numpy.ndarray`, optional
+        Images or numbers that are subtracted from the exposures first.
 
     Returns
     -------
@@ -26,6 +28,10 @@ def own_and_others(exposures, i, where, dtype=np.float32):
         values in the middle, because a hit can be the higher one.
     """
     values = exposures.data[:, *where].astype(dtype)
+    if differences is not None:
+        values = np.stack(
+            [one - (each[where] if np.ndim(each) else each) for one, each in zip(values, differences, strict=True)]
+        )
     if exposures.bad is not None:
         values[exposures.bad[:, *where]] = np.nan
     others = np.sort(np.delete(values, i, axis=0), axis=0)

@@ -10,7 +10,7 @@ from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
 from crstack.utils.threads import map_images
 
-__all__ = ["Trail", "find_trails", "sentence_of_trails"]
+__all__ = ["Trail", "find_trails", "planes_of", "sentence_of_trails", "straight_features"]
 
 #: side of the blocks in which flagged pixels are counted, and number that makes a block count
 BLOCK, IN_BLOCK = 4, 4
@@ -81,27 +81,38 @@ def find_trails(
     the flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
+    found = straight_features(flagged, exposures)
+    return tuple(trail for trail, _ in found), planes_of(found)
+
+
+def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> list[tuple[Trail, np.ndarray]]:
+    """The trails of `find_trails`, each with its pixels, bool (ny, nx)."""
     lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
-    trails = tuple(trail for of_one, _ in found for trail in of_one)
-    return trails, {i: where for i, (_, where) in enumerate(found) if where is not None}
+    return [one for of_one in found for one in of_one]
+
+
+def planes_of(found: Sequence[tuple[Trail, np.ndarray]]) -> dict[int, np.ndarray]:
+    """The pixels of all features of each exposure (from 0) that has some."""
+    planes: dict[int, np.ndarray] = {}
+    for trail, where in found:
+        i = trail.exposure - 1
+        planes[i] = planes[i] | where if i in planes else where
+    return planes
 
 
 def _of_exposure(flagged, exposures, i, lengths):
-    """The trails of one exposure, and their pixels; None without trails."""
+    """The trails of one exposure, each with its pixels."""
     trails: list = []
-    everywhere = None
     counts = _in_blocks(flagged)
     for _ in range(MOST):
         line = _candidate(counts >= IN_BLOCK, lengths)
         found = None if line is None else _traced(line, flagged, exposures, i)
         if found is None:
             break
-        trail, where = found
-        trails.append(trail)
-        everywhere = where if everywhere is None else everywhere | where
-        counts[_in_blocks(where) > 0] = 0
-    return trails, everywhere
+        trails.append(found)
+        counts[_in_blocks(found[1]) > 0] = 0
+    return trails
 
 
 def _shapes(shape):

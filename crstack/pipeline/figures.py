@@ -306,9 +306,11 @@ def _drawn_here(results):
 
 
 def _draw_mask(path, view, scale):
-    from crstack import plotting
+    from crstack.plotting.mask import MaskPanels
 
-    _save(plotting.plot_mask(view, color_scale=scale, resolution=RESOLUTION), path, dpi=IMAGE_DPI)
+    panels = MaskPanels(view, color_scale=scale, resolution=RESOLUTION)
+    with panels.fixed():
+        _save(panels.figure, path, dpi=IMAGE_DPI)
 
 
 def _draw_hits(path, view, features, most, options):

@@ -1,11 +1,13 @@
 """The first page of a hit: its images in all exposures."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from crstack.masks import MaskSet
 from crstack.masks.features import codes_of
+from crstack.plotting.fixed_scales import FixedScales, broken_line, round_values, words_of_values
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.style import (
     COLOR_SCALES,
@@ -30,6 +32,8 @@ MARGIN = 2
 PANEL = 2.7  # inches
 OUTLINE = "#e69f00"
 WHO = "who flagged what"
+#: most ticks of a panel, and of the colour bar
+TICKS, TICKS_OF_BAR = 4, 9
 
 
 class HitImages:
@@ -84,29 +88,27 @@ class HitImages:
         self._panels = [figure.add_subplot(spot) for spot in spots]
         _label_outer(self._panels)
         self._drawn, self._outlines = [], []
+        self._scales: FixedScales | None = None
         for axes, title in zip(self._panels, titles, strict=True):
             self._fill_panel(axes, title)
         middle = [image for i, image in enumerate(self._drawn) if i != len(exposures) + 1]
         self._shared = middle
         spot = (1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height)
-        self._bar = _add_bar(figure.add_axes(spot), f"signal ({self.view.unit})")
+        self._bar_axes = figure.add_axes(spot)
+        self._bar = _add_bar(self._bar_axes, f"signal ({self.view.unit})")
         draw_key(figure, key_of_codes(view.pixels["code"], view.finder, "s"), 0.5, 0.18 / height)
         return figure
 
     def _fill_panel(self, axes, title):
-        from matplotlib.collections import LineCollection
-
         nothing = np.zeros((1, 1))
         if title == WHO:
             self._drawn.append(draw_image(axes, nothing, (-0.5, max(SYMBOLS) + 0.5), colours=_code_colours(), **NONE))
         else:
             self._drawn.append(draw_image(axes, nothing, (0, 1), **NONE))
-        outline = LineCollection([], colors=OUTLINE, linewidths=1.2)
-        axes.add_collection(outline, autolim=False)
-        self._outlines.append(outline)
+        self._outlines += axes.plot([], [], color=OUTLINE, linewidth=1.2, solid_capstyle="projecting")
         axes.set_title(title, fontsize="medium", y=1.0)  # a fixed position need not be computed on every page
         axes.tick_params(labelsize="x-small")
-        axes.locator_params(nbins=4, integer=True)
+        axes.locator_params(nbins=TICKS, integer=True)
 
     def show(self, feature, pixels, title):
         rows, columns = self._window(feature)
@@ -134,8 +136,31 @@ class HitImages:
             if self.masks is not None and i < len(cut):
                 flagged = codes_of(self.masks, f"CRMASK{i + 1}")[rows, columns] > 0
                 own = _outline(flagged & hit, columns.start + 1, rows.start + 1)
-            self._outlines[i].set_segments(own)
+            self._outlines[i].set_data(*broken_line(own))
         self.figure.suptitle(title, fontsize="medium")
+        if self._scales is not None:
+            self._set_scales(self._scales, extent, limits)
+
+    @contextmanager
+    def fixed(self):
+        """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
+        with FixedScales(self.figure, [*self._panels, self._bar_axes]) as self._scales:
+            for axes in (*self._panels, self._bar_axes):
+                self._scales.label(axes)
+            yield
+        self._scales = None
+
+    def _set_scales(self, scales, extent, limits):
+        left, right, bottom, top = extent
+        x, y = (round_values(*ends, TICKS, integer=True) for ends in (extent[:2], extent[2:]))
+        for axes in self._panels:
+            if axes.xaxis.get_visible():
+                scales.set(axes, "bottom", (x - left) / (right - left), words_of_values(x), "x-small")
+            if axes.yaxis.get_visible():
+                scales.set(axes, "left", (y - bottom) / (top - bottom), words_of_values(y), "x-small")
+        values = round_values(*limits, TICKS_OF_BAR)
+        scales.set(self._bar_axes, "right", (values - limits[0]) / (limits[1] - limits[0]), words_of_values(values))
+        scales.update()
 
     def _window(self, feature):
         """Rows and columns that show a hit, inside the image."""

@@ -175,7 +175,14 @@ class HitPages:
         from matplotlib.backends.backend_pdf import PdfPages
 
         numbers = first_hits(self.features, maxplots)
-        with rc_context(PDF), _quiet_fonts(), atomic_path(path) as temporary, PdfPages(temporary) as pdf:
+        with (
+            rc_context(PDF),
+            _quiet_fonts(),
+            atomic_path(path) as temporary,
+            PdfPages(temporary) as pdf,
+            self._images.fixed(),
+            self._diagram.fixed(),
+        ):
             for done, number in enumerate(numbers, start=1):
                 for figure in self.show(number):
                     pdf.savefig(figure)

@@ -1,10 +1,12 @@
 """A mask in the diagram and in the image: four panels."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from crstack.plotting.diagram import draw_boundary
+from crstack.plotting.fixed_scales import FixedScales
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.rasters import CELLS, cell_codes, cell_counts, cells_in_axes, code_image
 from crstack.plotting.style import (
@@ -156,6 +158,19 @@ class MaskPanels:
         order = np.argsort(-pixels["excess"], kind="stable")
         _, first = np.unique(pixels["number"][order], return_index=True)
         return order[np.sort(first)]
+
+    @contextmanager
+    def fixed(self):
+        """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
+        at_the_left = self.axes[0], self.axes[2]
+        bars = [image.colorbar.ax for image in self.images] + [self._bar.ax] * self._bar.ax.get_visible()
+        with FixedScales(self.figure, [*self.axes, *bars]) as scales:
+            sides = [(axes, side) for axes in self.axes for side in ("bottom", "left")]
+            for axes, side in [*sides, *((axes, "right") for axes in bars)]:
+                words = scales.set_as(axes, side, labelled=side != "left" or axes in at_the_left)
+                scales.label_beside(axes, side, words)
+            scales.update()
+            yield
 
     # parts that are drawn once
 

@@ -9,11 +9,19 @@ from crstack.equalize.settings import open_settings
 from crstack.exposures import Exposures
 from crstack.masks import Code, MaskSet
 from crstack.masks.codes import exposure_name
+from crstack.methods import Decision, measured_of
 from crstack.prepared import PreparedStack
 from crstack.utils.pixels import by_rows
 from crstack.utils.warn import warn_user
 
-__all__ = ["ON_MEAN_LEVEL", "exposures_to_combine", "warn_of_levels", "without_trails", "words_on_levels"]
+__all__ = [
+    "ON_MEAN_LEVEL",
+    "differences_of",
+    "exposures_to_combine",
+    "warn_of_levels",
+    "without_trails",
+    "words_on_levels",
+]
 
 #: number of exposures on their mean level that a stack stores, one for each set of masks
 KEPT = 2
@@ -116,12 +124,17 @@ def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet) -> 
             return prepared.at_mean_level if measures and few else prepared.exposures
         if not decision.measured and prepared.known.added is None:
             return prepared.exposures
-        differences = decision.differences(prepared, _common_image(prepared, decision.measured))
+        differences = differences_of(decision, prepared)
         if differences is None:
             return prepared.exposures
         return prepared.exposures.at_mean_level(without_trails(differences, masks.codes))
 
     return prepared.once("exposures to combine", masks, compute, keep=KEPT)
+
+
+def differences_of(decision: Decision, prepared: PreparedStack) -> Sequence[np.ndarray] | None:
+    """The expected image of each exposure minus the common image that was measured; None if all are equal."""
+    return decision.differences(prepared, _common_image(prepared, measured_of(decision)))
 
 
 def _common_image(prepared: PreparedStack, measured: Differences | None) -> np.ndarray:

@@ -1,25 +1,25 @@
 """The masks of a method: its decision, completed with MEANCR, counts, votes and history."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
+from crstack.equalize.settings import open_settings
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
 from crstack.masks.rules import codes_of_detector
 from crstack.masks.votes import bits_by_mask, counts_of_detectors
-from crstack.methods import Decision, Method, checked_decision
+from crstack.methods import Decision, Method, checked_decision, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.outliers.classes import classified
-from crstack.outliers.sources import sentence_of_sources
-from crstack.outliers.trails import sentence_of_trails
 from crstack.plausibility import check_plausible
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
-from crstack.stages.levels import without_trails
+from crstack.stages.levels import differences_of, without_trails
 from crstack.utils.version import crstack_version
 from crstack.utils.warn import warn_user
 
@@ -96,13 +96,18 @@ def masks_of_decision(
     Warns
     -----
     CRStackWarning
-        If some exposures show a source or a trail that the others do not show.
+        If some exposures show a source or a trail that the others do not show, or if flagged groups are smooth.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
-    codes, sources, trails = classified(decision.codes, exposures, rules)
-    for sentence in (sentence_of_sources(sources, exposures.names), sentence_of_trails(trails, exposures.names)):
-        if sentence:
-            warn_user(sentence)
+    codes, sources, trails, sentences = classified(
+        decision.codes,
+        exposures,
+        rules,
+        lambda: differences_of(decision, prepared),
+        shifts=_shifts_to_compare(decision, prepared),
+    )
+    for sentence in sentences:
+        warn_user(sentence)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
         None if detected is None else detected.in_average("median").cleaned,
@@ -133,6 +138,14 @@ def masks_of_decision(
         found_by = bits_by_mask(all_codes, {**decision.found_by, "MEANCR": np.asarray(found.found_by)})
         steps = {name: {**steps[name], **counts_of_detectors(found_by[name], detected.names)} for name in steps}
     return replace(masks, codes=all_codes, steps=steps, found_by=found_by)
+
+
+def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[tuple[float, float]] | None:
+    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not asked for."""
+    if "offsets" not in open_settings(prepared.equalization):
+        return None
+    measured = measured_of(decision)
+    return measured.shifts if measured else ((0.0, 0.0),) * len(prepared)
 
 
 def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:

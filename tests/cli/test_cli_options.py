@@ -15,6 +15,7 @@ from support.parameter_files import BIAS, GAIN, NAMES, READNOISE, refused, write
 
 from crstack import MaskSet
 from crstack.cli import main
+from crstack.cli.init import parameter_file
 from crstack.cli.parser import make_parser
 from crstack.config.configuration import read_configuration
 from crstack.files.history import history_of
@@ -356,3 +357,26 @@ def test_data_quality_and_uncertainties_of_the_files(here, capsys):
     refused(capsys, [*arguments, "--bits", "stsci"], "dq_ext must be given with bits")
     refused(capsys, [*arguments, "--dq-ext", "DQ", "--bits", "eso"], "bits must be one of stsci, lsst, dragons")
     refused(capsys, [*arguments, "--err-ext", "ERR"], "err_ext must be one of 0 .*; got 'ERR'")
+
+
+@pytest.mark.parametrize(
+    ("cards", "line"),
+    [
+        ({"BIAS": 400}, "bias: header:BIAS    # 400 in one.fits; 0.0 if the bias is subtracted already"),
+        (
+            {"BIAS": 0.0},
+            "bias: 0.0    # ADU; right only if the bias is subtracted already; else try header:BIAS",
+        ),
+        ({"BIAS": "b.fits", "BIASLVL": 31.5}, "bias: header:BIASLVL    # 31.5 in one.fits"),
+        (
+            {"BIASSEC": "[1:3,1:4]"},
+            "bias: 0.0    # ADU; right only if the bias is subtracted already; else try hea",
+        ),
+        ({}, "bias: 0.0    # ADU; right only if the bias is subtracted already\n"),
+    ],
+)
+def test_a_bias_in_the_header_is_written(tmp_path, monkeypatch, cards, line):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.fits", "two.fits"):
+        fits.PrimaryHDU(np.zeros((5, 5), np.float32), fits.Header(cards | {"GAIN": 1.0, "RDNOISE": 3.0})).writeto(name)
+    assert f"\n{line}" in parameter_file(["one.fits", "two.fits"])

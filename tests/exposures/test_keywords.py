@@ -11,6 +11,7 @@ from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import Keyword, load_exposures
 from crstack.exposures.keywords import as_keyword, quantity_of
+from crstack.files.history import history_of
 
 GAIN = u.electron / u.adu
 SHAPE = (40, 60)
@@ -282,3 +283,34 @@ def test_a_bias_image_is_trimmed_like_the_exposures(trimmed):
         np.testing.assert_allclose(plane, (ccd.data - bias)[box], rtol=1e-5, atol=1e-4)
     with pytest.raises(InputError, match=r"bias must .*\(38, 40\)"):
         load_exposures(images, bias=bias[:30] * u.adu, trim="[11:50,3:40]", **NUMBERS)
+
+
+@pytest.mark.parametrize("bias", ["header:BIAS", 500 * u.adu, ["header:BIAS"] * 3])
+def test_a_bias_that_is_subtracted_is_not_in_the_results(bias):
+    """The keyword would subtract it again."""
+    stack = CRStack(
+        [ccd[:, :50] for ccd in ccds(bias=(500.0,) * 3, BIAS=500.0, BIASFILE="b.fits")], bias=bias, **NUMBERS
+    )
+    stack.detect()
+    for ccd in (stack.combine("median"), *stack.clean()):
+        assert ccd.meta["BIAS"] == 0
+        assert ccd.meta["BIASFILE"] == "b.fits"
+        assert "crstack: bias subtracted; BIAS was 500 and is 0 now" in history_of(ccd.meta)
+
+
+def test_a_bias_that_is_not_subtracted_stays_in_the_header():
+    images = [ccd[:, :50] for ccd in ccds(BIAS=500.0, BIASSEC="[51:60,1:40]")]
+    for bias in (None, 0 * u.adu, 3 * u.adu):
+        found = load_exposures(images, bias=bias, **NUMBERS).header
+        assert (found["BIAS"], found["BIASSEC"]) == (500, "[51:60,1:40]")
+
+
+def test_sections_that_were_used_are_removed():
+    images = ccds(bias=(500.0,) * 3, BIASSEC="[51:60,1:40]", LIT="[1:50,1:40]")
+    exposures = load_exposures(images, bias="header:BIASSEC", **NUMBERS)
+    assert "BIASSEC" not in exposures.header
+    assert "crstack: BIASSEC = [51:60,1:40] was used and is removed" in history_of(exposures.own_headers[2])
+    trimmed = load_exposures(images, bias="header:BIASSEC", trim="header:LIT", **NUMBERS)
+    assert "LIT" not in trimmed.header
+    assert trimmed.shape == (40, 50)
+    assert images[0].meta["LIT"] == "[1:50,1:40]"

@@ -177,7 +177,7 @@ def cube_of(simulated):
 
 
 # Bins hold 400 values and more, a standard error of 0.025. The charges of worms fall off below the noise more steeply
-# than the prior continues them: 0.083 is left. Of thin tracks, too few values are doubtful.
+# than the prior continues them: 0.078 is left. Of thin tracks, too few values are doubtful.
 @pytest.mark.parametrize(("population", "within"), [("thin", 0.05), ("worms", 0.09), ("single", 0.07), ("mixed", 0.05)])
 def test_probabilities_hold_for_other_hits(population, within):
     simulated = make_stack(

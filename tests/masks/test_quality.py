@@ -84,6 +84,9 @@ def test_saturated_values_have_their_own_bit(masks, stack):
     assert quality[1][BAD] == QUALITY_BITS["lsst"]["bad"]
 
 
+MASKS_OF_TWO = (("MASK", 1), ("MASK", 2))
+
+
 @pytest.fixture
 def files(tmp_path):
     """Typical files: integers with BZERO, one with a DQ extension of its own, one compressed."""
@@ -123,6 +126,34 @@ def test_copies_of_exposures_with_their_masks(masks, stack, files, tmp_path):
         with fits.open(path, do_not_scale_image_data=True) as hdus:
             assert hdus[0].header["BZERO"] == 32768
             assert hdus[0].data.dtype.kind == "i"
+
+
+def test_masks_of_two_chips_are_added_one_after_the_other(tmp_path):
+    rng = np.random.default_rng(5)
+    sky, hits = rng.normal(100, 3, (3, 2, *SHAPE)), ((4, 5), (7, 2))
+    files = [tmp_path / f"{name}.fits" for name in "abc"]
+    for i, path in enumerate(files):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for chip in (1, 2):
+            image = sky[i, chip - 1].astype(np.float32)
+            image[hits[chip - 1]] += 900 * (i == 0)
+            hdus += [
+                fits.ImageHDU(image, fits.Header({"BUNIT": "electron"}), name="SCI", ver=chip),
+                fits.ImageHDU(np.zeros(SHAPE, np.int16), name="DQ", ver=chip),
+            ]
+            hdus[-1].data[0, chip] = 4
+        hdus.writeto(path)
+    for chip, ext in ((1, 1), (2, 3)):
+        stack = CRStack(files, ext=ext, dq_ext=ext + 1, bits="stsci", readnoise=3 * u.electron)
+        files = stack.detect("joint").write_exposures(files, tmp_path / f"with {chip}", ext=ext, bits="stsci")
+    with fits.open(files[0]) as hdus:
+        names = [(hdu.name, hdu.ver) for hdu in hdus]
+        assert names == [("PRIMARY", 1), *((name, chip) for chip in (1, 2) for name in ("SCI", "DQ")), *MASKS_OF_TWO]
+        for chip in (1, 2):
+            expected = np.zeros(SHAPE, int)
+            expected[0, chip], expected[hits[chip - 1]] = 4, 8192
+            np.testing.assert_array_equal(hdus["DQ", chip].data, expected)
+            assert hdus["MASK", chip].data[hits[chip - 1]] == 1
 
 
 def test_what_cannot_be_copied(masks, files, tmp_path):

@@ -1,0 +1,71 @@
+"""Noise that all pixels of a row or column share: a warning where the common image keeps it."""
+
+import numpy as np
+
+from crstack.utils.warn import warn_user
+
+__all__ = ["shared_noise", "warn_of_shared_noise"]
+
+#: scatter of normal values over the median of their absolute values
+MAD = 1.4826
+#: least variance of second differences over that of first ones; 3 for noise, less for structure wider than a row
+ROUGH = 2.4
+#: least variance that the rows add to that of one value
+LEAST = 0.25
+#: fewest rows or columns
+FEWEST = 30
+
+
+def shared_noise(profiles):
+    """Standard deviation of the level of a row in one exposure, if it varies at random from row to row.
+
+    Parameters
+    ----------
+    profiles : `~numpy.ndarray`
+        (N, length) level of each row of the exposures, relative to their mean.
+
+    Returns
+    -------
+    sigma : float
+        0 where the levels vary smoothly, or in a few rows only.
+    """
+    n, length = profiles.shape
+    if length < FEWEST:
+        return 0.0
+    first, second = (
+        float(np.mean([(MAD * np.median(np.abs(np.diff(one, order)))) ** 2 for one in profiles])) for order in (1, 2)
+    )
+    return np.sqrt(first / 2 * n / (n - 1)) if second > ROUGH * first else 0.0
+
+
+def warn_of_shared_noise(measured, sigma):
+    """Warn if rows or columns have a noise of their own.
+
+    Parameters
+    ----------
+    measured : `~crstack.equalize.Differences`
+        What was measured of the exposures.
+    sigma : float
+        Standard deviation of one value of an exposure, electrons.
+
+    Warns
+    -----
+    CRStackWarning
+        If their variance is a quarter of that of one value or more.
+    """
+    # added levels along one axis have one profile together
+    added = {
+        line.axis: profiles
+        for line, profiles in zip(measured.lines, measured.profiles, strict=False)
+        if line.setting == "backgrounds"
+    }
+    for axis, profiles in added.items():
+        found = shared_noise(profiles)
+        if found**2 > LEAST * sigma**2:
+            n, what = len(profiles), "rows" if axis == "x" else "columns"
+            warn_user(
+                f"the {what} of each exposure have random levels that differ by {found:.2g} electron, where the noise "
+                f"of a value is {sigma:.2g}: hits are found beside this, but the mean of {n} exposures keeps "
+                f"{found / np.sqrt(n):.2g} electron in whole {what}, which its uncertainty lacks. Subtract the "
+                f"overscan of each of the {what} first"
+            )

@@ -1,0 +1,182 @@
+"""Traces that lie at another place in each exposure: a target that was nodded along the slit, not a satellite."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.exposures import Exposures
+from crstack.outliers.trails import Trail
+
+__all__ = ["moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods"]
+
+#: largest angle (degrees) between the trace of a spectrum and the rows or columns, and between traces of one target
+FROM_AXIS, PARALLEL = 10.0, 2.0
+#: largest ratio of the widths of traces of one target
+WIDTHS = 1.6
+#: least distance (pixels) between traces that lie at different places
+APART = 2.0
+
+#: largest shift of a profile (pixels) that is looked for, and least one that is reported
+FARTHEST, LEAST_MOVE = 15, 1.5
+#: least correlation of the profiles at the shift, and what 1 lacks there over what it lacks without the shift, at most
+ALIKE, BETTER = 0.9, 0.25
+#: rows or columns whose median is a profile
+LINES = 300
+#: window (pixels) whose median is the level of a profile
+AROUND = 41
+
+
+def nodded(trails: Sequence[Trail]) -> list[bool]:
+    """Which straight features are traces of one target that moved between the exposures.
+
+    Parameters
+    ----------
+    trails : sequence of Trail
+        Straight features of all exposures.
+
+    Returns
+    -------
+    which : list of bool
+        One for each feature.
+
+    Notes
+    -----
+    Spectra lie nearly along the rows or the columns. The feature of another exposure must be parallel within 2 degrees,
+    of a similar width, and at another place. A satellite crosses only one exposure. Several satellites of one train
+    cross at any angle.
+    """
+    return [any(_alike(one, other) for other in trails) for one in trails]
+
+
+def _alike(one, other):
+    """Whether two straight features are traces of one target in two exposures."""
+    if one.exposure == other.exposure:
+        return False
+    angles = [np.degrees(np.arctan2(line.y2 - line.y1, line.x2 - line.x1)) for line in (one, other)]
+    from_axis = [abs((angle + 45) % 90 - 45) for angle in angles]
+    apart = abs((angles[0] - angles[1] + 90) % 180 - 90)
+    widths = sorted((one.width, other.width))
+    return (
+        max(from_axis) < FROM_AXIS
+        and apart < PARALLEL
+        and widths[1] < WIDTHS * widths[0]
+        and abs(_distance(one, other)) > APART
+    )
+
+
+def _distance(one, other):
+    """Distance (pixels) of a line from the middle of another one, across; positive upwards, or to the right."""
+    direction = np.array([one.x2 - one.x1, one.y2 - one.y1])
+    direction = direction / np.hypot(*direction)
+    across = np.array([-direction[1], direction[0]])
+    across = across * np.sign(across[np.argmax(np.abs(across))])
+    return float(across @ [(other.x1 + other.x2 - one.x1 - one.x2) / 2, (other.y1 + other.y2 - one.y1 - one.y2) / 2])
+
+
+def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
+    """A warning about traces that moved; None if there are none.
+
+    Parameters
+    ----------
+    nods : sequence of Trail
+        The traces.
+    names : sequence of str
+        Names of the exposures.
+    """
+    if not nods:
+        return None
+    places = "; ".join(
+        f"{names[one.exposure - 1]} from ({one.x1:.0f}, {one.y1:.0f}) to ({one.x2:.0f}, {one.y2:.0f})"
+        + (f", {_distance(nods[0], one):+.1f} pixels from the first" if k else "")
+        for k, one in enumerate(nods)
+    )
+    return (
+        f"parallel traces lie at different places in different exposures: {places}. Was the target nodded along the "
+        "slit? The flagged pixels of each trace are left out with the code SOURCE, and are not counted as hits, so the "
+        "target is missing in combined images: align the exposures first, or make a stack of each position"
+    )
+
+
+def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
+    """Exposures whose traces, or lines, lie at another place than in the first exposure.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+
+    Returns
+    -------
+    moved : list of (int, str, float)
+        Exposure, from 0; axis, "x" or "y"; shift in pixels.
+
+    Notes
+    -----
+    The median of each row is a profile across traces along x, and that of each column one across lines along y. Stars
+    do not change these medians. A profile has moved if its correlation with that of the first exposure is 0.9 or more
+    at a shift of 1.5 to 15 pixels, and lacks four times as much of 1 without it.
+    """
+    found = []
+    for axis, name in ((1, "y"), (0, "x")):
+        profiles = [_profile(exposures, i, axis) for i in range(len(exposures))]
+        for i, profile in enumerate(profiles[1:], start=1):
+            shift = _shift_between(profiles[0], profile)
+            if abs(shift) >= LEAST_MOVE:
+                found.append((i, name, shift))
+    return found
+
+
+def _profile(exposures, i, axis):
+    """Median along an axis, of some rows or columns, above its surroundings."""
+    step = max(exposures.shape[axis] // LINES, 1)
+    part = (slice(None), slice(None, None, step)) if axis == 1 else (slice(None, None, step), slice(None))
+    values = np.array(exposures.data[i][part], dtype=float)
+    bad = exposures.bad_of(i)
+    if bad is not None:
+        values[bad[part]] = np.nan
+    usable = np.isfinite(values).any(axis=axis)
+    profile = np.zeros(len(usable))
+    profile[usable] = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
+
+
+def _shift_between(first, other):
+    """Shift (pixels) of a profile against the first one; 0 if it is not clear."""
+    n = len(first)
+    if n < 4 * FARTHEST:
+        return 0.0
+    middle = slice(FARTHEST, n - FARTHEST)
+    steps = np.arange(-FARTHEST, FARTHEST + 1)
+    found = np.array([_correlation(first[middle], other[FARTHEST + k : n - FARTHEST + k]) for k in steps])
+    best = int(np.argmax(found))
+    if found[best] < ALIKE or 1 - found[best] > BETTER * (1 - found[FARTHEST]) or best in (0, 2 * FARTHEST):
+        return 0.0
+    before, peak, after = found[best - 1 : best + 2]
+    return float(steps[best] + (before - after) / 2 / min(before - 2 * peak + after, -1e-9))
+
+
+def _correlation(one, other):
+    """Correlation of two profiles; 0 if one is flat."""
+    norm = np.sqrt((one**2).sum() * (other**2).sum())
+    return float((one * other).sum() / norm) if norm > 0 else 0.0
+
+
+def sentence_of_moved(moved: Sequence[tuple[int, str, float]], names: Sequence[str]) -> str | None:
+    """A warning about traces or lines that moved; None if none did.
+
+    Parameters
+    ----------
+    moved : sequence of (int, str, float)
+        From `moved_traces`.
+    names : sequence of str
+        Names of the exposures.
+    """
+    if not moved:
+        return None
+    found = ", ".join(f"{names[i]} by {shift:+.1f} pixels along {axis}" for i, axis, shift in moved)
+    return (
+        f"traces or lines lie at another place than in {names[0]}: {found}. Was the target nodded along the slit, or "
+        "is the wavelength not the same? Structures may be flagged, and combined images are blurred: align the "
+        "exposures first, or make a stack of each position"
+    )

@@ -1,0 +1,201 @@
+"""Flagged groups as smooth as light through the optics: variable and moving stars, comets, ghosts, false alarms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+from scipy import ndimage
+
+from crstack.exposures import Exposures
+from crstack.outliers.others import own_and_others
+from crstack.utils.pixels import EIGHT_CONNECTED, dilate
+from crstack.utils.threads import map_images
+
+__all__ = ["SmoothGroup", "find_smooth", "sentence_of_smooth"]
+
+#: fewest flagged pixels of a group, and margin (pixels) of the image around it
+FEWEST, MARGIN = 12, 5
+#: distances (pixels) from the group between which the level is measured
+NEAR, FAR = 2, 4
+#: largest roughness: a high quantile of the squared Laplacian over that of the squared light. Stars with a full width
+#: at half maximum of 2.8 pixels, and what remains of them where they move, have 0.17 at most; simulated hits have 0.55
+#: or more
+ROUGHEST = 0.3
+#: the quantile: a hit in a group has fewer pixels
+QUANTILE = 0.75
+#: variance of the Laplacian of noise of variance 1; the quantile of the square of a normal value
+OF_LAPLACIAN, OF_QUANTILE = 20.0, 1.3233
+#: least light (the same quantile of its square), in standard deviations of a pixel
+CLEAR = 3.0
+#: share of the light of a group from which the other exposures show a star there
+ALSO_IN_OTHERS = 0.3
+#: full width at half maximum over the standard deviation
+FWHM = np.sqrt(8 * np.log(2))
+#: largest number of groups of an exposure that the sentence names
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class SmoothGroup:
+    """A smooth flagged group.
+
+    Attributes
+    ----------
+    exposure : int
+        Number of the exposure, from 1.
+    x, y : float
+        Its centre (FITS: the first pixel is 1, 1).
+    flux : float
+        Light beyond that of the others, unit of the exposures.
+    n_pixels : int
+        Its flagged pixels.
+    fwhm_major, fwhm_minor : float
+        Widths by second moments, pixels.
+    ratio : float
+        Light of this exposure over that of the others, if these show a star there; infinite if not.
+    """
+
+    exposure: int
+    x: float
+    y: float
+    flux: float
+    n_pixels: int
+    fwhm_major: float
+    fwhm_minor: float
+    ratio: float
+
+    def row(self, unit: u.UnitBase) -> tuple:
+        """A row of the table of `~crstack.outliers.sources.find_sources`."""
+        return (
+            self.exposure, self.x * u.pix, self.y * u.pix, self.flux * unit, self.n_pixels, self.fwhm_major * u.pix,
+            self.fwhm_minor * u.pix,
+        )  # fmt: skip
+
+
+def find_smooth(
+    flagged: Callable[[int], np.ndarray],
+    exposures: Exposures,
+    differences: Callable[[], Sequence[np.ndarray] | None] = lambda: None,
+) -> tuple[list[SmoothGroup], dict[int, np.ndarray]]:
+    """Flagged groups that are as smooth as light through the optics.
+
+    Parameters
+    ----------
+    flagged, exposures
+        As for `~crstack.outliers.sources.find_sources`.
+    differences : callable, optional
+        Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
+        exposures are equal. Called only if a group looks smooth without them.
+
+    Returns
+    -------
+    groups : list of SmoothGroup
+    planes : dict of int to `~numpy.ndarray`
+        By exposure (from 0), the pixels of its groups, bool (ny, nx).
+
+    Notes
+    -----
+    A group has 12 pixels or more, and contains 3 x 3. The lower one of the two others in the middle is subtracted, and
+    the level around. A quantile of the squared Laplacian, without that of the noise, is compared with that of the
+    squared light: light through the optics has no sharp edges, and hits have.
+    """
+    candidates = map_images(lambda i: _candidates(flagged(i), exposures, i), range(len(exposures)))
+    known = differences() if any(candidates) else None
+    groups: list[SmoothGroup] = []
+    planes: dict[int, np.ndarray] = {}
+    for i, places in enumerate(candidates):
+        for box, group in places:
+            found = _measured(exposures, i, box, group, known)
+            if found is None:
+                continue
+            groups.append(found)
+            plane = planes.setdefault(i, np.zeros(exposures.shape, dtype=bool))
+            plane[box] |= group
+    return groups, planes
+
+
+def _candidates(plane, exposures, i):
+    """Boxes and pixels of the groups of one exposure that are smooth without the differences of the exposures."""
+    cores = plane & ~dilate(~plane, 1)
+    if not cores.any():
+        return []
+    labels, n = ndimage.label(plane, EIGHT_CONNECTED)
+    has_core = np.zeros(n + 1, dtype=bool)
+    has_core[labels[cores]] = True
+    found = []
+    for k, place in enumerate(ndimage.find_objects(labels), start=1):
+        if not has_core[k]:
+            continue
+        box = tuple(
+            slice(max(one.start - MARGIN, 0), min(one.stop + MARGIN, side))
+            for one, side in zip(place, plane.shape, strict=True)
+        )
+        group = labels[box] == k
+        if np.count_nonzero(group) >= FEWEST and _measured(exposures, i, box, group, None) is not None:
+            found.append((box, group))
+    return found
+
+
+def _measured(exposures, i, box, group, differences):
+    """The group as a `SmoothGroup`; None if it is not smooth, or too faint."""
+    y, x = np.mgrid[box]
+    own, others = own_and_others(exposures, i, (y, x), float, differences)
+    around = dilate(group, FAR) & ~dilate(group, NEAR)
+    light, star = (np.nan_to_num(one - _level(one, around)) for one in (own - others, others))
+    variance = 2 * exposures.noise_of(i).cutout(box).variance(np.maximum(np.nan_to_num(others), 0))
+    noise = float(np.median(np.broadcast_to(variance, group.shape)[group]))
+    typical = float(np.quantile(light[group] ** 2, QUANTILE))
+    laplacian = ndimage.laplace(light, mode="nearest")[dilate(group, 1)]
+    rough = np.quantile(laplacian**2, QUANTILE) - OF_QUANTILE * OF_LAPLACIAN * noise
+    if typical < CLEAR**2 * noise or rough > ROUGHEST * typical or np.median(light[group]) < 0:
+        return None
+    weight = np.where(group, np.maximum(light, 0), 0)
+    total = weight.sum()
+    cx, cy = (float((weight * one).sum() / total) for one in (x, y))
+    dx, dy = x - cx, y - cy
+    moments = [[float((weight * a * b).sum() / total) for a in (dx, dy)] for b in (dx, dy)]
+    minor, major = FWHM * np.sqrt(np.maximum(np.linalg.eigvalsh(moments), 0))
+    flux, of_star = float(light[group].sum()), float(star[group].sum())
+    ratio = 1 + flux / of_star if of_star > ALSO_IN_OTHERS * flux else np.inf
+    return SmoothGroup(
+        i + 1, cx + 1, cy + 1, flux, int(np.count_nonzero(group)), float(major), float(minor), float(ratio)
+    )
+
+
+def _level(values, around):
+    """Median of the values around a group."""
+    some = values[around & np.isfinite(values)]
+    return np.median(some) if some.size else 0.0
+
+
+def sentence_of_smooth(groups: Sequence[SmoothGroup], names: Sequence[str], unit: u.UnitBase) -> str | None:
+    """A warning about smooth flagged groups; None if there are none.
+
+    Parameters
+    ----------
+    groups : sequence of SmoothGroup
+        From `find_smooth`.
+    names : sequence of str
+        Names of the exposures.
+    unit : `~astropy.units.Unit`
+        Of the exposures.
+    """
+    if not groups:
+        return None
+    parts = []
+    for i in sorted({one.exposure for one in groups}):
+        some = sorted((one for one in groups if one.exposure == i), key=lambda one: -one.flux)
+        places = ", ".join(
+            f"({one.x:.1f}, {one.y:.1f}) with {one.flux:.3g} {unit} and {one.n_pixels} pixels"
+            + (f", {one.ratio:.2f} times the light of the others" if np.isfinite(one.ratio) else "")
+            for one in some[:MOST_NAMED]
+        )
+        more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
+        parts.append(f"{names[i - 1]} at {places}{more}")
+    return (
+        f"{len(groups)} flagged groups are smooth, as light through the optics is, and hits are not: "
+        f"{'; '.join(parts)}. They are left out with the code SOURCE, and are not counted as hits: is it a variable or "
+        "moving star, a comet, a ghost, or an exposure whose seeing, focus or alignment differs? To keep their light, "
+        "use ignore_pixels or skip_regions"
+    )

@@ -1,0 +1,41 @@
+"""Noise that the pixels of a row share."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+
+from crstack import CRStack
+from crstack.equalize.row_noise import shared_noise
+from crstack.exceptions import CRStackWarning
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_the_noise_of_rows_is_measured(n):
+    rows = np.random.default_rng(1).normal(0, 8, (n, 400))
+    assert shared_noise(rows - rows.mean(axis=0)) == pytest.approx(8, rel=0.12)
+
+
+def test_smooth_levels_and_single_lines_are_no_noise_of_rows():
+    place = np.arange(400)
+    smooth = np.array([np.sin(place / 5), -np.sin(place / 5)]) * 30
+    assert shared_noise(smooth) == 0
+    assert shared_noise(np.where(place % 20 == 3, 50.0, 0.0) * np.array([[1], [-1]])) == 0
+    wide = np.array([np.exp(-((place % 40 - 20) ** 2) / 8), -np.exp(-((place % 40 - 20) ** 2) / 8)]) * 30
+    assert shared_noise(wide) == 0
+
+
+@pytest.mark.parametrize("sigma", [0.0, 9.0])
+def test_a_warning_of_noise_in_rows(sigma):
+    rng = np.random.default_rng(25)
+    images = [
+        rng.poisson(30, (150, 140)) + rng.normal(0, 5, (150, 140)) + rng.normal(0, sigma, (150, 1)) for _ in range(3)
+    ]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        CRStack([one.astype(np.float32) for one in images], unit=u.electron, readnoise=5 * u.electron).detect()
+    words = [str(one.message) for one in caught if "the rows of each exposure have random levels" in str(one.message)]
+    assert len(words) == (1 if sigma else 0)
+    if sigma:
+        assert "Subtract the overscan of each of the rows first" in words[0]

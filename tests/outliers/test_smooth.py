@@ -1,0 +1,155 @@
+"""Flagged light that is not a hit: variable and moving stars, ghosts, nods; and exposures that cannot be modelled."""
+
+import re
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import Code, CRStack
+from crstack.datasets.hits import POPULATIONS, make_hits
+from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
+from crstack.outliers.nods import moved_traces, nodded
+from crstack.outliers.smooth import find_smooth
+from crstack.outliers.trails import Trail
+
+SHAPE = (120, 150)
+ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def star(x, y, flux, width=1.3):
+    return flux / (2 * np.pi * width**2) * np.exp(-((COLUMNS - x) ** 2 + (ROWS - y) ** 2) / (2 * width**2))
+
+
+def field(n=25, seed=4, width=1.3, turned=0.0):
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0, SHAPE[1], n), rng.uniform(0, SHAPE[0], n)
+    flux = 10 ** rng.uniform(3, 4.8, n)
+    a = np.radians(turned)
+    dx, dy = x - 75, y - 60
+    return sum(
+        star(75 + np.cos(a) * p - np.sin(a) * q, 60 + np.sin(a) * p + np.cos(a) * q, f, width)
+        for p, q, f in zip(dx, dy, flux, strict=True)
+    )
+
+
+def stack_of(light, rate=0.005, seed=1):
+    rng = np.random.default_rng(seed)
+    hits = np.stack([make_hits(SHAPE, rate, rng) for _ in light])
+    cube = rng.poisson(light) + rng.normal(0, 4, np.shape(light)) + hits
+    return CRStack([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron), hits
+
+
+def warned(stack):
+    """Masks, and the texts of the warnings with their categories in front."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        masks = stack.detect("joint")
+    return masks, " ".join(f"{one.category.__name__}: {one.message}" for one in found)
+
+
+@pytest.mark.parametrize(("ratio", "n"), [(1.3, 3), (3, 3), (2, 2)])
+def test_a_star_that_is_brighter_in_one_exposure_is_reported(ratio, n):
+    light = np.stack([100 + field() + star(60, 50, 4e4) * (ratio if i == 1 else 1) for i in range(n)])
+    stack, hits = stack_of(light)
+    text = rf"exposure 2 at \(6[01]\.., 5[01]\..\) with .* pixels, {ratio:.0f}?.* times the light of the others"
+    with pytest.warns(CRStackWarning, match=text):
+        masks = stack.detect("joint")
+    assert masks.codes["CRMASK2"][50, 60] == Code.SOURCE
+    assert np.hypot(masks.sources["x"].value - 61, masks.sources["y"].value - 51).min() < 0.5
+    # hits are still hits
+    strong = (hits > 300) & (np.hypot(COLUMNS - 60, ROWS - 50) > 12)
+    assert np.isin(masks.codes["CRMASK2"][strong[1]], [Code.CLEAN, Code.SOURCE]).mean() < 0.05
+
+
+def test_a_hit_on_a_star_stays_a_hit():
+    light = np.stack([100 + star(60, 50, 4e4)] * 3)
+    rng = np.random.default_rng(3)
+    cube = rng.poisson(light) + rng.normal(0, 4, light.shape)
+    cube[1, 49:52, 59:62] += np.array([[900, 4000, 300], [2500, 800, 5000], [400, 3000, 700]])
+    stack = CRStack([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CRStackWarning)
+        masks = stack.detect("joint")
+    assert (masks.codes["CRMASK2"][49:52, 59:62] == Code.MMCOSMIC).all()
+
+
+@pytest.mark.parametrize("step", [1.0, 2.0])
+def test_a_slow_asteroid_and_a_ghost(step):
+    light = np.stack([100 + field() + star(40.3 + step * k, 80, 2e4) for k in range(3)])
+    radius = np.hypot(COLUMNS - 110, ROWS - 40)
+    light[1] += 200 / (1 + np.exp((radius - 15) / 0.8))
+    stack, _ = stack_of(light)
+    masks, text = warned(stack)
+    assert "flagged groups are smooth" in text
+    assert "exposure 1 at (4" in text
+    assert "exposure 3 at (4" in text
+    assert (masks.codes["CRMASK2"][radius < 14] == Code.SOURCE).mean() > 0.9
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+def test_hits_are_not_smooth(population):
+    rng = np.random.default_rng(8)
+    shape = (400, 400)
+    hits = np.stack([make_hits(shape, 0.02, rng, population) for _ in range(3)])
+    cube = rng.poisson(100, hits.shape) + rng.normal(0, 4, hits.shape) + hits
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    assert find_smooth(lambda i: hits[i] > 40, exposures) == ([], {})
+
+
+def traces(*places, peak=300.0):
+    return np.stack([60 + peak * np.exp(-((ROWS - at - COLUMNS / 50) ** 2) / 8) for at in places])
+
+
+def test_a_nod_is_no_satellite():
+    stack, _ = stack_of(traces(56, 68, 44))
+    masks, text = warned(stack)
+    assert re.search(r"parallel traces lie at .* \+12\.\d pixels from the first; exposure 3 .* -1[12]\.\d pixels", text)
+    assert masks.trails == ()
+    assert "straight trails" not in text
+    assert not any((plane == Code.TRAIL).any() for plane in masks.codes.values())
+    assert (masks.codes["CRMASK2"][69] == Code.SOURCE).mean() > 0.5
+
+
+def test_which_features_are_of_a_nod():
+    one = Trail(1, 1, 50, 300, 54, 8, 2400)
+    assert nodded([one, Trail(2, 1, 62, 300, 66, 9, 2400)]) == [True, True]
+    # in the same exposure, at another angle, wider, at the same place, oblique
+    assert nodded([one, Trail(1, 1, 62, 300, 66, 8, 2400)]) == [False, False]
+    assert nodded([one, Trail(2, 1, 62, 300, 90, 8, 2400)]) == [False, False]
+    assert nodded([one, Trail(2, 1, 62, 300, 66, 20, 2400)]) == [False, False]
+    assert nodded([one, Trail(2, 1, 51, 300, 55, 8, 2400)]) == [False, False]
+    assert nodded([Trail(k, 1, 50 * k, 300, 50 * k + 150, 8, 2400) for k in (1, 2)]) == [False, False]
+
+
+@pytest.mark.parametrize(("shift", "turned"), [(3.0, False), (-4.5, True)])
+def test_the_shift_of_a_small_nod_is_measured(shift, turned):
+    light = traces(56, 56 + shift)
+    stack, _ = stack_of(light)
+    exposures = stack.exposures
+    if turned:
+        images = [CCDData(np.ascontiguousarray(plane.T), unit="electron") for plane in exposures.data]
+        exposures = load_exposures(images, readnoise=4 * u.electron)
+    ((i, axis, found),) = moved_traces(exposures)
+    assert (i, axis) == (1, "x" if turned else "y")
+    assert abs(found - shift) < 0.2
+    assert moved_traces(stack_of(traces(56, 56.4))[0].exposures) == []
+    assert moved_traces(stack_of([100 + field(turned=k) for k in (0, 3)])[0].exposures) == []
+
+
+@pytest.mark.parametrize(("n", "angle"), [(3, 2.0), (2, 3.0)])
+def test_rotated_exposures_are_reported(n, angle):
+    stack, _ = stack_of([100 + field(turned=k * angle) for k in range(n)])
+    _, text = warned(stack)
+    assert "ImplausibleResultWarning: structures differ between the exposures by as much as a shift of " in text
+
+
+def test_an_exposure_out_of_focus_is_reported_once():
+    stack, _ = stack_of([100 + field(width=one) for one in (0.95, 2.2)])
+    _, text = warned(stack)
+    assert re.search("ImplausibleResultWarning: stars are much wider than .*: exposure 2 by ", text)
+    assert "trailed" not in text
+    assert "not aligned" not in text
