@@ -19,7 +19,7 @@ def test_only_mmcosmic_has_a_diagram():
 
 
 def test_signal_of_the_hits_is_above_min2d():
-        simulated = make_stack("ifu", (60, 70), hit_rate=0.02, seed=1)
+    simulated = make_stack("ifu", (60, 70), hit_rate=0.02, seed=1)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     masks = stack.detect("joint")
     found = features_of_mask("CRMASK1", stack.prepared, masks)
