@@ -107,7 +107,7 @@ def mirror_test(cube, masks, expected, noise, readnoise, bright):
 
 
 def found_hits(cube, expected, readnoise, bright):
-    """Injected hits over five standard deviations: number on bright structures, percentages found there and elsewhere."""
+    """Injected hits over 5 sigma: number on bright structures, percentages found there and elsewhere."""
     found = np.zeros((2, 2))
     sigma = np.sqrt(np.maximum(expected, 0) + readnoise**2)
     for seed in range(MOST_INJECTIONS):
