@@ -32,6 +32,10 @@ WIDENED = 3.5
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
 
+#: ratio of measured to stated noise from which the joint decision warns, and from which reading the exposures did;
+#: values that give the usual level
+UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
+
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
@@ -188,6 +192,29 @@ def _of_noise(masks, exposures):
     ]
 
 
+def _warn_of_understated_noise(masks, exposures):
+    """Warn if the joint decision has measured more noise at the usual level than is stated.
+
+    Scatter that is proportional to the signal or its gradient does not count: exposures of good noise have it, too.
+    """
+    excess = getattr(getattr(masks.decision, "result", None), "excess", None)
+    if excess is None or not (excess.constant or excess.photons):
+        return
+    step = max(exposures.data[0].size // LEVELS, 1)
+    level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
+    unit = float(np.median(exposures.noise.electrons_per_unit))
+    stated = float(np.median(exposures.noise.variance(np.float32(level))))
+    found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
+    if not UNDERSTATED**2 * stated < found < WARNED**2 * stated:
+        return
+    warn_user(
+        f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where gain and read "
+        f"noise give {np.sqrt(stated):.3g}: the noise is understated by a factor of {np.sqrt(found / stated):.2f}. The "
+        "masks include what is missing. Check gain, read noise and bias, because the uncertainties of combined images "
+        "depend on them"
+    )
+
+
 def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=True):
     """Warn of implausible masks, or raise an error if a limit was given.
 
@@ -207,10 +234,13 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     -----
     ImplausibleResultWarning
         If the masks are not plausible and it was not given.
+    CRStackWarning
+        If the joint decision has measured more noise than is stated.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
+    _warn_of_understated_noise(masks, exposures)
     sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))

@@ -9,6 +9,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
+from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.masks import MaskSet
@@ -114,3 +115,15 @@ def test_many_more_pixels_hit_twice_than_by_chance():
     assert "of the pixels are in MEDIANCR, where hits at random places give about" in sentence
     apart = MaskSet(codes | {"MEDIANCR": 0 * either, "MEANCRT": either, "MEANCR": 0 * either})
     assert implausibilities(apart, loaded) == []
+
+
+@pytest.mark.parametrize(("gain", "jitter", "factor"), [(1.0, 0, None), (1.0, 0.05, None), (1.5, 0, r"1\.[12]\d")])
+def test_understated_noise_is_reported_with_its_factor(gain, jitter, factor):
+    """A gain that is too high gives too little noise; a response that varies is no wrong noise."""
+    simulated = make_stack("imaging", shape=(150, 160), seed=3, response_jitter=jitter)
+    stack = CRStack(simulated.exposures, gain=gain * simulated.gain, readnoise=simulated.readnoise)
+    if factor is None:
+        stack.detect()
+        return
+    with pytest.warns(CRStackWarning, match=f"the noise is understated by a factor of {factor}"):
+        stack.detect()

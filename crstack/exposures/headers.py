@@ -17,6 +17,9 @@ from crstack.files.history import header_line
 
 __all__ = ["cleaned_header", "split_wcs", "wcs_cards"]
 
+#: integers from this one on do not fit into a card with their comment
+LONGEST_INTEGER = 10**40
+
 #: keywords that describe a file or its data, not the exposure
 OF_THE_FILE = re.compile(
     "SIMPLE|XTENSION|BITPIX|Z?NAXIS[0-9]*|EXTEND|NEXTEND|GROUPS|PCOUNT|GCOUNT|TFIELDS|BSCALE|BZERO|BLANK|BUNIT|CHECKSUM|"
@@ -170,6 +173,8 @@ def _value(value):
     if isinstance(value, str):
         text = _ascii(value)
         return text, text == value, extra
+    if isinstance(value, int):  # of any length, unlike those of numpy
+        return (value, True, extra) if abs(value) < LONGEST_INTEGER else None
     if isinstance(value, Number) and isinstance(value, Complex) and np.all(np.isfinite([value.real, value.imag])):
         return value, True, extra
     return None

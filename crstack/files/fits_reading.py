@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
+from zipfile import BadZipFile
 
 import astropy.units as u
 import numpy as np
@@ -45,7 +46,7 @@ except ImportError:
 BROKEN = (
     CfitsioException,
     *(OSError, TypeError, ValueError, EOFError, LookupError, AttributeError, OverflowError, RuntimeError),
-    *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError),
+    *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError, BadZipFile),
 )
 
 

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from crstack import MaskSet
 from crstack.combine import Combiner
 from crstack.combine.posterior_mean import posterior_mean
-from crstack.combine.weights import exposure_weights
+from crstack.combine.weights import _median_variance, exposure_weights
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics
@@ -128,3 +128,13 @@ def test_weighted_posterior_mean_by_hand():
     assert value[0] == pytest.approx(mean)
     assert error[0] == pytest.approx(sum(sets[one] * (within[one] + (means[one] - mean) ** 2) for one in sets))
     assert count[0] == 2
+
+
+def test_bad_values_have_no_part_in_the_weights():
+    variance, bad = np.full((4, 5), 2.0), np.zeros((4, 5), bool)
+    bad[:2], variance[:2] = True, 50.0
+    noise = SimpleNamespace(variance=lambda level: variance)
+    exposures = SimpleNamespace(noise_of=lambda i: noise, bad_of=lambda i: bad if i == 0 else None)
+    variance[2] = 6.0
+    assert _median_variance(exposures, 0, 100.0) == 4.0
+    assert _median_variance(exposures, 1, 100.0) == 28.0

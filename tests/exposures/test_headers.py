@@ -108,3 +108,18 @@ def test_a_third_axis_is_left_out():
 def test_without_a_wcs_there_are_no_cards():
     assert split_wcs(fits.Header({"OBJECT": "M33"}))[1] is None
     assert len(wcs_cards(None)) == 0
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**65), 10**39])
+def test_integers_of_more_than_64_bits_are_kept(value, tmp_path):
+    header, changes = cleaned_header({"EXPTIME": value})
+    assert (header["EXPTIME"], changes) == (value, [])
+    fits.PrimaryHDU(header=header).writeto(tmp_path / "a.fits")
+    assert fits.getheader(tmp_path / "a.fits")["EXPTIME"] == value
+
+
+@pytest.mark.parametrize("value", [10**40, -(10**400)])
+def test_integers_that_no_card_holds_are_left_out(value):
+    header, changes = cleaned_header({"EXPTIME": value, "A": 1})
+    assert "EXPTIME" not in header
+    assert changes == ["EXPTIME left out"]

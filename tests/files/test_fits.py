@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from crstack import MaskSet
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.exposures.products import product_kind
 from crstack.files.fits_reading import inspect_image, read_image
 from crstack.files.fits_writing import write_fits
 from crstack.files.units import check_unit, unit_of_header
@@ -246,3 +248,13 @@ def test_scaled_numbers_are_written_as_they_are(tmp_path):
     write_fits(tmp_path / "a.fits", hdus)
     with fits.open(tmp_path / "a.fits") as read:
         np.testing.assert_array_equal(read["SCALED"].data, IMAGE % 7 * 0.5 + 3)
+
+
+def test_a_file_that_only_begins_as_a_zip_archive(tmp_path):
+    """Found by 2000 examples of the fuzz of FITS files."""
+    path = tmp_path / "a.fits"
+    path.write_bytes(b"PK\x03\x04")
+    assert product_kind(path) is None
+    for read in (lambda: read_image(path, 0, what="gain"), lambda: MaskSet.read(path)):
+        with pytest.raises(InputError, match=r"zip"):
+            read()

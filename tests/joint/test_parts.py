@@ -42,6 +42,7 @@ from crstack.joint.field import Field
 from crstack.joint.likelihood import hit_weights
 from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population, charges_kind, neighbour_class
 from crstack.joint.posterior import joint_posterior
+from crstack.joint.scatter import _median_of
 from crstack.statistics import order_statistics
 
 # excess variance
@@ -654,3 +655,13 @@ def test_expected_counts_by_hand():
         np.testing.assert_allclose(found[0], signal)
         np.testing.assert_allclose(found[1], np.full((2, 3), 10.0))
         assert found[2] is poisson
+
+
+def test_median_of_two_exposures_is_the_lower_one_where_they_differ():
+    """Of values that differ by more than noise; else their mean."""
+    one = np.array([[100.0, 100.0], [900.0, 101.0]], np.float32)
+    other = np.array([[102.0, 900.0], [100.0, 99.0]], np.float32)
+    counts = Counts(np.stack([one, other]), np.float32(16))
+    np.testing.assert_array_equal(_median_of(counts), [[101.0, 100.0], [100.0, 100.0]])
+    three = Counts(np.stack([one, other, other]), np.float32(16))
+    np.testing.assert_array_equal(_median_of(three), [[102.0, 900.0], [100.0, 99.0]])

@@ -145,6 +145,7 @@ def test_first_throughputs_are_about_right(light):
     assert first_factors(np.random.default_rng(1).normal(10, 1, (3, 50, 50)).astype(np.float32)) is None
 
 
+@pytest.mark.filterwarnings("ignore:the exposures scatter")
 @pytest.mark.parametrize(("gain", "readnoise"), [(1.3, 5.0), (1.0, 2.0)])
 def test_understated_noise_flags_no_clean_values(gain, readnoise):
     """Where photons dominate a sky, a wrong gain or bias is an excess of their variance."""

@@ -32,7 +32,16 @@ from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import DiagramWindow, QuestionWindow, Window, has_display
 from crstack.plotting.interactive_mask import MaskWindow, VerifyWindow
 from crstack.plotting.rasters import cell_counts, cells_in_axes
-from crstack.plotting.style import SYMBOLS, block_means, draw_key, free_spots, image_limits, set_hit_limits, words_of
+from crstack.plotting.style import (
+    SYMBOLS,
+    block_means,
+    draw_key,
+    free_spots,
+    image_limits,
+    key_of_codes,
+    set_hit_limits,
+    words_of,
+)
 from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
 
@@ -814,3 +823,9 @@ def test_entries_of_a_key_stand_side_by_side():
     np.testing.assert_allclose(
         np.concatenate(ends), [starts[0] + 0.011, starts[1], starts[1] + 0.022, starts[2] + 0.011]
     )
+
+
+def test_a_key_has_the_codes_that_occur():
+    codes = np.array([Code.MMCOSMIC, Code.MMCOSMIC, Code.DILATED])
+    words = [text for text, _ in key_of_codes(codes, "M.M.Cosmic")]
+    assert set(words) == {words_of(Code.MMCOSMIC), words_of(Code.DILATED)}
