@@ -30,6 +30,8 @@ OF_LAPLACIAN, OF_QUANTILE = 20.0, 1.3233
 ERROR_OF_QUANTILE, ERRORS = 2.42, 2.0
 #: least light (the same quantile of its square), in standard deviations of a pixel
 CLEAR = 3.0
+#: the squared light above the lowest pixel beside a group, times this factor, is at least that above the level around
+BRIGHTER = 2.0
 #: share of the light of a group from which the other exposures show a star there
 ALSO_IN_OTHERS = 0.3
 #: full width at half maximum over the standard deviation
@@ -123,20 +125,81 @@ def _candidates(plane, exposures, i):
     if not cores.any():
         return []
     labels, n = ndimage.label(plane, EIGHT_CONNECTED)
-    has_core = np.zeros(n + 1, dtype=bool)
-    has_core[labels[cores]] = True
-    found = []
-    for k, place in enumerate(ndimage.find_objects(labels), start=1):
-        if not has_core[k]:
-            continue
+    wanted = np.zeros(n + 1, dtype=bool)
+    wanted[labels[cores]] = True
+    wanted &= np.bincount(labels.ravel(), minlength=n + 1) >= FEWEST
+    wanted &= _perhaps_smooth(labels, wanted, exposures, i)
+    places, found = ndimage.find_objects(labels), []
+    for k in np.flatnonzero(wanted):
         box = tuple(
             slice(max(one.start - MARGIN, 0), min(one.stop + MARGIN, side))
-            for one, side in zip(place, plane.shape, strict=True)
+            for one, side in zip(places[k - 1], plane.shape, strict=True)
         )
         group = labels[box] == k
-        if np.count_nonzero(group) >= FEWEST and _measured(exposures, i, box, group, None) is not None:
+        if _measured(exposures, i, box, group, None) is not None:
             found.append((box, group))
     return found
+
+
+def _perhaps_smooth(labels, wanted, exposures, i):
+    """Groups that `_measured` may find smooth, (number of labels,): all groups at once, without the level around."""
+    y, x = np.nonzero(wanted[labels])
+    own, inside = labels[y, x], len(y)
+    if not inside:
+        return wanted
+    # the pixels of each group, then those beside
+    dy, dx = (one.ravel() for one in np.mgrid[-1:2, -1:2])
+    yy, xx = (y[:, None] + dy).ravel(), (x[:, None] + dx).ravel()
+    known = (yy >= 0) & (yy < labels.shape[0]) & (xx >= 0) & (xx < labels.shape[1])
+    keys = np.unique((np.repeat(own, dy.size)[known] * labels.shape[0] + yy[known]) * labels.shape[1] + xx[known])
+    group, place = np.divmod(keys, labels.size)
+    y, x = np.divmod(place, labels.shape[1])
+    light, others = _light(exposures, i, y, x)
+    beside = [
+        _light(exposures, i, np.clip(y + dy, 0, labels.shape[0] - 1), np.clip(x + dx, 0, labels.shape[1] - 1))[0]
+        for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0))
+    ]
+    laplacian2 = (sum(beside) - 4 * light) ** 2
+    variance = 2 * exposures.noise_of(i).cutout((y, x)).variance(np.maximum(np.nan_to_num(others), 0))
+    lowest = np.full(len(wanted), np.inf)
+    np.minimum.at(lowest, group, light)
+    flagged = labels[y, x] == group
+    number, rough = _quantiles(laplacian2, group, len(wanted), QUANTILE)
+    _, typical = _quantiles(((light - lowest[group]) ** 2)[flagged], group[flagged], len(wanted), QUANTILE)
+    _, noise = _quantiles((variance + 0 * light)[flagged], group[flagged], len(wanted), 0.5)
+    rough -= _noise_of_laplacian(np.maximum(number, 1), noise)
+    # a bad value has no light here: such a group is measured
+    unknown = ~np.isfinite(rough + typical + noise)
+    typical *= BRIGHTER
+    return unknown | ((typical >= CLEAR**2 * noise) & (rough <= ROUGHEST * typical))
+
+
+def _light(exposures, i, y, x):
+    """Light beyond that of the others at some pixels, and the light of the others."""
+    own, others = own_and_others(exposures, i, (y, x), float)
+    return own - others, others
+
+
+def _quantiles(values, group, n_groups, share):
+    """Number of values and quantile of each group (n_groups,); NaN for a group that has none, or a NaN."""
+    order = np.lexsort((values, group))
+    number = np.bincount(group, minlength=n_groups)
+    first = np.cumsum(number) - number
+    values = np.append(values[order], np.nan)
+    place = share * np.maximum(number - 1, 0)
+    low = (first + np.floor(place)).astype(int)
+    high = np.minimum(low + 1, first + np.maximum(number - 1, 0))
+    found = values[low] + (values[high] - values[low]) * (place % 1)
+    last = values[first + np.maximum(number - 1, 0)]  # NaN are sorted to the end
+    return number, np.where((number > 0) & np.isfinite(last), found, np.nan)
+
+
+def _noise_of_laplacian(number, noise):
+    """Quantile of the squared Laplacian of noise, in so many values.
+
+    It is the most that is likely: the noise of few pixels may hide sharp edges.
+    """
+    return (OF_QUANTILE - ERRORS * ERROR_OF_QUANTILE / np.sqrt(number)) * OF_LAPLACIAN * noise
 
 
 def _measured(exposures, i, box, group, differences):
@@ -149,9 +212,7 @@ def _measured(exposures, i, box, group, differences):
     noise = float(np.median(np.broadcast_to(variance, group.shape)[group]))
     typical = float(np.quantile(light[group] ** 2, QUANTILE))
     laplacian = ndimage.laplace(light, mode="nearest")[dilate(group, 1)]
-    # the most that is likely: the noise of few pixels may hide sharp edges
-    noise_of_laplacian = OF_QUANTILE - ERRORS * ERROR_OF_QUANTILE / np.sqrt(laplacian.size)
-    rough = np.quantile(laplacian**2, QUANTILE) - noise_of_laplacian * OF_LAPLACIAN * noise
+    rough = np.quantile(laplacian**2, QUANTILE) - _noise_of_laplacian(laplacian.size, noise)
     if typical < CLEAR**2 * noise or rough > ROUGHEST * typical or np.median(light[group]) < 0:
         return None
     weight = np.where(group, np.maximum(light, 0), 0)

@@ -100,6 +100,26 @@ def test_hits_are_not_smooth(population):
     assert find_smooth(lambda i: hits[i] > 40, exposures) == ([], {})
 
 
+@pytest.mark.parametrize("sky", [-80, 0, 150])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_quick_look_at_all_groups_loses_none(monkeypatch, sky, seed):
+    rng = np.random.default_rng(seed)
+    light = np.stack([200 + sky * (i == 1) + field(seed=seed) for i in range(3)])
+    for x, y, width in zip(rng.uniform(0, 150, 25), rng.uniform(0, 120, 25), rng.uniform(0.9, 5, 25), strict=True):
+        light[1] += star(x, y, 400 * width**2 * rng.uniform(0.3, 8), width)
+    hits = np.stack([make_hits(SHAPE, 0.01, rng) for _ in light])
+    cube = rng.poisson(light) + rng.normal(0, 4, light.shape) + hits
+    cube[0, rng.random(SHAPE) < 0.002] = np.nan
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    flagged = [np.nan_to_num(plane - np.median(light, axis=0)) > 90 + sky * (i == 1) for i, plane in enumerate(cube)]
+    found = find_smooth(lambda i: flagged[i], exposures)
+    monkeypatch.setattr("crstack.outliers.smooth._perhaps_smooth", lambda labels, wanted, exposures, i: wanted)
+    groups, planes = find_smooth(lambda i: flagged[i], exposures)
+    assert len(groups) > 5
+    assert found[0] == groups
+    assert all((found[1][i] == planes[i]).all() for i in planes)
+
+
 def traces(*places, peak=300.0):
     return np.stack([60 + peak * np.exp(-((ROWS - at - COLUMNS / 50) ** 2) / 8) for at in places])
 
