@@ -305,9 +305,9 @@ def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
     levels : `~numpy.ndarray`
         The same object if none is bad. Values are 0 where those of all exposures are bad.
     """
-    some = None if bad is None else bad.any(axis=0)
-    if some is None or not some.any():
+    if bad is None or not bad.any():
         return levels
+    some = bad.any(axis=0)
     levels = np.array(levels)
     values, where = levels[:, some], bad[:, some]
     levels[:, some] = np.where(where, _median_of_good(values, where), values)

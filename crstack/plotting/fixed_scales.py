@@ -81,8 +81,9 @@ class FixedScales:
     def __enter__(self) -> "FixedScales":
         from matplotlib.lines import Line2D
 
-        look = {"color": "black", "linewidth": LINE_WIDTH, "solid_capstyle": "projecting"}
-        self._drawn = self.figure.add_artist(Line2D([], [], transform=self.figure.transFigure, **look))
+        self._drawn = Line2D([], [], color="black", linewidth=LINE_WIDTH, solid_capstyle="projecting")
+        self._drawn.set_transform(self.figure.transFigure)
+        self.figure.add_artist(self._drawn)
         for axes, box in self._boxes.items():
             axes.set_axis_off()
             corners = np.array([(box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1)])
@@ -124,7 +125,7 @@ class FixedScales:
             places.append((values, along))
         (values, major), (_, minor) = places
         formatter = axis.get_major_formatter()
-        words = formatter.format_ticks(values)
+        words = formatter.format_ticks(list(values))
         if formatter.get_offset() or any("$" in one for one in words):
             words = words_of_values(values)
         words = words if labelled else []
