@@ -21,8 +21,8 @@ APART = 2.0
 FARTHEST, LEAST_MOVE = 15, 1.5
 #: least correlation of the profiles at the shift, and what 1 lacks there over what it lacks without the shift, at most
 ALIKE, BETTER = 0.9, 0.25
-#: rows or columns whose median is a profile
-LINES = 300
+#: rows or columns whose median is a profile, and least usable fraction of them
+LINES, LEAST_USABLE = 300, 0.25
 #: window (pixels) whose median is the level of a profile
 AROUND = 41
 
@@ -128,16 +128,19 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
 
 
 def _profile(exposures, i, axis):
-    """Median along an axis, of some rows or columns, above its surroundings."""
+    """Median along an axis, of some rows or columns, above its surroundings; interpolated over bad ones."""
     step = max(exposures.shape[axis] // LINES, 1)
     part = (slice(None), slice(None, None, step)) if axis == 1 else (slice(None, None, step), slice(None))
     values = np.array(exposures.data[i][part], dtype=float)
     bad = exposures.bad_of(i)
     if bad is not None:
         values[bad[part]] = np.nan
-    usable = np.isfinite(values).any(axis=axis)
-    profile = np.zeros(len(usable))
-    profile[usable] = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    usable = np.isfinite(values).mean(axis=axis) > LEAST_USABLE
+    if not usable.any():
+        return np.zeros(len(usable))
+    level = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    # a bad row at 0 would be a line, which lies elsewhere in exposures with other bad rows
+    profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), level)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
 
 

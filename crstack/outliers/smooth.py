@@ -162,7 +162,8 @@ def _perhaps_smooth(labels, wanted, exposures, i):
     laplacian2 = (sum(beside) - 4 * light) ** 2
     variance = 2 * exposures.noise_of(i).cutout((y, x)).variance(np.maximum(np.nan_to_num(others), 0))
     lowest = np.full(len(wanted), np.inf)
-    np.minimum.at(lowest, group, light)
+    with np.errstate(invalid="ignore"):  # bad values are NaN
+        np.minimum.at(lowest, group, light)
     flagged = labels[y, x] == group
     number, rough = _quantiles(laplacian2, group, len(wanted), QUANTILE)
     _, typical = _quantiles(((light - lowest[group]) ** 2)[flagged], group[flagged], len(wanted), QUANTILE)

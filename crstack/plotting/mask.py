@@ -1,5 +1,6 @@
 """A mask in the diagram and in the image: four panels."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,7 +161,7 @@ class MaskPanels:
         return order[np.sort(first)]
 
     @contextmanager
-    def fixed(self):
+    def fixed(self) -> Iterator[None]:
         """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
         at_the_left = self.axes[0], self.axes[2]
         bars = [image.colorbar.ax for image in self.images] + [self._bar.ax] * self._bar.ax.get_visible()

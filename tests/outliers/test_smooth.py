@@ -160,6 +160,27 @@ def test_the_shift_of_a_small_nod_is_measured(shift, turned):
     assert moved_traces(stack_of([100 + field(turned=k) for k in (0, 3)])[0].exposures) == []
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_bad_rows_are_no_lines(turned):
+    """Bad rows lie at rows of their own in each exposure, as those of other dithers or read-outs do."""
+    rng = np.random.default_rng(1)
+
+    def found(light):
+        images = []
+        for i, one in enumerate(light):
+            data, mask = rng.poisson(one) + rng.normal(0, 4, SHAPE), np.zeros(SHAPE, bool)
+            mask[60 + 2 * i] = True
+            mask[63 + 2 * i, 9:] = True
+            data[63 + 2 * i, :9] = 9000 + 99 * np.arange(9)  # few good values are no profile
+            images.append(CCDData(data.T if turned else data, unit="electron", mask=mask.T if turned else mask))
+        return moved_traces(load_exposures(images, readnoise=4 * u.electron))
+
+    assert found(np.full((3, *SHAPE), 400.0)) == []
+    # a trace that moves is found across bad rows all the same
+    axis = "x" if turned else "y"
+    assert [(i, name, round(shift)) for i, name, shift in found(traces(56, 59, 59))] == [(1, axis, 3), (2, axis, 3)]
+
+
 @pytest.mark.parametrize(("n", "angle"), [(3, 2.0), (2, 3.0)])
 def test_rotated_exposures_are_reported(n, angle):
     stack, _ = stack_of([100 + field(turned=k * angle) for k in range(n)])
