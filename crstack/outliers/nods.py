@@ -136,8 +136,11 @@ def _profile(exposures, i, axis):
     if bad is not None:
         values[bad[part]] = np.nan
     usable = np.isfinite(values).any(axis=axis)
-    profile = np.zeros(len(usable))
-    profile[usable] = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    if not usable.any():
+        return np.zeros(len(usable))
+    # a row of bad values has no light, and may lie elsewhere in each exposure
+    known = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
 
 
