@@ -308,7 +308,8 @@ def test_meanjoint_needs_probabilities():
     assert possible_combinations(joint_masks({})) == COMBINATIONS
 
 
-@pytest.mark.filterwarnings("ignore:the exposures scatter")  # whole exposures are hit, without the noise of hits
+# whole exposures are hit, without the noise of hits
+@pytest.mark.filterwarnings("ignore:the exposures scatter", "ignore:exposure . scatters less than its level allows")
 @pytest.mark.parametrize(("n", "k", "hit"), [(3, 2, ()), (3, 2, (0,)), (5, 2, (0, 1, 2)), (5, 4, (1,)), (7, 3, (2, 4))])
 def test_minimum_without_selection_bias(n, k, hit):
     """The replacement of the median has no bias, for false masks and for known hits."""

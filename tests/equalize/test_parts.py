@@ -40,6 +40,7 @@ def test_flat_pixels():
     np.testing.assert_array_equal(rounds.flat_pixels(model, structure, variance), expected)
 
 
+@pytest.mark.filterwarnings("ignore:exposure . scatters less than its level allows")  # there is almost no noise
 @pytest.mark.parametrize("deviation", [4.5, 5.5])
 @pytest.mark.parametrize("scale", [0.25, 4.0])
 def test_noise_at_the_level_of_a_scaled_exposure(scale, deviation):
