@@ -27,8 +27,12 @@ WHOLE_STEPS = 1.5
 #: shift (pixels) beyond the measured differences, by which structures differ, that is not plausible; stacks of one
 #: field have less than 0.1
 UNEXPLAINED = 0.3
+#: trails, or fewer than so many sources that only some exposures show, explain that structures differ
+MANY_SOURCES = 5
 #: second moments (square pixels) by which stars of an exposure are wider along both axes, too many for a kernel
 WIDENED = 3.5
+#: standard errors that they must be wider by
+SIGNIFICANT = 5.0
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
 
@@ -113,7 +117,7 @@ def _of_shifts(masks, exposures, known):
         if not far and masks.decision is not None and (not known or masks.decision.measured is None):
             far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
         hits = "Unless the offsets are given, stars are taken for hits, and"
-    wide = dict(widened(measured, WIDENED)) if measured else {}
+    wide = _wide(measured) if measured else {}
     # the shift of a profile of another shape has no meaning
     far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
     sentences = []
@@ -144,10 +148,30 @@ def _of_shifts(masks, exposures, known):
     return sentences
 
 
+def _wide(measured):
+    """Exposures (from 0) whose stars are much wider, with the difference of the second moments, if it is significant.
+
+    Without stars, the widths have large errors.
+    """
+    errors = measured.kernel_errors[:, 3:5]
+    sharpest = np.argmin(np.array(measured.widths, dtype=float)[:, :2].sum(axis=1))
+    return {
+        i: more
+        for i, more in widened(measured, WIDENED)
+        if more > SIGNIFICANT * np.hypot(errors[i].max(), errors[sharpest].max())
+    }
+
+
 def _of_structures(masks):
-    """A sentence if structures differ by much more than the noise and the measured differences."""
+    """A sentence if structures differ by much more than the noise and the measured differences.
+
+    A trail, or a star that varies, makes structures differ at its place only, and has a warning of its own. Where the
+    exposures are rotated, stars are flagged at many places.
+    """
     shift = 0.0 if masks.decision is None else masks.decision.unexplained_shift
-    if shift <= UNEXPLAINED:
+    n_sources = 0 if masks.sources is None else len(masks.sources)
+    explained = (masks.trails or n_sources) and n_sources < MANY_SOURCES
+    if shift <= UNEXPLAINED or explained:
         return []
     measured = measured_of(masks.decision)
     factors = ", ".join(f"{one:.2f}" for one in measured.factors) if measured else "none"

@@ -18,7 +18,7 @@ MOST_FLAGGED = 0.2
 MEASURED = 0.5
 
 
-def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None):
+def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None, unmeasured=""):
     """Codes with those of values that are too low, of trails, and of sources that only some exposures show.
 
     Parameters
@@ -33,6 +33,8 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
         As for `~crstack.outliers.smooth.find_smooth`.
     shifts : sequence of (dx, dy), optional
         Measured shift of each exposure, pixels. Traces that moved otherwise are reported; None if shifts are known.
+    unmeasured : str, optional
+        As for `~crstack.outliers.smooth.sentence_of_smooth`.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
     sentences = (
         sentence_of_sources(sources, names),
-        sentence_of_smooth(smooth, names, exposures.unit),
+        sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
         sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
         sentence_of_trails(trails, names),
     )

@@ -138,9 +138,9 @@ def _profile(exposures, i, axis):
     usable = np.isfinite(values).mean(axis=axis) > LEAST_USABLE
     if not usable.any():
         return np.zeros(len(usable))
-    level = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
-    # a bad row at 0 would be a line, which lies elsewhere in exposures with other bad rows
-    profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), level)
+    # a row of bad values has no light, and may lie elsewhere in each exposure
+    known = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
 
 

@@ -235,7 +235,9 @@ def _level(values, around):
     return np.median(some) if some.size else 0.0
 
 
-def sentence_of_smooth(groups: Sequence[SmoothGroup], names: Sequence[str], unit: u.UnitBase) -> str | None:
+def sentence_of_smooth(
+    groups: Sequence[SmoothGroup], names: Sequence[str], unit: u.UnitBase, unmeasured: str = ""
+) -> str | None:
     """A warning about smooth flagged groups; None if there are none.
 
     Parameters
@@ -246,6 +248,8 @@ def sentence_of_smooth(groups: Sequence[SmoothGroup], names: Sequence[str], unit
         Names of the exposures.
     unit : `~astropy.units.Unit`
         Of the exposures.
+    unmeasured : str, optional
+        Which differences of the exposures are neither given nor measured, with the remedy.
     """
     if not groups:
         return None
@@ -259,9 +263,13 @@ def sentence_of_smooth(groups: Sequence[SmoothGroup], names: Sequence[str], unit
         )
         more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
         parts.append(f"{names[i - 1]} at {places}{more}")
+    found = (
+        f"flagged groups are smooth ({len(groups)} of them), as light through the optics is, and hits are not: "
+        f"{'; '.join(parts)}. They are left out with the code SOURCE, and are not counted as hits"
+    )
+    if unmeasured:
+        return f"{found}. {unmeasured}"
     return (
-        f"{len(groups)} flagged groups are smooth, as light through the optics is, and hits are not: "
-        f"{'; '.join(parts)}. They are left out with the code SOURCE, and are not counted as hits: is it a variable or "
-        "moving star, a comet, a ghost, or an exposure whose seeing, focus or alignment differs? To keep their light, "
-        "use ignore_pixels or skip_regions"
+        f"{found}: is it a variable or moving star, a comet, a ghost, or an exposure whose seeing, focus or alignment "
+        "differs? To keep their light, use ignore_pixels or skip_regions"
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.combine import Combiner
 from crstack.combine.left_out import shift_with_left_out
-from crstack.equalize.settings import open_settings
+from crstack.equalize.settings import Equalization, open_settings
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.codes import ADDED, exposure_name
 from crstack.masks.origin import origin_of
@@ -27,6 +27,8 @@ __all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
 
 #: number of masks that a stack stores; each holds several images
 KEPT = 2
+#: settings whose differences change the light of stars, in words
+OF_STARS = {"flux_factors": "throughput", "offsets": "shift", "seeing": "seeing"}
 
 
 def masks_by(
@@ -105,6 +107,7 @@ def masks_of_decision(
         rules,
         lambda: differences_of(decision, prepared),
         shifts=_shifts_to_compare(decision, prepared),
+        unmeasured=_unmeasured(prepared.equalization),
     )
     for sentence in sentences:
         warn_user(sentence)
@@ -146,6 +149,20 @@ def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[
         return None
     measured = measured_of(decision)
     return measured.shifts if measured else ((0.0, 0.0),) * len(prepared)
+
+
+def _unmeasured(settings: Equalization) -> str:
+    """Which differences that change stars are neither given nor measured, with the remedy; "" if there are none."""
+    off = {name: what for name, what in OF_STARS.items() if getattr(settings, name) is None}
+    if not off:
+        return ""
+    remedy = ", ".join(f'{name}="auto"' for name in off)
+    if settings.differences is None:
+        remedy = 'differences="auto" (parameter file: differences: auto)'
+    return (
+        f"Neither given nor measured: {', '.join(off.values())}. Where the exposures differ in that, stars and lines "
+        f"are flagged. To measure it, give {remedy}"
+    )
 
 
 def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.ndarray]) -> np.ndarray | None:

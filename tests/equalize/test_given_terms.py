@@ -113,6 +113,7 @@ def test_response(method):
     assert any(line.startswith("local response: <Response: 0.8") for line in masks.history)
 
 
+@pytest.mark.filterwarnings("ignore:flagged groups are smooth")  # stars and lines, without the differences
 @pytest.mark.filterwarnings("ignore::crstack.exceptions.ImplausibleResultWarning", "ignore:bright pixels")
 @pytest.mark.parametrize("method", ["joint", "mmcosmic"])
 def test_a_term_that_is_switched_off_is_not_measured(method):

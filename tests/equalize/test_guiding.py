@@ -13,6 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
+from crstack.plausibility import _wide
 
 SHAPE = (230, 240)
 
@@ -126,3 +127,8 @@ def test_dithers_that_are_not_measured_are_no_failure_of_the_guiding(options):
 def test_shifts_are_relative_to_most_exposures():
     np.testing.assert_allclose(relative_shifts([(-1, 0), (2, 1)]), [(0, 0), (3, 1)])
     np.testing.assert_allclose(relative_shifts([(1, 0), (4, 1), (1, 0)]), [(0, 0), (3, 1), (0, 0)])
+
+
+@pytest.mark.parametrize(("error", "found"), [(0.05, {1: 5.0}), (1.0, {})])
+def test_widths_of_exposures_without_stars_have_no_meaning(error, found):
+    assert _wide(measured([(0, 0, 0), (5, 5, 0), (1, 1, 0)], (error, error, error))) == found

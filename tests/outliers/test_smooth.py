@@ -194,3 +194,37 @@ def test_an_exposure_out_of_focus_is_reported_once():
     assert re.search("ImplausibleResultWarning: stars are much wider than .*: exposure 2 by ", text)
     assert "trailed" not in text
     assert "not aligned" not in text
+
+
+def test_a_rotation_is_reported_beside_a_trail():
+    across = (COLUMNS - 75) * np.sin(0.6) - (ROWS - 60) * np.cos(0.6)
+    light = np.stack([100 + field(turned=3 * k) for k in range(3)])
+    light[1] += 200 * np.exp(-(across**2) / 8)
+    _, text = warned(stack_of(light)[0])
+    assert "straight trails cross exposures" in text
+    assert "structures differ between the exposures" in text
+
+
+def test_bad_rows_that_lie_elsewhere_are_no_traces_that_moved():
+    exposures = stack_of(traces(56, 56, 56))[0].exposures
+    images = [CCDData(plane, unit="electron", mask=90 + 2 * i == ROWS) for i, plane in enumerate(exposures.data)]
+    assert moved_traces(load_exposures(images, readnoise=4 * u.electron)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"differences": None}, 'measured: throughput, shift, seeing. .* give differences="auto" .parameter file'),
+        ({"flux_factors": None, "response": None}, 'measured: throughput. .* give flux_factors="auto"$'),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:bright pixels", "ignore::crstack.exceptions.ImplausibleResultWarning")
+def test_the_remedy_where_the_differences_are_not_measured(options, words):
+    light = np.stack([100 + factor * field() for factor in (0.75, 1, 1.25)])
+    images = [CCDData(plane, unit="electron") for plane in stack_of(light)[0].exposures.data]
+    stack = CRStack(images, readnoise=4 * u.electron, **options)
+    with pytest.warns(CRStackWarning, match=f"flagged groups are smooth .* given nor {words}"):
+        stack.detect("mmcosmic", aux=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CRStackWarning)
+        CRStack(images, readnoise=4 * u.electron).detect("mmcosmic", aux=None)
