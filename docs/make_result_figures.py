@@ -3,6 +3,7 @@
 They are kept in docs/images, so that building the documentation runs nothing.
 """
 
+import matplotlib
 import numpy as np
 from make_figures import save
 
@@ -39,8 +40,18 @@ def draw_hit(stack, n_hit):
     return pages.show(int(hits["number"][np.argmax(hits["n_pixels"])]))
 
 
+#: text that stays legible where a page shrinks the figure
+LARGER_TEXT = {"font.size": 13, "xtick.labelsize": 11, "ytick.labelsize": 11}
+
+
 def main():
     """Draw all of them."""
+    with matplotlib.rc_context(LARGER_TEXT):
+        draw_all()
+
+
+def draw_all():
+    """Make the stacks, and draw and save each figure."""
     stack = make_results(3, [(50, 60), (150, 80)], hit_rate=0.05)
     images, diagram = draw_hit(stack, 2)
     figures = {

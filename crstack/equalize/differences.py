@@ -159,7 +159,7 @@ class Differences:
         Returns
         -------
         images : list of `~numpy.ndarray`
-            float32 (ny, nx), electrons; of zeros where no level was needed.
+            One image for each exposure, float32 (ny, nx), in electrons. All 0 if no level was needed.
         """
         mesh = Mesh(shape)
         if self.grids is None:

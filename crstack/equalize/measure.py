@@ -40,7 +40,7 @@ def measure_differences(
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        float32 (N, ny, nx) electrons, at the common level as far as it is known.
+        Exposures, float32 (N, ny, nx) in electrons, with the known differences removed.
     variance_of : callable
         Mean variance of the exposures at a signal (image), optionally in a box of the image (slices).
     bad : `~numpy.ndarray` of bool, optional

@@ -84,7 +84,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     Returns
     -------
     shape : NbinomShape
-        kappa in electrons, and its error.
+        Shape kappa in electrons, and its error.
 
     Raises
     ------
