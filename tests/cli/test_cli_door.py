@@ -199,7 +199,7 @@ def test_an_absent_unit_reads_alike_in_python_and_in_the_command(here, capsys):
         warnings.simplefilter("always")
         assert main(["run", *NAMES, *NUMBERS, "--dry-run"]) == 0
     assert "BUNIT is absent in all images" in capsys.readouterr().err
-    with pytest.raises(InputError, match="BUNIT is absent in fake_1a.fits"):
+    with pytest.raises(InputError, match=r"BUNIT is absent in fake_1a\.fits"):
         CRStack.from_files(NAMES)
 
 
