@@ -20,6 +20,7 @@ from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
 from crstack.exposures.saturation import find_plateau, warn_of_plateaus
+from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
 from crstack.utils.warn import warn_user
@@ -283,6 +284,7 @@ class _Builder:
 
     def exposures(self, drop):
         """The exposures, after all are added; without blank ones if ``drop``."""
+        self.names = short_names(self.names)
         kept = self._usable(drop)
         self._warn_of_errors()
         warn_of_plateaus(self.plateaus, self.first.unit)
