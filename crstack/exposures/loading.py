@@ -30,13 +30,13 @@ __all__ = ["digest_of", "load_exposures"]
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
 
-#: fractions of saturated values of an exposure: of a warning, and of an error if each exposure has more
+#: fraction of saturated values of an exposure that gives a warning, and fraction that is an error in all exposures
 MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
-#: number of rows, about, that identify an exposure
+#: approximate number of rows whose digest identifies an exposure
 ROWS_OF_DIGEST = 64
 
-#: number of exposures up to which crstack is tested
+#: largest number of exposures with which crstack is tested
 MOST_TESTED = 25
 
 

@@ -27,11 +27,11 @@ __all__ = [
     "warn_of_lost_values",
 ]
 
-#: from here on single exposures scatter far beyond the boundary of the median
+#: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
 #: columns of the counts that are shown only where there are such pixels
 RARE = ("low", "source", "trail")
-#: seconds worth a line
+#: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
 
