@@ -156,7 +156,7 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
     Returns
     -------
     image : `~numpy.ndarray`
-        float32, a copy, 0 at bad pixels.
+        Copy of the image, float32 (ny, nx), 0 at bad pixels.
     bad : `~numpy.ndarray` of bool or None
         (ny, nx), True at bad pixels.
     noise : `~crstack.noise.NoiseModel`

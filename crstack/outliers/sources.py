@@ -49,8 +49,8 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     Returns
     -------
     table : `~astropy.table.QTable`
-        exposure (from 1), x, y (FITS: the first pixel is 1, 1), flux (unit of the exposures), n_pixels, fwhm_major
-        and fwhm_minor (pixels) of each source.
+        One row for each source: exposure (from 1), x, y (FITS: the first pixel is 1, 1), flux (unit of the exposures),
+        n_pixels, fwhm_major and fwhm_minor (pixels).
     planes : dict of int to `~numpy.ndarray`
         By exposure (from 0), the pixels of its sources, bool (ny, nx).
 

@@ -162,7 +162,13 @@ class MaskPanels:
 
     @contextmanager
     def fixed(self) -> Iterator[None]:
-        """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
+        """Context in which the scales are drawn faster, and do not follow a zoom: for files.
+
+        Yields
+        ------
+        None
+            The scales are fixed until the context ends.
+        """
         at_the_left = self.axes[0], self.axes[2]
         bars = [image.colorbar.ax for image in self.images] + [self._bar.ax] * self._bar.ax.get_visible()
         with FixedScales(self.figure, [*self.axes, *bars]) as scales:

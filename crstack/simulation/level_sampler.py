@@ -243,7 +243,7 @@ class LevelSampler(Sampler):
         Returns
         -------
         counts : `~numpy.ndarray`
-            int64, indexed [x, y].
+            Number of simulated pixels in each bin, int64, indexed [x, y].
         """
         total = super().block_histogram(start, n_simulations, x_edges, y_edges)
         levels, counts = self._levels_of(start, n_simulations)
