@@ -43,7 +43,7 @@ def _execute(arguments, console):
         log.warning(str(stop))
         return INTERRUPTED
     except KeyboardInterrupt as interrupt:
-        # nothing follows the line that the run has ended
+        # this is the last line of the output
         console.seen.implausible.clear()
         terminated = isinstance(interrupt, _Terminated)
         log.error("%s%s", "terminated" if terminated else "interrupted", _of_what_is_left(console))

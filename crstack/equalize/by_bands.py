@@ -16,7 +16,7 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["ExposuresByBands"]
 
-#: rows beside a band that it depends on: by kernels, by windows that compare their effect with noise, by hot pixels
+#: rows beside a band that its result depends on, through kernels, windows of their effect, and hot pixels
 MARGIN = 16
 #: approximate pixels of a band
 PIXELS_PER_BAND = 1 << 19
@@ -80,7 +80,7 @@ class ExposuresByBands:
         return map_threads(of_band, pairwise(cuts))
 
     def _changed(self, work):
-        """Let ``work(some, inner, rows)`` change the exposures of each band, and keep the changes; its results."""
+        """Call ``work(some, inner, rows)`` for each band, keep the changes that it makes, and return its results."""
         planes = {name: [np.float32(0)] * len(self.levels) for name in STATE}
         lock = Lock()
 

@@ -25,11 +25,11 @@ __all__ = ["common_image", "expected_differences", "moved_images"]
 WINDOW = 5
 #: largest mean square, relative to that of noise, of a difference that counts as noise
 NOISE_LIMIT = 2.0
-#: window (pixels) in which exposures are compared with and without their shifts, and largest deviation that counts
+#: window (pixels) in which exposures are compared with and without their shifts, and limit of a deviation (sigma)
 AROUND, MOST = 3, 3.0
-#: window (pixels) around pixels that do not move, in which a spline rings
+#: window (pixels) of the ringing of a spline around pixels that do not move
 RINGING = 5
-#: standard deviations by which the sum of squared deviations must be lower where nothing moves
+#: least decrease of the sum of squared deviations (sigma squared) without the shift where the scene does not move
 STATIC = 25.0
 
 

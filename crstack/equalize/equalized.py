@@ -54,11 +54,11 @@ class EqualizedExposures:
     factors : tuple of float
         Flux factors that ``exposures`` still have; empty if there are none.
     added : list of `~numpy.ndarray` or None
-        The part of ``differences`` by given added levels, less their mean, and by given seeing.
+        The part of ``differences`` that comes from given added levels (minus their mean) and from given seeing.
     words : tuple of str
         Descriptions of these.
     measured : Differences or None
-        What was measured in addition; None where it was not asked for.
+        What was measured in addition; None if nothing more was to be measured.
     """
 
     exposures: Exposures
@@ -140,12 +140,11 @@ def equalize(
 
     Notes
     -----
-    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
-    response r_i. It is divided by r_i, and by f_i where the factors apply to the
-    original exposures; its noise goes with it. What remains expected to differ
-    from the common image, through f_i or the offset, is subtracted where
-    exposures are compared, never where they are combined: the expected
-    image is shifted, not the data. What `measure_differences` finds beyond that is subtracted likewise.
+    Exposure i is expected to be the common image times the flux factor f_i, shifted by its offset, and times the
+    response r_i. The exposure and its noise are divided by r_i, and also by f_i if the factors apply to the original
+    exposures. The difference from the common image that then remains, by f_i or by the offset, is subtracted where
+    exposures are compared, but not where they are combined. The expected image is shifted, and not the data. Further
+    differences, which `measure_differences` finds, are subtracted in the same way.
     """
     return with_measured(equalize_as_known(exposures, statistics, settings), open_settings(settings))
 
@@ -158,7 +157,7 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
     found : EqualizedExposures
         As `equalize_as_known` returns them.
     names : collection of str
-        Terms to measure, see `open_settings`; none are measured without any.
+        Terms to measure, see `open_settings`; nothing is measured if it is empty.
 
     Returns
     -------
@@ -253,7 +252,7 @@ def equalize_as_known(
 
 
 def _without_seeing(exposures, statistics, settings):
-    """The exposures with what is known of them, but for their seeing."""
+    """The exposures with all that is known of their differences, except the given seeing."""
     n, words = len(exposures), ()
     known, given = _known_factors(exposures, settings), statistics
     levels, flat = _given_levels(exposures, settings, known), exposures
@@ -306,9 +305,10 @@ def _sum(difference, level):
 
 
 def _on_one_level(flat, statistics, settings, factors):
-    """The exposures and their statistics without rough added levels, if these are measured later.
+    """The exposures and their statistics minus rough added levels, if the levels are to be measured later.
 
-    Else the common image is the median here and the lowest exposure there, and the shift of it makes steps.
+    With levels that differ, the common image would be the median in some pixels and the lowest exposure in others. A
+    shift of this image would make false edges.
     """
     levels = rough_levels(flat, factors) if "backgrounds" in open_settings(settings) else None
     if levels is None:
@@ -324,10 +324,10 @@ def _known_factors(exposures, settings):
 
 
 def _given_levels(exposures, settings, factors):
-    """The given added levels less a common level times the flux factors; None if none are given.
+    """The given added levels minus the flux factors times a common level; None if none are given.
 
-    In the unit of the exposures, with a mean of 0. The exposures without them are the flux factor times one image: the
-    common level is a part of this image.
+    They are in the unit of the exposures, and their mean is 0. An exposure minus its level is the flux factor times one
+    image, which includes the common level.
     """
     if settings.backgrounds is None or isinstance(settings.backgrounds, str):
         return None

@@ -39,7 +39,7 @@ class Equalization:
     """The differences of exposures that are not quite equivalent: given, to be measured, or switched off.
 
     Each term is measured by default, all of them together by `~crstack.equalize.measure_differences`. A given value is
-    used, and the other terms are measured around it. None switches a term off.
+    used, and the other terms are measured with it. None switches a term off.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Equalization:
     def _refuse_options_of_factors(self):
         """Raise `InputError` for options of factors that are not measured."""
         if isinstance(self.flux_factors, str):
-            if self.measures_factors:  # these options ask for it
+            if self.measures_factors:  # the options ask for a measurement
                 self._set("flux_factors", AUTO)
             return
         for name in ("flux_regions", "flux_method"):
@@ -261,7 +261,7 @@ def open_settings(settings):
     first = {"flux_factors": settings.measures_factors, "offsets": settings.measures_offsets}
     names = {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
     if "flux_factors" in names and _is_given(settings.backgrounds):
-        # the common level that given levels are added to is not known before the throughput
+        # given levels include a common level, which is not known before the throughput
         names.add("backgrounds")
     return names
 

@@ -17,7 +17,7 @@ from crstack.files.history import header_line
 
 __all__ = ["cleaned_header", "split_wcs", "wcs_cards"]
 
-#: integers from this one on do not fit into a card with their comment
+#: larger integers do not fit into a card together with their comment
 LONGEST_INTEGER = 10**40
 
 #: keywords that describe a file or its data, not the exposure

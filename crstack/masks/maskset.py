@@ -175,7 +175,7 @@ class MaskSet:
     def crmasks(self) -> np.ndarray:
         """Masks of the exposures, bool (N, ny, nx), with values that are too low."""
         masks = np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
-        # a change would be lost, because the masks are made from their codes each time
+        # read-only: a change would be lost, because the masks are made from their codes at each call
         masks.flags.writeable = False
         return masks
 
@@ -292,7 +292,7 @@ class MaskSet:
         ]
         rows = []
         for name, codes in self.codes.items():
-            # by bands, because each code counted is eight bytes
+            # by bands, because a count needs eight bytes for each pixel
             bands = [np.bincount(codes[rows].ravel(), minlength=len(Code)) for rows in row_bands(*codes.shape)]
             numbers = np.sum(bands, axis=0)
             rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))

@@ -166,7 +166,7 @@ def start_helper(stack, plots):
         Whether figures will be drawn.
     """
     data = stack.exposures.data
-    # where memory is limited, one process draws: two would hold the images twice
+    # if memory is limited, only one process draws, because two would hold the images twice
     wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
     return Helper() if wanted else None
 
@@ -298,7 +298,7 @@ def _drawn_here(results):
         if flux_factors is not None and flux_factors.is_measured:
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
-        if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors
+        if offsets is not None and any(offsets.errors[number - 1]):  # given offsets have no errors
             yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
 
 

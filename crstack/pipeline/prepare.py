@@ -33,7 +33,7 @@ from crstack.utils.log import log, section, settings_lines
 from crstack.utils.memory import Workspace, limited_memory
 from crstack.utils.version import crstack_version
 
-#: measured memory of figures and the page for each pixel of an image, besides the arrays in files
+#: measured memory (bytes per pixel of an image) of figures and the page, beside the arrays in files
 BYTES_OF_FIGURES = 80.0
 
 __all__ = ["Job", "clean_name", "inputs_of", "is_crmasks", "prepare", "product_names", "read_parameters"]

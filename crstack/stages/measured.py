@@ -161,7 +161,7 @@ class MeasuredStack:
         Returns
         -------
         shape : `~crstack.equalize.NbinomShape`
-            kappa and its error.
+            Shape kappa (electrons) and its error.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)

@@ -1,4 +1,4 @@
-"""Data of a stack for figures, tables and notebooks; computes no result of its own."""
+"""Data of a stack for figures, tables and notebooks. The module computes no new results."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,8 +1,8 @@
-"""Where large arrays are kept: in memory, or in temporary files where a limit of the memory asks for it.
+"""Place of large arrays: in memory or, if a limit of the memory requires it, in temporary files.
 
 A temporary file is mapped into memory, so that its array is a plain `~numpy.ndarray`. Its pages count as memory of the
-process only while they are used. `Workspace.relax` gives them back to the system, which keeps or writes them as it
-likes; the values do not change.
+process only while they are used. `Workspace.relax` gives them back to the system, which keeps them in its cache or
+writes them to the disk. The values do not change.
 """
 
 import ctypes
@@ -54,9 +54,9 @@ SMALL = 1 << 16
 SHARE = 0.8
 #: least number of seconds between two calls that tidy the heaps of the C library
 PERIOD_OF_TRIMS = 0.5
-#: pages of fewer bytes are left, because they are not what fills the memory
+#: pages of fewer bytes are not given back, because they fill little memory
 FEW_PAGES = 16_000_000
-#: seconds between two looks at the memory of the process
+#: seconds between two measurements of the memory of the process
 PERIOD = 0.01
 #: memory of the libraries that are loaded later, and of what does not depend on the size of the images
 FIXED = 100_000_000
@@ -165,9 +165,13 @@ class Workspace:
     limit : int, optional
         Memory that the process may hold, in bytes.
     whole : sequence of str, optional
+<<<<<<< HEAD
         What the stack is asked for that needs all images at once; it is refused if the arrays are kept in files.
     one_by_one : mapping, optional
         What it is asked for that needs whole images one after the other, and its memory for each pixel: see `allow`.
+=======
+        Requested work that needs all images at once. It is refused if the arrays are kept in files.
+>>>>>>> main
 
     Attributes
     ----------
@@ -186,8 +190,13 @@ class Workspace:
         self._watched, self._trimmed = False, 0.0
 
     def __getstate__(self):
+<<<<<<< HEAD
         """What a copy in another process keeps: its arrays are in memory."""
         return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
+=======
+        """The state of a copy in another process, whose arrays are in memory."""
+        return {"limit": self.limit, "whole": self._whole}
+>>>>>>> main
 
     def __setstate__(self, state):
         self.__init__(**state)
@@ -205,11 +214,10 @@ class Workspace:
         Raises
         ------
         InputError
-            If the process holds more than the limit already, or if the stack is asked for what works on whole images
-            only.
+            If the process holds more than the limit already, or if the requested work needs all images at once.
         """
         if self.limit is not None:
-            _trim()  # what earlier work has left is free
+            _trim()  # memory that earlier work has freed is available
         held, self._of_libraries = _held()
         if self.limit is not None and self.limit < held:
             raise InputError(
@@ -302,11 +310,11 @@ def place_of(array):
 
 
 def _mapped_file(n_bytes):
-    """A new file without a name, mapped into memory; the file goes with the map."""
+    """A new file without a name, mapped into memory; the system removes the file together with the map."""
     try:
         with tempfile.TemporaryFile(prefix="crstack-") as file:
             if hasattr(os, "posix_fallocate"):
-                # a write to a page without a place on the disk would end the process
+                # reserve the space now: a write to a page without space on the disk would end the process
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             else:
                 file.truncate(n_bytes)

@@ -1,6 +1,6 @@
 """
-Variances that hold
-===================
+Test of the variances
+=====================
 
 ``crstack`` states the standard deviation of each combined pixel. This example tests it. The true error of each pixel is
 divided by the stated standard deviation. These ratios scatter by 1, in pixels without a hit and in pixels with a hit
