@@ -101,26 +101,16 @@ class ExpectedExposures:
         some = bad.any(axis=0) & ~bad.all(axis=0)
         if not some.any():
             return
-<<<<<<< HEAD
-        # a cube that is read by rows, too
-        self.levels, bad = _copied(self.levels), bad[:, some]
-=======
         # the copy also allows for a cube that is read by rows
-        self.levels, bad = np.array(self.levels[:, :]), bad[:, some]
->>>>>>> main
+        self.levels, bad = _copied(self.levels), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
         self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
-<<<<<<< HEAD
-        # a cube that is read by rows, too
-        self.levels = _copied(self.levels)
-=======
         # the copy also allows for a cube that is read by rows
-        self.levels = np.array(self.levels[:, :])
->>>>>>> main
+        self.levels = _copied(self.levels)
         *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
         self.hot = tuple(places), charges
         for plane in self.levels:
@@ -188,13 +178,8 @@ class ExpectedExposures:
             plane[:, columns] = cube[at_rest][:, columns]
 
     def common(self, contrast):
-<<<<<<< HEAD
-        """Image that the exposures share, and its contrast."""
-        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
-=======
         """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
-        cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
->>>>>>> main
+        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         if self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)

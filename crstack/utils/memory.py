@@ -165,13 +165,9 @@ class Workspace:
     limit : int, optional
         Memory that the process may hold, in bytes.
     whole : sequence of str, optional
-<<<<<<< HEAD
-        What the stack is asked for that needs all images at once; it is refused if the arrays are kept in files.
-    one_by_one : mapping, optional
-        What it is asked for that needs whole images one after the other, and its memory for each pixel: see `allow`.
-=======
         Requested work that needs all images at once. It is refused if the arrays are kept in files.
->>>>>>> main
+    one_by_one : mapping, optional
+        Requested work that needs whole images one after the other, with its memory for each pixel: see `allow`.
 
     Attributes
     ----------
@@ -190,13 +186,8 @@ class Workspace:
         self._watched, self._trimmed = False, 0.0
 
     def __getstate__(self):
-<<<<<<< HEAD
-        """What a copy in another process keeps: its arrays are in memory."""
-        return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
-=======
         """The state of a copy in another process, whose arrays are in memory."""
-        return {"limit": self.limit, "whole": self._whole}
->>>>>>> main
+        return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
 
     def __setstate__(self, state):
         self.__init__(**state)
