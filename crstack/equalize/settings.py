@@ -67,7 +67,7 @@ class Equalization:
         Level that is added to each exposure, such as its sky: a number or an image (ny, nx) for each, in the unit of
         the exposures, and at the level of the exposure itself: exposure i is f_i times the common image, plus b_i. With
         equal flux factors f_i, only differences from the mean of the exposures count. If the factors are not known,
-        what is left of the levels is measured with them.
+        the levels that remain are measured with them.
     seeing : "auto", sequence of float or None, optional
         Full width at half maximum (pixels) of the stars in each exposure.
     differences : {"auto", None}, optional

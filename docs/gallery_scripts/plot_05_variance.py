@@ -30,6 +30,6 @@ for chosen, label, colour in ((~hit, "no exposure masked", "#0072B2"), (hit, "on
     heights, _ = np.histogram(pull[chosen], edges, density=True)
     ax.step(middle, heights, where="mid", color=colour, label=f"{label}: std {pull[chosen].std():.2f}")
 ax.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), "k:", label="normal")
-ax.set(xlabel="(value - truth) / standard deviation", ylabel="density", yscale="log", ylim=(1e-5, 1))
+ax.set(xlabel="(value - truth) / standard deviation", ylabel="density", yscale="log", ylim=(1e-7, 1))
 ax.legend(frameon=False, loc="lower center")
 plt.show()
