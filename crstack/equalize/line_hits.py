@@ -62,7 +62,7 @@ class LineHits:
 
 
 def _brighter_along(left):
-    """Level (n, nx) of long lines along x in some rows of what is left of an exposure."""
+    """Level (n, nx) of long lines along x in some rows of the residual of an exposure."""
     medians, centres = straight_blocks(left.T)
     highest = ndimage.maximum_filter1d(medians, TILT, axis=1, mode="nearest")
     length = min(LONG // BLOCK, len(highest))

@@ -57,8 +57,8 @@ def cleaned_header(meta):
     Notes
     -----
     A letter that is invalid in a keyword becomes an underscore. Letters outside ASCII lose their accents or are
-    escaped, tabs and the like become blanks. A `~astropy.time.Time` is written in ISO format, a Quantity as its value
-    with the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
+    escaped. Tabs and similar characters become blanks. A `~astropy.time.Time` is written in ISO format, a Quantity as
+    its value with the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
     """
     header, changes = fits.Header(), []
     if meta is None:

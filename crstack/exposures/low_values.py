@@ -93,7 +93,7 @@ def find_low_values(exposures):
 
 
 class _Search:
-    """Exposures in which low values are looked for."""
+    """Exposures that are searched for low values."""
 
     def __init__(self, exposures):
         self.exposures = exposures

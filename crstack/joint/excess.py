@@ -145,7 +145,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         (ny, nx) variance of each exposure, or of all. Or a function of rows and columns of pixels that gives these
         variances there.
     bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values that take no part.
+        (N, ny, nx) excluded values.
     left_out : `~numpy.ndarray` of bool, optional
         (ny, nx) excluded pixels.
 

@@ -218,7 +218,7 @@ class JointDecision(Decision):
 
     @property
     def measured(self) -> Differences | None:
-        """The differences between the exposures that were measured; None if none were asked for."""
+        """The differences between the exposures that were measured; None if none were to be measured."""
         return self.result.measured
 
     @property

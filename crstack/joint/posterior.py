@@ -235,7 +235,7 @@ def _spread(candidates, values, order, shape):
 
 
 def _with_tails(candidates, likely, seeds, shape):
-    """Mask (N, M) of the likely values that are connected with a seed, and of the seeds."""
+    """Mask (N, M) of the seeds, and of the values connected with them that are more probably hit than not."""
     masks = []
     for some in zip(likely, seeds, strict=True):
         plane, one = np.zeros((2, *shape), dtype=bool)

@@ -86,7 +86,7 @@ def signal_shift(counts, candidates, signal, chance):
     counts : Counts
         The exposures, and their expected values.
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     signal : `~numpy.ndarray`
         (M,) their posterior signal, electrons.
     chance : `~numpy.ndarray`

@@ -24,7 +24,7 @@ def sweep(field, candidates, tables, population):
     field : Field
         Updated in place.
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     tables : list
         Their `Candidates.tables`.
     population : Population
@@ -59,7 +59,7 @@ def probabilities(candidates, sigma, shape, settings):
     Parameters
     ----------
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons; (N, ny, nx) if that of the exposures is not alike.
     shape : tuple of int

@@ -303,7 +303,7 @@ class MMDecision(Decision):
 
     @property
     def measured(self) -> Differences | None:
-        """The differences between the exposures that were measured; None if none were asked for."""
+        """The differences between the exposures that were measured; None if none were to be measured."""
         return self.found
 
     @property

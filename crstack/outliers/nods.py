@@ -139,9 +139,18 @@ def _profile(exposures, i, axis):
     if not usable.any():
         return np.zeros(len(usable))
     # a row of bad values has no light, and may be another row in each exposure
-    known = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    known = _medians(values[usable] if axis == 1 else values[:, usable].T)
     profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
+
+
+def _medians(rows):
+    """Median of the values of each row that are not NaN; as `numpy.nanmedian`, which is several times slower."""
+    # NaN are sorted to the end
+    rows = np.sort(rows, axis=1)
+    numbers = (~np.isnan(rows)).sum(axis=1)
+    low, high = (np.take_along_axis(rows, half[:, None], axis=1)[:, 0] for half in ((numbers - 1) // 2, numbers // 2))
+    return (low + high) / 2
 
 
 def _shift_between(first, other):

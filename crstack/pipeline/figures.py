@@ -19,7 +19,7 @@ from crstack.plotting.beside import FAILURES, Drawing, Helper
 from crstack.utils.cached import cached_property
 from crstack.utils.log import log, section
 from crstack.utils.memory import place_of
-from crstack.utils.threads import n_threads
+from crstack.utils.threads import map_images, n_threads
 
 __all__ = [
     "FAILURES",
@@ -121,7 +121,10 @@ def find_hits(results):
     features : dict of str to `~astropy.table.QTable`
         Hits of MEDIANCR and of the problematic pixels.
     """
-    return {name: results.stack.features(name, masks=results.masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    names = ("MEDIANCR", PROBLEMATIC)
+    results.stack.statistics  # noqa: B018 (computed once, not in each thread)
+    tables = map_images(lambda name: results.stack.features(name, masks=results.masks), names)
+    return dict(zip(names, tables, strict=True))
 
 
 def paths_of_tables(results):

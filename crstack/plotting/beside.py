@@ -15,6 +15,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from crstack.utils.first_imports import first_imports
+
 __all__ = ["FAILURES", "Drawing", "Helper", "draw_all"]
 
 #: errors of a drawing library; if a figure fails, all others are still drawn
@@ -217,9 +219,10 @@ def serve():
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C, the first process ends this one
-    import matplotlib.backends.backend_pdf  # noqa: F401
+    with first_imports("matplotlib.backends.backend_pdf"):
+        import matplotlib.backends.backend_pdf  # noqa: F401
 
-    import crstack.plotting  # noqa: F401
+        import crstack.plotting  # noqa: F401
 
     for line in sys.stdin:
         folder = Path(line.rstrip("\n"))

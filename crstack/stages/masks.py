@@ -144,7 +144,7 @@ def masks_of_decision(
 
 
 def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[tuple[float, float]] | None:
-    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not asked for."""
+    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not to be measured."""
     if "offsets" not in open_settings(prepared.equalization):
         return None
     measured = measured_of(decision)
