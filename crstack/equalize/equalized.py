@@ -19,7 +19,7 @@ from crstack.exposures import Exposures
 from crstack.exposures.times import factors_of_times
 from crstack.statistics import OrderStatistics, order_statistics, with_bad_filled
 from crstack.utils.cached import cached_property
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import empty_image, stacked
 from crstack.utils.pixels import at_pixels, by_rows
 from crstack.utils.threads import map_threads, row_bands
 
@@ -219,14 +219,14 @@ def _with_seeing(found, settings):
         seeing_kernels(settings.seeing) * factors[:, None, None],
         with_levels="backgrounds" in open_settings(settings),
     )
-    changes = [one / unit for one in changes]
+    changes = [by_rows(np.divide, one, unit) for one in changes]
     known = found.differences or [np.float32(0)] * n
     added = found.added or [np.float32(0)] * n
-    differences, added = ([a + b for a, b in zip(one, changes, strict=True)] for one in (known, added))
+    differences, added = ([by_rows(np.add, a, b) for a, b in zip(one, changes, strict=True)] for one in (known, added))
     words = (f"seeing, given, FWHM: {', '.join(f'{one:g}' for one in settings.seeing)} pixels",)
     return replace(
         found,
-        common=common / unit if found.common is None else found.common,
+        common=by_rows(np.divide, common, unit) if found.common is None else found.common,
         differences=differences,
         factors=tuple(factors.tolist()),
         added=added,
@@ -281,19 +281,27 @@ def _without_seeing(exposures, statistics, settings):
         exposures = exposures.divided_by(scales)
         flat = exposures if levels is None else flat.divided_by(scales)
         if levels is not None:
-            levels = [one / np.float32(scale) for one, scale in zip(levels, scales, strict=True)]
+            levels = [by_rows(_over, one, scale) for one, scale in zip(levels, scales, strict=True)]
     if shifts is None and levels is None and all(factor == 1 for factor in factors):
         return EqualizedExposures(exposures, flux, offsets, response)
     if common is None:
         common = common_image(flat, None, factors)
     differences = expected_differences(flat, common, factors, shifts, moved)
     if levels is not None:
-        differences = [np.asarray(one + level, np.float32) for one, level in zip(differences, levels, strict=True)]
+        differences = [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
         means = ", ".join(f"{np.mean(level):+.4g}" for level in levels)
         words = (f"added levels, given, less their mean: {means} {exposures.unit}",)
     return EqualizedExposures(
         exposures, flux, offsets, response, common, differences, factors, added=levels, words=words
     )
+
+
+def _over(level, scale):
+    return level / np.float32(scale)
+
+
+def _sum(difference, level):
+    return np.asarray(difference + level, np.float32)
 
 
 def _on_one_level(flat, statistics, settings, factors):
@@ -326,12 +334,15 @@ def _given_levels(exposures, settings, factors):
     seconds = exposures.rate_seconds or 1.0
     unit = exposures.given_unit
     levels = [one.to_value(unit) if isinstance(one, u.Quantity) else one for one in settings.backgrounds]
-    levels = [np.asarray(one * seconds, np.float32) for one in levels]
-    mean = sum(levels) / np.float32(len(levels))
+    levels = [by_rows(lambda one: np.asarray(one * seconds, np.float32), one) for one in levels]
+    mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *levels)
     if factors is None or all(one == 1 for one in factors):
-        return [one - mean for one in levels]
+        return [by_rows(np.subtract, one, mean) for one in levels]
     shares = np.asarray(factors, np.float32) / np.float32(np.mean(factors))
-    return [one - mean * share for one, share in zip(levels, shares, strict=True)]
+    return [
+        by_rows(lambda one, mean, share: one - mean * share, one, mean, share)
+        for one, share in zip(levels, shares, strict=True)
+    ]
 
 
 def _response(exposures, settings, factors, moved):
@@ -340,8 +351,7 @@ def _response(exposures, settings, factors, moved):
         return estimate_response(exposures, settings.response, factors=factors, models=moved)
     if settings.response is None or isinstance(settings.response, str):
         return None
-    maps = [np.broadcast_to(np.asarray(one, np.float32), exposures.shape) for one in settings.response]
-    return Response(np.stack(maps))
+    return Response(stacked(np.broadcast_to(np.asarray(one, np.float32), exposures.shape) for one in settings.response))
 
 
 def _divides(settings, flux):

@@ -14,7 +14,9 @@ from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures, with_bad_filled
+from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
+from crstack.utils.threads import row_bands
 
 __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
 
@@ -100,7 +102,7 @@ class ExpectedExposures:
         if not some.any():
             return
         # the copy also allows for a cube that is read by rows
-        self.levels, bad = np.array(self.levels[:, :]), bad[:, some]
+        self.levels, bad = _copied(self.levels), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
         self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
@@ -108,7 +110,7 @@ class ExpectedExposures:
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
         # the copy also allows for a cube that is read by rows
-        self.levels = np.array(self.levels[:, :])
+        self.levels = _copied(self.levels)
         *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
         self.hot = tuple(places), charges
         for plane in self.levels:
@@ -177,7 +179,7 @@ class ExpectedExposures:
 
     def common(self, contrast):
         """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
-        cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
+        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         if self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
@@ -256,6 +258,7 @@ class ExpectedExposures:
                 change *= share
                 own *= share**2
                 self._add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+            blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
@@ -303,6 +306,15 @@ class ExpectedExposures:
         weight = self.brightness * self._lit()
         light = weight.sum(axis=along - 1)
         return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
+
+
+def _copied(levels):
+    """A copy of a cube, which may be one that is read by rows."""
+    copy = empty_image(levels.shape)
+    for rows in row_bands(*levels.shape[1:]):
+        copy[:, rows] = levels[:, rows]
+        relax()
+    return copy
 
 
 def fitted_terms(fit, whole):

@@ -20,6 +20,8 @@ __all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
+#: measured memory for each pixel of an image, besides the arrays in files
+BYTES_OF_OFFSETS, BYTES_OF_SEEING = 80.0, 80.0
 #: limits of the width of a star, pixels
 WIDTHS = {"minimum": 0.5, "maximum": 50}
 
@@ -208,16 +210,22 @@ class Equalization:
 
     @property
     def of_whole_images(self):
-        """Names of the settings that need whole images at once."""
+        """Names of the settings that need all images at once: terms that are measured one by one."""
         needed = {
-            "flux_factors": self.measures_factors or _is_given(self.flux_factors),
-            "offsets": self.measures_offsets or _is_given(self.offsets),
-            "crosscorr_region": self.crosscorr_region is not None,
-            "response": _is_given(self.response),
-            "backgrounds": _is_given(self.backgrounds),
-            "seeing": _is_given(self.seeing),
+            "flux_factors": self.measures_factors,
+            "offsets": self.measures_offsets,
+            "response": isinstance(self.response, ResponseSettings),
         }
-        return tuple(name for name, is_needed in needed.items() if is_needed)
+        return tuple(f"{name}, measured on its own," for name, is_needed in needed.items() if is_needed)
+
+    @property
+    def bytes_per_pixel(self):
+        """Memory for each pixel of an image that given terms need, by the name of the setting.
+
+        The others work by bands of rows.
+        """
+        needed = {"offsets": BYTES_OF_OFFSETS, "seeing": BYTES_OF_SEEING}
+        return {f"given {name}": one for name, one in needed.items() if _is_given(getattr(self, name))}
 
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.

@@ -37,6 +37,7 @@ __all__ = [
     "place_of",
     "relax",
     "resident_bytes",
+    "stacked",
     "warn_of_excess",
     "zero_image",
 ]
@@ -165,6 +166,8 @@ class Workspace:
         Memory that the process may hold, in bytes.
     whole : sequence of str, optional
         Requested work that needs all images at once. It is refused if the arrays are kept in files.
+    one_by_one : mapping, optional
+        Requested work that needs whole images one after the other, with its memory for each pixel: see `allow`.
 
     Attributes
     ----------
@@ -172,10 +175,11 @@ class Workspace:
         Whether large arrays are kept in temporary files. `decide` sets it.
     """
 
-    def __init__(self, limit=None, whole=()):
+    def __init__(self, limit=None, whole=(), one_by_one=None):
         self.limit = limit
         self.in_files = False
-        self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
+        self._whole, self._one_by_one = tuple(whole), dict(one_by_one or {})
+        self._needed = self._of_libraries = 0
         self._held_before, self._n_pixels = 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -183,7 +187,7 @@ class Workspace:
 
     def __getstate__(self):
         """The state of a copy in another process, whose arrays are in memory."""
-        return {"limit": self.limit, "whole": self._whole}
+        return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
 
     def __setstate__(self, state):
         self.__init__(**state)
@@ -216,6 +220,8 @@ class Workspace:
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
+        for what, bytes_per_pixel in self._one_by_one.items():
+            self.allow(what, bytes_per_pixel)
 
     def refuse(self, what):
         """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
@@ -382,17 +388,29 @@ def zero_image(shape, dtype=np.float32):
 
 
 def kept(arrays):
-    """A tuple of arrays (or None), moved to files where large arrays are kept there."""
+    """A tuple of arrays (or numbers, or None), moved to files where large arrays are kept there."""
     if not in_files():
         return arrays
     moved = []
     for one in arrays:
         new = one
-        if one is not None and one.nbytes >= SMALL:
+        if np.ndim(one) and one.nbytes >= SMALL:
             new = empty_image(one.shape, one.dtype)
             new[...] = one
         moved.append(new)
     return tuple(moved)
+
+
+def stacked(planes):
+    """`numpy.stack` of arrays of one shape that are made one after the other, in the workspace of the context."""
+    if not in_files():
+        return np.stack(list(planes))
+    planes = [kept((one,))[0] for one in planes]
+    cube = empty_image((len(planes), *planes[0].shape), np.result_type(*planes))
+    for plane, one in zip(cube, planes, strict=True):
+        plane[...] = one
+        relax()
+    return cube
 
 
 def relax():
