@@ -18,6 +18,7 @@ from crstack.exposures.saturation import LEAST_PIXELS, warn_of_saturation
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.warn import warn_user
+from crstack.utils.words import counted
 
 __all__ = ["AsRead", "checked"]
 
@@ -163,7 +164,7 @@ def _place(where):
     for name, line in axes:
         first, last = np.flatnonzero(line)[[0, -1]] + 1
         words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
-    return f"{np.count_nonzero(where)} pixels, within {' and '.join(words)}"
+    return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
 
 
 def _without_dead_values(exposures, read):
@@ -199,7 +200,7 @@ def _without_low_values(exposures):
 def _log_left_out(what, exposures, where):
     """Write the number of values of each exposure that are left out, bool (N, ny, nx), to the log."""
     numbers = ", ".join(
-        f"{np.count_nonzero(one)} values of {name}"
+        f"{counted(np.count_nonzero(one), 'value')} of {name}"
         for name, one in zip(exposures.names, where, strict=True)
         if one.any()
     )

@@ -7,6 +7,7 @@ from astropy.io.fits.verify import VerifyError
 from scipy import ndimage
 
 from crstack.utils.warn import warn_user
+from crstack.utils.words import counted
 
 __all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_saturation"]
 
@@ -213,13 +214,15 @@ def warn_of_saturation(plateaus, unit, taken):
     left = max(len(plateaus), len(taken)) - len(named)
     more = f" and {left} more exposures" if left else ""
     if not plateaus:
-        numbers = ", ".join(f"{number} pixels of {name}" for name, number in named)
+        numbers = ", ".join(f"{counted(number, 'pixel')} of {name}" for name, number in named)
         warn_user(
             f"exposures seem to be saturated: {numbers}{more} are in groups at the highest value of the exposure, and "
             "are taken as bad values. Give saturation= (command: --saturation): values a little below may be bad too"
         )
         return
-    shown = ", ".join(f"{name} has {one.n_pixels} pixels at {one.level:g} {unit} ({one.source})" for name, one in named)
+    shown = ", ".join(
+        f"{name} has {counted(one.n_pixels, 'pixel')} at {one.level:g} {unit} ({one.source})" for name, one in named
+    )
     lowest = _shown(min(one.level for _, one in plateaus))
     bad, then = "", "which makes them bad values"
     if taken:

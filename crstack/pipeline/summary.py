@@ -29,8 +29,6 @@ __all__ = [
 
 #: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
-#: columns of the counts that are shown only where there are such pixels
-RARE = ("low", "source", "trail")
 #: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
@@ -254,7 +252,7 @@ def column_name(name, masks):
 
 
 def log_masks(masks, *, verbose):
-    """Log the number of pixels after each rule, and by the method that found them.
+    """Log the number of pixels after each rule, and by the method that found them, where there are any.
 
     Parameters
     ----------
@@ -270,7 +268,7 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
+    columns = [name for name in table.colnames if name == "flagged" or (name != "name" and table[name].any())]
     heads = [column_name(name, masks) for name in columns]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
