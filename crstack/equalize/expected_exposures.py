@@ -68,6 +68,8 @@ class ExpectedExposures:
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
         self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
+        # whether levels along rows and columns come before the surfaces
+        self.lines_first = False
         self.steps, self.start = ((0, 0),) * n, start
         if start is not None:
             self.factors = start

@@ -9,7 +9,15 @@ from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, strai
 from crstack.equalize.rounds import LEAST_SHARES, refine
 from crstack.utils.pixels import contrast_of, dilate
 
-__all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
+__all__ = [
+    "MOST_LINES",
+    "added_first",
+    "find_added_lines_first",
+    "find_line_terms",
+    "fit_line_terms",
+    "misfit",
+    "refine_after_lines",
+]
 
 #: a value that exceeds both this number of standard deviations and this share of the contrast is hit
 HIT, HIT_CONTRAST = 4.0, 0.3
@@ -69,12 +77,29 @@ def added_first(lines):
 
 
 def find_added_lines_first(model, axes):
-    """Find added levels along some axes before the kernels, and all other terms after them."""
-    refine(model, CONTRAST[0])
+    """Find added levels along some axes, before surfaces, kernels and responses.
+
+    Surfaces before them would contain wide lines of the sky.
+    """
     find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
+    model.lines_first = True
+    # a level varies between the centres of cells, and not beyond the last one; the brightness of tilted lines does not
+    fit_if_better(model, sorted(model.lines, key=lambda line: line.setting != "sky"))
+
+
+def fit_if_better(model, lines):
+    """Fit terms along rows and columns in some order; keep those that were fitted before if these describe more."""
+    before, without = misfit(model), (model.lines, model.gains, model.added, model.brightness)
+    fit_line_terms(model, lines)
+    if misfit(model) > before:
+        model.lines, model.gains, model.added, model.brightness = without
+
+
+def refine_after_lines(model):
+    """Find the kernels, and all other terms after them, of a model with added levels along rows and columns."""
     for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
         refine(model, contrast, least_share)
-    fit_line_terms(model, model.lines)
+    fit_if_better(model, model.lines)
     find_line_terms(model)
 
 
