@@ -136,15 +136,20 @@ class ExpectedExposures:
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self.change(common, self.variance_of(common))
 
-    def first_levels(self, levels):
-        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean."""
+    def first_levels(self, levels, share=1.0):
+        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean.
+
+        They are those of a share of the pixels, the faintest ones.
+        """
         n = len(levels)
         if "backgrounds" not in self.names:
             return [np.float32(0)] * n
         step = max(int(np.sqrt(np.prod(levels.shape[1:]) / PIXELS_OF_LEVELS)), 1)
         some = levels[:, ::step, ::step]
         some = some / np.float32(self.factors)[:, None, None]
-        found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
+        mean = some.mean(axis=0)
+        faint = mean <= (np.inf if share == 1 else np.quantile(mean, share))
+        found = np.array([np.median((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
     def scale(self, i):

@@ -53,7 +53,8 @@ class LineHits:
         rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
-            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, BRIGHTER * self._height(axis)[rows]) > limit[rows]
+            most = BRIGHTER * self._height(axis)[rows]
+            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, most) > limit[rows]
 
     def _height(self, axis):
         """Height of lines along an axis over what is beside them; rows are along the axis."""

@@ -27,6 +27,8 @@ LEAST_THROUGHPUT = np.float32(0.2)
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
+#: share of the pixels, the faintest, that give the first levels where lines are found before surfaces
+FAINT = 0.25
 #: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
 
@@ -79,19 +81,23 @@ def added_first(lines):
 def find_added_lines_first(model, axes):
     """Find added levels along some axes, before surfaces, kernels and responses.
 
-    Surfaces before them would contain wide lines of the sky.
+    Surfaces before them would contain wide lines of the sky, and so would a level of all pixels.
     """
+    model.backgrounds = model.first_levels(model.levels, FAINT)
     find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
     model.lines_first = True
     # a level varies between the centres of cells, and not beyond the last one; the brightness of tilted lines does not
-    fit_if_better(model, sorted(model.lines, key=lambda line: line.setting != "sky"))
+    skies = [line for line in model.lines if line.setting == "sky"]
+    levels = [line for line in model.lines if line.setting != "sky"]
+    missing = sorted({line.axis for line in levels} - {line.axis for line in skies})
+    fit_if_better(model, [*skies, *(LineTerm(axis, "sky") for axis in missing), *levels], LEAST_LINES if missing else 0)
 
 
-def fit_if_better(model, lines):
-    """Fit terms along rows and columns in some order; keep those that were fitted before if these describe more."""
+def fit_if_better(model, lines, by=0.0):
+    """Fit terms along rows and columns, and keep those before unless the misfit becomes smaller by some amount."""
     before, without = misfit(model), (model.lines, model.gains, model.added, model.brightness)
     fit_line_terms(model, lines)
-    if misfit(model) > before:
+    if misfit(model) > before - by:
         model.lines, model.gains, model.added, model.brightness = without
 
 

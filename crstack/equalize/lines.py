@@ -19,7 +19,7 @@ LENGTHS = (512, 128, 32)
 CLIP = 3.0
 #: additional difference of a value, as a share of the signal, in rounds at the first length, and at the others
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
-#: residuals of a cell are far where their sum is this share of the limit, and multiples of the limit that they then have
+#: residuals of a cell are far if their sum is this share of the limit; these multiples of the limit are used then
 FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
