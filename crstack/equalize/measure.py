@@ -146,10 +146,12 @@ def _with_lines(model):
         refine_after_lines(models[-1])
     best = min(models, key=misfit)
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
-    other = min(others, key=misfit, default=best)
-    if misfit(other) < misfit(best):
+    # the noise of an exposure depends on its throughput, and so on the start
+    own = ExpectedExposures.misfit
+    other = min(others, key=own, default=best)
+    if own(other) < own(best):
         refine_after_lines(other)
-        best = min(best, other, key=misfit)
+        best = min(best, other, key=own)
     return best
 
 
@@ -158,7 +160,7 @@ def _other_orders(model, axes):
     if not any(line.setting == "response" for line in model.lines) and model.start is None:
         return []
     both = {"x", "y"}
-    orders = [] if axes == both else [(both, model.start)]
+    orders = [(both, model.start)] if axes and axes != both else []
     if model.start is not None:
         # where lines of the sky dominate the structures, the start is their brightness
         orders += [(some, None) for some in (axes, both)[axes == both or not axes :]]
