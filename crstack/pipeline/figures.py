@@ -15,11 +15,12 @@ from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.plotting.beside import FAILURES, Drawing, Helper
+from crstack.pipeline.beside import FAILURES, Drawing, Helper
 from crstack.utils.cached import cached_property
+from crstack.utils.first_imports import first_imports
 from crstack.utils.log import log, section
 from crstack.utils.memory import place_of
-from crstack.utils.threads import n_threads
+from crstack.utils.threads import map_images, n_threads
 
 __all__ = [
     "FAILURES",
@@ -121,7 +122,10 @@ def find_hits(results):
     features : dict of str to `~astropy.table.QTable`
         Hits of MEDIANCR and of the problematic pixels.
     """
-    return {name: results.stack.features(name, masks=results.masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    names = ("MEDIANCR", PROBLEMATIC)
+    results.stack.statistics  # noqa: B018 (computed once, not in each thread)
+    tables = map_images(lambda name: results.stack.features(name, masks=results.masks), names)
+    return dict(zip(names, tables, strict=True))
 
 
 def paths_of_tables(results):
@@ -155,7 +159,7 @@ def _write_table(table, path, layout):
         table.write(temporary, format=layout, overwrite=True)
 
 
-def start_helper(stack, plots):
+def start_helper(stack, plots, early=None):
     """Start a second process for figures; None if it would not save time.
 
     Parameters
@@ -164,10 +168,16 @@ def start_helper(stack, plots):
         The exposures.
     plots : bool
         Whether figures will be drawn.
+    early : `~crstack.pipeline.beside.Helper`, optional
+        A process that was started before. It is used, or ended.
     """
     data = stack.exposures.data
-    # where memory is limited, one process draws: two would hold the images twice
+    # if memory is limited, only one process draws, because two would hold the images twice
     wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
+    if early is not None and early.is_free:
+        if wanted:
+            return early
+        early.end()
     return Helper() if wanted else None
 
 
@@ -192,12 +202,12 @@ def begin_figures(results, features, helper=None):
         Of the run.
     features : dict
         From `find_hits`.
-    helper : `~crstack.plotting.beside.Helper`, optional
+    helper : `~crstack.pipeline.beside.Helper`, optional
         Process that also draws figures.
 
     Returns
     -------
-    drawing : `~crstack.plotting.beside.Drawing`
+    drawing : `~crstack.pipeline.beside.Drawing`
         For `write_figures`; a context manager. Its files are in a hidden directory, because the helper may finish one
         at any time.
     """
@@ -217,7 +227,7 @@ def write_figures(results, drawing, console, also=()):
     ----------
     results : Results
         Of the run.
-    drawing : `~crstack.plotting.beside.Drawing`
+    drawing : `~crstack.pipeline.beside.Drawing`
         From `begin_figures`.
     console : `~crstack.pipeline.console.Console`
         Progress bar.
@@ -231,6 +241,8 @@ def write_figures(results, drawing, console, also=()):
     """
     start = time.perf_counter()
     section("Figures")
+    with first_imports("matplotlib.figure"):
+        import matplotlib.figure  # noqa: F401
     here = [*(_Job(results.output / name, draw) for name, draw in _drawn_here(results)), *also]
     jobs = [*here, *drawing.jobs]
 
@@ -298,7 +310,7 @@ def _drawn_here(results):
         if flux_factors is not None and flux_factors.is_measured:
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
-        if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors
+        if offsets is not None and any(offsets.errors[number - 1]):  # given offsets have no errors
             yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
 
 
