@@ -184,11 +184,11 @@ class ExpectedExposures:
             plane[rows] = cube[at_rest][rows]
             plane[:, columns] = cube[at_rest][:, columns]
 
-    def common(self, contrast):
-        """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
+    def common(self, contrast, mean=False):
+        """Image that the exposures share: a median, or a mean of clean values if asked for or if these are unlike."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
-        if self.start is not None or self.own_noises is not None:
+        if mean or self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)

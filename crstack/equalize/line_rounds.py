@@ -16,6 +16,7 @@ __all__ = [
     "find_line_terms",
     "fit_line_terms",
     "misfit",
+    "misfit_by_own_noise",
     "refine_after_lines",
 ]
 
@@ -112,6 +113,22 @@ def refine_after_lines(model):
 def misfit(model):
     """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
     return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
+
+
+def misfit_by_own_noise(model):
+    """The same with the variance of what each exposure is expected to hold, to compare models of any throughputs."""
+    common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
+    expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
+    noises = np.ones(n) if model.own_noises is None else model.own_noises
+    variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
+    return _misfit_of(model, model.levels - expected, np.stack(variances))
+
+
+def _differences(model, common):
+    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
+    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
+    left /= np.float32(model.factors)[:, None, None]
+    return left, model.variance_of(common)
 
 
 def _misfit_of(model, left, variance):

@@ -17,6 +17,7 @@ from crstack.equalize.line_rounds import (
     find_line_terms,
     fit_line_terms,
     misfit,
+    misfit_by_own_noise,
     refine_after_lines,
 )
 from crstack.equalize.offsets import hot_pixels
@@ -146,13 +147,16 @@ def _with_lines(model):
         refine_after_lines(models[-1])
     best = min(models, key=misfit)
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
-    # the noise of an exposure depends on its throughput, and so on the start
-    own = ExpectedExposures.misfit
-    other = min(others, key=own, default=best)
-    if own(other) < own(best):
+    other = min(others, key=ExpectedExposures.misfit, default=best)
+    if _describes_more(other, best):
         refine_after_lines(other)
-        best = min(best, other, key=own)
+        best = other if _describes_more(other, best) else best
     return best
+
+
+def _describes_more(one, other):
+    """Whether a model has less misfit than one of another start, in the noise of the start or of the exposures."""
+    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
 
 
 def _other_orders(model, axes):
@@ -160,11 +164,10 @@ def _other_orders(model, axes):
     if not any(line.setting == "response" for line in model.lines) and model.start is None:
         return []
     both = {"x", "y"}
-    orders = [(both, model.start)] if axes and axes != both else []
-    if model.start is not None:
-        # where lines of the sky dominate the structures, the start is their brightness
-        orders += [(some, None) for some in (axes, both)[axes == both or not axes :]]
-    return orders
+    if model.start is None:
+        return [] if axes == both else [(both, None)]
+    # where lines of the sky dominate the structures, the start is their brightness
+    return [(some, None) for some in (axes, both)[axes == both or not axes :]]
 
 
 def _lines_first(model, axes, start):
