@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
-from crstack import Code, CRStack
+from crstack import Code, CRStack, MaskSet
+from crstack.combine import PixelFlag
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
@@ -131,7 +132,37 @@ def test_a_nod_is_no_satellite():
     assert masks.trails == ()
     assert "straight trails" not in text
     assert not any((plane == Code.TRAIL).any() for plane in masks.codes.values())
-    assert (masks.codes["CRMASK2"][69] == Code.SOURCE).mean() > 0.5
+    assert (masks.codes["CRMASK2"][69] == Code.MOVED).mean() > 0.9
+    # the trace is no hit of any mask, but where hits lie on it
+    assert (masks.codes["MEANCRT"][69] == Code.MOVED).mean() > 0.9
+    assert masks.counts()["moved"][list(masks).index("CRMASK2")] == (masks.codes["CRMASK2"] == Code.MOVED).sum()
+
+
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr", "meancrt"])
+def test_combined_images_are_masked_where_a_nodded_target_lies(name, tmp_path):
+    """The target is left out of the values, so that a spectrum must not be extracted there."""
+    light = traces(56, 68, 44)
+    stack, _ = stack_of(light)
+    masks, _ = warned(stack)
+    masks.write(tmp_path / "crmasks.fits")
+    target = (light > 60 + 150).any(axis=0)
+    for one in (masks, MaskSet.read(tmp_path / "crmasks.fits")):
+        made = stack.combine(name, masks=one, full_output=True)
+        assert made.ccd.mask[target].mean() > 0.97
+        assert ((made.flags & PixelFlag.MOVED) > 0)[target].mean() > 0.97
+        assert (made.count[made.ccd.mask] == 0).all()
+        assert made.ccd.mask[(light < 61).all(axis=0)].mean() < 0.01
+    # the plain mean shows the target three times, and is not masked
+    assert not stack.combine("mean").mask.any()
+
+
+def test_places_that_moved_stay_with_another_threshold():
+    stack, _ = stack_of(traces(56, 68, 44))
+    masks, _ = warned(stack)
+    known = masks.codes["CRMASK2"] == Code.MOVED
+    other = masks.threshold(0.01)
+    np.testing.assert_array_equal(other.codes["CRMASK2"] == Code.MOVED, known)
+    assert stack.combine("meanjoint", masks=other).mask[known].all()
 
 
 def test_which_features_are_of_a_nod():
