@@ -231,7 +231,9 @@ def _counts(masks):
     heads = (*counts.colnames, "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
     finder = (heads[2], f"found by {masks.finder} alone")
-    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL, MOVED))
+    return Section(
+        "Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL, MOVED)
+    )
 
 
 def _measured(results):

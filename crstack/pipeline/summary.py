@@ -160,8 +160,7 @@ def numbers_of_run(job, results, warnings, seconds):
         "crmethod": str(job.configuration.crmethod),
         "uuid": masks.uuid,
         "masks": {
-            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"}
-            for row in masks.counts()
+            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
         },
         "problematic": int(masks.problematic.sum()),
         "joint": results.joint_summary,

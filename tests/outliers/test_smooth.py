@@ -121,6 +121,55 @@ def test_the_quick_look_at_all_groups_loses_none(monkeypatch, sky, seed):
     assert all((found[1][i] == planes[i]).all() for i in planes)
 
 
+@pytest.mark.parametrize("flux", [3e3, 2e4])
+def test_a_sharp_star_that_is_brighter_in_one_of_two_exposures(flux):
+    """It is as sharp as a hit, but has the profile of the star of the other exposure."""
+    base = 60 + field(seed=2, width=1.0)
+    stack, _ = stack_of(np.stack([base + k * star(70.3, 55.2, flux, 1.0) for k in (1, 2)]), seed=2)
+    masks, text = warned(stack)
+    assert re.search(
+        r"flagged groups are smooth \(1 of .* exposure 2 at \(71\.\d, 56\.\d\) .* (1\.9|2\.[01])\d times", text
+    )
+    assert masks.codes["CRMASK2"][55, 70] == Code.SOURCE
+
+
+def test_hits_on_stars_have_not_their_profile():
+    rng = np.random.default_rng(0)
+    light = np.stack([60 + field(n=90, seed=3, width=1.0)] * 3)
+    hits = np.stack([make_hits(SHAPE, 0.04, rng) for _ in light])
+    cube = rng.poisson(light) + rng.normal(0, 4, light.shape) + hits
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    assert find_smooth(lambda i: hits[i] > 30, exposures) == ([], {})
+
+
+def test_hits_in_a_wide_group_stay_hits():
+    """As where an exposure has more light and the differences are switched off."""
+    rng = np.random.default_rng(5)
+    comet = star(75, 60, 6e4, 7.0)
+    hits = np.zeros((3, *SHAPE))
+    hits[1, 50:53, 70:90:6] = 900
+    cube = rng.poisson(100 + np.multiply.outer([0, 1, 0], comet)) + rng.normal(0, 4, hits.shape) + hits
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    group = comet > 20
+    (found,), planes = find_smooth(lambda i: group & (i == 1), exposures)
+    assert not planes[1][hits[1] > 0].any()
+    assert planes[1][group & (hits[1] == 0)].mean() > 0.99
+    assert found.n_pixels == planes[1].sum()
+
+
+@pytest.mark.parametrize(("angle", "expected"), [(0.0, False), (1.6, True)])
+def test_a_trail_does_not_hide_a_rotation(angle, expected):
+    light = np.stack([60 + field(n=60), 60 + field(n=60), 60 + field(n=60, turned=angle)])
+    light[1] += 200 * np.exp(-((ROWS - 0.5 * COLUMNS - 20) ** 2) / 8)
+    masks, text = warned(stack_of(light)[0])
+    assert len(masks.trails) == 1
+    found = re.search(r"structures differ between the exposures by as much as a shift of ([\d.]+) pixel", text)
+    assert (found is not None) == expected
+    if expected:
+        # the outermost structures move by 2 pixels
+        assert 0.6 < float(found[1]) < 1.5
+
+
 def traces(*places, peak=300.0):
     return np.stack([60 + peak * np.exp(-((ROWS - at - COLUMNS / 50) ** 2) / 8) for at in places])
 
