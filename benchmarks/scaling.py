@@ -82,6 +82,7 @@ def measure(varied, largest, repeats):
 def draw(rows, path):
     """A panel for each of what is varied, with the line of its goal."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     columns = min(len(rows), 2)
     figure = Figure((4.5 * columns, 3.5 * -(-len(rows) // columns)), layout="constrained")
@@ -90,7 +91,7 @@ def draw(rows, path):
         numbers, clock, cpu = zip(*measured, strict=True)
         by_clock = what in ("threads", "workers")
         seconds = clock if by_clock else cpu
-        axes.plot(numbers, seconds, "o-", label="measured")
+        axes.plot(numbers, seconds, "o-", color="#0072B2", label="measured")
         if by_clock:
             axes.plot(numbers, [seconds[0] * numbers[0] / n for n in numbers], "k:", label="no loss")
             axes.axvline(os.cpu_count(), color="0.7", label="processors")
@@ -98,14 +99,17 @@ def draw(rows, path):
             at = numbers.index(_standard(what))
             line = [seconds[at] * n / numbers[at] for n in numbers]
             axes.plot(numbers, line, "k:", label="linear")
-            axes.plot(numbers, [GOAL * one for one in line], "r--", label="goal: at most 25 % more")
+            axes.plot(numbers, [GOAL * one for one in line], "--", color="#D55E00", label="goal: at most 25 % more")
         axes.set_xlabel({"pixels": "Mpx", "workers": f"workers ({STACKS} small stacks)"}.get(what, what))
         axes.set_ylabel("seconds" if by_clock else "processor seconds")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(numbers, [f"{n:.3g}" for n in numbers])
-        axes.minorticks_off()
-        axes.legend(fontsize="small")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.legend()
     figure.savefig(path, dpi=100)
 
 

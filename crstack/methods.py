@@ -349,7 +349,7 @@ def checked_decision(
 
 
 def _wrong_probability(method, name):
-    """The error for probabilities that are not 0 to 1: a plug-in can be mended by its author, crstack cannot."""
+    """The error for probabilities outside 0 to 1: `PluginError` for a plug-in, `CRStackError` for crstack itself."""
     if is_own(method):
         return CRStackError(
             f"the probabilities of {name} are not 0 to 1 everywhere. This is a fault of crstack: please report it, "

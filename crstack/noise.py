@@ -192,7 +192,7 @@ class NoiseModel:
         Parameters
         ----------
         nbinom_shape : float or None
-            kappa: the variance is s + s**2 / kappa, in electrons.
+            Shape kappa: the variance is s + s**2 / kappa, in electrons.
 
         Returns
         -------
@@ -263,7 +263,7 @@ class NoiseModel:
         Returns
         -------
         image : `~numpy.ndarray`
-            float32, the shape of ``expected``, in `unit`.
+            Noisy image, float32 of the shape of ``expected``, in `unit`.
         """
         expected = np.asarray(expected)
         normal = rng.standard_normal(expected.shape, dtype=np.float32)

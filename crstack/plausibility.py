@@ -18,35 +18,35 @@ __all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
 #: fraction of flagged values in an exposure that is not plausible
 MAX_FRACTION = 0.2
 
-#: fraction of pixels in MEDIANCR, over that by chance, that is not plausible; and the least fraction that counts
+#: the fraction of pixels in MEDIANCR is not plausible if it exceeds the second number, and the fraction by chance by
+#: this factor
 COINCIDENCES, MEDIAN_FRACTION = 4, 0.025
-#: of fewer exposures the median is no median
+#: fewest exposures whose median differs from a mean of them
 FEWEST_FOR_MEDIAN = 3
 #: shift (pixels) that blurs a combination
 SHIFT = 1.0
-#: the same of shifts that are known to whole pixels
+#: the same for shifts that are known to whole pixels
 WHOLE_STEPS = 1.5
-#: shift (pixels) beyond the measured differences, by which structures differ, that is not plausible; stacks of one
-#: field have less than 0.1
+#: structures that differ by as much as this shift (pixels), beyond the measured differences, are not plausible
 UNEXPLAINED = 0.3
-#: trails, or fewer than so many sources that only some exposures show, explain that structures differ
+#: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
 MANY_SOURCES = 5
-#: outside them, pixels whose gradient is so many standard deviations are compared, so many at least, in rows of so many
-#: values in total; and distance (pixels) from trails and sources
+#: outside trails and sources: pixels are compared whose gradient is larger than this number of standard deviations;
+#: least number of such pixels; number of values of the rows that are read; and distance (pixels) from trails, sources
 STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
 #: quantile of the squared differences that is compared, and that of the square of a normal value
 QUANTILE, OF_QUANTILE = 0.75, 1.3233
-#: largest shift (pixels) that is looked for there, and its error
+#: largest shift (pixels) that is measured there, and its error
 MOST_SHIFTED, ERROR_OF_SHIFT = 4.0, 0.01
-#: second moments (square pixels) by which stars of an exposure are wider along both axes, too many for a kernel
+#: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
 WIDENED = 3.5
-#: standard errors that they must be wider by
+#: least significance of such a difference, in standard errors
 SIGNIFICANT = 5.0
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
 
-#: ratio of measured to stated noise from which the joint decision warns, and from which reading the exposures did;
-#: values that give the usual level
+#: ratio of measured to stated noise above which there is a warning after the joint decision; ratio above which reading
+#: the exposures has given one before; and number of values that give the usual level
 UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
@@ -274,7 +274,7 @@ def _of_noise(masks, exposures):
 def _warn_of_understated_noise(masks, exposures):
     """Warn if the joint decision has measured more noise at the usual level than is stated.
 
-    Scatter that is proportional to the signal or its gradient does not count: exposures of good noise have it, too.
+    Scatter proportional to the signal or to its gradient does not count, because it also occurs if the noise is right.
     """
     excess = getattr(getattr(masks.decision, "result", None), "excess", None)
     if excess is None or not (excess.constant or excess.photons):
@@ -289,7 +289,7 @@ def _warn_of_understated_noise(masks, exposures):
     warn_user(
         f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where gain and read "
         f"noise give {np.sqrt(stated):.3g}: the noise is understated by a factor of {np.sqrt(found / stated):.2f}. The "
-        "masks include what is missing. Check gain, read noise and bias, because the uncertainties of combined images "
+        "masks allow for the missing noise. Check gain, read noise and bias: the uncertainties of combined images "
         "depend on them"
     )
 

@@ -18,7 +18,6 @@ from crstack.exposures import Keyword, load_exposures
 from crstack.masks import MaskRules, MaskSet
 from crstack.masks.origin import check_origin
 from crstack.methods import Method
-from crstack.mmcosmic import MMCosmic
 from crstack.prepared import AuxNoise, PreparedStack, Progress
 from crstack.stages import arguments
 from crstack.stages.arguments import (
@@ -180,7 +179,7 @@ class CRStack(MeasuredStack):
             seeing=seeing,
             differences=differences,
         )
-        workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images)
+        workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images, equalization.bytes_per_pixel)
         with limited_threads(n_threads), limited_memory(workspace):
             given = load_exposures(
                 exposures,
@@ -401,9 +400,6 @@ class CRStack(MeasuredStack):
             The exposures, in the unit of the input, with the bias subtracted.
         """
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
-        if masks.decision is None:
-            # the differences of the exposures are measured again
-            self._workspace.allow("cleaned exposures with masks from a file", MMCosmic().bytes_per_pixel(len(self)))
         return list(cleaned(self.prepared, masks))
 
     def to_combiner(self, *, masks: MaskSet | None = None) -> "ccdproc.Combiner":

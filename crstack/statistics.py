@@ -112,14 +112,14 @@ def minimum_and_median(cube: np.ndarray, cr_coincidences: int) -> tuple[np.ndarr
     Parameters
     ----------
     cube : `~numpy.ndarray`
-        float32 (N, ...). Sorted in place.
+        Exposures, float32 (N, ...). Sorted in place.
     cr_coincidences : int
         Number of highest values that the trimmed minimum excludes.
 
     Returns
     -------
     min2d, median2d : `~numpy.ndarray`
-        float32 (...).
+        Two images, float32 (...), in the unit of ``cube``.
     """
     sort_exposures(cube)
     return _minimum_of_sorted(cube, cr_coincidences), _median_of_sorted(cube)
@@ -131,7 +131,7 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
     Parameters
     ----------
     cube : `~numpy.ndarray`
-        float32 (N, ny, nx). Not modified.
+        Exposures, float32 (N, ny, nx). Not modified.
     cr_coincidences : int
         Number of highest values that the trimmed minimum excludes.
     bad : `~numpy.ndarray` of bool, optional
@@ -140,7 +140,7 @@ def order_statistics(cube: np.ndarray, cr_coincidences: int, bad: np.ndarray | N
     Returns
     -------
     statistics : OrderStatistics
-        min2d, median2d, mean2d, max2d and the number of valid values, each (ny, nx).
+        The images min2d, median2d, mean2d and max2d, and the number of valid values, each (ny, nx).
     """
     n, ny, nx = cube.shape
     planes, count = empty_image((4, ny, nx)), empty_image((ny, nx), np.int16)
@@ -181,8 +181,8 @@ def exposure_at_median(cube: np.ndarray, median2d: np.ndarray, bad: np.ndarray |
     Returns
     -------
     number : `~numpy.ndarray`
-        uint8 (ny, nx): number of the exposure, from 1, with the value closest to the median. Among several at the same
-        distance, as with integer counts, one is chosen at random with a fixed seed. 0 where no exposure is valid.
+        Number (from 1) of the exposure whose value is closest to the median, uint8 (ny, nx). If several are equally
+        close, as with integer counts, one is chosen at random with a fixed seed. 0 where no exposure is valid.
     """
     number = np.zeros(median2d.shape, dtype=np.uint8)
     n_nearest = np.zeros(median2d.shape, dtype=np.uint8)
@@ -296,7 +296,7 @@ def with_bad_filled(levels: np.ndarray, bad: np.ndarray | None) -> np.ndarray:
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        float32 (N, ...), values of the exposures, at one level. Not changed.
+        Values of the exposures at one level, float32 (N, ...). Not changed.
     bad : `~numpy.ndarray` of bool or None
         The same shape.
 

@@ -75,7 +75,7 @@ def check_detector(
     Raises
     ------
     AssertionError
-        If it does not; the message says what.
+        If it does not. The message states the fault.
     InputError
         If it is not a detector.
     """
@@ -103,7 +103,7 @@ def check_boundary(model: BoundaryModel | type[BoundaryModel]) -> None:
     Raises
     ------
     AssertionError
-        If it does not; the message says what.
+        If it does not. The message states the fault.
     InputError
         If it is not a boundary model.
     """
@@ -147,7 +147,7 @@ def check_method(
     Raises
     ------
     AssertionError
-        If it does not; the message says what.
+        If it does not. The message states the fault.
     InputError
         If it is not a method.
     """
@@ -302,7 +302,8 @@ def _check_answer(detector, detection, image):
         if array is not None:
             _expect(array.shape == image.shape, f"{name} must have the shape {image.shape}", array.shape)
             _expect(array.dtype == kind, f"{name} must be {kind.__name__}", array.dtype)
-    _expect((detection.cleaned is not None) == bool(detector.cleans), "cleaned must be there as cleans says")
+    cleans = bool(detector.cleans)
+    _expect((detection.cleaned is not None) == cleans, "cleaned must be given if, and only if, cleans is True")
     if detection.probability is not None:
         low, high = detection.probability.min(), detection.probability.max()
         _expect(low >= 0 and high <= 1, "probability must be 0 to 1", f"{low} to {high}")

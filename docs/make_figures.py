@@ -161,7 +161,8 @@ def main():
         readme(hit_rate=0.03)
         masks_of_an_exposure(stack, masks, cut)
         scenes()
-    diagram()
+    with matplotlib.rc_context({"font.size": 13, "xtick.labelsize": 11, "ytick.labelsize": 11}):
+        diagram()
 
 
 if __name__ == "__main__":

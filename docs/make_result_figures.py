@@ -3,6 +3,7 @@
 They are kept in docs/images, so that building the documentation runs nothing.
 """
 
+import matplotlib
 import numpy as np
 from make_figures import save
 
@@ -39,25 +40,37 @@ def draw_hit(stack, n_hit):
     return pages.show(int(hits["number"][np.argmax(hits["n_pixels"])]))
 
 
+#: size of the text, in points: legible where a page shrinks the figure; titles of hits are long
+TEXT, TEXT_OF_HITS, TEXT_OF_SMALLER = 13, 12, 15
+
+
+def with_text(size, draw, *arguments, **options):
+    """What a function draws, with text of a size."""
+    with matplotlib.rc_context({"font.size": size, "xtick.labelsize": size - 2, "ytick.labelsize": size - 2}):
+        return draw(*arguments, **options)
+
+
 def main():
     """Draw all of them."""
     stack = make_results(3, [(50, 60), (150, 80)], hit_rate=0.05)
-    images, diagram = draw_hit(stack, 2)
+    of_five = make_results(5, cr_coincidences=3, hit_rate=0.1)
+    images, diagram = with_text(TEXT_OF_HITS, draw_hit, stack, 2)
     figures = {
-        "result_diagram": stack.plot.diagram(),
-        "result_mediancr": stack.plot.mask(),
-        "result_crmask1": stack.plot.mask("CRMASK1"),
+        "result_diagram": with_text(TEXT, stack.plot.diagram),
+        "result_mediancr": with_text(TEXT, stack.plot.mask),
+        "result_crmask1": with_text(TEXT, stack.plot.mask, "CRMASK1"),
         "result_hit_images": images,
         "result_hit_diagram": diagram,
-        "result_hit_images_5": draw_hit(make_results(5, cr_coincidences=3, hit_rate=0.1), 3)[0],
+        "result_hit_images_5": with_text(TEXT_OF_HITS, draw_hit, of_five, 3)[0],
     }
-    unequal = make_unequal()
+    unequal, without = make_unequal(), make_results(3, hit_rate=0.0)
+    many = make_results(5, shape=(500, 640), hit_rate=0.04)
     figures |= {
-        "result_median_position": unequal.plot.median_position(),
-        "result_flux_factor": unequal.plot.flux_factor(3),
-        "result_offset": unequal.plot.offset(1),
-        "result_no_hit": make_results(3, hit_rate=0.0).plot.mask("MEANCR"),
-        "result_many_hits": make_results(5, shape=(500, 640), hit_rate=0.04).plot.mask("MEANCRT", resolution=500),
+        "result_median_position": with_text(TEXT_OF_SMALLER, unequal.plot.median_position),
+        "result_flux_factor": with_text(TEXT, unequal.plot.flux_factor, 3),
+        "result_offset": with_text(TEXT_OF_SMALLER, unequal.plot.offset, 1),
+        "result_no_hit": with_text(TEXT, without.plot.mask, "MEANCR"),
+        "result_many_hits": with_text(TEXT, many.plot.mask, "MEANCRT", resolution=500),
     }
     for name, figure in figures.items():
         save(figure, name, dpi=SMALLER.get(name, 70))

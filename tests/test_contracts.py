@@ -198,7 +198,7 @@ WRONG = {
     "crops": r"mask must have the shape \(63, 71\)",
     "forgets the gain": "cleaned must be near the sky",
     "flags bad pixels": "bad pixels and NaN must never be flagged",
-    "says it does not clean": "cleaned must be there as cleans says",
+    "says it does not clean": "cleaned must be given if, and only if, cleans is True",
     "changes unflagged pixels": "cleaned must be the image where nothing is flagged",
     "ignores the noise": "every hit must be found",
     "has a probability over 1": "probability must be 0 to 1",

@@ -3,6 +3,7 @@
 import configparser
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,30 @@ def test_the_placeholder_address_is_in_few_files():
         pytest.skip("not a repository of git")
     found = set(listed.stdout.split()) - {"tests/test_packaging.py", "docs/development/releasing.rst"}
     assert found == {"README.rst", "setup.cfg", "benchmarks/asv.conf.json"}
+
+
+def test_files_of_changes_become_a_section_of_the_changelog(tmp_path):
+    pytest.importorskip("towncrier")
+    for name in ("pyproject.toml", "CHANGES.rst"):
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    folder = tmp_path / "changes"
+    folder.mkdir()
+    kinds = {"feature": "New features", "api": "API changes", "performance": "Performance", "bugfix": "Bug fixes"}
+    for number, kind in enumerate(kinds, start=1):
+        (folder / f"{number}.{kind}.rst").write_text(f"A change of the kind {kind}.\n", encoding="utf-8")
+    command = [sys.executable, "-m", "towncrier", "build", "--version", "9.9", "--date", "2030-01-01", "--keep"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "CHANGES.rst").read_text(encoding="utf-8")
+    new, old = text.split("\n0.1 (unreleased)\n")
+    assert new.startswith("Changes\n=======\n")
+    assert "\n9.9 (2030-01-01)\n----------------\n" in new
+    for number, (kind, title) in enumerate(kinds.items(), start=1):
+        assert f"{title}\n{'^' * len(title)}\n\n- A change of the kind {kind}. (#{number})\n" in new
+    assert old.startswith("----------------\n")
+
+
+def test_files_of_changes_have_a_known_kind():
+    for path in (ROOT / "changes").iterdir():
+        assert path.name == "README.rst" or re.fullmatch(
+            r"(\d+|\+[\w-]+)\.(feature|api|performance|bugfix)(\.\d+)?\.rst", path.name
+        )

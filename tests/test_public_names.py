@@ -20,6 +20,9 @@ UNDERSTOOD = (enum.Enum, BaseException)
 #: its docstring names the class that has the same parameters
 SAME_AS_ITS_CLASS = ("crstack.stack.CRStack.from_files",)
 
+#: rules of numpydoc that are not asked for: examples, "See Also", longer text, and single results without a name
+NOT_ASKED = {"EX01", "SA01", "ES01", "RT02"}
+
 
 def public_names():
     """Classes and functions by their full name, with the public methods of the classes."""
@@ -125,6 +128,15 @@ def test_annotations(name):
     assert not bare, "parameters without annotation"
     if not inspect.isclass(value):
         assert inspect.signature(value).return_annotation is not inspect.Signature.empty, "no annotation of the result"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_form_of_docstring(name):
+    validate = pytest.importorskip("numpydoc.validate").validate
+    found = {code: fault for code, fault in validate(name)["errors"] if code not in NOT_ASKED}
+    if inspect.isclass(NAMES[name]) or name in SAME_AS_ITS_CLASS:
+        found.pop("PR01", None)  # fields of results are attributes: test_parameters_in_docstring
+    assert found == {}
 
 
 def test_the_names_of_the_quick_start_are_among_them():

@@ -76,7 +76,7 @@ def compute(job):
     start = time.perf_counter()
     code_version()  # the version at the start, because the code may change before the stack is finished
     forget_peak()
-    shutil.rmtree(job.unfinished, ignore_errors=True)  # of a worker that was killed
+    shutil.rmtree(job.unfinished, ignore_errors=True)  # left by a worker that was killed
     write_parameters(job)
     try:
         row = write_products(job.parameters, job.unfinished, job.plots, LOG)

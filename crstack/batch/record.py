@@ -24,7 +24,7 @@ def digest_of_file(path):
 
 
 def stamp(path, earlier=None):
-    """Size, time of change and digest of a file; an ``earlier`` stamp saves reading a file that was not touched."""
+    """Size, time of change and digest of a file; with an ``earlier`` stamp, a file that was not touched is not read."""
     status = Path(path).stat()
     found = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
     if earlier and all(earlier.get(key) == value for key, value in found.items()):
@@ -85,7 +85,7 @@ class Record:
         return self.content["row"]
 
     def why_not(self, stack, directory, version):
-        """Why the stack must be computed again; None if its products are complete and up to date."""
+        """The reason why the stack must be computed again; None if its products are complete and up to date."""
         if self.content["version"] != version:
             return f"crstack was {self.content['version']}, and is {version}"
         if self.content["settings"] != digest_of_settings(stack.settings):

@@ -25,7 +25,7 @@ __all__ = [
     "points_in",
 ]
 
-#: kinds of images T that a boundary of T - min2d is for
+#: kinds of images T for which there is a boundary of T - min2d
 IMAGES = ("median", "mean", "exposure")
 
 #: min2d at which a boundary must have values, also far outside its range

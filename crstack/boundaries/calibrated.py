@@ -17,13 +17,13 @@ __all__ = ["CalibratedBoundary", "CalibratedFit"]
 
 #: levels of signal at which sets of exposures are simulated
 LEVELS = 30
-#: they are spaced in the log of the variance as this power of their number
+#: power of the number of a level that gives its place in the logarithm of the variance
 SPACING = 1.4
-#: electrons; with less of it values are whole numbers, of which many are equal
+#: least read noise (electrons) that is simulated; with less, values are whole numbers, and many are equal
 LEAST_READNOISE = 0.3
 #: share of the draws from a wider distribution, which reach the tail
 WIDE_SHARE = 0.7
-#: least effective number of draws beyond a rate that is measured; lower rates are extrapolated
+#: least effective number of draws beyond a measured rate; lower rates are extrapolated
 READ_OFF = 50.0
 #: rates that are measured, as multiples of ``false_alarm``
 LOOKED_AT = 30.0
@@ -94,7 +94,7 @@ class CalibratedBoundary(BoundaryModel):
     sense, at all signals together. At a few electrons and with less than 2 electrons of read noise no function of
     min2d can have the same rate at each signal. If gain or read noise are images, the boundary is that of a typical
     pixel, scaled (see ``NoiseScale``), and the rate is correct within a factor of about
-    two. The boundary describes noise alone, no other differences between the exposures.
+    two. The boundary describes noise alone, and no other differences between the exposures.
     """
 
     false_alarm: float = 1e-6
@@ -158,7 +158,7 @@ class CalibratedBoundary(BoundaryModel):
         """The curve with the wanted rate at each signal."""
         heights = np.array([tail.quantile(tail.y, self.false_alarm) for tail in tails])
         x = np.array([tail.place(height) for tail, height in zip(tails, heights, strict=True)])
-        # with little read noise min2d is constant while the noise rises
+        # with little read noise, min2d stays constant while the noise rises
         order = np.argsort(x, kind="stable")
         curve = _Curve(x[order], np.maximum.accumulate(heights[order]))
         one = np.eye(len(tails))
@@ -233,7 +233,7 @@ class _Tail:
         known = min(int(np.searchsorted(effective, READ_OFF)), len(values) // 6)
         if chance[known] <= rate:
             return float(np.interp(np.log(rate), np.log(chance), values[order]))
-        # extrapolate: the normal deviates of the lowest known rates are proportional to the values
+        # extrapolate: ``values`` are taken as proportional to the normal deviates of the lowest measured rates
         some = slice(known, 6 * known)
         slope, start = np.polyfit(values[order][some], -ndtri(chance[some]), 1)
         return float((-ndtri(rate) - start) / slope)

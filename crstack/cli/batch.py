@@ -9,7 +9,7 @@ from crstack.utils.log import log, section
 
 __all__ = ["batch"]
 
-#: what an interrupted batch leaves
+#: state of the output directory after an interrupted batch, as words
 IF_STOPPED = "has each stack that was complete: run the same command again for the others"
 DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}

@@ -18,9 +18,9 @@ def kept_interrupts():
     """Context in which Ctrl-C ends the work even if Python would lose it.
 
     An exception that is raised while modules are imported, or in a callback of the garbage collector, can be lost:
-    Python reports it at most, and goes on. So an interrupt waits until an import is complete. An interrupt that was
-    lost in a callback is raised again. Nothing changes outside the main thread, or if Ctrl-C is ignored or has another
-    handler already.
+    Python only reports it, and continues. Therefore an interrupt waits until an import is complete, and an interrupt
+    that was lost in a callback is raised again. Nothing changes outside the main thread, or if Ctrl-C is ignored or has
+    another handler already.
 
     Yields
     ------

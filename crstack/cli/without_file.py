@@ -135,7 +135,7 @@ def configuration_of_options(
 
 
 def _stated(image, ext):
-    """What the header of an extension states; that of the first chip where there are several."""
+    """Information from the header of an extension; that of the first chip if there are several."""
     several = isinstance(ext, list) or str(ext).lower() == ALL
     return inspect_image(image, chips_of([image], ext)[0].number if several else ext, what="images", name="--ext")
 

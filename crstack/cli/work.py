@@ -1,6 +1,8 @@
 """Runs a command and converts its end into an exit code."""
 
+import atexit
 import errno
+import gc
 import signal
 import threading
 from contextlib import contextmanager
@@ -16,6 +18,10 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 BAD_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 #: largest number of characters of a message
 LONGEST = 2000
+
+
+# at its end Python looks for garbage among all objects, although the memory is given back anyway
+atexit.register(gc.freeze)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -43,7 +49,7 @@ def _execute(arguments, console):
         log.warning(str(stop))
         return INTERRUPTED
     except KeyboardInterrupt as interrupt:
-        # nothing follows the line that the run has ended
+        # this is the last line of the output
         console.seen.implausible.clear()
         terminated = isinstance(interrupt, _Terminated)
         log.error("%s%s", "terminated" if terminated else "interrupted", _of_what_is_left(console))

@@ -115,6 +115,6 @@ class NoiseCombiner(Combiner):
         variance = np.zeros(combined.shape, dtype=np.float32)
         for i, factor in enumerate(factors):
             variance += np.square(factor, dtype=np.float32) * self._variance_of(i)
-        # 0 would be an infinite weight in later steps
+        # a variance of 0 would be an infinite weight in later steps
         variance[combined.mask] = np.nan
         combined.uncertainty = VarianceUncertainty(variance, unit=self.unit**2)

@@ -9,14 +9,14 @@ from crstack.utils.cached import cached_property
 
 __all__ = ["BandCombiner"]
 
-#: names of shared results that are small, and are kept between two combinations ...
+#: names of small shared results, which are kept between two combinations ...
 SMALL = ("posterior",)
-#: ... and of those of some 20 bytes per pixel that take the longest, which are kept for images that are not large
+#: ... and of larger ones that take the longest to compute, which are kept unless the images are large
 SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
 
 
 class BandCombiner:
-    """Makes the combinations of some rows of a stack, except for what needs neighbours in other rows.
+    """Makes the combinations of some rows of a stack, without the steps that need neighbours in other rows.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class BandCombiner:
         return getattr(self, f"_{name}")()
 
     def forget(self, *, slow=True):
-        """Free the shared results that are as large as images; also those that take long, if ``slow``."""
+        """Free the shared results that are as large as images; if ``slow``, also those that take long to compute."""
         kept = SMALL if slow else SMALL + SLOW
         for owner in (self, self.values):
             for name in [one for one in vars(owner) if isinstance(getattr(type(owner), one, None), cached_property)]:

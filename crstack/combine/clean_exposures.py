@@ -45,9 +45,8 @@ def clean_exposures(
 
     Notes
     -----
-    The combined value of a pixel has the mean level of its exposures: those that are clean there, or all of them for
-    masks of the joint decision. It is moved to the level of the exposure, so that a replaced hit makes no step
-    where exposures differ.
+    The combined value of a pixel has the mean level of the exposures that are clean there, or of all exposures for
+    masks of the joint decision. It is moved to the level of the exposure, so that a replaced hit makes no step.
     """
     shift = None
     if differences is not None:

@@ -107,7 +107,7 @@ class CleanValues:
         return self._expected
 
     def first_estimate(self):
-        """Clean value of each pixel, its variance, and where there is one."""
+        """Mean clean value of each pixel, its variance, and the pixels that have one."""
         n_values = self.n_clean
         if self.masks is None:
             value = self.statistics.median2d
@@ -232,7 +232,7 @@ class CleanValues:
         variance = np.array([self.variance_of(i)[where] for i in range(len(chance))])
         values, chances = self.exposures.data[:, where].astype(np.float64), np.array([one[where] for one in chance])
         if self.exposures.levels:
-            # the signal shift of the masks is that of the exposures as they are
+            # the signal shift of the masks belongs to the exposures without changes
             values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
         value, error, count = posterior_mean(values, chances, variance, weights)
@@ -304,7 +304,7 @@ def variance_for_median(variances, used):
     -------
     variance : `~numpy.ndarray`
         (...): the square of the harmonic mean of the standard deviations, because the variance of a median depends on
-        the density in the middle. That of two values is their mean. 0 without values.
+        the density in the middle. For two values, whose median is a mean, it is the mean variance. 0 without values.
     """
     number = used.sum(axis=0)
     harmonic = (used / np.sqrt(np.maximum(variances, 1e-30))).sum(axis=0) / np.maximum(number, 1)

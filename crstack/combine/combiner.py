@@ -24,7 +24,7 @@ from crstack.utils.validation import check_boolean, check_choice
 
 __all__ = ["FILLS", "Combiner"]
 
-#: replacements where every valid exposure is hit
+#: replacements of pixels of which every valid exposure is hit
 FILLS = ("minimum", "neighbours")
 WITHOUT_MASKS = ("mean", "median", "min")
 #: pixels of a band of rows

@@ -7,7 +7,7 @@ from crstack.utils.pixels import some_true
 
 __all__ = ["fill_from_neighbours"]
 
-#: standard deviation in pixels of the weights; doubled as long as too few neighbours are in reach
+#: standard deviation (pixels) of the weights; it is doubled until enough neighbours are in reach
 KERNEL = 1.0
 #: terms of surfaces of degree 0, 1 and 2
 TERMS = (1, 3, 6)
@@ -15,13 +15,13 @@ TERMS = (1, 3, 6)
 REACH = 2
 #: largest noise of a fitted value relative to that of one pixel
 MOST_NOISE = 1.0
-#: number of usable pixels that calibrate the errors, and the least number for a calibration
+#: most usable pixels that calibrate the errors, and fewest for a calibration
 PIXELS_TO_CALIBRATE, FEWEST = 10_000, 100
 #: larger pulls are due to hits and bad pixels
 CLIP = 6.0
 #: upper limit of the factor of the errors
 HIGHEST = 100.0
-#: number of neighbour values at a time, limited by the caches
+#: number of values of neighbours that are processed at a time, so that they fit into the caches
 VALUES_AT_ONCE = 1 << 18
 
 
@@ -66,7 +66,7 @@ def fill_from_neighbours(image, variance, where, unusable):
 
 
 def _structure_scale(residual, noise, structure):
-    """Factor of ``structure`` with which the residuals agree with their stated variance."""
+    """Factor of ``structure`` for which the residuals agree with their stated variance."""
     some = np.isfinite(residual)
     if np.count_nonzero(some) < FEWEST:
         return 1.0
@@ -105,7 +105,7 @@ class _Surroundings:
         """Surfaces of one degree; NaN where the neighbours do not determine them."""
         values, variance, weight, design = self._windows(rows, columns, width, degree)
         normal = np.einsum("mk,ki,kj->mij", weight, design, design)
-        # a tiny ridge: singular systems then show a large noise
+        # a very small ridge: the solution of a singular system then has a large noise
         normal += 1e-9 * np.eye(design.shape[1])
         inverse = np.linalg.inv(normal)
         # the weights that give the value at the centre, and the residuals

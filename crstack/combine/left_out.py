@@ -1,4 +1,4 @@
-"""Level of pixels in which values are left out that the decision did not judge: bad values, and masks added later."""
+"""Correction of the level in pixels with bad values, and with values that were masked after the decision."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ __all__ = ["shift_with_left_out"]
 def shift_with_left_out(shift, codes, exposures, differences):
     """The signal shift of a decision, extended to bad values and to pixels that were masked after the decision.
 
-    The exposures have different levels. Without a correction, the mean of those that remain makes a hole or a bump.
+    If the levels of the exposures differ, the mean of those that remain makes a hole or a bump without a correction.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def posterior_mean(values, probability, variance, weights=None):
     """
     n, m = values.shape
     probability = np.where(probability < SURE, 0.0, np.where(probability > 1 - SURE, 1.0, probability))
-    # the least certain first: the others are the same in all sets
+    # the least certain values come first; the others are the same in all sets
     order = np.argsort(np.abs(probability - 0.5), axis=0, kind="stable")
     values, chance, variance = (np.take_along_axis(one, order, axis=0) for one in (values, probability, variance))
     weights = np.ones(1) if weights is None else np.take_along_axis(weights, order, axis=0)
@@ -87,7 +87,7 @@ def _add_set(sums, values, variance, weights, probability):
     some = total > 0
     probability = np.where(some, probability, 0.0)
     divisor = np.where(some, total, 1.0)
-    # relative to the lowest value, so that squares of large signals do not cancel
+    # relative to the lowest value, so that the difference of two large squares stays precise
     mean = (weights * (values - values.min(axis=0))).sum(axis=0) / divisor
     within = (weights**2 * variance).sum(axis=0) / divisor**2
     sums += probability * np.stack([np.ones_like(mean), mean, mean**2, within])

@@ -10,10 +10,10 @@ __all__ = ["smoothed_by_bands", "smoothed_signal"]
 
 #: sides of the windows of the filter: a spectrum is smooth along one axis only
 WINDOWS = ((5, 5), (1, 9), (9, 1))
-#: weight of noise against structure: a variance that depends on its value biases (value - truth) / sigma in the first
-#: order, a variance at a smoothed value only widens it in the second order
+#: weight of noise against structure. If a variance depends on the value itself, (value - truth) / sigma has a bias of
+#: first order. A variance at a smoothed value has only an effect of second order on its width
 NOISE_WEIGHT = 8
-#: limited by the caches
+#: pixels of a band, so that its arrays fit into the caches
 PIXELS_PER_BAND = 1 << 16
 #: bands that share one rim
 BANDS_AT_ONCE = 4
@@ -22,9 +22,9 @@ BANDS_AT_ONCE = 4
 def smoothed_signal(image, variance, clean):
     """Signal that has less noise where the image is smooth.
 
-    A variance at the value itself is too small where the value is low, and too large where it is high. Then (value -
-    truth) / sigma is negative in the mean. Here the mean of the neighbours replaces the value, as far as they do not
-    differ by more than noise.
+    A variance at the value itself is too small if the value is low by chance, and too large if it is high. The mean of
+    (value - truth) / sigma is then negative. Here the mean of the neighbours replaces the value, to the extent that
+    they differ by no more than noise.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def smoothed_by_bands(estimate, shape):
         first, last = max(bands[0].start - reach, 0), bands[-1].stop + reach
         planes = estimate(slice(first, last))
         for rows in bands:
-            # sums over windows round: the bands are the same for any number of them at once
+            # the bands do not depend on how many are computed at once, so that the rounding of sums does not change
             wide = slice(max(rows.start - reach, 0) - first, rows.stop + reach - first)
             inner = slice(rows.start - first - wide.start, rows.stop - first - wide.start)
             signal[rows] = _smoothed_band(*(plane[wide] for plane in planes))[inner]

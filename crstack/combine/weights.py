@@ -26,7 +26,7 @@ def exposure_weights(weights: str | Sequence[float], exposures: Exposures) -> np
     Returns
     -------
     weights : `~numpy.ndarray`
-        float64 (N,).
+        One weight for each exposure, float64 (N,).
 
     Raises
     ------

@@ -165,7 +165,7 @@ class Configuration:
         if name[:3] in OWN_KEYS.values():
             return name[:3] in crmethod.prefixes
         if name == "mem_limit":
-            return False  # results do not depend on it
+            return False  # it does not change results
         if name == "vote":
             return len(crmethod.detectors) > 1
         if name == "joint":

@@ -64,11 +64,13 @@ def _check_votes(values):
 def _check_equalization(values, n_images):
     factors, offsets = values["flux_factor"], values["mm_xy_offsets"]
     if isinstance(factors, tuple) and len(factors) != n_images:
-        raise ConfigurationError(f"flux_factor must be one number or {n_images}, one an image; got {len(factors)}")
+        raise ConfigurationError(
+            f"flux_factor must be one number or {n_images}, one for each image; got {len(factors)}"
+        )
     if factors == "local" and values["apply_flux_factor_to"] == "original":
         raise ConfigurationError("apply_flux_factor_to must be simulated where flux_factor is local; got original")
     if offsets and len(offsets) != n_images:
-        raise ConfigurationError(f"mm_xy_offsets must be {n_images} pairs, one an image; got {len(offsets)}")
+        raise ConfigurationError(f"mm_xy_offsets must be {n_images} pairs, one for each image; got {len(offsets)}")
     if offsets and values["mm_crosscorr_region"]:
         raise ConfigurationError("mm_xy_offsets must not be given beside mm_crosscorr_region, which measures them")
 

@@ -1,7 +1,7 @@
 """The YAML file as Python objects: mappings, lists, texts and numbers.
 
-The documents are built from the events of the YAML parser, in one pass without recursion. So size and depth are
-checked while the file is read, and the result contains only plain values.
+The documents are built from the events of the YAML parser, in one pass without recursion. Size and depth are checked
+while the file is read, and the result contains only plain values.
 """
 
 import re
@@ -166,7 +166,7 @@ def _line(event):
 
 
 def _parser():
-    # the parser in C is ten times as fast, but not every PyYAML has it
+    # the parser in C is much faster, but not every PyYAML has it
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -192,7 +192,7 @@ def load_documents(path):
     try:
         with open(path, encoding="utf-8") as stream:
             return _Builder().build(yaml.parse(stream.read(), _parser()))
-    except ConfigurationError:  # which is a ValueError too
+    except ConfigurationError:  # before ValueError, of which it is a kind
         raise
     except UnicodeDecodeError:
         raise ConfigurationError(f"parameter file must be text in UTF-8; got {path}") from None

@@ -22,7 +22,7 @@ NEW_NAMES = {
 #: keys under requirements without effect in crstack, and the reason
 WITHOUT_EFFECT = {
     "plots": "figures are drawn unless --no-plots is given",
-    "save_preprocessed": "crstack preprocesses nothing",
+    "save_preprocessed": "crstack does not preprocess images",
 }
 
 #: top-level keys of an observation result that are not about cosmic rays

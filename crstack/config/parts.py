@@ -252,7 +252,7 @@ def _rules(values):
 def _equalization(values):
     """Only settings with an effect: no offsets if no expected image is used.
 
-    The reference program measures nothing that is not asked for, and so does M.M.Cosmic here.
+    The reference program measures only what its keys ask for. M.M.Cosmic does the same here.
     """
     crmethod = values["crmethod"]
     compares = crmethod.method is not None

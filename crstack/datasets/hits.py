@@ -71,12 +71,12 @@ def make_hits(shape, rate, rng, population="cosmic"):
     # pixels per hit: first an estimate, 20 for a hit inside, then the average so far
     n_hits, most, per_hit = 0, LARGEST_BATCH, 20.0 * charge.size / ((shape[0] + 2 * MARGIN) * (shape[1] + 2 * MARGIN))
     while missing > per_hit / 2:
-        # a little fewer than seem to be needed, so that the last ones come one by one
+        # fewer than seem to be needed, so that the last hits are added one by one
         n_new = int(np.clip(0.8 * missing / per_hit, 1, most))
         trial = charge + POPULATIONS[population](n_new, shape, rng)
         touched = np.count_nonzero(trial > SIGNIFICANT_CHARGE)
         if touched > wanted + max(0.1 * wanted, SPARE):
-            most = max(n_new // 2, 1)  # a long track at the end would spoil the rate: draw fewer again
+            most = max(n_new // 2, 1)  # a long track at the end would exceed the rate: draw again, with fewer hits
             continue
         charge, n_hits = trial, n_hits + n_new
         missing, per_hit = wanted - touched, max(touched, 1) / n_hits

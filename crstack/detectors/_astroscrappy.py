@@ -1,7 +1,7 @@
 """Functions of astroscrappy, loaded with threads that sleep while they wait.
 
-OpenMP reads its settings once, when astroscrappy loads it. Threads that wait without sleeping make the search several
-times slower on shared processors. The environment is restored afterwards.
+OpenMP reads its settings once, when astroscrappy loads it. Threads that wait without sleeping slow the search on shared
+processors. The environment is restored afterwards.
 """
 
 import os

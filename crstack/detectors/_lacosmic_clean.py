@@ -61,7 +61,7 @@ def _mean(values, usable, weights):
 
 
 def _median(values, usable):
-    """Median; of an even number of values, the smaller one in the middle."""
+    """Median; for an even number of values, the smaller of the two middle ones."""
     ordered = np.sort(np.where(usable, values, np.float32(np.inf)), axis=0)
     n_values = np.count_nonzero(usable, axis=0)
     middle = np.take_along_axis(ordered, np.maximum(n_values - 1, 0)[None] // 2, axis=0)[0]

@@ -1,7 +1,6 @@
 """Arithmetic of L.A.Cosmic, with the results of ``astroscrappy.detect_cosmics`` (McCully et al., BSD) to the last bit.
 
-The image of significance is computed for bands of rows. So is the fine
-structure.
+The image of significance and the fine structure are computed for bands of rows.
 """
 
 import numpy as np
@@ -24,7 +23,7 @@ __all__ = [
 LEAST_VARIANCE, LEAST_STRUCTURE = np.float32(1e-5), np.float32(0.01)
 #: relative error of one float32 operation, and the absolute error by underflow
 ROUNDING, SMALLEST = 2.0**-24, 1e-40
-#: the median of the fine structure reaches this far
+#: reach (pixels) of the median of the fine structure
 REACH_OF_MEDIAN = 4
 
 

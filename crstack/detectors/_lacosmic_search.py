@@ -349,7 +349,7 @@ class Pass:
 
 
 def _lower_median(values, masked):
-    """Median of the flat ``values`` that are not masked; of an even number of them, the smaller one in the middle."""
+    """Median of the flat ``values`` that are not masked; for an even number, the smaller of the two middle ones."""
     values = values if masked is None else values[~masked]
     middle = (len(values) - 1) // 2
     return np.partition(values, middle)[middle]

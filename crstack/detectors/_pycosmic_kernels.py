@@ -1,7 +1,7 @@
 """Arithmetic of `PyCosmicDetector`: for all pixels in the first iteration, for lists of pixels afterwards.
 
-Every quantity is computed by the same operations in the same order for a band of rows and for a list of pixels. So the
-fast and the simple search agree bit for bit.
+Every quantity is computed by the same operations in the same order for a band of rows and for a list of pixels. The
+fast and the simple search therefore agree bit for bit.
 """
 
 import numpy as np

@@ -13,7 +13,7 @@ MARGIN = 32
 #: pixels over which two tiles are blended
 OVERLAP = 64
 
-#: largest side of a tile with its margins; about 0.7 GB of memory in the networks
+#: largest side of a tile with its margins, which limits the memory of the networks
 TILE = 1024
 
 

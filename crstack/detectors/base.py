@@ -67,7 +67,7 @@ class Detector(ABC):
         Parameters
         ----------
         image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
+            Image, float32 (ny, nx), bias subtracted, in ``noise.unit``. Never modified.
         noise : `~crstack.noise.NoiseModel`
             The noise of this image. A median of N exposures has less noise than one exposure.
         mask : `~numpy.ndarray` of bool, optional

@@ -88,7 +88,7 @@ class CosmicCoNNDetector(Detector):
         Parameters
         ----------
         image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+            Image, float32 (ny, nx), bias subtracted, in ``noise.unit``.
         noise : `~crstack.noise.NoiseModel`
             Noise of this image. Its gain converts the image to electrons, as the network needs.
         mask : `~numpy.ndarray` of bool, optional

@@ -140,7 +140,7 @@ class LACosmicDetector(Detector):
         Parameters
         ----------
         image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+            Image, float32 (ny, nx), bias subtracted, in ``noise.unit``.
         noise : `~crstack.noise.NoiseModel`
             Noise of this image.
         mask : `~numpy.ndarray` of bool, optional

@@ -68,11 +68,9 @@ class PyCosmicDetector(Detector):
     noise model replaces it, and a shape of its photon distribution adds to it. Pixels beyond the edges have the values
     of their nearest pixels in the image.
 
-    Use ``original=True`` to compare with published work, and ``original=False`` otherwise. Replacements then come from
-    closer pixels, also at the last row and column. The difference is largest next to the traces of fibres, where
-    medians of the wider window are too low and make new edges. In simulated frames of fibres 8 pixels apart
-    ``original=False`` found as many hits with a fifth of the false ones, and the replaced values were three times
-    closer to the truth.
+    Use ``original=True`` to compare with published work, and ``original=False`` otherwise. With ``original=False``,
+    replacements come from closer pixels, also at the last row and column. The difference is largest beside the traces
+    of fibres. There, medians of the wider window are too low, and make new edges that are flagged.
 
     References
     ----------
@@ -122,7 +120,7 @@ class PyCosmicDetector(Detector):
         Parameters
         ----------
         image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+            Image, float32 (ny, nx), bias subtracted, in ``noise.unit``.
         noise : `~crstack.noise.NoiseModel`
             Noise of this image.
         mask : `~numpy.ndarray` of bool, optional

@@ -97,7 +97,7 @@ class VotingDetector(Detector):
         Parameters
         ----------
         image : `~numpy.ndarray`
-            float32 (ny, nx), bias subtracted, in ``noise.unit``.
+            Image, float32 (ny, nx), bias subtracted, in ``noise.unit``.
         noise : `~crstack.noise.NoiseModel`
             Noise of this image.
         mask : `~numpy.ndarray` of bool, optional

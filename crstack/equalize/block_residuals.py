@@ -1,4 +1,4 @@
-"""Variance of what the expected exposures leave undescribed over several pixels, such as the wings of a star."""
+"""Variance of residuals that extend over several pixels, such as those in the wings of a star."""
 
 import numpy as np
 
@@ -8,26 +8,27 @@ from crstack.utils.threads import map_threads
 
 __all__ = ["raise_to_block_residuals"]
 
-#: heights and widths (pixels) of blocks: stars, and traces or lines along either axis
+#: heights and widths (pixels) of blocks: for stars, and for traces or lines along either axis
 BLOCKS = ((8, 8), (1, 64), (64, 1))
-#: the variance is raised to at most this part of that of the noise, in square and in long blocks: what is left below
-#: the noise makes clean values next to hits look hit, and what is larger is in the variance of its kind of place
+#: limit of the raised variance, over the variance of the noise, in square and in long blocks. Residuals below the noise
+#: make clean values next to hits look hit. Larger residuals are part of the variance of their kind of place
 MOST, MOST_OF_LONG = 1.0, 0.5
 #: pixels that are examined at once
 PIXELS = 1 << 18
-#: standard deviations above the others from which a value is hit, unless most of a block are
+#: a value this many standard deviations above the others is hit, unless most values of the block are as high
 HIT = 4.0
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.2533
-#: a residual of a block counts from this number of its standard deviations, and beside such a block from fewer
+#: a residual of a block counts from this number of its standard deviations on; beside such a block the second number
+#: suffices
 SIGNIFICANCE, BESIDE = 4.0, 2.5
 
 
 def raise_to_block_residuals(variance, levels, variance_of):
-    """Raise variances to the squares of what is left of the exposures in blocks, up to limits, in place.
+    """Raise variances, in place, to the squared residuals of the exposures in blocks of pixels, up to a limit.
 
-    In the wings of a star, what is left is fainter than the noise of a pixel, but the same in all pixels of a block.
-    Hits do not change its median in a block of one exposure, because they cover few of the pixels.
+    In the wings of a star, the residual is smaller than the noise of a pixel, but it is the same in all pixels of a
+    block. The median over a block measures it. Hits hardly change this median, because they cover few of the pixels.
 
     Parameters
     ----------
@@ -73,11 +74,11 @@ def _raise(variance, levels, variance_of, size):
 def _squares(cube, variance_of, places):
     """Largest squared residual (rows, columns) of blocks, and variance of the noise of a pixel.
 
-    ``places`` are the rows, and the columns, of the pixels of each row, and column, of blocks.
+    ``places`` is a pair: the rows of the pixels in each row of blocks, and the columns in each column of blocks.
     """
     n, ordered = len(cube), cube.copy()
     sort_exposures(ordered)
-    # of two exposures the lower one
+    # for two exposures, the lower value
     middle = ordered[(n - 1) // 2]
     variance = variance_of(middle)
     limit = np.float32(HIT) * np.sqrt(variance)
@@ -92,7 +93,7 @@ def _squares(cube, variance_of, places):
     for plane in cube:
         left = blocks(plane - base)
         hit = left > blocks(limit)
-        # what is too high in most of a block is not a hit
+        # hits do not fill most of a block
         hit &= np.count_nonzero(hit, axis=-1, keepdims=True) < hit.shape[-1] / 2
         left[hit] = 0
         np.maximum(largest, np.square(np.median(left, axis=-1)), out=largest)

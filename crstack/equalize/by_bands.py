@@ -10,13 +10,13 @@ from crstack.equalize.differences import Differences
 from crstack.equalize.expected_exposures import CONTRAST, fitted_terms
 from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
 from crstack.equalize.surfaces import Mesh
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import empty_image, limited_memory
 from crstack.utils.pixels import by_rows, contrast_of
 from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["ExposuresByBands"]
 
-#: rows beside a band that it depends on: by kernels, by windows that compare their effect with noise, by hot pixels
+#: rows beside a band that its result depends on, through kernels, windows of their effect, and hot pixels
 MARGIN = 16
 #: approximate pixels of a band
 PIXELS_PER_BAND = 1 << 19
@@ -73,17 +73,20 @@ class ExposuresByBands:
         def of_band(item):
             rows = slice(*item)
             wide = slice(max(rows.start - self.margin, 0), min(rows.stop + self.margin, ny))
-            return work(self._rows(wide), slice(rows.start - wide.start, rows.stop - wide.start), rows)
+            with limited_memory(None):  # what a band needs is small
+                some = self._rows(wide)
+            return work(some, slice(rows.start - wide.start, rows.stop - wide.start), rows)
 
         return map_threads(of_band, pairwise(cuts))
 
     def _changed(self, work):
-        """Let ``work(some, inner, rows)`` change the exposures of each band, and keep the changes; its results."""
+        """Call ``work(some, inner, rows)`` for each band, keep the changes that it makes, and return its results."""
         planes = {name: [np.float32(0)] * len(self.levels) for name in STATE}
         lock = Lock()
 
         def changed(some, inner, rows):
-            result = work(some, inner, rows)
+            with limited_memory(None):
+                result = work(some, inner, rows)
             for name, kept in planes.items():
                 for i, one in enumerate(getattr(some, name)):
                     if np.ndim(one):
@@ -136,7 +139,8 @@ class ExposuresByBands:
         common = empty_image(self.mesh.shape)
 
         def work(some, inner, rows):
-            common[rows] = some.common_with_hot(contrast)[inner]
+            with limited_memory(None):
+                common[rows] = some.common_with_hot(contrast)[inner]
 
         self._of_bands(work)
         return common

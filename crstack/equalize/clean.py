@@ -14,9 +14,9 @@ __all__ = ["CleanPixels", "filled", "median_of_scaled", "neighbour_mean", "rejec
 
 #: an exposure this many standard deviations from the median is hit, or not clean
 CLIP_SIGMA = 5.0
-#: least signal over noise of a pixel that measures how much the exposures differ beyond their noise
+#: least signal-to-noise ratio of the pixels that measure the scatter of the exposures beyond their noise
 BRIGHT = 10.0
-#: fewest pixels for such a measurement, and what suffices
+#: fewest pixels for such a measurement, and the number that is enough
 FEWEST, ENOUGH = 50, 200_000
 #: standard deviation of a normal distribution over its median absolute deviation
 SIGMA_OF_MAD = 1.4826
@@ -42,7 +42,7 @@ class CleanPixels:
 
 
 def filled(exposures, statistics, i, factors):
-    """Exposure ``i`` with bad values replaced by the median of the others, and by the nearest where all are bad."""
+    """Exposure ``i`` with bad values replaced: by the median of the others or, if all are bad, by the nearest value."""
     if exposures.bad is None or not exposures.bad[i].any():
         return exposures.data[i]
     filled = np.where(exposures.bad[i], statistics.median2d * np.float32(factors[i]), exposures.data[i])
@@ -74,10 +74,9 @@ def median_of_scaled(cube, scales):
 def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=None):
     """Find the pixels where all exposures agree.
 
-    A pixel is left out of every exposure where one of them lies more than
-    ``clip`` standard deviations from the common image on either side (a hit in
-    most exposures leaves the others low), and so are its eight neighbours, which
-    hold the faint rim of a hit.
+    A pixel is left out if one exposure lies more than ``clip`` standard deviations above or below the common image.
+    (Where most exposures are hit, the others are low.) Its eight neighbours are left out too, because they contain the
+    faint rim of a hit.
 
     Parameters
     ----------
@@ -130,7 +129,7 @@ def reject_hits(exposures, usable, scales, models=None, clip=CLIP_SIGMA, nearby=
 
 
 def _excess(common, squares, variances, usable):
-    """Relative scatter beyond the noise, robustly, from squared deviations of the brightest pixels."""
+    """Relative scatter beyond the noise: a robust estimate from the squared deviations of the brightest pixels."""
     bright = np.flatnonzero(usable & (common > BRIGHT * np.sqrt(variances[0])))
     if len(bright) < FEWEST:
         return 0.0

@@ -13,11 +13,11 @@ from crstack.equalize.offsets import (
     medians_around,
     plausible_maxima,
     shifted,
-    shifted_each,
 )
 from crstack.statistics import normal_order_moments
-from crstack.utils.pixels import at_pixels, contrast_of
-from crstack.utils.threads import map_threads
+from crstack.utils.memory import empty_image, kept, stacked, zero_image
+from crstack.utils.pixels import at_pixels, by_rows, contrast_of
+from crstack.utils.threads import map_images, map_threads, row_bands
 
 __all__ = ["common_image", "expected_differences", "moved_images"]
 
@@ -25,11 +25,11 @@ __all__ = ["common_image", "expected_differences", "moved_images"]
 WINDOW = 5
 #: largest mean square, relative to that of noise, of a difference that counts as noise
 NOISE_LIMIT = 2.0
-#: window (pixels) in which exposures are compared with and without their shifts, and largest deviation that counts
+#: window (pixels) in which exposures are compared with and without their shifts, and limit of a deviation (sigma)
 AROUND, MOST = 3, 3.0
-#: window (pixels) around pixels that do not move, in which a spline rings
+#: window (pixels) of the ringing of a spline around pixels that do not move
 RINGING = 5
-#: standard deviations by which the sum of squared deviations must be lower where nothing moves
+#: least decrease of the sum of squared deviations (sigma squared) without the shift where the scene does not move
 STATIC = 25.0
 
 
@@ -65,12 +65,36 @@ def common_image(exposures, statistics, factors, offsets=None):
             plane = np.minimum(filled(exposures, statistics, i, factors), plausible_maximum(i))
             return shifted(plane, tuple(-one for one in offsets[i]))
 
-        planes = np.stack(map_threads(shift_back, range(len(exposures))))
-    median = median_of_scaled(planes, factors)
-    lowest = reduce(np.minimum, (plane / np.float32(factor) for plane, factor in zip(planes, factors, strict=True)))
-    sigma = np.sqrt(exposures.mean_variance(neighbour_mean(lowest)))
-    hit = median - lowest > CLIP_SIGMA * sigma + (0 if offsets is None else CONTRAST * contrast_of(lowest))
-    return np.where(hit, lowest, median)
+        planes = stacked(_each(shift_back, range(len(exposures))))
+    (median,) = kept((median_of_scaled(planes, factors),))
+    lowest = by_rows(
+        lambda *each: reduce(np.minimum, (one / np.float32(factor) for one, factor in zip(each, factors, strict=True))),
+        *planes,
+    )
+    variance = _mean_variance(exposures, neighbour_mean(lowest))
+    contrast = np.float32(0) if offsets is None else contrast_of(lowest)
+
+    def lowest_if_hit(median, lowest, variance, contrast):
+        hit = median - lowest > CLIP_SIGMA * np.sqrt(variance) + CONTRAST * contrast
+        return np.where(hit, lowest, median)
+
+    return by_rows(lowest_if_hit, median, lowest, variance, contrast)
+
+
+def _each(function, items):
+    """The results of a function that makes an image of each item; where these are kept in files, one at a time."""
+    return map_images(lambda one: kept((function(one),))[0], items)
+
+
+def _mean_variance(exposures, signal):
+    """`Exposures.mean_variance` by bands of rows."""
+    variance = empty_image(exposures.shape)
+
+    def work(rows):
+        variance[rows] = exposures.cutout((rows, slice(None))).mean_variance(signal[rows])
+
+    map_threads(work, row_bands(*exposures.shape))
+    return variance
 
 
 def moved_images(exposures, common, offsets):
@@ -93,10 +117,14 @@ def moved_images(exposures, common, offsets):
     hot = hot_pixels(common, np.sqrt(exposures.mean_variance(common)))
     scene = common.copy()
     scene[hot] = medians_around(common, *hot)
-    moved = [one.copy() if one is scene else one for one in shifted_each(scene, offsets)]
-    for one in moved:
+
+    def moved_by(offset):
+        one = shifted(scene, offset)
+        one = one.copy() if one is scene else one
         one[hot] += common[hot] - scene[hot]
-    return moved
+        return one
+
+    return _each(moved_by, offsets)
 
 
 def expected_differences(exposures, common, factors, offsets=None, moved=None):
@@ -121,9 +149,10 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
         float32 (ny, nx). The change by a shift is 0 where it is no more than noise, and where the exposures agree
         better without it, as for features of the detector.
     """
-    variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
+    factors = [np.float32(factor) for factor in factors]
     if offsets is None:
-        return [np.float32(factor) * common - common for factor in factors]
+        return [by_rows(lambda image, factor: factor * image - image, common, factor) for factor in factors]
+    variance = exposures.mean_variance(common) * _variance_of_median(len(exposures))
     moved = moved_images(exposures, common, offsets) if moved is None else moved
 
     def change_by(pair):
@@ -135,23 +164,43 @@ def expected_differences(exposures, common, factors, offsets=None, moved=None):
         change *= np.clip(1 - noise / np.maximum(square, 1e-30), 0, 1)
         return change
 
-    changes = map_threads(change_by, zip(offsets, moved, strict=True))
+    changes = _each(change_by, list(zip(offsets, moved, strict=True)))
     static = _static(exposures, common, factors, changes)
     for change in changes:
         if np.ndim(change):
             change[static] = 0
-    return [np.float32(factor) * (common + one) - common for factor, one in zip(factors, changes, strict=True)]
+    return [
+        by_rows(lambda image, change, factor: factor * (image + change) - image, common, change, factor)
+        for factor, change in zip(factors, changes, strict=True)
+    ]
 
 
 def _static(exposures, common, factors, changes):
     """bool (ny, nx): pixels around which the exposures agree better without the changes."""
+    gain = zero_image(common.shape, common.dtype)
+
+    def work(rows):
+        some = exposures.cutout((rows, slice(None)))
+        own = [at_pixels(one, rows) for one in changes]
+        gain[rows] = _gain_at_rest(some, common[rows], factors, own)
+
+    map_threads(work, row_bands(*common.shape))
+    # mean of the neighbours, times their number
+    static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
+    return ndimage.maximum_filter(static.view(np.uint8), RINGING).view(bool)
+
+
+def _gain_at_rest(exposures, common, factors, changes):
+    """By how much the exposures disagree more without the changes than with them, where these exceed the noise."""
     largest = np.zeros(common.shape, np.float32)
     for change in changes:
         np.maximum(largest, np.abs(change), out=largest)
     where = np.nonzero(largest > np.sqrt(exposures.mean_variance(common)))
-
+    gain = np.zeros_like(common)
+    if not len(where[0]):
+        return gain
     levels, sigmas = [], []
-    for i, factor in enumerate(np.asarray(factors, np.float32)):
+    for i, factor in enumerate(factors):
         sigmas.append(np.sqrt(exposures.noise_of(i).cutout(where).variance(factor * common[where])) / factor)
         levels.append(exposures.data[i][where] / factor)
     levels, valid = np.stack(levels), np.bool_(True)
@@ -159,11 +208,8 @@ def _static(exposures, common, factors, changes):
         valid = ~exposures.bad[:, *where]
         levels = np.where(valid, levels, common[where])
     moved = np.stack([level - at_pixels(one, where) for level, one in zip(levels, changes, strict=True)])
-    gain = np.zeros_like(common)
     gain[where] = _disagreement(levels, sigmas, valid) - _disagreement(moved, sigmas, valid)
-    # mean of the neighbours, times their number
-    static = AROUND**2 * ndimage.uniform_filter(gain, AROUND, mode="constant") < -STATIC
-    return ndimage.maximum_filter(static.view(np.uint8), RINGING).view(bool)
+    return gain
 
 
 def _disagreement(levels, sigmas, valid):

@@ -51,7 +51,7 @@ class Differences:
     lines : tuple of LineTerm
         Terms along rows and columns.
     limits : tuple of float
-        0.1 and 99.9 per cent of the values of the response along rows and columns are below, where there is light.
+        Percentiles 0.1 and 99.9 of the response along rows and columns, of the pixels that have light.
     change : `~numpy.ndarray` or None
         (ny, nx) the largest change by shift and seeing, electrons.
     common : `~numpy.ndarray` or None
@@ -59,8 +59,8 @@ class Differences:
     grids : `~numpy.ndarray` or None
         (N, rows, columns) electrons: the surfaces at the centres of their cells, see `surface_images`.
     profiles : tuple of `~numpy.ndarray`
-        For each of ``lines`` (N, length): its mean along its axis, for each row or column. A response is relative to
-        the exposure (1 for no change), and an added level is in electrons, that of all such terms together.
+        One array (N, length) for each of ``lines``: its mean along its axis, for each row or column. A response is
+        relative to the exposure (1 for no change). An added level is in electrons, and is the sum of all such terms.
     drifts : `~numpy.ndarray` or None
         (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
         the shift is the same everywhere.
@@ -159,7 +159,7 @@ class Differences:
         Returns
         -------
         images : list of `~numpy.ndarray`
-            float32 (ny, nx), electrons; of zeros where no level was needed.
+            One image for each exposure, float32 (ny, nx), in electrons. All 0 if no level was needed.
         """
         mesh = Mesh(shape)
         if self.grids is None:

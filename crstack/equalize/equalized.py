@@ -19,7 +19,7 @@ from crstack.exposures import Exposures
 from crstack.exposures.times import factors_of_times
 from crstack.statistics import OrderStatistics, order_statistics, with_bad_filled
 from crstack.utils.cached import cached_property
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import empty_image, stacked
 from crstack.utils.pixels import at_pixels, by_rows
 from crstack.utils.threads import map_threads, row_bands
 
@@ -54,11 +54,11 @@ class EqualizedExposures:
     factors : tuple of float
         Flux factors that ``exposures`` still have; empty if there are none.
     added : list of `~numpy.ndarray` or None
-        The part of ``differences`` by given added levels, less their mean, and by given seeing.
+        The part of ``differences`` that comes from given added levels (minus their mean) and from given seeing.
     words : tuple of str
         Descriptions of these.
     measured : Differences or None
-        What was measured in addition; None where it was not asked for.
+        What was measured in addition; None if nothing more was to be measured.
     """
 
     exposures: Exposures
@@ -140,12 +140,11 @@ def equalize(
 
     Notes
     -----
-    Exposure i is expected to be (common image x flux factor f_i, shifted by its offset) x
-    response r_i. It is divided by r_i, and by f_i where the factors apply to the
-    original exposures; its noise goes with it. What remains expected to differ
-    from the common image, through f_i or the offset, is subtracted where
-    exposures are compared, never where they are combined: the expected
-    image is shifted, not the data. What `measure_differences` finds beyond that is subtracted likewise.
+    Exposure i is expected to be the common image times the flux factor f_i, shifted by its offset, and times the
+    response r_i. The exposure and its noise are divided by r_i, and also by f_i if the factors apply to the original
+    exposures. The difference from the common image that then remains, by f_i or by the offset, is subtracted where
+    exposures are compared, but not where they are combined. The expected image is shifted, and not the data. Further
+    differences, which `measure_differences` finds, are subtracted in the same way.
     """
     return with_measured(equalize_as_known(exposures, statistics, settings), open_settings(settings))
 
@@ -158,7 +157,7 @@ def with_measured(found: EqualizedExposures, names: Collection[str]) -> Equalize
     found : EqualizedExposures
         As `equalize_as_known` returns them.
     names : collection of str
-        Terms to measure, see `open_settings`; none are measured without any.
+        Terms to measure, see `open_settings`; nothing is measured if it is empty.
 
     Returns
     -------
@@ -220,14 +219,14 @@ def _with_seeing(found, settings):
         seeing_kernels(settings.seeing) * factors[:, None, None],
         with_levels="backgrounds" in open_settings(settings),
     )
-    changes = [one / unit for one in changes]
+    changes = [by_rows(np.divide, one, unit) for one in changes]
     known = found.differences or [np.float32(0)] * n
     added = found.added or [np.float32(0)] * n
-    differences, added = ([a + b for a, b in zip(one, changes, strict=True)] for one in (known, added))
+    differences, added = ([by_rows(np.add, a, b) for a, b in zip(one, changes, strict=True)] for one in (known, added))
     words = (f"seeing, given, FWHM: {', '.join(f'{one:g}' for one in settings.seeing)} pixels",)
     return replace(
         found,
-        common=common / unit if found.common is None else found.common,
+        common=by_rows(np.divide, common, unit) if found.common is None else found.common,
         differences=differences,
         factors=tuple(factors.tolist()),
         added=added,
@@ -253,7 +252,7 @@ def equalize_as_known(
 
 
 def _without_seeing(exposures, statistics, settings):
-    """The exposures with what is known of them, but for their seeing."""
+    """The exposures with all that is known of their differences, except the given seeing."""
     n, words = len(exposures), ()
     known, given = _known_factors(exposures, settings), statistics
     levels, flat = _given_levels(exposures, settings, known), exposures
@@ -282,14 +281,14 @@ def _without_seeing(exposures, statistics, settings):
         exposures = exposures.divided_by(scales)
         flat = exposures if levels is None else flat.divided_by(scales)
         if levels is not None:
-            levels = [one / np.float32(scale) for one, scale in zip(levels, scales, strict=True)]
+            levels = [by_rows(_over, one, scale) for one, scale in zip(levels, scales, strict=True)]
     if shifts is None and levels is None and all(factor == 1 for factor in factors):
         return EqualizedExposures(exposures, flux, offsets, response)
     if common is None:
         common = common_image(flat, None, factors)
     differences = expected_differences(flat, common, factors, shifts, moved)
     if levels is not None:
-        differences = [np.asarray(one + level, np.float32) for one, level in zip(differences, levels, strict=True)]
+        differences = [by_rows(_sum, one, level) for one, level in zip(differences, levels, strict=True)]
         means = ", ".join(f"{np.mean(level):+.4g}" for level in levels)
         words = (f"added levels, given, less their mean: {means} {exposures.unit}",)
     return EqualizedExposures(
@@ -297,10 +296,19 @@ def _without_seeing(exposures, statistics, settings):
     )
 
 
-def _on_one_level(flat, statistics, settings, factors):
-    """The exposures and their statistics without rough added levels, if these are measured later.
+def _over(level, scale):
+    return level / np.float32(scale)
 
-    Else the common image is the median here and the lowest exposure there, and the shift of it makes steps.
+
+def _sum(difference, level):
+    return np.asarray(difference + level, np.float32)
+
+
+def _on_one_level(flat, statistics, settings, factors):
+    """The exposures and their statistics minus rough added levels, if the levels are to be measured later.
+
+    With levels that differ, the common image would be the median in some pixels and the lowest exposure in others. A
+    shift of this image would make false edges.
     """
     levels = rough_levels(flat, factors) if "backgrounds" in open_settings(settings) else None
     if levels is None:
@@ -316,22 +324,25 @@ def _known_factors(exposures, settings):
 
 
 def _given_levels(exposures, settings, factors):
-    """The given added levels less a common level times the flux factors; None if none are given.
+    """The given added levels minus the flux factors times a common level; None if none are given.
 
-    In the unit of the exposures, with a mean of 0. The exposures without them are the flux factor times one image: the
-    common level is a part of this image.
+    They are in the unit of the exposures, and their mean is 0. An exposure minus its level is the flux factor times one
+    image, which includes the common level.
     """
     if settings.backgrounds is None or isinstance(settings.backgrounds, str):
         return None
     seconds = exposures.rate_seconds or 1.0
     unit = exposures.given_unit
     levels = [one.to_value(unit) if isinstance(one, u.Quantity) else one for one in settings.backgrounds]
-    levels = [np.asarray(one * seconds, np.float32) for one in levels]
-    mean = sum(levels) / np.float32(len(levels))
+    levels = [by_rows(lambda one: np.asarray(one * seconds, np.float32), one) for one in levels]
+    mean = by_rows(lambda *each: sum(each) / np.float32(len(each)), *levels)
     if factors is None or all(one == 1 for one in factors):
-        return [one - mean for one in levels]
+        return [by_rows(np.subtract, one, mean) for one in levels]
     shares = np.asarray(factors, np.float32) / np.float32(np.mean(factors))
-    return [one - mean * share for one, share in zip(levels, shares, strict=True)]
+    return [
+        by_rows(lambda one, mean, share: one - mean * share, one, mean, share)
+        for one, share in zip(levels, shares, strict=True)
+    ]
 
 
 def _response(exposures, settings, factors, moved):
@@ -340,8 +351,7 @@ def _response(exposures, settings, factors, moved):
         return estimate_response(exposures, settings.response, factors=factors, models=moved)
     if settings.response is None or isinstance(settings.response, str):
         return None
-    maps = [np.broadcast_to(np.asarray(one, np.float32), exposures.shape) for one in settings.response]
-    return Response(np.stack(maps))
+    return Response(stacked(np.broadcast_to(np.asarray(one, np.float32), exposures.shape) for one in settings.response))
 
 
 def _divides(settings, flux):

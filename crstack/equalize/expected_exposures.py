@@ -14,25 +14,28 @@ from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.equalize.surfaces import Mesh
 from crstack.statistics import sort_exposures, with_bad_filled
+from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
+from crstack.utils.threads import row_bands
 
 __all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
 
-#: standard deviations by which the median may exceed the lowest, and shares of the contrast in each round
+#: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
+#: for each round
 CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
-#: standard deviations of values of unlike noise, on both sides, up to which they have one signal
+#: values of unlike noise agree if their intervals of this number of standard deviations overlap
 REACH = 3.0
-#: number of exposures from which the second lowest value estimates a pixel without hits
+#: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
 MANY = 4
-#: window (pixels) in which a change is compared with its noise, and mean square up to which it is noise
+#: window (pixels) in which a change is compared with its noise, and largest mean square that counts as noise
 WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
-#: steps of a kernel that matter to the noise, as a share of the largest
+#: least value of a kernel that counts for the noise, as a share of the largest
 LEAST_STEP = 0.02
-#: number of values of a response for its limits, and standard deviations from which there is light
+#: number of values of a response that give its limits, and least light (sigma) of the pixels that count
 PIXELS_OF_LIMITS, CLEAR = 300_000, 3.0
-#: pixels that suffice for the first levels
+#: number of pixels that is enough for the first levels
 PIXELS_OF_LEVELS = 20_000
 
 
@@ -88,9 +91,9 @@ class ExpectedExposures:
             self.start_moved()
 
     def fill_bad(self):
-        """Put the median of the other exposures, at the level of the exposure, where a value is bad.
+        """Replace bad values by the median of the other exposures, at the level of the exposure.
 
-        Otherwise a column of bad values looks like a change of the exposure along the column.
+        Without this, a column of bad values looks like a change of the exposure along the column.
         """
         if self.bad is None:
             return
@@ -98,23 +101,23 @@ class ExpectedExposures:
         some = bad.any(axis=0) & ~bad.all(axis=0)
         if not some.any():
             return
-        # a cube that is read by rows, too
-        self.levels, bad = np.array(self.levels[:, :]), bad[:, some]
+        # the copy also allows for a cube that is read by rows
+        self.levels, bad = _copied(self.levels), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
         self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
 
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
-        # a cube that is read by rows, too
-        self.levels = np.array(self.levels[:, :])
+        # the copy also allows for a cube that is read by rows
+        self.levels = _copied(self.levels)
         *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
         self.hot = tuple(places), charges
         for plane in self.levels:
             plane[*places] = medians_around(plane, *places)
 
     def common_with_hot(self, contrast):
-        """Image that the exposures share, with the hot pixels."""
+        """The common image with the hot pixels."""
         common = self.common(contrast)
         if self.hot is not None:
             places, charges = self.hot
@@ -122,7 +125,7 @@ class ExpectedExposures:
         return common
 
     def start_moved(self):
-        """A start for exposures that are shifted by a pixel or more: the median, each shifted back."""
+        """First common image of exposures that are shifted by a pixel or more: their median after a shift back."""
         cube = np.stack([
             moved((level - background) / np.float32(factor), (-dx, -dy))
             for level, background, factor, (dx, dy) in zip(
@@ -175,24 +178,24 @@ class ExpectedExposures:
             plane[:, columns] = cube[at_rest][:, columns]
 
     def common(self, contrast):
-        """Image that the exposures share, and its contrast."""
-        cube = np.stack([self._moved_back(i) for i in range(len(self.levels))])
+        """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
+        cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         if self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)
-        # of many exposures the lowest may be too low
+        # with many exposures, noise makes the lowest value too low
         low = cube[1 if n >= MANY else 0]
         median = (cube[(n - 1) // 2] + cube[n // 2]) / 2
         limit = CLIP_SIGMA * np.sqrt(self.variance_of(low)) + np.float32(contrast) * contrast_of(low)
         return np.where(LineHits(low, limit).hits_in(median - low), low, median)
 
     def _mean_of_clean(self, cube, contrast):
-        """Mean of the values (N, ny, nx) of unlike noise that have no hit, by their inverse variances.
+        """Mean of the values (N, ny, nx) of unlike noise that have no hit, weighted by their inverse variances.
 
-        In a median, a faint exposure would count as much as a bright one. Its noise would then be in the common image
-        and in the exposure itself, and its throughput would seem higher than it is.
+        A median gives a faint exposure the same weight as a bright one. The noise of the faint exposure would then be
+        large in the common image too, and correlate with the exposure, so that its throughput would seem too high.
         """
         variances = self.own_variances(np.median(cube, axis=0))
         for variance, factor in zip(variances, np.float32(self.factors), strict=True):
@@ -204,7 +207,7 @@ class ExpectedExposures:
         return (weights * cube).sum(axis=0) / weights.sum(axis=0)
 
     def own_variances(self, common):
-        """Variance (N, ny, nx) of each exposure at the throughput that it has."""
+        """Variance (N, ny, nx) of each exposure at its own throughput."""
         empty = self.variance_of(np.zeros_like(common))
         photons = np.maximum(self.variance_of(common) - empty, 0)
         noises = np.ones(len(self.factors)) if self.own_noises is None else self.own_noises
@@ -215,7 +218,7 @@ class ExpectedExposures:
         ])  # fmt: skip
 
     def misfit(self):
-        """Sum of the squares of what is left of each exposure, over its variance; hits count little."""
+        """Sum of the squared residuals of the exposures over their variances; a limit reduces the effect of hits."""
         common, total = self.common(CONTRAST[-1]), 0.0
         for i, variance in enumerate(self.own_variances(common)):
             squares = (self.levels[i] - self.shift(i) - self.scale(i) * common) ** 2 / variance
@@ -255,13 +258,14 @@ class ExpectedExposures:
                 change *= share
                 own *= share**2
                 self._add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+            blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
 
     @staticmethod
     def _add_unseen(noise, left, step):
-        """Add the square of what is left to a variance, where the scene is outside the other exposures, in place."""
+        """Add the squared residual to a variance, in place, where the other exposures do not show the scene."""
         rows, columns = entered(step)
         smooth = np.maximum(ndimage.median_filter(left, 3) if any(step) else left, 0)
         unseen = np.zeros(left.shape, bool)
@@ -270,11 +274,11 @@ class ExpectedExposures:
         noise[unseen] += smooth[unseen] ** 2
 
     def _lit(self):
-        """bool (ny, nx): where there is light that a response changes."""
+        """Pixels with light that a response changes, bool (ny, nx)."""
         return self.brightness > CLEAR * np.sqrt(self.variance_of(self.brightness))
 
     def _limits(self):
-        """Limits that contain nearly all values of the response, where there is light that it changes."""
+        """Limits that contain nearly all values of the response, in the pixels with light that it changes."""
         some = self.gains[:, self._lit()].ravel()
         some = some[:: max(some.size // PIXELS_OF_LIMITS, 1)]
         return tuple((1 + np.percentile(some, [0.1, 99.9])).tolist()) if some.size else ()
@@ -304,8 +308,17 @@ class ExpectedExposures:
         return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
 
 
+def _copied(levels):
+    """A copy of a cube, which may be one that is read by rows."""
+    copy = empty_image(levels.shape)
+    for rows in row_bands(*levels.shape[1:]):
+        copy[:, rows] = levels[:, rows]
+        relax()
+    return copy
+
+
 def fitted_terms(fit, whole):
-    """Parts of the `Differences` that a fit and the exposures it is applied to have in common.
+    """Fields of the `Differences` that come from a fit, or from the exposures to which it is applied.
 
     Parameters
     ----------
@@ -354,5 +367,5 @@ def _through(noise, kernel):
 
 
 def _more_than(noise, change):
-    """Share of a change that is not noise, by its mean square around each pixel."""
+    """Share of a change that is not noise, measured by its mean square around each pixel."""
     return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)

@@ -6,7 +6,7 @@ from crstack.utils.pixels import contrast_of
 
 __all__ = ["first_factors"]
 
-#: least contrast in each exposure, in standard deviations, of the pixels that count
+#: least contrast, in standard deviations in every exposure, of the pixels that count
 CLEAR = 4.0
 #: fewest and most such pixels
 FEWEST, MOST = 20, 3000
@@ -17,7 +17,7 @@ OF_DIFFERENCE = 0.954
 
 
 def first_factors(levels):
-    """Throughput of each exposure by the contrast of its structures, if they differ by much.
+    """Throughput of each exposure, from the contrast of its structures, if the throughputs differ by much.
 
     Parameters
     ----------
@@ -27,13 +27,13 @@ def first_factors(levels):
     Returns
     -------
     factors : `~numpy.ndarray` or None
-        (N,) relative to their mean; None where they are alike, or the structures too few.
+        (N,) relative to their mean; None if they are similar, or if there is too little structure.
 
     Notes
     -----
-    A level that is added to an exposure does not change the contrast. Single hit pixels are removed by medians of
-    three, and others count only if all exposures are hit. The factors are those of the clearest pixels, and are not
-    precise: the seeing changes the contrast, too.
+    A level that is added to an exposure does not change the contrast. Medians of three pixels remove hits of one pixel.
+    Larger hits count only where they are in all exposures. The factors come from the pixels with the highest contrast.
+    They are not precise, because the seeing changes the contrast too.
     """
     planes = [_smooth(plane) for plane in levels[:, :]]
     sigmas = [_scatter(plane) for plane in levels[:, :]]
@@ -59,5 +59,5 @@ def _smooth(plane):
 
 
 def _scatter(plane):
-    """Standard deviation of a value by the differences of neighbours, which hits hardly change."""
+    """Standard deviation of a value, from the differences of neighbours, which hits hardly change."""
     return float(np.median(np.abs(np.diff(plane, axis=1)))) / OF_DIFFERENCE

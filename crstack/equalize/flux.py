@@ -27,13 +27,13 @@ BLOCKS = 8
 MARGIN = 4
 #: fewest clean pixels that give a factor
 FEWEST = 25
-#: signal over noise of the pixels of the first estimate
+#: least signal-to-noise ratio of the pixels of the first estimate
 FIRST_GUESS = 5.0
-#: error of the level, by that of a factor, from which a warning is given: in standard deviations of a pixel
+#: least error of the level that gives a warning, in standard deviations of a pixel; it comes from the error of a factor
 MOVED = 0.1
 #: largest factor between exposures that can be given
 LARGEST = 1e3
-#: relative error from which a factor has no information
+#: relative error above which a factor carries no information
 LARGEST_ERROR = 0.3
 
 
@@ -190,19 +190,19 @@ def _warn_of_level(exposures, median, factors, errors):
     warn_user(
         f"flux factors are badly determined: {numbers}. At a level of {level:.4g} {exposures.unit} the error of "
         f"exposure {worst + 1} is {moved:.2g} {exposures.unit}, and the noise of a pixel {sigma:.3g}. Give "
-        "flux_factors, or flux_regions with brighter structures; or take the differences as they are measured "
-        "together, by differences='auto' without flux_method, flux_regions and apply_flux_factors_to"
+        "flux_factors, or flux_regions with brighter structures. Or leave out flux_method, flux_regions and "
+        "apply_flux_factors_to, so that differences='auto' measures all differences together"
     )
 
 
 def _box_around(inside):
-    """Slices of the rows and columns that count, and those that their neighbours' neighbours reach."""
+    """Slices of the rows and columns that count, and of these with a margin of two neighbours."""
     places = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     return tuple(slice(max(found[0] - MARGIN, 0), found[-1] + MARGIN + 1) for found in places)
 
 
 def _first_guess(exposures, median, inside):
-    """Median ratio to the median image, where the signal is sure; 1 where there is none."""
+    """Median ratio to the median image, in pixels with enough signal; 1 if there are none."""
     median = np.nan_to_num(median)
     sure = inside & (median > FIRST_GUESS * np.sqrt(exposures.mean_variance(median)))
     if np.count_nonzero(sure) < FEWEST:
@@ -228,10 +228,10 @@ def _block_totals(exposures, clean, method, models=None):
 
 
 def _block_levels(exposures, clean):
-    """What a free level in each subsample of the jack-knife needs, in blocks.
+    """Sums in blocks that the fit of a free level in each subsample of the jack-knife needs.
 
-    Sums (N, n_blocks) of the exposures over the variance, and sums (n_blocks,) of the weights of a slope and of the
-    inverse variances.
+    They are the sums (N, n_blocks) of the exposures over the variance, and the sums (n_blocks,) of the weights of a
+    slope and of the inverse variances.
     """
     place, nearby, inverse = _clean_signal(exposures, clean)
     weights = (nearby - (nearby * inverse).sum() / inverse.sum()) * inverse
@@ -279,8 +279,8 @@ def _over_median(sums):
 def _jackknife(totals, levels=None):
     """Errors of the factors, leaving out one block at a time.
 
-    With ``levels`` (see `_block_levels`) the level is fitted anew each time. Without that, the level, which the sums of
-    a slope leave out in all blocks together, would count as an error.
+    With ``levels`` (see `_block_levels`) the level is fitted again in each subsample. The sums of a slope are free of
+    the level in all blocks together only. In a subsample without this fit, the level would count as an error.
     """
     used = np.any(totals != 0, axis=0)
     filled = totals[:, used]

@@ -35,8 +35,8 @@ def seeing_kernels(fwhm: Sequence[float]) -> np.ndarray:
     Notes
     -----
     The stars are Gaussians, integrated over pixels. A kernel of pairs of steps up to two pixels is fitted to them by
-    linear least squares, with a penalty on the sum of its squares. So it can make a star sharper, too, and the noise
-    of the common image little larger.
+    linear least squares. It may also make a star sharper. A penalty on the sum of its squares limits the noise that it
+    adds.
     """
     variances = (np.array(fwhm, dtype=float) / FWHM_OVER_SIGMA) ** 2
     half = int(np.ceil(EXTENT * np.sqrt(variances.max()))) + SIZE

@@ -15,24 +15,25 @@ __all__ = ["refuse_impossible", "rough_levels", "warn_of_terms"]
 PIXELS = 100_000
 #: fewest pixels, and fewest stars, that are compared
 FEWEST, FEWEST_STARS = 500, 5
-#: difference of level that gives a warning, in standard deviations of one value: neither given nor measured, and given
+#: least difference of level that gives a warning, in standard deviations of one value: where levels are neither given
+#: nor measured, and where they are given
 DIFFERS, GIVEN = 1.0, 3.0
-#: share of the level that may be throughput where this is measured: by the light of bright pixels, and without these
+#: where the throughput is measured, this share of the level may come from it: with bright pixels, and without them
 KNOWN_THROUGHPUT, UNKNOWN_THROUGHPUT = 0.15, 0.5
-#: quantiles of the light that compare throughputs, the first that is clear; part of the image (pixels); and least
-#: contrast in standard deviations of one value
+#: throughputs are compared at the first of these quantiles of the light whose contrast is at least the last number
+#: (standard deviations of one value), in a part of the image of the side in between (pixels)
 BRIGHT, MIDDLE, CLEAR = (0.98, 0.99, 0.995), 1024, 4.0
-#: ratio of throughputs that gives a warning: neither given nor measured, given, and where only a response is given
+#: ratio of throughputs that gives a warning: neither given nor measured; given; and if only a response is given
 UNEQUAL, WRONG, WRONG_RESPONSE = 1.2, 1.5, 2.0
-#: ratio of widths of stars that gives a warning: of the exposures to each other, and of all to those given
+#: given over measured widths of stars: largest factor by which exposures may differ, and largest factor of the median
 WIDTHS, ALL_WIDTHS = 1.5, 1.8
 #: reach (pixels) of a star that is compared, and signal over noise of its peak
 REACH, PEAK = 7, 30.0
-#: correlation after the given offsets over the highest one, below which they are doubted
+#: offsets are doubted if the correlation after them is below this share of the highest one
 ALIGNED = 0.9
-#: what to write in a parameter file, so that a term is measured that is given
+#: what to write in a parameter file, so that a term is measured
 IN_FILE = {"flux_factors": "flux_factor: auto", "offsets": "mm_crosscorr_region:"}
-#: levels (standard deviations of one value) that count where exposures are aligned
+#: least difference of levels (standard deviations of one value) that is removed before exposures are aligned
 COUNTS = 0.5
 
 
@@ -75,7 +76,7 @@ def rough_levels(exposures, factors):
     Returns
     -------
     levels : list of float or None
-        Levels less their mean. None if they differ by less than half the standard deviation of one value.
+        Levels minus their mean. None if they differ by less than half the standard deviation of one value.
     """
     sample = _Sample(exposures, None, factors)
     if sample.data.shape[1] < FEWEST:
@@ -166,9 +167,9 @@ class _Sample:
 
 
 def _throughputs(exposures, added, factors, sigma):
-    """Throughputs (N,) by the light of the brightest places over the level; None if there is too little of it.
+    """Throughputs (N,), from the light of the brightest places above the level; None if there is too little light.
 
-    Each exposure has its own brightest places, so that shifts matter little.
+    Each exposure has its own brightest places, so that shifts have little effect.
     """
 
     def contrast_of(i):
@@ -221,7 +222,7 @@ def _warn_of_levels(sample, ratios, settings, measured, exposures, off):
 
 
 def _how(settings, name, off):
-    """Settings with which a term is measured, in words."""
+    """The settings with which a term is measured, as text."""
     value = getattr(settings, name)
     words = []
     if _is_given(value) or (value is None and settings.differences is not None):
@@ -237,7 +238,7 @@ def _warn_of_throughputs(ratios, settings, measured, known, off):
     given = [name for name in ("flux_factors", "response") if _is_given(getattr(settings, name))]
     if ratios is None or ("flux_factors" in measured and not given):
         return
-    # what is measured beside a given response is not known yet
+    # terms that are measured beside a given response are not known yet
     limit = WRONG_RESPONSE if "flux_factors" in measured else WRONG if given else UNEQUAL
     worst = float(ratios.max() / ratios.min())
     if worst <= limit or (not given and known.flux is not None and known.flux.is_measured):
@@ -299,7 +300,7 @@ def _width_of_stars(exposures, i):
     """Median full width at half maximum of clear stars, pixels; None if there are too few."""
     plane = exposures.data[i]
     rows, columns = (slice(max((side - 1024) // 2, 0), (side + 1024) // 2) for side in plane.shape)
-    # the lower of two exposures has few hits
+    # the lower value of two exposures is rarely hit
     others = np.delete(np.arange(len(exposures)), i)
     lowest = np.min(exposures.data[others][:, rows, columns], axis=0)
     plane = plane[rows, columns]

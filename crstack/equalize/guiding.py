@@ -6,7 +6,7 @@ __all__ = ["relative_shifts", "trailed", "widened"]
 
 #: least length of a trail (pixels), and least difference of the widths along both axes in standard errors
 LENGTH, SIGNIFICANT = 2.0, 5.0
-#: share of the sum of the moments along both axes by which they may differ for round stars
+#: the moments along both axes of a round star may differ by this share of their sum
 SHARE = 0.15
 
 
@@ -63,10 +63,11 @@ def trailed(differences):
 
     Notes
     -----
-    The second moments of a star are compared with those of the sharpest exposure. Seeing adds the same to both axes, a
-    uniform trail of length L adds L^2 / 12 to one. A shift may add up to its square where stars are undersampled, so
-    this much is subtracted, and a share of what the seeing adds. Traces and lines do not measure the product of x and
-    y. Where its error is larger than that of the widths along the axes, there are too few stars, and nothing is found.
+    The second moments of a star are compared with those of the sharpest exposure. Seeing adds the same to both axes. A
+    uniform trail of length L adds L^2 / 12 to one axis. A shift of undersampled stars may add up to its square. This
+    much is subtracted, and also a share of what the seeing adds. The moment of the product of x and y needs stars,
+    because traces and lines do not measure it. If its error is larger than those of the widths along the axes, there
+    are too few stars, and nothing is found.
     """
     errors = differences.kernel_errors[:, 3:]
     if not (errors[:, 2] <= errors[:, :2].min(axis=1)).all() or not (errors > 0).all():

@@ -8,12 +8,12 @@ from crstack.utils.pixels import dilate
 
 __all__ = ["CLIP_SIGMA_OF_TWO", "CONTRAST", "HitsOfTwo", "crossings"]
 
-#: the mean of two exposures exceeds the lower one by this number of standard deviations where one is hit for sure,
-#: plus this share of the contrast where there is structure
+#: a pixel of two exposures is certainly hit if their mean exceeds the lower value by this number of standard deviations
+#: plus this share of the contrast
 CLIP_SIGMA_OF_TWO, CONTRAST = 2.5, 0.2
-#: two exposures of a flat place differ by a hit if by more than this number of standard deviations of their difference
+#: in a flat place, a difference of two exposures of more than this number of its standard deviations is a hit
 HIT_SIGMA = 3.7
-#: pixels from hits of both exposures within which these may cross
+#: tracks may cross in pixels that are at most this far (pixels) from hits of both exposures
 REACH_OF_CROSSING = 3
 
 
@@ -40,19 +40,19 @@ class HitsOfTwo:
 
     @classmethod
     def of_flat(cls, parts, scale):
-        """From the differences and the variances of the flat pixels of some bands, as ``(differences, variance)``."""
+        """Make it from the flat pixels of some bands: a pair ``(differences, variance)`` for each band."""
         charges = [apart[apart > HIT_SIGMA * np.sqrt(2 * variance)] for apart, variance in parts]
         return cls(np.sort(np.concatenate(charges)).astype(np.float64), sum(apart.size for apart, _ in parts), scale)
 
     def number(self, contrast2, variance):
-        """Number of hits per pixel that count as a deviation, at some squared contrasts and variances of the noise."""
+        """Number of hits per pixel that count as a deviation, for squared contrasts and variances of the noise."""
         return self._below(contrast2, variance) / max(self.n_flat, 1)
 
     def added(self, contrast2, variance, most):
         """Mean of what hits add to the squared deviations.
 
-        A hit of charge q adds ``min((q / 2)**2 / scale, most) - variance``, as long as its charge is below the limit of
-        an obvious hit. The mean is that over the pixels of flat places.
+        A hit of charge q adds ``min((q / 2)**2 / scale, most) - variance`` if its charge is below the limit of an
+        obvious hit. The mean is taken over the pixels of flat places.
 
         Parameters
         ----------

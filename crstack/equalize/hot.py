@@ -13,13 +13,14 @@ __all__ = ["charges_of_hot_pixels", "with_hot_pixels"]
 
 #: rows beside a band on which its hot pixels depend
 MARGIN = 4
-#: least change (standard deviations) of a hot pixel by the throughput that is corrected
+#: least change (standard deviations) that the throughput would make in a hot pixel that is corrected
 LEAST = 0.5
-#: the median exceeds the lowest value by this number of standard deviations where most exposures are hit
+#: if the median exceeds the lowest value by more than this number of standard deviations, most exposures are hit
 HIT = 5.0
-#: a hot pixel is brighter than those around by this number of standard deviations in the lowest exposure, too
+#: least excess (standard deviations) of a hot pixel over the pixels around it in the lowest exposure
 LEAST_LOW = 1.0
-#: the highest pixel beside it is brighter than those around by at most this share of it and so many standard deviations
+#: largest excess of the highest pixel beside a hot pixel: this share of the hot pixel plus this number of standard
+#: deviations
 LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.25
@@ -58,12 +59,12 @@ def charges_of_hot_pixels(cube, variance_of):
     rows, columns = (one[in_all] for one in places)
     low, sigma = low[in_all], sigma[rows, columns]
     charges = median[rows, columns] - base[in_all]
-    # where most exposures are hit, the lowest
+    # the lowest value, if most exposures are hit
     return rows, columns, np.where(charges - low > HIT * sigma, low, charges), sigma
 
 
 def with_hot_pixels(found, levels, variance_of):
-    """Add to the differences that the dark charge of hot pixels is not changed by the throughput.
+    """Correct the differences in hot pixels, whose dark charge does not change with the throughput.
 
     Parameters
     ----------

@@ -23,19 +23,20 @@ __all__ = [
 SIZE = 7
 #: largest distance (pixels) of the steps of a kernel, small to large
 REACHES = (0, 1, 2, 3)
-#: prior standard deviation of a coefficient, over the square of its distance: it limits coefficients that the image
-#: does not determine
+#: prior standard deviation of a coefficient at a distance of one pixel; it falls as the square of the distance. It
+#: limits coefficients that the image does not determine
 PRIOR = 0.1
-#: a shift by a pixel adds these parts of the values one and two pixels before, minus those of the values behind
+#: coefficients of the derivative: a shift by one pixel adds these parts of the values one and two pixels before, and
+#: subtracts the same parts of the values behind
 DERIVATIVE = (2 / 3, -1 / 12)
-#: rounds of robust weights, and standard deviations from which a residual weighs less
+#: rounds of robust weights, and standard deviations above which the weight of a residual decreases
 ROUNDS, HUBER = 3, 2.0
 #: residual of the kernel in the first round, as a share of the contrast squared
 FIRST_SHARE = 0.3**2
-#: values this number of standard deviations too high are hit and have no weight; of these a part is this share of the
-#: contrast at least
+#: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
+#: share of the contrast or more
 HIT, SHARE_OF_HIT = 4.0, 0.05
-#: cross-validated gain of chi squared by which a larger kernel must be better: at least, and for each coefficient
+#: least cross-validated decrease of chi squared by a larger kernel: in total, and for each coefficient
 LEAST_GAIN, OF_COEFFICIENT = 60.0, 1.5
 
 
@@ -112,7 +113,7 @@ def split_kernel(kernel):
 
 
 def moment_errors(covariance):
-    """Standard errors of flux, dx, dy, xx, yy and xy, of small changes of a kernel."""
+    """Standard errors of flux, dx, dy, xx, yy and xy, for a small change of the kernel."""
     half = SIZE // 2
     dy, dx = (one.ravel() for one in np.mgrid[-half : half + 1, -half : half + 1])
     moments = np.stack([np.ones(SIZE**2), dx, dy, dx**2, dy**2, dx * dy])
@@ -242,7 +243,7 @@ class _Normal:
         return rows, np.diag(prior)
 
     def gain(self, basis, drifting=False):
-        """Decrease of chi squared in one half with the fit to the other, all exposures together."""
+        """Decrease of chi squared of all exposures in each half, by the fit to the other half."""
         total = 0.0
         some, none = self._rows(basis, drifting), self._rows(basis[:0])
         for matrices, vectors in zip(self.matrices, self.vectors, strict=True):
@@ -251,7 +252,7 @@ class _Normal:
         return total
 
     def solution(self, i, basis, drifting=False):
-        """Kernel of exposure ``i``, its covariance, and the change (2, 2) of the shift."""
+        """Kernel of exposure ``i``, its covariance, and the change (2, 2) of its shift over the image."""
         rows, prior = self._rows(basis, drifting)
         matrix, vector = sum(self.matrices[i]), sum(self.vectors[i])
         inverse = np.linalg.inv(rows @ matrix @ rows.T + prior)
@@ -270,7 +271,7 @@ def _gain(matrices, vectors, one, other, rows, prior):
 
 
 def _farthest(basis):
-    """Largest distance (pixels) of a step of each kernel, at least 1: distant steps are small."""
+    """Distance (pixels) of the farthest step of each kernel, at least 1: the prior of distant steps is small."""
     size = basis.shape[1]
     dy, dx = np.mgrid[:size, :size] - size // 2
     return np.sqrt(np.where(basis != 0, dx**2 + dy**2, 1).max(axis=(1, 2), initial=1))
@@ -290,7 +291,7 @@ def _robust_weights(target, variance, design, rows_and_prior, structure, least_s
             left = max(min(_structure_share(residual, variance, square, known), left), least_share**2)
         sigma = np.sqrt(variance + left * square)
         z = residual / sigma
-        # what is left in the core of a star is no hit
+        # a residual in the core of a star is not a hit
         hit = residual > HIT * np.sqrt(variance + max(left, SHARE_OF_HIT**2) * square)
         weight = np.where(known & ~hit, 1 / np.maximum(np.abs(z) / HUBER, 1), 0) / sigma**2
         side = (design * weight) @ design.T
@@ -300,7 +301,7 @@ def _robust_weights(target, variance, design, rows_and_prior, structure, least_s
 
 
 def _structure_share(residual, variance, square, known):
-    """Residual variance over the square of the contrast, where this is largest."""
+    """Residual variance over the square of the contrast, in the pixels of highest contrast."""
     some = known & (square > np.quantile(square, 0.8))
     if not some.any():
         return 0.0

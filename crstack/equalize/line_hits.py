@@ -1,4 +1,4 @@
-"""Hits in exposures of which a line or a trace is brighter than in others."""
+"""Hits in exposures in which a line or a trace is brighter than in others."""
 
 import numpy as np
 from scipy import ndimage
@@ -10,9 +10,9 @@ __all__ = ["LineHits"]
 
 #: window (pixels) across a line, in which its height is measured
 ACROSS = 51
-#: pixels across a line by which it may be tilted, and pixels along it that have to be brighter: no hit is so long
+#: largest tilt of a line (pixels across it), and pixels along it that must be brighter, because no hit is so long
 TILT, LONG = 7, 264
-#: share of such a length that is hit, at least, in a row that is looked at
+#: least share of this length that looks hit in a row that is examined
 SHARE = 0.25
 
 
@@ -25,7 +25,7 @@ class LineHits:
     Parameters
     ----------
     common, limit : `~numpy.ndarray`
-        (ny, nx) common image, and by how much a value without hits exceeds it at most.
+        (ny, nx) common image, and largest excess over it of a value without a hit.
     """
 
     def __init__(self, common, limit):
@@ -62,7 +62,7 @@ class LineHits:
 
 
 def _brighter_along(left):
-    """Level (n, nx) of long lines along x in some rows of what is left of an exposure."""
+    """Level (n, nx) of long lines along x in some rows of the residual of an exposure."""
     medians, centres = straight_blocks(left.T)
     highest = ndimage.maximum_filter1d(medians, TILT, axis=1, mode="nearest")
     length = min(LONG // BLOCK, len(highest))

@@ -11,11 +11,11 @@ from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
 
-#: a value that exceeds both this number of standard deviations and this share of the contrast is hit
+#: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: least throughput along rows and columns, relative to that of the exposure
 LEAST_THROUGHPUT = np.float32(0.2)
-#: window (pixels) of the medians along a row or column by which a response of two exposures is measured
+#: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
@@ -26,12 +26,12 @@ LEAST_LINES, OF_VALUE = 100.0, 2e-4
 def find_line_terms(model, open_lines=LINES):
     """Find terms along rows and columns, one after the other.
 
-    A term that raises the misfit is removed again: a weak regressor also holds the noise of the exposures.
+    A term that raises the misfit is removed again, because a weak regressor contains mostly noise of the exposures.
     """
     open_lines = list(open_lines)
     left, signal, variance, before = _residuals(model)
     while len(model.lines) < MOST_LINES:
-        # a change of the sky refines an added level: alone it would stand for a throughput
+        # a change of the sky only refines an added level: without one, it would describe a throughput
         some = [
             one
             for one in open_lines
@@ -79,28 +79,28 @@ def find_added_lines_first(model, axes):
 
 
 def misfit(model):
-    """Sum of the squares of what is left, in standard deviations; hits count little."""
+    """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
     return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
 
 
 def _misfit_of(model, left, variance):
     squares = left**2 / variance
-    # logarithmic beyond the limit: squares would count hits alone, and a constant would ignore a part of the image
-    # that the model does not describe at all
+    # logarithmic beyond the limit. With plain squares, hits would dominate the sum. A constant would ignore parts of
+    # the image that the model does not describe at all
     far, limit = squares > CLIP_SIGMA**2, np.float32(CLIP_SIGMA**2)
     squares[far] = limit * (1 + np.log(squares[far] / limit))
     return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
 
 
 def _differences(model, common):
-    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
+    """Exposures (N, ny, nx) minus their expected values, on the common scale, and their variance."""
     left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
     left /= np.float32(model.factors)[:, None, None]
     return left, model.variance_of(common)
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image, not negative, its variance, and the misfit."""
+    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit."""
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     total = _misfit_of(model, left, variance)
@@ -113,7 +113,7 @@ def _residuals(model):
 
 
 def _sky_beside(model, line):
-    """Whether lines that cross a term change on their own, so that the term must not change them."""
+    """Whether lines that cross a term have changes of their own, so that the term must not change them."""
     return any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
 
 
@@ -140,7 +140,7 @@ def _add_line(model, line, left, signal, variance):
         if regressor is not signal:
             # all but the object stays, and so does its noise
             share = share * (regressor / np.maximum(signal, np.maximum(regressor, 1e-6)))
-        # where there is hardly any signal a fit may give less than none: no exposure has a negative throughput
+        # where there is little signal, a fit may give a negative throughput, which no exposure has
         model.gains = np.maximum(before + share, LEAST_THROUGHPUT - 1)
         model.brightness = regressor
         return

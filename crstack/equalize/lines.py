@@ -17,7 +17,8 @@ __all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_
 LENGTHS = (512, 128, 32)
 #: standard deviations of noise up to which a value counts in full
 CLIP = 3.0
-#: additional difference of a value, as a share of the signal, in rounds at the first length, and at the others
+#: difference of a value beyond the noise that counts in full, as a share of the signal: in the rounds of the first
+#: length, and in those of the others
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
@@ -208,8 +209,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
 
     Notes
     -----
-    Each length measures the residual of the longer ones. A deviation of variance 1 / info is shrunk by t / (t + 1 /
-    info), where t, the spread of the true deviations of a row, is the covariance of the halves of its cells.
+    Each length measures the residual of the longer ones. A deviation of variance 1 / info is multiplied by
+    t / (t + 1 / info). The spread t of the true deviations of a row is the covariance of the halves of its cells.
     """
     nx = regressor.shape[1]
     share = np.zeros(residuals.shape, np.float32)

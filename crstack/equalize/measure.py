@@ -22,9 +22,9 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["measure_differences"]
 
-#: rounds of such terms and the common image, if the terms are known
+#: rounds of the fit of terms along rows and columns and of the common image, if the terms are known
 LINE_ROUNDS = 3
-#: largest image that is used completely, and squared contrast (variances) that counts in the choice of a part
+#: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
 WHOLE, CLEAR = 1_200_000, 25.0
 
 
@@ -40,7 +40,7 @@ def measure_differences(
     Parameters
     ----------
     levels : `~numpy.ndarray`
-        float32 (N, ny, nx) electrons, at the common level as far as it is known.
+        Exposures, float32 (N, ny, nx) in electrons, with the known differences removed.
     variance_of : callable
         Mean variance of the exposures at a signal (image), optionally in a box of the image (slices).
     bad : `~numpy.ndarray` of bool, optional
@@ -68,10 +68,10 @@ def measure_differences(
 
 
 def _measured(levels, variance_of, bad, names, noises):
-    """The differences, hot pixels as all others."""
+    """The differences, without a correction for hot pixels."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
-    # a change of the shift over a part says little of that over the whole
+    # a part of the image is too small to measure the change of the shift over the whole image
     settings = {"noises": noises, "drifting": known[0].shape == levels.shape}
     part = _refined(ExpectedExposures(*known, **settings))
     start = first_factors(part.levels) if "flux_factors" in names else None
@@ -111,7 +111,7 @@ def _refined(model):
 
 
 def _of_whole(levels, variance_of, bad, part):
-    """The differences in the whole image by the fit to a part of it, without terms along rows and columns."""
+    """The differences in the whole image, from the fit to a part of it, without terms along rows and columns."""
     whole = ExposuresByBands(levels, variance_of, bad, part)
     for contrast in CONTRAST[-2:]:
         whole.refine(contrast)
@@ -121,7 +121,7 @@ def _of_whole(levels, variance_of, bad, part):
 
 
 def _with_lines(model):
-    """The model with the terms along rows and columns that it needs, or a better one in another order of the fits."""
+    """The model with the terms along rows and columns that it needs; the better of two orders of the fits."""
     find_line_terms(model)
     if not any(line.name == "backgrounds" for line in model.lines):
         return model
@@ -138,7 +138,7 @@ def _with_lines(model):
 
 
 def _part_to_fit(levels, variance_of):
-    """The part of the image with most structure from the optics."""
+    """The part of the image with the most structure that comes through the optics."""
     shape = levels.shape[1:]
     if shape[0] * shape[1] <= WHOLE:
         return slice(None), slice(None)

@@ -20,34 +20,35 @@ __all__ = [
     "tail_of_noise",
 ]
 
-#: window (pixels) whose lowest value is the level under a structure
+#: window (pixels) whose lowest value is the level below a structure
 AROUND = 11
 #: rows beside a band that its error depends on
 MARGIN = AROUND // 2 + 2
-#: standard deviations of the common image by which a structure exceeds that level at least
+#: least excess of a structure over that level, in standard deviations of the common image
 SURE = 4.0
-#: a squared deviation counts up to this multiple of the expected one; of two exposures, where hits count fully, less
+#: a squared deviation counts up to this multiple of the expected one; the second number is for two exposures
 MOST, MOST_OF_TWO = 9.0, 4.0
-#: rounds of the fit, and share of the features' sum with which it starts
+#: rounds of the fit, and share of the sum of the features from which it starts
 ROUNDS, FIRST_SHARE = 8, 0.05
-#: pixels that suffice, fewest for a fit, and contrast squared (variances) from which a pixel is used
+#: most and fewest pixels of a fit, and least squared contrast (variances) of a pixel
 PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
-#: least part in standard errors, and variance of a squared deviation over the square of the variance
+#: least significant part, in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0
-#: mean squared deviation of flat places, over that of noise: limits, because hits raise it
+#: limits of the mean squared deviation of flat places over that of noise, because hits raise it; for two exposures too
 OF_FLAT, OF_FLAT_OF_TWO = (1.0, 1.15), (0.92, 1.15)
-#: standard deviations from which the highest value of a flat place is hit; share of the highest values that does not
-#: count, over that of flat places that are hit, at most, and least mean squared deviation of flat places without them
+#: the highest value of a flat place is hit if it is this many standard deviations above the median. The share of flat
+#: places that are hit, times the second number and at most the third, is the share of highest values that do not count.
+#: Without these, the mean squared deviation of flat places is at least the fourth
 HIT, TRIMMED, MOST_TRIMMED, LEAST_TRIMMED = 5.0, 4.0, 0.2, 0.5
-#: share of the deviations whose highest is to be as for flat places, and most by which the error is raised for it
+#: the error is raised, by these factors at most, until this quantile of the deviations is that of flat places
 TAIL, MOST_TAIL, MOST_TAIL_OF_TWO = 0.95, 6.0, 2.0
-#: variance over that of noise of the places whose deviations are looked at
+#: least variance, over that of noise, of the places whose quantile is compared
 APART = 1.5
-#: normal samples whose deviations have such a share
+#: number of normal samples that give the quantile of noise
 SAMPLES = 100_000
-#: factor of the fitted error, because places of one kind differ
+#: factor by which the fitted error is raised, because places of one kind differ
 SAFETY = 1.5
-#: the feature of the change
+#: index of the feature of the change
 CHANGE = 3
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
@@ -125,13 +126,13 @@ class ModelError:
         flat = ~dilate(features[0] > 0, 1)
         error[flat] = 0
         if len(features) > CHANGE and any(self.least):
-            # the rim of a kernel around a bright star: it changes what has no structure of its own
+            # around a bright star, the kernel changes pixels that have no structure of their own
             error[flat] = features[CHANGE][flat]
         return error
 
 
 def features_of(image, variance, change=None):
-    """Squares of what the error of a model may be proportional to, without those of noise.
+    """Squares of the quantities to which the error of a model may be proportional, minus those of noise.
 
     Parameters
     ----------
@@ -186,10 +187,11 @@ def fit_model_error(n, structure, flat):
     Notes
     -----
     The parts are fitted to the squared deviations of the lowest and the highest value from the median. A deviation
-    counts up to nine times the expected one, of two exposures four times, which bounds the effect of hits. What
-    remains of it is measured in flat places. Where the largest deviations exceed those of flat places, the error is
-    raised. Of three exposures or more, four times as many of the highest values do not count as flat places are hit:
-    on lines and stars most of these are hits. The lowest values count in their place.
+    counts up to nine times the expected one, or four times with two exposures, which bounds the effect of hits. The
+    effect that remains is measured in flat places. If the largest deviations exceed those of flat places, the error is
+    raised. With three exposures or more, a share of the highest values does not count, because on lines and stars most
+    of them are hits. This share is four times the share of flat places that are hit. The lowest value of the pixel
+    counts in place of such a highest value.
     """
     *values, noise, features = structure
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
@@ -214,7 +216,7 @@ def _most(n):
 
 
 def _trimmed(n, median, high, noise):
-    """Share of the highest values that may be hit, by the flat places."""
+    """Share of the highest values that may be hit, from the share in flat places."""
     if n < 3 or len(noise) < FEWEST:
         return 0.0
     return min(TRIMMED * float(np.mean(high - median > HIT * np.sqrt(noise))), MOST_TRIMMED)

@@ -30,13 +30,13 @@ __all__ = [
 
 #: inverse of the precision (pixels) of the peak of the cross-correlation
 UPSAMPLING = 100
-#: rounds of shifting by the measured offset and measuring the residual
+#: number of rounds: shift by the measured offset, and measure the residual
 ROUNDS = 3
 #: smallest side (pixels) of a region that can be correlated
 SMALLEST = 16
 #: share of each side that fades to 0 at the edges
 TAPER = 0.2
-#: standard deviations by which products of slopes must exceed those of noise
+#: least excess of the products of slopes over those of noise, in standard deviations
 SIGNIFICANCE = 5.0
 #: variance of a sum of products of slopes over that of independent products: each slope is that over two pixels
 NEIGHBOURS = 1.5
@@ -44,9 +44,9 @@ NEIGHBOURS = 1.5
 LARGEST = 3.0
 #: window (pixels) in which the lowest exposure limits the signal
 REACH = 5
-#: a star that falls on one pixel in one exposure may be this many times its highest in another
+#: the highest pixel of a star may differ by this factor between exposures, because of its place within the pixel
 SHARPEST = 2.0
-#: least share of a peak in its neighbours, for a peak from the optics
+#: least share of a peak that its neighbours have, if the peak comes through the optics
 LEAST_SPREAD = 0.2
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
@@ -275,7 +275,7 @@ def hot_pixels(image, sigma, shared=False):
 
 
 def _with_second(places, windows, second):
-    """Some places, and the places of the highest pixels beside them, in windows (M, 9), where these are hot as well.
+    """Some hot pixels, and those of the highest pixels beside them, in windows (M, 9), that are hot too.
 
     At an edge there are none: the mirrored pixel is as high.
     """
@@ -346,11 +346,11 @@ def _error(aligned):
     scatter = np.sum((aligned - mean) ** 2) / ((n - 1) * mean.size)
     for axis in (1, 0):
         slopes = np.array([np.gradient(plane, axis=axis) * window for plane in aligned])
-        # slopes of different exposures have the scene in common, and no noise
+        # slopes of different exposures have the scene in common, but not the noise
         squares = slopes**2
         sum_of_squares = squares.sum(axis=0)
         total = np.sum(slopes.sum(axis=0) ** 2 - sum_of_squares)
-        # next to each other they share pixels
+        # adjacent slopes share pixels
         chance = np.sqrt(2 * NEIGHBOURS * np.sum(sum_of_squares**2 - (squares**2).sum(axis=0)))
         if not total > SIGNIFICANCE * chance:
             raise InputError("crosscorr_region must hold structure along x and y; got none above the noise")

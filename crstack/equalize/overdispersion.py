@@ -25,7 +25,7 @@ MEDIAN_OF_VARIANCE = 0.69
 BLOCKS = 8
 #: least 1 / kappa, in standard errors, that differs from Poisson
 SIGNIFICANCE = 2.0
-#: seed and number of the normal samples that give constants of the clipping
+#: seed and number of the normal samples from which the effect of the clipping is computed
 SAMPLES_SEED, N_SAMPLES = 20240312, 200_000
 
 
@@ -75,8 +75,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     Parameters
     ----------
     exposures : Exposures
-        Three or more, bias subtracted, that differ by no more than noise: flux factors, response
-        and offsets taken out.
+        Three or more, bias subtracted, that differ by noise only: flux factors, response and offsets are corrected.
     used : `~numpy.ndarray` of bool, optional
         (ny, nx), pixels to use; those valid in every exposure by default. Hits
         among them are rejected.
@@ -84,7 +83,7 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
     Returns
     -------
     shape : NbinomShape
-        kappa in electrons, and its error.
+        Shape kappa in electrons, and its error.
 
     Raises
     ------
@@ -93,13 +92,13 @@ def fit_nbinom_shape(exposures: Exposures, used: np.ndarray | None = None) -> Nb
 
     Notes
     -----
-    The sample variance of the N exposures of a pixel, in electrons, is expected to be s + r**2 + s**2 / kappa, r being
-    the read noise; an exposure that has been divided by c has s / c and r**2 / c**2 instead. 1 / kappa is the ratio of
-    the weighted sums of what exceeds s + r**2 and of s**2, with the weights s**2 / variance**2 of the most precise
-    estimate. The signal s in the weights comes from the eight neighbours, free of the pixel's own noise. Pixels whose
-    exposures lie more than 6 standard deviations apart, and their neighbours, count as hit. The bias of this cut on
-    the variance of clean pixels is known for normal noise, and corrected. The error is a jack-knife over blocks of the
-    image.
+    The sample variance of the N exposures of a pixel, in electrons, is expected to be s + r**2 + s**2 / kappa, where r
+    is the read noise. If an exposure was divided by c, s / c and r**2 / c**2 replace s and r**2. 1 / kappa is the ratio
+    of two weighted sums: that of the excess over s + r**2, and that of s**2. The weights s**2 / variance**2 give the
+    most precise estimate. The signal s in the weights comes from the eight neighbours, so that it does not depend on
+    the noise of the pixel. Pixels whose exposures differ by more than 6 standard deviations, and their neighbours,
+    count as hit. This cut lowers the variance of clean pixels by a factor that is known for normal noise, and is
+    corrected. The error is a jack-knife over blocks of the image.
     """
     if any(variance is not None for variance in exposures.variances):
         raise InputError('exposures must have no uncertainties for nbinom_shape="auto"; got some: give a number')

@@ -22,29 +22,29 @@ __all__ = ["contrast_squared", "place_variance"]
 WINDOW = 5
 #: weight of the estimate from the whole image, in pixels of the same kind
 STEADY = 12.0
-#: a squared deviation counts up to this number of variances, and this share of the squared contrast
+#: a squared deviation counts up to this number of variances plus this share of the squared contrast
 MOST, MOST_OF_CONTRAST = 9.0, 0.25
-#: squared contrast of the median of three values of noise, in their variance
+#: squared contrast of the median of three values of pure noise, in units of their variance
 NOISE_CONTRAST = 7.6
-#: the median may exceed the lowest by this number of standard deviations, and by the share `CONTRAST` of the contrast
+#: the median may exceed the lowest value by this number of standard deviations plus the share `CONTRAST` of contrast
 CLIP_SIGMA = 4.0
-#: the excess of a kind of place counts where it is so many standard errors above none, that of a neighbourhood where
-#: it differs by so many from its kind
+#: the excess variance of a kind of place counts if it is at least the first number of standard errors; that of a
+#: neighbourhood counts if it exceeds the excess of its kind by the second number
 SIGNIFICANCE, LOCAL_SIGNIFICANCE = 5.0, 3.0
-#: the same where the kind has no excess
+#: the second number where the kind has no excess
 ALONE = 8.0
 #: fewest places of a kind that give a measurement
 FEWEST = 10
-#: first kinds whose contrast, of two exposures, may come from hits
+#: number of the faintest kinds whose contrast may come from hits, with two exposures
 FAINT_KINDS_OF_TWO = 3
-#: a squared deviation of two exposures counts up to this number of its variances, the mean of those of noise, and
-#: rounds in which the variances are found
+#: with two exposures: a squared deviation counts up to this number of its expected variances; mean of such clipped
+#: deviations of noise; and rounds in which the variances are found
 MOST_OF_TWO, CLIPPED_OF_TWO, ROUNDS_OF_TWO = 4.0, 0.92, 6
 #: variance of the squared deviation, over the square of the variance
 SPREAD = 3.0
-#: of the deviations of a kind of place this share is to be as small as for normal ones, and draws that say how small
+#: this quantile of the deviations of a kind is made that of normal values, and number of draws that measure it
 TAIL, PIXELS_OF_TAIL = 0.98, 100_000
-#: lowest such share, where the hits of two exposures are among the deviations, and most by which they raise it then
+#: with two exposures, hits are among the deviations: lowest quantile, and largest factor of the variance
 LEAST_TAIL, MOST_TAIL_OF_TWO = 0.8, 2.0
 #: kinds of places: each has twice the contrast of the one before
 N_KINDS = 13
@@ -52,9 +52,9 @@ N_KINDS = 13
 HOT = N_KINDS - 1
 #: rows beside a band on which the contrast beside hot pixels depends
 HOT_MARGIN = 5
-#: factor of a change, as a part of the contrast
+#: an expected change counts as a contrast of this number of times the change
 OF_CHANGE = 3.0
-#: a deviation of this share of the contrast is expected to vary as much
+#: share of the squared contrast that is added to the variance in the weights
 SMOOTH = 0.01
 
 
@@ -96,19 +96,19 @@ def place_variance(levels, variance_of, measured=None):
 
     Notes
     -----
-    Hits only raise values. So the difference of the median and the lowest value measures the differences of the
-    exposures, also where values are hit. It is expressed as a share of the square of the local contrast, because
-    shift, seeing and throughput change the signal in proportion to the contrast. The share is that of places of
-    similar contrast. In windows of five pixels with a significantly larger share it is shifted towards that of the
-    window.
+    Hits only raise values. The difference of the median and the lowest value therefore measures the differences of the
+    exposures, also where values are hit. Its square is expressed as a share of the square of the local contrast,
+    because shift, seeing and throughput change the signal in proportion to the contrast. All places of similar contrast
+    have one share. In a window of five pixels with a significantly larger share, the share is a weighted mean of that
+    of the window and that of the kind.
 
-    Where differences were measured, the variance is also at least what they leave in blocks of pixels, see
+    If differences were measured, the variance is at least the squared residual in blocks of pixels, see
     `~crstack.equalize.block_residuals.raise_to_block_residuals`.
 
-    Two exposures differ by a hit as they differ by an error of the model. What hits add to the squared deviations is
-    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. The share of a kind is then
-    that of squared deviations that count up to four times their expected variance. In a window, the excess is
-    twice the smaller of the excess where the first exposure is higher and of that where the second is.
+    With two exposures, a hit looks like an error of the model. The contribution of hits to the squared deviations is
+    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. A squared deviation then
+    counts up to four times its expected variance. In a window, the excess is computed twice: in the pixels where the
+    first exposure is higher, and in the others. Twice the smaller one is used.
     """
     change = None if measured is None else measured.change
     places = _Places.of(levels, variance_of, change)
@@ -169,12 +169,12 @@ def _fill_band(variance, places, shares, band):
     share = shares[places.kind[wide]]
     around = [ndimage.uniform_filter(one, WINDOW) for one in (weight * contrast2, weight, weight**2, known**2)]
     around.insert(0, places.excess_around(weighted_excess, wide))
-    # only where the window differs significantly from its kind
+    # only where the excess of the window is significantly larger than that of its kind
     expected = share * around[1]
     error = np.sqrt(SPREAD * np.maximum(around[4], 0)) / WINDOW
     worse = around[0] - expected > np.where(share > 0, LOCAL_SIGNIFICANCE, ALONE) * error + expected
     worse &= around[1] > 0
-    # of so many pixels like this one
+    # effective number of pixels in the window
     number = WINDOW**2 * around[2][worse] ** 2 / np.maximum(around[3][worse], 1e-30)
     share[worse] = (STEADY * share[worse] + number * around[0][worse] / around[1][worse]) / (STEADY + number)
     variance[rows] = (share * contrast2)[inner]
@@ -256,16 +256,16 @@ class _Places:
         return places if places.of_two is None else places._without_hits()
 
     def _without_hits(self):
-        """The places of two exposures, without what hits add to contrasts and deviations; changed in place."""
+        """The places of two exposures, with the contribution of hits removed; changed in place."""
         two = self.of_two.with_hits(self.kind == 0, self.variance)
         self.contrast2[two.crossings], self.kind[two.crossings] = 0, 0
         return replace(self, of_two=two)
 
     def _squares(self, rows, shares):
-        """Squared deviations of some rows, of two exposures without what hits add to them.
+        """Squared deviations of some rows; with two exposures, without the contribution of hits.
 
-        Where shares of the kinds are known, a deviation counts up to `MOST_OF_TWO` times the variance that it then has.
-        A few hits in a kind of place count less than by their mean, which is that of far more pixels.
+        If the shares of the kinds are known, a deviation counts up to `MOST_OF_TWO` times its expected variance. This
+        limits the effect of few hits in a rare kind of place, for which a subtraction of their mean is not precise.
         """
         square = self.square[rows]
         if self.of_two is None:
@@ -283,10 +283,10 @@ class _Places:
         return square
 
     def excess_around(self, weighted_excess, rows):
-        """Mean in the window around each pixel of some rows of the weighted excess.
+        """Mean of the weighted excess in the window around each pixel of some rows.
 
-        Of two exposures, a track of hits makes one of them higher in the whole window. So the excess is counted where
-        the first is higher and where the second is. Twice the smaller of the two is used.
+        With two exposures, a track of hits makes one exposure higher in the whole window. Therefore the excess is
+        computed twice: where the first exposure is higher, and where the second is. Twice the smaller one is used.
         """
         if self.of_two is None:
             return ndimage.uniform_filter(weighted_excess, WINDOW)
@@ -295,13 +295,13 @@ class _Places:
         return 2 * np.minimum(*sides)
 
     def weighted(self, rows, shares=None):
-        """Squared contrast, weight, and weight times excess and noise, of some rows; see `_squares`."""
+        """Squared contrast, weight, weight times excess, and weight times variance, of some rows; see `_squares`."""
         contrast2, variance = self.contrast2[rows], self.variance[rows]
         weight = contrast2 / (variance + np.float32(SMOOTH) * contrast2) ** 2
         return contrast2, weight, weight * (self._squares(rows, shares) - variance), weight * variance
 
     def shares_of_kinds(self):
-        """Excess variance of each kind of place over the squared contrast; 0 where it is not sure."""
+        """Excess variance of each kind of place over the squared contrast; 0 where it is not significant."""
         shares = self._shares()
         for _ in range(0 if self.of_two is None else ROUNDS_OF_TWO):
             if shares.any():
@@ -315,7 +315,7 @@ class _Places:
             contrast2, weight, weighted_excess, known = self.weighted(rows, shares)
             kind = self.kind[rows].ravel()
             number += np.bincount(kind, minlength=N_KINDS)
-            # the sums go on where those of the band before ended, so that they round as one sum
+            # each band continues the sums of the band before, so that rounding does not depend on the bands
             kind = np.concatenate([np.arange(N_KINDS, dtype=np.int8), kind])
             for total, one in zip(sums, (weighted_excess, weight * contrast2, known**2), strict=True):
                 total[:] = np.bincount(kind, np.concatenate([total, one.ravel()]), minlength=N_KINDS)
@@ -327,7 +327,7 @@ class _Places:
         return np.where(sure, total / np.maximum(known, 1e-30), 0).astype(np.float32)
 
     def tails(self, shares, of_noise):
-        """Factors of the shares by which the largest deviations of each kind are those of normal ones."""
+        """Factors of the shares that make the largest deviations of each kind agree with those of normal values."""
         factors = np.ones(len(shares), np.float32)
         for k in np.flatnonzero(shares):
             ratios, hits = [], []
@@ -353,7 +353,7 @@ def _ordered(cube, variance_of):
     variance = variance_of(median)
     sigmas = CLIP_SIGMA if n > 2 else CLIP_SIGMA_OF_TWO
     limit = sigmas * np.sqrt(variance) + np.float32(CONTRAST) * contrast_of(low)
-    # where most exposures are hit, a low value; of many the lowest may be too low
+    # where most exposures are hit, a low value is used; with many exposures, noise makes the lowest value too low
     lower = cube[1] if n >= MANY else low
     return low, median, cube[-1], variance, np.where(median - lower > limit, lower, median), limit
 
@@ -369,11 +369,11 @@ def _deviations(cube, variance_of, change):
         np.maximum(contrast2, np.square(np.float32(OF_CHANGE) * change), out=contrast2)
     contrast2[hot] = np.square(low[hot])
     square = (median - low) ** 2
-    # where one is hit the others have a larger span
+    # if one is hit, the lowest is the lowest of fewer clean values
     one_hit = high - median > limit
     square[~one_hit] /= np.float32(_expected_square(n, n))
     square[one_hit] = square[one_hit] / np.float32(_expected_square(n, n - 1)) if n > 2 else variance[one_hit]
-    # where most exposures are hit only the lowest is clean: its difference from the median must not count
+    # if most exposures are hit, the median is hit too: its difference from the lowest value must not count
     np.minimum(square, _most(contrast2, variance), out=square)
     kind = _kinds(contrast2, variance)
     kind[hot] = HOT
@@ -381,16 +381,16 @@ def _deviations(cube, variance_of, change):
 
 
 def _in_both(n, function, image, low):
-    """A function of the common image; of two exposures the lower of those of the image and of the lower values.
+    """A function of the common image; with two exposures, the smaller of its results for this and the lower values.
 
-    A hit of one of two exposures that is not obvious is structure in the image, but not in the lower values. A value
-    that is far too low is structure in these more than in the image. Either would look like an error on structures.
+    A faint hit in one of two exposures is structure in the common image, but not in the lower values. A value that is
+    far too low is mainly structure in the lower values. Either would look like an error on structures.
     """
     return function(image) if n > 2 else np.minimum(function(image), function(low))
 
 
 def _without_hot(image, hot):
-    """An image without its hot pixels: these do not move or blur, so that they are no contrast for those beside."""
+    """An image without its hot pixels. These neither move nor blur, so that they cause no differences beside them."""
     if not len(hot[0]):
         return image
     image = image.copy()

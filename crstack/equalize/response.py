@@ -22,7 +22,7 @@ __all__ = ["Response", "ResponseSettings", "estimate_response"]
 LOWEST, HIGHEST = 0.2, 5.0
 #: rounds of rejecting hits and measuring, at each length
 ROUNDS = 2
-#: signal over noise of a pixel of the first estimate
+#: least signal-to-noise ratio of a pixel of the first estimate
 FIRST_GUESS = 1.0
 #: fewest such pixels of a row in the first estimate
 FEWEST = 20
@@ -239,7 +239,7 @@ def _spread(deviations, info):
     """Variance (ny,) of the true deviations of a row; 0 where noise explains them."""
     n = len(deviations)
     squares = (deviations**2).sum(axis=0)
-    # over few rows: their own, and those beside them
+    # averaged over the row itself and those beside it
     chi2, degrees, total = (
         ndimage.uniform_filter1d(values.sum(axis=1), 2 * NEARBY_ROWS + 1, mode="nearest") * (2 * NEARBY_ROWS + 1)
         for values in (info * squares, (n - 1.0) * (info > 0), info)

@@ -13,20 +13,21 @@ __all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "surfaces_of
 
 #: least residual of a kernel in each round, as a share of the contrast
 LEAST_SHARES = (0.1, 0.1, 0.05, 0.01, 0.005)
-#: the contrast of noise alone, in standard deviations of one value of N, times the root of N
+#: contrast of a mean of N values of pure noise, in standard deviations of the mean
 NOISE_CONTRAST = 3.9
-#: pixels are flat below the first multiple of the contrast of noise, and measure the kernel above the second
+#: pixels are flat below the first multiple of the contrast of noise; those above the second are used for the kernel
 FLAT, STRUCTURE = 2.0, 3.0
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.25
-#: pixels that suffice for the kernels, and how many of these are those of most contrast
+#: most pixels that are used for the kernels, how many of these have the highest contrast, and fewest pixels
 PIXELS_TO_FIT, STRONGEST, FEWEST = 20_000, 8_000, 40
-#: number of pixels up to which a kernel that is not found is looked for with smaller residuals, and parts of these
+#: with at most this number of pixels, the fit is repeated with smaller assumed residuals until it finds a kernel;
+#: factors of the residuals
 FEW, SMALLER = 4_000, (1.0, 0.5, 0.25)
-#: sides (pixels) of the blocks; every second block tests the fit to the others; the largest of which either half holds
-#: this share of the structure
+#: sides (pixels) of the blocks that divide the image into halves like a chessboard: one half tests the fit to the
+#: other. The first side is used for which each half has at least this share of the structure
 BLOCKS, LEAST_HALF = (8, 2), 0.2
-#: least effect (percentile) of a kernel, in standard deviations
+#: a kernel is kept if this percentile of its effect is at least this number of standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
 
 
@@ -40,7 +41,7 @@ def refine(model, contrast, least_share=None):
         telling = structure > STRUCTURE * noise
         telling[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
         if model.bad is not None:
-            # what a kernel moves from there is not known
+            # a kernel would move unknown values from there
             telling[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
         _fit_kernels(model, common, variance, structure, telling, least_share)
     model.change(common, variance)
@@ -63,9 +64,9 @@ def flat_pixels(model, structure, variance):
 
 
 def residuals_of(model, common):
-    """What is left (N, ny, nx) of the exposures without the common image and its changes, less its mean.
+    """Residuals (N, ny, nx): the exposures minus the common image and its changes, and minus their own mean.
 
-    It is not relative to the median, because each exposure is the median in some pixels.
+    They are not relative to the median, because each exposure is the median in some pixels.
     """
     left = np.stack([
         level - change - np.float32(factor) * common
@@ -78,7 +79,7 @@ def residuals_of(model, common):
 
 
 def surfaces_of(medians, number):
-    """Surfaces by the medians (N + 1, rows, columns) of cells, of residuals and of the variance: grids and kinds."""
+    """Grids and kinds of the surfaces, from medians (N + 1, rows, columns) of residuals and variance in cells."""
     medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
     medians = medians - medians.mean(axis=0)
     surfaces = [smooth_surface(median, number, of_cells) for median in medians]
@@ -99,7 +100,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     targets -= common.ravel()[place]
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
-    # the residual of few stars hides a throughput that differs by ten per cent
+    # with few stars, the assumed residual would hide a difference of throughput of ten per cent
     for part in SMALLER if len(place) <= FEW else SMALLER[:1]:
         fitted = fit_kernels(
             targets,
@@ -114,7 +115,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         )
         if fitted.terms is not None:
             break
-    # to first order the mean of the exposures is then the common image itself
+    # with a mean change of 0, the common image is to first order the mean of the exposures
     kernels = fitted.kernels - fitted.kernels.mean(axis=0)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
     effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
@@ -125,7 +126,7 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
 
 
 def _folds(rows, columns, weight):
-    """bool (M,): one half of some pixels, in blocks."""
+    """One half of some pixels, divided in blocks: bool (M,)."""
     for block in BLOCKS:
         folds = (rows // block + columns // block) % 2 == 1
         if LEAST_HALF < weight[folds].sum() / weight.sum() < 1 - LEAST_HALF:

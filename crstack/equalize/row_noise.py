@@ -8,9 +8,9 @@ __all__ = ["shared_noise", "warn_of_shared_noise"]
 
 #: scatter of normal values over the median of their absolute values
 MAD = 1.4826
-#: least variance of second differences over that of first ones; 3 for noise, less for structure wider than a row
+#: least ratio of the variances of second and first differences: it is 3 for noise, and less for wider structure
 ROUGH = 2.4
-#: least variance that the rows add to that of one value
+#: least variance of the levels of rows that gives a warning, over that of one value
 LEAST = 0.25
 #: fewest rows or columns
 FEWEST = 30
@@ -72,8 +72,8 @@ def warn_of_shared_noise(measured, sigma):
             n, what = len(profiles), "rows" if axis == "x" else "columns"
             warn_user(
                 f"the {what} of each exposure have random levels that differ by {found:.2g} electron, where the noise "
-                f"of a value is {sigma:.2g}: hits are found beside this, but the mean of {n} exposures keeps "
-                f"{found / np.sqrt(n):.2g} electron in whole {what}. The uncertainty of combinations with these masks "
-                f"includes it. Subtract the overscan of each of the {what} first"
+                f"of a value is {sigma:.2g}. The search for hits takes this into account, but the mean of {n} "
+                f"exposures keeps {found / np.sqrt(n):.2g} electron in whole {what}. The uncertainty of combinations "
+                f"with these masks includes it. Subtract the overscan of each of the {what} first"
             )
     return variance

@@ -1,4 +1,4 @@
-"""Light around saturated stars: it follows the seeing beyond the reach of a kernel."""
+"""Light around saturated stars, which changes with the seeing at larger distances than a kernel reaches."""
 
 from dataclasses import replace
 
@@ -9,20 +9,20 @@ from crstack.utils.memory import empty_image
 
 __all__ = ["with_saturated_stars"]
 
-#: pixels of a feature without a value in any exposure that is a star, at least, and its largest side
+#: a group of pixels without a valid value is a star if it has at least this number of pixels, and at most this side
 FEWEST, LARGEST_SIDE = 4, 200
-#: largest distance from it (pixels) that is looked at
+#: largest distance from the star (pixels) that is examined
 REACH = 40
-#: fewest values at one distance, and standard errors of their median that count
+#: fewest values at one distance, and least median of these in standard errors
 IN_RING, SIGNIFICANT = 12, 4.0
-#: the light beside the star must exceed that far from it by so many standard deviations of a value
+#: least excess of the light beside the star over the light far from it, in standard deviations of a value
 BRIGHT = 10.0
 #: standard error of a median over that of a mean, and standard deviation over the median absolute deviation
 OF_MEDIAN, MAD = 1.25, 1.4826
 
 
 def with_saturated_stars(found, levels, bad, variance_of):
-    """Add to the differences what the exposures hold around saturated stars more or less than expected.
+    """Add the residuals around saturated stars to the differences.
 
     Parameters
     ----------
@@ -42,10 +42,10 @@ def with_saturated_stars(found, levels, bad, variance_of):
 
     Notes
     -----
-    The light in the middle of the star is not known, so that the change by the seeing is too small around it. The
-    medians of what is left, at each distance from the saturated pixels, are added to the expected image of each
-    exposure where they are significant. A hit does not change the median of a ring. The
-    scatter in a ring beyond the noise becomes variance.
+    The light in the middle of the star is not known, so the modelled change by the seeing is too small around it. The
+    median of the residuals at each distance from the saturated pixels is added to the expected image of each exposure,
+    if it is significant. A hit does not change the median of a ring. The scatter in a ring beyond the noise becomes
+    variance.
     """
     if bad is None or not found or found.common is None:
         return found
@@ -86,7 +86,7 @@ def _part(value, box):
 
 
 def _image(value, shape, original):
-    """A new image of a number or an image, unless it is a new one already."""
+    """A copy of a number or an image as an image; ``value`` itself if it is such a copy already."""
     if value is not original:
         return value
     image = empty_image(shape)
@@ -104,7 +104,7 @@ def _distances(labels, k):
 
 
 def _rings(left, sigma, distance, valid):
-    """What is left at each distance, and its variance beyond the noise, as images; None if it is not significant."""
+    """Images of the median residual at each distance, and of the variance beyond the noise; None if none counts."""
     inside = valid & (distance > 0) & (distance <= REACH)
     order = np.argsort(distance[inside], kind="stable")
     ends = np.cumsum(np.bincount(distance[inside], minlength=REACH + 1))[:-1]

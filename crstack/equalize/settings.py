@@ -20,6 +20,8 @@ __all__ = ["BY_DEFAULT", "Equalization", "open_settings"]
 
 AUTO = "auto"
 TARGETS = ("simulated", "original")
+#: measured memory for each pixel of an image, besides the arrays in files
+BYTES_OF_OFFSETS, BYTES_OF_SEEING = 80.0, 80.0
 #: limits of the width of a star, pixels
 WIDTHS = {"minimum": 0.5, "maximum": 50}
 
@@ -37,7 +39,7 @@ class Equalization:
     """The differences of exposures that are not quite equivalent: given, to be measured, or switched off.
 
     Each term is measured by default, all of them together by `~crstack.equalize.measure_differences`. A given value is
-    used, and the other terms are measured around it. None switches a term off.
+    used, and the other terms are measured with it. None switches a term off.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class Equalization:
         Level that is added to each exposure, such as its sky: a number or an image (ny, nx) for each, in the unit of
         the exposures, and at the level of the exposure itself: exposure i is f_i times the common image, plus b_i. With
         equal flux factors f_i, only differences from the mean of the exposures count. If the factors are not known,
-        what is left of the levels is measured with them.
+        the levels that remain are measured with them.
     seeing : "auto", sequence of float or None, optional
         Full width at half maximum (pixels) of the stars in each exposure.
     differences : {"auto", None}, optional
@@ -125,7 +127,7 @@ class Equalization:
     def _refuse_options_of_factors(self):
         """Raise `InputError` for options of factors that are not measured."""
         if isinstance(self.flux_factors, str):
-            if self.measures_factors:  # these options ask for it
+            if self.measures_factors:  # the options ask for a measurement
                 self._set("flux_factors", AUTO)
             return
         for name in ("flux_regions", "flux_method"):
@@ -208,16 +210,22 @@ class Equalization:
 
     @property
     def of_whole_images(self):
-        """Names of the settings that need whole images at once."""
+        """Names of the settings that need all images at once: terms that are measured one by one."""
         needed = {
-            "flux_factors": self.measures_factors or _is_given(self.flux_factors),
-            "offsets": self.measures_offsets or _is_given(self.offsets),
-            "crosscorr_region": self.crosscorr_region is not None,
-            "response": _is_given(self.response),
-            "backgrounds": _is_given(self.backgrounds),
-            "seeing": _is_given(self.seeing),
+            "flux_factors": self.measures_factors,
+            "offsets": self.measures_offsets,
+            "response": isinstance(self.response, ResponseSettings),
         }
-        return tuple(name for name, is_needed in needed.items() if is_needed)
+        return tuple(f"{name}, measured on its own," for name, is_needed in needed.items() if is_needed)
+
+    @property
+    def bytes_per_pixel(self):
+        """Memory for each pixel of an image that given terms need, by the name of the setting.
+
+        The others work by bands of rows.
+        """
+        needed = {"offsets": BYTES_OF_OFFSETS, "seeing": BYTES_OF_SEEING}
+        return {f"given {name}": one for name, one in needed.items() if _is_given(getattr(self, name))}
 
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.
@@ -253,7 +261,7 @@ def open_settings(settings):
     first = {"flux_factors": settings.measures_factors, "offsets": settings.measures_offsets}
     names = {name for name in NAMES if isinstance(getattr(settings, name), str) and not first.get(name)}
     if "flux_factors" in names and _is_given(settings.backgrounds):
-        # the common level that given levels are added to is not known before the throughput
+        # given levels include a common level, which is not known before the throughput
         names.add("backgrounds")
     return names
 

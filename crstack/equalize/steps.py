@@ -10,24 +10,23 @@ __all__ = ["confirmed_steps", "entered", "moved", "whole_steps"]
 
 #: largest step in pixels
 LARGEST = 16
-#: a correlation is as good without a step along an axis where it is this share of the highest
+#: no step is made along an axis if the correlation without it is at least this share of the highest
 AS_GOOD = 0.98
-#: the highest correlation must be this share of the correlation of each exposure with itself
+#: the highest correlation must be at least this share of the correlation of each exposure with itself
 LEAST_ALIKE = 0.3
-#: pixels around the brightest structure that coincides after a step: the step must hold without it
+#: pixels around the brightest structure that are left out when a step is tested without it
 AROUND = 16
-#: the correlation of the others must be this share of that of each exposure with itself
+#: the correlation of the rest must be at least this share of the correlation of each exposure with itself
 OF_REST = 0.15
-#: grids of the common image that are tried
+#: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
 #: window (pixels) of the median that removes hits and hot pixels
 WINDOW = 3
-#: the image is compared in this part (pixels) of its middle, at most
+#: largest side (pixels) of the central part of the image that is compared
 PIXELS = 1024
-#: contrast (standard deviations) of the pixels in which a step is confirmed, and standard deviations up to which what
-#: is left there counts
+#: least contrast (standard deviations) of the pixels in which a step is confirmed, and limit of their residuals
 STRUCTURE, CLIP = 5.0, 5.0
-#: a step must leave less than this share of the sum of the squares that is left without it
+#: the sum of squared residuals with the steps must be less than this share of the sum without them
 LOWERED = 1.0
 #: throughputs with which the exposures are compared
 THROUGHPUTS = np.geomspace(1 / 8, 8, 61)
@@ -85,8 +84,8 @@ def whole_steps(levels):
 def confirmed_steps(steps, levels, variance_of):
     """The steps, if they describe the structures of the whole image better than none.
 
-    A correlation finds the source that dominates a part of the image. Where that source moves and the rest does not,
-    as a galaxy that drifts along a slit whose sky lines stay, a step is wrong.
+    A correlation follows the source that dominates a part of the image. If this source moves and the rest does not,
+    such as a galaxy that drifts along a slit while the sky lines stay, a step is wrong.
 
     Parameters
     ----------
@@ -121,15 +120,15 @@ def confirmed_steps(steps, levels, variance_of):
 
 
 def _median_of_others(planes, i):
-    """Median (ny, nx) of all exposures but one; of an even number the lower middle, since hits raise a mean of two."""
+    """Median (ny, nx) of all exposures but one; the lower of two middle values, because hits raise values."""
     others = np.stack([plane for k, plane in enumerate(planes) if k != i])
     return np.partition(others, (len(others) - 1) // 2, axis=0)[(len(others) - 1) // 2]
 
 
 def _left(values, expected, sigma):
-    """Least sum of the squares of what is left of some values (M,), in standard deviations, of several throughputs.
+    """Least sum of the squared residuals of some values (M,), in standard deviations, over several throughputs.
 
-    Each square has a limit, so that hits count little. A fit of the throughput by least squares depends on them.
+    Each square has a limit, so that hits count little. A fit of the throughput by least squares would depend on hits.
     """
     level = np.median(expected) if len(expected) else 0.0
     over, above = (expected - level) / sigma, (values - level) / sigma
@@ -138,9 +137,9 @@ def _left(values, expected, sigma):
 
 
 def _holds(plane, middle, step, alike):
-    """Whether a step is better than none without the brightest structure that coincides.
+    """Whether a step is still better than none without the brightest structure that coincides after the step.
 
-    Two bright tracks of hits, which lie on each other after a step, may outweigh all faint stars.
+    A step may bring two bright tracks of hits together, whose correlation exceeds that of all faint stars.
     """
     step = tuple(round(one) for one in step)
     if not any(step):
@@ -154,7 +153,7 @@ def _holds(plane, middle, step, alike):
 
 
 def _least_rest(shifts):
-    """Whole numbers (N,) that leave the least rest of shifts (N,), for the best grid of the common image."""
+    """Whole numbers (N,) closest to shifts (N,), for the best sub-pixel position of the common image."""
     grids = np.linspace(0, 1, GRIDS, endpoint=False)[:, None]
     rests = np.abs(shifts - grids - np.round(shifts - grids))
     best = grids[np.argmin((rests**2).sum(axis=1) + rests.max(axis=1) ** 2)]
@@ -162,7 +161,7 @@ def _least_rest(shifts):
 
 
 def _structure(plane):
-    """Square root of the structures, without small hits and hot pixels, fading to 0 at the edges."""
+    """Square root of the structures without small hits and hot pixels, times a window that is 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
     plane = _without_points(plane[rows, columns])

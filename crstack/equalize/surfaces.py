@@ -17,7 +17,7 @@ FEWEST = 200
 VARIANCE_OF_MEDIAN = 1.57
 #: least decrease of chi squared by a level or a slope
 LEAST_GAIN = 30.0
-#: least effect of a term, in standard deviations of one pixel, because hits change the medians slightly
+#: least effect of a term, in standard deviations of one pixel: hits change the medians slightly
 LEAST_EFFECT = 0.06
 #: least excess of a surface over its degrees of freedom, in standard deviations
 SIGNIFICANCE = 10.0
@@ -155,7 +155,7 @@ def smooth_surface(medians, number, variance):
 
 
 def _shrunk(rest, weight, spread):
-    """Cells that scatter by ``spread`` beyond their noise, drawn towards the mean of those around."""
+    """Values of cells, each shrunk towards the mean of those around; ``spread`` is their scatter beyond the noise."""
     around = ndimage.uniform_filter(weight * rest, 3, mode="nearest")
     around /= np.maximum(ndimage.uniform_filter(weight, 3, mode="nearest"), 1e-30)
     share = spread * weight / (spread * weight + 1)

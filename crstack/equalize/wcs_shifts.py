@@ -12,9 +12,9 @@ __all__ = ["compare_with_wcs", "shifts_by_wcs"]
 
 #: disagreement (pixels) that is not reported, because coordinates of headers have no errors
 LEAST = 0.5
-#: standard errors that a disagreement must exceed beyond that
+#: a reported disagreement also exceeds this number of standard errors
 SIGMAS = 3.0
-#: largest change (pixels) of a shift within an image: a larger one is not a shift
+#: largest change (pixels) of a shift within an image; with a larger one, the images are turned or stretched
 UNIFORM = 1.0
 
 
@@ -52,7 +52,7 @@ def shifts_by_wcs(exposures: Exposures) -> np.ndarray | None:
 
 
 def _kind(wcs):
-    """What coordinates must have in common to be compared."""
+    """The properties that coordinates must have in common to be compared."""
     return tuple(wcs.wcs.ctype), tuple(map(str, wcs.wcs.cunit)), wcs.wcs.radesys, str(wcs.wcs.equinox), wcs.naxis
 
 

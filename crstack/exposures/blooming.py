@@ -5,7 +5,7 @@ from scipy import ndimage
 
 __all__ = ["find_blooming"]
 
-#: a value is far above the others if it exceeds this multiple of theirs, and so many standard deviations
+#: a value is far above the others if it exceeds theirs by this factor and by this number of standard deviations
 MULTIPLE, ABOVE = 1.05, 5.0
 #: largest gap (pixels) in a column of charge
 GAP = 2
@@ -30,10 +30,11 @@ def find_blooming(exposures):
 
     Notes
     -----
-    A value is added if a column of values connects it with a saturated one (in this column or the next), each of which
-    exceeds the median of the other exposures, the lower one of an even number, by 5 per cent and 5 standard deviations.
-    Gaps of two values are closed. Where all exposures bleed alike, only the pixels at both ends of each saturated
-    column of a feature that is longer than wide are added, because they may be filled in part.
+    A value is added if a column of high values connects it with a saturated value in the same or the next column. A
+    value is high if it exceeds the median of the other exposures (the lower of two middle values) by 5 per cent and by
+    5 standard deviations. Gaps of two values are closed. If charge has bled in all exposures alike, this comparison
+    shows nothing. Therefore the pixels at both ends of each column of a saturated feature that is longer than wide are
+    always added, because they may be partly filled.
     """
     if exposures.saturated is None:
         return None
@@ -79,5 +80,5 @@ def _of_columns(exposures, i, columns, levels):
     holding = np.zeros(n + 1, dtype=bool)
     holding[labels[beside]] = True
     holding[0] = False
-    # beside a saturated value alone, a value is no bled charge
+    # high values that touch a saturated value only from the side are not bled charge
     return holding[labels] & (above | joined & ~beside | saturated[:, columns])

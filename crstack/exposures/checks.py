@@ -99,10 +99,10 @@ def _without_blank_parts(exposures):
 
 
 def _saturated_features(exposures, blank):
-    """Saturated values (N, ny, nx) of exposures that have a block of their highest value, or share that of another.
+    """Saturated values (N, ny, nx) of exposures with a block of their highest value, or a group where another has one.
 
-    All groups of four or more connected pixels at the highest value are saturated in an exposure with such a block, and
-    in an exposure that has such a group where another has a block: it is as bright in this place.
+    In an exposure with such a block, all groups of four or more connected pixels at the highest value are saturated.
+    The same holds for an exposure that has such a group at the place of a block of another exposure.
     """
     tops = [plane.max() for plane in exposures.data]
     blocks = np.zeros(exposures.shape, dtype=bool)

@@ -1,5 +1,6 @@
 """`Exposures`: the cube of exposures, its bad values and its noise."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -169,9 +170,12 @@ class Exposures:
         for plane, own, scale in zip(data, self.data, scales, strict=True):
             np.divide(own, np.float32(scale), out=plane)
             relax()
-        levels = tuple(level / np.float32(scale) for level, scale in zip(self.levels, scales, strict=bool(self.levels)))
+        levels = tuple(
+            by_rows(lambda level, scale: level / np.float32(scale), *pair)
+            for pair in zip(self.levels, scales, strict=bool(self.levels))
+        )
         if self.scales:
-            scales = tuple(old * new for old, new in zip(self.scales, scales, strict=True))
+            scales = tuple(by_rows(operator.mul, old, new) for old, new in zip(self.scales, scales, strict=True))
         return replace(self, data=data, scales=scales, levels=levels)
 
     def minus(self, differences: Sequence[np.ndarray]) -> "Exposures":

@@ -18,11 +18,11 @@ log = logging.getLogger("crstack.exposures")
 #: largest shift (pixels) that the measurements of `crstack.equalize` find
 ALIGNED = 16
 
-#: difference of the light from that of the others, within which it counts as equal: it is a median of few structures
+#: the light of an exposure counts as equal to that of the others within this fraction, as few structures measure it
 FULL_LIGHT = 0.2
-#: what becomes of a shift
+#: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
-#: rows that suffice for the scatter; scatter of normal values over the median of their absolute values
+#: number of rows from which the scatter is measured; standard deviation over the median of absolute normal values
 ROWS, MAD = 100, 1.4826
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
@@ -97,7 +97,7 @@ def of_one_field(exposures, drop=False):
 
 
 def _agree_moved(image, other, shift):
-    """Whether an image shows the structures of another one after a shift; a bright star gives some shift by chance."""
+    """Whether an image shows the structures of another after a shift; one bright star alone may give a false shift."""
     dx, dy = shift
     return agree(np.roll(image, (-dy, -dx), (0, 1)), other)
 
@@ -106,13 +106,13 @@ def _without_light(exposures, factors):
     noise = exposures.noise.readnoise_in_unit
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
-    # noise that is understated must not count as structure
+    # if the noise is understated, it must not count as structure
     scatter = float(np.median([_scatter(plane) for plane in exposures.data]))
     return unlit(exposures.data, exposures.bad, max(sigma, scatter), factors)
 
 
 def _scatter(plane):
-    """Scatter of an image by the differences of neighbours along its rows."""
+    """Scatter of an image, from the differences of neighbours along its rows."""
     differences = np.diff(plane[:: max(len(plane) // ROWS, 1)], axis=1)
     return MAD * float(np.median(np.abs(differences))) / np.sqrt(2)
 
@@ -149,7 +149,7 @@ def _report_shift(exposures, i, other, shift):
 
 
 def _cause(exposures, i, other):
-    """Why an exposure with structures of its own lacks those of another exposure, in words."""
+    """Words for the reason why an exposure shows structures, but not those of another exposure."""
     for words, turn in TURNED.items():
         turned = exposures.data[i][turn]
         shift = displacement(turned, exposures.data[other])
@@ -159,7 +159,7 @@ def _cause(exposures, i, other):
 
 
 def _without(exposures, strange, drop):
-    """The exposures without the strange ones, if ``drop`` and enough remain."""
+    """The exposures without those that cannot be used, if ``drop`` is set and enough remain."""
     kept = [i for i in range(len(exposures)) if i not in strange]
     enough = len(kept) >= MINIMUM_EXPOSURES
     for words in strange.values():

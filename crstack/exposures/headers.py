@@ -17,7 +17,7 @@ from crstack.files.history import header_line
 
 __all__ = ["cleaned_header", "split_wcs", "wcs_cards"]
 
-#: integers from this one on do not fit into a card with their comment
+#: larger integers do not fit into a card together with their comment
 LONGEST_INTEGER = 10**40
 
 #: keywords that describe a file or its data, not the exposure
@@ -57,8 +57,8 @@ def cleaned_header(meta):
     Notes
     -----
     A letter that is invalid in a keyword becomes an underscore. Letters outside ASCII lose their accents or are
-    escaped, tabs and the like become blanks. A `~astropy.time.Time` is written in ISO format, a Quantity as its value
-    with the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
+    escaped. Tabs and similar characters become blanks. A `~astropy.time.Time` is written in ISO format, a Quantity as
+    its value with the unit in the comment. Lists, mappings, arrays, NaN and infinity are left out.
     """
     header, changes = fits.Header(), []
     if meta is None:

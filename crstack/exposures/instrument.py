@@ -62,12 +62,12 @@ class Instrument:
                 )
 
     def of_exposure(self, number, n):
-        """The properties for one exposure (from 1) of ``n``: of lists of bias and saturation, its own.
+        """The properties for exposure ``number`` (from 1) of ``n``: from lists of bias or saturation, its own value.
 
         Raises
         ------
         InputError
-            If a list is not as long as the exposures are many.
+            If the length of a list is not the number of exposures.
         """
         own = {}
         for name in ("bias", "saturation"):
@@ -188,7 +188,7 @@ class Instrument:
         return _in_counts("bias", _cropped(value, raw_shape, section), noise, given, seconds, section)
 
     def header_of_result(self, given, bias):
-        """Header of an exposure once it is trimmed and ``bias`` is subtracted: neither can be done twice by it.
+        """Header of an exposure that is trimmed and has no ``bias``: its keywords do not ask for either again.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ def _is_subtracted(value, bias):
 
 
 def _no_quantity(name, value):
-    """Words on what to give instead of a text."""
+    """The error for a text in place of a Quantity, with what to give instead."""
     unit = {"gain": "u.electron / u.adu", "readnoise": "u.electron", "exptime": "u.s"}.get(name, "u.adu")
     try:
         example = f"{float(value):g}"

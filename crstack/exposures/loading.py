@@ -20,6 +20,7 @@ from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
 from crstack.exposures.saturation import find_plateau, warn_of_plateaus
+from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
 from crstack.utils.warn import warn_user
@@ -29,13 +30,13 @@ __all__ = ["digest_of", "load_exposures"]
 #: smallest image, in pixels along either axis
 MINIMUM_LENGTH = 5
 
-#: fractions of saturated values of an exposure: of a warning, and of an error if each exposure has more
+#: fraction of saturated values of an exposure that gives a warning, and fraction that is an error in all exposures
 MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
-#: number of rows, about, that identify an exposure
+#: approximate number of rows whose digest identifies an exposure
 ROWS_OF_DIGEST = 64
 
-#: number of exposures up to which crstack is tested
+#: largest number of exposures with which crstack is tested
 MOST_TESTED = 25
 
 
@@ -283,6 +284,7 @@ class _Builder:
 
     def exposures(self, drop):
         """The exposures, after all are added; without blank ones if ``drop``."""
+        self.names = short_names(self.names)
         kept = self._usable(drop)
         self._warn_of_errors()
         warn_of_plateaus(self.plateaus, self.first.unit)

@@ -9,11 +9,12 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["find_low_values"]
 
-#: standard deviations below the surroundings in the same exposure, and below 0, from which a value is low
+#: a value is low if it is at least this number of standard deviations below its surroundings in the same exposure, or
+#: below 0
 FAR_BELOW = 6.0
-#: and by which it is lower than the other exposures
+#: it must also be lower than the other exposures by this number of standard deviations
 BELOW_OTHERS = 4.0
-#: standard deviations within which two exposures agree, and the same relative to the depth of the low value
+#: two exposures agree within this number of standard deviations, or within this fraction of the depth of the low value
 AGREE, OF_DEPTH = 5.0, 0.2
 #: distances of the pixels along a row or a column that are the surroundings
 NEAR, FAR = (2, 3, 4), (5, 6, 7)
@@ -21,17 +22,17 @@ NEAR, FAR = (2, 3, 4), (5, 6, 7)
 FEWEST = 4
 #: variance of a value minus the median of its surroundings, relative to that of a value
 OF_DIFFERENCE = 1.25
-#: low values that make a row or column suspicious, and the lengths over which the others are averaged
+#: a row or column with this number of low values is searched for more; length over which its other values are averaged
 IN_LINE, LENGTH = 4, 9
-#: low values that are needed in a line of two exposures, where hits of the other one look alike, and in a part of it
+#: the same number with two exposures, where hits of the other exposure look similar, and number in a part of the line
 IN_LINE_OF_TWO, IN_RUN = 12, 3
 #: window in which gaps are closed
 GAP = 5
-#: longest gap in such a line that is added, if the sum of its deviations is so far below 0 (standard deviations)
+#: longest gap in such a line that is added, if the sum of its deviations is below this (standard deviations)
 LONGEST_GAP, GAP_SUM = 100, -2.0
-#: pixels of a line that touch
+#: neighbours along a line
 ALONG = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
-#: mean deviation in such a line, and the deviation of its values, standard deviations
+#: values of such a line are added if their mean deviation, and the deviation of each, is below this (in sigma)
 MEAN_IN_LINE, OF_ONE = -2.0, -1.0
 #: largest fraction of an exposure that can be low
 MOST = 0.1
@@ -56,20 +57,21 @@ def find_low_values(exposures):
 
     Notes
     -----
-    A value is low if it is 6 standard deviations below the median of the pixels at 2 to 4 (or 5 to 7) pixels on both
-    sides in its row or column, in its own exposure, and if its difference from the other exposures is lower than the
-    differences around it by 4 standard deviations. The variance is that of the noise or of the surroundings, whichever
-    is larger. So a hit in the others does not make a value low, and neither do gaps and absorption lines, which all
-    exposures have. A value is low, too, if it is 6 standard deviations below 0 and below the others. If a row or a
-    column has four low values, those between them with a lower significance are added.
+    A value is low under two conditions. In its own exposure, it is 6 standard deviations below the median of the pixels
+    at a distance of 2 to 4 (or 5 to 7) pixels on both sides in its row or column. And its difference from the other
+    exposures is lower than the differences around it by 4 standard deviations. The variance is that of the noise or
+    that of the surroundings, whichever is larger. Hits in the others do not fulfil the first condition. Gaps and
+    absorption lines do not fulfil the second, because all exposures have them. A value is also low if it is 6 standard
+    deviations below 0 and below the others. If a row or a column has four low values, less significant ones between
+    them are added.
 
-    Of two exposures, the lower value beside a hit in the other one may look low in a gap or an absorption line. There a
-    value is low only if it is below its surroundings along the row and along the column, if it is below 0, or in a row
-    or column with twelve low values.
+    With two exposures, if the other value is hit, a value in a gap or an absorption line may look low. There a value is
+    low only if it is below its surroundings along both its row and its column, if it is below 0, or if its row or
+    column has twelve low values.
 
-    Of three exposures and more, the others are represented by their median with the value itself (the higher one of
-    the two in the middle). Two of them must agree with it. So hits have no effect, also where all others are hit and
-    the value is the only clean one: charges of hits differ.
+    With three or more exposures, the others are represented by the median of all values of the pixel (the higher of two
+    middle ones). Two of the others must agree with it. This protects a value that is the only clean one of its pixel,
+    because charges of hits differ.
     """
     search = _Search(exposures)
     which, rows, columns, sure = search.low()
@@ -91,7 +93,7 @@ def find_low_values(exposures):
 
 
 class _Search:
-    """Exposures in which low values are looked for."""
+    """Exposures that are searched for low values."""
 
     def __init__(self, exposures):
         self.exposures = exposures
@@ -207,7 +209,7 @@ class _Search:
         return values if self.exposures.bad is None else np.where(self.exposures.bad[i][where], np.nan, values)
 
     def differing(self, i, where, around, variance):
-        """By how many standard deviations values are lower, relative to the other exposures, than those around."""
+        """Difference from the other exposures minus that of the values around, in standard deviations."""
         own, near = self._own(i, where), self._own(i, around)
         middle, near_middle = self.middle(where), self.middle(around)
         deviation, spread, _ = _deviation(own - middle, near - near_middle)

@@ -10,18 +10,18 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise"]
 
-#: ratios of measured to stated scatter above and below which a warning is given; a gain that is wrong by a factor of 2
-#: gives 1.41 and 0.71 where photons dominate, and real exposures with the right gain give 0.94 to 1.18
+#: ratios of measured to stated scatter above and below which a warning is given. Where photons dominate, a gain that is
+#: wrong by a factor of 2 changes the scatter by the square root of 2
 TOO_MUCH, TOO_LITTLE = 1.4, 0.77
-#: the same of the variance of one exposure at its own level
+#: the same for the variance of one exposure at its own level
 TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
-#: relative error of the variance of a difference, and least change of that of one exposure in standard errors
+#: relative error of the variance of a difference, and least significant change of the variance of one exposure
 ERROR, SIGNIFICANCE = 0.02, 5.0
-#: share of the pixels below the brightest ones, and difference of their signal between exposures of equal light
+#: quantile of the brightest pixels, and largest difference of their signal between exposures of equal light
 BRIGHT, SAME_LIGHT = 0.98, 0.15
-#: what the level of another exposure would change in the variance, over what is measured: limits
+#: limits of the change of variance that the level of another exposure would make, over the measured change
 AGREES = (0.6, 1.6)
-#: share of the variance that is not by photons, from which a read noise is named
+#: least share of the variance without photons for which a read noise is named
 LEAST_REST = 0.05
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
@@ -110,8 +110,8 @@ class _OddOne:
 def _of_another_level(exposures, sample, variance):
     """Exposures whose variance is that of the level of another exposure, as a list of `_OddOne`.
 
-    The variance of an exposure is half the sum of the variances of its differences from two others, minus that of the
-    difference of these. Of two exposures, the one at the higher level has the variance of its level.
+    The variances of the differences of three exposures give the variance of each. For the first it is half of V12 + V13
+    - V23. With two exposures, the one at the higher level is assumed to have the variance of its level.
     """
     n = len(exposures)
     if any(one is not None for one in exposures.variances) or not sample.valid.any(axis=(1, 2)).all():
@@ -156,7 +156,7 @@ def _contrasts(sample, levels):
 
 
 def _of_equal_light(one, other, variance):
-    """Whether contrasts agree; where the light differs, structures remain in a difference and look like noise."""
+    """Whether contrasts agree. If the light differs, structures remain in a difference and look like noise."""
     return abs(one - other) < SAME_LIGHT * max(one, other) + np.sqrt(variance)
 
 
@@ -170,7 +170,7 @@ def _at_level(sample, variance, i, step):
 
 
 def _own_variances(sample, stated, levels):
-    """The number of an exposure, its measured variance and the error of this, for each that can be measured."""
+    """Number, measured variance and error of the variance of each exposure that can be measured."""
     n = len(stated)
     if n == 2:
         ratio, lower = sample.ratio(0, 1), int(np.argmin(levels))
@@ -220,7 +220,7 @@ def _compare_all(exposures, sample, which, bias_given):
     if ratio > TOO_MUCH:
         warn_user(
             f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
-            f"or give each exposure an uncertainty. Else {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
+            f"or give each exposure an uncertainty. If not, {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
             "field, and whether the flat field has a mean of 1"
         )
     elif not own and readnoise > scatter:
@@ -256,8 +256,8 @@ def _warn_of_bias(exposures, level):
 def _values_that_agree(exposures, level, scatter, readnoise):
     """Words on the gain, or the read noise, that gives the measured scatter.
 
-    A read noise in electrons is another one in ADU for another gain. Where the stated read noise exceeds the photon
-    noise, or the gain is not known, only the read noise is named.
+    The read noise in ADU depends on the gain. If the stated read noise exceeds the photon noise, or if the gain is not
+    known, only the read noise is named.
     """
     noise = exposures.noise
     if exposures.scales or noise.n_averaged != 1 or np.ndim(noise.electrons_per_unit):

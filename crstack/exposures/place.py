@@ -1,4 +1,4 @@
-"""Where the exposures of a stack and all that is computed from them are kept."""
+"""Choice between memory and temporary files for the arrays of a stack."""
 
 import os
 

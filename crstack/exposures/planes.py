@@ -97,7 +97,7 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
 
 def _part_of_plane(given, offset, readnoise, seconds, saturation):
     """Some rows of an exposure, and the number of their usable uncertainties."""
-    # subtract in float64: ADU near 65535 have few spare bits in float32
+    # subtract in float64, because float32 has few bits for the fractions of ADU near 65535
     with np.errstate(over="ignore", invalid="ignore"):
         counts = np.asarray(given.data, dtype=np.float64)
         if seconds != 1:
@@ -156,7 +156,7 @@ def image_with_noise(ccd: CCDData, noise: NoiseModel) -> tuple[np.ndarray, np.nd
     Returns
     -------
     image : `~numpy.ndarray`
-        float32, a copy, 0 at bad pixels.
+        Copy of the image, float32 (ny, nx), 0 at bad pixels.
     bad : `~numpy.ndarray` of bool or None
         (ny, nx), True at bad pixels.
     noise : `~crstack.noise.NoiseModel`

@@ -34,7 +34,7 @@ def product_kind(path):
         Such as "combined image"; None for all other files.
     """
     try:
-        quiet = warnings.catch_warnings(action="ignore")  # from the first header on
+        quiet = warnings.catch_warnings(action="ignore")  # the primary header is searched first
         with quiet, Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
             for number in range(SEARCHED):
                 header = hdus[number].header
@@ -57,7 +57,7 @@ def without_products(paths):
     Returns
     -------
     paths : list
-        All of them if crstack wrote each, because they are then meant.
+        All of them if crstack wrote every file: the user then means products.
 
     Warns
     -----

@@ -15,7 +15,7 @@ REASONS = ("hit", "bad", "saturated", "low", "replaced")
 
 #: bits of each reason, by convention. STScI: ACS and WFC3, where a bit of a hit is set by AstroDrizzle (4096) or
 #: CRSPLIT (8192). LSST: the mask planes of afw in their usual order. DRAGONS: Gemini's `geminidr`. Instruments differ:
-#: copy one, change it and hand it in as ``bits=``.
+#: copy one, change it and pass it as ``bits=``.
 CONVENTIONS = MappingProxyType(
     {
         "stsci": MappingProxyType(

@@ -33,7 +33,7 @@ __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_car
 
 #: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
 UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
-#: and by the name of the extension, where there is no UTYPE; any other holds standard deviations
+#: the same by the name of the extension, if there is no UTYPE; any other name means standard deviations
 #: usual names of extensions of data quality and of uncertainties
 QUALITY, ERRORS = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR")
 _BY_NAME = {
@@ -268,7 +268,7 @@ def _plane_of(hdus, ext, path, shape, name):
 
 
 def _bad_of_file(hdus, path, reading, shape):
-    """(bad, saturated) by the extensions of mask and data quality; None each if there is none."""
+    """(bad, saturated) from the extensions of mask and data quality; None for each that there is not."""
     mask = saturated = None
     if "MASK" in hdus and reading.ext != "MASK":
         mask = _plane_of(hdus, "MASK", path, shape, "extension").astype(bool)

@@ -24,20 +24,20 @@ __all__ = [
 #: side of the smallest block of one value that counts as blank
 BLOCK = 7
 
-#: fraction of the differences, the smallest ones, that measure the scatter; hits are among the others
+#: the smallest differences, of this fraction, measure the scatter; hits are among the others
 CENTRAL = 0.8
 
-#: variance over the stated one from which hits may be among those, standard deviations of the clip that leaves these
-#: out, and rounds of it
+#: if the variance exceeds the stated one by this factor, hits may be among the smallest differences too; these are
+#: then clipped at this number of standard deviations, in this number of rounds
 MANY_HITS, CORE, ROUNDS = 1.15, 2.0, 30
 
-#: fraction of one value from which an image has no noise
+#: an image has no noise if this fraction of its pixels has one value
 MOSTLY = 0.9
 
-#: part (pixels) of the middle of an image in which a shift is searched, at most
+#: largest side (pixels) of the central part of an image in which a shift is searched
 MIDDLE = 2048
 
-#: least correlation of shifted exposures relative to that of each with itself
+#: least correlation of two shifted exposures, relative to that of each with itself
 ALIKE = 0.3
 
 #: size of a sample of values
@@ -133,8 +133,8 @@ def noise_ratio(data, bad, variance):
     Returns
     -------
     ratios : list of float
-        For each exposure and the next one (the last and the first, where there are more than two): measured standard
-        deviation over the stated one. Empty where too few values are valid.
+        Measured over stated standard deviation, for each exposure and the next one, and for the last and the first if
+        there are more than two. Empty if too few values are valid.
     level : float
         Median of the expected signal, a low value of the exposures.
     sigma : float
@@ -143,12 +143,12 @@ def noise_ratio(data, bad, variance):
     Notes
     -----
     The difference of two exposures is computed, and the difference of the neighbour in the row is subtracted from it.
-    This removes the scene and slow variations of the level. The stated noise of an exposure is that at the median of
-    three neighbours in its row, because levels differ. Where a low value of all exposures, moved to the level of this
-    one, is higher, it is that at this value. The scatter is the mean square of the smallest four fifths, relative to
-    that of a normal distribution cut at the same quantile. Hits are among the remaining fifth. Each square comes from
-    four values, so that a fifth is not enough where more than 5 % of the values are hit. Where the scatter is larger
-    than stated, it is therefore that of the values within two standard deviations, found by repeated clipping.
+    This removes the scene and slow variations of the level. The stated noise of an exposure is that at its own expected
+    signal: the median of three neighbours in its row, or a low value of all exposures, moved to the level of this one,
+    if that is higher. The scatter is the mean square of the smallest four fifths, relative to that of a normal
+    distribution that is cut at the same quantile. Hits are among the remaining fifth. Each square comes from four
+    values, so a fifth is not enough if more than 5 % of the values are hit. If the scatter is larger than stated, it is
+    therefore computed again, from the values within two standard deviations, by repeated clipping.
     """
     sample = NoiseSample.of(data, bad, variance)
     found = [sample.ratio(i, j) for i, j in cyclic_pairs(range(len(data)))]
@@ -158,7 +158,7 @@ def noise_ratio(data, bad, variance):
 
 
 def cyclic_pairs(which):
-    """Each of some indices and the next one; the last and the first, too, where there are more than two."""
+    """Pairs of each index and the next one, and of the last and the first if there are more than two."""
     which = list(which)
     return list(zip(which, which[1:] if len(which) < 3 else which[1:] + which[:1], strict=False))
 
@@ -230,7 +230,7 @@ def _middle_mean(values):
 
 
 def _mean_of_smallest(squares):
-    """Variance of normal values by the smallest of their squares."""
+    """Variance of normal values, estimated from the smallest of their squares."""
     k = int(CENTRAL * squares.size)
     smallest = np.partition(squares, k)[:k]
     cut = ndtri((1 + CENTRAL) / 2)
@@ -239,7 +239,7 @@ def _mean_of_smallest(squares):
 
 
 def _mean_of_core(squares, first):
-    """Variance of normal values by those within `CORE` standard deviations; ``first`` is at least as large."""
+    """Variance of normal values, from those within `CORE` standard deviations; ``first`` is at least as large."""
     ordered = np.sort(squares)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     inside = 2 * ndtr(CORE) - 1
@@ -292,7 +292,7 @@ def unlit(data, bad, sigma, factors=None):
         contrast = (np.median(others[top]) - faint) * factors[i]
         own = (np.median(some[i][top]) - levels[i]) * factors[i]
         level = np.median(np.delete(levels, i)) * factors[i]
-        # the contrast must stand out of the noise in the shortest exposure, too
+        # the contrast must be significant in the shortest exposure too
         clear = 20 * sigma * factors[i] / min(factors)
         if contrast > clear and own < 0.1 * contrast:
             found.append((i, float(own), float(contrast)))

@@ -13,7 +13,7 @@ __all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_
 #: keywords of the highest valid value, in the unit of the image
 LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")
 
-#: number of connected pixels at the highest value that is no chance
+#: number of connected pixels at the highest value that does not occur by chance
 LEAST_PIXELS = 4
 
 #: highest values of analog-to-digital converters of 12, 14, 15 and 16 bits
@@ -33,13 +33,13 @@ SAMPLE = 20_000
 
 #: values far above the median that are searched for a flat top: fraction of the highest value, and number at most
 BRIGHT, MOST_BRIGHT = 0.25, 100_000
-#: width of a pile of values, in units of their photon noise, and by how much it exceeds the values beside it
+#: width of a pile of values, in units of their photon noise, and least factor by which it exceeds the values beside it
 FLAT, PILE = 0.15, 4
-#: number of values of a pile, and depth of the suggested level below it, in units of the photon noise
+#: fewest values of a pile, and distance of the suggested level below it, in units of the photon noise
 LEAST_PILE, BELOW = 12, 3
-#: photons of its pixels, so that the steps of a converter are far below their noise
+#: fewest electrons in its pixels: the steps of a converter are then far below their noise
 LEAST_ELECTRONS = 10_000
-#: digits of its level
+#: digits of the suggested level
 DIGITS = 3
 
 #: largest number of exposures named in the warning
@@ -110,9 +110,9 @@ def find_plateau(image, mask=None, limit=None, electrons=None):
 
     Notes
     -----
-    Values that are not saturated hardly ever agree in connected pixels that are the highest of the image. Pixels that
-    are full before the converter is have a value each, but for read noise: their values pile up within a small part of
-    their photon noise. Calibrated exposures have no such plateau: their saturation must be given, or be stated in the
+    Without saturation, the highest connected pixels of an image hardly ever have one value. Pixels may be full before
+    the converter reaches its limit. Their values then differ only by read noise, and pile up within a small part of
+    their photon noise. Calibrated exposures have no such plateau. Their saturation must be given, or stated in the
     header.
     """
     with np.errstate(invalid="ignore"):
@@ -176,7 +176,7 @@ def _rounded_down(value):
 
 
 def _shown(level):
-    """A level in words, not above it: the saturated values must reach the level as it is written."""
+    """A level as text, rounded down so that the saturated values reach it."""
     text = f"{level:.6g}"
     if float(text) <= level:
         return text

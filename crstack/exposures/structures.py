@@ -9,23 +9,23 @@ from crstack.utils.threads import map_threads
 
 __all__ = ["Structures", "agree", "lacking", "light_of", "lowest_of_blocks"]
 
-#: part (pixels) of the middle of an image that is compared, at most
+#: largest side (pixels) of the central part of an image that is compared
 MIDDLE = 2048
 #: side (blocks of 2 x 2 pixels) of the cells in which the level is measured
 CELL = 16
 #: significance of a block that belongs to a structure
 SIGNIFICANT = 5.0
-#: number of significant blocks, of 3 x 3, in a structure: in two exposures, and in one of only two exposures
+#: fewest significant blocks, of 3 x 3, in a structure: in two exposures, and in one if there are only two exposures
 IN_TWO, IN_ONE = 6, 7
-#: side (blocks) of the square in which the light of a structure is looked for; it allows for small shifts
+#: side (blocks) of the square in which the light of a structure is searched; it allows for small shifts
 AROUND = 3
-#: fraction of the expected light from which a structure is seen
+#: an exposure shows a structure if it has this fraction of the expected light
 SEEN = 0.25
-#: fraction of the structures that an exposure of the same field shows at least, and number that are compared at least
+#: least fraction of the structures that an exposure of the same field shows, and fewest structures that are compared
 SHARED, FEWEST = 1 / 3, 3
-#: share of the structures, the brightest, whose median gives the light of an exposure relative to the others
+#: this share of the structures, the brightest ones, measures the light of an exposure relative to the others
 BRIGHTEST = 0.25
-#: the same of only two exposures, where some structures are hits: number, and number per pixel
+#: fewest structures that are compared with only two exposures, where some are hits: number, and number per pixel
 FEWEST_OF_TWO, PER_PIXEL = 5, 20e-6
 #: scatter of normal values over the median of their absolute deviations
 MAD = 1.4826
@@ -71,11 +71,12 @@ def lacking(data, bad=None, factors=None):
 
     Notes
     -----
-    The lowest of each 2 x 2 pixels is used, in units of its scatter, because most hits are narrower. A structure is a
-    connected group of blocks that are significant in at least half of the other exposures, with significant blocks
-    around them. Hits are hardly ever that wide in two exposures. It is seen if the exposure has at least a quarter of
-    its light at the same place, or beside it. Exposures differ if they show less than a third of three or more
-    structures. Of two exposures more are needed, five and 20 per million pixels, because groups of hits are among them.
+    The lowest value of each block of 2 x 2 pixels is used, in units of its scatter, because most hits are narrower. A
+    structure is a connected group of blocks that are significant in at least half of the other exposures, with
+    significant blocks around them. Hits are hardly ever so wide in two exposures. An exposure shows a structure if it
+    has at least a quarter of its light at the same place or beside it. An exposure is of another field if it shows less
+    than a third of the structures. At least three structures are needed for this. With two exposures groups of hits
+    are among the structures, and at least five, and 20 per million pixels, are needed.
     """
     n = len(data)
     planes, scatters = zip(
@@ -116,14 +117,14 @@ def light_of(data, i, bad=None):
     Returns
     -------
     ratio : float or None
-        None if fewer than three structures would be seen at this ratio, or if the exposure lacks most of these: it is
-        not known then whether it shows the same field.
+        None if fewer than three structures would be seen at this ratio, or if the exposure lacks most of these. It is
+        then not known whether it shows the same field.
 
     Notes
     -----
-    The ratio is the median of the brightest quarter of the structures of the others, three at least. A third of the
-    structures that are significant at this ratio must have a quarter of their expected light or more. An exposure of
-    another field has the light of its noise at the brightest structures of the others: none is significant.
+    The ratio is the median of the brightest quarter of the structures of the others, and of at least three. A third of
+    the structures that are significant at this ratio must have a quarter of their expected light or more. An exposure
+    of another field has only noise at the brightest structures of the others, so that none is significant.
     """
     planes, scatters = zip(
         *map_threads(lambda k: _significance(data[k], None if bad is None else bad[k]), range(len(data))), strict=True
@@ -196,9 +197,9 @@ def _interpolated(rows, height, length):
 
 
 def _compared(planes, i, worth=None):
-    """Structures of the other exposures, and those that exposure ``i`` shows.
+    """Structures of the other exposures, and those of them that exposure ``i`` shows.
 
-    ``worth`` is the significance (N,) of the same structure in each exposure, if they differ.
+    ``worth`` is the significance (N,) of one structure in each exposure, up to a constant; None if it is equal in all.
     """
     own, common, labels, n_structures = _of_others(planes, i)
     if not n_structures:

@@ -7,14 +7,14 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 
-#: relative difference of exposure times from which they count
+#: relative difference of exposure times above which they count as different
 TIMES = 0.01
 #: ratio of exposure times beyond which the joint decision has not been tested
 UNLIKE = 25.0
 
 
 def differing_times(exposures: Exposures) -> tuple[float, ...]:
-    """Exposure times in seconds where they differ by more than 1 %; empty where they are equal, or not all known.
+    """Exposure times in seconds if they differ by more than 1 %; empty if they are equal, or if one is not known.
 
     Rates have been multiplied by the mean exposure time: their times count as equal.
 
@@ -30,7 +30,7 @@ def differing_times(exposures: Exposures) -> tuple[float, ...]:
 
 
 def factors_of_times(exposures: Exposures) -> tuple[float, ...] | None:
-    """Exposure times over their mean where they differ; None where they do not.
+    """Exposure times over their mean if they differ; None if they do not.
 
     An exposure divided by its factor has the level of the mean exposure time, which products state as EXPTIME.
 
@@ -44,7 +44,7 @@ def factors_of_times(exposures: Exposures) -> tuple[float, ...] | None:
 
 
 def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
-    """Warn of exposure times that differ, and of what becomes of them.
+    """Warn of exposure times that differ, and state what is done about it.
 
     Parameters
     ----------
@@ -84,5 +84,5 @@ def _of_unlike(times):
         return ""
     return (
         f". Times that differ by a factor of {ratio:.1f} are too unlike for the joint decision, which may flag clean "
-        f"values; up to {UNLIKE:g} it was tested: leave out the shortest exposures"
+        f"values. It was tested with factors of up to {UNLIKE:g}: leave out the shortest exposures"
     )

@@ -1,1 +1,1 @@
-"""Files that are read and written: FITS images, and files that are complete or not there."""
+"""Input and output of FITS images, and files that are written completely or not at all."""

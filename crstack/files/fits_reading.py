@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 try:
-    # a C extension of astropy raises it for damaged tiles, and no public module has it
+    # a C extension of astropy raises this error for damaged tiles; no public module has it
     from astropy.io.fits.hdu.compressed._compression import CfitsioException
 except ImportError:
     CfitsioException = OSError
@@ -132,7 +132,7 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
     except BROKEN as error:
         cut = [str(one.message) for one in caught if CUT in str(one.message)]
         reason = " ".join((cut[0] if cut else str(error)).split()) or type(error).__name__
-        if "SIMPLE" in reason and "ignore_missing_simple" in reason:  # advice for callers of astropy
+        if "SIMPLE" in reason and "ignore_missing_simple" in reason:  # without the advice to callers of astropy
             reason = "it does not begin as a FITS file"
         raise InputError(f"{what} must be a readable FITS file; got {path} ({reason})") from error
     # a file of which only headers were read is read again later
@@ -273,7 +273,7 @@ def read_image(path, ext=None, *, what="exposure", name="extension"):
     """
     with opened_fits(path, what) as hdus:
         hdu = image_extension(hdus, path, ext, name=name)
-        # the data first: reading them changes BITPIX, BSCALE and the like
+        # read the data first, because this changes BITPIX, BSCALE and other keywords
         image = np.array(image_of(hdu))
         return image, inherited_header(hdus, hdu)
 

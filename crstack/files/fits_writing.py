@@ -63,8 +63,8 @@ def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
 def _in_byte_order(hdu):
     """An image whose numbers have the byte order of the file, big-endian; any other HDU as it is.
 
-    astropy would swap the bytes of the array itself, and swap them back after writing. Other threads cannot use the
-    array meanwhile, and all of them wait, because this holds the lock of the interpreter.
+    astropy would swap the bytes of the array itself, and swap them back after writing. During this, other threads
+    cannot use the array, and they wait for the lock of the interpreter.
     """
     scaled = "BSCALE" in hdu.header or "BZERO" in hdu.header
     data = None if scaled or type(hdu) not in (fits.PrimaryHDU, fits.ImageHDU) else hdu.data

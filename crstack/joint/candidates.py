@@ -23,7 +23,7 @@ LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
-#: values at nodes, and values, whose temporary arrays fit into the caches
+#: number of values at nodes, and of values, for which the temporary arrays fit into the caches
 NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 17, 1 << 14
 
 
@@ -157,10 +157,10 @@ class Candidates:
         return nodes_of_groups(lowest, np.stack([noise[list(group)].mean(axis=0) for group in self.groups]), numbers)
 
     def _lowest_of_all(self, noises):
-        """The lowest level and the noise (M,) of a level, where the levels have the ``noises`` (N, M).
+        """The lowest level and its noise (M,), for levels with the ``noises`` (N, M).
 
-        No value lies far below the signal. So the signal is at most the lowest of the levels plus a multiple of their
-        noises, which may differ in single pixels where the exposures have different throughputs.
+        No value lies far below the signal. The signal is therefore at most the lowest sum of a level and a multiple of
+        its noise. If the throughputs differ, the noises of one pixel differ too.
         """
         noise = noises.mean(axis=0)
         if len(self.scales) == 1:
@@ -284,7 +284,7 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
     found = map_threads(work, wide_bands(*sigma.shape, margin=1))
     where = tuple(np.concatenate([one[0][axis] for one in found]) for axis in (0, 1))
     nowhere = np.zeros(0, int)
-    # what is the same everywhere has one column, also where no pixel is asked for
+    # a quantity that is the same everywhere has one column, also if there are no pixels
     columns = [one.shape[1] for one in counts.rows(slice(0, 1)).at((nowhere, nowhere), excess[:1])]
     picked = [
         parts[0] if n_columns else joined(parts)

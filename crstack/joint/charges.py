@@ -31,15 +31,15 @@ LOWEST_Z, STEP, JOIN, STEPS_PER_E = -6.0, 0.05, 10.0, 8
 LINEAR = np.arange(LOWEST_Z, JOIN, STEP)
 BEYOND = JOIN * np.exp(np.arange(0, STEPS_PER_E * 14) / STEPS_PER_E)
 Z = np.concatenate([LINEAR, BEYOND])
-#: charges in standard deviations that are integrated over, middles of the steps
+#: step and middles of the charges (standard deviations) over which hits are integrated
 CHARGE_STEP = 0.1
 CHARGES = np.arange(LEAST_CHARGE + CHARGE_STEP / 2, JOIN + 6, CHARGE_STEP)
 NORMAL = (np.exp(-0.5 * (LINEAR[:, None] - CHARGES) ** 2) * CHARGE_STEP / np.sqrt(2 * np.pi)).astype(np.float32)
-NORMAL[NORMAL < 1e-20] = 0  # such small numbers make products of matrices slow
-#: charges in standard deviations that do not count as hits but move a value, middles of the steps ...
+NORMAL[NORMAL < 1e-20] = 0  # products of matrices with very small numbers are slow
+#: step and middles of the charges (standard deviations) that do not count as hits, but shift a value ...
 FAINT_STEP = 0.05
 FAINT = np.arange(FAINT_STEP / 2, LEAST_CHARGE, FAINT_STEP)
-# ... and their factors of the density of a value at Z; a value far above the signal has no such charge
+# ... and the factors by which they change the density of a value at Z; far above the signal the factor is constant
 FAINT_GAIN = np.exp(np.minimum(Z, JOIN)[:, None] * FAINT - 0.5 * FAINT**2).astype(np.float32)
 
 
@@ -58,7 +58,7 @@ CELLS = tuple(
 def _shares(first, last):
     """Share of each bin of charge that lies in each of the ``CELLS``, for the noises from ``first`` to ``last``.
 
-    Three arrays (sigmas, cells, bins). In a bin, charges are as many per unit of their logarithm.
+    Three arrays (sigmas, cells, bins). Within a bin, the density per unit of the logarithm of the charge is constant.
     """
     bins = np.arange(len(CHARGE_EDGES) - 1)
     width = np.log(CHARGE_EDGES[1] / CHARGE_EDGES[0])
@@ -85,7 +85,7 @@ class HitDensity:
     shapes : `~numpy.ndarray`
         (K, bins) share of the charges in each bin of ``CHARGE_EDGES``, for each distribution.
     noises : slice, optional
-        Places in ``LOG_SIGMA`` for which the tables are made; others must not be asked for.
+        Places in ``LOG_SIGMA`` for which the tables are made. No others may be used.
     """
 
     def __init__(self, shapes, noises=ALL_NOISES):
@@ -200,5 +200,5 @@ def above_least(shapes):
 
 
 def noise_of(index):
-    """Place in ``LOG_SIGMA`` that goes with a place in the tables."""
+    """Place in ``LOG_SIGMA`` of a place in the tables."""
     return int(index) // len(Z)

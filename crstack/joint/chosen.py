@@ -1,4 +1,4 @@
-"""Selection of the pixels that are examined, and what it misses."""
+"""Selection of the pixels that are examined, and the hits that it misses."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["Chosen"]
 
-#: number of simulated pixels that measure how many hits are not examined
+#: number of simulated pixels that measure the share of hits that is not examined
 DRAWS_OF_SPAN = 20_000
 
 
@@ -44,7 +44,7 @@ class Chosen:
         values = rng.standard_normal((DRAWS_OF_SPAN, self.n))
         others = values[:, 1:]
         low, high = others.min(axis=1), others.max(axis=1)
-        # values of the hit one between these do not widen the span enough
+        # if the hit value lies between these, the span is too small for an examination
         inside = high - low < self.span
         least, most = (np.sort((edge - values[:, 0])[inside]) for edge in (high - self.span, low + self.span))
         return (least.searchsorted(charge) - most.searchsorted(charge)) / DRAWS_OF_SPAN

@@ -22,7 +22,7 @@ class Counts:
     Parameters
     ----------
     data : `~numpy.ndarray`
-        float32 (N, ny, nx) in electrons.
+        Exposures, float32 (N, ny, nx) in electrons.
     variance : float, `~numpy.ndarray` or tuple of these
         Variance without that of the photons, electrons squared: number or (ny, nx), or a tuple of these for each
         exposure.
@@ -253,7 +253,7 @@ class Counts:
         Returns
         -------
         variance, scale, poisson : `~numpy.ndarray`
-            float32 (N,); the variance in electrons squared.
+            Three arrays, float32 (N,). The variance is in electrons squared.
         """
 
         def middle(values, default):

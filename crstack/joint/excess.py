@@ -15,24 +15,24 @@ from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["ExcessFit", "ExcessVariance", "fit_excess_variance", "squared_gradient"]
 
-#: pixels that suffice for the fit, and fewest of a bin of signal and gradient
+#: most pixels of the fit, and fewest of a bin of signal and gradient
 PIXELS_TO_FIT, PIXELS_PER_BIN = 1_000_000, 50
 SIGNAL_BINS = 40
-#: pixels that measure an excess of the read noise, and the least ratio of variances of an excess
+#: most pixels that measure an excess of the read noise, and least ratio of measured to known variance for an excess
 PIXELS_OF_CONSTANT, LEAST_CONSTANT = 200_000, 1.06
-#: signal of the fainter pixels, in standard deviations, from which an excess may be one of their photons
+#: least signal of the fainter pixels, in standard deviations, for which their excess may be proportional to the signal
 FEW_SIGMAS = 3.0
-#: standard error of the excess of the fainter pixels, over their variance
+#: relative standard error of the variance of the fainter pixels
 ERROR_OF_FAINT = 0.01
-#: least excess in standard errors
+#: least significant excess, in standard errors
 SIGNIFICANCE = 4.0
 #: median of the absolute value of a standard normal number
 MEDIAN_ABSOLUTE = 0.67449
-#: largest difference that is used, in standard deviations, and the remaining variance of normal differences
+#: differences are clipped at this number of standard deviations; variance of normal differences after the clip
 CLIP, CLIPPED = 3.0, 0.97334
-#: most exposures of which all pairs are compared, and the distance of pairs of more, as a share of them
+#: up to this number of exposures, all pairs are compared; beyond it, pairs at this distance, as a share of the number
 ALL_PAIRS, STEP_OF_PAIRS = 5, 0.21
-#: faint hits in differences: bins, charges in standard deviations, their first share, and steps of the fit
+#: fit of faint hits to differences: bins, charges (standard deviations), initial share of hits, and steps
 BINS_PER_SIGMA, BINS, CHARGES = 10, 80, np.geomspace(1.5, 9, 8)
 FIRST_SHARE, STEPS = 0.02, 60
 
@@ -44,13 +44,13 @@ class ExcessVariance:
     Attributes
     ----------
     relative : float
-        Scatter of the response from one exposure to the next, as a fraction.
+        Scatter of the throughput between the exposures, as a fraction.
     shift : float
         Scatter of the position, in pixels.
     constant : float
         Variance of read noise that is not in the noise model, electrons squared.
     photons : float
-        Variance of the photons that is not in the noise model, for each electron of signal: a wrong gain.
+        Variance of the photons that is not in the noise model, for each electron of signal, as with a wrong gain.
     """
 
     relative: float = 0.0
@@ -145,7 +145,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
         (ny, nx) variance of each exposure, or of all. Or a function of rows and columns of pixels that gives these
         variances there.
     bad : `~numpy.ndarray` of bool, optional
-        (N, ny, nx) values that take no part.
+        (N, ny, nx) excluded values.
     left_out : `~numpy.ndarray` of bool, optional
         (ny, nx) excluded pixels.
 
@@ -162,7 +162,7 @@ def fit_excess_variance(cube, signal, variance, gradient2, bad=None, left_out=No
             usable[rows] = ~bad[:, rows].any(axis=0)
         if left_out is not None:
             usable[rows] &= ~left_out[rows]
-        # by the signal of the neighbours, because that of the pixel itself selects fluctuations
+        # ordered by the signal of the neighbours, because a selection by the pixel itself would prefer fluctuations
         part = signal[wide]
         nearby[rows] = ((9 * ndimage.uniform_filter(part, 3) - part) / 8)[inner]
         positive[rows] = usable[rows] & (nearby[rows] > 0)
@@ -213,7 +213,7 @@ class _Sample:
 
         return cls(
             places,
-            # exposure after exposure in memory: otherwise each look at one of them would copy it
+            # contiguous in memory for each exposure: otherwise each access to one would copy it
             np.ascontiguousarray(taken(lambda where: cube[:, *where], places, shape)),
             np.ascontiguousarray(taken(known, places, shape)),
             *(taken(lambda where, plane=plane: plane[where], places, shape) for plane in (nearby, gradient2, signal)),
@@ -234,10 +234,10 @@ def _excess_of_bins(cube, variance, bins, constant):
 
 
 def _pairs(values):
-    """Pairs of exposures: all of few, and of many twice as many as exposures, whatever their order.
+    """Pairs of exposures: all pairs of few exposures; of many exposures, two pairs for each, whatever their order.
 
-    The exposures are placed on a ring in the order of their means. Where the means are evenly spaced, two exposures
-    that are 0.21 of the ring apart have the same mean squared difference as all pairs.
+    The exposures are placed on a ring in the order of their means. For evenly spaced means, pairs that are 0.21 of the
+    ring apart have the same mean squared difference as all pairs.
     """
     n = len(values)
     if n <= ALL_PAIRS:
@@ -271,10 +271,10 @@ class _Faint:
     square: float = 0.0
 
     def photons_beside(self, rows, signals, targets, errors):
-        """Excess variance for each electron of signal, beside the other terms, if it is most of that here; else 0.
+        """Excess variance for each electron of signal, if it is most of the excess of the fainter pixels; else 0.
 
         The bins (M, 2), their mean signals, excess variances and errors are fitted together with the fainter pixels.
-        Without the photons the other terms would take part of their variance, and fainter pixels would have too little.
+        Without this term, the other terms would absorb part of its variance, and fainter pixels would have too little.
         """
         if not self.signal > 0:
             return 0.0
@@ -288,17 +288,17 @@ class _Faint:
 
 
 def _of_faint(cube, nearby, variance, usable):
-    """What is known of the fainter pixels, and their excess variance, if it is significant and not by photons."""
+    """Measured values of the fainter pixels, and their excess variance if it is significant and not from photons."""
     sample = _Sample.of(cube, nearby, variance, nearby, nearby, usable, PIXELS_OF_CONSTANT)
     if len(sample.places) < PIXELS_PER_BIN:
         return _Faint(), 0.0
     faint = np.flatnonzero(sample.nearby <= np.median(sample.nearby))
     found, known = _ratio(sample.cube, sample.variance, faint, _ratio_without_hits)
-    # where photon noise dominates, the excess may be relative to the signal
+    # if photon noise dominates, the excess may be proportional to the signal, and is no constant
     signal = np.maximum(sample.nearby[faint], 0).astype(np.float64)
     excess = float((found - 1) * known.mean())
     mean = sample.nearby[faint].mean()
-    # nor is a variance that follows a signal of few standard deviations: it would follow the noise
+    # a signal of few standard deviations is mostly noise, so that no variance can be proportional to it
     dark = mean < max(known.mean() / 2, FEW_SIGMAS * np.sqrt(max(known.mean() + excess, 0)))
     measured = _Faint(excess, float(known.mean()), float(signal.mean()), float((signal**2).mean()))
     return measured, excess if dark and found > LEAST_CONSTANT else 0.0
@@ -332,15 +332,15 @@ def _wide_enough(edges):
 def _robust_ratio(difference, variance):
     """Variance of a difference of exposures over that of their known noise."""
     square = difference**2 / (2 * variance)
-    # the limit by the median excludes hits; the mean is more precise, especially for integers
+    # the limit, from the median, excludes hits; the mean of the rest is more precise, especially for integers
     return square[square <= CLIP**2 * np.median(square) / MEDIAN_ABSOLUTE**2].mean() / CLIPPED
 
 
 def _ratio_without_hits(difference, variance):
     """The same as `_robust_ratio`, without the faint hits that are within its limit.
 
-    Where 6 % of the values are hit, these raise the variance by up to 20 %. The absolute differences are fitted as a
-    Gaussian of free width and hits of `CHARGES`, by expectation maximisation.
+    Such hits raise the variance if they are frequent. The absolute differences are fitted by a Gaussian of free width
+    and hits of `CHARGES`, with expectation maximisation.
     """
     first = _robust_ratio(difference, variance)
     if not first:

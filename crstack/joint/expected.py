@@ -1,9 +1,12 @@
 """Expected values of equalized exposures for the joint decision."""
 
+import operator
+
 import numpy as np
 
 from crstack.joint.counts import Counts
-from crstack.utils.memory import empty_image, relax
+from crstack.utils.memory import empty_image, kept, relax
+from crstack.utils.pixels import by_rows
 
 __all__ = ["counts_of"]
 
@@ -23,40 +26,63 @@ def counts_of(equalized, data=None):
     counts : Counts
     """
     exposures, n = equalized.exposures, len(equalized.exposures)
-    base, noises = exposures.noise, [exposures.noise_of(i) for i in range(n)]
-    per_unit = [noise.electrons_per_unit for noise in noises]
+    per_unit, variances, poisson = zip(*(_noise_of(exposures, i) for i in range(n)), strict=True)
     data = _in_electrons(exposures.data, per_unit) if data is None else data
-    readnoise2 = np.square(base.readnoise_electrons, dtype=np.float32)
-    variance, poisson = readnoise2, None
-    if any(noise.known_variance is not None for noise in noises):
-        poisson = tuple(noise.known_variance is None for noise in noises)
-        variance = tuple(
-            np.square(noise.readnoise_electrons, dtype=np.float32)
-            if own
-            else noise.known_variance * np.square(one, dtype=np.float32)
-            for own, noise, one in zip(poisson, noises, per_unit, strict=True)
-        )
-    elif exposures.missing:
-        variance = tuple(np.square(noise.readnoise_electrons, dtype=np.float32) for noise in noises)
+    variance = np.square(exposures.noise.readnoise_electrons, dtype=np.float32)
+    if not all(poisson) or exposures.missing:
+        variance = variances
     factors = equalized.factors or (1.0,) * n
-    scales = shifts = worth = None
-    unit = base.electrons_per_unit
+    scales = worth = None
+    unit = exposures.noise.electrons_per_unit
     if exposures.scales:
-        worth = tuple(unit / one for one in per_unit)
+        worth = tuple(by_rows(operator.truediv, unit, one) for one in per_unit)
     if exposures.scales or any(factor != 1 for factor in factors):
-        scales = tuple(factor * one / unit for factor, one in zip(factors, per_unit, strict=True))
+        scales = tuple(by_rows(_scale, factor, one, unit) for factor, one in zip(factors, per_unit, strict=True))
+    shifts = _shifts(equalized, factors, per_unit)
+    return Counts(data, variance, exposures.bad, scales, shifts, None if all(poisson) else poisson, worth)
+
+
+def _noise_of(exposures, i):
+    """Electrons per unit of an exposure, its variance (electrons squared), and whether this lacks the photons."""
+    noise = exposures.noise_of(i)
+    (per_unit,) = kept((noise.electrons_per_unit,))
+    if noise.known_variance is None:
+        (variance,) = kept((np.square(noise.readnoise_electrons, dtype=np.float32),))
+        return per_unit, variance, True
+    return per_unit, by_rows(_in_squared_electrons, noise.known_variance, per_unit), False
+
+
+def _in_squared_electrons(variance, per_unit):
+    return variance * np.square(per_unit, dtype=np.float32)
+
+
+def _scale(factor, per_unit, unit):
+    return factor * per_unit / unit
+
+
+def _shifts(equalized, factors, per_unit):
+    """What is added to the expected counts of each exposure, by given offsets, levels and seeing; None for nothing."""
+    shifts, added = None, equalized.added
     if equalized.offsets is not None:
         offsets, known = equalized.offsets.values, equalized.differences
-        if equalized.added is not None:
-            known = [one - more for one, more in zip(known, equalized.added, strict=True)]
+        if added is not None:
+            known = [by_rows(np.subtract, one, more) for one, more in zip(known, added, strict=True)]
         shifts = tuple(
-            (difference - np.float32(factor - 1) * equalized.common) * np.float32(one) if any(offset) else 0.0
+            by_rows(_moved, difference, np.float32(factor - 1), equalized.common, one) if any(offset) else 0.0
             for difference, factor, one, offset in zip(known, factors, per_unit, offsets, strict=True)
         )
-    if equalized.added is not None:
-        added = [more * np.float32(one) for more, one in zip(equalized.added, per_unit, strict=True)]
-        shifts = tuple(added if shifts is None else map(np.add, shifts, added))
-    return Counts(data, variance, exposures.bad, scales, shifts, poisson, worth)
+    if added is not None:
+        added = tuple(by_rows(_in_counts, more, one) for more, one in zip(added, per_unit, strict=True))
+        shifts = added if shifts is None else tuple(by_rows(np.add, *pair) for pair in zip(shifts, added, strict=True))
+    return shifts
+
+
+def _moved(difference, factor, common, per_unit):
+    return (difference - factor * common) * np.float32(per_unit)
+
+
+def _in_counts(added, per_unit):
+    return added * np.float32(per_unit)
 
 
 def _in_electrons(data, per_unit):

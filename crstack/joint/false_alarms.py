@@ -9,12 +9,12 @@ from crstack.joint.odds import log_odds_alone
 
 __all__ = ["CleanNoise", "calibrated_threshold"]
 
-#: pixels drawn at each level of signal, and the least share of them that is examined
+#: number of pixels that are drawn at each level of signal
 DRAWS = 1_200_000
 LOOKED_AT = 0.03
-#: signals in electrons that are simulated: close together where counts are few, then at this factor
+#: simulated signals (electrons): these, and then in steps of this factor
 FEW, FACTOR = (0.0, 1.0, 2.5, 5.0, 8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 100.0), 3.0
-#: exceedances that determine the tail, and fewest beyond a rate for its measurement
+#: number of highest values that determine the tail, and fewest beyond a threshold that is counted without the tail
 TAIL, READ_OFF = 300, 100
 
 
@@ -74,7 +74,7 @@ def calibrated_threshold(rate, noise, population, highest, lowest=0.0, seed=2026
 
     Notes
     -----
-    If too few simulated values lie beyond, the tail is extrapolated as an exponential, which is accurate.
+    If too few simulated values exceed the threshold, the tail is extrapolated as an exponential.
     """
     signals = list(FEW)
     while signals[-1] < highest:

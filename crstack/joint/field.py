@@ -17,9 +17,9 @@ PLACES_AT_ONCE = 1 << 15
 class Field:
     """Probability of every value to be hit, and the hits among its neighbours.
 
-    A neighbour counts if its probability to be hit exceeds one half. If all neighbours counted by their probability,
-    each value would raise that of its neighbours, and so find itself in hit surroundings. Only the candidates can be
-    hit, so that only their values are stored.
+    A neighbour counts if its probability to be hit exceeds one half. If neighbours counted by their probability, a
+    value would raise the probability of its neighbours, and these would raise its own. Only the candidates can be hit,
+    and only their values are stored.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ __all__ = ["hit_everywhere"]
 LEAST_EXCESS = 3.0
 #: possible signals of a pixel hit in all exposures, in units of the usual deviation
 STEPS = np.arange(-3.0, 3.01, 0.5, dtype=np.float32)
-#: least number of pixels as high, for their frequency
+#: the frequency of pixels as high is computed from at least this number of pixels
 FEWEST_AS_HIGH = 1.0
 #: pixels in which the frequency is counted
 PIXELS_TO_COUNT = 300_000
@@ -24,10 +24,10 @@ PIXELS_TO_COUNT = 300_000
 def hit_everywhere(counts, excess, candidates, field, population):
     """Probability that pixels are hit in every exposure.
 
-    If all values are high, the pixel may be a star. The expected signal is the median of the neighbours. The frequency
-    of rises as steep as this is measured in the stack itself; it gives the density of the signal if at least one
-    exposure is clean. The rate at which all exposures are hit is the product of their rates, which is significant only
-    where each of them has hits next to the pixel.
+    If all values are high, the pixel may be a star. The expected signal is the median of the neighbours. If at least
+    one exposure is clean, the image itself rises to the lowest value. The frequency of such rises is measured in the
+    stack. The rate at which all exposures are hit is the product of their rates. It is high only if each exposure has
+    hits beside the pixel.
 
     Parameters
     ----------

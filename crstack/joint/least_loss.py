@@ -34,8 +34,8 @@ def least_loss(probability):
     by (1 - p) q / N from the mean of the others. The value is therefore masked if p > 1/2, whatever its charge and the
     noise.
 
-    A rule that adds the expected charge of the hit, p q^2 / N^2, to the variance of the noise would mask large
-    excesses with a lower probability. It takes the noise as independent of the excess. But if the value is not hit, a
-    large excess is a fluctuation of the noise, and without it the mean is too low.
+    Another rule would add the expected square of the charge, p q^2 / N^2, to the variance of the noise, and mask large
+    excesses at a lower probability. It assumes that the noise does not depend on the excess. But if the value is not
+    hit, a large excess is a fluctuation of the noise, and the mean without it is too low.
     """
     return probability > LIKELIER_HIT

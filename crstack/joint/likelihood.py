@@ -6,10 +6,10 @@ __all__ = ["NODE_REACH", "hit_weights", "log_clean", "nodes_of_groups", "signal_
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8
-#: step of the nodes in standard deviations of the mean of the values: wide steps are exact for a Gaussian
+#: step of the nodes in standard deviations of the mean of the values; for a Gaussian the error of the sum is negligible
 NODE_STEP = 1.25
 NEWTON_STEPS = 4
-#: largest log of hit over clean in the shares: the share of clean values would underflow beyond it
+#: largest logarithm of hit over clean: beyond it, the share of clean values would underflow
 MOST_RATIO = np.float32(87)
 
 
@@ -72,8 +72,8 @@ def signal_nodes(lowest, sigma, n):
 def nodes_of_groups(lowest, sigma, numbers):
     """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
 
-    Each group has the nodes that it would have alone. Nodes around the noisiest exposure alone are too far apart for
-    the others, and nodes around the others do not reach all signals that are possible if these are hit.
+    Each group has the nodes that it would have without the others. Nodes for the noisiest exposure are too far apart
+    for the others. Nodes for the others do not reach all signals that are possible if these are hit.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def nodes_of_groups(lowest, sigma, numbers):
     nodes, steps = (np.concatenate(one).astype(np.float32) for one in (nodes, steps))
     order = nodes.argsort(axis=0)
     nodes, steps = (np.take_along_axis(one, order, axis=0) for one in (nodes, steps))
-    # half of the way to either neighbour, but no more than the step of the own group: beyond it no group has a signal
+    # half of the distance to each neighbour, but at most the step of its own group: no group reaches further
     gaps = np.diff(nodes, axis=0, prepend=nodes[:1] - steps[:1], append=nodes[-1:] + steps[-1:])
     widths = np.minimum((np.minimum(gaps[1:], steps) + np.minimum(gaps[:-1], steps)) / 2, steps)
     return nodes, np.maximum(widths, np.float32(1e-6) * steps)
@@ -130,7 +130,7 @@ def hit_weights(clean, ratio, prior=0):
         function(softplus, out=softplus)
     log_share = np.minimum(ratio, 0)
     log_share -= softplus  # of h / (c + h)
-    # where all values are surely hit, the sets with a clean one must not lose all weight
+    # if all values look hit, the sets with a clean value must keep some weight
     np.minimum(log_share, -np.exp(-MOST_RATIO), out=log_share)
     other = np.maximum(ratio, 0)
     softplus += other

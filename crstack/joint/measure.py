@@ -29,7 +29,7 @@ def expecting(counts, names):
         Exposures with the measured expected values; the same object if nothing differs.
     differences : `~crstack.equalize.Differences`
     """
-    # sums over the exposures round: in one order, whatever they come in
+    # in a fixed order, so that the rounding of sums does not depend on the order of the exposures
     order = means_of(counts.data).argsort(kind="stable")
     ordered = counts.ordered(order)
     levels, noises = ordered.level_cube, relative_noises(ordered)

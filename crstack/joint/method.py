@@ -22,11 +22,11 @@ from crstack.utils.validation import check_boolean, check_choice, check_integer,
 
 __all__ = ["JointDecision", "JointPosterior"]
 
-#: measured memory of a mask by the rate of false alarms for each pixel of an image, besides the arrays in files
+#: measured memory (bytes per pixel of an image) of a mask at a rate of false alarms, beside the arrays in files
 BYTES_OF_FALSE_ALARM = 40.0
 #: number of results that a stack stores; each holds N probabilities per pixel
 KEPT = 3
-#: rows that suffice for the noise of a value, about
+#: approximate number of rows from which the noise of a value is measured
 ROWS_OF_NOISE = 100
 
 
@@ -34,15 +34,15 @@ ROWS_OF_NOISE = 100
 class JointPosterior(Method):
     """The joint decision: the probability that each value is hit, from all exposures of the pixel together.
 
-    For each pixel, all possibilities of which exposures are hit are compared. The clean values share one signal, and
-    the hit values have an added charge. The likelihood is integrated over the signal and the charges. The prior rate
-    of hits is higher next to hits. Rate, distribution of charges and the effect of neighbours are fitted to the stack.
+    For each pixel, all possible sets of hit exposures are compared. The clean values share one signal, and the hit
+    values have an added charge. The likelihood is integrated over the signal and the charges. The prior rate of hits is
+    higher beside hits. Rate, distribution of charges and the effect of neighbours are fitted to the stack.
 
     Parameters
     ----------
     mask : {"loss"}, optional
-        Mask a value if its exclusion reduces the expected squared error of the mean. This is so where a hit is more
-        probable than none, see ``crstack.joint.least_loss.least_loss``. This is the default.
+        Mask a value if its exclusion reduces the expected squared error of the mean. This is so if its probability of a
+        hit exceeds one half, see ``crstack.joint.least_loss.least_loss``. This is the default.
     probability : float, optional
         Instead of ``mask``: values with a higher probability are masked; between 0 and 1.
     false_alarm : float, optional
@@ -57,10 +57,10 @@ class JointPosterior(Method):
         Fit a variance beyond photons and read noise to the stack, relative to the
         signal and to its gradient.
     measure : bool, optional
-        Measure the differences between the exposures that the stack neither gives nor switches off: added levels,
-        throughput, shifts and seeing; see `~crstack.equalize.Equalization`. Measure also the local variance of the
-        exposures. Needs ``excess``. This changes only the expected values in this decision; the exposures are combined
-        without correction.
+        Measure the differences between the exposures (added levels, throughput, shifts and seeing) that are neither
+        given nor switched off in the stack, see `~crstack.equalize.Equalization`. Measure also the local variance of
+        the exposures. Needs ``excess``. The exposures themselves are not corrected. Combinations with masks bring their
+        values to one level.
 
     Raises
     ------
@@ -224,7 +224,7 @@ class JointDecision(Decision):
 
     @property
     def measured(self) -> Differences | None:
-        """The differences between the exposures that were measured; None if none were asked for."""
+        """The differences between the exposures that were measured; None if none were to be measured."""
         return self.result.measured
 
     @property

@@ -8,12 +8,12 @@ from crstack.utils.threads import map_threads
 
 __all__ = ["UNKNOWN", "log_odds_alone", "log_ratio", "of_known"]
 
-#: log odds with which a bad value takes part in no sum
+#: log odds of a bad value, which exclude it from all sums
 UNKNOWN = np.float32(60)
 
 
 def log_ratio(some, clean, index, classes, population):
-    """Log of hit over not hit, with the prior odds of the classes, and of the density of values that are not hit.
+    """Logarithms of hit over not hit, with the prior odds of the classes, and of the density of values without a hit.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def log_ratio(some, clean, index, classes, population):
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]
     if some.unknown is not None:
-        # as if hit by anything: a bad value is never the clean one that each set of hit values must leave
+        # a bad value counts as hit: it must not be the clean value that each set of hit values leaves
         unknown = np.broadcast_to(some.unknown[:, None], ratio.shape)
         ratio[unknown], not_hit[unknown] = UNKNOWN, -UNKNOWN
     return ratio, not_hit
@@ -50,9 +50,9 @@ def of_known(some, hit):
 
 
 def log_odds_alone(candidates, tables, population):
-    """Log odds (N, M) of each value to be hit, all taken as without hit neighbours.
+    """Log odds (N, M) of each value to be hit, as if it had no hit neighbours.
 
-    All signals are equally probable, so that the ``tables`` must be those of candidates without a prior.
+    All signals are taken as equally probable: the ``tables`` must be those of candidates without a prior.
     """
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
 

@@ -17,23 +17,24 @@ CORNER = 0.3
 #: edges of the classes of the sum over hit neighbours, and of their charge in standard deviations of the noise
 NUMBER_EDGES = np.array([0.05, 0.9, 1.4, 1.9, 2.4, 3.2], dtype=np.float32)
 CHARGE_CLASSES = np.array([3, 8, 20, 50, 150, 500], dtype=np.float32)
-#: distributions of charge next to hit neighbours, by class of their number: one or less, and more
+#: group of each class of the number of hit neighbours; the classes of a group share their distributions of charge
 GROUP = np.array([0, 0, 0, 1, 2, 3, 4], dtype=np.int32)
 N_NUMBERS, N_CHARGES = len(NUMBER_EDGES) + 1, len(CHARGE_CLASSES) + 1
 N_CLASSES = N_NUMBERS * N_CHARGES
 #: initial probability of a hit
 FIRST_RATE = 5e-3
-#: prior of a class: number of hits with the charges, and of pixels with the rate, of all classes together
+#: weight of the prior of a class: as a number of hits with the mean distribution of charges, and of pixels with the
+#: mean rate
 STEADY = 10.0
 #: standard deviation of the prior of the second differences of the log of a distribution of charges
 BEND = 0.12
-#: steps of Newton in each step of expectation maximisation, and their largest change of a logarithm
+#: Newton steps in each step of expectation maximisation, and largest change of a logarithm in one of them
 NEWTON_STEPS, LARGEST_STEP = 3, 1.5
-#: share of the charges that may be anywhere
+#: share of the charges that is distributed evenly, so that every charge stays possible
 FLOOR = 1e-3
-#: of extrapolations: steps at once, and change of a logarithm
+#: largest extrapolation, in steps, and largest change of a logarithm by it
 LONGEST_STEP, LARGEST_CHANGE = 5.0, 1.0
-#: chances of a hit, and highest chance of a value without one to hold a charge that does not count
+#: limits of the probability of a hit, and highest probability of a charge that does not count in a value without a hit
 LOWEST_RATE, HIGHEST_RATE, HIGHEST_FAINT = 1e-7, 0.99, 0.98
 
 
@@ -72,10 +73,9 @@ ALIKE = [slice(first, first + N_CHARGES) for first in range(1, N_KINDS, N_CHARGE
 def _smooth(counts, exposure, start):
     """Log densities (K, bins) of charges, per unit of the exposure, that are most probable with a smooth prior.
 
-    The ``counts`` are taken as Poisson numbers, of expectation ``exposure`` times density. The second differences of
-    the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, so that counts and
-    exposure have little information, the density is the continuation of what is seen, as a power of the charge. The
-    steps are those of Newton, from ``start``.
+    The ``counts`` are taken as Poisson numbers with the expectation ``exposure`` times density. The second differences
+    of the log density have a normal prior of standard deviation `BEND`. Where noise hides the charges, the counts have
+    little information, and the prior continues the density as a power of the charge. Newton steps begin at ``start``.
     """
     bins = counts.shape[1]
     second = np.diff(np.eye(bins), 2, axis=0) / BEND
@@ -89,7 +89,7 @@ def _smooth(counts, exposure, start):
 
 
 def _with_others_alike(counts, exposure):
-    """Counts and exposures with those of `STEADY` hits of the other distributions of the same group."""
+    """Counts and exposures, with `STEADY` hits added from the other distributions of the same group."""
     counts, exposure = counts.copy(), exposure + 1e-9
     for alike in ALIKE:
         together = counts[alike].sum(axis=0) + 1e-9
@@ -235,13 +235,13 @@ class Population:
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
         not_hit = np.log1p((gain - 1) * faint[..., None])
         log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
-        # both are looked up together: next to each other in memory they are read together
+        # both are used together, and adjacent in memory they are read together
         logs = np.empty(log_hit.shape, np.complex64)
         logs.real, logs.imag = log_hit, not_hit
         return logs, self._at_noises(faint), self._at_noises(np.log(none))
 
     def _at_noises(self, values):
-        """Tables (N_CLASSES, sigmas) of all noises, of those of the ones that are needed."""
+        """Tables (N_CLASSES, sigmas) of all noises, from those of the needed noises."""
         if self.noises is None:
             return values
         table = np.zeros((len(values), LOG_SIGMA.size), values.dtype)
@@ -251,9 +251,9 @@ class Population:
     def log_ratios(self, classes: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The logarithms of two ratios of densities: hit over not hit, and not hit over clean.
 
-        A value that is not hit may hold a charge below ``LEAST_CHARGE``: beside a track
-        there are as many of these as of hits, and taken as clean they would look like hits. The
-        density of values that are not hit is that of clean ones times the second of the results.
+        A value that is not hit may have a charge below ``LEAST_CHARGE``. Beside a track such charges are as frequent as
+        hits, and would look like hits if the value were taken as clean. The density of values that are not hit is that
+        of clean values times the second result.
 
         Parameters
         ----------
@@ -316,11 +316,11 @@ class Population:
         """
         kinds = charges_kind(_CLASSES)
         seen_of_class = totals @ counts_as_hit() if seen is None else np.einsum("csb,sb->cb", seen, counts_as_hit())
-        # a charge that counts as a hit and is examined in few pixels only is as frequent in the others
+        # charges are assumed to be equally frequent in pixels that are examined and in those that are not
         exposure = np.zeros_like(counts)
         np.add.at(exposure, kinds, self.rate[:, None] * seen_of_class)
         shapes = np.exp(_smooth(*_with_others_alike(counts, exposure), np.log(self.shapes)))
-        # a floor keeps charges possible that do not occur in this stack
+        # a lower limit keeps charges possible that do not occur in this stack
         shapes = shapes / shapes.sum(axis=1, keepdims=True) + FLOOR / shapes.shape[1]
         shapes /= shapes.sum(axis=1, keepdims=True)
         exposed = (seen_of_class * shapes[kinds]).sum(axis=1)
@@ -371,9 +371,9 @@ class Population:
     def with_detector(self, probability: np.ndarray, detected: np.ndarray) -> "Population":
         """The population with the log odds of a detection.
 
-        The detector uses the same values, and flags fluctuations of the noise. Its false detections are therefore
-        counted among the highest clean values of the examined pixels. Missing detections are not used, because the
-        detector misses tails.
+        The detector uses the same values, and also flags fluctuations of the noise. Its false detections are therefore
+        counted among the clean values of the examined pixels, which have the largest fluctuations. A missing detection
+        is no evidence, because the detector misses the tails of tracks.
 
         Parameters
         ----------

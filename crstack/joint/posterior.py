@@ -44,8 +44,9 @@ class JointResult:
     excess : ExcessVariance
         Variance beyond photons and read noise.
     signal_shift : `~numpy.ndarray`
-        float32 (ny, nx), electrons of the combined image: expected mean of all exposures, by the posterior mean of the
-        signal, minus the mean of the values weighted by their probabilities; 0 where certainly none is hit.
+        float32 (ny, nx), electrons of the combined image: the mean of all exposures that is expected for the posterior
+        mean of the signal, minus the mean of the values weighted by their probabilities. It is 0 where no value can be
+        hit.
     excess_variance : `~numpy.ndarray`
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
     measured : `~crstack.equalize.Differences` or None
@@ -162,7 +163,7 @@ def joint_posterior(
     if scatter is None:
         scatter = scatter_of(counts) if settings.excess else Scatter.none(counts)
     excess, of_pixels = scatter.excess, scatter.of_pixels
-    # sums over the exposures round: in one order, whatever they come in
+    # in a fixed order, so that the rounding of sums does not depend on the order of the exposures
     order = means_of(counts.data).argsort(kind="stable")
     counts, back = counts.ordered(order), order.argsort()
     detected = in_order(detected, order)
@@ -238,7 +239,7 @@ def _spread(candidates, values, order, shape):
 
 
 def _with_tails(candidates, likely, seeds, shape):
-    """Mask (N, M) of the likely values that are connected with a seed, and of the seeds."""
+    """Mask (N, M) of the seeds, and of the values connected with them that are more probably hit than not."""
     masks = []
     for some in zip(likely, seeds, strict=True):
         plane, one = np.zeros((2, *shape), dtype=bool)
@@ -252,7 +253,7 @@ def _over_threshold(rate, counts, excess, candidates, population, chance):
     noise = CleanNoise(*counts.typical(), excess)
     highest = float(candidates.lowest.max(initial=10.0))
     signal = clean_signal(counts, candidates, chance)
-    # that of the neighbours, because a pixel's own signal depends on its fluctuation
+    # the signal of the neighbours, because that of the pixel itself depends on its fluctuation
     signal = ((9 * ndimage.uniform_filter(signal, 3) - signal) / 8)[candidates.where]
     threshold = calibrated_threshold(rate, noise, population, highest, lowest=float(signal.min(initial=highest)))
     evenly = replace(candidates, prior=None)

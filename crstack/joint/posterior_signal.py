@@ -18,16 +18,16 @@ PIXELS_AT_ONCE = 1 << 15
 
 
 def maybe_hit(chance):
-    """Which candidates (M,) may have a hit value, by the probabilities (N, M)."""
+    """Candidates that may have a hit value, from the probabilities (N, M): bool (M,)."""
     return (chance >= SURE).any(axis=0)
 
 
 def posterior_signal(field, candidates, population, which=None):
     """Posterior mean (M,) of the common signal of the candidates, electrons.
 
-    Small charges are more frequent than large ones. So a value near the limit is flagged more often where noise has
-    made the other values low, and the mean of these is then too low. The integral over all signals and all sets of hit
-    values includes this selection effect.
+    A value that is barely high enough is flagged if noise has made the other values low, and it is not flagged if noise
+    has made them high. The mean of the others is then too low on average. The integral over all signals and all sets of
+    hit values includes this selection effect.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def posterior_signal(field, candidates, population, which=None):
 
     Notes
     -----
-    With a uniform prior the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
-    the inverse of the variance as prior it is this mean. The prior of the stack has no part in it, and the nodes are
-    evenly spaced.
+    With a uniform prior, the posterior mean of a Poisson rate is one photon above the mean of the counted photons. With
+    the inverse of the variance as prior, it is this mean. The prior of the stack is not used, and the nodes are evenly
+    spaced.
     """
     which = np.ones(len(candidates), bool) if which is None else which
     found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
@@ -59,7 +59,7 @@ def posterior_signal(field, candidates, population, which=None):
         variance = np.zeros_like(nodes)
         for i in range(len(some.values)):
             sigma = np.broadcast_to(some.sigma_of(i, nodes), nodes.shape)
-            # the probability of no hit depends on the noise, and so on the signal: it must not favour faint ones
+            # the probability of no hit depends on the noise, and so on the signal: it must not favour faint signals
             not_hit[i] += known[i] * population.log_none(classes[i], sigma)
             variance += known[i] * (sigma / some.scale_of(i)) ** 2
         hit, rest = (one[0].astype(np.float64) for one in hit_weights(not_hit, ratio, widths))
@@ -84,9 +84,9 @@ def signal_shift(counts, candidates, signal, chance):
     Parameters
     ----------
     counts : Counts
-        The exposures, and what is expected in them.
+        The exposures, and their expected values.
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     signal : `~numpy.ndarray`
         (M,) their posterior signal, electrons.
     chance : `~numpy.ndarray`
@@ -95,7 +95,7 @@ def signal_shift(counts, candidates, signal, chance):
     Returns
     -------
     shift : `~numpy.ndarray`
-        float32 (ny, nx), electrons of the combined image; 0 where it is sure that no value is hit.
+        float32 (ny, nx), electrons of the combined image; 0 where no value can be hit.
     """
     which = np.flatnonzero(maybe_hit(chance))
     shift = zero_image(counts.data.shape[1:])

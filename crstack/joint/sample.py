@@ -15,7 +15,7 @@ from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 
-#: values that suffice to fit the population, in the first sweeps and in the last one
+#: number of values to which the population is fitted, in the first sweeps and in the last one
 VALUES_TO_FIT = (50_000, 300_000)
 
 

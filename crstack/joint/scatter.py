@@ -1,4 +1,4 @@
-"""By how much the exposures of a stack scatter beyond their noise."""
+"""Scatter of the exposures of a stack beyond their noise."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Scatter:
     signal, of_pixels : `~numpy.ndarray`
         (ny, nx) expected common signal, and excess variance there, electrons (squared).
     fit : ExcessFit or None
-        Where the excess comes from; None where none was looked for.
+        The fit of the excess to the whole image; None if no excess was fitted.
     """
 
     signal: np.ndarray
@@ -67,7 +67,7 @@ def scatter_of(counts, of_places=False, measured=None):
 
 def _excess_of_pixels(excess, median, gradient2):
     """Expected signal (ny, nx), and the excess variance there."""
-    # a signal raised by two hits must not excuse them
+    # two hits raise the signal, and the variance of this signal must not hide them
     signal, of_pixels = _median_of_rows(median), empty_image(median.shape)
 
     def work(rows):
@@ -99,7 +99,8 @@ def _median_of(counts):
 def _of_neighbours_where_lower(levels, signal):
     """Signal (ny, nx) of two exposures for their noise: that of the neighbours where the lower value was taken.
 
-    The lower value is low by its own noise. Its variance would be too small, and the difference look like a hit.
+    The lower value is low because of its own noise. Its variance would be too small, and the difference would look like
+    a hit.
     """
     found = signal.copy()
 
@@ -115,9 +116,9 @@ def _of_neighbours_where_lower(levels, signal):
 
 
 def _gradient_and_hot(counts, median):
-    """Squared gradient of the median, and pixels beside hot ones or hot; None for these if there are none.
+    """Squared gradient of the median, and the hot pixels with those beside; None in place of these if there are none.
 
-    Hot pixels are steep, but the same in all exposures, however these differ.
+    A hot pixel has a steep gradient, but does not change if the exposures differ in shift or seeing.
     """
     gradient2, hot = empty_image(median.shape), zero_image(median.shape, bool)
 

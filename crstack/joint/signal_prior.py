@@ -9,11 +9,11 @@ from crstack.joint.cubes import taken
 
 __all__ = ["SignalPrior", "signal_prior"]
 
-#: pixels that suffice, and fewest between two knots
+#: most pixels that are used, and fewest between two knots
 PIXELS, FEWEST = 200_000, 150
 #: intervals between knots, of the same number of pixels each
 INTERVALS = 200
-#: share of the pixels that may have a signal that none has
+#: share of the pixels that is assumed to have signals that do not occur
 LEAST = 1e-6
 #: expectation of the lower of two normal deviates below their mean
 LOWER_OF_TWO = 0.5642
@@ -104,8 +104,8 @@ def signal_prior(levels, sigma, widest=np.inf, unlike=None):
     Notes
     -----
     Signals are not equally frequent: most pixels are faint, and in an image most have the level of the sky. Three
-    values of 12, 16 and 40 electrons may have a common signal of 22 and no hit. Where signals of 22 electrons are
-    five times rarer than those of 14, this is five times less probable than with an even prior.
+    values of 12, 16 and 40 electrons may have a common signal of 22 and no hit. If signals of 22 electrons are five
+    times rarer than those of 14, this is five times less probable than with an even prior.
 
     The density is that of the medians of the values. Their noise is removed by the deconvolution of Richardson
     (1972, J. Opt. Soc. Am. 62, 55) and Lucy (1974, AJ 79, 745), in a coordinate in which the noise is constant. It is

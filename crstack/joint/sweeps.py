@@ -24,7 +24,7 @@ def sweep(field, candidates, tables, population):
     field : Field
         Updated in place.
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     tables : list
         Their `Candidates.tables`.
     population : Population
@@ -59,7 +59,7 @@ def probabilities(candidates, sigma, shape, settings):
     Parameters
     ----------
     candidates : Candidates
-        The pixels looked at.
+        The examined pixels.
     sigma : `~numpy.ndarray`
         (ny, nx) noise of one value, electrons; (N, ny, nx) if that of the exposures is not alike.
     shape : tuple of int
@@ -75,16 +75,15 @@ def probabilities(candidates, sigma, shape, settings):
 
     Notes
     -----
-    First each value is judged alone, and all values have one rate of hits. In each
-    sweep that follows, the classes of neighbourhood are those of the hits found before. They stay as they are
-    while rates and charges of this sweep are fitted by expectation maximisation.
+    The first sweep does not use neighbours, and all values have one rate of hits. In each later sweep, the classes of
+    neighbourhood are those of the hits found before. They stay fixed while rates and charges are fitted by expectation
+    maximisation.
 
-    Were neighbourhoods and rates iterated together, a value would raise the probability of its neighbours and so find
-    itself in hit surroundings. Those that remain beside a hit without being hit themselves would look cleaner than
-    they are, and rates would fall towards 0 or rise towards 1.
+    If neighbourhoods and rates were iterated together, a value would raise the probability of its neighbours, and these
+    would raise its own. Rates would then drift towards 0 or 1.
 
-    The first fit has one distribution of charges. The distributions beside hits start from it. From an even start, the
-    faintest charges, which look like noise, would remain after all steps of the fit.
+    The first fit has one distribution of charges. The distributions beside hits start from it. With an even start, too
+    many of the faintest charges, which look like noise, would remain at the end of the fit.
     """
     field, tables = Field(shape), candidates.tables()
     population = Population(noises=_noises(tables))

@@ -1,4 +1,4 @@
-"""Exposures of unlike noise, such as those of unlike exposure times: groups of like ones."""
+"""Exposures of unlike noise, such as those of different exposure times, in groups of similar noise."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ __all__ = ["UnlikeNoise", "groups_of_noise", "relative_noises", "unlike_noise"]
 
 #: exposures are of one group if their noise differs by no more than this factor
 LIKE = 1.6
-#: rows that suffice for their typical noise
+#: number of rows from which the typical noise is measured
 ROWS = 50
-#: pixels that suffice for the noise of each exposure
+#: number of pixels from which the noise of each exposure is measured
 PIXELS = 20_000
 
 

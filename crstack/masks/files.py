@@ -209,7 +209,7 @@ class _MaskFile:
             known = (codes[name] > 0) & (plane > 0) & (plane <= max(Code))
             codes[name][known] = plane[known]
         if "MEANCRT" in codes and "MEANCR" not in codes:
-            # the program of the early manual made none either
+            # the program of the early manual made no MEANCR
             self._warn(f"{self.path} holds no MEANCR; nothing is masked in it")
             codes["MEANCR"] = np.zeros_like(codes["MEANCRT"])
         return codes
@@ -233,7 +233,7 @@ class _MaskFile:
         return dict(zip(names, cube, strict=True))
 
     def _edited(self, codes):
-        """A line of history, also given as a warning, if the masks differ from CODES; otherwise nothing."""
+        """A line of history if the masks differ from CODES, which is also a warning; otherwise nothing."""
         planes = self._planes("CODES")
         differences = []
         for name, plane in planes.items():
@@ -293,7 +293,7 @@ class _MaskFile:
         hdu = self.hdus["RPMEDIAN"]
         if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
             raise InputError(f"extension RPMEDIAN of {self.path} must be a table; got {type(hdu).__name__}")
-        # the columns by their order: the manual gives no names
+        # the columns are read by their order, because the manual gives no names
         rows = [[np.asarray(one).item() for one in tuple(row)[:4]] for row in hdu.data]
         items = tuple(check_local_median(f"RPMEDIAN of {self.path}", row) for row in rows)
         check_local_medians(items, self.shape, f"pixel {{}} of RPMEDIAN in {self.path}")

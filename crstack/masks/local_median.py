@@ -1,4 +1,4 @@
-"""Hot pixels and the like, replaced by the median of a box around them."""
+"""Listed pixels, such as hot ones, replaced by the median of a box around them."""
 
 import numpy as np
 

@@ -24,7 +24,7 @@ from crstack.masks.files import masks_from_hdulist, masks_to_hdulist
 from crstack.masks.quality import quality_images, write_exposures
 from crstack.masks.rules import MaskRules, codes_of_hits
 from crstack.utils.memory import limited_memory, place_of
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.validation import check_number
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class MaskSet:
     def crmasks(self) -> np.ndarray:
         """Masks of the exposures, bool (N, ny, nx), with values that are too low."""
         masks = np.stack([self[exposure_name(i)] for i in range(self.n_exposures)])
-        # a change would be lost, because the masks are made from their codes each time
+        # read-only: a change would be lost, because the masks are made from their codes at each call
         masks.flags.writeable = False
         return masks
 
@@ -299,12 +299,15 @@ class MaskSet:
             Code.TRAIL,
             Code.MOVED,
         ]
-        rows = []
-        for name, codes in self.codes.items():
-            # by bands, because each code counted is eight bytes
+
+        def row(item: tuple[str, np.ndarray]) -> tuple[Any, ...]:
+            name, codes = item
+            # by bands, because a count needs eight bytes for each pixel
             bands = [np.bincount(codes[rows].ravel(), minlength=len(Code)) for rows in row_bands(*codes.shape)]
             numbers = np.sum(bands, axis=0)
-            rows.append((name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)))
+            return name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)
+
+        rows = map_threads(row, self.codes.items())
         others = ["name", "flagged", *(code.name.lower() for code in columns[1:])]
         return QTable(rows=rows, names=(*others[:2], _column_of(self.finder, others), *others[2:]))
 

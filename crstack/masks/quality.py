@@ -224,7 +224,7 @@ def _write_copy(path, target, ext, quality, flagged):
                 planes[name] = planes[name] | image_of(image_extension(hdus, path, place)).astype(np.int64)
     planes["MASK"] = (planes["MASK"] != 0).astype(np.uint8)
     planes["DQ"] = planes["DQ"].astype(np.int16 if planes["DQ"].max() < 2**15 else np.int32)
-    # everything else as it is stored: not scaled, not unpacked
+    # everything else is copied as it is stored, without scaling or unpacking
     raw = {"memmap": False, "do_not_scale_image_data": True, "disable_image_compression": True}
     with fits.open(path, **raw) as hdus:
         kept = fits.HDUList(list(hdus))

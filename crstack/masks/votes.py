@@ -53,7 +53,7 @@ def bits_by_mask(codes: Mapping[str, np.ndarray], found_by: Mapping[str, np.ndar
 
 
 def counts_of_detectors(bits: np.ndarray, detectors: Sequence[str]) -> dict[str, int]:
-    """Number of pixels of a mask that each detector found, by the name of the step."""
+    """Number of pixels of a mask that each detector found: a dict by the name of the step."""
     return {
         f"auxiliary detector {number + 1}, {detector}, flagged": int(np.count_nonzero(bits & (1 << number)))
         for number, detector in enumerate(detectors)

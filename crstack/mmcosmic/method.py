@@ -26,12 +26,12 @@ from crstack.utils.validation import check_integer, check_number
 __all__ = ["AUTO", "MMCosmic", "MMDecision"]
 
 AUTO = "auto"
-#: number of exposures from which the default boundary is separate for each kind of image, and number of its draws
+#: from this number of exposures on, the default boundary is separate for each kind of image; number of its draws
 FEWEST_FOR_OWN, DRAWS = 4, 20_000
-#: kind of image of a mask; all other masks are of exposures
+#: kind of image of each mask; all others are masks of exposures
 KINDS = {"MEDIANCR": "median", "MEANCRT": "mean", "problematic": "mean"}
 
-#: measured memory for each pixel of an image, and for each of its values, besides the arrays in files
+#: measured memory (bytes) for each pixel of an image, and for each of its values, beside the arrays in files
 BYTES_PER_PIXEL, BYTES_PER_VALUE = 65.0, 5.0
 
 
@@ -124,7 +124,7 @@ class MMCosmic(Method):
         if self.boundary is None or isinstance(self.boundary, FittedBoundary):
             return self.boundary
         boundary = _usual_boundary(prepared) if isinstance(self.boundary, str) else self.boundary
-        # fixed points are numbers from here on: figures and the axes of the diagram use them too
+        # fixed points become numbers, which figures and the axes of the diagram use too
         model = model_in(as_boundary_model(boundary), prepared.exposures.unit)
         diagram = self.diagram
         if isinstance(diagram, DiagramSettings):
@@ -247,8 +247,8 @@ def _usual_boundary(prepared: PreparedStack) -> BoundaryModel:
     """The default model of the boundary.
 
     The boundary of the median is too low for single exposures. It flags clean values in MEANCRT, and their share grows
-    with the number of exposures. A calibrated boundary has a curve for
-    each kind of image. It follows from the noise alone, and is too low where exposures differ otherwise.
+    with the number of exposures. A calibrated boundary has a curve for each kind of image. It is computed from the
+    noise alone, and is too low if the exposures also differ in other ways.
     """
     equivalent = prepared.exposures.share_noise and prepared.equalized.differences is None
     if equivalent and len(prepared) >= FEWEST_FOR_OWN:
@@ -284,7 +284,7 @@ class MMDecision(Decision):
     def to_combine(self, prepared: PreparedStack) -> Exposures:
         """The exposures to combine: on their mean level, if levels or seeing are given, or differences were measured.
 
-        So a value that is left out makes no hole or bump, and the mean of all values stays what it is. Given flux
+        A value that is left out then makes no hole or bump, and the mean of all values does not change. Given flux
         factors and offsets alone change nothing, as in the reference program.
 
         Parameters
@@ -303,7 +303,7 @@ class MMDecision(Decision):
 
     @property
     def measured(self) -> Differences | None:
-        """The differences between the exposures that were measured; None if none were asked for."""
+        """The differences between the exposures that were measured; None if none were to be measured."""
         return self.found
 
     @property

@@ -15,7 +15,7 @@ __all__ = ["ALL", "PLANES", "Chip", "chips_of", "names_of"]
 
 #: extensions of all chips
 ALL = "all"
-#: extensions that are no images of a chip
+#: names of extensions that are not images of a chip
 PLANES = {
     *("MASK", "DQ", "BPM", "FLAGS", "MAP", "UNCERT", "ERR", "SIGMA", "VAR", "VARIANCE", "IVAR", "WHT", "SAMP", "TIME"),
     *("MDF", "WCSCORR", "CODES"),

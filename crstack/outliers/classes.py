@@ -12,9 +12,9 @@ from crstack.outliers.trails import planes_of, sentence_of_trails, straight_feat
 
 __all__ = ["classified"]
 
-#: largest flagged fraction of an exposure in which trails and sources are looked for
+#: largest flagged fraction of an exposure in which trails and sources are searched
 MOST_FLAGGED = 0.2
-#: pixels by which a trace moves otherwise than the measured shift
+#: largest difference (pixels) between the move of a trace and the measured shift, for which the shift explains the move
 MEASURED = 0.5
 
 
@@ -51,7 +51,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
 
     def flagged(i):
         plane = is_hit(codes[exposure_name(i)])
-        # where so much is flagged, features have no meaning
+        # if a large part is flagged, features have no meaning
         return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
 
     straight = straight_features(flagged, exposures)

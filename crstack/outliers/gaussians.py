@@ -8,9 +8,9 @@ __all__ = ["Gaussians", "fit_gaussians"]
 
 #: iterations
 ITERATIONS = 15
-#: variances (square pixels) along an axis that are allowed, and the first one
+#: limits of the variance (square pixels) along an axis, and its initial value
 LEAST, MOST, FIRST = 0.05, 16.0, 1.5
-#: largest shift of the centre, pixels, and radius in which image and model are compared
+#: largest shift of the centre (pixels), and radius (pixels) within which image and model are compared
 FARTHEST, RADIUS = 3.0, 4.5
 
 
@@ -59,8 +59,8 @@ def fit_gaussians(images, variance):
 
     Notes
     -----
-    Moments are weighted by the Gaussian of the step before (Bernstein & Jarvis 2002, AJ 123, 583): where they agree,
-    the weighted second moments are half of those of the Gaussian that fits best.
+    Moments are weighted by the Gaussian of the step before (Bernstein & Jarvis 2002, AJ 123, 583). When the steps have
+    converged, the weighted second moments are half of those of the best Gaussian.
     """
     half = images.shape[1] // 2
     rows, columns = np.mgrid[-half : half + 1, -half : half + 1].astype(float)

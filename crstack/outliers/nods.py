@@ -17,11 +17,11 @@ WIDTHS = 1.6
 #: least distance (pixels) between traces that lie at different places
 APART = 2.0
 
-#: largest shift of a profile (pixels) that is looked for, and least one that is reported
+#: largest shift of a profile (pixels) that is searched, and least shift that is reported
 FARTHEST, LEAST_MOVE = 15, 1.5
-#: least correlation of the profiles at the shift, and what 1 lacks there over what it lacks without the shift, at most
+#: least correlation c of the profiles at the shift, and largest ratio of 1 - c with the shift to 1 - c without it
 ALIKE, BETTER = 0.9, 0.25
-#: rows or columns whose median is a profile, and least usable fraction of them
+#: number of rows or columns whose median is a profile, and least usable fraction of them
 LINES, LEAST_USABLE = 300, 0.25
 #: window (pixels) whose median is the level of a profile
 AROUND = 41
@@ -42,9 +42,9 @@ def nodded(trails: Sequence[Trail]) -> list[bool]:
 
     Notes
     -----
-    Spectra lie nearly along the rows or the columns. The feature of another exposure must be parallel within 2 degrees,
-    of a similar width, and at another place. A satellite crosses only one exposure. Several satellites of one train
-    cross at any angle.
+    The traces of spectra lie within 10 degrees of the rows or the columns. A nodded trace has another in a different
+    exposure that is parallel within 2 degrees, of a similar width, and at another place. A satellite crosses only one
+    exposure. Satellites of one train may cross several, but at any angle.
     """
     return [any(_alike(one, other) for other in trails) for one in trails]
 
@@ -114,8 +114,8 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
     Notes
     -----
     The median of each row is a profile across traces along x, and that of each column one across lines along y. Stars
-    do not change these medians. A profile has moved if its correlation with that of the first exposure is 0.9 or more
-    at a shift of 1.5 to 15 pixels, and lacks four times as much of 1 without it.
+    do not change these medians. A profile has moved if its correlation c with that of the first exposure is 0.9 or more
+    at a shift of 1.5 to 15 pixels, and if 1 - c is four times as large without the shift.
     """
     found = []
     for axis, name in ((1, "y"), (0, "x")):
@@ -138,10 +138,19 @@ def _profile(exposures, i, axis):
     usable = np.isfinite(values).mean(axis=axis) > LEAST_USABLE
     if not usable.any():
         return np.zeros(len(usable))
-    # a row of bad values has no light, and may lie elsewhere in each exposure
-    known = np.nanmedian(values[usable] if axis == 1 else values[:, usable], axis=axis)
+    # a row of bad values has no light, and may be another row in each exposure
+    known = _medians(values[usable] if axis == 1 else values[:, usable].T)
     profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
+
+
+def _medians(rows):
+    """Median of the values of each row that are not NaN; as `numpy.nanmedian`, which is several times slower."""
+    # NaN are sorted to the end
+    rows = np.sort(rows, axis=1)
+    numbers = (~np.isnan(rows)).sum(axis=1)
+    low, high = (np.take_along_axis(rows, half[:, None], axis=1)[:, 0] for half in ((numbers - 1) // 2, numbers // 2))
+    return (low + high) / 2
 
 
 def _shift_between(first, other):

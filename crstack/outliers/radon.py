@@ -24,10 +24,9 @@ def sums_of_lines(image):
     Approximate discrete Radon transform (Brady 1998, SIAM J. Comput. 27, 107): sums over two columns are joined to
     those over four, and so on, in n ny log n steps.
 
-    scikit-image has two functions for this. For an image of 512 x 512 with as many angles,
-    `skimage.transform.radon` takes 600 times as long, because it rotates the image for each angle. The time of
-    `skimage.transform.hough_line` depends on the number of pixels that count: half as long for 0.2 per cent of them,
-    4 times as long for 2 per cent. It also gives each pixel to one line of an angle only.
+    scikit-image has two functions for this. `skimage.transform.radon` rotates the image for each angle, which takes
+    far longer. `skimage.transform.hough_line` takes longer if more than about one per cent of the pixels count. It also
+    assigns each pixel to only one line of an angle.
     """
     ny, nx = image.shape
     n = 1 << max(nx - 1, 1).bit_length()

@@ -18,21 +18,20 @@ __all__ = ["SmoothGroup", "find_smooth", "sentence_of_smooth"]
 FEWEST, MARGIN = 12, 5
 #: distances (pixels) from the group between which the level is measured
 NEAR, FAR = 2, 4
-#: largest roughness: a high quantile of the squared Laplacian over that of the squared light. Stars with a full width
-#: at half maximum of 2.8 pixels, and what remains of them where they move, have 0.17 at most; simulated hits have 0.55
-#: or more
+#: largest roughness of a smooth group: a high quantile of the squared Laplacian over that of the squared light. Hits
+#: are rougher than well-sampled stars, and than the residuals of stars that move
 ROUGHEST = 0.3
-#: the quantile: a hit in a group has fewer pixels
+#: the quantile: a hit within a group has fewer pixels than the rest
 QUANTILE = 0.75
 #: variance of the Laplacian of noise of variance 1; the quantile of the square of a normal value
 OF_LAPLACIAN, OF_QUANTILE = 20.0, 1.3233
-#: standard error of that quantile times the root of the number of values; errors that a group must be smooth by
+#: standard error of that quantile, times the root of the number of values, and least significance of the smoothness
 ERROR_OF_QUANTILE, ERRORS = 2.42, 2.0
 #: least light (the same quantile of its square), in standard deviations of a pixel
 CLEAR = 3.0
-#: the squared light above the lowest pixel beside a group, times this factor, is at least that above the level around
+#: the squared light above the level around a group is at most this factor times that above the lowest pixel beside it
 BRIGHTER = 2.0
-#: share of the light of a group from which the other exposures show a star there
+#: the other exposures show a star at a group if they have this share of its light there
 ALSO_IN_OTHERS = 0.3
 #: largest misfit of a group that is proportional to such a star: the sum of squares that remains, over that of its
 #: light; and the largest share of noise in it. Simulated hits on stars have 0.46 or more
@@ -108,10 +107,11 @@ def find_smooth(
 
     Notes
     -----
-    A group has 12 pixels or more, and contains 3 x 3. The lower one of the two others in the middle is subtracted, and
-    the level around. A quantile of the squared Laplacian, without that of the noise, is compared with that of the
-    squared light: light through the optics has no sharp edges, and hits have. A sharper group is accepted too if it has
-    the profile of a star that the other exposures show there. Sharp peaks in a wide group are hits, and stay such.
+    A group has 12 pixels or more, and contains a square of 3 x 3. The median of the other exposures (the lower of two
+    middle values) and the level around the group are subtracted. A quantile of the squared Laplacian, minus that of
+    the noise, is compared with that of the squared light. Light through the optics has no sharp edges, but hits have.
+    A sharper group is accepted too if it has the profile of a star that the other exposures show there. Sharp peaks in
+    a wide group are hits, and stay such.
     """
     candidates = map_images(lambda i: _candidates(flagged(i), exposures, i), range(len(exposures)))
     known = differences() if any(candidates) else None
@@ -152,12 +152,12 @@ def _candidates(plane, exposures, i):
 
 
 def _perhaps_smooth(labels, wanted, exposures, i):
-    """Groups that `_measured` may accept, (number of labels,): all groups at once, without the level around."""
+    """Whether `_measured` may accept each group, bool (number of labels,); the level around is not subtracted."""
     y, x = np.nonzero(wanted[labels])
     own, inside = labels[y, x], len(y)
     if not inside:
         return wanted
-    # the pixels of each group, then those beside
+    # the pixels of each group, then the pixels beside it
     dy, dx = (one.ravel() for one in np.mgrid[-1:2, -1:2])
     yy, xx = (y[:, None] + dy).ravel(), (x[:, None] + dx).ravel()
     known = (yy >= 0) & (yy < labels.shape[0]) & (xx >= 0) & (xx < labels.shape[1])
@@ -179,7 +179,7 @@ def _perhaps_smooth(labels, wanted, exposures, i):
     _, typical = _quantiles(((light - lowest[group]) ** 2)[flagged], group[flagged], len(wanted), QUANTILE)
     _, noise = _quantiles((variance + 0 * light)[flagged], group[flagged], len(wanted), 0.5)
     rough -= _noise_of_laplacian(np.maximum(number, 1), noise)
-    # a bad value has no light here: such a group is measured
+    # a bad value has no light here, so that `_measured` decides on its group
     unknown = ~np.isfinite(rough + typical + noise)
     typical *= BRIGHTER
     alike = _squared_correlation(light, others, group, len(wanted)) >= CORRELATED
@@ -199,7 +199,7 @@ def _squared_correlation(one, other, group, n_groups):
 
 
 def _light(exposures, i, y, x):
-    """Light beyond that of the others at some pixels, and the light of the others."""
+    """Light minus that of the other exposures at some pixels, and the light of the others."""
     own, others = own_and_others(exposures, i, (y, x), float)
     return own - others, others
 
@@ -219,9 +219,9 @@ def _quantiles(values, group, n_groups, share):
 
 
 def _noise_of_laplacian(number, noise):
-    """Quantile of the squared Laplacian of noise, in so many values.
+    """Quantile of the squared Laplacian of noise, for a number of values.
 
-    It is the most that is likely: the noise of few pixels may hide sharp edges.
+    It is an upper limit: the noise of few pixels may hide sharp edges.
     """
     return (OF_QUANTILE - ERRORS * ERROR_OF_QUANTILE / np.sqrt(number)) * OF_LAPLACIAN * noise
 

@@ -20,7 +20,7 @@ HALF = 6
 NARROWEST = 0.8
 #: largest misfit, and least height in standard deviations
 MISFIT, HEIGHT = 0.05, 8.0
-#: largest height of the others at its place, relative to it
+#: largest height of the other exposures at the place of a source, relative to its height
 ALSO_IN_OTHERS = 0.3
 #: pixels that are labelled at a time
 PIXELS_AT_ONCE = 1 << 24
@@ -49,17 +49,17 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
     Returns
     -------
     table : `~astropy.table.QTable`
-        exposure (from 1), x, y (FITS: the first pixel is 1, 1), flux (unit of the exposures), n_pixels, fwhm_major
-        and fwhm_minor (pixels) of each source.
+        One row for each source: exposure (from 1), x, y (FITS: the first pixel is 1, 1), flux (unit of the exposures),
+        n_pixels, fwhm_major and fwhm_minor (pixels).
     planes : dict of int to `~numpy.ndarray`
         By exposure (from 0), the pixels of its sources, bool (ny, nx).
 
     Notes
     -----
-    The light of the others, the lower one of the two in the middle, is subtracted. A feature is a source if it holds 3
-    x 3 flagged pixels, and if the light around its peak is an elliptical Gaussian within 5 per cent of its sum of
-    squares, not narrower than 1.9 pixels (FWHM). Hits are narrower or have sharp edges. Sources narrower than that are
-    not distinguished from hits.
+    The median of the other exposures (the lower of two middle values) is subtracted. A feature is a source if it
+    contains a square of 3 x 3 flagged pixels, and if the light around its peak is an elliptical Gaussian within 5 per
+    cent of its sum of squares, with a full width at half maximum of 1.9 pixels or more. Hits are narrower or have sharp
+    edges. Narrower sources cannot be distinguished from hits.
     """
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i), range(len(exposures)))
     planes = {i: where for i, (_, where) in enumerate(found) if where is not None}
@@ -92,7 +92,7 @@ def _of_band(plane, first, exposures, i):
         return [], None
     labels, n = ndimage.label(plane, EIGHT_CONNECTED)
     with_core = np.unique(labels[cores])
-    # only flagged pixels: a search of all of them would sort the image
+    # flagged pixels only, because a search of all pixels would sort the image
     place = np.flatnonzero(plane)
     numbers = labels.ravel()[place]
     values = exposures.data[i][first : first + len(plane)][np.unravel_index(place, plane.shape)]

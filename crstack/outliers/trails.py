@@ -12,20 +12,20 @@ from crstack.utils.threads import map_images
 
 __all__ = ["Trail", "find_trails", "planes_of", "sentence_of_trails", "straight_features"]
 
-#: side of the blocks in which flagged pixels are counted, and number that makes a block count
+#: side (pixels) of the blocks in which flagged pixels are counted, and fewest flagged pixels of a block that counts
 BLOCK, IN_BLOCK = 4, 4
-#: fraction of the larger side of the image that a trail crosses, and fraction of its blocks that count
+#: least fraction of the larger side of the image that a trail crosses, and least fraction of its blocks that count
 CROSSES, FILLED = 0.6, 0.7
-#: shortest trail (pixels): tracks of hits may be as long as this is
+#: shortest trail (pixels), because tracks of hits may be shorter
 SHORTEST = 100
 #: largest number of trails in an exposure
 MOST = 5
-#: distances from the line that are looked at (pixels), and part of them that measures the level; and for wider trails
+#: largest distance from the line (pixels) that is examined, and distance beyond which the level is measured
 REACH, OUTSIDE = 40, 30
 WIDE_REACH, WIDE_OUTSIDE = 100, 70
 #: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
 EDGE, SIGNIFICANT = 0.15, 4.0
-#: largest light of the others relative to that of the trail
+#: largest light of the other exposures relative to that of the trail
 ALSO_IN_OTHERS = 0.3
 #: pixels that are added at each edge
 MARGIN = 1
@@ -154,12 +154,12 @@ def _candidate(blocks, lengths):
 
 
 def _traced(line, flagged, exposures, i):
-    """The trail beside a line, and its pixels; None if the others show it too, or nothing is there."""
+    """The trail along a line, and its pixels; None if the other exposures show it too, or if there is no light."""
     point, direction = _fitted(line, flagged)
     found, is_wide = _beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE))
     if not is_wide:
         return found
-    # the line anywhere in a wide trail does not show its direction
+    # in a wide trail the line may have another direction than the trail
     point, direction = _fitted(line, flagged, WIDE_OUTSIDE / 2)
     return _beside(point, direction, flagged, exposures, i, (WIDE_REACH, WIDE_OUTSIDE))[0]
 
@@ -182,14 +182,14 @@ def _beside(point, direction, flagged, exposures, i, limits):
         not inside[centre - 1 : centre + 2].any()
         or light[centre] > ALSO_IN_OTHERS * profile[centre - 1 : centre + 2].max()
     ):
-        # the light of a wide trail is in the level
+        # the level contains light of a wide trail
         return None, not inside[centre - 1 : centre + 2].any() and _is_filled(distance, flagged[near])
-    # also from the brightest of the three in the middle outwards
+    # search outwards from the brightest of the three middle distances
     peak = centre - 1 + int(np.argmax(profile[centre - 1 : centre + 2]))
     left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
     right = peak + int(np.argmin(np.append(inside[peak:], False)))
     if right - left < 3 or right - left > outside:
-        # one pixel wide is a bad row or column; wider than the distances that measure the level is no trail
+        # a feature one pixel wide is a bad row or column; one that reaches the distances of the level is no trail
         return None, right - left > outside
     low, high = left + 1 - centre - 0.5 - MARGIN, right - 1 - centre + 0.5 + MARGIN
     ends = _ends(along, (distance > low) & (distance < high) & flagged[near])

@@ -16,7 +16,7 @@ from crstack.utils.log import LOGGER, NOTE, log
 __all__ = ["Console", "SessionStopped", "WorkFailedError", "logging_to"]
 
 WIDTH = 79
-#: what an interrupted run leaves in its output directory
+#: state of the output directory after an interrupted run, as words
 IF_STOPPED = "may hold files of this run and of an earlier one: run the same command again"
 
 #: start of a line of a log file
@@ -169,7 +169,7 @@ class Console:
     def show_implausible(self):
         """Log the warnings about an implausible result, which are kept for the end of the work."""
         for text in self.seen.implausible:
-            # the report has it already
+            # the report already shows them
             log.warning("implausible result: %s", text, extra={"kept": True})
         self.seen.implausible.clear()
 

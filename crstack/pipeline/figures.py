@@ -19,7 +19,7 @@ from crstack.plotting.beside import FAILURES, Drawing, Helper
 from crstack.utils.cached import cached_property
 from crstack.utils.log import log, section
 from crstack.utils.memory import place_of
-from crstack.utils.threads import n_threads
+from crstack.utils.threads import map_images, n_threads
 
 __all__ = [
     "FAILURES",
@@ -121,7 +121,10 @@ def find_hits(results):
     features : dict of str to `~astropy.table.QTable`
         Hits of MEDIANCR and of the problematic pixels.
     """
-    return {name: results.stack.features(name, masks=results.masks) for name in ("MEDIANCR", PROBLEMATIC)}
+    names = ("MEDIANCR", PROBLEMATIC)
+    results.stack.statistics  # noqa: B018 (computed once, not in each thread)
+    tables = map_images(lambda name: results.stack.features(name, masks=results.masks), names)
+    return dict(zip(names, tables, strict=True))
 
 
 def paths_of_tables(results):
@@ -166,7 +169,7 @@ def start_helper(stack, plots):
         Whether figures will be drawn.
     """
     data = stack.exposures.data
-    # where memory is limited, one process draws: two would hold the images twice
+    # if memory is limited, only one process draws, because two would hold the images twice
     wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
     return Helper() if wanted else None
 
@@ -298,7 +301,7 @@ def _drawn_here(results):
         if flux_factors is not None and flux_factors.is_measured:
             yield f"flux_factor{number}.png", partial(flux, number=number)
     for number in range(1, len(stack) + 1):
-        if offsets is not None and any(offsets.errors[number - 1]):  # given ones have no errors
+        if offsets is not None and any(offsets.errors[number - 1]):  # given offsets have no errors
             yield f"xyoffset_crosscorr_{number}.png", partial(offset, number=number)
 
 

@@ -9,6 +9,7 @@ from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
 from crstack.files.fits_reading import inspect_image, opened_fits
 from crstack.files.headers import CHIP
+from crstack.files.names import short_names
 from crstack.masks.local_median import check_local_medians
 from crstack.mosaic import chips_of
 from crstack.utils.log import log
@@ -89,9 +90,9 @@ def inspect_images(paths, ext, name="extnum"):
         if unit != first[1]:
             raise InputError(f"images must share one unit; got {first[1]} for {paths[0]} and {unit} for {path}")
     if silent:
+        which = "all images" if len(silent) == len(paths) else ", ".join(short_names(silent))
         log.warning(
-            "BUNIT is absent in %s: values are taken as adu. If they are electrons, write BUNIT into the headers",
-            ", ".join(silent),
+            "BUNIT is absent in %s: values are taken as adu. If they are electrons, write BUNIT into the headers", which
         )
     return first
 

@@ -10,7 +10,7 @@ from crstack.exceptions import InputError
 
 try:
     import fcntl
-except ImportError:  # not on this system
+except ImportError:  # this system has no such module
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["LOCK", "DirectoryLock"]

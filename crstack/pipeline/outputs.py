@@ -1,8 +1,8 @@
 """The output directory of a run: checks before writing, and a record of the written files.
 
 Files are made in a hidden directory inside the output directory, and moved to their place when they are complete. A
-manifest holds the checksum of each, and its size and time of change, which save the checksum of a file that was not
-touched. A file belongs to the user if the manifest does not contain it, or if it has changed since.
+manifest holds the checksum, size and time of change of each. If size and time are the same, the checksum is not
+computed again. A file belongs to the user if the manifest does not contain it, or if it has changed since.
 """
 
 import hashlib
@@ -190,11 +190,11 @@ class Outputs:
                 return
 
     def complete(self, path):
-        """Compute the checksum of a complete file, so that `publish` has less to do."""
+        """Compute the checksum of a complete file now, so that `publish` is faster."""
         self._complete[path.name] = _stamp(path), _digest(path)
 
     def hold(self, paths):
-        """Leave files, which another thread writes, out of `publish`."""
+        """Exclude files that another thread writes from `publish`."""
         self._held |= {path.name for path in paths}
 
     def release(self, paths):

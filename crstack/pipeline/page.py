@@ -63,7 +63,7 @@ NUMBERS = (
     "its number in mediancr_identified.ecsv; with P, in problematic_pixels.csv; with T, among the hits of MEANCRT",
 )
 PROBABILITY = ("probability", "the highest probability among the values of the hit")
-#: what the joint decision has measured
+#: words for the measured values of the joint decision
 MEASURED = (
     ("hit values expected", "number of hit values in all exposures: the sum of the probabilities"),
     ("typical charge", "the geometric mean of the charge that a hit adds to a pixel"),
@@ -183,7 +183,7 @@ def _result(stack, masks):
 
 
 def _sentence(masks, counts, name, result):
-    """What came out. A hit is a group of connected pixels."""
+    """The result in one sentence or more. A hit is a group of connected pixels."""
     ny, nx = masks.shape
     in_any = 100 * np.mean(masks["MEANCRT"])
     every, coincident = counts["every exposure"], counts["coincident"]

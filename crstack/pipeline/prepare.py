@@ -17,7 +17,6 @@ from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
 from crstack.masks.origin import check_origin
-from crstack.mmcosmic import MMCosmic
 from crstack.pipeline.inputs import (
     check_gain,
     check_masks,
@@ -34,7 +33,7 @@ from crstack.utils.log import log, section, settings_lines
 from crstack.utils.memory import Workspace, limited_memory
 from crstack.utils.version import crstack_version
 
-#: measured memory of figures and the page for each pixel of an image, besides the arrays in files
+#: measured memory (bytes per pixel of an image) of figures and the page, beside the arrays in files
 BYTES_OF_FIGURES = 80.0
 
 __all__ = ["Job", "clean_name", "inputs_of", "is_crmasks", "prepare", "product_names", "read_parameters"]
@@ -203,20 +202,16 @@ def _checked_memory(configuration, n_images, shape, *, plots, masks):
     workspace.decide(expected_bytes(n_images, n_pixels), n_pixels)
     if not workspace.in_files:
         return workspace
-    asked = {
+    if not masks:
+        allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
+    drawn = {
         "interactive windows": configuration["interactive"],
         "verify_cr": configuration["verify_cr"],
+        "figures and the page report.html (leave them out with --no-plots)": plots,
     }
-    for what, wanted in asked.items():
+    for what, wanted in drawn.items():
         if wanted:
-            workspace.refuse(what)
-    if masks:
-        # the differences of the exposures are measured again
-        workspace.allow("masks from a file (--crmasks)", MMCosmic().bytes_per_pixel(n_images))
-    else:
-        allow_work(workspace, n_images, configuration.parts.method, configuration.parts.detector)
-    if plots:
-        workspace.allow("figures and the page report.html (leave them out with --no-plots)", BYTES_OF_FIGURES)
+            workspace.allow(what, BYTES_OF_FIGURES)
     return workspace
 
 

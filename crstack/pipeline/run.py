@@ -182,7 +182,7 @@ def _with_answers(job, interactive, console):
 
 # masks
 
-#: what is not the same as in the run that found the hits
+#: words on the difference from the run that found the hits
 MASKS_OF_A_FILE = (
     "combined images may differ from those of the run that found the hits by some hundredths of a standard deviation, "
     "in pixels with hits: the file holds the probabilities in steps of 1/255"

@@ -130,7 +130,7 @@ class Session:
                 self._stop(f"flux factor of exposure {number}", self.stack.plot.flux_factor, number)
         if equalized.offsets is not None:
             for number, errors in enumerate(equalized.offsets.errors, start=1):
-                if any(errors):  # those that are given have none
+                if any(errors):  # given offsets have no errors
                     self._stop(f"offset of exposure {number}", self.stack.plot.offset, number, color_scale=scale)
 
     def _stop(self, what, draw, *arguments, **options):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from crstack.config.detector_images import BOUNDS
+from crstack.files.names import common_folder, short_names
 from crstack.methods import measured_of
 from crstack.utils.log import log, section, settings_lines
 from crstack.utils.version import crstack_version
@@ -25,19 +26,21 @@ __all__ = [
     "warn_of_lost_values",
 ]
 
-#: from here on single exposures scatter far beyond the boundary of the median
+#: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
 #: columns of the counts that are shown only where there are such pixels
 RARE = ("low", "source", "trail", "moved")
-#: seconds worth a line
+#: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
 
 def log_exposures(paths, stack, numbers):
     """Log the input: names, size, unit and noise of the exposures."""
     ny, nx = stack.exposures.shape
-    log.note("read %d exposures of %d x %d pixels in %s:", len(paths), nx, ny, stack.exposures.unit)
-    log.note("  %s", ", ".join(str(path) for path in paths))
+    folder = common_folder(paths)
+    where = f", from {folder}" if folder else ""
+    log.note("read %d exposures of %d x %d pixels in %s%s:", len(paths), nx, ny, stack.exposures.unit, where)
+    log.note("  %s", ", ".join(short_names(paths)))
     names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
     words = [f"{name} {_with_unit(name, numbers, stack.exposures)}" for name in names]
     bad, saturated = stack.exposures.bad, stack.exposures.saturated

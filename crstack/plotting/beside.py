@@ -1,8 +1,8 @@
 """A second process that draws figures at the same time.
 
-Matplotlib blocks the interpreter, so that threads would not help. The process is started early, so that its libraries
-are loaded before the first figure. Jobs and their arrays come in one file, each array once. Both processes claim jobs,
-the first from the start of the list and the second from its end, until none is left.
+Threads would not make figures faster, because matplotlib holds the lock of the interpreter. The process is started
+early, so that its libraries are loaded before the first figure. Jobs and their arrays come in one file, each array
+once. Both processes claim jobs, the first from the start of the list and the second from its end, until none is left.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+
+from crstack.utils.first_imports import first_imports
 
 __all__ = ["FAILURES", "Drawing", "Helper", "draw_all"]
 
@@ -216,10 +218,11 @@ def serve():
     """Main function of the second process: wait for folders with jobs, and draw until none is left."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
-    import matplotlib.backends.backend_pdf  # noqa: F401
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C, the first process ends this one
+    with first_imports("matplotlib.backends.backend_pdf"):
+        import matplotlib.backends.backend_pdf  # noqa: F401
 
-    import crstack.plotting  # noqa: F401
+        import crstack.plotting  # noqa: F401
 
     for line in sys.stdin:
         folder = Path(line.rstrip("\n"))

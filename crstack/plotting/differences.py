@@ -68,7 +68,7 @@ def plot_differences(
     """
     shape, profiles = images[0].shape, _profiles(measured)
     with_surfaces = measured.grids is not None and bool(set(measured.surfaces) - {"", "level"})
-    n_rows = -(-len(images) // ACROSS)
+    n_rows = _rows(len(images))
     heights = [3.2, *[2.8] * bool(profiles), *[3.3 * n_rows] * with_surfaces, 3.3 * n_rows]
     fig = new_figure((13, sum(heights)), fig)
     parts = [row[0] for row in fig.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)]
@@ -76,9 +76,9 @@ def plot_differences(
     if profiles:
         _draw_profiles(parts.pop(0), profiles)
     if with_surfaces:
-        options = {"title": "exposure {}: added level, smooth", "label": "added level (electron)"}
+        options = {"title": "Smooth added level of each exposure", "label": "added level (electron)"}
         _draw_images(parts.pop(0), measured.surface_images(shape), resolution, **options)
-    options = {"title": f"exposure {{}} {MINUS} common image", "label": f"expected difference ({unit})"}
+    options = {"title": f"Each exposure {MINUS} common image", "label": f"expected difference ({unit})"}
     _draw_images(parts.pop(0), images, resolution, **options)
     lines = "; ".join(line.words for line in measured.lines)
     fig.suptitle("Measured differences of the exposures" + (f"\n{lines}" if lines else ""))
@@ -134,23 +134,31 @@ def _draw_profiles(figure, profiles):
     panels[-1].legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns)
 
 
+def _rows(number):
+    """Number of rows for images, at most `ACROSS` beside each other."""
+    return -(-number // ACROSS)
+
+
 def _draw_images(figure, images, resolution, *, title, label):
-    """Images of all exposures on one scale, at most `ACROSS` beside each other."""
-    shape = images[0].shape
+    """Images of all exposures on one scale, in rows of nearly equal length."""
+    shape, number = images[0].shape, len(images)
     block = block_size(shape, resolution)
     means = [block_means(one, block) for one in images]
     most = float(np.percentile(np.abs(means), INSIDE)) or 1.0
-    across = min(len(images), ACROSS)
-    panels = figure.subplots(-(-len(images) // across), across, sharex=True, sharey=True, squeeze=False).ravel()
+    rows = _rows(number)
+    across = -(-number // rows)
+    panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
     aspect = "auto" if max(shape) > 2.5 * min(shape) else "equal"
     for i, (axes, one) in enumerate(zip(panels, means, strict=False), start=1):
         shown = draw_image(axes, one, (-most, most), block=block, colours=COLOURS, aspect=aspect)
-        axes.set_title(title.format(i))
-        if i > len(images) - across:
+        axes.set_title(f"exposure {i}")
+        axes.tick_params(labelbottom=i > number - across)
+        if i > number - across:
             axes.set_xlabel("x (pixel)")
         if i % across == 1 or across == 1:
             axes.set_ylabel("y (pixel)")
-        if i % across == 0 or i == len(images):
+        if i % across == 0 or i == number:
             add_bar(axes, shown, label)
-    for axes in panels[len(images) :]:
+    for axes in panels[number:]:
         axes.remove()
+    figure.suptitle(title)

@@ -29,7 +29,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike, dpi: float = 150) -> 
     InputError
         If the directory cannot be written.
     """
-    # a lower compression makes a PNG file a tenth larger, but takes half the time
+    # a lower compression makes a PNG file slightly larger, but is much faster
     options: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if Path(path).suffix.lower() == ".png" else {}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=dpi, **options)

@@ -1,6 +1,6 @@
 """Frames and scales of panels as a few lines and words, for files, where no zoom is needed.
 
-The axes of matplotlib make five objects for each tick, and compute their places again on every page: half of its time.
+The axes of matplotlib make five objects for each tick, and compute their places again on every page, which is slow.
 """
 
 from typing import TYPE_CHECKING

@@ -29,7 +29,7 @@ __all__ = ["HitImages"]
 
 #: pixels between a hit that is larger than its window, and the edge
 MARGIN = 2
-PANEL = 2.7  # inches
+PANEL = 2.7  # side of a panel, inches
 OUTLINE = "#e69f00"
 WHO = "who flagged what"
 #: most ticks of a panel, and of the colour bar

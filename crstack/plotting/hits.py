@@ -24,7 +24,7 @@ __all__ = ["HitPages", "first_hits", "plot_hits"]
 
 #: largest number of exposures named in the title; for more it has only the number
 MOST_LISTED = 5
-#: every PDF reader has Helvetica; measuring and embedding another font takes half the time of a page
+#: every PDF reader has Helvetica; to measure and embed another font would be slow
 PDF: dict[Any, Any] = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
 
 

@@ -34,7 +34,7 @@ __all__ = ["MaskPanels", "plot_mask"]
 
 #: largest number of labels in a panel
 MOST_NUMBERS = 150
-#: least share of the hits of panel (b) whose numbers must fit, if there are few; all numbers of many hits must fit
+#: if there are few hits, numbers are drawn in panel (b) if this share of them fits; with many hits, all must fit
 LEAST_NUMBERED, FEW_HITS = 0.5, 40
 #: number of pixels above which the diagram has coloured cells instead of symbols
 MOST_SYMBOLS = 1500
@@ -44,7 +44,7 @@ LEAST_POINTS = 2.5
 MOST_RINGS = 150
 #: coloured cells along the longer side of an image
 MOST_CELLS = 400
-#: aspect ratio from which an image fills its panel
+#: an image with at least this aspect ratio fills its panel
 MOST_ELONGATED = 2.5
 SIZE = (13, 10.5)
 #: inches around the panels, and between them: left, right, bottom, top, across, up
@@ -125,7 +125,7 @@ class MaskPanels:
         self.view = view
         self._block = block_size(view.image.shape, resolution)
         self.color_scale = color_scale
-        # the places are the same for all masks, and need not be looked for
+        # the places are the same for all masks, and need not be searched
         self.figure = new_figure(SIZE, fig, layout="none")
         a, b, c, d = self.figure.subplots(2, 2, gridspec_kw=fixed_grid(self.figure, MARGINS)).ravel()
         b.sharex(a)
@@ -162,7 +162,13 @@ class MaskPanels:
 
     @contextmanager
     def fixed(self) -> Iterator[None]:
-        """Context in which the scales are drawn faster, and do not follow a zoom: for files."""
+        """Context in which the scales are drawn faster, and do not follow a zoom: for files.
+
+        Yields
+        ------
+        None
+            The scales are fixed until the context ends.
+        """
         at_the_left = self.axes[0], self.axes[2]
         bars = [image.colorbar.ax for image in self.images] + [self._bar.ax] * self._bar.ax.get_visible()
         with FixedScales(self.figure, [*self.axes, *bars]) as scales:
@@ -232,7 +238,7 @@ class MaskPanels:
             *shown, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=len(kept), frameon=False, fontsize="small"
         )
         for handle, label in zip(legend.legend_handles, shown[1], strict=True):
-            if label in every:  # where the symbols are small, or cells, those of the legend are neither
+            if label in every:  # the legend has larger symbols than the panel
                 handle.set(markersize=6, markeredgewidth=1.3)
                 if len(self.view.pixels) > MOST_SYMBOLS:
                     handle.set(marker="s", markerfacecolor=handle.get_color())

@@ -34,7 +34,7 @@ __all__ = [
     "words_of",
 ]
 
-#: hits are dark on a bright sky, where the symbols show
+#: hits are dark on a bright sky, so that the symbols are visible
 IMAGE_COLOURS = "gray_r"
 COLOR_SCALES = ("zscale", "minmax")
 #: files contain the pixels without interpolation
@@ -225,7 +225,7 @@ def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterize
 
 
 def draw_key(figure, entries, x, y):
-    """Draw symbols and their text in one line. The legend of matplotlib takes a fifth of the time of a page.
+    """Draw symbols and their text in one line, which is much faster than the legend of matplotlib.
 
     Parameters
     ----------

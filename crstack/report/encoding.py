@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Scale", "Tiles", "encode_tiles", "png_text", "select_tiles"]
 
-#: codes for one unit of the scale, in the tiles: a value is known to 0.1 %, or to a thousandth of the noise
+#: codes for one unit of the scale, in the tiles: the precision is 0.1 % of a value, or a thousandth of the noise
 FINE = 1024
 #: code of zero on the scale; code 0 is a pixel without a value
 ZERO = 32768
@@ -114,7 +114,7 @@ def png_text(values):
 
 @dataclass(frozen=True)
 class Tiles:
-    """Pieces of the layers at full resolution.
+    """Parts of the layers at full resolution.
 
     Attributes
     ----------

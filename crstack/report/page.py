@@ -16,9 +16,9 @@ from crstack.report.encoding import FINE, SIDE, STEPS, TOGETHER, ZERO, Scale, en
 
 __all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
 
-#: characters of the overviews and of the tiles; with figures and table the page stays below 6 MB
+#: limits of the characters of the overviews and of the tiles, so that the page stays below 6 MB
 OVERVIEWS, TILES = 2_300_000, 2_500_000
-#: characters that a pixel of an overview takes, about; set so that the first try mostly fits
+#: approximate number of characters of a pixel of an overview, chosen so that the first try usually fits
 PER_PIXEL = 0.95
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
 #: byte that stands for a probability of 1
@@ -260,7 +260,7 @@ def _codes(report):
     held = [code for code in SYMBOLS if any((plane == code).any() for plane in report.codes.values())]
     several = {Code.AUXILIARY, Code.BOTH} & set(held)
     words = [words_of(code, report.finder) for code in held]
-    if not several:  # then only one method found pixels
+    if not several:  # without an auxiliary detector, only one method found pixels
         words = [one.removesuffix(" only") for one in words]
     return [
         {"code": int(code), "colour": SYMBOLS[code][1], "words": one} for code, one in zip(held, words, strict=True)

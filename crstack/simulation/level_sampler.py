@@ -23,7 +23,7 @@ RANGE_DRAWS = 10000
 DRAWS_AT_ONCE = 1 << 19
 #: number of draws of a level from which a table of its photon distribution is faster
 TABLE_DRAWS = 10_000
-#: electrons from which Poisson counts of single pixels are computed from normal numbers
+#: least electrons for which Poisson counts of single pixels are computed from normal numbers
 EXPANSION_FROM = 60
 #: sets drawn for each set requested: this reduces the scatter of the boundary points
 OVERSAMPLING = 3
@@ -195,7 +195,7 @@ class LevelSampler(Sampler):
         stream, noise_stream = self._rng(purpose, int(level), 0), self._rng(purpose, int(level), 1)
         step = DRAWS_AT_ONCE // self.n_exposures
         for first in range(0, count, step):
-            # pixel after pixel: an additional pixel does not change the others
+            # drawn pixel by pixel, so that an additional pixel does not change the others
             shape = (min(step, count - first), self.n_exposures)
             yield self._xy_of(
                 _by_exposure(invert(stream.random(shape))),
@@ -243,7 +243,7 @@ class LevelSampler(Sampler):
         Returns
         -------
         counts : `~numpy.ndarray`
-            int64, indexed [x, y].
+            Number of simulated pixels in each bin, int64, indexed [x, y].
         """
         total = super().block_histogram(start, n_simulations, x_edges, y_edges)
         levels, counts = self._levels_of(start, n_simulations)

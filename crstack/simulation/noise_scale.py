@@ -16,8 +16,8 @@ class NoiseScale:
     Pixels of different gain or read noise fill different parts of the diagram, and a boundary over all of them is too
     high for the quieter ones. This class converts min2d and T - min2d of each pixel to a pixel with the median gain
     and the median read noise. The signal stays the same number of electrons, and differences scale with the noise at
-    that signal. Simulated and observed pixels are scaled in the same way. So the scale changes the sharpness of the
-    diagram, but causes no error.
+    that signal. Simulated and observed pixels are scaled in the same way. The scale therefore changes the sharpness of
+    the diagram, but causes no error.
 
     Parameters
     ----------

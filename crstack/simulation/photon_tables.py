@@ -22,8 +22,8 @@ def _counts_of(distribution, width=1.0):
 def _inverse(cumulative):
     """Return a function that turns uniform numbers into indices of a ``cumulative`` distribution.
 
-    The cumulative distribution is inverted through a guide table, which costs
-    a tenth of drawing counts one by one (Chen & Asau 1974, AIIE Trans. 6, 163).
+    The cumulative distribution is inverted through a guide table, which is much faster than drawing counts one by one
+    (Chen & Asau 1974, AIIE Trans. 6, 163).
     """
     below = cumulative.copy()
     below[-1] = 1.0
@@ -59,9 +59,9 @@ def photon_table(distribution):
 def poisson_of_normal(electrons, normals):
     """Poisson counts from standard normal numbers.
 
-    By the Cornish-Fisher expansion to third order (Cornish & Fisher 1938, Rev. Inst. Int. Stat. 5, 307), accurate to a
-    few 0.01 of a count at 60 electrons and better above. A count changes by no more than its expected value does.
-    Counts drawn by rejection do not have this property.
+    By the Cornish-Fisher expansion to third order (Cornish & Fisher 1938, Rev. Inst. Int. Stat. 5, 307), which is
+    accurate to a small part of a count from `EXPANSION_FROM` electrons on. If the expected value changes, a count
+    changes by no more than this. Counts drawn by rejection do not have this property.
 
     Parameters
     ----------

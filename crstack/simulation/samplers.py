@@ -137,7 +137,7 @@ class Sampler(ABC):
         Returns
         -------
         counts : `~numpy.ndarray`
-            int64, indexed [x, y].
+            Number of simulated pixels in each bin, int64, indexed [x, y].
         """
         total = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
 
@@ -172,7 +172,7 @@ class Sampler(ABC):
         Returns
         -------
         counts : `~numpy.ndarray`
-            int64, indexed [x, y].
+            Number of simulated pixels in each bin, int64, indexed [x, y].
         """
         counts = np.zeros((len(x_edges) - 1, len(y_edges) - 1), dtype=np.int64)
         for x, y in self.draws(block, n_simulations):

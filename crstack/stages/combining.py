@@ -46,7 +46,7 @@ def combined(name: str, prepared: PreparedStack, masks: MaskSet | None, options:
         expected = expected_once(prepared, exposures, masks)
         return Combiner(exposures, prepared.statistics_of(exposures), masks, expected=expected, **options)
 
-    # combined anew each time, so that changes by the user do not affect the next result
+    # combined again at each call, so that changes by the user do not affect the next result
     key = (exposures, masks, *options.values())
     result = prepared.once("combiner", key, compute, keep=KEPT).combine(name)
     notes = (ON_MEAN_LEVEL,) if exposures.levels else tuple(filter(None, [words_on_levels(name, prepared)]))

@@ -28,18 +28,18 @@ KEPT = 2
 
 #: combinations that take medians of clean values
 OF_MEDIANS = ("mediancr", "meancrt")
-#: combinations of ordered values as they are
+#: combinations of ordered values without changes
 BY_ORDER = ("median", "min")
 #: pixels of the sample that measures their levels
 SAMPLE = 50_000
 #: line of HISTORY
 ON_MEAN_LEVEL = "the exposures were brought to their mean level before values were left out"
-#: fraction of masked pixels of an exposure that is left out rather than hit
+#: an exposure with this fraction of masked pixels counts as left out
 MOSTLY = 0.5
 
 
 def words_on_levels(name: str, prepared: PreparedStack) -> str:
-    """What is wrong with a median or minimum of exposures whose sky differs, in words; "" if nothing is.
+    """Words on the faults of a median or minimum of exposures whose sky differs; "" if there are none.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def words_on_levels(name: str, prepared: PreparedStack) -> str:
 
 
 def warn_of_levels(name: str, prepared: PreparedStack, *, silent: bool = False) -> None:
-    """Warn once for a stack that its median and minimum are those of different levels.
+    """Warn, once for each stack, that its median and minimum are taken over exposures of different levels.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def exposures_to_combine(name: str, prepared: PreparedStack, masks: MaskSet) -> 
     def compute() -> Exposures:
         if decision is None:
             measures = open_settings(prepared.equalization) or prepared.known.added is not None
-            # the level of an exposure that is left out altogether is not that of the others
+            # an exposure that is left out completely must not change the mean level of the others
             masked = max(np.count_nonzero(masks.codes[exposure_name(i)]) for i in range(len(prepared)))
             few = masked < MOSTLY * prepared.exposures.data[0].size
             return prepared.at_mean_level if measures and few else prepared.exposures
@@ -145,7 +145,7 @@ def _common_image(prepared: PreparedStack, measured: Differences | None) -> np.n
 
 
 def without_trails(differences: Sequence[np.ndarray], codes: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Differences with their median where an exposure has a trail: the light of the trail was measured as a level."""
+    """Differences in which a median replaces the values at a trail, because the fit took its light for a level."""
     trail = np.logical_or.reduce([plane == Code.TRAIL for plane in codes.values()])
     if not trail.any():
         return list(differences)

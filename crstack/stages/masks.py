@@ -27,7 +27,7 @@ __all__ = ["KEPT", "check_masks", "masks_by", "masks_of_decision"]
 
 #: number of masks that a stack stores; each holds several images
 KEPT = 2
-#: settings whose differences change the light of stars, in words
+#: words for the settings of differences that change the light of stars
 OF_STARS = {"flux_factors": "throughput", "offsets": "shift", "seeing": "seeing"}
 
 
@@ -64,7 +64,7 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
         As for `~crstack.CRStack.detect`.
     """
     decision = masks.decision
-    # differences that are known do not belong to the scatter
+    # known differences are not part of the scatter
     compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
     offsets = prepared.equalization.offsets is not None
     check_plausible(
@@ -151,7 +151,7 @@ def masks_of_decision(
 
 
 def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[tuple[float, float]] | None:
-    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not asked for."""
+    """Measured shifts of the exposures, 0 where none was needed; None if they are given, or were not to be measured."""
     if "offsets" not in open_settings(prepared.equalization):
         return None
     measured = measured_of(decision)
@@ -159,7 +159,7 @@ def _shifts_to_compare(decision: Decision, prepared: PreparedStack) -> Sequence[
 
 
 def _unmeasured(settings: Equalization) -> str:
-    """Which differences that change stars are neither given nor measured, with the remedy; "" if there are none."""
+    """Words on differences that change stars, but are neither given nor measured; "" if there are none."""
     off = {name: what for name, what in OF_STARS.items() if getattr(settings, name) is None}
     if not off:
         return ""
@@ -167,7 +167,7 @@ def _unmeasured(settings: Equalization) -> str:
     if settings.differences is None:
         remedy = 'differences="auto" (parameter file: differences: auto)'
     return (
-        f"Neither given nor measured: {', '.join(off.values())}. Where the exposures differ in that, stars and lines "
+        f"Neither given nor measured: {', '.join(off.values())}. Where the exposures differ in this, stars and lines "
         f"are flagged. To measure it, give {remedy}"
     )
 

@@ -8,7 +8,6 @@ from crstack.boundaries._choose import as_boundary_model
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.equalize.equalized import EqualizedExposures
-from crstack.equalize.settings import open_settings
 from crstack.exposures import Exposures
 from crstack.joint import JointPosterior, JointResult
 from crstack.mmcosmic import MMCosmic
@@ -72,8 +71,6 @@ class MeasuredStack:
 
         The joint decision measures them itself: see `~crstack.joint.JointResult`.
         """
-        if open_settings(self.prepared.equalization):
-            self._workspace.refuse("equalized")
         return self.prepared.equalized
 
     @property
@@ -164,7 +161,7 @@ class MeasuredStack:
         Returns
         -------
         shape : `~crstack.equalize.NbinomShape`
-            kappa and its error.
+            Shape kappa (electrons) and its error.
         """
         detected = detections_for(self.prepared, aux, vote, aux_noise)
         allow_work(self._workspace, len(self), MMCosmic(), detected.aux if detected else None)

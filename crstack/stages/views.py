@@ -1,4 +1,4 @@
-"""Data of a stack for figures, tables and notebooks; computes no result of its own."""
+"""Data of a stack for figures, tables and notebooks. The module computes no new results."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from crstack.masks.codes import exposure_name
 from crstack.masks.features import PROBLEMATIC, find_features
 from crstack.mmcosmic import MMDecision
 from crstack.prepared import PreparedStack
+from crstack.stages.combining import expected_once
 from crstack.utils.summary import Summary
 
 __all__ = ["InDiagram", "features_of_mask", "image_of_mask", "in_diagram_of", "summary_of"]
@@ -69,7 +70,9 @@ def image_of_mask(name: str, prepared: PreparedStack, masks: Callable[[], MaskSe
         found, exposures = masks(), prepared.exposures
         if found.decision is not None:
             exposures = found.decision.to_combine(prepared)
-        return "meancr", Combiner(exposures, prepared.statistics_of(exposures), found).combine("meancr").ccd.data
+        expected = expected_once(prepared, exposures, found)
+        combiner = Combiner(exposures, prepared.statistics_of(exposures), found, expected=expected)
+        return "meancr", combiner.combine("meancr").ccd.data
     for i, image in enumerate(prepared.exposures.data):
         if name == exposure_name(i):
             return f"exposure {i + 1}", image

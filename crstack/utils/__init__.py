@@ -1,1 +1,1 @@
-"""Tools of every module that know nothing of exposures: checks, warnings, memory, threads, plug-ins, the log."""
+"""General tools of all modules: checks, warnings, memory, threads, plug-ins, the log."""

@@ -11,9 +11,10 @@ __all__ = ["first_imports"]
 def first_imports(module):
     """Context for the first import of ``module`` and all that it needs.
 
-    Modules make some 100 000 objects that live as long as the process. Python's search for unused objects would look at
-    them again and again, which takes a tenth of the time of the imports. So the search rests meanwhile, and leaves
-    them out later. Nothing changes if the module was imported before, or if the user has switched the search off.
+    Modules create many objects that live as long as the process. Python's search for unused objects (the garbage
+    collector) would examine them repeatedly, which slows the imports. The search is therefore switched off during the
+    imports, and later leaves these objects out. Nothing changes if the module was imported before, or if the user has
+    switched the search off.
     """
     if module in sys.modules or not gc.isenabled():
         yield

@@ -1,8 +1,8 @@
-"""Where large arrays are kept: in memory, or in temporary files where a limit of the memory asks for it.
+"""Place of large arrays: in memory or, if a limit of the memory requires it, in temporary files.
 
 A temporary file is mapped into memory, so that its array is a plain `~numpy.ndarray`. Its pages count as memory of the
-process only while they are used. `Workspace.relax` gives them back to the system, which keeps or writes them as it
-likes; the values do not change.
+process only while they are used. `Workspace.relax` gives them back to the system, which keeps them in its cache or
+writes them to the disk. The values do not change.
 """
 
 import ctypes
@@ -37,6 +37,7 @@ __all__ = [
     "place_of",
     "relax",
     "resident_bytes",
+    "stacked",
     "warn_of_excess",
     "zero_image",
 ]
@@ -53,9 +54,9 @@ SMALL = 1 << 16
 SHARE = 0.8
 #: least number of seconds between two calls that tidy the heaps of the C library
 PERIOD_OF_TRIMS = 0.5
-#: pages of fewer bytes are left, because they are not what fills the memory
+#: pages of fewer bytes are not given back, because they fill little memory
 FEW_PAGES = 16_000_000
-#: seconds between two looks at the memory of the process
+#: seconds between two measurements of the memory of the process
 PERIOD = 0.01
 #: memory of the libraries that are loaded later, and of what does not depend on the size of the images
 FIXED = 100_000_000
@@ -164,7 +165,9 @@ class Workspace:
     limit : int, optional
         Memory that the process may hold, in bytes.
     whole : sequence of str, optional
-        What the stack is asked for that works on whole images; it is refused if the arrays are kept in files.
+        Requested work that needs all images at once. It is refused if the arrays are kept in files.
+    one_by_one : mapping, optional
+        Requested work that needs whole images one after the other, with its memory for each pixel: see `allow`.
 
     Attributes
     ----------
@@ -172,18 +175,19 @@ class Workspace:
         Whether large arrays are kept in temporary files. `decide` sets it.
     """
 
-    def __init__(self, limit=None, whole=()):
+    def __init__(self, limit=None, whole=(), one_by_one=None):
         self.limit = limit
         self.in_files = False
-        self._whole, self._needed, self._of_libraries = tuple(whole), 0, 0
+        self._whole, self._one_by_one = tuple(whole), dict(one_by_one or {})
+        self._needed = self._of_libraries = 0
         self._held_before, self._n_pixels = 0, 0
         self._maps = weakref.WeakSet()
         self._lock = threading.Lock()
         self._watched, self._trimmed = False, 0.0
 
     def __getstate__(self):
-        """What a copy in another process keeps: its arrays are in memory."""
-        return {"limit": self.limit, "whole": self._whole}
+        """The state of a copy in another process, whose arrays are in memory."""
+        return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
 
     def __setstate__(self, state):
         self.__init__(**state)
@@ -201,11 +205,10 @@ class Workspace:
         Raises
         ------
         InputError
-            If the process holds more than the limit already, or if the stack is asked for what works on whole images
-            only.
+            If the process holds more than the limit already, or if the requested work needs all images at once.
         """
         if self.limit is not None:
-            _trim()  # what earlier work has left is free
+            _trim()  # memory that earlier work has freed is available
         held, self._of_libraries = _held()
         if self.limit is not None and self.limit < held:
             raise InputError(
@@ -217,6 +220,8 @@ class Workspace:
         self.in_files = self.limit is not None and self._needed > self.limit
         if self._whole:
             self.refuse(" and ".join(self._whole))
+        for what, bytes_per_pixel in self._one_by_one.items():
+            self.allow(what, bytes_per_pixel)
 
     def refuse(self, what):
         """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
@@ -296,11 +301,11 @@ def place_of(array):
 
 
 def _mapped_file(n_bytes):
-    """A new file without a name, mapped into memory; the file goes with the map."""
+    """A new file without a name, mapped into memory; the system removes the file together with the map."""
     try:
         with tempfile.TemporaryFile(prefix="crstack-") as file:
             if hasattr(os, "posix_fallocate"):
-                # a write to a page without a place on the disk would end the process
+                # reserve the space now: a write to a page without space on the disk would end the process
                 os.posix_fallocate(file.fileno(), 0, n_bytes)
             else:
                 file.truncate(n_bytes)
@@ -383,17 +388,29 @@ def zero_image(shape, dtype=np.float32):
 
 
 def kept(arrays):
-    """A tuple of arrays (or None), moved to files where large arrays are kept there."""
+    """A tuple of arrays (or numbers, or None), moved to files where large arrays are kept there."""
     if not in_files():
         return arrays
     moved = []
     for one in arrays:
         new = one
-        if one is not None and one.nbytes >= SMALL:
+        if np.ndim(one) and one.nbytes >= SMALL:
             new = empty_image(one.shape, one.dtype)
             new[...] = one
         moved.append(new)
     return tuple(moved)
+
+
+def stacked(planes):
+    """`numpy.stack` of arrays of one shape that are made one after the other, in the workspace of the context."""
+    if not in_files():
+        return np.stack(list(planes))
+    planes = [kept((one,))[0] for one in planes]
+    cube = empty_image((len(planes), *planes[0].shape), np.result_type(*planes))
+    for plane, one in zip(cube, planes, strict=True):
+        plane[...] = one
+        relax()
+    return cube
 
 
 def relax():

@@ -1,4 +1,4 @@
-"""Distributions of photon counts at one expected number, without the cost of those of `scipy.stats`."""
+"""Distributions of photon counts at one expected number, which are faster than those of `scipy.stats`."""
 
 import numpy as np
 from scipy import special

@@ -76,7 +76,7 @@ def _extreme(wide: np.ndarray, inner: slice, radius: int, extreme: np.ufunc) -> 
 
 
 def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
-    """Highest value of the square of ``2 radius + 1`` pixels around each pixel; beyond the edges nothing counts.
+    """Highest value of the square of ``2 radius + 1`` pixels around each pixel; pixels beyond the edges do not count.
 
     Equal to `scipy.ndimage.maximum_filter` and several times faster for such small squares. No value may be NaN.
     """

@@ -46,7 +46,7 @@ def plugin_errors(plugin, doing):
     except (Exception, SystemExit) as error:  # plug-ins can raise any class of error
         name = (plugin if isinstance(plugin, type) else type(plugin)).__name__
         words = f"{name} must {doing} without an error; got {error_in_words(error)}"
-        # a base class of crstack in the place of a plug-in is no fault of crstack
+        # an error of a base class that was passed in place of a plug-in is not a fault of crstack
         if is_own(plugin) and not inspect.isabstract(plugin):
             raise CRStackError(f"{words}. {name} is part of crstack: please report this, with the exposures") from error
         raise PluginError(words) from error

@@ -63,8 +63,8 @@ def n_threads():
 def limited_threads(n):
     """Context that uses ``n`` threads; None does not change the number.
 
-    The matrix library of NumPy (BLAS) uses one thread in this context. Its own threads wait without sleeping, so that
-    several of them take many times the time of one, and its rounding depends on their number.
+    The matrix library of NumPy (BLAS) uses one thread in this context. Its own threads occupy processors while they
+    wait, which slows other threads, and its rounding depends on their number.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def map_threads(function, items):
             try:
                 work.take()
             finally:
-                work.stopped = True  # by a signal, if items are left
+                work.stopped = True  # a signal, such as Ctrl-C, may arrive while items are left
                 # those that have not started are not needed any more
                 wait([one for one in helpers if not one.cancel()])
     if work.errors:

@@ -22,7 +22,7 @@ def crstack_version():
 def code_version():
     """The installed version, with a digest of the code if this may change under the same version.
 
-    That is so for a version of development, and for an installation that uses the files of a checkout.
+    This applies to development versions, and to installations that use the files of a checkout.
     """
     version = crstack_version()
     if "dev" not in version and "+" not in version and not _is_editable():

@@ -16,7 +16,7 @@ import publish
 NOTES = {
     "missing": "This table has not been made yet. The command below prints it.",
     "without a digest": "It is not known for which version of the code this table was made.",
-    "older than the code": "The code has changed since this table was made. The command below prints it anew.",
+    "older than the code": "The code has changed since this table was made. The command below makes a new one.",
 }
 
 

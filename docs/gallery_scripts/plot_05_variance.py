@@ -1,6 +1,6 @@
 """
-Variances that hold
-===================
+Test of the variances
+=====================
 
 ``crstack`` states the standard deviation of each combined pixel. This example tests it. The true error of each pixel is
 divided by the stated standard deviation. These ratios scatter by 1, in pixels without a hit and in pixels with a hit
@@ -30,6 +30,6 @@ for chosen, label, colour in ((~hit, "no exposure masked", "#0072B2"), (hit, "on
     heights, _ = np.histogram(pull[chosen], edges, density=True)
     ax.step(middle, heights, where="mid", color=colour, label=f"{label}: std {pull[chosen].std():.2f}")
 ax.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), "k:", label="normal")
-ax.set(xlabel="(value - truth) / standard deviation", ylabel="density", yscale="log", ylim=(1e-5, 1))
+ax.set(xlabel="(value - truth) / standard deviation", ylabel="density", yscale="log", ylim=(1e-7, 1))
 ax.legend(frameon=False, loc="lower center")
 plt.show()

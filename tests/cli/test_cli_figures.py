@@ -1,6 +1,8 @@
 """Figures and tables of `crstack run`, and the interactive session."""
 
 import base64
+import contextlib
+import io
 import re
 from pathlib import Path
 
@@ -132,10 +134,21 @@ def test_page_escapes_names(run, monkeypatch):
     assert "mine.fits" not in page  # no product of crstack
 
 
-def test_classes_and_pages_of_a_joint_run(run):
+@pytest.fixture(scope="module")
+def joint_run(images, tmp_path_factory):
+    """The output directory of a joint run with figures. Not to be changed."""
+    with contextlib.chdir(tmp_path_factory.mktemp("joint")), contextlib.redirect_stderr(io.StringIO()) as err:
+        for name in NAMES:
+            Path(name).symlink_to(images / name)
+        path = write_parameters("p.yaml", crmethod="joint", maxplots=3)
+        assert main(["run", path, "--output-dir", "out", "-v"]) == 0
+        assert err.getvalue() == ""
+        return Path("out").absolute()
+
+
+def test_classes_and_pages_of_a_joint_run(joint_run, monkeypatch):
     """After a joint decision hits are classified by their number of exposures, not by the method that found them."""
-    code, _, err = run(crmethod="joint", maxplots=3)
-    assert (code, err) == (0, "")
+    monkeypatch.chdir(joint_run.parent)
     table = QTable.read("out/mediancr_identified.ecsv")
     assert set(table["category"]) <= set(JOINT_CATEGORIES)
     for row in table:
@@ -190,13 +203,12 @@ def test_forty_hits_are_drawn_where_nothing_is_said(here):
     assert read_configuration(path)["maxplots"] == 40
 
 
-def test_page_of_a_joint_run(run):
+def test_page_of_a_joint_run(run, joint_run):
     """A run that searches hits, and one with given masks."""
-    for given in (False, True):
-        arguments = ["--crmasks", "out/crmasks.fits"] if given else []
-        code, _, err = run(*arguments, crmethod="joint", maxplots=0)
-        assert (code, err) == (0, "")
-        page = Path("out/report.html").read_text()
+    code, _, err = run("--crmasks", str(joint_run / "crmasks.fits"), crmethod="joint", maxplots=0)
+    assert (code, err) == (0, "")
+    for given, output in ((False, joint_run), (True, Path("out"))):
+        page = (output / "report.html").read_text()
         assert "combined_meanjoint.fits" in page
         assert '"probabilities":["' in page
         assert ("hit values expected" in page) is not given
@@ -235,7 +247,8 @@ class Script:
 def play(run, monkeypatch):
     def open_figure(size):
         figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+        # windows are drawn when the user looks at them, not after each key
+        FigureCanvasAgg(figure).draw_idle = lambda: None
         return figure
 
     def play(windows, lines=(), *, interactive=True, **changes):
@@ -243,7 +256,8 @@ def play(run, monkeypatch):
         monkeypatch.setattr("crstack.plotting.interactive.has_display", lambda: True)
         monkeypatch.setattr("crstack.plotting.interactive.open_figure", open_figure)
         monkeypatch.setattr("crstack.plotting.interactive.Window.wait", lambda window: script.wait(window))
-        code, out, err = run("--no-plots", f"--{'' if interactive else 'no-'}interactive", **changes)
+        few = {"outputs": ["meancr2"]} | changes
+        code, out, err = run("--no-plots", f"--{'' if interactive else 'no-'}interactive", **few)
         assert script.windows == []
         assert script.lines == []
         return code, out, err, script
@@ -283,7 +297,7 @@ def test_refit_rerun_and_the_same_again_from_the_yaml(play, run):
     }
     masks = MaskSet.read("out/crmasks.fits")
     assert "mm_nbinom_shape: 200" in masks.history
-    assert run("--no-plots", **chosen)[0] == 0
+    assert run("--no-plots", outputs=["meancr2"], **chosen)[0] == 0
     again = MaskSet.read("out/crmasks.fits")
     assert masks["MEDIANCR"].any()
     for name in masks:
@@ -313,7 +327,7 @@ def test_dropped_hits_leave_mediancr_alone(play, run, interactive):
     masks = MaskSet.read("out/crmasks.fits")
     assert len(pixels) > 0
     assert not any(masks["MEDIANCR"][y - 1, x - 1] for x, y in pixels)
-    assert run("--no-plots")[0] == 0
+    assert run("--no-plots", outputs=["meancr2"])[0] == 0
     others = MaskSet.read("out/crmasks.fits")
     assert all(others["MEDIANCR"][y - 1, x - 1] for x, y in pixels)
     for name in others:
@@ -398,10 +412,8 @@ def test_answers_until_they_will_do():
     assert asked.yes("Well?") is True
 
 
-def test_the_page_explains_its_words(here):
-    path = write_parameters("p.yaml", crmethod="joint")
-    assert main(["run", path, "--output-dir", "out", "--log-level", "error"]) == 0
-    page = Path("out/report.html").read_text()
+def test_the_page_explains_its_words(joint_run):
+    page = (joint_run / "report.html").read_text()
     for word in ("probability", "hit values expected", "typical charge", "rate", "scatter beyond the noise", "peak"):
         assert f"<dt>{word}</dt>" in page
     assert "The images are being unpacked" in page

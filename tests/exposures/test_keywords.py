@@ -216,7 +216,7 @@ def test_globs_home_and_collections(tmp_path, monkeypatch):
         tmp_path / "*.fits",
         collection,
     ):
-        assert load_exposures(items, **NUMBERS).names == names
+        assert load_exposures(items, **NUMBERS).names == ("e0.fits", "e1.fits", "e2.fits")
         assert len(CRStack.from_files(items, **NUMBERS)) == 3
     with pytest.raises(InputError, match=r"exposures must be files that exist; got none for .*x\*\.fits"):
         load_exposures(str(tmp_path / "x*.fits"), **NUMBERS)

@@ -82,7 +82,7 @@ def test_files_with_mask_uncertainty_and_wcs(tmp_path):
     assert exposures.bad.sum() == 18
     np.testing.assert_allclose(exposures.variances[0][0, 1], 4.0)
     assert exposures.header["OBJECT"] == "target 0"
-    assert exposures.names == tuple(map(str, paths))
+    assert exposures.names == ("0.fits", "1.fits", "2.fits")
 
 
 def test_other_extension_and_unit(tmp_path):

@@ -59,7 +59,7 @@ def files(tmp_path, monkeypatch, chips):
 def products(tmp_path_factory, chips):
     """The output directory of a run of all chips by the command, without figures."""
     with contextlib.chdir(tmp_path_factory.mktemp("mosaic")):
-        assert run(*write_files(chips), *NUMBERS, "--ext", "all") == 0
+        assert run_chips(write_files(chips), "all", "out") == 0
         return Path("out").absolute()
 
 
@@ -117,10 +117,18 @@ def test_a_mosaic_is_its_chips(files, chips):
         CRStack(files, ext=[1, 2], **NOISE)
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory, chips):
+    """A mosaic and its masks."""
+    with contextlib.chdir(tmp_path_factory.mktemp("judged")):
+        mosaic = read_mosaic(write_files(chips), **NOISE)
+        return mosaic, mosaic.detect("joint")
+
+
 @pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
-def test_one_file_for_all_chips(files, ending):
-    mosaic = read_mosaic(files, **NOISE)
-    masks = mosaic.detect("joint")
+def test_one_file_for_all_chips(judged, ending, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mosaic, masks = judged
     mosaic.write(f"c{ending}", "meanjoint")
     mosaic.write_masks(f"m{ending}")
     with fits.open(f"c{ending}") as hdus:
@@ -224,14 +232,18 @@ def assert_equal_files(one, other, pattern="combined_*.fits", atol=0.0):
                 np.testing.assert_allclose(hdu.data, same.data, rtol=0, atol=atol, err_msg=f"{name} {hdu.name}")
 
 
-NUMBERS = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--no-plots"]
+def run_chips(files, ext, output, *more):
+    """Exit code of a run of some chips, which writes some of the combined images."""
+    text = {"images": files, "extnum": ext, "gain": "header:GAIN", "rnoise": "header:RDNOISE"}
+    outputs = ["mean", "meancr2", "meanjoint"]
+    Path("p.yaml").write_text(yaml.safe_dump(text | {"requirements": {"crmethod": "joint", "outputs": outputs}}))
+    return main(["run", "p.yaml", "--no-plots", "--log-level", "error", "--output-dir", output, *more])
 
 
 def test_masks_of_a_file_go_to_their_chips(files, products, capsys):
-    plain = ["run", *files, *NUMBERS, "--log-level", "error"]
     shutil.copytree(products, "out")
-    given = [*plain, "--crmasks", "out/crmasks.fits"]
-    assert main([*given, "--ext", "all", "--output-dir", "again"]) == 0
+    given = ["--crmasks", "out/crmasks.fits"]
+    assert run_chips(files, "all", "again", *given) == 0
     # files hold the probabilities in steps of 1/255
     assert_equal_files("out", "again", "combined_me*.fits", atol=0.5)
     for name in ("SCI1", "SCI3"):
@@ -239,32 +251,31 @@ def test_masks_of_a_file_go_to_their_chips(files, products, capsys):
         assert masks.uuid == kept.uuid
         np.testing.assert_array_equal(masks.crmasks, kept.crmasks)
     # one chip alone uses its own, by name, version or number
-    assert main([*given, "--ext", "2", "--output-dir", "alone"]) == 0
+    assert run_chips(files, 2, "alone", *given) == 0
     alone, chip = MaskSet.read("alone/crmasks.fits"), MaskSet.read("out/crmasks.fits", chip="SCI2")
     assert alone.uuid == chip.uuid
     np.testing.assert_array_equal(alone.crmasks, chip.crmasks)
     # in place, the file of the masks stays as it is
     before = Path("out/crmasks.fits").read_bytes()
-    assert main([*given, "--ext", "all", "--output-dir", "out"]) == 0
+    assert run_chips(files, "all", "out", *given) == 0
     assert Path("out/crmasks.fits").read_bytes() == before
     assert_equal_files("out", "again")
     assert not list(Path("out").glob("*/*.fits"))
     # the masks of another choice of chips
-    assert main([*plain, "--ext", "1", "2", "--output-dir", "two"]) == 0
+    assert run_chips(files, [1, 2], "two") == 0
     capsys.readouterr()
-    assert main([*plain, "--ext", "all", "--crmasks", "two/crmasks.fits", "--output-dir", "no"]) == 2
+    assert run_chips(files, "all", "no", "--crmasks", "two/crmasks.fits") == 2
     assert "chip SCI3: chip must be one of those of two/crmasks.fits (SCI1, SCI2); got" in capsys.readouterr().err
     assert not Path("no").exists()
 
 
 def test_a_mosaic_in_files_is_that_in_memory(files, products):
-    plain = ["run", *files, *NUMBERS, "--ext", "all", "--log-level", "error"]
     limit = resident_bytes() + 10_000_000
     if not resident_bytes():
         pytest.skip("this system does not report the memory of a process")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="the work used")
-        assert main([*plain, "--output-dir", "limited", "--mem-limit", str(limit)]) == 0
+        assert run_chips(files, "all", "limited", "--mem-limit", str(limit)) == 0
     assert_equal_files(products, "limited")
     assert_equal_files(products, "limited", "crmasks.fits")
 

@@ -98,9 +98,9 @@ def equalization(**values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"flux_factor": (1.0, 2.0)}, "flux_factor must be one number or 3, one an image; got 2"),
+        ({"flux_factor": (1.0, 2.0)}, "flux_factor must be one number or 3, one for each image; got 2"),
         ({"flux_factor": "local", "apply_flux_factor_to": "original"}, "apply_flux_factor_to must be simulated"),
-        ({"mm_xy_offsets": ((0, 0),) * 2}, "mm_xy_offsets must be 3 pairs, one an image; got 2"),
+        ({"mm_xy_offsets": ((0, 0),) * 2}, "mm_xy_offsets must be 3 pairs, one for each image; got 2"),
         (
             {"mm_xy_offsets": ((0, 0),) * 3, "mm_crosscorr_region": (1, 9, 1, 9)},
             "mm_xy_offsets must not be given beside mm_crosscorr_region",

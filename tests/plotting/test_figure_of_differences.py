@@ -45,7 +45,8 @@ def test_terms_and_their_errors(stack):
             if name != "level":
                 np.testing.assert_allclose(errors, table[f"{name}_error"], rtol=1e-5)
     titles = [axes.get_title() for axes in below.axes[:3]]
-    assert titles == [f"exposure {i} \N{MINUS SIGN} common image" for i in (1, 2, 3)]
+    assert titles == [f"exposure {i}" for i in (1, 2, 3)]
+    assert below.get_suptitle() == "Each exposure \N{MINUS SIGN} common image"
 
 
 def test_images_are_what_each_exposure_is_expected_to_hold_more(stack):
@@ -124,7 +125,8 @@ def test_added_surfaces():
     assert len(figure.subfigs) == 3
     images = [np.asarray(axes.images[0].get_array()) for axes in figure.subfigs[1].axes[:3]]
     titles = [axes.get_title() for axes in figure.subfigs[1].axes[:3]]
-    assert titles == [f"exposure {i}: added level, smooth" for i in (1, 2, 3)]
+    assert titles == [f"exposure {i}" for i in (1, 2, 3)]
+    assert figure.subfigs[1].get_suptitle() == "Smooth added level of each exposure"
     truth = [slope + 10, -slope + 10, 0 * slope - 20]
     for image, surface, expected in zip(images, measured.surface_images((200, 210)), truth, strict=True):
         np.testing.assert_array_equal(image, surface)
@@ -148,6 +150,20 @@ def test_many_exposures_are_in_several_rows():
     labelled = [bool(axes.get_xlabel()) for axes in panels]
     across = len({round(axes.get_position().x0, 3) for axes in panels})
     assert labelled == [False] * (7 - across) + [True] * across
+
+
+@pytest.mark.parametrize("number", [2, 5, 6])
+def test_titles_of_panels_do_not_overlap(stack, number):
+    measured = stack.joint_posterior().measured
+    figure = plot_differences(measured, [np.full((180, 200), float(i)) for i in range(number)])
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.subfigs[-1].axes if axes.images and axes.get_title()]
+    assert len(panels) == number
+    boxes = [axes.title.get_window_extent() for axes in panels]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    # rows differ by one panel at most
+    rows = np.unique([round(axes.get_position().y0, 3) for axes in panels], return_counts=True)[1]
+    assert np.ptp(rows) <= 1
 
 
 def test_blocks(stack):

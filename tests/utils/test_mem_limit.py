@@ -5,7 +5,7 @@ import gc
 import gzip
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import astropy.units as u
 import numpy as np
@@ -25,8 +25,9 @@ from crstack import (
 from crstack.cli import main
 from crstack.combine import COMBINATIONS
 from crstack.datasets import make_stack
-from crstack.equalize import measure
+from crstack.equalize import ResponseSettings, measure
 from crstack.exceptions import InputError
+from crstack.exposures import loading
 from crstack.exposures.place import expected_bytes
 from crstack.utils import memory, threads
 from crstack.utils.memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes
@@ -71,9 +72,9 @@ class Unmeasured(Detector):
 
 def with_bad_values(one):
     for i, ccd in enumerate(one.exposures):
-        ccd.mask = np.zeros(SHAPE, bool)
+        ccd.mask = np.zeros(ccd.shape, bool)
         ccd.mask[60:64, 20 * i : 20 * i + 30] = True
-        ccd.mask[200 + i] = True
+        ccd.mask[2 * len(ccd.mask) // 3 + i] = True
     return one
 
 
@@ -318,9 +319,73 @@ def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options):
     np.testing.assert_allclose(*images, rtol=1e-6)
 
 
-def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read():
-    with pytest.raises(InputError, match=r"mem_limit must be at least .* for flux_factors and offsets of this stack"):
-        stack_of(simulated(3), mem_limit=too_little(), flux_method="slope", offsets=[(0, 0)] * 3)
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"flux_method": "slope"}, "flux_factors, measured on its own,"),
+        ({"offsets": "auto", "differences": None}, "offsets, measured on its own,"),
+        ({"response": ResponseSettings()}, "response, measured on its own,"),
+        ({"offsets": [(0, 0)] * 3}, "given offsets"),
+        ({"seeing": [2, 3, 2]}, "given seeing"),
+    ],
+)
+def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read(terms, words, monkeypatch):
+    def read(*_, **__):
+        raise AssertionError("exposures are read")
+
+    monkeypatch.setattr(loading, "plane_of", read)
+    with pytest.raises(InputError, match=rf"mem_limit must be at least .* for {words} of this stack"):
+        stack_of(simulated(3), mem_limit=too_little(), **terms)
+
+
+SMALL = (150, 180)
+SLOPED = np.linspace(0.9, 1.1, SMALL[0], dtype=np.float32)[:, None] * np.ones(SMALL[1], np.float32)
+#: how the exposures differ, and the terms that are given
+GIVEN = {
+    "factors": ({"flux_factors": (1, 1.3, 0.8)}, {"flux_factors": [1, 1.3, 0.8]}),
+    "factors that divide": (
+        {"flux_factors": (1, 1.3, 0.8)},
+        {"flux_factors": [1, 1.3, 0.8], "apply_flux_factors_to": "original"},
+    ),
+    "levels": ({}, {"backgrounds": [0.0, 5.0, -3.0]}),
+    "images of levels": ({}, {"backgrounds": [SLOPED, 2 * SLOPED, 4 * SLOPED], "flux_factors": [1, 1.05, 0.97]}),
+    "responses": ({}, {"response": [SLOPED, 1 / SLOPED, 1.0]}),
+    "all that works by rows": (
+        {"with_uncertainty": True},
+        {"backgrounds": [1, 2, 3], "response": [SLOPED, 1 / SLOPED, 1.0], "flux_factors": [1, 1.05, 0.97]},
+    ),
+    "offsets": ({"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}, {"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}),
+    "seeing": ({}, {"seeing": [2.5, 3.0, 2.8]}),
+}
+ONE_BY_ONE = ("offsets", "seeing")
+
+
+# not all terms are those of the exposures
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.CRStackWarning")
+@pytest.mark.parametrize("case", GIVEN)
+def test_given_terms_give_the_same_in_files(case, monkeypatch):
+    differing, terms = GIVEN[case]
+    # several bands, as in large images
+    monkeypatch.setattr(threads.row_bands, "__defaults__", (8000,))
+    one = with_bad_values(make_stack("imaging", shape=SMALL, n_exposures=3, seed=7, **differing))
+    limit = enough() if case in ONE_BY_ONE else too_little()
+    whole, limited = stack_of(one, **terms), stack_of(one, mem_limit=limit, **terms)
+    assert place_of(limited.exposures.data) is not None
+    known = limited.prepared.known
+    large = [known.exposures.data, known.common, *(known.differences or ()), *(known.exposures.scales or ())]
+    assert all(place_of(one) is not None for one in large if np.ndim(one) > 1 and one is not SLOPED)
+    masks = [stack.detect("joint") for stack in (whole, limited)]
+    for name in masks[0]:
+        np.testing.assert_array_equal(*(one.codes[name] for one in masks))
+    np.testing.assert_array_equal(*(one.probability for one in masks))
+    assert masks[0].history[1:] == masks[1].history[1:]
+    for name in ("meanjoint", "mediancr"):
+        found = [stack.combine(name) for stack in (whole, limited)]
+        np.testing.assert_allclose(*(one.data for one in found), rtol=1e-6)
+        np.testing.assert_allclose(*(one.uncertainty.array for one in found), rtol=1e-6)
+    for ours, theirs in zip(*(stack.clean() for stack in (whole, limited)), strict=True):
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:the work used")
@@ -366,13 +431,20 @@ def test_cleaned_exposures_are_the_same_in_files(factors):
     whole, limited = stack_of(one), stack_of(one, mem_limit=too_little())
     for stack in (whole, limited):
         stack.detect("joint")
-    cleaned = [stack.clean() for stack in (whole, limited)]
-    assert place_of(cleaned[1][0].data) is not None
-    for ours, theirs in zip(*cleaned, strict=True):
-        np.testing.assert_array_equal(ours.mask, theirs.mask)
-        np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
-        np.testing.assert_allclose(ours.uncertainty.array, theirs.uncertainty.array, rtol=1e-6)
-        assert len(ours.meta["HISTORY"]) == len(theirs.meta["HISTORY"])
+    # of a file, which has not what the decision has measured
+    of_file = replace(whole.latest_masks(), decision=None)
+    for masks in (None, of_file):
+        cleaned = [stack.clean(masks=masks) for stack in (whole, limited)]
+        assert place_of(cleaned[1][0].data) is not None
+        for ours, theirs in zip(*cleaned, strict=True):
+            np.testing.assert_array_equal(ours.mask, theirs.mask)
+            np.testing.assert_allclose(ours.data, theirs.data, rtol=1e-6)
+            np.testing.assert_allclose(ours.uncertainty.array, theirs.uncertainty.array, rtol=1e-6)
+            assert len(ours.meta["HISTORY"]) == len(theirs.meta["HISTORY"])
+    if factors != (1, 1, 1):
+        ours, theirs = (stack.equalized for stack in (whole, limited))
+        np.testing.assert_allclose(ours.differences, theirs.differences, rtol=1e-6)
+        assert all(place_of(one) is not None for one in theirs.differences)
 
 
 @pytest.mark.filterwarnings("ignore:the work used")
@@ -383,7 +455,7 @@ def test_a_run_with_cleaned_exposures_and_masks_of_a_file_in_files(tmp_path, end
     assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "first")]) == 0
     masks = tmp_path / f"masks{ending}"
     MaskSet.read(tmp_path / "first" / "crmasks.fits").write(masks)
-    for name, more in (("whole", []), ("limited", ["--mem-limit", str(enough() + 40_000_000)])):
+    for name, more in (("whole", []), ("limited", ["--mem-limit", str(held() + 40_000_000)])):
         given = ["--crmasks", str(masks), *more, "--output-dir", str(tmp_path / name)]
         assert main(["run", *paths, *options, *given]) == 0
     names = sorted(path.name for path in (tmp_path / "whole").glob("*.fits"))
@@ -406,12 +478,3 @@ def test_cleaned_exposures_of_a_run_in_files(tmp_path):
     for i in (1, 2, 3):
         ours, theirs = (fits.getdata(tmp_path / name / f"exposure_{i}_clean.fits") for name in ("whole", "limited"))
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-
-
-def test_masks_of_a_file_are_refused_where_the_limit_is_too_small(tmp_path, capsys):
-    paths = files_of(simulated(3), tmp_path)
-    options = ["--gain", "1", "--readnoise", "3.4 electron", "--no-plots"]
-    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "first")]) == 0
-    given = ["--crmasks", str(tmp_path / "first" / "crmasks.fits"), "--mem-limit", str(too_little())]
-    assert main(["run", *paths, *options, *given, "--output-dir", str(tmp_path / "second")]) == 2
-    assert "for masks from a file (--crmasks) of this stack" in capsys.readouterr().err
