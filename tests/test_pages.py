@@ -87,19 +87,21 @@ def test_the_page_of_troubles_quotes_warnings_of_the_code():
 
 def test_the_page_of_large_stacks_has_the_memory_of_the_code():
     from crstack import JointPosterior, LACosmicDetector, MMCosmic, PyCosmicDetector
+    from crstack.equalize.settings import BYTES_OF_OFFSETS, BYTES_OF_SEEING
     from crstack.pipeline.prepare import BYTES_OF_FIGURES
 
     text = (ROOT / "docs" / "how_to" / "large_stacks.rst").read_text(encoding="utf-8")
     rows = re.findall(r"^   \* - (.+)\n     - (\d+)(?: \+ (\d+) N)?$", text, re.MULTILINE)
     found = {work: (float(bytes_), float(more or 0)) for work, bytes_, more in rows}
     fixed, each = (MMCosmic().bytes_per_pixel(n) for n in (0, 1))
-    of_mmcosmic = (fixed, each - fixed)
+    assert BYTES_OF_OFFSETS == BYTES_OF_SEEING
     assert found == {
         "figures and the page of the run": (BYTES_OF_FIGURES, 0),
         "auxiliary detector PyCosmic": (PyCosmicDetector.bytes_per_pixel, 0),
         "auxiliary detector L.A.Cosmic": (LACosmicDetector.bytes_per_pixel, 0),
-        "M.M.Cosmic and its diagram, for N exposures": of_mmcosmic,
-        "masks that are read from a file by ``--crmasks``, for N exposures": of_mmcosmic,
+        "interactive windows": (BYTES_OF_FIGURES, 0),
+        "``offsets`` and ``seeing`` that you give": (BYTES_OF_OFFSETS, 0),
+        "M.M.Cosmic and its diagram, for N exposures": (fixed, each - fixed),
         "the joint decision with ``false_alarm``": (JointPosterior(false_alarm=1e-5).bytes_per_pixel(3), 0),
     }
 
