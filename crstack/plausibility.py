@@ -31,8 +31,8 @@ WHOLE_STEPS = 1.5
 UNEXPLAINED = 0.3
 #: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
 MANY_SOURCES = 5
-#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations); fewest
-#: such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
+#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations);
+#: fewest such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
 STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
 #: quantile of the squared differences that is compared, and this quantile of the square of a normal value
 QUANTILE, OF_QUANTILE = 0.75, 1.3233
