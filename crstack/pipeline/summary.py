@@ -11,7 +11,6 @@ from crstack.utils.log import log, section, settings_lines
 from crstack.utils.version import crstack_version
 
 __all__ = [
-    "column_name",
     "log_boundary",
     "log_detector",
     "log_dry_run",
@@ -162,8 +161,7 @@ def numbers_of_run(job, results, warnings, seconds):
         "crmethod": str(job.configuration.crmethod),
         "uuid": masks.uuid,
         "masks": {
-            row["name"]: {column_name(name, masks): int(row[name]) for name in row.colnames if name != "name"}
-            for row in masks.counts()
+            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
         },
         "problematic": int(masks.problematic.sum()),
         "joint": results.joint_summary,
@@ -246,11 +244,6 @@ def log_joint(result):
         log.note(line)
 
 
-def column_name(name, masks):
-    """Head of a column of ``masks.counts()``: that of code 2 names the method."""
-    return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
-
-
 def log_masks(masks, *, verbose):
     """Log the number of pixels after each rule, and by the method that found them, where there are any.
 
@@ -269,9 +262,8 @@ def log_masks(masks, *, verbose):
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
     columns = [name for name in table.colnames if name == "flagged" or (name != "name" and table[name].any())]
-    heads = [column_name(name, masks) for name in columns]
     log.info("")
-    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
+    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in columns), "%")
     for row in table:
         numbers = "".join(f"{row[name]:11d}" for name in columns)
         log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
