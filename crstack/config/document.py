@@ -229,7 +229,7 @@ def _line_without_colon(error, lines):
     if "expected ':'" in error.problem and error.context_mark:
         return error.context_mark.line + 1
     found = None
-    if error.problem.startswith("mapping values are not allowed"):
+    if error.problem.startswith("mapping values are not allowed") or "<document start>" in error.problem:
         for number in range(error.problem_mark.line, 0, -1):
             line = lines[number - 1].partition("#")[0].rstrip()
             if line.endswith(":") or ": " in line:

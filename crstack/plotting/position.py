@@ -15,7 +15,7 @@ __all__ = ["plot_median_position"]
 #: inches left, right, below and above the panels, and between them
 MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
 #: most exposures whose parts fit into the title; those of more are beside the colours
-MOST_IN_TITLE = 4
+MOST_IN_TITLE = 5
 
 
 def plot_median_position(

@@ -109,7 +109,7 @@ def test_options_that_do_not_do(here, capsys, arguments, match):
         (["run", *NAMES, "--read-noise", "3 adu"], "--read-noise.* \\(did you mean '--readnoise'\\?\\)$"),
         (["demo", "here", "--scenes", "slit"], "--scenes.* \\(did you mean '--scene'\\?\\)$"),
         (["demo", "here", "--scene", "slits"], "invalid choice: 'slits' .* \\(did you mean 'slit'\\?\\)$"),
-        (["run", *NAMES, "--xyz"], "unrecognized arguments: --xyz$"),
+        (["run", *NAMES, "--qqqqqq"], "unrecognized arguments: --qqqqqq$"),
     ],
 )
 def test_names_that_were_probably_meant(here, capsys, arguments, words):

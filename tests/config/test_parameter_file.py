@@ -99,7 +99,7 @@ def test_piecewise_needs_no_simulated_points(tmp_path):
         ("a: [1, 2\n", "must be YAML; got .* in line 2"),
         (
             "images:\n  - a\ngain 1.0  # c\nrnoise: 3\n",
-            r"got no ':' after the key in line 3 \('gain 1.0  # c'\) of p.yaml",
+            r"got no ':' after the key in line 3 \('gain 1.0 # c'\) of p.yaml",
         ),
         ("gain 1.0\n# gain\n\nrnoise: 3\n", r"got no ':' after the key in line 1 \('gain 1.0'\)"),
         ("images\n  - a\n  - b\ngain: 1\n", r"got no ':' after the key in line 1 \('images'\)"),
