@@ -37,8 +37,8 @@ __all__ = [
     "place_of",
     "relax",
     "resident_bytes",
-    "trim",
     "stacked",
+    "trim",
     "warn_of_excess",
     "zero_image",
 ]
