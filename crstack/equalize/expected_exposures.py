@@ -71,6 +71,8 @@ class ExpectedExposures:
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
         self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
+        # whether levels along rows and columns come before the surfaces
+        self.lines_first = False
         self.steps, self.start = ((0, 0),) * n, start
         if start is not None:
             self.factors = start
@@ -137,15 +139,20 @@ class ExpectedExposures:
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self.change(common, self.variance_of(common))
 
-    def first_levels(self, levels):
-        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean."""
+    def first_levels(self, levels, share=1.0):
+        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean.
+
+        They are those of a share of the pixels, the faintest ones.
+        """
         n = len(levels)
         if "backgrounds" not in self.names:
             return [np.float32(0)] * n
         step = max(int(np.sqrt(np.prod(levels.shape[1:]) / PIXELS_OF_LEVELS)), 1)
         some = levels[:, ::step, ::step]
         some = some / np.float32(self.factors)[:, None, None]
-        found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
+        mean = some.mean(axis=0)
+        faint = mean <= (np.inf if share == 1 else np.quantile(mean, share))
+        found = np.array([np.median((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
     def scale(self, i):
@@ -177,11 +184,11 @@ class ExpectedExposures:
             plane[rows] = cube[at_rest][rows]
             plane[:, columns] = cube[at_rest][:, columns]
 
-    def common(self, contrast):
-        """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
+    def common(self, contrast, mean=False):
+        """Image that the exposures share: a median, or a mean of clean values if asked for or if these are unlike."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
-        if self.start is not None or self.own_noises is not None:
+        if mean or self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)
