@@ -236,11 +236,11 @@ class ExpectedExposures:
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
+        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         if self.kernels.any() or any(map(any, self.steps)):
             # hot pixels do not change
-            scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
+            scene, hot = common.copy(), _hot_of(common, variance, noise, any(map(any, self.steps)))
             scene[hot] = medians_around(common, *hot)
-        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         for i, (kernel, factor, step) in enumerate(
             zip(self.kernels, np.float32(self.factors), self.steps, strict=True)
         ):
@@ -322,6 +322,17 @@ def _copied(levels):
         copy[:, rows] = levels[:, rows]
         relax()
     return copy
+
+
+def _hot_of(common, variance, noise, moved_by_pixels):
+    """Rows and columns of the hot pixels of a common image, and of those beside that share their charge.
+
+    ``variance`` is that of one exposure, and ``noise`` that of the image. Of exposures that are shifted by a pixel or
+    more, the hot pixels were left out before. Two images of a faint star would look like a pair of hot pixels.
+    """
+    if moved_by_pixels:
+        return hot_pixels(common, np.sqrt(variance))
+    return hot_pixels(common, np.sqrt(noise), shared=True)
 
 
 def fitted_terms(fit, whole):
