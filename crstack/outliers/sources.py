@@ -151,7 +151,7 @@ def _stamps(exposures, i, y, x):
 
 
 def named_first(exposures: Sequence[int], fluxes: Sequence[float]) -> list[int]:
-    """Sources that a sentence names: the brightest of each exposure first, then the next ones.
+    """Choose the sources that a sentence names: the brightest of each exposure first, then the next ones.
 
     Parameters
     ----------

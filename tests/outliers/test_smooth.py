@@ -128,7 +128,7 @@ def test_a_sharp_star_that_is_brighter_in_one_of_two_exposures(flux):
     stack, _ = stack_of(np.stack([base + k * star(70.3, 55.2, flux, 1.0) for k in (1, 2)]), seed=2)
     masks, text = warned(stack)
     assert re.search(
-        r"flagged groups are smooth \(1 of .* exposure 2 at \(71\.\d, 56\.\d\) .* (1\.9|2\.[01])\d times", text
+        r"flagged groups are smooth \(1, in .* exposure 2 at \(71\.\d, 56\.\d\) .* (1\.9|2\.[01])\d times", text
     )
     assert masks.codes["CRMASK2"][55, 70] == Code.SOURCE
 
