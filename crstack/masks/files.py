@@ -37,6 +37,8 @@ def masks_to_hdulist(masks):
     for i in range(masks.n_exposures):
         factor = masks.flux_factors[i] if masks.flux_factors else 1.0
         primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
+    for number, throughput in enumerate(masks.throughputs, start=1):
+        primary.header[f"THRPUT{number}"] = (throughput, f"throughput of exposure {number} over the mean")
     for number, (name, digest) in enumerate(masks.origin, start=1):
         primary.header[f"EXPN{number}"] = header_line(name)
         primary.header[f"EXPD{number}"] = (digest, f"digest of the values of exposure {number}")
@@ -161,6 +163,7 @@ class _MaskFile:
             "uuid": self.header.get("UUID", ""),
             "local_medians": self._local_medians(),
             "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
+            "throughputs": tuple(float(card) for card in self.header["THRPUT*"].values()),
             "origin": self._origin(),
             **self._votes(codes),
         }
