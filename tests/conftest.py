@@ -1,5 +1,6 @@
 """Exposures that several tests share."""
 
+import inspect
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from support.stacks import stack_of
 
+from crstack import JointPosterior
 from crstack.datasets import make_stack
 
 #: these tests need hypothesis; all others run without it
@@ -67,6 +69,20 @@ def simulated():
 def stack(simulated):
     """A fresh stack of the small IFU exposures."""
     return stack_of(simulated)
+
+
+@pytest.fixture
+def quick_joint(monkeypatch):
+    """By default, the joint decision fits the population of hits in few steps.
+
+    For tests of what comes before or after the decision. Its masks change by few values.
+    """
+    defaults = dict(n_fits=2, n_sweeps=1)
+    names = list(inspect.signature(JointPosterior).parameters)
+    values = [
+        defaults.get(name, value) for name, value in zip(names, JointPosterior.__init__.__defaults__, strict=True)
+    ]
+    monkeypatch.setattr(JointPosterior.__init__, "__defaults__", tuple(values))
 
 
 @pytest.fixture
