@@ -1,15 +1,13 @@
 """Exposures that several tests share."""
 
-import inspect
 from importlib.util import find_spec
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import pytest
-from support.stacks import stack_of
+from support.stacks import make_joint_quick, stack_of
 
-from crstack import JointPosterior
 from crstack.datasets import make_stack
 
 #: these tests need hypothesis; all others run without it
@@ -77,12 +75,7 @@ def quick_joint(monkeypatch):
 
     For tests of what comes before or after the decision. Its masks change by few values.
     """
-    defaults = dict(n_fits=2, n_sweeps=1)
-    names = list(inspect.signature(JointPosterior).parameters)
-    values = [
-        defaults.get(name, value) for name, value in zip(names, JointPosterior.__init__.__defaults__, strict=True)
-    ]
-    monkeypatch.setattr(JointPosterior.__init__, "__defaults__", tuple(values))
+    make_joint_quick(monkeypatch)
 
 
 @pytest.fixture
