@@ -87,18 +87,35 @@ def test_the_page_of_troubles_quotes_warnings_of_the_code():
 
 def test_the_page_of_large_stacks_has_the_memory_of_the_code():
     from crstack import JointPosterior, LACosmicDetector, MMCosmic, PyCosmicDetector
+    from crstack.equalize.settings import BYTES_OF_OFFSETS, BYTES_OF_SEEING
     from crstack.pipeline.prepare import BYTES_OF_FIGURES
 
     text = (ROOT / "docs" / "how_to" / "large_stacks.rst").read_text(encoding="utf-8")
     rows = re.findall(r"^   \* - (.+)\n     - (\d+)(?: \+ (\d+) N)?$", text, re.MULTILINE)
     found = {work: (float(bytes_), float(more or 0)) for work, bytes_, more in rows}
     fixed, each = (MMCosmic().bytes_per_pixel(n) for n in (0, 1))
-    of_mmcosmic = (fixed, each - fixed)
+    assert BYTES_OF_OFFSETS == BYTES_OF_SEEING
     assert found == {
         "figures and the page of the run": (BYTES_OF_FIGURES, 0),
         "auxiliary detector PyCosmic": (PyCosmicDetector.bytes_per_pixel, 0),
         "auxiliary detector L.A.Cosmic": (LACosmicDetector.bytes_per_pixel, 0),
-        "M.M.Cosmic and its diagram, for N exposures": of_mmcosmic,
-        "masks that are read from a file by ``--crmasks``, for N exposures": of_mmcosmic,
+        "interactive windows": (BYTES_OF_FIGURES, 0),
+        "``offsets`` and ``seeing`` that you give": (BYTES_OF_OFFSETS, 0),
+        "M.M.Cosmic and its diagram, for N exposures": (fixed, each - fixed),
         "the joint decision with ``false_alarm``": (JointPosterior(false_alarm=1e-5).bytes_per_pixel(3), 0),
     }
+
+
+def test_the_page_of_numina_names_files_that_the_command_writes():
+    from crstack.pipeline.prepare import product_names
+
+    text = (ROOT / "docs" / "numina" / "index.rst").read_text(encoding="utf-8")
+    section = text.partition("Files and figures\n---")[2].partition("What is the same\n---")[0]
+    written = set(product_names(3, plots=True, joint=True))
+    whole = {one for one in re.findall(r"``([\w.]+)``", section) if "." in one and not one.startswith((".", "_"))}
+    assert len(whole) > 12
+    assert whole <= written
+    # the others are endings of the first name of their row, such as ``_median`` of ``combined_mean.fits``
+    for first, rest in re.findall(r"^   \* - ``(\w+_)\w+\.\w+``, (``_.*)$", section, re.MULTILINE):
+        stems = {name.partition(".")[0] for name in written}
+        assert {first.removesuffix("_") + one for one in re.findall(r"``(_\w+)``", rest)} <= stems

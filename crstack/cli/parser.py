@@ -334,6 +334,13 @@ def _add_plugins(commands):
 
 
 def _run(arguments, console):
+    from crstack.pipeline.beside import early_helper
+
+    with early_helper(not (arguments.no_plots or arguments.dry_run)) as helper:
+        _run_with(helper, arguments, console)
+
+
+def _run_with(helper, arguments, console):
     with first_imports("crstack.pipeline.mosaic"):
         from crstack.cli.without_file import are_images, configuration_of_options
         from crstack.exceptions import InputError
@@ -362,6 +369,7 @@ def _run(arguments, console):
         drop_unusable=arguments.drop_unusable,
         clean=arguments.clean,
         mem_limit=arguments.mem_limit,
+        helper=helper,
         console=console,
     )
 

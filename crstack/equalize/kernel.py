@@ -50,30 +50,48 @@ class KernelTerms:
         Largest step in pixels.
     flux, shift, seeing : bool, optional
         Kinds of terms.
+    round : bool, optional
+        Whether the seeing is the same in all directions. All steps of one length are then one term, and shifts have
+        steps along the axes only.
     """
 
     reach: int
     flux: bool = True
     shift: bool = True
     seeing: bool = True
+    round: bool = False
 
     def basis(self, size):
         """(terms, size, size) kernels on a square of ``size`` pixels: its centre, odd and even pairs."""
-        middle, found = size // 2, []
-        if self.flux:
-            found.append(np.zeros((size, size)))
-            found[-1][middle, middle] = 1
+        middle, odd, even = size // 2, {}, {}
         for dy in range(self.reach + 1):
             for dx in range(-self.reach, self.reach + 1):
                 if dy == 0 and dx <= 0:
                     continue
-                for sign in [-1] * self.shift + [1] * self.seeing:
+                for sign, pairs in ((-1, odd), (1, even)):
                     one = np.zeros((size, size))
                     one[middle + dy, middle + dx] += 1
                     one[middle - dy, middle - dx] += sign
                     one[middle, middle] -= 1 + sign
-                    found.append(one)
+                    pairs[dx, dy] = one
+        if self.round:
+            odd, even = {step: one for step, one in odd.items() if 0 in step}, _by_length(even)
+        found = []
+        if self.flux:
+            found.append(np.zeros((size, size)))
+            found[-1][middle, middle] = 1
+        for step in odd | even:
+            found += [pairs[step] for pairs in [odd] * self.shift + [even] * self.seeing if step in pairs]
         return np.array(found).reshape(-1, size, size)
+
+
+def _by_length(pairs):
+    """Sums of the pairs of steps (dx, dy) of one length along either axis, in either order."""
+    found = {}
+    for step, one in pairs.items():
+        length = max(map(abs, step)), min(map(abs, step))
+        found[length] = found.get(length, 0) + one
+    return found
 
 
 def ladder_of(names):
@@ -84,6 +102,11 @@ def ladder_of(names):
         ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
     if shift or seeing:
         ladder += [KernelTerms(reach, flux, shift, seeing) for reach in (1, 2, 3)]
+    if seeing:
+        # few stars do not determine all steps of a kernel, but the errors of a small one show in their wings
+        ladder += [
+            KernelTerms(reach, flux, one, True, round=True) for one in dict.fromkeys((False, shift)) for reach in (2, 3)
+        ]
     return ladder
 
 

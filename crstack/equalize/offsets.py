@@ -48,6 +48,8 @@ REACH = 5
 SHARPEST = 2.0
 #: least share of a peak that its neighbours have, if the peak comes through the optics
 LEAST_SPREAD = 0.2
+#: standard deviations by which the highest of the pixels around may exceed the lowest by noise
+NOISE_AROUND = 2.0
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
 
@@ -267,6 +269,9 @@ def hot_pixels(image, sigma, shared=False):
     peak, highest = image[rows, columns] - level, around[:, -2 if shared else -1] - level
     clear = CLIP_SIGMA * sigma[rows, columns]
     sharp = (peak > clear) & (highest < LEAST_SPREAD * peak)
+    # beside an undersampled star, and a star on the edge between two pixels, half of the pixels are equally bright
+    fainter = level - (around[:, 1] + around[:, 2]) / 2
+    sharp &= highest + fainter < LEAST_SPREAD * (peak + fainter) + NOISE_AROUND * sigma[rows, columns]
     places = rows[sharp], columns[sharp]
     if not shared:
         return places

@@ -9,7 +9,7 @@ from crstack.utils.memory import empty_image
 
 __all__ = ["with_saturated_stars"]
 
-#: a group of pixels without a valid value is a star if it has this number of pixels, and at most this side (pixels)
+#: a group of pixels without a valid value is a star if it has at least this number of pixels, and at most this side
 FEWEST, LARGEST_SIDE = 4, 200
 #: largest distance from the star (pixels) that is examined
 REACH = 40

@@ -32,9 +32,9 @@ def find_blooming(exposures):
     -----
     A value is added if a column of high values connects it with a saturated value in the same or the next column. A
     value is high if it exceeds the median of the other exposures (the lower of two middle values) by 5 per cent and by
-    5 standard deviations. Gaps of two values are closed. If charge has bled in all exposures alike, their comparison
-    shows nothing. Then only the pixels at both ends of saturated columns are added, because they may be partly filled.
-    The saturated feature must be longer than wide for this.
+    5 standard deviations. Gaps of two values are closed. If charge has bled in all exposures alike, this comparison
+    shows nothing. Therefore the pixels at both ends of each column of a saturated feature that is longer than wide are
+    always added, because they may be partly filled.
     """
     if exposures.saturated is None:
         return None

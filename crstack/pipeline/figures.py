@@ -15,8 +15,9 @@ from crstack.masks import exposure_name
 from crstack.masks.features import PROBLEMATIC, categories_of, feature_pixels
 from crstack.methods import measured_of
 from crstack.mmcosmic import MMDecision
-from crstack.plotting.beside import FAILURES, Drawing, Helper
+from crstack.pipeline.beside import FAILURES, Drawing, Helper
 from crstack.utils.cached import cached_property
+from crstack.utils.first_imports import first_imports
 from crstack.utils.log import log, section
 from crstack.utils.memory import place_of
 from crstack.utils.threads import map_images, n_threads
@@ -158,7 +159,7 @@ def _write_table(table, path, layout):
         table.write(temporary, format=layout, overwrite=True)
 
 
-def start_helper(stack, plots):
+def start_helper(stack, plots, early=None):
     """Start a second process for figures; None if it would not save time.
 
     Parameters
@@ -167,10 +168,16 @@ def start_helper(stack, plots):
         The exposures.
     plots : bool
         Whether figures will be drawn.
+    early : `~crstack.pipeline.beside.Helper`, optional
+        A process that was started before. It is used, or ended.
     """
     data = stack.exposures.data
     # if memory is limited, only one process draws, because two would hold the images twice
     wanted = plots and data.size >= HELPED and n_threads() > 1 and place_of(data) is None
+    if early is not None and early.is_free:
+        if wanted:
+            return early
+        early.end()
     return Helper() if wanted else None
 
 
@@ -195,12 +202,12 @@ def begin_figures(results, features, helper=None):
         Of the run.
     features : dict
         From `find_hits`.
-    helper : `~crstack.plotting.beside.Helper`, optional
+    helper : `~crstack.pipeline.beside.Helper`, optional
         Process that also draws figures.
 
     Returns
     -------
-    drawing : `~crstack.plotting.beside.Drawing`
+    drawing : `~crstack.pipeline.beside.Drawing`
         For `write_figures`; a context manager. Its files are in a hidden directory, because the helper may finish one
         at any time.
     """
@@ -220,7 +227,7 @@ def write_figures(results, drawing, console, also=()):
     ----------
     results : Results
         Of the run.
-    drawing : `~crstack.plotting.beside.Drawing`
+    drawing : `~crstack.pipeline.beside.Drawing`
         From `begin_figures`.
     console : `~crstack.pipeline.console.Console`
         Progress bar.
@@ -234,6 +241,8 @@ def write_figures(results, drawing, console, also=()):
     """
     start = time.perf_counter()
     section("Figures")
+    with first_imports("matplotlib.figure"):
+        import matplotlib.figure  # noqa: F401
     here = [*(_Job(results.output / name, draw) for name, draw in _drawn_here(results)), *also]
     jobs = [*here, *drawing.jobs]
 

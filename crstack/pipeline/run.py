@@ -71,6 +71,7 @@ def run(
     numbers_to=None,
     files_at="",
     mem_limit=None,
+    helper=None,
     console,
 ):
     """Make masks and combined images.
@@ -101,6 +102,8 @@ def run(
         Directory of the FITS files in links of the report, relative to it.
     mem_limit : int or str, optional
         Memory that the run may hold, such as "2GB"; by default as set in the file.
+    helper : `~crstack.pipeline.beside.Helper`, optional
+        A second process for figures that was started before.
     console : `~crstack.pipeline.console.Console`
         Log file and progress bar.
 
@@ -134,7 +137,7 @@ def run(
         log_exposures(job.paths, job.stack, job.numbers)
         try:
             job = _with_answers(job, interactive, console)
-            with start_helper(job.stack, plots) or nullcontext() as helper:
+            with start_helper(job.stack, plots, helper) or nullcontext() as helper:
                 results = _results(job, console)
                 _write(job, results, console, helper, plots, clean, files_at)
         except MemoryError as error:

@@ -300,6 +300,65 @@ def test_hits_on_a_line_are_no_error_of_the_model(n):
     assert np.sqrt(with_hits[on_line]).mean() < np.sqrt(clean[on_line]).mean() + 10
 
 
+def test_round_kernels_have_one_term_for_steps_of_one_length():
+    terms = KernelTerms(2, True, True, True, round=True)
+    basis = terms.basis(7)
+    # the throughput, steps of 1 and 2 along either axis, and five lengths
+    assert len(basis) == 1 + 4 + 5
+    assert np.linalg.matrix_rank(basis.reshape(len(basis), -1)) == len(basis)
+    seeing = KernelTerms(3, False, False, True, round=True).basis(7)
+    assert len(seeing) == 9
+    for one in (seeing[:, ::-1], seeing.transpose(0, 2, 1)):
+        np.testing.assert_array_equal(one, seeing)
+    np.testing.assert_array_equal(seeing.sum(axis=(1, 2)), 0)
+
+
+def three_stars(seed, fwhms=(2.5, 2.8, 3.2)):
+    """Expected exposures of three bright stars, one of them on the edge between two pixels, and their places."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(30, 230, 3), 60.0 * np.arange(1, 4)
+    x[0], total = np.floor(x[0]) + 0.5, 10 ** rng.uniform(5.2, 5.5, 3)
+    expected = []
+    for fwhm in fwhms:
+        rows, columns = (
+            np.diff(ndtr(2.3548 / fwhm * (np.arange(-0.5, side) - at[:, None])))
+            for side, at in zip(SHAPE, (y, x), strict=True)
+        )
+        expected.append(SKY + np.einsum("k,ky,kx->yx", total, rows, columns))
+    return np.array(expected), x, y
+
+
+def test_a_kernel_of_few_stars_describes_their_wings():
+    left = []
+    for seed in range(3):
+        expected = three_stars(seed)[0]
+        found = measure_differences(drawn(expected, seed, n_hits=0), variance_of)
+        levels = [(one - more) / scale for one, more, scale in zip(expected, found.added, found.scales, strict=True)]
+        wings = (expected[1] > SKY + 10) & (expected[1] < SKY + 300)
+        deviations = (levels - np.median(levels, axis=0)) / np.sqrt(variance_of(expected[1]))
+        left.append(np.sqrt(np.mean(deviations[:, wings] ** 2)))
+    assert max(left) < 0.7
+
+
+def test_three_bright_stars_are_not_flagged():
+    """In an empty field only these measure the differences; nothing is hit."""
+    flagged = numbers = 0
+    for seed in range(4):
+        expected, x, y = three_stars(seed)
+        cube = drawn(expected, seed, n_hits=0)
+        stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
+        stack.detect(JointPosterior())
+        combined = stack.combine("meanjoint").data
+        for a, b in zip(np.rint(x).astype(int), np.rint(y).astype(int), strict=True):
+            box = np.s_[b - 8 : b + 9, a - 8 : a + 9]
+            plain = (cube.mean(axis=0)[box] - SKY).sum()
+            assert abs((combined[box] - SKY).sum() / plain - 1) < 1e-3
+        flagged += ndimage.label(stack.detect(JointPosterior(false_alarm=1e-5)).crmasks, np.ones((3, 3, 3)))[1]
+        numbers += cube.size
+    # 95 % limit of a Poisson distribution of 7.5
+    assert flagged <= 12 < 2 * 1e-5 * numbers
+
+
 def test_kernels_of_three_stars():
     cube = drawn([stars(fwhm=one, number=3) * 30 + SKY for one in (2.5, 2.8, 3.2)], n_hits=0)
     found = measure_differences(cube, variance_of)

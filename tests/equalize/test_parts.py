@@ -7,6 +7,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.special import ndtr
 
 from crstack.datasets import make_stack
 from crstack.equalize import clean, flux, model_error, offsets, place_variance, response, rounds, steps, surfaces
@@ -207,6 +208,16 @@ def test_hot_pixels_may_share_their_charge_with_one_beside():
     image[5, 6], image[5, 7] = 40, 18
     assert len(hot_pixels(image, sigma)[0]) == 0
     assert list(zip(*hot_pixels(image, sigma, shared=True), strict=True)) == [(5, 6)]
+
+
+@pytest.mark.parametrize(("fwhm", "x", "y"), [(2.5, 0.5, 0.0), (2.8, 0.05, 0.48), (3.2, -0.5, 0.0), (1.4, 0.0, 0.0)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_stars_on_edges_of_pixels_and_undersampled_ones_are_not_hot(fwhm, x, y, shared):
+    """Four of the eight pixels around are equally bright, and the median of all is no level of the sky."""
+    edges = np.arange(-10.5, 11)
+    rows, columns = (np.diff(ndtr(2.3548 / fwhm * (edges - one))) for one in (y, x))
+    image = 100 + 50_000 * np.outer(rows, columns)
+    assert len(hot_pixels(image, np.sqrt(image), shared=shared)[0]) == 0
 
 
 def test_medians_of_windows_that_reach_over_the_edge():

@@ -1,16 +1,19 @@
 """Figures drawn by a second process."""
 
 import os
+import sys
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from crstack.plotting import beside
-from crstack.plotting.beside import Drawing, Helper, draw_all
+from crstack import plotting
+from crstack.pipeline import beside, figures
+from crstack.pipeline.beside import Drawing, Helper, draw_all
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,6 @@ def findable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     for one in (Write, _Save, Fail, nothing):
         monkeypatch.setattr(one, "__module__", "test_beside")
-    import sys
-
     monkeypatch.setitem(sys.modules, "test_beside", sys.modules[__name__])
 
 
@@ -116,6 +117,37 @@ def test_arrays_are_written_once(tmp_path):
     read = beside._read_jobs(tmp_path)
     np.testing.assert_array_equal(read[4].values, values)
     assert not read[4].values.flags.writeable
+
+
+def test_an_early_helper_is_started_where_libraries_are_still_to_load(monkeypatch):
+    monkeypatch.setenv("CRSTACK_NUM_THREADS", "2")
+    monkeypatch.setitem(sys.modules, "crstack.plotting", plotting)
+    with beside.early_helper() as helper:
+        assert helper is None
+    monkeypatch.delitem(sys.modules, "crstack.plotting")
+    with beside.early_helper(wanted=False) as helper:
+        assert helper is None
+    with beside.early_helper() as helper:
+        assert helper.is_free
+    assert helper.process.poll() is not None
+    monkeypatch.setenv("CRSTACK_NUM_THREADS", "1")
+    with beside.early_helper() as helper:
+        assert helper is None
+
+
+def test_a_run_uses_the_early_helper_once_or_ends_it(monkeypatch):
+    monkeypatch.setenv("CRSTACK_NUM_THREADS", "2")
+    stack = SimpleNamespace(exposures=SimpleNamespace(data=np.zeros((3, 20, 20))))
+    with Helper() as small, Helper() as large:
+        assert figures.start_helper(stack, plots=True, early=small) is None
+        assert small.process.poll() is not None
+        monkeypatch.setattr(figures, "HELPED", 1)
+        assert figures.start_helper(stack, plots=True, early=large) is large
+        assert draw_all([nothing], large) == [(False, "", [])]
+        # another chip has its own
+        with figures.start_helper(stack, plots=True, early=large) as own:
+            assert own is not large
+            assert own.is_free
 
 
 def test_no_interpreter_no_helper(monkeypatch, tmp_path):

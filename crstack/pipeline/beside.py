@@ -1,8 +1,9 @@
 """A second process that draws figures at the same time.
 
 Threads would not make figures faster, because matplotlib holds the lock of the interpreter. The process is started
-early, so that its libraries are loaded before the first figure. Jobs and their arrays come in one file, each array
-once. Both processes claim jobs, the first from the start of the list and the second from its end, until none is left.
+early, so that its libraries are loaded before the first figure. The command starts it before it loads its own ones.
+Jobs and their arrays come in one file, each array once. Both processes claim jobs, the first from the start of the list
+and the second from its end, until none is left.
 """
 
 import contextlib
@@ -14,10 +15,12 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from threading import Thread
 
 from crstack.utils.first_imports import first_imports
+from crstack.utils.threads import n_threads
 
-__all__ = ["FAILURES", "Drawing", "Helper", "draw_all"]
+__all__ = ["FAILURES", "Drawing", "Helper", "draw_all", "early_helper"]
 
 #: errors of a drawing library; if a figure fails, all others are still drawn
 FAILURES = (
@@ -47,7 +50,8 @@ class Helper:
 
     def __init__(self):
         # -P: nothing is imported from the current directory
-        command = [sys.executable, "-P", "-m", "crstack.plotting.beside"]
+        command = [sys.executable, "-P", "-m", "crstack.pipeline.beside"]
+        self._has_begun = False
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
             self.process = subprocess.Popen(command, text=True, **pipes)
@@ -65,11 +69,22 @@ class Helper:
         try:
             self.process.wait(5 if exception[0] is None else 0.1)
         except subprocess.TimeoutExpired:
+            self.end()
+
+    @property
+    def is_free(self):
+        """Whether it has had no jobs, and waits for them."""
+        return self.process is not None and not self._has_begun and self.process.poll() is None
+
+    def end(self):
+        """End it at once."""
+        if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def begin(self, folder):
         """Let it work on the jobs in a folder."""
+        self._has_begun = True
         if self.process is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.write(f"{folder}\n")
@@ -85,6 +100,23 @@ class Helper:
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def early_helper(wanted=True):
+    """A helper whose libraries are loaded while this process loads its own.
+
+    Parameters
+    ----------
+    wanted : bool, optional
+        Whether figures will be drawn.
+
+    Returns
+    -------
+    context : Helper or context without one
+        Without a helper if there is one processor, or if the libraries of this process are loaded already.
+    """
+    useful = wanted and "crstack.plotting" not in sys.modules and n_threads() > 1
+    return Helper() if useful else contextlib.nullcontext()
 
 
 class Drawing:
@@ -103,13 +135,20 @@ class Drawing:
         self.jobs, self.helper = jobs, helper
         self._files = tempfile.TemporaryDirectory(prefix="crstack")
         self._folder = Path(self._files.name)
-        if helper is not None and helper.process is not None and _write_jobs(self._folder, jobs):
+        # in a thread, because the arrays are large
+        self._start = Thread(target=self._begin)
+        self._start.start()
+
+    def _begin(self):
+        helper = self.helper
+        if helper is not None and helper.process is not None and _write_jobs(self._folder, self.jobs):
             helper.begin(self._folder)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
+        self._start.join()
         with contextlib.suppress(OSError):  # the helper may be writing there
             self._files.cleanup()
 
@@ -128,6 +167,7 @@ class Drawing:
         outcomes : list of (bool or None, str, list of str)
             For each job of ``here`` and of the list: its result, or None if it failed; the reason; and its warnings.
         """
+        self._start.join()
         outcomes = {}
         for i, job in enumerate([*here, *self.jobs]):
             if i < len(here) or _claim(self._folder, i - len(here)):
