@@ -223,7 +223,7 @@ def test_rate_of_false_alarms_of_the_joint_decision_where_hits_are_present(modul
 
 def test_moments_of_pulls_and_their_errors(module):
     """Added in parts they are those of all values; the errors are those of repeated draws."""
-    moments, draws = module("pulls").Moments, np.random.default_rng(4).normal(0.3, 2.0, (400, 500))
+    moments, draws = module("pulls").Moments, np.random.default_rng(4).normal(3.0, 2.0, (400, 500))
     parts, each = moments(), []
     for draw in draws:
         parts.add(draw)
