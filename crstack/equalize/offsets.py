@@ -48,7 +48,7 @@ REACH = 5
 SHARPEST = 2.0
 #: least share of a peak that its neighbours have, if the peak comes through the optics
 LEAST_SPREAD = 0.2
-#: standard deviations by which the highest of the pixels around may exceed the lowest by noise
+#: by noise, the highest of the pixels around may exceed the lowest by this number of standard deviations
 NOISE_AROUND = 2.0
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
