@@ -54,7 +54,7 @@ def stack_of(one, **options):
 def held():
     """Memory that the process holds, without what earlier tests have left to the C library."""
     gc.collect()
-    memory._trim()
+    memory.trim()
     return resident_bytes()
 
 
