@@ -84,13 +84,24 @@ def _least_pixels(exposures, raw):
 
 
 def _narrow(same):
-    """The pixels of narrow features: not those with others at the longest distance in all four directions."""
+    """The pixels of narrow features: with a neighbour, but not with others far away in all four directions."""
     far, inner = DISTANCES[-1], np.zeros_like(same)
     middle = np.s_[far:-far, far:-far]
     if min(same.shape) > 2 * far:
         inner[middle] = same[: -2 * far, far:-far] & same[2 * far :, far:-far]
         inner[middle] &= same[far:-far, : -2 * far] & same[far:-far, 2 * far :]
-    return same & ~inner
+    return same & ~inner & _has_neighbour(same)
+
+
+def _has_neighbour(same):
+    """Whether one of the eight neighbours of each pixel is marked."""
+    found = np.zeros_like(same)
+    found[1:] = same[:-1]
+    found[:-1] |= same[1:]
+    of_column = found | same
+    found[:, 1:] |= of_column[:, :-1]
+    found[:, :-1] |= of_column[:, 1:]
+    return found
 
 
 def _below_both_sides(exposures, i, rows, columns):
