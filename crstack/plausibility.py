@@ -31,12 +31,12 @@ WHOLE_STEPS = 1.5
 UNEXPLAINED = 0.3
 #: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
 MANY_SOURCES = 5
-#: outside trails and sources: pixels are compared whose gradient is larger than this number of standard deviations;
-#: least number of such pixels; number of values of the rows that are read; and distance (pixels) from trails, sources
+#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations);
+#: fewest such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
 STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
-#: quantile of the squared differences that is compared, and that of the square of a normal value
+#: quantile of the squared differences that is compared, and this quantile of the square of a normal value
 QUANTILE, OF_QUANTILE = 0.75, 1.3233
-#: largest shift (pixels) that is measured there, and its error
+#: largest shift (pixels) that is measured from these differences, and its error
 MOST_SHIFTED, ERROR_OF_SHIFT = 4.0, 0.01
 #: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
 WIDENED = 3.5

@@ -33,13 +33,13 @@ CLEAR = 3.0
 BRIGHTER = 2.0
 #: the other exposures show a star at a group if they have this share of its light there
 ALSO_IN_OTHERS = 0.3
-#: largest misfit of a group that is proportional to such a star: the sum of squares that remains, over that of its
-#: light; and the largest share of noise in it. Simulated hits on stars have 0.46 or more
+#: a group is proportional to such a star if its misfit (residual sum of squares over that of its light) is at most
+#: this, and the share of noise in its light at most the second number. Hits on stars have a larger misfit
 MISFIT, MOST_NOISE = 0.1, 0.25
-#: least squared correlation with the light of the others from which this is looked at
+#: the misfit is computed if the squared correlation with the light of the other exposures is at least this
 CORRELATED = 0.3
-#: width (FWHM, pixels) of a group from which hits in it are recognised: values above twice the median of the window
-#: (pixels) around them, by so many standard deviations
+#: hits are recognised within groups of at least this width (FWHM, pixels): they exceed twice the median of the window
+#: (pixels) around them by this number of standard deviations
 WIDE, WINDOW, ABOVE = 4.5, 5, 5.0
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))

@@ -90,6 +90,18 @@ def test_a_centred_star_is_not_hot():
     np.testing.assert_allclose(charges, 200)
 
 
+@pytest.mark.parametrize("levels", [(100.0, 100.0), (100.0, 400.0), (100.0, 130.0, 180.0)])
+def test_hits_of_one_exposure_are_not_hot(levels):
+    """Neither if the noise of the others is high there, nor because the others have a higher sky."""
+    rng = np.random.default_rng(8)
+    cube = rng.normal(np.array(levels)[:, None, None], 12.0, (len(levels), 200, 200)).astype(np.float32)
+    cube[0, 5:-5:10, 5:-5:10] += 2000  # 361 pixels
+    rows, *_ = charges_of_hot_pixels(cube, variance_of)
+    assert len(rows) < 4
+    cube[:, 5:-5:10, 5:-5:10] += 200
+    assert len(charges_of_hot_pixels(cube, variance_of)[0]) > 350
+
+
 def test_hot_pixels_do_not_move_with_the_scene(exposures):
     expected, _, hot, found = exposures
     assert any(map(any, found.steps))
@@ -97,6 +109,25 @@ def test_hot_pixels_do_not_move_with_the_scene(exposures):
     beside = np.roll(hot == 100, (1, -1), axis=(0, 1)) & (np.ptp(expected, axis=0) < 20)
     assert beside.sum() > 30
     assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 25
+
+
+def test_pairs_of_hot_pixels_do_not_change_the_pixels_beside():
+    """Shift and seeing of stars do not move the charge of a hot pixel that shares it with one beside."""
+    rng = np.random.default_rng(6)
+    pairs, ring = np.zeros(SHAPE), np.zeros(SHAPE, bool)
+    for y in range(10, SHAPE[0] - 10, 20):
+        for x in range(10, SHAPE[1] - 10, 20):
+            pairs[y, x : x + 2] = 2700, 2500
+            ring[y - 1 : y + 2, x - 1 : x + 3] = True
+    shifts = (0.1, -0.1), (0.0, 0.1), (-0.1, 0.0)
+    expected = np.array([scene(one) + SKY + pairs for one in shifts])
+    cube = (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
+    found = measure_differences(cube, variance_of)
+    assert found.terms.shift
+    ring &= (pairs == 0) & (scene((0, 0)) < 1)
+    assert ring.sum() > 200
+    # 300 electrons if they moved; a few pairs are beside a star
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, ring], axis=0), 95) < 30
 
 
 class ReadByRows:
