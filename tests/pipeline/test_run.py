@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from astropy.nddata import CCDData
 
 from crstack import MaskSet
-from crstack.pipeline.page import _sentence
+from crstack.pipeline.page import _hits_notes, _sentence
 from crstack.pipeline.run import _memory_sentence, without_dropped
 
 
@@ -47,3 +48,28 @@ def test_the_memory_that_a_run_needs_is_in_the_message():
     job = SimpleNamespace(paths=range(5), stack=SimpleNamespace(exposures=SimpleNamespace(shape=(4000, 2000))))
     sentence = _memory_sentence(job, MemoryError())
     assert sentence.startswith("memory must suffice for 5 exposures of 2000 x 4000 pixels, some 4.0 GB; got: a failure")
+
+
+def masks_of(n, n_flagged=0):
+    names = ("MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR")
+    codes = {name: np.zeros((10, 20), np.uint8) for name in names}
+    codes["MEANCRT"].ravel()[:n_flagged] = 2
+    return MaskSet(codes)
+
+
+@pytest.mark.parametrize(("n", "needed"), [(3, 2), (4, 2), (5, 3), (12, 6)])
+def test_the_note_of_coincident_hits_has_the_number_of_the_rule(n, needed):
+    notes = dict(_hits_notes(masks_of(n)))
+    assert f"hit in {needed} or more of the {n} exposures" in notes["coincident"]
+
+
+def test_two_exposures_have_no_coincident_hits():
+    assert "coincident" not in dict(_hits_notes(masks_of(2)))
+
+
+@pytest.mark.parametrize(("n_flagged", "said"), [(40, False), (42, True)])
+def test_a_remark_where_hits_touch_each_other(n_flagged, said):
+    result = CCDData(np.zeros((10, 20)), unit="adu", mask=np.eye(10, 20, dtype=bool))
+    words = _sentence(masks_of(12, n_flagged), {"every exposure": 0, "coincident": 1}, "meanjoint", result)
+    assert ("connected hits count as one" in words) == said
+    assert words.endswith("10 pixels have no clean value.")
