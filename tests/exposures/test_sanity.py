@@ -314,3 +314,25 @@ def test_each_exposure_has_the_noise_of_its_own_sky(skies):
     data = np.array([rng.poisson(sky, (200, 200)) + rng.normal(0, 4, (200, 200)) for sky in skies], np.float32)
     ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.maximum(expected, 0) + 16)
     assert 0.97 < min(ratios) <= max(ratios) < 1.03
+
+
+def test_the_contrast_of_a_short_exposure_decides_what_is_significant():
+    """In an exposure with a quarter of the light the structure is four times fainter against the noise."""
+    light = np.zeros((40, 50))
+    light[::7, ::7] = 1.0  # 2 % of the pixels
+    factors, sigma = (1.0, 1.0, 0.25), 4.0
+    for contrast, expected in ((400.0, [(0, 0.0, 400.0)]), (300.0, [])):
+        planes = [100 + light * contrast * factor for factor in factors]
+        planes[0] = np.full(light.shape, 100.0)
+        # all at one level of the light for each exposure time
+        planes = [plane - 100 for plane in planes]
+        assert unlit(np.stack(planes), None, sigma, factors) == expected
+
+
+def test_the_noise_of_an_average_of_scaled_exposures():
+    exposures = load(made(3))
+    unit = exposures.noise.electrons_per_unit
+    scaled = exposures.divided_by((2.0, 4.0, 1.0))
+    average = scaled.noise_of_average(3)
+    # photons of a mean of exposures that are multiplied by 0.5, 0.25 and 1
+    assert average.electrons_per_unit == pytest.approx(3 * unit / np.mean([0.5, 0.25, 1.0]))

@@ -12,7 +12,7 @@ from crstack import MaskSet
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures.products import product_kind
 from crstack.files.fits_reading import inspect_image, read_image
-from crstack.files.fits_writing import write_fits
+from crstack.files.fits_writing import compressed, write_fits
 from crstack.files.units import check_unit, unit_of_header
 
 IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
@@ -258,3 +258,15 @@ def test_a_file_that_only_begins_as_a_zip_archive(tmp_path):
     for read in (lambda: read_image(path, 0, what="gain"), lambda: MaskSet.read(path)):
         with pytest.raises(InputError, match=r"zip"):
             read()
+
+
+def test_images_of_a_file_are_compressed_and_tables_are_not():
+    data = np.arange(600, dtype=np.float32).reshape(20, 30)
+    table = fits.BinTableHDU.from_columns([fits.Column("X", "E", array=[1.0, 2.0])], name="LIST")
+    made = compressed(fits.HDUList([fits.PrimaryHDU(data), fits.ImageHDU(data + 1, name="VARIANCE"), table]))
+    kinds = [type(hdu) for hdu in made]
+    assert kinds == [fits.PrimaryHDU, fits.CompImageHDU, fits.CompImageHDU, fits.BinTableHDU]
+    assert made[0].data is None
+    np.testing.assert_array_equal(made[1].data, data)
+    np.testing.assert_array_equal(made["VARIANCE"].data, data + 1)
+    assert made["LIST"].data["X"].tolist() == [1.0, 2.0]

@@ -183,3 +183,21 @@ def test_sums_of_lines_are_exact_for_straight_ones():
     assert difference.max() <= 6
     assert (difference <= 2).mean() > 0.98
     assert whole[0, 64] == 50
+
+
+def test_the_ends_and_the_edges_of_a_long_trail():
+    """The edge is where the light falls to 0.15 standard deviations; the ends are at the borders of the image."""
+    ny, nx = 120, 5000
+    rows, columns = np.mgrid[:ny, :nx]
+    across = rows - 40 - columns / 200
+    light = 4 * SIGMA * np.exp(-(across**2) / (2 * 8.0**2))
+    rng = np.random.default_rng(4)
+    cube = rng.poisson(SKY + np.multiply.outer([0, 1, 0], light)) + rng.normal(0, READNOISE, (3, ny, nx))
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=READNOISE * u.electron)
+    flagged = light > SIGMA
+    (trail,), planes = find_trails(lambda i: flagged & (i == 1), exposures)
+    assert (trail.x1, trail.x2) == (pytest.approx(1, abs=2), pytest.approx(nx, abs=2))
+    assert (trail.y1, trail.y2) == (pytest.approx(41, abs=0.5), pytest.approx(66, abs=0.5))
+    edge = 8 * np.sqrt(2 * np.log(4 / 0.15)) + 1
+    inside = np.abs(across[planes[1]])
+    assert np.quantile(inside, 0.999) == pytest.approx(edge, abs=1.2)

@@ -1,12 +1,14 @@
 """Parts of a run of the command."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
 from crstack import MaskSet
 from crstack.pipeline.page import _hits_notes, _sentence
-from crstack.pipeline.run import without_dropped
+from crstack.pipeline.run import _memory_sentence, without_dropped
 
 
 def test_dropped_pixels_leave_mediancr_alone():
@@ -40,6 +42,12 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
         "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
         "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
     )
+
+
+def test_the_memory_that_a_run_needs_is_in_the_message():
+    job = SimpleNamespace(paths=range(5), stack=SimpleNamespace(exposures=SimpleNamespace(shape=(4000, 2000))))
+    sentence = _memory_sentence(job, MemoryError())
+    assert sentence.startswith("memory must suffice for 5 exposures of 2000 x 4000 pixels, some 4.0 GB; got: a failure")
 
 
 def masks_of(n, n_flagged=0):

@@ -1,0 +1,20 @@
+"""Checks of numbers."""
+
+import numpy as np
+import pytest
+
+from crstack.exceptions import InputError
+from crstack.utils.validation import check_number
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, "5", None, True])
+def test_a_number_must_be_finite(value):
+    with pytest.raises(InputError, match=r"^limit must be a finite number; got "):
+        check_number("limit", value)
+
+
+def test_a_number_is_returned_as_float():
+    assert check_number("limit", np.int16(5), minimum=5) == 5.0
+    assert isinstance(check_number("limit", 5), float)
+    with pytest.raises(InputError, match="got 5"):
+        check_number("limit", 5, minimum=5, exclusive=True)
