@@ -147,7 +147,7 @@ class MaskPanels:
         if not len(view.pixels):
             for axes in self.axes[:2]:
                 axes.text(0.5, 0.5, "no pixel is flagged", transform=axes.transAxes, ha="center", va="center")
-                axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+                axes.set(xticks=[], yticks=[])
         words = f"{counted(len(view.pixels), 'pixel')} in {counted(self.n_hits, 'hit')}"
         self.figure.suptitle(f"{view.name}: {words if len(view.pixels) else 'no hit'}")
 

@@ -555,7 +555,8 @@ def test_one_pixel_without_a_diagram_is_one_page(stack, tmp_path):
     for name in ("MEANCRT", "CRMASK1"):
         codes[name][20, 30] = codes[name][40, 50:54] = 2
     alone = MaskSet(codes)
-    view = replace(stack.plot.mask_view("MEANCRT", masks=alone), diagram=None, boundary=None, threshold=None)
+    view = stack.plot.mask_view("MEANCRT", masks=alone)
+    assert view.diagram is None
     pages = plot_hits(view, alone.features(stack.statistics.mean2d, name="MEANCRT"))
     assert pages.write(tmp_path / "hits.pdf") == 2
     assert n_pages(tmp_path / "hits.pdf") == 1 + 2
