@@ -116,15 +116,15 @@ def _better(part, other):
     Structures decide: the noise of exposures with unlike levels of the sky changes the rest of chi squared as well.
     """
     structure = structure_of(part) & structure_of(other)
-    gain = part.misfit(structure) - other.misfit(structure)
-    if gain > LEAST_GAIN:
-        return other
-    apart = float(np.abs(part.factors - other.factors).max())
-    if gain < -LEAST_GAIN or (apart < APART and np.count_nonzero(structure) >= FEWEST):
+    agree = np.abs(part.factors - other.factors).max() < APART
+    if agree and np.count_nonzero(structure) >= FEWEST:
         return part
+    gain = part.misfit(structure) - other.misfit(structure)
+    if abs(gain) > LEAST_GAIN:
+        return other if gain > 0 else part
     if part.misfit() - other.misfit() > LEAST_GAIN:
         part, other = other, part
-    if apart < APART:
+    if agree:
         return part
     used, unused = (", ".join(f"{one:.3f}" for one in model.factors) for model in (part, other))
     warn_user(
