@@ -1,13 +1,15 @@
 """Plausibility of masks: warnings about results that no real stack gives."""
 
 import numpy as np
+from scipy import ndimage
 
 from crstack.equalize.guiding import relative_shifts, trailed, widened
 from crstack.equalize.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
-from crstack.masks.codes import exposure_name
+from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
+from crstack.utils.pixels import dilate
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
 
@@ -29,6 +31,13 @@ WHOLE_STEPS = 1.5
 UNEXPLAINED = 0.3
 #: trails explain that structures differ, and so do fewer than this number of sources that only some exposures show
 MANY_SOURCES = 5
+#: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations);
+#: fewest such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
+STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
+#: quantile of the squared differences that is compared, and this quantile of the square of a normal value
+QUANTILE, OF_QUANTILE = 0.75, 1.3233
+#: largest shift (pixels) that is measured from these differences, and its error
+MOST_SHIFTED, ERROR_OF_SHIFT = 4.0, 0.01
 #: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
 WIDENED = 3.5
 #: least significance of such a difference, in standard errors
@@ -44,7 +53,9 @@ UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 SCATTER = (0.5, 2.0)
 
 
-def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True, offsets=True):
+def implausibilities(
+    masks, exposures, max_fraction=MAX_FRACTION, *, noise=True, offsets=True, differences=lambda: None
+):
     """Contradictions in a set of masks.
 
     Parameters
@@ -60,6 +71,9 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True,
         measured the scatter.
     offsets : bool, optional
         Whether the offsets are known or measured. If not, a shift makes stars look trailed.
+    differences : callable, optional
+        Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
+        exposures are equal. Called only where a trail or a source may hide that structures differ elsewhere.
 
     Returns
     -------
@@ -84,7 +98,7 @@ def implausibilities(masks, exposures, max_fraction=MAX_FRACTION, *, noise=True,
         )
     sentences += _of_coincidences(masks, valid)
     sentences += _of_shifts(masks, exposures, offsets)
-    sentences += _of_structures(masks)
+    sentences += _of_structures(masks, exposures, differences)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
@@ -162,17 +176,21 @@ def _wide(measured):
     }
 
 
-def _of_structures(masks):
+def _of_structures(masks, exposures, differences):
     """A sentence if structures differ by much more than the noise and the measured differences.
 
-    A trail, or a star that varies, makes structures differ at its place only, and has a warning of its own. Where the
-    exposures are rotated, stars are flagged at many places.
+    A trail, or a star that varies, makes structures differ at its place only, and has a warning of its own. The other
+    structures are then measured alone. Where the exposures are rotated, stars are flagged at many places.
     """
     shift = 0.0 if masks.decision is None else masks.decision.unexplained_shift
     n_sources = 0 if masks.sources is None else len(masks.sources)
     explained = (masks.trails or n_sources) and n_sources < MANY_SOURCES
-    if shift <= UNEXPLAINED or explained:
+    if shift <= UNEXPLAINED:
         return []
+    if explained:
+        shift = _shift_elsewhere(masks, exposures, differences())
+        if shift <= UNEXPLAINED:
+            return []
     measured = measured_of(masks.decision)
     factors = ", ".join(f"{one:.2f}" for one in measured.factors) if measured else "none"
     return [
@@ -180,6 +198,43 @@ def _of_structures(masks):
         f"(throughputs: {factors}): rotation, distortion, or fringes that vary? Structures are flagged, and hits "
         "on them are missed: register the exposures first, or leave out those that differ"
     ]
+
+
+def _shift_elsewhere(masks, exposures, differences):
+    """Shift (pixels) of an exposure that makes steep structures differ as they do, outside trails and sources.
+
+    It is measured in the middle rows of large images; 0 if there are too few such pixels.
+    """
+    n, (ny, nx) = len(exposures), exposures.shape
+    half = max(VALUES // (2 * n * nx), 1)
+    rows = np.s_[max(ny // 2 - half, 0) : ny // 2 + half]
+    levels = exposures.data[:, rows].astype(np.float32)
+    for i, one in enumerate(differences or ()):
+        levels[i] -= one[rows] if np.ndim(one) else one
+    # of two exposures, their difference is that of one from the other
+    common = np.median(levels, axis=0) if n > 2 else levels[0]
+    variance = exposures.noise.cutout(rows).variance(np.maximum(common, 0)) * (1 if n > 2 else 2)
+    gradient2 = ndimage.gaussian_gradient_magnitude(common, 1) ** 2
+    apart = [np.isin(masks.codes[exposure_name(i)][rows], (Code.TRAIL, Code.SOURCE, Code.MOVED)) for i in range(n)]
+    usable = (gradient2 > STEEP**2 * variance) & ~dilate(np.logical_or.reduce(apart), BESIDE)
+    if exposures.bad is not None:
+        usable &= ~exposures.bad[:, rows].any(axis=0)
+    if np.count_nonzero(usable) < FEWEST_STEEP:
+        return 0.0
+    slopes, noise = gradient2[usable], np.broadcast_to(variance, common.shape)[usable]
+    return max(_shift_that_explains((plane[usable] - common[usable]) ** 2, noise, slopes) for plane in levels)
+
+
+def _shift_that_explains(squares, noise, slopes):
+    """Shift (pixels) for which squared differences are those of normal values; by bisection."""
+    low, high = 0.0, MOST_SHIFTED
+    while high - low > ERROR_OF_SHIFT:
+        middle = (low + high) / 2
+        if np.quantile(squares / (noise + middle**2 * slopes), QUANTILE) > OF_QUANTILE:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _far(exposures, shifts, least=SHIFT):
@@ -239,12 +294,12 @@ def _warn_of_understated_noise(masks, exposures):
     )
 
 
-def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=True):
+def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=True, differences=lambda: None):
     """Warn of implausible masks, or raise an error if a limit was given.
 
     Parameters
     ----------
-    masks, exposures, noise, offsets
+    masks, exposures, noise, offsets, differences
         As for `implausibilities`.
     max_fraction : float, optional
         As for `implausibilities`; if given, a larger fraction is an error.
@@ -265,7 +320,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
     _warn_of_understated_noise(masks, exposures)
-    sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets)
+    sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets, differences=differences)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:

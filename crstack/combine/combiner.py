@@ -14,6 +14,7 @@ from crstack.combine.weights import exposure_weights
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet
+from crstack.masks.codes import Code, exposure_name
 from crstack.masks.local_median import check_local_medians, listed_pixels, median_of_boxes
 from crstack.statistics import OrderStatistics
 from crstack.utils.cached import cached_property
@@ -156,7 +157,7 @@ class Combiner:
             if self.fill == "neighbours":
                 self._fill(planes, all_hit, nothing)
             planes.flags[all_hit] |= np.uint8(PixelFlag.ALL_HIT)
-            mask = nothing | all_hit
+            mask = nothing | all_hit | self._mark_moved(planes)
             if self.use_auxmedian:
                 mask |= (planes.flags & PixelFlag.AUXMEDIAN) > 0
             if masks.local_medians:
@@ -220,6 +221,14 @@ class Combiner:
             meta=self.exposures.header.copy(),
             wcs=self.exposures.wcs,
         )
+
+    def _mark_moved(self, planes):
+        """Flag the places of a target that moved between the exposures, in place; return where they are."""
+        moved = np.zeros(self.exposures.shape, dtype=bool)
+        for i in range(self.masks.n_exposures):
+            moved |= self.masks.codes[exposure_name(i)] == Code.MOVED
+        planes.flags[moved] |= np.uint8(PixelFlag.MOVED)
+        return moved
 
     def _replace_by_local_medians(self, planes, nothing):
         """Replace the listed pixels, in place; return where they are."""

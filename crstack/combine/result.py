@@ -46,6 +46,7 @@ class PixelFlag(IntFlag):
     NO_DATA = 16  #: no exposure is valid
     LOCAL_MEDIAN = 32  #: the median of a box around the pixel replaces the value
     INTERPOLATED = 64  #: a surface fitted to the neighbours replaces the value
+    MOVED = 128  #: a target lies here in some exposures only, and is left out
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,7 +58,7 @@ class Combination:
     name : str
         One of ``COMBINATIONS``.
     ccd : `~astropy.nddata.CCDData`
-        Value, unit, mask (no clean measurement), variance of the value, header
+        Value, unit, mask (no clean measurement, or the place of a target that moved), variance of the value, header
         and WCS of the first exposure.
     count : `~numpy.ndarray`
         int16 (ny, nx), number of exposures in the value; 0 where the value is not a clean measurement.

@@ -76,6 +76,8 @@ class ExpectedExposures:
         self.factors, self.kernels, self.terms = np.ones(n), np.zeros((n, SIZE, SIZE)), None
         self.covariance, self.lines = np.zeros((n, SIZE**2, SIZE**2)), []
         self.drifts, self.drifting = np.zeros((n, 2, 2)), drifting
+        # whether levels along rows and columns come before the surfaces
+        self.lines_first = False
         self.steps, self.start = ((0, 0),) * n, start
         if start is not None:
             self.factors = start
@@ -151,15 +153,20 @@ class ExpectedExposures:
         common = (cube[(len(cube) - 1) // 2] + cube[len(cube) // 2]) / 2
         self.change(common, self.variance_of(common))
 
-    def first_levels(self, levels):
-        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean."""
+    def first_levels(self, levels, share=1.0):
+        """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean.
+
+        They are those of a share of the pixels, the faintest ones.
+        """
         n = len(levels)
         if "backgrounds" not in self.names:
             return [np.float32(0)] * n
         step = max(int(np.sqrt(np.prod(levels.shape[1:]) / PIXELS_OF_LEVELS)), 1)
         some = levels[:, ::step, ::step]
         some = some / np.float32(self.factors)[:, None, None]
-        found = np.array([np.median(plane - some.mean(axis=0)) for plane in some])
+        mean = some.mean(axis=0)
+        faint = mean <= (np.inf if share == 1 else np.quantile(mean, share))
+        found = np.array([np.median((plane - mean)[faint]) for plane in some])
         return list(np.float32((found - np.median(found)) * self.factors))
 
     def scale(self, i):
@@ -191,11 +198,11 @@ class ExpectedExposures:
             plane[rows] = cube[at_rest][rows]
             plane[:, columns] = cube[at_rest][:, columns]
 
-    def common(self, contrast):
-        """The common image; ``contrast`` is the share of the contrast by which values may differ without a hit."""
+    def common(self, contrast, mean=False):
+        """Image that the exposures share: a median, or a mean of clean values if asked for or if these are unlike."""
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
-        if self.start is not None or self.own_noises is not None:
+        if mean or self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)
         n = len(cube)
@@ -246,11 +253,11 @@ class ExpectedExposures:
     def change(self, common, variance):
         """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
+        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         if self.kernels.any() or any(map(any, self.steps)):
             # hot pixels do not change
-            scene, hot = common.copy(), hot_pixels(common, np.sqrt(variance))
+            scene, hot = common.copy(), _hot_of(common, variance, noise, any(map(any, self.steps)))
             scene[hot] = medians_around(common, *hot)
-        noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
         for i, (kernel, factor, step) in enumerate(
             zip(self.kernels, np.float32(self.factors), self.steps, strict=True)
         ):
@@ -332,6 +339,17 @@ def _copied(levels):
         copy[:, rows] = levels[:, rows]
         relax()
     return copy
+
+
+def _hot_of(common, variance, noise, moved_by_pixels):
+    """Rows and columns of the hot pixels of a common image, and of those beside that share their charge.
+
+    ``variance`` is that of one exposure, and ``noise`` that of the image. Of exposures that are shifted by a pixel or
+    more, the hot pixels were left out before. Two images of a faint star would look like a pair of hot pixels.
+    """
+    if moved_by_pixels:
+        return hot_pixels(common, np.sqrt(variance))
+    return hot_pixels(common, np.sqrt(noise), shared=True)
 
 
 def fitted_terms(fit, whole):

@@ -143,9 +143,8 @@ class _Sample:
         step = max(round(np.sqrt(ny * nx / PIXELS)), 1)
         box = (np.s_[step // 2 :: step], np.s_[step // 2 :: step])
         data = np.array(exposures.data[:, *box], dtype=np.float32)
-        variance = np.stack([
-            exposures.noise_of(i).cutout(box).variance(np.median(data, axis=0)) for i in range(len(data))
-        ])  # fmt: skip
+        middle = np.median(data, axis=0)
+        variance = np.stack([exposures.noise_of(i).cutout(box).variance(middle) for i in range(len(data))])
         if added is not None:
             data -= np.stack([np.broadcast_to(one, (ny, nx))[box] for one in added])
         data /= np.asarray(factors, np.float32)[:, None, None]

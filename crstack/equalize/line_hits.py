@@ -14,13 +14,15 @@ ACROSS = 51
 TILT, LONG = 7, 264
 #: least share of this length that looks hit in a row that is examined
 SHARE = 0.25
+#: a line is brighter by this number of its heights in the common image at most, which may be that of the faintest line
+BRIGHTER = 8.0
 
 
 class LineHits:
     """Find values that are too high.
 
-    A line that is brighter in one exposure is not a hit. It is brighter along all of its length, by less than its
-    height in the common image.
+    A line that is brighter in one exposure is not a hit. It is brighter along all of its length, and it is a line of
+    the common image, too.
 
     Parameters
     ----------
@@ -51,7 +53,8 @@ class LineHits:
         rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
-            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, self._height(axis)[rows]) > limit[rows]
+            most = BRIGHTER * self._height(axis)[rows]
+            hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, most) > limit[rows]
 
     def _height(self, axis):
         """Height of lines along an axis over what is beside them; rows are along the axis."""

@@ -9,7 +9,16 @@ from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, strai
 from crstack.equalize.rounds import LEAST_SHARES, refine
 from crstack.utils.pixels import contrast_of, dilate
 
-__all__ = ["added_first", "find_added_lines_first", "find_line_terms", "fit_line_terms", "misfit"]
+__all__ = [
+    "MOST_LINES",
+    "added_first",
+    "find_added_lines_first",
+    "find_line_terms",
+    "fit_line_terms",
+    "misfit",
+    "misfit_by_own_noise",
+    "refine_after_lines",
+]
 
 #: a residual of more than this number of standard deviations, and more than this share of the contrast, is a hit
 HIT, HIT_CONTRAST = 4.0, 0.3
@@ -19,6 +28,8 @@ LEAST_THROUGHPUT = np.float32(0.2)
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
+#: share of the pixels, the faintest, that give the first levels where lines are found before surfaces
+FAINT = 0.25
 #: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
 
@@ -69,18 +80,55 @@ def added_first(lines):
 
 
 def find_added_lines_first(model, axes):
-    """Find added levels along some axes before the kernels, and all other terms after them."""
-    refine(model, CONTRAST[0])
+    """Find added levels along some axes, before surfaces, kernels and responses.
+
+    Surfaces before them would contain wide lines of the sky, and so would a level of all pixels.
+    """
+    model.backgrounds = model.first_levels(model.levels, FAINT)
     find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
+    model.lines_first = True
+    # a level varies between the centres of cells, and not beyond the last one; the brightness of tilted lines does not
+    skies = [line for line in model.lines if line.setting == "sky"]
+    levels = [line for line in model.lines if line.setting != "sky"]
+    missing = sorted({line.axis for line in levels} - {line.axis for line in skies})
+    fit_if_better(model, [*skies, *(LineTerm(axis, "sky") for axis in missing), *levels], LEAST_LINES if missing else 0)
+
+
+def fit_if_better(model, lines, by=0.0):
+    """Fit terms along rows and columns, and keep those before unless the misfit becomes smaller by some amount."""
+    before, without = misfit(model), (model.lines, model.gains, model.added, model.brightness)
+    fit_line_terms(model, lines)
+    if misfit(model) > before - by:
+        model.lines, model.gains, model.added, model.brightness = without
+
+
+def refine_after_lines(model):
+    """Find the kernels, and all other terms after them, of a model with added levels along rows and columns."""
     for contrast, least_share in zip(CONTRAST, LEAST_SHARES, strict=True):
         refine(model, contrast, least_share)
-    fit_line_terms(model, model.lines)
+    fit_if_better(model, model.lines)
     find_line_terms(model)
 
 
 def misfit(model):
     """Sum of the squared residuals in units of their variance; a limit reduces the effect of hits."""
     return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
+
+
+def misfit_by_own_noise(model):
+    """The same with the variance of what each exposure is expected to hold, to compare models of any throughputs."""
+    common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
+    expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
+    noises = np.ones(n) if model.own_noises is None else model.own_noises
+    variances = [np.float32(noise) * model.variance_of(one) for noise, one in zip(noises, expected, strict=True)]
+    return _misfit_of(model, model.levels - expected, np.stack(variances))
+
+
+def _differences(model, common):
+    """Exposures (N, ny, nx) minus what is expected, at the common level, and their variance."""
+    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
+    left /= np.float32(model.factors)[:, None, None]
+    return left, model.variance_of(common)
 
 
 def _misfit_of(model, left, variance):

@@ -20,6 +20,8 @@ CLIP = 3.0
 #: difference of a value beyond the noise that counts in full, as a share of the signal: in the rounds of the first
 #: length, and in those of the others
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
+#: residuals of a cell are far if their sum is this share of the limit; these multiples of the limit are used then
+FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1
 #: pixels of a block, and number of blocks of a median, along a straight line
@@ -135,7 +137,8 @@ def _deviations(residuals, regressor, variance, cells, bounds):
     sigma = np.sqrt(variance)
     found = np.zeros((len(residuals), *information.shape))
     for i, residual in enumerate(residuals):
-        left, total = residual, 0.0
+        total = _far(residual, regressor, weight, inverse, cells, CLIP * sigma)
+        left = residual - cells.spread_out(total) * regressor if total.any() else residual
         for number, bound in enumerate(bounds):
             limit = CLIP * sigma + np.float32(bound) * regressor
             step = cells.halves(weight * np.clip(left, -limit, limit)) * inverse
@@ -144,6 +147,25 @@ def _deviations(residuals, regressor, variance, cells, bounds):
                 left = left - cells.spread_out(step) * regressor
         found[i] = total
     return found - found.mean(axis=0), information
+
+
+def _far(residual, regressor, weight, inverse, cells, limit):
+    """Deviations (ny, n, 2) of the halves of cells most of whose residuals are beyond a limit; 0 for others.
+
+    Residuals that count up to a limit reach a large deviation only slowly. So the limit is first a multiple of it.
+    """
+    found = np.zeros(inverse.shape)
+    reached = np.abs(cells.halves(weight * np.clip(residual, -limit, limit)))
+    far = reached > FAR * cells.halves(weight * limit)
+    rows = far.any(axis=(1, 2)).nonzero()[0]
+    if len(rows):
+        left, most = residual[rows], limit[rows]
+        for multiple in np.float32(MULTIPLES):
+            clipped = np.clip(left, -multiple * most, multiple * most)
+            step = np.where(far[rows], cells.halves(weight[rows] * clipped) * inverse[rows], 0)
+            found[rows] += step
+            left = left - cells.spread_out(step) * regressor[rows]
+    return found
 
 
 def _whole(halves, information):

@@ -10,7 +10,16 @@ from crstack.equalize.differences import NAMES, Differences
 from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.first_factors import first_factors
 from crstack.equalize.hot import with_hot_pixels
-from crstack.equalize.line_rounds import added_first, find_added_lines_first, find_line_terms, fit_line_terms, misfit
+from crstack.equalize.line_rounds import (
+    MOST_LINES,
+    added_first,
+    find_added_lines_first,
+    find_line_terms,
+    fit_line_terms,
+    misfit,
+    misfit_by_own_noise,
+    refine_after_lines,
+)
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
 from crstack.equalize.rounds import LEAST_SHARES, refine, structure_of
@@ -98,6 +107,8 @@ def _measured(levels, variance_of, bad, names, noises):
         )
     # a cube that is read by rows, too
     whole = ExpectedExposures(levels, variance_of, None if bad is None else bad[:, :], names, part)
+    if part.lines_first:
+        fit_line_terms(whole, part.lines)
     for contrast in CONTRAST[-2:]:
         refine(whole, contrast)
         if part.terms is None and not any(whole.kinds):
@@ -157,19 +168,49 @@ def _of_whole(levels, variance_of, bad, part):
 def _with_lines(model):
     """The model with the terms along rows and columns that it needs; the better of two orders of the fits."""
     find_line_terms(model)
-    if not any(line.name == "backgrounds" for line in model.lines):
+    axes = {line.axis for line in model.lines if line.name == "backgrounds"}
+    if not axes and model.start is None and len(model.lines) < MOST_LINES:
         return model
     models = [model]
-    if added_first(model.lines) != model.lines:
+    if axes and added_first(model.lines) != model.lines:
         models.append(copy.copy(model))
         fit_line_terms(models[-1], added_first(model.lines))
     # a kernel does not describe a line of the sky that brightens while the object does not
+    if axes:
+        models.append(_lines_first(model, axes, model.start))
+        refine_after_lines(models[-1])
+    best = min(models, key=misfit)
+    others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
+    other = min(others, key=ExpectedExposures.misfit, default=best)
+    if _describes_more(other, best):
+        refine_after_lines(other)
+        best = other if _describes_more(other, best) else best
+    return best
+
+
+def _describes_more(one, other):
+    """Whether a model has less misfit than one of another start, in the noise of the start or of the exposures."""
+    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
+
+
+def _other_orders(model, axes):
+    """Axes and starts with which added levels along rows and columns may be found first, but for the usual ones."""
+    if not any(line.setting == "response" for line in model.lines) and model.start is None:
+        return []
+    both = {"x", "y"}
+    if model.start is None:
+        return [] if axes == both else [(both, None)]
+    # where lines of the sky dominate the structures, the start is their brightness
+    return [(some, None) for some in (axes, both)[axes == both or not axes :]]
+
+
+def _lines_first(model, axes, start):
+    """A new model with added levels along some axes."""
     known = model.levels, model.variance_of, model.bad, model.names
-    settings = {"start": model.start, "noises": model.own_noises, "drifting": model.drifting}
-    settings["above_local"] = model.above_local
-    models.append(ExpectedExposures(*known, **settings))
-    find_added_lines_first(models[-1], {line.axis for line in model.lines if line.name == "backgrounds"})
-    return min(models, key=misfit)
+    settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
+    found = ExpectedExposures(*known, start=start, **settings)
+    find_added_lines_first(found, axes)
+    return found
 
 
 def _part_to_fit(levels, variance_of):

@@ -48,8 +48,8 @@ REACH = 5
 SHARPEST = 2.0
 #: least share of a peak that its neighbours have, if the peak comes through the optics
 LEAST_SPREAD = 0.2
-#: standard deviations by which the highest of the pixels around may exceed the lowest by noise
-NOISE_AROUND = 2.0
+#: share of a star's peak that each pixel around holds in the mean, at least; and standard deviations of noise in it
+LEAST_LIGHT, NOISE_OF_LIGHT = 0.05, 1.2
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
 
@@ -269,14 +269,24 @@ def hot_pixels(image, sigma, shared=False):
     peak, highest = image[rows, columns] - level, around[:, -2 if shared else -1] - level
     clear = CLIP_SIGMA * sigma[rows, columns]
     sharp = (peak > clear) & (highest < LEAST_SPREAD * peak)
-    # beside an undersampled star, and a star on the edge between two pixels, half of the pixels are equally bright
-    fainter = level - (around[:, 1] + around[:, 2]) / 2
-    sharp &= highest + fainter < LEAST_SPREAD * (peak + fainter) + NOISE_AROUND * sigma[rows, columns]
+    sharp = np.flatnonzero(sharp)
+    sharp = sharp[_alone(image, (rows[sharp], columns[sharp]), around[sharp, : 7 if shared else 8], sigma)]
     places = rows[sharp], columns[sharp]
     if not shared:
         return places
     second = (around[:, -1] - level > np.maximum(clear, LEAST_SPREAD * peak))[sharp]
     return _with_second(places, windows[sharp], second)
+
+
+def _alone(image, places, others, sigma):
+    """bool (M,): whether the ``others`` (M, 7 or 8) around some peaks hold no light of these.
+
+    Beside an undersampled star, and a star on the edge between two pixels, half of the pixels are equally bright, so
+    that their median does not show the light.
+    """
+    level = medians_around(image, *places)
+    light = others.mean(axis=1) - level
+    return light < LEAST_LIGHT * (image[places] - level) + NOISE_OF_LIGHT * sigma[places]
 
 
 def _with_second(places, windows, second):

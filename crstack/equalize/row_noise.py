@@ -1,4 +1,4 @@
-"""Noise that all pixels of a row or column share: a warning where the common image keeps it."""
+"""Noise that all pixels of a row or column share: its variance, and a warning, because the common image keeps it."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def shared_noise(profiles):
 
 
 def warn_of_shared_noise(measured, sigma):
-    """Warn if rows or columns have a noise of their own.
+    """Warn if rows or columns have a noise of their own, and return its variance.
 
     Parameters
     ----------
@@ -48,11 +48,17 @@ def warn_of_shared_noise(measured, sigma):
     sigma : float
         Standard deviation of one value of an exposure, electrons.
 
+    Returns
+    -------
+    variance : float
+        What the rows and columns add to the variance of one exposure, electrons squared; 0 without a warning.
+
     Warns
     -----
     CRStackWarning
         If their variance is a quarter of that of one value or more.
     """
+    variance = 0.0
     # added levels along one axis have one profile together
     added = {
         line.axis: profiles
@@ -62,10 +68,12 @@ def warn_of_shared_noise(measured, sigma):
     for axis, profiles in added.items():
         found = shared_noise(profiles)
         if found**2 > LEAST * sigma**2:
+            variance += float(found**2)
             n, what = len(profiles), "rows" if axis == "x" else "columns"
             warn_user(
                 f"the {what} of each exposure have random levels that differ by {found:.2g} electron, where the noise "
                 f"of a value is {sigma:.2g}. The search for hits takes this into account, but the mean of {n} "
-                f"exposures keeps {found / np.sqrt(n):.2g} electron in whole {what}, which its uncertainty does not "
-                f"include. Subtract the overscan of each of the {what} first"
+                f"exposures keeps {found / np.sqrt(n):.2g} electron in whole {what}. The uncertainty of combinations "
+                f"with these masks includes it. Subtract the overscan of each of the {what} first"
             )
+    return variance

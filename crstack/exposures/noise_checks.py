@@ -120,11 +120,13 @@ def _of_another_level(exposures, sample, variance):
     contrasts = _contrasts(sample, levels)
     stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     odd = []
-    for i, found, error in _own_variances(sample, stated, levels):
+    measured = list(_own_variances(sample, stated, levels))
+    ratios = {i: found / stated[i] for i, found, _ in measured}
+    for i, found, error in measured:
         if abs(found - stated[i]) < SIGNIFICANCE * error:
             continue
         lower = found < stated[i]
-        if (n == 2 and lower) or TOO_LITTLE_OF_ONE * stated[i] < found < TOO_MUCH_OF_ONE * stated[i]:
+        if (n == 2 and lower) or not _is_odd(i, ratios):
             continue
         changes = [
             (_at_level(sample, variance, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
@@ -133,6 +135,16 @@ def _of_another_level(exposures, sample, variance):
         if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
             odd.append(_OddOne(i, levels[i], levels[k], found, stated[i]))
     return odd
+
+
+def _is_odd(i, ratios):
+    """Whether the ratio of measured to stated variance of an exposure differs from 1, and from those of all others.
+
+    Where all exposures scatter by more than is stated, the noise model is wrong, and not the level of one of them.
+    """
+    others = [one for k, one in ratios.items() if k != i] or [1.0]
+    lowest, highest = min(1.0, max(others)), max(1.0, min(others))
+    return not TOO_LITTLE_OF_ONE * lowest < ratios[i] < TOO_MUCH_OF_ONE * highest
 
 
 def _contrasts(sample, levels):

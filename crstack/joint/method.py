@@ -132,7 +132,11 @@ class JointPosterior(Method):
         def compute() -> JointResult:
             counts, scatter, measured = self._expectation(prepared, progress)
             report_stage(progress, "joint decision")
-            return replace(joint_posterior(counts, self, found, scatter), measured=measured)
+            shared = 0.0
+            if measured is not None and measured.profiles:
+                shared = warn_of_shared_noise(measured, _noise_of_value(counts, measured.common))
+            result = joint_posterior(counts, self, found, scatter)
+            return replace(result, measured=measured, shared_variance=shared)
 
         return prepared.once("joint decision", (self, detected and detected.aux), compute, keep=KEPT)
 
@@ -150,8 +154,6 @@ class JointPosterior(Method):
         if self.measure and names:
             report_stage(progress, "measuring what differs")
             counts, measured = expecting(counts, names)
-            if measured.profiles:
-                warn_of_shared_noise(measured, _noise_of_value(counts, measured.common))
         return counts, scatter_of(counts, of_places=self.measure, measured=measured), measured
 
     def decide(
@@ -184,6 +186,10 @@ class JointPosterior(Method):
         if rules.changes_values:
             probability, shift = probability.copy(), shift.copy()
             rules.apply_to_joint(probability, shift)
+        # the levels of rows are known, and do not disturb the decision, but the mean of the exposures keeps theirs
+        excess = result.excess_variance
+        if result.shared_variance:
+            excess = excess + np.float32(result.shared_variance)
         return JointDecision.of_hits(
             self,
             result.mask,
@@ -193,7 +199,7 @@ class JointPosterior(Method):
             result=result,
             probability=probability,
             signal_shift=shift,
-            excess_variance=result.excess_variance if result.excess_variance.any() else None,
+            excess_variance=excess if excess.any() else None,
         )
 
 

@@ -51,6 +51,9 @@ class JointResult:
         float32 (ny, nx), electrons squared: ``excess`` of each pixel.
     measured : `~crstack.equalize.Differences` or None
         Differences between the exposures; None if they were not measured.
+    shared_variance : float
+        Electrons squared: variance of one exposure by random levels of its rows and columns, which are measured and do
+        not disturb the decision. Combined images keep the mean of these levels.
     """
 
     rounded: np.ndarray
@@ -60,6 +63,7 @@ class JointResult:
     signal_shift: np.ndarray
     excess_variance: np.ndarray
     measured: Differences | None = None
+    shared_variance: float = 0.0
 
     def __repr__(self):
         return f"<JointResult: {', '.join(f'{name} {value}' for name, value in self.in_words().items())}>"

@@ -33,12 +33,13 @@ class Code(IntEnum):
     LOW = 6  #: not a hit: the value of the exposure is far too low
     SOURCE = 7  #: not a hit: a source that only some exposures show
     TRAIL = 8  #: not a hit: the trail of a satellite or an aeroplane
+    MOVED = 9  #: not a hit: a target that lies at another place in the other exposures
 
 
 #: codes of values that are left out, but are not hits
-NO_HITS = (Code.LOW, Code.SOURCE, Code.TRAIL)
+NO_HITS = (Code.LOW, Code.SOURCE, Code.TRAIL, Code.MOVED)
 #: codes of pixels that were added after the decision, whatever their probability
-ADDED = (Code.GIVEN, Code.DILATED, Code.LOW, Code.TRAIL)
+ADDED = (Code.GIVEN, Code.DILATED, Code.LOW, Code.TRAIL, Code.MOVED)
 
 
 #: code of a pixel by (found by the method) + 2 * (found by the auxiliary detector)

@@ -1,6 +1,7 @@
 """The masks of a stack, by name."""
 
 import os
+import re
 import uuid as _uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,12 @@ __all__ = ["MaskSet"]
 
 def _new_uuid() -> str:
     return str(_uuid.uuid4())
+
+
+def _column_of(finder: str, others: Sequence[str]) -> str:
+    """Name of the column of the pixels that a method found alone: the first word of its label, if it is free."""
+    word = re.sub(r"[^a-z0-9]", "", finder.lower().split()[0]) if finder.split() else ""
+    return word if word and word not in others else "method"
 
 
 def _read_only(array: np.ndarray | None) -> np.ndarray | None:
@@ -254,9 +261,9 @@ class MaskSet:
         rules = rules or MaskRules()
         codes, steps = codes_of_hits(self.probability > probability, rules, finder=self.finder)
         for name, plane in codes.items():
-            for code in (Code.LOW, Code.TRAIL):
+            for code in (Code.LOW, Code.TRAIL, Code.MOVED):
                 plane = with_code(plane, self.codes[name] == code, code)
-            for code in (Code.TRAIL, Code.SOURCE):
+            for code in (Code.TRAIL, Code.SOURCE, Code.MOVED):
                 plane = recoded(plane, self.codes[name] == code, code)
             codes[name] = plane
         chance = self.probability.copy()
@@ -278,7 +285,8 @@ class MaskSet:
         Returns
         -------
         table : `~astropy.table.QTable`
-            One row for each mask: name, flagged, mmcosmic, auxiliary, both, dilated, given, low, source, trail.
+            One row for each mask: name, flagged, the method by its name (mmcosmic, joint, or that of a plug-in),
+            auxiliary, both, dilated, given, low, source, trail, moved.
         """
         columns = [
             Code.MMCOSMIC,
@@ -289,6 +297,7 @@ class MaskSet:
             Code.LOW,
             Code.SOURCE,
             Code.TRAIL,
+            Code.MOVED,
         ]
 
         def row(item: tuple[str, np.ndarray]) -> tuple[Any, ...]:
@@ -299,7 +308,8 @@ class MaskSet:
             return name, int(numbers[1:].sum()), *(int(numbers[code]) for code in columns)
 
         rows = map_threads(row, self.codes.items())
-        return QTable(rows=rows, names=("name", "flagged", *(code.name.lower() for code in columns)))
+        others = ["name", "flagged", *(code.name.lower() for code in columns[1:])]
+        return QTable(rows=rows, names=(*others[:2], _column_of(self.finder, others), *others[2:]))
 
     def features(self, signal: Any = None, *, name: str = "MEDIANCR", unit: Any = None) -> QTable:
         """Table of the connected hits of a mask: see `~crstack.masks.features.find_features`.

@@ -39,7 +39,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     Returns
     -------
     codes : dict
-        MEDIANCR and MEANCRT have the code of a source where no exposure is hit.
+        MEDIANCR and MEANCRT have the code of a source, a trail or a moved target where no exposure is hit.
     sources : `~astropy.table.QTable`
         See `~crstack.outliers.sources.find_sources`. With the groups of `~crstack.outliers.smooth.find_smooth`.
     trails : tuple of Trail
@@ -59,17 +59,15 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     moved, crossing = (
         [one for one, is_moved in zip(straight, of_nod, strict=True) if is_moved is k] for k in (True, False)
     )
-    codes |= _of_trails(codes, planes_of(crossing), exposures, rules)
-    some = _of_sources(codes, planes_of(moved))
+    for lines, code in ((crossing, Code.TRAIL), (moved, Code.MOVED)):
+        planes = planes_of(lines)
+        codes |= _of_lines(codes, planes, exposures, rules, code)
+        codes |= _of_no_hit(codes, list(planes.values()), code, len(exposures))
     sources, planes = find_sources(flagged, exposures)
-    some += _of_sources(codes, planes)
+    some = _of_sources(codes, planes)
     smooth, planes = find_smooth(flagged, exposures, differences)
     some += _of_sources(codes, planes)
-    if some:
-        alone = reduce(np.logical_or, some)
-        for i in range(len(exposures)):
-            alone &= ~is_hit(codes[exposure_name(i)])
-        codes |= {name: recoded(codes[name], alone, Code.SOURCE) for name in ("MEDIANCR", "MEANCRT")}
+    codes |= _of_no_hit(codes, some, Code.SOURCE, len(exposures))
     names = exposures.names
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
     sentences = (
@@ -95,6 +93,16 @@ def _sentence_of_moved(exposures, shifts):
     return sentence_of_moved(moved, exposures.names)
 
 
+def _of_no_hit(codes, planes, code, n_exposures):
+    """MEDIANCR and MEANCRT with a code at the pixels of some planes (list of bool) where no exposure is hit."""
+    if not planes:
+        return {}
+    alone = reduce(np.logical_or, planes)
+    for i in range(n_exposures):
+        alone &= ~is_hit(codes[exposure_name(i)])
+    return {name: recoded(codes[name], alone, code) for name in ("MEDIANCR", "MEANCRT")}
+
+
 def _of_sources(codes, planes):
     """Recode the pixels of sources, bool by exposure, in the masks of the exposures; return the planes as a list."""
     for i, where in planes.items():
@@ -102,21 +110,21 @@ def _of_sources(codes, planes):
     return list(planes.values())
 
 
-def _of_trails(codes, planes, exposures, rules):
-    """Codes of the masks with the pixels of trails (bool, by exposure), by name of the mask."""
+def _of_lines(codes, planes, exposures, rules, code):
+    """Codes of the masks with the pixels of trails or moved traces (bool, by exposure), by name of the mask."""
     if not planes:
         return {}
     found = {}
     for i, where in planes.items():
         name, bad = exposure_name(i), exposures.bad_of(i)
         where = where if bad is None else where & ~bad
-        found[name] = with_code(recoded(codes[name], where, Code.TRAIL), where, Code.TRAIL)
-    on_trail = reduce(np.logical_or, planes.values())
+        found[name] = with_code(recoded(codes[name], where, code), where, code)
+    on_line = reduce(np.logical_or, planes.values())
     number = sum(
         (found.get(name, codes[name]) > 0).astype(np.int16) for name in map(exposure_name, range(len(exposures)))
     )
     for name, least in (("MEANCRT", 1), ("MEDIANCR", (len(exposures) + 1) // 2)):
-        found[name] = with_code(codes[name], on_trail & (number >= least), Code.TRAIL)
+        found[name] = with_code(codes[name], on_line & (number >= least), code)
     for plane in found.values():
         rules.apply_to(plane)
     return found

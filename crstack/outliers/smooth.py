@@ -1,7 +1,7 @@
-"""Flagged groups as smooth as light through the optics: variable and moving stars, comets, ghosts, false alarms."""
+"""Flagged groups like light through the optics: variable and moving stars, comets, ghosts, false alarms."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import astropy.units as u
 import numpy as np
@@ -33,6 +33,14 @@ CLEAR = 3.0
 BRIGHTER = 2.0
 #: the other exposures show a star at a group if they have this share of its light there
 ALSO_IN_OTHERS = 0.3
+#: a group is proportional to such a star if its misfit (residual sum of squares over that of its light) is at most
+#: this, and the share of noise in its light at most the second number. Hits on stars have a larger misfit
+MISFIT, MOST_NOISE = 0.1, 0.25
+#: the misfit is computed if the squared correlation with the light of the other exposures is at least this
+CORRELATED = 0.3
+#: hits are recognised within groups of at least this width (FWHM, pixels): they exceed twice the median of the window
+#: (pixels) around them by this number of standard deviations
+WIDE, WINDOW, ABOVE = 4.5, 5, 5.0
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
 #: largest number of groups of an exposure that the sentence names
@@ -102,6 +110,8 @@ def find_smooth(
     A group has 12 pixels or more, and contains a square of 3 x 3. The median of the other exposures (the lower of two
     middle values) and the level around the group are subtracted. A quantile of the squared Laplacian, minus that of
     the noise, is compared with that of the squared light. Light through the optics has no sharp edges, but hits have.
+    A sharper group is accepted too if it has the profile of a star that the other exposures show there. Sharp peaks in
+    a wide group are hits, and stay such.
     """
     candidates = map_images(lambda i: _candidates(flagged(i), exposures, i), range(len(exposures)))
     known = differences() if any(candidates) else None
@@ -112,7 +122,8 @@ def find_smooth(
             found = _measured(exposures, i, box, group, known)
             if found is None:
                 continue
-            groups.append(found)
+            group = group & ~_hits_in(exposures, i, box, known) if found.fwhm_minor > WIDE else group
+            groups.append(replace(found, n_pixels=int(np.count_nonzero(group))))
             plane = planes.setdefault(i, np.zeros(exposures.shape, dtype=bool))
             plane[box] |= group
     return groups, planes
@@ -141,7 +152,7 @@ def _candidates(plane, exposures, i):
 
 
 def _perhaps_smooth(labels, wanted, exposures, i):
-    """Whether `_measured` may find each group smooth, bool (number of labels,); the level around is not subtracted."""
+    """Whether `_measured` may accept each group, bool (number of labels,); the level around is not subtracted."""
     y, x = np.nonzero(wanted[labels])
     own, inside = labels[y, x], len(y)
     if not inside:
@@ -171,7 +182,20 @@ def _perhaps_smooth(labels, wanted, exposures, i):
     # a bad value has no light here, so that `_measured` decides on its group
     unknown = ~np.isfinite(rough + typical + noise)
     typical *= BRIGHTER
-    return unknown | ((typical >= CLEAR**2 * noise) & (rough <= ROUGHEST * typical))
+    alike = _squared_correlation(light, others, group, len(wanted)) >= CORRELATED
+    return unknown | ((typical >= CLEAR**2 * noise) & ((rough <= ROUGHEST * typical) | alike))
+
+
+def _squared_correlation(one, other, group, n_groups):
+    """Squared correlation of two values within each group (n_groups,); 0 where it is negative."""
+    number = np.maximum(np.bincount(group, minlength=n_groups), 1)
+
+    def sums(values):
+        return np.bincount(group, values, minlength=n_groups)
+
+    one, other = (values - (sums(values) / number)[group] for values in (one, other))
+    both = np.maximum(sums(one * other), 0)
+    return both**2 / np.maximum(sums(one**2) * sums(other**2), 1e-30)
 
 
 def _light(exposures, i, y, x):
@@ -213,7 +237,9 @@ def _measured(exposures, i, box, group, differences):
     typical = float(np.quantile(light[group] ** 2, QUANTILE))
     laplacian = ndimage.laplace(light, mode="nearest")[dilate(group, 1)]
     rough = np.quantile(laplacian**2, QUANTILE) - _noise_of_laplacian(laplacian.size, noise)
-    if typical < CLEAR**2 * noise or rough > ROUGHEST * typical or np.median(light[group]) < 0:
+    if typical < CLEAR**2 * noise or np.median(light[group]) < 0:
+        return None
+    if rough > ROUGHEST * typical and not _is_star(light, star, dilate(group, 1), variance / 2):
         return None
     weight = np.where(group, np.maximum(light, 0), 0)
     total = weight.sum()
@@ -226,6 +252,29 @@ def _measured(exposures, i, box, group, differences):
     return SmoothGroup(
         i + 1, cx + 1, cy + 1, flux, int(np.count_nonzero(group)), float(major), float(minor), float(ratio)
     )
+
+
+def _is_star(light, star, where, variance):
+    """Whether the light of a group is proportional to a star of the other exposures, within the noise.
+
+    ``variance`` is that of one value of the others. Hits do not have the profile of the star that they lie on.
+    """
+    light, star, variance = (np.broadcast_to(one, where.shape)[where] for one in (light, star, variance))
+    factor = (light * star).sum() / max((star**2).sum(), 1e-30)
+    total = (light**2).sum()
+    # the exposure has the noise of its own light, and the others that of the star
+    noise = (variance * ((1 + factor) + (1 + factor) ** 2)).sum()
+    remains = ((light - factor * star) ** 2).sum() - noise
+    return factor > 0 and noise < MOST_NOISE * total and remains < MISFIT * total
+
+
+def _hits_in(exposures, i, box, differences):
+    """Pixels of a box where a wide group has a sharp peak, bool: a hit lies on it."""
+    own, others = own_and_others(exposures, i, tuple(np.mgrid[box]), float, differences)
+    light = np.nan_to_num(own - others)
+    smooth = np.maximum(ndimage.median_filter(light, WINDOW, mode="nearest"), 0)
+    variance = exposures.noise_of(i).cutout(box).variance(np.maximum(np.nan_to_num(others) + smooth, 0))
+    return light > 2 * smooth + ABOVE * np.sqrt(2 * variance)
 
 
 def _level(values, around):

@@ -9,7 +9,6 @@ import numpy as np
 from crstack.files.whole import atomic_path
 from crstack.masks import exposure_name
 from crstack.methods import measured_of
-from crstack.pipeline.summary import column_name
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
 from crstack.utils.version import crstack_version
 
@@ -45,6 +44,7 @@ GIVEN = ("given", "pixels that the user has listed")
 LOW = ("low", "values far below their surroundings and the other exposures: not hits, but left out")
 SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: not hits, but left out")
 TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
+MOVED = ("moved", "pixels of a target that lies at another place in the other exposures: not hits, but left out")
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
@@ -228,10 +228,12 @@ def _hits_notes(masks):
 def _counts(masks):
     counts = masks.counts()
     rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
-    heads = (*(column_name(name, masks) for name in counts.colnames), "%")
+    heads = (*counts.colnames, "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
     finder = (heads[2], f"found by {masks.finder} alone")
-    return Section("Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL))
+    return Section(
+        "Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL, MOVED)
+    )
 
 
 def _measured(results):

@@ -47,7 +47,7 @@ from crstack.pipeline.writer import Writer
 from crstack.stages.combining import cleaned
 from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
-from crstack.utils.memory import forget_peak, limited_memory, place_of, warn_of_excess
+from crstack.utils.memory import forget_peak, limited_memory, place_of, trim, warn_of_excess
 from crstack.utils.threads import n_threads
 from crstack.utils.version import crstack_version
 
@@ -278,6 +278,7 @@ def without_dropped(masks, pixels):
 def _write(job, results, console, helper, plots, clean, files_at=""):
     """Write every product. Threads write files while the next are made, and the helper draws figures."""
     outputs = job.outputs
+    trim()  # the C library keeps what the search has freed, and several files are in memory at a time
     section("Files")
     log.info("in %s", outputs.directory)
     place = place_of(job.stack.exposures.data)

@@ -11,7 +11,6 @@ from crstack.utils.log import log, section, settings_lines
 from crstack.utils.version import crstack_version
 
 __all__ = [
-    "column_name",
     "log_boundary",
     "log_detector",
     "log_dry_run",
@@ -30,7 +29,7 @@ __all__ = [
 #: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
 #: columns of the counts that are shown only where there are such pixels
-RARE = ("low", "source", "trail")
+RARE = ("low", "source", "trail", "moved")
 #: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
@@ -164,8 +163,7 @@ def numbers_of_run(job, results, warnings, seconds):
         "crmethod": str(job.configuration.crmethod),
         "uuid": masks.uuid,
         "masks": {
-            row["name"]: {column_name(name, masks): int(row[name]) for name in row.colnames if name != "name"}
-            for row in masks.counts()
+            row["name"]: {name: int(row[name]) for name in row.colnames if name != "name"} for row in masks.counts()
         },
         "problematic": int(masks.problematic.sum()),
         "joint": results.joint_summary,
@@ -248,11 +246,6 @@ def log_joint(result):
         log.note(line)
 
 
-def column_name(name, masks):
-    """Head of a column of ``masks.counts()``: that of code 2 names the method."""
-    return masks.finder.split()[0].replace(".", "").lower() if name == "mmcosmic" else name
-
-
 def log_masks(masks, *, verbose):
     """Log the number of pixels after each rule, and by the method that found them.
 
@@ -271,9 +264,8 @@ def log_masks(masks, *, verbose):
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
     columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
-    heads = [column_name(name, masks) for name in columns]
     log.info("")
-    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in heads), "%")
+    log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in columns), "%")
     for row in table:
         numbers = "".join(f"{row[name]:11d}" for name in columns)
         log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)

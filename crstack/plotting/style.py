@@ -49,6 +49,7 @@ SYMBOLS = {
     Code.LOW: ("v", "#56b4e9", "too low"),
     Code.SOURCE: ("*", "#e69f00", "source in some exposures"),
     Code.TRAIL: ("_", "#f0e442", "trail"),
+    Code.MOVED: ("|", "#882255", "moved target"),
 }
 #: size of the symbols, by the least number of pixels
 SIZES = ((0, 6.0), (300, 4.5), (3000, 3.0), (20000, 1.5), (60000, 0.8))

@@ -67,7 +67,14 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
     # known differences are not part of the scatter
     compared = decision.levelled if isinstance(decision, MMDecision) else prepared.exposures
     offsets = prepared.equalization.offsets is not None
-    check_plausible(masks, compared, max_fraction, noise=masks.excess_variance is None, offsets=offsets)
+    check_plausible(
+        masks,
+        compared,
+        max_fraction,
+        noise=masks.excess_variance is None,
+        offsets=offsets,
+        differences=lambda: differences_of(decision, prepared),
+    )
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)
 

@@ -38,6 +38,7 @@ __all__ = [
     "relax",
     "resident_bytes",
     "stacked",
+    "trim",
     "warn_of_excess",
     "zero_image",
 ]
@@ -208,7 +209,7 @@ class Workspace:
             If the process holds more than the limit already, or if the requested work needs all images at once.
         """
         if self.limit is not None:
-            _trim()  # memory that earlier work has freed is available
+            trim()  # memory that earlier work has freed is available
         held, self._of_libraries = _held()
         if self.limit is not None and self.limit < held:
             raise InputError(
@@ -278,7 +279,7 @@ class Workspace:
                 _give_back(one)
         if time.monotonic() - self._trimmed > PERIOD_OF_TRIMS:
             self._trimmed = time.monotonic()
-            _trim()
+            trim()
 
     @property
     def is_used(self):
@@ -326,7 +327,7 @@ def _give_back(mapped):
         return  # this system cannot, or the array has gone
 
 
-def _trim():
+def trim():
     """Let the C library give back what freed arrays have left in its heaps, where it can."""
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -99,6 +99,25 @@ def test_hot_pixels_do_not_move_with_the_scene(exposures):
     assert np.percentile(np.ptp(levels_of(found, expected)[:, beside], axis=0), 90) < 25
 
 
+def test_pairs_of_hot_pixels_do_not_change_the_pixels_beside():
+    """Shift and seeing of stars do not move the charge of a hot pixel that shares it with one beside."""
+    rng = np.random.default_rng(6)
+    pairs, ring = np.zeros(SHAPE), np.zeros(SHAPE, bool)
+    for y in range(10, SHAPE[0] - 10, 20):
+        for x in range(10, SHAPE[1] - 10, 20):
+            pairs[y, x : x + 2] = 2700, 2500
+            ring[y - 1 : y + 2, x - 1 : x + 3] = True
+    shifts = (0.1, -0.1), (0.0, 0.1), (-0.1, 0.0)
+    expected = np.array([scene(one) + SKY + pairs for one in shifts])
+    cube = (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
+    found = measure_differences(cube, variance_of)
+    assert found.terms.shift
+    ring &= (pairs == 0) & (scene((0, 0)) < 1)
+    assert ring.sum() > 200
+    # 300 electrons if they moved; a few pairs are beside a star
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, ring], axis=0), 95) < 30
+
+
 class ReadByRows:
     """A cube that gives its parts only."""
 

@@ -6,7 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 
-from crstack import CRStack
+from crstack import CRStack, MaskSet
 from crstack.equalize.row_noise import shared_noise
 from crstack.exceptions import CRStackWarning
 
@@ -39,3 +39,25 @@ def test_a_warning_of_noise_in_rows(sigma):
     assert len(words) == (1 if sigma else 0)
     if sigma:
         assert "Subtract the overscan of each of the rows first" in words[0]
+
+
+@pytest.mark.filterwarnings("ignore:the exposures scatter by")  # differences along a row contain the levels of columns
+@pytest.mark.parametrize("along", ["rows", "columns"])
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_noise_of_rows_is_in_the_variance_of_combined_images(n, along, tmp_path):
+    """The decision knows the level of each row, but the mean of the exposures keeps the mean of these levels."""
+    rng = np.random.default_rng(26)
+    images = [rng.poisson(30, (400, 90)) + rng.normal(0, 5, (400, 90)) + rng.normal(0, 9, (400, 1)) for _ in range(n)]
+    images = [one if along == "rows" else one.T for one in images]
+    stack = CRStack([one.astype(np.float32) for one in images], unit=u.electron, readnoise=5 * u.electron)
+    with pytest.warns(CRStackWarning, match=f"levels that differ by .*in whole {along}. The uncertainty of"):
+        masks = stack.detect()
+    masks.write(tmp_path / "crmasks.fits")
+    for one in (masks, MaskSet.read(tmp_path / "crmasks.fits")):
+        for name in ("meanjoint", "meancr2"):
+            ccd = stack.combine(name, masks=one)
+            pull = (ccd.data - np.median(ccd.data)) / np.sqrt(ccd.uncertainty.array)
+            # 1.5 without it
+            assert np.sqrt(np.mean(np.clip(pull, -5, 5) ** 2)) == pytest.approx(1, abs=0.12)
+    # the masks themselves do not get coarser: hits of 6 standard deviations beside the levels of the rows are found
+    assert 81 / 2 < np.median(masks.excess_variance) < 81 * 1.5

@@ -57,6 +57,21 @@ def test_an_exposure_at_a_lower_level_has_the_noise_of_the_others(steps):
     assert exposures.reordered(range(len(steps))[::-1]).missing == exposures.missing[::-1]
 
 
+def test_a_read_noise_that_is_understated_in_all_exposures_is_no_missing_level():
+    """All have 1.3 times their variance, as exposures of some spectrographs have: none stands out."""
+    rng = np.random.default_rng(3)
+    images = [np.rint((rng.poisson(sky, SHAPE) + rng.normal(0, 7.9, SHAPE)) / GAIN) for sky in (100, 137, 100)]
+    exposures, words = loaded(images)
+    assert words == []
+    assert exposures.missing == ()
+    # an exposure that lacks half its sky is found all the same
+    images[0] = images[0] - np.float32(30)
+    exposures, words = loaded(images)
+    assert len(words) == 1
+    assert words[0].startswith("exposure 1 scatters more than its level allows")
+    assert [one > 0 for one in exposures.missing] == [True, False, False]
+
+
 def test_an_exposure_with_a_higher_bias():
     exposures, words = loaded(stepped((0, 0, 150)))
     assert len(words) == 1

@@ -10,6 +10,7 @@ from astropy.io import fits
 from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary, read
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.masks.codes import united
+from crstack.masks.maskset import _column_of
 from crstack.masks.rules import codes_of_detector
 from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
@@ -234,6 +235,16 @@ def test_counts_and_problematic_pixels(stack):
         assert row["flagged"] == masks[row["name"]].sum()
         assert row["flagged"] == sum(row[name] for name in table.colnames[2:])
     np.testing.assert_array_equal(masks.problematic, masks["CRMASK1"] & masks["CRMASK2"] & masks["CRMASK3"])
+
+
+def test_the_column_of_the_method_has_its_name(stack):
+    assert stack.detect("mmcosmic", aux=None).counts().colnames[:4] == ["name", "flagged", "mmcosmic", "auxiliary"]
+    masks = stack.detect("joint")
+    assert masks.counts().colnames[:4] == ["name", "flagged", "joint", "auxiliary"]
+    assert masks.counts()["joint"][list(masks).index("CRMASK1")] == masks["CRMASK1"].sum() > 0
+    assert _column_of("My Method", ["name", "both"]) == "my"
+    # names of other columns, and labels without a letter, would be lost
+    assert _column_of("both", ["name", "both"]) == _column_of("", ["name"]) == _column_of("?", []) == "method"
 
 
 # masks that were edited between writing and reading

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
-from crstack import Code, CRStack
+from crstack import Code, CRStack, MaskSet
+from crstack.combine import PixelFlag
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
@@ -120,6 +121,55 @@ def test_the_quick_look_at_all_groups_loses_none(monkeypatch, sky, seed):
     assert all((found[1][i] == planes[i]).all() for i in planes)
 
 
+@pytest.mark.parametrize("flux", [3e3, 2e4])
+def test_a_sharp_star_that_is_brighter_in_one_of_two_exposures(flux):
+    """It is as sharp as a hit, but has the profile of the star of the other exposure."""
+    base = 60 + field(seed=2, width=1.0)
+    stack, _ = stack_of(np.stack([base + k * star(70.3, 55.2, flux, 1.0) for k in (1, 2)]), seed=2)
+    masks, text = warned(stack)
+    assert re.search(
+        r"flagged groups are smooth \(1 of .* exposure 2 at \(71\.\d, 56\.\d\) .* (1\.9|2\.[01])\d times", text
+    )
+    assert masks.codes["CRMASK2"][55, 70] == Code.SOURCE
+
+
+def test_hits_on_stars_have_not_their_profile():
+    rng = np.random.default_rng(0)
+    light = np.stack([60 + field(n=90, seed=3, width=1.0)] * 3)
+    hits = np.stack([make_hits(SHAPE, 0.04, rng) for _ in light])
+    cube = rng.poisson(light) + rng.normal(0, 4, light.shape) + hits
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    assert find_smooth(lambda i: hits[i] > 30, exposures) == ([], {})
+
+
+def test_hits_in_a_wide_group_stay_hits():
+    """As where an exposure has more light and the differences are switched off."""
+    rng = np.random.default_rng(5)
+    comet = star(75, 60, 6e4, 7.0)
+    hits = np.zeros((3, *SHAPE))
+    hits[1, 50:53, 70:90:6] = 900
+    cube = rng.poisson(100 + np.multiply.outer([0, 1, 0], comet)) + rng.normal(0, 4, hits.shape) + hits
+    exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+    group = comet > 20
+    (found,), planes = find_smooth(lambda i: group & (i == 1), exposures)
+    assert not planes[1][hits[1] > 0].any()
+    assert planes[1][group & (hits[1] == 0)].mean() > 0.99
+    assert found.n_pixels == planes[1].sum()
+
+
+@pytest.mark.parametrize(("angle", "expected"), [(0.0, False), (1.6, True)])
+def test_a_trail_does_not_hide_a_rotation(angle, expected):
+    light = np.stack([60 + field(n=60), 60 + field(n=60), 60 + field(n=60, turned=angle)])
+    light[1] += 200 * np.exp(-((ROWS - 0.5 * COLUMNS - 20) ** 2) / 8)
+    masks, text = warned(stack_of(light)[0])
+    assert len(masks.trails) == 1
+    found = re.search(r"structures differ between the exposures by as much as a shift of ([\d.]+) pixel", text)
+    assert (found is not None) == expected
+    if expected:
+        # the outermost structures move by 2 pixels
+        assert 0.6 < float(found[1]) < 1.5
+
+
 def traces(*places, peak=300.0):
     return np.stack([60 + peak * np.exp(-((ROWS - at - COLUMNS / 50) ** 2) / 8) for at in places])
 
@@ -131,7 +181,37 @@ def test_a_nod_is_no_satellite():
     assert masks.trails == ()
     assert "straight trails" not in text
     assert not any((plane == Code.TRAIL).any() for plane in masks.codes.values())
-    assert (masks.codes["CRMASK2"][69] == Code.SOURCE).mean() > 0.5
+    assert (masks.codes["CRMASK2"][69] == Code.MOVED).mean() > 0.9
+    # the trace is no hit of any mask, but where hits lie on it
+    assert (masks.codes["MEANCRT"][69] == Code.MOVED).mean() > 0.9
+    assert masks.counts()["moved"][list(masks).index("CRMASK2")] == (masks.codes["CRMASK2"] == Code.MOVED).sum()
+
+
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2", "mediancr", "meancrt"])
+def test_combined_images_are_masked_where_a_nodded_target_lies(name, tmp_path):
+    """The target is left out of the values, so that a spectrum must not be extracted there."""
+    light = traces(56, 68, 44)
+    stack, _ = stack_of(light)
+    masks, _ = warned(stack)
+    masks.write(tmp_path / "crmasks.fits")
+    target = (light > 60 + 150).any(axis=0)
+    for one in (masks, MaskSet.read(tmp_path / "crmasks.fits")):
+        made = stack.combine(name, masks=one, full_output=True)
+        assert made.ccd.mask[target].mean() > 0.97
+        assert ((made.flags & PixelFlag.MOVED) > 0)[target].mean() > 0.97
+        assert (made.count[made.ccd.mask] == 0).all()
+        assert made.ccd.mask[(light < 61).all(axis=0)].mean() < 0.01
+    # the plain mean shows the target three times, and is not masked
+    assert not stack.combine("mean").mask.any()
+
+
+def test_places_that_moved_stay_with_another_threshold():
+    stack, _ = stack_of(traces(56, 68, 44))
+    masks, _ = warned(stack)
+    known = masks.codes["CRMASK2"] == Code.MOVED
+    other = masks.threshold(0.01)
+    np.testing.assert_array_equal(other.codes["CRMASK2"] == Code.MOVED, known)
+    assert stack.combine("meanjoint", masks=other).mask[known].all()
 
 
 def test_which_features_are_of_a_nod():

@@ -48,7 +48,7 @@ def stack_of(one, **options):
 def held():
     """Memory that the process holds, without what earlier tests have left to the C library."""
     gc.collect()
-    memory._trim()
+    memory.trim()
     return resident_bytes()
 
 

@@ -1,0 +1,70 @@
+"""Lines of the sky along a slit that brighten by large factors from one exposure to the other."""
+
+import numpy as np
+import pytest
+
+from crstack.equalize.lines import LineTerm, fit_lines
+from crstack.equalize.measure import measure_differences
+
+SHAPE = (200, 240)
+READNOISE2 = np.float32(16)
+
+
+def slit(factors, kept=(1.0, 1.0, 1.0), width=1.3, flat=0.0, seed=1):
+    """Expected exposures: tilted lines times factors, and a trace times what is kept of it."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    along = x - 4 * y / SHAPE[0]
+    lines = np.zeros(SHAPE)
+    for centre, peak in zip(np.arange(12, 240, 23), 40 * 2.0 ** rng.uniform(0, 5.5, 10), strict=True):
+        lines += peak * np.exp(-0.5 * (np.maximum(np.abs(along - centre) - flat, 0) / width) ** 2)
+    absorbed = 1 - sum(
+        depth * np.exp(-0.5 * ((x - centre) / 1.8) ** 2)
+        for depth, centre in zip(rng.uniform(0.1, 0.5, 8), rng.uniform(0, 240, 8), strict=True)
+    )
+    trace = 800 * np.clip(absorbed, 0.2, 1) * np.exp(-0.5 * ((y - 90 - 0.01 * x) / 1.7) ** 2)
+    return np.stack([20 + factor * lines + share * trace for factor, share in zip(factors, kept, strict=False)])
+
+
+@pytest.mark.parametrize(
+    ("factors", "options"),
+    [
+        ((1, 4), {}),
+        ((1, 2), {"kept": (1, 0.7)}),
+        ((1, 4), {"flat": 5.0}),
+        ((1, 4, 2), {}),
+    ],
+    ids=["times 4", "times 2, and losses of the trace", "wide lines", "three exposures"],
+)
+def test_lines_that_brighten_are_described_to_the_noise(factors, options):
+    expected = slit(factors, **options)
+    rng = np.random.default_rng(5)
+    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
+    hit = rng.random(expected.shape) < 0.004
+    cube[hit] += rng.uniform(50, 3000, hit.sum())
+    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    common, sigma = expected.mean(axis=0), np.sqrt(expected.mean(axis=0) + READNOISE2)
+    modelled = np.stack(
+        [scale * common + added + np.zeros(SHAPE) for scale, added in zip(found.scales, found.added, strict=True)]
+    )
+    for i in range(1, len(factors)):
+        left = (modelled[i] - modelled[0] - (expected[i] - expected[0])) / sigma
+        # the noise of one value is 1
+        assert np.percentile(np.abs(left), 99.5) < 4
+        assert np.sqrt(np.mean(left**2)) < 1
+    # it is the sky that brightens, and no throughput
+    np.testing.assert_allclose(found.factors, 1, atol=0.03)
+    assert LineTerm("y", "sky") in found.lines
+
+
+def test_a_level_far_beyond_the_noise_is_fitted():
+    """Residuals that count up to three standard deviations would reach a fifth of it."""
+    rng = np.random.default_rng(3)
+    level = np.zeros((20, 1))
+    level[8:11] = 1000
+    signs = np.float32([-0.5, 0.5])[:, None, None]
+    residuals = (signs * level + 5 * rng.standard_normal((2, 20, 256))).astype(np.float32)
+    ones = np.ones((20, 256), np.float32)
+    found = fit_lines(residuals, ones, 25 * ones)
+    np.testing.assert_allclose(found[1, 8:11], 500, atol=3)
+    np.testing.assert_allclose(found[1, :6], 0, atol=3)
