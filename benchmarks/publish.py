@@ -107,6 +107,7 @@ PUBLISHED = (
     Table("examples_table", "examples.py", (*MMCOSMIC, *HELPERS, "examples/make_exposures.py")),
     Table("speed_table", "speed.py", ("crstack",)),
     Table("batch_table", "batch.py", ("crstack",)),
+    Table("memory_table", "memory.py --stacks 4096x4096x3 4096x4096x7 --mem-limit 1.5GB", ("crstack",)),
     Table("survey_table", "survey.py", ("crstack",)),
 )
 

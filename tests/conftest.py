@@ -6,7 +6,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pytest
-from support.stacks import stack_of
+from support.stacks import make_joint_quick, stack_of
 
 from crstack.datasets import make_stack
 
@@ -67,6 +67,15 @@ def simulated():
 def stack(simulated):
     """A fresh stack of the small IFU exposures."""
     return stack_of(simulated)
+
+
+@pytest.fixture
+def quick_joint(monkeypatch):
+    """By default, the joint decision fits the population of hits in few steps.
+
+    For tests of what comes before or after the decision. Its masks change by few values.
+    """
+    make_joint_quick(monkeypatch)
 
 
 @pytest.fixture

@@ -80,9 +80,24 @@ class CleanValues:
     def variance_of_mean(self):
         """Variance of the mean of the clean values, float32; 0 where there are none."""
         if self.weights is None:
-            return self.clean_variance / np.maximum(self.n_clean, 1).astype(np.float32) ** 2
+            variance = self.clean_variance / np.maximum(self.n_clean, 1).astype(np.float32) ** 2
+            # the mean of the clean exposures is brought to that of all, here or by the signal shift
+            to_all = self.exposures.levels or (self.masks is not None and self.masks.signal_shift is not None)
+            return variance * self._gain_of_clean() ** 2 if to_all else variance
         variances = (self.variance_of(i) for i in range(len(self.exposures)))
         return weighted_variance(variances, self.weights, self._all_excluded()).astype(np.float32)
+
+    def _gain_of_clean(self):
+        """Factor from the mean of the clean values to that of all valid ones, by their throughputs: float32 or 1."""
+        if self.masks is None or not self.masks.throughputs:
+            return np.float32(1)
+        clean = valid = np.zeros(self.exposures.shape, np.float32)
+        n_clean = n_valid = np.zeros(self.exposures.shape, np.float32)
+        for i, throughput in enumerate(self.masks.throughputs):
+            bad, excluded = (np.False_ if one is None else one for one in (self.exposures.bad_of(i), self.excluded(i)))
+            valid, n_valid = valid + ~bad * np.float32(throughput), n_valid + ~bad
+            clean, n_clean = clean + ~excluded * np.float32(throughput), n_clean + ~excluded
+        return _ratio(valid * n_clean, clean * n_valid)
 
     @property
     def mean_of_valid(self):
@@ -236,9 +251,20 @@ class CleanValues:
             values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
         value, error, count = posterior_mean(values, chances, variance, weights)
+        if shift is not None and self.masks.throughputs:
+            error *= self._gain_of_chances(chances, where) ** 2
         some = count > 0
         where = tuple(index[some] for index in np.nonzero(where))
         return where, value[some] + self._signal_shift(where), error[some], count[some]
+
+    def _gain_of_chances(self, chances, where):
+        """Factor (M,) from the mean of the clean values of some pixels to that of all valid ones, by throughputs."""
+        throughputs = np.array(self.masks.throughputs)[:, None]
+        bad = [self.exposures.bad_of(i) for i in range(len(chances))]
+        valid = np.array([np.ones(chances.shape[1]) if one is None else ~one[where] for one in bad])
+        clean = 1 - chances
+        mean_of_valid = _ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
+        return _ratio(mean_of_valid * clean.sum(axis=0), (throughputs * clean).sum(axis=0))
 
     def _signal_shift(self, where):
         """Signal shift of the masks at some pixels, in the unit of the exposures."""
@@ -266,6 +292,11 @@ class CleanValues:
         lowered = np.zeros(self.exposures.shape, dtype=np.float32)
         lowered[where] = value[masked] - self.mean[where]
         return lowered
+
+
+def _ratio(value, divisor):
+    """``value / divisor``; 1 where the divisor is 0."""
+    return np.where(divisor > 0, value / np.where(divisor > 0, divisor, 1), 1).astype(np.float32)
 
 
 def expected_signal(exposures, statistics, masks=None, weights=None):

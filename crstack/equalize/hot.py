@@ -19,6 +19,8 @@ LEAST = 0.5
 HIT = 5.0
 #: least excess (standard deviations) of a hot pixel over the pixels around it in the lowest exposure
 LEAST_LOW = 1.0
+#: least excess of the mean of all exposures but the highest, in standard deviations of this mean: one may be hit
+LEAST_OTHERS = 3.0
 #: largest excess of the highest pixel beside a hot pixel: this share of the hot pixel plus this number of standard
 #: deviations
 LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5
@@ -54,11 +56,15 @@ def charges_of_hot_pixels(cube, variance_of):
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(median, 1, mode="reflect"), (3, 3))[places]
     beside = np.partition(windows.reshape(-1, 9), -2)[:, -2] - base
     alone = beside < LEAST_SPREAD * (median[places] - base) + NOISE_BESIDE * noise[places]
-    low = lowest[places] - medians_around(lowest, *places)
-    in_all = alone & (low > LEAST_LOW * sigma[places])
+    # each exposure over its own surroundings, because their levels may differ
+    excess = np.array([one[places] - medians_around(one, *places) for one in cube])
+    low, n_others = excess.min(axis=0), len(cube) - 1
+    others = (excess.sum(axis=0) - excess.max(axis=0)) / n_others
+    in_all = low > LEAST_LOW * sigma[places]
+    in_all &= alone & (others > LEAST_OTHERS / np.sqrt(n_others) * sigma[places])
     rows, columns = (one[in_all] for one in places)
     low, sigma = low[in_all], sigma[rows, columns]
-    charges = median[rows, columns] - base[in_all]
+    charges = np.median(excess[:, in_all], axis=0)
     # the lowest value, if most exposures are hit
     return rows, columns, np.where(charges - low > HIT * sigma, low, charges), sigma
 

@@ -33,13 +33,7 @@ BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
 def masks_to_hdulist(masks):
     """The masks as FITS: see `~crstack.masks.MaskSet.write`."""
     primary = fits.PrimaryHDU()
-    primary.header["UUID"] = (masks.uuid, "identifies this set of masks")
-    for i in range(masks.n_exposures):
-        factor = masks.flux_factors[i] if masks.flux_factors else 1.0
-        primary.header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
-    for number, (name, digest) in enumerate(masks.origin, start=1):
-        primary.header[f"EXPN{number}"] = header_line(name)
-        primary.header[f"EXPD{number}"] = (digest, f"digest of the values of exposure {number}")
+    _describe_exposures(primary.header, masks)
     add_history(primary.header, masks.history)
     hdus = [primary]
     for name, codes in masks.codes.items():
@@ -82,6 +76,19 @@ def _image_of(plane, function, kind=np.uint8):
 
     map_threads(work, row_bands(*plane.shape))
     return image
+
+
+def _describe_exposures(header, masks):
+    """Put UUID, factors, throughputs and digests of the exposures into a header."""
+    header["UUID"] = (masks.uuid, "identifies this set of masks")
+    for i in range(masks.n_exposures):
+        factor = masks.flux_factors[i] if masks.flux_factors else 1.0
+        header[f"FLUXF{i + 1}"] = (factor, f"flux factor of exposure {i + 1}")
+    for number, throughput in enumerate(masks.throughputs, start=1):
+        header[f"THRPUT{number}"] = (throughput, f"throughput of exposure {number} over the mean")
+    for number, (name, digest) in enumerate(masks.origin, start=1):
+        header[f"EXPN{number}"] = header_line(name)
+        header[f"EXPD{number}"] = (digest, f"digest of the values of exposure {number}")
 
 
 def _probability_hdu(plane, i):
@@ -161,6 +168,7 @@ class _MaskFile:
             "uuid": self.header.get("UUID", ""),
             "local_medians": self._local_medians(),
             "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
+            "throughputs": tuple(float(card) for card in self.header["THRPUT*"].values()),
             "origin": self._origin(),
             **self._votes(codes),
         }

@@ -86,6 +86,8 @@ class MaskSet:
         Pixels that combinations replace by the median of a box around them.
     flux_factors : tuple of float
         Flux factor of each exposure; empty where all are 1.
+    throughputs : tuple of float
+        Throughput of each exposure over their mean, in the exposures that are combined; empty where all are equal.
     detectors : tuple of str
         Names of the auxiliary detectors, where several voted.
     found_by : dict
@@ -124,6 +126,7 @@ class MaskSet:
     uuid: str = field(default_factory=lambda: _new_uuid())
     local_medians: tuple[tuple[int, ...], ...] = ()
     flux_factors: tuple[float, ...] = ()
+    throughputs: tuple[float, ...] = ()
     detectors: tuple[str, ...] = ()
     found_by: Mapping[str, np.ndarray] = field(default_factory=dict)
     signal_shift: np.ndarray | None = None

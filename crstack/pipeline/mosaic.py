@@ -85,7 +85,8 @@ def run_any(parameters, output_dir=".", *, as_json=False, mem_limit=None, each=N
     configuration = read_parameters(parameters, mem_limit)
     found = {}
     if not is_mosaic(configuration["extnum"]):
-        masks = run(configuration, output_dir, numbers_to=found.update, console=console, **options)
+        numbers_to = found.update if as_json else None
+        masks = run(configuration, output_dir, numbers_to=numbers_to, console=console, **options)
         if each is not None:
             each(masks)
     else:

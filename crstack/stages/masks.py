@@ -128,6 +128,7 @@ def masks_of_decision(
         excess_variance=decision.excess_variance,
         local_medians=tuple(tuple(one) for one in rules.local_medians),
         flux_factors=flux.values if flux else (),
+        throughputs=_throughputs(decision, prepared),
         detectors=() if detected is None else detected.names,
         sources=sources,
         trails=trails,
@@ -183,6 +184,16 @@ def _shift_of(decision: Decision, prepared: PreparedStack, codes: dict[str, np.n
     if differences is None:
         return shift
     return shift_with_left_out(shift, codes, exposures, without_trails(differences, codes))
+
+
+def _throughputs(decision: Decision, prepared: PreparedStack) -> tuple[float, ...]:
+    """Throughput of each exposure over their mean, in the exposures that are combined; empty where all are equal."""
+    measured = measured_of(decision)
+    factors = np.array(prepared.known.factors or (1.0,) * len(prepared))
+    if measured is not None:
+        factors = factors * measured.factors
+    factors = factors / factors.mean()
+    return () if (factors == 1).all() else tuple(factors.tolist())
 
 
 def _history(

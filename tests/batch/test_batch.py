@@ -145,9 +145,10 @@ def test_bad_input_writes_nothing(night, capsys, arguments, match):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_stack_of_one_exposure_fails_alone(exposure_files, settings, night, capsys):
+def test_a_stack_of_one_exposure_fails_alone(exposure_files, settings, night, in_this_process, monkeypatch):
     stacks = {"star": exposure_files["star"], "one": exposure_files["star"][:1]}
     Path("one.yaml").write_text(yaml.safe_dump({"defaults": settings, "stacks": stacks}))
+    monkeypatch.setattr("crstack.batch.run", lambda *args, **more: run(*args, **more | {"executor": in_this_process}))
     assert main(["batch", "one.yaml", "--output-dir", "out", "--no-plots"]) == 1
     table = Table.read("out/results.ecsv")
     assert states(table) == {"star": "done", "one": "failed"}
@@ -176,7 +177,7 @@ def test_output_directory_that_is_a_file(exposure_files, settings, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_dask_survives_a_worker_that_is_killed(exposure_files, settings, tmp_path):
     distributed = pytest.importorskip("distributed")
-    stacks = exposure_files | {f"{name}2": files for name, files in exposure_files.items()}
+    stacks = exposure_files | {"another": exposure_files["star"]}
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,

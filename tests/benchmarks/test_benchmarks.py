@@ -219,3 +219,22 @@ def test_rate_of_false_alarms_of_the_joint_decision_where_hits_are_present(modul
     monkeypatch.setattr("crstack.joint.false_alarms.DRAWS", 300_000)
     options = SimpleNamespace(seed=5, readnoise=3.4, pixels=100_000)
     assert 0.65 < module("false_alarms").rate_beside_hits(population, n, options) < 1.35
+
+
+def test_moments_of_pulls_and_their_errors(module):
+    """Added in parts they are those of all values; the errors are those of repeated draws."""
+    moments, draws = module("pulls").Moments, np.random.default_rng(4).normal(3.0, 2.0, (400, 500))
+    parts, each = moments(), []
+    for draw in draws:
+        parts.add(draw)
+        one = moments()
+        one.add(draw)
+        each.append(one.numbers())
+    deviation, its_error, mean, error = parts.numbers()
+    assert (deviation, mean) == pytest.approx((draws.std(), draws.mean()))
+    assert (its_error, error) == pytest.approx((2 / np.sqrt(2 * draws.size), 2 / np.sqrt(draws.size)), rel=0.02)
+    of_draws = np.transpose(each)
+    assert of_draws[0].std() == pytest.approx(of_draws[1].mean(), rel=0.1)
+    assert of_draws[2].std() == pytest.approx(of_draws[3].mean(), rel=0.1)
+    assert str(parts) == f"{draws.std():.3f}(3) {draws.mean():+.3f}(4)"
+    assert str(moments()) == "-"

@@ -25,6 +25,9 @@ from crstack.pipeline.questions import Questions
 from crstack.plotting.hits import first_hits
 from crstack.plotting.interactive import QuestionWindow
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 FIGURES = {
     "diagnostic_histogram2d.png",
     "image_number_at_median_position.png",

@@ -14,6 +14,9 @@ from crstack.config.configuration import read_configuration
 from crstack.exceptions import ConfigurationError
 from crstack.utils.registry import DETECTORS
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):

@@ -14,6 +14,9 @@ from crstack.equalize.given_seeing import seeing_kernels
 from crstack.equalize.kernel import split_kernel
 from crstack.exceptions import InputError
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 LEVELS = (100.0, 140.0, 220.0)
 SHAPE = (180, 200)
 

@@ -15,6 +15,9 @@ from crstack.equalize.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
 from crstack.plausibility import _wide
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (230, 240)
 
 

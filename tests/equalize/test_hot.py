@@ -90,6 +90,18 @@ def test_a_centred_star_is_not_hot():
     np.testing.assert_allclose(charges, 200)
 
 
+@pytest.mark.parametrize("levels", [(100.0, 100.0), (100.0, 400.0), (100.0, 130.0, 180.0)])
+def test_hits_of_one_exposure_are_not_hot(levels):
+    """Neither if the noise of the others is high there, nor because the others have a higher sky."""
+    rng = np.random.default_rng(8)
+    cube = rng.normal(np.array(levels)[:, None, None], 12.0, (len(levels), 200, 200)).astype(np.float32)
+    cube[0, 5:-5:10, 5:-5:10] += 2000  # 361 pixels
+    rows, *_ = charges_of_hot_pixels(cube, variance_of)
+    assert len(rows) < 4
+    cube[:, 5:-5:10, 5:-5:10] += 200
+    assert len(charges_of_hot_pixels(cube, variance_of)[0]) > 350
+
+
 def test_hot_pixels_do_not_move_with_the_scene(exposures):
     expected, _, hot, found = exposures
     assert any(map(any, found.steps))

@@ -13,6 +13,9 @@ from crstack.datasets import make_stack
 from crstack.equalize.given_terms import rough_levels
 from crstack.exceptions import InputError
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (180, 200)
 LEVELS = (100.0, 140.0, 220.0)
 

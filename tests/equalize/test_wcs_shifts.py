@@ -13,6 +13,9 @@ from crstack.equalize.wcs_shifts import compare_with_wcs, shifts_by_wcs
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHIFTS = ((0.4, -0.3), (0.0, 0.0), (-0.3, 0.6))
 
 SMALL = ((0.2, -0.1), (0.0, 0.0), (-0.2, 0.2))

@@ -15,6 +15,9 @@ from crstack.exposures import load_exposures
 from crstack.exposures.low_values import find_low_values
 from crstack.masks.features import find_features
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (120, 150)
 READNOISE = 4.0
 COLUMNS = (20, 45, 46, 90, 149)

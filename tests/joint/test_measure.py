@@ -82,6 +82,7 @@ def test_what_differs_is_measured(defect, equivalent):
         assert off[2] > high
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_what_was_measured_is_reported():
     stack = stack_of(slit(flux_factors=FACTORS))
     masks = stack.detect(method=JointPosterior())
@@ -99,22 +100,25 @@ def test_what_was_measured_is_reported():
     assert stack.joint_posterior(NOTHING).measured is None
 
 
+@pytest.mark.usefixtures("quick_joint")
 @pytest.mark.parametrize("n", [3, 4])
 @pytest.mark.parametrize("scene", ["ifu", "imaging", "slit"])
 def test_equivalent_exposures_stay_what_they_are(scene, n):
     simulated = make_stack(scene, shape=(150, 180), n_exposures=n, hit_rate=0.02, seed=12)
-    off = stack_of(simulated).joint_posterior(NOTHING)
+    off = stack_of(simulated).joint_posterior(JointPosterior(measure=False))
     on = stack_of(simulated).joint_posterior(JointPosterior())
     assert not on.measured
     np.testing.assert_array_equal(on.probability, off.probability)
     assert on.in_words() == off.in_words() | {"differences": "none"}
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_nothing_is_measured_where_no_excess_is_looked_for():
     result = stack_of(slit(shape=(100, 120), flux_factors=FACTORS)).joint_posterior(JointPosterior(excess=False))
     assert result.measured is None
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_values_that_are_combined_stay():
     simulated = slit(flux_factors=FACTORS)
     stacks = [stack_of(simulated), stack_of(simulated)]
@@ -130,6 +134,7 @@ def test_values_that_are_combined_stay():
     assert (one[clean] == other[clean]).mean() > 0.98
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_what_the_user_has_set_stays():
     simulated = slit(flux_factors=FACTORS, offsets=SHIFTS)
     measured = stack_of(simulated, offsets=SHIFTS).joint_posterior().measured
@@ -160,6 +165,7 @@ def test_what_is_left_open():
     assert open_settings(Equalization(crosscorr_region=(1, 50, 1, 50))) == every - {"offsets"}
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_order_of_the_exposures_does_not_matter():
     defects = {"flux_factors": (*FACTORS, 0.95), "offsets": (*SHIFTS, (0.05, 0.1)), "response_jitter": 0.05}
     simulated = slit(seed=5, shape=(150, 200), n_exposures=4, **defects)
@@ -282,6 +288,7 @@ def test_exposures_in_another_order():
     assert moved.names == ("exposure 3", "exposure 1", "exposure 2")
 
 
+@pytest.mark.usefixtures("quick_joint")
 def test_setting_of_the_parameter_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     simulated = slit(shape=(120, 150), flux_factors=(0.7, 1.0, 1.4))

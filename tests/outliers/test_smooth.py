@@ -17,6 +17,9 @@ from crstack.outliers.nods import moved_traces, nodded
 from crstack.outliers.smooth import find_smooth
 from crstack.outliers.trails import Trail
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (120, 150)
 ROWS, COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
 

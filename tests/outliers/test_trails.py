@@ -15,6 +15,9 @@ from crstack.masks.features import find_features
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
 from crstack.outliers.trails import find_trails
 
+#: what is tested comes before or after the decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (200, 260)
 SKY, READNOISE = 100.0, 4.0
 SIGMA = np.sqrt(SKY + READNOISE**2)

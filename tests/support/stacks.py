@@ -1,6 +1,8 @@
 """Stacks of simulated exposures."""
 
-from crstack import CRStack
+import inspect
+
+from crstack import CRStack, JointPosterior
 
 
 def stack_of(simulated, **options):
@@ -12,3 +14,11 @@ def stack_of(simulated, **options):
         bias=simulated.bias,
         **options,
     )
+
+
+def make_joint_quick(monkeypatch):
+    """Let the joint decision fit the population of hits in few steps, by default."""
+    defaults = {name: one.default for name, one in inspect.signature(JointPosterior).parameters.items()}
+    assert {"n_fits", "n_sweeps"} <= set(defaults)
+    defaults |= {"n_fits": 2, "n_sweeps": 1}
+    monkeypatch.setattr(JointPosterior.__init__, "__defaults__", tuple(defaults.values()))
