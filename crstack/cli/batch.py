@@ -6,6 +6,7 @@ from pathlib import Path
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.pipeline.console import WorkFailedError
 from crstack.utils.log import log, section
+from crstack.utils.words import counted
 
 __all__ = ["batch"]
 
@@ -74,7 +75,7 @@ def batch(
         _show_plan(stacks, output_dir, redo)
         return
     console.begin_work(output_dir, if_stopped=IF_STOPPED)
-    section(f"{len(stacks)} stacks")
+    section(counted(len(stacks), "stack"))
     with _executor(scheduler) as executor:
         results = run(
             stacks,

@@ -17,6 +17,7 @@ from crstack.masks import exposure_name
 from crstack.pipeline.outputs import check_output_directory
 from crstack.pipeline.run import run
 from crstack.utils.log import log, section
+from crstack.utils.words import counted
 
 __all__ = ["demo"]
 
@@ -163,7 +164,7 @@ def _what_next(directory, method, n_coincident):
     files[f"combined_{best}.fits"] = f"the best image: the mean of the {what}"
     if n_coincident:
         files["combined_median.fits"] = (
-            f"the plain median, to compare: {n_coincident} pixels are strongly hit in two exposures"
+            f"the plain median, to compare: {counted(n_coincident, 'pixel')} strongly hit in two exposures"
         )
     log.note("")
     log.note("What next")

@@ -2,7 +2,9 @@
 
 import argparse
 import textwrap
+from contextlib import nullcontext
 
+from crstack.cli.suggestions import SuggestingParser, named_as_options
 from crstack.utils.first_imports import first_imports
 from crstack.utils.version import crstack_version
 
@@ -134,7 +136,7 @@ The products of each stack go to DIR/NAME, the table to DIR/results.ecsv. The ex
 
 def make_parser():
     """Return the `argparse.ArgumentParser` of the command."""
-    parser = argparse.ArgumentParser(
+    parser = SuggestingParser(
         prog="crstack",
         description=textwrap.dedent(DESCRIPTION),
         epilog=EPILOG,
@@ -148,6 +150,7 @@ def make_parser():
     _add_demo(commands)
     _add_plugins(commands)
     _add_completion(commands, parser)
+    parser.commands = commands.choices
     return parser
 
 
@@ -348,8 +351,10 @@ def _run_with(helper, arguments, console):
 
     names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "dq_ext", "err_ext", "bits", "method", "ext")
     options = {name: getattr(arguments, name) for name in names}
-    if are_images(arguments.parameters):
-        parameters = configuration_of_options(arguments.parameters, **options)
+    by_options = are_images(arguments.parameters)
+    if by_options:
+        with named_as_options():
+            parameters = configuration_of_options(arguments.parameters, **options)
     elif any(value is not None for value in options.values()):
         given = next(name for name, value in options.items() if value is not None)
         raise InputError(
@@ -357,21 +362,22 @@ def _run_with(helper, arguments, console):
         )
     else:
         (parameters,) = arguments.parameters
-    run_any(
-        parameters,
-        arguments.output_dir,
-        dry_run=arguments.dry_run,
-        as_json=arguments.json,
-        crmasks=arguments.crmasks,
-        plots=not arguments.no_plots,
-        interactive=arguments.interactive,
-        overwrite=arguments.overwrite,
-        drop_unusable=arguments.drop_unusable,
-        clean=arguments.clean,
-        mem_limit=arguments.mem_limit,
-        helper=helper,
-        console=console,
-    )
+    with named_as_options() if by_options else nullcontext():
+        run_any(
+            parameters,
+            arguments.output_dir,
+            dry_run=arguments.dry_run,
+            as_json=arguments.json,
+            crmasks=arguments.crmasks,
+            plots=not arguments.no_plots,
+            interactive=arguments.interactive,
+            overwrite=arguments.overwrite,
+            drop_unusable=arguments.drop_unusable,
+            clean=arguments.clean,
+            mem_limit=arguments.mem_limit,
+            helper=helper,
+            console=console,
+        )
 
 
 def _init(arguments, console):
@@ -410,15 +416,16 @@ def _batch(arguments, console):
 def _demo(arguments, console):
     from crstack.cli.demo import demo
 
-    demo(
-        arguments.directory,
-        seed=arguments.seed,
-        scene=arguments.scene,
-        shape=tuple(arguments.shape),
-        method=arguments.method,
-        overwrite=arguments.overwrite,
-        console=console,
-    )
+    with named_as_options():
+        demo(
+            arguments.directory,
+            seed=arguments.seed,
+            scene=arguments.scene,
+            shape=tuple(arguments.shape),
+            method=arguments.method,
+            overwrite=arguments.overwrite,
+            console=console,
+        )
 
 
 def _plugins(arguments, console):

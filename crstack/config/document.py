@@ -18,6 +18,8 @@ MOST_LEVELS = 20
 MOST_VALUES = 2_000_000
 #: longest text or key
 MOST_CHARACTERS = 4096
+#: longest part of a line in a message
+LONGEST_SHOWN = 40
 #: largest integer of 64 bits
 LARGEST = 2**63 - 1
 
@@ -189,9 +191,11 @@ def load_documents(path):
         If the file cannot be read, is not YAML, gives a key twice, or holds tags, keys that are not texts, an alias of
         itself, or more levels or values than a parameter file needs.
     """
+    text = ""
     try:
         with open(path, encoding="utf-8") as stream:
-            return _Builder().build(yaml.parse(stream.read(), _parser()))
+            text = stream.read()
+        return _Builder().build(yaml.parse(text, _parser()))
     except ConfigurationError:  # before ValueError, of which it is a kind
         raise
     except UnicodeDecodeError:
@@ -199,12 +203,39 @@ def load_documents(path):
     except OSError as error:
         raise ConfigurationError(f"parameter file must be readable; got {path} ({error.strerror})") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigurationError(f"parameter file must be YAML; got {problem}{where} of {path}") from None
+        raise ConfigurationError(f"parameter file must be YAML; got {_in_words(error, text)} of {path}") from None
     except ValueError as error:  # a NUL in the name of the file
         raise ConfigurationError(f"parameter file must be readable; got {str(path)!r} ({error})") from None
+
+
+def _in_words(error, text):
+    """An error of the YAML parser as words, with the line that must be changed."""
+    problem, mark = getattr(error, "problem", None) or str(error), getattr(error, "problem_mark", None)
+    if mark is None:
+        return problem
+    number = _line_without_colon(error, text.splitlines())
+    if number is not None:
+        return f"no ':' after the key in line {number} ({text.splitlines()[number - 1].strip()[:LONGEST_SHOWN]!r})"
+    begun = error.context_mark
+    since = f", {error.context} from line {begun.line + 1}," if begun and begun.line != mark.line else ""
+    return f"{problem} in line {mark.line + 1}{since}"
+
+
+def _line_without_colon(error, lines):
+    """Number (from 1) of the line whose key has no colon; None if the error is another one.
+
+    The parser notices it in a later line. It takes the key for a text, which may go on in the next lines.
+    """
+    if "expected ':'" in error.problem and error.context_mark:
+        return error.context_mark.line + 1
+    found = None
+    if error.problem.startswith("mapping values are not allowed") or "<document start>" in error.problem:
+        for number in range(error.problem_mark.line, 0, -1):
+            line = lines[number - 1].partition("#")[0].rstrip()
+            if line.endswith(":") or ": " in line:
+                break
+            found = number if line else found
+    return found
 
 
 def parsed_text(text):

@@ -156,7 +156,7 @@ class ExpectedExposures:
     def first_levels(self, levels, share=1.0):
         """A start for the added levels of exposures (N, ny, nx): medians of the differences from the mean.
 
-        They are those of a share of the pixels, the faintest ones.
+        They are measured in a share of the pixels, the faintest ones.
         """
         n = len(levels)
         if "backgrounds" not in self.names:
@@ -199,7 +199,10 @@ class ExpectedExposures:
             plane[:, columns] = cube[at_rest][:, columns]
 
     def common(self, contrast, mean=False):
-        """Image that the exposures share: a median, or a mean of clean values if asked for or if these are unlike."""
+        """The common image: a median, or a mean of clean values if ``mean`` is set or the exposures are unlike.
+
+        Values may differ by a share ``contrast`` of the contrast without a hit.
+        """
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         if mean or self.start is not None or self.own_noises is not None:

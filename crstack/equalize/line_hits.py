@@ -14,7 +14,8 @@ ACROSS = 51
 TILT, LONG = 7, 264
 #: least share of this length that looks hit in a row that is examined
 SHARE = 0.25
-#: a line is brighter by this number of its heights in the common image at most, which may be that of the faintest line
+#: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
+#: exposure
 BRIGHTER = 8.0
 
 

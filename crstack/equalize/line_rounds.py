@@ -28,7 +28,7 @@ LEAST_THROUGHPUT = np.float32(0.2)
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
-#: share of the pixels, the faintest, that give the first levels where lines are found before surfaces
+#: this share of the pixels, the faintest ones, gives the first levels if lines are found before surfaces
 FAINT = 0.25
 #: least decrease of chi squared by such a term, in total and for each value
 LEAST_LINES, OF_VALUE = 100.0, 2e-4
@@ -95,7 +95,7 @@ def find_added_lines_first(model, axes):
 
 
 def fit_if_better(model, lines, by=0.0):
-    """Fit terms along rows and columns, and keep those before unless the misfit becomes smaller by some amount."""
+    """Fit terms along rows and columns; restore the earlier ones unless the misfit decreases by more than ``by``."""
     before, without = misfit(model), (model.lines, model.gains, model.added, model.brightness)
     fit_line_terms(model, lines)
     if misfit(model) > before - by:
@@ -116,7 +116,7 @@ def misfit(model):
 
 
 def misfit_by_own_noise(model):
-    """The same with the variance of what each exposure is expected to hold, to compare models of any throughputs."""
+    """The misfit with the variance of each expected exposure, which compares models of any throughputs."""
     common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
     expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
     noises = np.ones(n) if model.own_noises is None else model.own_noises

@@ -20,7 +20,8 @@ CLIP = 3.0
 #: difference of a value beyond the noise that counts in full, as a share of the signal: in the rounds of the first
 #: length, and in those of the others
 FIRST_BOUNDS, BOUNDS = (0.5, 0.15, 0.04, 0.0), (0.0, 0.0)
-#: residuals of a cell are far if their sum is this share of the limit; these multiples of the limit are used then
+#: the deviation of a cell is large if the sum of its residuals reaches this share of the limit; the limit is then first
+#: raised by these factors
 FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
 #: rows over which the spread is averaged, on either side
 NEARBY = 1

@@ -189,12 +189,12 @@ def _with_lines(model):
 
 
 def _describes_more(one, other):
-    """Whether a model has less misfit than one of another start, in the noise of the start or of the exposures."""
+    """Whether a model has less misfit than one of another start, in either of two measures of the misfit."""
     return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
 
 
 def _other_orders(model, axes):
-    """Axes and starts with which added levels along rows and columns may be found first, but for the usual ones."""
+    """Further axes and starts, beside the usual ones, for added levels along rows and columns that come first."""
     if not any(line.setting == "response" for line in model.lines) and model.start is None:
         return []
     both = {"x", "y"}

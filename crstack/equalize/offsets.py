@@ -48,7 +48,7 @@ REACH = 5
 SHARPEST = 2.0
 #: least share of a peak that its neighbours have, if the peak comes through the optics
 LEAST_SPREAD = 0.2
-#: share of a star's peak that each pixel around holds in the mean, at least; and standard deviations of noise in it
+#: least mean of the pixels around the peak of a star, as a share of the peak; and least light in standard deviations
 LEAST_LIGHT, NOISE_OF_LIGHT = 0.05, 1.2
 #: part of the local contrast that a small misalignment may change
 CONTRAST = 0.2
@@ -279,7 +279,7 @@ def hot_pixels(image, sigma, shared=False):
 
 
 def _alone(image, places, others, sigma):
-    """bool (M,): whether the ``others`` (M, 7 or 8) around some peaks hold no light of these.
+    """Whether the pixels ``others`` (M, 7 or 8) around some peaks contain no light of these: bool (M,).
 
     Beside an undersampled star, and a star on the edge between two pixels, half of the pixels are equally bright, so
     that their median does not show the light.

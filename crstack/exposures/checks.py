@@ -1,31 +1,53 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import astropy.units as u
 import numpy as np
 from scipy import ndimage
 
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
+from crstack.exposures.dead_values import find_dead_values
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import blank_part, is_same
-from crstack.exposures.saturation import LEAST_PIXELS
+from crstack.exposures.saturation import LEAST_PIXELS, warn_of_saturation
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.warn import warn_user
+from crstack.utils.words import counted
 
-__all__ = ["checked"]
+__all__ = ["AsRead", "checked"]
 
 log = logging.getLogger("crstack.exposures")
 
-#: remedy for saturated values that are not the highest
-SATURATED = ". Give saturation=, so that values a little below are bad too"
+
+@dataclass(frozen=True, eq=False)
+class AsRead:
+    """What is known of the exposures as they were read.
+
+    Attributes
+    ----------
+    first : `~numpy.ndarray`
+        First exposure (ny, nx).
+    same : `~numpy.ndarray` of bool
+        (ny, nx), pixels with the same value in all exposures.
+    unit : `~astropy.units.Unit`
+        Unit of the exposures.
+    plateaus : list of (str, Plateau)
+        Saturated exposures by name, where no saturation is given.
+    """
+
+    first: np.ndarray
+    same: np.ndarray
+    unit: u.UnitBase
+    plateaus: list
 
 
-def checked(exposures, *, bias_given=True, drop=False):
+def checked(exposures, *, bias_given=True, drop=False, read=None):
     """Check exposures, and mark their blank parts and values that are far too low as bad.
 
     Parameters
@@ -36,6 +58,8 @@ def checked(exposures, *, bias_given=True, drop=False):
         Whether a bias other than 0 was subtracted.
     drop : bool, optional
         Whether to leave out exposures of another field.
+    read : AsRead, optional
+        What is known of the exposures as they were read.
 
     Returns
     -------
@@ -50,11 +74,13 @@ def checked(exposures, *, bias_given=True, drop=False):
     Warns
     -----
     CRStackWarning
-        If part of an exposure is blank, an exposure lacks the structures of the others, or the scatter disagrees with
-        the noise.
+        If exposures are saturated, pixels are dead, part of an exposure is blank, an exposure lacks the structures of
+        the others, or the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
-    exposures = _without_blank_parts(exposures)
+    exposures = _without_blank_parts(exposures, read)
+    if read is not None:
+        exposures = _without_dead_values(exposures, read)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
         exposures = _without_low_values(_without_blooming(exposures))
@@ -74,10 +100,11 @@ def _refuse_copies(exposures):
                 )
 
 
-def _without_blank_parts(exposures):
+def _without_blank_parts(exposures, read):
     """Mark blocks of one value as bad, unless each exposure has them, and saturated values."""
     blank = [blank_part(plane) for plane in exposures.data]
     if all(one is None for one in blank):
+        _warn_of_saturation(exposures, read, None)
         return exposures
     nothing = np.zeros(exposures.shape, dtype=bool)
     blank = np.stack([nothing if one is None else one for one in blank])
@@ -88,9 +115,10 @@ def _without_blank_parts(exposures):
         blank &= ~(blank | exposures.bad).all(axis=0)
     else:
         blank &= ~blank.all(axis=0)
-    for name, one, at_top in zip(exposures.names, blank, full, strict=True):
-        _warn_of_blocks(f"{name} holds one value in blocks of", one, "")
-        _warn_of_blocks(f"{name} is saturated: it has its highest value in groups of", at_top, SATURATED)
+    for name, one in zip(exposures.names, blank, strict=True):
+        if one.any():
+            warn_user(f"{name} holds one value in blocks of {_place(one)}; they are taken as bad values")
+    _warn_of_saturation(exposures, read, full)
     if full.any():
         saturated = full if exposures.saturated is None else exposures.saturated | full
         exposures = replace(exposures, saturated=saturated)
@@ -121,14 +149,34 @@ def _saturated_features(exposures, blank):
     return full
 
 
-def _warn_of_blocks(words, where, remedy):
-    if not where.any():
-        return
-    rows, columns = (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+def _warn_of_saturation(exposures, read, full):
+    """Give one warning about saturation; ``full`` are the saturated values (N, ny, nx) that are taken as bad."""
+    numbers = [] if full is None else [int(np.count_nonzero(one)) for one in full]
+    taken = [(name, number) for name, number in zip(exposures.names, numbers, strict=False) if number]
+    plateaus, unit = ([], exposures.unit) if read is None else (read.plateaus, read.unit)
+    warn_of_saturation(plateaus, unit, taken)
+
+
+def _place(where):
+    """Number and place of some pixels (FITS: the first pixel is 1, 1), as words."""
+    axes = (("column", where.any(axis=0)), ("row", where.any(axis=1)))
+    words = []
+    for name, line in axes:
+        first, last = np.flatnonzero(line)[[0, -1]] + 1
+        words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
+    return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
+
+
+def _without_dead_values(exposures, read):
+    """Mark narrow features with one value in all exposures, far below their surroundings, as bad."""
+    dead = find_dead_values(exposures, read.first, read.same)
+    if dead is None:
+        return exposures
     warn_user(
-        f"{words} {np.count_nonzero(where)} pixels, within columns {columns[0] + 1} to {columns[-1] + 1} and rows "
-        f"{rows[0] + 1} to {rows[-1] + 1}; they are taken as bad values{remedy}"
+        f"{_place(dead)}, hold the value {read.first[dead][0]:g} in every exposure, far below their surroundings, "
+        "where light would have noise: dead pixels? They are taken as bad values"
     )
+    return _with_bad(exposures, np.broadcast_to(dead, exposures.data.shape))
 
 
 def _without_blooming(exposures):
@@ -152,7 +200,7 @@ def _without_low_values(exposures):
 def _log_left_out(what, exposures, where):
     """Write the number of values of each exposure that are left out, bool (N, ny, nx), to the log."""
     numbers = ", ".join(
-        f"{np.count_nonzero(one)} values of {name}"
+        f"{counted(np.count_nonzero(one), 'value')} of {name}"
         for name, one in zip(exposures.names, where, strict=True)
         if one.any()
     )

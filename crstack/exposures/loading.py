@@ -10,7 +10,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
-from crstack.exposures.checks import checked
+from crstack.exposures.checks import AsRead, checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
 from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
@@ -19,7 +19,7 @@ from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
-from crstack.exposures.saturation import find_plateau, warn_of_plateaus
+from crstack.exposures.saturation import find_plateau
 from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
@@ -33,8 +33,14 @@ MINIMUM_LENGTH = 5
 #: fraction of saturated values of an exposure that gives a warning, and fraction that is an error in all exposures
 MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
+#: fraction of masked values of an exposure that gives a warning
+MANY_MASKED = 0.5
+
 #: approximate number of rows whose digest identifies an exposure
 ROWS_OF_DIGEST = 64
+
+#: what a mask means
+INVERTED = "a mask is True where a value is bad: is it inverted?"
 
 #: largest number of exposures with which crstack is tested
 MOST_TESTED = 25
@@ -120,7 +126,14 @@ def load_exposures(
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)
-    return checked(builder.exposures(drop_unusable), bias_given=_not_zero(bias), drop=drop_unusable)
+    exposures = builder.exposures(drop_unusable)
+    read = AsRead(builder.first.data, builder.same, builder.first.unit, builder.plateaus)
+    return checked(exposures, bias_given=_not_zero(bias), drop=drop_unusable, read=read)
+
+
+def _percent(fraction):
+    """A fraction as text that does not become 100 % by rounding."""
+    return f"{100 * fraction:.{0 if fraction < 0.99 else 2}f} %"
 
 
 def _not_zero(bias):
@@ -135,7 +148,9 @@ class _Builder:
         self.values, self.n = values, n
         self.cube = self.first = self.noise = None
         self.planes, self.headers, self.seconds, self.names, self.digests = [], [], [], [], []
-        self.plateaus = []
+        self.plateaus, self.masked = [], []
+        # pixels that have the same value in all exposures so far
+        self.same = None
 
     def add(self, raw, number):
         """Add one exposure."""
@@ -173,6 +188,10 @@ class _Builder:
             readnoise=noise.readnoise_in_unit,
         )
         self.digests.append(digest_of(raw.data))
+        self.masked.append(0.0 if given.mask is None else float(np.mean(given.mask)))
+        if number > 1:
+            equal = np.equal(given.data, self.first.data)
+            self.same = equal if self.same is None else np.logical_and(self.same, equal, out=self.same)
         self.cube[number - 1] = plane.data
         self._keep(values.header_of_result(given, bias), given.wcs, plane, seconds, given.name)
 
@@ -244,6 +263,15 @@ class _Builder:
             raise InputError(f"saturation must be higher than most values; got {shown}: {words}. {remedy}")
         warn_user(f"{words}; they are bad values. {remedy}")
 
+    def _warn_of_masks(self, kept):
+        """Warn of masks that cover most of the exposures that are used."""
+        many = [i for i in kept if self.masked[i] > MANY_MASKED]
+        if not many:
+            return
+        most = max(many, key=lambda i: self.masked[i])
+        others = f", and more than half of those of {len(many) - 1} more" if len(many) > 1 else ""
+        warn_user(f"{_percent(self.masked[most])} of the values of {self.names[most]} are masked{others}; {INVERTED}")
+
     def _usable(self, drop):
         """Indices of the exposures that can be used."""
         self._check_saturation()
@@ -251,6 +279,8 @@ class _Builder:
         for i, (image, plane) in enumerate(zip(self.cube, self.planes, strict=True)):
             if plane.bad is not None and plane.bad.all():
                 reasons[i] = f"exposures must have valid pixels; got none in {self.names[i]}"
+                if self.masked[i] == 1:
+                    reasons[i] += f", where all are masked ({INVERTED})"
             elif is_constant(image, plane.bad):
                 value = image[0, 0] if plane.bad is None else image[~plane.bad][0]
                 reasons[i] = f"exposures must not be blank; got {value:g} everywhere in {self.names[i]}"
@@ -287,7 +317,7 @@ class _Builder:
         self.names = short_names(self.names)
         kept = self._usable(drop)
         self._warn_of_errors()
-        warn_of_plateaus(self.plateaus, self.first.unit)
+        self._warn_of_masks(kept)
         header, wcs = self.headers[kept[0]]
         shape = self.first.shape
         seconds = [self.seconds[i] for i in kept]

@@ -7,8 +7,9 @@ from astropy.io.fits.verify import VerifyError
 from scipy import ndimage
 
 from crstack.utils.warn import warn_user
+from crstack.utils.words import counted
 
-__all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_plateaus"]
+__all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_saturation"]
 
 #: keywords of the highest valid value, in the unit of the image
 LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")
@@ -190,31 +191,45 @@ def _largest_feature(where):
     return int(np.bincount(labels[where])[1:].max()) if n else 0
 
 
-def warn_of_plateaus(plateaus, unit):
+def warn_of_saturation(plateaus, unit, taken):
     """Give one warning about the saturated exposures.
 
     Parameters
     ----------
     plateaus : list of (str, Plateau)
-        Exposures by name.
+        Exposures by name, where no saturation is given.
     unit : `~astropy.units.Unit`
         Their unit.
+    taken : list of (str, int)
+        Exposures by name, and the number of their values that are taken as bad: groups of their highest value.
 
     Warns
     -----
     CRStackWarning
         If there are any. A plateau in one exposure alone, at no known limit, may be a hit, and gives no warning.
     """
-    if len(plateaus) < 2 and all(one.source == HIGHEST_WORDS for _, one in plateaus):
+    if not taken and len(plateaus) < 2 and all(one.source == HIGHEST_WORDS for _, one in plateaus):
+        return
+    named = plateaus[:MOST_NAMED] if plateaus else taken[:MOST_NAMED]
+    left = max(len(plateaus), len(taken)) - len(named)
+    more = f" and {left} more exposures" if left else ""
+    if not plateaus:
+        numbers = ", ".join(f"{counted(number, 'pixel')} of {name}" for name, number in named)
+        warn_user(
+            f"exposures seem to be saturated: {numbers}{more} are in groups at the highest value of the exposure, and "
+            "are taken as bad values. Give saturation= (command: --saturation): values a little below may be bad too"
+        )
         return
     shown = ", ".join(
-        f"{name} has {one.n_pixels} pixels at {one.level:g} {unit} ({one.source})"
-        for name, one in plateaus[:MOST_NAMED]
+        f"{name} has {counted(one.n_pixels, 'pixel')} at {one.level:g} {unit} ({one.source})" for name, one in named
     )
-    more = f" and {len(plateaus) - MOST_NAMED} more exposures" if len(plateaus) > MOST_NAMED else ""
     lowest = _shown(min(one.level for _, one in plateaus))
+    bad, then = "", "which makes them bad values"
+    if taken:
+        bad = f". {sum(number for _, number in taken)} of them, in groups at the highest value, are taken as bad"
+        then = "so that all values from this level on are bad"
     warn_user(
-        f"exposures seem to be saturated: {shown}{more}. Saturated values are no measurements: give "
+        f"exposures seem to be saturated: {shown}{more}. Saturated values are no measurements{bad}: give "
         f"saturation={lowest} * u.Unit('{unit}') (command: --saturation {lowest}, parameter file: "
-        f"saturation: {lowest}), which makes them bad values"
+        f"saturation: {lowest}), {then}"
     )

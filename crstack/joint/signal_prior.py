@@ -15,6 +15,8 @@ PIXELS, FEWEST = 200_000, 150
 INTERVALS = 200
 #: share of the pixels that is assumed to have signals that do not occur
 LEAST = 1e-6
+#: log density of the first of two equal nodes, whose interval is empty
+NO_WIDTH = -1e4
 #: expectation of the lower of two normal deviates below their mean
 LOWER_OF_TWO = 0.5642
 #: standard deviation of a median of N normal deviates; 1.2533 / sqrt(N) for more
@@ -67,7 +69,8 @@ class SignalPrior:
         widths, middle = np.diff(edges, axis=1), (edges[:, 1:] + edges[:, :-1]) / 2
         signal = (np.diff(moment, axis=1) + LEAST * middle) / (share + LEAST)
         np.clip(signal, edges[:, :-1], edges[:, 1:], out=signal)
-        density = np.log((share + LEAST) / widths)
+        density = np.full(widths.shape, NO_WIDTH)
+        np.log((share + LEAST) / np.where(widths > 0, widths, 1), out=density, where=widths > 0)
         return tuple(np.ascontiguousarray(one.T, dtype=np.float32) for one in (signal, density))
 
     def _moment(self, edges):

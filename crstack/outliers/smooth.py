@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.outliers.others import own_and_others
+from crstack.outliers.sources import named_first
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images
 
@@ -43,8 +44,6 @@ CORRELATED = 0.3
 WIDE, WINDOW, ABOVE = 4.5, 5, 5.0
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
-#: largest number of groups of an exposure that the sentence names
-MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -301,23 +300,22 @@ def sentence_of_smooth(
     """
     if not groups:
         return None
-    parts = []
-    for i in sorted({one.exposure for one in groups}):
-        some = sorted((one for one in groups if one.exposure == i), key=lambda one: -one.flux)
-        places = ", ".join(
-            f"({one.x:.1f}, {one.y:.1f}) with {one.flux:.3g} {unit} and {one.n_pixels} pixels"
-            + (f", {one.ratio:.2f} times the light of the others" if np.isfinite(one.ratio) else "")
-            for one in some[:MOST_NAMED]
-        )
-        more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
-        parts.append(f"{names[i - 1]} at {places}{more}")
-    found = (
-        f"flagged groups are smooth ({len(groups)} of them), as light through the optics is, and hits are not: "
-        f"{'; '.join(parts)}. They are left out with the code SOURCE, and are not counted as hits"
+    exposures = sorted({one.exposure for one in groups})
+    where = f"{len(exposures)} exposures" if len(exposures) > 1 else names[exposures[0] - 1]
+    named = named_first([one.exposure for one in groups], [one.flux for one in groups])
+    places = ", ".join(
+        f"{names[one.exposure - 1]} at ({one.x:.1f}, {one.y:.1f}) with {one.flux:.3g} {unit}"
+        + (f", {one.ratio:.2f} times the light of the others" if np.isfinite(one.ratio) else "")
+        for one in (groups[k] for k in named)
     )
-    if unmeasured:
-        return f"{found}. {unmeasured}"
+    left = len(groups) - len(named)
+    more = f", and {left} more (in Python: masks.sources)" if left else ""
+    advice = unmeasured or (
+        "Is it a variable or moving star, a comet, a ghost, or an exposure whose seeing, focus or alignment differs? "
+        "To keep their light, use ignore_pixels or skip_regions"
+    )
     return (
-        f"{found}: is it a variable or moving star, a comet, a ghost, or an exposure whose seeing, focus or alignment "
-        "differs? To keep their light, use ignore_pixels or skip_regions"
+        f"flagged groups are smooth ({len(groups)}, in {where}), as light through the optics is, and hits are not. "
+        f"{advice}. They are left out with the code SOURCE, and not counted as hits. "
+        f"{'Brightest' if len(groups) > 1 else 'Place'}: {places}{more}"
     )

@@ -12,7 +12,7 @@ from crstack.outliers.others import own_and_others
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images, row_bands
 
-__all__ = ["find_sources", "sentence_of_sources"]
+__all__ = ["find_sources", "named_first", "sentence_of_sources"]
 
 #: half of the side of the image around a peak
 HALF = 6
@@ -26,8 +26,8 @@ ALSO_IN_OTHERS = 0.3
 PIXELS_AT_ONCE = 1 << 24
 #: full width at half maximum over the standard deviation
 FWHM = np.sqrt(8 * np.log(2))
-#: largest number of sources named in the sentence
-MOST_NAMED = 5
+#: largest number of sources that a sentence names
+MOST_NAMED = 3
 
 
 def no_sources() -> QTable:
@@ -150,6 +150,30 @@ def _stamps(exposures, i, y, x):
     return stamps - np.median(stamps[:, rim], axis=1)[:, None, None], others[:, HALF, HALF], peak - level
 
 
+def named_first(exposures: Sequence[int], fluxes: Sequence[float]) -> list[int]:
+    """Choose the sources that a sentence names: the brightest of each exposure first, then the next ones.
+
+    Parameters
+    ----------
+    exposures : sequence of int
+        Exposure of each source.
+    fluxes : sequence of float
+        Its flux.
+
+    Returns
+    -------
+    which : list of int
+        Their indices, three at most.
+    """
+    ranks: dict[int, int] = {}
+    order = []
+    for k in np.argsort(fluxes)[::-1].tolist():
+        i = int(exposures[k])
+        ranks[i] = ranks.get(i, 0) + 1
+        order.append((ranks[i], k))
+    return [k for _, k in sorted(order, key=lambda pair: pair[0])[:MOST_NAMED]]
+
+
 def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     """A warning about sources that only some exposures show; None if there are none.
 
@@ -163,22 +187,23 @@ def sentence_of_sources(table: QTable, names: Sequence[str]) -> str | None:
     Returns
     -------
     sentence : str or None
-        Exposure, position and flux of the sources.
+        What it may be, and exposure, position and flux of the brightest sources.
     """
     if not len(table):
         return None
-    parts = []
-    for i in np.unique(table["exposure"]):
-        some = table[table["exposure"] == i]
-        some.sort("flux", reverse=True)
-        places = ", ".join(
-            f"({row['x'].value:.1f}, {row['y'].value:.1f}) with {row['flux']:.3g} and {row['n_pixels']} pixels"
-            for row in some[:MOST_NAMED]
-        )
-        more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
-        parts.append(f"{names[i - 1]} at {places}{more}")
+    exposures = [str(names[i - 1]) for i in np.unique(table["exposure"])]
+    where = f"{len(exposures)} exposures" if len(exposures) > 1 else exposures[0]
+    named = named_first(table["exposure"], table["flux"].value)
+    places = ", ".join(
+        f"{names[row['exposure'] - 1]} at ({row['x'].value:.1f}, {row['y'].value:.1f}) with {row['flux']:.3g}"
+        for row in table[named]
+    )
+    left = len(table) - len(named)
+    more = f", and {left} more (in Python: masks.sources)" if left else ""
+    one = len(table) == 1
+    have, are = ("1 flagged feature has", "It is") if one else (f"{len(table)} flagged features have", "They are")
     return (
-        f"{len(table)} flagged features have the shape of a source that only some exposures show: {'; '.join(parts)}. "
-        "They are left out with the code SOURCE, and are not counted as hits: is it an asteroid, a transient, a nod, "
-        "another field, or an exposure that is not aligned?"
+        f"{have} the shape of a source that only some exposures show, in {where}: an asteroid, a transient, a nod, "
+        f"another field, or an exposure that is not aligned? {are} left out with the code SOURCE, and not counted as "
+        f"{'a hit' if one else 'hits'}. {'Place' if one else 'Brightest'}: {places}{more}"
     )

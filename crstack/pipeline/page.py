@@ -11,6 +11,7 @@ from crstack.masks import exposure_name
 from crstack.methods import measured_of
 from crstack.report import Figure, Layer, Report, Section, encode_viewer, list_hits, render
 from crstack.utils.version import crstack_version
+from crstack.utils.words import counted
 
 __all__ = ["Viewer", "write_report"]
 
@@ -20,7 +21,7 @@ FIGURES = 900_000
 SHOWN = ("diagnostic_histogram2d", "differences", "flux_factor", "xyoffset_crosscorr")
 CAPTIONS = {
     "diagnostic_histogram2d": "Median-minimum diagram, simulated and observed. Pixels over the boundary are hit in "
-    "two or more exposures.",
+    "so many exposures that the median is too high.",
     "differences": "Measured differences between the exposures. The last images show the expected image of each "
     "exposure, minus the common image.",
     "flux_factor": "Exposure {} over the others, and its flux factor.",
@@ -77,7 +78,10 @@ MEASURED = (
 )
 KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
-    ("coincident", "in MEDIANCR: a pixel is hit in two or more exposures"),
+    (
+        "coincident",
+        "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high",
+    ),
     ("several", "masked in several exposures, but in different pixels, as two hits that touch: the median is clean"),
     ("single", "masked in one exposure: the median is clean"),
 )
@@ -85,6 +89,8 @@ KINDS = (
 
 #: largest number of exposures named in the title
 MOST_NAMED = 4
+#: per cent of the pixels that are hit in any exposure, above which many hits touch each other
+MANY_HIT = 20
 
 
 class Viewer:
@@ -192,16 +198,18 @@ def _sentence(masks, counts, name, result):
         f"{masks.n_exposures} exposures of {nx} x {ny} pixels. {in_any:.2g} % of the pixels are hit in one "
         "of them or more. "
     )
+    if in_any > MANY_HIT:
+        words += "At this density hits touch each other: connected hits count as one, so there are more than listed. "
     in_median = int(np.count_nonzero(masks.codes["MEDIANCR"]))
-    words += f"{_number(coincident, 'hit')} would stay in a plain median: MEDIANCR has {_number(in_median, 'pixel')}. "
+    words += f"{counted(coincident, 'hit')} would stay in a plain median: MEDIANCR has {counted(in_median, 'pixel')}. "
     if every:
-        words += f"{_number(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
+        words += f"{counted(every, 'hit')} {'is' if every == 1 else 'are'} masked in every exposure. "
     words += f"The best image is combined_{name}.fits: "
-    return words + ("each pixel has a clean value." if not without else f"{without} pixels have no clean value.")
-
-
-def _number(n, word):
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+    return words + (
+        "each pixel has a clean value."
+        if not without
+        else f"{counted(without, 'pixel')} {'has' if without == 1 else 'have'} no clean value."
+    )
 
 
 def _layers(stack, name, result, paths):
@@ -221,7 +229,10 @@ def _layers(stack, name, result, paths):
 
 def _hits_notes(masks):
     classes = () if masks.probability is not None else CLASSES
-    words = (NUMBERS, *KINDS, *((word, text.format(finder=masks.finder)) for word, text in classes))
+    n = masks.n_exposures
+    # with two exposures each hit is in MEDIANCR, and is no coincidence
+    kinds = [(kind, text.format(needed=(n + 1) // 2, n=n)) for kind, text in KINDS if n > 2 or kind != "coincident"]
+    words = (NUMBERS, *kinds, *((word, text.format(finder=masks.finder)) for word, text in classes))
     return words if masks.probability is None else (*words, PROBABILITY)
 
 

@@ -28,8 +28,6 @@ __all__ = [
 
 #: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
-#: columns of the counts that are shown only where there are such pixels
-RARE = ("low", "source", "trail", "moved")
 #: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
@@ -247,7 +245,7 @@ def log_joint(result):
 
 
 def log_masks(masks, *, verbose):
-    """Log the number of pixels after each rule, and by the method that found them.
+    """Log the number of pixels after each rule, and by the method that found them, where there are any.
 
     Parameters
     ----------
@@ -263,7 +261,7 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name != "name" and (name not in RARE or table[name].any())]
+    columns = [name for name in table.colnames if name == "flagged" or (name != "name" and table[name].any())]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in columns), "%")
     for row in table:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from crstack.plotting.style import add_bar, fixed_grid, new_figure
+from crstack.utils.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +83,8 @@ def plot_diagram(
         if threshold is not None:
             axes.axhline(threshold, color="black", linestyle=":", linewidth=1.2, label="threshold")
     panels[0].set_ylabel(LABELS["y"].format(unit=diagram.unit))
-    beyond = f"; {diagram.n_outside} pixels lie beyond the axes" if diagram.n_outside else ""
+    lie = "lies" if diagram.n_outside == 1 else "lie"
+    beyond = f"; {counted(diagram.n_outside, 'pixel')} {lie} beyond the axes" if diagram.n_outside else ""
     panels[-1].set_title(LABELS["observed"] + beyond)
     if ax is not None:
         ax.figure.colorbar(images[0], ax=ax, label="pixels in a bin")

@@ -89,15 +89,17 @@ def _draw_numbers(figure, table):
     """A panel for each term that has one number, or few, in each exposure."""
     exposure = np.asarray(table["exposure"])
     for axes, (title, names, of) in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+        axes.set_title(title)
+        middle = 1 if title == "throughput" else 0
+        if all(np.abs(table[name] - middle).max() < NOTHING for name in names):
+            axes.set(xticks=[], yticks=[])
+            axes.text(0.5, 0.5, "no difference", transform=axes.transAxes, ha="center", va="center", color="#606060")
+            continue
         for name, (colour, marker) in zip(names, MARKS, strict=False):
             errors = np.asarray(table[f"{name}_error"]) if f"{name}_error" in table.colnames else None
             options = {"fmt": marker, "color": colour, "capsize": 2, "label": name}
             axes.errorbar(exposure, np.asarray(table[name]), errors, **options)
-        axes.set(title=title, xlabel="exposure", ylabel=of)
-        middle = 1 if title == "throughput" else 0
-        if all(np.abs(table[name] - middle).max() < NOTHING for name in names):
-            axes.set_ylim(middle - 1, middle + 1)
-            axes.text(0.5, 0.75, "no difference", transform=axes.transAxes, ha="center", color="#606060")
+        axes.set(xlabel="exposure", ylabel=of)
         axes.set_xticks(exposure[:: -(-len(exposure) // MOST_TICKS)])
         axes.margins(x=0.2)
         if len(names) > 1:

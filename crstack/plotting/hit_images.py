@@ -75,6 +75,8 @@ class HitImages:
         exposures = view.others[1:]
         columns = 4 if len(exposures) == 4 or len(exposures) > 6 else 3
         rows = -(-len(exposures) // columns) + 1
+        # a larger page is shown or printed smaller
+        self._label_size = "x-small" if rows < 4 else "small"
         figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
         figure.set_layout_engine(None)  # the same positions for every hit, which is fast
         width, height = figure.get_size_inches()
@@ -107,7 +109,7 @@ class HitImages:
             self._drawn.append(draw_image(axes, nothing, (0, 1), **NONE))
         self._outlines += axes.plot([], [], color=OUTLINE, linewidth=1.2, solid_capstyle="projecting")
         axes.set_title(title, fontsize="medium", y=1.0)  # a fixed position need not be computed on every page
-        axes.tick_params(labelsize="x-small")
+        axes.tick_params(labelsize=self._label_size)
         axes.locator_params(nbins=TICKS, integer=True)
 
     def show(self, feature, pixels, title):
@@ -155,9 +157,9 @@ class HitImages:
         x, y = (round_values(*ends, TICKS, integer=True) for ends in (extent[:2], extent[2:]))
         for axes in self._panels:
             if axes.xaxis.get_visible():
-                scales.set(axes, "bottom", (x - left) / (right - left), words_of_values(x), "x-small")
+                scales.set(axes, "bottom", (x - left) / (right - left), words_of_values(x), self._label_size)
             if axes.yaxis.get_visible():
-                scales.set(axes, "left", (y - bottom) / (top - bottom), words_of_values(y), "x-small")
+                scales.set(axes, "left", (y - bottom) / (top - bottom), words_of_values(y), self._label_size)
         values = round_values(*limits, TICKS_OF_BAR)
         scales.set(self._bar_axes, "right", (values - limits[0]) / (limits[1] - limits[0]), words_of_values(values))
         scales.update()

@@ -16,6 +16,7 @@ from crstack.plotting.hit_diagram import HitDiagram
 from crstack.plotting.hit_images import HitImages
 from crstack.plotting.mask_view import MaskView
 from crstack.plotting.style import new_figure
+from crstack.utils.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,8 @@ __all__ = ["HitPages", "first_hits", "plot_hits"]
 
 #: largest number of exposures named in the title; for more it has only the number
 MOST_LISTED = 5
+#: fewest pixels of a hit that are a page of their own, if there is no diagram to show them in
+FEWEST_POINTS = 3
 #: every PDF reader has Helvetica; to measure and embed another font would be slow
 PDF: dict[Any, Any] = {"pdf.use14corefonts": True, "axes.unicode_minus": False, "pdf.compression": 3}
 
@@ -156,6 +159,8 @@ class HitPages:
     ) -> int:
         """Write the pages of the hits to a PDF file, completely or not at all.
 
+        A hit of one or two pixels has no second page if there is no median-minimum diagram to show it in.
+
         Parameters
         ----------
         path : path-like
@@ -184,7 +189,7 @@ class HitPages:
             self._diagram.fixed(),
         ):
             for done, number in enumerate(numbers, start=1):
-                for figure in self.show(number):
+                for figure in self.show(number)[: self._n_pages(number)]:
                     pdf.savefig(figure)
                 if progress is not None:
                     progress(done / len(numbers))
@@ -192,10 +197,16 @@ class HitPages:
                 pdf.savefig(_empty_page(self.view.name, len(self.features)))
         return len(numbers)
 
+    def _n_pages(self, number):
+        """Pages of a hit in a file: few points do not make a second page without a diagram behind them."""
+        few = self._first[number] - self._first[number - 1] < FEWEST_POINTS
+        return 1 if few and self.view.diagram is None and self.view.threshold is None else 2
+
     def _title(self, feature):
+        size = counted(feature["n_pixels"], "pixel")
         hit = [str(i) for i, digit in enumerate(feature["exposures"], start=1) if digit == "1"]
         words = [
-            f"{self.view.name}, hit {feature['number']} ({feature['category']}): {feature['n_pixels']} pixels",
+            f"{self.view.name}, hit {feature['number']} ({feature['category']}): {size}",
             f"at X={feature['xcentroid']:.1f}, Y={feature['ycentroid']:.1f}",
         ]
         if "peak" in self.features.colnames:
@@ -221,6 +232,8 @@ def _quiet_fonts():
 
 def _empty_page(name, n_hits):
     figure = new_figure((9.1, 4))
-    words = f"{name}: no hit of this kind" if not n_hits else f"{name}: {n_hits} hits, none drawn (maxplots: 0)"
+    words = (
+        f"{name}: no hit of this kind" if not n_hits else f"{name}: {counted(n_hits, 'hit')}, none drawn (maxplots: 0)"
+    )
     figure.text(0.5, 0.5, words, ha="center", va="center", fontsize="large")
     return figure

@@ -9,6 +9,7 @@ from crstack.plotting.hits import plot_hits
 from crstack.plotting.interactive import Window
 from crstack.plotting.mask import MaskPanels
 from crstack.plotting.style import image_limits
+from crstack.utils.words import counted
 
 __all__ = ["MaskWindow", "VerifyWindow"]
 
@@ -122,7 +123,7 @@ class MaskWindow(Window):
         self.tell("CR_number X_pixel Y_pixel Mask_value")
         for pixel in np.sort(shown, order=("number", "y", "x")):
             self.tell(f"{pixel['number']:9d} {pixel['x']:7d} {pixel['y']:7d} {pixel['code']:10d}")
-        self.tell(f"{len(shown)} pixels")
+        self.tell(counted(len(shown), "pixel"))
 
     def _toggle_aspect(self):
         for axes in self.panels.axes[2:]:

@@ -26,6 +26,7 @@ from crstack.plotting.style import (
     words_of,
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
+from crstack.utils.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +147,9 @@ class MaskPanels:
         if not len(view.pixels):
             for axes in self.axes[:2]:
                 axes.text(0.5, 0.5, "no pixel is flagged", transform=axes.transAxes, ha="center", va="center")
-        self.figure.suptitle(f"{view.name}: {len(view.pixels)} pixels in {self.n_hits} hits")
+                axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        words = f"{counted(len(view.pixels), 'pixel')} in {counted(self.n_hits, 'hit')}"
+        self.figure.suptitle(f"{view.name}: {words if len(view.pixels) else 'no hit'}")
 
     @property
     def n_hits(self):

@@ -14,6 +14,8 @@ __all__ = ["plot_median_position"]
 
 #: inches left, right, below and above the panels, and between them
 MARGINS = (0.75, 1.0, 0.6, 0.6, 1.2, 0.6)
+#: most exposures whose parts fit into the title; those of more are beside the colours
+MOST_IN_TITLE = 5
 
 
 def plot_median_position(
@@ -74,9 +76,14 @@ def plot_median_position(
     # nearest, because numbers of exposures cannot be averaged
     options = {"colours": ListedColormap(colours), "interpolation": "nearest", "block": block, "aspect": aspect}
     shown = draw_image(right, known, (0.5, n_exposures + 0.5), **options)
-    add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
+    bar = add_bar(right, shown, "number of the exposure", ticks=range(1, n_exposures + 1))
     shares = [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, n_exposures + 1)]
-    right.set_title("exposure at the median: " + ", ".join(shares), fontsize="medium", y=1.0)
+    in_title = ": " + ", ".join(shares) if n_exposures <= MOST_IN_TITLE else ""
+    right.set_title(f"exposure at the median{in_title}", fontsize="medium", y=1.0)
+    if not in_title:
+        bar.set_ticks(range(1, n_exposures + 1), labels=shares)
+        bar.set_label("number of the exposure: part of the pixels")
+        bar.ax.tick_params(labelsize="small")
     for axes in (left, right):
         axes.set(xlim=(0.5, nx + 0.5), ylim=(0.5, ny + 0.5))  # the last blocks may reach beyond
         axes.set_xlabel("X (pixel)")

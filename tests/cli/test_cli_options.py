@@ -81,10 +81,14 @@ def test_patterns_and_keywords_of_headers(here):
         ([*NAMES, "--gain", "2 adu"], "gain must be a number greater than 0.*; got '2 adu'"),
         ([*NAMES, "--gain", "2", "--readnoise", "4"], "readnoise must have a unit.*; got '4'"),
         ([*NAMES, "--gain", "2", "--readnoise", "4 parsec"], "readnoise must have a unit.*; got '4 parsec'"),
-        ([*NAMES, "--gain", "2", "--readnoise", "-4 adu"], "rnoise must be a number greater than 0"),
+        ([*NAMES, "--gain", "2", "--readnoise", "-4 adu"], "error: --readnoise must be a number greater than 0"),
         ([*NAMES, "--gain", "header:NONE", "--readnoise", "4 adu"], "gain must be in NONE of the header of fake_1a"),
         ([*NAMES[:1], *NUMBERS], "images must be a list of two or more FITS files; got 1"),
-        ([*NAMES, *NUMBERS, "--method", "jiont"], "crmethod must be one of"),
+        (
+            [*NAMES, *NUMBERS, "--method", "jiont"],
+            "error: --method must be one of .*; got 'jiont' .did you mean 'joint'",
+        ),
+        ([*NAMES, *NUMBERS, "--method", "mm_pycosmic+pycsmic"], "error: detector 2 of --method must be one of"),
         ([*NAMES, *NUMBERS, "--ext", "SCI"], "--ext must be one of 0 .*; got 'SCI'"),
         (["no_*.fits", *NUMBERS], "images must match files that exist; got no_.*, which matches none"),
         (["nothing.fits", *NUMBERS], "images must be files that exist; got nothing.fits"),
@@ -95,6 +99,27 @@ def test_patterns_and_keywords_of_headers(here):
 def test_options_that_do_not_do(here, capsys, arguments, match):
     write_parameters("p.yaml")
     refused(capsys, ["run", *arguments, "--output-dir", "out"], match)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rn", *NAMES], "invalid choice: 'rn' .* \\(did you mean 'run'\\?\\)$"),
+        (["run", *NAMES, "--biass", "300"], "unrecognized arguments: .*--biass.* \\(did you mean '--bias'\\?\\)$"),
+        (["run", *NAMES, "--read-noise", "3 adu"], "--read-noise.* \\(did you mean '--readnoise'\\?\\)$"),
+        (["demo", "here", "--scenes", "slit"], "--scenes.* \\(did you mean '--scene'\\?\\)$"),
+        (["demo", "here", "--scene", "slits"], "invalid choice: 'slits' .* \\(did you mean 'slit'\\?\\)$"),
+        (["run", *NAMES, "--qqqqqq"], "unrecognized arguments: --qqqqqq$"),
+    ],
+)
+def test_names_that_were_probably_meant(here, capsys, arguments, words):
+    assert main(arguments) == 2
+    assert re.search(words, capsys.readouterr().err.strip())
+    assert not Path("here").exists()
+
+
+def test_a_parameter_file_keeps_its_keys_in_errors(here, capsys):
+    refused(capsys, ["run", write_parameters("p.yaml", crmethod="jiont")], "error: crmethod must be one of")
 
 
 def test_dry_run(here, capsys):
@@ -332,7 +357,11 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     assert main([*pattern, "--max-fraction", "0.0001", "--output-dir", "four"]) == 1
     assert "of the values of" in capsys.readouterr().err
     assert not Path("four/combined_mean.fits").exists()
-    refused(capsys, [*pattern, "--max-fraction", "2"], "max_fraction must be a number at least 0 and at most 1; got 2")
+    refused(
+        capsys,
+        [*pattern, "--max-fraction", "2"],
+        "error: --max-fraction must be a number at least 0 and at most 1; got 2",
+    )
     refused(capsys, [*pattern, "--saturation", "0"], "saturation must be a number greater than 0")
     refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")
 
@@ -354,9 +383,9 @@ def test_data_quality_and_uncertainties_of_the_files(here, capsys):
     path = write_parameters("p.yaml", crmethod="pycosmic", dq_ext="DQ", bits={"bad": 4})
     assert main(["run", path, "--output-dir", "three", *PLAIN]) == 0
     assert_equal_masks("two", "three")
-    refused(capsys, [*arguments, "--bits", "stsci"], "dq_ext must be given with bits")
+    refused(capsys, [*arguments, "--bits", "stsci"], "error: --dq-ext must be given with bits")
     refused(capsys, [*arguments, "--dq-ext", "DQ", "--bits", "eso"], "bits must be one of stsci, lsst, dragons")
-    refused(capsys, [*arguments, "--err-ext", "ERR"], "err_ext must be one of 0 .*; got 'ERR'")
+    refused(capsys, [*arguments, "--err-ext", "ERR"], "error: --err-ext must be one of 0 .*; got 'ERR'")
 
 
 @pytest.mark.parametrize(

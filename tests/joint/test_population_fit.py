@@ -3,9 +3,10 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.nddata import CCDData, InverseVariance
 from support.stacks import stack_of
 
-from crstack import JointPosterior
+from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
 from crstack.joint import Counts, joint_posterior
 from crstack.joint.candidates import Candidates, Chosen, find_candidates
@@ -210,3 +211,33 @@ def test_a_detector_is_looked_at_anyway():
     found = find_candidates(Counts(cube, np.float32(16)), 0 * one, one, detected)
     assert [index.tolist() for index in found.where] == [[4], [5]]
     assert found.chosen.anyway.sum() == 1
+
+
+def test_equal_nodes_have_one_interval():
+    """Groups of exposures of the same noise have equal nodes where no value is known."""
+    prior = SignalPrior(np.array([0.0, 100.0]), np.array([0.0, 1.0]))
+    nodes = np.array([[10.0], [10.0], [20.0], [30.0]])
+    with np.errstate(all="raise"):
+        signal, density = prior(nodes)
+    assert np.isfinite(density).all()
+    weight = np.exp(density[:, 0])
+    assert weight[0] == 0
+    np.testing.assert_allclose(weight[1:], 0.01, rtol=1e-3)
+    assert ((signal >= 0) & (signal <= 40)).all()
+
+
+def test_a_column_without_values_under_different_skies():
+    rng = np.random.default_rng(7)
+    skies = np.array([200.0, 400.0, 600.0])
+    images = rng.normal(0, np.sqrt(skies + 36)[:, None, None], (3, 120, 130)).astype(np.float32)
+    ccds = []
+    for image, sky in zip(images, skies, strict=True):
+        inverse = np.full(image.shape, 1 / (sky + 36))
+        inverse[:, 30] = 0  # bad values, as in surveys
+        ccds.append(CCDData(image, unit=u.electron, uncertainty=InverseVariance(inverse)))
+    stack = CRStack(ccds, readnoise=6 * u.electron)
+    masks = stack.detect("joint")
+    assert np.isfinite(masks.probability).all()
+    made = stack.combine("meanjoint", full_output=True)
+    assert (made.count[:, 30] == 0).all()
+    assert np.isnan(made.ccd.data[:, 30]).all()

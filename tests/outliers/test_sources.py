@@ -1,5 +1,6 @@
 """Sources that only some exposures show: reported by exposure and place, with a code of their own."""
 
+import re
 import warnings
 
 import astropy.units as u
@@ -13,7 +14,7 @@ from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.masks.features import find_features
 from crstack.outliers.gaussians import fit_gaussians
-from crstack.outliers.sources import find_sources, sentence_of_sources
+from crstack.outliers.sources import find_sources, no_sources, sentence_of_sources
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -57,9 +58,8 @@ def test_sources_are_reported_by_exposure_and_place(n, method):
         CRStackWarning, match="2 flagged features have the shape of a source .* exposure 2 at \\(51"
     ) as w:
         masks = detect(images, method)
-    assert "is it an asteroid, a transient, a nod, another field, or an exposure that is not aligned?" in str(
-        w[0].message
-    )
+    text = str(w[0].message)
+    assert "show, in exposure 2: an asteroid, a transient, a nod, another field, or an exposure that is not" in text
     table = masks.sources
     table.sort("flux", reverse=True)
     assert table["exposure"].tolist() == [2, 2]
@@ -81,9 +81,30 @@ def test_sources_are_reported_by_exposure_and_place(n, method):
             assert not ((np.hypot(hits["xcentroid"] - x - 1, hits["ycentroid"] - y - 1)) < 1).any()
 
 
+def test_the_sentence_of_many_sources_has_the_advice_first_and_few_places():
+    """The brightest of each exposure, then the next ones; the rest as a number."""
+    names = [f"night/exposure_{i}.fits" for i in (1, 2, 3)]
+    table = no_sources()
+    for k in range(15):
+        table.add_row((1 if k else 3, 10.0 + k, 20.0, 100.0 + 10 * k, 12, 3.0, 3.0))
+    table["flux"] = table["flux"] << u.electron
+    for name in ("x", "y"):
+        table[name].unit = "pix"
+    text = sentence_of_sources(table, names)
+    assert text.startswith(
+        "15 flagged features have the shape of a source that only some exposures show, in 2 exposures"
+    )
+    assert re.findall(r"\((\d+)\.0, 20\.0\)", text) == ["24", "10", "23"]
+    assert text.index("aligned?") < text.index("(24.0")
+    assert text.endswith("and 12 more (in Python: masks.sources)")
+    assert len(text) < 500
+
+
 def test_a_trailed_asteroid_is_a_source():
     images, _ = exposures_with(sources=[(60, 40, 2e4)], length=6.0)
-    with pytest.warns(CRStackWarning, match="1 flagged features have the shape of a source"):
+    with pytest.warns(
+        CRStackWarning, match="^1 flagged feature has the shape of a source .* in exposure 2: .* It is left out"
+    ):
         table = detect(images).sources
     assert table["fwhm_major"][0] > 1.5 * table["fwhm_minor"][0]
 

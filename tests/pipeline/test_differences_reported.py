@@ -6,6 +6,7 @@ from pathlib import Path
 import astropy.units as u
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from support.parameter_files import NAMES, write_parameters
 
 from crstack.cli import main
@@ -20,6 +21,8 @@ LEVELS = (0.0, 30.0, 75.0)
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for other in ("plot_mask", "plot_diagram"):
+        monkeypatch.setattr(f"crstack.plotting.accessor.{other}", lambda *args, **options: Figure())
     numbers = {"gain": 2 * u.electron / u.adu, "readnoise": 3.4 * u.electron, "bias": 100 * u.adu}
     levels = [level * u.electron for level in LEVELS]
     simulated = make_stack("imaging", (120, 130), hit_rate=0.01, seed=5, backgrounds=levels, **numbers)
@@ -28,7 +31,7 @@ def here(tmp_path, monkeypatch):
 
 
 def reported(capsys, crmethod, **keys):
-    path = write_parameters("p.yaml", crmethod=crmethod, mm_seed=1, maxplots=0, **keys)
+    path = write_parameters("p.yaml", crmethod=crmethod, mm_seed=1, maxplots=0, outputs=["meancr2"], **keys)
     assert main(["run", path, "--output-dir", "out", "--json"]) == 0
     return json.loads(capsys.readouterr().out), Path("out/report.html").read_text()
 

@@ -1,10 +1,11 @@
 """Parts of a run of the command."""
 
 import numpy as np
+import pytest
 from astropy.nddata import CCDData
 
 from crstack import MaskSet
-from crstack.pipeline.page import _sentence
+from crstack.pipeline.page import _hits_notes, _sentence
 from crstack.pipeline.run import without_dropped
 
 
@@ -39,3 +40,28 @@ def test_the_sentence_of_the_report_tells_pixels_from_hits():
         "2 exposures of 20 x 10 pixels. 5 % of the pixels are hit in one of them or more. 2 hits would stay in a plain "
         "median: MEDIANCR has 7 pixels. The best image is combined_meanjoint.fits: each pixel has a clean value."
     )
+
+
+def masks_of(n, n_flagged=0):
+    names = ("MEDIANCR", "MEANCRT", *(f"CRMASK{i + 1}" for i in range(n)), "MEANCR")
+    codes = {name: np.zeros((10, 20), np.uint8) for name in names}
+    codes["MEANCRT"].ravel()[:n_flagged] = 2
+    return MaskSet(codes)
+
+
+@pytest.mark.parametrize(("n", "needed"), [(3, 2), (4, 2), (5, 3), (12, 6)])
+def test_the_note_of_coincident_hits_has_the_number_of_the_rule(n, needed):
+    notes = dict(_hits_notes(masks_of(n)))
+    assert f"hit in {needed} or more of the {n} exposures" in notes["coincident"]
+
+
+def test_two_exposures_have_no_coincident_hits():
+    assert "coincident" not in dict(_hits_notes(masks_of(2)))
+
+
+@pytest.mark.parametrize(("n_flagged", "said"), [(40, False), (42, True)])
+def test_a_remark_where_hits_touch_each_other(n_flagged, said):
+    result = CCDData(np.zeros((10, 20)), unit="adu", mask=np.eye(10, 20, dtype=bool))
+    words = _sentence(masks_of(12, n_flagged), {"every exposure": 0, "coincident": 1}, "meanjoint", result)
+    assert ("connected hits count as one" in words) == said
+    assert words.endswith("10 pixels have no clean value.")

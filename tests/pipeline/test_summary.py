@@ -27,6 +27,9 @@ def test_numbers_and_percentages_of_the_masks(monkeypatch):
         "CRMASK2": "2.0000",
         "MEANCR": "0.0000",
     }
+    # columns without a pixel are left out
+    (heads,) = [line for line in lines if line.startswith("pixels of")]
+    assert heads.split() == ["pixels", "of", "flagged", "mmcosmic", "%"]
     assert lines[-1] == "problematic pixels, masked in every exposure: 1"
     lines.clear()
     summary.log_masks(masks, verbose=True)

@@ -3,6 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import QTable
 from matplotlib.figure import Figure
 from support.stacks import stack_of
 
@@ -10,6 +11,7 @@ from crstack import JointPosterior
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.plotting import plot_differences
+from crstack.plotting.differences import _draw_numbers
 
 FACTORS, OFFSETS = (0.85, 1.0, 1.12), ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))
 
@@ -39,6 +41,9 @@ def test_terms_and_their_errors(stack):
     assert [axes.get_title() for axes in above.axes] == ["added level", "throughput", "shift", "second moments"]
     for axes, names in zip(above.axes, (("level",), ("throughput",), ("dx", "dy"), ("xx", "yy", "xy")), strict=True):
         found = drawn(axes)
+        if not any(table[name].any() for name in names):
+            assert axes.texts[0].get_text() == "no difference"
+            continue
         assert tuple(found) == names
         for name, (values, errors) in found.items():
             np.testing.assert_allclose(values, table[name])
@@ -56,6 +61,21 @@ def test_images_are_what_each_exposure_is_expected_to_hold_more(stack):
     bright = truth[1] > 500
     for image, factor in zip(images, FACTORS, strict=True):
         assert np.median(image[bright] / truth[1][bright]) == pytest.approx(factor - 1, abs=0.03)
+
+
+def test_a_term_without_differences_has_no_scale():
+    nothing = {name: np.zeros(3) for name in ("dx", "dy", "xx", "yy", "xy")}
+    table = QTable({"exposure": [1, 2, 3], "level": [-1.0, 0.0, 1.0], "throughput": np.ones(3)} | nothing)
+    figure = Figure()
+    _draw_numbers(figure, table)
+    level, *others = figure.axes
+    assert not level.texts
+    assert len(level.get_yticks())
+    for axes in others:
+        assert [text.get_text() for text in axes.texts] == ["no difference"]
+        assert not len(axes.get_xticks())
+        assert not len(axes.get_yticks())
+        assert not axes.lines
 
 
 def test_nothing_to_draw():

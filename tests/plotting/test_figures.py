@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from crstack import CRStack, JointPosterior, SplineBoundary
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
-from crstack.masks import Code
+from crstack.masks import Code, MaskSet
 from crstack.plotting import (
     MaskPanels,
     hit_images,
@@ -150,6 +150,9 @@ def test_a_mask_without_pixels_says_so(stack):
     assert panels.axes[1].get_title() == "(b) no hits"
     for axes in panels.axes[:2]:
         assert "no pixel is flagged" in [text.get_text() for text in axes.texts]
+        assert not len(axes.get_xticks())
+        assert not len(axes.get_yticks())
+    assert panels.figure.get_suptitle() == "MEDIANCR: no hit"
 
 
 def test_pixels_beyond_the_diagram_are_counted():
@@ -380,6 +383,19 @@ def test_median_position(stacks):
     assert exposure_at_median(data, median, bad)[3, 4] == 0
 
 
+def test_parts_of_many_exposures_are_beside_the_colours():
+    rng = np.random.default_rng(1)
+    number = rng.integers(1, 13, (60, 70))
+    figure = plot_median_position(number, rng.normal(10, 1, (60, 70)), 12)
+    assert figure.axes[1].get_title() == "exposure at the median"
+    bar = figure.axes[1].child_axes[0]
+    words = [label.get_text() for label in bar.get_yticklabels()]
+    assert words == [f"{i}: {100 * np.mean(number == i):.0f}%" for i in range(1, 13)]
+    figure.canvas.draw()
+    ends = [label.get_window_extent().x1 for label in (*bar.get_yticklabels(), bar.yaxis.label)]
+    assert max(ends) < figure.bbox.x1
+
+
 # pages of hits
 
 
@@ -531,6 +547,20 @@ def test_write_pages(stack, tmp_path):
         pages.show(12345)
     with pytest.raises(InputError, match="semiwindow must be an integer at least 0; got -1"):
         stack.plot.hits(semiwindow=-1)
+
+
+def test_one_pixel_without_a_diagram_is_one_page(stack, tmp_path):
+    masks = stack.latest_masks()
+    codes = {name: np.zeros_like(one) for name, one in masks.codes.items()}
+    for name in ("MEANCRT", "CRMASK1"):
+        codes[name][20, 30] = codes[name][40, 50:54] = 2
+    alone = MaskSet(codes)
+    view = replace(stack.plot.mask_view("MEANCRT", masks=alone), diagram=None, boundary=None, threshold=None)
+    pages = plot_hits(view, alone.features(stack.statistics.mean2d, name="MEANCRT"))
+    assert pages.write(tmp_path / "hits.pdf") == 2
+    assert n_pages(tmp_path / "hits.pdf") == 1 + 2
+    sizes = [pages.show(number)[0].get_suptitle().split("): ")[1].split(",")[0] for number in (1, 2)]
+    assert sizes == ["1 pixel", "4 pixels"]
 
 
 def test_images_of_figures(stack, tmp_path):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import astropy.units as u
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from support.stacks import make_joint_quick
 
@@ -423,8 +424,11 @@ def test_given_terms_give_the_same_in_files(case, monkeypatch):
 @pytest.mark.filterwarnings("ignore:the work used")
 def test_figures_and_the_page_of_a_run_in_files(tmp_path):
     paths = files_of(simulated(3, sky_factors=(1, 1.2, 0.9)), tmp_path)
-    options = ["--gain", "1", "--readnoise", "3.4 electron", "--mem-limit", str(enough())]
-    assert main(["run", *paths, *options, "--output-dir", str(tmp_path / "out")]) == 0
+    few = {"crmethod": "joint", "outputs": ["meancr2"], "maxplots": 1}
+    parameters = tmp_path / "p.yaml"
+    parameters.write_text(yaml.safe_dump({"images": paths, "gain": 1.0, "rnoise": 3.4, "requirements": few}))
+    options = ["--mem-limit", str(enough()), "--output-dir", str(tmp_path / "out")]
+    assert main(["run", str(parameters), *options]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"report.html", "diagnostic_mediancr.png", "image_number_at_median_position.png"} <= names
 

@@ -1,0 +1,71 @@
+"""Mistakes in the arguments of the command: the option or command that was probably meant, and its name in errors."""
+
+import argparse
+import re
+import sys
+from contextlib import contextmanager
+
+__all__ = ["SuggestingParser", "named_as_options"]
+
+#: keys of the parameter file and options of other names
+OPTIONS = {"crmethod": "method", "rnoise": "readnoise", "extnum": "ext"}
+#: keys whose options have the same name
+SAME = ("method", "readnoise", "max_fraction", "dq_ext", "err_ext")
+#: beginning of a message about a key
+ABOUT = re.compile(rf"^(detector \d+ of )?({'|'.join([*OPTIONS, *SAME])})(?=[ ,])")
+#: the two mistakes of argparse for which there may be a similar name
+CHOICE = re.compile(r"invalid choice: '(.+?)' \(choose from (.+)\)")
+UNKNOWN = re.compile(r"unrecognized arguments: (?:.* )?(--[\w-]+)")
+
+
+class SuggestingParser(argparse.ArgumentParser):
+    """A parser whose errors name the most similar option, command or choice.
+
+    Attributes
+    ----------
+    commands : dict of str to `argparse.ArgumentParser`
+        Parsers of the commands.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.commands = {}
+        self._given = ()
+
+    def parse_args(self, args=None, namespace=None):
+        """Parse the arguments."""
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, namespace)
+
+    def error(self, message):
+        """Print the message with a suggestion, and exit with the code 2."""
+        super().error(message + self._suggestion(message))
+
+    def _suggestion(self, message):
+        from crstack.utils.validation import did_you_mean
+
+        choice, unknown = CHOICE.search(message), UNKNOWN.search(message)
+        if choice:
+            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        if unknown:
+            command = next((self.commands[one] for one in self._given if one in self.commands), self)
+            return did_you_mean(unknown[1], sorted(set(re.findall(r"--[\w-]+", command.format_help()))))
+        return ""
+
+
+@contextmanager
+def named_as_options():
+    """Errors about a key of the parameter file name the option that stands for it."""
+    from crstack.exceptions import InputError
+
+    try:
+        yield
+    except InputError as error:
+        text = ABOUT.sub(lambda found: (found[1] or "") + _option(found[2]), str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
+
+
+def _option(key):
+    return f"--{OPTIONS.get(key, key).replace('_', '-')}"

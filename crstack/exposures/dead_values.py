@@ -1,0 +1,116 @@
+"""Dead rows and columns: one value in all exposures, far below its surroundings."""
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["find_dead_values"]
+
+#: distances of the pixels on each side, along a row or a column, that are the surroundings
+DISTANCES = (5, 6, 7)
+#: a value is dead if it is at least this number of standard deviations below its surroundings on both sides
+FAR_BELOW = 6.0
+#: fewest connected pixels, and largest number of groups of this size that noise may give
+FEWEST, BY_CHANCE = 4, 1e-3
+#: highest probability of one value, times the standard deviation of the values in units of their steps
+PEAK = 0.4
+#: number of shapes of a group grows by about this factor with each pixel
+NEIGHBOURS = 6
+#: size of a sample of values
+SAMPLE = 20_000
+
+
+def find_dead_values(exposures, raw, same):
+    """Connected pixels with one value in all exposures, far below their surroundings.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Two or more, bias subtracted.
+    raw : `~numpy.ndarray`
+        First exposure (ny, nx) as it was read.
+    same : `~numpy.ndarray` of bool
+        (ny, nx), pixels that had the same value in all exposures when they were read.
+
+    Returns
+    -------
+    dead : `~numpy.ndarray` of bool or None
+        (ny, nx); None if there is none.
+
+    Notes
+    -----
+    Light has noise, so values of independent exposures differ. Values in steps, such as whole numbers, may be equal by
+    chance, where the noise is about one step. The smallest group is therefore so large that noise gives none. The
+    surroundings are the pixels at a distance of 5 to 7 on both sides, along the row or the column. Wider areas of one
+    value, such as the border of a mosaic, have no such surroundings and are not found.
+    """
+    least = _least_pixels(exposures, raw)
+    if least is None:
+        return None
+    candidates = _narrow(same)
+    if exposures.bad is not None:
+        candidates &= ~exposures.bad.any(axis=0)
+    rows, columns = np.nonzero(candidates)
+    for i in range(len(exposures)):
+        if len(rows) < least:
+            return None
+        low = _below_both_sides(exposures, i, rows, columns)
+        rows, columns = rows[low], columns[low]
+    if len(rows) < least:
+        return None
+    values, number = np.unique(raw[rows, columns], return_counts=True)
+    dead = np.zeros(exposures.shape, dtype=bool)
+    usual = raw[rows, columns] == values[np.argmax(number)]
+    dead[rows[usual], columns[usual]] = True
+    labels, _ = ndimage.label(dead, np.ones((3, 3)))
+    large = np.bincount(labels.ravel()) >= least
+    large[0] = False
+    dead = large[labels]
+    return dead if dead.any() else None
+
+
+def _least_pixels(exposures, raw):
+    """Number of pixels of a group that noise does not give; None if it gives groups of any size."""
+    some = raw[:: max(raw.size // SAMPLE // raw.shape[1], 1)]
+    # a converter gives values in steps, also after a multiplication with the gain
+    steps = np.diff(np.unique(some[np.isfinite(some)]).astype(np.float64))
+    sigma = float(np.min(exposures.noise.readnoise_in_unit)) / (exposures.rate_seconds or 1)
+    if not (sigma > 0 and len(steps)):
+        return None
+    # each pixel of a group may be one of several neighbours of the one before
+    chance = NEIGHBOURS * (PEAK * steps.min() / sigma) ** len(exposures)
+    if chance > 0.5:
+        return None
+    return max(int(np.ceil(np.log(BY_CHANCE / raw.size) / np.log(max(chance, 1e-30)))), FEWEST)
+
+
+def _narrow(same):
+    """The pixels of narrow features: not those with others at the longest distance in all four directions."""
+    far, inner = DISTANCES[-1], np.zeros_like(same)
+    middle = np.s_[far:-far, far:-far]
+    if min(same.shape) > 2 * far:
+        inner[middle] = same[: -2 * far, far:-far] & same[2 * far :, far:-far]
+        inner[middle] &= same[far:-far, : -2 * far] & same[far:-far, 2 * far :]
+    return same & ~inner
+
+
+def _below_both_sides(exposures, i, rows, columns):
+    """Whether values of an exposure are far below their surroundings on both sides, along the row or the column."""
+    own = exposures.data[i][rows, columns]
+    low = np.zeros(len(rows), dtype=bool)
+    for axis in (0, 1):
+        level = np.full(len(rows), np.inf, np.float32)
+        for sign in (-1, 1):
+            values = np.stack([_at(exposures, i, (rows, columns), axis, sign * one) for one in DISTANCES])
+            level = np.minimum(level, np.median(values, axis=0))
+        variance = exposures.noise_of(i).cutout((rows, columns)).variance(np.maximum(level, 0))
+        low |= level - own > FAR_BELOW * np.sqrt(variance)
+    return low
+
+
+def _at(exposures, i, where, axis, step):
+    """Values of an exposure beside some pixels, reflected at the edges."""
+    where = list(where)
+    last = exposures.shape[axis] - 1
+    place = np.abs(where[axis] + step)
+    where[axis] = np.clip(last - np.abs(last - place), 0, last)
+    return exposures.data[i][tuple(where)]
