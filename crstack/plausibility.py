@@ -40,6 +40,9 @@ QUANTILE, OF_QUANTILE = 0.75, 1.3233
 MOST_SHIFTED, ERROR_OF_SHIFT = 4.0, 0.01
 #: a kernel does not describe stars whose second moments (square pixels) along both axes are larger by this number
 WIDENED = 3.5
+#: with two exposures, stars lose light to the masks if the second moments differ by the first number (square pixels)
+#: and the throughputs by the second as a factor
+WIDENED_OF_TWO, DIMMED_OF_TWO = 1.2, 1.25
 #: least significance of such a difference, in standard errors
 SIGNIFICANT = 5.0
 #: full width at half maximum over the standard deviation
@@ -131,7 +134,7 @@ def _of_shifts(masks, exposures, known):
         if not far and masks.decision is not None and (not known or masks.decision.measured is None):
             far = _far(exposures, whole_steps(exposures.data), WHOLE_STEPS)
         hits = "Unless the offsets are given, stars are taken for hits, and"
-    wide = _wide(measured) if measured else {}
+    wide = _wide(measured, WIDENED) if measured else {}
     # the shift of a profile of another shape has no meaning
     far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
     sentences = []
@@ -144,6 +147,8 @@ def _of_shifts(masks, exposures, known):
             f"stars are much wider than in the sharpest exposure: {found}. Out of focus, or in far worse seeing? "
             "The profiles differ by more than is measured well, so stars may be flagged: leave such exposures out"
         )
+    elif measured and masks.n_exposures == 2:
+        sentences += _of_two(measured, exposures.names)
     if far:
         found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
         sentences.append(
@@ -162,7 +167,21 @@ def _of_shifts(masks, exposures, known):
     return sentences
 
 
-def _wide(measured):
+def _of_two(measured, names):
+    """A sentence if two exposures differ so much in seeing and throughput that errors on stars look like hits."""
+    if max(measured.factors) < DIMMED_OF_TWO * min(measured.factors):
+        return []
+    factors = ", ".join(f"{one:.2f}" for one in measured.factors)
+    return [
+        f"stars are wider in {names[i]} than in {names[1 - i]} by {FWHM * np.sqrt(more):.1f} pixels (FWHM, in "
+        f"quadrature), and the throughputs are {factors}: with two exposures whose stars differ this much, stars "
+        "cannot be distinguished from hits. Stars may lose several per cent of their light in the combined image: add "
+        "an exposure, or give ignore_pixels for the stars"
+        for i, more in _wide(measured, WIDENED_OF_TWO).items()
+    ]
+
+
+def _wide(measured, least):
     """Exposures (from 0) whose stars are much wider, with the difference of the second moments, if it is significant.
 
     Without stars, the widths have large errors.
@@ -171,7 +190,7 @@ def _wide(measured):
     sharpest = np.argmin(np.array(measured.widths, dtype=float)[:, :2].sum(axis=1))
     return {
         i: more
-        for i, more in widened(measured, WIDENED)
+        for i, more in widened(measured, least)
         if more > SIGNIFICANT * np.hypot(errors[i].max(), errors[sharpest].max())
     }
 

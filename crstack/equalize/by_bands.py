@@ -8,8 +8,8 @@ import numpy as np
 
 from crstack.equalize.differences import Differences
 from crstack.equalize.expected_exposures import CONTRAST, fitted_terms
-from crstack.equalize.rounds import flat_pixels, residuals_of, surfaces_of
-from crstack.equalize.surfaces import Mesh
+from crstack.equalize.rounds import flat_pixels, residuals_of
+from crstack.equalize.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory
 from crstack.utils.pixels import by_rows, contrast_of
 from crstack.utils.threads import map_threads, row_bands

@@ -12,7 +12,7 @@ from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
 from crstack.equalize.line_hits import LineHits
 from crstack.equalize.offsets import hot_pixels, medians_around
 from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
-from crstack.equalize.surfaces import Mesh
+from crstack.equalize.surfaces import Mesh, first_surfaces, levels_around
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
@@ -60,9 +60,14 @@ class ExpectedExposures:
         (N,) variance of each exposure over the mean, where they are unlike.
     drifting : bool, optional
         Whether the shift may change over the image. It may not if these are a part of the image.
+    above_local : bool, optional
+        Whether throughputs, kernels and steps come from structures above the level around them only. The fit then
+        starts from surfaces. If not, a smooth sky that changes between exposures counts for the throughputs.
     """
 
-    def __init__(self, levels, variance_of, bad, names, of_part=None, start=None, noises=None, drifting=True):
+    def __init__(
+        self, levels, variance_of, bad, names, of_part=None, start=None, noises=None, drifting=True, above_local=False
+    ):
         self.own_noises = noises if of_part is None else of_part.own_noises
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
@@ -79,18 +84,27 @@ class ExpectedExposures:
         if of_part is not None:
             self.factors, self.kernels, self.terms = of_part.factors, of_part.kernels, of_part.terms
             self.covariance, self.steps, self.start = of_part.covariance, of_part.steps, of_part.start
+        self.above_local = above_local
         self.backgrounds = self.first_levels(levels)
+        if above_local:
+            self.backgrounds = first_surfaces(self.mesh, levels, variance_of, bad)
         self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = self.brightness = None
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]
-            self.steps = confirmed_steps(whole_steps(levels), planes, variance_of)
+            seen = self._above_local() if above_local else levels
+            self.steps = confirmed_steps(whole_steps(seen), planes, variance_of)
         self.hot = None
         if any(map(any, self.steps)):
             self.leave_out_hot()
             self.start_moved()
+
+    def _above_local(self):
+        """Exposures (N, ny, nx) minus the levels around the pixels."""
+        around = levels_around(self.mesh, self.levels, np.ones(self.levels.shape[1:], dtype=bool))
+        return np.stack([level - one for level, one in zip(self.levels, around, strict=True)])
 
     def fill_bad(self):
         """Replace bad values by the median of the other exposures, at the level of the exposure.
@@ -227,12 +241,15 @@ class ExpectedExposures:
             for noise, factor in zip(noises, factors, strict=True)
         ])  # fmt: skip
 
-    def misfit(self):
-        """Sum of the squared residuals of the exposures over their variances; a limit reduces the effect of hits."""
+    def misfit(self, some=True):
+        """Sum of the squared residuals of the exposures over their variances; a limit reduces the effect of hits.
+
+        It is the sum over all pixels, or over ``some``, bool (ny, nx).
+        """
         common, total = self.common(CONTRAST[-1]), 0.0
         for i, variance in enumerate(self.own_variances(common)):
             squares = (self.levels[i] - self.shift(i) - self.scale(i) * common) ** 2 / variance
-            known = True if self.bad is None else ~self.bad[i]
+            known = some if self.bad is None else some & ~self.bad[i]
             total += np.minimum(squares, CLIP_SIGMA**2).sum(dtype=np.float64, where=known)
         return float(total)
 

@@ -22,7 +22,7 @@ from crstack.equalize.line_rounds import (
 )
 from crstack.equalize.offsets import hot_pixels
 from crstack.equalize.place_variance import contrast_squared
-from crstack.equalize.rounds import LEAST_SHARES, refine
+from crstack.equalize.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.saturated import with_saturated_stars
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
@@ -35,6 +35,13 @@ __all__ = ["measure_differences"]
 LINE_ROUNDS = 3
 #: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
 WHOLE, CLEAR = 1_200_000, 25.0
+#: surfaces of the sky that may be confused with a throughput
+SLOPING = ("slope", "surface")
+#: least decrease of chi squared by which one of two fits of the throughputs is better, and largest difference of
+#: throughputs that agree
+LEAST_GAIN, APART = 60.0, 0.05
+#: fewest pixels with structure that decide between the two fits
+FEWEST = 40
 
 
 def measure_differences(
@@ -86,6 +93,8 @@ def _measured(levels, variance_of, bad, names, noises):
     start = first_factors(part.levels) if "flux_factors" in names else None
     if start is not None:
         part = min(part, _refined(ExpectedExposures(*known, start=start, **settings)), key=ExpectedExposures.misfit)
+    if {"flux_factors", "backgrounds"} <= names and any(kind in SLOPING for kind in part.kinds):
+        part = _better(part, _refined(ExpectedExposures(*known, start=part.start, above_local=True, **settings)))
     part = _with_lines(part)
     if part.levels.shape == levels.shape:
         return part.result()
@@ -110,6 +119,31 @@ def _measured(levels, variance_of, bad, names, noises):
         refine(whole, CONTRAST[-1])
     fit_line_terms(whole, part.lines)
     return whole.result()
+
+
+def _better(part, other):
+    """The better of a fit and of an ``other`` that takes throughputs from structures above the level around them.
+
+    Structures decide: the noise of exposures with unlike levels of the sky changes the rest of chi squared as well.
+    """
+    structure = structure_of(part) & structure_of(other)
+    agree = np.abs(part.factors - other.factors).max() < APART
+    if agree and np.count_nonzero(structure) >= FEWEST:
+        return part
+    gain = part.misfit(structure) - other.misfit(structure)
+    if abs(gain) > LEAST_GAIN:
+        return other if gain > 0 else part
+    if part.misfit() - other.misfit() > LEAST_GAIN:
+        part, other = other, part
+    if agree:
+        return part
+    used, unused = (", ".join(f"{one:.3f}" for one in model.factors) for model in (part, other))
+    warn_user(
+        "the sky changes between the exposures by a gradient, and too few stars are bright enough to show whether the "
+        f"throughputs change too: throughputs of {used} are assumed, but {unused} describe the stars equally well. "
+        "Give flux_factors= if the throughputs are known"
+    )
+    return part
 
 
 def _refined(model):
@@ -173,7 +207,8 @@ def _other_orders(model, axes):
 def _lines_first(model, axes, start):
     """A new model with added levels along some axes."""
     known = model.levels, model.variance_of, model.bad, model.names
-    found = ExpectedExposures(*known, start=start, noises=model.own_noises, drifting=model.drifting)
+    settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
+    found = ExpectedExposures(*known, start=start, **settings)
     find_added_lines_first(found, axes)
     return found
 

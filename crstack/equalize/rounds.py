@@ -4,12 +4,13 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.drift import positions_of
+from crstack.equalize.expected_exposures import CONTRAST
 from crstack.equalize.kernel import SIZE, fit_kernels
 from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.surfaces import smooth_surface
+from crstack.equalize.surfaces import levels_around, surfaces_of
 from crstack.utils.pixels import at_pixels, contrast_of
 
-__all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "surfaces_of"]
+__all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "structure_of"]
 
 #: least residual of a kernel in each round, as a share of the contrast
 LEAST_SHARES = (0.1, 0.1, 0.05, 0.01, 0.005)
@@ -57,6 +58,12 @@ def refine(model, contrast, least_share=None):
     return common
 
 
+def structure_of(model):
+    """Pixels (ny, nx) with structure in the common image of a fit."""
+    common = model.common(CONTRAST[-1])
+    return contrast_of(common) > STRUCTURE * NOISE_CONTRAST * np.sqrt(model.variance_of(common) / len(model.levels))
+
+
 def flat_pixels(model, structure, variance):
     """Valid pixels (ny, nx) without structure."""
     flat = structure < FLAT * NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
@@ -78,14 +85,6 @@ def residuals_of(model, common):
     return left
 
 
-def surfaces_of(medians, number):
-    """Grids and kinds of the surfaces, from medians (N + 1, rows, columns) of residuals and variance in cells."""
-    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
-    medians = medians - medians.mean(axis=0)
-    surfaces = [smooth_surface(median, number, of_cells) for median in medians]
-    return np.array([grid for grid, _ in surfaces]), [kind for _, kind in surfaces]
-
-
 def _fit_kernels(model, common, variance, structure, telling, least_share):
     place = _some(np.flatnonzero(telling), structure.ravel())
     if len(place) < FEWEST or not model.ladder:
@@ -93,11 +92,16 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     rows, columns = np.divmod(place, common.shape[1])
     half = SIZE // 2
     level = np.median(common[:: max(len(common) // 100, 1)])
+    around = np.float32(0)
+    if model.above_local:
+        images = [common, *(_without_additions(model, i) - common for i in range(len(model.levels)))]
+        level, *rest = levels_around(model.mesh, images, flat_pixels(model, structure, variance))
+        around = np.stack([one[rows, columns] for one in rest])
     padded = np.pad(common - level, half, mode="edge")
     steps = range(-half, half + 1)
     surroundings = np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
     targets = np.stack([_target_of(model, i, rows, columns) for i in range(len(model.levels))])
-    targets -= common.ravel()[place]
+    targets -= common.ravel()[place] + around
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     # with few stars, the assumed residual would hide a difference of throughput of ten per cent
@@ -123,6 +127,12 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
     model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _without_additions(model, i):
+    """Exposure ``i`` minus its surface and its added terms along rows and columns."""
+    level = model.levels[i] - model.backgrounds[i]
+    return level if model.added is None else level - model.added[i]
 
 
 def _folds(rows, columns, weight):

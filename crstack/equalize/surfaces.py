@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack.utils.threads import map_threads
 
-__all__ = ["Mesh", "linear_weights", "smooth_surface"]
+__all__ = ["Mesh", "first_surfaces", "levels_around", "linear_weights", "smooth_surface", "surfaces_of"]
 
 #: side (pixels) of a cell in which the level is measured
 CELL = 64
@@ -152,6 +152,53 @@ def smooth_surface(medians, number, variance):
             np.where(known, values - surface, 0), weight, (chi2 - degrees) / weight.sum()
         ), "surface"
     return surface, kind
+
+
+def surfaces_of(medians, number):
+    """Grids and kinds of the surfaces, from medians (N + 1, rows, columns) of residuals and variance in cells."""
+    medians, of_cells = medians[:-1], np.nan_to_num(medians[-1], nan=1.0)
+    medians = medians - medians.mean(axis=0)
+    surfaces = [smooth_surface(median, number, of_cells) for median in medians]
+    return np.array([grid for grid, _ in surfaces]), [kind for _, kind in surfaces]
+
+
+def first_surfaces(mesh, levels, variance_of, bad=None):
+    """Surfaces (N, ny, nx) of exposures as a start, before the fit of throughputs and kernels.
+
+    They come from medians of cells, on which stars have little effect.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        Cells of the exposures.
+    levels : `~numpy.ndarray`
+        (N, ny, nx) exposures.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx) excluded values.
+
+    Returns
+    -------
+    surfaces : list of `~numpy.ndarray`
+        (ny, nx) of each exposure; their mean is 0.
+    """
+    mean = levels.mean(axis=0)
+    known = np.ones(mean.shape, dtype=bool) if bad is None else ~bad.any(axis=0)
+    grids, _ = surfaces_of(*mesh.medians([*(levels - mean), variance_of(mean)], known))
+    return [mesh.interpolate(grid) for grid in grids]
+
+
+def levels_around(mesh, images, flat):
+    """Level of images (ny, nx) around each pixel: medians of the ``flat`` pixels of cells, linear between centres.
+
+    A cell that a galaxy fills gets the level of the nearest other cell.
+    """
+    medians, number = mesh.medians(images, flat)
+    if not number.any():
+        return [np.full(image.shape, np.median(image)) for image in images]
+    nearest = ndimage.distance_transform_edt(number == 0, return_distances=False, return_indices=True)
+    return [mesh.interpolate(median[tuple(nearest)]) for median in medians]
 
 
 def _shrunk(rest, weight, spread):

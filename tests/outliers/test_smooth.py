@@ -279,6 +279,16 @@ def test_an_exposure_out_of_focus_is_reported_once():
     assert "not aligned" not in text
 
 
+@pytest.mark.parametrize(("width", "throughput", "found"), [(1.6, 0.6, True), (1.6, 1.0, False), (1.2, 0.6, False)])
+def test_two_exposures_of_unlike_stars_are_reported(width, throughput, found):
+    stack, _ = stack_of([100 + field(width=0.95), 100 + throughput * field(width=width)])
+    _, text = warned(stack)
+    pattern = (
+        r"stars are wider in exposure 2 than in exposure 1 by [23]\.\d pixels .* throughputs are 1\.\d\d, 0\.\d\d: "
+    )
+    assert bool(re.search(pattern + "with two .* stars cannot be distinguished from hits", text)) == found
+
+
 def test_a_rotation_is_reported_beside_a_trail():
     across = (COLUMNS - 75) * np.sin(0.6) - (ROWS - 60) * np.cos(0.6)
     light = np.stack([100 + field(turned=3 * k) for k in range(3)])
