@@ -34,7 +34,7 @@ MINIMUM_LENGTH = 5
 MANY_SATURATED, NEARLY_ALL = 0.1, 0.99
 
 #: fraction of masked values of an exposure that gives a warning
-MANY_MASKED = 0.5
+MANY_MASKED = 0.75
 
 #: approximate number of rows whose digest identifies an exposure
 ROWS_OF_DIGEST = 64
@@ -269,7 +269,7 @@ class _Builder:
         if not many:
             return
         most = max(many, key=lambda i: self.masked[i])
-        others = f", and more than half of those of {len(many) - 1} more" if len(many) > 1 else ""
+        others = f", and more than three quarters of those of {len(many) - 1} more" if len(many) > 1 else ""
         warn_user(f"{_percent(self.masked[most])} of the values of {self.names[most]} are masked{others}; {INVERTED}")
 
     def _usable(self, drop):
