@@ -17,6 +17,8 @@ SHARE = 0.25
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
 #: exposure
 BRIGHTER = 8.0
+#: least height of such a line, as a share of the largest excess without a hit: lower ones may be noise of the common image
+CLEAR = 1.0
 
 
 class LineHits:
@@ -54,7 +56,8 @@ class LineHits:
         rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
-            most = BRIGHTER * self._height(axis)[rows]
+            height = self._height(axis)[rows]
+            most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
             hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, most) > limit[rows]
 
     def _height(self, axis):

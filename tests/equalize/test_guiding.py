@@ -13,7 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
-from crstack.plausibility import _wide
+from crstack.plausibility import WIDENED, _wide
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -128,4 +128,4 @@ def test_shifts_are_relative_to_most_exposures():
 
 @pytest.mark.parametrize(("error", "found"), [(0.05, {1: 5.0}), (1.0, {})])
 def test_widths_of_exposures_without_stars_have_no_meaning(error, found):
-    assert _wide(measured([(0, 0, 0), (5, 5, 0), (1, 1, 0)], (error, error, error))) == found
+    assert _wide(measured([(0, 0, 0), (5, 5, 0), (1, 1, 0)], (error, error, error)), WIDENED) == found
