@@ -9,7 +9,7 @@ import numpy as np
 
 from crstack.boundaries.base import FittedBoundary
 from crstack.diagram import MMDiagram
-from crstack.equalize.differences import Differences
+from crstack.equalize.fit.differences import Differences
 from crstack.exceptions import CRStackError, PluginError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name

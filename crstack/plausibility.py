@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.guiding import relative_shifts, trailed, widened
-from crstack.equalize.steps import whole_steps
+from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
+from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
 from crstack.masks.codes import Code, exposure_name

@@ -10,11 +10,11 @@ import numpy as np
 
 from crstack.detectors.base import Detection, Detector, checked_detection
 from crstack.detectors.voting import VotingDetector
-from crstack.equalize.differences import Differences
 from crstack.equalize.equalized import EqualizedExposures, equalize_as_known, with_measured
-from crstack.equalize.given_terms import warn_of_terms
+from crstack.equalize.fit.differences import Differences
 from crstack.equalize.settings import Equalization, open_settings
-from crstack.equalize.wcs_shifts import compare_with_wcs
+from crstack.equalize.terms.given_terms import warn_of_terms
+from crstack.equalize.terms.wcs_shifts import compare_with_wcs
 from crstack.exposures import Exposures
 from crstack.exposures.times import warn_of_times
 from crstack.noise import NoiseModel

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import astropy.units as u
 import numpy as np
 
-from crstack.equalize.common import common_image, expected_differences, moved_images
-from crstack.equalize.differences import Differences
-from crstack.equalize.flux import FluxFactors, check_flux_factors, estimate_flux_factors
-from crstack.equalize.given_seeing import seeing_changes, seeing_kernels
-from crstack.equalize.given_terms import rough_levels
+from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.given_seeing import seeing_changes, seeing_kernels
 from crstack.equalize.measure import measure_differences
-from crstack.equalize.offsets import Offsets, estimate_offsets
-from crstack.equalize.response import Response, ResponseSettings, estimate_response
 from crstack.equalize.settings import Equalization, open_settings
+from crstack.equalize.terms.common import common_image, expected_differences, moved_images
+from crstack.equalize.terms.flux import FluxFactors, check_flux_factors, estimate_flux_factors
+from crstack.equalize.terms.given_terms import rough_levels
+from crstack.equalize.terms.offsets import Offsets, estimate_offsets
+from crstack.equalize.terms.response import Response, ResponseSettings, estimate_response
 from crstack.exposures import Exposures
 from crstack.exposures.times import factors_of_times
 from crstack.statistics import OrderStatistics, order_statistics, with_bad_filled

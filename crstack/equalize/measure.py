@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from crstack.equalize.by_bands import ExposuresByBands
-from crstack.equalize.differences import NAMES, Differences
-from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
-from crstack.equalize.first_factors import first_factors
-from crstack.equalize.hot import with_hot_pixels
-from crstack.equalize.line_rounds import (
+from crstack.equalize.fit.by_bands import ExposuresByBands
+from crstack.equalize.fit.differences import NAMES, Differences
+from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.hot import with_hot_pixels
+from crstack.equalize.fit.line_rounds import (
     MOST_LINES,
     added_first,
     find_added_lines_first,
@@ -20,10 +19,11 @@ from crstack.equalize.line_rounds import (
     misfit_by_own_noise,
     refine_after_lines,
 )
-from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.place_variance import contrast_squared
-from crstack.equalize.rounds import LEAST_SHARES, refine, structure_of
-from crstack.equalize.saturated import with_saturated_stars
+from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
+from crstack.equalize.fit.saturated import with_saturated_stars
+from crstack.equalize.terms.first_factors import first_factors
+from crstack.equalize.terms.offsets import hot_pixels
+from crstack.equalize.variance.place_variance import contrast_squared
 from crstack.utils.memory import in_files
 from crstack.utils.pixels import dilate, informative_box
 from crstack.utils.threads import map_threads, wide_bands

@@ -7,11 +7,11 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 
-from crstack.equalize.differences import NAMES
-from crstack.equalize.flux import METHODS, check_flux_factors
-from crstack.equalize.given_terms import refuse_impossible
-from crstack.equalize.offsets import check_offsets, check_region_size
-from crstack.equalize.response import ResponseSettings
+from crstack.equalize.fit.differences import NAMES
+from crstack.equalize.terms.flux import METHODS, check_flux_factors
+from crstack.equalize.terms.given_terms import refuse_impossible
+from crstack.equalize.terms.offsets import check_offsets, check_region_size
+from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.utils.validation import check_choice, check_number, check_region

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crstack.equalize.differences import Differences
-from crstack.equalize.given_terms import warn_of_terms
-from crstack.equalize.row_noise import warn_of_shared_noise
+from crstack.equalize.fit.differences import Differences
+from crstack.equalize.terms.given_terms import warn_of_terms
+from crstack.equalize.variance.row_noise import warn_of_shared_noise
 from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of

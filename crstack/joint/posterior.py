@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.differences import Differences
+from crstack.equalize.fit.differences import Differences
 from crstack.joint.candidates import LOOKED_AT, clean_signal, find_candidates
 from crstack.joint.counts import Counts
 from crstack.joint.cubes import in_order, means_of

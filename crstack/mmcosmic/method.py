@@ -10,7 +10,7 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_boundar
 from crstack.boundaries.calibrated import CalibratedBoundary
 from crstack.boundaries.spline import SplineBoundary
 from crstack.diagram import DiagramSettings, MMDiagram
-from crstack.equalize.differences import Differences
+from crstack.equalize.fit.differences import Differences
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks.codes import Code, exposure_name, united

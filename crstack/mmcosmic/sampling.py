@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram, make_diagram
-from crstack.equalize.overdispersion import NbinomShape, fit_nbinom_shape
+from crstack.equalize.terms.overdispersion import NbinomShape, fit_nbinom_shape
 from crstack.exceptions import InputError
 from crstack.noise import GAIN_UNIT, NoiseModel
 from crstack.prepared import Detections, PreparedStack, Progress

@@ -7,8 +7,8 @@ import numpy as np
 from astropy.nddata import CCDData
 from astropy.table import QTable
 
-from crstack.equalize.compare import compare_fluxes
-from crstack.equalize.offsets import shifted
+from crstack.equalize.terms.compare import compare_fluxes
+from crstack.equalize.terms.offsets import shifted
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.masks import MaskSet

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import astropy.units as u
 import numpy as np
 
-from crstack.equalize.differences import Differences
+from crstack.equalize.fit.differences import Differences
 from crstack.plotting.style import add_bar, block_means, block_size, draw_image, new_figure
 
 if TYPE_CHECKING:

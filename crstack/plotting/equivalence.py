@@ -50,7 +50,7 @@ def plot_flux_factor(
         (n,) signal of the exposure.
     reference : `~numpy.ndarray`
         (n,) the same of the others, over their flux factors: see
-        ``crstack.equalize.compare.compare_fluxes``.
+        ``crstack.equalize.terms.compare.compare_fluxes``.
     factor : float
         Flux factor of the exposure.
     error : float, optional

@@ -12,7 +12,7 @@ from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
 from crstack.detectors.base import Detector
 from crstack.diagram import MMDiagram
-from crstack.equalize.response import ResponseSettings
+from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Keyword
 from crstack.masks import MaskRules, MaskSet

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from crstack.equalize.differences import Differences
+from crstack.equalize.fit.differences import Differences
 from crstack.equalize.settings import open_settings
 from crstack.exposures import Exposures
 from crstack.masks import Code, MaskSet

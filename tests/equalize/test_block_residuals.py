@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from crstack.equalize import block_residuals
-from crstack.equalize.block_residuals import raise_to_block_residuals
+from crstack.equalize.variance import block_residuals
+from crstack.equalize.variance.block_residuals import raise_to_block_residuals
 
 SHAPE, NOISE = (90, 150), 10.0
 PLACES = (np.s_[40:64, 80:104], np.s_[33], np.s_[:, 77])

@@ -9,13 +9,13 @@ from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure_differences
-from crstack.equalize.expected_exposures import _through
-from crstack.equalize.kernel import KernelTerms, split_kernel
-from crstack.equalize.lines import fit_lines, straight_part
-from crstack.equalize.model_error import deviations_squared, features_of, fit_model_error, places_to_fit
-from crstack.equalize.place_variance import contrast_squared, place_variance
-from crstack.equalize.steps import _least_rest, moved, whole_steps
-from crstack.equalize.surfaces import Mesh, smooth_surface
+from crstack.equalize.fit.expected_exposures import _through
+from crstack.equalize.fit.kernel import KernelTerms, split_kernel
+from crstack.equalize.fit.lines import fit_lines, straight_part
+from crstack.equalize.fit.surfaces import Mesh, smooth_surface
+from crstack.equalize.terms.steps import _least_rest, moved, whole_steps
+from crstack.equalize.variance.model_error import deviations_squared, features_of, fit_model_error, places_to_fit
+from crstack.equalize.variance.place_variance import contrast_squared, place_variance
 from crstack.exceptions import InputError
 from crstack.utils.pixels import contrast_of
 

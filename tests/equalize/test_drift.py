@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize import measure_differences
-from crstack.equalize.drift import drift_of, positions_of
+from crstack.equalize.fit.drift import drift_of, positions_of
 
 SHAPE, SKY, READNOISE = (260, 300), 150.0, 6.0
 #: shifts (dx, dy) at the centre, and their change along x and y

@@ -20,8 +20,8 @@ from crstack.equalize import (
     estimate_response,
     fit_nbinom_shape,
 )
-from crstack.equalize.clean import reject_hits
-from crstack.equalize.common import moved_images
+from crstack.equalize.terms.clean import reject_hits
+from crstack.equalize.terms.common import moved_images
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics

@@ -10,8 +10,8 @@ from support.stacks import stack_of
 from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize import Equalization
-from crstack.equalize.given_seeing import seeing_kernels
-from crstack.equalize.kernel import split_kernel
+from crstack.equalize.fit.given_seeing import seeing_kernels
+from crstack.equalize.fit.kernel import split_kernel
 from crstack.exceptions import InputError
 
 #: what is tested comes before or after the decision

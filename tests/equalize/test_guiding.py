@@ -11,7 +11,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack
 from crstack.datasets import make_stack
-from crstack.equalize.guiding import relative_shifts, trailed
+from crstack.equalize.terms.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
 from crstack.plausibility import WIDENED, _wide
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import ndtr
 
 from crstack.equalize import measure_differences
-from crstack.equalize.differences import NAMES
-from crstack.equalize.expected_exposures import ExpectedExposures
-from crstack.equalize.hot import charges_of_hot_pixels, with_hot_pixels
+from crstack.equalize.fit.differences import NAMES
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
+from crstack.equalize.fit.hot import charges_of_hot_pixels, with_hot_pixels
 
 SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
 FACTORS, MOVED = (1.0, 0.94, 0.86, 0.9), ((0, 0), (0.1, -0.1), (1.4, -1.2), (1.3, -1.3))

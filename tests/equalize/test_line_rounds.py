@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crstack.equalize import line_rounds
-from crstack.equalize.lines import LINES
+from crstack.equalize.fit import line_rounds
+from crstack.equalize.fit.lines import LINES
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
 

@@ -10,11 +10,13 @@ from scipy import ndimage
 from scipy.special import ndtr
 
 from crstack.datasets import make_stack
-from crstack.equalize import clean, flux, model_error, offsets, place_variance, response, rounds, steps, surfaces
-from crstack.equalize.clean import CleanPixels
-from crstack.equalize.expected_exposures import ExpectedExposures
-from crstack.equalize.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
-from crstack.equalize.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
+from crstack.equalize.fit import rounds, surfaces
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
+from crstack.equalize.terms import clean, flux, offsets, response, steps
+from crstack.equalize.terms.clean import CleanPixels
+from crstack.equalize.terms.flux import check_flux_factors, estimate_flux_factors, pixels_of_regions
+from crstack.equalize.terms.offsets import check_region_size, estimate_offsets, hot_pixels, medians_around
+from crstack.equalize.variance import model_error, place_variance
 from crstack.exceptions import InputError
 from crstack.exposures import load_exposures
 from crstack.statistics import order_statistics

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crstack import CRStack, MaskSet
-from crstack.equalize.row_noise import shared_noise
+from crstack.equalize.variance.row_noise import shared_noise
 from crstack.exceptions import CRStackWarning
 
 

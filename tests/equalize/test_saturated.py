@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 
 from crstack import CRStack
-from crstack.equalize.saturated import REACH, _distances, _rings
+from crstack.equalize.fit.saturated import REACH, _distances, _rings
 
 SHAPE, SATURATION, READNOISE = (200, 210), 60_000.0, 5.0
 FWHM = (2.4, 2.6, 2.8, 3.0, 3.8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.lines import LineTerm, fit_lines
+from crstack.equalize.fit.lines import LineTerm, fit_lines
 from crstack.equalize.measure import measure_differences
 
 SHAPE = (200, 240)

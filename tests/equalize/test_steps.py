@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.steps import confirmed_steps, moved, whole_steps
+from crstack.equalize.terms.steps import confirmed_steps, moved, whole_steps
 
 READNOISE = 4.0
 SHAPE = (1400, 120)

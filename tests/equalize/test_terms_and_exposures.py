@@ -10,7 +10,7 @@ from support.stacks import stack_of
 
 from crstack import JointPosterior
 from crstack.datasets import make_stack
-from crstack.equalize.given_terms import rough_levels
+from crstack.equalize.terms.given_terms import rough_levels
 from crstack.exceptions import InputError
 
 #: what is tested comes before or after the decision

@@ -7,8 +7,8 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.equalize import place_variance
-from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
+from crstack.equalize.variance import place_variance
+from crstack.equalize.variance.hits_of_two import CLIP_SIGMA_OF_TWO, HIT_SIGMA, HitsOfTwo, crossings
 from crstack.joint import scatter
 from crstack.joint.expected import counts_of
 from crstack.utils.pixels import dilate

@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
-from crstack.equalize.wcs_shifts import compare_with_wcs, shifts_by_wcs
+from crstack.equalize.terms.wcs_shifts import compare_with_wcs, shifts_by_wcs
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from crstack.equalize.expected_exposures import ExpectedExposures
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 
 
 def test_rows_and_columns_that_enter():

@@ -8,7 +8,7 @@ import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from crstack.datasets import make_stack
-from crstack.equalize.steps import LARGEST
+from crstack.equalize.terms.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.fields import ALIGNED

@@ -7,7 +7,7 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 
 from crstack import CRStack
-from crstack.equalize.first_factors import first_factors
+from crstack.equalize.terms.first_factors import first_factors
 from crstack.joint.candidates import Candidates
 from crstack.joint.counts import Counts
 from crstack.joint.excess import ExcessVariance

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
-from crstack.equalize.compare import compare_fluxes
-from crstack.equalize.offsets import shifted
+from crstack.equalize.terms.compare import compare_fluxes
+from crstack.equalize.terms.offsets import shifted
 from crstack.exceptions import InputError
 
 FACTORS, OFFSETS = (0.8, 1.0, 1.2), ((-0.5, 0.5), (0.0, 0.0), (0.5, -0.25))

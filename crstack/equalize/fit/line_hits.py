@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.lines import BLOCK, straight_blocks, straight_part
-from crstack.equalize.surfaces import linear_weights
+from crstack.equalize.fit.lines import BLOCK, straight_blocks, straight_part
+from crstack.equalize.fit.surfaces import linear_weights
 
 __all__ = ["LineHits"]
 
@@ -17,7 +17,7 @@ SHARE = 0.25
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
 #: exposure
 BRIGHTER = 8.0
-#: least height of such a line, as a share of the largest excess without a hit: lower ones may be noise of the common image
+#: least height of such a line, as a share of the largest excess without a hit: lower ones may be noise
 CLEAR = 1.0
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 import astropy.units as u
 import numpy as np
 
-from crstack.equalize.clean import neighbour_mean, reject_hits
-from crstack.equalize.common import common_image, moved_images
+from crstack.equalize.terms.clean import neighbour_mean, reject_hits
+from crstack.equalize.terms.common import common_image, moved_images
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics

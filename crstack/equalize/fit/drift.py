@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.kernel import DERIVATIVE
+from crstack.equalize.fit.kernel import DERIVATIVE
 
 __all__ = ["drift_of", "positions_of"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.surfaces import linear_weights
+from crstack.equalize.fit.surfaces import linear_weights
 
 __all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_blocks", "straight_part"]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.table import Column, Table
 
-from crstack.equalize.kernel import KernelTerms, split_kernel
-from crstack.equalize.surfaces import Mesh
+from crstack.equalize.fit.kernel import KernelTerms, split_kernel
+from crstack.equalize.fit.surfaces import Mesh
 from crstack.utils.memory import empty_image, in_files
 from crstack.utils.threads import row_bands
 

@@ -3,11 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.drift import positions_of
-from crstack.equalize.expected_exposures import CONTRAST
-from crstack.equalize.kernel import SIZE, fit_kernels
-from crstack.equalize.offsets import hot_pixels
-from crstack.equalize.surfaces import levels_around, surfaces_of
+from crstack.equalize.fit.drift import positions_of
+from crstack.equalize.fit.expected_exposures import CONTRAST
+from crstack.equalize.fit.kernel import SIZE, fit_kernels
+from crstack.equalize.fit.surfaces import levels_around, surfaces_of
+from crstack.equalize.terms.offsets import hot_pixels
 from crstack.utils.pixels import at_pixels, contrast_of
 
 __all__ = ["LEAST_SHARES", "flat_pixels", "refine", "residuals_of", "structure_of"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.equalize.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.offsets import hot_pixels, medians_around
 from crstack.utils.memory import empty_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.block_residuals import raise_to_block_residuals
-from crstack.equalize.expected_exposures import MANY
-from crstack.equalize.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
-from crstack.equalize.model_error import MARGIN, features_of, fit_model_error, places_to_fit
-from crstack.equalize.offsets import hot_pixels, medians_around
+from crstack.equalize.fit.expected_exposures import MANY
+from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.variance.block_residuals import raise_to_block_residuals
+from crstack.equalize.variance.hits_of_two import CLIP_SIGMA_OF_TWO, CONTRAST, HitsOfTwo, crossings
+from crstack.equalize.variance.model_error import MARGIN, features_of, fit_model_error, places_to_fit
 from crstack.statistics import normal_order_moments, sort_exposures
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.pixels import contrast_of, dilate
@@ -103,12 +103,12 @@ def place_variance(levels, variance_of, measured=None):
     of the window and that of the kind.
 
     If differences were measured, the variance is at least the squared residual in blocks of pixels, see
-    `~crstack.equalize.block_residuals.raise_to_block_residuals`.
+    `~crstack.equalize.variance.block_residuals.raise_to_block_residuals`.
 
     With two exposures, a hit looks like an error of the model. The contribution of hits to the squared deviations is
-    measured in flat places and subtracted, see `~crstack.equalize.hits_of_two.HitsOfTwo`. A squared deviation then
-    counts up to four times its expected variance. In a window, the excess is computed twice: in the pixels where the
-    first exposure is higher, and in the others. Twice the smaller one is used.
+    measured in flat places and subtracted, see `~crstack.equalize.variance.hits_of_two.HitsOfTwo`. A squared deviation
+    then counts up to four times its expected variance. In a window, the excess is computed twice: in the pixels where
+    the first exposure is higher, and in the others. Twice the smaller one is used.
     """
     change = None if measured is None else measured.change
     places = _Places.of(levels, variance_of, change)
@@ -192,7 +192,7 @@ class _Two:
     first : `~numpy.ndarray` of bool
         (ny, nx) where the first exposure is the higher one.
     crossings : `~numpy.ndarray` of bool or None
-        (ny, nx), see `~crstack.equalize.hits_of_two.crossings`.
+        (ny, nx), see `~crstack.equalize.variance.hits_of_two.crossings`.
     hits : HitsOfTwo or None
         As counted in flat places.
     """

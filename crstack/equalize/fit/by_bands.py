@@ -6,10 +6,10 @@ from threading import Lock
 
 import numpy as np
 
-from crstack.equalize.differences import Differences
-from crstack.equalize.expected_exposures import CONTRAST, fitted_terms
-from crstack.equalize.rounds import flat_pixels, residuals_of
-from crstack.equalize.surfaces import Mesh, surfaces_of
+from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.expected_exposures import CONTRAST, fitted_terms
+from crstack.equalize.fit.rounds import flat_pixels, residuals_of
+from crstack.equalize.fit.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory
 from crstack.utils.pixels import by_rows, contrast_of
 from crstack.utils.threads import map_threads, row_bands
@@ -35,7 +35,7 @@ class ExposuresByBands:
         Mean variance of the exposures at a signal, in a box of the image (slices).
     bad : `~numpy.ndarray` of bool or None
         (N, ny, nx) excluded values.
-    part : `~crstack.equalize.expected_exposures.ExpectedExposures`
+    part : `~crstack.equalize.fit.expected_exposures.ExpectedExposures`
         The fit to a part of the image, without terms along rows and columns.
     """
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.equalize.clean import neighbour_mean
+from crstack.equalize.terms.clean import neighbour_mean
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.utils.pixels import dilate

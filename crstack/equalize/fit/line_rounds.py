@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.expected_exposures import CLIP_SIGMA, CONTRAST
-from crstack.equalize.line_hits import LineHits
-from crstack.equalize.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
-from crstack.equalize.rounds import LEAST_SHARES, refine
+from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST
+from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.lines import LINES, LineTerm, fit_lines, lines_gain, straight_part
+from crstack.equalize.fit.rounds import LEAST_SHARES, refine
 from crstack.utils.pixels import contrast_of, dilate
 
 __all__ = [

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.clean import median_of_scaled, neighbour_mean, reject_hits
+from crstack.equalize.terms.clean import median_of_scaled, neighbour_mean, reject_hits
 from crstack.exposures import Exposures
 from crstack.utils.threads import map_threads, wide_bands
 from crstack.utils.validation import check_choice, check_number

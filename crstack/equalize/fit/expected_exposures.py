@@ -5,14 +5,14 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.differences import Differences
-from crstack.equalize.drift import drift_of
-from crstack.equalize.hot import charges_of_hot_pixels
-from crstack.equalize.kernel import SIZE, ladder_of, moment_errors
-from crstack.equalize.line_hits import LineHits
-from crstack.equalize.offsets import hot_pixels, medians_around
-from crstack.equalize.steps import confirmed_steps, entered, moved, whole_steps
-from crstack.equalize.surfaces import Mesh, first_surfaces, levels_around
+from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.drift import drift_of
+from crstack.equalize.fit.hot import charges_of_hot_pixels
+from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors
+from crstack.equalize.fit.line_hits import LineHits
+from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
+from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
 from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
@@ -55,7 +55,7 @@ class ExpectedExposures:
     of_part : ExpectedExposures, optional
         A fit to a part of the image: its throughputs, kernels and steps are used.
     start : `~numpy.ndarray`, optional
-        (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.first_factors`.
+        (N,) throughputs from which the fit of the kernels starts, see `~crstack.equalize.terms.first_factors`.
     noises : `~numpy.ndarray`, optional
         (N,) variance of each exposure over the mean, where they are unlike.
     drifting : bool, optional
@@ -362,7 +362,7 @@ def fitted_terms(fit, whole):
     ----------
     fit : ExpectedExposures
         The fit of factors, kernels and steps.
-    whole : ExpectedExposures or `~crstack.equalize.by_bands.ExposuresByBands`
+    whole : ExpectedExposures or `~crstack.equalize.fit.by_bands.ExposuresByBands`
         The exposures, with their noises, levels and surfaces.
 
     Returns

@@ -5,8 +5,8 @@ from functools import reduce
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.clean import filled, median_of_scaled, neighbour_mean
-from crstack.equalize.offsets import (
+from crstack.equalize.terms.clean import filled, median_of_scaled, neighbour_mean
+from crstack.equalize.terms.offsets import (
     CLIP_SIGMA,
     CONTRAST,
     hot_pixels,

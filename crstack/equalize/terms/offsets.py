@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
-from crstack.equalize.clean import CLIP_SIGMA, filled, median_of_scaled
-from crstack.equalize.steps import moved, whole_steps
+from crstack.equalize.terms.clean import CLIP_SIGMA, filled, median_of_scaled
+from crstack.equalize.terms.steps import moved, whole_steps
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
 from crstack.statistics import OrderStatistics, order_statistics
@@ -144,8 +144,9 @@ def estimate_offsets(
 
     Notes
     -----
-    Shifts of whole pixels are removed first (``crstack.equalize.steps.whole_steps``). Hits are then replaced: values
-    above twice the largest min2d within two pixels, by 5 standard deviations, become the median of their surroundings.
+    Shifts of whole pixels are removed first (``crstack.equalize.terms.steps.whole_steps``). Hits are then replaced:
+    values above twice the largest min2d within two pixels, by 5 standard deviations, become the median of their
+    surroundings.
     Each value is divided by its noise through a square root (Anscombe 1948, Biometrika 35, 246), so that bright lines
     do not dominate. Every pair of exposures is cross-correlated with `skimage.registration.phase_cross_correlation`
     (Guizar-Sicairos et al. 2008, Opt. Lett. 33, 156) without whitening. In each round the exposures are shifted back

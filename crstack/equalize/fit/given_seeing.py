@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import erf
 
-from crstack.equalize.expected_exposures import CONTRAST, ExpectedExposures
-from crstack.equalize.kernel import SIZE, KernelTerms
+from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
+from crstack.equalize.fit.kernel import SIZE, KernelTerms
 
 __all__ = ["seeing_changes", "seeing_kernels"]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crstack.equalize.clean import neighbour_mean, reject_hits
-from crstack.equalize.common import common_image, moved_images
-from crstack.equalize.flux import FIRST_GUESS, pixels_of_regions
+from crstack.equalize.terms.clean import neighbour_mean, reject_hits
+from crstack.equalize.terms.common import common_image, moved_images
+from crstack.equalize.terms.flux import FIRST_GUESS, pixels_of_regions
 
 __all__ = ["FluxComparison", "compare_fluxes"]
 

@@ -1,0 +1,1 @@
+"""The differences of the exposures in one fit: kernels, surfaces, lines."""

@@ -1,0 +1,1 @@
+"""Each difference of the exposures by itself: flux factors, offsets, response, overdispersion."""

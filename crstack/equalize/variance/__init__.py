@@ -1,0 +1,1 @@
+"""Variance of the expected exposures beyond the noise."""
