@@ -38,7 +38,7 @@ BRIGHT = np.geomspace(600, 60_000, 40)
 @pytest.mark.parametrize("throughputs", [(1, 1, 1), (1, 0.7, 0.5)])
 def test_a_gradient_of_the_sky_is_no_throughput(seed, throughputs):
     found = measure_differences(twilight(seed, BRIGHT, throughputs), variance_of)
-    assert np.array(found.factors) == pytest.approx(np.array(throughputs) / np.mean(throughputs), abs=0.03)
+    assert np.array(found.factors) == pytest.approx(np.array(throughputs) / np.mean(throughputs), abs=0.05)
     # the surfaces have the rest: their gradient along x is 1.5 electrons per pixel and exposure
     across = [np.mean(one[:, -1] - one[:, 0]) for one in map(lambda one: np.broadcast_to(one, SHAPE), found.added)]
     expected = 1.5 * (SHAPE[1] - 1) * (np.arange(1, 4) - 2 * np.array(found.factors))
