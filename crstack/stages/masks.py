@@ -73,7 +73,7 @@ def check_masks(masks: MaskSet, prepared: PreparedStack, max_fraction: float | N
         max_fraction,
         noise=masks.excess_variance is None,
         offsets=offsets,
-        differences=lambda: differences_of(decision, prepared),
+        differences=lambda: None if decision is None else differences_of(decision, prepared),
     )
     if decision is not None:
         prepared.compare_with_wcs(decision.measured)

@@ -140,13 +140,6 @@ def _misfit_of(model, left, variance):
     return float((squares if model.bad is None else squares[~model.bad]).sum(dtype=np.float64))
 
 
-def _differences(model, common):
-    """Exposures (N, ny, nx) minus their expected values, on the common scale, and their variance."""
-    left = np.stack([(level - model.shift(i) - model.scale(i) * common) for i, level in enumerate(model.levels)])
-    left /= np.float32(model.factors)[:, None, None]
-    return left, model.variance_of(common)
-
-
 def _residuals(model):
     """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit."""
     common = model.common(CONTRAST[-1])
