@@ -14,6 +14,15 @@ import pytest
 from crstack.cli import main
 from crstack.cli.interrupts import kept_interrupts
 
+
+@pytest.fixture(autouse=True)
+def _usual_interrupts():
+    """A shell ignores SIGINT for the commands that it starts in the background; processes inherit this."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 #: a module whose import is interrupted, and that loses the exception
 LOSES = """
