@@ -15,7 +15,7 @@ from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import BLOCK, blank_part, is_same
-from crstack.exposures.saturation import LEAST_PIXELS, warn_of_saturation
+from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.warn import warn_user
@@ -162,8 +162,8 @@ def _with_rounding(exposures, read):
     if stated < SMALL_NOISE * digit:
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
         warn_user(
-            f"the noise is below one digit: it is {stated:.2g} {read.unit}, and the values are in steps of {digit:.3g}, so "
-            f"that most of them are equal. {then}Check gain, read noise and unit; faint hits may be missed, or "
+            f"the noise is below one digit: it is {stated:.2g} {read.unit}, and the values have steps of {digit:.3g}, "
+            f"so most of them are equal. {then}Check gain, read noise and unit; faint hits may be missed, or "
             "flagged where there are none"
         )
     if not added:
@@ -207,6 +207,9 @@ def _warn_of_saturation(exposures, read, full):
     numbers = [] if full is None else [int(np.count_nonzero(one)) for one in full]
     taken = [(name, number) for name, number in zip(exposures.names, numbers, strict=False) if number]
     plateaus, unit = ([], exposures.unit) if read is None else (read.plateaus, read.unit)
+    if read is not None and not plateaus and not taken:
+        shared = find_shared_plateau(exposures, read.first)
+        plateaus = [] if shared is None else [(exposures.names[0], shared)]
     warn_of_saturation(plateaus, unit, taken)
 
 

@@ -142,8 +142,8 @@ class Instrument:
         least = float(np.min(noise.readnoise_electrons))
         if least == 0:
             raise InputError(
-                "readnoise must be a number greater than 0; got 0 electron. For a detector that counts photons, give a small "
-                "number, such as 0.1 * u.electron"
+                "readnoise must be a number greater than 0; got 0 electron. For a detector that counts photons, give a "
+                "small number, such as 0.1 * u.electron"
             )
         return noise
 

@@ -25,6 +25,11 @@ AGREES = (0.6, 1.6)
 LEAST_REST = 0.05
 #: level in units of the read noise, below 0, that gives a warning
 BELOW_BIAS = 10
+#: least difference of levels (fraction) for which exposures are scaled to one level, and ratio of the variances of
+#: their differences after and before, below which structures of the pixels were part of the scatter
+UNLIKE_LEVELS, STRUCTURES = 0.03, 0.9
+#: least correlation of neighbours that is named as a cause; that of noise is 0
+CORRELATED = 0.1
 #: what to check where the noise is stated wrongly
 CHECK = "Check gain, read noise and unit"
 
@@ -55,6 +60,9 @@ def compare_noise(exposures, bias_given):
 
     sample = NoiseSample.of(exposures.data, exposures.bad, variance)
     odd = _of_another_level(exposures, sample, variance)
+    scaled = _without_structures(sample)
+    if scaled is not None:
+        sample, odd = scaled, []
     for one in odd:
         warn_user(one.words(exposures))
     _compare_all(
@@ -137,6 +145,23 @@ def _of_another_level(exposures, sample, variance):
     return odd
 
 
+def _without_structures(sample):
+    """The sample at one level, if pixels have structures in proportion to the light, such as their response; or None.
+
+    Where levels differ, as those of twilight flats do, such structures remain in the differences of exposures.
+    """
+    pairs = cyclic_pairs(range(len(sample.values)))
+    ratios = [ratio for ratio in sample.ratios(pairs) if ratio is not None]
+    if not ratios or max(ratios) ** 2 * STRUCTURES < 1 or not sample.valid.any(axis=(1, 2)).all():
+        return None
+    levels = _levels(sample)
+    if min(levels) <= 0 or max(levels) < (1 + UNLIKE_LEVELS) * min(levels):
+        return None
+    scaled = sample.at_one_level(levels)
+    after = [ratio for ratio in scaled.ratios(pairs) if ratio is not None]
+    return scaled if np.square(after).sum() < STRUCTURES * np.square(ratios).sum() else None
+
+
 def _is_odd(i, ratios):
     """Whether the ratio of measured to stated variance of an exposure differs from 1, and from those of all others.
 
@@ -216,6 +241,13 @@ def _compare_all(exposures, sample, which, bias_given):
             f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
             f"or give each exposure an uncertainty. If not, {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
             "field, and whether the flat field has a mean of 1"
+        )
+    elif (correlation := sample.correlation(cyclic_pairs(which))) > CORRELATED:
+        warn_user(
+            f"{numbers}, and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
+            "resampled or smoothed? One pixel then has less noise than is stated, hits are broad, and faint ones may "
+            "be missed. Use the exposures as they were before, or give each an uncertainty. If they were not, "
+            "check bias, gain and read noise"
         )
     elif not own and readnoise > scatter:
         warn_user(

@@ -218,6 +218,36 @@ class NoiseSample:
         self._ratios.update(zip(missing, map_threads(lambda pair: self._ratio(*pair), missing), strict=True))
         return [self._ratios[pair] for pair in pairs]
 
+    def at_one_level(self, levels):
+        """The same values, divided by the levels of the exposures over their mean.
+
+        Parameters
+        ----------
+        levels : sequence of float
+            N levels, above 0.
+        """
+        scales = (np.array(levels) / np.mean(levels)).astype(np.float32)[:, None, None]
+        values, own, stated = self.values / scales, self.own / scales, np.asarray(self.stated) / scales**2
+        return NoiseSample(values, own, stated, self.valid, self.level, self.box)
+
+    def correlation(self, pairs):
+        """Correlation of the noise of neighbours in a row, from the differences of pairs of exposures; 0 if unknown.
+
+        Neighbours of uncorrelated noise differ by as much as pixels at a distance of three.
+        """
+        found = []
+        for i, j in pairs:
+            valid, difference = self.valid[i] & self.valid[j], self.values[i] - self.values[j]
+            squares = [
+                (difference[:, step:] - difference[:, :-step])[valid[:, step:] & valid[:, :-step]].astype(np.float64)
+                ** 2
+                for step in (1, 3)
+            ]
+            if min(one.size for one in squares) >= 1000:
+                near, far = map(_mean_of_smallest, squares)
+                found.append(1 - near / far if far > 0 else 0.0)
+        return float(np.median(found)) if found else 0.0
+
     def _ratio(self, i, j):
         use = self.valid[i] & self.valid[j]
         use = use[:, 1:] & use[:, :-1]
