@@ -7,6 +7,7 @@ from scipy.interpolate import make_lsq_spline
 
 from crstack import CalibratedBoundary, SplineBoundary
 from crstack.boundaries import spline
+from crstack.boundaries.base import check_fixed_points
 from crstack.boundaries.calibrated import _Tail
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
@@ -118,3 +119,10 @@ def test_tails_by_hand():
     # the highest 200 draws have a probability of 0.1
     assert tail.quantile(tail.y, 0.1) == pytest.approx(1799.5, abs=1)
     assert tail.place(1900.0) == pytest.approx(np.mean(tail.x[:100]))
+
+
+def test_fixed_points_have_the_unit_of_the_first():
+    thousand = u.Unit(1000 * u.electron)
+    (point,) = check_fixed_points([(500 * u.electron, 2 * thousand)])
+    assert point[0].unit == point[1].unit == u.electron
+    assert (point[0].value, point[1].value) == (500, 2000)

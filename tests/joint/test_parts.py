@@ -665,3 +665,25 @@ def test_median_of_two_exposures_is_the_lower_one_where_they_differ():
     np.testing.assert_array_equal(_median_of(counts), [[101.0, 100.0], [100.0, 100.0]])
     three = Counts(np.stack([one, other, other]), np.float32(16))
     np.testing.assert_array_equal(_median_of(three), [[102.0, 900.0], [100.0, 99.0]])
+
+
+def test_the_density_of_a_hit_value_is_that_of_its_excess_over_the_expected_counts():
+    """A level that is added to an exposure moves the value, and nothing else if there are no photons."""
+
+    class Density:
+        def log_density(self, kind, index):
+            return np.asarray(index, float)
+
+    population = SimpleNamespace(density=Density(), log_odds=lambda classes, sigma: 0 * sigma)
+
+    def of(value, shift):
+        some = SimpleNamespace(
+            scales=np.array([[0.8]]),
+            shifts=np.array([[shift]]),
+            variance=np.array([[25.0]]),
+            poisson=np.array([[0.0]]),
+        )
+        return hit_everywhere._log_hit(some, 0, np.array([value]), np.array([[100.0]]), np.array([0]), population)
+
+    np.testing.assert_allclose(of(190.0, 30.0), of(160.0, 0.0))
+    assert (of(190.0, 30.0) != of(190.0, 0.0)).all()
