@@ -240,6 +240,10 @@ class Population:
         logs.real, logs.imag = log_hit, not_hit
         return logs, self._at_noises(faint), self._at_noises(np.log(none))
 
+    def make_tables(self) -> None:
+        """Make the tables of `log_ratios` now, once and not in each thread that uses them."""
+        self._tables  # noqa: B018 (kept)
+
     def _at_noises(self, values):
         """Tables (N_CLASSES, sigmas) of all noises, from those of the needed noises."""
         if self.noises is None:
