@@ -10,6 +10,7 @@ __all__ = [
     "ALL_NOISES",
     "CHARGES",
     "CHARGE_EDGES",
+    "KINDS_AT_ONCE",
     "LEAST_CHARGE",
     "LOG_SIGMA",
     "HitDensity",
