@@ -181,9 +181,15 @@ class HitDensity:
 
         Each value is distributed among its possible charges, as in a step of expectation maximisation.
         """
-        near = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
-        near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
-        far = histogram[..., len(LINEAR) :] / np.maximum(self._far, np.float32(1e-30))
+
+        def near_and_far(kinds):
+            some = histogram[kinds]
+            near = some[..., : len(LINEAR)] / np.exp(self._log_density[kinds, self.noises, : len(LINEAR)])
+            near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
+            return near, some[..., len(LINEAR) :] / np.maximum(self._far[kinds], np.float32(1e-30))
+
+        parts = map_threads(near_and_far, slices(len(self.shapes), KINDS_AT_ONCE))
+        near, far = (np.concatenate(one) for one in zip(*parts, strict=True))
         weights = (
             one.reshape(len(one), -1) @ share.reshape(-1, share.shape[-1])
             for one, share in zip((near, far), self._shares[1:], strict=True)
