@@ -327,8 +327,8 @@ def unlit(data, bad, sigma, factors=None):
     factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
     some = some / factors[:, None]
     levels = np.median(some, axis=1)
-    found = []
-    for i in range(n):
+
+    def found_of(i):
         others = np.delete(some, i, axis=0).min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
@@ -338,10 +338,12 @@ def unlit(data, bad, sigma, factors=None):
         # the contrast must be significant in the shortest exposure too
         clear = 20 * sigma * factors[i] / min(factors)
         if contrast > clear and own < 0.1 * contrast:
-            found.append((i, float(own), float(contrast)))
-        elif level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
-            found.append((i, float(levels[i] * factors[i]), float(level)))
-    return found
+            return i, float(own), float(contrast)
+        if level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
+            return i, float(levels[i] * factors[i]), float(level)
+        return None
+
+    return [one for one in map_threads(found_of, range(n)) if one is not None]
 
 
 def displacement(one, other):
