@@ -14,6 +14,7 @@ from crstack.combine.result import PixelFlag
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
+from crstack.exposures.reading import Reading, as_given
 from crstack.exposures.saturation import Plateau, find_plateau, stated_limit
 
 NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
@@ -300,3 +301,8 @@ def test_bright_stars_are_no_full_wells():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load_exposures(images, **NOISE_OF_WELLS)
+
+
+def test_the_limit_in_the_meta_of_an_array():
+    ccd = CCDData(np.ones((9, 9)), unit="adu", meta={"SATURATE": 60000.0})
+    assert as_given(ccd, 1, Reading(None, 0, None, None, None)).limit == (60000.0, "SATURATE")
