@@ -80,14 +80,17 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures, read)
+    coarse = False
     if read is not None:
         exposures = _without_dead_values(exposures, read)
-        exposures = _with_rounding(exposures, read)
+        exposures, coarse = _with_rounding(exposures, read)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
         exposures = _without_low_values(_without_blooming(exposures))
         factors = factors_of_times(exposures)
-        missing = compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
+        scaled = exposures if factors is None else exposures.divided_by(factors)
+        # few whole numbers do not scatter as normal values do
+        missing = () if coarse else compare_noise(scaled, bias_given)
         if missing:
             known = exposures.missing or (0.0,) * len(exposures)
             exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))
@@ -108,6 +111,10 @@ def _without_blank_parts(exposures, read):
     """Mark blocks of one value as bad, and saturated values."""
     side = BLOCK if read is None else side_of_blocks(digit_of(read.first), _least_noise(exposures), read.first.size)
     blank = [None if side is None else blank_part(plane, side) for plane in exposures.data]
+    raw = None if side is None or read is None else blank_part(read.first, side)
+    if raw is not None and (raw & read.same).any():
+        # an image of the bias was subtracted from the values
+        blank = [raw & read.same if one is None else one | (raw & read.same) for one in blank]
     if all(one is None for one in blank):
         _warn_of_saturation(exposures, read, None)
         return exposures
@@ -151,15 +158,19 @@ def _refuse_without_values(exposures, bad):
 
 
 def _with_rounding(exposures, read):
-    """Add the noise of rounding where the read noise is too small to include it; warn if most values are equal."""
+    """The exposures with the noise of rounding where the read noise is too small to include it.
+
+    The second value states whether most values are equal, which is also a warning.
+    """
     digit, sigma = digit_of(read.first), _least_noise(exposures)
     if digit is None or sigma >= SMALL_NOISE * digit or any(one is not None for one in exposures.variances):
-        return exposures
+        return exposures, False
     added = rounding_variance(digit, sigma)
     noise, seconds = exposures.noise, exposures.rate_seconds or 1
     level = max(float(np.median([_median_of_valid(exposures, i) for i in range(len(exposures))])), 0.0)
     stated = float(np.sqrt(np.median(noise.variance(np.float32(level))))) / seconds
-    if stated < SMALL_NOISE * digit:
+    coarse = stated < SMALL_NOISE * digit
+    if coarse:
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
         warn_user(
             f"the noise is below one digit: it is {stated:.2g} {read.unit}, and the values have steps of {digit:.3g}, "
@@ -167,9 +178,9 @@ def _with_rounding(exposures, read):
             "flagged where there are none"
         )
     if not added:
-        return exposures
+        return exposures, coarse
     electrons = added * (float(np.median(noise.electrons_per_unit)) * seconds) ** 2
-    return replace(exposures, missing=(electrons,) * len(exposures))
+    return replace(exposures, missing=(electrons,) * len(exposures)), coarse
 
 
 def _median_of_valid(exposures, i):

@@ -419,4 +419,4 @@ def test_a_read_noise_below_0_is_reported_as_typed(here, capsys, typed):
 
 def test_a_gain_below_0_is_reported_as_typed(here, capsys):
     numbers = ["--gain=-0.5 adu/electron", "--readnoise", "4 electron", "--bias", "0"]
-    refused(capsys, ["run", *NAMES, *numbers], "--gain must be greater than 0; got '-0.5 adu/electron'")
+    refused(capsys, ["run", *NAMES, *numbers], "gain must be greater than 0; got '-0.5 adu/electron'")

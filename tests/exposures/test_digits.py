@@ -157,6 +157,16 @@ def test_borders_of_one_value_have_no_data(whole, n):
         assert np.isnan(found.ccd.data[empty.all(axis=0)]).all()
 
 
+def test_a_border_under_an_image_of_the_bias():
+    images = registered()
+    bias = np.random.default_rng(2).normal(3, 1, images[0].shape).astype(np.float32)
+    empty = np.all([image == 0 for image in images], axis=0)
+    images = [np.where(image == 0, 0, image + bias) for image in images]
+    with pytest.warns(CRStackWarning, match=f"every exposure holds one value in blocks of {np.count_nonzero(empty)} p"):
+        exposures = load_exposures(images, unit="adu", bias=bias * u.adu, **NOISE)
+    assert exposures.bad[:, empty].all()
+
+
 def test_nothing_but_blocks_of_one_value():
     images = [np.where(np.arange(SHAPE[1]) < 60 + 20 * i, 3.0, 9.0) * np.ones(SHAPE) for i in range(3)]
     images[1] = made(100.0, 4.0, 1.5)[0]
