@@ -14,11 +14,11 @@ from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
-from crstack.utils.memory import empty_image, kept, relax, stacked
+from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import contrast_of
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms", "largest_blur"]
 
 #: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
 #: for each round
@@ -320,7 +320,7 @@ class ExpectedExposures:
             added=tuple(self.shift(i) for i in range(n)),
             lines=tuple(self.lines),
             limits=() if self.gains is None else self._limits(),
-            change=_largest(self.changes),
+            change=largest_blur(self.blurs, self.steps, self.levels.shape[1:]),
             common=self.common_with_hot(CONTRAST[-1]) if differs else None,
             profiles=tuple(self._profile(line) for line in self.lines),
         )
@@ -390,10 +390,36 @@ def _used_grids(grids, kinds):
     return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
 
 
-def _largest(changes):
-    """Largest absolute value of some images; None if there are only numbers."""
-    images = [np.abs(one) for one in changes if np.ndim(one)]
-    return functools.reduce(np.maximum, images) if images else None
+def largest_blur(blurs, steps, shape):
+    """Largest absolute change by a kernel, at the pixels of the exposures.
+
+    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model.
+
+    Parameters
+    ----------
+    blurs : sequence of `~numpy.ndarray` or float
+        N changes (ny, nx) at the pixels of the common image, electrons; numbers where there is no kernel.
+    steps : sequence of (int, int)
+        Whole pixels (dx, dy) by which each exposure is shifted.
+    shape : tuple of int
+        (ny, nx) of the exposures.
+
+    Returns
+    -------
+    change : `~numpy.ndarray` or None
+        (ny, nx); None if no exposure is shifted, and no kernel is needed.
+    """
+    images = [(one, step) for one, step in zip(blurs, steps, strict=True) if np.ndim(one)]
+    if not images:
+        return zero_image(shape) if any(map(any, steps)) else None
+    change, margin = empty_image(shape), max(abs(dy) for _, (_, dy) in images)
+
+    def work(band):
+        rows, wide, inner = band
+        change[rows] = functools.reduce(np.maximum, (np.abs(moved(one[wide], step)[inner]) for one, step in images))
+
+    map_threads(work, wide_bands(*shape, margin))
+    return change
 
 
 def _through(noise, kernel):
