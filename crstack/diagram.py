@@ -11,6 +11,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.simulation.samplers import histogram
 from crstack.statistics import OrderStatistics
+from crstack.utils.threads import PIXELS_IN_CACHE, map_threads, row_bands
 from crstack.utils.validation import check_choice, check_integer, check_number, check_quantity
 
 if TYPE_CHECKING:
@@ -214,6 +215,18 @@ def without_lonely_bins(counts, min_neighbors):
     return np.where(neighbors >= min_neighbors, counts, 0)
 
 
+def _observed(min2d, difference, x_edges, y_edges):
+    """Histogram of the observed pixels, and the number of those with a finite min2d."""
+
+    def work(rows):
+        x = min2d[rows]
+        valid = np.isfinite(x)
+        return histogram(x[valid], difference[rows][valid], x_edges, y_edges), np.count_nonzero(valid)
+
+    counts, numbers = zip(*map_threads(work, row_bands(*min2d.shape, PIXELS_IN_CACHE)), strict=True)
+    return sum(counts), sum(numbers)
+
+
 def make_diagram(
     sampler: "LevelSampler | PixelSampler",
     statistics: OrderStatistics,
@@ -273,9 +286,8 @@ def make_diagram(
     y_edges = np.linspace(0.0, y_max, N_BINS + 1)
 
     simulated = sampler.histogram(settings.n_simulations * sampler.oversampling, x_edges, y_edges, progress)
-    everywhere = np.isfinite(min2d)
-    observed = histogram(min2d[everywhere], difference[everywhere], x_edges, y_edges)
-    n_outside = int(np.count_nonzero(everywhere) - observed.sum())
+    observed, n_valid = _observed(min2d, difference, x_edges, y_edges)
+    n_outside = n_valid - int(observed.sum())
     return MMDiagram(
         simulated, observed, x_edges, y_edges, settings, sampler.unit, sampler.oversampling, sets, n_outside
     )

@@ -15,7 +15,7 @@ FEWEST, BY_CHANCE = 4, 1e-3
 PEAK = 0.4
 #: number of shapes of a group grows by about this factor with each pixel
 NEIGHBOURS = 6
-#: size of a sample of values
+#: approximate number of values of a sample of rows
 SAMPLE = 20_000
 
 
@@ -70,7 +70,7 @@ def find_dead_values(exposures, raw, same):
 
 def _least_pixels(exposures, raw):
     """Number of pixels of a group that noise does not give; None if it gives groups of any size."""
-    some = raw[:: max(raw.size // SAMPLE // raw.shape[1], 1)]
+    some = raw[:: max(raw.size // SAMPLE, 1)]
     # a converter gives values in steps, also after a multiplication with the gain
     steps = np.diff(np.unique(some[np.isfinite(some)]).astype(np.float64))
     sigma = float(np.min(exposures.noise.readnoise_in_unit)) / (exposures.rate_seconds or 1)

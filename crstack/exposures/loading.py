@@ -186,13 +186,13 @@ class _Builder:
             seconds=seconds if given.per_second else 1.0,
             saturation=values.limit(given, noise, seconds, raw.shape, section),
             readnoise=noise.readnoise_in_unit,
+            out=self.cube[number - 1],
         )
         self.digests.append(digest_of(raw.data))
         self.masked.append(0.0 if given.mask is None else float(np.mean(given.mask)))
         if number > 1:
             equal = np.equal(given.data, self.first.data)
             self.same = equal if self.same is None else np.logical_and(self.same, equal, out=self.same)
-        self.cube[number - 1] = plane.data
         self._keep(values.header_of_result(given, bias), given.wcs, plane, seconds, given.name)
 
     def _begin(self, given):

@@ -173,23 +173,18 @@ def _own_variances(sample, stated, levels):
     """Number, measured variance and error of the variance of each exposure that can be measured."""
     n = len(stated)
     if n == 2:
-        ratio, lower = sample.ratio(0, 1), int(np.argmin(levels))
+        (ratio,), lower = sample.ratios([(0, 1)]), int(np.argmin(levels))
         if ratio is not None:
             both = ratio**2 * sum(stated)
             yield lower, both - stated[1 - lower], ERROR * both
         return
-    of_pairs = {}
 
-    def of(i, j):
-        pair = (min(i, j), max(i, j))
-        if pair not in of_pairs:
-            ratio = sample.ratio(*pair)
-            of_pairs[pair] = np.nan if ratio is None else ratio**2 * (stated[i] + stated[j])
-        return of_pairs[pair]
-
+    # each exposure with both neighbours, and these with each other
+    pairs = [pair for i in range(n) for pair in ((i, (i - 1) % n), (i, (i + 1) % n), ((i - 1) % n, (i + 1) % n))]
+    found = zip(pairs, sample.ratios(pairs), strict=True)
+    of_pairs = [np.nan if ratio is None else ratio**2 * (stated[i] + stated[j]) for (i, j), ratio in found]
     for i in range(n):
-        before, after = (i - 1) % n, (i + 1) % n
-        each = np.array([of(i, before), of(i, after), -of(before, after)])
+        each = np.array(of_pairs[3 * i : 3 * i + 3]) * (1, 1, -1)
         if np.isfinite(each).all():
             yield i, max(float(each.sum()) / 2, 0.0), ERROR * float(np.linalg.norm(each)) / 2
 
@@ -198,8 +193,7 @@ def _compare_all(exposures, sample, which, bias_given):
     """Warn if the scatter of some exposures (indices) disagrees with their noise."""
     if bias_given and len(which) == len(exposures) and _warn_of_bias(exposures, sample.level):
         return
-    found = [sample.ratio(*pair) for pair in cyclic_pairs(which)]
-    ratios = [ratio for ratio in found if ratio is not None]
+    ratios = [ratio for ratio in sample.ratios(cyclic_pairs(which)) if ratio is not None]
     if not ratios:
         return
     ratio = float(np.median(ratios))

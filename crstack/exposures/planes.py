@@ -46,7 +46,7 @@ class Plane:
     n_without_error: int = 0
 
 
-def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
+def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0, out=None):
     """One exposure in counts, minus its bias.
 
     Parameters
@@ -61,6 +61,8 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
         Counts from which values are bad, bias included.
     readnoise : float or `~numpy.ndarray`, optional
         Read noise in counts.
+    out : `~numpy.ndarray`, optional
+        float32 (ny, nx), where the data are written; a new array by default.
 
     Returns
     -------
@@ -72,7 +74,8 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0):
         If the uncertainty has another unit, or no positive value.
     """
     shape, with_error = given.shape, given.uncertainty is not None
-    data, bad, saturated = empty_image(shape), zero_image(shape, bool), zero_image(shape, bool)
+    data = empty_image(shape) if out is None else out
+    bad, saturated = zero_image(shape, bool), zero_image(shape, bool)
     variance = empty_image(shape) if with_error else None
 
     def work(rows):

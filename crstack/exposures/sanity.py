@@ -1,6 +1,6 @@
 """Plausibility of exposures: blank, identical or unlit exposures, and their noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
@@ -151,8 +151,7 @@ def noise_ratio(data, bad, variance):
     therefore computed again, from the values within two standard deviations, by repeated clipping.
     """
     sample = NoiseSample.of(data, bad, variance)
-    found = [sample.ratio(i, j) for i, j in cyclic_pairs(range(len(data)))]
-    ratios = [ratio for ratio in found if ratio is not None]
+    ratios = [ratio for ratio in sample.ratios(cyclic_pairs(range(len(data)))) if ratio is not None]
     sigma = float(np.median(np.sqrt(np.maximum(sample.stated[0], 0))))
     return ratios, sample.level, sigma
 
@@ -185,6 +184,7 @@ class NoiseSample:
     valid: np.ndarray
     level: float
     box: tuple
+    _ratios: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, data, bad, variance):
@@ -198,12 +198,23 @@ class NoiseSample:
         # a low value of the exposures, because many may be hit
         expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
         # the sky of each exposure has its own noise; three neighbours hold less noise than one value
-        own = np.maximum(ndimage.median_filter(some, (1, 1, 3)), _low_of_own_level(some))
-        stated = [variance(i, own[i], box) for i in range(n)]
+        own = _low_of_own_level(some)
+
+        def stated_of(i):
+            np.maximum(ndimage.median_filter(some[i], (1, 3)), own[i], out=own[i])
+            return variance(i, own[i], box)
+
+        stated = map_threads(stated_of, range(n))
         return cls(some, own, stated, valid, float(np.median(expected)), box)
 
-    def ratio(self, i, j):
-        """Scatter of the difference of two exposures over the stated one; None where too few values are valid."""
+    def ratios(self, pairs):
+        """Scatter of the difference of pairs of exposures over the stated one; None where too few values are valid."""
+        pairs = [(min(pair), max(pair)) for pair in pairs]
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._ratios]
+        self._ratios.update(zip(missing, map_threads(lambda pair: self._ratio(*pair), missing), strict=True))
+        return [self._ratios[pair] for pair in pairs]
+
+    def _ratio(self, i, j):
         use = self.valid[i] & self.valid[j]
         use = use[:, 1:] & use[:, :-1]
         if np.count_nonzero(use) < 1000:
@@ -217,7 +228,7 @@ class NoiseSample:
 
 def _low_of_own_level(some):
     """A low value (N, ny, nx) of the exposures of each pixel, moved to the level of each exposure."""
-    levels = np.array([_middle_mean(plane) for plane in some], some.dtype)[:, None, None]
+    levels = np.array(map_threads(_middle_mean, some), some.dtype)[:, None, None]
     place = (len(some) - 1) // 4
     return np.partition(some - levels, place, axis=0)[place] + levels
 

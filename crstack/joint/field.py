@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 
 from crstack.joint.population import CORNER, neighbour_class
-from crstack.utils.memory import empty_image, relax, zero_image
-from crstack.utils.threads import map_threads, slices
+from crstack.utils.memory import empty_image, zero_image
+from crstack.utils.threads import map_threads, row_bands, slices
 
 __all__ = ["PLACES_AT_ONCE", "Field"]
 
@@ -106,8 +106,16 @@ class Field:
 
     def beside_hits(self):
         """Rows and columns of all pixels beside a hit one, or hit themselves."""
-        near = self._beside[0].copy()
-        for one in self._beside[1:]:
-            near |= one
-            relax()
-        return np.nonzero(near.reshape(-1, self._width)[1:-1, 1:-1])
+        _, ny, nx = self.shape
+
+        def work(rows):
+            first = (rows.start + 1) * self._width
+            places = slice(first, first + (rows.stop - rows.start) * self._width)
+            near = self._beside[0, places].copy()
+            for one in self._beside[1:, places]:
+                near |= one
+            row, column = np.divmod(np.flatnonzero(near), self._width)
+            inside = (column > 0) & (column <= nx)
+            return row[inside] + rows.start, column[inside] - 1
+
+        return tuple(np.concatenate(one) for one in zip(*map_threads(work, row_bands(ny, nx)), strict=True))

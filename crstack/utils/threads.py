@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import cache, wraps
 from itertools import count
+from threading import Lock
 from types import FunctionType
 
 from crstack.exceptions import InputError
@@ -34,8 +35,8 @@ MOST_HELPERS = 256
 PIXELS_IN_CACHE = 1 << 16
 
 _limit = ContextVar("limit", default=None)
-#: number of items of outer calls that share the threads
-_at_once = ContextVar("at_once", default=1)
+#: threads that have no work, of those that all nested calls share
+_spare = ContextVar("spare", default=None)
 _single_blas = ContextVar("single_blas", default=False)
 
 
@@ -135,14 +136,36 @@ def wide_bands(n_rows, n_columns, margin=0):
     return bands
 
 
+class _Spare:
+    """A number of threads without work. Nested calls take them, and give them back when no item is left."""
+
+    def __init__(self, n):
+        self._n, self._lock = n, Lock()
+
+    def take(self, most):
+        """Take up to ``most`` of them; return how many."""
+        with self._lock:
+            n = min(most, self._n)
+            self._n -= n
+        return n
+
+    def give(self, n):
+        """Give ``n`` of them back."""
+        with self._lock:
+            self._n += n
+
+
 @contextmanager
-def _sharing(n):
-    """Context of ``n`` items that work at once: nested calls share the rest of the threads."""
-    token = _at_once.set(_at_once.get() * n)
+def _shared_threads():
+    """Context in which nested calls share the threads; yields those without work."""
+    if _spare.get() is not None:
+        yield _spare.get()
+        return
+    token = _spare.set(_Spare(n_threads() - 1))
     try:
-        yield
+        yield _spare.get()
     finally:
-        _at_once.reset(token)
+        _spare.reset(token)
 
 
 @cache
@@ -184,21 +207,17 @@ class _Items:
 def map_threads(function, items):
     """``[function(item) for item in items]`` in threads, in the order of ``items``.
 
-    The calling thread works too. If an item fails, those that have not started are not run.
+    The calling thread works too. Calls within ``function`` use the threads for which no item is left. If an item fails,
+    those that have not started are not run.
     """
     items = list(items)
-    work, n = _Items(function, items), min(n_threads() // _at_once.get(), len(items))
-    if n < 2:
-        work.take()
-    else:
-        with limited_threads(None), _sharing(n):
-            helpers = [_helpers().submit(copy_context().run, work.take) for _ in range(n - 1)]
-            try:
-                work.take()
-            finally:
-                work.stopped = True  # a signal, such as Ctrl-C, may arrive while items are left
-                # those that have not started are not needed any more
-                wait([one for one in helpers if not one.cancel()])
+    work = _Items(function, items)
+    with _shared_threads() as spare:
+        n = spare.take(max(min(n_threads(), len(items)) - 1, 0))
+        if n:
+            _work_beside(work, n, spare)
+        else:
+            work.take()
     if work.errors:
         error = work.errors[min(work.errors)]
         work.errors.clear()
@@ -207,6 +226,29 @@ def map_threads(function, items):
         finally:
             del error  # its traceback refers to this frame
     return work.results
+
+
+def _work_beside(work, n, spare):
+    """Work on the items with ``n`` threads beside the calling one, and give each back when it is free."""
+
+    def help_out():
+        try:
+            work.take()
+        finally:
+            spare.give(1)
+
+    with limited_threads(None):
+        helpers = [_helpers().submit(copy_context().run, help_out) for _ in range(n)]
+        try:
+            work.take()
+        finally:
+            work.stopped = True  # a signal, such as Ctrl-C, may arrive while items are left
+            # those that have not started are not needed any more
+            begun = [one for one in helpers if not one.cancel()]
+            # nested calls of the others may use the calling thread too, while it waits
+            spare.give(n - len(begun) + 1)
+            wait(begun)
+            spare.give(-1)
 
 
 def map_images(function, items):

@@ -3,6 +3,7 @@
 import inspect
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -124,6 +125,45 @@ def test_calls_within_calls_end():
     with limited_threads(4):
         found = map_threads(lambda i: map_threads(lambda j: map_threads(str, [i, j]), range(5)), range(3))
     assert found == [[[str(i), str(j)] for j in range(5)] for i in range(3)]
+
+
+def test_calls_within_calls_use_the_threads_without_work():
+    both = threading.Barrier(2)
+    first_is_done = threading.Event()
+
+    def work(item):
+        if item == 0:
+            first_is_done.set()
+            return None
+        first_is_done.wait(timeout=60)
+        # the other thread has no item left; it may need a moment to come to its end
+        for _ in range(1000):
+            used = set(map_threads(lambda _: time.sleep(1e-3) or threading.get_ident(), range(2)))
+            if len(used) == 2:
+                return map_threads(lambda part: both.wait(timeout=60) and part, range(2))
+        return None
+
+    with limited_threads(2):
+        assert map_threads(work, range(2))[1] is not None
+
+
+def test_calls_within_calls_use_no_more_threads():
+    at_work, most, lock = [], [], threading.Lock()
+
+    def part(number):
+        with lock:
+            at_work.append(number)
+            most.append(len(at_work))
+        time.sleep(1e-3)
+        with lock:
+            at_work.pop()
+
+    with limited_threads(3):
+        map_threads(lambda _: map_threads(part, range(7)), range(5))
+        # all threads are free again
+        together = threading.Barrier(3)
+        map_threads(lambda _: together.wait(timeout=60), range(3))
+    assert max(most) <= 3
 
 
 def test_calls_of_many_threads_end():
