@@ -159,6 +159,6 @@ class ExposuresByBands:
             **fitted_terms(part, self),
             scales=tuple(np.float32(part.factors)),
             added=tuple(self._shift(i) for i in range(n)),
-            change=largest_blur(self.blurs, part.steps, self.mesh.shape),
+            change=largest_blur(self.blurs, self.changes, part.steps),
             common=self._common(CONTRAST[-1]) if differs else None,
         )

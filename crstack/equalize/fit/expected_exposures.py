@@ -1,6 +1,5 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
-import functools
 
 import numpy as np
 from scipy import ndimage
@@ -320,7 +319,7 @@ class ExpectedExposures:
             added=tuple(self.shift(i) for i in range(n)),
             lines=tuple(self.lines),
             limits=() if self.gains is None else self._limits(),
-            change=largest_blur(self.blurs, self.steps, self.levels.shape[1:]),
+            change=largest_blur(self.blurs, self.changes, self.steps),
             common=self.common_with_hot(CONTRAST[-1]) if differs else None,
             profiles=tuple(self._profile(line) for line in self.lines),
         )
@@ -390,36 +389,43 @@ def _used_grids(grids, kinds):
     return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
 
 
-def largest_blur(blurs, steps, shape):
+def largest_blur(blurs, changes, steps):
     """Largest absolute change by a kernel, at the pixels of the exposures.
 
-    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model.
+    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model, except at the
+    edges where the scene enters, because the kernel reaches beyond the common image there.
 
     Parameters
     ----------
     blurs : sequence of `~numpy.ndarray` or float
         N changes (ny, nx) at the pixels of the common image, electrons; numbers where there is no kernel.
+    changes : sequence of `~numpy.ndarray` or float
+        The same at the pixels of the exposures, with the shift by whole pixels.
     steps : sequence of (int, int)
         Whole pixels (dx, dy) by which each exposure is shifted.
-    shape : tuple of int
-        (ny, nx) of the exposures.
 
     Returns
     -------
     change : `~numpy.ndarray` or None
         (ny, nx); None if no exposure is shifted, and no kernel is needed.
     """
+    shape = next((one.shape for one in changes if np.ndim(one)), None)
+    if shape is None:
+        return None
     images = [(one, step) for one, step in zip(blurs, steps, strict=True) if np.ndim(one)]
-    if not images:
-        return zero_image(shape) if any(map(any, steps)) else None
-    change, margin = empty_image(shape), max(abs(dy) for _, (_, dy) in images)
+    largest, margin = zero_image(shape), max((abs(dy) for _, (_, dy) in images), default=0)
 
     def work(band):
         rows, wide, inner = band
-        change[rows] = functools.reduce(np.maximum, (np.abs(moved(one[wide], step)[inner]) for one, step in images))
+        for one, step in images:
+            np.maximum(largest[rows], np.abs(moved(one[wide], step)[inner]), out=largest[rows])
 
     map_threads(work, wide_bands(*shape, margin))
-    return change
+    for one, step in zip(changes, steps, strict=True):
+        rows, columns = entered(tuple(part + np.sign(part) * (SIZE // 2) for part in step))
+        for edge in ((rows, slice(None)), (slice(None), columns)) if np.ndim(one) else ():
+            np.maximum(largest[edge], np.abs(one[edge]), out=largest[edge])
+    return largest
 
 
 def _through(noise, kernel):
