@@ -1,6 +1,5 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
-
 import numpy as np
 from scipy import ndimage
 
