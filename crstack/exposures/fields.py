@@ -9,6 +9,7 @@ from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, lacking, light_of
 from crstack.exposures.times import factors_of_times
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["ALIGNED", "of_one_field"]
@@ -107,7 +108,7 @@ def _without_light(exposures, factors):
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
     # if the noise is understated, it must not count as structure
-    scatter = float(np.median([_scatter(plane) for plane in exposures.data]))
+    scatter = float(np.median(map_threads(_scatter, exposures.data)))
     return unlit(exposures.data, exposures.bad, max(sigma, scatter), factors)
 
 
