@@ -1,6 +1,7 @@
 """Flux factors, offsets, local response and overdispersion, against simulated truth."""
 
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import astropy.units as u
@@ -170,12 +171,14 @@ def test_hot_pixels_do_not_move_with_the_scene(column, share):
     assert (np.abs(pull) > 5).mean() < share
 
 
+@pytest.mark.filterwarnings("ignore:the noise is below one digit")  # exposures without noise
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_nothing_rings_around_hot_pixels():
     image = np.full((30, 40), 50, dtype=np.float32)
     image[12, 20] += 200
     image[0, 39] += 90
     exposures = load_exposures([image * u.electron] * 3, readnoise=4 * u.electron)
+    exposures = replace(exposures, missing=())  # the noise of rounding is no subject of this test
     for one in moved_images(exposures, image, ((0.3, 0.2), (0.0, 0.0), (-0.4, 0.1))):
         np.testing.assert_allclose(one, image, rtol=1e-5)
     # a star that came through the optics moves

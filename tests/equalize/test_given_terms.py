@@ -265,6 +265,7 @@ def test_given_backgrounds_and_flux_factors(of_clouds, options, found_at_least):
     assert abs(np.median((combined - of_clouds.expected.mean(axis=0))[hit]) - level) < 6
 
 
+@pytest.mark.filterwarnings("ignore:neighbouring pixels of exposure")  # exposures without noise
 @pytest.mark.filterwarnings("ignore:the exposures scatter by")
 @pytest.mark.parametrize("divided", [False, True])
 def test_levels_of_given_backgrounds_and_flux_factors_by_hand(divided):

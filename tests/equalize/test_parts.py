@@ -89,6 +89,7 @@ def test_pixels_beside_a_region_do_not_count():
     assert found.n_pixels <= 20 * 30
 
 
+@pytest.mark.filterwarnings("ignore:neighbouring pixels of exposure")  # exposures without noise
 def test_first_guess_is_a_median_ratio():
     rng = np.random.default_rng(1)
     exposures, statistics = exposures_of([rng.normal(level, 3, (40, 50)) for level in (800, 1000, 1500)])
@@ -300,6 +301,7 @@ def test_smallest_region():
     assert offsets._slices(None, (40, 50)) == (slice(0, 40), slice(0, 50))
 
 
+@pytest.mark.filterwarnings("ignore:every exposure holds one value in blocks")  # exposures without noise
 def test_weighted_sums_of_blocks():
     """Without excess and with one level the weights are equal, and the totals are counts of pixels."""
     planes = np.multiply.outer((90.0, 100.0, 110.0), np.ones((32, 40)))
@@ -307,6 +309,7 @@ def test_weighted_sums_of_blocks():
     ok[0, 0] = False
     planes[:, 0, 0] += 1  # an exposure of one value is refused
     exposures, _ = exposures_of(planes)
+    exposures = replace(exposures, data=planes.astype(np.float32), bad=None)
     clean = CleanPixels(np.full((32, 40), 100, np.float32), ok, 0.0)
     totals = flux._block_totals(exposures, clean, "ratio")
     assert totals.shape == (3, 64)
