@@ -7,7 +7,17 @@ from scipy import ndimage
 
 from crstack.utils.threads import map_threads
 
-__all__ = ["Structures", "agree", "lacking", "light_of", "lowest_of_blocks"]
+__all__ = [
+    "Structures",
+    "agree",
+    "agree_well",
+    "labelled",
+    "lacking",
+    "light_of",
+    "lowest_of_blocks",
+    "share_few",
+    "significances",
+]
 
 #: largest side (pixels) of the central part of an image that is compared
 MIDDLE = 2048
@@ -51,7 +61,7 @@ class Structures:
     own: int
 
 
-def lacking(data, bad=None, factors=None):
+def lacking(data, bad=None, factors=None, planes=None):
     """Exposures that lack most structures of the others.
 
     Parameters
@@ -63,6 +73,8 @@ def lacking(data, bad=None, factors=None):
     factors : sequence of float, optional
         Light of each exposure over that of an average one, where exposure times differ. The light that an exposure must
         show is multiplied by its factor, and structures that are then too faint for it are not compared.
+    planes : list of (`~numpy.ndarray`, float), optional
+        What `significances` returns, if it is known.
 
     Returns
     -------
@@ -79,15 +91,61 @@ def lacking(data, bad=None, factors=None):
     are among the structures, and at least five, and 20 per million pixels, are needed.
     """
     n = len(data)
-    planes, scatters = zip(
-        *map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(n)), strict=True
-    )
+    planes, scatters = zip(*(significances(data, bad) if planes is None else planes), strict=True)
     # significance of the same structure in each exposure, up to a constant
     worth = None if factors is None else np.array(factors) / np.maximum(scatters, 1e-30)
     found = map_threads(lambda i: _compared(planes, i, worth), range(n))
     fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
     few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
+
+
+def significances(data, bad=None):
+    """Significance of the blocks of each exposure, in its central part.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Exposures (N, ny, nx); bad values are 0.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), their bad values.
+
+    Returns
+    -------
+    planes : list of (`~numpy.ndarray`, float)
+        For each exposure the lowest value of each 2 x 2 pixels above its surroundings, in units of the scatter (NaN
+        where bad), and the scatter.
+    """
+    return map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(len(data)))
+
+
+def share_few(planes):
+    """Whether the exposures share few of the structures that each of them shows.
+
+    Parameters
+    ----------
+    planes : sequence of `~numpy.ndarray`
+        Significance of the blocks of each exposure, see `significances`.
+    """
+    own = np.median([labelled(np.nan_to_num(plane), IN_ONE)[1] for plane in planes])
+    if own < FEWEST_OF_TWO:
+        return False
+    # of hits at random places, hardly any are in two exposures
+    common = np.partition(np.stack([np.nan_to_num(plane) for plane in planes]), (len(planes) - 1) // 2, axis=0)
+    return labelled(common[(len(planes) - 1) // 2], IN_TWO)[1] < SHARED * own
+
+
+def agree_well(one, other):
+    """Whether an image shows several structures of another one, and the other those of this one.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        (ny, nx).
+    """
+    planes = [_significance(plane, None)[0] for plane in (one, other)]
+    found = [_compared(planes, i) for i in (0, 1)]
+    return all(each.seen >= max(FEWEST_OF_TWO, SHARED * each.number) for each in found)
 
 
 def agree(one, other):
@@ -126,9 +184,7 @@ def light_of(data, i, bad=None):
     the structures that are significant at this ratio must have a quarter of their expected light or more. An exposure
     of another field has only noise at the brightest structures of the others, so that none is significant.
     """
-    planes, scatters = zip(
-        *map_threads(lambda k: _significance(data[k], None if bad is None else bad[k]), range(len(data))), strict=True
-    )
+    planes, scatters = zip(*significances(data, bad), strict=True)
     _, _, labels, n = _of_others(planes, i)
     if n < FEWEST:
         return None
@@ -213,7 +269,7 @@ def _compared(planes, i, worth=None):
         expected = expected * worth[i] / np.median(np.delete(worth, i))
         light, expected = light[expected > SIGNIFICANT], expected[expected > SIGNIFICANT]
     seen = int(np.count_nonzero(light > SEEN * expected))
-    return Structures(i, seen, len(expected), _labelled(own, IN_ONE)[1])
+    return Structures(i, seen, len(expected), labelled(own, IN_ONE)[1])
 
 
 def _of_others(planes, i):
@@ -223,10 +279,18 @@ def _of_others(planes, i):
     others.partition((n - 2) // 2, axis=0)
     common = others[(n - 2) // 2]
     common[np.isnan(planes[i])] = 0
-    return np.nan_to_num(planes[i]), common, *_labelled(common, IN_ONE if n == 2 else IN_TWO)
+    return np.nan_to_num(planes[i]), common, *labelled(common, IN_ONE if n == 2 else IN_TWO)
 
 
-def _labelled(plane, least):
-    """Numbered structures of a plane, and how many there are."""
+def labelled(plane, least):
+    """Numbered structures of a plane, and how many there are.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        Significance of blocks.
+    least : int
+        Fewest significant blocks, of 3 x 3.
+    """
     number = 9 * ndimage.uniform_filter((plane > SIGNIFICANT).astype(np.float32), 3, mode="constant")
     return ndimage.label(number > least - 0.5, np.ones((3, 3)))
