@@ -93,7 +93,7 @@ def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
     )
     return (
         f"parallel traces lie at different places in different exposures: {places}. Was the target nodded along the "
-        "slit? Each trace is left out with the code MOVED, and is not counted as a hit, so the target is missing in "
+        "slit? Each trace is masked with the code MOVED, but not counted as a hit, so the target is missing in "
         "combined images, which are masked there: align the exposures first, or make a stack of each position"
     )
 

@@ -316,6 +316,6 @@ def sentence_of_smooth(
     )
     return (
         f"flagged groups are smooth ({len(groups)}, in {where}), as light through the optics is, and hits are not. "
-        f"{advice}. They are left out with the code SOURCE, and not counted as hits. "
+        f"{advice}. They are masked with the code SOURCE, but not counted as hits. "
         f"{'Brightest' if len(groups) > 1 else 'Place'}: {places}{more}"
     )

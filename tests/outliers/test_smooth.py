@@ -310,7 +310,7 @@ def test_bad_rows_that_lie_elsewhere_are_no_traces_that_moved():
         ({"differences": None}, 'measured: throughput, shift, seeing. .* give differences="auto" .parameter file'),
         (
             {"flux_factors": None, "response": None},
-            'measured: throughput. .* give flux_factors="auto". They are left out',
+            'measured: throughput. .* give flux_factors="auto". They are masked',
         ),
     ],
 )

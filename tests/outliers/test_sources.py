@@ -103,7 +103,7 @@ def test_the_sentence_of_many_sources_has_the_advice_first_and_few_places():
 def test_a_trailed_asteroid_is_a_source():
     images, _ = exposures_with(sources=[(60, 40, 2e4)], length=6.0)
     with pytest.warns(
-        CRStackWarning, match="^1 flagged feature has the shape of a source .* in exposure 2: .* It is left out"
+        CRStackWarning, match="^1 flagged feature has the shape of a source .* in exposure 2: .* It is masked"
     ):
         table = detect(images).sources
     assert table["fwhm_major"][0] > 1.5 * table["fwhm_minor"][0]

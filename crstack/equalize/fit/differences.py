@@ -228,7 +228,7 @@ class Differences:
             return words or {"differences": "none"}
         terms = self.terms or KernelTerms(0, False, False, False)
         if terms.flux:
-            words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors)
+            words["throughputs"] = ", ".join(f"{factor:.4f}" for factor in self.factors) + " (relative to their mean)"
         if (terms.shift and terms.reach) or any(map(any, self.steps)):
             words["shifts (dx, dy)"] = ", ".join(f"({dx:+.3f}, {dy:+.3f})" for dx, dy in self.shifts)
         if self.drifts is not None and self.drifts.any():
