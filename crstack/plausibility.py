@@ -287,8 +287,8 @@ def _of_unlike_light(masks, exposures):
         return []
     names = exposures.names
     return [
-        f"{names[long]} has {ratio:.3g} times the light of {names[short]}, whose noise hides hits of {names[long]} of up "
-        f"to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as long as "
+        f"{names[long]} has {ratio:.3g} times the light of {names[short]}, whose noise hides hits of {names[long]} of "
+        f"up to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as long as "
         f"{names[long]}"
         + (
             ""

@@ -9,7 +9,7 @@ from crstack.exposures.cube import ALIGNED
 from crstack.exposures.focus import out_of_focus
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
-from crstack.exposures.structures import agree, agree_well, lacking, light_of, share_few, significances
+from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
 from crstack.utils.warn import warn_user
 
@@ -61,12 +61,13 @@ def of_one_field(exposures, drop=False):
     factors = factors_of_times(exposures)
     planes = significances(exposures.data, exposures.bad)
     exposures = _with_unfocused(exposures, planes)
-    found = {one.exposure: one for one in lacking(exposures.data, exposures.bad, factors, planes)}
+    structures = compared(planes, factors)
+    found = {one.exposure: one for one in lacking_of(structures, planes[0][0].size)}
     reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures, factors)}
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     # a ring of light has other structures
     reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
-    apart = _apart(exposures, planes, found)
+    apart = _apart(exposures, structures, len(found))
     if apart:
         exposures = replace(exposures, displaced=apart)
         _report_apart(exposures)
@@ -129,13 +130,13 @@ def _with_unfocused(exposures, planes):
     return replace(exposures, unfocused=tuple(exposures.names[i] for i in found))
 
 
-def _apart(exposures, planes, found):
+def _apart(exposures, structures, n_lacking):
     """Exposures that are shifted against the first by more than is measured, where most exposures are.
 
     All that are shifted, as (name, dx, dy). Empty where most exposures share their structures.
     """
     n = len(exposures)
-    if n < 3 or not (len(found) >= n / 2 or share_few([plane for plane, _ in planes])):
+    if n < 3 or not (n_lacking >= n / 2 or share_few(structures)):
         return ()
     shifts = []
     for i in range(1, n):

@@ -18,6 +18,8 @@ FEWEST, MOST = 5, 40
 AREA, ELONGATION = 400, 2
 #: distance (pixels) from a bad value within which a star is not used
 FROM_BAD = 4
+#: an exposure of the same field shows more than this share of the stars, with the first share of the usual light
+SHOWN, LEAST_SHOWN = 0.25, 0.75
 #: least light of the median star in standard deviations; with less its profile is not known
 SIGNIFICANT = 30.0
 #: steps of a pixel in which profiles are integrated
@@ -112,40 +114,58 @@ def _stars(planes, shape):
     labels, number = labelled(common, IN_ONE if n == 2 else IN_TWO)
     if not number:
         return np.zeros((0, 2), int)
-    boxes = [[one.stop - one.start for one in box] for box in ndimage.find_objects(labels)]
-    compact = [
-        k for k, sides in enumerate(boxes, start=1) if max(sides) <= ELONGATION * min(sides) and np.prod(sides) <= AREA
-    ]
-    if not compact:
+    peaks, heights = [], []
+    for k, box in enumerate(ndimage.find_objects(labels), start=1):
+        height, width = (one.stop - one.start for one in box)
+        if max(height, width) > ELONGATION * min(height, width) or height * width > AREA:
+            continue
+        values = np.where(labels[box] == k, common[box], 0)
+        place = np.unravel_index(np.argmax(values), values.shape)
+        peaks.append([one.start + step for one, step in zip(box, place, strict=True)])
+        heights.append(values[place])
+    if not peaks:
         return np.zeros((0, 2), int)
-    peaks = np.array(ndimage.maximum_position(common, labels, compact), dtype=int)
-    brightest = np.argsort(-common[tuple(peaks.T)], kind="stable")[: 2 * MOST]
+    brightest = np.argsort(-np.array(heights), kind="stable")[: 2 * MOST]
     offset = [max((side - MIDDLE) // 2, 0) for side in shape]
-    return 2 * peaks[brightest] + offset
+    return 2 * np.array(peaks)[brightest] + offset
 
 
 def _median_stars(data, bad, places):
-    """Median image of the stars of each exposure, light of 1 in the sharp exposures; None where it is not known."""
+    """Median image of the stars of each exposure, over their light in most exposures; None where it is not known."""
     steps = np.arange(-HALF, HALF + 1)
     radius = np.hypot(steps[:, None], steps)
-    padded = [np.pad(plane.astype(np.float32), HALF, constant_values=np.nan) for plane in data]
+    rows, columns = (places[:, k, None] + steps for k in (0, 1))  # (M, side)
+    ny, nx = data.shape[1:]
+    where = np.clip(rows, 0, ny - 1)[:, :, None], np.clip(columns, 0, nx - 1)[:, None]
+    inside = ((rows >= 0) & (rows < ny))[:, :, None] & ((columns >= 0) & (columns < nx))[:, None]
+    stamps = np.stack([np.where(inside, plane[where], np.nan) for plane in data])  # (N, M, side, side)
     if bad is not None:
-        for plane, one in zip(padded, bad, strict=True):
-            plane[HALF:-HALF, HALF:-HALF][one] = np.nan
-    stamps = np.stack(
-        [[plane[y : y + 2 * HALF + 1, x : x + 2 * HALF + 1] for y, x in places] for plane in padded]
-    )  # (N, M, side, side)
+        stamps[np.stack([one[where] for one in bad])] = np.nan
     stamps = stamps[:, np.isfinite(stamps[..., radius < FROM_BAD]).all(axis=(0, 2))][:, :MOST]
     if stamps.shape[1] < FEWEST:
         return [None] * len(data)
     rims = stamps[..., radius > RIM]
-    known = np.isfinite(rims).any(axis=(0, 2))
-    stamps = stamps - np.nanmedian(rims, axis=2)[..., None, None]
-    light = np.median(np.nansum(np.where(radius < RADIUS / 2, stamps, 0), axis=(2, 3)), axis=0)
-    use = known & (light > 0)
-    if np.count_nonzero(use) < FEWEST:
+    # one star in an exposure may lack a part of the rim, but hardly all of it
+    use = np.isfinite(rims).any(axis=2).all(axis=0)
+    stamps, rims = stamps[:, use], rims[:, use]
+    stamps = np.nan_to_num(stamps - np.array([_median_of_rims(one) for one in rims])[..., None, None])
+    light = np.median(stamps[..., radius < RADIUS / 2].sum(axis=2), axis=0)
+    bright = light > 0
+    if np.count_nonzero(bright) < FEWEST:
         return [None] * len(data)
-    return [np.nanmedian(one[use] / light[use, None, None], axis=0) for one in stamps]
+    stamps, light = stamps[:, bright], light[bright]
+    each = stamps[..., radius < RADIUS].sum(axis=2)
+    ratios = each / np.maximum(each.max(axis=0), 1e-30)
+    shown = (ratios > SHOWN * np.quantile(ratios, 0.75, axis=1)[:, None]).mean(axis=1)
+    return [
+        np.median(one / light[:, None, None], axis=0) if share > LEAST_SHOWN else None
+        for one, share in zip(stamps, shown, strict=True)
+    ]
+
+
+def _median_of_rims(rims):
+    """Median of each row (M,) of some values without those that are NaN."""
+    return [float(np.median(one[np.isfinite(one)])) for one in rims]
 
 
 def _profile(star):

@@ -11,8 +11,10 @@ __all__ = [
     "Structures",
     "agree",
     "agree_well",
+    "compared",
     "labelled",
     "lacking",
+    "lacking_of",
     "light_of",
     "lowest_of_blocks",
     "share_few",
@@ -61,7 +63,7 @@ class Structures:
     own: int
 
 
-def lacking(data, bad=None, factors=None, planes=None):
+def lacking(data, bad=None, factors=None):
     """Exposures that lack most structures of the others.
 
     Parameters
@@ -73,8 +75,6 @@ def lacking(data, bad=None, factors=None, planes=None):
     factors : sequence of float, optional
         Light of each exposure over that of an average one, where exposure times differ. The light that an exposure must
         show is multiplied by its factor, and structures that are then too faint for it are not compared.
-    planes : list of (`~numpy.ndarray`, float), optional
-        What `significances` returns, if it is known.
 
     Returns
     -------
@@ -90,14 +90,58 @@ def lacking(data, bad=None, factors=None, planes=None):
     than a third of the structures. At least three structures are needed for this. With two exposures groups of hits
     are among the structures, and at least five, and 20 per million pixels, are needed.
     """
-    n = len(data)
-    planes, scatters = zip(*(significances(data, bad) if planes is None else planes), strict=True)
+    planes = significances(data, bad)
+    return lacking_of(compared(planes, factors), planes[0][0].size)
+
+
+def compared(planes, factors=None):
+    """Structures of the other exposures that each exposure shows.
+
+    Parameters
+    ----------
+    planes : list of (`~numpy.ndarray`, float)
+        What `significances` returns.
+    factors : sequence of float, optional
+        As for `lacking`.
+
+    Returns
+    -------
+    found : list of Structures
+        One for each exposure.
+    """
+    levels, scatters = zip(*planes, strict=True)
     # significance of the same structure in each exposure, up to a constant
     worth = None if factors is None else np.array(factors) / np.maximum(scatters, 1e-30)
-    found = map_threads(lambda i: _compared(planes, i, worth), range(n))
-    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
+    return map_threads(lambda i: _compared(levels, i, worth), range(len(levels)))
+
+
+def lacking_of(found, size):
+    """Those of some exposures that lack most structures of the others; see `lacking`.
+
+    Parameters
+    ----------
+    found : list of Structures
+        Of all exposures.
+    size : int
+        Blocks of an exposure.
+    """
+    n = len(found)
+    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * size)
     few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
+
+
+def share_few(found):
+    """Whether exposures share few of the structures that each of them shows.
+
+    Parameters
+    ----------
+    found : list of Structures
+        Of all exposures.
+    """
+    own = float(np.median([one.own for one in found]))
+    # of hits at random places, hardly any are in two exposures
+    return own >= FEWEST_OF_TWO and float(np.median([one.number for one in found])) < SHARED * own
 
 
 def significances(data, bad=None):
@@ -117,22 +161,6 @@ def significances(data, bad=None):
         where bad), and the scatter.
     """
     return map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(len(data)))
-
-
-def share_few(planes):
-    """Whether the exposures share few of the structures that each of them shows.
-
-    Parameters
-    ----------
-    planes : sequence of `~numpy.ndarray`
-        Significance of the blocks of each exposure, see `significances`.
-    """
-    own = np.median([labelled(np.nan_to_num(plane), IN_ONE)[1] for plane in planes])
-    if own < FEWEST_OF_TWO:
-        return False
-    # of hits at random places, hardly any are in two exposures
-    common = np.partition(np.stack([np.nan_to_num(plane) for plane in planes]), (len(planes) - 1) // 2, axis=0)
-    return labelled(common[(len(planes) - 1) // 2], IN_TWO)[1] < SHARED * own
 
 
 def agree_well(one, other):
@@ -259,7 +287,7 @@ def _compared(planes, i, worth=None):
     """
     own, common, labels, n_structures = _of_others(planes, i)
     if not n_structures:
-        return Structures(i, 0, 0, 0)
+        return Structures(i, 0, 0, labelled(own, IN_ONE)[1])
     rows, columns = np.nonzero(labels)
     light, expected = (
         np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
