@@ -18,6 +18,7 @@ from crstack.masks.votes import bits_of_exposures
 from crstack.prepared import Detections, PreparedStack, Progress, ReadOnlyStack
 from crstack.utils.plugins import is_own, plugin_errors
 from crstack.utils.registry import METHODS
+from crstack.utils.threads import map_threads
 
 __all__ = ["Decision", "DiagramView", "Method", "as_method", "checked_decision", "measured_of"]
 
@@ -287,6 +288,10 @@ def as_method(method: Method | str) -> Method:
     return METHODS.instance(method, 'method must be a Method, the name of one or "auto"')
 
 
+def _from_0_to_1(plane):
+    return plane.min() >= 0 and plane.max() <= 1
+
+
 def checked_decision(
     method: Method,
     prepared: PreparedStack,
@@ -343,7 +348,7 @@ def checked_decision(
     if probability is not None:
         if probability.shape != prepared.exposures.data.shape:
             raise PluginError(f"probability of {name} must have the shape of the exposures; got {probability.shape}")
-        if not all(plane.min() >= 0 and plane.max() <= 1 for plane in probability):
+        if not all(map_threads(lambda i: _from_0_to_1(probability[i]), range(len(probability)))):
             raise _wrong_probability(method, name)
     return decision
 

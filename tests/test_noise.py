@@ -91,3 +91,18 @@ def test_more_variance_is_that_of_one_exposure():
     assert noise.readnoise_electrons == pytest.approx(5)
     assert noise.variance(10.0) == pytest.approx(10 / 2 + (5 / 2) ** 2)
     assert noise.averaged(4).variance(10.0) == pytest.approx((10 / 2 + (5 / 2) ** 2) / 4)
+
+
+def test_the_overdispersion_of_an_average():
+    """The sum of three negative binomial counts of shape kappa has the shape 3 kappa."""
+    noise = NoiseModel(GAIN, 5 * u.electron, nbinom_shape=20.0).averaged(3)
+    kappa, probability = noise._nbinom(np.array([0.0, 40.0]))
+    assert kappa == 60
+    np.testing.assert_allclose(probability, [1, 60 / 100])
+
+
+def test_an_image_of_gains_with_one_nan_is_refused():
+    gain = np.full((4, 5), 1.5)
+    gain[1, 2] = np.nan
+    with pytest.raises(InputError, match="gain must be finite everywhere"):
+        NoiseModel(gain * u.electron / u.adu, 5 * u.electron)

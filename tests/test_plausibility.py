@@ -3,13 +3,14 @@
 import re
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
-from crstack import CRStack, JointPosterior
+from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
@@ -154,3 +155,35 @@ def test_a_faint_one_of_two_exposures_hides_hits_of_the_other(times):
     text = found(0.7)
     assert "hides hits" not in text
     assert "weights=" not in text
+
+
+def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):
+    monkeypatch.setattr(plausibility, "_wide", lambda measured, least: {1: 2.0})
+    for factors, number in (((1.0, 0.7), 1), ((0.7, 1.0), 1), ((1.0, 0.9), 0)):
+        sentences = plausibility._of_two(SimpleNamespace(factors=factors), ("a", "b"))
+        assert len(sentences) == number
+    (sentence,) = plausibility._of_two(SimpleNamespace(factors=(1.0, 0.7)), ("a", "b"))
+    assert "stars are wider in b than in a by 3.3 pixels" in sentence
+    assert "the throughputs are 1.00, 0.70" in sentence
+
+
+@pytest.mark.parametrize(("step", "named"), [(1.0, False), (3.0, True)])
+def test_a_shift_that_is_not_measured_is_looked_for(step, named):
+    """Shifts in whole pixels, where the decision measured none."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:120, :140]
+    field = 100.0 + sum(3000 * np.exp(-((y - b) ** 2 + (x - a) ** 2) / 4) for a, b in rng.uniform(20, 100, (25, 2)))
+    planes = [
+        rng.poisson(np.roll(field, (0, 0, int(step))[i], axis=1)) + rng.normal(0, 4, field.shape) for i in range(3)
+    ]
+    loaded = load_exposures([CCDData(one, unit="electron") for one in planes], readnoise=4 * u.electron)
+    loaded = replace(loaded, displaced=())
+    codes = {name: np.zeros(loaded.shape, np.uint8) for name in ("MEDIANCR", "MEANCRT", "MEANCR")}
+    codes |= {f"CRMASK{i + 1}": np.zeros(loaded.shape, np.uint8) for i in range(3)}
+    decision = SimpleNamespace(measured=None, unexplained_shift=0.0, method=None)
+    sentences = implausibilities(replace(MaskSet(codes), decision=decision), loaded, noise=False)
+    shifts = [one for one in sentences if "not aligned" in one]
+    assert len(shifts) == named
+    if named:
+        assert "Unless the offsets are given, stars are taken for hits" in shifts[0]
+        assert "exposure 3 by (+" in shifts[0]

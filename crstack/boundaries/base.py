@@ -10,7 +10,9 @@ import numpy as np
 
 from crstack.diagram import MMDiagram
 from crstack.exceptions import InputError, PluginError
+from crstack.utils.memory import empty_image
 from crstack.utils.plugins import plugin_errors, protected
+from crstack.utils.threads import map_threads, row_bands
 from crstack.utils.validation import check_choice, check_number, check_quantity
 
 __all__ = [
@@ -65,7 +67,16 @@ class FittedBoundary:
 
     def __call__(self, min2d: Any) -> np.ndarray:
         """Return the boundary of T - min2d at ``min2d`` (array_like), float32."""
-        return np.interp(min2d, self.x, self.y).astype(np.float32)
+        shape = np.shape(min2d)
+        if len(shape) < 2:
+            return np.interp(min2d, self.x, self.y).astype(np.float32)
+        boundary = empty_image(shape)
+
+        def work(rows):
+            boundary[rows] = np.interp(min2d[rows], self.x, self.y)
+
+        map_threads(work, row_bands(*shape[:2]))
+        return boundary
 
     def for_image(self, image: str) -> "FittedBoundary":
         """The boundary of T - min2d where T is the "median", the "mean" or one "exposure".

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import BSpline
-from scipy.optimize import lsq_linear
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary, check_fixed_points, points_in
 from crstack.diagram import MMDiagram
@@ -106,6 +104,10 @@ def _rising_spline(knots, x, y, weights, fixed):
     ``weights`` multiply the residuals, as in the splines of scipy; ``fixed``
     holds rows of (x, y, weight in units of the largest of ``weights``).
     """
+    # imported here, because the joint decision needs neither
+    from scipy.interpolate import BSpline
+    from scipy.optimize import lsq_linear
+
     all_x = np.concatenate([x, fixed[:, 0]])
     all_y = np.concatenate([y, fixed[:, 1]])
     weight = np.concatenate([weights, fixed[:, 2] * weights.max()])

@@ -170,6 +170,8 @@ class BandCombiner:
         if self._moves:
             planes = planes.copy()
             planes.value += self.values.lowered
+            where, variance = self.values.variance_of_moved
+            planes.variance[where] = variance
         return planes.replaced(planes.count == 0, *self._stand_in)
 
     def _meancr2(self):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.combine.order import order_table
-from crstack.combine.posterior_mean import posterior_mean, uncertain
+from crstack.combine.posterior_mean import SURE, posterior_mean, uncertain
 from crstack.combine.smooth_signal import smoothed_by_bands
 from crstack.combine.weights import weighted_mean, weighted_variance
 from crstack.masks.codes import ADDED
@@ -250,21 +250,34 @@ class CleanValues:
             # the signal shift of the masks belongs to the exposures without changes
             values += [at_pixels(one, where) for one in self.exposures.levels]
         weights = None if self.weights is None else np.broadcast_to(self.weights[:, None], values.shape)
-        value, error, count = posterior_mean(values, chances, variance, weights)
-        if shift is not None and self.masks.throughputs:
-            error *= self._gain_of_chances(chances, where) ** 2
+        of_signal, scales = (None, None) if shift is None else (self._of_signal(where), self._scales_at(where))
+        value, error, count = posterior_mean(values, chances, variance, weights, scales=scales, of_signal=of_signal)
+        if of_signal is not None and (scales is not None or not self.exposures.share_noise):
+            error = _error_of_signal(values, chances, variance, scales, of_signal, error)
         some = count > 0
         where = tuple(index[some] for index in np.nonzero(where))
         return where, value[some] + self._signal_shift(where), error[some], count[some]
 
-    def _gain_of_chances(self, chances, where):
-        """Factor (M,) from the mean of the clean values of some pixels to that of all valid ones, by throughputs."""
+    def _of_signal(self, where):
+        """Pixels (M,) of some whose mean is that of the posterior signal, because a value may be hit."""
+        if self.weights is not None:
+            return None
+        likely, added = np.zeros((2, np.count_nonzero(where)), bool)
+        for i, plane in enumerate(self.masks.probability):
+            bad = self.exposures.bad_of(i)
+            likely |= (plane[where] >= SURE) & (True if bad is None else ~bad[where])
+            added |= np.isin(self.masks.codes[f"CRMASK{i + 1}"][where], ADDED)
+        # the shift of pixels that were masked after the decision is that of the mean of the values that are left
+        return likely & ~added & (self.masks.signal_shift[where] != 0)
+
+    def _scales_at(self, where):
+        """Throughputs (N, M) of the exposures over the mean of the valid ones, in some pixels; None if equal."""
+        if not self.masks.throughputs:
+            return None
+        bad = [self.exposures.bad_of(i) for i in range(len(self.exposures))]
+        valid = np.array([np.ones(np.count_nonzero(where), np.bool_) if one is None else ~one[where] for one in bad])
         throughputs = np.array(self.masks.throughputs)[:, None]
-        bad = [self.exposures.bad_of(i) for i in range(len(chances))]
-        valid = np.array([np.ones(chances.shape[1]) if one is None else ~one[where] for one in bad])
-        clean = 1 - chances
-        mean_of_valid = _ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
-        return _ratio(mean_of_valid * clean.sum(axis=0), (throughputs * clean).sum(axis=0))
+        return throughputs / _ratio((throughputs * valid).sum(axis=0), valid.sum(axis=0))
 
     def _signal_shift(self, where):
         """Signal shift of the masks at some pixels, in the unit of the exposures."""
@@ -283,15 +296,39 @@ class CleanValues:
         return chance
 
     @cached_property
-    def lowered(self):
-        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
-        where, value, *_ = self.posterior
+    def _moved_to_posterior(self):
+        """Pixels whose masked values are left out and which have a posterior mean: their places, and which they are."""
+        where = self.posterior[0]
         count = self.n_clean[where]
         masked = (count > 0) & (count < len(self.exposures))
-        where = tuple(index[masked] for index in where)
+        return tuple(index[masked] for index in where), masked
+
+    @cached_property
+    def lowered(self):
+        """Bias of the mean of the clean values by the selection of the masked ones, float32 (ny, nx)."""
+        where, masked = self._moved_to_posterior
         lowered = np.zeros(self.exposures.shape, dtype=np.float32)
-        lowered[where] = value[masked] - self.mean[where]
+        lowered[where] = self.posterior[1][masked] - self.mean[where]
         return lowered
+
+    @property
+    def variance_of_moved(self):
+        """Pixels in which `lowered` is added to the mean of the clean values, and the variances of the sums."""
+        where, masked = self._moved_to_posterior
+        return where, self.posterior[2][masked]
+
+
+def _error_of_signal(values, chances, variance, scales, of_signal, error):
+    """Variances (M,) of means: of the posterior signal where ``of_signal`` is True, and ``error`` elsewhere.
+
+    The estimates of different sets of clean values scatter. Those of the signal have the inverse variances as weights.
+    Where throughputs differ, the values also differ by them (stars) or by levels (sky): the smaller scatter counts.
+    """
+    scales = np.ones_like(values) if scales is None else scales
+    found = posterior_mean(
+        values / scales, chances, variance, scales**2 / variance, scales=scales, of_signal=of_signal
+    )[1]
+    return np.where(of_signal, found if (scales == 1).all() else np.minimum(found, error), error)
 
 
 def _ratio(value, divisor):

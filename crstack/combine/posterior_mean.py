@@ -15,7 +15,7 @@ def uncertain(probability):
     return (probability >= SURE) & (probability <= 1 - SURE)
 
 
-def posterior_mean(values, probability, variance, weights=None):
+def posterior_mean(values, probability, variance, weights=None, *, scales=None, of_signal=None):
     """Mean of the clean values, averaged over the possible sets of clean values.
 
     Parameters
@@ -28,6 +28,12 @@ def posterior_mean(values, probability, variance, weights=None):
         (N, M) of clean values.
     weights : `~numpy.ndarray`, optional
         (N, M) weights of clean values in their mean; equal by default.
+    scales : `~numpy.ndarray`, optional
+        (N, M) throughput of each value over the mean throughput; 1 by default. The mean of clean values is later
+        brought to the mean throughput, and its variance is given for that.
+    of_signal : `~numpy.ndarray` of bool, optional
+        (M,) pixels whose mean is later shifted to that of a signal in which each value has the weight of its scale over
+        its variance. Their variance is that of this signal. None by default.
 
     Returns
     -------
@@ -40,13 +46,20 @@ def posterior_mean(values, probability, variance, weights=None):
     -----
     The values are assumed to be hit independently of each other, given their probabilities. The set in which every
     value is hit has no mean. It is excluded, and the weights of the others are normalised.
+
+    With weights w, scales t and variances v, the variance of the mean of one set of clean values is
+    :math:`\\sum w^2 v / (\\sum w t)^2`. That of the signal is :math:`1 / \\sum (t^2 / v)`. The scatter of the means of
+    the different sets is added.
     """
     n, m = values.shape
     probability = np.where(probability < SURE, 0.0, np.where(probability > 1 - SURE, 1.0, probability))
     # the least certain values come first; the others are the same in all sets
     order = np.argsort(np.abs(probability - 0.5), axis=0, kind="stable")
     values, chance, variance = (np.take_along_axis(one, order, axis=0) for one in (values, probability, variance))
-    weights = np.ones(1) if weights is None else np.take_along_axis(weights, order, axis=0)
+    weights, scales = (
+        np.ones(1) if one is None else np.take_along_axis(one, order, axis=0) for one in (weights, scales)
+    )
+    of_signal = np.False_ if of_signal is None else of_signal
     most = min(n, MOST_UNCERTAIN)
     chance[most:] = np.rint(chance[most:])
     numbers = ((chance > 0) & (chance < 1)).sum(axis=0)
@@ -54,8 +67,10 @@ def posterior_mean(values, probability, variance, weights=None):
     # few pixels have several uncertain values; the number of sets doubles with each
     for number in np.unique(numbers):
         which = np.flatnonzero(numbers == number)
-        some = (one if one.ndim == 1 else one[:, which] for one in (values, chance, variance, weights))
-        sums[:, which] = _sums_over_sets(*some, int(number))
+        values_of, chance_of, *others = (
+            one if one.size == 1 else one[..., which] for one in (values, chance, variance, weights, scales, of_signal)
+        )
+        sums[:, which] = _sums_over_sets(values_of, chance_of, others, int(number))
     with np.errstate(invalid="ignore", divide="ignore"):
         weight, mean, square, within = sums
         mean = mean / weight
@@ -65,8 +80,12 @@ def posterior_mean(values, probability, variance, weights=None):
         return mean + lowest, within / weight + spread, count
 
 
-def _sums_over_sets(values, chance, variance, weights, uncertain):
-    """Sums (4, M) over the sets of clean values; only the first ``uncertain`` values of each pixel are uncertain."""
+def _sums_over_sets(values, chance, others, uncertain):
+    """Sums (4, M) over the sets of clean values; only the first ``uncertain`` values of each pixel are uncertain.
+
+    ``others`` are the variances, weights and scales of the values, and the pixels of a signal.
+    """
+    variance, weights, scales, of_signal = others
     n, m = values.shape
     sums = np.zeros((4, m))
     for number in range(1 << uncertain):
@@ -74,20 +93,24 @@ def _sums_over_sets(values, chance, variance, weights, uncertain):
         hit[:uncertain, 0] = (number >> np.arange(uncertain)) & 1
         probable = np.where(hit[:uncertain], chance[:uncertain], 1 - chance[:uncertain]).prod(axis=0)
         clean = np.where(np.arange(n)[:, None] < uncertain, ~hit, chance < 0.5)
-        _add_set(sums, values, variance, np.where(clean, weights, 0.0), probable)
+        _add_set(sums, values, (variance, np.where(clean, weights, 0.0), scales, of_signal), probable)
     return sums
 
 
-def _add_set(sums, values, variance, weights, probability):
+def _add_set(sums, values, others, probability):
     """Add the mean of one set of clean values, times the probability of the set, to the sums.
 
-    ``weights`` are those of the values in their mean, 0 where a value is hit.
+    ``others`` are as for `_sums_over_sets`; a weight is 0 where a value is hit.
     """
+    variance, weights, scales, of_signal = others
     total = weights.sum(axis=0)
     some = total > 0
     probability = np.where(some, probability, 0.0)
     divisor = np.where(some, total, 1.0)
     # relative to the lowest value, so that the difference of two large squares stays precise
     mean = (weights * (values - values.min(axis=0))).sum(axis=0) / divisor
-    within = (weights**2 * variance).sum(axis=0) / divisor**2
+    within = (weights**2 * variance).sum(axis=0) / np.where(some, (weights * scales).sum(axis=0), 1.0) ** 2
+    if of_signal.any():
+        information = np.where(weights > 0, scales**2 / variance, 0.0).sum(axis=0)
+        within = np.where(of_signal & some, 1 / np.where(some, information, 1.0), within)
     sums += probability * np.stack([np.ones_like(mean), mean, mean**2, within])

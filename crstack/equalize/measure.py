@@ -17,6 +17,7 @@ from crstack.equalize.fit.line_rounds import (
     fit_line_terms,
     misfit,
     misfit_by_own_noise,
+    polish,
     refine_after_lines,
 )
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
@@ -118,6 +119,7 @@ def _measured(levels, variance_of, bad, names, noises):
         fit_line_terms(whole, part.lines)
         refine(whole, CONTRAST[-1])
     fit_line_terms(whole, part.lines)
+    polish(whole)
     return whole.result()
 
 
@@ -185,6 +187,7 @@ def _with_lines(model):
     if _describes_more(other, best):
         refine_after_lines(other)
         best = other if _describes_more(other, best) else best
+    polish(best)
     return best
 
 

@@ -11,6 +11,7 @@ from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
+from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
 __all__ = ["ALIGNED", "of_one_field"]
@@ -143,6 +144,10 @@ def _apart(exposures, structures, n_lacking):
         shift = displacement(exposures.data[i], exposures.data[0])
         if shift is not None and shift != (0, 0) and _agree_moved(exposures.data[i], exposures.data[0], shift, True):
             shifts.append((exposures.names[i], *shift))
+    places = [tuple(shift) for _, *shift in shifts] + [(0, 0)] * (n - len(shifts))
+    # where more than half are at one place, the others are compared with these
+    if max(map(places.count, places)) > n / 2:
+        return ()
     return tuple(shifts) if any(max(map(abs, shift)) > ALIGNED for _, *shift in shifts) else ()
 
 
@@ -172,7 +177,7 @@ def _without_light(exposures, factors):
     level = np.median(exposures.data[0, ::7, ::7])
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
     # if the noise is understated, it must not count as structure
-    scatter = float(np.median([_scatter(plane) for plane in exposures.data]))
+    scatter = float(np.median(map_threads(_scatter, exposures.data)))
     return unlit(exposures.data, exposures.bad, max(sigma, scatter), factors)
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
-from crstack.exposures.sanity import NoiseSample, cyclic_pairs
+from crstack.exposures.sanity import NoiseSample, cyclic_pairs, level_of_darkest_blocks
 from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise"]
 
 #: ratios of measured to stated scatter above and below which a warning is given. Where photons dominate, a gain that is
 #: wrong by a factor of 2 changes the scatter by the square root of 2
-TOO_MUCH, TOO_LITTLE = 1.4, 0.77
+TOO_MUCH, TOO_LITTLE = 1.4, 0.87
 #: the same for the variance of one exposure at its own level
 TOO_MUCH_OF_ONE, TOO_LITTLE_OF_ONE = 1.25, 0.7
 #: relative error of the variance of a difference, and least significant change of the variance of one exposure
@@ -23,8 +23,11 @@ BRIGHT, SAME_LIGHT = 0.98, 0.15
 AGREES = (0.6, 1.6)
 #: least share of the variance without photons for which a read noise is named
 LEAST_REST = 0.05
-#: level in units of the read noise, below 0, that gives a warning
-BELOW_BIAS = 10
+#: level in units of the read noise, below 0, that gives a warning; the same for the darkest blocks of an exposure
+BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
+#: ratio of measured to stated variance of one exposure, and the same over the least ratio of the others, below which it
+#: counts as smoothed
+SMOOTHED, SMOOTHER = 0.72, 0.72
 #: what to check where the noise is stated wrongly
 CHECK = "Check gain, read noise and unit"
 
@@ -47,7 +50,8 @@ def compare_noise(exposures, bias_given):
     Warns
     -----
     CRStackWarning
-        If the scatter of one exposure is that of another level, or that of all disagrees with the noise.
+        If the scatter of one exposure is that of another level or of smoothed values, if that of all disagrees with the
+        noise, or if the darkest part of an exposure lies below 0 after a bias is subtracted.
     """
 
     def variance(i, expected, box):
@@ -57,9 +61,8 @@ def compare_noise(exposures, bias_given):
     odd = _of_another_level(exposures, sample, variance)
     for one in odd:
         warn_user(one.words(exposures))
-    _compare_all(
-        exposures, sample, [i for i in range(len(exposures)) if i not in {one.exposure for one in odd}], bias_given
-    )
+    known = {one.exposure for one in odd} | _warn_of_smoothed(exposures, sample, {one.exposure for one in odd})
+    _compare_all(exposures, sample, [i for i in range(len(exposures)) if i not in known], bias_given)
     missing = [0.0] * len(exposures)
     for one in odd:
         unit = np.median(exposures.noise_of(one.exposure).electrons_per_unit)
@@ -145,6 +148,32 @@ def _is_odd(i, ratios):
     others = [one for k, one in ratios.items() if k != i] or [1.0]
     lowest, highest = min(1.0, max(others)), max(1.0, min(others))
     return not TOO_LITTLE_OF_ONE * lowest < ratios[i] < TOO_MUCH_OF_ONE * highest
+
+
+def _warn_of_smoothed(exposures, sample, known):
+    """Warn of exposures that scatter much less than stated, and than the others; return their indices.
+
+    The differences of neighbours are compared: a filter or a resampling correlates their noise. ``known`` are exposures
+    that have a warning already.
+    """
+    if len(exposures) < 3 or not sample.valid.any(axis=(1, 2)).all():
+        return set()
+    stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
+    measured = [(i, found, error) for i, found, error in _own_variances(sample, stated, None) if i not in known]
+    ratios = {i: found / stated[i] for i, found, _ in measured}
+    smoothed = set()
+    for i, found, error in measured:
+        others = [one for k, one in ratios.items() if k != i]
+        clear = stated[i] - found > SIGNIFICANCE * error
+        if clear and others and ratios[i] < SMOOTHED and ratios[i] < SMOOTHER * min(others):
+            smoothed.add(i)
+            warn_user(
+                f"neighbouring pixels of {exposures.names[i]} scatter by {np.sqrt(found):.3g} {exposures.unit}, where "
+                f"its noise is {np.sqrt(stated[i]):.3g}; the other exposures do not: was it resampled, smoothed or "
+                "averaged? Its hits are broad and its noise is correlated, so hits may be missed. Use the exposure as "
+                "it was before"
+            )
+    return smoothed
 
 
 def _contrasts(sample, levels):
@@ -238,11 +267,30 @@ def _warn_of_bias(exposures, level):
     """Warn if the exposures lie far below the bias; return whether they do."""
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
     if level >= -BELOW_BIAS * readnoise:
-        return False
+        return _warn_of_darkest(exposures, readnoise)
     warn_user(
         f"the exposures lie at {level:.3g} {exposures.unit} once the bias is subtracted, {-level / readnoise:.0f} "
         f"times the read noise of {readnoise:.3g} below 0: "
         "the bias is too high, or it was subtracted before. Check bias"
+    )
+    return True
+
+
+def _warn_of_darkest(exposures, readnoise):
+    """Warn of exposures whose darkest blocks lie below the bias; return whether there are any."""
+    bad = exposures.bad
+    levels = {
+        name: level_of_darkest_blocks(plane, None if bad is None else bad[i])
+        for i, (name, plane) in enumerate(zip(exposures.names, exposures.data, strict=True))
+    }
+    low = {name: level for name, level in levels.items() if level < -DARKEST_BELOW_BIAS * readnoise}
+    if not low:
+        return False
+    found = ", ".join(f"{name} at {level:.3g} {exposures.unit}" for name, level in low.items())
+    warn_user(
+        f"once the bias is subtracted, the darkest parts lie below 0 by more than the read noise of {readnoise:.3g} "
+        f"{exposures.unit}: {found}. The bias is too high there, so noise and levels are stated too low. Check bias; "
+        "if it changes from one exposure to the next, give one each (bias=[...]) or its section"
     )
     return True
 

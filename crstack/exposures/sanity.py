@@ -17,6 +17,7 @@ __all__ = [
     "displacement",
     "is_constant",
     "is_same",
+    "level_of_darkest_blocks",
     "noise_ratio",
     "unlit",
 ]
@@ -26,6 +27,9 @@ BLOCK = 7
 
 #: the smallest differences, of this fraction, measure the scatter; hits are among the others
 CENTRAL = 0.8
+
+#: side of blocks whose medians are compared, quantile of the medians, and fewest blocks
+SIDE, DARKEST, FEWEST_BLOCKS = 32, 0.05, 20
 
 #: if the variance exceeds the stated one by this factor, hits may be among the smallest differences too; these are
 #: then clipped at this number of standard deviations, in this number of rounds
@@ -116,6 +120,34 @@ def is_same(one, other, bad_one=None, bad_other=None):
 
     step = max(int(np.sqrt(one.size / 2000)), 1)
     return bool(compare(step) and (step == 1 or compare(1)))
+
+
+def level_of_darkest_blocks(plane, bad=None):
+    """Level of the darkest part of an image: a low quantile of the medians of blocks of 32 x 32 pixels.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        Image (ny, nx).
+    bad : `~numpy.ndarray` of bool, optional
+        Its bad values; blocks that have one are left out.
+
+    Returns
+    -------
+    level : float
+        0 if there are fewer than 20 blocks.
+    """
+
+    def blocks(image):
+        ny, nx = (length // SIDE for length in image.shape)
+        return image[: ny * SIDE, : nx * SIDE].reshape(ny, SIDE, nx, SIDE).swapaxes(1, 2).reshape(ny * nx, SIDE**2)
+
+    values = blocks(plane)
+    if bad is not None:
+        values = values[~blocks(bad).any(axis=1)]
+    if len(values) < FEWEST_BLOCKS:
+        return 0.0
+    return float(np.quantile(np.median(values[:, ::7], axis=1), DARKEST))
 
 
 def noise_ratio(data, bad, variance):
@@ -295,8 +327,8 @@ def unlit(data, bad, sigma, factors=None):
     factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
     some = some / factors[:, None]
     levels = np.median(some, axis=1)
-    found = []
-    for i in range(n):
+
+    def found_of(i):
         others = np.delete(some, i, axis=0).min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
@@ -306,10 +338,12 @@ def unlit(data, bad, sigma, factors=None):
         # the contrast must be significant in the shortest exposure too
         clear = 20 * sigma * factors[i] / min(factors)
         if contrast > clear and own < 0.1 * contrast:
-            found.append((i, float(own), float(contrast)))
-        elif level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
-            found.append((i, float(levels[i] * factors[i]), float(level)))
-    return found
+            return i, float(own), float(contrast)
+        if level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
+            return i, float(levels[i] * factors[i]), float(level)
+        return None
+
+    return [one for one in map_threads(found_of, range(n)) if one is not None]
 
 
 def displacement(one, other):

@@ -4,10 +4,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from crstack.utils.threads import map_threads, slices
+
 __all__ = [
     "ALL_NOISES",
     "CHARGES",
     "CHARGE_EDGES",
+    "KINDS_AT_ONCE",
     "LEAST_CHARGE",
     "LOG_SIGMA",
     "HitDensity",
@@ -17,6 +20,8 @@ __all__ = [
     "sigma_index",
 ]
 
+#: distributions of charge whose tables are made together in one thread
+KINDS_AT_ONCE = 9
 #: edges of the bins of charge, electrons, evenly spaced in the logarithm
 CHARGE_EDGES = np.geomspace(0.5, 2e5, 46)
 #: charges below this many standard deviations of the noise do not count as hits: they cannot be detected
@@ -91,16 +96,24 @@ class HitDensity:
     def __init__(self, shapes, noises=ALL_NOISES):
         self.shapes, self.noises = shapes, noises
         self._shares = _shares(noises.start or 0, LOG_SIGMA.size if noises.stop is None else noises.stop)
-        # share of the charges in each cell: (K, sigmas, cells)
-        below, near, far = (np.einsum("kb,scb->ksc", shapes.astype(np.float32), one) for one in self._shares)
-        self._far = far
-        width = np.float32(1 / CHARGE_STEP)
-        density = np.concatenate([near @ NORMAL.T * width, far / np.diff(CELLS[2], axis=0)], axis=2)
+        n_sigmas = len(self._shares[0])
         self._log_density = np.zeros((len(shapes), LOG_SIGMA.size, Z.size), np.float32)
-        self._log_density[:, noises] = np.log(np.maximum(density, 1e-30))
         self._above = above_least(shapes)
-        self._below = below.sum(axis=2)
-        self._gain = below @ FAINT_GAIN.T / np.maximum(self._below, np.float32(1e-30))[..., None]
+        self._far = np.empty((len(shapes), n_sigmas, len(BEYOND)), np.float32)
+        self._below = np.empty((len(shapes), n_sigmas), np.float32)
+        self._gain = np.empty((len(shapes), n_sigmas, Z.size), np.float32)
+        map_threads(self._make_tables, slices(len(shapes), KINDS_AT_ONCE))
+
+    def _make_tables(self, kinds):
+        """Fill the tables of some distributions (a slice)."""
+        # share of the charges in each cell: (K, sigmas, cells)
+        shapes = self.shapes[kinds].astype(np.float32)
+        below, near, self._far[kinds] = (np.einsum("kb,scb->ksc", shapes, one) for one in self._shares)
+        width = np.float32(1 / CHARGE_STEP)
+        density = np.concatenate([near @ NORMAL.T * width, self._far[kinds] / np.diff(CELLS[2], axis=0)], axis=2)
+        self._log_density[kinds, self.noises] = np.log(np.maximum(density, 1e-30))
+        self._below[kinds] = below.sum(axis=2)
+        self._gain[kinds] = below @ FAINT_GAIN.T / np.maximum(self._below[kinds], np.float32(1e-30))[..., None]
 
     @staticmethod
     def index(excess, sigma, log_sigma=None):
@@ -168,9 +181,15 @@ class HitDensity:
 
         Each value is distributed among its possible charges, as in a step of expectation maximisation.
         """
-        near = histogram[..., : len(LINEAR)] / np.exp(self._log_density[:, self.noises, : len(LINEAR)])
-        near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
-        far = histogram[..., len(LINEAR) :] / np.maximum(self._far, np.float32(1e-30))
+
+        def near_and_far(kinds):
+            some = histogram[kinds]
+            near = some[..., : len(LINEAR)] / np.exp(self._log_density[kinds, self.noises, : len(LINEAR)])
+            near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
+            return near, some[..., len(LINEAR) :] / np.maximum(self._far[kinds], np.float32(1e-30))
+
+        parts = map_threads(near_and_far, slices(len(self.shapes), KINDS_AT_ONCE))
+        near, far = (np.concatenate(one) for one in zip(*parts, strict=True))
         weights = (
             one.reshape(len(one), -1) @ share.reshape(-1, share.shape[-1])
             for one, share in zip((near, far), self._shares[1:], strict=True)

@@ -1,6 +1,7 @@
 """Cubes of exposures that are read or computed where they are used, without a copy."""
 
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 
@@ -112,15 +113,17 @@ def by_parts(work, parts, number):
     -------
     arrays : list of `~numpy.ndarray`
     """
-    first = work(parts[0])
-    arrays = [empty_image((len(one), number), one.dtype) for one in first]
+    arrays, lock = [], Lock()
 
-    def fill(part, found):
+    def fill(part):
+        found = work(part)
+        with lock:
+            if not arrays:
+                arrays.extend(empty_image((len(one), number), one.dtype) for one in found)
         for array, one in zip(arrays, found, strict=True):
             array[:, part] = one
 
-    fill(parts[0], first)
-    map_threads(lambda part: fill(part, work(part)), parts[1:])
+    map_threads(fill, parts)
     return arrays
 
 

@@ -55,6 +55,7 @@ def log_odds_alone(candidates, tables, population):
     All signals are taken as equally probable: the ``tables`` must be those of candidates without a prior.
     """
     classes = np.zeros(candidates.values.shape, dtype=np.int32)
+    population.make_tables()
 
     def of_piece(piece, _nodes, clean, index, widths):
         some = candidates.some(piece)

@@ -7,8 +7,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crstack.joint.charges import ALL_NOISES, CHARGE_EDGES, LOG_SIGMA, HitDensity, counts_as_hit, sigma_index
+from crstack.joint.charges import (
+    ALL_NOISES,
+    CHARGE_EDGES,
+    KINDS_AT_ONCE,
+    LOG_SIGMA,
+    HitDensity,
+    counts_as_hit,
+    sigma_index,
+)
 from crstack.utils.cached import cached_property
+from crstack.utils.threads import map_threads, slices
 
 __all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
 
@@ -82,9 +91,14 @@ def _smooth(counts, exposure, start):
     stiff, found = second.T @ second, start.copy()
     for _ in range(NEWTON_STEPS):
         expected = exposure * np.exp(found)
-        matrix = stiff + (expected + 1e-3)[..., None] * np.eye(bins)
-        step = np.linalg.solve(matrix, (counts - expected - found @ stiff)[..., None])[..., 0]
-        found += np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+        rest = counts - expected - found @ stiff
+
+        def step(some, expected=expected, rest=rest):
+            matrix = stiff + (expected[some] + 1e-3)[..., None] * np.eye(bins)
+            return np.linalg.solve(matrix, rest[some][..., None])[..., 0]
+
+        steps = np.concatenate(map_threads(step, slices(len(counts), KINDS_AT_ONCE)))
+        found += np.clip(steps, -LARGEST_STEP, LARGEST_STEP)
     return found - found.max(axis=1, keepdims=True)
 
 
@@ -239,6 +253,10 @@ class Population:
         logs = np.empty(log_hit.shape, np.complex64)
         logs.real, logs.imag = log_hit, not_hit
         return logs, self._at_noises(faint), self._at_noises(np.log(none))
+
+    def make_tables(self) -> None:
+        """Make the tables of `log_ratios` now, once and not in each thread that uses them."""
+        self._tables  # noqa: B018 (kept)
 
     def _at_noises(self, values):
         """Tables (N_CLASSES, sigmas) of all noises, from those of the needed noises."""

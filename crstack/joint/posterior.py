@@ -78,7 +78,7 @@ class JointResult:
 
     @cached_property
     def _expected_hits(self):
-        return float(sum(plane.sum(dtype=np.float64) for plane in self.rounded))
+        return float(sum(map_threads(lambda plane: plane.sum(dtype=np.float64), self.rounded)))
 
     @property
     def differences(self):
@@ -182,7 +182,7 @@ def joint_posterior(
     shift = signal_shift(counts, candidates, signal, field.chance)
     shift[rows[which], columns[which]] = 0  # where all may be hit, the values do not measure the signal
     # rounded as stored, so that a later threshold gives the same mask
-    rounded = _by_exposure(lambda i: field.chance[i].astype(np.float16), len(order))
+    rounded = _by_exposure(lambda i: field.chance[i], field.chance.shape, np.float16)
     masked = _masked(settings, counts, excess, candidates, population, rounded)
     # a copy does not contain the tables, which are large
     population = replace(population)
@@ -197,22 +197,23 @@ def joint_posterior(
     )
 
 
-def _by_exposure(function, n):
-    """Values (N, M) that are computed one exposure after the other."""
-    first = function(0)
-    values = empty_image((n, *first.shape), first.dtype)
-    for i in range(n):
-        values[i] = function(i) if i else first
-        relax()
+def _by_exposure(function, shape, dtype):
+    """Values (N, M) of a shape and type, computed in threads by ``function(i)`` for each exposure."""
+    values = empty_image(shape, dtype)
+
+    def work(i):
+        values[i] = function(i)
+
+    map_threads(work, range(shape[0]))
     return values
 
 
 def _masked(settings, counts, excess, candidates, population, rounded):
     """Mask (N, M) of the candidates by the settings, of their rounded probabilities."""
     if settings.probability is not None:
-        return _by_exposure(lambda i: rounded[i].astype(np.float32) > settings.probability, len(rounded))
+        return _by_exposure(lambda i: rounded[i].astype(np.float32) > settings.probability, rounded.shape, bool)
     if settings.false_alarm is None:
-        return _by_exposure(lambda i: least_loss(rounded[i].astype(np.float32)), len(rounded))
+        return _by_exposure(lambda i: least_loss(rounded[i].astype(np.float32)), rounded.shape, bool)
     chance = rounded.astype(np.float32)
     over = _over_threshold(settings.false_alarm, counts, excess, candidates, population, chance)
     return _with_tails(candidates, chance > 0.5, over, counts.data.shape[1:])

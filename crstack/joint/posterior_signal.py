@@ -49,6 +49,7 @@ def posterior_signal(field, candidates, population, which=None):
     """
     which = np.ones(len(candidates), bool) if which is None else which
     found, evenly = np.zeros(len(candidates)), replace(candidates, prior=None)
+    population.make_tables()
 
     def of_piece(place):
         some = evenly.some(place)

@@ -82,6 +82,7 @@ class Sample:
             (N, M) of the values to be hit.
         """
         kinds = charges_kind(classes)
+        population.make_tables()
 
         def of_piece(piece, _nodes, clean, index, prior):
             some = self.candidates.some(piece)

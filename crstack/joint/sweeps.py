@@ -31,7 +31,7 @@ def sweep(field, candidates, tables, population):
         What is known of hits.
     """
     classes = field.classes_at(candidates.where)
-
+    population.make_tables()
     parts = candidates.parts()
     table_of = dict(zip((part.start for part in parts), tables, strict=True))
 

@@ -154,7 +154,7 @@ class _MaskFile:
     def arguments(self):
         """Arguments of a `~crstack.masks.MaskSet`."""
         codes = self._codes()
-        self._check_flux_factors()
+        flux_factors = self._of_exposures("FLUXF", "flux factors")
         changed = self._edited(codes)
         cleaned = next((name for name in CLEANED if name in self.hdus), None)
         arguments = {
@@ -163,12 +163,12 @@ class _MaskFile:
             "history": (*history_of(self.header), *changed),
             "probability": self._probability(),
             "signal_shift": self._image("SIGSHIFT"),
-            "excess_variance": self._image("EXCESS"),
+            "excess_variance": self._excess(),
             "wcs": split_wcs(self.hdus["MEDIANCR"].header)[1] if "MEDIANCR" in self.hdus else None,
-            "uuid": self.header.get("UUID", ""),
+            "uuid": str(self.header.get("UUID", "")),
             "local_medians": self._local_medians(),
-            "flux_factors": tuple(float(self.header.get(f"FLUXF{i + 1}", 1.0)) for i in range(self.n_exposures)),
-            "throughputs": tuple(float(card) for card in self.header["THRPUT*"].values()),
+            "flux_factors": flux_factors or (1.0,) * self.n_exposures,
+            "throughputs": self._of_exposures("THRPUT", "throughputs"),
             "origin": self._origin(),
             **self._votes(codes),
         }
@@ -268,6 +268,13 @@ class _MaskFile:
             if arguments["signal_shift"] is not None:
                 arguments["signal_shift"][edited] = 0
 
+    def _excess(self):
+        """The excess variance, or None."""
+        excess = self._image("EXCESS")
+        if excess is not None and excess.min() < 0:
+            raise InputError(f"values of EXCESS in {self.path} must be 0 or more; got {excess.min():g}")
+        return excess
+
     def _probability(self):
         """float16 (N, ny, nx), or None."""
         n = self._number_of("PROB")
@@ -288,7 +295,15 @@ class _MaskFile:
         planes = self._planes("DETECTORS")
         if not planes:
             return {}
-        detectors = tuple(str(name) for name in self.hdus["DETECTORS"].header["DETECT*"].values())
+        cards = self._numbered(self.hdus["DETECTORS"].header, "DETECT")
+        self._check_numbering(cards, "DETECT", first=0)
+        detectors = tuple(str(cards[number]) for number in sorted(cards))
+        most = max(int(plane.max()) for plane in planes.values())
+        if most >> len(detectors):
+            raise InputError(
+                f"DETECTORS of {self.path} must name a detector for each bit (DETECT0...); "
+                f"got {len(detectors)} for {most.bit_length()} bits"
+            )
         nothing = np.zeros(self.shape, np.uint8)
         found_by = {
             name: _kept(np.where(codes[name] > 0, planes.get(name, nothing), 0).astype(np.uint8)) for name in codes
@@ -313,13 +328,29 @@ class _MaskFile:
         found = tuple((str(self.header.get(f"EXPN{i}", "")), str(self.header.get(f"EXPD{i}", ""))) for i in numbers)
         return found if all(digest for _, digest in found) else ()
 
-    def _check_flux_factors(self):
-        """Raise `InputError` unless there is a positive factor for each exposure, or none at all."""
-        factors = self.header["FLUXF*"]
-        if factors and len(factors) != self.n_exposures:
+    def _of_exposures(self, kind, words):
+        """Positive numbers of the primary header, one for each exposure; empty if there is none at all."""
+        cards = self._numbered(self.header, kind)
+        if len(cards) not in (0, self.n_exposures):
             raise InputError(
-                f"{self.path} must hold one CRMASK for each of its {len(factors)} flux factors (FLUXF1...); "
+                f"{self.path} must hold one CRMASK for each of its {len(cards)} {words} ({kind}1...); "
                 f"got {self.n_exposures}"
             )
-        for key, factor in factors.items():
-            check_number(f"{key} of {self.path}", factor, minimum=0, exclusive=True)
+        self._check_numbering(cards, kind, first=1)
+        return tuple(
+            check_number(f"{kind}{number} of {self.path}", cards[number], minimum=0, exclusive=True)
+            for number in sorted(cards)
+        )
+
+    @staticmethod
+    def _numbered(header, kind):
+        """Values of the keywords KIND0, KIND1, ... by number."""
+        found = {re.fullmatch(rf"{kind}(0|[1-9]\d*)", key): value for key, value in header[f"{kind}*"].items()}
+        return {int(match[1]): value for match, value in found.items() if match}
+
+    def _check_numbering(self, cards, kind, first):
+        """Raise `InputError` unless the numbers of the keywords begin with ``first``, and none is missing."""
+        missing = sorted(set(range(first, first + len(cards))) - set(cards))
+        if missing:
+            last = first + len(cards) - 1
+            raise InputError(f"{self.path} must hold {kind}{first} to {kind}{last}; got no {kind}{missing[0]}")

@@ -134,11 +134,14 @@ def _candidates(plane, exposures, i):
     if not cores.any():
         return []
     labels, n = ndimage.label(plane, EIGHT_CONNECTED)
+    place = np.flatnonzero(plane)
+    own = labels.ravel()[place]
     wanted = np.zeros(n + 1, dtype=bool)
-    wanted[labels[cores]] = True
-    wanted &= np.bincount(labels.ravel(), minlength=n + 1) >= FEWEST
-    wanted &= _perhaps_smooth(labels, wanted, exposures, i)
-    places, found = ndimage.find_objects(labels), []
+    wanted[own[cores.ravel()[place]]] = True
+    wanted &= np.bincount(own, minlength=n + 1) >= FEWEST
+    place = place[wanted[own]]
+    wanted &= _perhaps_smooth(labels, place, n + 1, exposures, i)
+    places, found = ndimage.find_objects(labels) if wanted.any() else [], []
     for k in np.flatnonzero(wanted):
         box = tuple(
             slice(max(one.start - MARGIN, 0), min(one.stop + MARGIN, side))
@@ -150,12 +153,15 @@ def _candidates(plane, exposures, i):
     return found
 
 
-def _perhaps_smooth(labels, wanted, exposures, i):
-    """Whether `_measured` may accept each group, bool (number of labels,); the level around is not subtracted."""
-    y, x = np.nonzero(wanted[labels])
-    own, inside = labels[y, x], len(y)
-    if not inside:
-        return wanted
+def _perhaps_smooth(labels, place, n_groups, exposures, i):
+    """Whether `_measured` may accept each group, bool (n_groups,); the level around is not subtracted.
+
+    ``place`` are the places of the pixels of the groups in the flattened image.
+    """
+    if not len(place):
+        return np.zeros(n_groups, dtype=bool)
+    own = labels.ravel()[place]
+    y, x = np.divmod(place, labels.shape[1])
     # the pixels of each group, then the pixels beside it
     dy, dx = (one.ravel() for one in np.mgrid[-1:2, -1:2])
     yy, xx = (y[:, None] + dy).ravel(), (x[:, None] + dx).ravel()
@@ -170,18 +176,18 @@ def _perhaps_smooth(labels, wanted, exposures, i):
     ]
     laplacian2 = (sum(beside) - 4 * light) ** 2
     variance = 2 * exposures.noise_of(i).cutout((y, x)).variance(np.maximum(np.nan_to_num(others), 0))
-    lowest = np.full(len(wanted), np.inf)
+    lowest = np.full(n_groups, np.inf)
     with np.errstate(invalid="ignore"):  # bad values are NaN
         np.minimum.at(lowest, group, light)
     flagged = labels[y, x] == group
-    number, rough = _quantiles(laplacian2, group, len(wanted), QUANTILE)
-    _, typical = _quantiles(((light - lowest[group]) ** 2)[flagged], group[flagged], len(wanted), QUANTILE)
-    _, noise = _quantiles((variance + 0 * light)[flagged], group[flagged], len(wanted), 0.5)
+    number, rough = _quantiles(laplacian2, group, n_groups, QUANTILE)
+    _, typical = _quantiles(((light - lowest[group]) ** 2)[flagged], group[flagged], n_groups, QUANTILE)
+    _, noise = _quantiles((variance + 0 * light)[flagged], group[flagged], n_groups, 0.5)
     rough -= _noise_of_laplacian(np.maximum(number, 1), noise)
     # a bad value has no light here, so that `_measured` decides on its group
     unknown = ~np.isfinite(rough + typical + noise)
     typical *= BRIGHTER
-    alike = _squared_correlation(light, others, group, len(wanted)) >= CORRELATED
+    alike = _squared_correlation(light, others, group, n_groups) >= CORRELATED
     return unknown | ((typical >= CLEAR**2 * noise) & ((rough <= ROUGHEST * typical) | alike))
 
 

@@ -6,10 +6,12 @@ import pytest
 from scipy.interpolate import make_lsq_spline
 
 from crstack import CalibratedBoundary, SplineBoundary
-from crstack.boundaries import spline
+from crstack.boundaries import FittedBoundary, spline
+from crstack.boundaries.base import check_fixed_points
 from crstack.boundaries.calibrated import _Tail
 from crstack.diagram import DiagramSettings, EquivalentSets, MMDiagram
 from crstack.noise import NoiseModel
+from crstack.utils.threads import limited_threads
 
 
 class Points:
@@ -118,3 +120,21 @@ def test_tails_by_hand():
     # the highest 200 draws have a probability of 0.1
     assert tail.quantile(tail.y, 0.1) == pytest.approx(1799.5, abs=1)
     assert tail.place(1900.0) == pytest.approx(np.mean(tail.x[:100]))
+
+
+def test_fixed_points_have_the_unit_of_the_first():
+    thousand = u.Unit(1000 * u.electron)
+    (point,) = check_fixed_points([(500 * u.electron, 2 * thousand)])
+    assert point[0].unit == point[1].unit == u.electron
+    assert (point[0].value, point[1].value) == (500, 2000)
+
+
+def test_boundary_of_an_image_is_that_of_its_rows():
+    boundary = FittedBoundary(SplineBoundary(), np.array([0.0, 10.0]), np.array([1.0, 5.0]))
+    image = np.random.default_rng(5).uniform(-5, 15, (1500, 400)).astype(np.float32)
+    image[3, 4] = np.nan
+    with limited_threads(2):
+        found = boundary(image)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.stack([boundary(row) for row in image]))
+    assert boundary(5.0) == 3.0

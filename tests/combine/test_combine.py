@@ -247,7 +247,7 @@ def test_posterior_mean_by_hand():
     cube = np.array([ccd.data[4, 4] for ccd in ccds])
     combiner = combiner_of(ccds, joint_masks({(4, 4): (0, 0.25, 0.75), (5, 5): (0, 0, 1)}))
     made = combiner.combine("meanjoint")
-    variance = combiner.combine("meancr").ccd.uncertainty.array[4, 4] * 2  # of two clean values
+    variance = combiner.combine("mean").ccd.uncertainty.array[4, 4] * 3
     sets = {(0, 1, 2): 0.75 * 0.25, (0, 1): 0.75 * 0.75, (0, 2): 0.25 * 0.25, (0,): 0.25 * 0.75}
     mean = sum(weight * cube[list(one)].mean() for one, weight in sets.items())
     spread = sum(weight * (cube[list(one)].mean() - mean) ** 2 for one, weight in sets.items())
@@ -255,6 +255,7 @@ def test_posterior_mean_by_hand():
     assert made.ccd.data[4, 4] == pytest.approx(mean)
     assert made.ccd.uncertainty.array[4, 4] == pytest.approx(within + spread, rel=1e-5)
     assert spread > within  # the main error here is a wrong mask
+    assert combiner.combine("meancr").ccd.uncertainty.array[4, 4] == pytest.approx(within + spread, rel=1e-5)
     assert made.count[4, 4] == 2
     np.testing.assert_allclose(made.ccd.data[5, 5], combiner.combine("meancr").ccd.data[5, 5])
     elsewhere = np.ones(SHAPE, bool)

@@ -7,6 +7,7 @@ from astropy.nddata import CCDData
 
 from crstack import MaskSet
 from crstack.combine import Combiner, PixelFlag
+from crstack.combine.clean_values import CleanValues, _ratio, variance_for_median
 from crstack.combine.fill import fill_from_neighbours
 from crstack.combine.posterior_mean import posterior_mean, uncertain
 from crstack.combine.smooth_signal import NOISE_WEIGHT, WINDOWS, smoothed_signal
@@ -200,3 +201,38 @@ def test_the_expected_signal_is_that_of_the_filter():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert (found[:, :2] == 1e4).all()
     assert found.dtype == np.float32
+
+
+class TestOfUnequalValues:
+    def test_more_than_ten_uncertain_values(self):
+        """The most certain ones are rounded."""
+        values = np.arange(12.0)[:, None]
+        chance = np.full((12, 1), 0.5)
+        chance[[3, 7]] = [[0.1], [0.9]]
+        rounded = chance.copy()
+        rounded[[3, 7]] = [[0.0], [1.0]]
+        variance = np.ones((12, 1))
+        found, expected = (posterior_mean(values, one, variance)[:2] for one in (chance, rounded))
+        np.testing.assert_allclose(found, expected)
+
+    def test_ratio(self):
+        np.testing.assert_allclose(_ratio(np.array([6.0, 5.0]), np.array([2.0, 0.0])), [3, 1])
+
+    def test_bad_values_do_not_count_in_the_variance_of_a_median(self):
+        class Unequal:
+            levels = (0, 0, 0)
+            data = np.zeros((3, 1, 2), np.float32)
+            bad = np.array([[[False, False]], [[False, False]], [[False, True]]])
+
+            def __len__(self):
+                return 3
+
+            def variance_of(self, i, expected):
+                return np.float32((4, 9, 100)[i]) + 0 * expected
+
+        values = CleanValues(Unequal(), None, expected=np.zeros((1, 2), np.float32))
+        used = np.array([[True, True], [True, True], [True, False]])
+        variances = np.array([[4.0, 4.0], [9.0, 9.0], [100.0, 100.0]])
+        found = values.variance_in_middle[0]
+        np.testing.assert_allclose(found, variance_for_median(variances, used), rtol=1e-6)
+        assert found[1] == pytest.approx(6.5)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from astropy.nddata import CCDData, StdDevUncertainty
 from support.stacks import stack_of
 
-from crstack import MaskSet
+from crstack import CRStack, JointPosterior, MaskSet
+from crstack.combine.posterior_mean import posterior_mean
 from crstack.datasets import make_stack
 
 CLOUDS = {2: (1.0, 0.5), 3: (1.0, 1.0, 0.4)}
@@ -54,3 +56,72 @@ def test_pulls_where_one_exposure_is_hit(cloudy, name):
 def test_equal_exposures_have_no_throughputs():
     stack = stack_of(make_stack("imaging", (80, 90), 3, seed=3))
     assert stack.detect("joint").throughputs == () or np.ptp(stack.masks.throughputs) < 0.02
+
+
+class TestVarianceOfASignal:
+    """Certain hits (probability 1) and clean values, by hand."""
+
+    values = np.array([[900.0], [10.0], [14.0]])
+    variance = np.array([[1.0], [4.0], [16.0]])
+    hit = np.array([[1.0], [0.0], [0.0]])
+
+    def test_of_the_plain_mean(self):
+        mean, variance, count = posterior_mean(self.values, self.hit, self.variance)
+        np.testing.assert_allclose([*mean, *variance, *count], [12, (4 + 16) / 4, 2])
+
+    def test_of_the_mean_brought_to_the_mean_throughput(self):
+        scales = np.array([[1.6], [0.6], [0.8]])
+        _, variance, _ = posterior_mean(self.values, self.hit, self.variance, scales=scales)
+        np.testing.assert_allclose(variance, (4 + 16) / (0.6 + 0.8) ** 2)
+        _, variance, _ = posterior_mean(
+            self.values, self.hit, self.variance, np.array([[1.0], [3.0], [1.0]]), scales=scales
+        )
+        np.testing.assert_allclose(variance, (9 * 4 + 16) / (3 * 0.6 + 0.8) ** 2)
+
+    def test_of_the_signal(self):
+        scales = np.array([[1.6], [0.6], [0.8]])
+        _, variance, _ = posterior_mean(self.values, self.hit, self.variance, scales=scales, of_signal=np.array([True]))
+        np.testing.assert_allclose(variance, 1 / (0.36 / 4 + 0.64 / 16))
+
+    def test_some_pixels_only(self):
+        twice = (np.repeat(one, 2, axis=1) for one in (self.values, self.hit, self.variance))
+        _, variance, _ = posterior_mean(*twice, of_signal=np.array([False, True]))
+        np.testing.assert_allclose(variance, [5, 1 / (1 / 4 + 1 / 16)])
+
+    def test_of_an_uncertain_hit(self):
+        """The variance within each set, and that of the two means."""
+        chance = np.array([[1.0], [0.25], [0.0]])
+        mean, variance, _ = posterior_mean(self.values, chance, self.variance, of_signal=np.array([True]))
+        means, within = np.array([12.0, 14.0]), np.array([1 / (1 / 4 + 1 / 16), 16.0])
+        share = np.array([0.75, 0.25])
+        np.testing.assert_allclose(mean, share @ means)
+        np.testing.assert_allclose(variance, share @ within + share @ means**2 - (share @ means) ** 2)
+
+
+@pytest.fixture(scope="module")
+def unlike():
+    """Three exposures of very different noise with uncertainties of their own, their masks, and the simulation."""
+    more = (0, 10, 30)
+    rng = np.random.default_rng(9)
+    simulated = make_stack("imaging", (300, 320), hit_rate=0.02, seed=21)
+    exposures = []
+    for one, expected, sigma in zip(simulated.exposures, simulated.expected, more, strict=True):
+        variance = np.maximum(expected, 0) + simulated.readnoise.value**2 + sigma**2
+        data = (one.data + rng.normal(0, sigma, expected.shape)).astype(np.float32)
+        exposures.append(CCDData(data, unit="adu", uncertainty=StdDevUncertainty(np.sqrt(variance))))
+    stack = CRStack(exposures, gain=simulated.gain, readnoise=simulated.readnoise, differences=None)
+    return stack, stack.detect(JointPosterior(excess=False)), simulated
+
+
+@pytest.mark.parametrize("name", ["meanjoint", "meancr2"])
+def test_variance_beside_a_hit_in_one_of_unlike_exposures(unlike, name):
+    stack, masks, simulated = unlike
+    made = stack.combine(name, masks=masks)
+    error = made.data - simulated.expected.mean(axis=0)
+    pull, flagged = error / np.sqrt(made.uncertainty.array), masks.crmasks
+    for i, weakest in enumerate((100, 100, 300)):
+        alone = flagged[i] & (flagged.sum(axis=0) == 1) & (simulated.hits[i] > weakest)
+        alone &= np.delete(simulated.hits, i, axis=0).sum(axis=0) == 0
+        assert alone.sum() > 300
+        # the variance of a plain mean gives 0.6 where the first exposure is hit
+        assert np.std(pull[alone]) == pytest.approx(1, abs=0.08), i

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.expected_exposures import _through
+from crstack.equalize.fit.expected_exposures import _through, largest_blur
 from crstack.equalize.fit.kernel import KernelTerms, split_kernel
 from crstack.equalize.fit.lines import fit_lines, straight_part
 from crstack.equalize.fit.surfaces import Mesh, smooth_surface
@@ -366,3 +366,39 @@ def test_kernels_of_three_stars():
     assert np.ptp(width) > 0.4
     stack = CRStack([CCDData(one, unit="electron") for one in cube], readnoise=READNOISE * u.electron)
     assert stack.detect(JointPosterior()).crmasks.mean() < 3e-5
+
+
+def test_a_shift_by_whole_pixels_is_no_error_of_the_model():
+    """Only what is interpolated may be wrong: the change below a pixel."""
+    scene = stars() + SKY
+    found = measured([scene, moved(scene, (4, -3)), scene])
+    assert found.steps == ((0, 0), (4, -3), (0, 0))
+    assert found.change is not None
+    # beside an edge where the scene enters, a kernel reaches beyond the common image
+    assert np.max(found.change[:-6, 7:]) < 0.02 * scene.max()
+    blurs, changes = (list(np.random.default_rng(1).normal(size=(2, 20, 30)).astype(np.float32)) for _ in range(2))
+    inside = np.s_[:, 4:]
+    steps = ((1, 0), (0, 0))
+    expected = np.maximum(np.abs(moved(blurs[0], (1, 0))), np.abs(blurs[1]))
+    np.testing.assert_array_equal(largest_blur(blurs, changes, steps)[inside], expected[inside])
+    at_edge = np.s_[:, :4]
+    assert (largest_blur(blurs, changes, steps)[at_edge] >= np.abs(changes[0][at_edge])).all()
+    assert largest_blur([np.float32(0)], [np.float32(0)], ((0, 0),)) is None
+
+
+def test_frequent_hits_on_stars_are_no_error_of_the_model():
+    """The lowest values do not show it. Where stars do change, hits do not hide the change."""
+    rng = np.random.default_rng(4)
+    signal = rng.uniform(1000, 10_000, 600)
+    features = np.stack([signal**2, 0 * signal, 0 * signal])
+    noise = signal + 16
+    flat = np.sort(rng.standard_normal((3, 5000)), axis=0)
+    flat = *flat, np.ones(5000), np.zeros((3, 5000))
+    errors = []
+    for share in (0.0, 0.04):
+        values = rng.standard_normal((3, 600)) * np.sqrt(noise + (share * signal) ** 2)
+        hit = rng.random(600) < 0.12
+        values[0, hit] += 8 * np.sqrt(noise[hit] + (share * signal[hit]) ** 2)
+        errors.append(fit_model_error(3, (*np.sort(values, axis=0), noise, features), flat).parts[0])
+    assert errors[0] < 0.01**2
+    assert 0.04**2 < errors[1] < 0.07**2

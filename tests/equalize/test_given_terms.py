@@ -13,6 +13,7 @@ from crstack.equalize import Equalization
 from crstack.equalize.fit.given_seeing import seeing_kernels
 from crstack.equalize.fit.kernel import split_kernel
 from crstack.exceptions import InputError
+from crstack.joint.expected import _moved
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -289,3 +290,8 @@ def test_levels_of_given_backgrounds_and_flux_factors_by_hand(divided):
 def test_given_backgrounds_that_are_wrong_are_named_also_with_unknown_factors(of_clouds):
     with pytest.warns(match=r"backgrounds as given do not fit the exposures.* no flux factor multiplies it"):
         assert stack_of(of_clouds, backgrounds=(1000, 1500, 1120)).prepared.known
+
+
+def test_what_given_offsets_add_to_the_counts():
+    """The given change minus what the factor makes of the common image, in electrons."""
+    np.testing.assert_allclose(_moved(np.array([7.0, 1.0]), np.float32(0.5), np.array([4.0, 10.0]), 2.0), [10, -8])

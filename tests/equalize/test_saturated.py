@@ -7,7 +7,8 @@ from astropy.nddata import CCDData
 from scipy import ndimage
 
 from crstack import CRStack
-from crstack.equalize.fit.saturated import REACH, _distances, _rings
+from crstack.equalize.fit.differences import Differences
+from crstack.equalize.fit.saturated import REACH, _distances, _rings, with_saturated_stars
 
 SHAPE, SATURATION, READNOISE = (200, 210), 60_000.0, 5.0
 FWHM = (2.4, 2.6, 2.8, 3.0, 3.8)
@@ -68,3 +69,33 @@ def test_the_light_of_rings_by_hand():
     assert _rings(left - light, sigma, distance, valid)[0] is None
     wild = light + rng.normal(0, 30, labels.shape)
     assert np.median(_rings(wild, sigma, distance, valid)[1][inside]) == pytest.approx(891, rel=0.3)
+
+
+def test_the_scatter_of_a_ring_beyond_the_noise_becomes_variance():
+    """Residuals of mean 30 and standard deviation 20, where the noise is 5, around one saturated star."""
+    shape, rng = (121, 121), np.random.default_rng(6)
+    y, x = np.mgrid[:121, :121]
+    distance = np.hypot(y - 60, x - 60)
+    bad = np.broadcast_to(distance < 4, (2, *shape))
+    common = np.where(distance < 12, 5000.0, 100.0)
+    ring = (distance > 14) & (distance < 25)
+    levels = np.stack([common, common + np.where(ring, rng.normal(30, 20, shape), 0)])
+    found = Differences(
+        factors=(1.0, 1.0),
+        scales=(np.float32(1), np.float32(1)),
+        added=(np.float32(0), np.float32(0)),
+        noises=(np.float32(0), np.float32(0)),
+        levels=(0.0, 0.0),
+        surfaces=(True, True),
+        kernels=np.zeros((2, 3, 3)),
+        kernel_errors=np.zeros((2, 6)),
+        terms=None,
+        common=common,
+    )
+    changed = with_saturated_stars(found, levels, bad, lambda signal, box: np.full(signal.shape, 25.0))
+    inside = (distance > 16) & (distance < 23)
+    assert np.mean(changed.noises[1][inside]) == pytest.approx(20**2 - 5**2, rel=0.15)
+    assert np.mean(changed.added[1][inside]) == pytest.approx(30, abs=2)
+    far = distance > 50
+    assert (changed.noises[1][far] == 0).all()
+    assert (changed.added[1][far] == 0).all()

@@ -57,6 +57,40 @@ def test_lines_that_brighten_are_described_to_the_noise(factors, options):
     assert LineTerm("y", "sky") in found.lines
 
 
+def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
+    """Expected exposures: overlapping lines of two families that change by different factors and move; a trace."""
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)
+    places, peaks, family = rng.uniform(0, 240, 36), rng.exponential(1500, 36), rng.integers(0, 2, 36)
+    factors = [[1, 1], [1.3, 0.7], [0.8, 1.6]]
+    trace = 3000 * np.exp(-0.5 * ((y - 90 - 0.01 * x) / 1.6) ** 2) * (1 + 0.3 * np.sin(x / 30))
+    return np.stack([
+        20 + share * trace + sum(
+            peak * factor[one] * np.exp(-0.5 * ((x - place - shift - 0.01 * (y - 100)) / 1.1) ** 2)
+            for place, peak, one in zip(places, peaks, family, strict=True)
+        )
+        for share, shift, factor in zip(kept, shifts, factors, strict=True)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("shifts", [(0.0, 0.0, 0.0), (0.0, 0.5, -0.5)], ids=["at rest", "flexure"])
+def test_families_of_lines_that_move_are_not_hit(shifts):
+    """A line that moves is brighter beside a line of the common image, and overlaps with lines of other factors."""
+    expected = moving_families(shifts=shifts)
+    rng = np.random.default_rng(6)
+    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
+    hit = rng.random(expected.shape) < 0.004
+    cube[hit] += rng.uniform(50, 3000, hit.sum())
+    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
+    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
+    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    assert np.mean(left > 4) < 1e-4
+    # at the ends of tilted lines, too
+    assert np.mean(left[:, :12] > 3) < 3e-3
+    assert np.mean(left[:, -12:] > 3) < 3e-3
+
+
 def test_a_level_far_beyond_the_noise_is_fitted():
     """Residuals that count up to three standard deviations would reach a fifth of it."""
     rng = np.random.default_rng(3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from crstack.equalize.terms.steps import confirmed_steps, moved, whole_steps
+from crstack.equalize.terms.steps import LARGEST, _peak, confirmed_steps, moved, whole_steps
 
 READNOISE = 4.0
 SHAPE = (1400, 120)
@@ -74,3 +74,12 @@ def test_hits_do_not_hide_a_step_of_faint_stars():
 
 def test_exposures_at_rest_are_not_looked_at():
     assert confirmed_steps(((0, 0),) * 3, None, None) == ((0, 0),) * 3
+
+
+@pytest.mark.parametrize("place", [3.0, 3.3, 2.6])
+def test_the_peak_between_steps(place):
+    """Of a parabola it is exact."""
+    values = 10 - (np.arange(2 * LARGEST + 1) - place) ** 2
+    k = round(place)
+    assert _peak(values, k) == pytest.approx(place - LARGEST)
+    assert _peak(values, 0) == -LARGEST

@@ -167,3 +167,49 @@ def test_a_mask_of_a_lost_half_is_no_mistake():
     with warnings.catch_warnings():
         warnings.simplefilter("error", CRStackWarning)
         load_exposures(masked(3, rows=slice(0, 40)), **NOISE)
+
+
+@pytest.mark.parametrize("area", [np.s_[30:60, 40:90], np.s_[:, 50:80], np.s_[70:100, :]])
+@pytest.mark.parametrize("n", [2, 3])
+def test_wide_dead_areas_are_bad(area, n):
+    images = sky(n)
+    truth = np.zeros(SHAPE, dtype=bool)
+    truth[area] = True
+    for image in images:
+        image[truth] = 0
+    with pytest.warns(CRStackWarning, match=f"^{truth.sum()} pixels, .* hold the value 0 in every exposure"):
+        exposures = load(images)
+    np.testing.assert_array_equal(exposures.bad, np.broadcast_to(truth, exposures.bad.shape))
+
+
+def test_a_wide_and_a_narrow_dead_area():
+    images = sky()
+    truth = np.zeros(SHAPE, dtype=bool)
+    truth[20:50, 30:60] = truth[80:90, 100:102] = True
+    for image in images:
+        image[truth] = 0
+    with pytest.warns(CRStackWarning, match=f"^{truth.sum()} pixels"):
+        exposures = load(images)
+    np.testing.assert_array_equal(exposures.bad[0], truth)
+
+
+@pytest.mark.parametrize("area", [np.s_[:40], np.s_[:, 110:], np.s_[:50, :60]])
+def test_a_dark_border_or_corner_is_kept(area):
+    """It has light on one side only, as the border of a mosaic."""
+    images = sky()
+    for image in images:
+        image[area] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exposures = load(images)
+    assert exposures.bad is None
+
+
+def test_a_wide_area_of_one_value_at_the_level_of_the_sky_is_kept():
+    images = sky()
+    for image in images:
+        image[30:60, 40:90] = 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exposures = load(images)
+    assert exposures.bad is None

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import Keyword, load_exposures
-from crstack.exposures.keywords import as_keyword, quantity_of
+from crstack.exposures.keywords import as_keyword, quantity_in_words, quantity_of
 from crstack.files.history import history_of
 
 GAIN = u.electron / u.adu
@@ -314,3 +314,10 @@ def test_sections_that_were_used_are_removed():
     assert "LIT" not in trimmed.header
     assert trimmed.shape == (40, 50)
     assert images[0].meta["LIT"] == "[1:50,1:40]"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1.2 e-/ADU", 1.2 * u.electron / u.adu), ("4 electrons", 4 * u.electron), ("100", None)]
+)
+def test_a_number_with_its_unit(text, number):
+    assert quantity_in_words(text, (u.electron, u.electron / u.adu)) == number

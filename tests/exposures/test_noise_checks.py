@@ -6,10 +6,13 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from crstack import CRStack
+from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
+from crstack.exposures.sanity import level_of_darkest_blocks
 
 GAIN, READNOISE, SHAPE = 1.7, 5.0, (150, 160)
 
@@ -143,3 +146,67 @@ def test_the_joint_decision_uses_the_missing_variance():
     assert max(false) <= 6
     average = stack.exposures.noise_of_average(3)
     np.testing.assert_allclose(average.readnoise_electrons**2 / 3, 25 + np.mean(stack.exposures.missing), rtol=1e-5)
+
+
+class TestDarkestParts:
+    def test_level(self):
+        """The median of each block by hand; a block with a bad value is left out."""
+        plane = np.repeat(np.repeat(np.arange(25.0).reshape(5, 5), 32, axis=0), 32, axis=1)
+        assert level_of_darkest_blocks(plane) == pytest.approx(np.quantile(np.arange(25), 0.05))
+        wide = np.pad(plane, ((0, 31), (0, 9)), constant_values=-1000)  # no whole blocks
+        assert level_of_darkest_blocks(wide) == pytest.approx(np.quantile(np.arange(25), 0.05))
+        bad = np.zeros(plane.shape, dtype=bool)
+        bad[5, 5] = bad[6, 40] = True
+        assert level_of_darkest_blocks(plane, bad) == pytest.approx(np.quantile(np.arange(2, 25), 0.05))
+        assert level_of_darkest_blocks(plane[:96]) == 0.0
+
+    @pytest.mark.parametrize("n", [2, 5])
+    def test_a_bias_that_is_too_high_in_one_exposure(self, n):
+        steps = [0.0] * (n - 1) + [-5.0]
+        images = [image + np.float32(300 + step) for image, step in zip(made(2, n), steps, strict=True)]
+        _, words = loaded(images, bias=300 * u.adu)
+        assert len(words) == 1
+        assert re.match(
+            rf"once the bias is subtracted, .* read noise of 2.94 adu: exposure {n} at -4(\.\d+)? adu. The bias",
+            words[0],
+        )
+        assert loaded(images, bias=[(300 + step) * u.adu for step in steps])[1] == []
+
+    def test_a_bias_that_is_too_high_in_all_exposures(self):
+        _, words = loaded(made(2, bias=300), bias=305 * u.adu)
+        assert len(words) == 1
+        assert "exposure 1 at -4 adu, exposure 2 at -4 adu, exposure 3 at -4 adu. The bias is too high" in words[0]
+
+
+@pytest.mark.parametrize(("n", "odd"), [(3, 0), (5, 3)])
+@pytest.mark.parametrize("sigma", [0.6, 1.0])
+def test_an_exposure_that_was_smoothed_is_named(n, odd, sigma):
+    images = made(100, n)
+    images[odd] = ndimage.gaussian_filter(images[odd], sigma)
+    _, words = loaded(images)
+    named = [one for one in words if one.startswith(f"neighbouring pixels of exposure {odd + 1} scatter by ")]
+    assert len(named) == 1
+    assert "was it resampled, smoothed or averaged?" in named[0]
+    assert not any("neighbouring pixels of" in one for one in words if one not in named)
+
+
+@pytest.mark.parametrize("kind", ["ifu", "imaging", "slit", "echelle"])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_clean_stacks_have_no_warning(kind, n):
+    for seed in range(3):
+        simulated = make_stack(kind, (160, 170), n, seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load_exposures(
+                simulated.exposures,
+                gain=simulated.gain,
+                readnoise=simulated.readnoise,
+                bias=simulated.bias,
+            )
+
+
+def test_less_noise_than_stated_by_a_seventh():
+    _, words = loaded(made(3), readnoise=1.25 * READNOISE)
+    assert len(words) == 1
+    assert "(a read noise of about 5.2 in place of 6.25 electron agrees)" in words[0]
+    assert loaded(made(3), readnoise=1.1 * READNOISE)[1] == []

@@ -5,7 +5,7 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 
 from crstack.datasets import make_stack
 from crstack.equalize.terms.steps import LARGEST
@@ -336,3 +336,38 @@ def test_the_noise_of_an_average_of_scaled_exposures():
     average = scaled.noise_of_average(3)
     # photons of a mean of exposures that are multiplied by 0.5, 0.25 and 1
     assert average.electrons_per_unit == pytest.approx(3 * unit / np.mean([0.5, 0.25, 1.0]))
+
+
+def test_images_of_mostly_one_value_are_no_copies():
+    """They have no noise to compare."""
+    flat = np.zeros((40, 50), np.float32)
+    flat[3, 4] = 5
+    assert not is_same(flat, flat)
+    noisy = np.random.default_rng(1).normal(size=(40, 50)).astype(np.float32)
+    assert is_same(noisy, noisy + np.float32(3))
+
+
+def test_the_level_of_a_short_exposure_must_be_clear_in_its_own_noise():
+    """A level of 7 is 3 sigma in an exposure of 1 s, and less in one of 0.25 s."""
+    rng = np.random.default_rng(4)
+    light = np.array([1.0, 1.0, 1.0, 0.25])
+    planes = np.stack([rng.normal(7 * one, 0.1, (60, 60)) for one in light])
+    planes[1] = rng.normal(0, 0.1, (60, 60))
+    assert unlit(planes, None, 1.0, light) == []
+    ((number, level, expected),) = unlit(planes, None, 0.5, light)
+    assert (number, round(level), round(expected)) == (1, 0, 7)
+
+
+def test_mean_variance_of_exposures_with_their_own_uncertainties():
+    images = [
+        CCDData(
+            np.random.default_rng(i).normal(50, 3, (20, 20)),
+            unit="adu",
+            uncertainty=VarianceUncertainty(np.full((20, 20), 10.0 * (i + 1))),
+        )
+        for i in range(3)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exposures = load_exposures(images, gain=2 * u.electron / u.adu, readnoise=5 * u.electron)
+    np.testing.assert_allclose(exposures.mean_variance(None), 20, rtol=1e-6)

@@ -14,6 +14,7 @@ from crstack.combine.result import PixelFlag
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
+from crstack.exposures.reading import Reading, as_given
 from crstack.exposures.saturation import Plateau, find_plateau, stated_limit
 
 NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
@@ -255,3 +256,8 @@ def test_a_saturated_star_is_masked_in_each_exposure():
     np.testing.assert_array_equal(combination.ccd.mask, cross & stack.exposures.bad[0])
     assert combination.count[23, 33] == 0
     assert combination.flags[23, 33] & PixelFlag.NO_DATA
+
+
+def test_the_limit_in_the_meta_of_an_array():
+    ccd = CCDData(np.ones((9, 9)), unit="adu", meta={"SATURATE": 60000.0})
+    assert as_given(ccd, 1, Reading(None, 0, None, None, None)).limit == (60000.0, "SATURATE")

@@ -44,6 +44,7 @@ from crstack.joint.population import CORNER, HIGHEST_RATE, N_CLASSES, Population
 from crstack.joint.posterior import joint_posterior
 from crstack.joint.scatter import _median_of
 from crstack.statistics import order_statistics
+from crstack.utils.threads import limited_threads, slices
 
 # excess variance
 
@@ -340,6 +341,31 @@ def test_only_likely_neighbours_count():
     around = field.classes_at(everywhere).reshape(5, 5) > 0
     assert around.sum() == 8
     assert not around[2, 2]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_pixels_beside_hits_are_those_of_the_dilated_image(monkeypatch, n_threads):
+    rng = np.random.default_rng(3)
+    shape = 2, 23, 31
+    field = Field(shape)
+    everywhere = tuple(index.ravel() for index in np.indices(shape[1:]))
+    hit = rng.random(shape) < 0.01
+    hit[0, [0, -1], [0, -1]] = True  # in the corners, beside the rim
+    field.set(everywhere, hit.reshape(2, -1).astype(np.float32), np.ones((2, hit[0].size), np.float32))
+    # several bands of rows
+    monkeypatch.setattr("crstack.joint.field.row_bands", lambda n_rows, _: slices(n_rows, 5))
+    with limited_threads(n_threads):
+        rows, columns = field.beside_hits()
+    expected = np.nonzero(ndimage.binary_dilation(hit.any(axis=0), np.ones((3, 3))))
+    np.testing.assert_array_equal((rows, columns), expected)
+
+
+def test_parts_are_in_their_places():
+    parts = slices(50, 7)
+    with limited_threads(2):
+        first, second = cubes.by_parts(lambda part: (np.arange(100.0).reshape(2, 50)[:, part],) * 2, parts, 50)
+    np.testing.assert_array_equal(first, np.arange(100.0).reshape(2, 50))
+    np.testing.assert_array_equal(second, first)
 
 
 # counts
@@ -665,3 +691,25 @@ def test_median_of_two_exposures_is_the_lower_one_where_they_differ():
     np.testing.assert_array_equal(_median_of(counts), [[101.0, 100.0], [100.0, 100.0]])
     three = Counts(np.stack([one, other, other]), np.float32(16))
     np.testing.assert_array_equal(_median_of(three), [[102.0, 900.0], [100.0, 99.0]])
+
+
+def test_the_density_of_a_hit_value_is_that_of_its_excess_over_the_expected_counts():
+    """A level that is added to an exposure moves the value, and nothing else if there are no photons."""
+
+    class Density:
+        def log_density(self, kind, index):
+            return np.asarray(index, float)
+
+    population = SimpleNamespace(density=Density(), log_odds=lambda classes, sigma: 0 * sigma)
+
+    def of(value, shift):
+        some = SimpleNamespace(
+            scales=np.array([[0.8]]),
+            shifts=np.array([[shift]]),
+            variance=np.array([[25.0]]),
+            poisson=np.array([[0.0]]),
+        )
+        return hit_everywhere._log_hit(some, 0, np.array([value]), np.array([[100.0]]), np.array([0]), population)
+
+    np.testing.assert_allclose(of(190.0, 30.0), of(160.0, 0.0))
+    assert (of(190.0, 30.0) != of(190.0, 0.0)).all()

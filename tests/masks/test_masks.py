@@ -370,8 +370,29 @@ def renamed(hdus):
     hdus["CRMASK2"].name = "CRMASK5"
 
 
-def no_number(hdus):
-    hdus[0].header["FLUXF2"] = -1.0
+def cards(ext=0, /, **values):
+    """Change the cards of a header; None removes one."""
+
+    def change(hdus):
+        for key, value in values.items():
+            if value is None:
+                del hdus[ext].header[key]
+            else:
+                hdus[ext].header[key] = value
+
+    return change
+
+
+def votes(*names, highest=1):
+    """Add the votes of detectors by name to a file of masks; ``highest`` is the highest value of their bits."""
+
+    def change(hdus):
+        hdus.append(fits.ImageHDU(np.full((1, *IMAGE.shape), highest, "u1"), name="DETECTORS"))
+        hdus["DETECTORS"].header["PLANE1"] = "MEDIANCR"
+        for key, name in names:
+            hdus["DETECTORS"].header[key] = name
+
+    return change
 
 
 def a_cube(hdus):
@@ -402,7 +423,18 @@ TABLE = np.array([(500, 1, 3, 3)], dtype=[(name, "i4") for name in "abcd"])
         (append("EXCESS", np.full(IMAGE.shape, np.inf, "f4")), "values of EXCESS in .* must be finite"),
         (append("RPMEDIAN", IMAGE), "extension RPMEDIAN of .* must be a table; got ImageHDU"),
         (append("RPMEDIAN", TABLE, fits.BinTableHDU), "pixel 1 of RPMEDIAN in .* must lie inside"),
-        (no_number, "FLUXF2 of .* must be a number greater than 0; got -1"),
+        (append("EXCESS", np.full(IMAGE.shape, -2, "f4")), "values of EXCESS in .* must be 0 or more; got -2"),
+        (cards(FLUXF2=-1.0), "FLUXF2 of .* must be a number greater than 0; got -1"),
+        (cards(FLUXF2="one"), "FLUXF2 of .* must be a finite number; got 'one'"),
+        (cards(FLUXF2=None), "must hold one CRMASK for each of its 2 flux factors"),
+        (cards(FLUXF2=None, FLUXF4=1.0), "must hold FLUXF1 to FLUXF3; got no FLUXF2"),
+        (cards(THRPUT1=1.0, THRPUT2="low", THRPUT3=1.0), "THRPUT2 of .* must be a finite number; got 'low'"),
+        (cards(THRPUT1=1.0, THRPUT2=0, THRPUT3=1.0), "THRPUT2 of .* must be a number greater than 0; got 0"),
+        (cards(THRPUT1=1.0, THRPUT2=True, THRPUT3=1.0), "THRPUT2 of .* must be a finite number; got True"),
+        (cards(THRPUT1=1.0, THRPUT3=1.0), r"must hold one CRMASK for each of its 2 throughputs \(THRPUT1...\); got 3"),
+        (cards(THRPUT1=1.0, THRPUT2=1.0, THRPUT4=1.0), "must hold THRPUT1 to THRPUT3; got no THRPUT3"),
+        (votes(("DETECT1", "other")), "must hold DETECT0 to DETECT0; got no DETECT0"),
+        (votes(("DETECT0", "one"), highest=2), "must name a detector for each bit .*; got 1 for 2 bits"),
     ],
 )
 def test_mask_files_are_checked_when_they_are_read(stack, tmp_path, change, message):
@@ -410,6 +442,23 @@ def test_mask_files_are_checked_when_they_are_read(stack, tmp_path, change, mess
     edit(path, change)
     with pytest.raises(InputError, match=message):
         MaskSet.read(path)
+
+
+def test_numbers_of_a_file_are_read_by_their_names(stack, tmp_path):
+    """The order of the cards in the header does not matter; FLUXFILE is no flux factor."""
+    _, path = written(stack, tmp_path)
+
+    def change(hdus):
+        cards(FLUXF1=None)(hdus)
+        cards(FLUXF1=0.5, FLUXFILE="flux.txt", THRPUT3=1.5, THRPUT1=0.6, THRPUT2=0.9, UUID=12)(hdus)
+        votes(("DETECT1", "second"), ("DETECT0", "first"), highest=3)(hdus)
+
+    edit(path, change)
+    again = MaskSet.read(path)
+    assert again.flux_factors == (0.5, 1.0, 1.0)
+    assert again.throughputs == (0.6, 0.9, 1.5)
+    assert again.detectors == ("first", "second")
+    assert again.uuid == "12"
 
 
 def test_other_extensions_are_left_alone_with_a_warning(stack, tmp_path):

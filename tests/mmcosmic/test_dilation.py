@@ -1,6 +1,7 @@
 """The order of the global dilation is that of the manual of numina-crmasks."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from support.stacks import stack_of
 
 from crstack import Detection, Detector, MMCosmic
 from crstack.masks import Code, MaskRules, exposure_name
+from crstack.mmcosmic.limits import image_codes
 from crstack.utils.pixels import dilate
 
 
@@ -57,3 +59,16 @@ def test_what_is_left_in_the_mean_is_not_dilated(simulated):
     masks = stack_of(simulated).detect(MMCosmic(), aux=OnePixel(), rules=MaskRules(dilation=2))
     np.testing.assert_array_equal(np.argwhere(masks["MEANCR"]), [[70, 90]])
     assert masks["MEANCRT"][69, 89]
+
+
+def test_bad_pixels_are_no_seeds():
+    """A bad pixel over the boundary is not flagged, and its neighbours are not."""
+    image, bad = np.zeros((9, 20), np.float32), np.zeros((9, 20), dtype=bool)
+    image[4, 4] = image[4, 14] = 100
+    bad[4, 4] = True
+    limit = SimpleNamespace(min2d=0 * image, boundary=0 * image + 50, threshold=0 * image + 10)
+    codes, steps = image_codes(image, limit, MaskRules(), mm_dilation=1, bad=bad)
+    expected = np.zeros(image.shape, dtype=bool)
+    expected[3:6, 13:16] = True
+    np.testing.assert_array_equal(codes > 0, expected)
+    assert steps["M.M.Cosmic, before dilation"] == 1

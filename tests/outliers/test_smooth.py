@@ -14,7 +14,7 @@ from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.outliers.nods import moved_traces, nodded
-from crstack.outliers.smooth import find_smooth
+from crstack.outliers.smooth import _measured, find_smooth
 from crstack.outliers.trails import Trail
 
 #: what is tested comes before or after the decision
@@ -117,7 +117,7 @@ def test_the_quick_look_at_all_groups_loses_none(monkeypatch, sky, seed):
     exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
     flagged = [np.nan_to_num(plane - np.median(light, axis=0)) > 90 + sky * (i == 1) for i, plane in enumerate(cube)]
     found = find_smooth(lambda i: flagged[i], exposures)
-    monkeypatch.setattr("crstack.outliers.smooth._perhaps_smooth", lambda labels, wanted, exposures, i: wanted)
+    monkeypatch.setattr("crstack.outliers.smooth._perhaps_smooth", lambda labels, place, n, *_: np.ones(n, bool))
     groups, planes = find_smooth(lambda i: flagged[i], exposures)
     assert len(groups) > 5
     assert found[0] == groups
@@ -324,3 +324,19 @@ def test_the_remedy_where_the_differences_are_not_measured(options, words):
     with warnings.catch_warnings():
         warnings.simplefilter("error", CRStackWarning)
         CRStack(images, readnoise=4 * u.electron).detect("mmcosmic", aux=None)
+
+
+def test_the_size_and_the_place_of_a_smooth_group():
+    """Full widths of an elongated Gaussian, cut at a hundredth of its peak."""
+    x, y = 91.0, 40.0
+    light = 2000 * np.exp(-((COLUMNS - x) ** 2) / (2 * 4.0**2) - (ROWS - y) ** 2 / (2 * 2.0**2))
+    rng = np.random.default_rng(3)
+    planes = [rng.poisson(100 + one, SHAPE) + rng.normal(0, 4, SHAPE) for one in (light, 0, 0)]
+    exposures = load_exposures([CCDData(one, unit="electron") for one in planes], readnoise=4 * u.electron)
+    box = np.s_[20:61, 65:118]
+    found = _measured(exposures, 0, box, light[box] > 20, None)
+    assert (found.exposure, found.x, found.y) == (1, pytest.approx(x + 1, abs=0.1), pytest.approx(y + 1, abs=0.1))
+    # the second moments without the tails are 0.96 of those of the whole
+    assert found.fwhm_major == pytest.approx(2.3548 * 4, rel=0.05)
+    assert found.fwhm_minor == pytest.approx(2.3548 * 2, rel=0.05)
+    assert found.flux == pytest.approx(light[box][light[box] > 20].sum(), rel=0.02)

@@ -131,3 +131,10 @@ def test_fewest_images():
     with pytest.raises(ConfigurationError, match=r"two or more FITS files; got 1$"):
         image_names("images", ["a.fits"])
     assert image_names("images", ["a.fits", "b.fits"]) == ("a.fits", "b.fits")
+
+
+def test_the_last_row_of_pixels_alone():
+    """Every listed pixel is beyond the image."""
+    for key in ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr", "mediancr_pixels_to_be_dropped"):
+        with pytest.raises(InputError, match=f"pixel 1 of {key}"):
+            check_places(NOWHERE | {key: ((1, 21),)}, SHAPE)

@@ -2,11 +2,15 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
+from crstack.boundaries.base import DEFAULT_WEIGHT
 from crstack.exceptions import InputError
+from crstack.pipeline.mosaic import _joined_names
 from crstack.pipeline.outputs import MANIFEST, Outputs
+from crstack.pipeline.questions import Questions
 
 
 def publish(outputs, name, text):
@@ -82,3 +86,20 @@ def test_a_file_changed_after_its_checksum_gets_a_new_one(tmp_path):
         path.write_text("changed")
         outputs.publish()
     Outputs(tmp_path / "out").check(["one.txt"], [])
+
+
+def test_weights_of_fixed_points_are_kept():
+    questions = Questions(lambda *_: None, lambda _: "n")
+    assert questions.fixed_points([(1.0, 2.0, 5.0), (3.0, 4.0)]) == [[1.0, 2.0, 5.0], [3.0, 4.0, DEFAULT_WEIGHT]]
+
+
+def test_names_of_the_files_of_all_chips():
+    """Masks that are given may be those of the joint decision."""
+
+    class Settings(dict):
+        crmethod = SimpleNamespace(is_joint=False)
+
+    settings = Settings(compression="none", outputs=None)
+    given = _joined_names(settings, 3, clean=False, given=True)
+    found = _joined_names(settings, 3, clean=False, given=False)
+    assert set(given) - set(found) == {"combined_meanjoint.fits"}

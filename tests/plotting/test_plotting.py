@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import astropy.units as u
 import matplotlib.image
@@ -13,6 +14,7 @@ from crstack.boundaries import PiecewiseBoundary, SplineBoundary
 from crstack.diagram import DiagramSettings, MMDiagram
 from crstack.exceptions import InputError
 from crstack.plotting import plot_diagram, save_figure
+from crstack.plotting.mask import MaskPanels
 
 
 @pytest.fixture
@@ -134,3 +136,14 @@ def test_save_figure(diagram, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match="must be a directory that can be written"):
         save_figure(plot_diagram(diagram), tmp_path / "none" / "diagram.png")
+
+
+def test_points_per_pixel():
+    """Of a panel of 2 x 3 inches with 20 x 10 pixels: 7.2 points across, 21.6 up."""
+    figure = Figure(figsize=(4, 6))
+    panel = figure.add_axes((0.25, 0.25, 0.5, 0.5))
+    drawn = SimpleNamespace(axes=(None, None, panel), figure=figure)
+    panel.set(xlim=(30, 50), ylim=(100, 110))
+    assert MaskPanels._points_per_pixel(drawn) == pytest.approx(7.2)
+    panel.set(xlim=(0, 2), ylim=(100, 140))
+    assert MaskPanels._points_per_pixel(drawn) == pytest.approx(72 * 3 / 40)

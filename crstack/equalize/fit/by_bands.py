@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.expected_exposures import CONTRAST, fitted_terms
+from crstack.equalize.fit.expected_exposures import CONTRAST, fitted_terms, largest_blur
 from crstack.equalize.fit.rounds import flat_pixels, residuals_of
 from crstack.equalize.fit.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory
@@ -145,11 +145,6 @@ class ExposuresByBands:
         self._of_bands(work)
         return common
 
-    def _largest_change(self):
-        """Largest absolute change by shift and seeing; None if there are only numbers."""
-        images = [one for one in self.changes if np.ndim(one)]
-        return by_rows(lambda *parts: np.max(np.abs(parts), axis=0), *images) if images else None
-
     def _shift(self, i):
         """What is added to exposure ``i``: number or image."""
         if np.ndim(self.changes[i]) == 0 and self.changes[i] == 0:
@@ -164,6 +159,6 @@ class ExposuresByBands:
             **fitted_terms(part, self),
             scales=tuple(np.float32(part.factors)),
             added=tuple(self._shift(i) for i in range(n)),
-            change=self._largest_change(),
+            change=largest_blur(self.blurs, self.changes, part.steps),
             common=self._common(CONTRAST[-1]) if differs else None,
         )

@@ -53,7 +53,8 @@ class Differences:
     limits : tuple of float
         Percentiles 0.1 and 99.9 of the response along rows and columns, of the pixels that have light.
     change : `~numpy.ndarray` or None
-        (ny, nx) the largest change by shift and seeing, electrons.
+        (ny, nx) the largest change by seeing and by the part of the shift below a pixel, electrons. None if no exposure
+        changes in shift or seeing.
     common : `~numpy.ndarray` or None
         (ny, nx) the common image; None if nothing differs.
     grids : `~numpy.ndarray` or None

@@ -1,7 +1,5 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
-import functools
-
 import numpy as np
 from scipy import ndimage
 
@@ -14,11 +12,11 @@ from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
-from crstack.utils.memory import empty_image, kept, relax, stacked
+from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import contrast_of
-from crstack.utils.threads import row_bands
+from crstack.utils.threads import map_threads, row_bands, wide_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms", "largest_blur"]
 
 #: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
 #: for each round
@@ -320,7 +318,7 @@ class ExpectedExposures:
             added=tuple(self.shift(i) for i in range(n)),
             lines=tuple(self.lines),
             limits=() if self.gains is None else self._limits(),
-            change=_largest(self.changes),
+            change=largest_blur(self.blurs, self.changes, self.steps),
             common=self.common_with_hot(CONTRAST[-1]) if differs else None,
             profiles=tuple(self._profile(line) for line in self.lines),
         )
@@ -390,10 +388,43 @@ def _used_grids(grids, kinds):
     return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
 
 
-def _largest(changes):
-    """Largest absolute value of some images; None if there are only numbers."""
-    images = [np.abs(one) for one in changes if np.ndim(one)]
-    return functools.reduce(np.maximum, images) if images else None
+def largest_blur(blurs, changes, steps):
+    """Largest absolute change by a kernel, at the pixels of the exposures.
+
+    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model, except at the
+    edges where the scene enters, because the kernel reaches beyond the common image there.
+
+    Parameters
+    ----------
+    blurs : sequence of `~numpy.ndarray` or float
+        N changes (ny, nx) at the pixels of the common image, electrons; numbers where there is no kernel.
+    changes : sequence of `~numpy.ndarray` or float
+        The same at the pixels of the exposures, with the shift by whole pixels.
+    steps : sequence of (int, int)
+        Whole pixels (dx, dy) by which each exposure is shifted.
+
+    Returns
+    -------
+    change : `~numpy.ndarray` or None
+        (ny, nx); None if no exposure is shifted, and no kernel is needed.
+    """
+    shape = next((one.shape for one in changes if np.ndim(one)), None)
+    if shape is None:
+        return None
+    images = [(one, step) for one, step in zip(blurs, steps, strict=True) if np.ndim(one)]
+    largest, margin = zero_image(shape), max((abs(dy) for _, (_, dy) in images), default=0)
+
+    def work(band):
+        rows, wide, inner = band
+        for one, step in images:
+            np.maximum(largest[rows], np.abs(moved(one[wide], step)[inner]), out=largest[rows])
+
+    map_threads(work, wide_bands(*shape, margin))
+    for one, step in zip(changes, steps, strict=True):
+        rows, columns = entered(tuple(part + np.sign(part) * (SIZE // 2) for part in step))
+        for edge in ((rows, slice(None)), (slice(None), columns)) if np.ndim(one) else ():
+            np.maximum(largest[edge], np.abs(one[edge]), out=largest[edge])
+    return largest
 
 
 def _through(noise, kernel):

@@ -17,8 +17,12 @@ SHARE = 0.25
 #: a line may be brighter by at most this factor of its height in the common image, which may be that of its faintest
 #: exposure
 BRIGHTER = 8.0
+#: window (pixels) across a line: an exposure that is shifted is brighter beside a line of the common image
+BESIDE = 5
 #: least height of such a line, as a share of the largest excess without a hit: lower ones may be noise
 CLEAR = 1.0
+#: the same of a line beside
+CLEAR_BESIDE = 2.0
 
 
 class LineHits:
@@ -56,8 +60,11 @@ class LineHits:
         rows = np.flatnonzero(ndimage.maximum_filter1d(long, TILT))
         if len(rows):
             limit = self._limit if axis == "x" else self._limit.T
-            height = self._height(axis)[rows]
+            height = self._height(axis)
+            beside = ndimage.maximum_filter1d(height, BESIDE, axis=0, mode="nearest")[rows]
+            height = height[rows]
             most = np.where(height > CLEAR * limit[rows], BRIGHTER * height, height)
+            most = np.where(beside > CLEAR_BESIDE * limit[rows], BRIGHTER * beside, most)
             hit[rows] &= left[rows] - np.clip(_brighter_along(left[rows]), 0, most) > limit[rows]
 
     def _height(self, axis):

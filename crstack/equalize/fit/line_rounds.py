@@ -17,6 +17,7 @@ __all__ = [
     "fit_line_terms",
     "misfit",
     "misfit_by_own_noise",
+    "polish",
     "refine_after_lines",
 ]
 
@@ -28,6 +29,8 @@ LEAST_THROUGHPUT = np.float32(0.2)
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
+#: most rounds in which the terms are fitted to what they leave
+POLISHING = 3
 #: this share of the pixels, the faintest ones, gives the first levels if lines are found before surfaces
 FAINT = 0.25
 #: least decrease of chi squared by such a term, in total and for each value
@@ -87,7 +90,7 @@ def find_added_lines_first(model, axes):
     model.backgrounds = model.first_levels(model.levels, FAINT)
     find_line_terms(model, [one for one in LINES if one.setting != "response" and one.axis in axes])
     model.lines_first = True
-    # a level varies between the centres of cells, and not beyond the last one; the brightness of tilted lines does not
+    # a level is linear between the centres of cells. Along tilted lines, their brightness changes less than it does
     skies = [line for line in model.lines if line.setting == "sky"]
     levels = [line for line in model.lines if line.setting != "sky"]
     missing = sorted({line.axis for line in levels} - {line.axis for line in skies})
@@ -100,6 +103,27 @@ def fit_if_better(model, lines, by=0.0):
     fit_line_terms(model, lines)
     if misfit(model) > before - by:
         model.lines, model.gains, model.added, model.brightness = without
+
+
+def polish(model):
+    """Fit the terms along rows and columns to what they leave, as long as this lowers the misfit clearly.
+
+    The common image of the first fits is not corrected for lines that were fitted later. Where lines overlap or move,
+    it is wrong, and values that differ from it look hit.
+    """
+    before = misfit(model)
+    for _ in range(POLISHING):
+        start = before
+        for line in dict.fromkeys(model.lines):
+            without = model.gains, model.added, model.brightness
+            _add_line(model, line, *_residuals(model)[:3])
+            after = misfit(model)
+            if after > before - LEAST_LINES:
+                model.gains, model.added, model.brightness = without
+            else:
+                before = after
+        if before == start:
+            return
 
 
 def refine_after_lines(model):

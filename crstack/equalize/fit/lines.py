@@ -113,7 +113,8 @@ class _Cells:
         n = max(round(size / length), 1)
         edges = np.linspace(0, size, 2 * n + 1).round().astype(int)
         self.starts, self._widths = edges[:-1], np.diff(edges)
-        self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size, beyond=False)
+        # where a tilted line leaves the image, the level still changes beyond the last centre
+        self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size)
 
     def halves(self, image):
         """Sums (ny, n, 2) over the halves of the cells."""

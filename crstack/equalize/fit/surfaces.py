@@ -98,8 +98,8 @@ def _median(values):
     return values[middle - 1 : middle + 1].mean()
 
 
-def linear_weights(centres, size, beyond=True):
-    """(size, n) of linear interpolation, extrapolated ``beyond`` the ends or constant there."""
+def linear_weights(centres, size):
+    """(size, n) of linear interpolation, extrapolated beyond the ends."""
     weights = np.zeros((size, len(centres)))
     if len(centres) == 1:
         weights[:, 0] = 1
@@ -107,8 +107,6 @@ def linear_weights(centres, size, beyond=True):
     place = np.arange(size)
     low = np.clip(np.searchsorted(centres, place, side="right") - 1, 0, len(centres) - 2)
     share = (place - centres[low]) / (centres[low + 1] - centres[low])
-    if not beyond:
-        share = np.clip(share, 0, 1)
     weights[place, low] = 1 - share
     weights[place, low + 1] += share
     return weights

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.utils.pixels import contrast_of
+from crstack.utils.threads import map_threads
 
 __all__ = ["first_factors"]
 
@@ -35,8 +36,8 @@ def first_factors(levels):
     Larger hits count only where they are in all exposures. The factors come from the pixels with the highest contrast.
     They are not precise, because the seeing changes the contrast too.
     """
-    planes = [_smooth(plane) for plane in levels[:, :]]
-    sigmas = [_scatter(plane) for plane in levels[:, :]]
+    planes = map_threads(_smooth, levels[:, :])
+    sigmas = map_threads(_scatter, levels[:, :])
     if min(planes[0].shape) < 3 or not min(sigmas) > 0:
         return None
     contrasts = np.stack([contrast_of(plane) for plane in planes])

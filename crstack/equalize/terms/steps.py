@@ -68,13 +68,14 @@ def whole_steps(levels):
     spectra = map_threads(np.fft.rfft2, planes)
     middle = _middle(planes)
     own = np.array([np.sum(plane.astype(np.float64) ** 2) for plane in planes])
-    steps = []
-    for i in range(n):
+
+    def step_of(i):
         correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
         alike = np.sqrt(own[i] * own[middle])
         step = _step(correlation, alike)
-        steps.append(step if _holds(planes[i], planes[middle], step, alike) else (0, 0))
-    steps = np.array(steps)
+        return step if _holds(planes[i], planes[middle], step, alike) else (0, 0)
+
+    steps = np.array(map_threads(step_of, range(n)))
     if not steps.round().any():
         return ((0, 0),) * n
     steps = np.stack([_least_rest(one) for one in steps.T], axis=1)

@@ -34,6 +34,8 @@ ROUNDS, FIRST_SHARE = 8, 0.05
 PIXELS, FEWEST, CLEAR = 60_000, 60, 36.0
 #: least significant part, in standard errors, and variance of a squared deviation over the square of the variance
 SIGNIFICANCE, SPREAD = 5.0, 2.0
+#: variance of the squared deviation of a lowest value over the square of the variance
+SPREAD_OF_LOW = 3.0
 #: limits of the mean squared deviation of flat places over that of noise, because hits raise it; for two exposures too
 OF_FLAT, OF_FLAT_OF_TWO = (1.0, 1.15), (0.92, 1.15)
 #: the highest value of a flat place is hit if it is this many standard deviations above the median. The share of flat
@@ -75,19 +77,24 @@ def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed
     -------
     squares : `~numpy.ndarray`
     """
-    mean, covariance = normal_order_moments(n)
-    weight = np.zeros(n)
-    weight[(n - 1) // 2] += 0.5
-    weight[n // 2] += 0.5
-    weight[0] -= 1
-    scale = np.float32(1 / (weight @ (covariance + np.outer(mean, mean)) @ weight))
-    lower, upper = (np.square(one) * scale for one in (median - low, high - median))
+    lower, upper = _squares_of_both(low, median, high, n)
     if trimmed:
         ratio = upper / expected
         upper = np.where(ratio > np.quantile(ratio, 1 - trimmed), lower, upper)
     if limits is not None:
         lower, upper = np.minimum(lower, limits), np.minimum(upper, limits)
     return (lower + upper) / 2
+
+
+def _squares_of_both(low, median, high, n):
+    """Squared deviations of the lowest and of the highest of n values from their median; the mean for noise is 1."""
+    mean, covariance = normal_order_moments(n)
+    weight = np.zeros(n)
+    weight[(n - 1) // 2] += 0.5
+    weight[n // 2] += 0.5
+    weight[0] -= 1
+    scale = np.float32(1 / (weight @ (covariance + np.outer(mean, mean)) @ weight))
+    return [np.square(one) * scale for one in (median - low, high - median)]
 
 
 @functools.cache
@@ -191,7 +198,8 @@ def fit_model_error(n, structure, flat):
     effect that remains is measured in flat places. If the largest deviations exceed those of flat places, the error is
     raised. With three exposures or more, a share of the highest values does not count, because on lines and stars most
     of them are hits. This share is four times the share of flat places that are hit. The lowest value of the pixel
-    counts in place of such a highest value.
+    counts in place of such a highest value. Hits near stars may be more frequent than in flat places, by chance. The
+    error is therefore at most the one that the lowest values show, plus a standard error.
     """
     *values, noise, features = structure
     least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
@@ -204,7 +212,9 @@ def fit_model_error(n, structure, flat):
     fitted = noise + rows @ parts
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
-        squares = deviations_squared(*(one[apart] for one in values), n, None, fitted[apart], trimmed)
+        values = [one[apart] for one in values]
+        trimmed = max(trimmed, _more_high_than_low(values, fitted[apart], n))
+        squares = deviations_squared(*values, n, None, fitted[apart], trimmed)
         found = np.quantile(squares / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
@@ -241,13 +251,47 @@ def _strongest(places, contrast2):
     return np.union1d(strongest, places[np.linspace(0, len(places) - 1, PIXELS // 2).astype(int)])
 
 
+def _more_high_than_low(values, expected, n):
+    """Share of pixels with a hit: so many more of the highest values are far from the median than of the lowest."""
+    lower, upper = (np.count_nonzero(one > MOST * expected) for one in _squares_of_both(*values, n))
+    return min(max(upper - lower, 0) / len(expected), MOST_TRIMMED)
+
+
+def _seen_in_low_values(values, variance, fitted, n):
+    """Share of a fitted excess variance that the lowest values show, plus its standard error; at most 1.
+
+    An error of the model makes some values too low and others too high. Hits make values too high only.
+
+    Parameters
+    ----------
+    values : sequence of `~numpy.ndarray`
+        Lowest, median and highest value (M,).
+    variance, fitted : `~numpy.ndarray`
+        (M,) variance of the noise of one value, and the same with the fitted excess.
+    n : int
+        Number of exposures.
+
+    Returns
+    -------
+    share : float
+    """
+    lower = np.minimum(_squares_of_both(*values, n)[0], _most(n) * fitted)
+    excess = fitted - variance
+    weight = excess / fitted**2
+    total = np.sum(weight * excess)
+    found = np.sum(weight * (lower - variance))
+    error = np.sqrt(SPREAD_OF_LOW * np.sum((weight * fitted) ** 2))
+    return float(np.clip((found + error) / total, 0, 1))
+
+
 def _fit(rows, values, variance, n, usual, trimmed=0.0):
-    """Parts (K,) of the features (M, K); those that are not significant are 0."""
+    """Parts (K,) of the features (M, K), as far as low values show them; those that are not significant are 0."""
     keep = list(range(rows.shape[1]))
     fitted = variance + FIRST_SHARE * rows.sum(axis=1)
     while keep:
         for _ in range(ROUNDS):
-            squares = deviations_squared(*values, n, _most(n) * fitted, fitted, trimmed) / usual
+            share = max(trimmed, _more_high_than_low(values, fitted, n))
+            squares = deviations_squared(*values, n, _most(n) * fitted, fitted, share) / usual
             weighted = rows[:, keep] / fitted[:, None]
             scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
             found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale
@@ -258,6 +302,7 @@ def _fit(rows, values, variance, n, usual, trimmed=0.0):
         if (significance >= SIGNIFICANCE).all():
             parts = np.zeros(rows.shape[1])
             parts[keep] = found
-            return parts
+            # of two exposures, the lowest value is as far from the median as the highest
+            return parts * _seen_in_low_values(values, variance, fitted, n) if n > 2 else parts
         keep.pop(int(np.argmin(significance)))
     return np.zeros(rows.shape[1])
