@@ -154,7 +154,7 @@ def _without_unit(name, text, unit, shown):
         return text
     quantity = quantity_in_words(text, (unit, 1 / unit) if name == "gain" else (unit,))
     if quantity is not None:
-        if quantity.unit != unit and quantity.value == 0:
+        if name == "gain" and quantity.value <= 0:
             raise InputError(f"{name} must be greater than 0; got {text!r}")
         return repr(float((quantity if quantity.unit == unit else 1 / quantity).value))
     number = text.strip().split(" ")[0]
@@ -186,4 +186,6 @@ def _readnoise(text, gain):
     value = quantity_in_words(text, (u.electron, u.adu))
     if value is None:
         raise InputError(f"{READNOISE}; got {text!r}")
+    if value.value <= 0:
+        raise InputError(f"readnoise must be a number greater than 0; got {text!r}")
     return float(value.value) / (gain if value.unit == u.electron else 1)

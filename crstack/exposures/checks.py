@@ -10,11 +10,12 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.dead_values import find_dead_values
+from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
-from crstack.exposures.sanity import blank_part, is_same
-from crstack.exposures.saturation import LEAST_PIXELS, warn_of_saturation
+from crstack.exposures.sanity import BLOCK, blank_part, is_same
+from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.warn import warn_user
@@ -79,14 +80,20 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures, read)
+    coarse = False
     if read is not None:
         exposures = _without_dead_values(exposures, read)
+        exposures, coarse = _with_rounding(exposures, read)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
         exposures = _without_low_values(_without_blooming(exposures))
         factors = factors_of_times(exposures)
-        missing = compare_noise(exposures if factors is None else exposures.divided_by(factors), bias_given)
-        exposures = replace(exposures, missing=missing) if missing else exposures
+        scaled = exposures if factors is None else exposures.divided_by(factors)
+        # few whole numbers do not scatter as normal values do
+        missing = () if coarse else compare_noise(scaled, bias_given)
+        if missing:
+            known = exposures.missing or (0.0,) * len(exposures)
+            exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))
     return exposures
 
 
@@ -101,29 +108,86 @@ def _refuse_copies(exposures):
 
 
 def _without_blank_parts(exposures, read):
-    """Mark blocks of one value as bad, unless each exposure has them, and saturated values."""
-    blank = [blank_part(plane) for plane in exposures.data]
+    """Mark blocks of one value as bad, and saturated values."""
+    side = BLOCK if read is None else side_of_blocks(digit_of(read.first), _least_noise(exposures), read.first.size)
+    blank = [None if side is None else blank_part(plane, side) for plane in exposures.data]
+    raw = None if side is None or read is None else blank_part(read.first, side)
+    if raw is not None and (raw & read.same).any():
+        # an image of the bias was subtracted from the values
+        blank = [raw & read.same if one is None else one | (raw & read.same) for one in blank]
     if all(one is None for one in blank):
         _warn_of_saturation(exposures, read, None)
         return exposures
     nothing = np.zeros(exposures.shape, dtype=bool)
-    blank = np.stack([nothing if one is None else one for one in blank])
+    pairs = zip(exposures.data, blank, strict=True)
+    blank = np.stack([nothing if one is None else with_lines(plane, one, side) for plane, one in pairs])
     full = _saturated_features(exposures, blank)
     blank &= ~full
-    if exposures.bad is not None:
-        blank &= ~exposures.bad
-        blank &= ~(blank | exposures.bad).all(axis=0)
-    else:
-        blank &= ~blank.all(axis=0)
+    bad = full if exposures.bad is None else full | exposures.bad
+    blank &= ~bad
+    common = (blank | bad).all(axis=0) & blank.any(axis=0)
     for name, one in zip(exposures.names, blank, strict=True):
-        if one.any():
-            warn_user(f"{name} holds one value in blocks of {_place(one)}; they are taken as bad values")
+        if (one & ~common).any():
+            warn_user(f"{name} holds one value in blocks of {_place(one & ~common)}; they are taken as bad values")
+    if common.any():
+        warn_user(
+            f"every exposure holds one value in blocks of {_place(common)}: a border without data, or dead pixels? "
+            "They are taken as bad values"
+        )
+    _refuse_without_values(exposures, blank | bad)
     _warn_of_saturation(exposures, read, full)
     if full.any():
         saturated = full if exposures.saturated is None else exposures.saturated | full
         exposures = replace(exposures, saturated=saturated)
     where = blank | full
     return _with_bad(exposures, where) if where.any() else exposures
+
+
+def _least_noise(exposures):
+    """Smallest read noise of the exposures, in the unit in which they were read."""
+    return float(np.min(exposures.noise.readnoise_in_unit)) / (exposures.rate_seconds or 1)
+
+
+def _refuse_without_values(exposures, bad):
+    """Raise an error if an exposure has no value that is not bad, bool (N, ny, nx)."""
+    for name, one in zip(exposures.names, bad, strict=True):
+        if one.all():
+            raise InputError(
+                f"exposures must have valid pixels; got none in {name}, where blocks of one value are bad: leave it out"
+            )
+
+
+def _with_rounding(exposures, read):
+    """The exposures with the noise of rounding where the read noise is too small to include it.
+
+    The second value states whether most values are equal, which is also a warning.
+    """
+    digit, sigma = digit_of(read.first), _least_noise(exposures)
+    if digit is None or sigma >= SMALL_NOISE * digit or any(one is not None for one in exposures.variances):
+        return exposures, False
+    added = rounding_variance(digit, sigma)
+    noise, seconds = exposures.noise, exposures.rate_seconds or 1
+    level = max(float(np.median([_median_of_valid(exposures, i) for i in range(len(exposures))])), 0.0)
+    stated = float(np.sqrt(np.median(noise.variance(np.float32(level))))) / seconds
+    coarse = stated < SMALL_NOISE * digit
+    if coarse:
+        then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
+        warn_user(
+            f"the noise is below one digit: it is {stated:.2g} {read.unit}, and the values have steps of {digit:.3g}, "
+            f"so most of them are equal. {then}Check gain, read noise and unit; faint hits may be missed, or "
+            "flagged where there are none"
+        )
+    if not added:
+        return exposures, coarse
+    electrons = added * (float(np.median(noise.electrons_per_unit)) * seconds) ** 2
+    return replace(exposures, missing=(electrons,) * len(exposures)), coarse
+
+
+def _median_of_valid(exposures, i):
+    """Median of a sample of the values of an exposure that are not bad; 0 if there are none."""
+    some, bad = exposures.data[i][::7, ::7], exposures.bad_of(i)
+    some = some if bad is None else some[~bad[::7, ::7]]
+    return float(np.median(some)) if some.size else 0.0
 
 
 def _saturated_features(exposures, blank):
@@ -154,6 +218,9 @@ def _warn_of_saturation(exposures, read, full):
     numbers = [] if full is None else [int(np.count_nonzero(one)) for one in full]
     taken = [(name, number) for name, number in zip(exposures.names, numbers, strict=False) if number]
     plateaus, unit = ([], exposures.unit) if read is None else (read.plateaus, read.unit)
+    if read is not None and not plateaus and not taken:
+        shared = find_shared_plateau(exposures, read.first)
+        plateaus = [] if shared is None else [(exposures.names[0], shared)]
     warn_of_saturation(plateaus, unit, taken)
 
 

@@ -3,8 +3,6 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.utils.pixels import dilate
-
 __all__ = ["find_dead_values"]
 
 #: distances of the pixels on each side, along a row or a column, that are the surroundings
@@ -42,21 +40,14 @@ def find_dead_values(exposures, raw, same):
     -----
     Light has noise, so values of independent exposures differ. Values in steps, such as whole numbers, may be equal by
     chance, where the noise is about one step. The smallest group is therefore so large that noise gives none. The
-    surroundings are the pixels at a distance of 5 to 7 on both sides, along the row or the column. A wider area is
-    compared with all pixels at this distance around it. It is not found if it ends at the edge of the image, such as
-    the border of a mosaic, unless it is a band with light on both sides.
+    surroundings are the pixels at a distance of 5 to 7 on both sides, along the row or the column. Wider areas of one
+    value, such as the border of a registered image, are blocks that `crstack.exposures.sanity.blank_part` finds.
     """
     least = _least_pixels(exposures, raw)
     if least is None:
         return None
     inner = _inner(same)
-    narrow = _of_narrow(exposures, raw, same & ~inner & _has_neighbour(same), least)
-    wide = _of_wide(exposures, raw, same, inner, least)
-    return narrow if wide is None else wide if narrow is None else narrow | wide
-
-
-def _of_narrow(exposures, raw, candidates, least):
-    """Dead pixels of narrow features among some candidates, bool (ny, nx) or None."""
+    candidates = same & ~inner & _has_neighbour(same)
     if exposures.bad is not None:
         candidates &= ~exposures.bad.any(axis=0)
     rows, columns = np.nonzero(candidates)
@@ -101,37 +92,6 @@ def _inner(same):
         inner[middle] = same[: -2 * far, far:-far] & same[2 * far :, far:-far]
         inner[middle] &= same[far:-far, : -2 * far] & same[far:-far, 2 * far :]
     return same & inner
-
-
-def _of_wide(exposures, raw, same, inner, least):
-    """Dead pixels of wide areas, bool (ny, nx) or None."""
-    if not inner.any():
-        return None
-    values, number = np.unique(raw[inner], return_counts=True)
-    labels, _ = ndimage.label(same & (raw == values[np.argmax(number)]), np.ones((3, 3)))
-    sizes, dead = np.bincount(labels.ravel()), np.zeros(same.shape, bool)
-    for k in np.unique(labels[inner]):
-        if k and sizes[k] >= least and _is_dark(exposures, same, labels == k):
-            dead |= labels == k
-    return dead if dead.any() else None
-
-
-def _is_dark(exposures, same, area):
-    """Whether an area of one value is far below its surroundings in all exposures, with light on both sides."""
-    sides = (np.flatnonzero(area.any(axis=axis))[[0, -1]] for axis in (0, 1))
-    if all(first == 0 or last == length - 1 for (first, last), length in zip(sides, area.shape[::-1], strict=True)):
-        return False
-    around = dilate(area, DISTANCES[-1]) & ~dilate(area, DISTANCES[0] - 1) & ~same
-    if exposures.bad is not None:
-        around &= ~exposures.bad.any(axis=0)
-    if not around.any() or (exposures.bad is not None and exposures.bad[:, area].any()):
-        return False
-    for i, plane in enumerate(exposures.data):
-        level = np.median(plane[around])
-        variance = np.median(exposures.noise_of(i).cutout(np.nonzero(area)).variance(max(level, np.float32(0))))
-        if level - plane[area].max() <= FAR_BELOW * np.sqrt(variance):
-            return False
-    return True
 
 
 def _has_neighbour(same):

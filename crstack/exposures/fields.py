@@ -174,17 +174,24 @@ def _agree_moved(image, other, shift, well=False):
 
 def _without_light(exposures, factors):
     noise = exposures.noise.readnoise_in_unit
-    level = np.median(exposures.data[0, ::7, ::7])
+    first, bad = exposures.data[0, ::7, ::7], exposures.bad_of(0)
+    valid = first if bad is None else first[~bad[::7, ::7]]
+    level = np.median(valid) if valid.size else 0.0
     sigma = float(np.sqrt(max(level, 0) / np.median(exposures.noise.electrons_per_unit) + np.median(noise) ** 2))
     # if the noise is understated, it must not count as structure
-    scatter = float(np.median(map_threads(_scatter, exposures.data)))
+    scatter = float(
+        np.median(map_threads(lambda i: _scatter(exposures.data[i], exposures.bad_of(i)), range(len(exposures))))
+    )
     return unlit(exposures.data, exposures.bad, max(sigma, scatter), factors)
 
 
-def _scatter(plane):
-    """Scatter of an image, from the differences of neighbours along its rows."""
-    differences = np.diff(plane[:: max(len(plane) // ROWS, 1)], axis=1)
-    return MAD * float(np.median(np.abs(differences))) / np.sqrt(2)
+def _scatter(plane, bad):
+    """Scatter of an image, from the differences of valid neighbours along its rows."""
+    rows = np.s_[:: max(len(plane) // ROWS, 1)]
+    differences = np.diff(plane[rows], axis=1)
+    if bad is not None:
+        differences = differences[~(bad[rows][:, 1:] | bad[rows][:, :-1])]
+    return MAD * float(np.median(np.abs(differences))) / np.sqrt(2) if differences.size else 0.0
 
 
 def _unlit_words(exposures, i, own, others):

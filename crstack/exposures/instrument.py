@@ -138,7 +138,14 @@ class Instrument:
             values[name] = _cropped(value, raw_shape, section)
         if given.count_unit == u.electron:
             self._check_gain(values["gain"], given)
-        return NoiseModel(values["gain"], values["readnoise"], given.count_unit)
+        noise = NoiseModel(values["gain"], values["readnoise"], given.count_unit)
+        least = float(np.min(noise.readnoise_electrons))
+        if least == 0:
+            raise InputError(
+                "readnoise must be a number greater than 0; got 0 electron. For a detector that counts photons, give a "
+                "small number, such as 0.1 * u.electron"
+            )
+        return noise
 
     def _check_gain(self, gain, given):
         """Raise `InputError` if electrons have a gain, unless it converts another number from ADU."""

@@ -28,6 +28,11 @@ BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
 #: ratio of measured to stated variance of one exposure, and the same over the least ratio of the others, below which it
 #: counts as smoothed
 SMOOTHED, SMOOTHER = 0.72, 0.72
+#: least difference of levels (fraction) for which exposures are scaled to one level, and ratio of the variances of
+#: their differences after and before, below which structures of the pixels were part of the scatter
+UNLIKE_LEVELS, STRUCTURES = 0.03, 0.9
+#: least correlation of neighbours that is named as a cause; that of noise is 0
+CORRELATED = 0.1
 #: what to check where the noise is stated wrongly
 CHECK = "Check gain, read noise and unit"
 
@@ -59,6 +64,9 @@ def compare_noise(exposures, bias_given):
 
     sample = NoiseSample.of(exposures.data, exposures.bad, variance)
     odd = _of_another_level(exposures, sample, variance)
+    scaled = _without_structures(sample)
+    if scaled is not None:
+        sample, odd = scaled, []
     for one in odd:
         warn_user(one.words(exposures))
     known = {one.exposure for one in odd} | _warn_of_smoothed(exposures, sample, {one.exposure for one in odd})
@@ -138,6 +146,23 @@ def _of_another_level(exposures, sample, variance):
         if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
             odd.append(_OddOne(i, levels[i], levels[k], found, stated[i]))
     return odd
+
+
+def _without_structures(sample):
+    """The sample at one level, if pixels have structures in proportion to the light, such as their response; or None.
+
+    Where levels differ, as those of twilight flats do, such structures remain in the differences of exposures.
+    """
+    pairs = cyclic_pairs(range(len(sample.values)))
+    ratios = [ratio for ratio in sample.ratios(pairs) if ratio is not None]
+    if not ratios or max(ratios) ** 2 * STRUCTURES < 1 or not sample.valid.any(axis=(1, 2)).all():
+        return None
+    levels = _levels(sample)
+    if min(levels) <= 0 or max(levels) < (1 + UNLIKE_LEVELS) * min(levels):
+        return None
+    scaled = sample.at_one_level(levels)
+    after = [ratio for ratio in scaled.ratios(pairs) if ratio is not None]
+    return scaled if np.square(after).sum() < STRUCTURES * np.square(ratios).sum() else None
 
 
 def _is_odd(i, ratios):
@@ -245,6 +270,13 @@ def _compare_all(exposures, sample, which, bias_given):
             f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
             f"or give each exposure an uncertainty. If not, {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
             "field, and whether the flat field has a mean of 1"
+        )
+    elif (correlation := sample.correlation(cyclic_pairs(which))) > CORRELATED:
+        warn_user(
+            f"{numbers}, and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
+            "resampled or smoothed? One pixel then has less noise than is stated, hits are broad, and faint ones may "
+            "be missed. Use the exposures as they were before, or give each an uncertainty. If they were not, "
+            "check bias, gain and read noise"
         )
     elif not own and readnoise > scatter:
         warn_user(

@@ -57,34 +57,37 @@ def is_constant(plane, bad=None):
     return values.size > 0 and bool((values == values.flat[0]).all())
 
 
-def blank_part(plane):
+def blank_part(plane, side=BLOCK):
     """Pixels of blocks that hold one value.
 
     Parameters
     ----------
     plane : `~numpy.ndarray`
         Image (ny, nx).
+    side : int, optional
+        Least side of the blocks, 7 pixels or more; the next odd number is used.
 
     Returns
     -------
     blank : `~numpy.ndarray` of bool or None
-        True in every square of 7 x 7 pixels with one value; None if there is none. Noise makes no such square, also
-        for integer values, unless it is far below one unit.
+        True in every square of this size with one value; None if there is none. Noise makes no square of 7 x 7 pixels,
+        also for integer values, unless it is far below one unit: see `crstack.exposures.digits.side_of_blocks`.
     """
-    if min(plane.shape) < BLOCK or not _may_be_blank(plane):
+    side += 1 - side % 2
+    if min(plane.shape) < side or not _may_be_blank(plane):
         return None
-    blank, edge = np.zeros(plane.shape, dtype=bool), BLOCK // 2
+    blank, edge = np.zeros(plane.shape, dtype=bool), side // 2
 
     def work(band):
         rows, wide, inside = band
         part = plane[wide]
-        centres = ndimage.maximum_filter(part, BLOCK) == ndimage.minimum_filter(part, BLOCK)
+        centres = ndimage.maximum_filter(part, side) == ndimage.minimum_filter(part, side)
         # centres of complete blocks
         centres[: max(edge - wide.start, 0)] = False
         centres[max(len(plane) - edge - wide.start, 0) :] = False
         centres[:, :edge] = centres[:, -edge:] = False
         if centres.any():
-            blank[rows] = ndimage.maximum_filter(centres, BLOCK)[inside]
+            blank[rows] = ndimage.maximum_filter(centres, side)[inside]
 
     map_threads(work, wide_bands(*plane.shape, margin=2 * edge))
     return blank if blank.any() else None
@@ -227,17 +230,18 @@ class NoiseSample:
         box = (rows, np.s_[:])
         some = data[:, rows]
         valid = np.ones(some.shape, dtype=bool) if bad is None else ~bad[:, rows]
-        # a low value of the exposures, because many may be hit
-        expected = np.partition(some, (n - 1) // 4, axis=0)[(n - 1) // 4]
+        # a low value of the exposures, because many may be hit; bad values are no part of it
+        expected = _low(some, valid)
         # the sky of each exposure has its own noise; three neighbours hold less noise than one value
-        own = _low_of_own_level(some)
+        own = _low_of_own_level(some, valid)
 
         def stated_of(i):
             np.maximum(ndimage.median_filter(some[i], (1, 3)), own[i], out=own[i])
             return variance(i, own[i], box)
 
         stated = map_threads(stated_of, range(n))
-        return cls(some, own, stated, valid, float(np.median(expected)), box)
+        known = valid.any(axis=0)
+        return cls(some, own, stated, valid, float(np.median(expected[known] if known.any() else expected)), box)
 
     def ratios(self, pairs):
         """Scatter of the difference of pairs of exposures over the stated one; None where too few values are valid."""
@@ -245,6 +249,36 @@ class NoiseSample:
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._ratios]
         self._ratios.update(zip(missing, map_threads(lambda pair: self._ratio(*pair), missing), strict=True))
         return [self._ratios[pair] for pair in pairs]
+
+    def at_one_level(self, levels):
+        """The same values, divided by the levels of the exposures over their mean.
+
+        Parameters
+        ----------
+        levels : sequence of float
+            N levels, above 0.
+        """
+        scales = (np.array(levels) / np.mean(levels)).astype(np.float32)[:, None, None]
+        values, own, stated = self.values / scales, self.own / scales, np.asarray(self.stated) / scales**2
+        return NoiseSample(values, own, stated, self.valid, self.level, self.box)
+
+    def correlation(self, pairs):
+        """Correlation of the noise of neighbours in a row, from the differences of pairs of exposures; 0 if unknown.
+
+        Neighbours of uncorrelated noise differ by as much as pixels at a distance of three.
+        """
+        found = []
+        for i, j in pairs:
+            valid, difference = self.valid[i] & self.valid[j], self.values[i] - self.values[j]
+            squares = [
+                (difference[:, step:] - difference[:, :-step])[valid[:, step:] & valid[:, :-step]].astype(np.float64)
+                ** 2
+                for step in (1, 3)
+            ]
+            if min(one.size for one in squares) >= 1000:
+                near, far = map(_mean_of_smallest, squares)
+                found.append(1 - near / far if far > 0 else 0.0)
+        return float(np.median(found)) if found else 0.0
 
     def _ratio(self, i, j):
         use = self.valid[i] & self.valid[j]
@@ -258,11 +292,23 @@ class NoiseSample:
         return float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found)))
 
 
-def _low_of_own_level(some):
-    """A low value (N, ny, nx) of the exposures of each pixel, moved to the level of each exposure."""
-    levels = np.array(map_threads(_middle_mean, some), some.dtype)[:, None, None]
-    place = (len(some) - 1) // 4
-    return np.partition(some - levels, place, axis=0)[place] + levels
+def _low(values, valid):
+    """A low value (ny, nx) of the valid values (N, ny, nx) of each pixel; 0 where there is none."""
+    place = (len(values) - 1) // 4
+    if valid.all():
+        return np.partition(values, place, axis=0)[place]
+    # with fewer valid values, the same fraction of them
+    ordered = np.sort(np.where(valid, values, np.inf), axis=0)
+    places = np.maximum(np.count_nonzero(valid, axis=0) - 1, 0) // 4
+    low = np.take_along_axis(ordered, places[None], axis=0)[0]
+    return np.where(valid.any(axis=0), low, 0).astype(values.dtype)
+
+
+def _low_of_own_level(some, valid):
+    """A low value (N, ny, nx) of the valid exposures of each pixel, moved to the level of each exposure."""
+    every = [one if use.all() or not use.any() else one[use] for one, use in zip(some, valid, strict=True)]
+    levels = np.array(map_threads(_middle_mean, every), some.dtype)[:, None, None]
+    return _low(some - levels, valid) + levels
 
 
 def _middle_mean(values):

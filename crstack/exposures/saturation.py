@@ -9,7 +9,15 @@ from scipy import ndimage
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
 
-__all__ = ["LEAST_PIXELS", "LIMIT_KEYWORDS", "Plateau", "find_plateau", "stated_limit", "warn_of_saturation"]
+__all__ = [
+    "LEAST_PIXELS",
+    "LIMIT_KEYWORDS",
+    "Plateau",
+    "find_plateau",
+    "find_shared_plateau",
+    "stated_limit",
+    "warn_of_saturation",
+]
 
 #: keywords of the highest valid value, in the unit of the image
 LIMIT_KEYWORDS = ("SATURATE", "SATLEVEL", "SATURLEV", "DATAMAX")
@@ -40,6 +48,9 @@ FLAT, PILE = 0.15, 4
 LEAST_PILE, BELOW = 12, 3
 #: fewest electrons in its pixels: the steps of a converter are then far below their noise
 LEAST_ELECTRONS = 10_000
+#: the same pixels of several exposures agree if this share of the values is within this number of photon noises; share
+#: of the brightest pixels that agree, and largest spread of a full well relative to its level
+MOST_VALUES, SPAN, AGREEING, FULL_WELLS = 0.7, 0.3, 0.8, 0.15
 #: digits of the suggested level
 DIGITS = 3
 
@@ -169,6 +180,64 @@ def _flat_top(image, valid, middle, height, electrons):
     spread, photon = float(np.std(group)), float(photons[first])
     words = f"{len(group)} of them scatter by {spread:.2g}, where photons alone give {photon:.3g}"
     return Plateau(level, int(np.count_nonzero(valid & (image >= level))), words)
+
+
+def find_shared_plateau(exposures, first):
+    """Brightest pixels that agree between the exposures much better than their photon noise allows.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Bias subtracted.
+    first : `~numpy.ndarray`
+        First exposure (ny, nx) as it was read.
+
+    Returns
+    -------
+    plateau : Plateau or None
+        Of the first exposure. None if exposures have uncertainties of their own or were scaled.
+
+    Notes
+    -----
+    The full well differs between pixels by a per cent or so, which may exceed the photon noise. A full pixel has the
+    same value in each exposure, but for its read noise. Of the brightest pixels four fifths must agree, and a dozen or
+    more, four of them connected.
+    """
+    if exposures.scales or any(one is not None for one in exposures.variances):
+        return None
+    plane, electrons = exposures.data[0], float(np.median(exposures.noise.electrons_per_unit))
+    step = max(int(np.sqrt(plane.size / SAMPLE)), 1)
+    some = plane[::step, ::step]
+    middle = float(np.median(some))
+    scatter = MAD * float(np.median(np.abs(some - middle)))
+    height = max(BRIGHT * (float(plane.max()) - middle), HEIGHT * scatter, LEAST_ELECTRONS / electrons)
+    bright = plane > middle + height
+    if exposures.bad is not None:
+        bright &= ~exposures.bad.any(axis=0)
+    rows, columns = np.nonzero(bright)
+    if not LEAST_PILE <= len(rows) <= MOST_BRIGHT:
+        return None
+    values = np.sort(exposures.data[:, rows, columns].astype(np.float64), axis=0)
+    usual = np.median(values, axis=0)
+    n_close = max(int(np.ceil(MOST_VALUES * len(values))), 2)
+    span = np.min(values[n_close - 1 :] - values[: len(values) - n_close + 1], axis=0)
+    photons = np.sqrt(np.maximum(usual - middle, 0) / electrons)
+    order = np.argsort(-usual)
+    close = (span < SPAN * photons)[order]
+    enough = np.flatnonzero(np.cumsum(close) >= AGREEING * np.arange(1, len(close) + 1))
+    if not len(enough) or np.count_nonzero(close[: enough[-1] + 1]) < LEAST_PILE:
+        return None
+    group = order[: enough[-1] + 1][close[: enough[-1] + 1]]
+    low, high = np.quantile(usual[group], [0.05, 0.95])
+    full = np.zeros(plane.shape, dtype=bool)
+    full[rows[group], columns[group]] = True
+    if high - low > FULL_WELLS * high or _largest_feature(full) < LEAST_PIXELS:
+        return None
+    seconds = exposures.rate_seconds or 1
+    spread, photon = float(np.median(span[group])) / seconds, float(np.median(photons[group])) / seconds
+    level = _rounded_down(float(first[full].min()) - BELOW * photon)
+    words = f"{len(group)} of them agree between exposures to {spread:.2g}, where photons alone give {photon:.3g}"
+    return Plateau(level, int(np.count_nonzero(first >= level)), words)
 
 
 def _rounded_down(value):

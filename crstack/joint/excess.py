@@ -355,7 +355,8 @@ def _ratio_without_hits(difference, variance):
         clean = 2 * (1 - shares.sum()) * np.diff(ndtr(edges))
         hit = shares * np.diff(ndtr(edges - charges) + ndtr(edges + charges))
         every = clean + hit.sum(axis=0) + 1e-30
-        found = (clean / every * sums).sum() / (clean / every * numbers).sum()
+        # many equal values have no width: no less than one bin
+        found = max((clean / every * sums).sum() / (clean / every * numbers).sum(), BINS_PER_SIGMA**-2.0)
         shares = (hit / every * numbers).sum(axis=1, keepdims=True) / total
     return float(found * first)
 

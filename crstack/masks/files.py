@@ -26,6 +26,8 @@ CLEANED = ("AUXCLEAN", "LAMEDIAN")
 OTHERS = (*CLEANED, "SIGSHIFT", "EXCESS", "RPMEDIAN", "CODES", "DETECTORS")
 #: each exposure has one mask, and with the joint decision one image of probabilities
 OF_EXPOSURES = re.compile(r"(CRMASK|PROB)([1-9]\d*)")
+#: fraction of masked pixels of an exposure that is not plausible
+MANY = 0.2
 #: columns of the extension RPMEDIAN
 BOX_COLUMNS = ("X_pixel", "Y_pixel", "X_width", "Y_width")
 
@@ -252,7 +254,10 @@ class _MaskFile:
         if not differences:
             return ()
         line = f"pixels of masks that differ from CODES: {', '.join(differences)}"
-        self._warn(f"masks of {self.path} have been edited, and are used as they are; {line}")
+        masked = {name: np.mean(codes[name] > 0) for name in planes if name.startswith("CRMASK")}
+        many = ", ".join(f"{one:.1%} of {name}" for name, one in masked.items() if one > MANY)
+        doubt = f". {many} are masked, more than {MANY:.0%}: cosmic rays do not hit so many. Check them" if many else ""
+        self._warn(f"masks of {self.path} have been edited, and are used as they are; {line}{doubt}")
         return (line,)
 
     def _follow_edits(self, arguments):

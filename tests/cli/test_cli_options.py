@@ -409,3 +409,14 @@ def test_a_bias_in_the_header_is_written(tmp_path, monkeypatch, cards, line):
     for name in ("one.fits", "two.fits"):
         fits.PrimaryHDU(np.zeros((5, 5), np.float32), fits.Header(cards | {"GAIN": 1.0, "RDNOISE": 3.0})).writeto(name)
     assert f"\n{line}" in parameter_file(["one.fits", "two.fits"])
+
+
+@pytest.mark.parametrize("typed", ["-4 electron", "0 electron", "-2 adu"])
+def test_a_read_noise_below_0_is_reported_as_typed(here, capsys, typed):
+    numbers = ["--gain", "1.5", f"--readnoise={typed}", "--bias", "0"]
+    refused(capsys, ["run", *NAMES, *numbers], f"--readnoise must be a number greater than 0; got '{typed}'")
+
+
+def test_a_gain_below_0_is_reported_as_typed(here, capsys):
+    numbers = ["--gain=-0.5 adu/electron", "--readnoise", "4 electron", "--bias", "0"]
+    refused(capsys, ["run", *NAMES, *numbers], "gain must be greater than 0; got '-0.5 adu/electron'")

@@ -148,6 +148,48 @@ def test_the_joint_decision_uses_the_missing_variance():
     np.testing.assert_allclose(average.readnoise_electrons**2 / 3, 25 + np.mean(stack.exposures.missing), rtol=1e-5)
 
 
+def flats(levels, response=0.01, vignetting=0.15, gain=1.5):
+    """Flat fields in ADU whose pixels differ in response."""
+    rng = np.random.default_rng(6)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    light = 30000 * (1 - vignetting * ((rows - 75) ** 2 + (columns - 80) ** 2) / 11000)
+    light = light * (1 + response * rng.normal(size=SHAPE))
+    images = [rng.poisson(light * level) + rng.normal(0, 4, SHAPE) for level in levels]
+    for image in images:
+        image[rng.integers(0, SHAPE[0], 60), rng.integers(0, SHAPE[1], 60)] += 5000
+    return [np.rint(image / gain).astype(np.float32) for image in images]
+
+
+@pytest.mark.parametrize("vignetting", [0.0, 0.15, 0.3])
+@pytest.mark.parametrize("levels", [(1.33, 0.83, 0.5), (1.33, 0.5), (1.1, 1, 0.9), (1.33, 1, 0.8, 0.6, 0.5)])
+def test_the_response_of_pixels_is_no_noise_where_levels_differ(levels, vignetting):
+    exposures, words = loaded(flats(levels, vignetting=vignetting), 1.5, 4)
+    assert words == []
+    assert exposures.missing == ()
+
+
+def test_a_wrong_gain_of_flats_of_different_levels_is_found():
+    _, words = loaded(flats((1.33, 0.83, 0.5)), 3.5, 4)
+    assert len(words) == 1
+    assert re.search(r"\(a gain of about 1\.[456] in place of 3\.5 electron/adu", words[0])
+
+
+def resampled(sky=200):
+    moves = ((0, 0), (0.5, 0.3), (-0.4, 0.45), (0.2, -0.5))
+    images = made(sky, len(moves))
+    return [ndimage.shift(image, move, order=1, mode="nearest") for image, move in zip(images, moves, strict=True)]
+
+
+def test_resampled_exposures_are_named_before_a_bias():
+    _, words = loaded(resampled())
+    assert len(words) == 1
+    found = re.search(
+        r"the noise of neighbouring pixels is correlated by (0\.\d+): were the exposures resampled", words[0]
+    )
+    assert 0.15 < float(found[1]) < 0.5
+    assert "a bias of about" not in words[0]
+
+
 class TestDarkestParts:
     def test_level(self):
         """The median of each block by hand; a block with a bad value is left out."""

@@ -95,11 +95,15 @@ def test_a_blank_part_becomes_bad_values(rows, columns, words):
     assert (exposures.data[1, rows, columns] == 0).all()
 
 
-def test_what_is_blank_in_every_exposure_stays():
+def test_what_is_blank_in_every_exposure_is_bad():
     images = made()
     for image in images:
         image[:, :10] = 0
-    assert load(images).bad is None
+    words = "every exposure holds one value in blocks of 600 pixels, within columns 1 to 10 and rows 1 to 60: a border"
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        exposures = load(images)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(exposures.bad, np.broadcast_to(np.arange(SHAPE[1]) < 10, (3, *SHAPE)))
 
 
 def test_blocks_are_found_at_every_place_and_nothing_smaller():

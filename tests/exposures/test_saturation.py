@@ -258,6 +258,51 @@ def test_a_saturated_star_is_masked_in_each_exposure():
     assert combination.flags[23, 33] & PixelFlag.NO_DATA
 
 
+def full_wells(spread, n=3, light=(1, 0.8, 0.9), seed=3, full=60000.0):
+    """Exposures in ADU with a gain of 1.5, whose pixels are full at levels that differ by a fraction ``spread``."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:120, :130]
+    scene = np.full(rows.shape, 200.0)
+    for y, x, flux in ((40, 50, 9e5), (80, 90, 5e5), (30, 100, 6e4), (95, 25, 3e4)):
+        scene += flux * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 8)
+    wells = full * (1 + spread * rng.normal(size=scene.shape))
+    images = []
+    for k in range(n):
+        image = (rng.poisson(scene * light[k]) + rng.normal(0, 4, scene.shape)) / 1.5 + 1000
+        image[rng.integers(0, 120, 80), rng.integers(0, 130, 80)] += 3000
+        images.append(np.rint(np.where(image > full, wells + rng.normal(0, 3, scene.shape), image)))
+    return images
+
+
+NOISE_OF_WELLS = {"gain": 1.5 * u.electron / u.adu, "readnoise": 4 * u.electron, "bias": 1000 * u.adu, "unit": "adu"}
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("spread", [0.004, 0.01, 0.02])
+def test_full_wells_that_differ_between_pixels(spread, n):
+    images = full_wells(spread, n)
+    words = (
+        r"exposures seem to be saturated: exposure 1 has \d+ pixels at (\d+) adu \(\d+ of them agree between exposures"
+    )
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        load_exposures(images, **NOISE_OF_WELLS)
+    assert len(caught) == 1
+    level = float(re.search(words, str(caught[0].message))[1])
+    assert 54000 < level < 60000
+    # with the level of the message there is no further warning
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exposures = load_exposures(images, saturation=level * u.adu, **NOISE_OF_WELLS)
+    assert np.count_nonzero(exposures.bad) >= 15
+
+
+def test_bright_stars_are_no_full_wells():
+    images = full_wells(0.01, full=1e9, light=(1, 1, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_exposures(images, **NOISE_OF_WELLS)
+
+
 def test_the_limit_in_the_meta_of_an_array():
     ccd = CCDData(np.ones((9, 9)), unit="adu", meta={"SATURATE": 60000.0})
     assert as_given(ccd, 1, Reading(None, 0, None, None, None)).limit == (60000.0, "SATURATE")
