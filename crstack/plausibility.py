@@ -52,6 +52,10 @@ FWHM = np.sqrt(8 * np.log(2))
 #: the exposures has given one before; and number of values that give the usual level
 UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 
+#: with two exposures, a hit is seen from this many standard deviations of their difference; there is a warning if hits
+#: of this many standard deviations of one exposure are not seen
+SEEN, UNSEEN = 3.0, 8.0
+
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
 
@@ -99,9 +103,12 @@ def implausibilities(
             f"{found} are flagged, more than {100 * max_fraction:g} %: cosmic rays do not hit so many. "
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
-    sentences += _of_coincidences(masks, valid)
-    sentences += _of_shifts(masks, exposures, offsets)
-    sentences += _of_structures(masks, exposures, differences)
+    # the cause has a warning of its own, and what is measured has no meaning
+    if not (exposures.unfocused or exposures.too_far):
+        sentences += _of_coincidences(masks, valid)
+        sentences += _of_shifts(masks, exposures, offsets)
+        sentences += _of_structures(masks, exposures, differences)
+    sentences += _of_unlike_light(masks, exposures)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences
@@ -254,6 +261,41 @@ def _shift_that_explains(squares, noise, slopes):
         else:
             high = middle
     return low
+
+
+def _of_unlike_light(masks, exposures):
+    """A sentence if the light of two exposures differs so much that one does not show hits of the other.
+
+    A value v of the long exposure is compared with the short one times the ratio r of their light. The difference has
+    the variance of v, and r^2 times that of the short one.
+    """
+    if masks.n_exposures != 2:
+        return []
+    measured = measured_of(masks.decision)
+    left = np.array(measured.factors if measured else (1.0, 1.0), dtype=float)
+    # with known exposure times, the exposures are already divided by them
+    light = left * [float(np.median(one)) for one in exposures.scales or (1.0, 1.0)]
+    short, long = np.argsort(light, kind="stable")
+    ratio, left_ratio = light[long] / light[short], left[long] / left[short]
+    step = max(exposures.data[0].size // LEVELS, 1)
+    variances = []
+    for i in (short, long):
+        level = float(np.median(exposures.data[i].ravel()[::step]))
+        variances.append(float(np.median(exposures.noise_of(i).variance(np.float32(max(level, 0))))))
+    unseen = SEEN * np.sqrt(1 + left_ratio**2 * variances[0] / max(variances[1], 1e-30))
+    if unseen < UNSEEN:
+        return []
+    names = exposures.names
+    return [
+        f"{names[long]} has {ratio:.3g} times the light of {names[short]}, whose noise hides hits of {names[long]} of "
+        f"up to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as long as "
+        f"{names[long]}"
+        + (
+            ""
+            if exposures.scales
+            else ". If the exposure times differ, write EXPTIME into the headers, or give exptime="
+        )
+    ]
 
 
 def _far(exposures, shifts, least=SHIFT):

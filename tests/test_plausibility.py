@@ -1,5 +1,6 @@
 """Implausible results."""
 
+import re
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -128,6 +129,32 @@ def test_understated_noise_is_reported_with_its_factor(gain, jitter, factor):
         return
     with pytest.warns(CRStackWarning, match=f"the noise is understated by a factor of {factor}"):
         stack.detect()
+
+
+@pytest.mark.parametrize("times", [None, (60, 600)])
+def test_a_faint_one_of_two_exposures_hides_hits_of_the_other(times):
+    light = 1000 * np.exp(-((np.mgrid[:160, :160] % 40 - 20) ** 2).sum(axis=0) / 6) + 400
+    rng = np.random.default_rng(8)
+
+    def found(ratio):
+        images = [
+            CCDData(rng.poisson(one) + rng.normal(0, 4, light.shape), unit="electron") for one in (ratio * light, light)
+        ]
+        options = {} if times is None else {"exptime": u.Quantity([600 * ratio, 600], "s")}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", CRStackWarning)
+            CRStack(images, readnoise=4 * u.electron, **options).detect()
+        return " ".join(str(one.message) for one in caught)
+
+    text = found(0.1)
+    assert re.search(r"exposure 2 has (9\.\d+|10|10\.\d) times the light of exposure 1, whose noise hides", text)
+    # 3 standard deviations of the difference: 3 sqrt(1 + 100 (40 + 16) / (400 + 16)) = 11.4
+    assert re.search("hits of exposure 2 of up to 1[12] standard deviations", text)
+    assert ('combine(weights="exptime")' in text) == (times is not None)
+    assert ("write EXPTIME" in text) == (times is None)
+    text = found(0.7)
+    assert "hides hits" not in text
+    assert "weights=" not in text
 
 
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):

@@ -14,7 +14,10 @@ from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.pixels import by_rows
 
-__all__ = ["Exposures"]
+__all__ = ["ALIGNED", "Exposures"]
+
+#: largest shift (pixels) that the measurements of `crstack.equalize` find
+ALIGNED = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,6 +57,8 @@ class Exposures:
         Header and world coordinates of each exposure; empty if they were not kept.
     displaced : tuple of (str, int, int)
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
+    unfocused : tuple of str
+        Names of the exposures that are out of focus.
     digests : tuple of str
         Digest of the values of each exposure as given; empty if it was not computed.
     levels : tuple
@@ -78,6 +83,7 @@ class Exposures:
     rate_seconds: float | None = None
     notes: tuple = ()
     displaced: tuple = ()
+    unfocused: tuple = ()
     own_headers: tuple = ()
     own_wcs: tuple = ()
     digests: tuple = ()
@@ -144,6 +150,11 @@ class Exposures:
         if self.missing and self.missing[i] and self.variances[i] is None:
             noise = noise.with_more_variance(self.missing[i])
         return noise.divided_by(self.scales[i]) if self.scales else noise
+
+    @property
+    def too_far(self) -> tuple[str, ...]:
+        """Names of the exposures that are shifted by more than is measured."""
+        return tuple(name for name, *shift in self.displaced if max(map(abs, shift)) > ALIGNED)
 
     @property
     def share_noise(self) -> bool:

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack.exposures.cube import ALIGNED
+from crstack.exposures.focus import out_of_focus
 from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
-from crstack.exposures.structures import agree, lacking, light_of
+from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
@@ -15,9 +17,6 @@ from crstack.utils.warn import warn_user
 __all__ = ["ALIGNED", "of_one_field"]
 
 log = logging.getLogger("crstack.exposures")
-
-#: largest shift (pixels) that the measurements of `crstack.equalize` find
-ALIGNED = 16
 
 #: the light of an exposure counts as equal to that of the others within this fraction, as few structures measure it
 FULL_LIGHT = 0.2
@@ -51,21 +50,36 @@ def of_one_field(exposures, drop=False):
     Returns
     -------
     exposures : Exposures
-        With ``displaced``.
+        With ``displaced`` and ``unfocused``.
     alike : bool
         Whether the exposures that are returned are alike.
 
     Warns
     -----
     CRStackWarning
-        If there are such exposures, or exposures that are shifted too far to be measured.
+        If there are such exposures, exposures that are shifted too far to be measured, or exposures out of focus.
     """
     factors = factors_of_times(exposures)
-    found = {one.exposure: one for one in lacking(exposures.data, exposures.bad, factors)}
+    planes = significances(exposures.data, exposures.bad)
+    exposures = _with_unfocused(exposures, planes)
+    structures = compared(planes, factors)
+    found = {one.exposure: one for one in lacking_of(structures, planes[0][0].size)}
     reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures, factors)}
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
+    # a ring of light has other structures
+    reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
+    apart = _apart(exposures, structures, len(found))
+    if apart:
+        exposures = replace(exposures, displaced=apart)
+        _report_apart(exposures)
+        reasons = {i: words for i, words in reasons.items() if i and not _among(exposures, i, apart)}
     if not reasons:
-        return exposures, True
+        return exposures, not (exposures.displaced or exposures.unfocused)
+    return _explained(exposures, reasons, found, drop)
+
+
+def _explained(exposures, reasons, found, drop):
+    """The exposures without those that cannot be used, and whether they are alike; ``reasons`` are words by index."""
     displaced, strange, faint = [], {}, []
     for i, words in sorted(reasons.items(), reverse=True):
         other = next((k for k in range(len(exposures)) if k not in reasons), 1 if i == 0 else 0)
@@ -92,15 +106,70 @@ def of_one_field(exposures, drop=False):
     for words_of_light in reversed(faint):
         warn_user(words_of_light)
     displaced, strange = displaced[::-1], dict(sorted(strange.items()))
-    exposures = replace(exposures, displaced=tuple(displaced)) if displaced else exposures
+    exposures = replace(exposures, displaced=exposures.displaced + tuple(displaced)) if displaced else exposures
     kept = _without(exposures, strange, drop)
-    return kept, not displaced and (not strange or kept is not exposures)
+    alike = not (exposures.displaced or exposures.unfocused)
+    return kept, alike and (not strange or kept is not exposures)
 
 
-def _agree_moved(image, other, shift):
+def _with_unfocused(exposures, planes):
+    """The exposures with the names of those that are out of focus; warns of these."""
+    found = out_of_focus(exposures.data, exposures.bad, [plane for plane, _ in planes])
+    if not found:
+        return exposures
+    words = []
+    for i, (own, others, hollow) in found.items():
+        what = "is out of focus" if hollow else "is out of focus, or its seeing was far worse"
+        words.append(
+            f"{exposures.names[i]} {what} (its stars are {own:.1f} pixels wide where those of the "
+            f"{'other' if len(exposures) == 2 else 'others'} are {others:.1f}, by half of their light)"
+        )
+    warn_user(
+        f"{'; '.join(words)}: leave {'it' if len(words) == 1 else 'them'} out. Such profiles are not measured: "
+        "throughputs, shifts and combined images are wrong, and stars are taken for hits"
+    )
+    return replace(exposures, unfocused=tuple(exposures.names[i] for i in found))
+
+
+def _apart(exposures, structures, n_lacking):
+    """Exposures that are shifted against the first by more than is measured, where most exposures are.
+
+    All that are shifted, as (name, dx, dy). Empty where most exposures share their structures.
+    """
+    n = len(exposures)
+    if n < 3 or not (n_lacking >= n / 2 or share_few(structures)):
+        return ()
+    shifts = []
+    for i in range(1, n):
+        shift = displacement(exposures.data[i], exposures.data[0])
+        if shift is not None and shift != (0, 0) and _agree_moved(exposures.data[i], exposures.data[0], shift, True):
+            shifts.append((exposures.names[i], *shift))
+    places = [tuple(shift) for _, *shift in shifts] + [(0, 0)] * (n - len(shifts))
+    # where more than half are at one place, the others are compared with these
+    if max(map(places.count, places)) > n / 2:
+        return ()
+    return tuple(shifts) if any(max(map(abs, shift)) > ALIGNED for _, *shift in shifts) else ()
+
+
+def _among(exposures, i, apart):
+    """Whether an exposure is one of those that are apart, or shows the structures of the first as it is."""
+    named = {name for name, *_ in apart}
+    return exposures.names[i] in named or _agree_moved(exposures.data[i], exposures.data[0], (0, 0), True)
+
+
+def _report_apart(exposures):
+    found = ", ".join(f"{name} by ({dx:+d}, {dy:+d})" for name, dx, dy in exposures.displaced)
+    warn_user(
+        f"the exposures are shifted against {exposures.names[0]}: {found} pixels, which is more than the {ALIGNED} "
+        "that are measured: align the exposures first. Until then stars are taken for hits, and throughputs and "
+        "combined images are wrong"
+    )
+
+
+def _agree_moved(image, other, shift, well=False):
     """Whether an image shows the structures of another after a shift; one bright star alone may give a false shift."""
     dx, dy = shift
-    return agree(np.roll(image, (-dy, -dx), (0, 1)), other)
+    return (agree_well if well else agree)(np.roll(image, (-dy, -dx), (0, 1)), other)
 
 
 def _without_light(exposures, factors):

@@ -7,7 +7,19 @@ from scipy import ndimage
 
 from crstack.utils.threads import map_threads
 
-__all__ = ["Structures", "agree", "lacking", "light_of", "lowest_of_blocks"]
+__all__ = [
+    "Structures",
+    "agree",
+    "agree_well",
+    "compared",
+    "labelled",
+    "lacking",
+    "lacking_of",
+    "light_of",
+    "lowest_of_blocks",
+    "share_few",
+    "significances",
+]
 
 #: largest side (pixels) of the central part of an image that is compared
 MIDDLE = 2048
@@ -78,16 +90,90 @@ def lacking(data, bad=None, factors=None):
     than a third of the structures. At least three structures are needed for this. With two exposures groups of hits
     are among the structures, and at least five, and 20 per million pixels, are needed.
     """
-    n = len(data)
-    planes, scatters = zip(
-        *map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(n)), strict=True
-    )
+    planes = significances(data, bad)
+    return lacking_of(compared(planes, factors), planes[0][0].size)
+
+
+def compared(planes, factors=None):
+    """Structures of the other exposures that each exposure shows.
+
+    Parameters
+    ----------
+    planes : list of (`~numpy.ndarray`, float)
+        What `significances` returns.
+    factors : sequence of float, optional
+        As for `lacking`.
+
+    Returns
+    -------
+    found : list of Structures
+        One for each exposure.
+    """
+    levels, scatters = zip(*planes, strict=True)
     # significance of the same structure in each exposure, up to a constant
     worth = None if factors is None else np.array(factors) / np.maximum(scatters, 1e-30)
-    found = map_threads(lambda i: _compared(planes, i, worth), range(n))
-    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * planes[0].size)
+    return map_threads(lambda i: _compared(levels, i, worth), range(len(levels)))
+
+
+def lacking_of(found, size):
+    """Those of some exposures that lack most structures of the others; see `lacking`.
+
+    Parameters
+    ----------
+    found : list of Structures
+        Of all exposures.
+    size : int
+        Blocks of an exposure.
+    """
+    n = len(found)
+    fewest = FEWEST if n > 2 else max(FEWEST_OF_TWO, PER_PIXEL * 4 * size)
     few = [one for one in found if one.number >= fewest and one.seen < SHARED * one.number]
     return few if n > 2 or len(few) == n else []
+
+
+def share_few(found):
+    """Whether exposures share few of the structures that each of them shows.
+
+    Parameters
+    ----------
+    found : list of Structures
+        Of all exposures.
+    """
+    own = float(np.median([one.own for one in found]))
+    # of hits at random places, hardly any are in two exposures
+    return own >= FEWEST_OF_TWO and float(np.median([one.number for one in found])) < SHARED * own
+
+
+def significances(data, bad=None):
+    """Significance of the blocks of each exposure, in its central part.
+
+    Parameters
+    ----------
+    data : `~numpy.ndarray`
+        Exposures (N, ny, nx); bad values are 0.
+    bad : `~numpy.ndarray` of bool, optional
+        (N, ny, nx), their bad values.
+
+    Returns
+    -------
+    planes : list of (`~numpy.ndarray`, float)
+        For each exposure the lowest value of each 2 x 2 pixels above its surroundings, in units of the scatter (NaN
+        where bad), and the scatter.
+    """
+    return map_threads(lambda i: _significance(data[i], None if bad is None else bad[i]), range(len(data)))
+
+
+def agree_well(one, other):
+    """Whether an image shows several structures of another one, and the other those of this one.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        (ny, nx).
+    """
+    planes = [_significance(plane, None)[0] for plane in (one, other)]
+    found = [_compared(planes, i) for i in (0, 1)]
+    return all(each.seen >= max(FEWEST_OF_TWO, SHARED * each.number) for each in found)
 
 
 def agree(one, other):
@@ -126,9 +212,7 @@ def light_of(data, i, bad=None):
     the structures that are significant at this ratio must have a quarter of their expected light or more. An exposure
     of another field has only noise at the brightest structures of the others, so that none is significant.
     """
-    planes, scatters = zip(
-        *map_threads(lambda k: _significance(data[k], None if bad is None else bad[k]), range(len(data))), strict=True
-    )
+    planes, scatters = zip(*significances(data, bad), strict=True)
     _, _, labels, n = _of_others(planes, i)
     if n < FEWEST:
         return None
@@ -203,7 +287,7 @@ def _compared(planes, i, worth=None):
     """
     own, common, labels, n_structures = _of_others(planes, i)
     if not n_structures:
-        return Structures(i, 0, 0, 0)
+        return Structures(i, 0, 0, labelled(own, IN_ONE)[1])
     rows, columns = np.nonzero(labels)
     light, expected = (
         np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
@@ -213,7 +297,7 @@ def _compared(planes, i, worth=None):
         expected = expected * worth[i] / np.median(np.delete(worth, i))
         light, expected = light[expected > SIGNIFICANT], expected[expected > SIGNIFICANT]
     seen = int(np.count_nonzero(light > SEEN * expected))
-    return Structures(i, seen, len(expected), _labelled(own, IN_ONE)[1])
+    return Structures(i, seen, len(expected), labelled(own, IN_ONE)[1])
 
 
 def _of_others(planes, i):
@@ -223,10 +307,18 @@ def _of_others(planes, i):
     others.partition((n - 2) // 2, axis=0)
     common = others[(n - 2) // 2]
     common[np.isnan(planes[i])] = 0
-    return np.nan_to_num(planes[i]), common, *_labelled(common, IN_ONE if n == 2 else IN_TWO)
+    return np.nan_to_num(planes[i]), common, *labelled(common, IN_ONE if n == 2 else IN_TWO)
 
 
-def _labelled(plane, least):
-    """Numbered structures of a plane, and how many there are."""
+def labelled(plane, least):
+    """Numbered structures of a plane, and how many there are.
+
+    Parameters
+    ----------
+    plane : `~numpy.ndarray`
+        Significance of blocks.
+    least : int
+        Fewest significant blocks, of 3 x 3.
+    """
     number = 9 * ndimage.uniform_filter((plane > SIGNIFICANT).astype(np.float32), 3, mode="constant")
     return ndimage.label(number > least - 0.5, np.ones((3, 3)))

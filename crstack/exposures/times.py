@@ -9,6 +9,8 @@ __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
 
 #: relative difference of exposure times above which they count as different
 TIMES = 0.01
+#: ratio of the noise of a mean with equal weights to the least noise, from which it is reported
+NOISIER = 1.2
 #: ratio of exposure times beyond which the joint decision has not been tested
 UNLIKE = 25.0
 
@@ -68,12 +70,27 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
         warn_user(
             f"{words}each exposure is divided by its time over the mean: {factors}. Other flux factors can be given "
-            "(flux_factors= in Python, flux_factor: in a parameter file)" + _of_unlike(times)
+            "(flux_factors= in Python, flux_factor: in a parameter file)" + _of_weights(times) + _of_unlike(times)
         )
         return
     warn_user(
         f"{words}this is not used, and the exposures are equivalent only with flux factors of the same ratios "
         "(flux_factors= in Python, flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
+    )
+
+
+def _of_weights(times):
+    """Words on a mean with equal weights if it has much more noise than need be, or no words.
+
+    A quotient has the variance of its photons over its factor. The best weights are the factors.
+    """
+    factors = np.array(times) / np.mean(times)
+    noise = float(np.sqrt(np.mean(1 / factors)))
+    if noise < NOISIER:
+        return ""
+    return (
+        f". Means have equal weights, and are up to {noise:.1f} times as noisy as with weights by exposure times: "
+        'combine(weights="exptime") in Python'
     )
 
 

@@ -70,12 +70,15 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     codes |= _of_no_hit(codes, some, Code.SOURCE, len(exposures))
     names = exposures.names
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
-    sentences = (
-        sentence_of_sources(sources, names),
-        sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
-        sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
-        sentence_of_trails(trails, names),
-    )
+    sentences = (sentence_of_trails(trails, names),)
+    # stars that are out of focus or far apart look like sources of one exposure, and have a warning of their own
+    if not (exposures.unfocused or exposures.too_far):
+        sentences = (
+            sentence_of_sources(sources, names),
+            sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
+            sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
+            *sentences,
+        )
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, [one for one in sentences if one]

@@ -191,11 +191,13 @@ def _middle(planes):
 def _step(correlation, alike):
     """(dx, dy) of the highest correlation, pixels; 0 along an axis where that is as good."""
     ny, nx = correlation.shape
-    near = np.arange(-LARGEST, LARGEST + 1)
+    near = np.arange(-LARGEST - 1, LARGEST + 2)
     some = correlation[np.ix_(near % ny, near % nx)]
     top = some.max()
-    if not top > LEAST_ALIKE * alike:
+    # a correlation that still increases at the limit has no maximum there
+    if not top > LEAST_ALIKE * alike or top > some[1:-1, 1:-1].max():
         return 0, 0
+    some = some[1:-1, 1:-1]
     row, column = np.unravel_index(np.argmax(some), some.shape)
     shift = [_peak(some[row], column), _peak(some[:, column], row)]
     if some[LARGEST, LARGEST] > AS_GOOD * top:
