@@ -57,7 +57,9 @@ def check_masks(found, expected, hits, light, most=1e-4, least=0.97):
         assert mask[strong].mean() > least
 
 
-@pytest.mark.filterwarnings("ignore:exposure times differ", "ignore:exposure . shows")
+@pytest.mark.filterwarnings(
+    "ignore:exposure times differ", "ignore:exposure . shows", "ignore:exposure . has .* times the light"
+)
 @pytest.mark.parametrize("times", [(150, 600, 600), (30, 600, 600), (60, 600), (600, 60, 120, 600, 300)])
 def test_exposure_times_may_differ_by_large_factors(times):
     light = np.array(times) / 600
@@ -65,7 +67,12 @@ def test_exposure_times_may_differ_by_large_factors(times):
     check_masks(masks_of(values, times), expected, hits, light)
 
 
-@pytest.mark.filterwarnings("ignore:exposure times differ", "ignore:exposure . shows", "ignore:the values that")
+@pytest.mark.filterwarnings(
+    "ignore:exposure times differ",
+    "ignore:exposure . shows",
+    "ignore:the values that",
+    "ignore:exposure . has .* times the light",
+)
 @pytest.mark.parametrize("seed", [11, 12, 13])
 @pytest.mark.parametrize("times", [(600, 60), (30, 600)])
 def test_the_noise_of_a_short_exposure_is_no_response(times, seed):
@@ -120,7 +127,12 @@ def test_nodes_resolve_the_signal_of_unlike_noise():
         np.testing.assert_allclose(found, exact, atol=0.02)
 
 
-@pytest.mark.filterwarnings("ignore:exposure . shows", "ignore:the exposures scatter", "ignore:the values that")
+@pytest.mark.filterwarnings(
+    "ignore:exposure . shows",
+    "ignore:the exposures scatter",
+    "ignore:the values that",
+    "ignore:exposure . has .* times the light",
+)
 @pytest.mark.parametrize("scene", ["imaging", "slit"])
 @pytest.mark.parametrize("light", [(0.3, 1, 1), (0.1, 1, 1), (1, 1, 4), (1, 10), (10, 1, 1, 1, 1)])
 def test_unequal_light_without_exposure_times(scene, light):
