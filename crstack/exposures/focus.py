@@ -22,6 +22,8 @@ FROM_BAD = 4
 SHOWN, LEAST_SHOWN = 0.25, 0.75
 #: least light of the median star in standard deviations; with less its profile is not known
 SIGNIFICANT = 30.0
+#: largest radius (pixels) of half of the light of a star in focus: traces and noise fill the whole aperture
+COMPACT = 6.0
 #: steps of a pixel in which profiles are integrated
 FINER = 4
 #: radii of 20 and of 80 per cent of the light: a profile without a bright centre has a smaller ratio than the first
@@ -94,6 +96,8 @@ def out_of_focus(data, bad, planes):
     sharp = sorted(known, key=lambda one: one.half)[: (len(known) + 1) // 2]
     half, peaked = (float(np.median([getattr(one, name) for one in sharp])) for name in ("half", "peaked"))
     found = {}
+    if half > COMPACT:
+        return found
     for i, one in enumerate(profiles):
         if one is None or one.roundness < ROUND:
             continue
