@@ -1,6 +1,6 @@
 """Random parameter files: no traceback, and nothing written with exit code 2.
 
-There are 100 examples, always the same; CRSTACK_FUZZ_EXAMPLES sets another number.
+There are 200 examples, always the same; CRSTACK_FUZZ_EXAMPLES sets another number.
 """
 
 import os

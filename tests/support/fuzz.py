@@ -4,9 +4,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-#: 100 examples, always the same ones; CRSTACK_FUZZ_EXAMPLES=2000 tries more
+#: 200 examples, always the same ones; CRSTACK_FUZZ_EXAMPLES=2000 tries more
 fuzzed = settings(
-    max_examples=int(os.environ.get("CRSTACK_FUZZ_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("CRSTACK_FUZZ_EXAMPLES", "200")),
     derandomize=True,
     deadline=None,
     database=None,
