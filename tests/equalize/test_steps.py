@@ -83,3 +83,11 @@ def test_the_peak_between_steps(place):
     k = round(place)
     assert _peak(values, k) == pytest.approx(place - LARGEST)
     assert _peak(values, 0) == -LARGEST
+
+
+@pytest.mark.parametrize("distance", [LARGEST + 2, LARGEST + 6])
+def test_a_shift_beyond_the_limit_is_not_measured(distance):
+    """Where a wide source lies just beyond the limit, the correlation is highest at the limit itself."""
+    y, x = np.mgrid[:200, :240]
+    galaxies = [1000 * np.exp(-0.5 * (np.hypot(x - 100 - dx, y - 100) / 12) ** 2) for dx in (0, 0, distance)]
+    assert whole_steps(noisy([20 + one for one in galaxies], seed=3)) == ((0, 0),) * 3
