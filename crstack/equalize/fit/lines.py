@@ -230,6 +230,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     -------
     share : `~numpy.ndarray`
         float32 (N, ny, nx), smooth along the rows; the mean of the exposures is 0.
+    freedom : float
+        Effective number of fitted values: the sum of the factors of the deviations, see the notes.
 
     Notes
     -----
@@ -237,7 +239,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     t / (t + 1 / info). The spread t of the true deviations of a row is the covariance of the halves of its cells.
     """
     nx = regressor.shape[1]
-    share = np.zeros(residuals.shape, np.float32)
+    share, freedom = np.zeros(residuals.shape, np.float32), 0.0
     bounds = FIRST_BOUNDS
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = _Cells(nx, length)
@@ -246,6 +248,9 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         both = information.sum(axis=-1)
         whole = _whole(deviations, information)
         if spread.any():
-            share += np.array([cells.interpolate(one) for one in whole * (spread * both / (1 + spread * both))])
+            factors = spread * both / (1 + spread * both)
+            share += np.array([cells.interpolate(one) for one in whole * factors])
+            # the mean of the deviations of the exposures is 0
+            freedom += (len(residuals) - 1) * float(factors.sum())
         bounds = BOUNDS
-    return share
+    return share, freedom
