@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
-from crstack.utils.medians import median_of, of_rank
+from crstack.utils.medians import median_of, of_rank, reflected_median
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = [
@@ -477,6 +477,6 @@ def _shift_at(place, shape):
 def _structure(image):
     """Square root of the light over the median and its noise, without hits and hot pixels."""
     rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
-    image = ndimage.median_filter(image[rows, columns], 3)
+    image = reflected_median(image[rows, columns])
     low, middle = np.percentile(image[::4, ::4], [16, 50])
     return np.sqrt(np.maximum(image - middle - 3 * (middle - low), 0)).astype(np.float64)

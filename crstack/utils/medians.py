@@ -8,7 +8,15 @@ All functions take arrays (ny, nx) or stacks of patches (ny, nx, n), and no valu
 
 import numpy as np
 
-__all__ = ["RUNNING_SIZES", "box_median", "median_of", "of_rank", "running_median", "separable_median"]
+__all__ = [
+    "RUNNING_SIZES",
+    "box_median",
+    "median_of",
+    "of_rank",
+    "reflected_median",
+    "running_median",
+    "separable_median",
+]
 
 #: networks of N. Devillard (public domain); each pair puts the smaller value first
 NETWORKS = {
@@ -125,6 +133,23 @@ def _with_rim(image, size, medians):
     half = size // 2
     result[half:-half, half:-half] = medians
     return result
+
+
+def reflected_median(image, size=3):
+    """Median of a box of 3 x 3 or 5 x 5 pixels around each; the image is reflected at its edges.
+
+    Equal to ``scipy.ndimage.median_filter(image, size)``.
+    """
+    ny, nx = image.shape
+    padded = np.pad(image, size // 2, mode="symmetric")
+    median = np.empty_like(image)
+    step = max(PIXELS_AT_ONCE // nx, 1)
+    for first in range(0, ny, step):
+        last = min(first + step, ny)
+        median[first:last] = median_of(
+            [padded[first + j : last + j, i : i + nx] for j in range(size) for i in range(size)]
+        )
+    return median
 
 
 def separable_median(image, size):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from crstack.exposures.structures import SIGNIFICANT, labelled
-from crstack.utils.medians import MOST_COMPARED, PIXELS_AT_ONCE, median_of, of_rank
+from crstack.utils.medians import MOST_COMPARED, PIXELS_AT_ONCE, median_of, of_rank, reflected_median
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 25, MOST_COMPARED + 1])
@@ -26,6 +27,13 @@ def test_value_of_a_rank_of_large_images_is_computed_in_parts():
 def test_median_of_three():
     cube = np.random.default_rng(1).standard_normal((3, 20, 30)).astype(np.float32)
     np.testing.assert_array_equal(median_of(cube), of_rank(cube, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (40, 30), (9, PIXELS_AT_ONCE // 4)])
+@pytest.mark.parametrize("size", [3, 5])
+def test_median_of_boxes_with_reflected_edges(shape, size):
+    image = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    np.testing.assert_array_equal(reflected_median(image, size), ndimage.median_filter(image, size))
 
 
 @pytest.mark.parametrize("least", [1, 6, 7, 9])
