@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.exposures.digits import digit_of
+
 __all__ = ["find_dead_values"]
 
 #: distances of the pixels on each side, along a row or a column, that are the surroundings
@@ -15,8 +17,6 @@ FEWEST, BY_CHANCE = 4, 1e-3
 PEAK = 0.4
 #: number of shapes of a group grows by about this factor with each pixel
 NEIGHBOURS = 6
-#: approximate number of values of a sample of rows
-SAMPLE = 20_000
 
 
 def find_dead_values(exposures, raw, same):
@@ -71,14 +71,12 @@ def find_dead_values(exposures, raw, same):
 
 def _least_pixels(exposures, raw):
     """Number of pixels of a group that noise does not give; None if it gives groups of any size."""
-    some = raw[:: max(raw.size // SAMPLE, 1)]
-    # a converter gives values in steps, also after a multiplication with the gain
-    steps = np.diff(np.unique(some[np.isfinite(some)]).astype(np.float64))
+    digit = digit_of(raw)
     sigma = float(np.min(exposures.noise.readnoise_in_unit)) / (exposures.rate_seconds or 1)
-    if not (sigma > 0 and len(steps)):
+    if not (sigma > 0 and digit):
         return None
     # each pixel of a group may be one of several neighbours of the one before
-    chance = NEIGHBOURS * (PEAK * steps.min() / sigma) ** len(exposures)
+    chance = NEIGHBOURS * (PEAK * digit / sigma) ** len(exposures)
     if chance > 0.5:
         return None
     return max(int(np.ceil(np.log(BY_CHANCE / raw.size) / np.log(max(chance, 1e-30)))), FEWEST)

@@ -118,20 +118,18 @@ def _stars(planes, shape):
     labels, number = labelled(common, IN_ONE if n == 2 else IN_TWO)
     if not number:
         return np.zeros((0, 2), int)
-    peaks, heights = [], []
-    for k, box in enumerate(ndimage.find_objects(labels), start=1):
-        height, width = (one.stop - one.start for one in box)
-        if max(height, width) > ELONGATION * min(height, width) or height * width > AREA:
-            continue
-        values = np.where(labels[box] == k, common[box], 0)
-        place = np.unravel_index(np.argmax(values), values.shape)
-        peaks.append([one.start + step for one, step in zip(box, place, strict=True)])
-        heights.append(values[place])
-    if not peaks:
-        return np.zeros((0, 2), int)
-    brightest = np.argsort(-np.array(heights), kind="stable")[: 2 * MOST]
+    rows, columns = np.nonzero(labels)
+    structure, level = labels[rows, columns], common[rows, columns]
+    # by structure, the highest block first
+    order = np.lexsort((-level, structure))
+    rows, columns, level = rows[order], columns[order], level[order]
+    first = np.searchsorted(structure[order], np.arange(1, number + 1))
+    height, width = (np.maximum.reduceat(at, first) - np.minimum.reduceat(at, first) + 1 for at in (rows, columns))
+    compact = np.maximum(height, width) <= ELONGATION * np.minimum(height, width)
+    first = first[compact & (height * width <= AREA)]
+    brightest = first[np.argsort(-level[first], kind="stable")[: 2 * MOST]]
     offset = [max((side - MIDDLE) // 2, 0) for side in shape]
-    return 2 * np.array(peaks)[brightest] + offset
+    return 2 * np.stack([rows[brightest], columns[brightest]], axis=1) + offset
 
 
 def _median_stars(data, bad, places):

@@ -271,28 +271,36 @@ def _compare_all(exposures, sample, which, bias_given):
             f"or give each exposure an uncertainty. If not, {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
             "field, and whether the flat field has a mean of 1"
         )
-    elif (correlation := sample.correlation(cyclic_pairs(which))) > CORRELATED:
-        warn_user(
-            f"{numbers}, and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
+    else:
+        correlation = sample.correlation(cyclic_pairs(which))
+        warn_user(f"{numbers}{_words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given)}")
+
+
+def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given):
+    """Cause and remedy where the exposures scatter by less than their noise."""
+    own = any(variance is not None for variance in exposures.variances)
+    readnoise = float(np.median(exposures.noise.readnoise_in_unit))
+    if correlation > CORRELATED:
+        return (
+            f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures "
             "resampled or smoothed? One pixel then has less noise than is stated, hits are broad, and faint ones may "
             "be missed. Use the exposures as they were before, or give each an uncertainty. If they were not, "
             "check bias, gain and read noise"
         )
-    elif not own and readnoise > scatter:
-        warn_user(
-            f"{numbers}{agreeing}: the read noise of {readnoise:.3g} {exposures.unit} alone exceeds the scatter. "
+    if not own and readnoise > scatter:
+        return (
+            f"{agreeing}: the read noise of {readnoise:.3g} {exposures.unit} alone exceeds the scatter. "
             f"{CHECK}; rates must have a unit per second"
         )
-    elif level > 0 and not bias_given:
-        warn_user(
-            f"{numbers}{'' if own else _bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is "
+    if level > 0 and not bias_given:
+        return (
+            f"{'' if own else _bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is "
             "not light. Is a bias still in the exposures? Give bias= (command --bias)"
         )
-    else:
-        warn_user(
-            f"{numbers}{agreeing}: there is less noise than stated. Check gain, read noise, bias and unit; exposures "
-            "that are resampled, smoothed or averages have less noise than one, and need an uncertainty each"
-        )
+    return (
+        f"{agreeing}: there is less noise than stated. Check gain, read noise, bias and unit; exposures "
+        "that are resampled, smoothed or averages have less noise than one, and need an uncertainty each"
+    )
 
 
 def _warn_of_bias(exposures, level):

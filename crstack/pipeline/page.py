@@ -232,8 +232,13 @@ def _hits_notes(masks):
     n = masks.n_exposures
     # with two exposures each hit is in MEDIANCR, and is no coincidence
     kinds = [(kind, text.format(needed=(n + 1) // 2, n=n)) for kind, text in KINDS if n > 2 or kind != "coincident"]
-    words = (NUMBERS, *kinds, *((word, text.format(finder=masks.finder)) for word, text in classes))
+    words = (NUMBERS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in classes))
     return words if masks.probability is None else (*words, PROBABILITY)
+
+
+def _in_sentence(finder):
+    """Name of a method within a sentence: a name that is no proper name has an article."""
+    return finder if finder[0].isupper() else f"the {finder}"
 
 
 def _counts(masks):
@@ -241,7 +246,7 @@ def _counts(masks):
     rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
     heads = (*counts.colnames, "%")
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
-    finder = (heads[2], f"found by {masks.finder} alone")
+    finder = (heads[2], f"found by {_in_sentence(masks.finder)} alone")
     return Section(
         "Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL, MOVED)
     )

@@ -417,6 +417,7 @@ def test_answers_until_they_will_do():
 
 def test_the_page_explains_its_words(joint_run):
     page = (joint_run / "report.html").read_text()
+    assert "found by the joint decision alone" in page
     for word in ("probability", "hit values expected", "typical charge", "rate", "scatter beyond the noise", "peak"):
         assert f"<dt>{word}</dt>" in page
     assert "The images are being unpacked" in page

@@ -45,6 +45,8 @@ def turned():
 def test_a_field_that_turns(turned):
     expected, hot, found = turned
     np.testing.assert_allclose(found.drifts, [[[0, -one], [one, 0]] for one in TURNS], atol=0.015)
+    # they are relative to their mean
+    np.testing.assert_allclose(found.drifts.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(found.shifts, np.array(SHIFTS) - np.mean(SHIFTS, axis=0), atol=0.02)
     assert "shifts in the corners less those in the centre (pixel)" in found.in_words()
     each = zip(expected, found.added, found.scales, strict=True)

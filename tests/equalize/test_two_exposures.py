@@ -55,6 +55,18 @@ def test_hits_cross_beside_obvious_ones_of_both():
     assert not crossings(first, apart, np.float32(9), flat).any()
 
 
+def test_a_deviation_of_two_exposures_counts_up_to_four_expected_variances():
+    """The expected variance is 9 + .5 * 20. The mean of clipped noise, and of as many hits as there are, is 1."""
+    square = np.array([[19.0, 76.0, 500.0, 500.0]], np.float32)
+    contrast2, variance = np.array([[20.0, 20.0, 20.0, 0.0]], np.float32), np.full((1, 4), np.float32(9))
+    # one flat pixel in 20 has a hit of 10 electrons
+    two = place_variance._Two(None, np.ones((1, 4), bool), None, HitsOfTwo(np.array([10.0]), 20, 0.5))
+    places = place_variance._Places(contrast2, square, variance, np.ones((1, 4), np.int8), two)
+    found = places._squares(np.s_[:], np.full(place_variance.N_KINDS, np.float32(0.5)))
+    mean = 0.92 + (4 - 0.92) / 20
+    np.testing.assert_allclose(found, [[19 / mean, 76 / mean, 76 / mean, 500]], rtol=1e-5)
+
+
 def test_a_track_of_one_exposure_is_no_local_excess():
     """In a window in which one exposure is always the higher one, nothing remains; where both are, all of it does."""
     rng = np.random.default_rng(4)

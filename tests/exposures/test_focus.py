@@ -11,6 +11,7 @@ from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
+from crstack.exposures.focus import _stars
 
 SHAPE = (240, 260)
 READNOISE = 4.0
@@ -119,3 +120,14 @@ def test_hits_alone_are_no_shifted_exposures():
         rng = np.random.default_rng(seed)
         sky = [rng.poisson(20.0, SHAPE) + rng.normal(0, READNOISE, SHAPE) for _ in range(3)]
         assert messages([CCDData(one + make_hits(SHAPE, 0.05, rng), unit="electron") for one in sky]) == []
+
+
+def test_stars_are_compact_structures_the_brightest_first():
+    plane = np.zeros((60, 70))
+    plane[5:9, 5:9], plane[6, 8] = 10, 30
+    plane[20:23, 30:34], plane[21, 31] = 10, 50
+    plane[40:43, 2:60] = 90  # a trace
+    plane[45:59, 20:55] = 70  # a galaxy: 490 blocks
+    found = _stars([plane, plane, plane], (120, 140))
+    np.testing.assert_array_equal(found, [[42, 62], [12, 16]])
+    assert _stars([np.zeros((60, 70))] * 3, (120, 140)).shape == (0, 2)

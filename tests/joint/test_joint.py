@@ -374,6 +374,18 @@ def test_a_pixel_with_a_bad_value_is_one_of_a_stack_that_lacks_it(values, rate):
     np.testing.assert_allclose(found[0], found[1], atol=0.05)
 
 
+def test_the_signal_of_few_photons_is_their_mean_also_beside_a_bad_value():
+    """With photon noise, the inverse of the variance is the prior: without it, the signal is too high by .5 photon."""
+    one, population = np.ones((1, 1), np.float32), Population(rate=np.full(N_CLASSES, 1e-6), shapes=even_shapes())
+    found = []
+    for values in ((6.0, 8.0), (6.0, 8.0, 900.0)):
+        unknown = np.array([[False], [False], [True]]) if len(values) == 3 else None
+        levels = np.array(values, np.float32)[:, None]
+        pixel = Candidates((np.array([1]), np.array([1])), levels, one, 0 * one, one, one, unknown)
+        found.append(posterior_signal(Field((len(values), 3, 3)), pixel, population)[0])
+    np.testing.assert_allclose(found, 7, atol=0.12)
+
+
 @pytest.mark.parametrize("power", [-0.6, 0.0, 1.0])
 def test_charges_hidden_by_noise_follow_those_that_are_seen(power):
     """Hits of a power of the charge, of which those above half a standard deviation are counted."""
