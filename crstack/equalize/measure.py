@@ -12,11 +12,12 @@ from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.line_rounds import (
     MOST_LINES,
     added_first,
+    criterion,
+    criterion_by_own_noise,
     find_added_lines_first,
     find_line_terms,
+    find_response_of_object_first,
     fit_line_terms,
-    misfit,
-    misfit_by_own_noise,
     polish,
     refine_after_lines,
 )
@@ -168,7 +169,7 @@ def _of_whole(levels, variance_of, bad, part):
 
 
 def _with_lines(model):
-    """The model with the terms along rows and columns that it needs; the better of two orders of the fits."""
+    """The model with the terms along rows and columns that it needs; the best of several orders of the fits."""
     find_line_terms(model)
     axes = {line.axis for line in model.lines if line.name == "backgrounds"}
     if not axes and model.start is None and len(model.lines) < MOST_LINES:
@@ -181,7 +182,10 @@ def _with_lines(model):
     if axes:
         models.append(_lines_first(model, axes, model.start))
         refine_after_lines(models[-1])
-    best = min(models, key=misfit)
+    best = min(models, key=criterion)
+    if model.lines and "response" in model.names:
+        alone = _object_alone(model)
+        best = alone if _describes_more(alone, best) else best
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
     other = min(others, key=ExpectedExposures.misfit, default=best)
     if _describes_more(other, best):
@@ -192,8 +196,8 @@ def _with_lines(model):
 
 
 def _describes_more(one, other):
-    """Whether a model has less misfit than one of another start, in either of two measures of the misfit."""
-    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
+    """Whether a model describes more than another one, by the sum of two measures of the misfit."""
+    return sum(measure(one) - measure(other) for measure in (criterion, criterion_by_own_noise)) < 0
 
 
 def _other_orders(model, axes):
@@ -209,11 +213,26 @@ def _other_orders(model, axes):
 
 def _lines_first(model, axes, start):
     """A new model with added levels along some axes."""
-    known = model.levels, model.variance_of, model.bad, model.names
-    settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
-    found = ExpectedExposures(*known, start=start, **settings)
+    found = _anew(model, start)
     find_added_lines_first(found, axes)
     return found
+
+
+def _object_alone(model):
+    """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not."""
+    found = _anew(model, None, object_alone=True)
+    find_response_of_object_first(found)
+    before = copy.copy(found)
+    before.lines, before.freedom = list(found.lines), dict(found.freedom)
+    refine_after_lines(found)
+    return min(before, found, key=criterion)
+
+
+def _anew(model, start, object_alone=False):
+    """The same exposures before the first fit."""
+    known = model.levels, model.variance_of, model.bad, model.names
+    settings = {"noises": model.own_noises, "drifting": model.drifting, "above_local": model.above_local}
+    return ExpectedExposures(*known, start=start, object_alone=object_alone, **settings)
 
 
 def _part_to_fit(levels, variance_of):

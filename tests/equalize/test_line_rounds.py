@@ -19,7 +19,7 @@ def shares(monkeypatch):
     def fit(*arrays):
         n, ny, nx = arrays[0].shape
         made.append(np.arange(n * ny * nx, dtype=float).reshape(n, ny, nx) + 1000 * len(made))
-        return made[-1]
+        return made[-1], 1.0
 
     monkeypatch.setattr(line_rounds, "fit_lines", fit)
     return made
@@ -27,7 +27,7 @@ def shares(monkeypatch):
 
 def test_terms_are_added_to_each_other(shares):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
-    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[])
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False)
     for name in (("backgrounds", "x"), ("response", "y"), ("backgrounds", "y"), ("response", "x")):
         line_rounds._add_line(model, BY_NAME[name], left, signal, variance)
     # terms along y are fitted to the images on their side
@@ -41,8 +41,8 @@ def test_no_throughput_is_negative(monkeypatch):
     left, signal, variance = np.zeros((3, 4, 5)), np.ones((4, 5)), np.ones((4, 5))
     found = np.zeros((3, 4, 5), np.float32)
     found[0, 1], found[1, 2] = -1.5, -0.7
-    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: found)
-    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[])
+    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: (found, 1.0))
+    model = SimpleNamespace(levels=left, gains=None, added=None, lines=[], freedom={}, object_alone=False)
     for _ in range(2):
         line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert (1 + model.gains).min() == pytest.approx(0.2)
@@ -109,12 +109,37 @@ def test_a_response_changes_no_sky_that_lies_beside(monkeypatch):
     signal[20] = 300
     share = np.zeros(left.shape, np.float32)
     share[0], share[1] = -0.8, 0.8
-    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: share)
+    monkeypatch.setattr(line_rounds, "fit_lines", lambda *arrays: (share, 1.0))
     model = SimpleNamespace(levels=left, gains=None, added=None, lines=[BY_NAME["backgrounds", "y"]])
+    model.freedom, model.object_alone = {}, False
     line_rounds._add_line(model, BY_NAME["response", "x"], left, signal, variance)
     assert model.added is None
     np.testing.assert_allclose(np.delete(model.gains, 20, axis=1), 0, atol=1e-6)
     np.testing.assert_allclose(model.gains[:2, 20] * signal[20], np.outer([-0.8, 0.8], np.full(50, 270)), rtol=1e-5)
+
+
+def test_a_response_of_the_object_alone_changes_no_lines_across_it():
+    signal = np.full((80, 90), np.float32(30))
+    signal[:, 40] += 500
+    signal[20] += 300
+    model = SimpleNamespace(levels=np.zeros((3, 80, 90)), lines=[], object_alone=True)
+    regressor = line_rounds._regressor(model, BY_NAME["response", "x"], signal)
+    np.testing.assert_allclose(regressor[20], 300)
+    assert not np.delete(regressor, 20, axis=0).any()
+    model.object_alone = False
+    assert line_rounds._regressor(model, BY_NAME["response", "x"], signal)[5, 40] == 530
+
+
+def test_the_criterion_counts_the_values_of_each_term_once(shares):
+    model = model_of(np.stack([np.full((20, 30), np.float32(100 * 2**i + 10 * i)) for i in range(3)]))
+    model.gains, model.added, model.lines, model.freedom, model.object_alone = None, None, [], {}, False
+    model.own_noises = None
+    for name in ("response", "backgrounds", "response"):
+        line_rounds._add_line(model, BY_NAME[name, "x"], np.zeros((3, 20, 30)), np.ones((20, 30)), np.ones((20, 30)))
+    model.common = lambda contrast, mean=False: np.full((20, 30), np.float32(100))
+    assert line_rounds.criterion(model) == line_rounds.misfit(model) + 4
+    model.freedom = {}
+    assert line_rounds.criterion(model) == line_rounds.misfit(model)
 
 
 @pytest.fixture
@@ -158,7 +183,7 @@ def test_a_track_along_a_line_is_a_hit(wide_line):
 def test_a_term_that_raises_the_misfit_is_removed(wide_line, monkeypatch):
     model, _ = wide_line
     model.gains = model.added = model.brightness = None
-    model.names, model.lines = {"backgrounds"}, []
+    model.names, model.lines, model.freedom = {"backgrounds"}, [], {}
     model.shift = lambda i: np.float32(10 * i) if model.added is None else 10 * i + 2.0**i * model.added[i]
     add, before = line_rounds._add_line, line_rounds.misfit(model)
     line_rounds.find_line_terms(model)
@@ -182,5 +207,5 @@ def test_a_response_of_two_exposures_multiplies_medians(axis):
     signal = np.full((20, 30), np.float32(100))
     signal[7, 11] = 5000
     for n, highest in ((2, 100), (3, 5000)):
-        model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[])
+        model = SimpleNamespace(levels=np.zeros((n, 20, 30)), lines=[], object_alone=False)
         assert line_rounds._regressor(model, BY_NAME["response", axis], signal).max() == highest

@@ -57,6 +57,23 @@ def test_lines_that_brighten_are_described_to_the_noise(factors, options):
     assert LineTerm("y", "sky") in found.lines
 
 
+@pytest.mark.parametrize("kept", [(1, 0.7), (1, 0.4)])
+def test_a_trace_that_dims_leaves_the_lines_of_the_sky(kept):
+    """The sky is equal. An added level of each row would describe it as well, but not the absorption of the trace."""
+    expected = slit((1, 1), kept=kept)
+    rng = np.random.default_rng(5)
+    cube = rng.poisson(expected) + np.sqrt(READNOISE2) * rng.standard_normal(expected.shape)
+    hit = rng.random(expected.shape) < 0.008
+    cube[hit] += rng.uniform(50, 3000, hit.sum())
+    found = measure_differences(cube.astype(np.float32), lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    assert {(line.setting, line.axis) for line in found.lines} == {("response", "x")}
+    scales, added = (np.stack([one + np.zeros(SHAPE) for one in some]) for some in (found.scales, found.added))
+    common = (expected - added).sum(axis=0) / scales.sum(axis=0)
+    left = np.abs(scales * common + added - expected) / np.sqrt(expected + READNOISE2)
+    assert np.percentile(left, 99.9) < 1.4
+    assert np.sqrt(np.mean(left**2)) < 0.13
+
+
 def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
     """Expected exposures: overlapping lines of two families that change by different factors and move; a trace."""
     rng = np.random.default_rng(11)
@@ -91,6 +108,16 @@ def test_families_of_lines_that_move_are_not_hit(shifts):
     assert np.mean(left[:, -12:] > 3) < 3e-3
 
 
+def test_the_number_of_fitted_values_is_that_of_the_cells_that_differ():
+    rng = np.random.default_rng(3)
+    residuals = 5 * rng.standard_normal((3, 40, 256)).astype(np.float32)
+    ones = np.ones((40, 256), np.float32)
+    assert fit_lines(residuals, ones, 25 * ones)[1] < 30
+    residuals[:, 8:11] += np.float32([-1000, 0, 1000])[:, None, None] * rng.uniform(0.5, 1, (3, 1)).astype(np.float32)
+    # one value for the whole of each of three rows and two of the exposures, and hardly more for shorter cells
+    assert 6 < fit_lines(residuals, ones, 25 * ones)[1] < 36
+
+
 def test_a_level_far_beyond_the_noise_is_fitted():
     """Residuals that count up to three standard deviations would reach a fifth of it."""
     rng = np.random.default_rng(3)
@@ -99,7 +126,7 @@ def test_a_level_far_beyond_the_noise_is_fitted():
     signs = np.float32([-0.5, 0.5])[:, None, None]
     residuals = (signs * level + 5 * rng.standard_normal((2, 20, 256))).astype(np.float32)
     ones = np.ones((20, 256), np.float32)
-    found = fit_lines(residuals, ones, 25 * ones)
+    found, _ = fit_lines(residuals, ones, 25 * ones)
     np.testing.assert_allclose(found[1, 8:11], 500, atol=3)
     np.testing.assert_allclose(found[1, :6], 0, atol=3)
 
@@ -109,7 +136,7 @@ def fitted_to_levels(levels):
     rng = np.random.default_rng(4)
     ones = np.ones(levels.shape[1:], np.float32)
     noisy = (levels - levels.mean(axis=0) + rng.standard_normal(levels.shape)).astype(np.float32)
-    return fit_lines(noisy, ones, ones), levels - levels.mean(axis=0)
+    return fit_lines(noisy, ones, ones)[0], levels - levels.mean(axis=0)
 
 
 def test_a_slope_goes_on_to_the_edges():

@@ -61,10 +61,22 @@ class ExpectedExposures:
     above_local : bool, optional
         Whether throughputs, kernels and steps come from structures above the level around them only. The fit then
         starts from surfaces. If not, a smooth sky that changes between exposures counts for the throughputs.
+    object_alone : bool, optional
+        Whether a throughput along rows or columns changes no lines that cross it, such as those of the sky.
     """
 
     def __init__(
-        self, levels, variance_of, bad, names, of_part=None, start=None, noises=None, drifting=True, above_local=False
+        self,
+        levels,
+        variance_of,
+        bad,
+        names,
+        of_part=None,
+        start=None,
+        noises=None,
+        drifting=True,
+        above_local=False,
+        object_alone=False,
     ):
         self.own_noises = noises if of_part is None else of_part.own_noises
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
@@ -89,6 +101,10 @@ class ExpectedExposures:
         self.fill_bad()
         self.changes = self.blurs = self.noises = [np.float32(0)] * n
         self.gains = self.added = self.brightness = None
+        # effective number of values of each term along rows and columns
+        self.freedom = {}
+        # whether the throughput along rows and columns is that of the object, and lines across it do not change
+        self.object_alone = object_alone
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]

@@ -12,11 +12,13 @@ from crstack.utils.pixels import contrast_of, dilate
 __all__ = [
     "MOST_LINES",
     "added_first",
+    "criterion",
+    "criterion_by_own_noise",
     "find_added_lines_first",
     "find_line_terms",
+    "find_response_of_object_first",
     "fit_line_terms",
     "misfit",
-    "misfit_by_own_noise",
     "polish",
     "refine_after_lines",
 ]
@@ -56,13 +58,13 @@ def find_line_terms(model, open_lines=LINES):
         if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
             return
         best = some[int(np.argmax(gains))]
-        without = model.gains, model.added, model.brightness
+        without = _terms_of(model)
         model.lines.append(best)
         _add_line(model, best, left, signal, variance)
         found = _residuals(model)
         if found[-1] > before:
             model.lines.pop()
-            model.gains, model.added, model.brightness = without
+            _restore(model, without)
             open_lines.remove(best)
         else:
             left, signal, variance, before = found
@@ -71,7 +73,7 @@ def find_line_terms(model, open_lines=LINES):
 def fit_line_terms(model, lines):
     """Fit terms that vary along rows and columns, in place of those that were fitted before."""
     model.gains = model.added = None
-    model.lines = []
+    model.lines, model.freedom = [], {}
     for line in lines:
         model.lines.append(line)
         _add_line(model, line, *_residuals(model)[:3])
@@ -97,12 +99,22 @@ def find_added_lines_first(model, axes):
     fit_if_better(model, [*skies, *(LineTerm(axis, "sky") for axis in missing), *levels], LEAST_LINES if missing else 0)
 
 
+def find_response_of_object_first(model):
+    """Find the throughput of an object, which leaves the lines across it, before surfaces and kernels.
+
+    A kernel before it would make all of the exposure fainter if the object is.
+    """
+    model.backgrounds = model.first_levels(model.levels, FAINT)
+    find_line_terms(model, [one for one in LINES if one.setting == "response"])
+
+
 def fit_if_better(model, lines, by=0.0):
     """Fit terms along rows and columns; restore the earlier ones unless the misfit decreases by more than ``by``."""
-    before, without = misfit(model), (model.lines, model.gains, model.added, model.brightness)
+    before, earlier, without = misfit(model), model.lines, _terms_of(model)
     fit_line_terms(model, lines)
     if misfit(model) > before - by:
-        model.lines, model.gains, model.added, model.brightness = without
+        model.lines = earlier
+        _restore(model, without)
 
 
 def polish(model):
@@ -115,11 +127,11 @@ def polish(model):
     for _ in range(POLISHING):
         start = before
         for line in dict.fromkeys(model.lines):
-            without = model.gains, model.added, model.brightness
+            without = _terms_of(model)
             _add_line(model, line, *_residuals(model)[:3])
             after = misfit(model)
             if after > before - LEAST_LINES:
-                model.gains, model.added, model.brightness = without
+                _restore(model, without)
             else:
                 before = after
         if before == start:
@@ -139,8 +151,22 @@ def misfit(model):
     return _misfit_of(model, *_differences(model, model.common(CONTRAST[-1])))
 
 
-def misfit_by_own_noise(model):
-    """The misfit with the variance of each expected exposure, which compares models of any throughputs."""
+def criterion(model):
+    """The misfit plus twice the number of fitted values, which compares models of unlike numbers of values.
+
+    It is the information criterion of Akaike (1974, IEEE Trans. Autom. Control 19, 716). Each fitted value lowers the
+    misfit, even if it describes noise. The few values of kernels and surfaces do not count.
+    """
+    return misfit(model) + 2 * sum(model.freedom.values())
+
+
+def criterion_by_own_noise(model):
+    """The same with the variance of each expected exposure, which compares models of any throughputs."""
+    return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
+
+
+def _misfit_by_own_noise(model):
+    """The misfit with the variance of each expected exposure."""
     common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
     expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
     noises = np.ones(n) if model.own_noises is None else model.own_noises
@@ -178,8 +204,8 @@ def _residuals(model):
 
 
 def _sky_beside(model, line):
-    """Whether lines that cross a term have changes of their own, so that the term must not change them."""
-    return any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
+    """Whether lines that cross a term have changes of their own, or none, so that the term must not change them."""
+    return model.object_alone or any(one.axis == line.crosses and one.setting != "response" for one in model.lines)
 
 
 def _regressor(model, line, signal):
@@ -195,9 +221,21 @@ def _regressor(model, line, signal):
     return signal
 
 
+def _terms_of(model):
+    """What the terms along rows and columns change, see `_restore`."""
+    return model.gains, model.added, model.brightness, dict(model.freedom)
+
+
+def _restore(model, terms):
+    """Restore the terms along rows and columns."""
+    model.gains, model.added, model.brightness, model.freedom = terms
+
+
 def _add_line(model, line, left, signal, variance):
     regressor = _regressor(model, line, signal)
-    share = fit_lines(*line.arrays(left, regressor, variance))
+    share, freedom = fit_lines(*line.arrays(left, regressor, variance))
+    # a term that is fitted again has the same values
+    model.freedom[line] = max(freedom, model.freedom.get(line, 0.0))
     if line.axis == "y":
         share = share.transpose(0, 2, 1)
     if line.setting == "response":

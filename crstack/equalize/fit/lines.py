@@ -266,6 +266,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     -------
     share : `~numpy.ndarray`
         float32 (N, ny, nx), smooth along the rows; the mean of the exposures is 0.
+    freedom : float
+        Effective number of fitted values: the sum of the factors of the deviations, see the notes.
 
     Notes
     -----
@@ -274,7 +276,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     Beyond the first and the last centre, a slope continues as far as the halves of these cells show it.
     """
     nx = regressor.shape[1]
-    share = np.zeros(residuals.shape, np.float32)
+    share, freedom = np.zeros(residuals.shape, np.float32), 0.0
     bounds = FIRST_BOUNDS
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = _Cells(nx, length)
@@ -283,8 +285,10 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         both = information.sum(axis=-1)
         whole = _whole(deviations, information)
         if spread.any():
-            shrunk = whole * (spread * both / (1 + spread * both))
+            factors = spread * both / (1 + spread * both)
             slopes = _slopes_beyond(deviations, information)
-            share += np.array([cells.interpolate(one, slopes) for one in shrunk])
+            share += np.array([cells.interpolate(one, slopes) for one in whole * factors])
+            # the mean of the deviations of the exposures is 0
+            freedom += (len(residuals) - 1) * float(factors.sum())
         bounds = BOUNDS
-    return share
+    return share, freedom

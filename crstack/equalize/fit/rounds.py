@@ -100,8 +100,9 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
     padded = np.pad(common - level, half, mode="edge")
     steps = range(-half, half + 1)
     surroundings = np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
-    targets = np.stack([_target_of(model, i, rows, columns) for i in range(len(model.levels))])
-    targets -= common.ravel()[place] + around
+    signal = common.ravel()[place]
+    targets = np.stack([_target_of(model, i, rows, columns, signal) for i in range(len(model.levels))])
+    targets -= signal + around
     variances = np.broadcast_to(variance.ravel()[place], targets.shape)
     folds = _folds(rows, columns, structure.ravel()[place] ** 2 / variance.ravel()[place])
     # with few stars, the assumed residual would hide a difference of throughput of ten per cent
@@ -144,8 +145,8 @@ def _folds(rows, columns, weight):
     return folds
 
 
-def _target_of(model, i, rows, columns):
-    """Values of exposure ``i`` where some pixels of the common image fall; NaN where they are bad or outside."""
+def _target_of(model, i, rows, columns, common):
+    """Values of exposure ``i`` where some pixels of the common image, of signal ``common``, fall; NaN where unknown."""
     dx, dy = model.steps[i]
     ny, nx = model.levels.shape[1:]
     inside = (rows + dy >= 0) & (rows + dy < ny) & (columns + dx >= 0) & (columns + dx < nx)
@@ -154,6 +155,9 @@ def _target_of(model, i, rows, columns):
     target = model.levels[i][place] - at_pixels(background, place)
     if model.added is not None:
         target = target - model.added[i][place]
+    if model.gains is not None:
+        # the throughput along rows and columns is no part of the kernel
+        target = target - (model.factors[i] * model.gains[i][place]) * common
     if model.bad is not None:
         inside &= ~model.bad[i][place]
     return np.where(inside, target, np.nan)

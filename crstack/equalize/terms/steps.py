@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.utils.medians import median_of
+from crstack.utils.medians import median_of, of_rank
 from crstack.utils.pixels import contrast_of, dilate
 from crstack.utils.threads import map_threads
 
@@ -124,7 +124,7 @@ def confirmed_steps(steps, levels, variance_of):
 def _median_of_others(planes, i):
     """Median (ny, nx) of all exposures but one; the lower of two middle values, because hits raise values."""
     others = np.stack([plane for k, plane in enumerate(planes) if k != i])
-    return np.partition(others, (len(others) - 1) // 2, axis=0)[(len(others) - 1) // 2]
+    return of_rank(others, (len(others) - 1) // 2)
 
 
 def _left(values, expected, sigma):
