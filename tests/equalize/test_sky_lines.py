@@ -129,3 +129,26 @@ def test_a_level_far_beyond_the_noise_is_fitted():
     found, _ = fit_lines(residuals, ones, 25 * ones)
     np.testing.assert_allclose(found[1, 8:11], 500, atol=3)
     np.testing.assert_allclose(found[1, :6], 0, atol=3)
+
+
+def fitted_to_levels(levels):
+    """The fitted additions, without their mean, to levels (N, ny, nx) of single exposures with noise of 1 electron."""
+    rng = np.random.default_rng(4)
+    ones = np.ones(levels.shape[1:], np.float32)
+    noisy = (levels - levels.mean(axis=0) + rng.standard_normal(levels.shape)).astype(np.float32)
+    return fit_lines(noisy, ones, ones)[0], levels - levels.mean(axis=0)
+
+
+def test_a_slope_goes_on_to_the_edges():
+    slopes = np.linspace(-0.2, 0.2, 3)[:, None, None]
+    found, level = fitted_to_levels(slopes * np.broadcast_to(np.arange(256), (3, 20, 256)))
+    # the last centre is 16 pixels from the edge
+    np.testing.assert_allclose(found[..., [0, -1]], level[..., [0, -1]], atol=1.6)
+
+
+def test_levels_that_wander_do_not_go_on_beyond_the_last_centre():
+    """A slope between two cells of which nothing goes on would raise the error of the edges by half."""
+    steps = np.random.default_rng(2).standard_normal((5, 60, 8))
+    found, level = fitted_to_levels(np.repeat(steps, 32, axis=2))
+    error = np.sqrt(np.square(found - level).mean(axis=(0, 1)))
+    assert error[[0, -1]].max() < 1.1 * error[[16, -17]].max()
