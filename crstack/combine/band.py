@@ -156,9 +156,7 @@ class BandCombiner:
         return self._median_for_masks.replaced(self.masks["MEDIANCR"], *self._stand_in)
 
     def _meancrt(self):
-        by_minimum = self._median_for_masks.replaced(
-            self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM
-        )
+        by_minimum = self._median_for_masks.replaced(self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM)
         planes = self._mean().replaced(self.masks["MEANCRT"], by_minimum, PixelFlag.MEDIANCR)
         if self.use_auxmedian:
             planes = planes.replaced(self.masks["MEANCRT"] & self.masks["MEDIANCR"], *self._stand_in)
