@@ -5,6 +5,7 @@ import numpy as np
 from crstack.combine.clean_values import CleanValues, middle, variance_for_median
 from crstack.combine.order import order_mean, order_table, order_variance
 from crstack.combine.result import PixelFlag, Planes
+from crstack.statistics import sort_exposures
 from crstack.utils.cached import cached_property
 
 __all__ = ["BandCombiner"]
@@ -12,7 +13,7 @@ __all__ = ["BandCombiner"]
 #: names of small shared results, which are kept between two combinations ...
 SMALL = ("posterior",)
 #: ... and of larger ones that take the longest to compute, which are kept unless the images are large
-SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
+SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks", "_median_for_masks")
 
 
 class BandCombiner:
@@ -70,12 +71,13 @@ class BandCombiner:
         rows, columns = np.nonzero(where)
         moved = self.values.moved_at(where)
         values = np.where(moved, np.inf, self.exposures.data[:, rows, columns])
-        values.sort(axis=0)
+        sort_exposures(values)
         n_clean, n_valid = self.values.n_in_place[where], self.statistics.count[where]
         variances = self.values.one_variance[where]
         if self.exposures.levels:
             variances = variance_for_median(self.values.variances_at(where), ~moved)
-        for n, valid in np.unique(np.stack([n_clean, n_valid]), axis=1).T.tolist():
+        cases = n_clean.astype(np.intp) * (len(self.exposures) + 1) + n_valid
+        for n, valid in (divmod(case, len(self.exposures) + 1) for case in np.flatnonzero(np.bincount(cases)).tolist()):
             some = (n_clean == n) & (n_valid == valid)
             place, (low, high) = (rows[some], columns[some]), positions(valid, n)
             variance = variances[some]
@@ -106,6 +108,7 @@ class BandCombiner:
     def _median(self):
         return self._plain(self.statistics.median2d, self._order_variance(middle), self.statistics.count)
 
+    @cached_property
     def _median_for_masks(self):
         """The median; with ``unbiased``, of the clean values."""
         if not self.unbiased:
@@ -150,12 +153,10 @@ class BandCombiner:
         return self._minimum_for_masks, PixelFlag.MINIMUM
 
     def _mediancr(self):
-        return self._median_for_masks().replaced(self.masks["MEDIANCR"], *self._stand_in)
+        return self._median_for_masks.replaced(self.masks["MEDIANCR"], *self._stand_in)
 
     def _meancrt(self):
-        by_minimum = self._median_for_masks().replaced(
-            self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM
-        )
+        by_minimum = self._median_for_masks.replaced(self.masks["MEDIANCR"], self._minimum_for_masks, PixelFlag.MINIMUM)
         planes = self._mean().replaced(self.masks["MEANCRT"], by_minimum, PixelFlag.MEDIANCR)
         if self.use_auxmedian:
             planes = planes.replaced(self.masks["MEANCRT"] & self.masks["MEDIANCR"], *self._stand_in)

@@ -84,30 +84,56 @@ def smoothed_by_bands(estimate, shape):
 
 def _smoothed_band(image, variance, clean):
     """The filtered rows of an image; windows are cut at its ends."""
-    weight = clean.astype(np.float32)
-    values, noise = (np.where(clean, one, 0).astype(np.float64) for one in (image, variance))
+    if clean.all():
+        # without gaps, each window has the same number of values
+        weight = None
+        values, noise = image.astype(np.float64), variance.astype(np.float64)
+    else:
+        weight = clean.astype(np.float32)
+        values, noise = (np.where(clean, one, 0).astype(np.float64) for one in (image, variance))
+    squares = np.square(values)
     signal, least = np.full(image.shape, np.nan), np.full(image.shape, np.inf)
     for window in WINDOWS:
-        other, own = _filtered(values, noise, weight, window)
-        better = (own < least) & np.isfinite(other)  # not an empty window
-        signal[better], least[better] = other[better], own[better]
+        other, own = _filtered(values, squares, noise, weight, window)
+        better = own < least
+        better &= np.isfinite(other)  # not an empty window
+        np.copyto(signal, other, where=better)
+        np.copyto(least, own, where=better)
     return np.where(np.isfinite(signal), signal, image)
 
 
-def _filtered(values, noise, weight, window):
-    """The filtered image, NaN where the window is empty, and the weight of the value itself in it."""
+def _filtered(values, squares, noise, weight, window):
+    """The filtered image, NaN where the window is empty, and the weight of the value itself in it.
+
+    ``weight`` is 1 for clean values and 0 for others, or None if all are clean.
+    """
 
     def local_mean(image):
         return ndimage.uniform_filter(image, window, mode="nearest")
 
+    mean, scatter, level = (local_mean(one) for one in (values, squares, noise))
     size = window[0] * window[1]
-    share = local_mean(weight)
-    share = np.where(share > 0.5 / size, share, np.float32(np.nan))
-    mean = local_mean(values) / share
-    scatter = local_mean(np.square(values)) / share - mean**2
+    n_values = size
+    if weight is not None:
+        share = local_mean(weight)
+        share = np.where(share > 0.5 / size, share, np.float32(np.nan))
+        mean /= share
+        scatter /= share
+        level /= share
+        n_values = np.maximum(share * size, 2)
     # the scatter about a mean of n values is (n - 1) / n of that about the truth
-    n_values = np.maximum(share * size, 2)
-    structure = np.maximum(scatter * n_values / (n_values - 1) - local_mean(noise) / share, 0)
-    total = structure + NOISE_WEIGHT * noise
-    own = np.divide(structure, total, out=np.ones_like(total), where=total > 0) * weight
-    return mean + own * (values - mean), own
+    structure = scatter
+    structure -= mean**2
+    structure *= n_values
+    structure /= n_values - 1
+    structure -= level
+    np.maximum(structure, 0, out=structure)
+    total = noise * NOISE_WEIGHT
+    total += structure
+    own = np.divide(structure, total, out=np.ones_like(total), where=total > 0)
+    if weight is not None:
+        own *= weight
+    smoothed = values - mean
+    smoothed *= own
+    smoothed += mean
+    return smoothed, own

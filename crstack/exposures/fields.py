@@ -61,10 +61,15 @@ def of_one_field(exposures, drop=False):
     """
     factors = factors_of_times(exposures)
     planes = significances(exposures.data, exposures.bad)
-    exposures = _with_unfocused(exposures, planes)
-    structures = compared(planes, factors)
+    works = (
+        lambda: out_of_focus(exposures.data, exposures.bad, [plane for plane, _ in planes]),
+        lambda: compared(planes, factors),
+        lambda: _without_light(exposures, factors),
+    )
+    unfocused, structures, dark = map_threads(lambda work: work(), works)
     found = {one.exposure: one for one in lacking_of(structures, planes[0][0].size)}
-    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in _without_light(exposures, factors)}
+    reasons = {i: _unlit_words(exposures, i, own, others) for i, own, others in dark}
+    exposures = _with_unfocused(exposures, unfocused)
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     # a ring of light has other structures
     reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
@@ -112,9 +117,8 @@ def _explained(exposures, reasons, found, drop):
     return kept, alike and (not strange or kept is not exposures)
 
 
-def _with_unfocused(exposures, planes):
-    """The exposures with the names of those that are out of focus; warns of these."""
-    found = out_of_focus(exposures.data, exposures.bad, [plane for plane, _ in planes])
+def _with_unfocused(exposures, found):
+    """The exposures with the names of those that are out of focus, as from `out_of_focus`; warns of these."""
     if not found:
         return exposures
     words = []

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.structures import IN_ONE, IN_TWO, MIDDLE, labelled
+from crstack.utils.medians import of_rank
 
 __all__ = ["Profile", "out_of_focus"]
 
@@ -114,7 +115,7 @@ def _stars(planes, shape):
     """Pixels (M, 2), row and column, of the brightest compact structures of most exposures, or of one of two."""
     n = len(planes)
     levels = np.stack([np.nan_to_num(plane) for plane in planes])
-    common = levels.max(axis=0) if n == 2 else np.partition(levels, (n - 1) // 2, axis=0)[(n - 1) // 2]
+    common = levels.max(axis=0) if n == 2 else of_rank(levels, (n - 1) // 2)
     labels, number = labelled(common, IN_ONE if n == 2 else IN_TWO)
     if not number:
         return np.zeros((0, 2), int)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr, ndtri
 
+from crstack.utils.medians import median_of, of_rank, reflected_median
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = [
@@ -236,7 +237,7 @@ class NoiseSample:
         own = _low_of_own_level(some, valid)
 
         def stated_of(i):
-            np.maximum(ndimage.median_filter(some[i], (1, 3)), own[i], out=own[i])
+            np.maximum(_median_of_neighbours(some[i]), own[i], out=own[i])
             return variance(i, own[i], box)
 
         stated = map_threads(stated_of, range(n))
@@ -296,12 +297,19 @@ def _low(values, valid):
     """A low value (ny, nx) of the valid values (N, ny, nx) of each pixel; 0 where there is none."""
     place = (len(values) - 1) // 4
     if valid.all():
-        return np.partition(values, place, axis=0)[place]
+        return of_rank(values, place)
     # with fewer valid values, the same fraction of them
     ordered = np.sort(np.where(valid, values, np.inf), axis=0)
     places = np.maximum(np.count_nonzero(valid, axis=0) - 1, 0) // 4
     low = np.take_along_axis(ordered, places[None], axis=0)[0]
     return np.where(valid.any(axis=0), low, 0).astype(values.dtype)
+
+
+def _median_of_neighbours(values):
+    """Median of each value and its two neighbours in the row; a value at the end of a row is that itself."""
+    median = values.copy()
+    median[:, 1:-1] = median_of([values[:, :-2], values[:, 1:-1], values[:, 2:]])
+    return median
 
 
 def _low_of_own_level(some, valid):
@@ -469,6 +477,6 @@ def _shift_at(place, shape):
 def _structure(image):
     """Square root of the light over the median and its noise, without hits and hot pixels."""
     rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
-    image = ndimage.median_filter(image[rows, columns], 3)
+    image = reflected_median(image[rows, columns])
     low, middle = np.percentile(image[::4, ::4], [16, 50])
     return np.sqrt(np.maximum(image - middle - 3 * (middle - low), 0)).astype(np.float64)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.utils.medians import of_rank
+from crstack.utils.pixels import highest_around
 from crstack.utils.threads import map_threads
 
 __all__ = [
@@ -290,7 +292,7 @@ def _compared(planes, i, worth=None):
         return Structures(i, 0, 0, labelled(own, IN_ONE)[1])
     rows, columns = np.nonzero(labels)
     light, expected = (
-        np.bincount(labels[rows, columns], ndimage.maximum_filter(plane, AROUND)[rows, columns])[1:]
+        np.bincount(labels[rows, columns], highest_around(plane, AROUND // 2)[rows, columns])[1:]
         for plane in (own, common)
     )
     if worth is not None:
@@ -304,8 +306,7 @@ def _of_others(planes, i):
     """Values of exposure ``i``, common values of the others, numbered structures of these, and how many there are."""
     n = len(planes)
     others = np.stack([np.nan_to_num(plane) for k, plane in enumerate(planes) if k != i])
-    others.partition((n - 2) // 2, axis=0)
-    common = others[(n - 2) // 2]
+    common = of_rank(others, (n - 2) // 2)
     common[np.isnan(planes[i])] = 0
     return np.nan_to_num(planes[i]), common, *labelled(common, IN_ONE if n == 2 else IN_TWO)
 
@@ -320,5 +321,11 @@ def labelled(plane, least):
     least : int
         Fewest significant blocks, of 3 x 3.
     """
-    number = 9 * ndimage.uniform_filter((plane > SIGNIFICANT).astype(np.float32), 3, mode="constant")
-    return ndimage.label(number > least - 0.5, np.ones((3, 3)))
+    marked = (plane > SIGNIFICANT).view(np.uint8)
+    rows = marked.copy()
+    rows[1:] += marked[:-1]
+    rows[:-1] += marked[1:]
+    number = rows.copy()
+    number[:, 1:] += rows[:, :-1]
+    number[:, :-1] += rows[:, 1:]
+    return ndimage.label(number >= least, np.ones((3, 3)))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from crstack.utils.medians import of_rank
+
 __all__ = ["own_and_others"]
 
 
@@ -34,6 +36,9 @@ def own_and_others(exposures, i, where, dtype=np.float32, differences=None):
         )
     if exposures.bad is not None:
         values[exposures.bad[:, *where]] = np.nan
-    others = np.sort(np.delete(values, i, axis=0), axis=0)
+    others = np.delete(values, i, axis=0)
+    if np.isfinite(others).all():
+        return values[i], of_rank(others, (len(others) - 1) // 2)
+    others = np.sort(others, axis=0)
     number = np.count_nonzero(np.isfinite(others), axis=0)
     return values[i], np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]

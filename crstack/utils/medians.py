@@ -8,7 +8,15 @@ All functions take arrays (ny, nx) or stacks of patches (ny, nx, n), and no valu
 
 import numpy as np
 
-__all__ = ["RUNNING_SIZES", "box_median", "median_of", "running_median", "separable_median"]
+__all__ = [
+    "RUNNING_SIZES",
+    "box_median",
+    "median_of",
+    "of_rank",
+    "reflected_median",
+    "running_median",
+    "separable_median",
+]
 
 #: networks of N. Devillard (public domain); each pair puts the smaller value first
 NETWORKS = {
@@ -24,6 +32,8 @@ NETWORKS = {
         "4,7 12,14 10,14 6,7 10,12 6,10 6,17 12,17 7,17 7,10 12,18 7,12 10,18 12,20 10,20 10,12"
     ),
 }
+#: largest number of arrays of which `of_rank` compares pairs, and pixels whose arrays fit into the caches
+MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 14
 #: lengths of the separable medians that `separable_median` knows
 RUNNING_SIZES = (3, 5, 7, 9)
 
@@ -64,6 +74,51 @@ def median_of(layers):
     return values[len(values) // 2]
 
 
+def of_rank(cube, rank):
+    """Value of a rank, pixel by pixel, of N arrays of one shape without NaN.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ...). Not modified.
+    rank : int
+        0 for the lowest value, N - 1 for the highest.
+
+    Returns
+    -------
+    values : `~numpy.ndarray`
+        (...), equal to ``np.partition(cube, rank, axis=0)[rank]``.
+    """
+    n = len(cube)
+    if rank == 0:
+        return cube.min(axis=0)
+    if n > MOST_COMPARED:
+        return np.partition(cube, rank, axis=0)[rank]
+    planes = cube.reshape(n, -1)
+    found = np.empty(planes.shape[1], cube.dtype)
+    for first in range(0, len(found), PIXELS_AT_ONCE):
+        part = slice(first, first + PIXELS_AT_ONCE)
+        found[part] = _selected(planes[:, part].copy(), rank)
+    return found.reshape(cube.shape[1:])
+
+
+def _selected(planes, rank):
+    """Value of a rank of planes (N, M), which are partly sorted: from the end to which the rank is closer."""
+    n = len(planes)
+    spare = np.empty_like(planes[0])
+    ascending = 2 * rank < n
+    smaller, larger = (np.minimum, np.maximum) if ascending else (np.maximum, np.minimum)
+    last = rank if ascending else n - 1 - rank
+    for place in range(last + 1):
+        # the extreme of the planes that are left moves to this place
+        for k in range(place + 1, n):
+            smaller(planes[place], planes[k], out=spare)
+            if place < last:
+                larger(planes[place], planes[k], out=planes[k])
+            planes[place] = spare
+    return planes[last]
+
+
 def running_median(values, size, axis):
     """Median of ``size`` values along axis 0 or 1: (n - size + 1) values, those with a complete window."""
     n_windows = values.shape[axis] - size + 1
@@ -78,6 +133,23 @@ def _with_rim(image, size, medians):
     half = size // 2
     result[half:-half, half:-half] = medians
     return result
+
+
+def reflected_median(image, size=3):
+    """Median of a box of 3 x 3 or 5 x 5 pixels around each; the image is reflected at its edges.
+
+    Equal to ``scipy.ndimage.median_filter(image, size)``.
+    """
+    ny, nx = image.shape
+    padded = np.pad(image, size // 2, mode="symmetric")
+    median = np.empty_like(image)
+    step = max(PIXELS_AT_ONCE // nx, 1)
+    for first in range(0, ny, step):
+        last = min(first + step, ny)
+        median[first:last] = median_of(
+            [padded[first + j : last + j, i : i + nx] for j in range(size) for i in range(size)]
+        )
+    return median
 
 
 def separable_median(image, size):

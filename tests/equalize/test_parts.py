@@ -324,7 +324,7 @@ def test_what_stands_out_for_whole_steps():
     plane = rng.normal(1000, 10, (120, 140))
     plane[50:70, 60:80] += 400
     found = steps._structure(plane.astype(np.float32))
-    smooth = ndimage.median_filter(plane.astype(np.float32), steps.WINDOW)
+    smooth = ndimage.median_filter(plane.astype(np.float32), 3)
     low, level = np.percentile(smooth[::4, ::4], [16, 50])
     assert 1 < level - low < 6
     inside = (slice(53, 67), slice(63, 77))

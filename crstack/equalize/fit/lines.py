@@ -115,8 +115,9 @@ class _Cells:
         n = max(round(size / length), 1)
         edges = np.linspace(0, size, 2 * n + 1).round().astype(int)
         self.starts, self._widths = edges[:-1], np.diff(edges)
-        # where a tilted line leaves the image, the level still changes beyond the last centre
         self.weights = linear_weights((edges[2::2] + edges[:-2:2] - 1) / 2, size)
+        # pixels before the first centre, and beyond the last one
+        self.ends = slice(0, edges[1]), slice(edges[-2], size)
 
     def halves(self, image):
         """Sums (ny, n, 2) over the halves of the cells."""
@@ -127,9 +128,17 @@ class _Cells:
         """Images of values (ny, n, 2) of the halves of cells."""
         return np.repeat(halves.reshape(len(halves), -1), self._widths, axis=1).astype(np.float32)
 
-    def interpolate(self, values):
-        """Images of values (ny, n) at the centres of the cells."""
-        return (values @ self.weights.T).astype(np.float32)
+    def interpolate(self, values, slopes):
+        """Images of values (ny, n) at the centres of the cells.
+
+        Beyond the first and the last centre, the slopes between the two cells of that end continue with some shares
+        (2, ny).
+        """
+        image = values @ self.weights.T
+        for share, end in zip(slopes, self.ends, strict=True):
+            weights = self.weights[end]
+            image[:, end] -= (1 - share)[:, None] * (values @ (weights - np.clip(weights, 0, 1)).T)
+        return image.astype(np.float32)
 
 
 def _deviations(residuals, regressor, variance, cells, bounds):
@@ -193,6 +202,33 @@ def _spread(deviations, information):
     return np.where(total > SIGNIFICANCE * np.sqrt(np.maximum(error2, 0)), np.maximum(spread, 0), 0)
 
 
+def _slopes_beyond(deviations, information):
+    """Shares (2, ny) of the slopes between the two first and the two last cells that continue to the edges.
+
+    Where a tilted line leaves the image, its level changes beyond the last centre as well. If a slope between two cells
+    is noise, it does not continue. The halves of the last cell show this, because the noise of their difference is
+    independent of that of their mean. A share that is not significant is 0.
+    """
+    whole = _whole(deviations, information)
+    shares = np.zeros((2, len(information)))
+    if whole.shape[-1] == 1:
+        return shares
+    size = 2 * NEARBY + 1
+    for share, (end, next_one), (outer, inner) in zip(shares, ((0, 1), (-1, -2)), ((0, 1), (1, 0)), strict=True):
+        of_halves = information[:, end]
+        weight = of_halves.prod(axis=-1) / np.maximum(of_halves.sum(axis=-1), 1e-30)
+        # the centres of the halves are half a cell apart
+        expected = 0.5 * (whole[..., end] - whole[..., next_one])
+        found = deviations[..., end, outer] - deviations[..., end, inner]
+        product, square = (
+            size * ndimage.uniform_filter1d((weight * one).sum(axis=0), size, mode="nearest")
+            for one in (found * expected, expected**2)
+        )
+        square = np.maximum(square, 1e-30)
+        share[:] = np.where(product > SIGNIFICANCE * np.sqrt(square), np.minimum(product / square, 1), 0)
+    return shares
+
+
 def lines_gain(residuals, regressor, variance, length):
     """Decrease of chi squared in one half of each cell with the fit to the other half.
 
@@ -239,6 +275,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     -----
     Each length measures the residual of the longer ones. A deviation of variance 1 / info is multiplied by
     t / (t + 1 / info). The spread t of the true deviations of a row is the covariance of the halves of its cells.
+    Beyond the first and the last centre, a slope continues as far as the halves of these cells show it.
     """
     nx = regressor.shape[1]
     share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
@@ -251,7 +288,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         whole = _whole(deviations, information)
         if spread.any():
             factors = spread * both / (1 + spread * both)
-            share += np.array([cells.interpolate(one) for one in whole * factors])
+            slopes = _slopes_beyond(deviations, information)
+            share += np.array([cells.interpolate(one, slopes) for one in whole * factors])
             # short cells also describe what longer ones do
             freedom = freedom * (1 - factors.mean(axis=1)) + factors.sum(axis=1)
         bounds = BOUNDS

@@ -6,6 +6,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.sanity import correlations
 from crstack.exposures.structures import lowest_of_blocks
+from crstack.utils.medians import reflected_median
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -180,7 +181,7 @@ def _throughputs(exposures, added, factors, sigma):
         if added is not None and np.ndim(added[i]):
             plane = plane - added[i][rows, columns]
         # without hits and hot pixels
-        light = ndimage.median_filter(lowest_of_blocks(plane), 3)
+        light = reflected_median(lowest_of_blocks(plane))
         return (np.quantile(light, BRIGHT) - np.median(light)) / factors[i]
 
     contrast = np.transpose(map_threads(contrast_of, range(len(factors))))

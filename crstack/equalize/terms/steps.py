@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from crstack.utils.medians import median_of
+from crstack.utils.medians import of_rank, reflected_median
 from crstack.utils.pixels import contrast_of, dilate
 from crstack.utils.threads import map_threads
 
@@ -20,8 +20,6 @@ AROUND = 16
 OF_REST = 0.15
 #: number of sub-pixel positions of the common image that are tried
 GRIDS = 20
-#: window (pixels) of the median that removes hits and hot pixels
-WINDOW = 3
 #: largest side (pixels) of the central part of the image that is compared
 PIXELS = 1024
 #: least contrast (standard deviations) of the pixels in which a step is confirmed, and limit of their residuals
@@ -105,7 +103,7 @@ def confirmed_steps(steps, levels, variance_of):
     """
     if not any(map(any, steps)):
         return steps
-    planes = map_threads(_without_points, levels)
+    planes = map_threads(reflected_median, levels)
     back = [moved(plane, (-dx, -dy)) for plane, (dx, dy) in zip(planes, steps, strict=True)]
     inside = np.s_[LARGEST:-LARGEST, LARGEST:-LARGEST]
     with_steps = without = 0.0
@@ -124,7 +122,7 @@ def confirmed_steps(steps, levels, variance_of):
 def _median_of_others(planes, i):
     """Median (ny, nx) of all exposures but one; the lower of two middle values, because hits raise values."""
     others = np.stack([plane for k, plane in enumerate(planes) if k != i])
-    return np.partition(others, (len(others) - 1) // 2, axis=0)[(len(others) - 1) // 2]
+    return of_rank(others, (len(others) - 1) // 2)
 
 
 def _left(values, expected, sigma):
@@ -166,20 +164,13 @@ def _structure(plane):
     """Square root of the structures without small hits and hot pixels, times a window that is 0 at the edges."""
     ny, nx = plane.shape
     rows, columns = (slice(max((side - PIXELS) // 2, 0), (side + PIXELS) // 2) for side in (ny, nx))
-    plane = _without_points(plane[rows, columns])
+    plane = reflected_median(plane[rows, columns])
     low = np.percentile(plane[::4, ::4], [16, 50])
     over = plane - low[1]
     noise = max(low[1] - low[0], 1e-6)
     over = np.sign(over) * np.sqrt(np.maximum(np.abs(over) - 2 * noise, 0))
     fade = [np.minimum(np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.1 * side), 1) for side in over.shape]
     return (over * np.outer(*fade)).astype(np.float32)
-
-
-def _without_points(plane):
-    """Median of windows; the image is reflected at its edges."""
-    padded = np.pad(plane, WINDOW // 2, mode="symmetric")
-    ny, nx = plane.shape
-    return median_of([padded[j : j + ny, i : i + nx] for j in range(WINDOW) for i in range(WINDOW)])
 
 
 def _middle(planes):

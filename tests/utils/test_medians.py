@@ -1,0 +1,46 @@
+"""Values of a rank, pixel by pixel."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from crstack.exposures.structures import SIGNIFICANT, labelled
+from crstack.utils.medians import MOST_COMPARED, PIXELS_AT_ONCE, median_of, of_rank, reflected_median
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 25, MOST_COMPARED + 1])
+def test_value_of_a_rank_is_that_of_partition(n):
+    cube = np.random.default_rng(n).integers(0, 9, (n, 7, 6)).astype(np.float32)
+    before = cube.copy()
+    for rank in range(n):
+        found = of_rank(cube, rank)
+        assert found.dtype == cube.dtype
+        np.testing.assert_array_equal(found, np.sort(cube, axis=0)[rank])
+    np.testing.assert_array_equal(cube, before)
+
+
+def test_value_of_a_rank_of_large_images_is_computed_in_parts():
+    cube = np.random.default_rng(1).standard_normal((4, 2, PIXELS_AT_ONCE - 3))
+    np.testing.assert_array_equal(of_rank(cube, 2), np.sort(cube, axis=0)[2])
+
+
+def test_median_of_three():
+    cube = np.random.default_rng(1).standard_normal((3, 20, 30)).astype(np.float32)
+    np.testing.assert_array_equal(median_of(cube), of_rank(cube, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (40, 30), (9, PIXELS_AT_ONCE // 4)])
+@pytest.mark.parametrize("size", [3, 5])
+def test_median_of_boxes_with_reflected_edges(shape, size):
+    image = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    np.testing.assert_array_equal(reflected_median(image, size), ndimage.median_filter(image, size))
+
+
+@pytest.mark.parametrize("least", [1, 6, 7, 9])
+def test_structures_are_groups_of_blocks_with_enough_significant_neighbours(least):
+    plane = np.random.default_rng(2).uniform(0, 1.6 * SIGNIFICANT, (40, 30)).astype(np.float32)
+    padded = np.pad(plane > SIGNIFICANT, 1)
+    number = sum(padded[j : j + 40, i : i + 30].astype(int) for j in range(3) for i in range(3))
+    labels, n = labelled(plane, least)
+    np.testing.assert_array_equal(labels > 0, number >= least)
+    assert n == labels.max()
