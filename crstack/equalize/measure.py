@@ -171,7 +171,8 @@ def _of_whole(levels, variance_of, bad, part):
 def _with_lines(model):
     """The model with the terms along rows and columns that it needs; the best of several orders of the fits."""
     find_line_terms(model)
-    if model.lines and "response" in model.names:
+    # throughputs that are far from 1 are no losses of an object
+    if model.lines and "response" in model.names and model.start is None:
         alone = _object_alone(model)
         if _describes_more(alone, model):
             return _best_of_orders(model, alone)
