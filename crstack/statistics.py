@@ -64,8 +64,23 @@ class OrderStatistics:
         statistics : OrderStatistics
             Of the rows.
         """
+        return self.cutout((rows, slice(None)))
+
+    def cutout(self, box: tuple[slice, slice]) -> "OrderStatistics":
+        """The statistics of a part of the image (``box``: slices of rows and columns).
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        statistics : OrderStatistics
+            Of the part.
+        """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[box] for name in names})
 
 
 def sort_exposures(cube: np.ndarray) -> None:
