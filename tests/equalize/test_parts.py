@@ -281,14 +281,15 @@ def test_values_where_pixels_of_the_common_image_fall():
     model = SimpleNamespace(
         steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad
     )
+    model.gains, signal = None, np.zeros(4)
     rows, columns = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6])
-    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns), levels[0, rows, columns])
+    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns, signal), levels[0, rows, columns])
     # (3, 4) is bad, and two are outside
     np.testing.assert_array_equal(
-        rounds._target_of(model, 1, rows, columns), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
+        rounds._target_of(model, 1, rows, columns, signal), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
     )
     model.added, model.bad = np.full(levels.shape, 3.0), None
-    found = rounds._target_of(model, 1, rows, columns)
+    found = rounds._target_of(model, 1, rows, columns, signal)
     np.testing.assert_array_equal(found, [levels[1, 3, 4] - 8, levels[1, 2, 2] - 8, np.nan, np.nan])
 
 
