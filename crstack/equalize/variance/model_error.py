@@ -216,6 +216,9 @@ def fit_model_error(n, structure, flat):
     rows = features[: CHANGE + 1].T.astype(np.float64)
     parts = _fit(rows, values, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
+    if any(least):
+        limits = _limits(rows, parts, fitted)
+        least = (*np.minimum(least[: len(limits)], limits).tolist(), *least[len(limits) :])
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
         values = [one[apart] for one in values]
@@ -224,6 +227,12 @@ def fit_model_error(n, structure, flat):
         found = np.quantile(squares / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
+
+
+def _limits(rows, parts, fitted):
+    """Parts (K,) above which the deviations exclude each of the features (M, K), for variances ``fitted`` (M,)."""
+    errors = np.sqrt(SPREAD / np.maximum(np.square(rows / fitted[:, None]).sum(axis=0), 1e-30))
+    return SAFETY * (parts + SIGNIFICANCE * errors)
 
 
 def _most(n):
