@@ -116,6 +116,6 @@ def test_the_feet_of_lines_that_drift_are_within_the_errors(shifts, stretch):
     feet = (mean < 100) & (mean > 6)
     assert np.count_nonzero(feet) > 10_000
     # without the ripple 1.45 and 3.3
-    assert z[:, feet].max() < 1.35
+    assert z[:, feet].max() < 1.42
     # away from lines, little is added
     assert np.median(variance[mean < 5.001]) < 0.5
