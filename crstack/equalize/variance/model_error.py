@@ -207,7 +207,7 @@ def fit_model_error(n, structure, flat):
     error is therefore at most the one that the lowest values show, plus a standard error.
     """
     *values, noise, features = structure
-    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > 3 else (0.0,) * 4
+    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > CHANGE else (0.0,) * 4
     if len(noise) < FEWEST:
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
@@ -215,6 +215,7 @@ def fit_model_error(n, structure, flat):
     rows, squares = features.T.astype(np.float64), _squares_of_both(*values, n)
     parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
+    least = tuple(np.minimum(least, _limits(rows, parts, fitted)).tolist()) if any(least) else least
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
         squares = [one[apart] for one in squares]
@@ -222,6 +223,12 @@ def fit_model_error(n, structure, flat):
         found = np.quantile(_mean_square(squares, None, fitted[apart], trimmed) / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
+
+
+def _limits(rows, parts, fitted):
+    """Parts (K,) above which the deviations exclude each of the features (M, K), for variances ``fitted`` (M,)."""
+    errors = np.sqrt(SPREAD / np.maximum(np.square(rows / fitted[:, None]).sum(axis=0), 1e-30))
+    return SAFETY * (parts + SIGNIFICANCE * errors)
 
 
 def _most(n):
