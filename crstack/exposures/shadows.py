@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.exposures.cube import ALIGNED
+from crstack.exposures.sanity import displacement, mean_of_smallest
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import relax
 from crstack.utils.threads import map_threads
@@ -30,6 +32,8 @@ FEWEST, LEAST, MOST = 9, 0.01, 0.65
 #: window (blocks) in which both sides of an edge are compared; an edge is sharp if their difference is this fraction
 #: of the depth, and a shadow has such an edge on more than this fraction of its border
 WINDOW, SHARP, MOST_OF_BORDER = 5, 0.65, 0.7
+#: largest change of the level of the other exposures across the edge, over that of the ratio, as logarithms
+OF_SCENE = 0.5
 #: values of a shadow from which the noise is measured
 SAMPLE = 40_000
 #: blocks beside a shadow belong to its penumbra if they are darker by this fraction and number of standard deviations
@@ -82,7 +86,7 @@ def find_shadows(exposures):
 
     - The ratio changes within two blocks on most of its border. Gradients of the sky, clouds and vignetting are
       smoother.
-    - The exposure itself is darker inside its border than outside. Otherwise the other exposures have more light there.
+    - The other exposures have no such edge at this place. Otherwise they have more light there, as that of a ghost.
     - The noise is less than in the other exposures, as that of less light is. A bias that is too high changes the level
       only.
     - The other exposures have significant light there.
@@ -103,7 +107,14 @@ def find_shadows(exposures):
         return []
     levels, errors = levels / light[:, None, None], errors / (factors * light)
     found = [_shadow_of(exposures, levels, errors, i, factors * light, side) for i in range(len(exposures))]
-    return [one for one in found if one is not None]
+    return [one for one in found if one is not None and not _is_displaced(exposures, one)]
+
+
+def _is_displaced(exposures, shadow):
+    """Whether an exposure shows the structures of another one too far away."""
+    other = exposures.data[1 if shadow.exposure == 0 else 0]
+    shift = displacement(*(np.where(shadow.where, 0, one) for one in (exposures.data[shadow.exposure], other)))
+    return shift is not None and max(map(abs, shift)) > ALIGNED
 
 
 def _middles(levels):
@@ -179,8 +190,7 @@ def _shadow_of(exposures, levels, errors, i, light, side):
     if not outside > FLOOR:
         return None
     ratio = np.clip(ratio / outside, FLOOR, 2)
-    steps = np.diff(ratio, axis=1)
-    scatter = MAD / np.sqrt(2) * float(np.median(np.abs(steps[np.isfinite(steps)])))
+    scatter = max(_scatter(np.diff(ratio, axis=axis)) for axis in (0, 1))
     dark = lit & (ratio < 1 - max(DEPTH, SIGNIFICANT * scatter))
     if np.count_nonzero(dark) < FEWEST:
         return None
@@ -203,8 +213,18 @@ def _shadow_of(exposures, levels, errors, i, light, side):
     return Shadow(i, share, _pixels(_with_penumbra(kept, ratio, scatter), side, exposures.shape))
 
 
+def _scatter(steps):
+    """Scatter of values, from the steps between neighbours; 0 where none is known."""
+    steps = np.abs(steps[np.isfinite(steps)])
+    return MAD / np.sqrt(2) * float(np.median(steps)) if steps.size else 0.0
+
+
 def _has_edge(ratio, own, others, inside):
-    """Whether the ratio changes within few blocks on most of the border, and the exposure itself is darker inside."""
+    """Whether the ratio changes within few blocks on most of the border, and the others have no such edge there.
+
+    Where the others have more light inside, as of a ghost or a nodded object, or where gaps between orders or fibres
+    have another sky, the others change at the edge.
+    """
     lit = np.isfinite(ratio)
     border = inside & ~ndimage.binary_erosion(inside, AROUND, border_value=1)
     parts = lit & inside, lit & ~inside
@@ -225,8 +245,8 @@ def _has_edge(ratio, own, others, inside):
     for one in (own, others):
         within, beyond = (np.maximum(part, FLOOR) for part in sides(one / np.median(others[lit])))
         changes.append(float(np.median(np.log(within / beyond))))
-    # if the scene has no edge, the sum is the logarithm of the share of the light; of more light in the others, its inverse
-    return sum(changes) < 0
+    here, there = changes
+    return abs(there) < OF_SCENE * abs(here - there)
 
 
 def _has_less_noise(exposures, i, inside, own, others, light, side):
@@ -244,7 +264,7 @@ def _has_less_noise(exposures, i, inside, own, others, light, side):
         bad = exposures.bad_of(k)
         if bad is not None:
             valid = ~(bad[y, x] | bad[y, x + 1])
-        return (MAD * float(np.median(np.abs(values[valid])))) ** 2 / 2 if valid.any() else np.nan
+        return float(mean_of_smallest(values[valid].astype(np.float64) ** 2)) / 2 if valid.any() else np.nan
 
     level = float(np.median(others[inside]))
     usable = [k for k in range(len(exposures)) if k != i and np.isfinite(light[k])]
@@ -265,5 +285,7 @@ def _with_penumbra(dark, ratio, scatter):
 
 def _pixels(blocks, side, shape):
     """Pixels of some blocks; the last blocks extend to the edges of the image."""
-    rows, columns = (np.minimum(np.arange(length) // side, n - 1) for length, n in zip(shape, blocks.shape, strict=True))
+    rows, columns = (
+        np.minimum(np.arange(length) // side, n - 1) for length, n in zip(shape, blocks.shape, strict=True)
+    )
     return blocks[rows[:, None], columns]
