@@ -119,8 +119,13 @@ def _of_coincidences(masks, valid):
     n = masks.n_exposures
     if n < FEWEST_FOR_MEDIAN:
         return []
-    flagged = [np.count_nonzero(masks.codes[exposure_name(i)]) / max(valid[i], 1) for i in range(n)]
-    twice = np.count_nonzero(masks["MEDIANCR"]) / masks["MEDIANCR"].size
+
+    def number(name):
+        # traces of a nod have a warning of their own
+        return np.count_nonzero(masks.codes[name]) - np.count_nonzero(masks.codes[name] == Code.MOVED)
+
+    flagged = [number(exposure_name(i)) / max(valid[i], 1) for i in range(n)]
+    twice = number("MEDIANCR") / masks["MEDIANCR"].size
     by_chance = n * (n - 1) / 2 * np.mean(flagged) ** 2
     if twice <= MEDIAN_FRACTION or twice <= COINCIDENCES * by_chance:
         return []

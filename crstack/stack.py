@@ -179,7 +179,12 @@ class CRStack(MeasuredStack):
             seeing=seeing,
             differences=differences,
         )
-        workspace = Workspace(check_mem_limit(mem_limit), equalization.of_whole_images, equalization.bytes_per_pixel)
+        workspace = Workspace(
+            check_mem_limit(mem_limit),
+            equalization.of_whole_images,
+            equalization.bytes_per_pixel,
+            equalization.bytes_in_regions,
+        )
         with limited_threads(n_threads), limited_memory(workspace):
             given = load_exposures(
                 exposures,

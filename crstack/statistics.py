@@ -64,8 +64,23 @@ class OrderStatistics:
         statistics : OrderStatistics
             Of the rows.
         """
+        return self.cutout((rows, slice(None)))
+
+    def cutout(self, box: tuple[slice, slice]) -> "OrderStatistics":
+        """The statistics of a part of the image (``box``: slices of rows and columns).
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Rows and columns.
+
+        Returns
+        -------
+        statistics : OrderStatistics
+            Of the part.
+        """
         names = ("min2d", "median2d", "mean2d", "max2d", "count")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, **{name: getattr(self, name)[box] for name in names})
 
 
 def sort_exposures(cube: np.ndarray) -> None:
@@ -222,6 +237,13 @@ def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
     (David & Nagaraja 2003, *Order Statistics*, eq. 2.2.1), over the lower value
     and the gap between the two, where the integrand is smooth.
     """
+    mean, covariance = _order_moments(n)
+    return mean.copy(), covariance.copy()
+
+
+@cache
+def _order_moments(n):
+    """The results of `normal_order_moments`, computed once for each n."""
     from scipy.special import gammaln, ndtr, xlogy
 
     nodes, weights = np.polynomial.legendre.leggauss(160)

@@ -73,6 +73,10 @@ def batch(
         _check_settings(stacks)
     if dry_run:
         _show_plan(stacks, output_dir, redo)
+        if without_settings:
+            log.note(
+                "The settings were not checked: --settings was not given. To run, it must have gain and read noise"
+            )
         return
     console.begin_work(output_dir, if_stopped=IF_STOPPED)
     section(counted(len(stacks), "stack"))

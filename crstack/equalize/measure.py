@@ -171,9 +171,18 @@ def _of_whole(levels, variance_of, bad, part):
 def _with_lines(model):
     """The model with the terms along rows and columns that it needs; the best of several orders of the fits."""
     find_line_terms(model)
+    if model.lines and "response" in model.names:
+        alone = _object_alone(model)
+        if _describes_more(alone, model):
+            return _best_of_orders(model, alone)
+    return _best_of_orders(model)
+
+
+def _best_of_orders(model, alone=None):
+    """The best of a model, of others with its terms in other orders, and of one of the object ``alone``."""
     axes = {line.axis for line in model.lines if line.name == "backgrounds"}
     if not axes and model.start is None and len(model.lines) < MOST_LINES:
-        return model
+        return alone or model
     models = [model]
     if axes and added_first(model.lines) != model.lines:
         models.append(copy.copy(model))
@@ -183,9 +192,7 @@ def _with_lines(model):
         models.append(_lines_first(model, axes, model.start))
         refine_after_lines(models[-1])
     best = min(models, key=criterion)
-    if model.lines and "response" in model.names:
-        alone = _object_alone(model)
-        best = alone if _describes_more(alone, best) else best
+    best = alone if alone is not None and _describes_more(alone, best) else best
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
     other = min(others, key=ExpectedExposures.misfit, default=best)
     if _describes_more(other, best):

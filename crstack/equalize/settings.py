@@ -22,6 +22,8 @@ AUTO = "auto"
 TARGETS = ("simulated", "original")
 #: measured memory for each pixel of an image, besides the arrays in files
 BYTES_OF_OFFSETS, BYTES_OF_SEEING = 80.0, 80.0
+#: measured memory for each value of the exposures in the regions in which factors and offsets are measured
+BYTES_IN_FLUX_REGIONS, BYTES_IN_CROSSCORR_REGION = 40.0, 80.0
 #: limits of the width of a star, pixels
 WIDTHS = {"minimum": 0.5, "maximum": 50}
 
@@ -209,11 +211,23 @@ class Equalization:
         return isinstance(self.flux_factors, str) and not self.measures_factors
 
     @property
+    def _in_flux_regions(self):
+        """Whether flux factors are measured in regions alone: with offsets, whole images are moved."""
+        return bool(self.measures_factors and self.flux_regions) and not (
+            self.measures_offsets or _is_given(self.offsets)
+        )
+
+    @property
+    def _in_crosscorr_region(self):
+        """Whether offsets are measured in a region alone."""
+        return self.measures_offsets and self.crosscorr_region is not None
+
+    @property
     def of_whole_images(self):
-        """Names of the settings that need all images at once: terms that are measured one by one."""
+        """Names of the settings that need all images at once: terms that are measured one by one, not in regions."""
         needed = {
-            "flux_factors": self.measures_factors,
-            "offsets": self.measures_offsets,
+            "flux_factors": self.measures_factors and not self._in_flux_regions,
+            "offsets": self.measures_offsets and not self._in_crosscorr_region,
             "response": isinstance(self.response, ResponseSettings),
         }
         return tuple(f"{name}, measured on its own," for name, is_needed in needed.items() if is_needed)
@@ -225,7 +239,22 @@ class Equalization:
         The others work by bands of rows.
         """
         needed = {"offsets": BYTES_OF_OFFSETS, "seeing": BYTES_OF_SEEING}
-        return {f"given {name}": one for name, one in needed.items() if _is_given(getattr(self, name))}
+        found = {f"given {name}": one for name, one in needed.items() if _is_given(getattr(self, name))}
+        # measured offsets move the common image as given ones do
+        return found | ({"offsets": BYTES_OF_OFFSETS} if self._in_crosscorr_region else {})
+
+    @property
+    def bytes_in_regions(self):
+        """Memory for each exposure of the terms that are measured in regions, by the name of the setting."""
+        found = {}
+        if self._in_flux_regions:
+            # the smallest box that holds all regions is used
+            xmin, _, ymin, _ = np.min(self.flux_regions, axis=0)
+            _, xmax, _, ymax = np.max(self.flux_regions, axis=0)
+            found["flux_regions"] = BYTES_IN_FLUX_REGIONS * _number_of_pixels((xmin, xmax, ymin, ymax))
+        if self._in_crosscorr_region:
+            found["crosscorr_region"] = BYTES_IN_CROSSCORR_REGION * _number_of_pixels(self.crosscorr_region)
+        return found
 
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.
@@ -264,6 +293,11 @@ def open_settings(settings):
         # given levels include a common level, which is not known before the throughput
         names.add("backgrounds")
     return names
+
+
+def _number_of_pixels(region):
+    xmin, xmax, ymin, ymax = map(int, region)
+    return (xmax - xmin + 1) * (ymax - ymin + 1)
 
 
 def _is_given(value):

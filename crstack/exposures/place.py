@@ -59,4 +59,4 @@ def choose_place(items, reading):
     else:
         shape = np.shape(getattr(first, "data", first))[-2:]
     n_pixels = int(np.prod(shape, dtype=np.int64))
-    workspace.decide(expected_bytes(len(items), n_pixels), n_pixels)
+    workspace.decide(expected_bytes(len(items), n_pixels), n_pixels, len(items))

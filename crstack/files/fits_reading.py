@@ -49,7 +49,8 @@ BROKEN = (
     *(VerifyError, MemoryError, AssertionError, struct.error, zlib.error, LZMAError, ArithmeticError, BadZipFile),
 )
 
-
+#: names of the extension of an exposure in messages, as opposed to those of masks and uncertainties
+OF_EXPOSURE = ("ext", "--ext")
 FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
 
 
@@ -192,6 +193,8 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
         shape = tuple(hdu.shape) if hdu.is_image else ()
         found = "no image" if not shape else f"{len(shape)} dimensions" if len(shape) != 2 else f"the shape {shape}"
         hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
+        if len(images) > 1 and name in OF_EXPOSURE:
+            hint += ". If these are chips of a mosaic: --ext all, or crstack.read_mosaic"
         raise InputError(f"{name} {ext} of {path} must hold a 2-D image; got {found}{hint}")
     return hdu
 

@@ -169,6 +169,8 @@ class Workspace:
         Requested work that needs all images at once. It is refused if the arrays are kept in files.
     one_by_one : mapping, optional
         Requested work that needs whole images one after the other, with its memory for each pixel: see `allow`.
+    in_regions : mapping, optional
+        Requested work in regions of all images, with its memory for each exposure.
 
     Attributes
     ----------
@@ -176,10 +178,11 @@ class Workspace:
         Whether large arrays are kept in temporary files. `decide` sets it.
     """
 
-    def __init__(self, limit=None, whole=(), one_by_one=None):
+    def __init__(self, limit=None, whole=(), one_by_one=None, in_regions=None):
         self.limit = limit
         self.in_files = False
         self._whole, self._one_by_one = tuple(whole), dict(one_by_one or {})
+        self._in_regions = dict(in_regions or {})
         self._needed = self._of_libraries = 0
         self._held_before, self._n_pixels = 0, 0
         self._maps = weakref.WeakSet()
@@ -188,12 +191,13 @@ class Workspace:
 
     def __getstate__(self):
         """The state of a copy in another process, whose arrays are in memory."""
-        return {"limit": self.limit, "whole": self._whole, "one_by_one": self._one_by_one}
+        work = {"whole": self._whole, "one_by_one": self._one_by_one, "in_regions": self._in_regions}
+        return {"limit": self.limit} | work
 
     def __setstate__(self, state):
         self.__init__(**state)
 
-    def decide(self, n_bytes, n_pixels=0):
+    def decide(self, n_bytes, n_pixels=0, n_exposures=0):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
 
         Parameters
@@ -202,6 +206,8 @@ class Workspace:
             Memory of all arrays.
         n_pixels : int, optional
             Pixels of an image, for `allow`.
+        n_exposures : int, optional
+            Number of exposures, for work in regions.
 
         Raises
         ------
@@ -223,6 +229,10 @@ class Workspace:
             self.refuse(" and ".join(self._whole))
         for what, bytes_per_pixel in self._one_by_one.items():
             self.allow(what, bytes_per_pixel)
+        for what, bytes_per_exposure in self._in_regions.items():
+            needed = min(held + FIXED + int(bytes_per_exposure * n_exposures), self._needed)
+            if self.in_files and needed > self.limit:
+                self._refuse(what, needed, "the regions of all images")
 
     def refuse(self, what):
         """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""

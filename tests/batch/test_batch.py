@@ -101,10 +101,14 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
     Table(rows=rows, names=("stack", "images")).write("night.ecsv")
     for arguments in (["night.ecsv"], [str(raw), "--group-by", "OBJECT"]):  # groups are listed without settings
         assert main(["batch", *arguments, "--dry-run"]) == 0
-        assert "galaxy" in capsys.readouterr().out
+        listed = capsys.readouterr().out
+        assert "galaxy" in listed
+        assert "The settings were not checked: --settings was not given" in listed
     assert main(["batch", "night.ecsv"]) == 2
     assert main(["batch", "night.ecsv", "--settings", "params.yaml", "--dry-run"]) == 0
-    assert "galaxy" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "galaxy" in listed
+    assert "not checked" not in listed
     arguments = [
         "batch",
         str(raw),

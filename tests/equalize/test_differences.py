@@ -285,6 +285,26 @@ def test_error_of_a_model_is_measured_with_hits(n_hits):
     assert not error_of(drawn([scene + SKY] * 3, n_hits=n_hits)).any()
 
 
+@pytest.mark.parametrize("n", [2, 3])
+def test_many_pixels_exclude_the_least_error_of_a_kernel(n):
+    """Few faint pixels do not show an error of a tenth of the change by a kernel, but many pixels do."""
+    scene, least = stars(number=60), []
+    values = planes_of(drawn([scene + SKY] * n, n_hits=0))
+    change = np.float32(0.4) * scene
+    variance = variance_of(values[1])
+    features = features_of(values[1], variance, change.astype(np.float32))
+    everywhere, flat = places_to_fit(contrast_squared(values[1], variance), variance)
+    faint = everywhere[np.argsort(scene.ravel()[everywhere])[:80]]
+    for places in (faint, everywhere):
+        sides = [
+            [one.reshape(*one.shape[:-2], -1)[..., side] for one in (*values, variance, features)]
+            for side in (places, flat)
+        ]
+        least.append(fit_model_error(n, *sides).least[3])
+    assert least[0] == pytest.approx(0.01)
+    assert 0 < least[1] < 0.003
+
+
 @pytest.mark.parametrize("n", [3, 5])
 def test_hits_on_a_line_are_no_error_of_the_model(n):
     """Where one pixel in five of a line is hit, the hits are the tail of the deviations."""

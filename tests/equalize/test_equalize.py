@@ -21,6 +21,7 @@ from crstack.equalize import (
     estimate_response,
     fit_nbinom_shape,
 )
+from crstack.equalize.terms import offsets
 from crstack.equalize.terms.clean import reject_hits
 from crstack.equalize.terms.common import moved_images
 from crstack.exceptions import InputError
@@ -118,6 +119,16 @@ def test_offsets(scene):
         found = estimate_offsets(exposures, statistics, region)
         np.testing.assert_allclose(found.values, SHIFTS, atol=0.05)
         assert found.region == region
+
+
+def test_offsets_in_a_region_depend_on_its_surroundings_as_in_the_whole_image(monkeypatch):
+    moves = ((0, 0), (0.3, -6.2), (-0.4, 5.7))
+    exposures, statistics = loaded(simulate("slit", offsets=moves))
+    region = (60, 190, 50, 180)
+    found = estimate_offsets(exposures, statistics, region)
+    np.testing.assert_allclose(np.diff(found.values, axis=0), np.diff(moves, axis=0), atol=0.1)
+    monkeypatch.setattr(offsets, "MARGIN", max(exposures.shape))
+    assert found == estimate_offsets(exposures, statistics, region)
 
 
 def test_errors_of_offsets_are_honest():

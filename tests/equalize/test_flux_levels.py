@@ -9,6 +9,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.equalize.measure import measure_differences
 from crstack.exceptions import CRStackWarning, InputError
 
 SHAPE = (150, 160)
@@ -84,3 +85,24 @@ def test_badly_determined_factors_give_a_warning_with_numbers():
 def test_no_structure_gives_no_factors():
     with pytest.raises(InputError, match="flux_regions must hold"):
         stack_of(5, scene=np.zeros(SHAPE)).flux_factors()
+
+
+def of_times(seed, times=(1, 30, 500, 1000)):
+    """Exposures (N, ny, nx) of times that differ by a factor of 1000, electrons."""
+    rng = np.random.default_rng(seed)
+    ny, nx = 120, 150
+    y, x = np.mgrid[:ny, :nx]
+    places = zip(rng.uniform(0, ny, 15), rng.uniform(0, nx, 15), 3 * 600 ** rng.uniform(0, 1, 15) ** 2, strict=True)
+    scene = 0.2 + sum(flux * np.exp(-((y - b) ** 2 + (x - a) ** 2) / 3.92) / 12.3 for b, a, flux in places)
+    planes = [rng.poisson(scene * time) + rng.normal(0, 4, scene.shape) for time in times]
+    return np.minimum(planes, 98000).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", [1, 6, 7, 11])
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.CRStackWarning")
+def test_throughputs_are_positive_if_one_exposure_has_hardly_any_light(seed):
+    # errors of the common image exceed the light of the first exposure
+    found = measure_differences(of_times(seed), lambda signal, box=None: np.maximum(signal, 0) + 16)
+    assert min(found.factors) > 0
+    if seed in (1, 7):
+        np.testing.assert_allclose(found.factors[2:], np.array([500, 1000]) / 382.75, rtol=0.01)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from crstack.equalize.fit import line_rounds
+from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.lines import LINES
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
@@ -140,6 +141,21 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
     assert line_rounds.criterion(model) == line_rounds.misfit(model) + 4
     model.freedom = {}
     assert line_rounds.criterion(model) == line_rounds.misfit(model)
+
+
+def test_short_cells_are_tried_where_long_ones_fail(monkeypatch):
+    gains = {128: {1: -5000.0, 2: 300.0}, 32: {1: 900.0, 2: 200.0}}
+    monkeypatch.setattr(line_rounds, "lines_gain", lambda which, length: gains[length][which])
+    assert line_rounds._gains([(1,), (2,)]) == [900, 300]
+    gains[128][1] = -50.0
+    assert line_rounds._gains([(1,), (2,)]) == [-50, 300]
+    assert line_rounds._gains([]) == []
+
+
+def test_whole_exposures_keep_the_object_alone():
+    cube, names = np.full((2, 70, 80), np.float32(50)), {"response"}
+    part = ExpectedExposures(cube, lambda signal: signal, None, names, object_alone=True)
+    assert ExpectedExposures(cube, lambda signal: signal, None, names, part).object_alone
 
 
 @pytest.fixture

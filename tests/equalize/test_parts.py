@@ -279,17 +279,21 @@ def test_values_where_pixels_of_the_common_image_fall():
     bad = np.zeros(levels.shape, dtype=bool)
     bad[1, 3, 4] = True
     model = SimpleNamespace(
-        steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad
+        steps=((0, 0), (2, -1)), levels=levels, backgrounds=(0.0, np.full((6, 8), 5.0)), added=None, bad=bad, gains=None
     )
-    rows, columns = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6])
-    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns), levels[0, rows, columns])
+    rows, columns, common = np.array([4, 3, 0, 2]), np.array([2, 0, 3, 6]), np.full(4, 10.0)
+    np.testing.assert_array_equal(rounds._target_of(model, 0, rows, columns, common), levels[0, rows, columns])
     # (3, 4) is bad, and two are outside
     np.testing.assert_array_equal(
-        rounds._target_of(model, 1, rows, columns), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
+        rounds._target_of(model, 1, rows, columns, common), [np.nan, levels[1, 2, 2] - 5, np.nan, np.nan]
     )
     model.added, model.bad = np.full(levels.shape, 3.0), None
-    found = rounds._target_of(model, 1, rows, columns)
+    found = rounds._target_of(model, 1, rows, columns, common)
     np.testing.assert_array_equal(found, [levels[1, 3, 4] - 8, levels[1, 2, 2] - 8, np.nan, np.nan])
+    # a throughput along rows and columns is no part of the kernel
+    model.gains, model.factors = np.full(levels.shape, 0.5), (1.0, 2.0)
+    found = rounds._target_of(model, 1, rows, columns, common)
+    np.testing.assert_array_equal(found, [levels[1, 3, 4] - 18, levels[1, 2, 2] - 18, np.nan, np.nan])
 
 
 def test_smallest_region():

@@ -94,6 +94,16 @@ def test_inherit_f_keeps_the_primary_header_out(tmp_path):
     assert "EXPTIME" not in read_image(multi(tmp_path / "a.fits", False), "SCI")[1]
 
 
+def test_a_file_of_several_chips_is_no_dead_end(tmp_path):
+    hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(IMAGE, name=name) for name in ("CHIP1", "CHIP2"))]
+    fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+    message = r"in 1 \(CHIP1\), 2 \(CHIP2\)\)\. If these are chips of a mosaic: --ext all, or crstack.read_mosaic$"
+    with pytest.raises(InputError, match=message):
+        read_image(tmp_path / "a.fits", 0, name="--ext")
+    with pytest.raises(InputError, match=r"CHIP2\)\)$"):
+        read_image(tmp_path / "a.fits", 0, name="err_ext")
+
+
 def test_bunit_of_the_primary_counts_where_the_extension_has_none(tmp_path):
     info = inspect_image(multi(tmp_path / "a.fits", BUNIT="electron/s"), "SCI")
     assert (info.shape, info.unit) == ((6, 8), u.electron / u.s)

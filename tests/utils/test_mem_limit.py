@@ -360,6 +360,9 @@ def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options, monkey
         ({"response": ResponseSettings()}, "response, measured on its own,"),
         ({"offsets": [(0, 0)] * 3}, "given offsets"),
         ({"seeing": [2, 3, 2]}, "given seeing"),
+        ({"flux_regions": [(1, 20, 1, 20), (200, 220, 200, 220)]}, "flux_regions"),
+        ({"flux_regions": [(1, 20, 1, 20)], "offsets": [(0, 0)] * 3}, "flux_factors, measured on its own,"),
+        ({"crosscorr_region": (1, 20, 1, 20)}, "offsets"),
     ],
 )
 def test_settings_that_need_whole_images_are_refused_before_the_exposures_are_read(terms, words, monkeypatch):
@@ -389,8 +392,16 @@ GIVEN = {
     ),
     "offsets": ({"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}, {"offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]}),
     "seeing": ({}, {"seeing": [2.5, 3.0, 2.8]}),
+    "flux regions": (
+        {"flux_factors": (1, 1.3, 0.8)},
+        {"flux_regions": [(21, 90, 31, 80), (60, 140, 70, 130)], "flux_method": "ratio"},
+    ),
+    "region of a correlation": (
+        {"scene": "slit", "offsets": [(0, 0), (0.3, 0.1), (-2.4, 1.2)]},
+        {"crosscorr_region": (31, 130, 21, 110), "differences": None},
+    ),
 }
-ONE_BY_ONE = ("offsets", "seeing")
+ONE_BY_ONE = ("offsets", "seeing", "flux regions", "region of a correlation")
 
 
 # not all terms are those of the exposures
@@ -400,7 +411,7 @@ def test_given_terms_give_the_same_in_files(case, monkeypatch):
     differing, terms = GIVEN[case]
     # several bands, as in large images
     monkeypatch.setattr(threads.row_bands, "__defaults__", (8000,))
-    one = with_bad_values(make_stack("imaging", shape=SMALL, n_exposures=3, seed=7, **differing))
+    one = with_bad_values(make_stack(**({"scene": "imaging"} | differing), shape=SMALL, n_exposures=3, seed=7))
     limit = enough() if case in ONE_BY_ONE else too_little()
     whole, limited = stack_of(one, **terms), stack_of(one, mem_limit=limit, **terms)
     assert place_of(limited.exposures.data) is not None

@@ -104,7 +104,7 @@ class ExpectedExposures:
         # effective number of values of each term along rows and columns
         self.freedom = {}
         # whether the throughput along rows and columns is that of the object, and lines across it do not change
-        self.object_alone = object_alone
+        self.object_alone = object_alone if of_part is None else of_part.object_alone
         self.kinds, self.grids = [""] * n, None
         if of_part is None and "offsets" in names:
             planes = [level - base for level, base in zip(levels, self.backgrounds, strict=True)]

@@ -31,6 +31,8 @@ LEAST_THROUGHPUT = np.float32(0.2)
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
 MOST_LINES, LENGTH_TO_TEST = 5, 128
+#: length where longer cells describe the other halves of cells worse than no term does
+SHORT_LENGTH = 32
 #: most rounds in which the terms are fitted to what they leave
 POLISHING = 3
 #: this share of the pixels, the faintest ones, gives the first levels if lines are found before surfaces
@@ -54,7 +56,7 @@ def find_line_terms(model, open_lines=LINES):
             if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
         ]
         arrays = [one.arrays(left, _regressor(model, one, signal), variance) for one in some]
-        gains = [lines_gain(*one, LENGTH_TO_TEST) for one in arrays]
+        gains = _gains(arrays)
         if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
             return
         best = some[int(np.argmax(gains))]
@@ -68,6 +70,17 @@ def find_line_terms(model, open_lines=LINES):
             open_lines.remove(best)
         else:
             left, signal, variance, before = found
+
+
+def _gains(arrays):
+    """Decreases of chi squared by some terms.
+
+    What a kernel leaves of a tilted line changes its sign along a row, so that long cells do not describe it.
+    """
+    gains = [lines_gain(*one, LENGTH_TO_TEST) for one in arrays]
+    if gains and min(gains) < -LEAST_LINES:
+        return [max(gain, lines_gain(*one, SHORT_LENGTH)) for gain, one in zip(gains, arrays, strict=True)]
+    return gains
 
 
 def fit_line_terms(model, lines):

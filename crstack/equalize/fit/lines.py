@@ -27,6 +27,8 @@ FAR, MULTIPLES = 0.6, (64.0, 16.0, 4.0)
 NEARBY = 1
 #: pixels of a block, and number of blocks of a median, along a straight line
 BLOCK, STRAIGHT = 8, 7
+#: mean weight of the value of a cell in its own pixels, which are interpolated between cells
+OWN_WEIGHT = 0.75
 #: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
 
@@ -267,7 +269,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     share : `~numpy.ndarray`
         float32 (N, ny, nx), smooth along the rows; the mean of the exposures is 0.
     freedom : float
-        Effective number of fitted values: the sum of the factors of the deviations, see the notes.
+        Effective number of fitted values: the trace of the matrix that gives the share from the residuals.
 
     Notes
     -----
@@ -276,7 +278,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     Beyond the first and the last centre, a slope continues as far as the halves of these cells show it.
     """
     nx = regressor.shape[1]
-    share, freedom = np.zeros(residuals.shape, np.float32), 0.0
+    share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
     bounds = FIRST_BOUNDS
     for length in (nx, *(one for one in lengths if one < nx)):
         cells = _Cells(nx, length)
@@ -288,7 +290,8 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
             factors = spread * both / (1 + spread * both)
             slopes = _slopes_beyond(deviations, information)
             share += np.array([cells.interpolate(one, slopes) for one in whole * factors])
-            # the mean of the deviations of the exposures is 0
-            freedom += (len(residuals) - 1) * float(factors.sum())
+            # short cells also describe what longer ones do
+            freedom = freedom * (1 - factors.mean(axis=1)) + factors.sum(axis=1)
         bounds = BOUNDS
-    return share, freedom
+    # the mean of the deviations of the exposures is 0
+    return share, (len(residuals) - 1) * OWN_WEIGHT * float(freedom.sum())

@@ -30,6 +30,8 @@ FEW, SMALLER = 4_000, (1.0, 0.5, 0.25)
 BLOCKS, LEAST_HALF = (8, 2), 0.2
 #: a kernel is kept if this percentile of its effect is at least this number of standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
+#: least throughput that a fit may give
+LEAST_LIGHT = 1e-4
 
 
 def refine(model, contrast, least_share=None):
@@ -121,13 +123,29 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         if fitted.terms is not None:
             break
     # with a mean change of 0, the common image is to first order the mean of the exposures
-    kernels = fitted.kernels - fitted.kernels.mean(axis=0)
+    kernels = _with_light(fitted.kernels - fitted.kernels.mean(axis=0), model.start)
     terms, drifts = fitted.terms, fitted.drifts - fitted.drifts.mean(axis=0)
     effect = np.abs(kernels.reshape(len(kernels), -1) @ surroundings) / np.sqrt(variances)
     if terms is not None and np.percentile(effect, STRONG) < LEAST_EFFECT:
         kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
     model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _with_light(kernels, start):
+    """Kernels with throughputs that are positive: a fit that leaves no light gives way to the start of the throughput.
+
+    In an exposure with a thousandth of the light of another one, errors of the common image exceed the throughput.
+    """
+    lost = 1 + kernels.sum(axis=(1, 2)) < LEAST_LIGHT
+    if not lost.any():
+        return kernels
+    middle = SIZE // 2
+    kernels = np.where(lost[:, None, None], 0, kernels)
+    kernels[lost, middle, middle] = (LEAST_LIGHT if start is None else start[lost]) - 1
+    # the mean change stays 0
+    kernels[~lost, middle, middle] -= kernels.sum() / np.count_nonzero(~lost)
+    return kernels
 
 
 def _without_additions(model, i):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.terms.clean import CLIP_SIGMA, filled, median_of_scaled
+from crstack.equalize.terms.steps import LARGEST as LARGEST_STEP
 from crstack.equalize.terms.steps import moved, whole_steps
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -38,6 +39,8 @@ SMALLEST = 16
 TAPER = 0.2
 #: least excess of the products of slopes over those of noise, in standard deviations
 SIGNIFICANCE = 5.0
+#: pixels around the region that are used with it: for shifts by whole pixels, and for the highest values around
+MARGIN = 2 * LARGEST_STEP + 8
 #: variance of a sum of products of slopes over that of independent products: each slope is that over two pixels
 NEIGHBOURS = 1.5
 #: largest offset (pixels) after the shift by whole pixels
@@ -156,11 +159,12 @@ def estimate_offsets(
     0, because the median contains the noise of the exposure.
     """
     factors = np.ones(len(exposures)) if factors is None else factors
-    steps = whole_steps(exposures.data[:, *_slices(region, exposures.shape)])
+    exposures, statistics, box = _around(exposures, statistics, _slices(region, exposures.shape))
+    steps = whole_steps(exposures.data[:, *box])
     if any(map(any, steps)):
         exposures = _moved_back(exposures, steps)
         statistics = order_statistics(exposures.data, statistics.cr_coincidences, exposures.bad)
-    planes = _prepared(exposures, statistics, _slices(region, exposures.shape), factors)
+    planes = _prepared(exposures, statistics, box, factors)
     offsets, window = np.zeros((len(planes), 2)), _window(planes[0].shape)
     for number in range(ROUNDS):
         aligned = shifted_each(planes, -offsets)
@@ -178,6 +182,13 @@ def estimate_offsets(
     offsets -= np.median(offsets, axis=0)
     values = tuple(tuple(map(float, offset)) for offset in offsets)
     return Offsets(values, (error,) * len(planes), None if region is None else tuple(region))
+
+
+def _around(exposures, statistics, box):
+    """Exposures and statistics in a box (slices) with its margin, and the box in these."""
+    wide = tuple(slice(max(one.start - MARGIN, 0), one.stop + MARGIN) for one in box)
+    inner = tuple(slice(one.start - out.start, one.stop - out.start) for one, out in zip(box, wide, strict=True))
+    return exposures.cutout(wide), statistics.cutout(wide), inner
 
 
 def _moved_back(exposures, steps):
