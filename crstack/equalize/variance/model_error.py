@@ -54,6 +54,8 @@ SAFETY = 1.5
 CHANGE = 3
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
+#: window (pixels) of a kernel, and ripple of a kernel around a change, as a share of the largest change in the window
+REACH, RIPPLE = 7, 0.015
 
 
 def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
@@ -114,8 +116,8 @@ def tail_of_noise(n):
 class ModelError:
     """Variance by which exposures differ on structures beyond the noise.
 
-    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives and
-    squared change by shift and seeing.
+    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives,
+    squared change by shift and seeing, and its largest square within the reach of a kernel.
 
     Attributes
     ----------
@@ -125,21 +127,21 @@ class ModelError:
         Factors of the least variance.
     """
 
-    parts: tuple = (0.0,) * 4
-    least: tuple = (0.0,) * 4
+    parts: tuple = (0.0,) * 5
+    least: tuple = (0.0,) * 5
 
     def of(self, features):
         """float32 (ny, nx) variance at some `features_of` an image; 0 where the image is flat."""
         error = np.zeros(features.shape[1:], np.float32)
         for factors in (self.parts, self.least):
             used = np.float32(factors[: len(features)])
-            np.maximum(error, np.tensordot(used, features, axes=1), out=error)
+            np.maximum(error, np.tensordot(used, features[: len(used)], axes=1), out=error)
         # not in the noise of flat places
         flat = ~dilate(features[0] > 0, 1)
         error[flat] = 0
         if len(features) > CHANGE and any(self.least):
             # around a bright star, the kernel changes pixels that have no structure of their own
-            error[flat] = features[CHANGE][flat]
+            error[flat] = np.maximum(features[CHANGE], np.float32(RIPPLE**2) * features[CHANGE + 1])[flat]
         return error
 
 
@@ -156,7 +158,7 @@ def features_of(image, variance, change=None):
     Returns
     -------
     features : `~numpy.ndarray`
-        float32 (3 or 4, ny, nx).
+        float32 (3 or 5, ny, nx).
     """
     smooth = ndimage.uniform_filter(image, 3)
     signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
@@ -165,7 +167,10 @@ def features_of(image, variance, change=None):
         for kernel in ((-0.5, 0.0, 0.5), (1.0, -2.0, 1.0))
     )
     found = [signal**2, np.maximum(slopes - variance, 0), np.maximum(bends - 12 * variance, 0)]
-    return np.stack(found if change is None else [*found, np.maximum(change**2 - 2 * variance, 0)])
+    if change is None:
+        return np.stack(found)
+    changed = np.maximum(change**2 - 2 * variance, 0)
+    return np.stack([*found, changed, ndimage.maximum_filter(changed, REACH)])
 
 
 def places_to_fit(contrast2, variance):
@@ -207,15 +212,18 @@ def fit_model_error(n, structure, flat):
     error is therefore at most the one that the lowest values show, plus a standard error.
     """
     *values, noise, features = structure
-    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > CHANGE else (0.0,) * 4
+    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2, RIPPLE**2) if len(features) > CHANGE else (0.0,) * 5
     if len(noise) < FEWEST:
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
     usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
-    rows, squares = features.T.astype(np.float64), _squares_of_both(*values, n)
+    # the ripple beside a change is not measured
+    rows, squares = features[: CHANGE + 1].T.astype(np.float64), _squares_of_both(*values, n)
     parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
-    least = tuple(np.minimum(least, _limits(rows, parts, fitted)).tolist()) if any(least) else least
+    if any(least):
+        limits = _limits(rows, parts, fitted)
+        least = (*np.minimum(least[: len(limits)], limits).tolist(), *least[len(limits) :])
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
         squares = [one[apart] for one in squares]
