@@ -52,8 +52,8 @@ FWHM = np.sqrt(8 * np.log(2))
 #: the exposures has given one before; and number of values that give the usual level
 UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 
-#: with two exposures, a hit is seen from this many standard deviations of their difference; there is a warning if hits
-#: of this many standard deviations of one exposure are not seen
+#: a hit is seen from this many standard deviations of the difference from the other exposures; there is a warning if
+#: hits of this many standard deviations of one exposure are not seen
 SEEN, UNSEEN = 3.0, 8.0
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
@@ -119,8 +119,13 @@ def _of_coincidences(masks, valid):
     n = masks.n_exposures
     if n < FEWEST_FOR_MEDIAN:
         return []
-    flagged = [np.count_nonzero(masks.codes[exposure_name(i)]) / max(valid[i], 1) for i in range(n)]
-    twice = np.count_nonzero(masks["MEDIANCR"]) / masks["MEDIANCR"].size
+
+    def number(name):
+        # traces of a nod have a warning of their own
+        return np.count_nonzero(masks.codes[name]) - np.count_nonzero(masks.codes[name] == Code.MOVED)
+
+    flagged = [number(exposure_name(i)) / max(valid[i], 1) for i in range(n)]
+    twice = number("MEDIANCR") / masks["MEDIANCR"].size
     by_chance = n * (n - 1) / 2 * np.mean(flagged) ** 2
     if twice <= MEDIAN_FRACTION or twice <= COINCIDENCES * by_chance:
         return []
@@ -264,32 +269,39 @@ def _shift_that_explains(squares, noise, slopes):
 
 
 def _of_unlike_light(masks, exposures):
-    """A sentence if the light of two exposures differs so much that one does not show hits of the other.
+    """A sentence if the others have so little light that they do not show hits of the exposure with most light.
 
-    A value v of the long exposure is compared with the short one times the ratio r of their light. The difference has
-    the variance of v, and r^2 times that of the short one.
+    A value v of the long exposure is compared with that of each other one times the ratio r of their light. The
+    difference has the variance of v, and r^2 times that of the other one. Of three exposures and more, only those
+    without exposure times are reported: with times, the noise of a mean exceeds such hits.
     """
-    if masks.n_exposures != 2:
+    n = masks.n_exposures
+    if n > 2 and exposures.scales:
         return []
     measured = measured_of(masks.decision)
-    left = np.array(measured.factors if measured else (1.0, 1.0), dtype=float)
+    left = np.array(measured.factors if measured else (1.0,) * n, dtype=float)
+    if min(left) <= 0:
+        return []
     # with known exposure times, the exposures are already divided by them
-    light = left * [float(np.median(one)) for one in exposures.scales or (1.0, 1.0)]
-    short, long = np.argsort(light, kind="stable")
-    ratio, left_ratio = light[long] / light[short], left[long] / left[short]
+    light = left * [float(np.median(one)) for one in exposures.scales or (1.0,) * n]
+    *short, long = np.argsort(light, kind="stable").tolist()
     step = max(exposures.data[0].size // LEVELS, 1)
     variances = []
-    for i in (short, long):
+    for i in (*short, long):
         level = float(np.median(exposures.data[i].ravel()[::step]))
         variances.append(float(np.median(exposures.noise_of(i).variance(np.float32(max(level, 0))))))
-    unseen = SEEN * np.sqrt(1 + left_ratio**2 * variances[0] / max(variances[1], 1e-30))
+    compared = [(left[long] / left[i]) ** 2 * one for i, one in zip(short, variances[:-1], strict=True)]
+    of_others = 1 / sum(1 / max(one, 1e-30) for one in compared)
+    unseen = SEEN * np.sqrt(1 + of_others / max(variances[-1], 1e-30))
     if unseen < UNSEEN:
         return []
-    names = exposures.names
+    name, others = exposures.names[long], " and ".join(exposures.names[i] for i in short)
+    if n > 3:
+        others = f"each of the {n - 1} others"
     return [
-        f"{names[long]} has {ratio:.3g} times the light of {names[short]}, whose noise hides hits of {names[long]} of "
-        f"up to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as long as "
-        f"{names[long]}"
+        f"{name} has {light[long] / light[short[-1]]:.3g} times the light of {others}, whose noise hides hits of "
+        f"{name} of up to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as "
+        f"long as {name}"
         + (
             ""
             if exposures.scales

@@ -237,6 +237,13 @@ def normal_order_moments(n: int) -> tuple[np.ndarray, np.ndarray]:
     (David & Nagaraja 2003, *Order Statistics*, eq. 2.2.1), over the lower value
     and the gap between the two, where the integrand is smooth.
     """
+    mean, covariance = _order_moments(n)
+    return mean.copy(), covariance.copy()
+
+
+@cache
+def _order_moments(n):
+    """The results of `normal_order_moments`, computed once for each n."""
     from scipy.special import gammaln, ndtr, xlogy
 
     nodes, weights = np.polynomial.legendre.leggauss(160)

@@ -157,6 +157,29 @@ def test_a_faint_one_of_two_exposures_hides_hits_of_the_other(times):
     assert "weights=" not in text
 
 
+@pytest.mark.parametrize("times", [None, (60, 60, 600)])
+def test_two_faint_exposures_hide_hits_of_a_third(times):
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:160, :160]
+    places = rng.uniform((5, 5, 500), (155, 155, 9000), (40, 3))
+    light = 100 + sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 4) for a, b, peak in places)
+    images = [
+        CCDData(rng.poisson(part * light) + rng.normal(0, 4, light.shape), unit="electron") for part in (0.1, 0.1, 1)
+    ]
+    options = {} if times is None else {"exptime": u.Quantity(times, "s")}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        CRStack(images, readnoise=4 * u.electron, **options).detect()
+    text = " ".join(str(one.message) for one in caught)
+    # 3 standard deviations of the difference: 3 sqrt(1 + 100 (10 + 16) / 2 / (100 + 16)) = 10.5
+    found = re.search(
+        r"exposure 3 has (9\.\d+|10|10\.\d) times the light of exposure \d and exposure \d, whose noise hides hits "
+        r"of exposure 3 of up to 1[01] standard deviations.*write EXPTIME",
+        text,
+    )
+    assert bool(found) == (times is None)
+
+
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):
     monkeypatch.setattr(plausibility, "_wide", lambda measured, least: {1: 2.0})
     for factors, number in (((1.0, 0.7), 1), ((0.7, 1.0), 1), ((1.0, 0.9), 0)):

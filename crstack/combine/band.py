@@ -13,7 +13,7 @@ __all__ = ["BandCombiner"]
 #: names of small shared results, which are kept between two combinations ...
 SMALL = ("posterior",)
 #: ... and of larger ones that take the longest to compute, which are kept unless the images are large
-SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks", "_median_for_masks")
+SLOW = ("count_and_sum", "n_in_place", "one_variance", "_minimum_for_masks")
 
 
 class BandCombiner:

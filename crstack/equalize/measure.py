@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from crstack.equalize.fit.by_bands import ExposuresByBands
+from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.differences import NAMES, Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.fit.hot import with_hot_pixels
@@ -79,9 +80,16 @@ def measure_differences(
     round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
     rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
-    columns come from the part with most structure. Hot pixels are not changed by a throughput.
+    columns come from the part with most structure. Hot pixels are not changed by a throughput, but the dark charge of
+    all hot pixels of an exposure may differ by one factor.
     """
-    found = with_hot_pixels(_measured(levels, variance_of, bad, set(names), noises), levels, variance_of)
+    names, original = set(names), levels
+    hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
+    if hot is not None:
+        levels, names = hot.removed(levels), names | {"hot pixels"}
+    found = with_hot_pixels(_measured(levels, variance_of, bad, names, noises), levels, variance_of)
+    if hot is not None:
+        found, levels = hot.added_to(found), original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 

@@ -16,8 +16,9 @@ from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import BLOCK, blank_part, is_same
 from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
+from crstack.exposures.shadows import find_shadows
 from crstack.exposures.times import factors_of_times
-from crstack.utils.memory import empty_image, relax
+from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
 
@@ -75,8 +76,8 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If exposures are saturated, pixels are dead, part of an exposure is blank, an exposure lacks the structures of
-        the others, or the scatter disagrees with the noise.
+        If exposures are saturated, pixels are dead, part of an exposure is blank or has less light than in the others,
+        an exposure lacks the structures of the others, or the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     exposures = _without_blank_parts(exposures, read)
@@ -84,6 +85,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     if read is not None:
         exposures = _without_dead_values(exposures, read)
         exposures, coarse = _with_rounding(exposures, read)
+    exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
         exposures = _without_low_values(_without_blooming(exposures))
@@ -246,6 +248,31 @@ def _without_dead_values(exposures, read):
     return _with_bad(exposures, np.broadcast_to(dead, exposures.data.shape))
 
 
+def _without_shadows(exposures):
+    """Mark large parts of single exposures that have less light than in the others as bad."""
+    shadows = find_shadows(exposures)
+    if not shadows:
+        return exposures
+    dark = zero_image(exposures.data.shape, bool)
+    for one in shadows:
+        dark[one.exposure] = one.where
+    if exposures.bad is not None:
+        dark &= ~exposures.bad
+    whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
+    alone = ", and hits of the other exposure are not found there" if len(exposures) == 2 else ""
+    found = "; ".join(
+        f"{exposures.names[one.exposure]} has {max(one.share, 0):.2f} of the light of {whose} in "
+        f"{_place(dark[one.exposure])}"
+        for one in shadows
+    )
+    warn_user(
+        f"part of an exposure is dark, with a sharp edge: {found}. Is an amplifier dead, or is it the shadow of a "
+        f"guide probe, the dome or a shutter? The values there, and a margin, are taken as bad{alone}. To choose the "
+        "pixels, give the exposure a mask of this part, or leave the exposure out"
+    )
+    return replace(_with_bad(exposures, dark), low=dark)
+
+
 def _without_blooming(exposures):
     """Mark charge that has bled from saturated pixels as bad."""
     bloomed = find_blooming(exposures)
@@ -261,7 +288,7 @@ def _without_low_values(exposures):
     if low is None:
         return exposures
     _log_left_out("values that are far below their surroundings and the other exposures", exposures, low)
-    return replace(_with_bad(exposures, low), low=low)
+    return replace(_with_bad(exposures, low), low=low if exposures.low is None else low | exposures.low)
 
 
 def _log_left_out(what, exposures, where):

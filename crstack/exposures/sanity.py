@@ -19,6 +19,7 @@ __all__ = [
     "is_constant",
     "is_same",
     "level_of_darkest_blocks",
+    "mean_of_smallest",
     "noise_ratio",
     "unlit",
 ]
@@ -277,7 +278,7 @@ class NoiseSample:
                 for step in (1, 3)
             ]
             if min(one.size for one in squares) >= 1000:
-                near, far = map(_mean_of_smallest, squares)
+                near, far = map(mean_of_smallest, squares)
                 found.append(1 - near / far if far > 0 else 0.0)
         return float(np.median(found)) if found else 0.0
 
@@ -289,7 +290,7 @@ class NoiseSample:
         difference = np.diff(self.values[i] - self.values[j], axis=1)[use]
         both = self.stated[i] + self.stated[j]
         square = difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30)
-        found = _mean_of_smallest(square)
+        found = mean_of_smallest(square)
         return float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found)))
 
 
@@ -326,8 +327,19 @@ def _middle_mean(values):
     return ordered[quarter : ordered.size - quarter].mean(dtype=np.float64)
 
 
-def _mean_of_smallest(squares):
-    """Variance of normal values, estimated from the smallest of their squares."""
+def mean_of_smallest(squares):
+    """Variance of normal values, estimated from the smallest of their squares.
+
+    Parameters
+    ----------
+    squares : `~numpy.ndarray`
+        Squares of values with the mean 0, hits among them.
+
+    Returns
+    -------
+    variance : float
+        From the smallest four fifths.
+    """
     k = int(CENTRAL * squares.size)
     smallest = np.partition(squares, k)[:k]
     cut = ndtri((1 + CENTRAL) / 2)

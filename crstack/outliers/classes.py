@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 
 from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
-from crstack.outliers.nods import moved_traces, nodded, sentence_of_moved, sentence_of_nods
+from crstack.outliers.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
 from crstack.outliers.smooth import find_smooth, sentence_of_smooth
 from crstack.outliers.sources import find_sources, sentence_of_sources
 from crstack.outliers.trails import planes_of, sentence_of_trails, straight_features
@@ -55,10 +55,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
         return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
 
     straight = straight_features(flagged, exposures)
-    of_nod = nodded([trail for trail, _ in straight])
-    moved, crossing = (
-        [one for one, is_moved in zip(straight, of_nod, strict=True) if is_moved is k] for k in (True, False)
-    )
+    moved, crossing = _of_nods(straight, flagged, exposures)
     for lines, code in ((crossing, Code.TRAIL), (moved, Code.MOVED)):
         planes = planes_of(lines)
         codes |= _of_lines(codes, planes, exposures, rules, code)
@@ -82,6 +79,20 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, [one for one in sentences if one]
+
+
+def _of_nods(straight, flagged, exposures):
+    """Straight features that are traces of a nod, of all exposures that show them, and the other features."""
+    of_nod = nodded([trail for trail, _ in straight])
+    moved, crossing = (
+        [one for one, is_moved in zip(straight, of_nod, strict=True) if is_moved is k] for k in (True, False)
+    )
+    # of two exposures, each trace is flagged in one
+    more = [] if len(exposures) == 2 else traces_of_nod(straight, flagged, exposures)
+    if not more:
+        return moved, crossing
+    trails = [trail for trail, _ in more]
+    return more, [one for one in straight if not any(is_part_of(one[0], trail) for trail in trails)]
 
 
 def _sentence_of_moved(exposures, shifts):

@@ -1,14 +1,15 @@
 """Traces that lie at another place in each exposure: a target that was nodded along the slit, not a satellite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 
 import numpy as np
 from scipy import ndimage
 
 from crstack.exposures import Exposures
-from crstack.outliers.trails import Trail
+from crstack.outliers.trails import Trail, feature_along, lines_near_axes
 
-__all__ = ["moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods"]
+__all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
 
 #: largest angle (degrees) between the trace of a spectrum and the rows or columns, and between traces of one target
 FROM_AXIS, PARALLEL = 10.0, 2.0
@@ -16,6 +17,9 @@ FROM_AXIS, PARALLEL = 10.0, 2.0
 WIDTHS = 1.6
 #: least distance (pixels) between traces that lie at different places
 APART = 2.0
+
+#: least fraction of the blocks along a trace of several exposures that have flagged pixels
+FILLED = 0.15
 
 #: largest shift of a profile (pixels) that is searched, and least shift that is reported
 FARTHEST, LEAST_MOVE = 15, 1.5
@@ -53,25 +57,95 @@ def _alike(one, other):
     """Whether two straight features are traces of one target in two exposures."""
     if one.exposure == other.exposure:
         return False
-    angles = [np.degrees(np.arctan2(line.y2 - line.y1, line.x2 - line.x1)) for line in (one, other)]
-    from_axis = [abs((angle + 45) % 90 - 45) for angle in angles]
-    apart = abs((angles[0] - angles[1] + 90) % 180 - 90)
+    from_axis = [abs((_angle(line) + 45) % 90 - 45) for line in (one, other)]
     widths = sorted((one.width, other.width))
     return (
         max(from_axis) < FROM_AXIS
-        and apart < PARALLEL
+        and _angle_between(one, other) < PARALLEL
         and widths[1] < WIDTHS * widths[0]
         and abs(_distance(one, other)) > APART
     )
 
 
+def traces_of_nod(
+    straight: Sequence[tuple[Trail, np.ndarray]], flagged: Callable[[int], np.ndarray], exposures: Exposures
+) -> list[tuple[Trail, np.ndarray]]:
+    """Traces of a target that was nodded, if several exposures show it at each place.
+
+    Parameters
+    ----------
+    straight : list of (Trail, `~numpy.ndarray`)
+        The straight features that are flagged, see `~crstack.outliers.trails.straight_features`.
+    flagged, exposures
+        As for `~crstack.outliers.trails.find_trails`.
+
+    Returns
+    -------
+    traces : list of (Trail, `~numpy.ndarray`)
+        The traces of all exposures, each with its pixels, bool (ny, nx); empty if there is no nod.
+
+    Notes
+    -----
+    If two of four exposures show a trace, some of its pixels seem hit in these two, and the others seem too low in the
+    other two. Lines along rows or columns are candidates if 15 per cent of their blocks of 4 x 4 have four flagged
+    pixels or more. An exposure shows a trace there if its medians along the line exceed those of the faintest other
+    exposure. Two parallel traces of similar widths are those of a nod if no exposure shows both.
+    """
+    planes = [flagged(i) for i in range(len(exposures))]
+    lines = [(one.x1 - 1, one.y1 - 1, one.x2 - 1, one.y2 - 1) for one, _ in straight]
+    for plane in planes:
+        lines += lines_near_axes(plane, np.tan(np.radians(FROM_AXIS)), FILLED)
+    any_flagged = reduce(np.logical_or, planes)
+    places: list[list[tuple[Trail, np.ndarray]]] = []
+    for line in lines:
+        if any(is_part_of(Trail(0, *(end + 1 for end in line), 0.0, 0), traces[0][0]) for traces in places):
+            continue
+        found = [feature_along(line, any_flagged, exposures, i) for i in range(len(exposures))]
+        traces = [one for one in found if one is not None]
+        if traces:
+            places.append(traces)
+    return [
+        trace
+        for traces in places
+        if any(_moved_between(traces, others) for others in places if others is not traces)
+        for trace in traces
+    ]
+
+
+def is_part_of(one: Trail, other: Trail) -> bool:
+    """Whether the middle of a straight feature lies within another one that is parallel."""
+    middle = (one.x1 + one.x2) / 2, (one.y1 + one.y2) / 2
+    return _angle_between(one, other) < PARALLEL and abs(_offset(other, middle)) < max(other.width / 2, APART)
+
+
+def _moved_between(traces, others):
+    """Whether two traces, each of some exposures, are those of one target that was at different places."""
+    shown, also = ({trail.exposure for trail, _ in one} for one in (traces, others))
+    return not shown & also and _alike(traces[0][0], others[0][0])
+
+
+def _angle(line):
+    """Angle of a straight feature against the rows, degrees."""
+    return np.degrees(np.arctan2(line.y2 - line.y1, line.x2 - line.x1))
+
+
+def _angle_between(one, other):
+    """Angle between two straight features, degrees."""
+    return abs((_angle(one) - _angle(other) + 90) % 180 - 90)
+
+
 def _distance(one, other):
     """Distance (pixels) of a line from the middle of another one, across; positive upwards, or to the right."""
+    return _offset(one, ((other.x1 + other.x2) / 2, (other.y1 + other.y2) / 2))
+
+
+def _offset(one, place):
+    """Distance (pixels) of a place (x, y) from a straight feature, across; positive upwards, or to the right."""
     direction = np.array([one.x2 - one.x1, one.y2 - one.y1])
     direction = direction / np.hypot(*direction)
     across = np.array([-direction[1], direction[0]])
     across = across * np.sign(across[np.argmax(np.abs(across))])
-    return float(across @ [(other.x1 + other.x2 - one.x1 - one.x2) / 2, (other.y1 + other.y2 - one.y1 - one.y2) / 2])
+    return float(across @ [place[0] - (one.x1 + one.x2) / 2, place[1] - (one.y1 + one.y2) / 2])
 
 
 def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ from crstack.utils.medians import of_rank
 __all__ = ["own_and_others"]
 
 
-def own_and_others(exposures, i, where, dtype=np.float32, differences=None):
+def own_and_others(exposures, i, where, dtype=np.float32, differences=None, *, lowest=False):
     """Values of one exposure, and the typical value of the others.
 
     Parameters
@@ -22,6 +22,8 @@ def own_and_others(exposures, i, where, dtype=np.float32, differences=None):
         Type of the values.
     differences : sequence of `~numpy.ndarray`, optional
         Images or numbers that are subtracted from the exposures first.
+    lowest : bool, optional
+        Whether the value of the others is their lowest one, in place of one in the middle.
 
     Returns
     -------
@@ -38,7 +40,8 @@ def own_and_others(exposures, i, where, dtype=np.float32, differences=None):
         values[exposures.bad[:, *where]] = np.nan
     others = np.delete(values, i, axis=0)
     if np.isfinite(others).all():
-        return values[i], of_rank(others, (len(others) - 1) // 2)
+        return values[i], of_rank(others, 0 if lowest else (len(others) - 1) // 2)
     others = np.sort(others, axis=0)
     number = np.count_nonzero(np.isfinite(others), axis=0)
-    return values[i], np.take_along_axis(others, np.maximum((number - 1) // 2, 0)[None], axis=0)[0]
+    rank = 0 * number if lowest else np.maximum((number - 1) // 2, 0)
+    return values[i], np.take_along_axis(others, rank[None], axis=0)[0]

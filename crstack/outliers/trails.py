@@ -10,7 +10,15 @@ from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
 from crstack.utils.threads import map_images
 
-__all__ = ["Trail", "find_trails", "planes_of", "sentence_of_trails", "straight_features"]
+__all__ = [
+    "Trail",
+    "feature_along",
+    "find_trails",
+    "lines_near_axes",
+    "planes_of",
+    "sentence_of_trails",
+    "straight_features",
+]
 
 #: side (pixels) of the blocks in which flagged pixels are counted, and fewest flagged pixels of a block that counts
 BLOCK, IN_BLOCK = 4, 4
@@ -29,6 +37,8 @@ EDGE, SIGNIFICANT = 0.15, 4.0
 ALSO_IN_OTHERS = 0.3
 #: pixels that are added at each edge
 MARGIN = 1
+#: parts along a line whose sums are shifted against each other
+PARTS = 16
 #: refinements of the line
 ROUNDS = 4
 
@@ -90,6 +100,87 @@ def straight_features(flagged: Callable[[int], np.ndarray], exposures: Exposures
     lengths = [lengths_of_lines(shape) for shape in _shapes(exposures.shape)]
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i, lengths), range(len(exposures)))
     return [one for of_one in found for one in of_one]
+
+
+def lines_near_axes(flagged: np.ndarray, slope: float, filled: float) -> list[tuple[float, float, float, float]]:
+    """Ends (x1, y1, x2, y2; pixels from 0) of lines along rows or columns with many flagged pixels.
+
+    Parameters
+    ----------
+    flagged : `~numpy.ndarray`
+        Flagged pixels of an exposure, bool (ny, nx).
+    slope : float
+        Largest slope of a line against the rows or columns.
+    filled : float
+        Least fraction of the blocks of a line that have four flagged pixels or more.
+    """
+    blocks, found = _in_blocks(flagged) >= IN_BLOCK, []
+    for turned in (False, True):
+        image = (blocks.T if turned else blocks).copy()
+        if min(image.shape) < PARTS:
+            continue
+        for _ in range(MOST):
+            line = _line_along(image, slope, filled)
+            if line is None:
+                break
+            found.append((line[1], line[0], line[3], line[2]) if turned else line)
+            rows = np.rint(np.linspace(line[1], line[3], image.shape[1])).astype(int)
+            for step in (-1, 0, 1):
+                image[np.clip(rows + step, 0, len(image) - 1), np.arange(image.shape[1])] = False
+    return [_refined(tuple((one + 0.5) * BLOCK - 0.5 for one in line), flagged) for line in found]
+
+
+def _refined(line, flagged):
+    """Ends of a line after a fit to the flagged pixels near it."""
+    point, direction = _fitted(line, flagged)
+    point = point + ((np.array(line[:2]) + line[2:]) / 2 - point) @ direction * direction
+    half = np.hypot(line[2] - line[0], line[3] - line[1]) / 2
+    return (*(point - half * direction).tolist(), *(point + half * direction).tolist())
+
+
+def _line_along(image, slope, filled):
+    """Ends (x1, y1, x2, y2) of the line along the rows of a bool image with most pixels; None if none has enough.
+
+    The image is divided into parts along the rows, whose sums are shifted against each other.
+    """
+    ny, nx = image.shape
+    parts = np.stack([part.sum(axis=1) for part in np.array_split(image, PARTS, axis=1)])
+    steepest, best = int(slope * nx), (filled * nx, None)
+    for rise in range(-steepest, steepest + 1):
+        shifts = np.rint(rise * ((np.arange(PARTS) + 0.5) / PARTS - 0.5)).astype(int)
+        total = np.zeros(ny)
+        for part, shift in zip(parts, shifts.tolist(), strict=True):
+            to, source = slice(max(-shift, 0), ny - max(shift, 0)), slice(max(shift, 0), ny + min(shift, 0))
+            total[to] += part[source]
+        row = int(np.argmax(total))
+        if total[row] >= best[0]:
+            best = (total[row] + 0.5, (0, row - rise / 2, nx - 1, row + rise / 2))
+    return best[1]
+
+
+def feature_along(
+    line: tuple[float, float, float, float], flagged: np.ndarray, exposures: Exposures, i: int
+) -> tuple[Trail, np.ndarray] | None:
+    """The straight feature of exposure ``i`` along a line (x1, y1, x2, y2; pixels from 0), and its pixels, or None.
+
+    Its light is compared with that of the faintest other exposure. It ends with its last flagged pixels, or those that
+    have half of its median light.
+    """
+    point, direction = _fitted(line, _brighter_beside(line, exposures, i))
+    return _beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE), lowest=True)[0]
+
+
+def _brighter_beside(line, exposures, i):
+    """Pixels near a line that are clearly brighter than in the faintest other exposure, bool (ny, nx)."""
+    rows, columns = np.indices(exposures.shape, dtype=np.float32)
+    dx, dy = np.array(line[2:]) - line[:2]
+    near = np.nonzero(np.abs((columns - line[0]) * dy - (rows - line[1]) * dx) < REACH * np.hypot(dx, dy))
+    own, others = own_and_others(exposures, i, near, lowest=True)
+    excess = np.nan_to_num(own - others)
+    variance = exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))
+    bright = np.zeros(exposures.shape, dtype=bool)
+    bright[near] = excess - np.median(excess) > SIGNIFICANT * np.sqrt(2 * variance)
+    return bright
 
 
 def planes_of(found: Sequence[tuple[Trail, np.ndarray]]) -> dict[int, np.ndarray]:
@@ -164,14 +255,14 @@ def _traced(line, flagged, exposures, i):
     return _beside(point, direction, flagged, exposures, i, (WIDE_REACH, WIDE_OUTSIDE))[0]
 
 
-def _beside(point, direction, flagged, exposures, i, limits):
+def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     """The trail beside a fitted line, and its pixels, or None; and whether there may be one that is wider."""
     reach, outside = limits
     rows, columns = np.indices(flagged.shape, dtype=np.float32)
     across = (columns - point[0]) * direction[1] - (rows - point[1]) * direction[0]
     near = np.nonzero(np.abs(across) < reach)
     distance, along = across[near], (near[1] - point[0]) * direction[0] + (near[0] - point[1]) * direction[1]
-    own, others = own_and_others(exposures, i, near)
+    own, others = own_and_others(exposures, i, near, lowest=lowest)
     profile, light = (_profile(distance, values, limits) for values in (own - others, others))
     centre = reach
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
@@ -192,7 +283,13 @@ def _beside(point, direction, flagged, exposures, i, limits):
         # a feature one pixel wide is a bad row or column; one that reaches the distances of the level is no trail
         return None, right - left > outside
     low, high = left + 1 - centre - 0.5 - MARGIN, right - 1 - centre + 0.5 + MARGIN
-    ends = _ends(along, (distance > low) & (distance < high) & flagged[near])
+    on_line = flagged[near]
+    if lowest:
+        # only some pixels of a trace that several exposures show are flagged
+        excess = own - others
+        with_light = excess - np.nanmedian(excess[np.abs(distance) >= outside]) > profile[peak] / 2
+        on_line = on_line | (with_light & (np.abs(distance - (peak - centre)) < 1))
+    ends = _ends(along, (distance > low) & (distance < high) & on_line)
     chosen = (distance > low) & (distance < high) & (along >= ends[0]) & (along <= ends[1])
     where = np.zeros(flagged.shape, dtype=bool)
     where[near] = chosen

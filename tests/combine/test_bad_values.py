@@ -15,6 +15,8 @@ from crstack.combine import COMBINATIONS, PixelFlag
 from crstack.datasets import make_stack
 from crstack.masks import MaskRules
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 GAIN = 2.0 * u.electron / u.adu
 SHAPE = (60, 100)
 #: exposure 2 is bad left of this column; pixels near it are not compared, because signals are smoothed

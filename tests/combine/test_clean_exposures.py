@@ -11,6 +11,8 @@ from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
 from crstack.files.history import history_of
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 GAIN = 2.0 * u.electron / u.adu
 
 

@@ -21,6 +21,9 @@ from crstack.masks import MaskRules
 from crstack.masks.rules import codes_of_hits
 from crstack.statistics import order_statistics
 
+# the combinations come after the joint decision
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 GAIN = 2.0 * u.electron / u.adu
 #: those that need no probabilities
 SEVEN = COMBINATIONS[:-1]

@@ -11,6 +11,8 @@ from crstack import Code, CRStack, MaskRules
 from crstack.combine.left_out import shift_with_left_out
 from crstack.exposures import load_exposures
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE, SKY, READNOISE = (200, 220), (80.0, 120.0, 200.0), 4.0
 MASKED, LOW = slice(100, 102), 150
 

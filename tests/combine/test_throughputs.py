@@ -9,6 +9,8 @@ from crstack import CRStack, JointPosterior, MaskSet
 from crstack.combine.posterior_mean import posterior_mean
 from crstack.datasets import make_stack
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 CLOUDS = {2: (1.0, 0.5), 3: (1.0, 1.0, 0.4)}
 
 

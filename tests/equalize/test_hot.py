@@ -5,6 +5,7 @@ import pytest
 from scipy.special import ndtr
 
 from crstack.equalize import measure_differences
+from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.differences import NAMES
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
 from crstack.equalize.fit.hot import charges_of_hot_pixels, with_hot_pixels
@@ -161,3 +162,75 @@ def test_one_low_value_of_many_is_no_common_image():
     model = ExpectedExposures(cube, variance_of, None, {"flux_factors"})
     common = model.common(0.1)
     np.testing.assert_allclose(common, SKY)
+
+
+def dark_exposures(warmth, level=2.0, seed=61):
+    """Dark frames whose hot pixels hold some multiples of their charge: expected values, draws, and the charge."""
+    rng = np.random.default_rng(seed)
+    hot = np.where(rng.uniform(size=SHAPE) < 0.01, np.exp(rng.normal(5, 1.5, SHAPE)), 0)
+    expected = level + np.array([one * hot for one in warmth])
+    cube = rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)
+    # one per cent of the values are hit
+    cube += np.where(rng.uniform(size=cube.shape) < 0.01, rng.exponential(500, cube.shape), 0)
+    return expected, cube.astype(np.float32), hot
+
+
+@pytest.mark.parametrize("warmth", [(1, 1.5), (1, 1.5, 1), (1, 1, 0.7, 1, 1.5)])
+def test_dark_charge_of_hot_pixels_has_a_factor_for_each_exposure(warmth):
+    expected, cube, hot = dark_exposures(warmth)
+    found = measure_differences(cube, variance_of)
+    factors = np.array(warmth) / np.mean(warmth)
+    np.testing.assert_allclose(found.hot, factors, atol=0.015)
+    assert "dark charge of hot pixels" in found.in_words()
+    np.testing.assert_allclose(found.table()["hot_pixels"], found.hot)
+    order = np.arange(len(warmth))[::-1]
+    assert found.ordered(order).hot == found.hot[::-1]
+    # what the exposures differ by is left in few hot pixels: those of groups, and those that are hit
+    spread = np.ptp(levels_of(found, expected)[:, hot > 100], axis=0) / np.sqrt(hot[hot > 100])
+    assert np.percentile(spread, 95) < 3 < np.percentile(np.ptp(expected[:, hot > 100], axis=0) / 10, 5)
+    # nothing but hot pixels changes, and few pixels that are hit in all exposures
+    changed = np.abs(levels_of(found, expected)[:, hot == 0] - 2).max(axis=0) > 1
+    assert np.count_nonzero(changed) <= 3
+
+
+def test_equal_dark_charge_needs_no_factors():
+    _, cube, _ = dark_exposures((1, 1, 1))
+    assert dark_of_hot_pixels(cube, variance_of) is None
+    assert measure_differences(cube, variance_of).hot == ()
+    # few hot pixels do not suffice
+    _, cube, hot = dark_exposures((1, 1.5, 1))
+    cube[:, hot > np.sort(hot, axis=None)[-10]] = 2
+    cube[:, (hot > 0) & (hot < np.sort(hot, axis=None)[-20])] = 2
+    assert dark_of_hot_pixels(cube, variance_of) is None
+
+
+def test_dark_charge_is_measured_apart_from_throughputs():
+    rng, factors, warmth = np.random.default_rng(8), np.array((1.0, 0.8, 0.9)), np.array((1.0, 1.0, 1.6))
+    hot = np.zeros(SHAPE)
+    hot[rng.integers(2, SHAPE[0] - 2, 100), rng.integers(2, SHAPE[1] - 2, 100)] = 3000
+    expected = np.array([f * (scene((0, 0)) + SKY) + d * hot for f, d in zip(factors, warmth, strict=True)])
+    cube = (rng.poisson(expected) + READNOISE * rng.standard_normal(expected.shape)).astype(np.float32)
+    found = measure_differences(cube, variance_of)
+    np.testing.assert_allclose(found.factors, factors / factors.mean(), atol=0.01)
+    np.testing.assert_allclose(found.hot, warmth / warmth.mean(), atol=0.02)
+    # some hot pixels are in stars
+    faint = (hot > 0) & (scene((0, 0)) < SKY)
+    assert np.percentile(np.ptp(levels_of(found, expected)[:, faint], axis=0), 90) < 120
+
+
+def test_dark_charge_by_bands_and_from_a_part(monkeypatch):
+    _, cube, _ = dark_exposures((1, 1.5, 1))
+    whole = dark_of_hot_pixels(cube, variance_of)
+    monkeypatch.setattr("crstack.utils.threads.PIXELS_IN_CACHE", 17 * SHAPE[1])
+    parts = dark_of_hot_pixels(cube, variance_of)
+    for name in ("rows", "columns", "charges", "factors"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+    monkeypatch.setattr("crstack.equalize.fit.dark.SAMPLE", SHAPE[0] * SHAPE[1] // 2)
+    some = dark_of_hot_pixels(cube, variance_of)
+    np.testing.assert_allclose(some.factors, whole.factors, atol=0.03)
+    assert set(some.rows.tolist()) == set(whole.rows.tolist())
+    # the common image of a large image comes by bands
+    monkeypatch.setattr("crstack.equalize.measure.WHOLE", 1000)
+    found = measure_differences(cube, variance_of)
+    assert found.hot
+    assert found.common.shape == SHAPE

@@ -121,6 +121,12 @@ def test_times_that_are_too_unlike(times):
     with pytest.warns(CRStackWarning, match="exposure times differ") as caught:
         stack_of(taken((225.0, 900.0, 900.0)))
     assert "too unlike" not in str(caught[0].message)
+    with pytest.warns(CRStackWarning, match="exposure times differ") as caught:
+        stack_of(taken((9.0, 900.0, 900.0)))
+    assert re.search(
+        r"shortest exposure is multiplied by 67, and is not in the variance: .* were wrong by 0\.6",
+        str(caught[0].message),
+    )
 
 
 def test_m_m_cosmic_of_unlike_times():

@@ -15,6 +15,8 @@ from crstack.masks.rules import codes_of_detector
 from crstack.mmcosmic.limits import detection_limit, image_codes
 from crstack.statistics import order_statistics
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 READNOISE = 2.0
 NO_RULES = MaskRules()
 LIMITS = {"threshold_rnoise": 3.0, "minimum_max2d_rnoise": 5.0}

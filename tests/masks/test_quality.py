@@ -14,6 +14,8 @@ from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures.quality import CONVENTIONS, REASONS, bits_of, unusable
 from crstack.masks.quality import QUALITY_BITS
 
+pytestmark = pytest.mark.usefixtures("quick_joint")
+
 SHAPE = (12, 14)
 HIT = {1: (2, 3), 2: (4, 5), 3: (6, 7)}
 BAD = (8, 9)

@@ -1,9 +1,65 @@
-"""Profiles of traces that moved between the exposures."""
+"""Traces that lie at another place in each exposure, and profiles that moved."""
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.nddata import CCDData
 
+from crstack import CRStack
+from crstack.masks.codes import Code, exposure_name
 from crstack.outliers.nods import _medians
+from crstack.outliers.trails import lines_near_axes
+
+SHAPE = (140, 180)
+
+
+def slit(places, step=40, tilt=0.0, turned=False):
+    """Exposures of a slit with lines of the sky, and a trace at one of several places."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    sky = 20 + sum(400 * np.exp(-(((x - one) / 1.2) ** 2) / 2) for one in (20, 55, 61, 110, 150))
+    planes = [
+        sky + 500 * np.exp(-(((y - 50 - step * place - tilt * x) / 1.8) ** 2) / 2) * (1 + 0.3 * np.sin(x / 40))
+        for place in places
+    ]
+    planes = [rng.poisson(plane) + rng.normal(0, 4, SHAPE) for plane in planes]
+    for plane in planes:
+        plane[rng.integers(0, SHAPE[0], 60), rng.integers(0, SHAPE[1], 60)] += 800
+    planes = [plane.T if turned else plane for plane in planes]
+    exposures = [CCDData(np.ascontiguousarray(plane, np.float32), unit=u.electron) for plane in planes]
+    return CRStack(exposures, readnoise=4 * u.electron)
+
+
+@pytest.mark.parametrize(
+    ("places", "step", "tilt", "turned"),
+    [("0110", 40, 0, False), ("0011", 40, 0.04, False), ("0101", 40, 0, True), ("010110", 40, 0, False)],
+)
+def test_a_nod_to_two_places_is_masked_in_all_exposures(places, step, tilt, turned):
+    places = [int(place) for place in places]
+    with pytest.warns(match="parallel traces lie at different places in different exposures") as caught:
+        masks = slit(places, step, tilt, turned).detect()
+    assert len(caught) == 1
+    assert "Was the target nodded along the slit?" in str(caught[0].message)
+    columns = np.arange(SHAPE[1])
+    for place in (0, 1):
+        rows = np.rint(50 + step * place + tilt * columns).astype(int)
+        where = (columns, rows) if turned else (rows, columns)
+        for i, own in enumerate(places):
+            found = np.mean(masks.codes[exposure_name(i)][where] == Code.MOVED)
+            assert found > 0.98 if own == place else found == 0, (place, i)
+
+
+def test_lines_near_axes():
+    flagged = np.random.default_rng(1).random((200, 240)) < 0.01
+    assert lines_near_axes(flagged, 0.17, 0.15) == []
+    columns = np.arange(240)
+    some = columns[columns % 12 < 5]
+    for step in range(4):
+        flagged[np.rint(60 + 0.05 * some).astype(int) + step, some] = True
+    (line,) = lines_near_axes(flagged, 0.17, 0.15)
+    np.testing.assert_allclose(line, (0, 61.5, 239, 73.5), atol=3)
+    turned = [(y1, x1, y2, x2) for x1, y1, x2, y2 in lines_near_axes(flagged.T, 0.17, 0.15)]
+    np.testing.assert_allclose(turned, [line], atol=1)
 
 
 @pytest.mark.parametrize("n", [8, 9])

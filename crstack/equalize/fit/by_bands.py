@@ -154,7 +154,7 @@ class ExposuresByBands:
     def result(self):
         """The `Differences`."""
         part, n = self.part, len(self.levels)
-        differs = part.terms is not None or any(self.kinds) or any(map(any, part.steps))
+        differs = part.terms is not None or any(self.kinds) or any(map(any, part.steps)) or "hot pixels" in part.names
         return Differences(
             **fitted_terms(part, self),
             scales=tuple(np.float32(part.factors)),

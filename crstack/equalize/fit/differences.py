@@ -65,6 +65,8 @@ class Differences:
     drifts : `~numpy.ndarray` or None
         (N, 2, 2) change of the shift (dx, dy) from the centre of the image to its edges along (x, y), pixels; 0 where
         the shift is the same everywhere.
+    hot : tuple of float
+        Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
     """
 
     factors: tuple
@@ -84,9 +86,11 @@ class Differences:
     grids: np.ndarray | None = None
     profiles: tuple = ()
     drifts: np.ndarray | None = None
+    hot: tuple = ()
 
     def __bool__(self):
-        return self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
+        measured = self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
+        return measured or bool(self.hot)
 
     @property
     def errors(self):
@@ -113,7 +117,8 @@ class Differences:
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
         second moments of a star, square pixels), and the standard errors of all but the level. Where they were
         measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
-        of the response along rows or columns, and of the level of each row or column (electron).
+        of the response along rows or columns, and of the level of each row or column (electron). The column
+        hot_pixels holds the dark charge of hot pixels relative to the mean, if it differs.
 
         Returns
         -------
@@ -130,6 +135,8 @@ class Differences:
         for k, (name, unit) in enumerate(units.items()):
             table[name] = Column(moments[:, k], unit=unit)
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
+        if self.hot:
+            table["hot_pixels"] = self.hot
         for name, values in self._ranges():
             unit = None if name.startswith("response") else "electron"
             table[f"{name}_low"], table[f"{name}_high"] = (
@@ -190,6 +197,7 @@ class Differences:
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         picked["grids"] = None if self.grids is None else self.grids[order]
         picked["drifts"] = None if self.drifts is None else self.drifts[order]
+        picked["hot"] = tuple(self.hot[i] for i in order) if self.hot else ()
         picked["profiles"] = tuple(one[order] for one in self.profiles)
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
@@ -225,6 +233,9 @@ class Differences:
             if line.setting == "response" and self.limits:
                 limits = f" from {self.limits[0]:.3f} to {self.limits[1]:.3f}"
             words[line.words] = f"measured{limits}"
+        if self.hot:
+            shares = ", ".join(f"{one:.3f}" for one in self.hot)
+            words["dark charge of hot pixels"] = f"{shares} (relative to their mean)"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
         terms = self.terms or KernelTerms(0, False, False, False)

@@ -16,7 +16,7 @@ from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads, row_bands, wide_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "fitted_terms", "largest_blur"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "copied_levels", "fitted_terms", "largest_blur"]
 
 #: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
 #: for each round
@@ -49,7 +49,7 @@ class ExpectedExposures:
     bad : `~numpy.ndarray` of bool or None
         (N, ny, nx) excluded values.
     names : set of str
-        What is measured.
+        What is measured; "hot pixels" if these differ, so that the common image is needed.
     of_part : ExpectedExposures, optional
         A fit to a part of the image: its throughputs, kernels and steps are used.
     start : `~numpy.ndarray`, optional
@@ -132,7 +132,7 @@ class ExpectedExposures:
         if not some.any():
             return
         # the copy also allows for a cube that is read by rows
-        self.levels, bad = _copied(self.levels), bad[:, some]
+        self.levels, bad = copied_levels(self.levels), bad[:, some]
         base = np.array([np.broadcast_to(one, some.shape)[some] for one in self.backgrounds])
         values = self.levels[:, some]
         self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
@@ -140,7 +140,7 @@ class ExpectedExposures:
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
         # the copy also allows for a cube that is read by rows
-        self.levels = _copied(self.levels)
+        self.levels = copied_levels(self.levels)
         *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
         self.hot = tuple(places), charges
         for plane in self.levels:
@@ -285,7 +285,8 @@ class ExpectedExposures:
                 blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
                 own = _through(noise, rest)
             if self.drifts[i].any():
-                drift, more = drift_of(scene, noise, self.drifts[i])
+                # where the mean shift has brought the scene
+                drift, more = drift_of(scene + blur, noise, self.drifts[i])
                 blur, own = blur + drift, own + more
             if np.ndim(blur):
                 share = _more_than(own, blur)
@@ -328,6 +329,7 @@ class ExpectedExposures:
         """The `Differences`."""
         n = len(self.levels)
         differs = self.terms is not None or any(self.kinds) or self.lines or any(map(any, self.steps))
+        differs = differs or "hot pixels" in self.names
         return Differences(
             **fitted_terms(self, self),
             scales=tuple(self.scale(i) for i in range(n)),
@@ -349,7 +351,7 @@ class ExpectedExposures:
         return 1 + (self.gains * weight).sum(axis=along) / np.where(light > 0, light, 1)
 
 
-def _copied(levels):
+def copied_levels(levels):
     """A copy of a cube, which may be one that is read by rows."""
     copy = empty_image(levels.shape)
     for rows in row_bands(*levels.shape[1:]):

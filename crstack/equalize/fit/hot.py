@@ -9,7 +9,7 @@ from crstack.utils.memory import empty_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["charges_of_hot_pixels", "with_hot_pixels"]
+__all__ = ["MARGIN", "charges_of", "charges_of_hot_pixels", "hot_in_all", "with_hot_pixels"]
 
 #: rows beside a band on which its hot pixels depend
 MARGIN = 4
@@ -47,11 +47,45 @@ def charges_of_hot_pixels(cube, variance_of):
     sigma : `~numpy.ndarray`
         Standard deviations of one exposure there.
     """
+    rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of)
+    return rows[alone], columns[alone], charges_of(excess[:, alone], sigma[alone]), sigma[alone]
+
+
+def charges_of(excess, sigma):
+    """Charge (M,) of hot pixels from their excess (N, M) in the exposures, whose standard deviation is ``sigma``."""
+    charges, low = np.median(excess, axis=0), excess.min(axis=0)
+    # the lowest value, if most exposures are hit
+    return np.where(charges - low > HIT * sigma, low, charges)
+
+
+def hot_in_all(cube, variance_of, shared=False):
+    """Pixels that are hot in every exposure.
+
+    Parameters
+    ----------
+    cube : `~numpy.ndarray`
+        (N, ny, nx) exposures, electrons.
+    variance_of : callable
+        Mean variance of the exposures at a signal (image).
+    shared : bool, optional
+        Whether pairs of hot pixels count too.
+
+    Returns
+    -------
+    rows, columns : `~numpy.ndarray` of int
+        Places of the M pixels.
+    excess : `~numpy.ndarray`
+        (N, M) electrons above the pixels around.
+    sigma : `~numpy.ndarray`
+        (M,) standard deviations of one exposure there.
+    alone : `~numpy.ndarray` of bool
+        (M,) whether no pixel beside is nearly as high.
+    """
     lowest, median = cube.min(axis=0), np.median(cube, axis=0)
     sigma = np.sqrt(variance_of(lowest))
     # two images of a star are not sharp in the median
     noise = sigma * np.float32(OF_MEDIAN / np.sqrt(len(cube)))
-    places = hot_pixels(median, noise)
+    places = hot_pixels(median, noise, shared=shared)
     base = medians_around(median, *places)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(median, 1, mode="reflect"), (3, 3))[places]
     beside = np.partition(windows.reshape(-1, 9), -2)[:, -2] - base
@@ -61,12 +95,9 @@ def charges_of_hot_pixels(cube, variance_of):
     low, n_others = excess.min(axis=0), len(cube) - 1
     others = (excess.sum(axis=0) - excess.max(axis=0)) / n_others
     in_all = low > LEAST_LOW * sigma[places]
-    in_all &= alone & (others > LEAST_OTHERS / np.sqrt(n_others) * sigma[places])
+    in_all &= others > LEAST_OTHERS / np.sqrt(n_others) * sigma[places]
     rows, columns = (one[in_all] for one in places)
-    low, sigma = low[in_all], sigma[rows, columns]
-    charges = np.median(excess[:, in_all], axis=0)
-    # the lowest value, if most exposures are hit
-    return rows, columns, np.where(charges - low > HIT * sigma, low, charges), sigma
+    return rows, columns, excess[:, in_all], sigma[rows, columns], alone[in_all]
 
 
 def with_hot_pixels(found, levels, variance_of):

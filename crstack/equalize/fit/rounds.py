@@ -30,8 +30,8 @@ FEW, SMALLER = 4_000, (1.0, 0.5, 0.25)
 BLOCKS, LEAST_HALF = (8, 2), 0.2
 #: a kernel is kept if this percentile of its effect is at least this number of standard deviations
 STRONG, LEAST_EFFECT = 99.5, 0.3
-#: least throughput that a fit may give, and least one as a share of that from which the fit starts, where it does
-LEAST_LIGHT, LEAST_OF_START = 1e-4, 0.5
+#: least throughput that a fit may give
+LEAST_LIGHT = 1e-4
 
 
 def refine(model, contrast, least_share=None):
@@ -137,12 +137,14 @@ def _with_light(kernels, start):
 
     In an exposure with a thousandth of the light of another one, errors of the common image exceed the throughput.
     """
-    least = np.full(len(kernels), LEAST_LIGHT) if start is None else start * LEAST_OF_START
-    lost = 1 + kernels.sum(axis=(1, 2)) < least
+    lost = 1 + kernels.sum(axis=(1, 2)) < LEAST_LIGHT
     if not lost.any():
         return kernels
+    middle = SIZE // 2
     kernels = np.where(lost[:, None, None], 0, kernels)
-    kernels[lost, SIZE // 2, SIZE // 2] = (least if start is None else start)[lost] - 1
+    kernels[lost, middle, middle] = (LEAST_LIGHT if start is None else start[lost]) - 1
+    # the mean change stays 0
+    kernels[~lost, middle, middle] -= kernels.sum() / np.count_nonzero(~lost)
     return kernels
 
 

@@ -54,6 +54,8 @@ SAFETY = 1.5
 CHANGE = 3
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
+#: window (pixels) of a kernel, and ripple of a kernel around a change, as a share of the largest change in the window
+REACH, RIPPLE = 7, 0.015
 
 
 def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
@@ -77,7 +79,12 @@ def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed
     -------
     squares : `~numpy.ndarray`
     """
-    lower, upper = _squares_of_both(low, median, high, n)
+    return _mean_square(_squares_of_both(low, median, high, n), limits, expected, trimmed)
+
+
+def _mean_square(squares, limits=None, expected=None, trimmed=0.0):
+    """Mean of the two `_squares_of_both`, see `deviations_squared`."""
+    lower, upper = squares
     if trimmed:
         ratio = upper / expected
         upper = np.where(ratio > np.quantile(ratio, 1 - trimmed), lower, upper)
@@ -109,8 +116,8 @@ def tail_of_noise(n):
 class ModelError:
     """Variance by which exposures differ on structures beyond the noise.
 
-    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives and
-    squared change by shift and seeing.
+    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives,
+    squared change by shift and seeing, and its largest square within the reach of a kernel.
 
     Attributes
     ----------
@@ -120,21 +127,21 @@ class ModelError:
         Factors of the least variance.
     """
 
-    parts: tuple = (0.0,) * 4
-    least: tuple = (0.0,) * 4
+    parts: tuple = (0.0,) * 5
+    least: tuple = (0.0,) * 5
 
     def of(self, features):
         """float32 (ny, nx) variance at some `features_of` an image; 0 where the image is flat."""
         error = np.zeros(features.shape[1:], np.float32)
         for factors in (self.parts, self.least):
             used = np.float32(factors[: len(features)])
-            np.maximum(error, np.tensordot(used, features, axes=1), out=error)
+            np.maximum(error, np.tensordot(used, features[: len(used)], axes=1), out=error)
         # not in the noise of flat places
         flat = ~dilate(features[0] > 0, 1)
         error[flat] = 0
         if len(features) > CHANGE and any(self.least):
             # around a bright star, the kernel changes pixels that have no structure of their own
-            error[flat] = features[CHANGE][flat]
+            error[flat] = np.maximum(features[CHANGE], np.float32(RIPPLE**2) * features[CHANGE + 1])[flat]
         return error
 
 
@@ -151,7 +158,7 @@ def features_of(image, variance, change=None):
     Returns
     -------
     features : `~numpy.ndarray`
-        float32 (3 or 4, ny, nx).
+        float32 (3 or 5, ny, nx).
     """
     smooth = ndimage.uniform_filter(image, 3)
     signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
@@ -160,7 +167,10 @@ def features_of(image, variance, change=None):
         for kernel in ((-0.5, 0.0, 0.5), (1.0, -2.0, 1.0))
     )
     found = [signal**2, np.maximum(slopes - variance, 0), np.maximum(bends - 12 * variance, 0)]
-    return np.stack(found if change is None else [*found, np.maximum(change**2 - 2 * variance, 0)])
+    if change is None:
+        return np.stack(found)
+    changed = np.maximum(change**2 - 2 * variance, 0)
+    return np.stack([*found, changed, ndimage.maximum_filter(changed, REACH)])
 
 
 def places_to_fit(contrast2, variance):
@@ -202,21 +212,23 @@ def fit_model_error(n, structure, flat):
     error is therefore at most the one that the lowest values show, plus a standard error.
     """
     *values, noise, features = structure
-    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2) if len(features) > CHANGE else (0.0,) * 4
+    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2, RIPPLE**2) if len(features) > CHANGE else (0.0,) * 5
     if len(noise) < FEWEST:
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
     usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
-    rows = features.T.astype(np.float64)
-    parts = _fit(rows, values, noise, n, usual, trimmed)
+    # the ripple beside a change is not measured
+    rows, squares = features[: CHANGE + 1].T.astype(np.float64), _squares_of_both(*values, n)
+    parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
-    least = tuple(np.minimum(least, _limits(rows, parts, fitted)).tolist()) if any(least) else least
+    if any(least):
+        limits = _limits(rows, parts, fitted)
+        least = (*np.minimum(least[: len(limits)], limits).tolist(), *least[len(limits) :])
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
-        values = [one[apart] for one in values]
-        trimmed = max(trimmed, _more_high_than_low(values, fitted[apart], n))
-        squares = deviations_squared(*values, n, None, fitted[apart], trimmed)
-        found = np.quantile(squares / fitted[apart], TAIL)
+        squares = [one[apart] for one in squares]
+        trimmed = max(trimmed, _more_high_than_low(squares, fitted[apart]))
+        found = np.quantile(_mean_square(squares, None, fitted[apart], trimmed) / fitted[apart], TAIL)
         parts = parts * np.clip(found / usual_tail, 1, MOST_TAIL if n > 2 else MOST_TAIL_OF_TWO)
     return ModelError(tuple((SAFETY * parts).tolist()), least)
 
@@ -244,8 +256,9 @@ def _of_flat_places(n, low, median, high, noise, trimmed):
     least, highest = OF_FLAT if n > 2 else OF_FLAT_OF_TWO
     if len(noise) < FEWEST:
         return least, tail_of_noise(n)
-    mean = np.mean(deviations_squared(low, median, high, n, _most(n) * noise, noise, trimmed) / noise)
-    tail = np.quantile(deviations_squared(low, median, high, n, None, noise, trimmed) / noise, TAIL)
+    squares = _squares_of_both(low, median, high, n)
+    mean = np.mean(_mean_square(squares, _most(n) * noise, noise, trimmed) / noise)
+    tail = np.quantile(_mean_square(squares, None, noise, trimmed) / noise, TAIL)
     usual = float(np.clip(mean, LEAST_TRIMMED if trimmed else least, highest))
     return usual, max(float(tail), tail_of_noise(n))
 
@@ -258,21 +271,21 @@ def _strongest(places, contrast2):
     return np.union1d(strongest, places[np.linspace(0, len(places) - 1, PIXELS // 2).astype(int)])
 
 
-def _more_high_than_low(values, expected, n):
+def _more_high_than_low(squares, expected):
     """Share of pixels with a hit: so many more of the highest values are far from the median than of the lowest."""
-    lower, upper = (np.count_nonzero(one > MOST * expected) for one in _squares_of_both(*values, n))
+    lower, upper = (np.count_nonzero(one > MOST * expected) for one in squares)
     return min(max(upper - lower, 0) / len(expected), MOST_TRIMMED)
 
 
-def _seen_in_low_values(values, variance, fitted, n):
+def _seen_in_low_values(lower, variance, fitted, n):
     """Share of a fitted excess variance that the lowest values show, plus its standard error; at most 1.
 
     An error of the model makes some values too low and others too high. Hits make values too high only.
 
     Parameters
     ----------
-    values : sequence of `~numpy.ndarray`
-        Lowest, median and highest value (M,).
+    lower : `~numpy.ndarray`
+        (M,) squared deviations of the lowest value.
     variance, fitted : `~numpy.ndarray`
         (M,) variance of the noise of one value, and the same with the fitted excess.
     n : int
@@ -282,7 +295,7 @@ def _seen_in_low_values(values, variance, fitted, n):
     -------
     share : float
     """
-    lower = np.minimum(_squares_of_both(*values, n)[0], _most(n) * fitted)
+    lower = np.minimum(lower, _most(n) * fitted)
     excess = fitted - variance
     weight = excess / fitted**2
     total = np.sum(weight * excess)
@@ -291,17 +304,20 @@ def _seen_in_low_values(values, variance, fitted, n):
     return float(np.clip((found + error) / total, 0, 1))
 
 
-def _fit(rows, values, variance, n, usual, trimmed=0.0):
-    """Parts (K,) of the features (M, K), as far as low values show them; those that are not significant are 0."""
+def _fit(rows, squares, variance, n, usual, trimmed=0.0):
+    """Parts (K,) of the features (M, K), as far as low values show them; those that are not significant are 0.
+
+    ``squares`` are the two `_squares_of_both`.
+    """
     keep = list(range(rows.shape[1]))
     fitted = variance + FIRST_SHARE * rows.sum(axis=1)
     while keep:
         for _ in range(ROUNDS):
-            share = max(trimmed, _more_high_than_low(values, fitted, n))
-            squares = deviations_squared(*values, n, _most(n) * fitted, fitted, share) / usual
+            share = max(trimmed, _more_high_than_low(squares, fitted))
+            mean = _mean_square(squares, _most(n) * fitted, fitted, share) / usual
             weighted = rows[:, keep] / fitted[:, None]
             scale = np.maximum(np.linalg.norm(weighted, axis=0), 1e-30)
-            found = nnls(weighted / scale, (squares - variance) / fitted)[0] / scale
+            found = nnls(weighted / scale, (mean - variance) / fitted)[0] / scale
             fitted = variance + rows[:, keep] @ found
         errors = np.sqrt(SPREAD * np.diag(np.linalg.pinv((weighted / scale).T @ (weighted / scale)))) / scale
         # a feature that is 0 everywhere has no error and no part in the variance
@@ -310,6 +326,6 @@ def _fit(rows, values, variance, n, usual, trimmed=0.0):
             parts = np.zeros(rows.shape[1])
             parts[keep] = found
             # of two exposures, the lowest value is as far from the median as the highest
-            return parts * _seen_in_low_values(values, variance, fitted, n) if n > 2 else parts
+            return parts * _seen_in_low_values(squares[0], variance, fitted, n) if n > 2 else parts
         keep.pop(int(np.argmin(significance)))
     return np.zeros(rows.shape[1])
