@@ -19,6 +19,8 @@ from crstack.equalize.fit.line_rounds import (
     find_line_terms,
     find_response_of_object_first,
     fit_line_terms,
+    misfit,
+    misfit_by_own_noise,
     polish,
     refine_after_lines,
 )
@@ -200,7 +202,7 @@ def _best_of_orders(model, alone=None):
     if axes:
         models.append(_lines_first(model, axes, model.start))
         refine_after_lines(models[-1])
-    best = min(models, key=criterion)
+    best = min(models, key=criterion if model.start is None else misfit)
     best = alone if alone is not None and _describes_more(alone, best) else best
     others = [_lines_first(model, *one) for one in _other_orders(model, axes)]
     other = min(others, key=ExpectedExposures.misfit, default=best)
@@ -212,8 +214,14 @@ def _best_of_orders(model, alone=None):
 
 
 def _describes_more(one, other):
-    """Whether a model describes more than another one, by the sum of two measures of the misfit."""
-    return sum(measure(one) - measure(other) for measure in (criterion, criterion_by_own_noise)) < 0
+    """Whether a model describes more than another one.
+
+    Models of one start are compared by the sum of two measures of the misfit. Of models of other throughputs, either
+    measure decides.
+    """
+    if one.start is None and other.start is None:
+        return sum(measure(one) - measure(other) for measure in (criterion, criterion_by_own_noise)) < 0
+    return any(measure(one) < measure(other) for measure in (ExpectedExposures.misfit, misfit_by_own_noise))
 
 
 def _other_orders(model, axes):

@@ -19,6 +19,7 @@ __all__ = [
     "find_response_of_object_first",
     "fit_line_terms",
     "misfit",
+    "misfit_by_own_noise",
     "polish",
     "refine_after_lines",
 ]
@@ -175,10 +176,10 @@ def criterion(model):
 
 def criterion_by_own_noise(model):
     """The same with the variance of each expected exposure, which compares models of any throughputs."""
-    return _misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
+    return misfit_by_own_noise(model) + 2 * sum(model.freedom.values())
 
 
-def _misfit_by_own_noise(model):
+def misfit_by_own_noise(model):
     """The misfit with the variance of each expected exposure."""
     common, n = model.common(CONTRAST[-1], mean=True), len(model.levels)
     expected = np.stack([model.shift(i) + model.scale(i) * common for i in range(n)])
