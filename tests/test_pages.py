@@ -100,7 +100,7 @@ def test_the_page_of_large_stacks_has_the_memory_of_the_code():
         "auxiliary detector PyCosmic": (PyCosmicDetector.bytes_per_pixel, 0),
         "auxiliary detector L.A.Cosmic": (LACosmicDetector.bytes_per_pixel, 0),
         "interactive windows": (BYTES_OF_FIGURES, 0),
-        "``offsets`` and ``seeing`` that you give": (BYTES_OF_OFFSETS, 0),
+        "``offsets`` that you give or measure in a region, and ``seeing`` that you give": (BYTES_OF_OFFSETS, 0),
         "M.M.Cosmic and its diagram, for N exposures": (fixed, each - fixed),
         "the joint decision with ``false_alarm``": (JointPosterior(false_alarm=1e-5).bytes_per_pixel(3), 0),
     }

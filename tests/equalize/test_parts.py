@@ -504,9 +504,9 @@ def test_a_feature_that_is_0_everywhere_takes_no_part():
     signal2 = rng.uniform(1e3, 1e5, 4000)
     variance = np.full(4000, 50.0)
     drawn = rng.standard_normal((3, 4000)) * np.sqrt(variance + 0.02 * signal2)
-    values = np.sort(drawn, axis=0)
-    both = model_error._fit(np.column_stack((signal2, np.zeros(4000))), values, variance, 3, 1.0)
-    alone = model_error._fit(signal2[:, None], values, variance, 3, 1.0)
+    squares = model_error._squares_of_both(*np.sort(drawn, axis=0), 3)
+    both = model_error._fit(np.column_stack((signal2, np.zeros(4000))), squares, variance, 3, 1.0)
+    alone = model_error._fit(signal2[:, None], squares, variance, 3, 1.0)
     assert both[1] == 0
     assert both[0] == pytest.approx(alone[0])
     assert alone[0] > 0
