@@ -243,7 +243,8 @@ class NoiseModel:
         """
         expected = np.asarray(expected)
         if self.known_variance is not None:
-            return np.broadcast_to(self.known_variance, expected.shape).copy()
+            shape = np.broadcast_shapes(np.shape(self.known_variance), expected.shape)
+            return np.broadcast_to(self.known_variance, shape).copy()
         signal = np.maximum(expected, 0)
         variance = signal / self.electrons_per_unit + self.readnoise_in_unit**2
         if self.nbinom_shape is not None:

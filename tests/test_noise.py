@@ -106,3 +106,10 @@ def test_an_image_of_gains_with_one_nan_is_refused():
     gain[1, 2] = np.nan
     with pytest.raises(InputError, match="gain must be finite everywhere"):
         NoiseModel(gain * u.electron / u.adu, 5 * u.electron)
+
+
+def test_a_known_variance_at_one_signal_is_an_image():
+    """A number as the signal, where the variance is known for each pixel."""
+    known = np.array([[1.0, 4.0], [9.0, 16.0]], np.float32)
+    noise = NoiseModel(readnoise=4 * u.electron, unit=u.electron).with_known_variance(known)
+    np.testing.assert_array_equal(noise.variance(np.float32(100)), known)

@@ -141,7 +141,8 @@ def _levels_of_blocks(exposures, i, side, factor):
 def _variance(exposures, i, level):
     """Median of the stated variance of an exposure at a level."""
     part = tuple(slice(None, None, max(length // 100, 1)) for length in exposures.shape)
-    return float(np.median(exposures.noise_of(i).cutout(part).variance(np.float32(max(level, 0)))))
+    expected = np.full_like(exposures.data[i][part], max(level, 0), np.float32)
+    return float(np.median(exposures.noise_of(i).cutout(part).variance(expected)))
 
 
 def _light(levels, errors):

@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack import Code, CRStack
 from crstack.datasets.hits import make_hits
@@ -160,6 +160,21 @@ def test_arrays_in_files_give_the_same_result():
     assert workspace.in_files
     np.testing.assert_array_equal(found.low, expected.low)
     np.testing.assert_array_equal(found.data, expected.data)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_exposures_with_uncertainties(dark):
+    cube, _, _ = drawn(3, {1: DEAD} if dark else {})
+    images = ccds(cube)
+    for image in images:
+        image.uncertainty = VarianceUncertainty(np.maximum(image.data, 0) + READNOISE**2)
+    exposures = load_exposures(images, readnoise=READNOISE * u.electron) if not dark else None
+    if dark:
+        with pytest.warns(CRStackWarning, match="part of an exposure is dark"):
+            exposures = load_exposures(images, readnoise=READNOISE * u.electron)
+        assert exposures.low[1][QUADRANT].all()
+    else:
+        assert exposures.low is None
 
 
 def test_bad_values_are_no_shadow():
