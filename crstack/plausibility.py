@@ -108,7 +108,7 @@ def implausibilities(
         sentences += _of_coincidences(masks, valid)
         sentences += _of_shifts(masks, exposures, offsets)
         sentences += _of_structures(masks, exposures, differences)
-    sentences += _of_unlike_light(masks, exposures)
+        sentences += _of_unlike_light(masks, exposures)
     if noise:
         sentences += _of_noise(masks, exposures)
     return sentences

@@ -13,6 +13,7 @@ from crstack.equalize.fit.hot import with_hot_pixels
 from crstack.equalize.fit.line_rounds import (
     MOST_LINES,
     added_first,
+    at_other_places,
     criterion,
     criterion_by_own_noise,
     find_added_lines_first,
@@ -184,7 +185,7 @@ def _with_lines(model):
     # throughputs that are far from 1 are no losses of an object
     if model.lines and "response" in model.names and model.start is None:
         alone = _object_alone(model)
-        if _describes_more(alone, model):
+        if _describes_more(alone, model) and not at_other_places(alone):
             return _best_of_orders(model, alone)
     return _best_of_orders(model)
 

@@ -12,6 +12,7 @@ from crstack.utils.pixels import contrast_of, dilate
 __all__ = [
     "MOST_LINES",
     "added_first",
+    "at_other_places",
     "criterion",
     "criterion_by_own_noise",
     "find_added_lines_first",
@@ -28,6 +29,8 @@ __all__ = [
 HIT, HIT_CONTRAST = 4.0, 0.3
 #: least throughput along rows and columns, relative to that of the exposure
 LEAST_THROUGHPUT = np.float32(0.2)
+#: change of the throughput of an object, of both signs in one exposure, that shows that it was moved
+OF_MOVED = np.float32(0.2)
 #: window (pixels) of the medians along a row or column, from which a response of two exposures is measured
 ALONG = 5
 #: most terms along rows and columns, and length (pixels) of the cells that test them
@@ -120,6 +123,13 @@ def find_response_of_object_first(model):
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
     find_line_terms(model, [one for one in LINES if one.setting == "response"])
+
+
+def at_other_places(model):
+    """Whether an exposure has much more light in some places and much less in others: an object that was moved."""
+    if model.gains is None:
+        return False
+    return any(float(one.max()) > OF_MOVED > -OF_MOVED > float(one.min()) for one in model.gains)
 
 
 def fit_if_better(model, lines, by=0.0):
