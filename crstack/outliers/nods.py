@@ -98,7 +98,8 @@ def traces_of_nod(
     any_flagged = reduce(np.logical_or, planes)
     places: list[list[tuple[Trail, np.ndarray]]] = []
     for line in lines:
-        if any(is_part_of(Trail(0, *(end + 1 for end in line), 0.0, 0), traces[0][0]) for traces in places):
+        x1, y1, x2, y2 = (end + 1 for end in line)
+        if any(is_part_of(Trail(0, x1, y1, x2, y2, 0.0, 0), traces[0][0]) for traces in places):
             continue
         found = [feature_along(line, any_flagged, exposures, i) for i in range(len(exposures))]
         traces = [one for one in found if one is not None]
