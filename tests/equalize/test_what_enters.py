@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
+from crstack.equalize.settings import Equalization
 
 
 def test_rows_and_columns_that_enter():
@@ -18,3 +19,12 @@ def test_rows_and_columns_that_enter():
     expected = np.full((6, 7), 3.0)
     expected[:, :1] = 2
     np.testing.assert_array_equal(cube[2], expected)
+
+
+def test_memory_of_regions_is_that_of_their_pixels():
+    """40 bytes for each value in the smallest box of all flux regions, 80 in the region of the offsets."""
+    factors = Equalization(flux_regions=[(1, 20, 1, 10), (31, 40, 21, 50)])
+    assert factors.bytes_in_regions == {"flux_regions": 40 * 40 * 50}
+    offsets = Equalization(crosscorr_region=(31, 130, 21, 60))
+    assert offsets.bytes_in_regions == {"crosscorr_region": 80 * 100 * 40}
+    assert Equalization().bytes_in_regions == {}
