@@ -188,7 +188,7 @@ class Population:
         numbers = {
             "fraction of values hit": self.overall,
             "typical charge (electron)": self.typical,
-            "rate without a hit neighbour": self.rate[0],
+            "rate where no neighbour is hit": self.rate[0],
             "rate beside a hit of 5 sigma": beside[1],
             "rate beside a hit of 90 sigma": beside[4],
             "log odds of a detection": self.detector_odds,
@@ -207,7 +207,7 @@ class Population:
         words = {
             "values hit": f"{100 * self.overall:.3g} %",
             "typical charge": f"{self.typical:.3g} electron",
-            "rate without a hit neighbour": f"{self.rate[0]:.2g}",
+            "rate where no neighbour is hit": f"{self.rate[0]:.2g}",
             "rate beside a hit of 5 sigma": f"{beside[1]:.2g}",
             "rate beside a hit of 90 sigma": f"{beside[4]:.2g}",
         }

@@ -207,7 +207,8 @@ def test_own_uncertainties_and_bad_values():
     assert not found[bad].any()
     assert found[simulated.hit_mask(2) & ~bad].mean() > 0.96
     near = np.array([ndimage.maximum_filter(plane, size=3) for plane in simulated.hits > 1])
-    assert (found & near).sum() > 0.997 * found.sum()
+    # the goal for unequal exposures: at most 30 false values per million
+    assert (found & ~near).sum() <= 30e-6 * found.size
 
 
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
