@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +99,33 @@ def test_the_placeholder_address_is_in_few_files():
     if listed.returncode > 1 or not listed.stdout:
         pytest.skip("not a repository of git")
     found = set(listed.stdout.split()) - {"tests/test_packaging.py", "docs/development/releasing.rst"}
-    assert found == {"README.rst", "setup.cfg", "benchmarks/asv.conf.json"}
+    assert found == {"setup.cfg", "benchmarks/asv.conf.json"}
+
+
+def links_of(readme):
+    """Targets of the links and images at the end of README.rst."""
+    return re.findall(r"^\.\. (?:_.*:|\|.*\| image::) (\S+)$", readme, re.MULTILINE)
+
+
+def test_links_of_the_readme_lead_to_files():
+    links = [link for link in links_of((ROOT / "README.rst").read_text(encoding="utf-8")) if "://" not in link]
+    assert {"docs/images/readme.png", "docs/index.rst", "CHANGES.rst"} <= set(links)
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
+def test_a_release_has_links_with_addresses(tmp_path):
+    text = (ROOT / "README.rst").read_text(encoding="utf-8")
+    (tmp_path / "README.rst").write_text(text, encoding="utf-8")
+    page = (ROOT / "docs" / "development" / "releasing.rst").read_text(encoding="utf-8")
+    command = re.search(r"^    (sed -i -E '.*?' README\.rst)$", page, re.MULTILINE | re.DOTALL)[1]
+    if not shutil.which("sed") or subprocess.run(["sed", "--version"], capture_output=True).returncode:
+        pytest.skip("sed is not that of GNU")
+    subprocess.run(["sh", "-c", command.replace("ADDRESS", "https://x.org")], cwd=tmp_path, check=True)
+    links = links_of((tmp_path / "README.rst").read_text(encoding="utf-8"))
+    assert all(link.startswith("https://") for link in links)
+    for name in ("_images/readme.png", "index.html", "explanation/peers.html", "development/changes.html"):
+        assert f"https://x.org/docs/{name}" in links
 
 
 def test_files_of_changes_become_a_section_of_the_changelog(tmp_path):
