@@ -25,6 +25,7 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
+from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
 from crstack.equalize.terms.first_factors import first_factors
@@ -83,21 +84,34 @@ def measure_differences(
     round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
     rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
-    columns come from the part with most structure. Hot pixels are not changed by a throughput, but the dark charge of
-    all hot pixels of an exposure may differ by one factor.
+    columns come from the part with most structure. If a pattern such as fringes differs in its amplitude, all this is
+    fitted to the exposures without it as well, and the better of the two descriptions is used. Hot pixels are not
+    changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor.
     """
     names, original = set(names), levels
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}
-    found = with_hot_pixels(_measured(levels, variance_of, bad, names, noises), levels, variance_of)
+    found = with_hot_pixels(_with_pattern(levels, variance_of, bad, names, noises), levels, variance_of)
     if hot is not None:
         found, levels = hot.added_to(found), original
     return with_saturated_stars(found, levels, bad, variance_of) if "seeing" in names else found
 
 
+def _with_pattern(levels, variance_of, bad, names, noises):
+    """The differences with those of a pattern such as fringes, where this describes the exposures better."""
+    found = _measured(levels, variance_of, bad, names, noises)
+    pattern = pattern_of_sky(levels, variance_of) if "backgrounds" in names else None
+    if pattern is None:
+        return found
+    # the common image is needed, whatever else differs
+    known = pattern.removed(levels), pattern.variance_of(variance_of), bad, names | {"hot pixels"}, noises
+    other = pattern.added_to(_measured(*known))
+    return other if describes_more(other, found, levels, variance_of, bad) else found
+
+
 def _measured(levels, variance_of, bad, names, noises):
-    """The differences, without a correction for hot pixels."""
+    """The differences, without those of a pattern and a correction for hot pixels."""
     box = _part_to_fit(levels, variance_of)
     known = levels[:, *box], _cut(variance_of, box), None if bad is None else bad[:, *box], names
     # a part of the image is too small to measure the change of the shift over the whole image

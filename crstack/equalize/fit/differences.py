@@ -67,6 +67,9 @@ class Differences:
         the shift is the same everywhere.
     hot : tuple of float
         Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
+    pattern : tuple of float
+        Amplitude of a common pattern in each exposure, such as fringes, relative to the mean of the exposures; empty if
+        it changes no more than the throughput.
     """
 
     factors: tuple
@@ -87,10 +90,11 @@ class Differences:
     profiles: tuple = ()
     drifts: np.ndarray | None = None
     hot: tuple = ()
+    pattern: tuple = ()
 
     def __bool__(self):
         measured = self.terms is not None or any(self.surfaces) or bool(self.lines) or any(map(any, self.steps))
-        return measured or bool(self.hot)
+        return measured or bool(self.hot or self.pattern)
 
     @property
     def errors(self):
@@ -118,7 +122,8 @@ class Differences:
         second moments of a star, square pixels), and the standard errors of all but the level. Where they were
         measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
         of the response along rows or columns, and of the level of each row or column (electron). The column
-        hot_pixels holds the dark charge of hot pixels relative to the mean, if it differs.
+        hot_pixels holds the dark charge of hot pixels relative to the mean, and the column pattern the amplitude of a
+        pattern such as fringes, if they differ.
 
         Returns
         -------
@@ -137,6 +142,8 @@ class Differences:
             table[f"{name}_error"] = Column(self.kernel_errors[:, k], unit=unit)
         if self.hot:
             table["hot_pixels"] = self.hot
+        if self.pattern:
+            table["pattern"] = self.pattern
         for name, values in self._ranges():
             unit = None if name.startswith("response") else "electron"
             table[f"{name}_low"], table[f"{name}_high"] = (
@@ -197,7 +204,9 @@ class Differences:
         picked = {name: tuple(getattr(self, name)[i] for i in order) for name in names}
         picked["grids"] = None if self.grids is None else self.grids[order]
         picked["drifts"] = None if self.drifts is None else self.drifts[order]
-        picked["hot"] = tuple(self.hot[i] for i in order) if self.hot else ()
+        for name in ("hot", "pattern"):
+            values = getattr(self, name)
+            picked[name] = tuple(values[i] for i in order) if values else ()
         picked["profiles"] = tuple(one[order] for one in self.profiles)
         return replace(self, kernels=self.kernels[order], kernel_errors=self.kernel_errors[order], **picked)
 
@@ -236,6 +245,9 @@ class Differences:
         if self.hot:
             shares = ", ".join(f"{one:.3f}" for one in self.hot)
             words["dark charge of hot pixels"] = f"{shares} (relative to their mean)"
+        if self.pattern:
+            shares = ", ".join(f"{one:.3f}" for one in self.pattern)
+            words["amplitudes of a pattern such as fringes"] = f"{shares} (relative to their mean)"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
         terms = self.terms or KernelTerms(0, False, False, False)

@@ -16,7 +16,7 @@ from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads, row_bands, wide_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "ExpectedExposures", "copied_levels", "fitted_terms", "largest_blur"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "OF_MEDIAN", "ExpectedExposures", "copied_levels", "fitted_terms", "largest_blur"]
 
 #: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
 #: for each round
