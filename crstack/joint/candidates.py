@@ -16,7 +16,7 @@ from crstack.utils.memory import empty_image, kept, relax
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, slices, wide_bands
 
-__all__ = ["Candidates", "clean_signal", "even_slices", "find_candidates", "pieces_of"]
+__all__ = ["Candidates", "clean_signal", "even_slices", "fewest_known", "find_candidates", "pieces_of"]
 
 #: share of clean pixels that is examined: those with the largest span of values
 LOOKED_AT = 0.03
@@ -45,6 +45,8 @@ class Candidates:
         Selection of the pixels.
     groups : tuple of tuple of int
         Exposures of like noise, see `~crstack.joint.unlike_noise.groups_of_noise`; none if all are alike.
+    fewest : int or None
+        Smallest number of known values of a pixel that has any; None if no value is bad.
     """
 
     where: tuple
@@ -58,6 +60,7 @@ class Candidates:
     prior: SignalPrior | None = None
     chosen: Chosen | None = None
     groups: tuple = ()
+    fewest: int | None = None
 
     def __len__(self):
         return self.values.shape[1]
@@ -148,13 +151,14 @@ class Candidates:
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         noise = np.broadcast_to(noise / self.scales, self.values.shape)
         if len(self.groups) < 2:
-            return signal_nodes(*self._lowest_of_all(noise), len(self.values)), None
+            return signal_nodes(*self._lowest_of_all(noise), len(self.values), self.fewest), None
         levels, numbers = self.levels, tuple(map(len, self.groups))
         if self.unknown is not None:
             levels = np.where(self.unknown, np.inf, levels)
         lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
         lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
-        return nodes_of_groups(lowest, np.stack([noise[list(group)].mean(axis=0) for group in self.groups]), numbers)
+        noises = np.stack([noise[list(group)].mean(axis=0) for group in self.groups])
+        return nodes_of_groups(lowest, noises, numbers, self.fewest)
 
     def _lowest_of_all(self, noises):
         """The lowest level and its noise (M,), for levels with the ``noises`` (N, M).
@@ -294,4 +298,13 @@ def find_candidates(counts, excess, sigma, detected=None, looked_at=LOOKED_AT, u
         None if parts[0] is None else joined(parts) for parts in zip(*(one[2] for one in found), strict=True)
     )
     prior, how = signal_prior(levels, sigma, widest, unlike), Chosen(anyway, widest, len(levels))
-    return Candidates(where, *picked, unknown, seen, prior, how, () if unlike is None else unlike.groups)
+    groups = () if unlike is None else unlike.groups
+    return Candidates(where, *picked, unknown, seen, prior, how, groups, fewest_known(unknown))
+
+
+def fewest_known(unknown):
+    """Smallest number of known values of a pixel that has any, from the bad values (N, M); None without bad values."""
+    if unknown is None:
+        return None
+    known = len(unknown) - np.count_nonzero(unknown, axis=0)
+    return int(known[known > 0].min(initial=len(unknown)))

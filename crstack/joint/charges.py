@@ -97,7 +97,7 @@ class HitDensity:
         self.shapes, self.noises = shapes, noises
         self._shares = _shares(noises.start or 0, LOG_SIGMA.size if noises.stop is None else noises.stop)
         n_sigmas = len(self._shares[0])
-        self._log_density = np.zeros((len(shapes), LOG_SIGMA.size, Z.size), np.float32)
+        self._log_density = np.empty((len(shapes), n_sigmas, Z.size), np.float32)
         self._above = above_least(shapes)
         self._far = np.empty((len(shapes), n_sigmas, len(BEYOND)), np.float32)
         self._below = np.empty((len(shapes), n_sigmas), np.float32)
@@ -111,7 +111,7 @@ class HitDensity:
         below, near, self._far[kinds] = (np.einsum("kb,scb->ksc", shapes, one) for one in self._shares)
         width = np.float32(1 / CHARGE_STEP)
         density = np.concatenate([near @ NORMAL.T * width, self._far[kinds] / np.diff(CELLS[2], axis=0)], axis=2)
-        self._log_density[kinds, self.noises] = np.log(np.maximum(density, 1e-30))
+        self._log_density[kinds] = np.log(np.maximum(density, 1e-30))
         self._below[kinds] = below.sum(axis=2)
         self._gain[kinds] = below @ FAINT_GAIN.T / np.maximum(self._below[kinds], np.float32(1e-30))[..., None]
 
@@ -143,7 +143,8 @@ class HitDensity:
 
     def log_density(self, kind, index):
         """Log density, per standard deviation, of hit values of distribution ``kind`` at an `index`."""
-        return self._log_density.ravel().take(kind * np.int32(LOG_SIGMA.size * Z.size) + index)
+        n_places, first = self._log_density[0].size, (self.noises.start or 0) * Z.size
+        return self._log_density.ravel().take(kind * np.int32(n_places) - np.int32(first) + index)
 
     def above(self, kind, sigma):
         """Share of the charges of distribution ``kind`` that count as hits where the noise is ``sigma``."""
@@ -166,8 +167,7 @@ class HitDensity:
         above, below : `~numpy.ndarray`
             (K, sigmas) share of the charges that count as hits, and of those below.
         """
-        log_density = self._log_density[kinds, self.noises]
-        return log_density, self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
+        return self._log_density[kinds], self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
 
     def histogram(self, kind, index, weights):
         """Sums (K, sigmas, places) of ``weights`` of values by distribution ``kind`` and place in the tables."""
@@ -184,7 +184,7 @@ class HitDensity:
 
         def near_and_far(kinds):
             some = histogram[kinds]
-            near = some[..., : len(LINEAR)] / np.exp(self._log_density[kinds, self.noises, : len(LINEAR)])
+            near = some[..., : len(LINEAR)] / np.exp(self._log_density[kinds, :, : len(LINEAR)])
             near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
             return near, some[..., len(LINEAR) :] / np.maximum(self._far[kinds], np.float32(1e-30))
 

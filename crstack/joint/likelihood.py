@@ -1,8 +1,9 @@
 """Likelihoods of clean values, and the sum over all sets of hit exposures."""
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-__all__ = ["NODE_REACH", "hit_weights", "log_clean", "nodes_of_groups", "signal_nodes"]
+__all__ = ["NODE_REACH", "hit_weights", "log_clean", "nodes_of_groups", "reach_below", "signal_nodes"]
 
 #: standard deviations covered on each side of the lowest value
 NODE_REACH = 4.8
@@ -47,10 +48,11 @@ def log_clean(value, signal, variance, poisson=1):
     return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
 
 
-def signal_nodes(lowest, sigma, n):
+def signal_nodes(lowest, sigma, n, n_known=None):
     """Nodes of the integral over the common signal, around the lowest value.
 
-    Because hits only add charge, the signal cannot lie far above the lowest value.
+    Because hits only add charge, the signal cannot lie far above the lowest value. How far it may lie below it depends
+    on the number of values: see `reach_below`.
 
     Parameters
     ----------
@@ -58,6 +60,8 @@ def signal_nodes(lowest, sigma, n):
         (M,) lowest value of each pixel, electrons, and the noise of one value.
     n : int
         Number of values; the width of their common signal decreases with it.
+    n_known : int, optional
+        Number of values that each pixel has at least, without bad ones; ``n`` by default.
 
     Returns
     -------
@@ -66,10 +70,22 @@ def signal_nodes(lowest, sigma, n):
     """
     step = NODE_STEP / np.sqrt(n)
     steps = np.arange(-NODE_REACH, NODE_REACH + step, step, dtype=np.float32)
+    steps = steps[steps >= -reach_below(n if n_known is None else n_known) - step]
     return lowest + steps[:, None] * sigma
 
 
-def nodes_of_groups(lowest, sigma, numbers):
+def reach_below(n):
+    """Standard deviations below the lowest of ``n`` values that the signal may lie.
+
+    A value is clean and above the signal by r standard deviations with the probability Q(r). With many values, the
+    lowest one cannot lie far above the signal, because several others would do so, too. Half of all values but one are
+    assumed to be clean. The reach then has the probability that `NODE_REACH` has for one value, 8e-7: Q(r)^((n - 1) /
+    2) = Q(NODE_REACH). It is `NODE_REACH` for up to three values.
+    """
+    return float(-ndtri(ndtr(-NODE_REACH) ** (2 / (n - 1)))) if n > 3 else NODE_REACH
+
+
+def nodes_of_groups(lowest, sigma, numbers, n_known=None):
     """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
 
     Each group has the nodes that it would have without the others. Nodes for the noisiest exposure are too far apart
@@ -81,6 +97,8 @@ def nodes_of_groups(lowest, sigma, numbers):
         (K, M) lowest value of each group and pixel, electrons, and the noise of one value.
     numbers : sequence of int
         Number of exposures of each group.
+    n_known : int, optional
+        Number of values that each pixel has at least, in all groups together; all of them by default.
 
     Returns
     -------
@@ -89,7 +107,8 @@ def nodes_of_groups(lowest, sigma, numbers):
     widths : `~numpy.ndarray`
         (J, M) float32 share of each node in the integral, electrons.
     """
-    nodes = [signal_nodes(*group) for group in zip(lowest, sigma, numbers, strict=True)]
+    known = numbers if n_known is None else [max(n - sum(numbers) + n_known, 1) for n in numbers]
+    nodes = [signal_nodes(*group) for group in zip(lowest, sigma, numbers, known, strict=True)]
     steps = [
         np.broadcast_to(np.float32(NODE_STEP / np.sqrt(n)) * one, own.shape)
         for one, n, own in zip(sigma, numbers, nodes, strict=True)

@@ -28,11 +28,11 @@ EXPANSION_FROM = 60
 #: sets drawn for each set requested: this reduces the scatter of the boundary points
 OVERSAMPLING = 3
 #: most draws of a whole simulation; beyond it, the draws of crowded levels are limited
-MOST_DRAWS = 33_000_000
+MOST_DRAWS = 11_000_000
 #: the limited number of draws of a level is a multiple of this
 DRAWS_STEP = 100
 #: share of the draws of a crowded level that are drawn from a wider distribution
-WIDE_SHARE = 0.3
+WIDE_SHARE = 0.5
 
 
 def _by_exposure(values):
