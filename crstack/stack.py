@@ -402,7 +402,8 @@ class CRStack(MeasuredStack):
         Returns
         -------
         cleaned : list of `~astropy.nddata.CCDData`
-            The exposures, in the unit of the input, with the bias subtracted.
+            The exposures, in the unit and at the level of the input, with the bias subtracted. Exposures of unlike
+            exposure times keep their own levels.
         """
         masks = self.latest_masks() if masks is None else self._checked_masks(masks)
         return list(cleaned(self.prepared, masks))

@@ -38,8 +38,9 @@ def clean_exposures(
     Yields
     ------
     ccd : `~astropy.nddata.CCDData`
-        Of one exposure after the other, in the unit in which the exposures were given. The variances are those of the
-        noise of the exposure, or of the combined value where this replaces the value. The mask is True where a value
+        Of one exposure after the other, in the unit and at the level in which it was given: divisors, such as those of
+        unlike exposure times, are undone. The variances are those of the noise of the exposure, or of the combined
+        value where this replaces the value. The mask is True where a value
         was replaced. Where no exposure is valid the value is NaN. Header and WCS are those of the exposure itself, with
         its name in CRSOURCE, and HISTORY.
 
@@ -88,6 +89,7 @@ def _replaced(exposures, masks, i, combination, to_own_level):
     data, variance, where = (empty_image(exposures.shape, kind) for kind in (np.float32, np.float32, bool))
     common, error = combination.ccd.data, combination.ccd.uncertainty.array
     seconds, noise = np.float32(exposures.rate_seconds or 1), exposures.noise_of(i)
+    divisor = exposures.scales[i] if exposures.scales else 1
 
     def work(rows):
         difference, shift = (one if one is None else at_pixels(one, rows) for one in to_own_level)
@@ -95,8 +97,9 @@ def _replaced(exposures, masks, i, combination, to_own_level):
         where[rows] = out = _left_out(exposures, masks, i, rows)
         values = np.where(out, expected, exposures.data[i][rows]).astype(np.float32)
         own = noise.cutout(rows).variance(np.nan_to_num(expected))
-        data[rows] = values / seconds
-        variance[rows] = np.where(out, error[rows], own).astype(np.float32) / seconds**2
+        factor = np.asarray(at_pixels(divisor, rows), np.float32)
+        data[rows] = values * factor / seconds
+        variance[rows] = np.where(out, error[rows], own).astype(np.float32) * factor**2 / seconds**2
 
     map_threads(work, row_bands(*exposures.shape))
     return data, variance, where

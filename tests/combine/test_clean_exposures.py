@@ -60,6 +60,47 @@ def test_replaced_values_have_the_level_of_their_exposure(method):
     assert n_replaced > 40
 
 
+FACTORS = (0.5, 1.0, 1.5)
+#: a response along the rows whose mean is 1
+MAPS = tuple(np.linspace(1 - slope, 1 + slope, 120) * np.ones((100, 1)) for slope in (-0.02, 0.0, 0.02))
+
+
+@pytest.mark.filterwarnings("ignore:exposure times differ")
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("mmcosmic", {}),
+        ("joint", {}),
+        ("joint", {"flux_factors": FACTORS}),
+        ("joint", {"flux_factors": FACTORS, "apply_flux_factors_to": "original"}),
+        ("joint", {"response": MAPS}),
+    ],
+)
+def test_divided_exposures_come_back_to_the_level_of_the_input(method, options):
+    """Exposures of 300, 600 and 900 s keep their levels, whether or not they are divided for the comparison."""
+    simulated = make_stack(
+        "slit", (100, 120), gain=GAIN, readnoise=4 * u.electron, hit_rate=0.03, seed=45, flux_factors=FACTORS
+    )
+    for ccd, factor in zip(simulated.exposures, FACTORS, strict=True):
+        ccd.header["EXPTIME"] = 600 * factor
+    stack = stack_of(simulated, **options)
+    masks = stack.detect(JointPosterior(measure=False) if method == "joint" else method, aux=None)
+    bright, pulls = simulated.expected.mean(axis=0) > 150, []
+    for i, (ccd, given) in enumerate(zip(stack.clean(masks=masks), simulated.exposures, strict=True)):
+        assert (ccd.unit, ccd.header["EXPTIME"]) == (u.adu, 600 * FACTORS[i])
+        bias = 0 if simulated.bias is None else simulated.bias.value
+        np.testing.assert_allclose(ccd.data[~ccd.mask], given.data[~ccd.mask] - bias, rtol=2e-6, atol=1e-4)
+        pull = (ccd.data - simulated.expected[i]) / np.sqrt(ccd.uncertainty.array)
+        assert pull[~ccd.mask].std() == pytest.approx(1, abs=0.05)
+        where = ccd.mask & bright & ~masks.problematic
+        if where.sum() > 10 and "response" not in options:
+            assert np.median(ccd.data[where] / simulated.expected[i][where]) == pytest.approx(1, abs=0.04)
+        if "flux_factors" not in options and "response" not in options:
+            pulls.append(pull[ccd.mask & ~masks.problematic])
+    if pulls:
+        assert np.percentile(np.abs(np.concatenate(pulls)), 68) == pytest.approx(1, abs=0.2)
+
+
 def test_bad_values_are_replaced():
     rng = np.random.default_rng(3)
     ccds = [CCDData(rng.normal(50, 3, (20, 24)), unit=u.electron, mask=np.zeros((20, 24), bool)) for _ in range(3)]
