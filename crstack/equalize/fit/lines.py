@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.fit.surfaces import linear_weights
+from crstack.utils.threads import map_threads, row_bands
 
 __all__ = ["LENGTHS", "LINES", "LineTerm", "fit_lines", "lines_gain", "straight_blocks", "straight_part"]
 
@@ -29,6 +30,8 @@ NEARBY = 1
 BLOCK, STRAIGHT = 8, 7
 #: mean weight of the value of a cell in its own pixels, which are interpolated between cells
 OWN_WEIGHT = 0.75
+#: approximate number of pixels whose deviations are computed at once, in the caches
+PIXELS = 1 << 15
 #: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
 
@@ -126,7 +129,7 @@ class _Cells:
 
     def spread_out(self, halves):
         """Images of values (ny, n, 2) of the halves of cells."""
-        return np.repeat(halves.reshape(len(halves), -1), self._widths, axis=1).astype(np.float32)
+        return np.repeat(halves.reshape(len(halves), -1).astype(np.float32), self._widths, axis=1)
 
     def interpolate(self, values, slopes):
         """Images of values (ny, n) at the centres of the cells.
@@ -143,33 +146,50 @@ class _Cells:
 
 def _deviations(residuals, regressor, variance, cells, bounds):
     """Deviations (N, ny, n, 2) of the halves of cells from the mean of the exposures, and their information."""
+    ny, nx = regressor.shape
+    information = np.empty((ny, len(cells.starts) // 2, 2))
+    found = np.empty((len(residuals), *information.shape))
+
+    def work(rows):
+        # contiguous in memory, also where the rows are columns of the image
+        some = [np.ascontiguousarray(one[..., rows, :]) for one in (residuals, regressor, variance)]
+        found[:, rows], information[rows] = _deviations_of_rows(*some, cells, bounds)
+
+    map_threads(work, row_bands(ny, nx, PIXELS))
+    return found - found.mean(axis=0), information
+
+
+def _deviations_of_rows(residuals, regressor, variance, cells, bounds):
+    """Deviations (N, k, n, 2) of the halves of cells in k rows, and their information."""
     weight = regressor / variance
     information = cells.halves(weight * regressor)
     known = information > 0
     inverse = np.where(known, 1 / np.where(known, information, 1), 0)
-    sigma = np.sqrt(variance)
-    found = np.zeros((len(residuals), *information.shape))
-    for i, residual in enumerate(residuals):
-        total = _far(residual, regressor, weight, inverse, cells, CLIP * sigma)
-        left = residual - cells.spread_out(total) * regressor if total.any() else residual
-        for number, bound in enumerate(bounds):
-            limit = CLIP * sigma + np.float32(bound) * regressor
-            step = cells.halves(weight * np.clip(left, -limit, limit)) * inverse
-            total = total + step
-            if number < len(bounds) - 1:
+    noise = CLIP * np.sqrt(variance)
+    limits = [noise + np.float32(bound) * regressor for bound in bounds]
+    far = FAR * cells.halves(weight * noise)
+    found, clipped = np.empty((len(residuals), *information.shape)), np.empty_like(regressor)
+    for left, total in zip(residuals, found, strict=True):
+        total[...] = _far(left, regressor, weight, inverse, cells, noise, far)
+        if total.any():
+            left = left - cells.spread_out(total) * regressor
+        for number, limit in enumerate(limits):
+            np.clip(left, -limit, limit, out=clipped)
+            step = cells.halves(np.multiply(weight, clipped, out=clipped)) * inverse
+            total += step
+            if number < len(limits) - 1:
                 left = left - cells.spread_out(step) * regressor
-        found[i] = total
-    return found - found.mean(axis=0), information
+    return found, information
 
 
-def _far(residual, regressor, weight, inverse, cells, limit):
-    """Deviations (ny, n, 2) of the halves of cells most of whose residuals are beyond a limit; 0 for others.
+def _far(residual, regressor, weight, inverse, cells, limit, sums):
+    """Deviations (k, n, 2) of the halves of cells most of whose residuals are beyond a limit; 0 for others.
 
     Residuals that count up to a limit reach a large deviation only slowly. So the limit is first a multiple of it.
+    ``sums`` (k, n, 2) are those above which the deviation of a cell is large.
     """
     found = np.zeros(inverse.shape)
-    reached = np.abs(cells.halves(weight * np.clip(residual, -limit, limit)))
-    far = reached > FAR * cells.halves(weight * limit)
+    far = np.abs(cells.halves(weight * np.clip(residual, -limit, limit))) > sums
     rows = far.any(axis=(1, 2)).nonzero()[0]
     if len(rows):
         left, most = residual[rows], limit[rows]
