@@ -6,12 +6,15 @@ from pathlib import Path
 from crstack.exceptions import ConfigurationError, InputError
 from crstack.pipeline.console import WorkFailedError
 from crstack.utils.log import log, section
+from crstack.utils.validation import check_integer
 from crstack.utils.words import counted
 
 __all__ = ["batch"]
 
 #: state of the output directory after an interrupted batch, as words
 IF_STOPPED = "has each stack that was complete: run the same command again for the others"
+#: end of a message about settings of a table or a directory, where no parameter file is given
+NO_SETTINGS = ": give a parameter file without images by --settings"
 DOCUMENTS = (".yaml", ".yml")
 TABLES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv"}
 
@@ -66,11 +69,12 @@ def batch(
     """
     from crstack.batch import run
 
+    check_integer("-j", n_workers, minimum=1)
     stacks = _stacks(Path(source), settings, group_by, only)
+    without_settings = settings is None and Path(source).suffix.lower() not in DOCUMENTS
     # the groups of a table or a directory can be listed before there are settings
-    without_settings = dry_run and settings is None and Path(source).suffix.lower() not in DOCUMENTS
-    if not without_settings:
-        _check_settings(stacks)
+    if not (dry_run and without_settings):
+        _check_settings(stacks, NO_SETTINGS if without_settings else "")
     if dry_run:
         _show_plan(stacks, output_dir, redo)
         if without_settings:
@@ -97,6 +101,8 @@ def _stacks(source, settings, group_by, only):
     """Stacks of a file, a table or a directory."""
     from crstack.batch import stacks_of_directory, stacks_of_document, stacks_of_table
 
+    if not source.exists():
+        raise InputError(f"SOURCE must be a file or directory that exists; got {source}")
     common = {} if settings is None else _document(settings)
     if source.is_dir():
         if not group_by:
@@ -155,8 +161,8 @@ def _table(path):
         raise InputError(f"table of exposures must be ECSV or CSV; got {path} ({error})") from None
 
 
-def _check_settings(stacks):
-    """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run."""
+def _check_settings(stacks, remedy=""):
+    """Raise `ConfigurationError` if the settings of a stack are wrong, before any is run; the message has a remedy."""
     from crstack.batch.stacks import LEAST_EXPOSURES
     from crstack.config.configuration import configuration_of
 
@@ -166,7 +172,7 @@ def _check_settings(stacks):
         try:
             configuration_of({**stack.settings, "images": list(stack.images)}, Path(stack.images[0]))
         except ConfigurationError as error:
-            raise ConfigurationError(f"stack {stack.name}: {error}") from None
+            raise ConfigurationError(f"stack {stack.name}: {error}{remedy}") from None
 
 
 @contextmanager

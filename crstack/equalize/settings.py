@@ -8,9 +8,9 @@ import astropy.units as u
 import numpy as np
 
 from crstack.equalize.fit.differences import NAMES
-from crstack.equalize.terms.flux import METHODS, check_flux_factors
+from crstack.equalize.terms.flux import METHODS, check_flux_factors, margin_around_regions
 from crstack.equalize.terms.given_terms import refuse_impossible
-from crstack.equalize.terms.offsets import check_offsets, check_region_size
+from crstack.equalize.terms.offsets import LARGEST_MEASURED, check_offsets, check_region_size
 from crstack.equalize.terms.response import ResponseSettings
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
@@ -212,10 +212,8 @@ class Equalization:
 
     @property
     def _in_flux_regions(self):
-        """Whether flux factors are measured in regions alone: with offsets, whole images are moved."""
-        return bool(self.measures_factors and self.flux_regions) and not (
-            self.measures_offsets or _is_given(self.offsets)
-        )
+        """Whether flux factors are measured in regions alone."""
+        return bool(self.measures_factors and self.flux_regions)
 
     @property
     def _in_crosscorr_region(self):
@@ -248,13 +246,21 @@ class Equalization:
         """Memory for each exposure of the terms that are measured in regions, by the name of the setting."""
         found = {}
         if self._in_flux_regions:
-            # the smallest box that holds all regions is used
-            xmin, _, ymin, _ = np.min(self.flux_regions, axis=0)
-            _, xmax, _, ymax = np.max(self.flux_regions, axis=0)
-            found["flux_regions"] = BYTES_IN_FLUX_REGIONS * _number_of_pixels((xmin, xmax, ymin, ymax))
+            found["flux_regions"] = self._bytes_in_flux_regions()
         if self._in_crosscorr_region:
             found["crosscorr_region"] = BYTES_IN_CROSSCORR_REGION * _number_of_pixels(self.crosscorr_region)
         return found
+
+    def _bytes_in_flux_regions(self):
+        """Memory for each exposure of the smallest box that holds all flux regions."""
+        xmin, _, ymin, _ = np.min(self.flux_regions, axis=0)
+        _, xmax, _, ymax = np.max(self.flux_regions, axis=0)
+        margin = 0
+        if self.measures_offsets or _is_given(self.offsets):
+            # the exposures are shifted there and back, with the pixels around
+            offsets = self.offsets if _is_given(self.offsets) else [(LARGEST_MEASURED, LARGEST_MEASURED)]
+            margin = margin_around_regions(offsets)
+        return BYTES_IN_FLUX_REGIONS * _number_of_pixels((xmin - margin, xmax + margin, ymin - margin, ymax + margin))
 
     def check_for(self, exposures: Exposures) -> None:
         """Raise `InputError` unless the settings fit the number and the shape of the exposures.

@@ -9,9 +9,13 @@ from crstack.utils.memory import current_workspace
 
 __all__ = ["choose_place", "expected_bytes"]
 
-#: measured peak memory of the joint decision with combinations: bytes for each pixel, for each value, for each
-#: exposure of a pixel with differences between the exposures, and for all that does not depend on the image
-PER_PIXEL, PER_VALUE, OF_DIFFERENCES, FIXED = 40, 10, 16, 150_000_000
+#: measured peak memory of the joint decision: bytes for each pixel, for each value, and for each exposure of a pixel
+#: with differences between the exposures
+PER_PIXEL, PER_VALUE, OF_DIFFERENCES = 40, 10, 16
+#: the same while all combined images are made and written: bytes for each pixel, and for each value
+COMBINED_PER_PIXEL, COMBINED_PER_VALUE = 160, 25
+#: bytes that do not depend on the image: libraries that are loaded later, and tables
+FIXED = 220_000_000
 #: share of the pixels that are examined: of clean ones, and beside the hits of each exposure
 EXAMINED, EXAMINED_PER_EXPOSURE = 0.03, 0.03
 #: bytes for each node of an examined pixel, and for each of its values there
@@ -37,7 +41,8 @@ def expected_bytes(n, n_pixels):
     examined = min(EXAMINED + EXAMINED_PER_EXPOSURE * n, 1.0)
     per_pixel = PER_PIXEL + (PER_VALUE + OF_DIFFERENCES) * n
     per_pixel += examined * nodes * (PER_NODE + PER_NODE_AND_VALUE * n)
-    return FIXED + n_pixels * float(per_pixel)
+    combined = COMBINED_PER_PIXEL + COMBINED_PER_VALUE * n
+    return FIXED + n_pixels * float(max(per_pixel, combined))
 
 
 def choose_place(items, reading):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from crstack.files.decompressed import opened_plain
 from crstack.files.fits_reading import BROKEN
 from crstack.utils.warn import warn_user
 
@@ -13,8 +14,11 @@ __all__ = ["product_kind", "warn_of_products", "without_products"]
 #: keywords of the products of crstack, and the kind of each
 MARKS = {"CRCOMBIN": "combined image", "CRSOURCE": "exposure with replaced hits", "NPMASKED": "set of masks"}
 
-#: number of extensions whose headers are searched; the first may hold no image
+#: number of extensions whose headers are searched, up to the first that has data
 SEARCHED = 3
+
+#: how a FITS file begins
+FIRST_CARD = b"SIMPLE  ="
 
 #: largest number of files of one kind named in a message
 MOST_NAMED = 5
@@ -34,14 +38,19 @@ def product_kind(path):
         Such as "combined image"; None for all other files.
     """
     try:
-        quiet = warnings.catch_warnings(action="ignore")  # the primary header is searched first
-        with quiet, Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
-            for number in range(SEARCHED):
-                header = hdus[number].header
+        quiet = warnings.catch_warnings(action="ignore")
+        with quiet, Path(path).open("rb") as file, opened_plain(file) as plain:
+            if plain.read(len(FIRST_CARD)) != FIRST_CARD:
+                return None
+            plain.seek(0)
+            for _ in range(SEARCHED):
+                header = fits.Header.fromfile(plain)
                 for keyword, kind in MARKS.items():
                     if keyword in header:
                         return kind
-    except BROKEN:  # an index beyond the last extension is among these
+                if header.get("NAXIS"):
+                    return None  # data follow
+    except BROKEN:  # also where there is no further header
         return None
     return None
 

@@ -3,7 +3,7 @@
 import struct
 import warnings
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
@@ -16,6 +16,7 @@ from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.wcs import FITSFixedWarning
 
 from crstack.exceptions import CRStackWarning, InputError
+from crstack.files.decompressed import decompressed
 from crstack.files.headers import inherited_header
 from crstack.files.units import unit_of_header
 from crstack.files.whole import remember_exposure
@@ -126,7 +127,9 @@ def opened_fits(path, what=EXPOSURE, *, checksum=True):
                 raise InputError(f"{what} must be {FORMATS}; got the zip archive {path}")
             file.seek(0)
             warnings.simplefilter("always")
-            with fits.open(file, memmap=False, checksum=checksum) as hdus:
+            # headers alone are read from the compressed file, most often from its first part
+            content = decompressed(file) if checksum else nullcontext(file)
+            with content as plain, fits.open(plain, memmap=False, checksum=checksum) as hdus:
                 yield hdus
     except InputError:
         raise
@@ -179,9 +182,8 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
     InputError
         If the extension does not exist or holds no 2-D image.
     """
-    images = [i for i, hdu in enumerate(hdus) if plane_shape(hdu)]
     if ext is None:
-        ext = images[0] if images else 0
+        ext = next((i for i, hdu in enumerate(hdus) if plane_shape(hdu)), 0)
     if isinstance(ext, bool) or not isinstance(ext, int | str | np.integer):
         raise InputError(f"{name} must be a number or a name; got {ext!r}")
     try:
@@ -191,6 +193,7 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
         raise InputError(f"{name} must be one of {known} in {path}; got {ext!r}") from None
     if not plane_shape(hdu):
         shape = tuple(hdu.shape) if hdu.is_image else ()
+        images = [i for i, one in enumerate(hdus) if plane_shape(one)]
         found = "no image" if not shape else f"{len(shape)} dimensions" if len(shape) != 2 else f"the shape {shape}"
         hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
         if len(images) > 1 and name in OF_EXPOSURE:

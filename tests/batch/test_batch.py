@@ -105,6 +105,7 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
         assert "galaxy" in listed
         assert "The settings were not checked: --settings was not given" in listed
     assert main(["batch", "night.ecsv"]) == 2
+    assert "got nothing: give a parameter file without images by --settings" in capsys.readouterr().err
     assert main(["batch", "night.ecsv", "--settings", "params.yaml", "--dry-run"]) == 0
     listed = capsys.readouterr().out
     assert "galaxy" in listed
@@ -129,14 +130,15 @@ def test_a_table_and_a_directory_through_the_command(exposure_files, tmp_path, m
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["nothing.yaml"], "must be readable"),
-        (["nothing.csv"], "must be a file that exists"),
+        (["nothing.yaml"], "SOURCE must be a file or directory that exists; got nothing.yaml"),
+        (["nothing.csv"], "SOURCE must be a file or directory that exists; got nothing.csv"),
+        (["nothing", "--group-by", "OBJECT"], "SOURCE must be a file or directory that exists; got nothing"),
         (["."], "--group-by must name header keywords"),
         (["night.yaml", "--group-by", "OBJECT"], "must be left out for a file"),
         (["night.yaml", "--settings", "night.yaml"], "--settings must be left out"),
         ([".", "--group-by", "OBJECT", "--only", "OBJECT"], "must be KEYWORD=VALUE"),
         (["wrong.yaml"], "stack star: key must be one that crstack knows; got gian"),
-        (["night.yaml", "-j", "0"], "n_workers must be"),
+        (["night.yaml", "-j", "0"], "-j must be an integer at least 1; got 0"),
     ],
 )
 def test_bad_input_writes_nothing(night, capsys, arguments, match):

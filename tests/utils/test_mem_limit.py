@@ -172,6 +172,22 @@ def test_a_stack_that_fits_stays_in_memory():
     assert place_of(stack.exposures.data) is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "peak"),
+    [
+        ((1596, 2016, 2), 971),
+        ((1596, 2016, 3), 1060),
+        ((1596, 2016, 5), 1223),
+        ((1400, 1400, 9), 1615),
+        ((2600, 2600, 3), 1834),
+    ],
+)
+def test_the_expected_memory_is_that_of_measured_runs(shape, peak):
+    """Peaks (MB) of benchmarks/memory.py without a limit. Python and its libraries hold 140 MB of it at the start."""
+    ny, nx, n = shape
+    assert 1.0 <= (expected_bytes(n, ny * nx) / 1e6 + 140) / peak <= 1.2
+
+
 def test_files_go_with_their_arrays():
     workspace = Workspace(too_little())
     workspace.decide(1e9)
@@ -361,7 +377,7 @@ def test_work_on_whole_images_one_by_one_gives_the_same_in_files(options, monkey
         ({"offsets": [(0, 0)] * 3}, "given offsets"),
         ({"seeing": [2, 3, 2]}, "given seeing"),
         ({"flux_regions": [(1, 20, 1, 20), (200, 220, 200, 220)]}, "flux_regions"),
-        ({"flux_regions": [(1, 20, 1, 20)], "offsets": [(0, 0)] * 3}, "flux_factors, measured on its own,"),
+        ({"flux_regions": [(1, 20, 1, 20)], "offsets": "auto", "differences": None}, "offsets, measured on its own,"),
         ({"crosscorr_region": (1, 20, 1, 20)}, "offsets"),
     ],
 )
@@ -396,12 +412,28 @@ GIVEN = {
         {"flux_factors": (1, 1.3, 0.8)},
         {"flux_regions": [(21, 90, 31, 80), (60, 140, 70, 130)], "flux_method": "ratio"},
     ),
+    "flux regions of shifted exposures": (
+        {"flux_factors": (1, 1.3, 0.8), "offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]},
+        {"flux_regions": [(21, 90, 31, 80)], "flux_method": "ratio", "offsets": [(0, 0), (0.3, 0.1), (-0.4, 0.2)]},
+    ),
+    "flux regions and region of a correlation": (
+        {"scene": "slit", "flux_factors": (1, 1.3, 0.8), "offsets": [(0, 0), (0.3, 0.1), (-2.4, 1.2)]},
+        {
+            "flux_regions": [(21, 90, 31, 80), (60, 140, 70, 130)],
+            "flux_method": "ratio",
+            "crosscorr_region": (31, 130, 21, 110),
+            "differences": None,
+        },
+    ),
     "region of a correlation": (
         {"scene": "slit", "offsets": [(0, 0), (0.3, 0.1), (-2.4, 1.2)]},
         {"crosscorr_region": (31, 130, 21, 110), "differences": None},
     ),
 }
-ONE_BY_ONE = ("offsets", "seeing", "flux regions", "region of a correlation")
+ONE_BY_ONE = (
+    *("offsets", "seeing", "region of a correlation"),
+    *("flux regions", "flux regions of shifted exposures", "flux regions and region of a correlation"),
+)
 
 
 # not all terms are those of the exposures

@@ -1,5 +1,6 @@
 """Flux factors: one number by which each exposure is brighter than the median."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +17,7 @@ from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_choice, check_number, check_region
 from crstack.utils.warn import warn_user
 
-__all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors"]
+__all__ = ["METHODS", "FluxFactors", "check_flux_factors", "estimate_flux_factors", "margin_around_regions"]
 
 METHODS = ("ratio", "slope")
 #: rounds of rejecting hits and measuring
@@ -25,6 +26,8 @@ ROUNDS = 4
 BLOCKS = 8
 #: pixels around the regions that are used with them
 MARGIN = 4
+#: the same for exposures that are shifted: the weights of a cubic spline decrease by 0.268 from pixel to pixel
+MARGIN_OF_SHIFTS = 2 * 24
 #: fewest clean pixels that give a factor
 FEWEST = 25
 #: least signal-to-noise ratio of the pixels of the first estimate
@@ -151,10 +154,10 @@ def estimate_flux_factors(
     """
     check_choice("method", method, METHODS)
     inside = pixels_of_regions(exposures.usable, regions)
+    if inside.any():
+        box = _box_around(inside, margin_around_regions(offsets))
+        exposures, statistics, inside = exposures.cutout(box), statistics.cutout(box), inside[box]
     median = statistics.median2d
-    if offsets is None and inside.any():
-        box = _box_around(inside)
-        exposures, inside, median = exposures.cutout(box), inside[box], median[box]
     factors, models = _first_guess(exposures, median, inside), None
     nearby = None
     for number in range(ROUNDS):
@@ -195,10 +198,29 @@ def _warn_of_level(exposures, median, factors, errors):
     )
 
 
-def _box_around(inside):
-    """Slices of the rows and columns that count, and of these with a margin of two neighbours."""
+def margin_around_regions(offsets=None):
+    """Pixels around the regions that are used with them.
+
+    Parameters
+    ----------
+    offsets : sequence of (dx, dy), optional
+        Shifts (pixels) of the exposures.
+
+    Returns
+    -------
+    margin : int
+        With offsets, values beyond it change an image that was shifted there and back by less than 1e-12 of their own
+        size.
+    """
+    if offsets is None:
+        return MARGIN
+    return MARGIN + MARGIN_OF_SHIFTS + 2 * math.ceil(max(abs(one) for pair in offsets for one in pair))
+
+
+def _box_around(inside, margin):
+    """Slices of the rows and columns that count, with a margin."""
     places = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    return tuple(slice(max(found[0] - MARGIN, 0), found[-1] + MARGIN + 1) for found in places)
+    return tuple(slice(max(found[0] - margin, 0), found[-1] + margin + 1) for found in places)
 
 
 def _first_guess(exposures, median, inside):

@@ -18,6 +18,7 @@ from crstack.utils.threads import map_threads
 from crstack.utils.validation import check_number, check_region
 
 __all__ = [
+    "LARGEST_MEASURED",
     "Offsets",
     "check_offsets",
     "check_region_size",
@@ -45,6 +46,8 @@ MARGIN = 2 * LARGEST_STEP + 8
 NEIGHBOURS = 1.5
 #: largest offset (pixels) after the shift by whole pixels
 LARGEST = 3.0
+#: largest offset (pixels) that is measured
+LARGEST_MEASURED = LARGEST_STEP + LARGEST
 #: window (pixels) in which the lowest exposure limits the signal
 REACH = 5
 #: the highest pixel of a star may differ by this factor between exposures, because of its place within the pixel
