@@ -108,12 +108,15 @@ class HitDensity:
         """Fill the tables of some distributions (a slice)."""
         # share of the charges in each cell: (K, sigmas, cells)
         shapes = self.shapes[kinds].astype(np.float32)
-        below, near, self._far[kinds] = (np.einsum("kb,scb->ksc", shapes, one) for one in self._shares)
-        width = np.float32(1 / CHARGE_STEP)
-        density = np.concatenate([near @ NORMAL.T * width, self._far[kinds] / np.diff(CELLS[2], axis=0)], axis=2)
-        self._log_density[kinds] = np.log(np.maximum(density, 1e-30))
+        below, near, self._far[kinds] = (np.tensordot(shapes, one, (1, 2)) for one in self._shares)
+        density = self._log_density[kinds]
+        # as products of two matrices, which are much faster than a stack of small ones
+        np.divide(np.tensordot(near, NORMAL, (2, 1)), np.float32(CHARGE_STEP), out=density[..., : len(LINEAR)])
+        np.divide(self._far[kinds], np.diff(CELLS[2], axis=0)[0], out=density[..., len(LINEAR) :], casting="same_kind")
+        np.log(np.maximum(density, np.float32(1e-30), out=density), out=density)
         self._below[kinds] = below.sum(axis=2)
-        self._gain[kinds] = below @ FAINT_GAIN.T / np.maximum(self._below[kinds], np.float32(1e-30))[..., None]
+        gain = np.tensordot(below, FAINT_GAIN, (2, 1))
+        np.divide(gain, np.maximum(self._below[kinds], np.float32(1e-30))[..., None], out=self._gain[kinds])
 
     @staticmethod
     def index(excess, sigma, log_sigma=None):
@@ -184,8 +187,10 @@ class HitDensity:
 
         def near_and_far(kinds):
             some = histogram[kinds]
-            near = some[..., : len(LINEAR)] / np.exp(self._log_density[kinds, :, : len(LINEAR)])
-            near = near.astype(np.float32) @ (NORMAL / np.float32(CHARGE_STEP))
+            near = np.zeros((*some.shape[:2], len(CHARGES)), np.float32)
+            rows = some.any(axis=2)  # most distributions occur at a few noises only
+            found = some[rows, : len(LINEAR)] / np.exp(self._log_density[kinds][rows, : len(LINEAR)])
+            near[rows] = found.astype(np.float32) @ NORMAL / np.float32(CHARGE_STEP)
             return near, some[..., len(LINEAR) :] / np.maximum(self._far[kinds], np.float32(1e-30))
 
         parts = map_threads(near_and_far, slices(len(self.shapes), KINDS_AT_ONCE))

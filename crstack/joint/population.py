@@ -247,11 +247,14 @@ class Population:
         log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
         none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
         faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
-        not_hit = np.log1p((gain - 1) * faint[..., None])
-        log_hit += (np.log(rate) - np.log(none))[..., None] - not_hit
         # both are used together, and adjacent in memory they are read together
         logs = np.empty(log_hit.shape, np.complex64)
-        logs.real, logs.imag = log_hit, not_hit
+        gain -= 1
+        gain *= faint[..., None]
+        not_hit = np.log1p(gain, out=gain)
+        log_hit += (np.log(rate) - np.log(none))[..., None]
+        np.subtract(log_hit, not_hit, out=logs.real)
+        logs.imag = not_hit
         return logs, self._at_noises(faint), self._at_noises(np.log(none))
 
     def make_tables(self) -> None:

@@ -64,24 +64,40 @@ class SignalPrior:
         edges = np.concatenate([2 * nodes[:1] - middle[:1], middle, 2 * nodes[-1:] - middle[-1:]])
         # one pixel after the other: the search for an edge starts where the one before was found
         edges = np.ascontiguousarray(edges.T, dtype=np.float64)
-        below, moment = np.interp(edges, self.signal, self.below), self._moment(edges)
-        share = np.diff(below, axis=1)
-        widths, middle = np.diff(edges, axis=1), (edges[:, 1:] + edges[:, :-1]) / 2
-        signal = (np.diff(moment, axis=1) + LEAST * middle) / (share + LEAST)
-        np.clip(signal, edges[:, :-1], edges[:, 1:], out=signal)
+        below, moment = self._integrals(edges)
+        low, high = edges[:, :-1], edges[:, 1:]
+        share = below[:, 1:] - below[:, :-1]
+        share += LEAST
+        signal = (low + high) * (LEAST / 2)
+        signal += moment[:, 1:] - moment[:, :-1]
+        signal /= share
+        np.clip(signal, low, high, out=signal)
+        widths = high - low
+        some = widths > 0
         density = np.full(widths.shape, NO_WIDTH)
-        np.log((share + LEAST) / np.where(widths > 0, widths, 1), out=density, where=widths > 0)
+        np.log(np.divide(share, widths, out=share, where=some), out=density, where=some)
         return tuple(np.ascontiguousarray(one.T, dtype=np.float32) for one in (signal, density))
 
-    def _moment(self, edges):
-        """Integral of the signal over the distribution below some signals."""
+    def _integrals(self, edges):
+        """Share of the distribution below some signals, and the integral of the signal over it."""
         steps, shares = np.diff(self.signal), np.diff(self.below)
         start = np.concatenate([[0], np.cumsum(shares * (self.signal[1:] + self.signal[:-1]) / 2)])
-        inside = np.clip(edges, self.signal[0], self.signal[-1])
-        number = np.clip(np.searchsorted(self.signal, inside, side="right") - 1, 0, len(steps) - 1)
-        first = self.signal[number]
         density = np.divide(shares, steps, out=np.zeros_like(shares), where=steps > 0)
-        return start[number] + density[number] * (inside**2 - first**2) / 2
+        inside = np.clip(edges, self.signal[0], self.signal[-1])
+        number = np.searchsorted(self.signal, inside, side="right")
+        number -= 1
+        np.minimum(number, len(steps) - 1, out=number)
+        first = self.signal.take(number)
+        # share of the interval between two knots
+        part = inside - first
+        part *= density.take(number)
+        # times its mean signal
+        inside += first
+        inside /= 2
+        inside *= part
+        inside += start.take(number)
+        part += self.below.take(number)
+        return part, inside
 
 
 def signal_prior(levels, sigma, widest=np.inf, unlike=None):
