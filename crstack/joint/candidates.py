@@ -47,6 +47,8 @@ class Candidates:
         Exposures of like noise, see `~crstack.joint.unlike_noise.groups_of_noise`; none if all are alike.
     fewest : int or None
         Smallest number of known values of a pixel that has any; None if no value is bad.
+    reach : tuple of float
+        Standard deviations below and above the lowest value over which the signal is integrated.
     """
 
     where: tuple
@@ -61,6 +63,7 @@ class Candidates:
     chosen: Chosen | None = None
     groups: tuple = ()
     fewest: int | None = None
+    reach: tuple = (NODE_REACH, NODE_REACH)
 
     def __len__(self):
         return self.values.shape[1]
@@ -151,14 +154,14 @@ class Candidates:
         noise = np.broadcast_to(self.sigma(self.lowest), self.values.shape)
         noise = np.broadcast_to(noise / self.scales, self.values.shape)
         if len(self.groups) < 2:
-            return signal_nodes(*self._lowest_of_all(noise), len(self.values), self.fewest), None
+            return signal_nodes(*self._lowest_of_all(noise), len(self.values), self.fewest, self.reach), None
         levels, numbers = self.levels, tuple(map(len, self.groups))
         if self.unknown is not None:
             levels = np.where(self.unknown, np.inf, levels)
         lowest = np.stack([levels[list(group)].min(axis=0) for group in self.groups])
         lowest = np.where(np.isfinite(lowest), lowest, self.lowest)
         noises = np.stack([noise[list(group)].mean(axis=0) for group in self.groups])
-        return nodes_of_groups(lowest, noises, numbers, self.fewest)
+        return nodes_of_groups(lowest, noises, numbers, self.fewest, self.reach)
 
     def _lowest_of_all(self, noises):
         """The lowest level and its noise (M,), for levels with the ``noises`` (N, M).

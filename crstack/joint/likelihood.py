@@ -48,7 +48,7 @@ def log_clean(value, signal, variance, poisson=1):
     return rate - photons + 0.5 * variance * t**2 - t * excess - 0.5 * np.log(2 * np.pi * (rate + variance))
 
 
-def signal_nodes(lowest, sigma, n, n_known=None):
+def signal_nodes(lowest, sigma, n, n_known=None, reach=(NODE_REACH, NODE_REACH)):
     """Nodes of the integral over the common signal, around the lowest value.
 
     Because hits only add charge, the signal cannot lie far above the lowest value. How far it may lie below it depends
@@ -62,6 +62,8 @@ def signal_nodes(lowest, sigma, n, n_known=None):
         Number of values; the width of their common signal decreases with it.
     n_known : int, optional
         Number of values that each pixel has at least, without bad ones; ``n`` by default.
+    reach : tuple of float, optional
+        Standard deviations below and above the lowest value that the nodes cover.
 
     Returns
     -------
@@ -70,7 +72,8 @@ def signal_nodes(lowest, sigma, n, n_known=None):
     """
     step = NODE_STEP / np.sqrt(n)
     steps = np.arange(-NODE_REACH, NODE_REACH + step, step, dtype=np.float32)
-    steps = steps[steps >= -reach_below(n if n_known is None else n_known) - step]
+    below = min(reach[0], reach_below(n if n_known is None else n_known))
+    steps = steps[(steps >= -below - step) & (steps <= reach[1] + step)]
     return lowest + steps[:, None] * sigma
 
 
@@ -85,7 +88,7 @@ def reach_below(n):
     return float(-ndtri(ndtr(-NODE_REACH) ** (2 / (n - 1)))) if n > 3 else NODE_REACH
 
 
-def nodes_of_groups(lowest, sigma, numbers, n_known=None):
+def nodes_of_groups(lowest, sigma, numbers, n_known=None, reach=(NODE_REACH, NODE_REACH)):
     """Nodes of the integral over the common signal, for groups of exposures with unlike noise.
 
     Each group has the nodes that it would have without the others. Nodes for the noisiest exposure are too far apart
@@ -99,6 +102,8 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None):
         Number of exposures of each group.
     n_known : int, optional
         Number of values that each pixel has at least, in all groups together; all of them by default.
+    reach : tuple of float, optional
+        Standard deviations below and above the lowest value of each group that the nodes cover.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def nodes_of_groups(lowest, sigma, numbers, n_known=None):
         (J, M) float32 share of each node in the integral, electrons.
     """
     known = numbers if n_known is None else [max(n - sum(numbers) + n_known, 1) for n in numbers]
-    nodes = [signal_nodes(*group) for group in zip(lowest, sigma, numbers, known, strict=True)]
+    nodes = [signal_nodes(*group, reach) for group in zip(lowest, sigma, numbers, known, strict=True)]
     steps = [
         np.broadcast_to(np.float32(NODE_STEP / np.sqrt(n)) * one, own.shape)
         for one, n, own in zip(sigma, numbers, nodes, strict=True)

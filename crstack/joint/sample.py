@@ -1,6 +1,6 @@
 """Fit of the population of hits to a sample of the candidates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,9 @@ __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 
 #: number of values to which the population is fitted, in the first sweeps and in the last one
 VALUES_TO_FIT = (50_000, 300_000)
+#: standard deviations below and above the lowest value over which the fit integrates the signal. The probabilities need
+#: a longer reach for rare values. In the sums of the fit, these do not count, and nodes take time in each of its steps.
+REACH_TO_FIT = (3.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,7 @@ def _some_of(candidates, tables, number):
         return candidates, tables, 1.0
     rng = np.random.default_rng(20260104)
     some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
+    some = replace(some, reach=REACH_TO_FIT)
     return some, some.tables(), len(candidates) / enough
 
 

@@ -8,14 +8,15 @@ from support.stacks import stack_of
 
 from crstack import CRStack, JointPosterior
 from crstack.datasets import make_stack
-from crstack.joint import Counts, joint_posterior
+from crstack.joint import Counts, joint_posterior, sample
 from crstack.joint.candidates import Candidates, Chosen, find_candidates
 from crstack.joint.charges import LOG_SIGMA, HitDensity, sigma_index
 from crstack.joint.field import Field
-from crstack.joint.likelihood import hit_weights, log_clean
+from crstack.joint.likelihood import NODE_REACH, hit_weights, log_clean
 from crstack.joint.odds import log_ratio
 from crstack.joint.population import N_CLASSES, Population, neighbour_class
 from crstack.joint.sample import _numbers, numbers_by_noise
+from crstack.joint.scatter import scatter_of
 from crstack.joint.signal_prior import SignalPrior, signal_prior
 from crstack.joint.sweeps import sweep
 
@@ -171,6 +172,29 @@ def test_few_values_are_doubtful_beside_tracks_without_faint_charges():
     doubtful = (result.probability > 0.05) & (result.probability < 0.95)
     # of 16 000 hits
     assert doubtful.sum() < 150
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_signals_of_the_fit_are_all_that_count(monkeypatch, n):
+    """A longer reach of the integral over the signal leaves the sums of the fit as they are, and needs more nodes."""
+    simulated = make_stack("imaging", (150, 180), n, gain=1 * u.electron / u.adu, hit_rate=0.03, seed=72)
+    counts = Counts(cube_of(simulated), np.float32(3.4**2))
+    scatter = scatter_of(counts)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal) + scatter.of_pixels)
+    candidates = find_candidates(counts, scatter.of_pixels, sigma)
+    found, numbers = [], []
+    monkeypatch.setattr(sample, "VALUES_TO_FIT", (3000, 3000))
+    for reach in (sample.REACH_TO_FIT, (NODE_REACH, NODE_REACH)):
+        monkeypatch.setattr(sample, "REACH_TO_FIT", reach)
+        one = sample.Sample.of(candidates, None, sigma)[1]
+        classes = np.zeros(one.candidates.values.shape, np.int32)
+        found.append(one.expectation(classes, classes, Population()))
+        numbers.append(len(one.tables[0][0]))
+    assert numbers[0] < numbers[1] - 2
+    (charges, _, chance), (all_charges, _, all_chance) = found
+    assert chance.sum() == pytest.approx(all_chance.sum(), rel=2e-3)
+    np.testing.assert_allclose(charges[0], all_charges[0], rtol=0.03, atol=0.5)
+    assert np.abs(chance - all_chance).mean() < 1e-3
 
 
 def cube_of(simulated):
