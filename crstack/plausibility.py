@@ -7,6 +7,7 @@ from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.sanity import noise_ratio
+from crstack.exposures.unlike_light import hidden_hits
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
 from crstack.utils.pixels import dilate
@@ -52,9 +53,8 @@ FWHM = np.sqrt(8 * np.log(2))
 #: the exposures has given one before; and number of values that give the usual level
 UNDERSTATED, WARNED, LEVELS = 1.15, 1.4, 100_000
 
-#: a hit is seen from this many standard deviations of the difference from the other exposures; there is a warning if
-#: hits of this many standard deviations of one exposure are not seen
-SEEN, UNSEEN = 3.0, 8.0
+#: hits that are not found are reported if they have this many standard deviations of a mean with weights by light
+SHOWN = 5.0
 
 #: ratio of measured to stated scatter of the remaining values beyond which the noise is wrong
 SCATTER = (0.5, 2.0)
@@ -271,37 +271,29 @@ def _shift_that_explains(squares, noise, slopes):
 def _of_unlike_light(masks, exposures):
     """A sentence if the others have so little light that they do not show hits of the exposure with most light.
 
-    A value v of the long exposure is compared with that of each other one times the ratio r of their light. The
-    difference has the variance of v, and r^2 times that of the other one. Of three exposures and more, only those
-    without exposure times are reported: with times, the noise of a mean exceeds such hits.
+    Such hits count if a mean with weights in proportion to the light shows them. Without exposure times the plain mean
+    has these weights. With times, ``combine(weights="exptime")`` has them, and the noise of the plain mean hides hits.
     """
     n = masks.n_exposures
-    if n > 2 and exposures.scales:
-        return []
     measured = measured_of(masks.decision)
     left = np.array(measured.factors if measured else (1.0,) * n, dtype=float)
     if min(left) <= 0:
         return []
     # with known exposure times, the exposures are already divided by them
     light = left * [float(np.median(one)) for one in exposures.scales or (1.0,) * n]
-    *short, long = np.argsort(light, kind="stable").tolist()
-    step = max(exposures.data[0].size // LEVELS, 1)
-    variances = []
-    for i in (*short, long):
-        level = float(np.median(exposures.data[i].ravel()[::step]))
-        variances.append(float(np.median(exposures.noise_of(i).variance(np.float32(max(level, 0))))))
-    compared = [(left[long] / left[i]) ** 2 * one for i, one in zip(short, variances[:-1], strict=True)]
-    of_others = 1 / sum(1 / max(one, 1e-30) for one in compared)
-    unseen = SEEN * np.sqrt(1 + of_others / max(variances[-1], 1e-30))
-    if unseen < UNSEEN:
+    hidden = hidden_hits(exposures, left, light)
+    if hidden.by_light < SHOWN:
         return []
-    name, others = exposures.names[long], " and ".join(exposures.names[i] for i in short)
+    name, others = exposures.names[hidden.long], " and ".join(exposures.names[i] for i in hidden.short)
     if n > 3:
         others = f"each of the {n - 1} others"
+    in_mean = f"with {hidden.as_combined:.1f} standard deviations of a mean"
+    if exposures.scales:
+        in_mean += f" with equal weights, and {hidden.by_light:.1f} of one with weights by exposure times"
     return [
-        f"{name} has {light[long] / light[short[-1]]:.3g} times the light of {others}, whose noise hides hits of "
-        f"{name} of up to {unseen:.0f} standard deviations: they remain in the combined images. Add an exposure as "
-        f"long as {name}"
+        f"{name} has {light[hidden.long] / light[hidden.short[-1]]:.3g} times the light of {others}, whose noise hides "
+        f"hits of {name} of up to {hidden.sigmas:.0f} standard deviations ({hidden.charge:.3g} {exposures.unit}), and "
+        f"a few larger ones: they remain in the combined images, {in_mean}. Add an exposure as long as {name}"
         + (
             ""
             if exposures.scales

@@ -174,10 +174,47 @@ def test_two_faint_exposures_hide_hits_of_a_third(times):
     # 3 standard deviations of the difference: 3 sqrt(1 + 100 (10 + 16) / 2 / (100 + 16)) = 10.5
     found = re.search(
         r"exposure 3 has (9\.\d+|10|10\.\d) times the light of exposure \d and exposure \d, whose noise hides hits "
-        r"of exposure 3 of up to 1[01] standard deviations.*write EXPTIME",
+        r"of exposure 3 of up to (1[01]) standard deviations \((\d+) electron\), and a few larger ones: they remain in "
+        r"the combined images, with (\d\.\d) standard deviations of a mean",
         text,
     )
-    assert bool(found) == (times is None)
+    assert float(found[2]) == pytest.approx(10.5, abs=0.6)
+    # the noise of the long exposure is 10.8 electrons
+    assert float(found[3]) == pytest.approx(10.5 * 10.8, rel=0.08)
+    assert ("write EXPTIME" in text) == (times is None)
+    # a mean has the variance 2 (10 + 16) + 100 + 16 = 168; with equal weights after the division, 2 2600 + 116
+    in_mean = 10.5 * 10.8 / np.sqrt(168)
+    if times is None:
+        assert float(found[4]) == pytest.approx(in_mean, rel=0.08)
+        return
+    assert float(found[4]) == pytest.approx(10.5 * 10.8 / np.sqrt(2 * 2600 + 116), abs=0.2)
+    weighted = re.search(r"with equal weights, and (\d\.\d) of one with weights by exposure times", text)
+    assert float(weighted[1]) == pytest.approx(in_mean, rel=0.08)
+    assert re.search(
+        'weights="exptime".* Hits of exposure 3 below 1[01] of its standard deviations are not found', text
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_two_exposures_of_300_and_900_seconds(known):
+    """The noise of the shorter one hides hits that the light-weighted mean shows at more than 5 standard deviations."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[:160, :160]
+    places = rng.uniform((5, 5, 500), (155, 155, 9000), (40, 3))
+    light = 80 + sum(peak * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 4) for a, b, peak in places)
+    images = [
+        CCDData(rng.poisson(part * light) + rng.normal(0, 4, light.shape), unit="electron") for part in (1 / 3, 1)
+    ]
+    options = {"exptime": u.Quantity([300, 900], "s")} if known else {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        CRStack(images, readnoise=4 * u.electron, **options).detect()
+    text = " ".join(str(one.message) for one in caught)
+    # 3 sqrt(1 + 9 (26.7 + 16) / 96) = 6.7 standard deviations of 9.8 electrons
+    assert re.search(r"exposure 2 has (3|3\.0\d|2\.9\d) times the light of exposure 1, whose noise hides hits", text)
+    assert re.search(r"of up to 7 standard deviations \(6\d(\.\d)? electron\)", text)
+    # in the mean with weights by light: 66 / sqrt(42.7 + 96) = 5.6
+    assert re.search(r"[^\d]5\.[4-8] (of one with weights by exposure times|standard deviations of a mean\.)", text)
 
 
 def test_two_exposures_that_differ_in_throughput_and_seeing(monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.exposures.cube import Exposures
+from crstack.exposures.unlike_light import hidden_hits
 from crstack.utils.warn import warn_user
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]
@@ -72,7 +73,9 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
         factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
         warn_user(
             f"{words}each exposure is divided by its time over the mean: {factors}. Other flux factors can be given "
-            "(flux_factors= in Python, flux_factor: in a parameter file)" + _of_weights(times) + _of_unlike(times)
+            "(flux_factors= in Python, flux_factor: in a parameter file)"
+            + _of_weights(exposures, times)
+            + _of_unlike(times)
         )
         return
     warn_user(
@@ -81,7 +84,7 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
     )
 
 
-def _of_weights(times):
+def _of_weights(exposures, times):
     """Words on a mean with equal weights if it has much more noise than need be, or no words.
 
     A quotient has the variance of its photons over its factor. The best weights are the factors.
@@ -90,9 +93,11 @@ def _of_weights(times):
     noise = float(np.sqrt(np.mean(1 / factors)))
     if noise < NOISIER:
         return ""
+    hidden = hidden_hits(exposures, times, times)
     return (
         f". Means have equal weights, and are up to {noise:.1f} times as noisy as with weights by exposure times: "
-        'combine(weights="exptime") in Python'
+        f'combine(weights="exptime") in Python. Hits of {exposures.names[hidden.long]} below {hidden.sigmas:.0f} of '
+        "its standard deviations are not found then: the noise of the other exposures hides them"
     )
 
 
