@@ -39,7 +39,13 @@ class SuggestingParser(argparse.ArgumentParser):
 
     def error(self, message):
         """Print the message with a suggestion, and exit with the code 2."""
-        super().error(message + self._suggestion(message))
+        argparse.ArgumentParser.error(self._command(message), message + self._suggestion(message))
+
+    def _command(self, message):
+        """The parser whose usage is printed: that of the command, if one of its options is not known."""
+        if not UNKNOWN.search(message):
+            return self
+        return next((self.commands[one] for one in self._given if one in self.commands), self)
 
     def _suggestion(self, message):
         from crstack.utils.validation import did_you_mean
@@ -48,8 +54,8 @@ class SuggestingParser(argparse.ArgumentParser):
         if choice:
             return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         if unknown:
-            command = next((self.commands[one] for one in self._given if one in self.commands), self)
-            return did_you_mean(unknown[1], sorted(set(re.findall(r"--[\w-]+", command.format_help()))))
+            options = re.findall(r"--[\w-]+", self._command(message).format_help())
+            return did_you_mean(unknown[1], sorted(set(options)))
         return ""
 
 

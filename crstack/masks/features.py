@@ -48,7 +48,7 @@ DESCRIPTIONS = {
     "width": "length of the minor axis of its pixels",
     "n_exposures": "number of exposures with a masked pixel in it",
     "exposures": "1 for each exposure with a masked pixel in it, first exposure first",
-    "peak": "largest signal over min2d of a pixel",
+    "peak": "largest signal over min2d of a pixel, in the image of the mask: the median for MEDIANCR",
     "total": "sum of the signal over min2d",
 }
 

@@ -44,6 +44,11 @@ UNFINISHED = ".figures"
 HELPED = 500_000
 #: names of the figures of masks that differ from the name of the mask
 FIGURE_OF = {"MEANCRT": "meancr", "MEANCR": "meancr_residual"}
+#: second line of the titles of those whose file has the name of another mask
+WHY_SO_NAMED = {
+    "MEANCRT": "pixels hit in any exposure; hits that touch count as one. numina-crmasks gives this figure the name "
+    "diagnostic_meancr; it does not show MEANCR"
+}
 
 
 @dataclass(frozen=True)
@@ -321,6 +326,8 @@ def _draw_mask(path, view, scale):
     from crstack.plotting.mask import MaskPanels
 
     panels = MaskPanels(view, color_scale=scale, resolution=RESOLUTION)
+    if view.name in WHY_SO_NAMED:
+        panels.figure.suptitle(f"{panels.figure.get_suptitle()}\n{WHY_SO_NAMED[view.name]}", fontsize="medium")
     with panels.fixed():
         _save(panels.figure, path, dpi=IMAGE_DPI)
 

@@ -82,7 +82,7 @@ KINDS = (
         "coincident",
         "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high",
     ),
-    ("several", "masked in several exposures, but in different pixels, as two hits that touch: the median is clean"),
+    ("touching", "hits of different exposures in different pixels that touch: the median is clean"),
     ("single", "masked in one exposure: the median is clean"),
 )
 

@@ -2,6 +2,7 @@
 
 import re
 
+import astropy.units as u
 import numpy as np
 
 from crstack.config.detector_images import BOUNDS
@@ -55,6 +56,9 @@ def _with_unit(name, numbers, exposures):
     words = _number_of(name, numbers, exposures)
     if isinstance(getattr(numbers, name), str):
         return words
+    if name == "rnoise" and exposures.unit == u.adu:
+        in_electrons = np.multiply(numbers.rnoise, exposures.noise.electrons_per_unit)
+        return f"{words} {exposures.unit} ({_range(in_electrons)} electron)"
     return f"{words} {'electron/adu' if name == 'gain' else exposures.unit}"
 
 

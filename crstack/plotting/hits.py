@@ -210,7 +210,8 @@ class HitPages:
             f"at X={feature['xcentroid']:.1f}, Y={feature['ycentroid']:.1f}",
         ]
         if "peak" in self.features.colnames:
-            words.append(f"peak {getattr(feature['peak'], 'value', feature['peak']):.4g} {self.view.unit}")
+            peak = getattr(feature["peak"], "value", feature["peak"])
+            words.append(f"{self.view.label} up to {peak:.4g} {self.view.unit} above min2d")
         listed = f"exposure{'s' if len(hit) > 1 else ''} {', '.join(hit)}" if hit else "no exposure"
         if len(hit) > MOST_LISTED:
             listed = f"{len(hit)} of {len(feature['exposures'])} exposures"

@@ -24,6 +24,7 @@ from crstack.plotting.style import (
     new_figure,
     symbol_size,
     words_of,
+    words_of_codes,
 )
 from crstack.plotting.style import set_hit_limits as _set_hit_limits
 from crstack.utils.words import counted
@@ -230,18 +231,19 @@ class MaskPanels:
 
     def _draw_legend(self):
         a = self.axes[0]
-        held = {words_of(code, self.view.finder) for code in SYMBOLS if (self.view.pixels["code"] == code).any()}
+        texts = words_of_codes(np.unique(self.view.pixels["code"]).tolist(), self.view.finder)
+        held = {words_of(code, self.view.finder): text for code, text in texts.items()}
         handles, labels = a.get_legend_handles_labels()
         every = {words_of(code, self.view.finder) for code in SYMBOLS}
         kept = [i for i, label in enumerate(labels) if label in held or label not in every]
         if not kept:
             return
-        shown = [handles[i] for i in kept], [labels[i] for i in kept]
+        shown = [handles[i] for i in kept], [held.get(labels[i], labels[i]) for i in kept]
         legend = self.figure.legend(
             *shown, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=len(kept), frameon=False, fontsize="small"
         )
         for handle, label in zip(legend.legend_handles, shown[1], strict=True):
-            if label in every:  # the legend has larger symbols than the panel
+            if label in held.values():  # the legend has larger symbols than the panel
                 handle.set(markersize=6, markeredgewidth=1.3)
                 if len(self.view.pixels) > MOST_SYMBOLS:
                     handle.set(marker="s", markerfacecolor=handle.get_color())

@@ -32,6 +32,7 @@ __all__ = [
     "set_hit_limits",
     "symbol_size",
     "words_of",
+    "words_of_codes",
 ]
 
 #: hits are dark on a bright sky, so that the symbols are visible
@@ -184,17 +185,35 @@ def key_of_codes(codes, finder, marker=None):
     marker : str, optional
         Filled marker in the colours of the codes; by default the symbols of the diagram.
     """
-    key = []
+    key, words = [], words_of_codes(np.unique(codes).tolist(), finder)
     for code, (own, colour, _) in SYMBOLS.items():
         if (codes == code).any():
             look = {"marker": marker or own, "color": colour, "markerfacecolor": colour if marker else "none"}
-            key.append((words_of(code, finder), look))
+            key.append((words[code], look))
     return key
 
 
 def words_of(code, finder="M.M.Cosmic"):
     """Text of a code in a legend; ``finder`` is the name of the method."""
     return SYMBOLS[code][2].format(finder=finder)
+
+
+def words_of_codes(held, finder):
+    """Texts of the codes that occur, by code, for a legend.
+
+    "Only" is left out unless an auxiliary detector has found pixels too.
+
+    Parameters
+    ----------
+    held : collection of int
+        The codes.
+    finder : str
+        Name of the method.
+    """
+    words = {code: words_of(code, finder) for code in SYMBOLS if code in held}
+    if Code.AUXILIARY in words or Code.BOTH in words:
+        return words
+    return {code: text.removesuffix(" only") for code, text in words.items()}
 
 
 def draw_symbols(axes, x, y, codes, *, finder="M.M.Cosmic", size=None, rasterized=True):

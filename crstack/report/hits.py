@@ -9,7 +9,7 @@ from crstack.masks.features import PROBLEMATIC, find_features, labels_of
 __all__ = ["KINDS", "Hit", "list_hits"]
 
 #: kinds of hits, in the order of the table
-KINDS = ("every exposure", "coincident", "several", "single")
+KINDS = ("every exposure", "coincident", "touching", "single")
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class Hit:
 
 
 def list_hits(masks, excess, most=600):
-    """List the hits: those in every exposure, then coincident ones, those of several, and single ones; the strongest
-    first.
+    """List the hits: those in every exposure, then coincident, touching and single ones; the strongest first.
 
     Parameters
     ----------

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from crstack.masks import Code
-from crstack.plotting.style import SYMBOLS, block_means, image_limits, words_of
+from crstack.plotting.style import SYMBOLS, block_means, image_limits, words_of_codes
 from crstack.report.encoding import FINE, SIDE, STEPS, TOGETHER, ZERO, Scale, encode_tiles, png_text, select_tiles
 
 __all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
@@ -20,6 +19,11 @@ __all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
 OVERVIEWS, TILES = 2_300_000, 2_500_000
 #: approximate number of characters of a pixel of an overview, chosen so that the first try usually fits
 PER_PIXEL = 0.95
+#: what counts as a hit
+COUNTED = (
+    "Connected pixels of a mask count as one hit: those of MEDIANCR first, then those of MEANCRT that hold none of "
+    "them. In the figure of MEANCRT, coincident hits that touch count as one."
+)
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
 #: byte that stands for a probability of 1
 FULL = 255
@@ -258,13 +262,8 @@ def _viewer(report):
 def _codes(report):
     """Codes that the masks hold, with their colours and words."""
     held = [code for code in SYMBOLS if any((plane == code).any() for plane in report.codes.values())]
-    several = {Code.AUXILIARY, Code.BOTH} & set(held)
-    words = [words_of(code, report.finder) for code in held]
-    if not several:  # without an auxiliary detector, only one method found pixels
-        words = [one.removesuffix(" only") for one in words]
-    return [
-        {"code": int(code), "colour": SYMBOLS[code][1], "words": one} for code, one in zip(held, words, strict=True)
-    ]
+    words = words_of_codes(held, report.finder)
+    return [{"code": int(code), "colour": SYMBOLS[code][1], "words": words[code]} for code in held]
 
 
 def _limits(layers):
@@ -311,19 +310,25 @@ def _hits_words(report):
     words = ", ".join(f"{number} {_kind_words(kind)}" for kind, number in report.counts.items())
     total = sum(report.counts.values())
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
-    return f"Hits: {words}.{few}"
+    # the figure of MEANCRT counts them otherwise
+    counted = "" if total == report.counts.get("single") else " " + COUNTED
+    return f"Hits: {words}.{few}{counted}"
 
 
 def _kind_words(kind):
     return {
         "every exposure": "in every exposure",
-        "several": "in several exposures but different pixels",
+        "touching": "touching, in different pixels of different exposures",
         "single": "in one exposure",
     }.get(kind, kind)
 
 
 def _note_of_peak(report):
-    return (("peak", f"the highest value of an exposure above min2d, the mean of its lowest values; in {report.unit}"),)
+    words = (
+        f"the highest value of an exposure above min2d, the mean of its lowest values; in {report.unit}. Tables and "
+        "figures of the hits of MEDIANCR have the highest value of the median above min2d, which is lower"
+    )
+    return (("peak", words),)
 
 
 def _hits(report):

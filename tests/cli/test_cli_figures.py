@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from support.parameter_files import GAIN, NAMES, READNOISE, write_parameters
 from support.products import PRODUCTS
 
-from crstack import MaskSet
+from crstack import CRStack, MaskSet
 from crstack.cli import main
 from crstack.config.configuration import read_configuration
+from crstack.datasets import make_stack
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
+from crstack.pipeline import figures
 from crstack.pipeline.page import _names
 from crstack.pipeline.questions import Questions
 from crstack.plotting.hits import first_hits
@@ -169,6 +171,27 @@ def test_classes_and_pages_of_a_joint_run(joint_run, monkeypatch):
     assert "diagnostic_meancr.png" in names
     assert "diagnostic_meancr_residual.png" not in names
     assert ("problematic_pixels.pdf" in names) is bool(masks.problematic.any())
+
+
+def test_the_title_states_the_mask_where_the_file_has_another_name(tmp_path, monkeypatch):
+    simulated = make_stack("slit", shape=(60, 80), hit_rate=0.03, seed=4)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    stack.detect("mmcosmic", aux=None)
+    titles = {}
+    monkeypatch.setattr(figures, "_save", lambda figure, path, **options: titles.update({path: figure}))
+    for name in ("MEDIANCR", "MEANCRT"):
+        figures._draw_mask(tmp_path / name, stack.plot.mask_view(name), "zscale")
+    first = titles[tmp_path / "MEDIANCR"].get_suptitle()
+    assert first.startswith("MEDIANCR: ")
+    assert "diagnostic_meancr" not in first
+    figure = titles[tmp_path / "MEANCRT"]
+    assert figure.get_suptitle().startswith("MEANCRT: ")
+    assert "the name diagnostic_meancr; it does not show MEANCR" in figure.get_suptitle()
+    # the second line does not overlap the titles of the panels
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert figure.bbox.x0 < box.x0 < box.x1 < figure.bbox.x1
+    assert not any(axes.title.get_window_extent().overlaps(box) for axes in figure.axes if axes.get_title())
 
 
 def test_figures_show_what_their_names_say(run, monkeypatch):

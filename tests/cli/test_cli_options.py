@@ -48,7 +48,8 @@ def test_without_a_parameter_file(here, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert len(out.splitlines()) <= 25
-    for words in ("read 3 exposures of 80 x 60 pixels in adu", f"gain {GAIN:g}", "rnoise 1.7", "MEANCRT", "14 files"):
+    readnoise = f"rnoise 1.7 adu ({READNOISE:g} electron)"
+    for words in ("read 3 exposures of 80 x 60 pixels in adu", f"gain {GAIN:g}", readnoise, "MEANCRT", "14 files"):
         assert words in out
     assert main(["run", write_parameters("p.yaml", crmethod="pycosmic"), "--output-dir", "file", *PLAIN]) == 0
     assert_equal_masks("plain", "file")
@@ -116,6 +117,14 @@ def test_names_that_were_probably_meant(here, capsys, arguments, words):
     assert main(arguments) == 2
     assert re.search(words, capsys.readouterr().err.strip())
     assert not Path("here").exists()
+
+
+@pytest.mark.parametrize("arguments", [["run", *NAMES, "--gian", "2"], ["demo", "here", "--gian", "2"]])
+def test_the_usage_is_that_of_the_command(here, capsys, arguments):
+    assert main(arguments) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"usage: crstack {arguments[0]} ")
+    assert f"crstack {arguments[0]}: error: unrecognized arguments: --gian" in text
 
 
 def test_a_parameter_file_keeps_its_keys_in_errors(here, capsys):

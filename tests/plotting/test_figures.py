@@ -41,6 +41,7 @@ from crstack.plotting.style import (
     key_of_codes,
     set_hit_limits,
     words_of,
+    words_of_codes,
 )
 from crstack.stages.views import image_of_mask
 from crstack.statistics import exposure_at_median
@@ -424,6 +425,7 @@ def test_pages_of_a_hit(stacks, n):
     assert len(x) == row["n_pixels"]
     assert y.max() == pytest.approx(row["peak"].value)
     assert f"hit {row['number']} ({row['category']}): {row['n_pixels']} pixels" in images.get_suptitle()
+    assert f", mean2d up to {row['peak'].value:.4g} adu above min2d, " in images.get_suptitle()
     assert "".join(text.get_text() for text in diagram.axes[0].texts if text.get_visible())
 
 
@@ -824,9 +826,18 @@ def test_legend_tells_who_decided():
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     stack.detect(method=JointPosterior())
     figure = stack.plot.mask("CRMASK1")
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["joint decision only"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["joint decision"]
     images, _ = stack.plot.hits("CRMASK1").show(1)
-    assert "joint decision only" in [text.get_text() for text in images.texts]
+    assert "joint decision" in [text.get_text() for text in images.texts]
+
+
+def test_only_is_said_where_something_else_was_compared():
+    assert words_of_codes({Code.DILATED, Code.MMCOSMIC}, "joint decision") == {
+        Code.DILATED: "dilation",
+        Code.MMCOSMIC: "joint decision",
+    }
+    words = words_of_codes({Code.MMCOSMIC, Code.BOTH}, "joint decision")
+    assert words == {Code.MMCOSMIC: "joint decision only", Code.BOTH: "both"}
 
 
 def test_who_flagged_what_has_the_colour_of_each_code(stacks):

@@ -81,7 +81,7 @@ def picture(text):
 def test_hits_come_in_order_of_importance(masks, images):
     excess = np.nanmax(images, axis=0) - np.nanmin(images, axis=0)
     hits, counts = list_hits(masks, excess)
-    assert counts == {"every exposure": 1, "coincident": 1, "several": 0, "single": 1}
+    assert counts == {"every exposure": 1, "coincident": 1, "touching": 0, "single": 1}
     assert [(hit.name, hit.kind) for hit in hits] == [("P1", "every exposure"), ("1", "coincident"), ("T3", "single")]
     assert [hit.exposures for hit in hits] == ["1, 2, 3", "1, 2", "3"]
     assert hits[1].box == (36, 40, 22, 22)
@@ -98,9 +98,20 @@ def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
         codes[y, x + 1] = 2
     masks = replace(masks, codes=masks.codes | changed)
     hits, counts = list_hits(masks, images[0])
-    assert counts["several"] == 1
-    (hit,) = [hit for hit in hits if hit.kind == "several"]
+    assert counts["touching"] == 1
+    (hit,) = [hit for hit in hits if hit.kind == "touching"]
     assert hit.exposures == "1, 3"
+
+
+def test_the_page_states_what_is_counted_and_measured(report):
+    page = render(report)
+    assert "Connected pixels of a mask count as one hit: those of MEDIANCR first" in page
+    assert "figures of the hits of MEDIANCR have the highest value of the median above min2d" in page
+    assert "touching, in different pixels of different exposures" in page
+    # "several" is a class of mediancr_identified_several.csv, of hits that are coincident
+    assert "several" not in page.split("<script")[0]
+    # the view is never wider than the image
+    assert "const wide = Math.min(image.clientWidth / view.zoom, nx);" in page
 
 
 def test_coincident_hit_without_a_clean_value_is_one_row(masks, images):
@@ -108,7 +119,7 @@ def test_coincident_hit_without_a_clean_value_is_one_row(masks, images):
     third[21, 36] = 2
     masks = replace(masks, codes=masks.codes | {"CRMASK3": third})
     hits, counts = list_hits(masks, images[0])
-    assert counts == {"every exposure": 2, "coincident": 0, "several": 0, "single": 1}
+    assert counts == {"every exposure": 2, "coincident": 0, "touching": 0, "single": 1}
     assert {hit.name for hit in hits if hit.kind == "every exposure"} == {"1", "P2"}
 
 

@@ -165,7 +165,7 @@
       });
       Object.assign(image.dataset, { layer: R.layers[shown].name, x: view.x + 0.5, y: ny - view.y + 0.5, zoom: view.zoom });
       $("what").textContent = R.layers[shown].name + ": " + R.layers[shown].words;
-      const wide = image.clientWidth / view.zoom;
+      const wide = Math.min(image.clientWidth / view.zoom, nx);
       $("scale").textContent = "view " + wide.toFixed(0) + " pixels wide" + (view.zoom * B < 1.5 ? "" : ", " + view.zoom.toFixed(1) + " times");
       values();
     });
