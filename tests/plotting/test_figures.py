@@ -870,4 +870,6 @@ def test_entries_of_a_key_stand_side_by_side():
 def test_a_key_has_the_codes_that_occur():
     codes = np.array([Code.MMCOSMIC, Code.MMCOSMIC, Code.DILATED])
     words = [text for text, _ in key_of_codes(codes, "M.M.Cosmic")]
-    assert set(words) == {words_of(Code.MMCOSMIC), words_of(Code.DILATED)}
+    assert set(words) == {"M.M.Cosmic", "dilation"}
+    words = [text for text, _ in key_of_codes(np.append(codes, Code.BOTH), "M.M.Cosmic")]
+    assert set(words) == {words_of(Code.MMCOSMIC), words_of(Code.DILATED), "both"}
