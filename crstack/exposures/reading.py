@@ -425,4 +425,9 @@ def _from_nddata(ndd, name, reading):
     meta = getattr(ndd, "meta", None)
     header, changes = cleaned_header(meta)
     limit = stated_limit(meta or {})
-    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, ndd.wcs, limit)
+    wcs = ndd.wcs
+    if wcs is None:
+        # CCDData of an array and a header has its coordinates in the header alone
+        rest, wcs = split_wcs(header)
+        header = header if wcs is None else rest
+    return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, wcs, limit)

@@ -89,6 +89,18 @@ def test_a_shift_that_the_exposures_do_not_show():
         stack_of(simulated, differences=None).detect("joint")
 
 
+def test_coordinates_in_the_header_alone():
+    """A CCDData of an array and a header has no WCS of its own."""
+    simulated = moved(wrong=(4, 0), offsets=None)
+    images = [CCDData(ccd.data, unit=ccd.unit, header=ccd.wcs.to_header()) for ccd in simulated.exposures]
+    assert all(one.wcs is None for one in images)
+    exposures = load_exposures(images, gain=simulated.gain, readnoise=simulated.readnoise)
+    np.testing.assert_allclose(shifts_by_wcs(exposures), [(0, 0), (0, 0), (4, 0)], atol=1e-3)
+    # the header does not contradict the WCS
+    assert "CRPIX1" not in exposures.header
+    assert exposures.wcs.wcs.crpix == pytest.approx(simulated.exposures[0].wcs.wcs.crpix)
+
+
 def test_coordinates_that_cannot_be_compared():
     simulated = moved()
     images = [CCDData(ccd.data, unit=ccd.unit) for ccd in simulated.exposures]
