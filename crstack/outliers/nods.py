@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures import Exposures
+from crstack.exposures.digits import digit_of
 from crstack.outliers.trails import Trail, feature_along, lines_near_axes
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
@@ -29,6 +30,9 @@ ALIKE, BETTER = 0.9, 0.25
 LINES, LEAST_USABLE = 300, 0.25
 #: window (pixels) whose median is the level of a profile
 AROUND = 41
+#: least height of a profile, in its standard errors, and standard error of the median of normal values over that of
+#: their mean
+HIGH, OF_MEDIAN = 5.0, 1.2533
 
 
 def nodded(trails: Sequence[Trail]) -> list[bool]:
@@ -193,14 +197,16 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
     -----
     The median of each row is a profile across traces along x, and that of each column one across lines along y. Stars
     do not change these medians. A profile has moved if its correlation c with that of the first exposure is 0.9 or more
-    at a shift of 1.5 to 15 pixels, and if 1 - c is four times as large without the shift.
+    at a shift of 1.5 to 15 pixels, and if 1 - c is four times as large without the shift. Its highest value, and that
+    of the first exposure, must exceed five standard errors of a median. Values in steps, such as whole numbers, have
+    medians in steps, so half a step is an error too.
     """
     found = []
     for axis, name in ((1, "y"), (0, "x")):
         profiles = [_profile(exposures, i, axis) for i in range(len(exposures))]
         for i, profile in enumerate(profiles[1:], start=1):
             shift = _shift_between(profiles[0], profile)
-            if abs(shift) >= LEAST_MOVE:
+            if abs(shift) >= LEAST_MOVE and all(_is_high(exposures, k, axis, profiles[k]) for k in (0, i)):
                 found.append((i, name, shift))
     return found
 
@@ -220,6 +226,14 @@ def _profile(exposures, i, axis):
     known = _medians(values[usable] if axis == 1 else values[:, usable].T)
     profile = np.interp(np.arange(len(usable)), np.flatnonzero(usable), known)
     return profile - ndimage.median_filter(profile, AROUND, mode="nearest")
+
+
+def _is_high(exposures, i, axis, profile):
+    """Whether the highest value of a profile is not one of the scatter of medians."""
+    level, number = float(np.median(exposures.data[i])), min(exposures.shape[axis], LINES)
+    variance = float(np.median(exposures.noise_of(i).variance(np.float32(max(level, 0)))))
+    step = digit_of(exposures.data[i]) or 0.0
+    return np.abs(profile).max() > HIGH * np.hypot(OF_MEDIAN * np.sqrt(variance / number), step / 2)
 
 
 def _medians(rows):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crstack.exposures import Exposures
+from crstack.exposures.digits import digit_of
 from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
 from crstack.utils.threads import map_images
@@ -33,6 +34,8 @@ REACH, OUTSIDE = 40, 30
 WIDE_REACH, WIDE_OUTSIDE = 100, 70
 #: least light at the edge of a trail, in standard deviations of a pixel, and of the median at one distance
 EDGE, SIGNIFICANT = 0.15, 4.0
+#: noise of a difference, in units of the step of the values, below which medians differ by one step by chance
+FEW_STEPS = 2.0
 #: largest light of the other exposures relative to that of the trail
 ALSO_IN_OTHERS = 0.3
 #: pixels that are added at each edge
@@ -268,6 +271,9 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
     number = np.bincount(_bins(distance, reach), minlength=2 * reach + 1)
     edge = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
+    step = digit_of(own - others) or 0.0
+    if sigma < FEW_STEPS * step:
+        edge = np.maximum(edge, step)
     inside = profile > edge
     if (
         not inside[centre - 1 : centre + 2].any()

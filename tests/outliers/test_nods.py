@@ -6,8 +6,9 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import CRStack
+from crstack.exposures import load_exposures
 from crstack.masks.codes import Code, exposure_name
-from crstack.outliers.nods import _medians
+from crstack.outliers.nods import _medians, moved_traces
 from crstack.outliers.trails import lines_near_axes
 
 SHAPE = (140, 180)
@@ -71,3 +72,21 @@ def test_medians_of_rows_are_those_of_numpy(n):
     before = rows.copy()
     assert np.array_equal(_medians(rows), np.nanmedian(rows, axis=1))
     assert np.array_equal(rows, before, equal_nan=True)
+
+
+def lines_of(height, rng, readnoise=0.2, shape=(300, 180)):
+    """Exposures of whole photons with columns that are brighter by a number of photons, 6 pixels apart."""
+    planes = []
+    for shift in (0, 6, 0):
+        plane = np.round(rng.poisson(2.2, shape) + rng.normal(0, readnoise, shape))
+        plane[:, [40 + shift, 77 + shift, 120 + shift]] += height
+        planes.append(CCDData(plane, unit="electron"))
+    return load_exposures(planes, readnoise=readnoise * u.electron)
+
+
+def test_one_step_of_a_median_is_no_line():
+    rng = np.random.default_rng(5)
+    assert moved_traces(lines_of(1, rng)) == []
+    ((i, axis, shift),) = moved_traces(lines_of(6, rng))
+    assert (i, axis) == (1, "x")
+    assert shift == pytest.approx(6, abs=0.3)

@@ -13,7 +13,7 @@ from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.masks.features import find_features
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
-from crstack.outliers.trails import find_trails
+from crstack.outliers.trails import feature_along, find_trails
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -201,3 +201,15 @@ def test_the_ends_and_the_edges_of_a_long_trail():
     edge = 8 * np.sqrt(2 * np.log(4 / 0.15)) + 1
     inside = np.abs(across[planes[1]])
     assert np.quantile(inside, 0.999) == pytest.approx(edge, abs=1.2)
+
+
+@pytest.mark.parametrize("photons", [1, 3])
+def test_one_photon_is_no_trail(photons):
+    rng = np.random.default_rng(7)
+    planes = [np.round(rng.poisson(2.0, SHAPE) + rng.normal(0, 0.2, SHAPE)) for _ in range(3)]
+    planes[0][97:104] += photons
+    loaded = load_exposures([CCDData(plane, unit="electron") for plane in planes], readnoise=0.2 * u.electron)
+    flagged = np.zeros(SHAPE, dtype=bool)
+    flagged[97:104] = rng.random((7, SHAPE[1])) < 0.3
+    found = feature_along((0, 100, SHAPE[1] - 1, 100), flagged, loaded, 0)
+    assert (found is not None) == (photons == 3)
