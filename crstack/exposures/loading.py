@@ -19,7 +19,7 @@ from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
 from crstack.exposures.sanity import is_constant
-from crstack.exposures.saturation import find_plateau
+from crstack.exposures.saturation import find_plateau, limit_with_noise
 from crstack.files.names import short_names
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.validation import check_boolean, check_image_shape
@@ -184,7 +184,7 @@ class _Builder:
             given,
             bias,
             seconds=seconds if given.per_second else 1.0,
-            saturation=values.limit(given, noise, seconds, raw.shape, section),
+            saturation=_limit_of(values, given, noise, seconds, raw, section),
             readnoise=noise.readnoise_in_unit,
             out=self.cube[number - 1],
         )
@@ -385,3 +385,12 @@ def _rates(exposures, seconds):
     if np.ptp(seconds) > 1e-6 * mean:
         exposures = exposures.divided_by([one / mean for one in seconds])
     return exposures
+
+
+def _limit_of(values, given, noise, seconds, raw, section):
+    """Level from which values are saturated; where full pixels scatter about a given level, below it."""
+    limit = values.limit(given, noise, seconds, raw.shape, section)
+    if limit is None or np.ndim(limit) or given.per_second:
+        return limit
+    numbers = (float(np.median(one)) for one in (noise.readnoise_in_unit, noise.electrons_per_unit))
+    return limit_with_noise(given.data, float(limit), *numbers)

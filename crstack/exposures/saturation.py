@@ -15,6 +15,7 @@ __all__ = [
     "Plateau",
     "find_plateau",
     "find_shared_plateau",
+    "limit_with_noise",
     "stated_limit",
     "warn_of_saturation",
 ]
@@ -51,6 +52,9 @@ LEAST_ELECTRONS = 10_000
 #: the same pixels of several exposures agree if this share of the values is within this number of photon noises; share
 #: of the brightest pixels that agree, and largest spread of a full well relative to its level
 MOST_VALUES, SPAN, AGREEING, FULL_WELLS = 0.7, 0.3, 0.8, 0.15
+#: a pile at a given level: its noise in units of the read noise, the width of the range beside it in units of that of
+#: the pile, and least photon noise in units of the read noise
+NOISE_OF_PILE, BESIDE_PILE, PHOTONS = 4.0, 6, 5.0
 #: digits of the suggested level
 DIGITS = 3
 
@@ -180,6 +184,42 @@ def _flat_top(image, valid, middle, height, electrons):
     spread, photon = float(np.std(group)), float(photons[first])
     words = f"{len(group)} of them scatter by {spread:.2g}, where photons alone give {photon:.3g}"
     return Plateau(level, int(np.count_nonzero(valid & (image >= level))), words)
+
+
+def limit_with_noise(image, limit, readnoise, electrons):
+    """A given saturation level, lowered by the read noise if values pile up at it.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray`
+        (ny, nx), with the bias.
+    limit : float
+        Saturation level that is given, in the unit of the image.
+    readnoise : float
+        In the unit of the image.
+    electrons : float
+        Electrons per unit of the image.
+
+    Returns
+    -------
+    limit : float
+        Four times the read noise below the given level, or the level itself.
+
+    Notes
+    -----
+    Full pixels differ by their read noise, so that half of them stay below a level that is their mean. Without a pile,
+    the values near the level have photon noise, which spreads them over a range that is far wider.
+    """
+    width = NOISE_OF_PILE * readnoise
+    if not 0 < PHOTONS * readnoise < np.sqrt(max(limit, 0) / electrons):
+        return limit
+    with np.errstate(invalid="ignore"):
+        values = image[np.abs(image - limit) <= (1 + BESIDE_PILE) * width]
+    below = np.count_nonzero((values >= limit - width) & (values < limit))
+    beside = np.count_nonzero(values < limit - width) / BESIDE_PILE
+    above = np.count_nonzero((values >= limit) & (values <= limit + width))
+    piled = min(below, above) >= LEAST_PIXELS and below > PILE * (beside + 1)
+    return limit - width if piled else limit
 
 
 def find_shared_plateau(exposures, first):

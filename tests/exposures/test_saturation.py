@@ -15,7 +15,7 @@ from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.exposures.reading import Reading, as_given
-from crstack.exposures.saturation import Plateau, find_plateau, stated_limit
+from crstack.exposures.saturation import Plateau, find_plateau, limit_with_noise, stated_limit
 
 NOISE = {"gain": 1 * u.electron / u.adu, "readnoise": 4 * u.electron}
 
@@ -306,3 +306,30 @@ def test_bright_stars_are_no_full_wells():
 def test_the_limit_in_the_meta_of_an_array():
     ccd = CCDData(np.ones((9, 9)), unit="adu", meta={"SATURATE": 60000.0})
     assert as_given(ccd, 1, Reading(None, 0, None, None, None)).limit == (60000.0, "SATURATE")
+
+
+def full_well(rng, level=30_000, shape=(80, 90)):
+    """An exposure with a row of full pixels, whose values scatter by the read noise."""
+    image = rng.poisson(500, shape) + rng.normal(0, 4, shape)
+    image[30, 20:60] = level + rng.normal(0, 4, 40)
+    return np.round(image)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_full_pixels_that_scatter_about_the_given_level_are_bad(n):
+    rng = np.random.default_rng(11)
+    exposures = [CCDData(full_well(rng), unit="adu") for _ in range(n)]
+    assert sum(np.count_nonzero(one.data[30, 20:60] < 30_000) for one in exposures) > 10 * n
+    loaded = load_exposures(exposures, saturation=30_000 * u.adu, **NOISE)
+    assert loaded.saturated[:, 30, 20:60].all()
+    assert np.count_nonzero(loaded.bad) == 40 * n
+
+
+def test_a_level_without_a_pile_is_kept():
+    rng = np.random.default_rng(12)
+    bright = rng.poisson(30_000, (200, 200)).astype(float)
+    assert limit_with_noise(bright, 30_000.0, 4.0, 1.0) == 30_000
+    assert limit_with_noise(full_well(rng), 30_000.0, 4.0, 1.0) == 30_000 - 16
+    # nothing is near the level; read noise above the photon noise makes no pile
+    assert limit_with_noise(full_well(rng, 20_000), 30_000.0, 4.0, 1.0) == 30_000
+    assert limit_with_noise(full_well(rng), 30_000.0, 100.0, 1.0) == 30_000
