@@ -8,6 +8,7 @@ from crstack.masks.codes import Code, exposure_name, is_hit, recoded, with_code
 from crstack.outliers.nods import is_part_of, moved_traces, nodded, sentence_of_moved, sentence_of_nods, traces_of_nod
 from crstack.outliers.smooth import find_smooth, sentence_of_smooth
 from crstack.outliers.sources import find_sources, sentence_of_sources
+from crstack.outliers.spikes import along_spikes, find_spikes, sentence_of_spikes
 from crstack.outliers.trails import planes_of, sentence_of_trails, straight_features
 
 __all__ = ["classified"]
@@ -54,7 +55,8 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
         # if a large part is flagged, features have no meaning
         return plane if plane.mean() <= MOST_FLAGGED else np.zeros_like(plane)
 
-    straight = straight_features(flagged, exposures)
+    spikes = find_spikes(flagged, exposures)
+    straight = [one for one in straight_features(flagged, exposures) if not along_spikes(one[0], spikes)]
     moved, crossing = _of_nods(straight, flagged, exposures)
     for lines, code in ((crossing, Code.TRAIL), (moved, Code.MOVED)):
         planes = planes_of(lines)
@@ -75,6 +77,7 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
             sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
             sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
             *sentences,
+            sentence_of_spikes(spikes, names),
         )
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
