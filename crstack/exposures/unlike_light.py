@@ -68,7 +68,7 @@ def hidden_hits(exposures: Exposures, factors: Sequence[float], light: Sequence[
     step = max(exposures.data[0].size // LEVELS, 1)
     variances = np.empty(len(left))
     for i, plane in enumerate(exposures.data):
-        level = np.float32(max(float(np.median(plane.ravel()[::step])), 0))
+        level = max(float(np.median(plane.ravel()[::step])), 0.0)
         variances[i] = max(float(np.median(exposures.noise_of(i).variance(level))), 1e-30)
     compared = (left[long] / left) ** 2 * variances
     of_others = 1 / np.sum(1 / compared[short])

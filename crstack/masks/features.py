@@ -194,8 +194,8 @@ def find_features(
     table = QTable()
     table["number"] = np.arange(1, n + 1)
     table["n_pixels"] = np.bincount(row, minlength=n)
-    boxes = np.array([(across.start + 1, across.stop, up.start + 1, up.stop) for up, across in boxes], dtype=int)
-    for column, numbers in zip(("xmin", "xmax", "ymin", "ymax"), boxes.reshape(-1, 4).T, strict=True):
+    edges = np.array([(across.start + 1, across.stop, up.start + 1, up.stop) for up, across in boxes], dtype=int)
+    for column, numbers in zip(("xmin", "xmax", "ymin", "ymax"), edges.reshape(-1, 4).T, strict=True):
         table[column] = numbers
     table["xcentroid"], table["ycentroid"] = _centroids(row, x, y, value, n)
     table["length"], table["width"] = (size * u.pix for size in _sizes(row, x, y, n))
