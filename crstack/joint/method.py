@@ -12,6 +12,7 @@ from crstack.exceptions import InputError
 from crstack.joint.counts import Counts
 from crstack.joint.expected import counts_of
 from crstack.joint.measure import expecting, open_settings
+from crstack.joint.photon_counting import warn_of_photon_counting
 from crstack.joint.posterior import JointResult, joint_posterior
 from crstack.joint.scatter import Scatter, scatter_of
 from crstack.masks.rules import MaskRules
@@ -130,6 +131,7 @@ class JointPosterior(Method):
         found = None if detected is None else detected.in_exposures(progress)
 
         def compute() -> JointResult:
+            warn_of_photon_counting(prepared.exposures)
             counts, scatter, measured = self._expectation(prepared, progress)
             report_stage(progress, "joint decision")
             shared = 0.0
