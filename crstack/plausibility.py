@@ -6,6 +6,7 @@ from scipy import ndimage
 from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
+from crstack.exposures.noise_of_parts import compare_noise_of_parts
 from crstack.exposures.sanity import noise_ratio
 from crstack.exposures.unlike_light import hidden_hits
 from crstack.masks.codes import Code, exposure_name
@@ -379,12 +380,16 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     ImplausibleResultWarning
         If the masks are not plausible and it was not given.
     CRStackWarning
-        If the joint decision has measured more noise than is stated.
+        If the joint decision has measured more noise than is stated, if values scatter by less than is stated, or if
+        the noise as stated does not hold in parts of the image.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
     _warn_of_understated_noise(masks, exposures)
+    # what is measured has no meaning where stars are far apart, or out of focus
+    if not (exposures.unfocused or exposures.too_far):
+        compare_noise_of_parts(exposures, _LeftOut(masks, exposures), differences)
     sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets, differences=differences)
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))

@@ -21,6 +21,7 @@ __all__ = [
     "level_of_darkest_blocks",
     "mean_of_smallest",
     "noise_ratio",
+    "ratio_of_squares",
     "unlit",
 ]
 
@@ -282,16 +283,42 @@ class NoiseSample:
                 found.append(1 - near / far if far > 0 else 0.0)
         return float(np.median(found)) if found else 0.0
 
-    def _ratio(self, i, j):
+    def of_part(self, rows, columns):
+        """The sample within slices of its rows and columns."""
+        part = np.s_[:, rows, columns]
+        stated = np.asarray(self.stated)[part]
+        return NoiseSample(self.values[part], self.own[part], stated, self.valid[part], self.level, self.box)
+
+    def squares(self, i, j):
+        """Squared differences of two exposures and of neighbours, over their variance; and how many pairs there are.
+
+        Only those of four valid values are given.
+        """
         use = self.valid[i] & self.valid[j]
         use = use[:, 1:] & use[:, :-1]
-        if np.count_nonzero(use) < 1000:
-            return None
         difference = np.diff(self.values[i] - self.values[j], axis=1)[use]
         both = self.stated[i] + self.stated[j]
-        square = difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30)
-        found = mean_of_smallest(square)
-        return float(np.sqrt(found if found < MANY_HITS else _mean_of_core(square, found)))
+        return difference.astype(np.float64) ** 2 / np.maximum((both[:, 1:] + both[:, :-1])[use], 1e-30), use.size
+
+    def _ratio(self, i, j):
+        squares, _ = self.squares(i, j)
+        return ratio_of_squares(squares) if len(squares) >= 1000 else None
+
+
+def ratio_of_squares(squares):
+    """Measured over stated scatter, from squared differences over their variance; hits may be among them.
+
+    Parameters
+    ----------
+    squares : `~numpy.ndarray`
+        As from `NoiseSample.squares`.
+
+    Returns
+    -------
+    ratio : float
+    """
+    found = mean_of_smallest(squares)
+    return float(np.sqrt(found if found < MANY_HITS else _mean_of_core(squares, found)))
 
 
 def _low(values, valid):

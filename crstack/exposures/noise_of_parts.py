@@ -1,0 +1,178 @@
+"""Comparison of the scatter of unflagged values with the noise as stated: in the whole image, and in parts of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from crstack.exposures.cube import Exposures
+from crstack.exposures.sanity import NoiseSample, cyclic_pairs, ratio_of_squares
+from crstack.utils.warn import warn_user
+
+__all__ = ["compare_noise_of_parts", "ratios_of_cells"]
+
+#: number of cells along each axis
+CELLS = 4
+#: ratio of measured to stated noise of the image, below which the noise is overstated
+OVERSTATED = 0.87
+#: ratios of measured to stated noise of a cell above and below which there is a warning, and fewest such cells. A cell
+#: averages: in a corner where it has 1.10, that of a flat goes up to 1.27
+TOO_MUCH, TOO_LITTLE, FEWEST_CELLS = 1.1, 0.9, 2
+#: fewest values of a cell, and least fraction of its pixels that show background
+FEWEST_VALUES, MOST = 1000, 0.5
+#: a pixel shows background if it is this number of standard deviations, or less, above the median of its cell
+BACKGROUND = 3.0
+#: error of the ratio of a cell with one value, and least significance of its difference from the other cells
+ERROR, SIGNIFICANT = 1.5, 5.0
+#: least noise (electrons); below it, values are few whole numbers and do not scatter as normal values do
+LEAST_NOISE = 1.5
+
+
+def compare_noise_of_parts(
+    exposures: Exposures, left_out: object, differences: Callable[[], Sequence[np.ndarray] | None]
+) -> None:
+    """Warn if the unflagged values scatter by less than is stated, or if parts of the image differ in this.
+
+    Parameters
+    ----------
+    exposures : `~crstack.exposures.Exposures`
+        The exposures.
+    left_out : array_like of bool
+        (N, ny, nx) flagged and bad values, indexed as ``left_out[:, rows]``.
+    differences : callable
+        Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
+        exposures are equal. Called only where parts of the image seem to differ.
+
+    Warns
+    -----
+    CRStackWarning
+        With the ratio of measured to stated noise, the place, and a remedy.
+    """
+    if exposures.missing:
+        return
+
+    def variance(i, expected, box):
+        return exposures.noise_of(i).cutout(box).variance(expected)
+
+    sample = NoiseSample.of(exposures.data, left_out, variance)
+    sigma = float(np.sqrt(max(np.median(sample.stated[0]), 0)))
+    if sigma * float(np.median(exposures.noise.electrons_per_unit)) < LEAST_NOISE:
+        return
+    _warn_of_overstated(exposures, sample, sigma, variance)
+    if not len(_odd_cells(*ratios_of_cells(sample))):
+        return
+    # stars whose seeing differs scatter too
+    known = differences()
+    if known is not None:
+        expected = np.stack([one[sample.box[0]] if np.ndim(one) else np.full(1, one) for one in known])
+        sample = replace(sample, values=sample.values - expected, _ratios={})
+    _warn_of_cells(exposures, *ratios_of_cells(sample))
+
+
+def _warn_of_overstated(exposures, sample, sigma, variance):
+    """Warn if all values scatter by less than is stated, unless they do so with the hits too, which has a warning."""
+    pairs = cyclic_pairs(range(len(exposures)))
+    ratios = [ratio for ratio in sample.ratios(pairs) if ratio is not None]
+    if not ratios or np.median(ratios) >= OVERSTATED:
+        return
+    with_hits = [
+        one for one in NoiseSample.of(exposures.data, exposures.bad, variance).ratios(pairs) if one is not None
+    ]
+    if not with_hits or np.median(with_hits) < OVERSTATED:
+        return
+    ratio = float(np.median(ratios))
+    own = any(one is not None for one in exposures.variances)
+    causes = "the uncertainties" if own else "gain (too low?), read noise (too high?) and bias (too low?)"
+    warn_user(
+        f"the values that are not flagged scatter by {ratio * sigma:.3g} {exposures.unit} at a level of "
+        f"{sample.level:.3g} where the noise as stated is {sigma:.3g}: the noise is overstated by a factor of "
+        f"{1 / ratio:.2f}, so faint hits are missed and the uncertainties of combined images are too large. Check "
+        f"{causes}"
+    )
+
+
+def ratios_of_cells(sample: NoiseSample) -> tuple[np.ndarray, np.ndarray]:
+    """Ratio of measured to stated noise in each of 4 x 4 cells.
+
+    Parameters
+    ----------
+    sample : `~crstack.exposures.sanity.NoiseSample`
+        Some rows of the exposures.
+
+    Returns
+    -------
+    ratios, errors : `~numpy.ndarray`
+        (4, 4), median of the pairs of exposures, and its standard error. NaN where fewer than half of the pixels show
+        background: those that are 3 standard deviations or less above the median of the cell.
+    """
+    pairs = cyclic_pairs(range(len(sample.values)))
+    ratios, errors = np.full((2, CELLS, CELLS), np.nan)
+    cells = [_edges(length) for length in sample.values.shape[1:]]
+    for place in np.ndindex(CELLS, CELLS):
+        rows, columns = (edges[k] for edges, k in zip(cells, place, strict=True))
+        found, numbers = [], []
+        part = sample.of_part(rows, columns)
+        values = zip(part.own, part.stated, part.valid, strict=True)
+        part = replace(part, valid=np.array([_background(*one) for one in values]))
+        for i, j in pairs:
+            squares, size = part.squares(i, j)
+            if len(squares) >= max(FEWEST_VALUES, MOST * size):
+                found.append(ratio_of_squares(squares))
+                numbers.append(len(squares))
+        if found:
+            ratios[place] = np.median(found)
+            errors[place] = ERROR / np.sqrt(np.median(numbers))
+    return ratios, errors
+
+
+def _edges(length):
+    """Slices of the cells along an axis."""
+    edges = np.linspace(0, length, CELLS + 1).round().astype(int).tolist()
+    return [slice(first, last) for first, last in pairwise(edges)]
+
+
+def _background(own, stated, valid):
+    """Valid pixels of a cell that show background."""
+    if not valid.any():
+        return valid
+    return valid & (own <= np.median(own[valid]) + BACKGROUND * np.sqrt(np.maximum(stated, 0)))
+
+
+def _odd_cells(ratios, errors):
+    """Places of the cells whose ratio is far from 1, and differs from that of the others; empty if they are few."""
+    if not np.isfinite(ratios).any():
+        return np.empty((0, 2), int)
+    relative = ratios / np.nanmedian(ratios)
+    above = (ratios > TOO_MUCH) & (relative > 1 + SIGNIFICANT * errors)
+    below = (ratios < TOO_LITTLE) & (relative < 1 - SIGNIFICANT * errors)
+    odd = np.argwhere(above | below)
+    return odd if len(odd) >= FEWEST_CELLS else odd[:0]
+
+
+def _warn_of_cells(exposures, ratios, errors):
+    """Warn of cells whose noise is not that as stated."""
+    odd = _odd_cells(ratios, errors)
+    if not len(odd):
+        return
+    places = [np.unravel_index(of(ratios), ratios.shape) for of in (np.nanargmax, np.nanargmin)]
+    words = [f"{ratios[place]:.2f} times {_place(place, exposures.shape)}" for place in places]
+    own = any(one is not None for one in exposures.variances)
+    remedy = (
+        "Check the uncertainties there"
+        if own
+        else "Are the exposures divided by a flat, or is one gain given for several amplifiers? Give an image as "
+        "gain=: the gain times the flat for exposures that are divided by a flat of mean 1, or the gain of each "
+        "amplifier"
+    )
+    warn_user(
+        f"the noise as stated does not hold in all parts of the image: the background scatters by "
+        f"{' and by '.join(words)} ({len(odd)} of {np.count_nonzero(np.isfinite(ratios))} parts differ). Where the "
+        f"ratio is above 1, clean values may be flagged; below 1, hits may be missed. {remedy}"
+    )
+
+
+def _place(place, shape):
+    """Words on a cell (FITS: the first pixel is 1, 1)."""
+    (y, x) = (_edges(length)[k] for length, k in zip(shape, place, strict=True))
+    return f"at x = {x.start + 1} to {x.stop}, y = {y.start + 1} to {y.stop}"
