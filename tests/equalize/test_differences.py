@@ -305,6 +305,32 @@ def test_many_pixels_exclude_the_least_error_of_a_kernel(n):
     assert 0 < least[1] < 0.003
 
 
+@pytest.mark.parametrize("n", [2, 3])
+def test_ripple_of_a_kernel_on_stars_is_as_large_as_the_exposures_allow(n):
+    """Where there is none, its least variance is small on stars, and remains beside them."""
+    scene = stars(number=60)
+    change = np.float32(0.4) * scene
+    ripple = 0.02 * ndimage.maximum_filter(change, 7) * np.sign(np.random.default_rng(2).standard_normal(scene.shape))
+    found = []
+    for size in (0, 1):
+        cube = drawn([np.maximum(scene + SKY + sign * size * ripple, 0) for sign in (-1, 1, 0)[:n]], n_hits=0)
+        values = planes_of(cube)
+        variance = variance_of(values[1])
+        features = features_of(values[1], variance, change)
+        sides = places_to_fit(contrast_squared(values[1], variance), variance)
+        planes = [(one.reshape(*one.shape[:-2], -1) for one in (*values, variance, features)) for _ in sides]
+        pairs = [[one[..., side] for one in some] for some, side in zip(planes, sides, strict=True)]
+        error = fit_model_error(n, *pairs)
+        found.append(error.least[4])
+        # beside bright structure
+        assert sum(error.least[4:]) == pytest.approx(0.015**2)
+        faint = (features[5] > 0) & (features[0] > 0)
+        assert faint.any()
+        assert (error.of(features)[faint] > 0.99 * 0.015**2 * features[5][faint]).all()
+    assert found[0] < 0.015**2 / 3
+    assert found[1] == pytest.approx(0.015**2)
+
+
 @pytest.mark.parametrize("n", [3, 5])
 def test_hits_on_a_line_are_no_error_of_the_model(n):
     """Where one pixel in five of a line is hit, the hits are the tail of the deviations."""

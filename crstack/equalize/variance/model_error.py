@@ -54,8 +54,11 @@ SAFETY = 1.5
 CHANGE = 3
 #: least error of a model with shifts or seeing: shares of the signal and of the change
 LEAST_OF_SIGNAL, LEAST_OF_CHANGE = 0.01, 0.1
-#: window (pixels) of a kernel, and ripple of a kernel around a change, as a share of the largest change in the window
+#: window (pixels) of a kernel, and largest ripple of a kernel around a change, as a share of the largest change in the
+#: window
 REACH, RIPPLE = 7, 0.015
+#: the ripple is measured on structures that are this number of standard deviations of the common image above `SURE`
+BRIGHT = 6.0
 
 
 def deviations_squared(low, median, high, n, limits=None, expected=None, trimmed=0.0):
@@ -117,7 +120,8 @@ class ModelError:
     """Variance by which exposures differ on structures beyond the noise.
 
     It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives,
-    squared change by shift and seeing, and its largest square within the reach of a kernel.
+    squared change by shift and seeing, and its largest square within the reach of a kernel: everywhere, and where the
+    structure is not bright.
 
     Attributes
     ----------
@@ -127,8 +131,8 @@ class ModelError:
         Factors of the least variance.
     """
 
-    parts: tuple = (0.0,) * 5
-    least: tuple = (0.0,) * 5
+    parts: tuple = (0.0,) * 6
+    least: tuple = (0.0,) * 6
 
     def of(self, features):
         """float32 (ny, nx) variance at some `features_of` an image; 0 where the image is flat."""
@@ -141,7 +145,8 @@ class ModelError:
         error[flat] = 0
         if len(features) > CHANGE and any(self.least):
             # around a bright star, the kernel changes pixels that have no structure of their own
-            error[flat] = np.maximum(features[CHANGE], np.float32(RIPPLE**2) * features[CHANGE + 1])[flat]
+            ripple = np.float32(sum(self.least[CHANGE + 1 :])) * features[CHANGE + 1]
+            error[flat] = np.maximum(features[CHANGE], ripple)[flat]
         return error
 
 
@@ -158,7 +163,7 @@ def features_of(image, variance, change=None):
     Returns
     -------
     features : `~numpy.ndarray`
-        float32 (3 or 5, ny, nx).
+        float32 (3 or 6, ny, nx).
     """
     smooth = ndimage.uniform_filter(image, 3)
     signal = np.maximum(image - ndimage.minimum_filter(smooth, AROUND) - SURE * np.sqrt(variance), 0)
@@ -170,7 +175,8 @@ def features_of(image, variance, change=None):
     if change is None:
         return np.stack(found)
     changed = np.maximum(change**2 - 2 * variance, 0)
-    return np.stack([*found, changed, ndimage.maximum_filter(changed, REACH)])
+    beside, bright = ndimage.maximum_filter(changed, REACH), found[0] > BRIGHT**2 * variance
+    return np.stack([*found, changed, beside, np.where(bright, 0, beside)])
 
 
 def places_to_fit(contrast2, variance):
@@ -212,18 +218,22 @@ def fit_model_error(n, structure, flat):
     error is therefore at most the one that the lowest values show, plus a standard error.
     """
     *values, noise, features = structure
-    least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2, RIPPLE**2) if len(features) > CHANGE else (0.0,) * 5
+    least = (0.0,) * 6
+    if len(features) > CHANGE:
+        least = (LEAST_OF_SIGNAL**2, 0.0, 0.0, LEAST_OF_CHANGE**2, RIPPLE**2, 0.0)
     if len(noise) < FEWEST:
         return ModelError(least=least)
     trimmed = _trimmed(n, *flat[1:4])
     usual, usual_tail = _of_flat_places(n, *flat[:4], trimmed)
-    # the ripple beside a change is not measured
     rows, squares = features[: CHANGE + 1].T.astype(np.float64), _squares_of_both(*values, n)
     parts = _fit(rows, squares, noise, n, usual, trimmed)
     fitted = noise + rows @ parts
     if any(least):
-        limits = _limits(rows, parts, fitted)
-        least = (*np.minimum(least[: len(limits)], limits).tolist(), *least[len(limits) :])
+        *of_terms, ripple, _ = least
+        square = _mean_square(squares, _most(n) * fitted, fitted, trimmed) / usual
+        on_bright = min(ripple, _limit_of_ripple(features, square, fitted))
+        of_terms = np.minimum(of_terms, _limits(rows, parts, fitted)).tolist()
+        least = (*of_terms, on_bright, ripple - on_bright)
     apart = fitted > APART * noise
     if np.count_nonzero(apart) > FEWEST:
         squares = [one[apart] for one in squares]
@@ -237,6 +247,18 @@ def _limits(rows, parts, fitted):
     """Parts (K,) above which the deviations exclude each of the features (M, K), for variances ``fitted`` (M,)."""
     errors = np.sqrt(SPREAD / np.maximum(np.square(rows / fitted[:, None]).sum(axis=0), 1e-30))
     return SAFETY * (parts + SIGNIFICANCE * errors)
+
+
+def _limit_of_ripple(features, square, fitted):
+    """Part of the ripple on bright structure above which squared deviations (M,) exclude it; see `_limits`.
+
+    The other parts describe most of a ripple. What they leave is its own part. Where structure is faint, a ripple is
+    strong in too few places to be measured.
+    """
+    ripple = (features[CHANGE + 1] - features[CHANGE + 2]).astype(np.float64)[:, None]
+    weighted = ripple / fitted[:, None]
+    left = ((square - fitted) / fitted) @ weighted / max(np.square(weighted).sum(), 1e-30)
+    return float(_limits(ripple, np.maximum(left, 0), fitted)[0])
 
 
 def _most(n):
