@@ -23,6 +23,8 @@ FILLED, AROUND = 0.6, 0.4
 ASIDE = 8
 #: least angle (degrees) between two spikes of an exposure, and between two lines of spikes
 APART, CROSSED = 15.0, 30.0
+#: at these distances (pixels) this quantile of the light is below this share of the star; lines of spectra go on
+RING, QUANTILE, SHARE = (10.0, 14.0), 0.9, 0.1
 #: largest distance (pixels) of a line of spikes from its star
 BESIDE = 5.0
 
@@ -67,7 +69,7 @@ def find_spikes(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> l
     direction in which 60 per cent of the pixels at distances of 10 to 40 pixels are flagged. Spikes cross in two
     exposures or more. Trails that cross a star do so in one exposure only.
     """
-    stars = _brightest(exposures)
+    stars = [star for star in _brightest(exposures) if _is_star(exposures, *star)]
     if not stars:
         return []
     planes = [flagged(i) for i in range(len(exposures))]
@@ -100,6 +102,19 @@ def _brightest(exposures):
         if len(stars) == STARS:
             break
     return stars
+
+
+def _is_star(exposures, row, column):
+    """Whether the light around a bright pixel is that of a star: where lines or traces cross, they go on."""
+    reach = int(RING[1])
+    rows, columns = (slice(max(one - reach, 0), one + reach + 1) for one in (row, column))
+    low = exposures.data[:, rows, columns].min(axis=0)
+    y, x = np.indices(low.shape)
+    distance = np.hypot(y - row + rows.start, x - column + columns.start)
+    ring = low[(distance >= RING[0]) & (distance <= RING[1])]
+    level = np.median(ring)
+    peak = exposures.data[:, row, column].min() - level
+    return np.quantile(ring, QUANTILE) - level < SHARE * peak
 
 
 def _of_star(planes, row, column):

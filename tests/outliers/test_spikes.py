@@ -77,3 +77,11 @@ def test_a_flagged_halo_has_no_spikes():
     exposures = load_exposures(images, readnoise=4 * u.electron)
     halo = np.hypot(COLUMNS - X, ROWS - Y) < 45
     assert find_spikes(lambda i: halo, exposures) == []
+
+
+def test_a_trace_that_crosses_sky_lines_has_no_spikes():
+    rng = np.random.default_rng(6)
+    light = 80 + 2e4 * (np.exp(-0.5 * (ROWS - Y) ** 2) + np.exp(-0.5 * (COLUMNS - X) ** 2))
+    images = [CCDData(rng.poisson(light) + rng.normal(0, 4, SHAPE), unit="electron") for _ in range(3)]
+    lines = (np.abs(ROWS - Y) < 3) | (np.abs(COLUMNS - X) < 3)
+    assert find_spikes(lambda i: lines, load_exposures(images, readnoise=4 * u.electron)) == []
