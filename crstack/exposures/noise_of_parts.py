@@ -25,6 +25,8 @@ FEWEST_VALUES, MOST = 1000, 0.5
 BACKGROUND = 3.0
 #: error of the ratio of a cell with one value, and least significance of its difference from the other cells
 ERROR, SIGNIFICANT = 1.5, 5.0
+#: least share of the values that are neither flagged nor bad; if it is less, the scatter of the others is not the noise
+LEAST_LEFT = 0.8
 #: least noise (electrons); below it, values are few whole numbers and do not scatter as normal values do
 LEAST_NOISE = 1.5
 
@@ -57,7 +59,8 @@ def compare_noise_of_parts(
 
     sample = NoiseSample.of(exposures.data, left_out, variance)
     sigma = float(np.sqrt(max(np.median(sample.stated[0]), 0)))
-    if sigma * float(np.median(exposures.noise.electrons_per_unit)) < LEAST_NOISE:
+    few = np.mean(sample.valid) < LEAST_LEFT
+    if few or sigma * float(np.median(exposures.noise.electrons_per_unit)) < LEAST_NOISE:
         return
     _warn_of_overstated(exposures, sample, sigma, variance)
     if not len(_odd_cells(*ratios_of_cells(sample))):

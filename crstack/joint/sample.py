@@ -6,7 +6,7 @@ import numpy as np
 
 from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
-from crstack.joint.likelihood import hit_weights
+from crstack.joint.likelihood import NODE_REACH, hit_weights
 from crstack.joint.odds import log_ratio, of_known
 from crstack.joint.population import N_CLASSES, charges_kind
 from crstack.utils.cached import cached_property
@@ -18,8 +18,10 @@ __all__ = ["VALUES_TO_FIT", "Sample", "fit_population", "numbers_by_noise"]
 #: number of values to which the population is fitted, in the first sweeps and in the last one
 VALUES_TO_FIT = (50_000, 300_000)
 #: standard deviations below and above the lowest value over which the fit integrates the signal. The probabilities need
-#: a longer reach for rare values. In the sums of the fit, these do not count, and nodes take time in each of its steps.
-REACH_TO_FIT = (3.0, 4.0)
+#: a longer reach below for rare values. In the sums of the fit, these do not count, and nodes take time in each of its
+#: steps. A shorter reach above is too short: where the lowest value is 4 standard deviations too low, the others would
+#: count as hits.
+REACH_TO_FIT = (3.0, NODE_REACH)
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,7 +111,8 @@ def test_no_first_guess_where_an_exposure_has_no_light():
 def test_box_around_what_counts():
     inside = np.zeros((40, 50), dtype=bool)
     inside[2, 20] = inside[9, 30] = True
-    assert flux._box_around(inside) == (slice(0, 14), slice(16, 35))
+    assert flux._box_around(inside, 4) == (slice(0, 14), slice(16, 35))
+    assert flux._box_around(inside, 1) == (slice(1, 11), slice(19, 32))
 
 
 def test_blocks_of_the_jackknife():
