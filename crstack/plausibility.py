@@ -164,8 +164,10 @@ def _of_shifts(masks, exposures, known):
         sentences += _of_two(measured, exposures.names)
     if far:
         found = ", ".join(f"{name} by ({dx:+.1f}, {dy:+.1f}) pixels" for name, (dx, dy) in far.items())
+        zero = exposures.names[0] if masks.n_exposures == 2 else "the median of all shifts"
         sentences.append(
-            f"the exposures are not aligned: {found}. {hits} combined images are blurred: align the exposures first"
+            f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
+            "exposures first"
         )
     trails = [
         f"{exposures.names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
