@@ -87,16 +87,18 @@ def _brightest(exposures):
         low = exposures.data[:, start : start + BLOCK].min(axis=0)
         # neither a hot pixel nor a bad column
         low = np.minimum(np.minimum(low[:, 1:-1], low[:, :-2]), low[:, 2:])
-        found = []
-        for left in range(0, low.shape[1], BLOCK):
-            part = low[:, left : left + BLOCK]
-            row, column = np.unravel_index(np.argmax(part), part.shape)
-            found.append((float(part[row, column]), start + int(row), left + int(column) + 1))
-        return found
+        low = np.pad(
+            np.where(np.isfinite(low), low, -np.inf), ((0, 0), (0, -low.shape[1] % BLOCK)), constant_values=-np.inf
+        )
+        blocks = low.reshape(len(low), -1, BLOCK).swapaxes(0, 1).reshape(-1, len(low) * BLOCK)
+        rows, columns = np.divmod(blocks.argmax(axis=1), BLOCK)
+        return blocks.max(axis=1), start + rows, np.arange(len(blocks)) * BLOCK + columns + 1
 
-    blocks = [one for rows in map_threads(of_rows, range(0, ny, BLOCK)) for one in rows]
+    found = map_threads(of_rows, range(0, ny, BLOCK))
+    values, rows, columns = (np.concatenate([one[k] for one in found]) for k in range(3))
     stars: list[tuple[int, int]] = []
-    for _, row, column in sorted(blocks, reverse=True):
+    for k in np.argsort(-values, kind="stable").tolist():
+        row, column = int(rows[k]), int(columns[k])
         if all(np.hypot(row - y, column - x) > BLOCK for y, x in stars):
             stars.append((row, column))
         if len(stars) == STARS:
