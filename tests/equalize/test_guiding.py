@@ -57,7 +57,7 @@ def test_a_shift_of_three_pixels_is_reported(n, method):
 
 def test_it_is_reported_where_nothing_is_measured():
     found = sentences(stars(3, "shift"), "mmcosmic", differences=None)
-    assert "not aligned: exposure 3 by (+3.0, +0.0) pixels, from the median of all shifts. Unless the offsets are given, stars are taken" in found
+    assert "not aligned: exposure 3 by (+3.0, +0.0) pixels, from the median of all shifts. Unless the offsets" in found
 
 
 @pytest.mark.parametrize(("n", "angle"), [(2, 0), (3, 0), (3, 45), (3, 60), (5, 60)])
