@@ -40,9 +40,8 @@ def clean_exposures(
     ccd : `~astropy.nddata.CCDData`
         Of one exposure after the other, in the unit and at the level in which it was given: divisors, such as those of
         unlike exposure times, are undone. The variances are those of the noise of the exposure, or of the combined
-        value where this replaces the value. The mask is True where a value
-        was replaced. Where no exposure is valid the value is NaN. Header and WCS are those of the exposure itself, with
-        its name in CRSOURCE, and HISTORY.
+        value where this replaces the value. The mask is True where a value was replaced. Where no exposure is valid
+        the value is NaN. Header and WCS are those of the exposure itself, with its name in CRSOURCE, and HISTORY.
 
     Notes
     -----
