@@ -115,6 +115,21 @@ def test_box_around_what_counts():
     assert flux._box_around(inside, 1) == (slice(1, 11), slice(19, 32))
 
 
+def test_margin_around_regions_of_shifted_exposures(monkeypatch):
+    """The pixels around the regions that are used give the factors that the whole image gives."""
+    simulated = make_stack("imaging", (260, 280), 3, gain=1 * u.electron / u.adu, hit_rate=0.0, seed=5)
+    exposures, statistics = exposures_of([ccd.data for ccd in simulated.exposures])
+    offsets, regions = [(0, 0), (1.4, -0.6), (-0.7, 2.3)], [(120, 150, 110, 140)]
+    assert flux.margin_around_regions() == 4
+    assert flux.margin_around_regions(offsets) == 4 + 48 + 2 * 3
+
+    def factors(margin):
+        monkeypatch.setattr(flux, "MARGIN_OF_SHIFTS", margin)
+        return estimate_flux_factors(exposures, statistics, regions, "ratio", offsets=offsets).values
+
+    np.testing.assert_allclose(factors(48), factors(1000), rtol=1e-6)
+
+
 def test_blocks_of_the_jackknife():
     found = flux._block_numbers(np.arange(10, 26))
     np.testing.assert_array_equal(found, np.repeat(np.arange(8), 2))
