@@ -48,7 +48,7 @@ class HitDiagram:
     def _make(self, numbers):
         view, pixels = self.view, self.view.pixels
         figure = new_figure((9.1, 7), layout="none")
-        figure.subplots_adjust(0.1, 0.09, 0.97, 0.91)
+        figure.subplots_adjust(0.1, 0.09, 0.97, 0.88)
         axes = figure.add_subplot()
         shown = np.isin(pixels["number"], numbers)
         x, y = pixels["min2d"][shown], pixels["excess"][shown]
@@ -66,7 +66,7 @@ class HitDiagram:
         axes.xaxis.set_label_coords(0.5, -0.06)
         axes.yaxis.set_label_coords(-0.075, 0.5)
         looks = [(line.get_label(), {"color": line.get_color(), "linestyle": line.get_linestyle()}) for line in lines]
-        draw_key(figure, [*key_of_codes(pixels["code"], view.finder), *looks], 0.53, 0.94)
+        draw_key(figure, [*key_of_codes(pixels["code"], view.finder), *looks], 0.53, 0.9)
         if view.diagram is not None:
             _draw_shadow(axes, view.diagram)
         self._axes = axes

@@ -30,6 +30,7 @@ __all__ = ["HitImages"]
 #: pixels between a hit that is larger than its window, and the edge
 MARGIN = 2
 PANEL = 2.7  # side of a panel, inches
+TOP = 0.9  # height of the title of the page and those of the panels, inches
 OUTLINE = "#e69f00"
 WHO = "who flagged what"
 #: most ticks of a panel, and of the colour bar
@@ -80,7 +81,7 @@ class HitImages:
         figure = new_figure((PANEL * columns + 1.0, PANEL * rows + 1.0), figure, layout="none")
         figure.set_layout_engine(None)  # the same positions for every hit, which is fast
         width, height = figure.get_size_inches()
-        figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - 0.65 / height, 0.22, 0.25)
+        figure.subplots_adjust(0.5 / width, 0.75 / height, 1 - 0.9 / width, 1 - TOP / height, 0.22, 0.25)
         grid = figure.add_gridspec(rows, columns)
         spots = [grid[i // columns, i % columns] for i in range(len(exposures))]
         spots += [grid[rows - 1, i] for i in range(3)]
@@ -95,7 +96,7 @@ class HitImages:
             self._fill_panel(axes, title)
         middle = [image for i, image in enumerate(self._drawn) if i != len(exposures) + 1]
         self._shared = middle
-        spot = (1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - 1.4 / height)
+        spot = (1 - 0.75 / width, 0.75 / height, 0.16 / width, 1 - (0.75 + TOP) / height)
         self._bar_axes = figure.add_axes(spot)
         self._bar = _add_bar(self._bar_axes, f"signal ({self.view.unit})")
         draw_key(figure, key_of_codes(view.pixels["code"], view.finder, "s"), 0.5, 0.18 / height)

@@ -203,12 +203,14 @@ class HitPages:
         return 1 if few and self.view.diagram is None and self.view.threshold is None else 2
 
     def _title(self, feature):
+        """Two lines: which hit and where; how bright, and in which exposures."""
         size = counted(feature["n_pixels"], "pixel")
         hit = [str(i) for i, digit in enumerate(feature["exposures"], start=1) if digit == "1"]
-        words = [
-            f"{self.view.name}, hit {feature['number']} ({feature['category']}): {size}",
-            f"at X={feature['xcentroid']:.1f}, Y={feature['ycentroid']:.1f}",
-        ]
+        first = (
+            f"{self.view.name}, hit {feature['number']} ({feature['category']}): {size}, "
+            f"at X={feature['xcentroid']:.1f}, Y={feature['ycentroid']:.1f}"
+        )
+        words = []
         if "peak" in self.features.colnames:
             peak = getattr(feature["peak"], "value", feature["peak"])
             words.append(f"{self.view.label} up to {peak:.4g} {self.view.unit} above min2d")
@@ -216,7 +218,7 @@ class HitPages:
         if len(hit) > MOST_LISTED:
             listed = f"{len(hit)} of {len(feature['exposures'])} exposures"
         words.append(f"masked in {listed}")
-        return ", ".join(words)
+        return f"{first}\n{', '.join(words)}"
 
 
 @contextmanager

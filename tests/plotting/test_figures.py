@@ -425,8 +425,26 @@ def test_pages_of_a_hit(stacks, n):
     assert len(x) == row["n_pixels"]
     assert y.max() == pytest.approx(row["peak"].value)
     assert f"hit {row['number']} ({row['category']}): {row['n_pixels']} pixels" in images.get_suptitle()
-    assert f", mean2d up to {row['peak'].value:.4g} adu above min2d, " in images.get_suptitle()
+    assert f"\nmean2d up to {row['peak'].value:.4g} adu above min2d, " in images.get_suptitle()
     assert "".join(text.get_text() for text in diagram.axes[0].texts if text.get_visible())
+
+
+@pytest.mark.parametrize("n_exposures", [2, 3, 5, 7])
+def test_titles_of_hits_lie_within_their_page(n_exposures):
+    simulated = make_stack("ifu", shape=(60, 70), n_exposures=n_exposures, hit_rate=0.02, seed=5)
+    stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise, bias=simulated.bias)
+    stack.detect()
+    table = stack.features("MEANCRT")
+    for figure in stack.plot.hits("MEANCRT").show(table["number"][np.argmax(table["peak"])]):
+        figure.draw_without_rendering()
+        box = figure._suptitle.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        others = [*figure.texts, *(axes.title for axes in figure.axes if axes.get_title())]
+        others.remove(figure._suptitle)
+        assert others
+        assert not any(other.get_window_extent().overlaps(box) for other in others)
 
 
 def test_combined_image_takes_the_place_of_the_corrected_one(stack):
