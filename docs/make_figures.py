@@ -99,7 +99,7 @@ def draw_panels(fig, panels, cut, marked, shape, legend=True):
 
 
 def readme(hit_rate):
-    """The same cut-out of the median, of meancr2 with the joint decision, and of the truth."""
+    """The same cut-out of the median, of meanjoint, after the joint decision, and of the truth."""
     simulated = make_stack("ifu", shape=(300, 400), hit_rate=hit_rate, seed=11)
     stack = CRStack(simulated.exposures, gain=simulated.gain, readnoise=simulated.readnoise)
     stack.detect("joint")
@@ -108,7 +108,7 @@ def readme(hit_rate):
     fig = Figure(figsize=(7.5, 2.7), layout="constrained")
     panels = [
         ("median of three", stack.combine("median").data),
-        ("crstack (meancr2)", stack.combine("meancr2").data),
+        ("crstack (meanjoint)", stack.combine("meanjoint").data),
         ("truth", simulated.expected.mean(axis=0)),
     ]
     draw_panels(fig, panels, cut, twice, (1, 3), legend=False)

@@ -37,6 +37,7 @@ from crstack.pipeline.summary import (
     log_joint,
     log_masks,
     log_outputs,
+    log_place,
     log_timings,
     numbers_of_run,
     plan_of_run,
@@ -135,6 +136,7 @@ def run(
     with job.outputs:
         console.open_log_file()
         log_exposures(job.paths, job.stack, job.numbers)
+        log_place(output_dir)
         try:
             job = _with_answers(job, interactive, console)
             with start_helper(job.stack, plots, helper) or nullcontext() as helper:

@@ -1,6 +1,7 @@
 """Report of the results of a run."""
 
 import re
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "log_joint",
     "log_masks",
     "log_outputs",
+    "log_place",
     "log_timings",
     "numbers_of_run",
     "plan_of_run",
@@ -205,6 +207,12 @@ def warn_of_lost_values(masks, configuration):
             "inside MEANCRT (%.0f %%) are masked and lost; write mm_boundary_fit: calibrated, or crmethod: joint",
             *(n, lost, clean, 100 * lost / clean),
         )
+
+
+def log_place(output_dir):
+    """Log that the products go to the current directory, which may hold other files."""
+    if Path(output_dir) == Path():
+        log.note("  products are written to the current directory; --output-dir DIR names another one")
 
 
 def log_outputs(outputs):

@@ -12,6 +12,7 @@ import numpy as np
 
 from crstack.plotting.style import SYMBOLS, block_means, image_limits, words_of_codes
 from crstack.report.encoding import FINE, SIDE, STEPS, TOGETHER, ZERO, Scale, encode_tiles, png_text, select_tiles
+from crstack.utils.words import counted
 
 __all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
 
@@ -21,9 +22,16 @@ OVERVIEWS, TILES = 2_300_000, 2_500_000
 PER_PIXEL = 0.95
 #: what counts as a hit
 COUNTED = (
-    "Connected pixels of a mask count as one hit: those of MEDIANCR first, then those of MEANCRT that hold none of "
-    "them. In the figure of MEANCRT, coincident hits that touch count as one."
+    "A hit is a group of connected pixels of MEDIANCR, or of MEANCRT if no pixel of it is in MEDIANCR. The figure of "
+    "MEANCRT counts connected pixels of MEANCRT as one hit, also if they hold two hits of MEDIANCR."
 )
+#: what the kinds of hits in the table mean
+KIND_WORDS = {
+    "every exposure": "with a pixel that is hit in every exposure",
+    "coincident": "coincident, with a pixel that is hit in half of the exposures or more",
+    "touching": "touching, in different pixels of different exposures",
+    "single": "single, in one exposure",
+}
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
 #: byte that stands for a probability of 1
 FULL = 255
@@ -307,20 +315,12 @@ def _warnings(warnings):
 
 
 def _hits_words(report):
-    words = ", ".join(f"{number} {_kind_words(kind)}" for kind, number in report.counts.items())
     total = sum(report.counts.values())
+    kinds = "; ".join(f"{number} {KIND_WORDS[kind]}" for kind, number in report.counts.items())
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
     # the figure of MEANCRT counts them otherwise
-    counted = "" if total == report.counts.get("single") else " " + COUNTED
-    return f"Hits: {words}.{few}{counted}"
-
-
-def _kind_words(kind):
-    return {
-        "every exposure": "in every exposure",
-        "touching": "touching, in different pixels of different exposures",
-        "single": "in one exposure",
-    }.get(kind, kind)
+    of_groups = "" if total == report.counts.get("single") else " " + COUNTED
+    return f"{counted(total, 'hit')}: {kinds}.{few}{of_groups}"
 
 
 def _note_of_peak(report):

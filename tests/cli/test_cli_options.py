@@ -51,10 +51,16 @@ def test_without_a_parameter_file(here, capsys):
     readnoise = f"rnoise 1.7 adu ({READNOISE:g} electron)"
     for words in ("read 3 exposures of 80 x 60 pixels in adu", f"gain {GAIN:g}", readnoise, "MEANCRT", "14 files"):
         assert words in out
+    assert "--output-dir" not in out
     assert main(["run", write_parameters("p.yaml", crmethod="pycosmic"), "--output-dir", "file", *PLAIN]) == 0
     assert_equal_masks("plain", "file")
     history = "".join(fits.getheader("plain/combined_mean.fits")["HISTORY"])
     assert "crmethod: pycosmic" in history
+
+
+def test_products_among_other_files_are_announced(here, capsys):
+    assert main(["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--no-plots"]) == 0
+    assert "written to the current directory; --output-dir DIR names another one" in capsys.readouterr().out
 
 
 def test_patterns_and_keywords_of_headers(here):

@@ -105,7 +105,8 @@ def test_hits_of_several_exposures_that_touch_are_not_single(masks, images):
 
 def test_the_page_states_what_is_counted_and_measured(report):
     page = render(report)
-    assert "Connected pixels of a mask count as one hit: those of MEDIANCR first" in page
+    assert "A hit is a group of connected pixels of MEDIANCR" in page
+    assert "3 hits: 1 with a pixel that is hit in every exposure; 1 coincident, with a pixel" in page
     assert "figures of the hits of MEDIANCR have the highest value of the median above min2d" in page
     assert "touching, in different pixels of different exposures" in page
     # "several" is a class of mediancr_identified_several.csv, of hits that are coincident
