@@ -1,5 +1,7 @@
 """Plausibility of masks: warnings about results that no real stack gives."""
 
+from functools import cache
+
 import numpy as np
 from scipy import ndimage
 
@@ -7,10 +9,11 @@ from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.noise_of_parts import compare_noise_of_parts
-from crstack.exposures.sanity import noise_ratio
+from crstack.exposures.sanity import NoiseSample
 from crstack.exposures.unlike_light import hidden_hits
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
+from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import dilate
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
@@ -47,8 +50,6 @@ WIDENED = 3.5
 WIDENED_OF_TWO, DIMMED_OF_TWO = 1.2, 1.25
 #: least significance of such a difference, in standard errors
 SIGNIFICANT = 5.0
-#: full width at half maximum over the standard deviation
-FWHM = np.sqrt(8 * np.log(2))
 
 #: ratio of measured to stated noise above which there is a warning after the joint decision; ratio above which reading
 #: the exposures has given one before; and number of values that give the usual level
@@ -62,7 +63,7 @@ SCATTER = (0.5, 2.0)
 
 
 def implausibilities(
-    masks, exposures, max_fraction=MAX_FRACTION, *, noise=True, offsets=True, differences=lambda: None
+    masks, exposures, max_fraction=MAX_FRACTION, *, noise=True, offsets=True, differences=lambda: None, sample=None
 ):
     """Contradictions in a set of masks.
 
@@ -82,6 +83,8 @@ def implausibilities(
     differences : callable, optional
         Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
         exposures are equal. Called only where a trail or a source may hide that structures differ elsewhere.
+    sample : callable, optional
+        Gives a `~crstack.exposures.sanity.NoiseSample` of the values that are not flagged, if it is shared.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def implausibilities(
         sentences += _of_structures(masks, exposures, differences)
         sentences += _of_unlike_light(masks, exposures)
     if noise:
-        sentences += _of_noise(masks, exposures)
+        sentences += _of_noise(exposures, sample or _unflagged(masks, exposures))
     return sentences
 
 
@@ -153,7 +156,7 @@ def _of_shifts(masks, exposures, known):
     sentences = []
     if wide:
         found = ", ".join(
-            f"{exposures.names[i]} by {FWHM * np.sqrt(more):.1f} pixels (FWHM, in quadrature)"
+            f"{exposures.names[i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, in quadrature)"
             for i, more in wide.items()
         )
         sentences.append(
@@ -188,8 +191,8 @@ def _of_two(measured, names):
         return []
     factors = ", ".join(f"{one:.2f}" for one in measured.factors)
     return [
-        f"stars are wider in {names[i]} than in {names[1 - i]} by {FWHM * np.sqrt(more):.1f} pixels (FWHM, in "
-        f"quadrature), and the throughputs are {factors}: with two exposures whose stars differ this much, stars "
+        f"stars are wider in {names[i]} than in {names[1 - i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, "
+        f"in quadrature), and the throughputs are {factors}: with two exposures whose stars differ this much, stars "
         "cannot be distinguished from hits. Stars may lose several per cent of their light in the combined image: add "
         "an exposure, or give ignore_pixels for the stars"
         for i, more in _wide(measured, WIDENED_OF_TWO).items()
@@ -323,18 +326,20 @@ class _LeftOut:
         return flagged if self._exposures.bad is None else flagged | self._exposures.bad[:, rows]
 
 
-def _of_noise(masks, exposures):
+def _unflagged(masks, exposures):
+    """Function that gives a sample of the values that are neither flagged nor bad, and takes it once."""
+    return cache(lambda: NoiseSample.of_exposures(exposures, _LeftOut(masks, exposures)))
+
+
+def _of_noise(exposures, sample):
     """A sentence if the scatter of the remaining values disagrees with the stated noise."""
-
-    def variance(i, expected, box):
-        return exposures.noise_of(i).cutout(box).variance(expected)
-
-    ratios, level, sigma = noise_ratio(exposures.data, _LeftOut(masks, exposures), variance)
+    some = sample()
+    ratios, sigma = some.known_ratios(), some.sigma
     if not ratios or SCATTER[0] <= np.median(ratios) <= SCATTER[1]:
         return []
     return [
         f"the values that are not flagged scatter by {np.median(ratios) * sigma:.3g} {exposures.unit} at a level of "
-        f"{level:.3g} where the noise as stated is {sigma:.3g}: the masks rest on a wrong noise. "
+        f"{some.level:.3g} where the noise as stated is {sigma:.3g}: the masks rest on a wrong noise. "
         "Check gain, read noise, bias and unit, and leave the sky in the exposures"
     ]
 
@@ -389,10 +394,13 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     if max_fraction is not None:
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
     _warn_of_understated_noise(masks, exposures)
+    sample = _unflagged(masks, exposures)
     # what is measured has no meaning where stars are far apart, or out of focus
     if not (exposures.unfocused or exposures.too_far):
-        compare_noise_of_parts(exposures, _LeftOut(masks, exposures), differences)
-    sentences = implausibilities(masks, exposures, limit, noise=noise, offsets=offsets, differences=differences)
+        compare_noise_of_parts(exposures, sample, differences)
+    sentences = implausibilities(
+        masks, exposures, limit, noise=noise, offsets=offsets, differences=differences, sample=sample
+    )
     if sentences and max_fraction is not None:
         raise ImplausibleResultError("; ".join(sentences))
     if sentences:

@@ -56,7 +56,7 @@ def test_the_environment_is_left_alone(names):
 
 
 def test_the_command_loads_slow_libraries_only_where_they_are_used():
-    slow = {"matplotlib", "photutils", "scipy.signal", "scipy.stats", "skimage"}
+    slow = {"matplotlib", "photutils", "scipy.interpolate", "scipy.optimize", "scipy.signal", "scipy.stats", "skimage"}
     code = f"import sys\nimport crstack.pipeline.run\nprint(*{slow!r} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

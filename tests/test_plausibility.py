@@ -14,6 +14,7 @@ from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
+from crstack.exposures.sanity import NoiseSample
 from crstack.masks import MaskSet
 from crstack.plausibility import implausibilities
 
@@ -80,6 +81,15 @@ def test_detect_warns_or_raises():
         stack.detect("mmcosmic", aux=None, max_fraction=0.5)
     with pytest.raises(InputError, match="max_fraction must be a number at least 0 and at most 1; got 5"):
         stack.detect("mmcosmic", aux=None, max_fraction=5)
+
+
+def test_the_scatter_of_unflagged_values_is_measured_once(monkeypatch):
+    taken, take = [], NoiseSample.of_exposures
+    monkeypatch.setattr(NoiseSample, "of_exposures", lambda *arguments: taken.append(arguments) or take(*arguments))
+    loaded = load_exposures(exposures(), readnoise=4 * u.electron)
+    taken.clear()  # reading the exposures compares their noise too
+    plausibility.check_plausible(masks_with((0.01, 0.0, 0.0)), loaded)
+    assert len(taken) == 1
 
 
 def test_good_exposures_are_plausible():

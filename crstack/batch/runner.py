@@ -64,6 +64,7 @@ def run(
     redo: bool = False,
     plots: bool = True,
     progress: Callable | None = None,
+    under_way: Callable | None = None,
 ) -> Table:
     """Run many stacks, each an independent job.
 
@@ -91,6 +92,9 @@ def run(
         Whether to draw the figures and the report of each stack.
     progress : callable, optional
         Called as ``progress(row, n_finished, n_stacks)`` with the row of each stack as it finishes.
+    under_way : callable, optional
+        Called as ``under_way(names, n_finished, n_stacks)`` when stacks start, and each second: the names of the stacks
+        that have started and not finished, or that were given to the executor.
 
     Returns
     -------
@@ -126,7 +130,11 @@ def run(
         if reasons[stack.name] is None:
             earlier = Record.read(output / stack.name).row
             table = report({**earlier, "state": "skipped", "message": "complete and up to date"})
-    running = in_processes(compute, jobs, n_workers) if executor is None else on_executor(executor, compute, jobs)
+    show = under_way and (lambda some: under_way([job.stack.name for job in some], len(rows), len(stacks)))
+    if executor is None:
+        running = in_processes(compute, jobs, n_workers, show)
+    else:
+        running = on_executor(executor, compute, jobs, under_way=show)
     for job, future in running:
         table = report(outcome(job, future))
     return table

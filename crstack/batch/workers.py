@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 __all__ = ["Lost", "in_processes", "on_executor"]
 
+#: seconds between two calls that report what is under way
+PAUSE = 1.0
+
 #: variables that set how many threads a library uses, read when it is loaded
 THREAD_VARIABLES = ("CRSTACK_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -30,7 +33,7 @@ def threads_of_workers(n_workers):
                 os.environ.pop(name, None)
 
 
-def on_executor(executor, function, jobs, at_once=None):
+def on_executor(executor, function, jobs, at_once=None, under_way=None):
     """Run jobs on an executor of the user.
 
     Parameters
@@ -43,6 +46,8 @@ def on_executor(executor, function, jobs, at_once=None):
         Arguments.
     at_once : int, optional
         Number of jobs submitted at a time; all by default.
+    under_way : callable, optional
+        Called with the list of the submitted jobs that have not finished: when jobs are submitted, and each second.
 
     Yields
     ------
@@ -56,7 +61,10 @@ def on_executor(executor, function, jobs, at_once=None):
             while waiting and len(running) < at_once:
                 job = waiting.pop()
                 running[executor.submit(function, job)] = job
-            finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            if under_way is not None:
+                under_way(list(running.values()))
+            pause = None if under_way is None else PAUSE
+            finished, _ = concurrent.futures.wait(running, pause, concurrent.futures.FIRST_COMPLETED)
             for future in finished:
                 yield running.pop(future), future
     finally:
@@ -64,14 +72,14 @@ def on_executor(executor, function, jobs, at_once=None):
             future.cancel()
 
 
-def in_processes(function, jobs, n_workers):
+def in_processes(function, jobs, n_workers, under_way=None):
     """Run jobs in processes of their own; one that dies is replaced.
 
     A job whose worker died is tried once more, alone, so that it does not affect other jobs.
 
     Parameters
     ----------
-    function, jobs
+    function, jobs, under_way
         As for `on_executor`.
     n_workers : int
         Processes at a time.
@@ -88,7 +96,7 @@ def in_processes(function, jobs, n_workers):
         batch, width = (suspects[:1], 1) if alone else (rest, n_workers)
         lost = []
         with threads_of_workers(n_workers), _pool(width) as pool:
-            for job, future in on_executor(pool, function, batch, width):
+            for job, future in on_executor(pool, function, batch, width, under_way):
                 if isinstance(future.exception(), BrokenProcessPool):
                     lost.append(job)
                 else:

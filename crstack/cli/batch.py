@@ -1,5 +1,6 @@
 """``crstack batch``: many stacks from one file, a table or a directory."""
 
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def batch(
         return
     console.begin_work(output_dir, if_stopped=IF_STOPPED)
     section(counted(len(stacks), "stack"))
+    shown = _Progress(console)
     with _executor(scheduler) as executor:
         results = run(
             stacks,
@@ -92,8 +94,10 @@ def batch(
             n_workers=n_workers,
             redo=redo,
             plots=plots,
-            progress=_report,
+            progress=shown.finished,
+            under_way=shown.under_way,
         )
+    console.end_progress()
     _sum_up(results, Path(output_dir))
 
 
@@ -207,15 +211,39 @@ def _show_plan(stacks, output_dir, redo):
         log.note("%-24s %2d exposures   %s", stack.name, len(stack.images), words)
 
 
-def _report(row, n_finished, n_stacks):
-    """One line for each stack that is finished."""
-    line = f"{n_finished:4d}/{n_stacks}  {row['name']:<24} {row['state']:<8}"
-    if row["state"] == "failed":
-        log.error("%s %s", line, row["message"])
-    elif row["state"] == "skipped":
-        log.note("%s", line)
-    else:
-        log.note("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
+class _Progress:
+    """Lines of a batch: stacks that start, and stacks that finish. In a terminal, a last line shows what is under way.
+
+    Parameters
+    ----------
+    console : `~crstack.pipeline.console.Console`
+        Of the command.
+    """
+
+    def __init__(self, console):
+        self._console, self._names, self._start = console, [], time.time()
+
+    def under_way(self, names, n_finished, n_stacks):
+        """One line for stacks that have started since the last call."""
+        new = [name for name in names if name not in self._names]
+        self._names = names
+        if new:
+            self._console.end_progress()
+            seconds = time.time() - self._start
+            log.note("%4d/%d  started after %.0f s: %s", n_finished, n_stacks, seconds, _few(new))
+        some = f"{n_finished} of {counted(n_stacks, 'stack')}, under way: {_few(names)}"
+        self._console.progress(some, n_finished / n_stacks, self._start)
+
+    def finished(self, row, n_finished, n_stacks):
+        """One line for a stack that is finished."""
+        self._console.end_progress()
+        line = f"{n_finished:4d}/{n_stacks}  {row['name']:<24} {row['state']:<8}"
+        if row["state"] == "failed":
+            log.error("%s %s", line, row["message"])
+        elif row["state"] == "skipped":
+            log.note("%s", line)
+        else:
+            log.note("%s %6.1f s  %5.0f MiB  %s", line, row["seconds"], row["peak_memory"], row["message"])
 
 
 def _sum_up(results, output_dir):

@@ -1,7 +1,6 @@
 """Values for pixels without a clean measurement, from their neighbours."""
 
 import numpy as np
-from scipy.optimize import brentq
 
 from crstack.utils.pixels import some_true
 
@@ -78,7 +77,11 @@ def _structure_scale(residual, noise, structure):
 
     if excess(0.0) <= 0:
         return 0.0
-    return HIGHEST if excess(HIGHEST) > 0 else brentq(excess, 0.0, HIGHEST, xtol=1e-3)
+    if excess(HIGHEST) > 0:
+        return HIGHEST
+    from scipy.optimize import brentq
+
+    return brentq(excess, 0.0, HIGHEST, xtol=1e-3)
 
 
 class _Surroundings:

@@ -11,6 +11,7 @@ from crstack.exposures.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -22,8 +23,8 @@ log = logging.getLogger("crstack.exposures")
 FULL_LIGHT = 0.2
 #: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
-#: number of rows from which the scatter is measured; standard deviation over the median of absolute normal values
-ROWS, MAD = 100, 1.4826
+#: number of rows from which the scatter is measured
+ROWS = 100
 #: causes of missing structures
 OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
 #: what to do with an exposure of another field
@@ -195,7 +196,7 @@ def _scatter(plane, bad):
     differences = np.diff(plane[rows], axis=1)
     if bad is not None:
         differences = differences[~(bad[rows][:, 1:] | bad[rows][:, :-1])]
-    return MAD * float(np.median(np.abs(differences))) / np.sqrt(2) if differences.size else 0.0
+    return SIGMA_PER_MAD * float(np.median(np.abs(differences))) / np.sqrt(2) if differences.size else 0.0
 
 
 def _unlit_words(exposures, i, own, others):

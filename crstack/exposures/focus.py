@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from crstack.exposures.structures import IN_ONE, IN_TWO, MIDDLE, labelled
 from crstack.utils.medians import of_rank
+from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["Profile", "out_of_focus"]
 
@@ -177,7 +178,7 @@ def _profile(star):
     y, x = np.meshgrid(steps, steps, indexing="ij")
     star = np.nan_to_num(star)
     rim = star[np.hypot(y, x) > RIM]
-    noise = 1.4826 * float(np.median(np.abs(rim - np.median(rim)))) + 1e-12
+    noise = SIGMA_PER_MAD * float(np.median(np.abs(rim - np.median(rim)))) + 1e-12
     star = star - np.median(rim)
     smooth = ndimage.uniform_filter(star, 5, mode="constant")
     row, column = np.unravel_index(np.argmax(np.where(np.hypot(y, x) < RIM, smooth, 0)), star.shape)

@@ -58,12 +58,8 @@ def compare_noise(exposures, bias_given):
         If the scatter of one exposure is that of another level or of smoothed values, if that of all disagrees with the
         noise, or if the darkest part of an exposure lies below 0 after a bias is subtracted.
     """
-
-    def variance(i, expected, box):
-        return exposures.noise_of(i).cutout(box).variance(expected)
-
-    sample = NoiseSample.of(exposures.data, exposures.bad, variance)
-    odd = _of_another_level(exposures, sample, variance)
+    sample = NoiseSample.of_exposures(exposures, exposures.bad)
+    odd = _of_another_level(exposures, sample)
     scaled = _without_structures(sample)
     if scaled is not None:
         sample, odd = scaled, []
@@ -118,7 +114,7 @@ class _OddOne:
         )
 
 
-def _of_another_level(exposures, sample, variance):
+def _of_another_level(exposures, sample):
     """Exposures whose variance is that of the level of another exposure, as a list of `_OddOne`.
 
     The variances of the differences of three exposures give the variance of each. For the first it is half of V12 + V13
@@ -140,7 +136,7 @@ def _of_another_level(exposures, sample, variance):
         if (n == 2 and lower) or not _is_odd(i, ratios):
             continue
         changes = [
-            (_at_level(sample, variance, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
+            (_at_level(exposures, sample, i, level - levels[i]) - stated[i]) / (found - stated[i]) for level in levels
         ]
         k = int(np.argmin(np.abs(np.array(changes) - 1)))
         if AGREES[0] < changes[k] < AGREES[1] and _of_equal_light(contrasts[i], contrasts[k], max(found, stated[i])):
@@ -153,16 +149,14 @@ def _without_structures(sample):
 
     Where levels differ, as those of twilight flats do, such structures remain in the differences of exposures.
     """
-    pairs = cyclic_pairs(range(len(sample.values)))
-    ratios = [ratio for ratio in sample.ratios(pairs) if ratio is not None]
+    ratios = sample.known_ratios()
     if not ratios or max(ratios) ** 2 * STRUCTURES < 1 or not sample.valid.any(axis=(1, 2)).all():
         return None
     levels = _levels(sample)
     if min(levels) <= 0 or max(levels) < (1 + UNLIKE_LEVELS) * min(levels):
         return None
     scaled = sample.at_one_level(levels)
-    after = [ratio for ratio in scaled.ratios(pairs) if ratio is not None]
-    return scaled if np.square(after).sum() < STRUCTURES * np.square(ratios).sum() else None
+    return scaled if np.square(scaled.known_ratios()).sum() < STRUCTURES * np.square(ratios).sum() else None
 
 
 def _is_odd(i, ratios):
@@ -218,9 +212,10 @@ def _levels(sample):
     return [float(np.median(own[valid])) for own, valid in zip(sample.own, sample.valid, strict=True)]
 
 
-def _at_level(sample, variance, i, step):
+def _at_level(exposures, sample, i, step):
     """Median of the stated variance of an exposure whose level is changed by a step."""
-    return float(np.median(variance(i, sample.own[i] + np.float32(step), sample.box)))
+    noise = exposures.noise_of(i).cutout(sample.box)
+    return float(np.median(noise.variance(sample.own[i] + np.float32(step))))
 
 
 def _own_variances(sample, stated, levels):

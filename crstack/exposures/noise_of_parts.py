@@ -32,7 +32,7 @@ LEAST_NOISE = 1.5
 
 
 def compare_noise_of_parts(
-    exposures: Exposures, left_out: object, differences: Callable[[], Sequence[np.ndarray] | None]
+    exposures: Exposures, sample: Callable[[], NoiseSample], differences: Callable[[], Sequence[np.ndarray] | None]
 ) -> None:
     """Warn if the unflagged values scatter by less than is stated, or if parts of the image differ in this.
 
@@ -40,8 +40,8 @@ def compare_noise_of_parts(
     ----------
     exposures : `~crstack.exposures.Exposures`
         The exposures.
-    left_out : array_like of bool
-        (N, ny, nx) flagged and bad values, indexed as ``left_out[:, rows]``.
+    sample : callable
+        Gives a sample of the values that are neither flagged nor bad.
     differences : callable
         Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
         exposures are equal. Called only where parts of the image seem to differ.
@@ -53,35 +53,28 @@ def compare_noise_of_parts(
     """
     if exposures.missing:
         return
-
-    def variance(i, expected, box):
-        return exposures.noise_of(i).cutout(box).variance(expected)
-
-    sample = NoiseSample.of(exposures.data, left_out, variance)
-    sigma = float(np.sqrt(max(np.median(sample.stated[0]), 0)))
-    few = np.mean(sample.valid) < LEAST_LEFT
+    some = sample()
+    sigma = float(np.sqrt(max(np.median(some.stated[0]), 0)))
+    few = np.mean(some.valid) < LEAST_LEFT
     if few or sigma * float(np.median(exposures.noise.electrons_per_unit)) < LEAST_NOISE:
         return
-    _warn_of_overstated(exposures, sample, sigma, variance)
-    if not len(_odd_cells(*ratios_of_cells(sample))):
+    _warn_of_overstated(exposures, some, sigma)
+    if not len(_odd_cells(*ratios_of_cells(some))):
         return
     # stars whose seeing differs scatter too
     known = differences()
     if known is not None:
-        expected = np.stack([one[sample.box[0]] if np.ndim(one) else np.full(1, one) for one in known])
-        sample = replace(sample, values=sample.values - expected, _ratios={})
-    _warn_of_cells(exposures, *ratios_of_cells(sample))
+        expected = np.stack([one[some.box[0]] if np.ndim(one) else np.full(1, one) for one in known])
+        some = replace(some, values=some.values - expected, _ratios={})
+    _warn_of_cells(exposures, *ratios_of_cells(some))
 
 
-def _warn_of_overstated(exposures, sample, sigma, variance):
+def _warn_of_overstated(exposures, sample, sigma):
     """Warn if all values scatter by less than is stated, unless they do so with the hits too, which has a warning."""
-    pairs = cyclic_pairs(range(len(exposures)))
-    ratios = [ratio for ratio in sample.ratios(pairs) if ratio is not None]
+    ratios = sample.known_ratios()
     if not ratios or np.median(ratios) >= OVERSTATED:
         return
-    with_hits = [
-        one for one in NoiseSample.of(exposures.data, exposures.bad, variance).ratios(pairs) if one is not None
-    ]
+    with_hits = NoiseSample.of_exposures(exposures, exposures.bad).known_ratios()
     if not with_hits or np.median(with_hits) < OVERSTATED:
         return
     ratio = float(np.median(ratios))

@@ -189,9 +189,7 @@ def noise_ratio(data, bad, variance):
     therefore computed again, from the values within two standard deviations, by repeated clipping.
     """
     sample = NoiseSample.of(data, bad, variance)
-    ratios = [ratio for ratio in sample.ratios(cyclic_pairs(range(len(data)))) if ratio is not None]
-    sigma = float(np.median(np.sqrt(np.maximum(sample.stated[0], 0))))
-    return ratios, sample.level, sigma
+    return sample.known_ratios(), sample.level, sample.sigma
 
 
 def cyclic_pairs(which):
@@ -245,6 +243,24 @@ class NoiseSample:
         stated = map_threads(stated_of, range(n))
         known = valid.any(axis=0)
         return cls(some, own, stated, valid, float(np.median(expected[known] if known.any() else expected)), box)
+
+    @classmethod
+    def of_exposures(cls, exposures, left_out):
+        """The sample of `~crstack.exposures.Exposures`, without values (N, ny, nx) that are left out."""
+
+        def variance(i, expected, box):
+            return exposures.noise_of(i).cutout(box).variance(expected)
+
+        return cls.of(exposures.data, left_out, variance)
+
+    @property
+    def sigma(self):
+        """Median of the stated standard deviations of the first exposure."""
+        return float(np.median(np.sqrt(np.maximum(self.stated[0], 0))))
+
+    def known_ratios(self):
+        """The `ratios` of each exposure and the next one, where enough values are valid."""
+        return [ratio for ratio in self.ratios(cyclic_pairs(range(len(self.values)))) if ratio is not None]
 
     def ratios(self, pairs):
         """Scatter of the difference of pairs of exposures over the stated one; None where too few values are valid."""

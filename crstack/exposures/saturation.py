@@ -6,6 +6,7 @@ import numpy as np
 from astropy.io.fits.verify import VerifyError
 from scipy import ndimage
 
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
 
@@ -34,9 +35,6 @@ CONVERTER_WORDS, HIGHEST_WORDS = "the limit of the converter", "its highest valu
 
 #: height of a plateau over the median, in units of the scatter of the image
 HEIGHT = 10
-
-#: scatter of normal values over the median of their absolute deviations
-MAD = 1.4826
 
 #: sample of an image for its median and scatter
 SAMPLE = 20_000
@@ -143,7 +141,7 @@ def find_plateau(image, mask=None, limit=None, electrons=None):
     if not some.size:
         return None
     middle = float(np.median(some))
-    scatter = MAD * float(np.median(np.abs(some - middle)))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
     candidates = [(highest, "")] if limit is None else [limit, (highest, "")]
     for level, source in candidates:
         if level > highest or not level - middle > HEIGHT * scatter > 0:
@@ -249,7 +247,7 @@ def find_shared_plateau(exposures, first):
     step = max(int(np.sqrt(plane.size / SAMPLE)), 1)
     some = plane[::step, ::step]
     middle = float(np.median(some))
-    scatter = MAD * float(np.median(np.abs(some - middle)))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
     height = max(BRIGHT * (float(plane.max()) - middle), HEIGHT * scatter, LEAST_ELECTRONS / electrons)
     bright = plane > middle + height
     if exposures.bad is not None:

@@ -9,6 +9,7 @@ from crstack.exposures.cube import ALIGNED
 from crstack.exposures.sanity import displacement, mean_of_smallest
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import relax
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
 __all__ = ["Shadow", "find_shadows"]
@@ -38,8 +39,6 @@ OF_SCENE = 0.5
 SAMPLE = 40_000
 #: blocks beside a shadow belong to its penumbra if they are darker by this fraction and number of standard deviations
 PENUMBRA, FAINTEST = 0.05, 3.0
-#: standard deviation over the median of absolute normal values
-MAD = 1.4826
 #: least level that counts, relative to that of the other exposures
 FLOOR = 0.02
 #: neighbours of a block
@@ -217,7 +216,7 @@ def _shadow_of(exposures, levels, errors, i, light, side):
 def _scatter(steps):
     """Scatter of values, from the steps between neighbours; 0 where none is known."""
     steps = np.abs(steps[np.isfinite(steps)])
-    return MAD / np.sqrt(2) * float(np.median(steps)) if steps.size else 0.0
+    return SIGMA_PER_MAD / np.sqrt(2) * float(np.median(steps)) if steps.size else 0.0
 
 
 def _has_edge(ratio, own, others, inside):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.medians import of_rank
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import highest_around
 from crstack.utils.threads import map_threads
 
@@ -41,8 +42,6 @@ SHARED, FEWEST = 1 / 3, 3
 BRIGHTEST = 0.25
 #: fewest structures that are compared with only two exposures, where some are hits: number, and number per pixel
 FEWEST_OF_TWO, PER_PIXEL = 5, 20e-6
-#: scatter of normal values over the median of their absolute deviations
-MAD = 1.4826
 
 
 @dataclass(frozen=True)
@@ -256,7 +255,7 @@ def _significance(plane, bad):
     low = low - _level(low)
     missing = None if bad is None else _of_blocks(_middle(bad), np.logical_or)
     some = low[::3, ::3] if missing is None else low[::3, ::3][~missing[::3, ::3]]
-    scatter = MAD * np.median(np.abs(some - np.median(some))) if some.size else 0
+    scatter = SIGMA_PER_MAD * np.median(np.abs(some - np.median(some))) if some.size else 0
     low = low / np.float32(scatter) if scatter > 0 else np.zeros_like(low)
     if missing is not None:
         low[missing] = np.nan

@@ -5,7 +5,6 @@ from itertools import combinations, pairwise
 
 import numpy as np
 from scipy import ndimage
-from scipy.optimize import nnls
 from scipy.special import ndtr
 
 from crstack.joint.cubes import taken
@@ -278,6 +277,8 @@ class _Faint:
         """
         if not self.signal > 0:
             return 0.0
+        from scipy.optimize import nnls
+
         error = ERROR_OF_FAINT * (self.known + self.excess)
         design = np.concatenate([np.column_stack([rows, signals]), [[self.square, 0.0, self.signal]]])
         design /= np.append(errors, error)[:, None]
@@ -363,6 +364,8 @@ def _ratio_without_hits(difference, variance):
 
 def _solve(rows, targets, errors):
     """Non-negative weighted least squares; insignificant terms are dropped."""
+    from scipy.optimize import nnls
+
     keep = [0, 1]
     while keep:
         weighted = rows[:, keep] / errors[:, None]

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.outliers.trails import Trail, feature_along, lines_near_axes
+from crstack.outliers.trails import Trail, ends_of, feature_along, lines_near_axes
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
 
@@ -169,8 +169,7 @@ def sentence_of_nods(nods: Sequence[Trail], names: Sequence[str]) -> str | None:
     if not nods:
         return None
     places = "; ".join(
-        f"{names[one.exposure - 1]} from ({one.x1:.0f}, {one.y1:.0f}) to ({one.x2:.0f}, {one.y2:.0f})"
-        + (f", {_distance(nods[0], one):+.1f} pixels from the first" if k else "")
+        ends_of(one, names) + (f", {_distance(nods[0], one):+.1f} pixels from the first" if k else "")
         for k, one in enumerate(nods)
     )
     return (

@@ -10,6 +10,7 @@ from scipy import ndimage
 from crstack.exposures import Exposures
 from crstack.outliers.others import own_and_others
 from crstack.outliers.sources import named_first
+from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images
 
@@ -42,8 +43,6 @@ CORRELATED = 0.3
 #: hits are recognised within groups of at least this width (FWHM, pixels): they exceed twice the median of the window
 #: (pixels) around them by this number of standard deviations
 WIDE, WINDOW, ABOVE = 4.5, 5, 5.0
-#: full width at half maximum over the standard deviation
-FWHM = np.sqrt(8 * np.log(2))
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def _measured(exposures, i, box, group, differences):
     cx, cy = (float((weight * one).sum() / total) for one in (x, y))
     dx, dy = x - cx, y - cy
     moments = [[float((weight * a * b).sum() / total) for a in (dx, dy)] for b in (dx, dy)]
-    minor, major = FWHM * np.sqrt(np.maximum(np.linalg.eigvalsh(moments), 0))
+    minor, major = FWHM_PER_SIGMA * np.sqrt(np.maximum(np.linalg.eigvalsh(moments), 0))
     flux, of_star = float(light[group].sum()), float(star[group].sum())
     ratio = 1 + flux / of_star if of_star > ALSO_IN_OTHERS * flux else np.inf
     return SmoothGroup(

@@ -9,6 +9,7 @@ from scipy import ndimage
 from crstack.exposures import Exposures
 from crstack.outliers.gaussians import fit_gaussians
 from crstack.outliers.others import own_and_others
+from crstack.utils.normal import FWHM_PER_SIGMA
 from crstack.utils.pixels import EIGHT_CONNECTED, dilate
 from crstack.utils.threads import map_images, row_bands
 
@@ -24,8 +25,6 @@ MISFIT, HEIGHT = 0.05, 8.0
 ALSO_IN_OTHERS = 0.3
 #: pixels that are labelled at a time
 PIXELS_AT_ONCE = 1 << 24
-#: full width at half maximum over the standard deviation
-FWHM = np.sqrt(8 * np.log(2))
 #: largest number of sources that a sentence names
 MOST_NAMED = 3
 
@@ -123,8 +122,8 @@ def _of_band(plane, first, exposures, i):
         y + first + fitted.y + 1,
         fitted.flux,
         size,
-        FWHM * fitted.major,
-        FWHM * fitted.minor,
+        FWHM_PER_SIGMA * fitted.major,
+        FWHM_PER_SIGMA * fitted.minor,
     )
     return list(zip(*(one[good].tolist() for one in columns), strict=True)), np.isin(labels, with_core[good])
 

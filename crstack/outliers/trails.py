@@ -13,6 +13,7 @@ from crstack.utils.threads import map_images
 
 __all__ = [
     "Trail",
+    "ends_of",
     "feature_along",
     "find_trails",
     "lines_near_axes",
@@ -351,6 +352,11 @@ def _ends(along, on_trail):
     return (float(places.min()), float(places.max())) if len(places) else (0.0, 0.0)
 
 
+def ends_of(trail: Trail, names: Sequence[str]) -> str:
+    """Words on the exposure and the ends of a straight feature."""
+    return f"{names[trail.exposure - 1]} from ({trail.x1:.0f}, {trail.y1:.0f}) to ({trail.x2:.0f}, {trail.y2:.0f})"
+
+
 def sentence_of_trails(trails: Sequence[Trail], names: Sequence[str]) -> str | None:
     """A warning about trails; None if there are none.
 
@@ -363,9 +369,5 @@ def sentence_of_trails(trails: Sequence[Trail], names: Sequence[str]) -> str | N
     """
     if not trails:
         return None
-    parts = [
-        f"{names[one.exposure - 1]} from ({one.x1:.0f}, {one.y1:.0f}) to ({one.x2:.0f}, {one.y2:.0f}), "
-        f"{one.width:.0f} pixels wide"
-        for one in trails
-    ]
-    return f"straight trails cross exposures: {'; '.join(parts)}. They are masked to their edges, with the code TRAIL"
+    parts = "; ".join(f"{ends_of(one, names)}, {one.width:.0f} pixels wide" for one in trails)
+    return f"straight trails cross exposures: {parts}. They are masked to their edges, with the code TRAIL"

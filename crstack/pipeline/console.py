@@ -261,8 +261,11 @@ class Console:
 
     # the progress bar
 
-    def progress(self, stage, fraction):
-        """Show the completed ``fraction`` of a ``stage``; silent unless stderr is a terminal."""
+    def progress(self, stage, fraction, since=None):
+        """Show the completed ``fraction`` of a ``stage``; silent unless stderr is a terminal.
+
+        The time shown is that of the stage, or the time ``since`` (of `time.time`) if the work began earlier.
+        """
         if sys.stderr is None or not sys.stderr.isatty():
             return
         from tqdm import tqdm
@@ -272,6 +275,7 @@ class Console:
             # a stage without fractions shows only its name and its time
             self._bar = tqdm(total=1.0, leave=False, file=sys.stderr, bar_format="{desc} [{elapsed}]")
             self._bar.desc = stage
+            self._bar.start_t = self._bar.start_t if since is None else since
         if fraction > 0:
             self._bar.bar_format = "{desc} {percentage:3.0f}% |{bar:30}| [{elapsed}]"
         self._bar.n = fraction

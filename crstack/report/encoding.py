@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crstack.utils.normal import MEDIAN_DIFFERENCE
+
 __all__ = ["Scale", "Tiles", "encode_tiles", "png_text", "select_tiles"]
 
 #: codes for one unit of the scale, in the tiles: the precision is 0.1 % of a value, or a thousandth of the noise
@@ -17,8 +19,6 @@ ZERO = 32768
 STEPS = 254
 #: size of the sample of pixels that sets the scale
 SAMPLE = 200_000
-#: a normal distribution has this median of |difference of two values|, in standard deviations
-MEDIAN_DIFFERENCE = 0.954
 #: side of a tile, in pixels
 SIDE = 16
 #: pixels shown around a hit at full resolution, and the longest side of such a window

@@ -29,6 +29,7 @@ __all__ = [
     "check_mem_limit",
     "current_workspace",
     "empty_image",
+    "filled_image",
     "forget_peak",
     "in_files",
     "kept",
@@ -396,6 +397,13 @@ def zero_image(shape, dtype=np.float32):
             image[...] = 0
         return image
     return np.zeros(shape, dtype)
+
+
+def filled_image(shape, value):
+    """New float32 image (ny, nx) of a number, or a copy of an image, in the workspace of the context."""
+    image = empty_image(shape)
+    image[...] = value
+    return image
 
 
 def kept(arrays):

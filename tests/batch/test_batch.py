@@ -34,7 +34,12 @@ def test_the_command_from_start_to_second_call(night, capsys):
     assert "star" in capsys.readouterr().out
     assert not Path("out").exists()
     assert main(["batch", "night.yaml", "--output-dir", "out", "-j", "2", "--no-plots"]) == 1
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    # what is under way is shown before any stack has finished
+    first, second, *_ = out.splitlines()
+    assert first.startswith("   0/3  started after 0 s: star, galaxy")
+    assert second.startswith("   1/3  ")
+    assert "started after" not in second
     assert "1 of 3 stacks failed: broken" in err
     assert "images must be files that exist" in err
     table = Table.read("out/results.ecsv")

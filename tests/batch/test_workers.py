@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 from support.jobs import die_always, die_once, double, threads
@@ -25,6 +26,26 @@ def test_any_executor_runs_them_a_few_at_a_time():
         found = answers(on_executor(pool, double, [1, -2, 3, 4], at_once=2))
     assert (found[1], found[3], found[4]) == (2, 6, 8)
     assert isinstance(found[-2], ValueError)
+
+
+def test_what_is_under_way_is_reported_at_the_start_and_while_jobs_run(monkeypatch):
+    monkeypatch.setattr("crstack.batch.workers.PAUSE", 0.01)
+    go_on, seen = Event(), []
+
+    def wait(number):
+        assert go_on.wait(60)
+        return number
+
+    def under_way(jobs):
+        seen.append(jobs)
+        if len(seen) == 5:
+            go_on.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        found = answers(on_executor(pool, wait, [1, 2, 3], at_once=2, under_way=under_way))
+    assert found == {1: 1, 2: 2, 3: 3}
+    assert seen[:5] == [[1, 2]] * 5
+    assert [3] in [jobs[-1:] for jobs in seen[5:]]
 
 
 def test_a_worker_that_is_killed_costs_only_time(tmp_path):

@@ -158,6 +158,21 @@ def test_whole_exposures_keep_the_object_alone():
     assert ExpectedExposures(cube, lambda signal: signal, None, names, part).object_alone
 
 
+@pytest.mark.parametrize("name", ["factors", "backgrounds", "changes", "blurs", "gains", "added", "steps"])
+def test_the_common_image_is_computed_again_if_anything_changes(name):
+    rng = np.random.default_rng(3)
+    model = ExpectedExposures(rng.normal(50, 5, (3, 70, 80)).astype(np.float32), lambda signal: signal, None, set())
+    common = model.common(0.1)
+    assert model.common(0.1) is common
+    assert model.common(0.2) is not common
+    assert model.common(0.1, mean=True) is not model.common(0.1)
+    image = np.full((3, 70, 80), np.float32(0.5))
+    model.steps = ((0, 0), (0, 0), (1, 0))  # with a shift, all of them matter
+    before = model.common(0.1)
+    setattr(model, name, {"factors": np.array([1, 1, 2.0]), "steps": ((0, 0), (0, 0), (0, 2))}.get(name, image))
+    assert not np.array_equal(model.common(0.1), before)
+
+
 @pytest.fixture
 def wide_line():
     """A wide line of the sky of 80 above 30, that is twice as bright in the last of three exposures."""

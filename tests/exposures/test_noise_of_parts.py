@@ -12,6 +12,7 @@ from crstack import CRStack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.exposures.noise_of_parts import compare_noise_of_parts
+from crstack.exposures.sanity import NoiseSample
 
 SHAPE, READNOISE = (240, 240), 4
 GAIN = u.electron / u.adu
@@ -39,7 +40,8 @@ def messages(exposures, left_out=None, differences=lambda: None, **arguments):
     nothing = np.zeros(loaded.data.shape, dtype=bool)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        compare_noise_of_parts(loaded, nothing if left_out is None else left_out, differences)
+        sample = NoiseSample.of_exposures(loaded, nothing if left_out is None else left_out)
+        compare_noise_of_parts(loaded, lambda: sample, differences)
     assert all(one.category is CRStackWarning for one in found)
     return [str(one.message) for one in found]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from crstack.equalize.fit.expected_exposures import copied_levels
 from crstack.equalize.fit.hot import MARGIN, charges_of, hot_in_all
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import filled_image
 from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["DarkOfHotPixels", "dark_of_hot_pixels"]
@@ -53,8 +53,7 @@ class DarkOfHotPixels:
         """The measured `Differences`, with this one in addition."""
         added = []
         for one, factor in zip(found.added, self.factors, strict=True):
-            image = empty_image(found.common.shape)
-            image[...] = one
+            image = filled_image(found.common.shape, one)
             image[self.rows, self.columns] += np.float32(factor - 1) * self.charges
             added.append(image)
         return replace(found, added=tuple(added), hot=tuple(self.factors.tolist()))

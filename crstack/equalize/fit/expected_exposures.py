@@ -78,6 +78,8 @@ class ExpectedExposures:
         above_local=False,
         object_alone=False,
     ):
+        # the latest common image, and what it depends on
+        self._latest = None
         self.own_noises = noises if of_part is None else of_part.own_noises
         self.levels, self.variance_of, self.bad = levels, variance_of, bad
         self.names, self.ladder = names, ladder_of(names)
@@ -148,7 +150,7 @@ class ExpectedExposures:
 
     def common_with_hot(self, contrast):
         """The common image with the hot pixels."""
-        common = self.common(contrast)
+        common = self.common(contrast).copy()
         if self.hot is not None:
             places, charges = self.hot
             common[places] += charges
@@ -215,8 +217,19 @@ class ExpectedExposures:
     def common(self, contrast, mean=False):
         """The common image: a median, or a mean of clean values if ``mean`` is set or the exposures are unlike.
 
-        Values may differ by a share ``contrast`` of the contrast without a hit.
+        Values may differ by a share ``contrast`` of the contrast without a hit. The image must not be changed, because
+        it is kept as long as all that it depends on stays: comparisons of fits ask for it repeatedly.
         """
+        used = self.levels, self.factors, self.backgrounds, self.changes, self.blurs, self.gains, self.added, self.steps
+        if self._latest is None or any(one is not other for one, other in zip(self._latest[0], used, strict=True)):
+            self._latest = used, {}
+        images = self._latest[1]
+        if (contrast, mean) not in images:
+            images.clear()
+            images[contrast, mean] = self._new_common(contrast, mean)
+        return images[contrast, mean]
+
+    def _new_common(self, contrast, mean):
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
         if mean or self.start is not None or self.own_noises is not None:

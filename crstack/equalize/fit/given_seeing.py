@@ -7,6 +7,7 @@ from scipy.special import erf
 
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.fit.kernel import SIZE, KernelTerms
+from crstack.utils.normal import FWHM_PER_SIGMA
 
 __all__ = ["seeing_changes", "seeing_kernels"]
 
@@ -16,7 +17,6 @@ EXTENT = 5.0
 REACH, PENALTY = 2, 3e-3
 #: rounds of the common image and the changes
 ROUNDS = 3
-FWHM_OVER_SIGMA = np.sqrt(8 * np.log(2))
 
 
 def seeing_kernels(fwhm: Sequence[float]) -> np.ndarray:
@@ -38,7 +38,7 @@ def seeing_kernels(fwhm: Sequence[float]) -> np.ndarray:
     linear least squares. It may also make a star sharper. A penalty on the sum of its squares limits the noise that it
     adds.
     """
-    variances = (np.array(fwhm, dtype=float) / FWHM_OVER_SIGMA) ** 2
+    variances = (np.array(fwhm, dtype=float) / FWHM_PER_SIGMA) ** 2
     half = int(np.ceil(EXTENT * np.sqrt(variances.max()))) + SIZE
     common = _star(np.sqrt(variances.mean()), half)
     basis = KernelTerms(REACH, flux=False, shift=False, seeing=True).basis(SIZE)

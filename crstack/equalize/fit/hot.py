@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import filled_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands
 
@@ -131,8 +131,7 @@ def with_hot_pixels(found, levels, variance_of):
         return found
     added = []
     for scale, one in zip(found.scales, found.added, strict=True):
-        image = empty_image(levels.shape[1:])
-        image[...] = one
+        image = filled_image(levels.shape[1:], one)
         image[rows, columns] += (1 - at_pixels(np.asarray(scale), (rows, columns))) * charge
         added.append(image)
     return replace(found, added=tuple(added))

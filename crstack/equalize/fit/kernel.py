@@ -246,12 +246,13 @@ class _Normal:
         self.n_drifts = len(drifts)
         size = int(np.sqrt(len(surroundings)))
         rows = self._rows(KernelTerms(REACHES[-1]).basis(size), positions is not None)
+        halves = [(one, design[:, one]) for one in (folds, ~folds)]
         for target, variance in zip(targets, variances, strict=True):
             weight = _robust_weights(target, variance, design, rows, structure, least_share)
             known = np.where(np.isfinite(target), target, 0)
-            sides = [design[:, one] * weight[one] for one in (folds, ~folds)]
-            self.matrices.append([side @ design[:, one].T for side, one in zip(sides, (folds, ~folds), strict=True)])
-            self.vectors.append([side @ known[one] for side, one in zip(sides, (folds, ~folds), strict=True)])
+            sides = [half * weight[one] for one, half in halves]
+            self.matrices.append([side @ half.T for side, (_, half) in zip(sides, halves, strict=True)])
+            self.vectors.append([side @ known[one] for side, (one, _) in zip(sides, halves, strict=True)])
 
     def _rows(self, basis, drifting=False):
         """Values of the design that each coefficient multiplies, and inverse variances of the prior."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
-from scipy.interpolate import RectBivariateSpline
 
 from crstack.equalize.fit.expected_exposures import CLIP_SIGMA, CONTRAST, OF_MEDIAN, ExpectedExposures, copied_levels
 from crstack.equalize.fit.surfaces import VARIANCE_OF_MEDIAN, Mesh
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import by_rows, dilate
 
 __all__ = ["PatternOfSky", "describes_more", "misfit_of_differences", "pattern_of_sky"]
@@ -33,8 +33,6 @@ ROUNDS, CLIP = 3, 3.0
 LEAST_GAIN, OF_VALUE = 100.0, 1e-3
 #: width (blocks) of the Gaussian that fills blocks with sources, and how often its residual is added
 WIDTH, TIMES = 1.0, 3
-#: standard deviations per median absolute deviation
-SCATTER = 1.4826
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +188,8 @@ class _Blocks:
 
     def image(self, factors, shape):
         """The pattern as an image (ny, nx)."""
+        from scipy.interpolate import RectBivariateSpline
+
         blocks = np.tensordot(factors, self.medians, axes=1) / np.square(factors).sum()
         known = ndimage.gaussian_filter(self.free.astype(float), WIDTH)
         smooth = np.zeros(blocks.shape)
@@ -230,7 +230,7 @@ def _peaks(image):
 
 def _scatter(values):
     """Standard deviation of values from their median absolute deviation."""
-    return SCATTER * np.median(np.abs(values - np.median(values)))
+    return SIGMA_PER_MAD * np.median(np.abs(values - np.median(values)))
 
 
 def _starts(side):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from crstack.utils.memory import empty_image
+from crstack.utils.memory import filled_image
+from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["with_saturated_stars"]
 
@@ -17,8 +18,8 @@ REACH = 40
 IN_RING, SIGNIFICANT = 12, 4.0
 #: least excess of the light beside the star over the light far from it, in standard deviations of a value
 BRIGHT = 10.0
-#: standard error of a median over that of a mean, and standard deviation over the median absolute deviation
-OF_MEDIAN, MAD = 1.25, 1.4826
+#: standard error of a median over that of a mean
+OF_MEDIAN = 1.25
 
 
 def with_saturated_stars(found, levels, bad, variance_of):
@@ -87,11 +88,7 @@ def _part(value, box):
 
 def _image(value, shape, original):
     """A copy of a number or an image as an image; ``value`` itself if it is such a copy already."""
-    if value is not original:
-        return value
-    image = empty_image(shape)
-    image[...] = value
-    return image
+    return filled_image(shape, value) if value is original else value
 
 
 def _distances(labels, k):
@@ -114,7 +111,7 @@ def _rings(left, sigma, distance, valid):
         if k == 0 or len(values) < IN_RING:
             continue
         median, square = np.median(values), np.median(noise) ** 2
-        scatter = MAD * np.median(np.abs(values - median))
+        scatter = SIGMA_PER_MAD * np.median(np.abs(values - median))
         if abs(median) < SIGNIFICANT * OF_MEDIAN * max(scatter, np.sqrt(square)) / np.sqrt(len(values)):
             continue
         medians[k], variances[k] = median, max(scatter**2 - square, 0)

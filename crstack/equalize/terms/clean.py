@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.statistics import sort_exposures
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import dilate
 from crstack.utils.threads import map_threads, row_bands, wide_bands
 
@@ -18,8 +19,6 @@ CLIP_SIGMA = 5.0
 BRIGHT = 10.0
 #: fewest pixels for such a measurement, and the number that is enough
 FEWEST, ENOUGH = 50, 200_000
-#: standard deviation of a normal distribution over its median absolute deviation
-SIGMA_OF_MAD = 1.4826
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,7 +138,7 @@ def _excess(common, squares, variances, usable):
     # the median exposure itself deviates by 0: use the others
     squares = np.sort(squares.reshape(len(squares), -1)[:, bright], axis=0)[1:]
     noise = variances.reshape(len(variances), -1)[:, bright].mean(axis=0)
-    spread = SIGMA_OF_MAD**2 * np.median(squares / level2)
+    spread = SIGMA_PER_MAD**2 * np.median(squares / level2)
     return float(np.sqrt(max(spread - np.median(noise / level2), 0.0)))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from crstack.utils.normal import MEDIAN_DIFFERENCE
 from crstack.utils.pixels import contrast_of
 from crstack.utils.threads import map_threads
 
@@ -13,8 +14,6 @@ CLEAR = 4.0
 FEWEST, MOST = 20, 3000
 #: largest ratio of two throughputs up to which 1 is a good start
 ALIKE = 1.6
-#: median of the absolute difference of two normal values, in standard deviations of one
-OF_DIFFERENCE = 0.954
 
 
 def first_factors(levels):
@@ -61,4 +60,4 @@ def _smooth(plane):
 
 def _scatter(plane):
     """Standard deviation of a value, from the differences of neighbours, which hits hardly change."""
-    return float(np.median(np.abs(np.diff(plane, axis=1)))) / OF_DIFFERENCE
+    return float(np.median(np.abs(np.diff(plane, axis=1)))) / MEDIAN_DIFFERENCE

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.optimize import nnls
 
 from crstack.statistics import normal_order_moments
 from crstack.utils.pixels import dilate
@@ -331,6 +330,8 @@ def _fit(rows, squares, variance, n, usual, trimmed=0.0):
 
     ``squares`` are the two `_squares_of_both`.
     """
+    from scipy.optimize import nnls
+
     keep = list(range(rows.shape[1]))
     fitted = variance + FIRST_SHARE * rows.sum(axis=1)
     while keep:

@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 
 __all__ = ["shared_noise", "warn_of_shared_noise"]
 
-#: scatter of normal values over the median of their absolute values
-MAD = 1.4826
 #: least ratio of the variances of second and first differences: it is 3 for noise, and less for wider structure
 ROUGH = 2.4
 #: least variance of the levels of rows that gives a warning, over that of one value
@@ -33,7 +32,8 @@ def shared_noise(profiles):
     if length < FEWEST:
         return 0.0
     first, second = (
-        float(np.mean([(MAD * np.median(np.abs(np.diff(one, order)))) ** 2 for one in profiles])) for order in (1, 2)
+        float(np.mean([(SIGMA_PER_MAD * np.median(np.abs(np.diff(one, order)))) ** 2 for one in profiles]))
+        for order in (1, 2)
     )
     return np.sqrt(first / 2 * n / (n - 1)) if second > ROUGH * first else 0.0
 
