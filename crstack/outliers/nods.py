@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
-from crstack.outliers.trails import Trail, ends_of, feature_along, lines_near_axes
+from crstack.outliers.trails import Trail, ends_of, features_along, lines_near_axes
 
 __all__ = ["is_part_of", "moved_traces", "nodded", "sentence_of_moved", "sentence_of_nods", "traces_of_nod"]
 
@@ -99,14 +99,15 @@ def traces_of_nod(
     lines = [(one.x1 - 1, one.y1 - 1, one.x2 - 1, one.y2 - 1) for one, _ in straight]
     for plane in planes:
         lines += lines_near_axes(plane, np.tan(np.radians(FROM_AXIS)), FILLED)
+    if len(lines) < 2:
+        return []
     any_flagged = reduce(np.logical_or, planes)
     places: list[list[tuple[Trail, np.ndarray]]] = []
     for line in lines:
         x1, y1, x2, y2 = (end + 1 for end in line)
         if any(is_part_of(Trail(0, x1, y1, x2, y2, 0.0, 0), traces[0][0]) for traces in places):
             continue
-        found = [feature_along(line, any_flagged, exposures, i) for i in range(len(exposures))]
-        traces = [one for one in found if one is not None]
+        traces = features_along(line, any_flagged, exposures)
         if traces:
             places.append(traces)
     if all(len(traces) == 1 for traces in places):

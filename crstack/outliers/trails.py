@@ -9,12 +9,13 @@ from crstack.exposures import Exposures
 from crstack.exposures.digits import digit_of
 from crstack.outliers.others import own_and_others
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
+from crstack.utils.medians import median_of_values
 from crstack.utils.threads import map_images
 
 __all__ = [
     "Trail",
     "ends_of",
-    "feature_along",
+    "features_along",
     "find_trails",
     "lines_near_axes",
     "planes_of",
@@ -162,23 +163,26 @@ def _line_along(image, slope, filled):
     return best[1]
 
 
-def feature_along(
-    line: tuple[float, float, float, float], flagged: np.ndarray, exposures: Exposures, i: int
-) -> tuple[Trail, np.ndarray] | None:
-    """The straight feature of exposure ``i`` along a line (x1, y1, x2, y2; pixels from 0), and its pixels, or None.
+def features_along(
+    line: tuple[float, float, float, float], flagged: np.ndarray, exposures: Exposures
+) -> list[tuple[Trail, np.ndarray]]:
+    """The straight features of all exposures along a line (x1, y1, x2, y2; pixels from 0), each with its pixels.
 
-    Its light is compared with that of the faintest other exposure. It ends with its last flagged pixels, or those that
-    have half of its median light.
+    The light of an exposure is compared with that of the faintest other one. A feature ends with its last flagged
+    pixels, or those that have half of its median light.
     """
-    point, direction = _fitted(line, _brighter_beside(line, exposures, i))
-    return _beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE), lowest=True)[0]
-
-
-def _brighter_beside(line, exposures, i):
-    """Pixels near a line that are clearly brighter than in the faintest other exposure, bool (ny, nx)."""
-    rows, columns = np.indices(exposures.shape, dtype=np.float32)
+    rows, columns = np.indices(exposures.shape, dtype=np.float32, sparse=True)
     dx, dy = np.array(line[2:]) - line[:2]
     near = np.nonzero(np.abs((columns - line[0]) * dy - (rows - line[1]) * dx) < REACH * np.hypot(dx, dy))
+    found = []
+    for i in range(len(exposures)):
+        point, direction = _fitted(line, _brighter(near, exposures, i))
+        found.append(_beside(point, direction, flagged, exposures, i, (REACH, OUTSIDE), lowest=True)[0])
+    return [one for one in found if one is not None]
+
+
+def _brighter(near, exposures, i):
+    """Which of some pixels (rows, columns) are clearly brighter than in the faintest other exposure, bool (ny, nx)."""
     own, others = own_and_others(exposures, i, near, lowest=True)
     excess = np.nan_to_num(own - others)
     variance = exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))
@@ -262,7 +266,7 @@ def _traced(line, flagged, exposures, i):
 def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     """The trail beside a fitted line, and its pixels, or None; and whether there may be one that is wider."""
     reach, outside = limits
-    rows, columns = np.indices(flagged.shape, dtype=np.float32)
+    rows, columns = np.indices(flagged.shape, dtype=np.float32, sparse=True)
     across = (columns - point[0]) * direction[1] - (rows - point[1]) * direction[0]
     near = np.nonzero(np.abs(across) < reach)
     distance, along = across[near], (near[1] - point[0]) * direction[0] + (near[0] - point[1]) * direction[1]
@@ -336,10 +340,11 @@ def _profile(distance, values, limits):
     """Median at each distance, less that far from the line."""
     reach, outside = limits
     bins, valid = _bins(distance, reach), np.isfinite(values)
-    order = np.argsort(bins[valid], kind="stable")
+    # sorting is faster for short integers
+    order = np.argsort(bins[valid].astype(np.int16), kind="stable")
     number = np.bincount(bins[valid], minlength=2 * reach + 1)
     parts = np.split(values[valid][order], np.cumsum(number)[:-1])
-    medians = np.array([np.median(part) if len(part) else 0.0 for part in parts])
+    medians = np.array([median_of_values(part) if len(part) else 0.0 for part in parts])
     far = np.abs(np.arange(-reach, reach + 1)) >= outside
     if reach > REACH and (far & (number > 0)).any():
         far &= number > 0  # a wide band may leave the image

@@ -12,6 +12,7 @@ __all__ = [
     "RUNNING_SIZES",
     "box_median",
     "median_of",
+    "median_of_values",
     "of_rank",
     "reflected_median",
     "running_median",
@@ -36,6 +37,21 @@ NETWORKS = {
 MOST_COMPARED, PIXELS_AT_ONCE = 32, 1 << 14
 #: lengths of the separable medians that `separable_median` knows
 RUNNING_SIZES = (3, 5, 7, 9)
+
+
+def median_of_values(values):
+    """`numpy.median` of some values (n,), several times faster where they are few.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray`
+        (n,) at least one, none of them NaN.
+    """
+    half = len(values) // 2
+    if len(values) % 2:
+        return np.partition(values, half)[half]
+    ordered = np.partition(values, (half - 1, half))
+    return (ordered[half - 1] + ordered[half]) / 2
 
 
 def _needed(network, n_values):

@@ -295,14 +295,14 @@ def test_values_that_are_not_hit_have_the_density_of_no_and_of_faint_charge():
 def test_hits_are_weighed_with_the_noise_of_the_value_itself(off_grid):
     """The tables have a grid of noises. The odds have no error where the noise lies between two of them."""
     sigma = np.float32(np.exp(LOG_SIGMA[40] + off_grid))
-    values = np.float32([np.linspace(0, sigma, 200), np.linspace(3, 4, 200) * sigma])
+    values = np.float32([np.linspace(0, sigma, 50), np.linspace(3, 4, 50) * sigma])
     one = np.ones((1, 1), np.float32)
-    pixels = Candidates((np.zeros(200, int),) * 2, values, one, 0 * one, sigma**2 * one, 0 * one)
+    pixels = Candidates((np.zeros(50, int),) * 2, values, one, 0 * one, sigma**2 * one, 0 * one)
     population = Population(rate=np.full(N_CLASSES, 0.1), shapes=even_shapes())
     nodes, clean, index, prior = pixels.at_nodes()
-    ratio, _ = log_ratio(pixels, clean, index, np.zeros((2, 200), np.int32), population)
+    ratio, _ = log_ratio(pixels, clean, index, np.zeros((2, 50), np.int32), population)
     excess = values[0] - nodes
-    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 20_001)
+    charges = np.geomspace(CHARGE_EDGES[0], CHARGE_EDGES[-1], 4_001)
     weights = 0.1 / len(charges) * stats.norm.pdf(excess[..., None], charges, sigma)
     faint = weights[..., charges < sigma / 2].sum(axis=-1)
     rest = 0.9 * stats.norm.pdf(excess, 0, sigma) + faint

@@ -211,6 +211,7 @@ def test_own_uncertainties_and_bad_values():
     assert (found & ~near).sum() <= 30e-6 * found.size
 
 
+@pytest.mark.usefixtures("quick_joint")
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
 @pytest.mark.parametrize("shape", [(5, 5), (5, 40), (16, 17), (40, 60)])
 @pytest.mark.parametrize("n", [3, 5])

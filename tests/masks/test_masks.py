@@ -1,11 +1,13 @@
 """The rules of the masks, and masks on disk."""
 
+import shutil
 from dataclasses import replace
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from support.stacks import stack_of
 
 from crstack import Code, CRStack, MaskRules, MaskSet, MMCosmic, PiecewiseBoundary, read
 from crstack.exceptions import CRStackWarning, InputError
@@ -259,6 +261,12 @@ def written(stack, tmp_path, **options):
     return masks, path
 
 
+@pytest.fixture(scope="module")
+def written_once(simulated, tmp_path_factory):
+    """A file of masks. Not to be changed."""
+    return written(stack_of(simulated), tmp_path_factory.mktemp("masks"))[1]
+
+
 def edit(path, change):
     """Change the open file."""
     with fits.open(path) as hdus:
@@ -441,16 +449,16 @@ TABLE = np.array([(500, 1, 3, 3)], dtype=[(name, "i4") for name in "abcd"])
         (votes(("DETECT0", "one"), highest=2), "must name a detector for each bit .*; got 1 for 2 bits"),
     ],
 )
-def test_mask_files_are_checked_when_they_are_read(stack, tmp_path, change, message):
-    _, path = written(stack, tmp_path)
+def test_mask_files_are_checked_when_they_are_read(written_once, tmp_path, change, message):
+    path = shutil.copy(written_once, tmp_path / "crmasks.fits")
     edit(path, change)
     with pytest.raises(InputError, match=message):
         MaskSet.read(path)
 
 
-def test_numbers_of_a_file_are_read_by_their_names(stack, tmp_path):
+def test_numbers_of_a_file_are_read_by_their_names(written_once, tmp_path):
     """The order of the cards in the header does not matter; FLUXFILE is no flux factor."""
-    _, path = written(stack, tmp_path)
+    path = shutil.copy(written_once, tmp_path / "crmasks.fits")
 
     def change(hdus):
         cards(FLUXF1=None)(hdus)

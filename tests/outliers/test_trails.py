@@ -13,7 +13,7 @@ from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
 from crstack.masks.features import find_features
 from crstack.outliers.radon import lengths_of_lines, sums_of_lines
-from crstack.outliers.trails import feature_along, find_trails
+from crstack.outliers.trails import features_along, find_trails
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -211,5 +211,5 @@ def test_one_photon_is_no_trail(photons):
     loaded = load_exposures([CCDData(plane, unit="electron") for plane in planes], readnoise=0.2 * u.electron)
     flagged = np.zeros(SHAPE, dtype=bool)
     flagged[97:104] = rng.random((7, SHAPE[1])) < 0.3
-    found = feature_along((0, 100, SHAPE[1] - 1, 100), flagged, loaded, 0)
-    assert (found is not None) == (photons == 3)
+    found = features_along((0, 100, SHAPE[1] - 1, 100), flagged, loaded)
+    assert [trail.exposure for trail, _ in found] == ([1] if photons == 3 else [])

@@ -5,7 +5,14 @@ import pytest
 from scipy import ndimage
 
 from crstack.exposures.structures import SIGNIFICANT, labelled
-from crstack.utils.medians import MOST_COMPARED, PIXELS_AT_ONCE, median_of, of_rank, reflected_median
+from crstack.utils.medians import (
+    MOST_COMPARED,
+    PIXELS_AT_ONCE,
+    median_of,
+    median_of_values,
+    of_rank,
+    reflected_median,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 25, MOST_COMPARED + 1])
@@ -44,3 +51,12 @@ def test_structures_are_groups_of_blocks_with_enough_significant_neighbours(leas
     labels, n = labelled(plane, least)
     np.testing.assert_array_equal(labels > 0, number >= least)
     assert n == labels.max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 10, 11, 500, 501])
+def test_median_of_values_is_that_of_numpy(n, dtype):
+    values = np.random.default_rng(n).normal(100, 30, n).astype(dtype)
+    found = median_of_values(values)
+    assert found == np.median(values)
+    assert found.dtype == np.median(values).dtype
