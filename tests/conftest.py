@@ -78,6 +78,14 @@ def quick_joint(monkeypatch):
     make_joint_quick(monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def quick_joint_in_module():
+    """The same for a whole module whose fixtures make decisions, too."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_joint_quick(monkeypatch)
+        yield
+
+
 @pytest.fixture
 def flat_exposures():
     """Factory: N exposures in ADU of a constant signal, without hits."""

@@ -26,6 +26,8 @@ from crstack.mosaic import chips_of
 from crstack.stages.arguments import DetectOptions, MosaicCombineOptions, StackOptions
 from crstack.utils.memory import resident_bytes
 
+pytestmark = pytest.mark.usefixtures("quick_joint_in_module")
+
 SHAPES = ((40, 50), (36, 44), (50, 40))
 GAINS = (1.5, 2.0, 2.5)
 NOISE = {"gain": "header:GAIN", "readnoise": "header:RDNOISE"}
