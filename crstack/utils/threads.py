@@ -32,7 +32,7 @@ MOST = 8
 MOST_HELPERS = 256
 
 #: pixels of a band whose temporary arrays fit into the caches
-PIXELS_IN_CACHE = 1 << 16
+PIXELS_IN_CACHE = 1 << 17
 
 _limit = ContextVar("limit", default=None)
 #: threads that have no work, of those that all nested calls share
@@ -126,10 +126,13 @@ def row_bands(n_rows, n_columns, pixels_per_band=1 << 18):
     return slices(n_rows, max(1, pixels_per_band // max(n_columns, 1)))
 
 
-def wide_bands(n_rows, n_columns, margin=0):
-    """Bands that fit into the caches: rows, the same with a ``margin`` on both sides, and their position in these."""
+def wide_bands(n_rows, n_columns, margin=0, pixels=None):
+    """Bands that fit into the caches: rows, the same with a ``margin`` on both sides, and their position in these.
+
+    They have about `PIXELS_IN_CACHE` pixels each if another number of ``pixels`` is not given.
+    """
     bands = []
-    for rows in row_bands(n_rows, n_columns, PIXELS_IN_CACHE):
+    for rows in row_bands(n_rows, n_columns, PIXELS_IN_CACHE if pixels is None else pixels):
         first = max(rows.start - margin, 0)
         wide = slice(first, min(rows.stop + margin, n_rows))
         bands.append((rows, wide, slice(rows.start - first, rows.stop - first)))

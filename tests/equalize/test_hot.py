@@ -221,6 +221,7 @@ def test_dark_charge_is_measured_apart_from_throughputs():
 def test_dark_charge_by_bands_and_from_a_part(monkeypatch):
     _, cube, _ = dark_exposures((1, 1.5, 1))
     whole = dark_of_hot_pixels(cube, variance_of)
+    monkeypatch.setattr("crstack.equalize.fit.dark.PIXELS", 17 * SHAPE[1])
     monkeypatch.setattr("crstack.utils.threads.PIXELS_IN_CACHE", 17 * SHAPE[1])
     parts = dark_of_hot_pixels(cube, variance_of)
     for name in ("rows", "columns", "charges", "factors"):

@@ -11,8 +11,8 @@ from crstack.utils.threads import map_threads, wide_bands
 
 __all__ = ["DarkOfHotPixels", "dark_of_hot_pixels"]
 
-#: pixels in which the factors are measured
-SAMPLE = 1_200_000
+#: pixels in which the factors are measured, and pixels of a band; the factors are measured in some of the bands
+SAMPLE, PIXELS = 1_200_000, 1 << 16
 #: least charge (standard deviations) of a hot pixel that counts for the factors, and fewest such pixels
 CLEAR, FEWEST = 8.0, 15
 #: rounds of the fit, and largest share of the charge that hot pixels vary by themselves
@@ -81,7 +81,7 @@ def dark_of_hot_pixels(levels, variance_of):
     that hits, and hot pixels that blink, do not change it. Factors are used if they decrease chi squared.
     """
     ny, nx = levels.shape[1:]
-    bands = list(wide_bands(ny, nx, margin=MARGIN))
+    bands = list(wide_bands(ny, nx, margin=MARGIN, pixels=PIXELS))
     step = max(ny * nx // SAMPLE, 1)
     some = bands[::step] if len(bands) > step else bands
     found = _hot_of(levels, variance_of, some)
