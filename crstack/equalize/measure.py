@@ -20,6 +20,7 @@ from crstack.equalize.fit.line_rounds import (
     find_line_terms,
     find_response_of_object_first,
     fit_line_terms,
+    fit_object_and_sky,
     misfit,
     misfit_by_own_noise,
     polish,
@@ -224,8 +225,23 @@ def _best_of_orders(model, alone=None):
     if _describes_more(other, best):
         refine_after_lines(other)
         best = other if _describes_more(other, best) else best
+    best = _object_and_sky(best)
     polish(best)
     return best
+
+
+def _object_and_sky(model):
+    """The model, or a better one in which an object along one axis and lines of the sky across it both change."""
+    if {line.axis for line in model.lines} != {"x", "y"} or model.start is not None:
+        return model
+    if not {"response", "backgrounds"} <= model.names:
+        return model
+    for axis in "xy":
+        other = _anew(model, None, object_alone=True)
+        fit_object_and_sky(other, axis)
+        if _describes_more(other, model):
+            model = _refined_after_lines(other)
+    return model
 
 
 def _describes_more(one, other):
@@ -261,10 +277,15 @@ def _object_alone(model):
     """A new model in which the object has a throughput of its own along rows or columns, and lines across it do not."""
     found = _anew(model, None, object_alone=True)
     find_response_of_object_first(found)
-    before = copy.copy(found)
-    before.lines, before.freedom = list(found.lines), dict(found.freedom)
-    refine_after_lines(found)
-    return min(before, found, key=criterion)
+    return _refined_after_lines(found)
+
+
+def _refined_after_lines(model):
+    """The model with kernels and all other terms after them, if these are needed."""
+    before = copy.copy(model)
+    before.lines, before.freedom = list(model.lines), dict(model.freedom)
+    refine_after_lines(model)
+    return min(before, model, key=criterion)
 
 
 def _anew(model, start, object_alone=False):

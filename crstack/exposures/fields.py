@@ -12,6 +12,7 @@ from crstack.exposures.sanity import displacement, unlit
 from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
 from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.pixels import central_shift
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user
 
@@ -74,21 +75,26 @@ def of_one_field(exposures, drop=False):
     reasons |= {i: _lacking_words(exposures, one) for i, one in found.items()}
     # a ring of light has other structures
     reasons = {i: words for i, words in reasons.items() if exposures.names[i] not in exposures.unfocused}
-    apart = _apart(exposures, structures, len(found))
+    apart, centre = _apart(exposures, structures, len(found))
     if apart:
         exposures = replace(exposures, displaced=apart)
         _report_apart(exposures)
         reasons = {i: words for i, words in reasons.items() if i and not _among(exposures, i, apart)}
     if not reasons:
         return exposures, not (exposures.displaced or exposures.unfocused)
-    return _explained(exposures, reasons, found, drop)
+    return _explained(exposures, reasons, found, drop, centre)
 
 
-def _explained(exposures, reasons, found, drop):
-    """The exposures without those that cannot be used, and whether they are alike; ``reasons`` are words by index."""
+def _explained(exposures, reasons, found, drop, centre=None):
+    """The exposures without those that cannot be used, and whether they are alike; ``reasons`` are words by index.
+
+    They are compared with the exposure ``centre`` (index), if there is one, and with any other if not.
+    """
     displaced, strange, faint = [], {}, []
     for i, words in sorted(reasons.items(), reverse=True):
-        other = next((k for k in range(len(exposures)) if k not in reasons), 1 if i == 0 else 0)
+        other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
+        if centre not in (None, i):
+            other = centre
         shift = displacement(exposures.data[i], exposures.data[other])
         if (
             shift is not None
@@ -137,23 +143,27 @@ def _with_unfocused(exposures, found):
 
 
 def _apart(exposures, structures, n_lacking):
-    """Exposures that are shifted against the first by more than is measured, where most exposures are.
+    """Exposures that are shifted by more than is measured against every other one, where most exposures are shifted.
 
-    All that are shifted, as (name, dx, dy). Empty where most exposures share their structures.
+    All that are shifted against the first, as (name, dx, dy); and, where shifts against the first are larger than is
+    measured, but not those against another exposure, the index of this one. Empty, and None, where most exposures
+    share their structures.
     """
     n = len(exposures)
     if n < 3 or not (n_lacking >= n / 2 or share_few(structures)):
-        return ()
-    shifts = []
+        return (), None
+    places = [(0, 0)] * n
     for i in range(1, n):
         shift = displacement(exposures.data[i], exposures.data[0])
         if shift is not None and shift != (0, 0) and _agree_moved(exposures.data[i], exposures.data[0], shift, True):
-            shifts.append((exposures.names[i], *shift))
-    places = [tuple(shift) for _, *shift in shifts] + [(0, 0)] * (n - len(shifts))
+            places[i] = tuple(shift)
     # where more than half are at one place, the others are compared with these
-    if max(map(places.count, places)) > n / 2:
-        return ()
-    return tuple(shifts) if any(max(map(abs, shift)) > ALIGNED for _, *shift in shifts) else ()
+    if max(map(places.count, places)) > n / 2 or np.abs(places).max() <= ALIGNED:
+        return (), None
+    centre, reach = central_shift(places)
+    if reach <= ALIGNED:
+        return (), centre
+    return tuple((exposures.names[i], *shift) for i, shift in enumerate(places) if any(shift)), None
 
 
 def _among(exposures, i, apart):

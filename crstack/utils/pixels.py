@@ -12,6 +12,7 @@ __all__ = [
     "EIGHT_CONNECTED",
     "at_pixels",
     "by_rows",
+    "central_shift",
     "contrast_of",
     "dilate",
     "features_holding",
@@ -88,6 +89,26 @@ def highest_around(image: np.ndarray, radius: int = 1) -> np.ndarray:
 
     map_threads(work, wide_bands(image.shape[0], image.shape[1], margin=radius))
     return highest
+
+
+def central_shift(shifts: Any) -> tuple[int, float]:
+    """The one of some shifts (N, 2) whose largest distance along an axis to the others is smallest, and this distance.
+
+    Parameters
+    ----------
+    shifts : `~numpy.ndarray`
+        (N, 2) pixels.
+
+    Returns
+    -------
+    index : int
+        Of the first such shift.
+    reach : float
+        The distance, pixels.
+    """
+    shifts = np.asarray(shifts, dtype=float)
+    reach = np.abs(shifts[:, None] - shifts).max(axis=(1, 2))
+    return int(np.argmin(reach)), float(reach.min())
 
 
 def contrast_of(image: np.ndarray) -> np.ndarray:

@@ -74,6 +74,27 @@ def test_a_trace_that_dims_leaves_the_lines_of_the_sky(kept):
     assert np.sqrt(np.mean(left**2)) < 0.13
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["slit along y", "slit along x"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_lines_that_brighten_and_an_object_that_dims(seed, turned):
+    """Levels along both axes describe each alone; where a line crosses the object, they leave its absorption lines."""
+    expected = slit((1, 1.12), kept=(1, 0.7), seed=seed)
+    cube = np.random.default_rng(seed).poisson(expected) + 4 * np.random.default_rng(9).standard_normal(expected.shape)
+    turn = (lambda one: np.swapaxes(one, -1, -2)) if turned else (lambda one: one)
+    cube = np.ascontiguousarray(turn(cube.astype(np.float32)))
+    found = measure_differences(cube, lambda signal, box=None: np.maximum(signal, 0) + READNOISE2)
+    along, across = "yx" if turned else "xy"
+    lines = {("response", along), ("sky", across), ("backgrounds", across)}
+    assert {(line.setting, line.axis) for line in found.lines} == lines
+    scales, added = (
+        np.stack([one + np.zeros(turn(expected[0]).shape) for one in some]) for some in (found.scales, found.added)
+    )
+    common = (turn(expected) - added).sum(axis=0) / scales.sum(axis=0)
+    left = np.abs(scales * common + added - turn(expected)) / np.sqrt(turn(expected) + READNOISE2)
+    assert left.max() < 2.5
+    assert np.sqrt(np.mean(left**2)) < 0.13
+
+
 def moving_families(kept=(1.0, 0.9, 1.1), shifts=(0.0, 0.5, -0.5)):
     """Expected exposures: overlapping lines of two families that change by different factors and move; a trace."""
     rng = np.random.default_rng(11)

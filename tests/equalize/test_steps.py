@@ -91,3 +91,21 @@ def test_a_shift_beyond_the_limit_is_not_measured(distance):
     y, x = np.mgrid[:200, :240]
     galaxies = [1000 * np.exp(-0.5 * (np.hypot(x - 100 - dx, y - 100) / 12) ** 2) for dx in (0, 0, distance)]
     assert whole_steps(noisy([20 + one for one in galaxies], seed=3)) == ((0, 0),) * 3
+
+
+@pytest.mark.parametrize(("shifts", "measured"), [((12, 0, -12), True), ((-16, 0, 16), True), ((20, 0, -20), False)])
+@pytest.mark.parametrize("brightest", [0, 1, 2])
+def test_shifts_are_measured_against_the_exposure_in_the_middle(shifts, measured, brightest):
+    """The exposure of middle brightness is compared first, but another one may lie between the others."""
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:200, :240]
+    stars = list(zip(*rng.uniform(-20, 260, (2, 90)), 10 ** rng.uniform(2.5, 4, 90), strict=True))
+    factors = np.roll([1.2, 1.0, 0.85], brightest)
+    planes = noisy(
+        [
+            factor * (50 + sum(peak * np.exp(-0.5 * ((x - a - dx) ** 2 + (y - b) ** 2) / 1.4) for a, b, peak in stars))
+            for factor, dx in zip(factors, shifts, strict=True)
+        ],
+        seed=2,
+    )
+    assert whole_steps(planes) == (tuple((dx, 0) for dx in shifts) if measured else ((0, 0),) * 3)

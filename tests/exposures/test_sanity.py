@@ -227,6 +227,11 @@ def test_an_exposure_without_light():
 
 def moved(step, n=3, seed=1):
     """Exposures of a field of stars, the last one moved by (dx, dy)."""
+    return dithered([*[(0, 0)] * (n - 1), step], seed)
+
+
+def dithered(steps, seed=1):
+    """Exposures of a field of stars, each moved by (dx, dy)."""
     rng = np.random.default_rng(seed)
     stars = np.stack([*rng.uniform(-80, 210, (2, 60)), rng.uniform(2e3, 2e4, 60)], axis=1)
     rows, columns = np.mgrid[:120, :130]
@@ -235,7 +240,7 @@ def moved(step, n=3, seed=1):
         each = (flux * np.exp(-((columns - x - dx) ** 2 + (rows - y - dy) ** 2) / 4) for x, y, flux in stars)
         return 140.0 + sum(each)
 
-    light = [*[field(0, 0)] * (n - 1), field(*step)]
+    light = [field(*step) for step in steps]
     images = [rng.poisson(one) + rng.normal(0, READNOISE, one.shape) for one in light]
     for image in images:
         image[rng.integers(0, 120, 40), rng.integers(0, 130, 40)] += 5000
@@ -259,6 +264,21 @@ def test_a_shift_that_cannot_be_measured_gives_a_warning():
     with pytest.warns(CRStackWarning, match=words):
         assert load(images).displaced == (("exposure 3", 25, 4),)
     assert ALIGNED == LARGEST
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
+def test_shifts_are_compared_with_the_exposure_in_the_middle(order):
+    """Two exposures are 24 pixels apart, but each is 12 from the third, so that all shifts are measured."""
+    steps = [[(12, -3), (0, 0), (-12, 4)][i] for i in order]
+    exposures = load(dithered(steps))  # without a warning
+    assert not exposures.too_far
+
+
+def test_shifts_without_an_exposure_in_the_middle_give_a_warning():
+    with pytest.warns(
+        CRStackWarning, match=r"exposure 2 by \(-20, \+0\), exposure 3 by \(-40, \+0\) pixels, which is more"
+    ):
+        assert load(dithered([(20, 0), (0, 0), (-20, 0)])).too_far
 
 
 def test_the_first_exposure_may_be_the_one_that_moved():

@@ -19,6 +19,7 @@ __all__ = [
     "find_line_terms",
     "find_response_of_object_first",
     "fit_line_terms",
+    "fit_object_and_sky",
     "misfit",
     "misfit_by_own_noise",
     "polish",
@@ -123,6 +124,18 @@ def find_response_of_object_first(model):
     """
     model.backgrounds = model.first_levels(model.levels, FAINT)
     find_line_terms(model, [one for one in LINES if one.setting == "response"])
+
+
+def fit_object_and_sky(model, axis):
+    """Fit lines of the sky that cross an axis, and the throughput of an object along it, before surfaces and kernels.
+
+    Both differ at once where the sky brightens while the object loses light at the slit. Where a line crosses the
+    object, levels alone do not describe the absorption lines of the object, which change with its throughput.
+    """
+    model.backgrounds = model.first_levels(model.levels, FAINT)
+    sky = [LineTerm("y" if axis == "x" else "x", setting) for setting in ("sky", "backgrounds")]
+    fit_line_terms(model, [*sky, LineTerm(axis, "response")])
+    polish(model)
 
 
 def at_other_places(model):

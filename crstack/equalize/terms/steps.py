@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.utils.medians import of_rank, reflected_median
-from crstack.utils.pixels import contrast_of, dilate
+from crstack.utils.pixels import central_shift, contrast_of, dilate
 from crstack.utils.threads import map_threads
 
 __all__ = ["confirmed_steps", "entered", "moved", "whole_steps"]
@@ -64,16 +64,26 @@ def whole_steps(levels):
         return ((0, 0),) * n
     planes = map_threads(_structure, levels)
     spectra = map_threads(np.fft.rfft2, planes)
-    middle = _middle(planes)
     own = np.array([np.sum(plane.astype(np.float64) ** 2) for plane in planes])
 
-    def step_of(i):
-        correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
-        alike = np.sqrt(own[i] * own[middle])
-        step = _step(correlation, alike)
-        return step if _holds(planes[i], planes[middle], step, alike) else (0, 0)
+    def compared_with(middle):
+        """Steps (N, 2) against an exposure, and shifts (N, 2) up to twice as far where these are beyond the limit."""
 
-    steps = np.array(map_threads(step_of, range(n)))
+        def step_of(i):
+            correlation = np.fft.irfft2(spectra[i] * spectra[middle].conj(), planes[0].shape)
+            alike = np.sqrt(own[i] * own[middle])
+            step = _step(correlation, alike)
+            step = step if _holds(planes[i], planes[middle], step, alike) else (0, 0)
+            return step, _far_step(correlation, alike)
+
+        return np.moveaxis(np.array(map_threads(step_of, range(n))), 1, 0)
+
+    steps, far = compared_with(_middle(planes))
+    if np.abs(far).max() > LARGEST:
+        # all exposures may be closer to another one
+        central, reach = central_shift(np.where(np.abs(far).max(axis=1, keepdims=True) > LARGEST, far, steps))
+        if reach <= LARGEST + 0.5:
+            steps, _ = compared_with(central)
     if not steps.round().any():
         return ((0, 0),) * n
     steps = np.stack([_least_rest(one) for one in steps.T], axis=1)
@@ -201,6 +211,16 @@ def _step(correlation, alike):
     return tuple(
         min(max(one, -0.49), 0.49) if k == LARGEST else one for one, k in zip(shift, (column, row), strict=True)
     )
+
+
+def _far_step(correlation, alike):
+    """(dx, dy) of the highest correlation up to twice the limit of a step; (0, 0) if it is within the limit."""
+    reach = [min(2 * LARGEST, side // 4) for side in correlation.shape]
+    down, across = (np.arange(-one, one + 1) for one in reach)
+    some = correlation[np.ix_(down, across)]
+    row, column = np.unravel_index(np.argmax(some), some.shape)
+    step = int(across[column]), int(down[row])
+    return step if some.max() > LEAST_ALIKE * alike and max(map(abs, step)) > LARGEST else (0, 0)
 
 
 def _peak(values, k):
