@@ -3,10 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.fit.beyond_edges import add_light_from_beyond
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.drift import drift_of
 from crstack.equalize.fit.hot import charges_of_hot_pixels
-from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors
+from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
 from crstack.equalize.terms.offsets import hot_pixels, medians_around
@@ -313,10 +314,18 @@ class ExpectedExposures:
                 change *= share
                 own *= share**2
                 self._add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+            if sum(split_kernel(kernel)[3:5]) > 0:
+                # of wider seeing than the mean
+                add_light_from_beyond(own, self._left(i, common, change), variance)
             blur, change, own = kept((blur, change, own))
             self.blurs.append(blur)
             self.changes.append(change)
             self.noises.append(own)
+
+    def _left(self, i, common, change):
+        """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""
+        left = self.levels[i] - self.backgrounds[i] - self.scale(i) * common - change
+        return left if self.added is None else left - np.float32(self.factors[i]) * self.added[i]
 
     @staticmethod
     def _add_unseen(noise, left, step):
