@@ -140,6 +140,18 @@ class ExpectedExposures:
         values = self.levels[:, some]
         self.levels[:, some] = np.where(bad, with_bad_filled(values - base, bad) + base, values)
 
+    def _fill_bad_of_common(self, cube):
+        """Replace bad values of exposures at the level of the common image by the median of the others, in place.
+
+        The values that replaced them before are at the level of the other exposures, which may have another response.
+        """
+        if self.bad is None or (self.gains is None and self.added is None):
+            return
+        bad = stacked(moved(self.bad[i], (-dx, -dy)) for i, (dx, dy) in enumerate(self.steps))
+        some = bad.any(axis=0) & ~bad.all(axis=0)
+        if some.any():
+            cube[:, some] = with_bad_filled(cube[:, some], bad[:, some])
+
     def leave_out_hot(self):
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
         # the copy also allows for a cube that is read by rows
@@ -233,6 +245,7 @@ class ExpectedExposures:
     def _new_common(self, contrast, mean):
         cube = stacked(self._moved_back(i) for i in range(len(self.levels)))
         self._fill_what_enters(cube)
+        self._fill_bad_of_common(cube)
         if mean or self.start is not None or self.own_noises is not None:
             return self._mean_of_clean(cube, contrast)
         sort_exposures(cube)

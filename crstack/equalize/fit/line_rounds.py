@@ -228,7 +228,10 @@ def _misfit_of(model, left, variance):
 
 
 def _residuals(model):
-    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit."""
+    """Residuals (N, ny, nx) without hits, the common image (not negative), the variance, and the misfit.
+
+    The residuals of bad values are NaN.
+    """
     common = model.common(CONTRAST[-1])
     left, variance = _differences(model, common)
     total = _misfit_of(model, left, variance)
@@ -236,7 +239,9 @@ def _residuals(model):
     for i, one in enumerate(left):
         # hits, and their faint rims
         hit = dilate(hits.hits_in(one), 1)
-        one[hit if model.bad is None else hit | model.bad[i]] = 0
+        one[hit] = 0
+        if model.bad is not None:
+            one[model.bad[i]] = np.nan
     return left, np.maximum(common, 0), variance, total
 
 

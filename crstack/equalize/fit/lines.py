@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.equalize.fit.bad_cells import complete
 from crstack.equalize.fit.surfaces import linear_weights
 from crstack.utils.threads import map_threads, row_bands
 
@@ -145,41 +146,65 @@ class _Cells:
 
 
 def _deviations(residuals, regressor, variance, cells, bounds):
-    """Deviations (N, ny, n, 2) of the halves of cells from the mean of the exposures, and their information."""
+    """Deviations (N, ny, n, 2) of the halves of cells from the mean of the exposures, and their information.
+
+    The information is the same for all exposures, (1, ny, n, 2), unless some residuals are not known.
+    """
     ny, nx = regressor.shape
-    information = np.empty((ny, len(cells.starts) // 2, 2))
-    found = np.empty((len(residuals), *information.shape))
+    found = np.empty((len(residuals), ny, len(cells.starts) // 2, 2))
+    information = np.empty_like(found) if np.isnan(residuals).any() else np.empty((1, *found.shape[1:]))
 
     def work(rows):
         # contiguous in memory, also where the rows are columns of the image
         some = [np.ascontiguousarray(one[..., rows, :]) for one in (residuals, regressor, variance)]
-        found[:, rows], information[rows] = _deviations_of_rows(*some, cells, bounds)
+        found[:, rows], information[:, rows] = _deviations_of_rows(*some, cells, bounds)
 
     map_threads(work, row_bands(ny, nx, PIXELS))
-    return found - found.mean(axis=0), information
+    if len(information) == 1:
+        return found - found.mean(axis=0), information
+    known = information > 0
+    return known * (found - found.sum(axis=0) / np.maximum(known.sum(axis=0), 1)), information
 
 
 def _deviations_of_rows(residuals, regressor, variance, cells, bounds):
-    """Deviations (N, k, n, 2) of the halves of cells in k rows, and their information."""
+    """Deviations (N, k, n, 2) of the halves of cells in k rows, and their information; 0 where nothing is known."""
     weight = regressor / variance
+    noise = CLIP * np.sqrt(variance)
+    limits = [noise + np.float32(bound) * regressor for bound in bounds]
+    of_all = _sums_of(weight, regressor, noise, cells)
+    found = np.empty((len(residuals), len(regressor), len(cells.starts) // 2, 2))
+    information = np.empty_like(found)
+    for left, total, each in zip(residuals, found, information, strict=True):
+        own, sums, missing = weight, of_all, np.isnan(left)
+        if missing.any():
+            own, left = np.where(missing, np.float32(0), weight), np.where(missing, np.float32(0), left)
+            sums = _sums_of(own, regressor, noise, cells)
+        each[...], inverse, far = sums
+        total[...] = _steps(left, regressor, own, inverse, cells, limits, noise, far)
+    return found, information if np.isnan(residuals).any() else information[:1]
+
+
+def _sums_of(weight, regressor, noise, cells):
+    """Information of the halves of cells, its inverse, and the sums of residuals above which a deviation is large."""
     information = cells.halves(weight * regressor)
     known = information > 0
     inverse = np.where(known, 1 / np.where(known, information, 1), 0)
-    noise = CLIP * np.sqrt(variance)
-    limits = [noise + np.float32(bound) * regressor for bound in bounds]
-    far = FAR * cells.halves(weight * noise)
-    found, clipped = np.empty((len(residuals), *information.shape)), np.empty_like(regressor)
-    for left, total in zip(residuals, found, strict=True):
-        total[...] = _far(left, regressor, weight, inverse, cells, noise, far)
-        if total.any():
-            left = left - cells.spread_out(total) * regressor
-        for number, limit in enumerate(limits):
-            np.clip(left, -limit, limit, out=clipped)
-            step = cells.halves(np.multiply(weight, clipped, out=clipped)) * inverse
-            total += step
-            if number < len(limits) - 1:
-                left = left - cells.spread_out(step) * regressor
-    return found, information
+    return information, inverse, FAR * cells.halves(weight * noise)
+
+
+def _steps(left, regressor, weight, inverse, cells, limits, noise, far):
+    """Deviations (k, n, 2) of the halves of cells of one exposure, in one step for each limit of the residuals."""
+    clipped = np.empty_like(regressor)
+    total = _far(left, regressor, weight, inverse, cells, noise, far)
+    if total.any():
+        left = left - cells.spread_out(total) * regressor
+    for number, limit in enumerate(limits):
+        np.clip(left, -limit, limit, out=clipped)
+        step = cells.halves(np.multiply(weight, clipped, out=clipped)) * inverse
+        total += step
+        if number < len(limits) - 1:
+            left = left - cells.spread_out(step) * regressor
+    return total
 
 
 def _far(residual, regressor, weight, inverse, cells, limit, sums):
@@ -211,12 +236,13 @@ def _spread(deviations, information):
     uncertain."""
     both = information[..., 0] * information[..., 1]
     both = np.where(both > 0, both / np.maximum(information.sum(axis=-1), 1e-30), 0)
-    products = (deviations[..., 0] * deviations[..., 1]).sum(axis=0) / (len(deviations) - 1)
-    noise = np.where(both > 0, 1 / np.maximum(information.prod(axis=-1), 1e-30), 0) / (len(deviations) - 1)
-    size = 2 * NEARBY + 1
+    products, n = deviations[..., 0] * deviations[..., 1], len(deviations)
+    noise = np.where(both > 0, 1 / np.maximum(information.prod(axis=-1), 1e-30), 0)
+    # the exposures of one information count N times
+    times, size = n / len(information), 2 * NEARBY + 1
     total, error2, sums = (
-        size * ndimage.uniform_filter1d(one.sum(axis=1), size, mode="nearest")
-        for one in (both * products, both**2 * noise, both)
+        size * ndimage.uniform_filter1d(one.sum(axis=(0, -1)), size, mode="nearest")
+        for one in (both * products / (n - 1), both**2 * noise * (times / (n * (n - 1))), both * (times / n))
     )
     spread = np.where(sums > 0, total / np.maximum(sums, 1e-30), 0)
     return np.where(total > SIGNIFICANCE * np.sqrt(np.maximum(error2, 0)), np.maximum(spread, 0), 0)
@@ -230,12 +256,12 @@ def _slopes_beyond(deviations, information):
     independent of that of their mean. A share that is not significant is 0.
     """
     whole = _whole(deviations, information)
-    shares = np.zeros((2, len(information)))
+    shares = np.zeros((2, information.shape[-3]))
     if whole.shape[-1] == 1:
         return shares
     size = 2 * NEARBY + 1
     for share, (end, next_one), (outer, inner) in zip(shares, ((0, 1), (-1, -2)), ((0, 1), (1, 0)), strict=True):
-        of_halves = information[:, end]
+        of_halves = information[..., end, :]
         weight = of_halves.prod(axis=-1) / np.maximum(of_halves.sum(axis=-1), 1e-30)
         # the centres of the halves are half a cell apart
         expected = 0.5 * (whole[..., end] - whole[..., next_one])
@@ -255,7 +281,7 @@ def lines_gain(residuals, regressor, variance, length):
     Parameters
     ----------
     residuals : `~numpy.ndarray`
-        (N, ny, nx) exposures minus their expected images.
+        (N, ny, nx) exposures minus their expected images; NaN where they are not known.
     regressor, variance : `~numpy.ndarray`
         (ny, nx) the fitted term, and variance of a residual.
     length : float
@@ -296,6 +322,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
     Each length measures the residual of the longer ones. A deviation of variance 1 / info is multiplied by
     t / (t + 1 / info). The spread t of the true deviations of a row is the covariance of the halves of its cells.
     Beyond the first and the last centre, a slope continues as far as the halves of these cells show it.
+    Cells in which an exposure has no valid values take its deviation from the rows beside them.
     """
     nx = regressor.shape[1]
     share, freedom = np.zeros(residuals.shape, np.float32), np.zeros(len(regressor))
@@ -304,6 +331,9 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
         cells = _Cells(nx, length)
         deviations, information = _deviations(residuals - share * regressor, regressor, variance, cells, bounds)
         spread = _spread(deviations, information)[:, None]
+        if len(information) > 1:
+            most = spread[..., None] * information.max(axis=0)
+            deviations, information = complete(deviations, information, most / (1 + most))
         both = information.sum(axis=-1)
         whole = _whole(deviations, information)
         if spread.any():
@@ -311,6 +341,7 @@ def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
             slopes = _slopes_beyond(deviations, information)
             share += np.array([cells.interpolate(one, slopes) for one in whole * factors])
             # short cells also describe what longer ones do
+            factors = factors.mean(axis=0)
             freedom = freedom * (1 - factors.mean(axis=1)) + factors.sum(axis=1)
         bounds = BOUNDS
     # the mean of the deviations of the exposures is 0
