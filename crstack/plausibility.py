@@ -9,6 +9,7 @@ from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.noise_of_parts import compare_noise_of_parts
+from crstack.exposures.photons import counted_photons
 from crstack.exposures.sanity import NoiseSample
 from crstack.exposures.unlike_light import hidden_hits
 from crstack.masks.codes import Code, exposure_name
@@ -224,7 +225,8 @@ def _of_structures(masks, exposures, differences):
     explained = (masks.trails or n_sources) and n_sources < MANY_SOURCES
     if shift <= UNEXPLAINED:
         return []
-    if explained:
+    # the shift comes from normal values, which counted photons are not
+    if explained or counted_photons(exposures):
         shift = _shift_elsewhere(masks, exposures, differences())
         if shift <= UNEXPLAINED:
             return []
@@ -251,7 +253,8 @@ def _shift_elsewhere(masks, exposures, differences):
     # of two exposures, their difference is that of one from the other
     common = np.median(levels, axis=0) if n > 2 else levels[0]
     variance = exposures.noise.cutout(rows).variance(np.maximum(common, 0)) * (1 if n > 2 else 2)
-    gradient2 = ndimage.gaussian_gradient_magnitude(common, 1) ** 2
+    # a hit of one of two exposures is no structure
+    gradient2 = ndimage.gaussian_gradient_magnitude(common if n > 2 else levels.min(axis=0), 1) ** 2
     apart = [np.isin(masks.codes[exposure_name(i)][rows], (Code.TRAIL, Code.SOURCE, Code.MOVED)) for i in range(n)]
     usable = (gradient2 > STEEP**2 * variance) & ~dilate(np.logical_or.reduce(apart), BESIDE)
     if exposures.bad is not None:

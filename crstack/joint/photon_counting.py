@@ -1,17 +1,10 @@
 """Warning of exposures that count photons, for which the likelihood of the joint decision is not made."""
 
-import numpy as np
-
 from crstack.exposures import Exposures
+from crstack.exposures.photons import counted_photons
 from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_photon_counting"]
-
-#: read noise (electrons) below which values form peaks at whole photons, and signal (electrons) below which this
-#: matters
-READNOISE, SIGNAL = 0.5, 20.0
-#: largest sample of the values of an exposure
-SAMPLE = 100_000
 
 
 def warn_of_photon_counting(exposures: Exposures) -> None:
@@ -32,15 +25,10 @@ def warn_of_photon_counting(exposures: Exposures) -> None:
     The values of such a chip form peaks at whole photons. The likelihood has no such peaks: see the page on the joint
     decision. ``meanjoint`` is then lower than the mean, and the difference grows as the signal decreases.
     """
-    noise = exposures.noise
-    readnoise = float(np.median(noise.readnoise_electrons))
-    if readnoise >= READNOISE or any(one is not None for one in exposures.variances):
+    found = counted_photons(exposures)
+    if found is None:
         return
-    step = max(exposures.data[0].size // SAMPLE, 1)
-    level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
-    signal = level * float(np.median(noise.electrons_per_unit))
-    if signal >= SIGNAL:
-        return
+    readnoise, signal = found
     warn_user(
         f"the read noise is {readnoise:.2g} electron and the signal {max(signal, 0):.2g} electrons, so values form "
         "peaks at whole photons. The joint decision is not made for this: clean values may be flagged, and meanjoint "
