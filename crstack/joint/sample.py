@@ -32,8 +32,8 @@ class Sample:
     ----------
     candidates : Candidates
     tables : list
-    weight : float
-        Number of candidates that each stands for.
+    places : `~numpy.ndarray` of int or slice
+        Places of the sample among all candidates.
     of_sigma : `~numpy.ndarray`
         (ny, nx) place of the noise in ``LOG_SIGMA``; (N, ny, nx) if that of the exposures is not alike.
     anyway : `~numpy.ndarray` of bool
@@ -44,7 +44,7 @@ class Sample:
 
     candidates: object
     tables: list
-    weight: float
+    places: np.ndarray | slice
     of_sigma: np.ndarray
     anyway: np.ndarray
     missed: np.ndarray
@@ -67,7 +67,19 @@ class Sample:
         totals, free = _numbers(field, self.of_sigma, ~self.anyway, self._by_noise)
         return totals, totals[..., None] - free[..., None] * self.missed
 
-    def expectation(self, asked, classes, population):
+    def weights(self, classes):
+        """Number of candidates (N_CLASSES,) that each value of the sample stands for, by class of neighbourhood.
+
+        ``classes`` (N, M) are those of all candidates. The numbers of candidates by class are known, and those of a
+        sample scatter. Where nearly all values of a class are hit, a scatter of one per cent would change the number of
+        clean values by a large factor.
+        """
+        # one exposure at a time, because numpy copies what it counts
+        everywhere = sum(np.bincount(one, minlength=N_CLASSES) for one in classes)
+        sampled = sum(np.bincount(one[self.places], minlength=N_CLASSES) for one in classes)
+        return everywhere / np.maximum(sampled, 1)
+
+    def expectation(self, asked, classes, population, weights):
         """Expected numbers of hits.
 
         Parameters
@@ -76,6 +88,8 @@ class Sample:
             (N, M) classes of neighbourhood for the probabilities, and those for the counts.
         population : Population
             What is known of hits.
+        weights : `~numpy.ndarray`
+            (N_CLASSES,) number of candidates that each value stands for, by its class for the counts.
 
         Returns
         -------
@@ -86,7 +100,7 @@ class Sample:
         probability : `~numpy.ndarray`
             (N, M) of the values to be hit.
         """
-        kinds = charges_kind(classes)
+        kinds, worth = charges_kind(classes), weights.astype(np.float32)[classes]
         population.make_tables()
 
         def of_piece(piece, _nodes, clean, index, prior):
@@ -103,7 +117,9 @@ class Sample:
             for piece in pieces_of(part, table):
                 here = slice(piece[0].start - part.start, piece[0].stop - part.start)
                 hit[..., here] = of_piece(*piece)
-            return hit.sum(axis=1), population.density.histogram(kinds[:, None, part], index, hit)
+            probability = hit.sum(axis=1)
+            hit *= worth[:, None, part]
+            return probability, population.density.histogram(kinds[:, None, part], index, hit)
 
         found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))
         if not found:
@@ -111,30 +127,31 @@ class Sample:
         probability = np.concatenate([one[0] for one in found], axis=1)
         counts = population.density.expected_counts(sum(one[1] for one in found))
         hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
-        return self.weight * counts, self.weight * hits, probability
+        return counts, weights * hits, probability
 
 
 def _some_of(candidates, tables, number):
-    """Pixels with about a number of values, their tables, and the number of candidates that each stands for."""
+    """Pixels with about a number of values, their tables, and their places among all candidates."""
     enough = number // len(candidates.values)
     if len(candidates) <= enough:
-        return candidates, tables, 1.0
+        return candidates, tables, slice(None)
     rng = np.random.default_rng(20260104)
-    some = candidates.some(np.sort(rng.choice(len(candidates), enough, replace=False)))
-    some = replace(some, reach=REACH_TO_FIT)
-    return some, some.tables(), len(candidates) / enough
+    chosen = np.sort(rng.choice(len(candidates), enough, replace=False))
+    some = replace(candidates.some(chosen), reach=REACH_TO_FIT)
+    return some, some.tables(), chosen
 
 
-def fit_population(sample, field, classes, population, n_fits):
+def fit_population(sample, field, previous, classes, population, n_fits):
     """Steps of expectation maximisation for the neighbourhoods found in a field.
 
-    ``classes`` are those of the previous sweep, to which ``population`` was fitted, and those of this one.
+    ``previous`` are the classes of the sample in the previous sweep, to which ``population`` was fitted, and
+    ``classes`` those of all candidates in this one.
     """
-    previous, current = classes
+    weights, current = sample.weights(classes), classes[:, sample.places]
     totals, seen = sample.totals(field)
     steps = []
     for step in range(n_fits):
-        counts, hits, probability = sample.expectation(previous, current, population)
+        counts, hits, probability = sample.expectation(previous, current, population, weights)
         population = population.refitted(counts, hits, totals, seen)
         if sample.candidates.detected is not None:
             population = population.with_detector(probability, sample.candidates.detected)

@@ -16,8 +16,8 @@ from crstack.joint.sample import Sample, fit_population
 __all__ = ["probabilities", "sweep"]
 
 
-def sweep(field, candidates, tables, population):
-    """Update the field at the candidates, all values at once; return their classes of neighbourhood (N, M) before.
+def sweep(field, candidates, tables, population, classes=None):
+    """Update the field at the candidates, all values at once.
 
     Parameters
     ----------
@@ -29,8 +29,11 @@ def sweep(field, candidates, tables, population):
         Their `Candidates.tables`.
     population : Population
         What is known of hits.
+    classes : `~numpy.ndarray`, optional
+        (N, M) classes of neighbourhood of the candidates in this field, if they are known.
     """
-    classes = field.classes_at(candidates.where)
+    if classes is None:
+        classes = field.classes_at(candidates.where)
     population.make_tables()
     parts = candidates.parts()
     table_of = dict(zip((part.start for part in parts), tables, strict=True))
@@ -50,7 +53,6 @@ def sweep(field, candidates, tables, population):
 
     if parts:
         field.set(candidates.where, *by_parts(work, parts, len(candidates)))
-    return classes
 
 
 def probabilities(candidates, sigma, shape, settings):
@@ -88,15 +90,16 @@ def probabilities(candidates, sigma, shape, settings):
     field, tables = Field(shape), candidates.tables()
     population = Population(noises=_noises(tables))
     samples = Sample.of(candidates, tables, sigma)
-    classes = [np.zeros((shape[0], len(one.candidates)), np.int32) for one in samples]
+    previous = [np.zeros((shape[0], len(one.candidates)), np.int32) for one in samples]
     for number in range(settings.n_sweeps + 1):
         # the first sweeps only find the neighbours; the probabilities come from the last one
         which = int(number == settings.n_sweeps)
         if number == 1:
             population = population.with_charges_of_all()
-        before, classes = classes, [field.classes_at(one.candidates.where) for one in samples]
-        population = fit_population(samples[which], field, (before[which], classes[which]), population, settings.n_fits)
-        sweep(field, candidates, tables, population)
+        classes, sample = field.classes_at(candidates.where), samples[which]
+        population = fit_population(sample, field, previous[which], classes, population, settings.n_fits)
+        sweep(field, candidates, tables, population, classes)
+        previous = [classes[:, one.places] for one in samples]
     return field, replace(population, noises=None)
 
 

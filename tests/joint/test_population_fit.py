@@ -188,13 +188,58 @@ def test_the_signals_of_the_fit_are_all_that_count(monkeypatch, n):
         monkeypatch.setattr(sample, "REACH_TO_FIT", reach)
         one = sample.Sample.of(candidates, None, sigma)[1]
         classes = np.zeros(one.candidates.values.shape, np.int32)
-        found.append(one.expectation(classes, classes, Population()))
+        weights = one.weights(np.zeros(candidates.values.shape, np.int32))
+        found.append(one.expectation(classes, classes, Population(), weights))
         numbers.append(len(one.tables[0][0]))
     assert numbers[0] < numbers[1] - 1
     (charges, _, chance), (all_charges, _, all_chance) = found
     assert chance.sum() == pytest.approx(all_chance.sum(), rel=2e-3)
     np.testing.assert_allclose(charges[0], all_charges[0], rtol=0.03, atol=0.5)
     assert np.abs(chance - all_chance).mean() < 1e-3
+
+
+def test_a_sample_stands_for_all_values_of_a_class(monkeypatch):
+    """The number of values by class is known. With that of a sample, more values than there are could be hit."""
+    simulated = make_stack("imaging", (150, 180), 3, gain=1 * u.electron / u.adu, hit_rate=0.03, seed=73)
+    counts = Counts(cube_of(simulated), np.float32(3.4**2))
+    scatter = scatter_of(counts)
+    sigma = np.sqrt(counts.mean_variance(scatter.signal) + scatter.of_pixels)
+    candidates = find_candidates(counts, scatter.of_pixels, sigma)
+    field = Field(counts.data.shape)
+    sweep(field, candidates, candidates.tables(), Population())
+    classes = field.classes_at(candidates.where)
+    number = np.bincount(classes.ravel(), minlength=N_CLASSES)
+    rates = []
+    for values in (10**6, 4000):
+        monkeypatch.setattr(sample, "VALUES_TO_FIT", (values, values))
+        one = sample.Sample.of(candidates, candidates.tables(), sigma)[1]
+        weights, own = one.weights(classes), classes[:, one.places]
+        charges, hits, _ = one.expectation(own, own, Population(), weights)
+        # the charges of a value are those of its hits
+        assert charges.sum() == pytest.approx(hits.sum(), rel=1e-3)
+        sampled = np.unique(own)
+        np.testing.assert_allclose((weights * np.bincount(own.ravel(), minlength=N_CLASSES))[sampled], number[sampled])
+        assert (hits <= 1.0001 * number).all()
+        rates.append(hits / np.maximum(number, 1))
+    assert len(one.candidates) < len(candidates) / 2
+    frequent = np.bincount(own.ravel(), minlength=N_CLASSES) > 100
+    assert frequent.sum() > 3
+    np.testing.assert_allclose(rates[1][frequent], rates[0][frequent], atol=0.08)
+
+
+def test_a_small_sample_does_not_make_all_neighbours_hit(monkeypatch):
+    """Of values among many hits, few are clean. Their number must not depend on which pixels the sample contains.
+
+    With weights that do not depend on the class, the probabilities of these 1000 values would be too high by 0.18.
+    """
+    simulated = make_stack(
+        "imaging", (300, 350), 5, gain=1 * u.electron / u.adu, hit_rate=0.03, population="mixed", seed=701
+    )
+    monkeypatch.setattr(sample, "VALUES_TO_FIT", (20_000, 20_000))
+    result = joint_posterior(Counts(cube_of(simulated), np.float32(3.4**2)), JointPosterior())
+    probability, hit = result.probability, simulated.hit_mask(0.5)
+    likely = (probability >= 0.7) & (probability < 0.97)
+    assert hit[likely].mean() == pytest.approx(probability[likely].mean(), abs=0.04)
 
 
 def cube_of(simulated):
