@@ -26,6 +26,7 @@ from crstack.equalize.fit.line_rounds import (
     polish,
     refine_after_lines,
 )
+from crstack.equalize.fit.own_lines import with_own_lines
 from crstack.equalize.fit.pattern import describes_more, pattern_of_sky
 from crstack.equalize.fit.rounds import LEAST_SHARES, refine, structure_of
 from crstack.equalize.fit.saturated import with_saturated_stars
@@ -39,6 +40,8 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["measure_differences"]
 
+#: settings with terms along rows and columns
+ALONG = {"backgrounds", "response"}
 #: rounds of the fit of terms along rows and columns and of the common image, if the terms are known
 LINE_ROUNDS = 3
 #: largest image (pixels) that is used completely, and least squared contrast (variances) of pixels that select a part
@@ -87,9 +90,12 @@ def measure_differences(
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
     columns come from the part with most structure. If a pattern such as fringes differs in its amplitude, all this is
     fitted to the exposures without it as well, and the better of the two descriptions is used. Hot pixels are not
-    changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor.
+    changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor. Lines along
+    rows or columns that only one exposure has, such as trails of satellites, are left out.
     """
     names, original = set(names), levels
+    if names & ALONG:
+        bad = with_own_lines(levels, variance_of, bad)
     hot = dark_of_hot_pixels(levels, variance_of) if "backgrounds" in names else None
     if hot is not None:
         levels, names = hot.removed(levels), names | {"hot pixels"}
