@@ -14,7 +14,7 @@ from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, s
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
-from crstack.exposures.sanity import BLOCK, blank_part, is_same
+from crstack.exposures.sanity import BLOCK, blank_part, is_nearly_same, is_same
 from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
 from crstack.exposures.shadows import find_shadows
 from crstack.exposures.times import factors_of_times
@@ -71,7 +71,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Raises
     ------
     InputError
-        If two exposures are the same.
+        If two exposures are the same, also but for a factor, a constant or a few pixels.
 
     Warns
     -----
@@ -102,9 +102,12 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
 def _refuse_copies(exposures):
     for j in range(len(exposures)):
         for i in range(j):
-            if is_same(exposures.data[i], exposures.data[j], exposures.bad_of(i), exposures.bad_of(j)):
+            pair = exposures.data[i], exposures.data[j], exposures.bad_of(i), exposures.bad_of(j)
+            same = is_same(*pair)
+            if same or is_nearly_same(*pair):
+                but = "a constant" if same else "a factor, a constant or a few pixels"
                 raise InputError(
-                    "exposures must be independent; got the same values, but for a constant, in "
+                    f"exposures must be independent; got the same values, but for {but}, in "
                     f"{exposures.names[i]} and {exposures.names[j]}; leave out the copies"
                 )
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 from scipy.special import ndtr, ndtri
+from scipy.stats import trim_mean
 
+from crstack.exposures.digits import digit_of
 from crstack.utils.medians import median_of, of_rank, reflected_median
 from crstack.utils.threads import map_threads, wide_bands
 
@@ -17,6 +19,7 @@ __all__ = [
     "cyclic_pairs",
     "displacement",
     "is_constant",
+    "is_nearly_same",
     "is_same",
     "level_of_darkest_blocks",
     "mean_of_smallest",
@@ -41,6 +44,18 @@ MANY_HITS, CORE, ROUNDS = 1.15, 2.0, 30
 #: an image has no noise if this fraction of its pixels has one value
 MOSTLY = 0.9
 
+#: least share of the values of a copy that are those of the other image, and fewest values that are compared
+OF_COPY, FEWEST_OF_COPY = 0.95, 200
+
+#: rounds of the fit of factor and constant, and fraction at each end without which the first means are computed
+ROUNDS_OF_LINE, TRIMMED = 6, 0.1
+
+#: largest difference of such a value, in steps of the values and in standard deviations of neighbours
+OF_STEP, OF_SCATTER = 1.0, 0.001
+
+#: standard deviation over the median of absolute normal values
+MAD = 1.4826
+
 #: largest side (pixels) of the central part of an image in which a shift is searched
 MIDDLE = 2048
 
@@ -49,6 +64,10 @@ ALIKE = 0.3
 
 #: size of a sample of values
 SAMPLE = 200_000
+
+#: least number of pixels that are bright in several exposures over those by chance; or their least excess over these,
+#: as a fraction of the largest one
+TIMES, TOGETHER = 2.0, 0.15
 
 
 def is_constant(plane, bad=None):
@@ -113,19 +132,88 @@ def is_same(one, other, bad_one=None, bad_other=None):
     """
 
     def compare(step):
-        parts = [image[::step, ::step] for image in (one, other)]
-        valid = np.ones(parts[0].shape, dtype=bool)
-        for bad in (bad_one, bad_other):
-            if bad is not None:
-                valid &= ~bad[::step, ::step]
-        first, second = (part[valid] for part in parts)
-        if first.size < 2 or np.mean(first == np.median(first)) > MOSTLY:
+        first, second = _valid_of_both(one, other, bad_one, bad_other, step)
+        if _has_no_noise(first):
             return False
         rounding = 4 * np.finfo(np.float32).eps * np.abs(first).max()
         return np.ptp(first - second) <= rounding
 
-    step = max(int(np.sqrt(one.size / 2000)), 1)
+    step = _step_of_copies(one)
     return bool(compare(step) and (step == 1 or compare(1)))
+
+
+def is_nearly_same(one, other, bad_one=None, bad_other=None):
+    """Whether nearly all values of an image are those of another, times a factor, plus a constant.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx).
+    bad_one, bad_other : `~numpy.ndarray` of bool, optional
+        Their bad values.
+
+    Returns
+    -------
+    same : bool
+
+    Notes
+    -----
+    About 2000 values are compared. Factor and constant are fitted to 95 % of them, chosen again in each round. What
+    remains in 95 % of the values of a copy is less than one step of the values and 0.1 % of the scatter of
+    neighbours. Where this scatter is less than one step, nothing is known: values of independent exposures are equal,
+    too.
+    """
+    step = _step_of_copies(one)
+    first, second = (part.astype(np.float64) for part in _valid_of_both(one, other, bad_one, bad_other, step))
+    if len(first) < FEWEST_OF_COPY or _has_no_noise(first):
+        return False
+    digit, scatter = digit_of(second), _scatter_of_neighbours(other, step)
+    if digit is None or not scatter > digit:
+        return False
+    rest = _without_line(first, second)
+    return bool(np.mean(np.abs(rest) <= OF_STEP * digit + OF_SCATTER * scatter) >= OF_COPY)
+
+
+def _without_line(first, second):
+    """Values less a line in others; the line is fitted to most of the values, those that are nearest to it."""
+    order, n = np.argsort(first), len(first)
+    low, high = order[n // 10 : n // 2], order[n // 2 : n - n // 10]
+    # means, because the values may have steps
+    rise, run = (trim_mean(one[high], TRIMMED) - trim_mean(one[low], TRIMMED) for one in (second, first))
+    line = np.array([rise / run, 0.0])
+    line[1] = np.median(second - line[0] * first)
+    for _ in range(ROUNDS_OF_LINE):
+        rest = np.abs(second - np.polyval(line, first))
+        nearest = rest <= np.quantile(rest, OF_COPY)
+        line = np.polyfit(first[nearest], second[nearest], 1)
+    return second - np.polyval(line, first)
+
+
+def _step_of_copies(image):
+    """Step between the rows and columns of an image of which about 2000 values are compared."""
+    return max(int(np.sqrt(image.size / 2000)), 1)
+
+
+def _valid_of_both(one, other, bad_one, bad_other, step):
+    """Values of two images that are bad in neither, 1-D, from rows and columns at a step."""
+    parts = [image[::step, ::step] for image in (one, other)]
+    valid = np.ones(parts[0].shape, dtype=bool)
+    for bad in (bad_one, bad_other):
+        if bad is not None:
+            valid &= ~bad[::step, ::step]
+    return [part[valid] for part in parts]
+
+
+def _has_no_noise(values):
+    """Whether there are fewer than two values, or most of them are one value."""
+    return values.size < 2 or np.mean(values == np.median(values)) > MOSTLY
+
+
+def _scatter_of_neighbours(image, step):
+    """Scatter of an image, from some values and their neighbours in the row; without slopes."""
+    rows = image[::step]
+    left, middle, right = rows[:, :-2:step], rows[:, 1:-1:step], rows[:, 2::step]
+    return MAD * float(np.median(np.abs(left - 2 * middle + right))) / np.sqrt(6)
 
 
 def level_of_darkest_blocks(plane, bad=None):
@@ -423,6 +511,13 @@ def unlit(data, bad, sigma, factors=None):
     found : list of (int, float, float)
         Exposure, its contrast of bright and faint pixels, and the contrast expected from the others. The level replaces
         the contrast if there is none.
+
+    Notes
+    -----
+    Bright pixels are those in which all other exposures are bright, each above its own median: the lowest of exposures
+    with unequal skies would be that of the darkest sky, with its hits. Hits of several exposures meet by chance. With a
+    fraction p_k of bright pixels in exposure k, the product of all p_k is expected to be bright in all of them. A
+    structure makes twice as many, or at least 15 % of the largest possible excess over this product.
     """
     n = len(data)
     if n < 3:
@@ -436,23 +531,33 @@ def unlit(data, bad, sigma, factors=None):
     factors = np.ones(n, np.float32) if factors is None else np.asarray(factors, np.float32)
     some = some / factors[:, None]
     levels = np.median(some, axis=1)
+    above = some - levels[:, None]
 
     def found_of(i):
-        others = np.delete(some, i, axis=0).min(axis=0)
+        rest = np.delete(above, i, axis=0)
+        others = rest.min(axis=0)
         faint, bright = np.quantile(others, [0.5, 0.98])
         top = others >= bright
-        contrast = (np.median(others[top]) - faint) * factors[i]
-        own = (np.median(some[i][top]) - levels[i]) * factors[i]
+        highest = np.median(others[top])
+        contrast = (highest - faint) * factors[i]
+        own = np.median(above[i][top]) * factors[i]
         level = np.median(np.delete(levels, i)) * factors[i]
         # the contrast must be significant in the shortest exposure too
         clear = 20 * sigma * factors[i] / min(factors)
-        if contrast > clear and own < 0.1 * contrast:
+        if contrast > clear and own < 0.1 * contrast and _is_shared(rest > (faint + highest) / 2):
             return i, float(own), float(contrast)
         if level > 3 * sigma * factors[i] / min(factors) and levels[i] * factors[i] < 0.1 * level:
             return i, float(levels[i] * factors[i]), float(level)
         return None
 
     return [one for one in map_threads(found_of, range(n)) if one is not None]
+
+
+def _is_shared(bright):
+    """Whether pixels are bright (N, pixels) together in some exposures more often than by chance; see `unlit`."""
+    shares = bright.mean(axis=1)
+    by_chance, together = float(np.prod(shares)), float(bright.all(axis=0).mean())
+    return together > TIMES * by_chance or together - by_chance > TOGETHER * (shares.min() - by_chance)
 
 
 def displacement(one, other):

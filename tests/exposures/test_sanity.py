@@ -12,7 +12,15 @@ from crstack.equalize.terms.steps import LARGEST
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.fields import ALIGNED
-from crstack.exposures.sanity import blank_part, displacement, is_constant, is_same, noise_ratio, unlit
+from crstack.exposures.sanity import (
+    blank_part,
+    displacement,
+    is_constant,
+    is_nearly_same,
+    is_same,
+    noise_ratio,
+    unlit,
+)
 
 SHAPE = (60, 70)
 SKY, READNOISE = 140.0, 4.0
@@ -148,6 +156,44 @@ def test_copies_with_other_bad_values_are_copies():
     copy = one.copy()
     copy[7, 8] += 1
     assert not is_same(one, copy)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("kind", ["one pixel", "scaled", "scaled and rounded", "cleaned"])
+def test_copies_that_were_changed_are_refused_by_name(n, kind):
+    """One pixel is repaired, the light is multiplied, or hits are replaced."""
+    images = [np.rint(image) for image in made(n)]
+    copy = images[0] * np.float32(1.02 if kind.startswith("scaled") else 1)
+    if kind == "scaled and rounded":
+        copy = np.rint(copy + np.float32(0.3))
+    elif kind == "one pixel":
+        copy[7, 8] += 1
+    elif kind == "cleaned":
+        copy[:, ::25] = SKY
+    images[1] = copy
+    words = "got the same values, but for a factor, a constant or a few pixels, in exposure 1 and exposure 2; leave out"
+    with pytest.raises(InputError, match=words):
+        load(images)
+
+
+def test_independent_exposures_are_no_copies():
+    """Equal numbers of few photons, a strong response of the pixels, one value in most of the image, bright values."""
+    rng = np.random.default_rng(21)
+    response = rng.normal(1, 0.05, SHAPE)
+    edge = np.arange(SHAPE[1]) < 0.88 * SHAPE[1]
+    for light in (np.full(SHAPE, 0.11), np.full(SHAPE, 0.5), 5e4 * response, np.where(edge, 0, 1e3), 1e6 * response**2):
+        one, other = rng.poisson(light, (2, *SHAPE)).astype(np.float32)
+        assert not is_nearly_same(one, other)
+    # noise of 0.05 on a ramp, rounded: nothing is known of such values
+    ramp = np.add.outer(np.arange(SHAPE[0]), np.arange(SHAPE[1])) * 3.0
+    one, other = np.rint(ramp + rng.normal(0, 0.05, (2, *SHAPE))).astype(np.float32)
+    assert not is_nearly_same(one, other)
+    # the mean of two exposures shares half of the noise of each
+    one, other = rng.normal(100, 4, (2, *SHAPE)).astype(np.float32)
+    assert not is_nearly_same(one, (one + other) / 2)
+    # the same, where nearly all else is the same
+    copy = np.where(np.arange(SHAPE[1]) % 10 == 0, other, one)
+    assert not is_nearly_same(one, copy)
 
 
 def test_noise_that_is_missing():
@@ -338,6 +384,50 @@ def test_each_exposure_has_the_noise_of_its_own_sky(skies):
     data = np.array([rng.poisson(sky, (200, 200)) + rng.normal(0, 4, (200, 200)) for sky in skies], np.float32)
     ratios, _, _ = noise_ratio(data, None, lambda i, expected, box: np.maximum(expected, 0) + 16)
     assert 0.97 < min(ratios) <= max(ratios) < 1.03
+
+
+def with_hits(skies, rate, trace=0.0, seed=5, shape=(150, 150)):
+    """Exposures (N, ny, nx) with tracks of 4 pixels and 2000 e-, and a trace of a spectrum."""
+    rng = np.random.default_rng(seed)
+    light = trace * np.exp(-0.5 * ((np.arange(shape[0]) - 70) / 3) ** 2)[:, None]
+    data = np.stack([rng.normal(sky + light, 8 + np.sqrt(sky), shape) for sky in skies])
+    n = int(rate * data[0].size / 4)
+    for plane in data:
+        rows, columns = rng.integers(0, shape[0], n), rng.integers(0, shape[1] - 4, n)
+        for k in range(4):
+            plane[rows, columns + k] += 2000
+    return data
+
+
+@pytest.mark.parametrize(
+    ("skies", "rate"), [((3200, 4800, 2400), 0.03), ((3200, 4800, 2400, 6000, 2000), 0.03), ((100,) * 3, 0.2)]
+)
+def test_hits_are_no_structures_that_an_exposure_lacks(skies, rate):
+    """The darkest sky is the lowest value also at its hits; and one hit pixel in five is hit in two exposures."""
+    assert unlit(with_hits(skies, rate), None, 60.0) == []
+
+
+@pytest.mark.parametrize(("skies", "rate"), [((100, 150, 80), 0.01), ((40, 60, 50, 20, 30), 0.1), ((50,) * 3, 0.05)])
+def test_an_exposure_without_the_trace_of_the_others(skies, rate):
+    data = with_hits(skies, rate, trace=1000.0)
+    data[1] = with_hits(skies, rate, seed=6)[1]
+    ((number, own, others),) = unlit(data, None, 20.0)
+    assert number == 1
+    assert others > 700
+    assert abs(own) < 0.1 * others
+
+
+def test_faint_structures_among_many_hits():
+    """One pixel in four is hit, and 1 in 40 has light in all exposures but one."""
+    rng = np.random.default_rng(8)
+    shape = (150, 150)
+    data = rng.normal(0, 8, (5, *shape)) + 1000 * (rng.random((5, *shape)) < 0.25)
+    lit = rng.random(shape) < 0.025
+    data[[0, 1, 3, 4]] += 1000 * lit
+    ((number, own, others),) = unlit(data, None, 8.0)
+    assert number == 2
+    assert abs(own) < 30
+    assert others == pytest.approx(1000, rel=0.05)
 
 
 def test_the_contrast_of_a_short_exposure_decides_what_is_significant():
