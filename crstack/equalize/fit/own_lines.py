@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.utils.memory import zero_image
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
 __all__ = ["OwnLine", "lines_of_one_exposure", "with_own_lines"]
@@ -15,6 +16,8 @@ __all__ = ["OwnLine", "lines_of_one_exposure", "with_own_lines"]
 CELL, ACROSS = 64, 51
 #: least height of a line, in standard deviations of a pixel: fainter ones may be noise of the readout of whole rows
 CLEAR = 3.0
+#: first search: every so many pixels along and across, and least height; all pixels are used only if it finds a line
+STEP, NEARLY_CLEAR = 5, 2.0
 #: largest width (pixels) of a line, and least share of the cells that it crosses
 WIDEST, CROSSES = 20, 0.5
 #: height of the line in the other exposures that shows that they have it too: as a share of that of the line, which
@@ -107,6 +110,9 @@ def lines_of_one_exposure(levels, variance_of):
     """
     if min(levels.shape[1:]) < ACROSS:
         return []
+    some = _heights(levels, variance_of, STEP)
+    if not any(_chains(one, i, NEARLY_CLEAR) for one in some for i in range(len(levels))):
+        return []
     return [
         line
         for axis, heights in zip("xy", _heights(levels, variance_of), strict=True)
@@ -144,8 +150,8 @@ class _Heights:
         return np.max([self.values[:, one, cells].mean(axis=1) for one in moved], axis=0)
 
 
-def _heights(levels, variance_of):
-    """The `_Heights` along x and along y."""
+def _heights(levels, variance_of, step=1):
+    """The `_Heights` along x and along y, from every so many pixels of a cell."""
     _, ny, nx = levels.shape
     of_rows, of_columns = (_starts(side) for side in (ny, nx))
 
@@ -154,13 +160,13 @@ def _heights(levels, variance_of):
         band = np.asarray(levels[:, rows])
         variance = np.broadcast_to(variance_of(band.min(axis=0), (rows, slice(None))), band.shape[1:])
         both = np.concatenate([band, variance[None].astype(band.dtype)])
-        return _medians(both, of_columns), np.median(both, axis=1)
+        return _medians(both, of_columns, step), np.median(both[:, ::step], axis=1)
 
     parts = map_threads(work, range(len(of_rows) - 1))
     along_x = np.concatenate([one for one, _ in parts], axis=1)
     along_y = np.stack([one for _, one in parts], axis=2)
     return [
-        _Heights(_over_beside(one[:-1]), np.sqrt(one[-1]), starts)
+        _Heights(_over_beside(one[:-1], step), np.sqrt(one[-1]), starts)
         for one, starts in ((along_x, of_columns), (along_y, of_rows))
     ]
 
@@ -170,14 +176,15 @@ def _starts(side):
     return np.linspace(0, side, max(side // CELL, 1) + 1).round().astype(int).tolist()
 
 
-def _medians(images, starts):
+def _medians(images, starts, step):
     """Medians (N, rows, cells) of images (N, rows, columns) in cells along the rows."""
-    return np.stack([np.median(images[..., a:b], axis=-1) for a, b in pairwise(starts)], axis=-1)
+    return np.stack([np.median(images[..., a:b:step], axis=-1) for a, b in pairwise(starts)], axis=-1)
 
 
-def _over_beside(medians):
-    """Medians (N, rows, cells) minus the medians of those across the axis."""
-    return medians - ndimage.median_filter(medians, (1, ACROSS, 1), mode="nearest")
+def _over_beside(medians, step):
+    """Medians (N, rows, cells) minus the medians of those across the axis, of every so many rows."""
+    beside = ndimage.median_filter(medians[:, ::step], (1, ACROSS // step | 1, 1), mode="nearest")
+    return medians - np.repeat(beside, step, axis=1)[:, : medians.shape[1]]
 
 
 def _lines_along(axis, heights, levels):
@@ -214,10 +221,12 @@ def _middle_of_others(values, i):
     return np.sort(others, axis=0)[(len(others) - 1) // 2]
 
 
-def _chains(heights, i):
+def _chains(heights, i, least_height=CLEAR):
     """Rows and columns of the highest cells of the chains of an exposure along the axis, one for each column."""
     own, others = heights.values[i], np.delete(heights.values, i, axis=0)
-    clear = (own > CLEAR * heights.sigma) & (others.max(axis=0) < own / 2)
+    clear = (own > least_height * heights.sigma) & (others.max(axis=0) < own / 2)
+    if not clear.any():
+        return []
     # a line that is a little tilted goes on two rows beside
     labels, _ = ndimage.label(ndimage.binary_dilation(clear, np.ones((3, 1), bool)), np.ones((3, 3)))
     least, chains = _fewest_cells(own), []
@@ -251,7 +260,7 @@ def _is_own(heights, i, rows, cells):
         if elsewhere.sum(axis=1).max() >= least:
             return False
     excess = own - _middle_of_others(heights.values, i)
-    scatter = 1.4826 * np.median(np.abs(excess - np.median(excess)))
+    scatter = SIGMA_PER_MAD * np.median(np.abs(excess - np.median(excess)))
     low = np.count_nonzero((excess < -height / 2) & (excess < -CLEAR * heights.sigma))
     return bool(height > OF_SCATTER * scatter and low <= AS_LOW * len(cells))
 
