@@ -27,6 +27,8 @@ STRUCTURE, CLIP = 5.0, 5.0
 #: the sum of squared residuals with the steps must be less than this share of the sum without them. A trailed star
 #: leaves about as much with a step to its middle as without
 LOWERED = 1.02
+#: this many pixels beside its maximum, the correlation of a field is less than the second number times the maximum
+BESIDE, OF_TOP = 8, 0.8
 #: throughputs with which the exposures are compared
 THROUGHPUTS = np.geomspace(1 / 8, 8, 61)
 
@@ -214,13 +216,21 @@ def _step(correlation, alike):
 
 
 def _far_step(correlation, alike):
-    """(dx, dy) of the highest correlation up to twice the limit of a step; (0, 0) if it is within the limit."""
+    """(dx, dy) of the highest correlation up to twice the limit of a step; (0, 0) if it is within the limit.
+
+    It is (0, 0) too where the correlation hardly falls along an axis: traces that move alone are a nod of the target.
+    """
     reach = [min(2 * LARGEST, side // 4) for side in correlation.shape]
     down, across = (np.arange(-one, one + 1) for one in reach)
     some = correlation[np.ix_(down, across)]
     row, column = np.unravel_index(np.argmax(some), some.shape)
     step = int(across[column]), int(down[row])
-    return step if some.max() > LEAST_ALIKE * alike and max(map(abs, step)) > LARGEST else (0, 0)
+    dx, dy = step
+    ny, nx = correlation.shape
+    beside = [correlation[dy, (dx + one) % nx] for one in (-BESIDE, BESIDE)]
+    beside += [correlation[(dy + one) % ny, dx] for one in (-BESIDE, BESIDE)]
+    far = max(map(abs, step)) > LARGEST and max(beside) < OF_TOP * some.max()
+    return step if far and some.max() > LEAST_ALIKE * alike else (0, 0)
 
 
 def _peak(values, k):
