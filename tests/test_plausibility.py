@@ -14,7 +14,7 @@ from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.sanity import NoiseSample
+from crstack.exposures.noise_sample import NoiseSample
 from crstack.masks import MaskSet
 from crstack.plausibility import implausibilities
 

@@ -9,12 +9,13 @@ from scipy import ndimage
 
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
+from crstack.exposures.copies import is_nearly_same, is_same
 from crstack.exposures.dead_values import find_dead_values
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
-from crstack.exposures.sanity import BLOCK, blank_part, is_nearly_same, is_same
+from crstack.exposures.sanity import BLOCK, blank_part
 from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
 from crstack.exposures.shadows import find_shadows
 from crstack.exposures.times import factors_of_times

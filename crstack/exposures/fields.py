@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from crstack.exposures.cube import ALIGNED
+from crstack.exposures.displacement import displacement
 from crstack.exposures.focus import out_of_focus
 from crstack.exposures.items import MINIMUM_EXPOSURES
-from crstack.exposures.sanity import displacement, unlit
+from crstack.exposures.sanity import unlit
 from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
 from crstack.exposures.times import factors_of_times
 from crstack.utils.normal import SIGMA_PER_MAD

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.cube import ALIGNED
-from crstack.exposures.sanity import displacement, mean_of_smallest
+from crstack.exposures.displacement import displacement
+from crstack.exposures.noise_sample import mean_of_smallest
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import relax
 from crstack.utils.normal import SIGMA_PER_MAD

@@ -1,0 +1,97 @@
+"""The shift between two exposures, by the correlation of their structures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crstack.utils.medians import reflected_median
+
+__all__ = ["Correlations", "correlations", "displacement"]
+
+#: largest side (pixels) of the central part of an image in which a shift is searched
+MIDDLE = 2048
+
+#: least correlation of two shifted exposures, relative to that of each with itself
+ALIKE = 0.3
+
+
+def displacement(one, other):
+    """Shift between two images of the same field.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx); bad values are 0.
+
+    Returns
+    -------
+    shift : tuple of int or None
+        (dx, dy) in pixels, by which ``other`` must be moved to coincide with ``one``; None if no shift makes them
+        alike.
+    """
+    correlation, alike = _correlation(one, other)
+    place = np.unravel_index(np.argmax(correlation), correlation.shape)
+    if not correlation[place] > ALIKE * alike > 0:
+        return None
+    return _shift_at(place, correlation.shape)
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Correlations of two images.
+
+    Attributes
+    ----------
+    given, highest : float
+        After a given shift, allowing for a pixel, and the highest one.
+    shift : tuple of int
+        (dx, dy) in pixels of the highest one.
+    """
+
+    given: float
+    highest: float
+    shift: tuple[int, int]
+
+
+def correlations(one, other, shift):
+    """Correlation of two images after a given shift, and the highest one.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        Images (ny, nx); bad values are 0.
+    shift : (float, float)
+        (dx, dy) in pixels, by which ``other`` is moved to coincide with ``one``.
+
+    Returns
+    -------
+    found : Correlations or None
+        None if no shift makes the images alike.
+    """
+    correlation, alike = _correlation(one, other)
+    place = np.unravel_index(np.argmax(correlation), correlation.shape)
+    if not correlation[place] > ALIKE * alike > 0:
+        return None
+    near = [round(one) + np.arange(-1, 2) for one in shift[::-1]]
+    given = correlation[np.ix_(*(index % side for index, side in zip(near, correlation.shape, strict=True)))].max()
+    return Correlations(float(given), float(correlation[place]), _shift_at(place, correlation.shape))
+
+
+def _correlation(one, other):
+    """Correlation of the structures of two images for each shift, and that of each with itself (geometric mean)."""
+    first, second = _structure(one), _structure(other)
+    alike = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return np.fft.irfft2(np.fft.rfft2(first) * np.fft.rfft2(second).conj(), first.shape), alike
+
+
+def _shift_at(place, shape):
+    dy, dx = (int(p) - side if p > side // 2 else int(p) for p, side in zip(place, shape, strict=True))
+    return dx, dy
+
+
+def _structure(image):
+    """Square root of the light over the median and its noise, without hits and hot pixels."""
+    rows, columns = (slice(max((side - MIDDLE) // 2, 0), (side + MIDDLE) // 2) for side in image.shape)
+    image = reflected_median(image[rows, columns])
+    low, middle = np.percentile(image[::4, ::4], [16, 50])
+    return np.sqrt(np.maximum(image - middle - 3 * (middle - low), 0)).astype(np.float64)
