@@ -1,7 +1,6 @@
 """Exposures that are copies of one another, with changes or without."""
 
 import numpy as np
-from scipy.stats import trim_mean
 
 from crstack.exposures.digits import digit_of
 from crstack.utils.normal import SIGMA_PER_MAD
@@ -75,6 +74,8 @@ def _without_line(first, second):
     order, n = np.argsort(first), len(first)
     low, high = order[n // 10 : n // 2], order[n // 2 : n - n // 10]
     # means, because the values may have steps
+    from scipy.stats import trim_mean
+
     rise, run = (trim_mean(one[high], TRIMMED) - trim_mean(one[low], TRIMMED) for one in (second, first))
     line = np.array([rise / run, 0.0])
     line[1] = np.median(second - line[0] * first)

@@ -269,9 +269,14 @@ def test_given_backgrounds_and_flux_factors(of_clouds, options, found_at_least):
 @pytest.mark.filterwarnings("ignore:the exposures scatter by")
 @pytest.mark.parametrize("divided", [False, True])
 def test_levels_of_given_backgrounds_and_flux_factors_by_hand(divided):
-    """Without noise the exposures, less their expected differences, are one image."""
-    scene = np.random.default_rng(2).uniform(50, 60, (30, 40))
-    images = [CCDData(f * scene + b, unit=u.electron) for f, b in zip(FACTORS, SKIES, strict=True)]
+    """Almost without noise the exposures, less their expected differences, are one image."""
+    rng = np.random.default_rng(2)
+    scene = rng.uniform(50, 60, (30, 40))
+    # without any noise they would be refused as copies
+    images = [
+        CCDData(f * scene + b + rng.normal(0, 0.02, scene.shape), unit=u.electron)
+        for f, b in zip(FACTORS, SKIES, strict=True)
+    ]
     target = "original" if divided else "simulated"
     stack = CRStack(
         images,
@@ -284,7 +289,7 @@ def test_levels_of_given_backgrounds_and_flux_factors_by_hand(divided):
     known = stack.prepared.known
     for i, factor in enumerate(FACTORS):
         level = known.levelled.data[i] - known.levelled.data[1]
-        np.testing.assert_allclose(level, 0, atol=0.6 if not divided else 1e-3)
+        np.testing.assert_allclose(level, 0, atol=0.7 if not divided else 0.2)
         np.testing.assert_allclose(known.exposures.data[i], images[i].data / (factor if divided else 1), rtol=1e-6)
 
 
