@@ -3,6 +3,7 @@
 import numpy as np
 
 from crstack.exposures.digits import digit_of
+from crstack.exposures.noise_sample import middle_mean
 from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["is_nearly_same", "is_same"]
@@ -13,8 +14,8 @@ MOSTLY = 0.9
 #: least share of the values of a copy that are those of the other image, and fewest values that are compared
 OF_COPY, FEWEST_OF_COPY = 0.95, 200
 
-#: rounds of the fit of factor and constant, and fraction at each end without which the first means are computed
-ROUNDS_OF_LINE, TRIMMED = 6, 0.1
+#: rounds of the fit of factor and constant
+ROUNDS_OF_LINE = 6
 
 #: largest difference of such a value, in steps of the values and in standard deviations of neighbours
 OF_STEP, OF_SCATTER = 1.0, 0.001
@@ -66,17 +67,17 @@ def is_nearly_same(one, other, bad_one=None, bad_other=None):
     if digit is None or not scatter > digit:
         return False
     rest = _without_line(first, second)
-    return bool(np.mean(np.abs(rest) <= OF_STEP * digit + OF_SCATTER * scatter) >= OF_COPY)
+    return rest is not None and bool(np.mean(np.abs(rest) <= OF_STEP * digit + OF_SCATTER * scatter) >= OF_COPY)
 
 
 def _without_line(first, second):
-    """Values less a line in others; the line is fitted to most of the values, those that are nearest to it."""
+    """Values less a line in others, fitted to most of them, those nearest to it; None if most others are one value."""
     order, n = np.argsort(first), len(first)
     low, high = order[n // 10 : n // 2], order[n // 2 : n - n // 10]
     # means, because the values may have steps
-    from scipy.stats import trim_mean
-
-    rise, run = (trim_mean(one[high], TRIMMED) - trim_mean(one[low], TRIMMED) for one in (second, first))
+    rise, run = (middle_mean(one[high]) - middle_mean(one[low]) for one in (second, first))
+    if run == 0:
+        return None
     line = np.array([rise / run, 0.0])
     line[1] = np.median(second - line[0] * first)
     for _ in range(ROUNDS_OF_LINE):

@@ -8,7 +8,7 @@ from scipy.special import ndtr, ndtri
 from crstack.utils.medians import median_of, of_rank
 from crstack.utils.threads import map_threads
 
-__all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "noise_ratio", "ratio_of_squares"]
+__all__ = ["NoiseSample", "cyclic_pairs", "mean_of_smallest", "middle_mean", "noise_ratio", "ratio_of_squares"]
 
 #: the smallest differences, of this fraction, measure the scatter; hits are among the others
 CENTRAL = 0.8
@@ -224,11 +224,11 @@ def _median_of_neighbours(values):
 def _low_of_own_level(some, valid):
     """A low value (N, ny, nx) of the valid exposures of each pixel, moved to the level of each exposure."""
     every = [one if use.all() or not use.any() else one[use] for one, use in zip(some, valid, strict=True)]
-    levels = np.array(map_threads(_middle_mean, every), some.dtype)[:, None, None]
+    levels = np.array(map_threads(middle_mean, every), some.dtype)[:, None, None]
     return _low(some - levels, valid) + levels
 
 
-def _middle_mean(values):
+def middle_mean(values):
     """Mean of the middle half of some values, which is finer than a median where they are integers."""
     ordered = np.sort(values, axis=None)
     quarter = ordered.size // 4

@@ -191,6 +191,15 @@ def test_independent_exposures_are_no_copies():
     assert not is_nearly_same(one, copy)
 
 
+def test_image_of_mostly_one_value_is_no_copy():
+    """No line is fitted to values of which most are equal."""
+    rng = np.random.default_rng(3)
+    other = rng.normal(100, 10, (60, 70)).astype(np.float32)
+    mostly = np.zeros((60, 70), np.float32)
+    mostly.flat[::7] = rng.normal(100, 10, 600)
+    assert not is_nearly_same(mostly, other)
+
+
 def test_noise_that_is_missing():
     """The sky is subtracted, but the noise of its photons remains."""
     with pytest.warns(
