@@ -179,7 +179,7 @@ def test_hot_pixels_of_a_night_stay(module):
 def test_dithers_of_a_night_are_compared_with_the_exposure_in_the_middle(module):
     """Each of two exposures is 12 pixels from the third: there is no warning of a shift of 24 pixels."""
     night = module("_night_scenes").imaging("", (300, 400), 3, 1, shift=((12, 0), (-12, 0), (0, 0)))
-    assert not crstack.CRStack(night.exposures, readnoise=night.readnoise).exposures.displaced
+    assert not crstack.CRStack(night.exposures, readnoise=night.readnoise).exposures.too_far
 
 
 def test_wide_lines_of_a_night(module):
