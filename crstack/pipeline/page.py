@@ -36,16 +36,17 @@ MASKS = (
         "hits that the auxiliary detector still finds in the mean of the clean values; empty without a detector",
     ),
 )
-AUXILIARY = (
-    "auxiliary",
-    "found by the auxiliary detector alone, which searches one image at a time",
-)
-DILATED = ("dilated", "pixels beside a hit that dilation, the growth of all masks, has added")
-GIVEN = ("given", "pixels that the user has listed")
-LOW = ("low", "values far below their surroundings and the other exposures: not hits, but left out")
-SOURCE = ("source", "pixels of sources that only some exposures show, such as asteroids: not hits, but left out")
-TRAIL = ("trail", "pixels of straight trails of satellites or aeroplanes, with their faint edges")
-MOVED = ("moved", "pixels of a target that lies at another place in the other exposures: not hits, but left out")
+#: words for the codes of the masks; the method that found most of them is named apart
+CODES = {
+    "auxiliary": "found by the auxiliary detector alone, which searches one image at a time",
+    "both": "found by the method and by the auxiliary detector",
+    "dilated": "pixels beside a hit that dilation, the growth of all masks, has added",
+    "given": "pixels that the user has listed",
+    "low": "values far below their surroundings and the other exposures: not hits, but left out",
+    "source": "pixels of sources that only some exposures show, such as asteroids: not hits, but left out",
+    "trail": "pixels of straight trails of satellites or aeroplanes, with their faint edges",
+    "moved": "pixels of a target that lies at another place in the other exposures: not hits, but left out",
+}
 CLASSES = (
     ("any4", "a pixel of the hit was found both by {finder} and by the auxiliary detector"),
     ("only3", "the auxiliary detector alone found it"),
@@ -242,14 +243,16 @@ def _in_sentence(finder):
 
 
 def _counts(masks):
+    """Section of the number of pixels of each mask, by those codes that some mask has."""
     counts = masks.counts()
-    rows = [[*row, f"{100 * row['flagged'] / (masks.shape[0] * masks.shape[1]):.4f}"] for row in counts]
-    heads = (*counts.colnames, "%")
+    finder = counts.colnames[2]
+    codes = [name for name in counts.colnames[2:] if name == finder or counts[name].any()]
+    heads = ("name", "flagged", *codes, "%")
+    n_pixels = masks.shape[0] * masks.shape[1]
+    rows = [[*row[list(heads[:-1])], f"{100 * row['flagged'] / n_pixels:.4f}"] for row in counts]
     rows.append(["in every CRMASK", int(masks.problematic.sum()), *[""] * (len(heads) - 2)])
-    finder = (heads[2], f"found by {_in_sentence(masks.finder)} alone")
-    return Section(
-        "Pixels of each mask", heads, rows, (*MASKS, finder, AUXILIARY, DILATED, GIVEN, LOW, SOURCE, TRAIL, MOVED)
-    )
+    words = {finder: f"found by {_in_sentence(masks.finder)} alone", **CODES}
+    return Section("Pixels of each mask", heads, rows, (*MASKS, *((name, words[name]) for name in codes)))
 
 
 def _measured(results):
@@ -269,7 +272,8 @@ def _measured(results):
     equalized = stack.prepared.known
     if equalized.flux is not None:
         for i, (value, error) in enumerate(zip(equalized.flux.values, equalized.flux.errors, strict=True), start=1):
-            rows.append((f"flux factor of exposure {i}", f"{value:.4f}" + (f" +- {error:.4f}" if error else "")))
+            words = f"{value:.4f}" + (f" \N{PLUS-MINUS SIGN} {error:.4f}" if error else "")
+            rows.append((f"flux factor of exposure {i}", words))
     if equalized.offsets is not None:
         for i, (dx, dy) in enumerate(equalized.offsets.values, start=1):
             rows.append((f"offset of exposure {i} (pixels)", f"dx = {dx:+.3f}, dy = {dy:+.3f}"))
@@ -288,9 +292,14 @@ def _differences(masks):
         return ()
     table = measured.table()
     names = [name for name in table.colnames if not name.endswith("_error")]
-    heads = [f"{name.replace('_', ' ')} ({table[name].unit})" if table[name].unit else name for name in names]
+    heads = [name.replace("_", " ") + _in_brackets(table[name].unit) for name in names]
     rows = [[_with_error(row, name) for name in names] for row in table]
     return (Section("Differences of the exposures", tuple(heads), rows, DIFFERENCES),)
+
+
+def _in_brackets(unit):
+    words = str(unit or "").replace("pix2", "pixel\N{SUPERSCRIPT TWO}")
+    return f" ({words})" if words else ""
 
 
 def _with_error(row, name):
@@ -298,8 +307,11 @@ def _with_error(row, name):
     value = row[name]
     if isinstance(value, str | np.str_ | np.integer):
         return str(value)
-    error = f"{name}_error"
-    return f"{value:.4g}" + (f" +- {row[error]:.1g}" if error in row.colnames and row[error] > 0 else "")
+    if f"{name}_error" not in row.colnames or row[f"{name}_error"] <= 0:
+        return f"{value:.4g}"
+    error = row[f"{name}_error"]
+    decimals = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{decimals}f} \N{PLUS-MINUS SIGN} {error:.{decimals}f}"
 
 
 def _figures(paths):

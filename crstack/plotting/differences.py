@@ -31,6 +31,8 @@ STYLES = ("-", "--", "-.", ":")
 MINUS = "\N{MINUS SIGN}"
 #: most images beside each other, and most ticks of exposures
 ACROSS, MOST_TICKS = 5, 10
+#: inches: width of the figure, and heights of a row of images
+WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 13, 2.6, 4.2
 #: values that are 0 but for rounding
 NOTHING = 1e-6
 #: part of the values inside the limits of the colours
@@ -69,8 +71,9 @@ def plot_differences(
     shape, profiles = images[0].shape, _profiles(measured)
     with_surfaces = measured.grids is not None and bool(set(measured.surfaces) - {"", "level"})
     n_rows = _rows(len(images))
-    heights = [3.2, *[2.8] * bool(profiles), *[3.3 * n_rows] * with_surfaces, 3.3 * n_rows]
-    fig = new_figure((13, sum(heights)), fig)
+    of_images = _height(shape, -(-len(images) // n_rows)) * n_rows
+    heights = [3.2, *[2.8] * bool(profiles), *[of_images] * with_surfaces, of_images]
+    fig = new_figure((WIDTH, sum(heights)), fig)
     parts = [row[0] for row in fig.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)]
     _draw_numbers(parts.pop(0), measured.table())
     if profiles:
@@ -80,7 +83,7 @@ def plot_differences(
         _draw_images(parts.pop(0), measured.surface_images(shape), resolution, **options)
     options = {"title": f"Each exposure {MINUS} common image", "label": f"expected difference ({unit})"}
     _draw_images(parts.pop(0), images, resolution, **options)
-    lines = "; ".join(line.words for line in measured.lines)
+    lines = "; ".join(dict.fromkeys(line.words for line in measured.lines))
     fig.suptitle("Measured differences of the exposures" + (f"\n{lines}" if lines else ""))
     return fig
 
@@ -141,6 +144,18 @@ def _rows(number):
     return -(-number // ACROSS)
 
 
+def _height(shape, across):
+    """Height in inches of a row of images, so that images with equal axes fill their panels."""
+    if not _equal_axes(shape):
+        return LEAST_HEIGHT + 0.7
+    return min(max((WIDTH - 1) / across * shape[0] / shape[1] + 0.7, LEAST_HEIGHT), MOST_HEIGHT)
+
+
+def _equal_axes(shape):
+    """Whether a pixel is drawn as a square; a narrow image would be too thin to see."""
+    return max(shape) <= 2.5 * min(shape)
+
+
 def _draw_images(figure, images, resolution, *, title, label):
     """Images of all exposures on one scale, in rows of nearly equal length."""
     shape, number = images[0].shape, len(images)
@@ -150,7 +165,7 @@ def _draw_images(figure, images, resolution, *, title, label):
     rows = _rows(number)
     across = -(-number // rows)
     panels = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
-    aspect = "auto" if max(shape) > 2.5 * min(shape) else "equal"
+    aspect = "equal" if _equal_axes(shape) else "auto"
     for i, (axes, one) in enumerate(zip(panels, means, strict=False), start=1):
         shown = draw_image(axes, one, (-most, most), block=block, colours=COLOURS, aspect=aspect)
         axes.set_title(f"exposure {i}")

@@ -386,7 +386,8 @@ def _cells(kind, row, numbers):
 
 
 def _is_number(cell):
-    return re.fullmatch(r"[-+]?[\d.]*(e[-+]?\d+)?", str(cell)) is not None
+    """Whether a cell is a number, with or without its error, or empty."""
+    return re.fullmatch(r"[-+]?[\d.]*(e[-+]?\d+)?( \N{PLUS-MINUS SIGN} [\d.]+)?", str(cell)) is not None
 
 
 def _figure(figure):

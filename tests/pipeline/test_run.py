@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.nddata import CCDData
+from astropy.table import Table
 
-from crstack import MaskSet
-from crstack.pipeline.page import _hits_notes, _sentence
+from crstack import Code, MaskSet
+from crstack.pipeline.page import _counts, _hits_notes, _sentence, _with_error
 from crstack.pipeline.run import _memory_sentence, without_dropped
 
 
@@ -31,6 +32,22 @@ def test_dropped_pixels_leave_mediancr_alone():
     assert masks["MEDIANCR"].sum() == 5
     assert masks.steps == steps
     assert without_dropped(masks, []) is masks
+
+
+def test_the_table_of_masks_has_the_codes_that_occur():
+    codes = {name: np.zeros((10, 20), np.uint8) for name in ("MEDIANCR", "MEANCRT", "CRMASK1", "CRMASK2", "MEANCR")}
+    codes["CRMASK1"][2, 3:8], codes["CRMASK2"][4, 4:6] = Code.MMCOSMIC, Code.SOURCE
+    section = _counts(MaskSet(codes))
+    assert section.heads == ("name", "flagged", "mmcosmic", "source", "%")
+    assert section.rows[2:4] == [["CRMASK1", 5, 5, 0, "2.5000"], ["CRMASK2", 2, 0, 2, "1.0000"]]
+    assert section.rows[-1] == ["in every CRMASK", 0, "", "", ""]
+    assert [word for word, _ in section.notes[-2:]] == ["mmcosmic", "source"]
+
+
+def test_values_have_the_digits_of_their_errors():
+    table = Table({"dx": [-0.05427, 2.0], "dx_error": [0.0042, 0.0], "hot_pixels": [1.23456, 2.0]})
+    assert [_with_error(row, "dx") for row in table] == ["-0.0543 \N{PLUS-MINUS SIGN} 0.0042", "2"]
+    assert _with_error(table[0], "hot_pixels") == "1.235"
 
 
 def test_the_sentence_of_the_report_tells_pixels_from_hits():

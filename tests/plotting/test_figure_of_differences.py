@@ -1,5 +1,7 @@
 """Figure of what was measured of exposures that differ, by its contents."""
 
+from dataclasses import replace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -115,6 +117,26 @@ def test_spectra_of_what_is_added_and_responses(of_sky):
         assert [len(one) for one in curves] == [200 if of_columns else 180] * 3
     labels = [text.get_text() for text in middle.axes[-1].get_legend().get_texts()]
     assert labels == ["exposure 1", "exposure 2", "exposure 3"]
+
+
+def test_title_names_each_kind_once(of_sky):
+    # lines that differ are fitted twice: in each row alone, and with their neighbours
+    measured = of_sky.joint_posterior().measured
+    measured = replace(measured, lines=measured.lines * 2, profiles=measured.profiles * 2)
+    figure = plot_differences(measured, [np.zeros((180, 200))] * 3)
+    words = figure.get_suptitle().split("\n")[1].split("; ")
+    assert sorted(words) == sorted({line.words for line in measured.lines})
+
+
+@pytest.mark.parametrize(("shape", "number"), [((100, 100), 3), ((100, 100), 6), ((100, 140), 5), ((900, 90), 5)])
+def test_images_fill_their_panels(stack, shape, number):
+    """Squares leave little room beside them; a narrow image is as wide as its panel."""
+    measured = stack.joint_posterior().measured
+    figure = plot_differences(measured, [np.full(shape, float(i)) for i in range(number)])
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.subfigs[-1].axes if axes.images and axes.get_title()]
+    width = sum(axes.get_window_extent().width for axes in panels[: -(-number // (1 + (number > 5)))])
+    assert width > 0.65 * figure.bbox.width
 
 
 def test_profiles_are_the_means_of_the_terms(of_sky):
