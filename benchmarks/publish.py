@@ -75,13 +75,15 @@ class Table:
         return f"benchmarks/{shlex.split(self.command)[0]}"
 
 
+NIGHTS = (*JOINT, *HELPERS, "benchmarks/_night_scenes.py")
 PUBLISHED = (
     Table("joint_table", "joint.py --seeds 9000 9001", (*JOINT, *HELPERS)),
     Table("joint_reliability", "joint.py --reliability --seeds 9002 9003", (*JOINT, *HELPERS)),
     Table("joint_everywhere", "joint.py --everywhere --seeds 9004 9005", (*JOINT, *HELPERS)),
     Table("joint_limit", "limit.py --seeds 9006 9007", (*JOINT, *HELPERS)),
     Table("joint_null", "joint.py --null", (*JOINT, *HELPERS)),
-    Table("nights_table", "nights.py --seeds 9040 9041 9042", (*JOINT, *HELPERS, "benchmarks/_night_scenes.py")),
+    Table("nights_table", "nights.py --seeds 9040 9041 9042", NIGHTS),
+    Table("nights_numbers", "nights.py --n 2 5 --populations cosmic mixed --seeds 9043 9044 9045", NIGHTS),
     Table("calibrated_table", "false_alarms.py --seed 9010", (*MMCOSMIC, *HELPERS)),
     Table("pulls_table", "pulls.py --seed 9020", (*JOINT, *HELPERS)),
     Table(

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -212,8 +213,8 @@ class TestPublished:
     def test_seeds_are_those_reserved_and_used_once(self, published):
         seeds = []
         for table in published.PUBLISHED:
-            words = table.command.split()
-            seeds += [int(word) for word in words if word.isdigit()]
+            for words in re.findall(r"--seeds? ([\d ]+)", table.command):
+                seeds += map(int, words.split())
         assert len(set(seeds)) == len(seeds) >= 8
         assert all(9000 <= seed <= 9099 for seed in seeds)
 

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 from crstack import CRStack, JointPosterior
 from crstack.equalize import measure_differences
-from crstack.equalize.fit.expected_exposures import _through, largest_blur
+from crstack.equalize.fit.changes import _through, largest_blur
 from crstack.equalize.fit.kernel import KernelTerms, split_kernel
 from crstack.equalize.fit.lines import fit_lines, straight_part
 from crstack.equalize.fit.surfaces import Mesh, smooth_surface

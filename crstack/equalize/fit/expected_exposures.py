@@ -1,23 +1,22 @@
 """The expected exposures while their differences are fitted: a common image, and what each adds to it."""
 
 import numpy as np
-from scipy import ndimage
 
 from crstack.equalize.fit.beyond_edges import add_light_from_beyond
+from crstack.equalize.fit.changes import add_unseen, change_by_kernel, change_by_step, largest_blur, without_hot
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.drift import drift_of
 from crstack.equalize.fit.hot import charges_of_hot_pixels
 from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
-from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.offsets import medians_around
 from crstack.equalize.terms.steps import confirmed_steps, entered, moved, whole_steps
 from crstack.statistics import sort_exposures, with_bad_filled
-from crstack.utils.memory import empty_image, kept, relax, stacked, zero_image
+from crstack.utils.memory import empty_image, kept, relax, stacked
 from crstack.utils.pixels import contrast_of
-from crstack.utils.threads import map_threads, row_bands, wide_bands
+from crstack.utils.threads import row_bands
 
-__all__ = ["CLIP_SIGMA", "CONTRAST", "OF_MEDIAN", "ExpectedExposures", "copied_levels", "fitted_terms", "largest_blur"]
+__all__ = ["CLIP_SIGMA", "CONTRAST", "OF_MEDIAN", "ExpectedExposures", "copied_levels", "fitted_terms"]
 
 #: the median may exceed the lowest value by this number of standard deviations, plus a share of the contrast: one share
 #: for each round
@@ -26,12 +25,8 @@ CLIP_SIGMA, CONTRAST = 5.0, (0.2, 0.2, 0.1, 0.1, 0.1)
 REACH = 3.0
 #: from this number of exposures on, the second lowest value replaces the lowest as the estimate without hits
 MANY = 4
-#: window (pixels) in which a change is compared with its noise, and largest mean square that counts as noise
-WINDOW, NOISE_LIMIT = 5, 2.0
 #: variance of a median over that of a mean, roughly
 OF_MEDIAN = 1.3
-#: least value of a kernel that counts for the noise, as a share of the largest
-LEAST_STEP = 0.02
 #: number of values of a response that give its limits, and least light (sigma) of the pixels that count
 PIXELS_OF_LIMITS, CLEAR = 300_000, 3.0
 #: number of pixels that is enough for the first levels
@@ -298,36 +293,16 @@ class ExpectedExposures:
         """The changes by shift and seeing, without noise."""
         self.changes, self.blurs, self.noises, scene = [], [], [], common
         noise = np.float32(OF_MEDIAN / len(self.levels)) * variance
-        if self.kernels.any() or any(map(any, self.steps)):
-            # hot pixels do not change
-            scene, hot = common.copy(), _hot_of(common, variance, noise, any(map(any, self.steps)))
-            scene[hot] = medians_around(common, *hot)
-        for i, (kernel, factor, step) in enumerate(
-            zip(self.kernels, np.float32(self.factors), self.steps, strict=True)
-        ):
-            rest = kernel.copy()
-            rest[SIZE // 2, SIZE // 2] -= kernel.sum()
-            blur = own = np.float32(0)
-            if rest.any():
-                blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
-                own = _through(noise, rest)
-            if self.drifts[i].any():
-                # where the mean shift has brought the scene
-                drift, more = drift_of(scene + blur, noise, self.drifts[i])
-                blur, own = blur + drift, own + more
-            if np.ndim(blur):
-                share = _more_than(own, blur)
-                blur *= share
-                own *= share**2
+        moved_by_pixels = any(map(any, self.steps))
+        if self.kernels.any() or moved_by_pixels:
+            scene = without_hot(common, variance, noise, moved_by_pixels)
+        for i, (factor, step) in enumerate(zip(np.float32(self.factors), self.steps, strict=True)):
+            blur, own = change_by_kernel(scene, noise, self.kernels[i], self.drifts[i])
             change = blur
             if any(step):
-                change = moved(blur + factor * scene, step) - factor * scene
-                own = moved(own, step) + (moved(noise, step) + noise) * factor**2
-                share = _more_than(own, change)
-                change *= share
-                own *= share**2
-                self._add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
-            if sum(split_kernel(kernel)[3:5]) > 0:
+                change, own = change_by_step(scene, noise, blur, own, factor, step)
+                add_unseen(own, self.levels[i] - self.backgrounds[i] - factor * common - change, step)
+            if sum(split_kernel(self.kernels[i])[3:5]) > 0:
                 # of wider seeing than the mean
                 add_light_from_beyond(own, self._left(i, common, change), variance)
             blur, change, own = kept((blur, change, own))
@@ -339,16 +314,6 @@ class ExpectedExposures:
         """Exposure ``i`` minus what is expected of it for a common image and a change (ny, nx)."""
         left = self.levels[i] - self.backgrounds[i] - self.scale(i) * common - change
         return left if self.added is None else left - np.float32(self.factors[i]) * self.added[i]
-
-    @staticmethod
-    def _add_unseen(noise, left, step):
-        """Add the squared residual to a variance, in place, where the other exposures do not show the scene."""
-        rows, columns = entered(step)
-        smooth = np.maximum(ndimage.median_filter(left, 3) if any(step) else left, 0)
-        unseen = np.zeros(left.shape, bool)
-        unseen[rows] = True
-        unseen[:, columns] = True
-        noise[unseen] += smooth[unseen] ** 2
 
     def _lit(self):
         """Pixels with light that a response changes, bool (ny, nx)."""
@@ -395,17 +360,6 @@ def copied_levels(levels):
     return copy
 
 
-def _hot_of(common, variance, noise, moved_by_pixels):
-    """Rows and columns of the hot pixels of a common image, and of those beside that share their charge.
-
-    ``variance`` is that of one exposure, and ``noise`` that of the image. Of exposures that are shifted by a pixel or
-    more, the hot pixels were left out before. Two images of a faint star would look like a pair of hot pixels.
-    """
-    if moved_by_pixels:
-        return hot_pixels(common, np.sqrt(variance))
-    return hot_pixels(common, np.sqrt(noise), shared=True)
-
-
 def fitted_terms(fit, whole):
     """Fields of the `Differences` that come from a fit, or from the exposures to which it is applied.
 
@@ -439,55 +393,3 @@ def fitted_terms(fit, whole):
 def _used_grids(grids, kinds):
     """Grids (N, rows, columns) of surfaces, 0 for exposures that need none; None if no exposure does."""
     return None if grids is None or not any(kinds) else grids * (np.array(kinds) != "")[:, None, None]
-
-
-def largest_blur(blurs, changes, steps):
-    """Largest absolute change by a kernel, at the pixels of the exposures.
-
-    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model, except at the
-    edges where the scene enters, because the kernel reaches beyond the common image there.
-
-    Parameters
-    ----------
-    blurs : sequence of `~numpy.ndarray` or float
-        N changes (ny, nx) at the pixels of the common image, electrons; numbers where there is no kernel.
-    changes : sequence of `~numpy.ndarray` or float
-        The same at the pixels of the exposures, with the shift by whole pixels.
-    steps : sequence of (int, int)
-        Whole pixels (dx, dy) by which each exposure is shifted.
-
-    Returns
-    -------
-    change : `~numpy.ndarray` or None
-        (ny, nx); None if no exposure is shifted, and no kernel is needed.
-    """
-    shape = next((one.shape for one in changes if np.ndim(one)), None)
-    if shape is None:
-        return None
-    images = [(one, step) for one, step in zip(blurs, steps, strict=True) if np.ndim(one)]
-    largest, margin = zero_image(shape), max((abs(dy) for _, (_, dy) in images), default=0)
-
-    def work(band):
-        rows, wide, inner = band
-        for one, step in images:
-            np.maximum(largest[rows], np.abs(moved(one[wide], step)[inner]), out=largest[rows])
-
-    map_threads(work, wide_bands(*shape, margin))
-    for one, step in zip(changes, steps, strict=True):
-        rows, columns = entered(tuple(part + np.sign(part) * (SIZE // 2) for part in step))
-        for edge in ((rows, slice(None)), (slice(None), columns)) if np.ndim(one) else ():
-            np.maximum(largest[edge], np.abs(one[edge]), out=largest[edge])
-    return largest
-
-
-def _through(noise, kernel):
-    """Variance of an image of some variance (ny, nx) after a kernel."""
-    used = np.abs(kernel) > LEAST_STEP * np.abs(kernel).max()
-    reach = max(np.abs(np.argwhere(used) - SIZE // 2).max(), 1)
-    middle = slice(SIZE // 2 - reach, SIZE // 2 + reach + 1)
-    return ndimage.convolve(noise, (kernel[middle, middle] ** 2).astype(np.float32), mode="nearest")
-
-
-def _more_than(noise, change):
-    """Share of a change that is not noise, measured by its mean square around each pixel."""
-    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)

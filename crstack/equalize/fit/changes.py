@@ -1,0 +1,176 @@
+"""Changes of a common image by shift and seeing, without what is only its noise."""
+
+import numpy as np
+from scipy import ndimage
+
+from crstack.equalize.fit.drift import drift_of
+from crstack.equalize.fit.kernel import SIZE
+from crstack.equalize.terms.offsets import hot_pixels, medians_around
+from crstack.equalize.terms.steps import entered, moved
+from crstack.utils.memory import zero_image
+from crstack.utils.threads import map_threads, wide_bands
+
+__all__ = ["add_unseen", "change_by_kernel", "change_by_step", "largest_blur", "without_hot"]
+
+#: window (pixels) in which a change is compared with its noise, and largest mean square that counts as noise
+WINDOW, NOISE_LIMIT = 5, 2.0
+#: least value of a kernel that counts for the noise, as a share of the largest
+LEAST_STEP = 0.02
+
+
+def without_hot(common, variance, noise, moved_by_pixels):
+    """A common image whose hot pixels are replaced by those around, because they do not move with the scene.
+
+    Of exposures that are shifted by a pixel or more, the hot pixels were left out before. Two images of a faint star
+    would look like a pair of hot pixels.
+
+    Parameters
+    ----------
+    common, variance, noise : `~numpy.ndarray`
+        (ny, nx) the image, the variance of one exposure, and that of the image, electrons and their squares.
+    moved_by_pixels : bool
+        Whether an exposure is shifted by a pixel or more.
+
+    Returns
+    -------
+    scene : `~numpy.ndarray`
+        (ny, nx) electrons.
+    """
+    scene = common.copy()
+    # pixels beside a hot one may share its charge
+    hot = hot_pixels(common, np.sqrt(variance if moved_by_pixels else noise), shared=not moved_by_pixels)
+    scene[hot] = medians_around(common, *hot)
+    return scene
+
+
+def change_by_kernel(scene, noise, kernel, drift):
+    """Change of a scene by seeing and by a shift of less than a pixel.
+
+    Parameters
+    ----------
+    scene, noise : `~numpy.ndarray`
+        (ny, nx) the scene and its variance.
+    kernel : `~numpy.ndarray`
+        (SIZE, SIZE) what the seeing and the shift add to one pixel of light.
+    drift : `~numpy.ndarray`
+        (2, 2) change of the shift over the image.
+
+    Returns
+    -------
+    blur, own : `~numpy.ndarray` or float
+        (ny, nx) the change, and its variance; 0 where there is none.
+    """
+    rest = kernel.copy()
+    rest[SIZE // 2, SIZE // 2] -= kernel.sum()
+    blur = own = np.float32(0)
+    if rest.any():
+        blur = ndimage.convolve(scene, rest.astype(np.float32), mode="nearest")
+        own = _through(noise, rest)
+    if drift.any():
+        # where the mean shift has brought the scene
+        more, of_drift = drift_of(scene + blur, noise, drift)
+        blur, own = blur + more, own + of_drift
+    return _without_noise(blur, own) if np.ndim(blur) else (blur, own)
+
+
+def change_by_step(scene, noise, blur, own, factor, step):
+    """Change of a scene by seeing and by a shift of whole pixels.
+
+    Parameters
+    ----------
+    scene, noise : `~numpy.ndarray`
+        (ny, nx) the scene and its variance.
+    blur, own : `~numpy.ndarray` or float
+        Of `change_by_kernel`.
+    factor : float
+        Throughput of the exposure.
+    step : tuple of int
+        Whole pixels (dx, dy).
+
+    Returns
+    -------
+    change, own : `~numpy.ndarray`
+        (ny, nx) the change at the pixels of the exposure, and its variance.
+    """
+    change = moved(blur + factor * scene, step) - factor * scene
+    return _without_noise(change, moved(own, step) + (moved(noise, step) + noise) * factor**2)
+
+
+def add_unseen(noise, left, step):
+    """Add the squared residual to a variance, in place, where the other exposures do not show the scene.
+
+    Parameters
+    ----------
+    noise : `~numpy.ndarray`
+        (ny, nx) variance of the change of an exposure.
+    left : `~numpy.ndarray`
+        (ny, nx) the exposure minus what is expected of it.
+    step : tuple of int
+        Whole pixels (dx, dy) by which it is shifted.
+    """
+    rows, columns = entered(step)
+    smooth = np.maximum(ndimage.median_filter(left, 3), 0)
+    unseen = np.zeros(left.shape, bool)
+    unseen[rows] = True
+    unseen[:, columns] = True
+    noise[unseen] += smooth[unseen] ** 2
+
+
+def largest_blur(blurs, changes, steps):
+    """Largest absolute change by a kernel, at the pixels of the exposures.
+
+    A shift by whole pixels needs no interpolation. Therefore it has no part in the error of a model, except at the
+    edges where the scene enters, because the kernel reaches beyond the common image there.
+
+    Parameters
+    ----------
+    blurs : sequence of `~numpy.ndarray` or float
+        N changes (ny, nx) at the pixels of the common image, electrons; numbers where there is no kernel.
+    changes : sequence of `~numpy.ndarray` or float
+        The same at the pixels of the exposures, with the shift by whole pixels.
+    steps : sequence of (int, int)
+        Whole pixels (dx, dy) by which each exposure is shifted.
+
+    Returns
+    -------
+    change : `~numpy.ndarray` or None
+        (ny, nx); None if no exposure is shifted, and no kernel is needed.
+    """
+    shape = next((one.shape for one in changes if np.ndim(one)), None)
+    if shape is None:
+        return None
+    images = [(one, step) for one, step in zip(blurs, steps, strict=True) if np.ndim(one)]
+    largest, margin = zero_image(shape), max((abs(dy) for _, (_, dy) in images), default=0)
+
+    def work(band):
+        rows, wide, inner = band
+        for one, step in images:
+            np.maximum(largest[rows], np.abs(moved(one[wide], step)[inner]), out=largest[rows])
+
+    map_threads(work, wide_bands(*shape, margin))
+    for one, step in zip(changes, steps, strict=True):
+        rows, columns = entered(tuple(part + np.sign(part) * (SIZE // 2) for part in step))
+        for edge in ((rows, slice(None)), (slice(None), columns)) if np.ndim(one) else ():
+            np.maximum(largest[edge], np.abs(one[edge]), out=largest[edge])
+    return largest
+
+
+def _without_noise(change, own):
+    """A change (ny, nx) and its variance, in place, less the share that is noise."""
+    share = _more_than(own, change)
+    change *= share
+    own *= share**2
+    return change, own
+
+
+def _through(noise, kernel):
+    """Variance of an image of some variance (ny, nx) after a kernel."""
+    used = np.abs(kernel) > LEAST_STEP * np.abs(kernel).max()
+    reach = max(np.abs(np.argwhere(used) - SIZE // 2).max(), 1)
+    middle = slice(SIZE // 2 - reach, SIZE // 2 + reach + 1)
+    return ndimage.convolve(noise, (kernel[middle, middle] ** 2).astype(np.float32), mode="nearest")
+
+
+def _more_than(noise, change):
+    """Share of a change that is not noise, measured by its mean square around each pixel."""
+    return np.clip(1 - NOISE_LIMIT * noise / np.maximum(ndimage.uniform_filter(change**2, WINDOW), 1e-30), 0, 1)
