@@ -8,7 +8,7 @@ from crstack.equalize import measure_differences
 from crstack.equalize.fit.dark import dark_of_hot_pixels
 from crstack.equalize.fit.differences import NAMES
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.hot import charges_of_hot_pixels, with_hot_pixels
+from crstack.equalize.fit.hot import charges_of_hot_pixels, hot_pixels_at_rest, with_hot_pixels
 
 SHAPE, SKY, READNOISE = (130, 150), 100.0, 4.0
 FACTORS, MOVED = (1.0, 0.94, 0.86, 0.9), ((0, 0), (0.1, -0.1), (1.4, -1.2), (1.3, -1.3))
@@ -89,6 +89,28 @@ def test_a_centred_star_is_not_hot():
     rows, columns, charges, _ = charges_of_hot_pixels(cube, variance_of)
     assert (rows.tolist(), columns.tolist()) == ([5], [30])
     np.testing.assert_allclose(charges, 200)
+
+
+@pytest.mark.parametrize("beside", [(0, 1), (1, 1), (1, 0), (1, -1)])
+@pytest.mark.parametrize(("n", "moved"), [(5, 1), (4, 2)])
+def test_two_hot_pixels_beside_each_other_are_hot(n, moved, beside):
+    """A faint star is bright at one place in some exposures, and beside it in the others."""
+    rng = np.random.default_rng(12)
+    dy, dx = beside
+    y, x = np.mgrid[:9, :9] - 4
+    # the median of five exposures, one of which is moved, shows one image of the star, sharper than any
+    star = (400 if moved > 1 else 0) * np.exp(-0.5 * (x**2 + y**2) / 0.45**2)
+    cube = np.full((n, 60, 60), SKY, np.float32)
+    cube[:, 10, 12] += 250
+    cube[:, 10 + dy, 12 + dx] += 190
+    for i, plane in enumerate(cube):
+        step = (dy, dx) if i < moved else (0, 0)
+        plane[36:45, 26:35] += np.roll(star, step, axis=(0, 1))
+    cube += rng.standard_normal(cube.shape) * 4
+    rows, columns, charges = hot_pixels_at_rest(cube, lambda signal: np.full(signal.shape, 16.0))
+    order = np.argsort(charges)
+    assert list(zip(rows[order].tolist(), columns[order].tolist(), strict=True)) == [(10 + dy, 12 + dx), (10, 12)]
+    np.testing.assert_allclose(charges[order], [190, 250], atol=12)
 
 
 @pytest.mark.parametrize("levels", [(100.0, 100.0), (100.0, 400.0), (100.0, 130.0, 180.0)])

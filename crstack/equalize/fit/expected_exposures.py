@@ -5,7 +5,7 @@ import numpy as np
 from crstack.equalize.fit.beyond_edges import add_light_from_beyond
 from crstack.equalize.fit.changes import add_unseen, change_by_kernel, change_by_step, largest_blur, without_hot
 from crstack.equalize.fit.differences import Differences
-from crstack.equalize.fit.hot import charges_of_hot_pixels
+from crstack.equalize.fit.hot import hot_pixels_at_rest
 from crstack.equalize.fit.kernel import SIZE, ladder_of, moment_errors, split_kernel
 from crstack.equalize.fit.line_hits import LineHits
 from crstack.equalize.fit.surfaces import Mesh, first_surfaces, levels_around
@@ -151,7 +151,7 @@ class ExpectedExposures:
         """Replace hot pixels of the exposures by the pixels around: their charge does not move with the scene."""
         # the copy also allows for a cube that is read by rows
         self.levels = copied_levels(self.levels)
-        *places, charges, _ = charges_of_hot_pixels(self.levels, self.variance_of)
+        *places, charges = hot_pixels_at_rest(self.levels, self.variance_of)
         self.hot = tuple(places), charges
         for plane in self.levels:
             plane[*places] = medians_around(plane, *places)

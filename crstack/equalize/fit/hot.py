@@ -9,7 +9,7 @@ from crstack.utils.memory import filled_image
 from crstack.utils.pixels import at_pixels
 from crstack.utils.threads import map_threads, wide_bands
 
-__all__ = ["MARGIN", "charges_of", "charges_of_hot_pixels", "hot_in_all", "with_hot_pixels"]
+__all__ = ["MARGIN", "charges_of", "charges_of_hot_pixels", "hot_in_all", "hot_pixels_at_rest", "with_hot_pixels"]
 
 #: rows beside a band on which its hot pixels depend
 MARGIN = 4
@@ -26,6 +26,8 @@ LEAST_OTHERS = 3.0
 LEAST_SPREAD, NOISE_BESIDE = 0.2, 2.5
 #: standard deviation of a median over that of a mean
 OF_MEDIAN = 1.25
+#: of two hot pixels beside each other: least charge (standard deviations), and least share of it in every exposure
+CLEAR_OF_TWO, LEAST_SHARE = 6.0, 0.6
 
 
 def charges_of_hot_pixels(cube, variance_of):
@@ -49,6 +51,31 @@ def charges_of_hot_pixels(cube, variance_of):
     """
     rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of)
     return rows[alone], columns[alone], charges_of(excess[:, alone], sigma[alone]), sigma[alone]
+
+
+def hot_pixels_at_rest(cube, variance_of):
+    """Hot pixels of exposures that are shifted by a pixel or more, and their dark charge.
+
+    Two hot pixels beside each other look like the two images of a faint star. Their charge is the same in every
+    exposure, while a star is bright there in some exposures only.
+
+    Parameters
+    ----------
+    cube, variance_of
+        See `charges_of_hot_pixels`.
+
+    Returns
+    -------
+    rows, columns : `~numpy.ndarray` of int
+        Places of the pixels.
+    charges : `~numpy.ndarray`
+        Electrons above the pixels around.
+    """
+    rows, columns, excess, sigma, alone = hot_in_all(cube, variance_of, shared=True)
+    median = np.median(excess, axis=0)
+    same = (median > CLEAR_OF_TWO * sigma) & (excess.min(axis=0) > LEAST_SHARE * median)
+    used = alone | same
+    return rows[used], columns[used], charges_of(excess[:, used], sigma[used])
 
 
 def charges_of(excess, sigma):
