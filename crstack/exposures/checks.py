@@ -16,7 +16,7 @@ from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import BLOCK, blank_part
-from crstack.exposures.saturation import LEAST_PIXELS, find_shared_plateau, warn_of_saturation
+from crstack.exposures.saturation import LEAST_PIXELS, clipped_values, find_shared_plateau, warn_of_saturation
 from crstack.exposures.shadows import find_shadows
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax, zero_image
@@ -40,8 +40,8 @@ class AsRead:
         (ny, nx), pixels with the same value in all exposures.
     unit : `~astropy.units.Unit`
         Unit of the exposures.
-    plateaus : list of (str, Plateau)
-        Saturated exposures by name, where no saturation is given.
+    plateaus : list of (int, Plateau)
+        Saturated exposures by their number from 0, where no saturation is given.
     """
 
     first: np.ndarray
@@ -121,13 +121,16 @@ def _without_blank_parts(exposures, read):
     if raw is not None and (raw & read.same).any():
         # an image of the bias was subtracted from the values
         blank = [raw & read.same if one is None else one | (raw & read.same) for one in blank]
-    if all(one is None for one in blank):
+    clipped = None if read is None else clipped_values(exposures, read.plateaus)
+    if clipped is None and all(one is None for one in blank):
         _warn_of_saturation(exposures, read, None)
         return exposures
     nothing = np.zeros(exposures.shape, dtype=bool)
     pairs = zip(exposures.data, blank, strict=True)
     blank = np.stack([nothing if one is None else with_lines(plane, one, side) for plane, one in pairs])
     full = _saturated_features(exposures, blank)
+    if clipped is not None:
+        full |= clipped
     blank &= ~full
     bad = full if exposures.bad is None else full | exposures.bad
     blank &= ~bad
@@ -224,6 +227,7 @@ def _warn_of_saturation(exposures, read, full):
     numbers = [] if full is None else [int(np.count_nonzero(one)) for one in full]
     taken = [(name, number) for name, number in zip(exposures.names, numbers, strict=False) if number]
     plateaus, unit = ([], exposures.unit) if read is None else (read.plateaus, read.unit)
+    plateaus = [(exposures.names[i], one) for i, one in plateaus]
     if read is not None and not plateaus and not taken:
         shared = find_shared_plateau(exposures, read.first)
         plateaus = [] if shared is None else [(exposures.names[0], shared)]

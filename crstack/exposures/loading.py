@@ -178,7 +178,7 @@ class _Builder:
             own = given.uncertainty is not None
             plateau = find_plateau(given.data, given.mask, given.limit, None if own else electrons)
             if plateau is not None:
-                self.plateaus.append((given.name, plateau))
+                self.plateaus.append((number - 1, plateau))
         bias = values.offset(raw, noise, seconds, raw.shape, section)
         plane = plane_of(
             given,

@@ -1,6 +1,6 @@
 """Saturated pixels in exposures for which no saturation level is given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.io.fits.verify import VerifyError
@@ -14,6 +14,7 @@ __all__ = [
     "LEAST_PIXELS",
     "LIMIT_KEYWORDS",
     "Plateau",
+    "clipped_values",
     "find_plateau",
     "find_shared_plateau",
     "limit_with_noise",
@@ -72,11 +73,14 @@ class Plateau:
         Number of pixels at or above this level.
     source : str
         Why this is the level, as words for a message.
+    clipped : tuple of `~numpy.ndarray`
+        Rows and columns of the pixels that have the highest value of the image, if four or more of them are connected.
     """
 
     level: float
     n_pixels: int
     source: str
+    clipped: tuple = field(default=(), compare=False, repr=False)
 
 
 def stated_limit(header):
@@ -136,12 +140,7 @@ def find_plateau(image, mask=None, limit=None, electrons=None):
     if not valid.any():
         return None
     highest = float(image.max() if valid.all() else image[valid].max())
-    step = max(int(np.sqrt(image.size / SAMPLE)), 1)
-    some = image[::step, ::step][valid[::step, ::step]]
-    if not some.size:
-        return None
-    middle = float(np.median(some))
-    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
+    middle, scatter = _middle_and_scatter(image, ~valid)
     candidates = [(highest, "")] if limit is None else [limit, (highest, "")]
     for level, source in candidates:
         if level > highest or not level - middle > HEIGHT * scatter > 0:
@@ -149,12 +148,72 @@ def find_plateau(image, mask=None, limit=None, electrons=None):
         at_level = valid & (image >= level)
         count = int(np.count_nonzero(at_level))
         if count >= LEAST_PIXELS and _largest_feature(at_level) >= LEAST_PIXELS:
-            if source:
-                return Plateau(level, count, f"{source} of the header")
-            return Plateau(level, count, CONVERTER_WORDS if level in CONVERTER else HIGHEST_WORDS)
+            words = CONVERTER_WORDS if level in CONVERTER else HIGHEST_WORDS
+            words = f"{source} of the header" if source else words
+            return Plateau(level, count, words, _clipped(image, valid, highest))
     if electrons is None or not highest - middle > HEIGHT * scatter > 0:
         return None
     return _flat_top(image, valid, middle, max(BRIGHT * (highest - middle), HEIGHT * scatter), electrons)
+
+
+def _clipped(image, valid, highest):
+    """Rows and columns of the pixels at the highest value if four or more of them are connected; () if not."""
+    at_top = valid & (image == highest)
+    return np.nonzero(at_top) if _largest_feature(at_top) >= LEAST_PIXELS else ()
+
+
+def clipped_values(exposures, plateaus):
+    """Values at the highest value of an exposure that are no measurements.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Bias subtracted.
+    plateaus : list of (int, Plateau)
+        Of some exposures, by their number from 0.
+
+    Returns
+    -------
+    clipped : `~numpy.ndarray` of bool or None
+        (N, ny, nx); None if there are none.
+
+    Notes
+    -----
+    The pixels of one hit may be saturated too. They stay valid, so that they are found as a hit. Two groups of two or
+    more pixels do not have one highest value by chance, and neither does a group where the other exposures are bright.
+    """
+    clipped = np.zeros(exposures.data.shape, dtype=bool)
+    for i, plateau in plateaus:
+        if not len(plateau.clipped):
+            continue
+        at_top = np.zeros(exposures.shape, dtype=bool)
+        at_top[plateau.clipped] = True
+        labels, _ = ndimage.label(at_top, np.ones((3, 3)))
+        groups = np.count_nonzero(np.bincount(labels[plateau.clipped])[1:] > 1)
+        if groups > 1 or _bright_in_others(exposures, i, plateau.clipped):
+            clipped[i] = at_top
+    return clipped if clipped.any() else None
+
+
+def _bright_in_others(exposures, i, where):
+    """Whether the lowest of the other exposures is far above its median in most of some pixels."""
+    above = []
+    for j in range(len(exposures)):
+        if j != i:
+            middle, scatter = _middle_and_scatter(exposures.data[j], exposures.bad_of(j))
+            above.append(exposures.data[j][where] - middle - HEIGHT * scatter)
+    return bool(np.median(np.min(above, axis=0)) > 0)
+
+
+def _middle_and_scatter(image, bad=None):
+    """Median and scatter of a sample of an image."""
+    step = max(int(np.sqrt(image.size / SAMPLE)), 1)
+    some = image[::step, ::step]
+    some = some if bad is None else some[~bad[::step, ::step]]
+    if not some.size:
+        return 0.0, 0.0
+    middle = float(np.median(some))
+    return middle, SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
 
 
 def _flat_top(image, valid, middle, height, electrons):
@@ -244,10 +303,7 @@ def find_shared_plateau(exposures, first):
     if exposures.scales or any(one is not None for one in exposures.variances):
         return None
     plane, electrons = exposures.data[0], float(np.median(exposures.noise.electrons_per_unit))
-    step = max(int(np.sqrt(plane.size / SAMPLE)), 1)
-    some = plane[::step, ::step]
-    middle = float(np.median(some))
-    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
+    middle, scatter = _middle_and_scatter(plane)
     height = max(BRIGHT * (float(plane.max()) - middle), HEIGHT * scatter, LEAST_ELECTRONS / electrons)
     bright = plane > middle + height
     if exposures.bad is not None:
@@ -308,12 +364,12 @@ def warn_of_saturation(plateaus, unit, taken):
     unit : `~astropy.units.Unit`
         Their unit.
     taken : list of (str, int)
-        Exposures by name, and the number of their values that are taken as bad: groups of their highest value.
+        Exposures by name, and the number of their values that are taken as bad: those at their highest value.
 
     Warns
     -----
     CRStackWarning
-        If there are any. A plateau in one exposure alone, at no known limit, may be a hit, and gives no warning.
+        If there are any. One group in one exposure alone, at no known limit, may be a hit, and gives no warning.
     """
     if not taken and len(plateaus) < 2 and all(one.source == HIGHEST_WORDS for _, one in plateaus):
         return
@@ -331,12 +387,16 @@ def warn_of_saturation(plateaus, unit, taken):
         f"{name} has {counted(one.n_pixels, 'pixel')} at {one.level:g} {unit} ({one.source})" for name, one in named
     )
     lowest = _shown(min(one.level for _, one in plateaus))
-    bad, then = "", "which makes them bad values"
+    option = f"(command: --saturation {lowest}, parameter file: saturation: {lowest})"
+    remedy = f"saturation={lowest} * u.Unit('{unit}') {option}"
     if taken:
-        bad = f". {sum(number for _, number in taken)} of them, in groups at the highest value, are taken as bad"
-        then = "so that all values from this level on are bad"
+        number = sum(number for _, number in taken)
+        warn_user(
+            f"exposures seem to be saturated: {shown}{more}. {number} values, the highest of their exposures, are "
+            f"taken as bad. Give {remedy}, or a lower level: values a little below may be bad too"
+        )
+        return
     warn_user(
-        f"exposures seem to be saturated: {shown}{more}. Saturated values are no measurements{bad}: give "
-        f"saturation={lowest} * u.Unit('{unit}') (command: --saturation {lowest}, parameter file: "
-        f"saturation: {lowest}), {then}"
+        f"exposures seem to be saturated: {shown}{more}. These values are no measurements, but they are used: give "
+        f"{remedy}, which makes them bad values"
     )

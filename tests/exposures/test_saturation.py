@@ -95,7 +95,7 @@ def test_a_warning_with_numbers_and_remedy(tmp_path):
         found[0].message
     )
     assert found[0].filename == __file__
-    assert exposures.bad is None
+    np.testing.assert_array_equal(exposures.bad, [frame(i) == 65535 for i in range(4)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         exposures = load_exposures(paths, saturation=60_000 * u.adu, **NOISE)
@@ -209,18 +209,18 @@ def test_real_frames_are_not_full(sprat_files):
         assert find_plateau(fits.getdata(path), electrons=2.45) is None
 
 
-SATURATED = "seem to be saturated: .* {} of them, in groups at the highest value, are taken as bad: give saturation="
+SATURATED = "seem to be saturated: .* {} values, the highest of their exposures, are taken as bad. Give saturation="
 
 
 def test_a_block_at_the_highest_value_is_saturated():
     images = [frame(i, top=np.inf, dtype=np.float32, shape=(60, 50)) for i in range(3)]
     images[1][20:28, 30:38] = 1.5e5
     images[1][50, 10:14] = 1.5e5
-    images[1][5, 5:8] = 1.5e5  # three pixels may be hits
-    with pytest.warns(CRStackWarning, match=SATURATED.format(68)):
+    images[1][5, 5:8] = 1.5e5
+    with pytest.warns(CRStackWarning, match=SATURATED.format(71)):
         exposures = load_exposures(images, unit=u.adu, **NOISE)
     expected = np.zeros((3, 60, 50), dtype=bool)
-    expected[1, 20:28, 30:38] = expected[1, 50, 10:14] = True
+    expected[1, 20:28, 30:38] = expected[1, 50, 10:14] = expected[1, 5, 5:8] = True
     np.testing.assert_array_equal(exposures.saturated & exposures.bad, expected)
     assert exposures.data[2, 20:28, 30:38].all()
 
@@ -235,6 +235,55 @@ def test_values_at_the_top_below_a_saturation_that_is_given():
     with pytest.warns(CRStackWarning, match=words) as caught:
         load_exposures(images, unit=u.adu, saturation=2e5 * u.adu, **NOISE)
     assert len(caught) == 1
+
+
+def clipped_star(n_stars, others=1.0, n=3):
+    """Exposures with some stars, the second of which is clipped."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[:80, :90]
+    images = []
+    for i in range(n):
+        scene = np.full(y.shape, 200.0)
+        for k in range(n_stars):
+            light = 1 if i == 1 else others
+            scene += light * 6000 * np.exp(-((x - 15 - 25 * k) ** 2 + (y - 20 - 20 * k) ** 2) / 6)
+        images.append(np.float32(rng.poisson(scene) + rng.normal(0, 4, scene.shape)))
+    images[1] = np.minimum(images[1], 3000)
+    return images
+
+
+@pytest.mark.parametrize(("n_stars", "others"), [(1, 1.0), (1, 0.1), (3, 1.0), (3, 0.0)])
+def test_an_exposure_clipped_at_any_level(n_stars, others):
+    """One star that the other exposures show, or several: no hit ends at the same value, or where others are bright."""
+    images = clipped_star(n_stars, others)
+    number = int((images[1] == 3000).sum())
+    assert number >= 10 * n_stars
+    with pytest.warns(CRStackWarning, match=SATURATED.format(number)) as caught:
+        exposures = load_exposures(images, unit=u.adu, **NOISE)
+    assert len([one for one in caught if "saturated" in str(one.message)]) == 1
+    # where the others are dark, the rest of its columns may be taken for charge that has bled
+    assert exposures.bad[1][images[1] == 3000].all()
+    assert not exposures.bad[::2].any()
+
+
+def test_one_clipped_group_where_the_others_are_dark_is_a_hit():
+    images = clipped_star(1, 0.0)
+    exposures = load_exposures(images, unit=u.adu, **NOISE)
+    assert exposures.bad is None
+
+
+@pytest.mark.filterwarnings("ignore:exposures seem to be saturated")
+def test_nothing_is_lost_where_one_exposure_is_clipped():
+    """The others measure the star; before, its clipped values counted, and theirs were taken for hits."""
+    images = clipped_star(3)
+    stack = CRStack(images, unit=u.adu, **NOISE)
+    masks, combined = stack.detect(), stack.combine("meanjoint")
+    clipped = images[1] == 3000
+    assert masks.crmasks[::2, clipped].sum() == 0
+    expected = (images[0] + images[2])[clipped] / 2
+    np.testing.assert_allclose(combined.data[clipped].mean(), expected.mean(), rtol=0.01)
+    pulls = (combined.data[clipped] - expected) / np.sqrt(combined.uncertainty.array[clipped])
+    assert np.abs(pulls).max() < 3
 
 
 def test_a_saturated_star_is_masked_in_each_exposure():
