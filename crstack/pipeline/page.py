@@ -60,9 +60,11 @@ DIFFERENCES = (
     ("xx, yy, xy", "change of the second moments of a star, by another seeing"),
     ("response, added along x or y", "throughput, and added level, of each row (x) or column (y): lowest and highest"),
 )
-NUMBERS = (
+HITS = (
     "hit",
-    "its number in mediancr_identified.ecsv; with P, in problematic_pixels.csv; with T, among the hits of MEANCRT",
+    "a group of connected pixels of MEDIANCR, or of MEANCRT if no pixel of it is in MEDIANCR. A number alone is that "
+    "of mediancr_identified.ecsv, with P that of problematic_pixels.csv, with T that of the hits of MEANCRT. The "
+    "figure of MEANCRT counts connected pixels of MEANCRT as one hit, also if they hold two hits of MEDIANCR",
 )
 PROBABILITY = ("probability", "the highest probability among the values of the hit")
 #: words for the measured values of the joint decision
@@ -71,8 +73,8 @@ MEASURED = (
     ("typical charge", "the geometric mean of the charge that a hit adds to a pixel"),
     (
         "rate",
-        "mean number of charges in a value, also of those far below the noise; the three rows are for values without a "
-        "hit neighbour, and beside a hit of 5 and of 90 standard deviations",
+        "mean number of hits of any charge in one value, also of charges that are too small to see. It is stated for "
+        "values without a hit neighbour, and for those beside a hit of 5 and of 90 standard deviations",
     ),
     ("differences", "measured differences between the exposures, such as throughput, seeing and shifts"),
     ("scatter beyond the noise", "scatter that gain, read noise and the measured differences do not explain"),
@@ -81,7 +83,8 @@ KINDS = (
     ("every exposure", "at least one pixel is masked in all exposures, so that no clean value is left"),
     (
         "coincident",
-        "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high",
+        "in MEDIANCR: a pixel is hit in {needed} or more of the {n} exposures, so that the median is too high. The "
+        "files name this kind several",
     ),
     ("touching", "hits of different exposures in different pixels that touch: the median is clean"),
     ("single", "masked in one exposure: the median is clean"),
@@ -233,7 +236,7 @@ def _hits_notes(masks):
     n = masks.n_exposures
     # with two exposures each hit is in MEDIANCR, and is no coincidence
     kinds = [(kind, text.format(needed=(n + 1) // 2, n=n)) for kind, text in KINDS if n > 2 or kind != "coincident"]
-    words = (NUMBERS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in classes))
+    words = (HITS, *kinds, *((word, text.format(finder=_in_sentence(masks.finder))) for word, text in classes))
     return words if masks.probability is None else (*words, PROBABILITY)
 
 

@@ -31,6 +31,8 @@ __all__ = [
 
 #: from this number of exposures on, single exposures scatter far beyond the boundary of the median
 MANY_EXPOSURES = 5
+#: words for the keys of the parameter file
+WORDS = {"rnoise": "read noise"}
 #: least number of seconds of a stage that gets a line
 SHORTEST = 0.005
 
@@ -43,7 +45,7 @@ def log_exposures(paths, stack, numbers):
     log.note("read %d exposures of %d x %d pixels in %s%s:", len(paths), nx, ny, stack.exposures.unit, where)
     log.note("  %s", ", ".join(short_names(paths)))
     names = ("gain", "rnoise", "bias") if numbers.saturation is None else ("gain", "rnoise", "bias", "saturation")
-    words = [f"{name} {_with_unit(name, numbers, stack.exposures)}" for name in names]
+    words = [f"{WORDS.get(name, name)} {_with_unit(name, numbers, stack.exposures)}" for name in names]
     bad, saturated = stack.exposures.bad, stack.exposures.saturated
     if numbers.saturation is not None:
         words.append(f"saturated values {0 if saturated is None else np.count_nonzero(saturated)}")
@@ -273,7 +275,9 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
-    columns = [name for name in table.colnames if name == "flagged" or (name != "name" and table[name].any())]
+    codes = [name for name in table.colnames[2:] if table[name].any()]
+    # the method that found all pixels has the same numbers
+    columns = ["flagged", *(codes if len(codes) > 1 else ())]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in columns), "%")
     for row in table:

@@ -266,7 +266,6 @@ class MaskPanels:
         (self._rings,) = c.plot([], [], "o", markersize=9, markerfacecolor="none", color="black", markeredgewidth=0.7)
         c.set_xlim(0.5, nx + 0.5)
         c.set_ylim(0.5, ny + 0.5)
-        c.set_title(f"(c) {view.label} with flagged pixels", y=1.0)
         for axes, image in zip((c, d), self.images, strict=True):
             axes.set_xlabel("X (pixel)")
             add_bar(axes, image, f"signal ({view.unit})")
@@ -334,6 +333,8 @@ class MaskPanels:
             inside = _in_sight(self.axes[2], tops["x"], tops["y"])
             ringed = tops[inside] if inside.sum() <= MOST_RINGS else ringed
         self._rings.set_data(ringed["x"], ringed["y"])
+        rings = "; a ring around each hit" if len(ringed) else ""
+        self.axes[2].set_title(f"(c) {self.view.label} with flagged pixels{rings}", y=1.0)
 
     def _points_per_pixel(self):
         """Size of a pixel of panel (c) in points."""

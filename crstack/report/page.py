@@ -20,18 +20,6 @@ __all__ = ["Figure", "Layer", "Report", "Section", "encode_viewer", "render"]
 OVERVIEWS, TILES = 2_300_000, 2_500_000
 #: approximate number of characters of a pixel of an overview, chosen so that the first try usually fits
 PER_PIXEL = 0.95
-#: what counts as a hit
-COUNTED = (
-    "A hit is a group of connected pixels of MEDIANCR, or of MEANCRT if no pixel of it is in MEDIANCR. The figure of "
-    "MEANCRT counts connected pixels of MEANCRT as one hit, also if they hold two hits of MEDIANCR."
-)
-#: what the kinds of hits in the table mean
-KIND_WORDS = {
-    "every exposure": "with a pixel that is hit in every exposure",
-    "coincident": "coincident, with a pixel that is hit in half of the exposures or more",
-    "touching": "touching, in different pixels of different exposures",
-    "single": "single, in one exposure",
-}
 HEADS = ("hit", "kind", "exposures", "peak", "pixels", "X", "Y")
 #: byte that stands for a probability of 1
 FULL = 255
@@ -316,11 +304,9 @@ def _warnings(warnings):
 
 def _hits_words(report):
     total = sum(report.counts.values())
-    kinds = "; ".join(f"{number} {KIND_WORDS[kind]}" for kind, number in report.counts.items())
+    kinds = ", ".join(f"{number} {kind}" for kind, number in report.counts.items() if number)
     few = f" The table has the first {len(report.hits)}." if len(report.hits) < total else ""
-    # the figure of MEANCRT counts them otherwise
-    of_groups = "" if total == report.counts.get("single") else " " + COUNTED
-    return f"{counted(total, 'hit')}: {kinds}.{few}{of_groups}"
+    return counted(total, "hit") + (f": {kinds}." if kinds else ".") + few
 
 
 def _note_of_peak(report):

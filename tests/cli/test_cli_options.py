@@ -48,7 +48,7 @@ def test_without_a_parameter_file(here, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert len(out.splitlines()) <= 25
-    readnoise = f"rnoise 1.7 adu ({READNOISE:g} electron)"
+    readnoise = f"read noise 1.7 adu ({READNOISE:g} electron)"
     for words in ("read 3 exposures of 80 x 60 pixels in adu", f"gain {GAIN:g}", readnoise, "MEANCRT", "14 files"):
         assert words in out
     assert "--output-dir" not in out

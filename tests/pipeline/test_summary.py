@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from crstack import MaskSet
+from crstack import Code, MaskSet
 from crstack.pipeline import summary
 
 
@@ -27,10 +27,15 @@ def test_numbers_and_percentages_of_the_masks(monkeypatch):
         "CRMASK2": "2.0000",
         "MEANCR": "0.0000",
     }
-    # columns without a pixel are left out
+    # columns without a pixel are left out, and one that has the numbers of another
     (heads,) = [line for line in lines if line.startswith("pixels of")]
-    assert heads.split() == ["pixels", "of", "flagged", "mmcosmic", "%"]
+    assert heads.split() == ["pixels", "of", "flagged", "%"]
     assert lines[-1] == "problematic pixels, masked in every exposure: 1"
     lines.clear()
     summary.log_masks(masks, verbose=True)
     assert lines[2] == f"  {'auxiliary detector':<50} {4:10d}"
+    lines.clear()
+    codes["CRMASK1"][5, 5] = Code.SOURCE
+    summary.log_masks(MaskSet(codes), verbose=False)
+    (heads,) = [line for line in lines if line.startswith("pixels of")]
+    assert heads.split() == ["pixels", "of", "flagged", "mmcosmic", "source", "%"]

@@ -202,6 +202,7 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
     assert {to_hex(colour / 255) for colour in over[only][:, :3]} == {SYMBOLS[Code.MMCOSMIC][1]}
     # each hit has a ring around its highest pixel
     x, y = panels._rings.get_data()
+    assert panels.axes[2].get_title().endswith("; a ring around each hit")
     assert len(x) == panels.n_hits
     assert (view.codes[np.asarray(y) - 1, np.asarray(x) - 1] > 0).all()
     # and in the diagram the cells that hold pixels are coloured
@@ -229,7 +230,9 @@ def test_thousands_of_pixels_are_coloured_cells(stack, monkeypatch):
         assert markers
         assert all((one == "s") == (marker == "s") for one in markers.values())
     monkeypatch.setattr("crstack.plotting.mask.MOST_RINGS", 3)
-    assert len(MaskPanels(view)._rings.get_xdata()) == 0
+    panels = MaskPanels(view)
+    assert len(panels._rings.get_xdata()) == 0
+    assert "ring" not in panels.axes[2].get_title()
 
 
 @pytest.mark.parametrize(("shape", "aspect"), [((80, 100), 1.0), ((20, 100), "auto"), ((100, 20), "auto")])
