@@ -17,6 +17,7 @@ from crstack.exposures.low_values import find_low_values
 from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import BLOCK, blank_part
 from crstack.exposures.saturation import LEAST_PIXELS, clipped_values, find_shared_plateau, warn_of_saturation
+from crstack.exposures.setups import warn_of_setups
 from crstack.exposures.shadows import find_shadows
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax, zero_image
@@ -77,10 +78,12 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If exposures are saturated, pixels are dead, part of an exposure is blank or has less light than in the others,
-        an exposure lacks the structures of the others, or the scatter disagrees with the noise.
+        If headers name different filters or gratings, exposures are saturated, pixels are dead, part of an exposure is
+        blank or has less light than in the others, an exposure lacks the structures of the others, or the scatter
+        disagrees with the noise.
     """
     _refuse_copies(exposures)
+    warn_of_setups(exposures.own_headers, exposures.names)
     exposures = _without_blank_parts(exposures, read)
     coarse = False
     if read is not None:

@@ -56,9 +56,9 @@ def _read_only(array: np.ndarray | None) -> np.ndarray | None:
 class MaskSet:
     """The masks of a stack: MEDIANCR, MEANCRT, CRMASK1 to CRMASKN and MEANCR.
 
-    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names. The arrays of the attributes are read-only,
-    because a change of one mask would contradict the others. Give ``rules`` to detect, such as pixels to force or to
-    ignore, or edit the file of the masks: see `read`.
+    ``masks["MEDIANCR"]`` is a boolean array; iterating gives the names. These arrays, and those of the attributes, are
+    read-only, because a change of one mask would contradict the others. Give ``rules`` to detect, such as pixels to
+    force or to ignore, or edit the file of the masks: see `read`.
 
     Attributes
     ----------
@@ -151,9 +151,12 @@ class MaskSet:
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
-            return self.codes[name] > 0
+            mask = self.codes[name] > 0
         except KeyError:
             raise KeyError(f"mask must be one of {', '.join(self.codes)}; got {name!r}") from None
+        # read-only: a change would be lost, because the mask is made from its codes at each call
+        mask.flags.writeable = False
+        return mask
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.codes)
@@ -204,9 +207,9 @@ class MaskSet:
     @property
     def problematic(self) -> np.ndarray:
         """Pixels that are masked in every exposure, bool (ny, nx)."""
-        problematic = self[exposure_name(0)]
+        problematic = self.codes[exposure_name(0)] > 0
         for i in range(1, self.n_exposures):
-            problematic &= self[exposure_name(i)]
+            problematic &= self.codes[exposure_name(i)] > 0
         return problematic
 
     def rows(self, rows: slice) -> "MaskSet":

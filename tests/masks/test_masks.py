@@ -513,6 +513,8 @@ def test_masks_of_exposures_are_read_only(stack):
     masks = stack.detect()
     with pytest.raises(ValueError, match="read-only"):
         masks.crmasks[0, 0, 0] = True
+    with pytest.raises(ValueError, match="read-only"):
+        masks["CRMASK1"][:] = True
 
 
 @pytest.fixture

@@ -1,0 +1,54 @@
+"""Filters and gratings by the headers: exposures of one stack share them."""
+
+from crstack.utils.warn import warn_user
+
+__all__ = ["warn_of_setups"]
+
+#: keywords of what the light passes through
+KEYWORDS = ("FILTER", "FILTER1", "FILTER2", "FILTER3", "FILTERS", "FILTNAM", "GRATING", "GRISM", "DISPERSR", "SLIT")
+#: most values, and most exposures of one value, that are named
+MOST_VALUES, MOST_NAMED = 4, 3
+
+
+def warn_of_setups(headers, names):
+    """Give one warning if the headers of the exposures name different filters or gratings.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        Of the exposures. A keyword counts where each of them has it.
+    names : sequence of str
+        Of the exposures.
+
+    Warns
+    -----
+    CRStackWarning
+        With the values and the exposures.
+    """
+    found = []
+    for keyword in KEYWORDS:
+        values = [_value(header, keyword) for header in headers]
+        if None not in values and len(set(values)) > 1:
+            found.append(f"{keyword} is {_by_value(values, names)}")
+    if found:
+        warn_user(
+            f"the headers name different setups: {'; '.join(found)}. What one exposure shows and the others do not is "
+            "taken for hits. Combine exposures of one setup only; crstack batch --group-by FILTER sorts them"
+        )
+
+
+def _value(header, keyword):
+    """Value of a keyword as text, upper and lower case alike; None if there is none."""
+    value = header.get(keyword)
+    return value.strip().upper() if isinstance(value, str) and value.strip() else None
+
+
+def _by_value(values, names):
+    """Words for the exposures of each value."""
+    words = []
+    for value in dict.fromkeys(values):
+        of_value = [name for one, name in zip(values, names, strict=True) if one == value]
+        left = f" and {len(of_value) - MOST_NAMED} more" if len(of_value) > MOST_NAMED else ""
+        words.append(f"{value} in {', '.join(of_value[:MOST_NAMED])}{left}")
+    left = len(words) - MOST_VALUES
+    return ", ".join(words[:MOST_VALUES]) + (f", and {left} more" if left > 0 else "")

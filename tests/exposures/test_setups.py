@@ -1,0 +1,54 @@
+"""Exposures of different filters or gratings, by their headers."""
+
+import warnings
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.nddata import CCDData
+
+from crstack import CRStack
+from crstack.exceptions import CRStackWarning
+from crstack.exposures.setups import warn_of_setups
+
+
+def headers(*values, keyword="FILTER"):
+    return [{} if value is None else {keyword: value} for value in values]
+
+
+def names(number):
+    return [f"n{i + 1}.fits" for i in range(number)]
+
+
+@pytest.mark.parametrize("keyword", ["FILTER", "FILTER2", "GRISM"])
+def test_values_and_exposures_are_named(keyword):
+    with pytest.warns(CRStackWarning) as caught:
+        warn_of_setups(headers("V", "R ", "V", "i", keyword=keyword), names(4))
+    assert len(caught) == 1
+    assert str(caught[0].message).startswith(
+        f"the headers name different setups: {keyword} is V in n1.fits, n3.fits, R in n2.fits, I in n4.fits. What"
+    )
+
+
+def test_many_are_shortened():
+    with pytest.warns(CRStackWarning, match=r"A in n1.fits, n7.fits, n8.fits and 2 more, B in .* and 2 more\. What"):
+        warn_of_setups(headers(*"ABCDEF", *"AAAA"), names(10))
+
+
+@pytest.mark.parametrize(
+    "values", [("V", "v ", "V"), ("V", None, "R"), (None, None), (1, 2), ("", " ")], ids=lambda values: repr(values)
+)
+def test_no_warning(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_setups(headers(*values), names(len(values)))
+
+
+def test_exposures_of_a_stack():
+    rng = np.random.default_rng(2)
+    exposures = [
+        CCDData(rng.normal(100, 5, (40, 50)), unit="adu", meta={"FILTER": one, "FILTER1": "clear"}) for one in "VVR"
+    ]
+    options = {"gain": 4 * u.electron / u.adu, "readnoise": 1 * u.electron}
+    with pytest.warns(CRStackWarning, match="different setups: FILTER is V in exposure 1, exposure 2, R in exposure 3"):
+        CRStack(exposures, **options)
