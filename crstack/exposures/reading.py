@@ -23,7 +23,7 @@ from crstack.exceptions import InputError
 from crstack.exposures.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
 from crstack.exposures.saturation import stated_limit
-from crstack.files.fits_reading import image_extension, image_in_parts, opened_fits, plane_shape
+from crstack.files.fits_reading import ERRORS, QUALITY, image_extension, image_in_parts, opened_fits, plane_shape
 from crstack.files.headers import inherited_header
 from crstack.files.units import COUNTS, RATES, check_unit, unit_of_header
 from crstack.utils.validation import check_image_shape
@@ -34,8 +34,6 @@ __all__ = ["GivenExposure", "Reading", "as_given", "read_exposure", "warn_of_car
 #: kinds of uncertainty by UTYPE, as `~astropy.nddata.CCDData.write` has it
 UNCERTAINTIES = {kind.__name__: kind for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)}
 #: the same by the name of the extension, if there is no UTYPE; any other name means standard deviations
-#: usual names of extensions of data quality and of uncertainties
-QUALITY, ERRORS = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR")
 _BY_NAME = {
     **dict.fromkeys(("VAR", "VARIANCE", "VARPLANE"), VarianceUncertainty),
     **dict.fromkeys(("IVAR", "INVVAR", "INVERSE_VARIANCE"), InverseVariance),

@@ -26,6 +26,8 @@ from crstack.utils.warn import warn_user
 
 __all__ = [
     "BROKEN",
+    "ERRORS",
+    "QUALITY",
     "ImageInfo",
     "array_in_parts",
     "image_extension",
@@ -52,6 +54,8 @@ BROKEN = (
 
 #: names of the extension of an exposure in messages, as opposed to those of masks and uncertainties
 OF_EXPOSURE = ("ext", "--ext")
+#: names of the extensions of data quality and of uncertainty, and those of astropy, which need no argument
+QUALITY, ERRORS, OF_ASTROPY = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR"), ("MASK", "UNCERT")
 FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
 
 
@@ -196,10 +200,24 @@ def image_extension(hdus, path, ext=None, *, name="extension"):
         images = [i for i, one in enumerate(hdus) if plane_shape(one)]
         found = "no image" if not shape else f"{len(shape)} dimensions" if len(shape) != 2 else f"the shape {shape}"
         hint = f" (there is one in {', '.join(_label(i, hdus[i]) for i in images)})" if images else ""
-        if len(images) > 1 and name in OF_EXPOSURE:
-            hint += ". If these are chips of a mosaic: --ext all, or crstack.read_mosaic"
+        if name in OF_EXPOSURE:
+            hint += _remedy(hdus, images)
         raise InputError(f"{name} {ext} of {path} must hold a 2-D image; got {found}{hint}")
     return hdu
+
+
+def _remedy(hdus, images):
+    """What to give for the extension of an exposure, where the images are elsewhere."""
+    names = [hdus[i].name for i in images]
+    if not images:
+        return ""
+    if len(images) > 1 and not set(names) & {*QUALITY, *ERRORS, *OF_ASTROPY}:
+        return ". If these are chips of a mosaic: --ext all, or crstack.read_mosaic"
+    first = names[0] or images[0]
+    quality = next((name for name in QUALITY if name in names), None)
+    more = f" and dq_ext={quality!r}" if quality else ""
+    option = f" --dq-ext {quality}" if quality else ""
+    return f": give ext={first!r}{more} (command: --ext {first}{option})"
 
 
 def _label(number, hdu):

@@ -85,6 +85,22 @@ def test_files_with_mask_uncertainty_and_wcs(tmp_path):
     assert exposures.names == ("0.fits", "1.fits", "2.fits")
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("SCI", "DQ"), r": give ext='SCI' and dq_ext='DQ' \(command: --ext SCI --dq-ext DQ\)$"),
+        (("SCI", "ERR"), r": give ext='SCI' \(command: --ext SCI\)$"),
+        ((None,), r": give ext=1 \(command: --ext 1\)$"),
+        (("CHIP1", "CHIP2"), r"\. If these are chips of a mosaic: --ext all, or crstack.read_mosaic$"),
+    ],
+)
+def test_the_extension_to_give(tmp_path, names, words):
+    path = tmp_path / "multi.fits"
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(np.ones((4, 5)), name=one) for one in names)]).writeto(path)
+    with pytest.raises(InputError, match=words):
+        read_exposure(path, 0, u.adu)
+
+
 def test_other_extension_and_unit(tmp_path):
     path = tmp_path / "multi.fits"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((4, 5)), name="SCI")]).writeto(path)
@@ -92,7 +108,9 @@ def test_other_extension_and_unit(tmp_path):
     assert read_exposure(path, "SCI", u.adu).unit == u.adu
     with pytest.raises(InputError, match=r"ext must be one of 0 .*; got 7"):
         read_exposure(path, 7, u.adu)
-    with pytest.raises(InputError, match="must hold a 2-D image; got no image"):
+    with pytest.raises(
+        InputError, match=r"got no image \(there is one in 1 \(SCI\)\): give ext='SCI' \(command: --ext SCI\)"
+    ):
         read_exposure(path, 0, u.adu)
     with pytest.raises(InputError, match="unit must be given"):
         read_exposure(path, 1)
