@@ -11,7 +11,7 @@ make the environments by
     python -m venv ccdproc     && ccdproc/bin/pip install ccdproc      # brings astroscrappy
     python -m venv deepcr      && deepcr/bin/pip install deepCR matplotlib
     python -m venv lacosmic    && lacosmic/bin/pip install lacosmic
-    python -m venv dfcosmic    && dfcosmic/bin/pip install dfcosmic
+    python -m venv dfcosmic    && dfcosmic/bin/pip install dfcosmic astropy
 
 (for deepCR and dfcosmic the CPU build of torch first, where there is no graphics card). A YAML file gives the
 Python of each by name:

@@ -275,14 +275,17 @@ def log_masks(masks, *, verbose):
                 log.info("  %-50s %10d", rule, count)
     n_pixels = masks.shape[0] * masks.shape[1]
     table = masks.counts()
+    finder = table.colnames[2]
     codes = [name for name in table.colnames[2:] if table[name].any()]
-    # the method that found all pixels has the same numbers
-    columns = ["flagged", *(codes if len(codes) > 1 else ())]
+    alone = codes == [finder]
+    columns = ["flagged"] if alone else ["flagged", *codes]
     log.info("")
     log.note("%-10s%s%9s", "pixels of", "".join(f"{head:>11}" for head in columns), "%")
     for row in table:
         numbers = "".join(f"{row[name]:11d}" for name in columns)
         log.note("%-10s%s%9.4f", row["name"], numbers, 100 * row["flagged"] / n_pixels)
+    if alone:
+        log.note("all found by: %s", masks.finder)
     log.note("problematic pixels, masked in every exposure: %d", masks.problematic.sum())
 
 

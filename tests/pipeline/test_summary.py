@@ -30,6 +30,7 @@ def test_numbers_and_percentages_of_the_masks(monkeypatch):
     # columns without a pixel are left out, and one that has the numbers of another
     (heads,) = [line for line in lines if line.startswith("pixels of")]
     assert heads.split() == ["pixels", "of", "flagged", "%"]
+    assert lines[-2] == "all found by: M.M.Cosmic"
     assert lines[-1] == "problematic pixels, masked in every exposure: 1"
     lines.clear()
     summary.log_masks(masks, verbose=True)
@@ -39,3 +40,4 @@ def test_numbers_and_percentages_of_the_masks(monkeypatch):
     summary.log_masks(MaskSet(codes), verbose=False)
     (heads,) = [line for line in lines if line.startswith("pixels of")]
     assert heads.split() == ["pixels", "of", "flagged", "mmcosmic", "source", "%"]
+    assert not any(line.startswith("all found by") for line in lines)
