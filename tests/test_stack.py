@@ -169,6 +169,7 @@ def test_progress_is_handed_in(simulated):
             r"detector must be one of .*; got 'lacosmc' \(did you mean 'lacosmic'\?\)",
         ),
         ({"aux": 3}, InputError, "aux must be a Detector, the name of one, a list of these or None; got 3"),
+        ({"aux": LACosmicDetector}, InputError, r"got a class: call it, LACosmicDetector\(\)$"),
         ({"boundary": 3}, InputError, "boundary must be a BoundaryModel"),
         ({"boundary": "splin"}, UnknownPluginError, "did you mean 'spline'"),
         ({"aux_noise": "both"}, InputError, "aux_noise must be one of exposure, average; got 'both'"),

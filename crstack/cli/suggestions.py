@@ -54,8 +54,9 @@ class SuggestingParser(argparse.ArgumentParser):
         if choice:
             return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
         if unknown:
-            options = re.findall(r"--[\w-]+", self._command(message).format_help())
-            return did_you_mean(unknown[1], sorted(set(options)))
+            options = set(re.findall(r"--[\w-]+", self._command(message).format_help()))
+            # the spellings of numina-crmasks, with _, are accepted but not suggested
+            return did_you_mean(unknown[1], sorted(one for one in options if "_" not in one))
         return ""
 
 

@@ -3,7 +3,6 @@
 The defaults are the values of the example in the manual of numina-crmasks.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +40,7 @@ from crstack.config.values import (
 )
 from crstack.detectors.deepcr import MODELS as DEEPCR_MODELS
 from crstack.exceptions import ConfigurationError, InputError
+from crstack.utils.validation import closest
 
 __all__ = ["OWN", "REQUIRED", "REQUIREMENTS", "TOP", "Key", "check_value", "checked_values"]
 
@@ -234,11 +234,9 @@ def checked_values(top, requirements):
         raise ConfigurationError(
             f"crmethod must be given beside {own[0]}, a key of one method, such as mm_pycosmic; got nothing"
         )
+    _check_names(top, requirements)
     values = {}
     for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
-        for name in given:
-            if _level(name) is not keys:
-                raise ConfigurationError(_unknown(str(name)[:LONGEST_NAME], keys is TOP))
         for key in keys:
             values[key.name] = check_value(key.name, given.get(key.name, key.default))
     return values
@@ -249,6 +247,8 @@ OF_A_METHOD = ("mm_", "la_", "pc_", "dc_", "nn_")
 _KEYS = {key.name: key for key in (*TOP, *REQUIREMENTS)}
 #: largest number of characters of an unknown key in a message
 LONGEST_NAME = 60
+#: largest number of unknown keys in a message
+MOST_NAMES = 5
 
 
 def _level(name):
@@ -257,10 +257,22 @@ def _level(name):
     return None if key is None else TOP if key in TOP else REQUIREMENTS
 
 
-def _unknown(name, at_top):
-    if name in _KEYS:
-        place = "under requirements" if at_top else "at the top level, not under requirements"
-        return f"{name} must stand {place}"
-    near = difflib.get_close_matches(name, [*_KEYS, "requirements"], n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"key must be one that crstack knows; got {name}{hint}"
+def _check_names(top, requirements):
+    """Raise one error for all keys that are not known, or stand at the wrong level."""
+    unknown = []
+    for given, keys in ((top, TOP), (requirements, REQUIREMENTS)):
+        for name in given:
+            if _level(name) is None:
+                unknown.append(_with_hint(str(name)[:LONGEST_NAME]))
+            elif _level(name) is not keys:
+                place = "under requirements" if keys is TOP else "at the top level, not under requirements"
+                raise ConfigurationError(f"{name} must stand {place}")
+    if unknown:
+        left = f" and {len(unknown) - MOST_NAMES} more" if len(unknown) > MOST_NAMES else ""
+        raise ConfigurationError(f"key must be one that crstack knows; got {', '.join(unknown[:MOST_NAMES])}{left}")
+
+
+def _with_hint(name):
+    """An unknown key, with the key that was probably meant."""
+    near = closest(name, [*_KEYS, "requirements"])
+    return name if near is None else f"{name} (did you mean {near}?)"

@@ -1,6 +1,5 @@
 """The objects that a run needs, made once from the checked values of the keys."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,6 +23,7 @@ from crstack.masks import MaskRules
 from crstack.methods import Method
 from crstack.mmcosmic import MMCosmic
 from crstack.utils.registry import BOUNDARIES, DETECTORS, METHODS
+from crstack.utils.validation import closest
 
 __all__ = ["Parts", "make_parts"]
 
@@ -292,8 +292,8 @@ def _plugin(key, kind, given):
     known = kind.parameters()
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            near = closest(name, known)
+            hint = f" (did you mean {near}?)" if near else ""
             names = ", ".join(known) or "none"
             raise ConfigurationError(f"{key} must have parameters of {kind.__name__} ({names}); got {name}{hint}")
     try:

@@ -158,7 +158,10 @@ class Outputs:
             self.workplace = Path(tempfile.mkdtemp(prefix=WORKPLACE, dir=self.directory))
         except OSError as error:
             self._leave()
-            raise InputError(f"{self.directory} must be writable; got {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise InputError(
+                f"output directory must be one that can be made and written; got {self.directory} ({reason})"
+            ) from error
         except BaseException:
             self._leave()
             raise

@@ -125,7 +125,10 @@ class Registry:
         """
         if isinstance(given, str):
             given = self.make(given)
-        if not isinstance(given, self._base_class()):
+        base = self._base_class()
+        if isinstance(given, type) and issubclass(given, base):
+            raise InputError(f"{wanted}; got a class: call it, {given.__name__}()")
+        if not isinstance(given, base):
             raise InputError(f"{wanted}; got {given!r}")
         check_comparable(given)
         return given

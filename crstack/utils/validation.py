@@ -18,6 +18,7 @@ __all__ = [
     "check_pixel",
     "check_quantity",
     "check_region",
+    "closest",
     "did_you_mean",
 ]
 
@@ -78,9 +79,16 @@ def check_choice(name, value, choices):
 
 def did_you_mean(value, choices):
     """Words in brackets that suggest the most similar name, such as " (did you mean 'joint'?)"; "" if none is."""
+    near = closest(value, choices)
+    return "" if near is None else f" (did you mean {near!r}?)"
+
+
+def closest(value, choices):
+    """The most similar of some names, as str, or None. Letters in another order count as the same name."""
     by_lower = {str(one).lower().replace("_", ""): str(one) for one in choices}
-    near = difflib.get_close_matches(str(value).lower().replace("_", ""), by_lower, n=1)
-    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+    word = str(value).lower().replace("_", "")
+    near = [one for one in by_lower if sorted(one) == sorted(word)] or difflib.get_close_matches(word, by_lower, n=1)
+    return by_lower[near[0]] if near else None
 
 
 def check_image_shape(name, shape, expected):

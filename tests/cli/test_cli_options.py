@@ -114,6 +114,7 @@ def test_options_that_do_not_do(here, capsys, arguments, match):
         (["rn", *NAMES], "invalid choice: 'rn' .* \\(did you mean 'run'\\?\\)$"),
         (["run", *NAMES, "--biass", "300"], "unrecognized arguments: .*--biass.* \\(did you mean '--bias'\\?\\)$"),
         (["run", *NAMES, "--read-noise", "3 adu"], "--read-noise.* \\(did you mean '--readnoise'\\?\\)$"),
+        (["run", *NAMES, "--outdir", "here"], "--outdir.* \\(did you mean '--output-dir'\\?\\)$"),
         (["demo", "here", "--scenes", "slit"], "--scenes.* \\(did you mean '--scene'\\?\\)$"),
         (["demo", "here", "--scene", "slits"], "invalid choice: 'slits' .* \\(did you mean 'slit'\\?\\)$"),
         (["run", *NAMES, "--qqqqqq"], "unrecognized arguments: --qqqqqq$"),

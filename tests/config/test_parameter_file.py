@@ -136,6 +136,12 @@ def test_unknown_keys(here, capsys):
     check_refused(capsys, r"got 12$", **{"requirements": {12: 3}})
     path = write_parameters("p.yaml")
     text = Path(path).read_text()
+    Path(path).write_text(text + "bais: 3\n")
+    refused(capsys, ["run", path, "--output-dir", "out"], r"got bais \(did you mean bias\?\)$")
+    several = text.replace("requirements:", "bais: 3\nrequirements:\n  dilaton: 1") + "gian: 3\n"
+    Path(path).write_text(several)
+    words = r"got bais \(did you mean bias\?\), gian \(did you mean gain\?\), dilaton \(did you mean dilation\?\)$"
+    refused(capsys, ["run", path, "--output-dir", "out"], words)
     Path(path).write_text(text + "gian: 3\n")
     refused(capsys, ["run", path, "--output-dir", "out"], r"got gian \(did you mean gain\?\)")
     Path(path).write_text(text + "crmethod: pycosmic\n")
