@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.exposures import Exposures
 from crstack.outliers.trails import Trail
+from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads
 
 __all__ = ["Spikes", "along_spikes", "find_spikes", "sentence_of_spikes"]
@@ -19,6 +20,8 @@ FIRST, LAST = 10, 40
 DIRECTIONS, ACROSS = 180, 1
 #: least share of these distances at which a spike is flagged, and largest share in the directions beside it
 FILLED, AROUND = 0.6, 0.4
+#: scatters of all directions by which the share of a spike exceeds their median
+OVER_CHANCE = 4.0
 #: steps between directions from a spike to those beside it
 ASIDE = 8
 #: least angle (degrees) between two spikes of an exposure, and between two lines of spikes
@@ -66,7 +69,8 @@ def find_spikes(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> l
     -----
     The field rotates against the spider of a telescope with an altazimuth mount, unless it is derotated. Spikes then
     differ between exposures, and look like hits. The brightest stars that all exposures show are examined. A spike is a
-    direction in which 60 per cent of the pixels at distances of 10 to 40 pixels are flagged. Spikes cross in two
+    direction in which 60 per cent of the pixels at distances of 10 to 40 pixels are flagged, and clearly more than in
+    most directions. Spikes cross in two
     exposures or more. Trails that cross a star do so in one exposure only.
     """
     stars = [star for star in _brightest(exposures) if _is_star(exposures, *star)]
@@ -142,9 +146,13 @@ def _directions(plane, row, column):
     values = plane[np.where(inside, y, 0), np.where(inside, x, 0)] & inside
     shares = values.any(axis=2).mean(axis=1)
     beside = np.maximum(np.roll(shares, ASIDE), np.roll(shares, -ASIDE))
+    # where hits are frequent, many pixels of all directions are flagged
+    usual = float(np.median(shares))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(shares - usual)))
+    least = max(FILLED, usual + OVER_CHANCE * scatter)
     found: list[float] = []
     for k in np.argsort(-shares, kind="stable"):
-        if shares[k] < FILLED:
+        if shares[k] < least:
             break
         if beside[k] < AROUND and all(abs((angles[k] - one + 180) % 360 - 180) > APART for one in found):
             found.append(float(angles[k]))

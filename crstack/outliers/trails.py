@@ -27,6 +27,8 @@ __all__ = [
 BLOCK, IN_BLOCK = 4, 4
 #: least fraction of the larger side of the image that a trail crosses, and least fraction of its blocks that count
 CROSSES, FILLED = 0.6, 0.7
+#: standard deviations by which this fraction exceeds that of all blocks, and blocks in sequence that one hit may fill
+OVER_CHANCE, OF_ONE_HIT = 6.0, 3
 #: shortest trail (pixels), because tracks of hits may be shorter
 SHORTEST = 100
 #: largest number of trails in an exposure
@@ -92,7 +94,8 @@ def find_trails(
     Notes
     -----
     Flagged pixels are counted in blocks of 4 x 4. A line is a candidate if it crosses 60 per cent of the larger side of
-    the image and 100 pixels, and if 70 per cent of its blocks have four flagged pixels or more. The line is fitted to
+    the image and 100 pixels, and if 70 per cent of its blocks have four flagged pixels or more. Where hits fill many
+    blocks, this fraction exceeds that of all blocks by six standard deviations. The line is fitted to
     the flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
@@ -237,10 +240,10 @@ def _candidate(blocks, lengths):
         image, length = (blocks.T, lengths[1]) if turned else (blocks, lengths[0])
         if image.shape[1] < least:
             continue
-        long_enough = length >= least
+        long_enough, filled = length >= least, _least_filled(blocks, length) * length
         for falling in (False, True):
             sums = sums_of_lines(image[::-1] if falling else image)
-            good = np.where(long_enough & (sums >= FILLED * length), sums, 0)
+            good = np.where(long_enough & (sums >= filled), sums, 0)
             rise, start = np.unravel_index(np.argmax(good), good.shape)
             if good[rise, start] > most:
                 most, n = good[rise, start], len(sums)
@@ -250,6 +253,21 @@ def _candidate(blocks, lengths):
                 ends = (0, y1, image.shape[1] - 1, y2)
                 best = (ends[1], ends[0], ends[3], ends[2]) if turned else ends
     return None if best is None else tuple((one + 0.5) * BLOCK - 0.5 for one in best)
+
+
+def _least_filled(blocks, length):
+    """Least fraction of the blocks of a line that count: larger where hits fill a large part of all blocks.
+
+    Parameters
+    ----------
+    blocks : `~numpy.ndarray`
+        Blocks that count, bool.
+    length : int or `~numpy.ndarray`
+        Number of blocks of the line.
+    """
+    share = float(np.mean(blocks))
+    scatter = np.sqrt(share * (1 - share) * OF_ONE_HIT / np.maximum(length, 1))
+    return np.maximum(FILLED, share + OVER_CHANCE * scatter)
 
 
 def _traced(line, flagged, exposures, i):

@@ -9,6 +9,7 @@ import pytest
 from astropy.nddata import CCDData
 
 from crstack import Code, CRStack
+from crstack.datasets.hits import make_hits
 from crstack.exposures import load_exposures
 from crstack.outliers.spikes import find_spikes
 
@@ -77,6 +78,22 @@ def test_a_flagged_halo_has_no_spikes():
     exposures = load_exposures(images, readnoise=4 * u.electron)
     halo = np.hypot(COLUMNS - X, ROWS - Y) < 45
     assert find_spikes(lambda i: halo, exposures) == []
+
+
+@pytest.mark.parametrize("population", ["thin", "worms", "cosmic"])
+@pytest.mark.parametrize("turned", [None, 12])
+def test_spikes_among_many_hits(population, turned):
+    """Where 15 per cent of the pixels are hit, some directions from each star are flagged by chance."""
+    images, _ = exposures_with([None] * 3)
+    exposures = load_exposures(images, readnoise=4 * u.electron)
+    rng = np.random.default_rng(9)
+    for _ in range(4):
+        flagged = np.stack([make_hits(SHAPE, 0.15, rng, population) > 0 for _ in range(3)])
+        assert find_spikes(lambda i, flagged=flagged: flagged[i], exposures) == []
+    if turned is not None:
+        rare = np.stack([make_hits(SHAPE, 0.02, rng, population) > 0 for _ in range(3)])
+        rare |= np.stack([spikes_at(turned * i) > 100 for i in range(3)])
+        assert (X + 1, Y + 1) in [(one.x, one.y) for one in find_spikes(lambda i: rare[i], exposures)]
 
 
 def test_a_trace_that_crosses_sky_lines_has_no_spikes():

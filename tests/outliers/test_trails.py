@@ -124,12 +124,14 @@ def test_codes_stay_through_rules_thresholds_and_files(tmp_path):
         np.testing.assert_array_equal(other.codes["CRMASK2"] == Code.TRAIL, trail)
 
 
-@pytest.mark.parametrize("population", POPULATIONS)
-def test_hits_make_no_trails(population):
-    """10 stacks of each population, 6 per cent hit, with every hit pixel flagged."""
+@pytest.mark.parametrize(
+    ("population", "rate"), [*((one, 0.06) for one in POPULATIONS), ("thin", 0.15), ("worms", 0.15)]
+)
+def test_hits_make_no_trails(population, rate):
+    """10 stacks of each population, 6 or 15 per cent hit, with every hit pixel flagged."""
     rng = np.random.default_rng(7)
     for _ in range(10):
-        hits = np.stack([make_hits(SHAPE, 0.06, rng, population) for _ in range(3)])
+        hits = np.stack([make_hits(SHAPE, rate, rng, population) for _ in range(3)])
         cube = rng.poisson(SKY, hits.shape) + rng.normal(0, READNOISE, hits.shape) + hits
         images = [CCDData(plane, unit="electron") for plane in cube]
         with warnings.catch_warnings():
@@ -138,6 +140,17 @@ def test_hits_make_no_trails(population):
         trails, planes = find_trails(lambda i, hits=hits: hits[i] > 0, exposures)
         assert trails == ()
         assert planes == {}
+
+
+def test_a_trail_among_many_hits():
+    light = light_of(20, width=3.0, peak=200.0)
+    images, hits = exposures_with(light, rate=0.12)
+    exposures = load_exposures(images, readnoise=READNOISE * u.electron)
+    flagged = hits > 0
+    flagged[1] |= light > 5 * SIGMA
+    (trail,), _ = find_trails(lambda i: flagged[i], exposures)
+    assert trail.exposure == 2
+    assert (trail.y2 - trail.y1) / (trail.x2 - trail.x1) == pytest.approx(np.tan(np.radians(20)), abs=0.01)
 
 
 @pytest.mark.parametrize(("side", "number"), [(90, 0), (150, 1)])
