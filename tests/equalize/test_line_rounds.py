@@ -7,7 +7,7 @@ import pytest
 
 from crstack.equalize.fit import line_rounds
 from crstack.equalize.fit.expected_exposures import ExpectedExposures
-from crstack.equalize.fit.lines import LINES
+from crstack.equalize.fit.lines import LINES, lines_gain
 
 BY_NAME = {(one.setting, one.axis): one for one in LINES}
 
@@ -147,11 +147,32 @@ def test_the_criterion_counts_the_values_of_each_term_once(shares):
 
 def test_short_cells_are_tried_where_long_ones_fail(monkeypatch):
     gains = {128: {1: -5000.0, 2: 300.0}, 32: {1: 900.0, 2: 200.0}}
-    monkeypatch.setattr(line_rounds, "lines_gain", lambda which, length: gains[length][which])
-    assert line_rounds._gains([(1,), (2,)]) == [900, 300]
+    monkeypatch.setattr(
+        line_rounds, "lines_gain", lambda which, length: (gains[length][which], gains[length][which] / 2)
+    )
+    assert line_rounds._gains([(1,), (2,)]) == ([900, 300], [450, 150])
     gains[128][1] = -50.0
-    assert line_rounds._gains([(1,), (2,)]) == [-50, 300]
-    assert line_rounds._gains([]) == []
+    assert line_rounds._gains([(1,), (2,)]) == ([-50, 300], [-25, 150])
+    assert line_rounds._gains([]) == ([], [])
+
+
+def test_stars_need_no_terms_along_rows():
+    """A star between the halves of a cell has the same residual in both, but nothing goes on along its rows."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:200, :500]
+    residuals = rng.standard_normal((5, 200, 500))
+    signal = np.full(y.shape, 100.0)
+    for row, column in ((30, 62), (90, 187), (150, 312)):
+        star = 3000 * np.exp(-((x - column) ** 2 + (y - row) ** 2) / 4)
+        signal += star
+        residuals += 0.02 * np.array([1, -1, 0.5, -1, 0.5])[:, None, None] * star
+    gain, along = lines_gain(residuals, signal, np.ones(y.shape), 128)
+    assert gain > 2000
+    assert along < 100
+    trace = 1000 * np.exp(-((y - 60) ** 2) / 4)
+    residuals += 0.02 * np.array([1, -1, 0.5, -1, 0.5])[:, None, None] * trace
+    _, along = lines_gain(residuals, signal + trace, np.ones(y.shape), 128)
+    assert along > 2000
 
 
 def test_whole_exposures_keep_the_object_alone():

@@ -61,8 +61,10 @@ def find_line_terms(model, open_lines=LINES):
             if one.name in model.names and (one.setting != "sky" or LineTerm(one.axis, "backgrounds") in model.lines)
         ]
         arrays = [one.arrays(left, _regressor(model, one, signal), variance) for one in some]
-        gains = _gains(arrays)
-        if not gains or max(gains) < LEAST_LINES + OF_VALUE * left.size:
+        gains, along = _gains(arrays)
+        least = LEAST_LINES + OF_VALUE * left.size
+        # once one term goes on along its rows, the others may describe what it leaves in a part of them
+        if not gains or max(gains) < least or (not model.lines and max(along) < least):
             return
         best = some[int(np.argmax(gains))]
         without = _terms_of(model)
@@ -78,14 +80,16 @@ def find_line_terms(model, open_lines=LINES):
 
 
 def _gains(arrays):
-    """Decreases of chi squared by some terms.
+    """Decreases of chi squared by some terms, in all cells and without single cells: see `lines_gain`.
 
     What a kernel leaves of a tilted line changes its sign along a row, so that long cells do not describe it.
     """
-    gains = [lines_gain(*one, LENGTH_TO_TEST) for one in arrays]
-    if gains and min(gains) < -LEAST_LINES:
-        return [max(gain, lines_gain(*one, SHORT_LENGTH)) for gain, one in zip(gains, arrays, strict=True)]
-    return gains
+    found = [lines_gain(*one, LENGTH_TO_TEST) for one in arrays]
+    if found and min(gain for gain, _ in found) < -LEAST_LINES:
+        found = [
+            tuple(map(max, one, lines_gain(*of_one, SHORT_LENGTH))) for one, of_one in zip(found, arrays, strict=True)
+        ]
+    return [gain for gain, _ in found], [along for _, along in found]
 
 
 def fit_line_terms(model, lines):

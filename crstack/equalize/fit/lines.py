@@ -35,6 +35,8 @@ OWN_WEIGHT = 0.75
 PIXELS = 1 << 15
 #: least spread of a row in standard errors
 SIGNIFICANCE = 4.0
+#: largest decrease of chi squared in a cell that counts, relative to the mean of the others of its row
+MOST_OF_CELL = 3.0
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,14 @@ def lines_gain(residuals, regressor, variance, length):
 
     Returns
     -------
-    gain : float
+    gain, along : float
+        In all cells, and where the largest decrease of a cell counts up to three times the mean of the other cells of
+        its row.
+
+    Notes
+    -----
+    A star between the halves of a cell shows the same residual in both. This decrease is in one cell of its rows, while
+    that of a trace, a fibre or a line of the sky goes on along them.
     """
     deviations, information = _deviations(
         residuals, regressor, variance, _Cells(regressor.shape[1], length), FIRST_BOUNDS
@@ -297,7 +306,14 @@ def lines_gain(residuals, regressor, variance, length):
     spread = _spread(deviations, information)[:, None, None]
     shrunk = deviations * (spread * information / (1 + spread * information))
     other = shrunk[..., ::-1]
-    return float((information * (2 * other * deviations - other**2)).sum())
+    of_cells = (information * (2 * other * deviations - other**2)).sum(axis=(0, -1))
+    total = float(of_cells.sum())
+    if of_cells.shape[-1] == 1:
+        return total, total
+    largest = of_cells.max(axis=-1)
+    others = of_cells.sum(axis=-1) - largest
+    most = MOST_OF_CELL * np.maximum(others, 0) / (of_cells.shape[-1] - 1)
+    return total, float((others + np.minimum(largest, most)).sum())
 
 
 def fit_lines(residuals, regressor, variance, lengths=LENGTHS):
