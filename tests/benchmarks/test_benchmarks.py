@@ -182,6 +182,16 @@ def test_dithers_of_a_night_are_compared_with_the_exposure_in_the_middle(module)
     assert not crstack.CRStack(night.exposures, readnoise=night.readnoise).exposures.too_far
 
 
+@pytest.mark.filterwarnings("ignore::crstack.exceptions.CRStackWarning")
+def test_undersampled_stars_of_five_exposures_are_not_eaten(module):
+    """No term along rows or columns describes what a kernel leaves of stars, and none of their pixels is flagged."""
+    night = module("_night_scenes").night_of("stars jitter", (400, 500), 5, 107)
+    stack = crstack.CRStack(night.exposures, readnoise=night.readnoise)
+    masks = stack.detect()
+    assert stack.joint_posterior().measured.lines == ()
+    assert masks.crmasks.sum() <= 5
+
+
 def test_wide_lines_of_a_night(module):
     """Lines that brighten and move along the dispersion are no hits."""
     scenes = module("_night_scenes")
