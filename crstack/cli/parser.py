@@ -189,6 +189,11 @@ def _add_settings(plain):
         metavar="S",
         help="level, with the bias, from which values are bad, or header:KEYWORD (default: none)",
     )
+    plain.add_argument(
+        "--trim",
+        metavar="SECTION",
+        help="section to keep of raw images with an overscan, as '[1:2048,1:4096]' or header:TRIMSEC (default: all)",
+    )
     plain.add_argument("--dq-ext", metavar="EXT", help="extension of the data quality (default: none)")
     plain.add_argument("--err-ext", metavar="EXT", help="extension of the uncertainty (default: none)")
     plain.add_argument(
@@ -349,7 +354,8 @@ def _run_with(helper, arguments, console):
         from crstack.exceptions import InputError
         from crstack.pipeline.mosaic import run_any
 
-    names = ("gain", "readnoise", "bias", "saturation", "max_fraction", "dq_ext", "err_ext", "bits", "method", "ext")
+    names = ("gain", "readnoise", "bias", "saturation", "trim", "max_fraction", "dq_ext", "err_ext", "bits", "method")
+    names += ("ext",)
     options = {name: getattr(arguments, name) for name in names}
     by_options = are_images(arguments.parameters)
     if by_options:

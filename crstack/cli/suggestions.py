@@ -10,7 +10,7 @@ __all__ = ["SuggestingParser", "named_as_options"]
 #: keys of the parameter file and options of other names
 OPTIONS = {"crmethod": "method", "rnoise": "readnoise", "extnum": "ext"}
 #: keys whose options have the same name
-SAME = ("method", "readnoise", "max_fraction", "dq_ext", "err_ext")
+SAME = ("method", "readnoise", "max_fraction", "dq_ext", "err_ext", "trim")
 #: beginning of a message about a key
 ABOUT = re.compile(rf"^(detector \d+ of )?({'|'.join([*OPTIONS, *SAME])})(?=[ ,])")
 #: the two mistakes of argparse for which there may be a similar name

@@ -16,6 +16,7 @@ gain: {gain}
 rnoise: {rnoise}
 bias: {bias}
 # saturation: 65535   # crstack only: values from this level on (ADU) are bad
+# trim: header:TRIMSEC # crstack only: section to keep of raw images
 #------------------------------------------------------------------------------
 #------------------------------------------------------------------------------
 requirements:

@@ -63,6 +63,7 @@ def configuration_of_options(
     readnoise=None,
     bias=None,
     saturation=None,
+    trim=None,
     max_fraction=None,
     dq_ext=None,
     err_ext=None,
@@ -86,6 +87,8 @@ def configuration_of_options(
         A number in the unit of the exposures, bias included, or a keyword.
     max_fraction : float or None
         As in the parameter file.
+    trim : str or None
+        Section to keep, or a keyword.
     dq_ext, err_ext, bits : str or None
         As in the parameter file.
     method : str or None
@@ -128,7 +131,7 @@ def configuration_of_options(
         # in a parameter file it is in ADU
         "bias": 0.0 if bias is None else _number_or_text(bias),
     }
-    optional = {"saturation": saturation, "dq_ext": dq_ext, "err_ext": err_ext, "bits": bits}
+    optional = {"saturation": saturation, "trim": trim, "dq_ext": dq_ext, "err_ext": err_ext, "bits": bits}
     top |= {name: None if value is None else _number_or_text(value) for name, value in optional.items()}
     requirements = {"crmethod": METHOD if method is None else method, "max_fraction": max_fraction}
     return Configuration.of(Path(NOWHERE), checked_values(top, requirements))

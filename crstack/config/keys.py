@@ -34,6 +34,7 @@ from crstack.config.values import (
     region,
     regions,
     regions_or_text,
+    section,
     single,
     single_extension,
     vote,
@@ -81,6 +82,7 @@ TOP = (
     Key("bias", number_or_map, 0.0),
     # not of numina-crmasks
     Key("saturation", nullable(number_or_map), None),
+    Key("trim", nullable(section), None),
     Key("dq_ext", nullable(single_extension), None),
     Key("err_ext", nullable(single_extension), None),
     Key("bits", nullable(quality_bits), None),

@@ -62,6 +62,7 @@ __all__ = [
 LARGEST = 1e12
 #: largest factor between equivalent exposures
 FACTOR = 1e3
+SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
 
 
@@ -205,6 +206,19 @@ def number_or_map(key, value):
     if quantity is not None:
         return check_number(key, float(quantity.value), **BOUNDS[key])
     return map_name(key, value)
+
+
+def section(key, value):
+    """Check of a section of the exposures, such as "[1:2048,1:4096]", or of a keyword that holds one."""
+    keyword = as_keyword(value)
+    if keyword is not None:
+        return f"header:{keyword.name}"
+    if not isinstance(value, str) or not SECTION.fullmatch(value.strip()):
+        raise ConfigurationError(
+            f'{key} must be a section such as "[1:2048,1:4096]" (columns, then rows), or a keyword that holds one, '
+            f"such as header:TRIMSEC; got {value}"
+        )
+    return value.strip()
 
 
 def crmethod(key, value):

@@ -5,10 +5,17 @@ from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
 
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import USUAL_KEYWORDS, Keyword, as_keyword, is_count, quantity_of, section_of
+from crstack.exposures.keywords import (
+    USUAL_KEYWORDS,
+    Keyword,
+    as_keyword,
+    is_count,
+    quantity_of,
+    section_of,
+    section_within,
+)
 from crstack.files.history import add_history
 from crstack.noise import NoiseModel
 from crstack.utils.validation import check_number, check_quantity
@@ -87,17 +94,12 @@ class Instrument:
     def section(self, what, given):
         """Section of one exposure that ``what`` ("bias" or "trim") names, or None."""
         value = getattr(self, what)
-        if isinstance(value, str):
-            header = fits.Header({"SECTION": value})
-            section = section_of(header, Keyword("SECTION"), what, given.shape, given.name)
-        elif isinstance(value, Keyword):
-            section = section_of(given.header, value, what, given.shape, given.name)
-        else:
+        if not isinstance(value, str | Keyword):
             return None
-        if section is None and (isinstance(value, str) or what == "trim"):
-            found = value if isinstance(value, str) else given.header[value.name]
-            raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {found!r} for {given.name}")
-        return section
+        if what == "bias" and isinstance(value, Keyword):
+            # it may also hold a number
+            return section_of(given.header, value, what, given.shape, given.name)
+        return section_within(given.header, value, what, given.shape, given.name)
 
     def trimming(self, given):
         """Section to which an exposure is trimmed, or None."""

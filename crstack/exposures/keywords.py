@@ -6,11 +6,21 @@ from numbers import Real
 
 import astropy.units as u
 import numpy as np
+from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.files.units import check_unit
 
-__all__ = ["USUAL_KEYWORDS", "Keyword", "as_keyword", "is_count", "quantity_in_words", "quantity_of", "section_of"]
+__all__ = [
+    "USUAL_KEYWORDS",
+    "Keyword",
+    "as_keyword",
+    "is_count",
+    "quantity_in_words",
+    "quantity_of",
+    "section_of",
+    "section_within",
+]
 
 GAIN = u.electron / u.adu
 
@@ -267,3 +277,32 @@ def section_of(header, keyword, what, shape, name):
             f"{what} must be a section within {shape[1]} x {shape[0]} pixels; got {value} in {keyword.name} of {name}"
         )
     return slice(low - 1, high), slice(first - 1, last)
+
+
+def section_within(header, value, what, shape, name):
+    """The section that a text states: "[1:2048,1:4096]", or a keyword that holds one.
+
+    Parameters
+    ----------
+    value : str or Keyword
+        The text, or the keyword of ``header``.
+    header, what, shape, name
+        As of `section_of`.
+
+    Returns
+    -------
+    section : (slice, slice)
+        Rows and columns.
+
+    Raises
+    ------
+    InputError
+        If it is no section, or one that lies outside the exposure.
+    """
+    keyword = as_keyword(value)
+    if keyword is None:
+        header, keyword = fits.Header({"SECTION": value}), Keyword("SECTION")
+    section = section_of(header, keyword, what, shape, name)
+    if section is None:
+        raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {header[keyword.name]!r} for {name}")
+    return section

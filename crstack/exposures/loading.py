@@ -15,6 +15,7 @@ from crstack.exposures.cube import Exposures
 from crstack.exposures.instrument import Instrument
 from crstack.exposures.items import MINIMUM_EXPOSURES, exposure_items
 from crstack.exposures.keywords import Keyword
+from crstack.exposures.overscan import warn_of_overscan
 from crstack.exposures.place import choose_place
 from crstack.exposures.planes import plane_of
 from crstack.exposures.reading import Reading, as_given, warn_of_cards
@@ -156,6 +157,8 @@ class _Builder:
         """Add one exposure."""
         values = self.values.of_exposure(number, self.n)
         section = values.trimming(raw)
+        if self.first is None and section is None:
+            warn_of_overscan(raw.header, raw.data, raw.name)
         given = raw if section is None else raw.trimmed(section)
         if self.first is None:
             self._begin(given)

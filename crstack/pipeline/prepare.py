@@ -25,6 +25,7 @@ from crstack.pipeline.inputs import (
     find_images,
     inspect_images,
     is_file,
+    trimmed_shape,
 )
 from crstack.pipeline.outputs import Outputs
 from crstack.stack import CRStack
@@ -162,6 +163,7 @@ def prepare(
     shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
+    shape = trimmed_shape(paths[0], configuration["extnum"], configuration["trim"], shape)
     check_places(configuration, shape)
     workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
     given = None
@@ -179,7 +181,7 @@ def prepare(
         paths,
         mem_limit=configuration["mem_limit"],
         ext=configuration["extnum"],
-        **{name: configuration[name] for name in ("dq_ext", "err_ext", "bits")},
+        **{name: configuration[name] for name in ("trim", "dq_ext", "err_ext", "bits")},
         drop_unusable=drop_unusable,
         cr_coincidences=configuration["mm_cr_coincidences"],
         **configuration.noise(numbers, unit),

@@ -174,7 +174,7 @@ def test_run_hands_them_to_the_stack(here, monkeypatch):
     monkeypatch.setattr(module.CRStack, "from_files", from_files)
     numbers = {"gain": 3.0, "rnoise": 1.5, "bias": 7.0, "extnum": 0, "mm_cr_coincidences": 2}
     common = {"ext": 0, "cr_coincidences": 2, "unit": u.adu, "drop_unusable": False}
-    common |= dict.fromkeys(("differences", "saturation", "dq_ext", "err_ext", "bits", "mem_limit"))
+    common |= dict.fromkeys(("differences", "saturation", "trim", "dq_ext", "err_ext", "bits", "mem_limit"))
     common |= {"gain": 3 * u.electron / u.adu, "readnoise": 1.5 * u.adu, "bias": 7 * u.adu}
     for keys, more in (
         ({}, {}),

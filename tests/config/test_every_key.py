@@ -124,6 +124,7 @@ AS_THEY_ARE = {
     "err_ext",
     "bits",
     "saturation",
+    "trim",
     "max_fraction",
     "mem_limit",
     "variance",
@@ -177,6 +178,7 @@ def test_what_runs_and_figures_read(tmp_path):
     given |= {"maxplots": 13, "use_auxmedian": True, "verify_cr": True, "interactive": True, "la_gain_apply": False}
     given |= {
         "saturation": 6e4,
+        "trim": "header:TRIMSEC",
         "max_fraction": 0.3,
         "dq_ext": "DQ",
         "err_ext": 3,

@@ -25,6 +25,7 @@ def test_example_holds_every_key():
     requirements = loaded.pop("requirements")
     assert set(loaded) == {key.name for key in TOP} - {
         "saturation",
+        "trim",
         "dq_ext",
         "err_ext",
         "bits",

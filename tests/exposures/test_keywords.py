@@ -156,6 +156,36 @@ def test_overscan_and_trim():
     np.testing.assert_array_equal(same.data, exposures.data)
 
 
+@pytest.mark.parametrize(
+    ("cards", "words"),
+    [
+        (
+            {"TRIMSEC": "[1:50,1:40]"},
+            r"TRIMSEC of exposure 1 is \[1:50,1:40\], but it has 60 x 40 pixels.*header:TRIMSEC",
+        ),
+        ({"DATASEC": " [3:60,1:40]"}, r"DATASEC of exposure 1 is \[3:60,1:40\]"),
+        ({"BIASSEC": "[52:60,1:40]"}, "BIASSEC of exposure 1 names an overscan in columns 52 to 60, rows 1 to 40"),
+    ],
+)
+def test_an_overscan_that_is_not_trimmed_is_named(cards, words):
+    with pytest.warns(CRStackWarning, match=words) as caught:
+        load_exposures(ccds(**cards), **NUMBERS)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        # of an exposure that was trimmed before, and of one without an overscan
+        {"TRIMSEC": "[51:110,1:40]", "BIASSEC": "[1:50,1:40]"},
+        {"TRIMSEC": "[1:60,1:40]", "BIASSEC": "[61:80,1:40]"},
+        {"TRIMSEC": "all", "DATASEC": 5},
+    ],
+)
+def test_sections_of_trimmed_exposures_need_no_warning(cards):
+    assert load_exposures(ccds(**cards), **NUMBERS).shape == (40, 60)
+
+
 def test_trim_cuts_masks_uncertainties_images_and_the_wcs():
     images = ccds(TRIMSEC="[11:50,3:40]")
     wcs = WCS(naxis=2)
@@ -307,7 +337,8 @@ def test_a_bias_that_is_not_subtracted_stays_in_the_header():
 
 def test_sections_that_were_used_are_removed():
     images = ccds(bias=(500.0,) * 3, BIASSEC="[51:60,1:40]", LIT="[1:50,1:40]")
-    exposures = load_exposures(images, bias="header:BIASSEC", **NUMBERS)
+    with pytest.warns(CRStackWarning, match="names an overscan"):
+        exposures = load_exposures(images, bias="header:BIASSEC", **NUMBERS)
     assert "BIASSEC" not in exposures.header
     assert "crstack: BIASSEC = [51:60,1:40] was used and is removed" in history_of(exposures.own_headers[2])
     trimmed = load_exposures(images, bias="header:BIASSEC", trim="header:LIT", **NUMBERS)
