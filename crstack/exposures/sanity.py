@@ -31,7 +31,7 @@ def is_constant(plane, bad=None):
 
 
 def blank_part(plane, side=BLOCK):
-    """Pixels of blocks that hold one value.
+    """Pixels of blocks, and of long lines at the edges, that hold one value.
 
     Parameters
     ----------
@@ -43,13 +43,34 @@ def blank_part(plane, side=BLOCK):
     Returns
     -------
     blank : `~numpy.ndarray` of bool or None
-        True in every square of this size with one value; None if there is none. Noise makes no square of 7 x 7 pixels,
-        also for integer values, unless it is far below one unit: see `crstack.exposures.digits.side_of_blocks`.
+        True in every square of this size with one value, and in lines of one value along the first and last row and
+        column, of as many pixels as a square; None if there is none. Noise makes no square of 7 x 7 pixels, also for
+        integer values, unless it is far below one unit: see `crstack.exposures.digits.side_of_blocks`.
     """
     side += 1 - side % 2
-    if min(plane.shape) < side or not _may_be_blank(plane):
-        return None
-    blank, edge = np.zeros(plane.shape, dtype=bool), side // 2
+    blank = np.zeros(plane.shape, dtype=bool)
+    _mark_edges(blank, plane, side * side)
+    if min(plane.shape) >= side and _may_be_blank(plane):
+        _mark_squares(blank, plane, side)
+    return blank if blank.any() else None
+
+
+def _mark_edges(blank, plane, length):
+    """Mark lines of one value, of at least this length (odd), along the edges: a border narrower than a square."""
+    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+        line = plane[edge]
+        if len(line) < length:
+            continue
+        same = ndimage.maximum_filter1d(line, length) == ndimage.minimum_filter1d(line, length)
+        # centres of complete lines
+        same[: length // 2] = same[len(line) - length // 2 :] = False
+        if same.any():
+            blank[edge] |= ndimage.maximum_filter1d(same, length)
+
+
+def _mark_squares(blank, plane, side):
+    """Mark squares of one value, of this side (odd)."""
+    edge = side // 2
 
     def work(band):
         rows, wide, inside = band
@@ -60,10 +81,9 @@ def blank_part(plane, side=BLOCK):
         centres[max(len(plane) - edge - wide.start, 0) :] = False
         centres[:, :edge] = centres[:, -edge:] = False
         if centres.any():
-            blank[rows] = ndimage.maximum_filter(centres, side)[inside]
+            blank[rows] |= ndimage.maximum_filter(centres, side)[inside]
 
     map_threads(work, wide_bands(*plane.shape, margin=2 * edge))
-    return blank if blank.any() else None
 
 
 def _may_be_blank(plane):

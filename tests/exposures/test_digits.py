@@ -157,6 +157,22 @@ def test_borders_of_one_value_have_no_data(whole, n):
         assert np.isnan(found.ccd.data[empty.all(axis=0)]).all()
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("width", [1, 4, 6])
+def test_borders_that_are_narrower_than_a_block(whole, width):
+    images = [image[20:120, 14:120] for image in registered(whole=whole)]
+    images[0][:width] = images[1][:, -width:] = images[2][-width:, 5:] = 0
+    empty = np.array([image == 0 for image in images])
+    with pytest.warns(CRStackWarning, match="holds one value in blocks of") as caught:
+        stack = CRStack(images, unit="adu", **NOISE)
+    assert len(caught) == 3
+    np.testing.assert_array_equal(stack.exposures.bad, empty)
+    value = stack.combine("meanjoint")
+    assert not value.mask.any()
+    pulls = (value.data - 130 / 1.5) / np.sqrt(value.uncertainty.array)
+    assert np.abs(pulls[empty.any(axis=0)]).max() < 5.5
+
+
 def test_a_border_under_an_image_of_the_bias():
     images = registered()
     bias = np.random.default_rng(2).normal(3, 1, images[0].shape).astype(np.float32)
