@@ -12,6 +12,7 @@ from crstack.exposures.noise_of_parts import compare_noise_of_parts
 from crstack.exposures.noise_sample import NoiseSample
 from crstack.exposures.photons import counted_photons
 from crstack.exposures.unlike_light import hidden_hits
+from crstack.local_differences import warn_of_region
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
 from crstack.utils.normal import FWHM_PER_SIGMA
@@ -390,8 +391,8 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     ImplausibleResultWarning
         If the masks are not plausible and it was not given.
     CRStackWarning
-        If the joint decision has measured more noise than is stated, if values scatter by less than is stated, or if
-        the noise as stated does not hold in parts of the image.
+        If the joint decision has measured more noise than is stated, if values scatter by less than is stated, if the
+        noise as stated does not hold in parts of the image, or if a region of an exposure has another level.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:
@@ -401,6 +402,7 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     # what is measured has no meaning where stars are far apart, or out of focus
     if not (exposures.unfocused or exposures.too_far):
         compare_noise_of_parts(exposures, sample, differences)
+        warn_of_region(masks, exposures)
     sentences = implausibilities(
         masks, exposures, limit, noise=noise, offsets=offsets, differences=differences, sample=sample
     )

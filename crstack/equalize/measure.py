@@ -7,6 +7,7 @@ import numpy as np
 
 from crstack.equalize.fit.by_bands import ExposuresByBands
 from crstack.equalize.fit.dark import dark_of_hot_pixels
+from crstack.equalize.fit.dark_parts import describes_more_than_noise, sky_with_dark_parts
 from crstack.equalize.fit.differences import NAMES, Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, ExpectedExposures
 from crstack.equalize.fit.hot import with_hot_pixels
@@ -88,7 +89,7 @@ def measure_differences(
     round fits kernels to the structures, and surfaces to medians in cells of 64 pixels without structure. Terms along
     rows and columns are then fitted to the residuals. A term is kept if it lowers chi squared in pixels that it was
     not fitted to, and has a significant effect. For large images, the kernels and the choice of terms along rows and
-    columns come from the part with most structure. If a pattern such as fringes differs in its amplitude, all this is
+    columns come from the part with most structure. If a pattern of the sky differs in its amplitude, all this is
     fitted to the exposures without it as well, and the better of the two descriptions is used. Hot pixels are not
     changed by a throughput, but the dark charge of all hot pixels of an exposure may differ by one factor. Lines along
     rows or columns that only one exposure has, such as trails of satellites, are left out.
@@ -106,15 +107,21 @@ def measure_differences(
 
 
 def _with_pattern(levels, variance_of, bad, names, noises):
-    """The differences with those of a pattern such as fringes, where this describes the exposures better."""
+    """The differences with those of a pattern of the sky, where this describes the exposures better."""
     found = _measured(levels, variance_of, bad, names, noises)
-    pattern = pattern_of_sky(levels, variance_of) if "backgrounds" in names else None
+    if "backgrounds" not in names:
+        return found
+    sky = sky_with_dark_parts(levels, variance_of, bad)
+    pattern = pattern_of_sky(levels, variance_of) if sky is None else sky
     if pattern is None:
         return found
+    excluded = bad if sky is None else sky.excluded(bad, len(levels))
     # the common image is needed, whatever else differs
-    known = pattern.removed(levels), pattern.variance_of(variance_of), bad, names | {"hot pixels"}, noises
+    known = pattern.removed(levels), pattern.variance_of(variance_of), excluded, names | {"hot pixels"}, noises
     other = pattern.added_to(_measured(*known))
-    return other if describes_more(other, found, levels, variance_of, bad) else found
+    if sky is None:
+        return other if describes_more(other, found, levels, variance_of, bad) else found
+    return other if describes_more_than_noise(other, found, sky, levels, variance_of, bad) else found
 
 
 def _measured(levels, variance_of, bad, names, noises):

@@ -9,6 +9,7 @@ import numpy as np
 from crstack.equalize.fit.changes import largest_blur
 from crstack.equalize.fit.differences import Differences
 from crstack.equalize.fit.expected_exposures import CONTRAST, fitted_terms
+from crstack.equalize.fit.fine_surfaces import FEWEST, fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.rounds import flat_pixels, residuals_of
 from crstack.equalize.fit.surfaces import Mesh, surfaces_of
 from crstack.utils.memory import empty_image, limited_memory
@@ -107,30 +108,38 @@ class ExposuresByBands:
         found = self._changed(lambda some, inner, rows: self._round(some, inner, rows, contrast))
         if "backgrounds" not in self.part.names:
             return
-        medians, number = (np.concatenate(one, axis=-2) for one in zip(*found, strict=True))
+        medians, number, *of_fine = (np.concatenate(one, axis=-2) for one in zip(*found, strict=True))
         self.grids, self.kinds = surfaces_of(medians, number)
+        if of_fine:
+            self.grids = surfaces_with_regions(self.mesh, self.grids, *of_fine)
         self.backgrounds = [
             self._interpolated(grid) if kind else np.float32(0)
             for grid, kind in zip(self.grids, self.kinds, strict=True)
         ]
 
     def _round(self, some, inner, rows, contrast):
-        """A round for the rows of a band; medians of its cells, and the numbers of their pixels."""
+        """A round for the rows of a band; medians of its cells, and the numbers of their pixels.
+
+        The same of its fine cells, if a surface was found before.
+        """
         common = some.common(contrast)
         variance = some.variance_of(common)
         some.change(common, variance)
         if "backgrounds" not in some.names:
             return None
         flat = flat_pixels(some, contrast_of(common), variance)[inner]
-        left = [one[inner] for one in residuals_of(some, common)]
-        return self.mesh.rows(rows).medians([*left, variance[inner]], flat)
+        images = [*(one[inner] for one in residuals_of(some, common)), variance[inner]]
+        found = self.mesh.rows(rows).medians(images, flat)
+        if "surface" not in self.kinds:
+            return found
+        return *found, *fine_mesh(self.mesh).rows(rows).medians(images, flat, FEWEST)
 
     def _interpolated(self, grid):
         """A surface as an image."""
-        image = empty_image(self.mesh.shape)
+        image, mesh = empty_image(self.mesh.shape), Mesh.of_cells(self.mesh.shape, grid.shape)
 
         def work(rows):
-            image[rows] = self.mesh.interpolate(grid, rows)
+            image[rows] = mesh.interpolate(grid, rows)
 
         map_threads(work, row_bands(*image.shape))
         return image

@@ -68,8 +68,8 @@ class Differences:
     hot : tuple of float
         Dark charge of the hot pixels of each exposure, relative to the mean of the exposures; empty if it is the same.
     pattern : tuple of float
-        Amplitude of a common pattern in each exposure, such as fringes, relative to the mean of the exposures; empty if
-        it changes no more than the throughput.
+        Amplitude of a common pattern of the sky in each exposure, relative to the mean of the exposures: fringes, or a
+        sky that ends at dark parts. Empty if it changes no more than the throughput.
     """
 
     factors: tuple
@@ -123,7 +123,7 @@ class Differences:
         measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
         of the response along rows or columns, and of the level of each row or column (electron). The column
         hot_pixels holds the dark charge of hot pixels relative to the mean, and the column pattern the amplitude of a
-        pattern such as fringes, if they differ.
+        pattern of the sky such as fringes, if they differ.
 
         Returns
         -------
@@ -176,9 +176,9 @@ class Differences:
         images : list of `~numpy.ndarray`
             One image for each exposure, float32 (ny, nx), in electrons. All 0 if no level was needed.
         """
-        mesh = Mesh(shape)
         if self.grids is None:
             return [np.zeros(shape, np.float32) for _ in self.factors]
+        mesh = Mesh.of_cells(shape, self.grids.shape[1:])
         if not in_files():
             return [mesh.interpolate(grid) for grid in self.grids]
         images = [empty_image(shape) for _ in self.grids]
@@ -247,7 +247,7 @@ class Differences:
             words["dark charge of hot pixels"] = f"{shares} (relative to their mean)"
         if self.pattern:
             shares = ", ".join(f"{one:.3f}" for one in self.pattern)
-            words["amplitudes of a pattern such as fringes"] = f"{shares} (relative to their mean)"
+            words["amplitudes of a pattern of the sky"] = f"{shares} (relative to their mean)"
         if self.terms is None and not any(map(any, self.steps)):
             return words or {"differences": "none"}
         terms = self.terms or KernelTerms(0, False, False, False)

@@ -10,7 +10,7 @@ from crstack.equalize.fit.surfaces import VARIANCE_OF_MEDIAN, Mesh
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import by_rows, dilate
 
-__all__ = ["PatternOfSky", "describes_more", "misfit_of_differences", "pattern_of_sky"]
+__all__ = ["BLOCK", "PatternOfSky", "describes_more", "medians_of_blocks", "misfit_of_differences", "pattern_of_sky"]
 
 #: side (pixels) of the blocks whose medians are the pattern, and fewest blocks along each axis
 BLOCK, FEWEST = 4, 16
@@ -145,15 +145,7 @@ class _Blocks:
     @classmethod
     def of(cls, levels):
         """Blocks of exposures (N, ny, nx)."""
-        down, across = (_starts(side) for side in levels.shape[1:])
-        columns = across[:, None] + np.arange(BLOCK)
-        medians = np.empty((len(levels), len(down), len(across)))
-        fine = np.empty((len(levels), 2 * len(down), 2 * len(across)), np.float32)
-        for k, first in enumerate(down):
-            rows = np.asarray(levels[:, first : first + BLOCK])[:, :, columns]
-            medians[:, k] = np.median(rows.transpose(0, 2, 1, 3).reshape(len(rows), len(across), -1), axis=-1)
-            quarters = rows.reshape(len(rows), 2, BLOCK // 2, len(across), 2, BLOCK // 2).mean(axis=(2, 5))
-            fine[:, 2 * k : 2 * k + 2] = quarters.reshape(len(rows), 2, -1)
+        medians, fine = medians_of_blocks(levels), _quarters_of_blocks(levels)
         mesh = Mesh(medians.shape[1:], (CELL, CELL))
         around, _ = mesh.medians(medians, np.ones(medians.shape[1:], dtype=bool))
         medians -= np.stack([mesh.interpolate(grid) for grid in around])
@@ -199,6 +191,33 @@ class _Blocks:
         (bottom, down), (left, across) = ((side - 1, _starts(side) + (BLOCK - 1) / 2) for side in shape)
         spline = RectBivariateSpline(down, across, smooth, bbox=[0, bottom, 0, left])
         return spline(np.arange(shape[0]), np.arange(shape[1])).astype(np.float32)
+
+
+def medians_of_blocks(levels):
+    """Medians (N, rows, columns) of the blocks of exposures (N, ny, nx)."""
+    found = [np.median(_flat(rows), axis=-1) for rows in _rows_of_blocks(levels)]
+    return np.stack(found, axis=1).astype(float)
+
+
+def _quarters_of_blocks(levels):
+    """Means (N, 2 rows, 2 columns) of the quarters of the blocks."""
+    half, found = BLOCK // 2, []
+    for rows in _rows_of_blocks(levels):
+        quarters = rows.reshape(*rows.shape[:2], 2, half, 2, half).mean(axis=(3, 5))
+        found.append(quarters.transpose(0, 2, 1, 3).reshape(len(rows), 2, -1))
+    return np.concatenate(found, axis=1).astype(np.float32)
+
+
+def _rows_of_blocks(levels):
+    """Each row of blocks (N, columns, BLOCK, BLOCK) of exposures (N, ny, nx)."""
+    down, across = (_starts(side) for side in levels.shape[1:])
+    columns = across[:, None] + np.arange(BLOCK)
+    for first in down:
+        yield np.asarray(levels[:, first : first + BLOCK])[:, :, columns].transpose(0, 2, 1, 3)
+
+
+def _flat(blocks):
+    return blocks.reshape(*blocks.shape[:-2], -1)
 
 
 def _sources(fine):

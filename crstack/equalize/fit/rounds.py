@@ -5,8 +5,10 @@ from scipy import ndimage
 
 from crstack.equalize.fit.drift import positions_of
 from crstack.equalize.fit.expected_exposures import CONTRAST
+from crstack.equalize.fit.fine_surfaces import FEWEST as FEWEST_OF_FINE
+from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
 from crstack.equalize.fit.kernel import SIZE, fit_kernels
-from crstack.equalize.fit.surfaces import levels_around, surfaces_of
+from crstack.equalize.fit.surfaces import Mesh, levels_around, surfaces_of
 from crstack.equalize.terms.offsets import hot_pixels
 from crstack.utils.pixels import at_pixels, contrast_of
 
@@ -49,15 +51,20 @@ def refine(model, contrast, least_share=None):
         _fit_kernels(model, common, variance, structure, telling, least_share)
     model.change(common, variance)
     if "backgrounds" in model.names:
-        medians, number = model.mesh.medians(
-            [*residuals_of(model, common), variance], flat_pixels(model, structure, variance)
-        )
-        model.grids, model.kinds = surfaces_of(medians, number)
-        model.backgrounds = [
-            model.mesh.interpolate(grid) if kind else np.float32(0)
-            for grid, kind in zip(model.grids, model.kinds, strict=True)
-        ]
+        _fit_surfaces(model, [*residuals_of(model, common), variance], flat_pixels(model, structure, variance))
     return common
+
+
+def _fit_surfaces(model, images, flat):
+    """Fit the surfaces to medians of images, the residuals and the variance, in flat pixels (ny, nx)."""
+    mesh = model.mesh
+    model.grids, model.kinds = surfaces_of(*mesh.medians(images, flat))
+    if "surface" in model.kinds:
+        model.grids = surfaces_with_regions(mesh, model.grids, *fine_mesh(mesh).medians(images, flat, FEWEST_OF_FINE))
+        mesh = Mesh.of_cells(mesh.shape, model.grids.shape[1:])
+    model.backgrounds = [
+        mesh.interpolate(grid) if kind else np.float32(0) for grid, kind in zip(model.grids, model.kinds, strict=True)
+    ]
 
 
 def structure_of(model):

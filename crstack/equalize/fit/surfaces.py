@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from crstack.utils.threads import map_threads
 
-__all__ = ["Mesh", "first_surfaces", "levels_around", "linear_weights", "smooth_surface", "surfaces_of"]
+__all__ = ["Mesh", "first_surfaces", "levels_around", "linear_weights", "shrunk", "smooth_surface", "surfaces_of"]
 
 #: side (pixels) of a cell in which the level is measured
 CELL = 64
@@ -42,7 +42,12 @@ class Mesh:
         ]
         self.centres = [(one[1:] + one[:-1] - 1) / 2 for one in self.edges]
 
-    def medians(self, images, known):
+    @classmethod
+    def of_cells(cls, shape, numbers):
+        """The mesh of an image of some shape (ny, nx) with the given numbers of (rows, columns) of cells."""
+        return cls(shape, tuple(side / number for side, number in zip(shape, numbers, strict=True)))
+
+    def medians(self, images, known, fewest=FEWEST):
         """Medians of the known pixels of each cell.
 
         Parameters
@@ -51,6 +56,8 @@ class Mesh:
             (K, ny, nx), or a list of images; no NaN where known.
         known : `~numpy.ndarray` of bool
             (ny, nx).
+        fewest : int, optional
+            Fewest pixels of a cell.
 
         Returns
         -------
@@ -66,7 +73,7 @@ class Mesh:
         def work(a):
             for b, band in enumerate(columns):
                 which = np.flatnonzero(known[rows[a], band])
-                if len(which) >= FEWEST:
+                if len(which) >= fewest:
                     number[a, b] = len(which)
                     for median, image in zip(medians, images, strict=True):
                         median[a, b] = _median(image[rows[a], band].ravel().take(which))
@@ -86,6 +93,12 @@ class Mesh:
         """Values of the cells as an image, linear between their centres, and extrapolated outside; or some rows."""
         down, across = (linear_weights(centres, side) for centres, side in zip(self.centres, self.shape, strict=True))
         return (down[rows] @ grid @ across.T).astype(np.float32)
+
+    def at_centres(self, grid, other):
+        """Values of the cells at the centres of the cells of another mesh of the same image."""
+        pairs = zip(self.centres, other.centres, self.shape, strict=True)
+        down, across = (linear_weights(one, side)[np.rint(places).astype(int)] for one, places, side in pairs)
+        return down @ grid @ across.T
 
 
 def _median(values):
@@ -146,7 +159,7 @@ def smooth_surface(medians, number, variance):
             surface, kind, chi2 = trial, name, left
     degrees = np.count_nonzero(known)
     if degrees and chi2 > degrees + SIGNIFICANCE * np.sqrt(2 * degrees):
-        return surface + _shrunk(
+        return surface + shrunk(
             np.where(known, values - surface, 0), weight, (chi2 - degrees) / weight.sum()
         ), "surface"
     return surface, kind
@@ -199,7 +212,7 @@ def levels_around(mesh, images, flat):
     return [mesh.interpolate(median[tuple(nearest)]) for median in medians]
 
 
-def _shrunk(rest, weight, spread):
+def shrunk(rest, weight, spread):
     """Values of cells, each shrunk towards the mean of those around; ``spread`` is their scatter beyond the noise."""
     around = ndimage.uniform_filter(weight * rest, 3, mode="nearest")
     around /= np.maximum(ndimage.uniform_filter(weight, 3, mode="nearest"), 1e-30)
