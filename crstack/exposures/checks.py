@@ -10,7 +10,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.copies import is_nearly_same, is_same
-from crstack.exposures.dead_values import find_dead_values
+from crstack.exposures.dead_values import find_dead_values, find_negative_values
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
@@ -87,7 +87,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     exposures = _without_blank_parts(exposures, read)
     coarse = False
     if read is not None:
-        exposures = _without_dead_values(exposures, read)
+        exposures = _without_negative_values(_without_dead_values(exposures, read))
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
@@ -245,6 +245,20 @@ def _place(where):
         first, last = np.flatnonzero(line)[[0, -1]] + 1
         words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
     return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
+
+
+def _without_negative_values(exposures):
+    """Mark pixels that are far below 0 in all exposures as bad."""
+    negative = find_negative_values(exposures)
+    if negative is None:
+        return exposures
+    lowest = min(float(plane[negative].min()) for plane in exposures.data)
+    warn_user(
+        f"{_place(negative)}, are far below 0 in every exposure (lowest {lowest:.6g} {exposures.noise.unit} after the "
+        "bias was subtracted): values that mark bad pixels, or whole numbers that have wrapped? They are taken as bad "
+        "values"
+    )
+    return _with_bad(exposures, np.broadcast_to(negative, exposures.data.shape))
 
 
 def _without_dead_values(exposures, read):

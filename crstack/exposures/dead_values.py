@@ -1,18 +1,23 @@
-"""Dead rows and columns: one value in all exposures, far below its surroundings."""
+"""Dead pixels: values in all exposures that light does not give, far below their surroundings."""
 
 import numpy as np
 from scipy import ndimage
 
 from crstack.exposures.digits import digit_of
+from crstack.utils.normal import SIGMA_PER_MAD
 
-__all__ = ["find_dead_values"]
+__all__ = ["find_dead_values", "find_negative_values"]
 
 #: distances of the pixels on each side, along a row or a column, that are the surroundings
 DISTANCES = (5, 6, 7)
 #: a value is dead if it is at least this number of standard deviations below its surroundings on both sides
 FAR_BELOW = 6.0
-#: fewest connected pixels, and largest number of groups of this size that noise may give
-FEWEST, BY_CHANCE = 4, 1e-3
+#: largest number of groups of connected pixels that noise may give
+BY_CHANCE = 1e-3
+#: light does not give values this number of read noises below 0, and of standard deviations below the median
+NEGATIVE, BELOW_MEDIAN = 10.0, 30.0
+#: step (pixels) of a sample of an exposure
+STEP = 7
 #: highest probability of one value, times the standard deviation of the values in units of their steps
 PEAK = 0.4
 #: number of shapes of a group grows by about this factor with each pixel
@@ -46,17 +51,20 @@ def find_dead_values(exposures, raw, same):
     least = _least_pixels(exposures, raw)
     if least is None:
         return None
+    # noise gives no single pixel far below 0
+    negative = find_negative_values(exposures)
+    fewest = least if negative is None else 1
     inner = _inner(same)
-    candidates = same & ~inner & _has_neighbour(same)
+    candidates = same & ~inner
     if exposures.bad is not None:
         candidates &= ~exposures.bad.any(axis=0)
     rows, columns = np.nonzero(candidates)
     for i in range(len(exposures)):
-        if len(rows) < least:
+        if len(rows) < fewest:
             return None
         low = _below_both_sides(exposures, i, rows, columns)
         rows, columns = rows[low], columns[low]
-    if len(rows) < least:
+    if len(rows) < fewest:
         return None
     values, number = np.unique(raw[rows, columns], return_counts=True)
     dead = np.zeros(exposures.shape, dtype=bool)
@@ -65,8 +73,40 @@ def find_dead_values(exposures, raw, same):
     labels, _ = ndimage.label(dead, np.ones((3, 3)))
     large = np.bincount(labels.ravel()) >= least
     large[0] = False
-    dead = large[labels]
+    dead = large[labels] if negative is None else large[labels] | (dead & negative)
     return dead if dead.any() else None
+
+
+def find_negative_values(exposures):
+    """Pixels that are far below 0 in all exposures, such as those of a value that marks bad pixels.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Two or more, bias subtracted.
+
+    Returns
+    -------
+    negative : `~numpy.ndarray` of bool or None
+        (ny, nx); None if there is none.
+
+    Notes
+    -----
+    Noise reaches below 0 by a few read noises. The limit is also far below the median, because a sky may be subtracted.
+    """
+    negative = None
+    for plane in exposures.data:
+        some = plane[::STEP, ::STEP]
+        middle = float(np.median(some))
+        readnoise = float(np.max(exposures.noise.readnoise_in_unit))
+        scatter = max(SIGMA_PER_MAD * float(np.median(np.abs(some - middle))), readnoise)
+        low = plane < min(middle - BELOW_MEDIAN * scatter, -NEGATIVE * readnoise)
+        negative = low if negative is None else negative & low
+        if not negative.any():
+            return None
+    if exposures.bad is not None:
+        negative &= ~exposures.bad.any(axis=0)
+    return negative if negative.any() else None
 
 
 def _least_pixels(exposures, raw):
@@ -79,7 +119,7 @@ def _least_pixels(exposures, raw):
     chance = NEIGHBOURS * (PEAK * digit / sigma) ** len(exposures)
     if chance > 0.5:
         return None
-    return max(int(np.ceil(np.log(BY_CHANCE / raw.size) / np.log(max(chance, 1e-30)))), FEWEST)
+    return max(int(np.ceil(np.log(BY_CHANCE / raw.size) / np.log(max(chance, 1e-30)))), 1)
 
 
 def _inner(same):
@@ -90,17 +130,6 @@ def _inner(same):
         inner[middle] = same[: -2 * far, far:-far] & same[2 * far :, far:-far]
         inner[middle] &= same[far:-far, : -2 * far] & same[far:-far, 2 * far :]
     return same & inner
-
-
-def _has_neighbour(same):
-    """Whether one of the eight neighbours of each pixel is marked."""
-    found = np.zeros_like(same)
-    found[1:] = same[:-1]
-    found[:-1] |= same[1:]
-    of_column = found | same
-    found[:, 1:] |= of_column[:, :-1]
-    found[:, :-1] |= of_column[:, 1:]
-    return found
 
 
 def _below_both_sides(exposures, i, rows, columns):

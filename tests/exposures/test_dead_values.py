@@ -35,9 +35,14 @@ def test_dead_pixels_of_all_exposures_are_bad(n, whole):
     truth[:, 0] = truth[:, 100:103] = truth[119, 20:60] = truth[40:44, 50:53] = True
     for image in images:
         image[truth] = 0
-    with pytest.warns(CRStackWarning, match=f"^{truth.sum()} pixels, .* hold the value 0 in every exposure") as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         exposures = load(images)
-    assert len(caught) == 1
+    words = [str(one.message) for one in caught]
+    assert len(words) == 2
+    # the first column looks like a border, and lines of its value belong to it
+    assert "every exposure holds one value in blocks of 480 pixels" in words[0]
+    assert "52 pixels, within columns 21 to 60 and rows 41 to 120, hold the value 0 in every exposure" in words[1]
     np.testing.assert_array_equal(exposures.bad, np.broadcast_to(truth, exposures.bad.shape))
     assert (exposures.data[:, truth] == 0).all()
 
@@ -52,6 +57,43 @@ def test_the_combined_image_has_no_value_at_a_dead_column():
     ccd = stack.combine("mean")
     assert ccd.mask[:, 100].all()
     assert ccd.mask.sum() == 120
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("value", [-9999, -500])
+def test_single_pixels_with_a_value_that_marks_them_are_bad(value, n, whole):
+    images = [image + 300 for image in sky(n, whole=whole)]
+    truth = np.zeros(SHAPE, dtype=bool)
+    truth[::13, 4::17] = truth[30:32, 40:42] = True
+    for image in images:
+        image[truth] = value
+    with pytest.warns(CRStackWarning, match=f"^{truth.sum()} pixels, .* in every exposure") as caught:
+        exposures = load(images, bias=300 * u.adu)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(exposures.bad, np.broadcast_to(truth, exposures.bad.shape))
+
+
+def test_single_pixels_of_one_value_without_steps_are_bad():
+    images = sky()
+    for image in images:
+        image[::13, 4::17] = 0
+    with pytest.warns(CRStackWarning, match="^90 pixels, .* hold the value 0 in every exposure"):
+        exposures = load(images)
+    assert exposures.bad[:, ::13, 4::17].all()
+    assert exposures.bad.sum() == 3 * 90
+
+
+def test_negative_values_of_noise_and_of_a_subtracted_sky_are_good():
+    rng = np.random.default_rng(3)
+    images = [image - 900 for image in sky(level=900.0)]
+    deep = rng.normal(0, 400, SHAPE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert load(images).bad is None
+        # features that are negative in all exposures, as of a sky that was measured on a source
+        exposures = load([image - np.maximum(deep, 0) for image in images])
+    assert exposures.bad is None
 
 
 @pytest.mark.parametrize("bias", [300 * u.adu, [300 * u.adu, 310 * u.adu, 290 * u.adu]])
