@@ -105,7 +105,7 @@ def run(
     Raises
     ------
     InputError
-        If the stacks or the settings are wrong; nothing is written then.
+        If the stacks or the settings are wrong, or the disk is too small; nothing is written then.
     """
     check_integer("n_workers", n_workers, minimum=1)
     stacks = as_stacks(stacks, settings)
@@ -114,6 +114,10 @@ def run(
         raise InputError(f"output directory must be a directory; got {output_dir}")
     reasons = plan(stacks, output, redo=redo)
     jobs = [Job(stack, output, plots, reasons[stack.name]) for stack in stacks if reasons[stack.name] is not None]
+    if jobs:
+        from crstack.batch.space import check_space_of_jobs  # heavy, and needed by no batch that is complete
+
+        check_space_of_jobs(jobs, output)
     output.mkdir(parents=True, exist_ok=True)
     rows = {}
 

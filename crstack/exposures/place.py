@@ -7,7 +7,7 @@ import numpy as np
 from crstack.files.fits_reading import inspect_image
 from crstack.utils.memory import current_workspace
 
-__all__ = ["choose_place", "expected_bytes"]
+__all__ = ["choose_place", "expected_bytes", "expected_bytes_of_files"]
 
 #: measured peak memory of the joint decision: bytes for each pixel, for each value, and for each exposure of a pixel
 #: with differences between the exposures
@@ -16,6 +16,8 @@ PER_PIXEL, PER_VALUE, OF_DIFFERENCES = 40, 10, 16
 COMBINED_PER_PIXEL, COMBINED_PER_VALUE = 160, 25
 #: bytes that do not depend on the image: libraries that are loaded later, and tables
 FIXED = 220_000_000
+#: least share of the memory of the images that was measured in temporary files at one time
+SHARE_IN_FILES = 0.5
 #: share of the pixels that are examined: of clean ones, and beside the hits of each exposure
 EXAMINED, EXAMINED_PER_EXPOSURE = 0.03, 0.03
 #: bytes for each node of an examined pixel, and for each of its values there
@@ -45,6 +47,22 @@ def expected_bytes(n, n_pixels):
     return FIXED + n_pixels * float(max(per_pixel, combined))
 
 
+def expected_bytes_of_files(n, n_pixels):
+    """Space on the disk of the temporary files of a stack whose arrays are kept there, in bytes.
+
+    Parameters
+    ----------
+    n, n_pixels : int
+        As for `expected_bytes`.
+
+    Returns
+    -------
+    n_bytes : float
+        A lower estimate.
+    """
+    return SHARE_IN_FILES * (expected_bytes(n, n_pixels) - FIXED)
+
+
 def choose_place(items, reading):
     """Keep the arrays of a stack in files if ``mem_limit`` asks for it: see `crstack.utils.memory.Workspace`.
 
@@ -64,4 +82,5 @@ def choose_place(items, reading):
     else:
         shape = np.shape(getattr(first, "data", first))[-2:]
     n_pixels = int(np.prod(shape, dtype=np.int64))
-    workspace.decide(expected_bytes(len(items), n_pixels), n_pixels, len(items))
+    n, space = len(items), expected_bytes_of_files(len(items), n_pixels)
+    workspace.decide(expected_bytes(n, n_pixels), n_pixels, n, space)

@@ -14,6 +14,7 @@ from astropy.io import fits
 
 from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
+from crstack.files.fits_reading import inspect_image
 from crstack.files.fits_writing import write_fits
 from crstack.mosaic.chips import ALL, Chip, chips_of
 from crstack.mosaic.files import copied, joined_chips, primary_of
@@ -23,6 +24,7 @@ from crstack.pipeline.inputs import find_images
 from crstack.pipeline.outputs import Outputs
 from crstack.pipeline.prepare import clean_name, inputs_of, is_crmasks, prepare, product_names, read_parameters
 from crstack.pipeline.run import run
+from crstack.pipeline.space import check_space, product_sizes
 from crstack.pipeline.summary import log_outputs
 from crstack.utils.log import log, section
 
@@ -111,6 +113,7 @@ def _run_chips(configuration, output_dir, found, each, console, options):
         names.remove("crmasks.fits")
         outputs.keep("crmasks.fits")
     outputs.check(names, inputs)
+    _check_space(jobs, paths, outputs, names, options)
     console.check_log_file(output_dir, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
     with outputs:
         console.open_log_file()
@@ -183,6 +186,25 @@ def _check_all(jobs, options):
                 prepare(job.configuration, job.directory, crmasks=job.masks, console=Console(), **wanted)
         except InputError as error:
             raise type(error)(f"chip {job.name}: {error}") from error
+
+
+def _check_space(jobs, paths, outputs, names, options):
+    """Check that the products of all chips, and the files to which they are joined, fit on the disk."""
+    settings = jobs[0].configuration
+    shapes = [inspect_image(paths[0], job.chip.number, what="images", name="extnum").shape for job in jobs]
+    sizes = product_sizes(
+        len(paths),
+        sum(ny * nx for ny, nx in shapes),
+        n_chips=len(jobs),
+        plots=options.get("plots", True),
+        joint=settings.crmethod.is_joint or jobs[0].masks is not None,
+        masks="crmasks.fits" in names,
+        clean=options.get("clean", False),
+        outputs=settings["outputs"],
+        compression=settings["compression"],
+    )
+    beside = {"a joined file beside those of its chips": sizes.largest}
+    check_space(outputs.directory, sizes, [outputs / name for name in names], beside)
 
 
 def _joined_names(configuration, n_images, *, clean, given):

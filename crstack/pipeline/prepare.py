@@ -12,7 +12,7 @@ from crstack.config.configuration import Configuration, read_configuration
 from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
-from crstack.exposures.place import expected_bytes
+from crstack.exposures.place import expected_bytes, expected_bytes_of_files
 from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
@@ -28,8 +28,10 @@ from crstack.pipeline.inputs import (
     trimmed_shape,
 )
 from crstack.pipeline.outputs import Outputs
+from crstack.pipeline.space import check_space, product_sizes
 from crstack.stack import CRStack
 from crstack.stages.arguments import allow_work
+from crstack.utils.disk import is_on_disk_of_temporary_files
 from crstack.utils.log import log, section, settings_lines
 from crstack.utils.memory import Workspace, limited_memory
 from crstack.utils.version import crstack_version
@@ -159,13 +161,14 @@ def prepare(
         raise InputError(f"outputs must be without meanjoint, which needs crmethod joint; got crmethod {crmethod}")
     paths = find_images(configuration["images"], configuration.path.parent)
     outputs = Outputs(output_dir, overwrite=overwrite)
-    _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
+    wanted = _check_outputs(outputs, configuration, paths, crmasks, console, plots=plots, clean=clean)
     shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
     shape = trimmed_shape(paths[0], configuration["extnum"], configuration["trim"], shape)
     check_places(configuration, shape)
     workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
+    _check_space(outputs, wanted, len(paths), shape[0] * shape[1], workspace)
     given = None
     if crmasks is not None:
         chip = getattr(crmasks, "chip", None) or chip_of_masks(crmasks, paths[0], configuration["extnum"])
@@ -201,7 +204,8 @@ def _checked_memory(configuration, n_images, shape, *, plots, masks):
     images."""
     workspace = Workspace(configuration["mem_limit"])
     n_pixels = shape[0] * shape[1]
-    workspace.decide(expected_bytes(n_images, n_pixels), n_pixels)
+    space = expected_bytes_of_files(n_images, n_pixels)
+    workspace.decide(expected_bytes(n_images, n_pixels), n_pixels, n_bytes_of_files=space)
     if not workspace.in_files:
         return workspace
     if not masks:
@@ -233,16 +237,27 @@ def read_parameters(parameters, mem_limit=None):
 
 
 def _check_outputs(outputs, configuration, paths, crmasks, console, *, plots, clean):
-    """Check that the run, and its log file, overwrite no input and no file of the user."""
+    """Check that the run, and its log file, overwrite no input and no file of the user; return what it will write."""
     inputs = list(inputs_of(configuration, paths, crmasks))
     in_place = crmasks is not None and is_crmasks(outputs / "crmasks.fits", crmasks)
     joint = configuration.crmethod.is_joint or crmasks is not None
     chosen = {"outputs": configuration["outputs"], "compression": configuration["compression"]}
-    names = product_names(len(paths), plots=plots, joint=joint, masks=not in_place, clean=clean, **chosen)
+    wanted = {"plots": plots, "joint": joint, "masks": not in_place, "clean": clean} | chosen
+    names = product_names(len(paths), **wanted)
     outputs.check(names, inputs)
     if in_place:
         outputs.keep("crmasks.fits")
     console.check_log_file(outputs.directory, [*names, "crmasks.fits"], inputs, overwrite=outputs.overwrite)
+    return wanted
+
+
+def _check_space(outputs, wanted, n_images, n_pixels, workspace):
+    """Check that what the run will write fits on the disk; ``wanted`` are arguments of `product_names`."""
+    replaced = [outputs / name for name in product_names(n_images, **wanted)]
+    beside = {}
+    if workspace.in_files and is_on_disk_of_temporary_files(outputs.directory):
+        beside["temporary files"] = expected_bytes_of_files(n_images, n_pixels)
+    check_space(outputs.directory, product_sizes(n_images, n_pixels, **wanted), replaced, beside)
 
 
 def inputs_of(configuration, paths, crmasks):

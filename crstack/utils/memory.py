@@ -21,7 +21,9 @@ import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
+from crstack.utils.disk import check_temporary_space
 from crstack.utils.warn import warn_user
+from crstack.utils.words import amount_of_bytes
 
 __all__ = [
     "MemoryLimit",
@@ -102,12 +104,6 @@ def _with_factor(text):
     return float(number) * (1024 if binary else 1000) ** " kmgt".index((prefix or " ").lower())
 
 
-def _in_words(n_bytes):
-    if n_bytes < 1e5:
-        return f"{n_bytes} byte{'' if n_bytes == 1 else 's'}"
-    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"
-
-
 def resident_bytes():
     """Memory that the process holds now, in bytes; 0 where the system does not report it."""
     return _held()[0]
@@ -154,8 +150,8 @@ def warn_of_excess(limit):
     used = peak_bytes()
     if limit is not None and used > limit:
         warn_user(
-            f"the work used {_in_words(used)}, more than mem_limit of {_in_words(limit)}. Small arrays and the "
-            "libraries stay in memory: give at least as much as was used"
+            f"the work used {amount_of_bytes(used)}, more than mem_limit of {amount_of_bytes(limit)}. Small arrays "
+            "and the libraries stay in memory: give at least as much as was used"
         )
 
 
@@ -198,7 +194,7 @@ class Workspace:
     def __setstate__(self, state):
         self.__init__(**state)
 
-    def decide(self, n_bytes, n_pixels=0, n_exposures=0):
+    def decide(self, n_bytes, n_pixels=0, n_exposures=0, n_bytes_of_files=0):
         """Keep large arrays in files if ``n_bytes`` more than now would exceed the limit.
 
         Parameters
@@ -209,19 +205,22 @@ class Workspace:
             Pixels of an image, for `allow`.
         n_exposures : int, optional
             Number of exposures, for work in regions.
+        n_bytes_of_files : float, optional
+            Space of the temporary files, if arrays are kept there.
 
         Raises
         ------
         InputError
-            If the process holds more than the limit already, or if the requested work needs all images at once.
+            If the process holds more than the limit already, if the requested work needs all images at once, or if the
+            disk of the temporary files is too small.
         """
         if self.limit is not None:
             trim()  # memory that earlier work has freed is available
         held, self._of_libraries = _held()
         if self.limit is not None and self.limit < held:
             raise InputError(
-                f"mem_limit must be more than {_in_words(held)}, which Python and its libraries hold before the work; "
-                f"got {_in_words(self.limit)}"
+                f"mem_limit must be more than {amount_of_bytes(held)}, which Python and its libraries hold before "
+                f"the work; got {amount_of_bytes(self.limit)}"
             )
         self._held_before, self._n_pixels = held, n_pixels
         self._needed = held + int(n_bytes)
@@ -234,6 +233,8 @@ class Workspace:
             needed = min(held + FIXED + int(bytes_per_exposure * n_exposures), self._needed)
             if self.in_files and needed > self.limit:
                 self._refuse(what, needed, "the regions of all images")
+        if self.in_files:
+            check_temporary_space(n_bytes_of_files, f"the arrays of mem_limit {amount_of_bytes(self.limit)}")
 
     def refuse(self, what):
         """Raise `InputError` where arrays are kept in files: ``what`` has all images in memory at once."""
@@ -256,8 +257,8 @@ class Workspace:
 
     def _refuse(self, what, needed, images):
         raise InputError(
-            f"mem_limit must be at least {_in_words(needed)} for {what} of this stack, because {images} "
-            f"are needed at once; got {_in_words(self.limit)}. Less is enough for the joint decision without an "
+            f"mem_limit must be at least {amount_of_bytes(needed)} for {what} of this stack, because {images} "
+            f"are needed at once; got {amount_of_bytes(self.limit)}. Less is enough for the joint decision without an "
             "auxiliary detector, and its combinations"
         )
 

@@ -1,8 +1,15 @@
 """Words of messages and figures."""
 
-__all__ = ["counted"]
+__all__ = ["amount_of_bytes", "counted"]
 
 
 def counted(number, word):
     """A number with its word in the singular or plural, such as "1 pixel" or "2 pixels"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def amount_of_bytes(n_bytes):
+    """A number of bytes in words, such as "3.4 GB"."""
+    if n_bytes < 1e5:
+        return counted(round(n_bytes), "byte")
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"

@@ -4,6 +4,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from crstack.batch import run
 from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
+from crstack.pipeline.space import product_sizes
 
 
 @pytest.fixture
@@ -215,3 +217,25 @@ def test_what_was_measured_is_in_the_table(settings, in_this_process, tmp_path):
     table = run({"sky": paths}, settings, output_dir=tmp_path / "out", executor=in_this_process, plots=False)
     assert table["state"][0] == "done", table["message"][0]
     assert "added levels (electron): " in table["measured"][0]
+
+
+def test_a_disk_that_is_too_small_for_all_stacks_is_refused(night, exposure_files, settings, monkeypatch, capsys):
+    free = SimpleNamespace(total=10**12, used=0, free=0)
+    monkeypatch.setattr("crstack.utils.disk.shutil.disk_usage", lambda path: free)
+    of_one = product_sizes(3, 60 * 80, plots=False, outputs=["mean"]).total
+    free.free = 2 * of_one - 1
+    assert main(["batch", "night.yaml", "--output-dir", "out", "--no-plots"]) == 2
+    assert "space for the results of 2 stacks, about 0.298 MB; got 0.298 MB free in" in capsys.readouterr().err
+    assert not Path("out").exists()
+    with pytest.raises(InputError, match=r"or by --no-plots"):
+        run(exposure_files, settings, output_dir="out")
+    free.free = 2 * of_one
+    with ThreadPoolExecutor(1) as pool:
+        assert set(run(exposure_files, settings, plots=False, executor=pool)["state"]) == {"done"}
+        # complete stacks need nothing, and the products of an earlier run are replaced
+        free.free = 0
+        assert set(run(exposure_files, settings, plots=False, executor=pool)["state"]) == {"skipped"}
+        with pytest.raises(InputError, match="are there from earlier runs"):
+            run(exposure_files, settings, plots=False, executor=pool, redo=True)
+        free.free = of_one
+        assert set(run(exposure_files, settings, plots=False, executor=pool, redo=True)["state"]) == {"done"}

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import astropy.units as u
 import numpy as np
@@ -23,6 +24,7 @@ from crstack.cli import main
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.mosaic import chips_of
+from crstack.pipeline.space import product_sizes
 from crstack.stages.arguments import DetectOptions, MosaicCombineOptions, StackOptions
 from crstack.utils.memory import resident_bytes
 
@@ -192,6 +194,17 @@ def test_the_command_writes_one_file_of_each_product(files, capsys):
     # a second run replaces the files
     assert run_chips(files, "all", "out") == 0
     assert "exposure_2_clean.fits" not in {path.name for path in Path("out").glob("*.fits")}
+
+
+def test_a_disk_that_is_too_small_for_all_chips_is_refused(files, monkeypatch, capsys):
+    """Each chip fits, but not all of them with the joined files."""
+    n_pixels = sum(ny * nx for ny, nx in SHAPES)
+    sizes = product_sizes(len(files), n_pixels, plots=False, outputs=["mean", "meancr2", "meanjoint"])
+    free = SimpleNamespace(total=10**12, used=0, free=sizes.total + sizes.largest - 1)
+    monkeypatch.setattr("crstack.utils.disk.shutil.disk_usage", lambda path: free)
+    assert run_chips(files, "all", "out") == 2
+    assert "a joined file beside those of its chips" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_a_parameter_file_and_its_reports(files):

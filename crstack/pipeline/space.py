@@ -1,0 +1,150 @@
+"""Space on the disk for the products of a run, checked before the work."""
+
+import os
+from dataclasses import dataclass
+
+from crstack.combine import COMBINATIONS
+from crstack.exceptions import InputError
+from crstack.utils.disk import free_bytes
+from crstack.utils.words import amount_of_bytes, counted
+
+__all__ = ["ProductSizes", "check_space", "product_sizes", "space_beside"]
+
+#: bytes for each pixel of a combined image: value and VARIANCE (float32), MAP (int16), MASK and FLAGS (uint8)
+OF_COMBINED = 4 + 4 + 2 + 1 + 1
+#: of a cleaned exposure: value and VARIANCE (float32), MASK (uint8)
+OF_CLEAN = 4 + 4 + 1
+#: of a mask in crmasks.fits: the image and its plane of CODES (uint8)
+OF_MASK = 1 + 1
+#: masks besides those of the exposures
+COMMON_MASKS = 3
+#: of the joint decision in crmasks.fits: a probability of each exposure (uint8), and SIGSHIFT (float32)
+OF_PROBABILITY, OF_SHIFT = 1, 4
+#: share of an image that lossless compression leaves at least, as measured (0.48 to 0.63)
+COMPRESSED = 0.45
+#: of a figure as measured: fixed, for each pixel of an image, and at most
+OF_FRAME, OF_PIXEL, OF_FIGURE = 80_000, 4, 500_000
+#: figures besides those of the exposures, and figures in the page
+COMMON_FIGURES, FIGURES_OF_PAGE = 3, 3
+
+
+@dataclass(frozen=True)
+class ProductSizes:
+    """Sizes of the products of a run in bytes.
+
+    Attributes
+    ----------
+    combined, clean : float
+        Of one combined image, and of one cleaned exposure.
+    n_combined, n_clean : int
+        Their numbers.
+    masks : float
+        Of crmasks.fits.
+    figures : float
+        Of all figures and the page.
+    """
+
+    combined: float
+    n_combined: int
+    clean: float
+    n_clean: int
+    masks: float
+    figures: float
+
+    @property
+    def of_images(self):
+        """Size of all FITS files."""
+        return self.n_combined * self.combined + self.n_clean * self.clean + self.masks
+
+    @property
+    def total(self):
+        """Size of all products."""
+        return self.of_images + self.figures
+
+    @property
+    def largest(self):
+        """Size of the largest file."""
+        return max(self.combined * bool(self.n_combined), self.clean * bool(self.n_clean), self.masks)
+
+    def in_words(self):
+        """What needs the space, such as "8 combined images of 12 MB"."""
+        several = ((self.n_combined, "combined image", self.combined), (self.n_clean, "cleaned exposure", self.clean))
+        parts = [f"{counted(n, name)} of {amount_of_bytes(size)}" for n, name, size in several if n]
+        parts += [f"crmasks.fits {amount_of_bytes(self.masks)}"] if self.masks else []
+        parts += [f"figures and report {amount_of_bytes(self.figures)}"] if self.figures else []
+        return ", ".join(parts)
+
+
+def product_sizes(
+    n_images, n_pixels, n_chips=1, *, plots, joint=True, masks=True, clean=False, outputs=None, compression="none"
+):
+    """Sizes of the products of a run: lower estimates for what is compressed or drawn.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of exposures.
+    n_pixels : int
+        Pixels of one of them; those of all chips of a mosaic.
+    n_chips : int, optional
+        Number of chips, each with figures of its own.
+    plots, joint, masks, clean, outputs, compression
+        As for `crstack.pipeline.prepare.product_names`.
+
+    Returns
+    -------
+    sizes : ProductSizes
+    """
+    share = 1.0 if compression == "none" else COMPRESSED
+    n_combined = sum(joint or name != "meanjoint" for name in outputs or COMBINATIONS)
+    n_figures = n_chips * (n_images + COMMON_FIGURES + FIGURES_OF_PAGE) if plots else 0
+    of_masks = OF_MASK * (COMMON_MASKS + n_images) + (OF_PROBABILITY * n_images + OF_SHIFT if joint else 0)
+    return ProductSizes(
+        combined=share * OF_COMBINED * n_pixels,
+        n_combined=n_combined,
+        clean=share * OF_CLEAN * n_pixels,
+        n_clean=n_images if clean else 0,
+        masks=float(of_masks * n_pixels if masks else 0),
+        figures=float(n_figures * min(OF_FRAME + OF_PIXEL * n_pixels / n_chips, OF_FIGURE)),
+    )
+
+
+def check_space(directory, sizes, replaced=(), beside=None):
+    """Check that the products fit on their disk.
+
+    Parameters
+    ----------
+    directory : path-like
+        Output directory, which need not exist.
+    sizes : ProductSizes
+        What will be written.
+    replaced : iterable of path-like, optional
+        Files that the products replace, each when the new one is complete.
+    beside : mapping, optional
+        Bytes of other files on the same disk during the work, by their name.
+
+    Raises
+    ------
+    InputError
+        If there is too little space.
+    """
+    free = free_bytes(directory)
+    if free is None:
+        return  # the file system does not report it
+    of_earlier = sum(os.path.getsize(path) for path in replaced if os.path.isfile(path))
+    needed = space_beside(sizes.total, sizes.largest, of_earlier) + sum((beside or {}).values())
+    if free >= needed:
+        return
+    parts = [sizes.in_words(), *(f"{name} {amount_of_bytes(size)}" for name, size in (beside or {}).items())]
+    less = f"; files of an earlier run free {amount_of_bytes(of_earlier)}" if of_earlier else ""
+    raise InputError(
+        f"output directory must have space for the results, about {amount_of_bytes(needed)} "
+        f"({', '.join(parts)}{less}); got {amount_of_bytes(free)} free in {directory}: use --output-dir on another "
+        "disk, or ask for less by outputs: or compression: fpack in a parameter file"
+        f"{', or by --no-plots' if sizes.figures else ''}"
+    )
+
+
+def space_beside(total, largest, of_earlier):
+    """Free bytes that products need where they replace earlier ones, each when the new one is complete."""
+    return max(total - of_earlier, 0.0) + (largest if of_earlier else 0.0)
