@@ -19,6 +19,7 @@ from crstack.exposures.sanity import BLOCK, blank_part
 from crstack.exposures.saturation import LEAST_PIXELS, clipped_values, find_shared_plateau, warn_of_saturation
 from crstack.exposures.setups import warn_of_setups
 from crstack.exposures.shadows import find_shadows
+from crstack.exposures.signed import warn_of_signed_integers
 from crstack.exposures.times import factors_of_times
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.warn import warn_user
@@ -79,14 +80,15 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     -----
     CRStackWarning
         If headers name different filters or gratings, exposures are saturated, pixels are dead, part of an exposure is
-        blank or has less light than in the others, an exposure lacks the structures of the others, or the scatter
-        disagrees with the noise.
+        blank or has less light than in the others, an exposure lacks the structures of the others, unsigned integers
+        were read as signed ones, or the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
     exposures = _without_blank_parts(exposures, read)
-    coarse = False
+    coarse = signed = False
     if read is not None:
+        signed = warn_of_signed_integers(exposures, read.first)
         exposures = _without_negative_values(_without_dead_values(exposures, read))
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
@@ -96,7 +98,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
         factors = factors_of_times(exposures)
         scaled = exposures if factors is None else exposures.divided_by(factors)
         # few whole numbers do not scatter as normal values do
-        missing = () if coarse else compare_noise(scaled, bias_given)
+        missing = () if coarse or signed else compare_noise(scaled, bias_given)
         if missing:
             known = exposures.missing or (0.0,) * len(exposures)
             exposures = replace(exposures, missing=tuple(map(sum, zip(known, missing, strict=True))))

@@ -1,0 +1,110 @@
+"""Unsigned integers of 16 bits that were read as signed ones."""
+
+import numpy as np
+
+from crstack.exposures.digits import digit_of
+from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.warn import warn_user
+
+__all__ = ["warn_of_signed_integers"]
+
+#: what is added to signed integers (BZERO) to store unsigned ones, and the number of values of 16 bits
+ZERO, NUMBER = 32768, 65536
+#: values below this are no light that a sky or a bias was subtracted from
+FAR_BELOW = -8192
+#: share of the valid values far below 0 from which the zero of all values is lost
+MOST = 0.9
+#: least step of a jump between neighbours, fewest jumps, and share of the edges of low values that jump
+OF_JUMP, FEWEST_JUMPS, JUMPING = 49152, 20, 0.5
+#: ratio of the measured variance to that of a level, in both directions, for which they agree
+AGREES = 1.15
+#: number of rows that are examined
+ROWS = 400
+
+
+def warn_of_signed_integers(exposures, first):
+    """Warn of exposures that hold unsigned integers of 16 bits which were read as signed ones.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        The exposures, bias subtracted.
+    first : `~numpy.ndarray`
+        First exposure (ny, nx) as it was read.
+
+    Returns
+    -------
+    found : bool
+        Whether there are any.
+
+    Warns
+    -----
+    CRStackWarning
+        If there are any.
+
+    Notes
+    -----
+    FITS stores unsigned integers as signed ones and BZERO = 32768. Without BZERO all values are too low by 32768. If
+    the bits are read as signed integers instead, values of 32768 and more are too low by 65536, so that neighbours jump
+    from 32767 to -32768. Where the level happens to be near 0, the scatter shows the lost zero: it is that of a
+    level which is higher by 32768.
+    """
+    if exposures.rate_seconds:
+        return False
+    step = max(len(first) // ROWS, 1)
+    bias = float(np.nanmedian(first[::step] - exposures.data[0][::step]))
+    digit = digit_of(first)
+    if digit is None or not np.isfinite(bias):
+        return False
+    shifted, jumping = [], []
+    for i, name in enumerate(exposures.names):
+        bad = exposures.bad_of(i)
+        values = exposures.data[i][::step].astype(np.float64)
+        values[~np.isfinite(values) if bad is None else bad[::step]] = np.nan
+        if _has_lost_zero(values, bias, exposures.noise_of(i) if digit == 1 else None):
+            shifted.append(name)
+        elif _jumps(values + bias):
+            jumping.append(name)
+    if shifted:
+        level = np.nanmedian(exposures.data[exposures.names.index(shifted[0])][::step])
+        warn_user(
+            f"values are unsigned integers without their zero, with a level of {level:.4g} {exposures.unit} in "
+            f"{', '.join(shifted)}: was BZERO = {ZERO} lost from the header? Write BZERO = {ZERO} into it, or lower "
+            f"bias= (command --bias) by {ZERO}. Until then noise and hits are wrong"
+        )
+    if jumping:
+        warn_user(
+            f"values jump from {ZERO - 1} to {-ZERO} between neighbouring pixels of {', '.join(jumping)}: unsigned "
+            f"integers were read as signed ones. Add {NUMBER} to the negative values of the files, or write them again "
+            f"as unsigned integers (uint16). Until then noise and hits are wrong"
+        )
+    return bool(shifted or jumping)
+
+
+def _has_lost_zero(values, bias, noise):
+    """Whether all values (rows, nx), bias subtracted, lie too low by 32768; ``noise`` is None if they are not whole."""
+    valid = np.isfinite(values)
+    if not valid.any() or np.nanmin(values) + bias < -ZERO or np.nanmax(values) + bias >= ZERO:
+        return False
+    level = float(np.median(values[valid]))
+    if np.mean(values[valid] + bias < FAR_BELOW) > MOST:
+        return level < FAR_BELOW
+    # a level near 0 with the scatter of a high one
+    if noise is None or level > np.sqrt(ZERO):
+        return False
+    steps = np.abs(np.diff(values, axis=1))
+    variance = (SIGMA_PER_MAD * float(np.nanmedian(steps))) ** 2 / 2
+    expected = float(np.median(noise.variance(np.float32(level + ZERO))))
+    return expected / AGREES < variance < expected * AGREES
+
+
+def _jumps(raw):
+    """Whether neighbours in a row jump between the ends of the signed integers, where others are far below 0."""
+    low = raw < FAR_BELOW
+    if np.count_nonzero(low) < FEWEST_JUMPS:
+        return False
+    steps = np.abs(np.diff(raw, axis=1))
+    edges = (low[:, 1:] != low[:, :-1]) & np.isfinite(steps)
+    jumps = edges & (steps > OF_JUMP)
+    n_jumps = np.count_nonzero(jumps)
+    return n_jumps >= FEWEST_JUMPS and n_jumps >= JUMPING * np.count_nonzero(edges)
