@@ -160,7 +160,7 @@ class Instrument:
             found = f"{gain:g}" if gain.isscalar else f"an image of {low.value:g} to {high:g}"
             raise InputError(
                 f"gain must be left out for exposures in {given.unit}, as {given.name} is, or be 1; got {found}: if "
-                "the exposures are in adu, state that unit"
+                "the values are in adu, give unit=u.adu, or write BUNIT = 'adu' into the headers"
             )
 
     def seconds(self, given, number, n):

@@ -33,6 +33,7 @@ _WORDS = (
     (re.compile(r"\b(adus?|dns?|counts?|cts?)\b"), "adu"),
     (re.compile(r"\b(sec(ond)?s?)\b"), "s"),
     (re.compile(r"\s*/\s*pix(el)?s?\b|\brms\b"), ""),
+    (re.compile(r"\s+per\s+"), "/"),
 )
 
 
@@ -71,9 +72,10 @@ class Keyword:
 
     Notes
     -----
-    Without ``unit``, a unit in brackets at the start of the comment is used, such as ``[e-/ADU]``. Without either, a
-    gain is in electron/adu, a read noise in electrons, an exposure time in seconds, and a bias or a saturation level
-    is in the unit of the exposures. A gain in adu/electron is inverted.
+    The value is a number, or text of a number with its unit, such as ``'2.0 e-/ADU'``. Without ``unit`` and a unit in
+    the value, a unit in brackets at the start of the comment is used, such as ``[e-/ADU]``. Without any of these, a
+    gain is in electron/adu, a read noise in electrons, an exposure time in seconds, and a bias or a saturation level is
+    in the unit of the exposures. A gain in adu/electron is inverted.
 
     Examples
     --------
@@ -136,23 +138,49 @@ def quantity_of(header, keyword, what, unit, name):
     Raises
     ------
     InputError
-        If the keyword is absent or holds no finite number, or its unit is not known.
+        If the keyword is absent or holds no finite number, or its unit is not known or differs from the given one.
     """
-    value = _value_of(header, keyword, what, name)
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise InputError(f"{what} must be a number in {keyword.name} of {name}; got {value!r}") from None
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-        raise InputError(f"{what} must be a finite number in {keyword.name} of {name}; got {value!r}")
-    stated, source = _stated_unit(header, keyword, what, unit, name)
+    value, written = _number_of(header, keyword, what, unit, name)
+    stated, source = _stated_unit(header, keyword, what, unit, name) if written is None else (written, "its unit")
     if unit == GAIN and stated == 1 / GAIN:
         if value == 0:
             raise InputError(f"{what} must not be 0 in {keyword.name} of {name}; got 0 adu / electron")
         value, stated = 1 / value, GAIN
     quantity = value * stated
     return quantity, f"{what} is {quantity:.6g} by {keyword.name} of {name} ({source})"
+
+
+def _number_of(header, keyword, what, unit, name):
+    """The number that a keyword holds, and its unit where the value is text with a unit; None otherwise."""
+    found, written = _value_of(header, keyword, what, name), None
+    value = found
+    if isinstance(value, str):
+        quantity = quantity_in_words(value, _possible_units(unit))
+        value, written = (_float_of(value), None) if quantity is None else (float(quantity.value), quantity.unit)
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+        raise InputError(
+            f"{what} must be a finite number, with or without a unit such as {unit}, in {keyword.name} of {name}; got "
+            f"{found!r}: write a number there, or give the number itself in place of the keyword"
+        )
+    if written is not None and keyword.unit not in (None, written):
+        raise InputError(
+            f"{what} must be in the unit {keyword.unit} that is given for {keyword.name}; got {found!r} in {name}: "
+            "leave out the given unit, or correct the header"
+        )
+    return value, written
+
+
+def _float_of(text):
+    """A number as text; NaN for other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _possible_units(unit):
+    """Units in which a header may state a value whose unit by convention is ``unit``."""
+    return {GAIN: (GAIN, 1 / GAIN), u.s: (u.s,)}.get(unit, (u.adu, u.electron, u.adu / u.s, u.electron / u.s))
 
 
 def _value_of(header, keyword, what, name):
@@ -201,8 +229,7 @@ def _stated_unit(header, keyword, what, unit, name):
     stated = _unit_in_brackets(found[1])
     if stated is None:
         return unit, "unit by convention"
-    allowed = {GAIN: (GAIN, 1 / GAIN), u.s: (u.s,)}.get(unit, (u.adu, u.electron, u.adu / u.s, u.electron / u.s))
-    if stated not in allowed and not (unit == u.s and stated.is_equivalent(u.s)):
+    if stated not in _possible_units(unit) and not (unit == u.s and stated.is_equivalent(u.s)):
         raise InputError(
             f"{what} must not be in {stated}, as the comment of {keyword.name} of {name} says; "
             f"state the unit, such as Keyword({keyword.name!r}, '{unit}')"

@@ -138,7 +138,10 @@ def check_gain(gain, unit, path):
         return  # a keyword, which is read with the exposures
     if unit in (u.electron, u.electron / u.s) and np.any(np.not_equal(gain, 1)):
         found = f"{gain:g}" if np.ndim(gain) == 0 else f"{np.min(gain):g} to {np.max(gain):g}"
-        raise InputError(f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}")
+        raise InputError(
+            f"gain must be 1 for images in electrons, as BUNIT of {path} says; got {found}: leave the gain out (in a "
+            "parameter file, give 1), or write BUNIT = 'adu' into the headers if the values are in ADU"
+        )
 
 
 def check_places(configuration, shape):

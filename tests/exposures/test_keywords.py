@@ -75,9 +75,15 @@ def test_read_noise(comment, expected):
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (("abc", ""), "gain must be a number in GAIN of a.fits; got 'abc'"),
-        ((True, ""), "gain must be a finite number in GAIN of a.fits; got True"),
-        (("nan", ""), "gain must be a number in GAIN|gain must be a finite number in GAIN of a.fits; got nan"),
+        (
+            ("abc", ""),
+            "gain must be a finite number, with or without a unit such as electron / adu, in GAIN of a.fits; "
+            "got 'abc': write a number there, or give the number itself in place of the keyword",
+        ),
+        ((True, ""), "gain must be a finite number, .* in GAIN of a.fits; got True"),
+        (("nan", ""), "gain must be a finite number, .* in GAIN of a.fits; got 'nan'"),
+        (("2.0 e", ""), "gain must be a finite number, .* in GAIN of a.fits; got '2.0 e'"),
+        (("2.0 or 3.0 e/adu", ""), "gain must be a finite number, .* got '2.0 or 3.0 e/adu'"),
         (
             (1.0, "[nm]"),
             r"gain must not be in nm, as the comment of GAIN of a.fits says; state the unit, such as Keyword",
@@ -88,6 +94,39 @@ def test_read_noise(comment, expected):
 def test_numbers_that_are_none(card, message):
     with pytest.raises(InputError, match=message):
         quantity_of(cards_of(GAIN=card), Keyword("GAIN"), "gain", GAIN, "a.fits")
+
+
+@pytest.mark.parametrize("unit", [None, GAIN])
+@pytest.mark.parametrize(
+    "text", ["2.0 e/adu", "2 electron/ADU", "2.0 e-/DN", "2.0e-/ADU", "2.0 [e-/adu]", "2.0 electrons per ADU"]
+)
+def test_a_gain_with_its_unit_in_the_value(text, unit):
+    found, words = quantity_of(cards_of(GAIN=(text, "[of amplifier 1]")), Keyword("GAIN", unit), "gain", GAIN, "a.fits")
+    assert found == 2 * GAIN
+    assert words == "gain is 2 electron / adu by GAIN of a.fits (its unit)"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "unit", "expected"),
+    [
+        ("0.5 ADU/e-", "gain", GAIN, 2 * GAIN),
+        ("3.1 e-", "readnoise", u.electron, 3.1 * u.electron),
+        ("3.1 e- rms", "readnoise", u.electron, 3.1 * u.electron),
+        ("2.5 DN", "readnoise", u.electron, 2.5 * u.adu),
+        ("60000 ADU", "saturation", u.adu, 60000 * u.adu),
+        ("300 sec", "exptime", u.s, 300 * u.s),
+    ],
+)
+def test_other_numbers_with_their_units(text, what, unit, expected):
+    found, _ = quantity_of(cards_of(NUMBER=text), Keyword("NUMBER"), what, unit, "a.fits")
+    assert found == expected
+
+
+def test_a_unit_in_the_value_must_not_contradict_the_given_one():
+    with pytest.raises(
+        InputError, match=r"gain must be in the unit electron / adu that is given for GAIN; got '2 ADU/e-'"
+    ):
+        quantity_of(cards_of(GAIN="2 ADU/e-"), Keyword("GAIN", GAIN), "gain", GAIN, "a.fits")
 
 
 def test_a_keyword_that_is_not_there():
