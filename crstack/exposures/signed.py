@@ -18,6 +18,8 @@ MOST = 0.9
 OF_JUMP, FEWEST_JUMPS, JUMPING = 49152, 20, 0.5
 #: ratio of the measured variance to that of a level, in both directions, for which they agree
 AGREES = 1.15
+#: least ratio of the measured variance to that of the level itself
+CLEAR = 4.0
 #: number of rows that are examined
 ROWS = 400
 
@@ -52,7 +54,8 @@ def warn_of_signed_integers(exposures, first):
     if exposures.rate_seconds:
         return False
     step = max(len(first) // ROWS, 1)
-    bias = float(np.nanmedian(first[::step] - exposures.data[0][::step]))
+    subtracted = (first[::step] - exposures.data[0][::step])[np.isfinite(first[::step])]
+    bias = float(np.median(subtracted)) if subtracted.size else np.nan
     digit = digit_of(first)
     if digit is None or not np.isfinite(bias):
         return False
@@ -61,7 +64,8 @@ def warn_of_signed_integers(exposures, first):
         bad = exposures.bad_of(i)
         values = exposures.data[i][::step].astype(np.float64)
         values[~np.isfinite(values) if bad is None else bad[::step]] = np.nan
-        if _has_lost_zero(values, bias, exposures.noise_of(i) if digit == 1 else None):
+        by_scatter = digit == 1 and exposures.variances[i] is None
+        if _has_lost_zero(values, bias, exposures.noise_of(i) if by_scatter else None):
             shifted.append(name)
         elif _jumps(values + bias):
             jumping.append(name)
@@ -82,7 +86,7 @@ def warn_of_signed_integers(exposures, first):
 
 
 def _has_lost_zero(values, bias, noise):
-    """Whether all values (rows, nx), bias subtracted, lie too low by 32768; ``noise`` is None if they are not whole."""
+    """Whether all values (rows, nx), bias subtracted, lie too low by 32768; ``noise`` to compare their scatter, or None."""
     valid = np.isfinite(values)
     if not valid.any() or np.nanmin(values) + bias < -ZERO or np.nanmax(values) + bias >= ZERO:
         return False
@@ -93,9 +97,11 @@ def _has_lost_zero(values, bias, noise):
     if noise is None or level > np.sqrt(ZERO):
         return False
     steps = np.abs(np.diff(values, axis=1))
+    if not np.isfinite(steps).any():
+        return False
     variance = (SIGMA_PER_MAD * float(np.nanmedian(steps))) ** 2 / 2
-    expected = float(np.median(noise.variance(np.float32(level + ZERO))))
-    return expected / AGREES < variance < expected * AGREES
+    own, expected = (float(np.median(noise.variance(np.float32(one)))) for one in (level, level + ZERO))
+    return own * CLEAR < variance and expected / AGREES < variance < expected * AGREES
 
 
 def _jumps(raw):

@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
 
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning
@@ -77,3 +78,16 @@ def test_other_negative_values_have_another_cause(tmp_path):
     words = warned(images, tmp_path / "sky", 0)
     assert words
     assert not any("BZERO" in one or "jump" in one for one in words)
+
+
+def test_a_stated_scatter_needs_no_other_cause():
+    """Uncertainties, or a read noise, that explain the scatter of a level near 0."""
+    rng = np.random.default_rng(4)
+    images = [np.rint(rng.normal(0, 182, SHAPE)).astype(np.float32) for _ in range(3)]
+    given = [CCDData(image, unit=u.adu, uncertainty=StdDevUncertainty(np.full(SHAPE, 182.0))) for image in images]
+    numbers = {"gain": 1 * u.electron / u.adu, "readnoise": 5 * u.electron}
+    assert len(CRStack(given, **numbers)) == 3
+    numbers["readnoise"] = 182 * u.electron
+    assert len(CRStack(images, unit=u.adu, **numbers)) == 3
+    with pytest.warns(CRStackWarning, match="BZERO"):
+        CRStack(images, unit=u.adu, **numbers | {"readnoise": 5 * u.electron})
