@@ -20,7 +20,7 @@ from crstack.utils.pixels import dilate
 from crstack.utils.validation import check_number
 from crstack.utils.warn import warn_user
 
-__all__ = ["MAX_FRACTION", "check_plausible", "implausibilities"]
+__all__ = ["MAX_FRACTION", "check_plausible", "implausibilities", "is_misaligned"]
 
 #: fraction of flagged values in an exposure that is not plausible
 MAX_FRACTION = 0.2
@@ -110,7 +110,7 @@ def implausibilities(
             "Check gain, read noise and bias, and whether sky, seeing and pointing are alike"
         )
     # the cause has a warning of its own, and what is measured has no meaning
-    if not (exposures.unfocused or exposures.too_far):
+    if exposures.comparable:
         sentences += _of_coincidences(masks, valid)
         sentences += _of_shifts(masks, exposures, offsets)
         sentences += _of_structures(masks, exposures, differences)
@@ -233,11 +233,42 @@ def _of_structures(masks, exposures, differences):
             return []
     measured = measured_of(masks.decision)
     factors = ", ".join(f"{one:.2f}" for one in measured.factors) if measured else "none"
-    return [
+    found = (
         f"structures differ between the exposures by as much as a shift of {shift:.2f} pixel beyond what is measured "
-        f"(throughputs: {factors}): rotation, distortion, or fringes that vary? Structures are flagged, and hits "
-        "on them are missed: register the exposures first, or leave out those that differ"
+        f"(throughputs: {factors})"
+    )
+    if is_misaligned(masks.decision, exposures, n_sources):
+        found += (
+            f", and {n_sources} flagged features look like sources of some exposures only (in Python: masks.sources)"
+        )
+        cause = "are the exposures rotated against each other, distorted, or of different fields?"
+    else:
+        cause = "rotation, distortion, or fringes that vary?"
+    return [
+        f"{found}: {cause} Structures are flagged, and hits on them are missed: register the exposures first, or leave "
+        "out those that differ"
     ]
+
+
+def is_misaligned(decision, exposures, n_sources):
+    """Whether structures differ beyond what is measured, and many features look like sources of some exposures.
+
+    Parameters
+    ----------
+    decision : `~crstack.methods.Decision` or None
+        That made the masks.
+    exposures : `~crstack.exposures.Exposures`
+        Its exposures. Where they count photons, structures differ by more than normal values do.
+    n_sources : int
+        Number of sources that only some exposures show.
+
+    Returns
+    -------
+    misaligned : bool
+        Whether stars at different places, rather than stars that vary, are the likely cause.
+    """
+    shift = 0.0 if decision is None else decision.unexplained_shift
+    return n_sources >= MANY_SOURCES and shift > UNEXPLAINED and not counted_photons(exposures)
 
 
 def _shift_elsewhere(masks, exposures, differences):
@@ -399,8 +430,8 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
         limit = check_number("max_fraction", max_fraction, minimum=0, maximum=1)
     _warn_of_understated_noise(masks, exposures)
     sample = _unflagged(masks, exposures)
-    # what is measured has no meaning where stars are far apart, or out of focus
-    if not (exposures.unfocused or exposures.too_far):
+    # what is measured has no meaning where stars are far apart, out of focus, or of another field
+    if exposures.comparable:
         compare_noise_of_parts(exposures, sample, differences)
         warn_of_region(masks, exposures)
     sentences = implausibilities(

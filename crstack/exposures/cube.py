@@ -59,6 +59,8 @@ class Exposures:
         Exposures that are clearly shifted against the others: name, dx and dy in pixels.
     unfocused : tuple of str
         Names of the exposures that are out of focus.
+    strange : tuple of str
+        Names of the exposures that do not show the field of the others: rotated, of another field, or without light.
     digests : tuple of str
         Digest of the values of each exposure as given; empty if it was not computed.
     levels : tuple
@@ -84,6 +86,7 @@ class Exposures:
     notes: tuple = ()
     displaced: tuple = ()
     unfocused: tuple = ()
+    strange: tuple = ()
     own_headers: tuple = ()
     own_wcs: tuple = ()
     digests: tuple = ()
@@ -155,6 +158,11 @@ class Exposures:
     def too_far(self) -> tuple[str, ...]:
         """Names of the exposures that are shifted by more than is measured."""
         return tuple(name for name, *shift in self.displaced if max(map(abs, shift)) > ALIGNED)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether no exposure is known to differ so much, with a warning, that measured differences have no meaning."""
+        return not (self.unfocused or self.strange or self.too_far)
 
     @property
     def share_noise(self) -> bool:

@@ -28,9 +28,9 @@ HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_off
 #: number of rows from which the scatter is measured
 ROWS = 100
 #: causes of missing structures
-OTHER_FIELD, NO_LIGHT = "it is of another field", "it is of another field, or the shutter was closed"
-#: what to do with an exposure of another field
-REMEDY = "leave it out, or drop it with drop_unusable=True (command: --drop-unusable)"
+OTHER_FIELD, NO_LIGHT = "it is of another field, or rotated", "it is of another field, or the shutter was closed"
+#: what to do with exposures of another field
+REMEDY = "leave {0} out, or drop {0} with drop_unusable=True (command: --drop-unusable)"
 
 #: turned images, by their description
 TURNED = {
@@ -53,7 +53,7 @@ def of_one_field(exposures, drop=False):
     Returns
     -------
     exposures : Exposures
-        With ``displaced`` and ``unfocused``.
+        With ``displaced``, ``unfocused`` and ``strange``.
     alike : bool
         Whether the exposures that are returned are alike.
 
@@ -122,7 +122,7 @@ def _explained(exposures, reasons, found, drop, centre=None):
     exposures = replace(exposures, displaced=exposures.displaced + tuple(displaced)) if displaced else exposures
     kept = _without(exposures, strange, drop)
     alike = not (exposures.displaced or exposures.unfocused)
-    return kept, alike and (not strange or kept is not exposures)
+    return kept, alike and not kept.strange
 
 
 def _with_unfocused(exposures, found):
@@ -255,15 +255,15 @@ def _without(exposures, strange, drop):
     """The exposures without those that cannot be used, if ``drop`` is set and enough remain."""
     kept = [i for i in range(len(exposures)) if i not in strange]
     enough = len(kept) >= MINIMUM_EXPOSURES
-    for words in strange.values():
-        if not enough:
-            warn_user(f"{words}. Fewer than two exposures remain without such: give exposures of one field")
-        elif drop:
-            warn_user(f"{words}; it is left out")
-        else:
-            warn_user(f"{words}; {REMEDY}")
+    found, pronoun = "; ".join(strange.values()), "it" if len(strange) == 1 else "them"
+    if strange and not enough:
+        warn_user(f"{found}. Fewer than two exposures remain without such: give exposures of one field")
+    elif strange and not drop:
+        warn_user(f"{found}; {REMEDY.format(pronoun)}")
+    elif strange:
+        warn_user(f"{found}; {pronoun.replace('them', 'they')} {'is' if pronoun == 'it' else 'are'} left out")
     if not (strange and drop and enough):
-        return exposures
+        return replace(exposures, strange=tuple(exposures.names[i] for i in strange)) if strange else exposures
     first = kept[0]
     return replace(
         exposures.reordered(kept),

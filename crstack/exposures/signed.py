@@ -86,7 +86,7 @@ def warn_of_signed_integers(exposures, first):
 
 
 def _has_lost_zero(values, bias, noise):
-    """Whether all values (rows, nx), bias subtracted, lie too low by 32768; ``noise`` to compare their scatter, or None."""
+    """Whether all values (rows, nx), bias subtracted, lie too low by 32768; with ``noise``, also by their scatter."""
     valid = np.isfinite(values)
     if not valid.any() or np.nanmin(values) + bias < -ZERO or np.nanmax(values) + bias >= ZERO:
         return False

@@ -45,8 +45,8 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
         See `~crstack.outliers.sources.find_sources`. With the groups of `~crstack.outliers.smooth.find_smooth`.
     trails : tuple of Trail
         See `~crstack.outliers.trails.find_trails`. Without the traces of a nod.
-    sentences : list of str
-        Warnings.
+    of_sources, sentences : list of str
+        Warnings of sources, and others.
     """
     codes = {**codes, **_of_low_values(codes, exposures, rules)}
 
@@ -70,18 +70,27 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     names = exposures.names
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
     sentences = (sentence_of_trails(trails, names),)
-    # stars that are out of focus or far apart look like sources of one exposure, and have a warning of their own
-    if not (exposures.unfocused or exposures.too_far):
-        sentences = (
+    of_sources = ()
+    # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a warning
+    # of their own
+    if exposures.comparable:
+        of_sources = (
             sentence_of_sources(sources, names),
             sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
+        )
+        sentences = (
             sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
             *sentences,
             sentence_of_spikes(spikes, names),
         )
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
-    return codes, sources, trails, [one for one in sentences if one]
+    return codes, sources, trails, _not_empty(of_sources), _not_empty(sentences)
+
+
+def _not_empty(sentences):
+    """The sentences that there are."""
+    return [one for one in sentences if one]
 
 
 def _of_nods(straight, flagged, exposures):

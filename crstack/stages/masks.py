@@ -16,7 +16,7 @@ from crstack.masks.votes import bits_by_mask, counts_of_detectors
 from crstack.methods import Decision, Method, checked_decision, measured_of
 from crstack.mmcosmic import MMDecision
 from crstack.outliers.classes import classified
-from crstack.plausibility import check_plausible
+from crstack.plausibility import check_plausible, is_misaligned
 from crstack.prepared import Detections, PreparedStack, Progress, report_stage
 from crstack.stages.combining import expected_once
 from crstack.stages.levels import differences_of, without_trails
@@ -108,7 +108,7 @@ def masks_of_decision(
         If some exposures show a source or a trail that the others do not show, or if flagged groups are smooth.
     """
     exposures, flux = prepared.exposures, prepared.known.flux
-    codes, sources, trails, sentences = classified(
+    codes, sources, trails, of_sources, sentences = classified(
         decision.codes,
         exposures,
         rules,
@@ -116,7 +116,8 @@ def masks_of_decision(
         shifts=_shifts_to_compare(decision, prepared),
         unmeasured=_unmeasured(prepared.equalization),
     )
-    for sentence in sentences:
+    # where the exposures are not aligned, stars look like sources of some exposures: `check_masks` names this cause
+    for sentence in sentences if is_misaligned(decision, exposures, len(sources)) else [*of_sources, *sentences]:
         warn_user(sentence)
     masks = MaskSet(
         {**codes, "MEANCR": np.zeros(exposures.shape, dtype=np.uint8)},
