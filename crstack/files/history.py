@@ -2,8 +2,12 @@
 
 __all__ = ["LONGEST", "add_history", "header_line", "history_of"]
 
-#: letters of a card of HISTORY, and the last one of a card whose line goes on in the next
-LONGEST, GOES_ON = 72, "&"
+#: letters of a card of HISTORY
+LONGEST = 72
+#: end of a card whose line goes on in the next: after a word, and within a word, where it is the last letter of a card
+AFTER_WORD, IN_WORD = " &", "&"
+#: beginning of the card that goes on after a word
+INDENT = "  "
 
 
 def header_line(text):
@@ -22,26 +26,46 @@ def add_history(header, lines):
     header : `~astropy.io.fits.Header`
         Changed in place.
     lines : iterable of str
-        A line that is longer than a card goes on in the next; "&" ends the card before, as with CONTINUE.
+        A line that is longer than a card goes on in the next one. It is broken between words: " &" ends the card, and
+        the next begins with two spaces. A word that is longer than a card is broken by "&".
     """
     there = set(history_of(header))
     for line in map(header_line, lines):
-        if line in there:
-            continue
-        rest = line
-        while len(rest) > LONGEST or (len(rest) == LONGEST and rest.endswith(GOES_ON)):
-            header.add_history(rest[: LONGEST - 1] + GOES_ON)
-            rest = rest[LONGEST - 1 :]
-        header.add_history(rest)
+        if line not in there:
+            for card in _cards_of(line.rstrip()):
+                header.add_history(card)
+
+
+def _cards_of(line):
+    """Texts of the cards of a line."""
+    indent, rest = "", line
+    while len(indent + rest) > LONGEST or _goes_on(indent + rest):
+        room = LONGEST - len(indent)
+        end = rest.rfind(" ", 1, room - len(AFTER_WORD) + 1)
+        if len(rest) <= room - len(AFTER_WORD):
+            end = len(rest)  # the line itself ends like a card that goes on
+        if end > 0 and rest[:end].strip():
+            yield indent + rest[:end] + AFTER_WORD
+            indent, rest = INDENT, rest[end + 1 :]
+        else:
+            yield indent + rest[: room - len(IN_WORD)] + IN_WORD
+            indent, rest = "", rest[room - len(IN_WORD) :]
+    yield indent + rest
+
+
+def _goes_on(card):
+    """Whether the line of a card goes on in the next."""
+    return card.endswith(AFTER_WORD) or (len(card) == LONGEST and card.endswith(IN_WORD))
 
 
 def history_of(header):
     """Lines of the HISTORY of a header, those that `add_history` has split in one piece."""
-    lines, begun = [], ""
+    lines, begun = [], None
     for card in map(str, header.get("HISTORY", ())):
-        if len(card) == LONGEST and card.endswith(GOES_ON):
-            begun += card[:-1]
+        text = card if begun is None else begun + (card.removeprefix(INDENT) if begun.endswith(" ") else card)
+        if _goes_on(card):
+            begun = text.removesuffix(IN_WORD)
         else:
-            lines.append(begun + card)
-            begun = ""
-    return [*lines, begun] if begun else lines
+            lines.append(text.rstrip() if begun is not None else text)
+            begun = None
+    return lines if begun is None else [*lines, begun.rstrip()]
