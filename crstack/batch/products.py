@@ -51,6 +51,8 @@ def write_products(parameters, directory, plots, log_name):
     return row | {"fraction_crmask": row["n_crmask"] / n_values} | texts
 
 
+#: word for differences that were not measured, or not found
+NOTHING = "none"
 #: columns that are text; those of several chips are joined, and numbers are added
 TEXTS = ("measured", "warnings")
 
@@ -73,6 +75,7 @@ def _count(masks, name):
 
 
 def _measured(masks):
-    """What differs between the exposures, in words; empty where nothing was measured."""
+    """What was measured to differ between the exposures, in words; "none" if nothing was."""
     measured = measured_of(masks.decision)
-    return "; ".join(f"{name}: {value}" for name, value in measured.in_words().items()) if measured else ""
+    words = measured.in_words() if measured else {}
+    return "; ".join(f"{name}: {value}" for name, value in words.items() if value != NOTHING) or NOTHING

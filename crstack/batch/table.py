@@ -17,7 +17,7 @@ COLUMNS = (
     ("n_crmask", int, "pix", "values in the masks of the exposures, all together"),
     ("n_problematic", int, "pix", "pixels masked in every exposure"),
     ("fraction_crmask", float, None, "n_crmask over the number of values"),
-    ("measured", str, None, "measured differences between the exposures"),
+    ("measured", str, None, "measured differences between the exposures, or none"),
     ("warnings", str, None, "warnings of the run, one after the other"),
     ("seconds", float, "s", "time that the stack took"),
     ("peak_memory", float, "MiB", "largest memory of the process while it ran"),

@@ -53,7 +53,7 @@ BROKEN = (
 )
 
 #: names of the extension of an exposure in messages, as opposed to those of masks and uncertainties
-OF_EXPOSURE = ("ext", "--ext")
+OF_EXPOSURE = ("ext", "--ext", "extnum")
 #: names of the extensions of data quality and of uncertainty, and those of astropy, which need no argument
 QUALITY, ERRORS, OF_ASTROPY = ("DQ", "BPM"), ("ERR", "SIGMA", "VAR", "VARIANCE", "IVAR"), ("MASK", "UNCERT")
 FORMATS = "a FITS file, plain or compressed with gzip, bzip2 or fpack"
@@ -211,13 +211,15 @@ def _remedy(hdus, images):
     names = [hdus[i].name for i in images]
     if not images:
         return ""
-    if len(images) > 1 and not set(names) & {*QUALITY, *ERRORS, *OF_ASTROPY}:
-        return ". If these are chips of a mosaic: --ext all, or crstack.read_mosaic"
     first = names[0] or images[0]
     quality = next((name for name in QUALITY if name in names), None)
     more = f" and dq_ext={quality!r}" if quality else ""
-    option = f" --dq-ext {quality}" if quality else ""
-    return f": give ext={first!r}{more} (command: --ext {first}{option})"
+    option, key = (f" --dq-ext {quality}", f", dq_ext: {quality}") if quality else ("", "")
+    given = f"ext={first!r}{more} (command: --ext {first}{option}; parameter file: extnum: {first}{key})"
+    if len(images) > 1 and not set(names) & {*QUALITY, *ERRORS, *OF_ASTROPY}:
+        mosaic = "or, if they are chips of a mosaic, --ext all, or crstack.read_mosaic"
+        return f": give one of them, such as {given}, {mosaic}"
+    return f": give {given}"
 
 
 def _label(number, hdu):

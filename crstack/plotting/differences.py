@@ -7,19 +7,19 @@ import astropy.units as u
 import numpy as np
 
 from crstack.equalize.fit.differences import Differences
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, new_figure
+from crstack.plotting.style import add_bar, block_means, block_size, draw_image, new_figure, settled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["plot_differences"]
 
-#: terms by title, with their columns of `Differences.table` and the unit
+#: terms by title, with their columns of `Differences.table` and the label of the axis
 TERMS = (
-    ("added level", ("level",), "electron"),
-    ("throughput", ("throughput",), "relative to the mean"),
-    ("shift", ("dx", "dy"), "pixel"),
-    ("second moments", ("xx", "yy", "xy"), "pixel\N{SUPERSCRIPT TWO}"),
+    ("added level", ("level",), "added level (electron)"),
+    ("throughput", ("throughput",), "throughput over the mean"),
+    ("shift", ("dx", "dy"), "shift (pixel)"),
+    ("second moments", ("xx", "yy", "xy"), "second moment (pixel\N{SUPERSCRIPT TWO})"),
 )
 #: blue and red, distinct for colour-blind readers too
 COLOURS = "RdBu_r"
@@ -85,13 +85,13 @@ def plot_differences(
     _draw_images(parts.pop(0), images, resolution, **options)
     lines = "; ".join(dict.fromkeys(line.words for line in measured.lines))
     fig.suptitle("Measured differences of the exposures" + (f"\n{lines}" if lines else ""))
-    return fig
+    return settled(fig)
 
 
 def _draw_numbers(figure, table):
     """A panel for each term that has one number, or few, in each exposure."""
     exposure = np.asarray(table["exposure"])
-    for axes, (title, names, of) in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+    for axes, (title, names, label) in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
         axes.set_title(title)
         middle = 1 if title == "throughput" else 0
         if all(np.abs(table[name] - middle).max() < NOTHING for name in names):
@@ -102,7 +102,7 @@ def _draw_numbers(figure, table):
             errors = np.asarray(table[f"{name}_error"]) if f"{name}_error" in table.colnames else None
             options = {"fmt": marker, "color": colour, "capsize": 2, "label": name}
             axes.errorbar(exposure, np.asarray(table[name]), errors, **options)
-        axes.set(xlabel="exposure", ylabel=of)
+        axes.set(xlabel="exposure", ylabel=label)
         axes.set_xticks(exposure[:: -(-len(exposure) // MOST_TICKS)])
         axes.margins(x=0.2)
         if len(names) > 1:
@@ -117,7 +117,7 @@ def _profiles(measured):
         each = "row" if line.axis == "x" else "column"
         title = f"{'response' if is_response else 'added level'} of each {each}"
         ylabel = "response" if is_response else "added level (electron)"
-        found[is_response, title] = (title, f"{line.crosses} (pixel)", ylabel, values)
+        found[is_response, title] = (title, f"{line.crosses.upper()} (pixel)", ylabel, values)
     return [found[key] for key in sorted(found)]
 
 
@@ -171,9 +171,9 @@ def _draw_images(figure, images, resolution, *, title, label):
         axes.set_title(f"exposure {i}")
         axes.tick_params(labelbottom=i > number - across)
         if i > number - across:
-            axes.set_xlabel("x (pixel)")
+            axes.set_xlabel("X (pixel)")
         if i % across == 1 or across == 1:
-            axes.set_ylabel("y (pixel)")
+            axes.set_ylabel("Y (pixel)")
         if i % across == 0 or i == number:
             add_bar(axes, shown, label)
     for axes in panels[number:]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import astropy.units as u
 import numpy as np
 
-from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure
+from crstack.plotting.style import add_bar, block_means, block_size, draw_image, image_limits, new_figure, settled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,4 +197,4 @@ def plot_offset(
         for name, value, error in zip(("dx", "dy"), offset, errors, strict=True)
     )
     fig.suptitle(f"{label}: {words} pixels")
-    return fig
+    return settled(fig)

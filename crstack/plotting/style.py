@@ -78,6 +78,25 @@ def new_figure(size: tuple[float, float], fig: "Figure | str | None" = None, lay
     return fig
 
 
+def settled(figure):
+    """The figure after a first layout: with images of equal axes, labels lie outside the figure until the second one.
+
+    Parameters
+    ----------
+    figure : `~matplotlib.figure.Figure`
+        Complete.
+
+    Returns
+    -------
+    figure : `~matplotlib.figure.Figure`
+        The same.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    return figure
+
+
 def fixed_grid(figure, margins, *, rows=2, columns=2):
     """Positions of panels in a figure of any size, for ``gridspec_kw``.
 

@@ -88,10 +88,21 @@ def test_files_with_mask_uncertainty_and_wcs(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("SCI", "DQ"), r": give ext='SCI' and dq_ext='DQ' \(command: --ext SCI --dq-ext DQ\)$"),
-        (("SCI", "ERR"), r": give ext='SCI' \(command: --ext SCI\)$"),
-        ((None,), r": give ext=1 \(command: --ext 1\)$"),
-        (("CHIP1", "CHIP2"), r"\. If these are chips of a mosaic: --ext all, or crstack.read_mosaic$"),
+        (
+            ("SCI", "DQ"),
+            r": give ext='SCI' and dq_ext='DQ' \(command: --ext SCI --dq-ext DQ; "
+            r"parameter file: extnum: SCI, dq_ext: DQ\)$",
+        ),
+        (("SCI", "ERR"), r": give ext='SCI' \(command: --ext SCI; parameter file: extnum: SCI\)$"),
+        ((None,), r": give ext=1 \(command: --ext 1; parameter file: extnum: 1\)$"),
+        (
+            (None, None),
+            r": give one of them, such as ext=1 \(command: --ext 1; parameter file: extnum: 1\), or, if they",
+        ),
+        (
+            ("CHIP1", "CHIP2"),
+            r"such as ext='CHIP1' .*, if they are chips of a mosaic, --ext all, or crstack.read_mosaic$",
+        ),
     ],
 )
 def test_the_extension_to_give(tmp_path, names, words):
@@ -109,7 +120,7 @@ def test_other_extension_and_unit(tmp_path):
     with pytest.raises(InputError, match=r"ext must be one of 0 .*; got 7"):
         read_exposure(path, 7, u.adu)
     with pytest.raises(
-        InputError, match=r"got no image \(there is one in 1 \(SCI\)\): give ext='SCI' \(command: --ext SCI\)"
+        InputError, match=r"got no image \(there is one in 1 \(SCI\)\): give ext='SCI' \(command: --ext SCI;"
     ):
         read_exposure(path, 0, u.adu)
     with pytest.raises(InputError, match="unit must be given"):

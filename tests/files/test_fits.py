@@ -97,7 +97,10 @@ def test_inherit_f_keeps_the_primary_header_out(tmp_path):
 def test_a_file_of_several_chips_is_no_dead_end(tmp_path):
     hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(IMAGE, name=name) for name in ("CHIP1", "CHIP2"))]
     fits.HDUList(hdus).writeto(tmp_path / "a.fits")
-    message = r"in 1 \(CHIP1\), 2 \(CHIP2\)\)\. If these are chips of a mosaic: --ext all, or crstack.read_mosaic$"
+    message = (
+        r"in 1 \(CHIP1\), 2 \(CHIP2\)\): give one of them, such as ext='CHIP1' \(command: --ext CHIP1; parameter file: "
+        r"extnum: CHIP1\), or, if they are chips of a mosaic, --ext all, or crstack.read_mosaic$"
+    )
     with pytest.raises(InputError, match=message):
         read_image(tmp_path / "a.fits", 0, name="--ext")
     with pytest.raises(InputError, match=r"CHIP2\)\)$"):

@@ -103,7 +103,7 @@ def test_spectra_of_what_is_added_and_responses(of_sky):
     assert len(middle.axes) == len(kinds)
     for axes in middle.axes:
         is_response = axes.get_ylabel() == "response"
-        of_columns = axes.get_xlabel() == "x (pixel)"
+        of_columns = axes.get_xlabel() == "X (pixel)"
         assert axes.get_title() == (
             f"{'response' if is_response else 'added level'} of each {'column' if of_columns else 'row'}, mean"
         )

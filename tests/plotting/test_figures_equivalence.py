@@ -1,16 +1,21 @@
 """Figures of flux factors and offsets by their contents."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from support.stacks import stack_of
 
 from crstack.datasets import make_stack
 from crstack.equalize.terms.compare import compare_fluxes
 from crstack.equalize.terms.offsets import shifted
 from crstack.exceptions import InputError
+from crstack.plotting.differences import plot_differences
+from crstack.plotting.equivalence import plot_offset
 
 FACTORS, OFFSETS = (0.8, 1.0, 1.2), ((-0.5, 0.5), (0.0, 0.0), (0.5, -0.25))
 REGION = (11, 170, 6, 145)
@@ -111,3 +116,23 @@ def test_nothing_to_draw(stack):
         stack.plot.offset(4)
     figure = stack.plot.median_position()
     assert figure.axes[1].images[0].get_array().max() == 3
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (150, 400), (400, 450)])
+def test_the_labels_lie_inside_the_figure(shape, tmp_path):
+    images = np.random.default_rng(1).normal(200, 10, (3, *shape)).astype(np.float32)
+    names = ("level", "throughput", "dx", "dy", "xx", "yy", "xy")
+    table = {"exposure": [1, 2, 3]} | {name: [0.9, 1.0, 1.1] for name in names}
+    measured = SimpleNamespace(table=lambda: Table(table), lines=(), profiles=(), grids=None)
+    figures = (plot_offset(*images, (0.1, 0.2), unit="adu"), plot_differences(measured, images, unit="adu"))
+    for figure in figures:
+        figure.set_dpi(60)
+        figure.savefig(tmp_path / "one.png", dpi=60)
+        width, height = 60 * figure.get_size_inches()
+        labels = [text for text in figure.findobj(Text) if "pixel" in text.get_text() or "(adu)" in text.get_text()]
+        assert len(labels) >= 6
+        for label in (one for one in labels if one.get_visible()):
+            box = label.get_window_extent()
+            assert min(box.x0, box.y0) > -0.5, label.get_text()
+            assert box.x1 < width + 0.5, label.get_text()
+            assert box.y1 < height + 0.5, label.get_text()
