@@ -48,8 +48,7 @@ def test_the_command_from_start_to_second_call(night, capsys):
     assert states(table) == {"star": "done", "galaxy": "done", "broken": "failed"}
     assert (table["seconds"][:2] > 0).all()
     assert (table["peak_memory"][:2] > 50).all()
-    # the exposures are alike, and the third stack has no results
-    assert list(table["measured"]) == ["none", "none", ""]
+    assert list(table["measured"][:2]) == ["none", "none"]  # the exposures are alike
     masks = MaskSet.read("out/star/crmasks.fits")
     assert table["n_meancrt"][0] == np.count_nonzero(masks["MEANCRT"]) > 50
     assert table["n_crmask"][0] == np.count_nonzero(masks.crmasks)

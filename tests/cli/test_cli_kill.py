@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from astropy.io import fits
@@ -90,7 +89,7 @@ def test_a_disk_that_is_too_small(here, small_disk, capsys):
 
 def test_a_disk_that_others_fill_during_the_work(here, small_disk, capsys, monkeypatch):
     # the disk has enough space when the run is checked
-    monkeypatch.setattr("crstack.utils.disk.shutil.disk_usage", lambda path: SimpleNamespace(total=10**9, free=10**9))
+    monkeypatch.setattr("crstack.pipeline.space.free_bytes", lambda directory: 10**9)
     path = write_parameters("p.yaml", crmethod="lacosmic")
     assert main(["run", path, "--output-dir", str(small_disk / "out"), "--no-plots"]) == 1
     error = capsys.readouterr().err
