@@ -199,7 +199,9 @@ def _add_settings(plain):
     plain.add_argument(
         "--bits",
         metavar="B",
-        help="bits of the data quality that make a value bad: stsci, lsst, dragons or a number (default: all)",
+        help="bits of --dq-ext that make a value bad: stsci, lsst or dragons for files of these pipelines, or the sum "
+        "of the bits as a number (default: any bit). Give it where some bits mark usable values, such as hits "
+        "that were found before",
     )
     plain.add_argument(
         "--method",
@@ -213,7 +215,12 @@ def _add_settings(plain):
         help="number or name of the extension of the image (default: 0); for the chips of a mosaic several, or all",
     )
     plain.add_argument(
-        "--max-fraction", type=float, metavar="F", help="stop if more than this fraction of an exposure is flagged"
+        "--max-fraction",
+        type=float,
+        metavar="F",
+        help="stop with an error, and write nothing, if more than this fraction of an exposure is flagged, or if the "
+        "result is implausible otherwise (default: a warning from 0.2 on, and no error). Give it in unattended runs, "
+        "and a larger one where hits cover more",
     )
 
 

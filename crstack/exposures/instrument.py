@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import astropy.units as u
 import numpy as np
+from astropy.nddata import NDData
 
 from crstack.exceptions import InputError
 from crstack.exposures.keywords import (
@@ -56,7 +57,8 @@ class Instrument:
 
     def __post_init__(self):
         for name in ("gain", "readnoise", "bias", "saturation", "exptime", "trim"):
-            value = getattr(self, name)
+            value = _without_ccddata(name, getattr(self, name))
+            setattr(self, name, value)
             keyword = as_keyword(value)
             if keyword is not None:
                 setattr(self, name, keyword)
@@ -236,6 +238,21 @@ class Instrument:
         if np.min(limit) <= 0:
             raise InputError(f"saturation must be greater than 0; got {np.min(limit):g} {noise.unit}")
         return limit
+
+
+def _without_ccddata(name, value):
+    """A Quantity in place of a CCDData, also in a list; other values as they are."""
+    if isinstance(value, list | tuple):
+        return [_without_ccddata(name, one) for one in value]
+    if not isinstance(value, NDData) or value.unit is None:
+        return value
+    n_masked = 0 if value.mask is None else np.count_nonzero(value.mask)
+    if n_masked:
+        raise InputError(
+            f"{name} must not be masked; got {n_masked} masked values: fill them, and mask these pixels in the "
+            "exposures"
+        )
+    return u.Quantity(value.data, value.unit)
 
 
 def _is_subtracted(value, bias):

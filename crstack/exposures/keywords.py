@@ -331,5 +331,8 @@ def section_within(header, value, what, shape, name):
         header, keyword = fits.Header({"SECTION": value}), Keyword("SECTION")
     section = section_of(header, keyword, what, shape, name)
     if section is None:
-        raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {header[keyword.name]!r} for {name}")
+        found = header[keyword.name]
+        is_file = what == "bias" and ".fit" in str(found).lower()
+        image = f": an image is given as CCDData.read({found!r})" if is_file else ""
+        raise InputError(f"{what} must be a section such as '[1:2048,1:4096]'; got {found!r} for {name}{image}")
     return section

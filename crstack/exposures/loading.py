@@ -72,7 +72,7 @@ def load_exposures(
         iterator such as ``ImageFileCollection.ccds()`` is accepted too.
     gain, readnoise : `~astropy.units.Quantity`, "header:NAME" or Keyword
         Scalar or image (ny, nx), see `NoiseModel`; or a keyword of the header, see
-        `~crstack.exposures.Keyword`.
+        `~crstack.exposures.Keyword`. Images of these, of the bias and of the saturation may be a CCDData.
     bias : `~astropy.units.Quantity`, "header:NAME", Keyword or str, optional
         Scalar or image (ny, nx), subtracted from each exposure; nothing by default. A list of N of these has one for
         each exposure. With a section such as

@@ -264,8 +264,8 @@ def _compare_all(exposures, sample, which, bias_given):
     if ratio > TOO_MUCH:
         warn_user(
             f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
-            f"or give each exposure an uncertainty. If not, {CHECK[0].lower()}{CHECK[1:]}, whether all show the same "
-            "field, and whether the flat field has a mean of 1"
+            "or give each exposure an uncertainty. If not, is the gain, or the read noise, of another amplifier or "
+            f"readout mode? {CHECK}, whether all show the same field, and whether the flat field has a mean of 1"
         )
     else:
         correlation = sample.correlation(cyclic_pairs(which))
@@ -294,8 +294,9 @@ def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_
             "not light. Is a bias still in the exposures? Give bias= (command --bias)"
         )
     return (
-        f"{agreeing}: there is less noise than stated. Check gain, read noise, bias and unit; exposures "
-        "that are resampled, smoothed or averages have less noise than one, and need an uncertainty each"
+        f"{agreeing}: there is less noise than stated. Is the gain, or the read noise, of another amplifier or readout "
+        "mode? Are the exposures averages, or divided by their number? Is a bias still in them? Were they resampled or "
+        "smoothed? Averages and resampled exposures need an uncertainty each"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypedDict, T
 
 import astropy.units as u
 import numpy as np
+from astropy.nddata import NDData
 
 from crstack.boundaries.base import BoundaryModel, FittedBoundary
 from crstack.detectors._choose import as_detector
@@ -50,7 +51,7 @@ AUTO = "auto"
 Auxiliary: TypeAlias = Detector | str | Sequence[Detector | str] | None
 Boundary: TypeAlias = BoundaryModel | FittedBoundary | str | None
 Length: TypeAlias = float | u.Quantity
-FromDetector: TypeAlias = u.Quantity | str | Keyword | None
+FromDetector: TypeAlias = u.Quantity | NDData | str | Keyword | None
 Vote: TypeAlias = int | Literal["any", "all"]
 
 

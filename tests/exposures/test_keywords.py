@@ -391,3 +391,42 @@ def test_sections_that_were_used_are_removed():
 )
 def test_a_number_with_its_unit(text, number):
     assert quantity_in_words(text, (u.electron, u.electron / u.adu)) == number
+
+
+@pytest.mark.parametrize("of_each", [False, True])
+def test_images_of_the_detector_as_ccddata(of_each):
+    level = np.linspace(40, 60, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
+    images = ccds()
+    for image in images:
+        image.data = image.data + level
+    plain = load_exposures(images, **NUMBERS, bias=level * u.adu)
+    bias = CCDData(level, unit=u.adu)
+    found = load_exposures(
+        images,
+        gain=CCDData(np.full(SHAPE, 2.0), unit=GAIN),
+        readnoise=CCDData(np.full(SHAPE, 4.0), unit=u.electron, mask=np.zeros(SHAPE, dtype=bool)),
+        bias=[bias] * 3 if of_each else bias,
+    )
+    np.testing.assert_array_equal(found.data, plain.data)
+    np.testing.assert_allclose(found.noise.variance(100.0), plain.noise.variance(100.0), rtol=1e-6)
+    assert found.digests == plain.digests
+
+
+@pytest.mark.parametrize(
+    ("bias", "message"),
+    [
+        (CCDData(np.zeros((3, 4)), unit=u.adu), r"bias must have the shape \(40, 60\) .*; got \(3, 4\)"),
+        (CCDData(np.zeros(SHAPE), unit=u.s), "bias must be in adu; got s"),
+        (
+            CCDData(np.zeros(SHAPE), unit=u.adu, mask=np.eye(*SHAPE, dtype=bool)),
+            "bias must not be masked; got 40 masked values: fill them, and mask these pixels in the exposures",
+        ),
+        (
+            "bias.fits",
+            r"bias must be a section .* got 'bias.fits' .*: an image is given as CCDData.read\('bias.fits'\)",
+        ),
+    ],
+)
+def test_a_bias_that_is_no_image_of_the_exposures(bias, message):
+    with pytest.raises(InputError, match=message):
+        load_exposures(ccds(), **NUMBERS, bias=bias)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -103,3 +104,23 @@ def test_names_of_the_files_of_all_chips():
     given = _joined_names(settings, 3, clean=False, given=True)
     found = _joined_names(settings, 3, clean=False, given=False)
     assert set(given) - set(found) == {"combined_meanjoint.fits"}
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    """As below /proc, where the system grants every permission to root and makes no directory."""
+
+    def refuse(self, *args, **options):
+        raise FileNotFoundError(2, "No such file or directory", str(self))
+
+    monkeypatch.setattr("crstack.pipeline.outputs.Path.mkdir", refuse)
+    words = (
+        rf"output directory must be one that can be made and written; got {tmp_path}/x \(No such file or directory\)"
+    )
+    with pytest.raises(InputError, match=words), Outputs(tmp_path / "x"):
+        pytest.fail("there is no directory")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only Linux has /proc")
+def test_a_directory_below_proc_is_named():
+    with pytest.raises(InputError, match=r"output directory must be .*; got /proc/x"), Outputs("/proc/x"):
+        pytest.fail("there is no directory")
