@@ -13,6 +13,7 @@ from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.equalize import measure_differences
 from crstack.equalize.fit.dark_parts import sky_with_dark_parts
+from crstack.equalize.fit.surfaces import shrunk
 from crstack.exceptions import CRStackWarning
 
 SHAPE, READNOISE = (240, 260), 4.0
@@ -158,3 +159,14 @@ def test_no_region_where_the_sky_is_smooth():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stack.detect()
+
+
+def test_cells_beside_which_no_cell_has_pixels():
+    rng = np.random.default_rng(2)
+    weight = 10 ** rng.uniform(3, 6, (20, 20))
+    weight[8:] = 0
+    rest = np.where(weight > 0, rng.normal(0, 50, weight.shape), 0)
+    # rounding errors of the filter were divided by 1e-30
+    found = shrunk(rest, weight, 1e-3)
+    assert (found[10:] == 0).all()
+    assert np.abs(found).max() < 250

@@ -214,7 +214,9 @@ def levels_around(mesh, images, flat):
 
 def shrunk(rest, weight, spread):
     """Values of cells, each shrunk towards the mean of those around; ``spread`` is their scatter beyond the noise."""
-    around = ndimage.uniform_filter(weight * rest, 3, mode="nearest")
-    around /= np.maximum(ndimage.uniform_filter(weight, 3, mode="nearest"), 1e-30)
+    around, beside = (ndimage.uniform_filter(one, 3, mode="nearest") for one in (weight * rest, weight))
+    # the filter leaves rounding errors where no weights are
+    known = ndimage.maximum_filter(weight, 3, mode="nearest") > 0
+    around = np.where(known, around / np.where(known, beside, 1), 0)
     share = spread * weight / (spread * weight + 1)
     return around + share * (rest - around)
