@@ -24,7 +24,7 @@ LOOKED_AT = 0.03
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 13
 #: number of values at nodes, and of values, for which the temporary arrays fit into the caches
-NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 17, 1 << 14
+NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 15, 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
