@@ -63,6 +63,8 @@ def _without_plane(values):
 def warn_of_region(masks, exposures):
     """Warn of a region of an exposure with another level, for which the usual cells of surfaces are too large.
 
+    A trail of a satellite is such a region too, and has a warning of its own.
+
     Parameters
     ----------
     masks : `~crstack.masks.MaskSet`
@@ -74,6 +76,8 @@ def warn_of_region(masks, exposures):
     if not measured or not is_fine(measured.grids, exposures.shape):
         return
     exposure, deviation, (rows, columns) = region_of_level(measured.grids, exposures.shape)
+    if any(trail.exposure == exposure + 1 for trail in masks.trails):
+        return  # its light is a part of the level
     against = f" against {exposures.names[0]}" if len(exposures) == 2 else ""
     warn_user(
         f"the level of {exposures.names[exposure]}{against} deviates by {deviation:+.3g} electrons from a plane in "

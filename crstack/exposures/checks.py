@@ -10,7 +10,7 @@ from scipy import ndimage
 from crstack.exceptions import InputError
 from crstack.exposures.blooming import find_blooming
 from crstack.exposures.copies import is_nearly_same, is_same
-from crstack.exposures.dead_values import find_dead_values, find_negative_values
+from crstack.exposures.dead_values import find_dead_values, find_full_values, find_negative_values
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
 from crstack.exposures.fields import of_one_field
 from crstack.exposures.low_values import find_low_values
@@ -90,6 +90,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)
         exposures = _without_negative_values(_without_dead_values(exposures, read))
+        exposures = _without_full_values(exposures, read)
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
@@ -247,6 +248,18 @@ def _place(where):
         first, last = np.flatnonzero(line)[[0, -1]] + 1
         words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
     return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
+
+
+def _without_full_values(exposures, read):
+    """Mark pixels with the highest value of a converter in every exposure as bad."""
+    full = find_full_values(exposures, read.first, read.same)
+    if full is None:
+        return exposures
+    warn_user(
+        f"{_place(full)}, hold {read.first[full].max():.6g} {read.unit} in every exposure, the highest value of 16 "
+        "bits: hot pixels that are saturated? They are taken as bad values"
+    )
+    return _with_bad(exposures, np.broadcast_to(full, exposures.data.shape))
 
 
 def _without_negative_values(exposures):

@@ -6,7 +6,7 @@ from scipy import ndimage
 from crstack.exposures.digits import digit_of
 from crstack.utils.normal import SIGMA_PER_MAD
 
-__all__ = ["find_dead_values", "find_negative_values"]
+__all__ = ["find_dead_values", "find_full_values", "find_negative_values"]
 
 #: distances of the pixels on each side, along a row or a column, that are the surroundings
 DISTANCES = (5, 6, 7)
@@ -16,6 +16,8 @@ FAR_BELOW = 6.0
 BY_CHANCE = 1e-3
 #: light does not give values this number of read noises below 0, and of standard deviations below the median
 NEGATIVE, BELOW_MEDIAN = 10.0, 30.0
+#: highest values of converters of 16 bits
+HIGHEST = (65535, 32767)
 #: step (pixels) of a sample of an exposure
 STEP = 7
 #: highest probability of one value, times the standard deviation of the values in units of their steps
@@ -75,6 +77,25 @@ def find_dead_values(exposures, raw, same):
     large[0] = False
     dead = large[labels] if negative is None else large[labels] | (dead & negative)
     return dead if dead.any() else None
+
+
+def find_full_values(exposures, raw, same):
+    """Pixels with the highest value of a converter in all exposures, such as hot pixels that are saturated.
+
+    Parameters
+    ----------
+    exposures, raw, same
+        As of `find_dead_values`.
+
+    Returns
+    -------
+    full : `~numpy.ndarray` of bool or None
+        (ny, nx); None if there is none.
+    """
+    full = same & np.isin(raw, HIGHEST)
+    if exposures.bad is not None and full.any():
+        full &= ~exposures.bad.any(axis=0)
+    return full if full.any() else None
 
 
 def find_negative_values(exposures):

@@ -16,8 +16,9 @@ from crstack.utils.threads import map_images
 
 __all__ = ["SmoothGroup", "find_smooth", "sentence_of_smooth"]
 
-#: fewest flagged pixels of a group, and margin (pixels) of the image around it
-FEWEST, MARGIN = 12, 5
+#: fewest flagged pixels of a group, fewest on a star that the other exposures show, and margin (pixels) of the image
+#: around it
+FEWEST, FEWEST_ON_STAR, MARGIN = 12, 9, 5
 #: distances (pixels) from the group between which the level is measured
 NEAR, FAR = 2, 4
 #: largest roughness of a smooth group: a high quantile of the squared Laplacian over that of the squared light. Hits
@@ -108,8 +109,8 @@ def find_smooth(
     A group has 12 pixels or more, and contains a square of 3 x 3. The median of the other exposures (the lower of two
     middle values) and the level around the group are subtracted. A quantile of the squared Laplacian, minus that of
     the noise, is compared with that of the squared light. Light through the optics has no sharp edges, but hits have.
-    A sharper group is accepted too if it has the profile of a star that the other exposures show there. Sharp peaks in
-    a wide group are hits, and stay such.
+    A sharper group, or one of 9 to 11 pixels, is accepted too if it has the profile of a star that the other exposures
+    show there. Sharp peaks in a wide group are hits, and stay such.
     """
     candidates = map_images(lambda i: _candidates(flagged(i), exposures, i), range(len(exposures)))
     known = differences() if any(candidates) else None
@@ -137,7 +138,7 @@ def _candidates(plane, exposures, i):
     own = labels.ravel()[place]
     wanted = np.zeros(n + 1, dtype=bool)
     wanted[own[cores.ravel()[place]]] = True
-    wanted &= np.bincount(own, minlength=n + 1) >= FEWEST
+    wanted &= np.bincount(own, minlength=n + 1) >= FEWEST_ON_STAR
     place = place[wanted[own]]
     wanted &= _perhaps_smooth(labels, place, n + 1, exposures, i)
     places, found = ndimage.find_objects(labels) if wanted.any() else [], []
@@ -244,7 +245,8 @@ def _measured(exposures, i, box, group, differences):
     rough = np.quantile(laplacian**2, QUANTILE) - _noise_of_laplacian(laplacian.size, noise)
     if typical < CLEAR**2 * noise or np.median(light[group]) < 0:
         return None
-    if rough > ROUGHEST * typical and not _is_star(light, star, dilate(group, 1), variance / 2):
+    smooth = rough <= ROUGHEST * typical and np.count_nonzero(group) >= FEWEST
+    if not smooth and not _is_star(light, star, dilate(group, 1), variance / 2):
         return None
     weight = np.where(group, np.maximum(light, 0), 0)
     total = weight.sum()

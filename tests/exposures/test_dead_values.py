@@ -74,6 +74,19 @@ def test_single_pixels_with_a_value_that_marks_them_are_bad(value, n, whole):
     np.testing.assert_array_equal(exposures.bad, np.broadcast_to(truth, exposures.bad.shape))
 
 
+@pytest.mark.parametrize("value", [65535, 32767])
+def test_hot_pixels_at_the_limit_of_the_converter_are_bad(value):
+    images = [image + 300 for image in sky(whole=True)]
+    for image in images:
+        image[::13, 4::17] = value
+        image[60, 60] = value + 1
+    images[1][70, 70] = value
+    with pytest.warns(CRStackWarning, match=f"^90 pixels, .* hold {value} adu in every exposure, the highest value of"):
+        exposures = load(images, bias=300 * u.adu)
+    assert exposures.bad[:, ::13, 4::17].all()
+    assert exposures.bad.sum() == 3 * 90
+
+
 def test_single_pixels_of_one_value_without_steps_are_bad():
     images = sky()
     for image in images:

@@ -136,6 +136,25 @@ def test_a_sharp_star_that_is_brighter_in_one_of_two_exposures(flux):
     assert masks.codes["CRMASK2"][55, 70] == Code.SOURCE
 
 
+def test_the_flagged_core_of_a_star_that_varies():
+    """Only ten pixels of a bright star are flagged, because the model of stars has errors."""
+    rng = np.random.default_rng(4)
+    core = np.zeros(SHAPE, dtype=bool)
+    core[49:52, 59:62] = core[50, 62] = True
+
+    def groups_of(light):
+        cube = rng.poisson(light) + rng.normal(0, 4, light.shape)
+        exposures = load_exposures([CCDData(plane, unit="electron") for plane in cube], readnoise=4 * u.electron)
+        return find_smooth(lambda i: core & (i == 1), exposures)[0]
+
+    base = 100 + star(60.2, 50.1, 1e5)
+    (found,) = groups_of(np.stack([base, base + star(60.2, 50.1, 1e5), base]))
+    assert (found.exposure, found.n_pixels) == (2, 10)
+    assert found.ratio == pytest.approx(2, abs=0.15)
+    # a hit of ten pixels on the same star
+    assert groups_of(np.stack([base, base + core * rng.uniform(3e3, 2e4, SHAPE), base])) == []
+
+
 def test_hits_on_stars_have_not_their_profile():
     rng = np.random.default_rng(0)
     light = np.stack([60 + field(n=90, seed=3, width=1.0)] * 3)
