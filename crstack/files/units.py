@@ -15,6 +15,7 @@ RATES = (u.adu / u.s, u.electron / u.s)
 
 _ADU = ["adu", "adus", "count", "counts", "ct", "cts", "dn", "dns"]
 _ELECTRON = ["electron", "electrons", "e-", "e", "elec", "elecs", "el"]
+_COUNTS_PER_SECOND = ["cps"]
 _PER_PIXEL = re.compile(r"\s*/\s*pix(els?)?$|\s+pix(el)?-1$")
 _PER_SECOND = re.compile(r"\s*(/\s*|\bper\s+)(s|sec|secs|second|seconds)$|[\s.*]+s(ec)?\s*(\*\*|\^)?\s*\(?-1\)?$")
 
@@ -42,7 +43,7 @@ def unit_of_header(header, path):
     Notes
     -----
     ADU are also called count, ct and DN, electrons e-, e and elec, in the
-    singular or plural and in capitals. A rate is written /s, s-1 or per second.
+    singular or plural and in capitals. A rate is written /s, s-1 or per second, or cps.
     "per pixel" is left out.
     """
     value = header.get("BUNIT")
@@ -63,6 +64,8 @@ def unit_of_header(header, path):
 def _unit_in_words(text):
     """One of `COUNTS` and `RATES`, or None."""
     words = _PER_PIXEL.sub("", " ".join(text.split()).lower())
+    if words in _COUNTS_PER_SECOND:
+        return RATES[0]
     per_second = _PER_SECOND.search(words)
     if per_second:
         words = _PER_PIXEL.sub("", words[: per_second.start()])

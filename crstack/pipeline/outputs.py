@@ -294,7 +294,9 @@ class _Writing:
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, OSError):
-            raise WorkFailedError(f"{self.path} must be writable; got {error.strerror or error}") from error
+            # NumPy gives no number of the error where a file is cut short
+            reason = error.strerror or f"{error}: the disk is full, or a limit of the size of files is reached"
+            raise WorkFailedError(f"{self.path} must be writable; got {reason}") from error
         if isinstance(error, InputError):  # from where a temporary file is made
             raise WorkFailedError(str(error)) from error
 

@@ -23,7 +23,7 @@ IMAGE = np.arange(48, dtype=np.float32).reshape(6, 8)
     [
         *[(word, u.adu) for word in ("ADU", "adu", "counts", "count", "COUNTS", "ct", "DN", "DN / pix", "adu ")],
         *[(word, u.electron) for word in ("electron", "electrons", "ELECTRONS", "e-", "e", "elec", "electron/pixel")],
-        *[(word, u.adu / u.s) for word in ("DN/s", "counts/sec", "adu s-1", "ADU.s-1", "ct per second")],
+        *[(word, u.adu / u.s) for word in ("DN/s", "counts/sec", "adu s-1", "ADU.s-1", "ct per second", "cps")],
         *[(word, u.electron / u.s) for word in ("electrons/s", "ELECTRONS/S", "e-/s", "electron s**-1", "e-/pix/s")],
         *[(word, None) for word in ("", "   ")],
     ],
