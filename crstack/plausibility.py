@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
+from crstack.equalize.terms.offsets import hot_pixels
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.exposures.noise_of_parts import compare_noise_of_parts
@@ -41,6 +42,8 @@ MANY_SOURCES = 5
 #: structures outside of trails and sources are compared in pixels of at least this gradient (standard deviations);
 #: fewest such pixels; number of values of the rows that are read; and least distance (pixels) from trails and sources
 STEEP, FEWEST_STEEP, VALUES, BESIDE = 5.0, 200, 40_000_000, 3
+#: share of the steep pixels that lie beside hot pixels in dark exposures
+MOSTLY = 0.5
 #: quantile of the squared differences that is compared, and this quantile of the square of a normal value
 QUANTILE, OF_QUANTILE = 0.75, 1.3233
 #: largest shift (pixels) that is measured from these differences, and its error
@@ -227,7 +230,7 @@ def _of_structures(masks, exposures, differences):
     if shift <= UNEXPLAINED:
         return []
     # the shift comes from normal values, which counted photons are not
-    if explained or counted_photons(exposures):
+    if explained or counted_photons(exposures) or _mostly_hot(exposures):
         shift = _shift_elsewhere(masks, exposures, differences())
         if shift <= UNEXPLAINED:
             return []
@@ -276,9 +279,7 @@ def _shift_elsewhere(masks, exposures, differences):
 
     It is measured in the middle rows of large images; 0 if there are too few such pixels.
     """
-    n, (ny, nx) = len(exposures), exposures.shape
-    half = max(VALUES // (2 * n * nx), 1)
-    rows = np.s_[max(ny // 2 - half, 0) : ny // 2 + half]
+    n, rows = len(exposures), _middle_rows(exposures)
     levels = exposures.data[:, rows].astype(np.float32)
     for i, one in enumerate(differences or ()):
         levels[i] -= one[rows] if np.ndim(one) else one
@@ -286,15 +287,41 @@ def _shift_elsewhere(masks, exposures, differences):
     common = np.median(levels, axis=0) if n > 2 else levels[0]
     variance = exposures.noise.cutout(rows).variance(np.maximum(common, 0)) * (1 if n > 2 else 2)
     # a hit of one of two exposures is no structure
-    gradient2 = ndimage.gaussian_gradient_magnitude(common if n > 2 else levels.min(axis=0), 1) ** 2
+    scene = common if n > 2 else levels.min(axis=0)
+    gradient2 = ndimage.gaussian_gradient_magnitude(scene, 1) ** 2
     apart = [np.isin(masks.codes[exposure_name(i)][rows], (Code.TRAIL, Code.SOURCE, Code.MOVED)) for i in range(n)]
     usable = (gradient2 > STEEP**2 * variance) & ~dilate(np.logical_or.reduce(apart), BESIDE)
+    usable &= ~_beside_hot(scene, variance)
     if exposures.bad is not None:
         usable &= ~exposures.bad[:, rows].any(axis=0)
     if np.count_nonzero(usable) < FEWEST_STEEP:
         return 0.0
     slopes, noise = gradient2[usable], np.broadcast_to(variance, common.shape)[usable]
     return max(_shift_that_explains((plane[usable] - common[usable]) ** 2, noise, slopes) for plane in levels)
+
+
+def _middle_rows(exposures):
+    """The middle rows (a slice) of exposures, of about `VALUES` values."""
+    ny, nx = exposures.shape
+    half = max(VALUES // (2 * len(exposures) * nx), 1)
+    return slice(max(ny // 2 - half, 0), ny // 2 + half)
+
+
+def _mostly_hot(exposures):
+    """Whether most of the steep structures are hot pixels, which no shift explains: dark exposures."""
+    rows = _middle_rows(exposures)
+    levels = exposures.data[:, rows]
+    scene = np.median(levels, axis=0) if len(levels) > 2 else levels.min(axis=0)
+    variance = exposures.noise.cutout(rows).variance(np.maximum(scene, 0))
+    steep = ndimage.gaussian_gradient_magnitude(scene, 1) ** 2 > STEEP**2 * variance
+    return bool(np.count_nonzero(steep & _beside_hot(scene, variance)) > MOSTLY * np.count_nonzero(steep))
+
+
+def _beside_hot(scene, variance):
+    """Surroundings of the hot pixels of an image (ny, nx)."""
+    hot = np.zeros(scene.shape, dtype=bool)
+    hot[hot_pixels(scene, np.sqrt(variance), shared=True)] = True
+    return dilate(hot, BESIDE)
 
 
 def _shift_that_explains(squares, noise, slopes):

@@ -12,6 +12,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
+from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
 from crstack.exposures.noise_sample import NoiseSample
@@ -260,3 +261,16 @@ def test_a_shift_that_is_not_measured_is_looked_for(step, named):
     if named:
         assert "Unless the offsets are given, stars are taken for hits" in shifts[0]
         assert "exposure 3 by (+" in shifts[0]
+
+
+@pytest.mark.parametrize("population", ["cosmic", "mixed"])
+def test_hot_pixels_of_dark_exposures_are_no_structures_that_moved(population):
+    rng = np.random.default_rng(1)
+    shape = (240, 260)
+    level = 6.0 + (rng.uniform(size=shape) < 0.003) * rng.lognormal(5, 1, shape)
+    hits = np.stack([make_hits(shape, 0.03, rng, population) for _ in range(3)])
+    cube = rng.poisson(np.broadcast_to(level, hits.shape)) + rng.normal(0, 3, hits.shape) + hits
+    stack = CRStack(list(cube), readnoise=3 * u.electron, unit="electron")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stack.detect("joint")
