@@ -290,6 +290,8 @@ def _shift_elsewhere(masks, exposures, differences):
     scene = common if n > 2 else levels.min(axis=0)
     gradient2 = ndimage.gaussian_gradient_magnitude(scene, 1) ** 2
     apart = [np.isin(masks.codes[exposure_name(i)][rows], (Code.TRAIL, Code.SOURCE, Code.MOVED)) for i in range(n)]
+    # coincident hits are no structure either
+    apart.append(masks["MEDIANCR"][rows])
     usable = (gradient2 > STEEP**2 * variance) & ~dilate(np.logical_or.reduce(apart), BESIDE)
     usable &= ~_beside_hot(scene, variance)
     if exposures.bad is not None:
