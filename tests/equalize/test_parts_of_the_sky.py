@@ -13,7 +13,8 @@ from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.equalize import measure_differences
 from crstack.equalize.fit.dark_parts import sky_with_dark_parts
-from crstack.equalize.fit.surfaces import shrunk
+from crstack.equalize.fit.fine_surfaces import fine_mesh, surfaces_with_regions
+from crstack.equalize.fit.surfaces import Mesh, shrunk
 from crstack.exceptions import CRStackWarning
 
 SHAPE, READNOISE = (240, 260), 4.0
@@ -159,6 +160,20 @@ def test_no_region_where_the_sky_is_smooth():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stack.detect()
+
+
+def test_hits_that_fill_a_cell_are_no_region():
+    mesh = Mesh((320, 320))
+    fine = fine_mesh(mesh)
+    rng = np.random.default_rng(6)
+    medians = rng.normal(0, 0.1, (4, 20, 20))
+    medians[-1] = 1.0
+    number, grids = np.full((20, 20), 60.0), np.zeros((3, 5, 5))
+    for y, x in ((3, 4), (9, 12), (9, 13), (16, 6)):
+        medians[1, y, x] = 20.0
+    assert surfaces_with_regions(mesh, grids, medians, number) is grids
+    medians[1, 5:9, 5:9] = 1.5
+    assert surfaces_with_regions(mesh, grids, medians, number).shape == (3, *(len(one) for one in fine.centres))
 
 
 def test_cells_beside_which_no_cell_has_pixels():

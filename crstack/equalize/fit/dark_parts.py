@@ -213,5 +213,7 @@ def _misfit(found, common, sky, levels, variance_of, bad):
         lit = np.add.reduceat(known & (sky.image[rows] > level / 2), across, axis=2).sum(axis=1)
         sums = np.add.reduceat(squares * known, across, axis=2).sum(axis=1)
         cells.append(np.where(lit > LIT * len(variance) * CELL, sums / np.maximum(lit, 1), np.nan))
-    noises = np.nanmedian(np.concatenate(cells, axis=1), axis=1)
-    return float((total - noises * shares).sum())
+    means = np.concatenate(cells, axis=1)
+    if np.isnan(means).all(axis=1).any():
+        return np.nan  # bad values are everywhere, and the descriptions are not compared
+    return float((total - np.nanmedian(means, axis=1) * shares).sum())

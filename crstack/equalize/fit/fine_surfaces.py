@@ -9,7 +9,7 @@ __all__ = ["FEWEST", "fine_mesh", "is_fine", "surfaces_with_regions"]
 
 #: fine cells along a side of a usual one, and fewest pixels in which the level of a fine cell is measured
 PARTS, FEWEST = 4, 60
-#: least deviation of a region of 3 x 3 fine cells from the usual surface, in standard deviations of one pixel. Lines
+#: least deviation of most of 3 x 3 fine cells from the usual surface, in standard deviations of one pixel. Lines
 #: along rows and columns do not count
 LEAST_EFFECT = 0.6
 #: least share of the fine cells that have enough pixels
@@ -61,7 +61,8 @@ def _has_region(rest, weight, variance):
     for axis in (0, 1):
         of_lines = (weight * rest).sum(axis=axis, keepdims=True)
         rest = rest - of_lines / np.maximum(weight.sum(axis=axis, keepdims=True), 1e-30)
-    around = ndimage.uniform_filter(np.where(weight > 0, rest, 0), 3, mode="constant")
+    # the median of 3 x 3 cells: a hit may fill the few pixels of one of them
+    around = ndimage.median_filter(np.where(weight > 0, rest, 0), 3, mode="constant")
     return bool((np.abs(around) > LEAST_EFFECT * np.sqrt(variance))[weight > 0].any())
 
 
