@@ -9,10 +9,10 @@ from crstack.equalize.terms.guiding import relative_shifts, trailed, widened
 from crstack.equalize.terms.offsets import hot_pixels
 from crstack.equalize.terms.steps import whole_steps
 from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
-from crstack.exposures.noise_of_parts import compare_noise_of_parts
-from crstack.exposures.noise_sample import NoiseSample
-from crstack.exposures.photons import counted_photons
-from crstack.exposures.unlike_light import hidden_hits
+from crstack.exposures.comparison.unlike_light import hidden_hits
+from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
+from crstack.exposures.scatter.noise_sample import NoiseSample
+from crstack.exposures.scatter.photons import counted_photons
 from crstack.local_differences import warn_of_region
 from crstack.masks.codes import Code, exposure_name
 from crstack.methods import measured_of
@@ -89,7 +89,8 @@ def implausibilities(
         Gives the expected image of each exposure minus the common image, in the unit of the exposures; None if the
         exposures are equal. Called only where a trail or a source may hide that structures differ elsewhere.
     sample : callable, optional
-        Gives a `~crstack.exposures.noise_sample.NoiseSample` of the values that are not flagged, if it is shared.
+        Gives a `~crstack.exposures.scatter.noise_sample.NoiseSample` of the values that are not flagged, if it is
+        shared.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from crstack.equalize.settings import Equalization, open_settings
 from crstack.equalize.terms.given_terms import warn_of_terms
 from crstack.equalize.terms.wcs_shifts import compare_with_wcs
 from crstack.exposures import Exposures
-from crstack.exposures.times import warn_of_times
+from crstack.exposures.comparison.times import warn_of_times
 from crstack.noise import NoiseModel
 from crstack.statistics import OrderStatistics, normal_order_moments, order_statistics
 from crstack.utils.memory import empty_image, kept

@@ -15,7 +15,7 @@ from crstack.datasets import make_stack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning, ImplausibleResultError, ImplausibleResultWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.noise_sample import NoiseSample
+from crstack.exposures.scatter.noise_sample import NoiseSample
 from crstack.masks import MaskSet
 from crstack.plausibility import implausibilities
 

@@ -20,7 +20,7 @@ from crstack.cli.parser import make_parser
 from crstack.config.keys import REQUIREMENTS, TOP
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
-from crstack.exposures.saturation import find_plateau
+from crstack.exposures.bad_values.saturation import find_plateau
 
 SOURCES = sorted(Path(crstack.__file__).parent.rglob("*.py"))
 #: texts that are no messages: pages, representations and simulations

@@ -6,8 +6,8 @@ from pathlib import Path
 from crstack.cli.template import TEMPLATE
 from crstack.config.image_names import image_places, is_file, matching_images
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import USUAL_KEYWORDS, is_count
-from crstack.exposures.products import without_products
+from crstack.exposures.input.keywords import USUAL_KEYWORDS, is_count
+from crstack.exposures.input.products import without_products
 from crstack.files.fits_reading import image_extension, opened_fits
 from crstack.files.headers import inherited_header
 from crstack.files.whole import atomic_path

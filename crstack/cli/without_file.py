@@ -9,8 +9,8 @@ from crstack.config.configuration import Configuration
 from crstack.config.image_names import is_file, matching_images
 from crstack.config.keys import checked_values
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import as_keyword, quantity_in_words, quantity_of
-from crstack.exposures.products import without_products
+from crstack.exposures.input.keywords import as_keyword, quantity_in_words, quantity_of
+from crstack.exposures.input.products import without_products
 from crstack.files.fits_reading import inspect_image
 from crstack.mosaic.chips import ALL, chips_of
 

@@ -9,8 +9,8 @@ from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.combine.result import COMBINATIONS, Combination, PixelFlag, possible_combinations
 from crstack.exceptions import InputError
-from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
-from crstack.exposures.reading import writable_header
+from crstack.exposures.input.headers import cleaned_header, split_wcs, wcs_cards
+from crstack.exposures.input.reading import writable_header
 from crstack.files.fits_reading import image_of, opened_fits
 from crstack.files.fits_writing import ending_of, write_fits
 from crstack.files.headers import CHIP, chip_hdus

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from crstack.exceptions import ConfigurationError
-from crstack.exposures.products import without_products
+from crstack.exposures.input.products import without_products
 
 __all__ = ["image_places", "is_file", "matching_images"]
 

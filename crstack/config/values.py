@@ -12,7 +12,7 @@ from crstack.config.detector_images import BOUNDS, map_name
 from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.exposures.keywords import as_keyword, quantity_in_words
+from crstack.exposures.input.keywords import as_keyword, quantity_in_words
 from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
 from crstack.utils.memory import check_mem_limit

@@ -16,7 +16,7 @@ from crstack.equalize.terms.given_terms import rough_levels
 from crstack.equalize.terms.offsets import Offsets, estimate_offsets
 from crstack.equalize.terms.response import Response, ResponseSettings, estimate_response
 from crstack.exposures import Exposures
-from crstack.exposures.times import factors_of_times
+from crstack.exposures.comparison.times import factors_of_times
 from crstack.statistics import OrderStatistics, order_statistics, with_bad_filled
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, stacked

@@ -8,19 +8,24 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exceptions import InputError
-from crstack.exposures.blooming import find_blooming
-from crstack.exposures.copies import is_nearly_same, is_same
-from crstack.exposures.dead_values import find_dead_values, find_full_values, find_negative_values
+from crstack.exposures.bad_values.blooming import find_blooming
+from crstack.exposures.bad_values.dead_values import find_dead_values, find_full_values, find_negative_values
+from crstack.exposures.bad_values.low_values import find_low_values
+from crstack.exposures.bad_values.saturation import (
+    LEAST_PIXELS,
+    clipped_values,
+    find_shared_plateau,
+    warn_of_saturation,
+)
+from crstack.exposures.bad_values.signed import warn_of_signed_integers
+from crstack.exposures.comparison.copies import is_nearly_same, is_same
+from crstack.exposures.comparison.fields import of_one_field
+from crstack.exposures.comparison.setups import warn_of_setups
+from crstack.exposures.comparison.shadows import find_shadows
+from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
-from crstack.exposures.fields import of_one_field
-from crstack.exposures.low_values import find_low_values
-from crstack.exposures.noise_checks import compare_noise
 from crstack.exposures.sanity import BLOCK, blank_part
-from crstack.exposures.saturation import LEAST_PIXELS, clipped_values, find_shared_plateau, warn_of_saturation
-from crstack.exposures.setups import warn_of_setups
-from crstack.exposures.shadows import find_shadows
-from crstack.exposures.signed import warn_of_signed_integers
-from crstack.exposures.times import factors_of_times
+from crstack.exposures.scatter.noise_checks import compare_noise
 from crstack.utils.memory import empty_image, relax, zero_image
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted

@@ -1,7 +1,7 @@
 """Warning of exposures that count photons, for which the likelihood of the joint decision is not made."""
 
 from crstack.exposures import Exposures
-from crstack.exposures.photons import counted_photons
+from crstack.exposures.scatter.photons import counted_photons
 from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_photon_counting"]

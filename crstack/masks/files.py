@@ -6,7 +6,7 @@ import numpy as np
 from astropy.io import fits
 
 from crstack.exceptions import InputError
-from crstack.exposures.headers import split_wcs, wcs_cards
+from crstack.exposures.input.headers import split_wcs, wcs_cards
 from crstack.files.fits_reading import array_in_parts
 from crstack.files.history import add_history, header_line, history_of
 from crstack.masks.codes import Code

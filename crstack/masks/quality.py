@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from crstack.exceptions import InputError
 from crstack.exposures import Exposures
-from crstack.exposures.headers import split_wcs, wcs_cards
+from crstack.exposures.input.headers import split_wcs, wcs_cards
 from crstack.exposures.quality import bits_of
 from crstack.files.fits_reading import image_extension, image_of, inspect_image, opened_fits
 from crstack.files.fits_writing import write_fits

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from astropy.io import fits
 
-from crstack.exposures.headers import cleaned_header
+from crstack.exposures.input.headers import cleaned_header
 from crstack.files.fits_reading import opened_fits
 from crstack.files.headers import CHIP
 from crstack.mosaic.chips import Chip

@@ -10,7 +10,7 @@ from astropy.nddata import CCDData
 from crstack.combine import Combination
 from crstack.combine.files import combination_hdulist
 from crstack.exceptions import InputError
-from crstack.exposures.items import exposure_items
+from crstack.exposures.input.items import exposure_items
 from crstack.files.fits_writing import write_fits
 from crstack.masks import MaskSet
 from crstack.methods import Method

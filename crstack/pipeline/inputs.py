@@ -7,7 +7,7 @@ import numpy as np
 
 from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import section_within
+from crstack.exposures.input.keywords import section_within
 from crstack.files.fits_reading import inspect_image, opened_fits
 from crstack.files.headers import CHIP
 from crstack.files.names import short_names

@@ -12,7 +12,7 @@ from crstack.config.configuration import Configuration, read_configuration
 from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
-from crstack.exposures.place import expected_bytes, expected_bytes_of_files
+from crstack.exposures.input.place import expected_bytes, expected_bytes_of_files
 from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES

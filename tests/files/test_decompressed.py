@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from crstack.exposures.products import product_kind
+from crstack.exposures.input.products import product_kind
 from crstack.files import decompressed as module
 from crstack.files.decompressed import decompressed
 from crstack.files.fits_reading import read_image

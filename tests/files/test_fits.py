@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from crstack import MaskSet
 from crstack.exceptions import CRStackWarning, InputError
-from crstack.exposures.products import product_kind
+from crstack.exposures.input.products import product_kind
 from crstack.files.fits_reading import inspect_image, read_image
 from crstack.files.fits_writing import compressed, write_fits
 from crstack.files.units import check_unit, unit_of_header

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crstack.exposures.structures import SIGNIFICANT, labelled
+from crstack.exposures.comparison.structures import SIGNIFICANT, labelled
 from crstack.utils.medians import (
     MOST_COMPARED,
     PIXELS_AT_ONCE,

@@ -30,7 +30,7 @@ from crstack.datasets import make_stack
 from crstack.equalize import ResponseSettings, measure
 from crstack.exceptions import InputError
 from crstack.exposures import loading
-from crstack.exposures.place import expected_bytes
+from crstack.exposures.input.place import expected_bytes
 from crstack.joint import false_alarms
 from crstack.utils import memory, threads
 from crstack.utils.memory import Workspace, check_mem_limit, empty_image, limited_memory, place_of, resident_bytes

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from crstack.exceptions import InputError
-from crstack.exposures.displacement import correlations
-from crstack.exposures.structures import lowest_of_blocks
+from crstack.exposures.comparison.displacement import correlations
+from crstack.exposures.comparison.structures import lowest_of_blocks
 from crstack.utils.medians import reflected_median
 from crstack.utils.threads import map_threads
 from crstack.utils.warn import warn_user

@@ -14,7 +14,7 @@ from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures
-from crstack.exposures.structures import Structures, lacking, light_of
+from crstack.exposures.comparison.structures import Structures, lacking, light_of
 
 SHAPE = (200, 240)
 READNOISE = 4.0

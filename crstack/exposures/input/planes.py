@@ -7,7 +7,7 @@ import numpy as np
 from astropy.nddata import CCDData, VarianceUncertainty
 
 from crstack.exceptions import InputError
-from crstack.exposures.reading import Reading, as_given
+from crstack.exposures.input.reading import Reading, as_given
 from crstack.noise import NoiseModel
 from crstack.utils.memory import empty_image, zero_image
 from crstack.utils.pixels import at_pixels
@@ -51,7 +51,7 @@ def plane_of(given, offset, *, seconds=1.0, saturation=None, readnoise=0.0, out=
 
     Parameters
     ----------
-    given : `~crstack.exposures.reading.GivenExposure`
+    given : `~crstack.exposures.input.reading.GivenExposure`
         The exposure.
     offset : float or `~numpy.ndarray`
         Bias in counts.

@@ -9,7 +9,7 @@ from crstack import Code, CRStack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import Exposures, load_exposures
-from crstack.exposures.shadows import find_shadows
+from crstack.exposures.comparison.shadows import find_shadows
 from crstack.noise import NoiseModel
 from crstack.utils.memory import Workspace, limited_memory, resident_bytes, trim
 

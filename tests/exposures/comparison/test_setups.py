@@ -9,7 +9,7 @@ from astropy.nddata import CCDData
 
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning
-from crstack.exposures.setups import warn_of_setups
+from crstack.exposures.comparison.setups import warn_of_setups
 
 
 def headers(*values, keyword="FILTER"):

@@ -12,7 +12,7 @@ from support.stacks import stack_of
 from crstack.datasets import make_stack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
-from crstack.exposures.times import differing_times, factors_of_times
+from crstack.exposures.comparison.times import differing_times, factors_of_times
 
 TIMES = (300.0, 600.0, 900.0)
 WORDS = "exposure times differ: 300, 600, 900 s; each exposure is divided by its time over the mean: 0.5, 1, 1.5"

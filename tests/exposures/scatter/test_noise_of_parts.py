@@ -11,8 +11,8 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
-from crstack.exposures.noise_of_parts import compare_noise_of_parts
-from crstack.exposures.noise_sample import NoiseSample
+from crstack.exposures.scatter.noise_of_parts import compare_noise_of_parts
+from crstack.exposures.scatter.noise_sample import NoiseSample
 
 SHAPE, READNOISE = (240, 240), 4
 GAIN = u.electron / u.adu

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import (
+from crstack.exposures.input.keywords import (
     USUAL_KEYWORDS,
     Keyword,
     as_keyword,

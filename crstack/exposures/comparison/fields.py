@@ -5,13 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from crstack.exposures.comparison.displacement import displacement
+from crstack.exposures.comparison.focus import out_of_focus
+from crstack.exposures.comparison.structures import (
+    agree,
+    agree_well,
+    compared,
+    lacking_of,
+    light_of,
+    share_few,
+    significances,
+)
+from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
-from crstack.exposures.displacement import displacement
-from crstack.exposures.focus import out_of_focus
-from crstack.exposures.items import MINIMUM_EXPOSURES
+from crstack.exposures.input.items import MINIMUM_EXPOSURES
 from crstack.exposures.sanity import unlit
-from crstack.exposures.structures import agree, agree_well, compared, lacking_of, light_of, share_few, significances
-from crstack.exposures.times import factors_of_times
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.pixels import central_shift
 from crstack.utils.threads import map_threads

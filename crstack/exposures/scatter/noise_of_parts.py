@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from crstack.exposures.cube import Exposures
-from crstack.exposures.noise_sample import NoiseSample, cyclic_pairs, ratio_of_squares
+from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs, ratio_of_squares
 from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise_of_parts", "ratios_of_cells"]
@@ -93,7 +93,7 @@ def ratios_of_cells(sample: NoiseSample) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    sample : `~crstack.exposures.noise_sample.NoiseSample`
+    sample : `~crstack.exposures.scatter.noise_sample.NoiseSample`
         Some rows of the exposures.
 
     Returns

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.nddata import NDData
 
 from crstack.exceptions import InputError
-from crstack.exposures.products import warn_of_products, without_products
+from crstack.exposures.input.products import warn_of_products, without_products
 
 __all__ = ["MINIMUM_EXPOSURES", "exposure_items"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.exceptions import InputError
-from crstack.exposures.keywords import Keyword, section_of
+from crstack.exposures.input.keywords import Keyword, section_of
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.warn import warn_user
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from crstack.exposures.noise_sample import noise_ratio
+from crstack.exposures.scatter.noise_sample import noise_ratio
 from crstack.utils.memory import zero_image
 from crstack.utils.threads import map_threads, row_bands
 

@@ -11,7 +11,7 @@ from crstack import CRStack
 from crstack.datasets.hits import make_hits
 from crstack.exceptions import CRStackWarning
 from crstack.exposures import load_exposures
-from crstack.exposures.focus import _stars
+from crstack.exposures.comparison.focus import _stars
 
 SHAPE = (240, 260)
 READNOISE = 4.0

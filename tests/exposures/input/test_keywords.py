@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import Keyword, load_exposures
-from crstack.exposures.keywords import as_keyword, quantity_in_words, quantity_of
+from crstack.exposures.input.keywords import as_keyword, quantity_in_words, quantity_of
 from crstack.files.history import history_of
 
 GAIN = u.electron / u.adu

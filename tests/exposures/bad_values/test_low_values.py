@@ -12,7 +12,7 @@ from crstack import Code, CRStack, MaskSet
 from crstack.datasets import make_stack
 from crstack.datasets.hits import POPULATIONS, make_hits
 from crstack.exposures import load_exposures
-from crstack.exposures.low_values import find_low_values
+from crstack.exposures.bad_values.low_values import find_low_values
 from crstack.masks.features import find_features
 
 #: what is tested comes before or after the decision

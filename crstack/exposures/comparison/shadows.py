@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crstack.exposures.comparison.displacement import displacement
+from crstack.exposures.comparison.times import factors_of_times
 from crstack.exposures.cube import ALIGNED
-from crstack.exposures.displacement import displacement
-from crstack.exposures.noise_sample import mean_of_smallest
-from crstack.exposures.times import factors_of_times
+from crstack.exposures.scatter.noise_sample import mean_of_smallest
 from crstack.utils.memory import relax
 from crstack.utils.normal import SIGMA_PER_MAD
 from crstack.utils.threads import map_threads

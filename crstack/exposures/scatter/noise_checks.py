@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
-from crstack.exposures.noise_sample import NoiseSample, cyclic_pairs
 from crstack.exposures.sanity import level_of_darkest_blocks
+from crstack.exposures.scatter.noise_sample import NoiseSample, cyclic_pairs
 from crstack.utils.warn import warn_user
 
 __all__ = ["compare_noise"]

@@ -70,7 +70,7 @@ def choose_place(items, reading):
     ----------
     items : list
         The exposures as given.
-    reading : `~crstack.exposures.reading.Reading`
+    reading : `~crstack.exposures.input.reading.Reading`
         How to read them.
     """
     workspace = current_workspace()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crstack.exposures.structures import IN_ONE, IN_TWO, MIDDLE, labelled
+from crstack.exposures.comparison.structures import IN_ONE, IN_TWO, MIDDLE, labelled
 from crstack.utils.medians import of_rank
 from crstack.utils.normal import SIGMA_PER_MAD
 
@@ -73,7 +73,7 @@ def out_of_focus(data, bad, planes):
     bad : `~numpy.ndarray` of bool or None
         (N, ny, nx), their bad values.
     planes : sequence of `~numpy.ndarray`
-        Significance of the blocks of each exposure, see `crstack.exposures.structures.significances`.
+        Significance of the blocks of each exposure, see `crstack.exposures.comparison.structures.significances`.
 
     Returns
     -------

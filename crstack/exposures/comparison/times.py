@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from crstack.exposures.comparison.unlike_light import hidden_hits
 from crstack.exposures.cube import Exposures
-from crstack.exposures.unlike_light import hidden_hits
 from crstack.utils.warn import warn_user
 
 __all__ = ["differing_times", "factors_of_times", "warn_of_times"]

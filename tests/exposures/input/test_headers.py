@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
 
-from crstack.exposures.headers import cleaned_header, split_wcs, wcs_cards
+from crstack.exposures.input.headers import cleaned_header, split_wcs, wcs_cards
 
 
 def raw_header(*cards):

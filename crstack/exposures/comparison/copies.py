@@ -3,7 +3,7 @@
 import numpy as np
 
 from crstack.exposures.digits import digit_of
-from crstack.exposures.noise_sample import middle_mean
+from crstack.exposures.scatter.noise_sample import middle_mean
 from crstack.utils.normal import SIGMA_PER_MAD
 
 __all__ = ["is_nearly_same", "is_same"]

@@ -20,9 +20,9 @@ from astropy.utils.masked import Masked
 from astropy.wcs import WCS
 
 from crstack.exceptions import InputError
-from crstack.exposures.headers import cleaned_header, split_wcs
+from crstack.exposures.bad_values.saturation import stated_limit
+from crstack.exposures.input.headers import cleaned_header, split_wcs
 from crstack.exposures.quality import bits_of, unusable
-from crstack.exposures.saturation import stated_limit
 from crstack.files.fits_reading import ERRORS, QUALITY, image_extension, image_in_parts, opened_fits, plane_shape
 from crstack.files.headers import inherited_header
 from crstack.files.units import COUNTS, RATES, check_unit, unit_of_header

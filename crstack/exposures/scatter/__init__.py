@@ -1,0 +1,1 @@
+"""Comparison of the scatter of the exposures with their stated noise."""
