@@ -7,7 +7,7 @@ import numpy as np
 from crstack.batch.record import Record
 from crstack.config.configuration import configuration_of
 from crstack.exceptions import CRStackError, InputError
-from crstack.files.fits_reading import inspect_image
+from crstack.exposures.input.trimming import trimmed_shape
 from crstack.mosaic import chips_of
 from crstack.pipeline.mosaic import is_mosaic
 from crstack.pipeline.space import product_sizes, space_beside
@@ -60,7 +60,7 @@ def _size_of(job):
         settings = configuration_of({**job.stack.settings, "images": list(images)}, Path(images[0]))
         ext = settings["extnum"]
         numbers = [chip.number for chip in chips_of(images[:1], ext)] if is_mosaic(ext) else [ext]
-        n_pixels = sum(int(np.prod(inspect_image(images[0], one).shape)) for one in numbers)
+        n_pixels = sum(int(np.prod(trimmed_shape(images[0], one, settings["trim"]))) for one in numbers)
     except (CRStackError, OSError):
         return None
     chosen = {"outputs": settings["outputs"], "compression": settings["compression"]}

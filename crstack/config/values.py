@@ -12,7 +12,7 @@ from crstack.config.detector_images import BOUNDS, map_name
 from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.exposures.input.keywords import as_keyword, quantity_in_words
+from crstack.exposures.input.keywords import as_keyword, is_section, quantity_in_words
 from crstack.exposures.quality import bits_of
 from crstack.masks.local_median import check_local_median
 from crstack.utils.memory import check_mem_limit
@@ -62,7 +62,6 @@ __all__ = [
 LARGEST = 1e12
 #: largest factor between equivalent exposures
 FACTOR = 1e3
-SECTION = re.compile(r"\[\s*\d+\s*:\s*\d+\s*,\s*\d+\s*:\s*\d+\s*\]")
 REGION = re.compile(r"\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?")
 
 
@@ -213,7 +212,7 @@ def section(key, value):
     keyword = as_keyword(value)
     if keyword is not None:
         return f"header:{keyword.name}"
-    if not isinstance(value, str) or not SECTION.fullmatch(value.strip()):
+    if not isinstance(value, str) or not is_section(value):
         raise ConfigurationError(
             f'{key} must be a section such as "[1:2048,1:4096]" (columns, then rows), or a keyword that holds one, '
             f"such as header:TRIMSEC; got {value}"

@@ -34,6 +34,16 @@ __all__ = ["AsRead", "checked"]
 
 log = logging.getLogger("crstack.exposures")
 
+#: what pixels hold in every exposure that light does not give, and a possible cause
+DEAD = (
+    "hold the value {value} in every exposure, far below their surroundings, where light would have noise: dead pixels?"
+)
+NEGATIVE = (
+    "are far below 0 in every exposure (lowest {lowest} after the bias was subtracted): values that mark bad pixels, "
+    "or whole numbers that have wrapped?"
+)
+FULL = "hold {value} {unit} in every exposure, the highest value of 16 bits: hot pixels that are saturated?"
+
 
 @dataclass(frozen=True, eq=False)
 class AsRead:
@@ -94,8 +104,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     coarse = signed = False
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)
-        exposures = _without_negative_values(_without_dead_values(exposures, read))
-        exposures = _without_full_values(exposures, read)
+        exposures = _without_pixels_unlike_light(exposures, read)
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
@@ -255,42 +264,34 @@ def _place(where):
     return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
 
 
-def _without_full_values(exposures, read):
-    """Mark pixels with the highest value of a converter in every exposure as bad."""
-    full = find_full_values(exposures, read.first, read.same)
-    if full is None:
-        return exposures
-    warn_user(
-        f"{_place(full)}, hold {read.first[full].max():.6g} {read.unit} in every exposure, the highest value of 16 "
-        "bits: hot pixels that are saturated? They are taken as bad values"
-    )
-    return _with_bad(exposures, np.broadcast_to(full, exposures.data.shape))
-
-
-def _without_negative_values(exposures):
-    """Mark pixels that are far below 0 in all exposures as bad."""
+def _without_pixels_unlike_light(exposures, read):
+    """Mark pixels as bad whose values in every exposure are not those of light: dead, far below 0, or the highest."""
     negative = find_negative_values(exposures)
-    if negative is None:
-        return exposures
-    lowest = min(float(plane[negative].min()) for plane in exposures.data)
-    warn_user(
-        f"{_place(negative)}, are far below 0 in every exposure (lowest {lowest:.6g} {exposures.noise.unit} after the "
-        "bias was subtracted): values that mark bad pixels, or whole numbers that have wrapped? They are taken as bad "
-        "values"
-    )
-    return _with_bad(exposures, np.broadcast_to(negative, exposures.data.shape))
+    dead = find_dead_values(exposures, read.first, read.same, negative)
+    full = find_full_values(exposures, read.first, read.same)
+    for where, words in ((dead, DEAD), (negative, NEGATIVE), (full, FULL)):
+        if where is not None:
+            exposures = _without_pixels(exposures, where, words, read)
+    return exposures
 
 
-def _without_dead_values(exposures, read):
-    """Mark narrow features with one value in all exposures, far below their surroundings, as bad."""
-    dead = find_dead_values(exposures, read.first, read.same)
-    if dead is None:
+def _without_pixels(exposures, where, words, read):
+    """Mark pixels (ny, nx) that are not bad as bad in every exposure, with a warning.
+
+    ``words`` are a format. Its ``value`` and ``unit`` are of the highest value in the first exposure as it was read.
+    Its ``lowest`` is the lowest value of all exposures.
+    """
+    if exposures.bad is not None:
+        where = where & ~exposures.bad.any(axis=0)
+    if not where.any():
         return exposures
-    warn_user(
-        f"{_place(dead)}, hold the value {read.first[dead][0]:g} in every exposure, far below their surroundings, "
-        "where light would have noise: dead pixels? They are taken as bad values"
-    )
-    return _with_bad(exposures, np.broadcast_to(dead, exposures.data.shape))
+    values = {
+        "value": f"{read.first[where].max():.6g}",
+        "unit": read.unit,
+        "lowest": f"{min(float(plane[where].min()) for plane in exposures.data):.6g} {exposures.noise.unit}",
+    }
+    warn_user(f"{_place(where)}, {words.format(**values)} They are taken as bad values")
+    return _with_bad(exposures, np.broadcast_to(where, exposures.data.shape))
 
 
 def _without_shadows(exposures):

@@ -123,7 +123,7 @@ def load_exposures(
             f"crstack is tested with up to {MOST_TESTED} exposures; got {len(listed)}: time and memory grow with their "
             "number. Consider a combination of parts of the list"
         )
-    choose_place(listed, reading)
+    choose_place(listed, reading, values.trim)
     builder = _Builder(values, len(listed))
     for number, item in enumerate(listed, start=1):
         builder.add(as_given(item, number, reading), number)

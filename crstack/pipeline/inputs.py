@@ -7,7 +7,6 @@ import numpy as np
 
 from crstack.config.image_names import image_places, is_file
 from crstack.exceptions import InputError
-from crstack.exposures.input.keywords import section_within
 from crstack.files.fits_reading import inspect_image, opened_fits
 from crstack.files.headers import CHIP
 from crstack.files.names import short_names
@@ -24,7 +23,6 @@ __all__ = [
     "find_images",
     "inspect_images",
     "is_file",
-    "trimmed_shape",
 ]
 
 
@@ -105,31 +103,6 @@ def inspect_images(paths, ext, name="extnum"):
             "BUNIT is absent in %s: values are taken as adu. If they are electrons, write BUNIT into the headers", which
         )
     return first
-
-
-def trimmed_shape(path, ext, trim, shape):
-    """Shape (ny, nx) of the images of ``shape`` after they are cut to a section, or to that of a keyword of ``path``.
-
-    Parameters
-    ----------
-    path : path-like
-        FITS file.
-    ext : int or str
-        Extension of the image.
-    trim : str or None
-        Section such as "[1:2048,1:4096]", or a keyword that holds one, such as "header:TRIMSEC".
-    shape : tuple of int
-        (ny, nx).
-
-    Raises
-    ------
-    InputError
-        If the keyword is absent or holds no section, or if the section lies outside the image.
-    """
-    if trim is None:
-        return shape
-    rows, columns = section_within(inspect_image(path, ext).header, trim, "trim", shape, path.name)
-    return rows.stop - rows.start, columns.stop - columns.start
 
 
 def check_gain(gain, unit, path):

@@ -14,7 +14,7 @@ from astropy.io import fits
 
 from crstack.config.configuration import Configuration
 from crstack.exceptions import InputError
-from crstack.files.fits_reading import inspect_image
+from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import write_fits
 from crstack.mosaic.chips import ALL, Chip, chips_of
 from crstack.mosaic.files import copied, joined_chips, primary_of
@@ -191,7 +191,8 @@ def _check_all(jobs, options):
 def _check_space(jobs, paths, outputs, names, options):
     """Check that the products of all chips, and the files to which they are joined, fit on the disk."""
     settings = jobs[0].configuration
-    shapes = [inspect_image(paths[0], job.chip.number, what="images", name="extnum").shape for job in jobs]
+    words = {"what": "images", "name": "extnum"}
+    shapes = [trimmed_shape(paths[0], job.chip.number, settings["trim"], **words) for job in jobs]
     sizes = product_sizes(
         len(paths),
         sum(ny * nx for ny, nx in shapes),

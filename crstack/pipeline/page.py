@@ -59,6 +59,8 @@ DIFFERENCES = (
     ("dx, dy", "shift of the scene from the common image to the exposure"),
     ("xx, yy, xy", "change of the second moments of a star, by another seeing"),
     ("response, added along x or y", "throughput, and added level, of each row (x) or column (y): lowest and highest"),
+    ("hot pixels", "dark charge of hot pixels, relative to the mean of the exposures"),
+    ("pattern", "amplitude of a pattern of the sky, such as fringes, relative to the mean of the exposures"),
 )
 HITS = (
     "hit",

@@ -13,6 +13,7 @@ from crstack.config.crmethod import OWN_KEYS
 from crstack.config.detector_images import DetectorNumbers, MapName, map_path, read_detector_numbers
 from crstack.exceptions import InputError
 from crstack.exposures.input.place import expected_bytes, expected_bytes_of_files
+from crstack.exposures.input.trimming import trimmed_shape
 from crstack.files.fits_writing import ending_of
 from crstack.masks import MaskSet, exposure_name
 from crstack.masks.features import CATEGORIES, JOINT_CATEGORIES
@@ -25,7 +26,6 @@ from crstack.pipeline.inputs import (
     find_images,
     inspect_images,
     is_file,
-    trimmed_shape,
 )
 from crstack.pipeline.outputs import Outputs
 from crstack.pipeline.space import check_space, product_sizes
@@ -165,7 +165,7 @@ def prepare(
     shape, unit = inspect_images(paths, configuration["extnum"], "extnum" if is_file(configuration.path) else "--ext")
     numbers = read_detector_numbers(configuration, shape)
     check_gain(numbers.gain, unit, paths[0])
-    shape = trimmed_shape(paths[0], configuration["extnum"], configuration["trim"], shape)
+    shape = trimmed_shape(paths[0], configuration["extnum"], configuration["trim"])
     check_places(configuration, shape)
     workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
     _check_space(outputs, wanted, len(paths), shape[0] * shape[1], workspace)

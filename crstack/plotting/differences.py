@@ -21,6 +21,13 @@ TERMS = (
     ("shift", ("dx", "dy"), "shift (pixel)"),
     ("second moments", ("xx", "yy", "xy"), "second moment (pixel\N{SUPERSCRIPT TWO})"),
 )
+#: terms that have a panel only where they differ
+TERMS_WHERE_NEEDED = (
+    ("pattern of the sky", ("pattern",), "amplitude over the mean"),
+    ("hot pixels", ("hot_pixels",), "dark charge over the mean"),
+)
+#: terms that are relative to the mean of the exposures
+RELATIVE = ("throughput", "pattern", "hot_pixels")
 #: blue and red, distinct for colour-blind readers too
 COLOURS = "RdBu_r"
 #: distinct for colour-blind readers
@@ -91,12 +98,14 @@ def plot_differences(
 def _draw_numbers(figure, table):
     """A panel for each term that has one number, or few, in each exposure."""
     exposure = np.asarray(table["exposure"])
-    for axes, (title, names, label) in zip(figure.subplots(1, len(TERMS)), TERMS, strict=True):
+    terms = (*TERMS, *(term for term in TERMS_WHERE_NEEDED if term[1][0] in table.colnames))
+    for axes, (title, names, label) in zip(figure.subplots(1, len(terms)), terms, strict=True):
         axes.set_title(title)
-        middle = 1 if title == "throughput" else 0
-        if all(np.abs(table[name] - middle).max() < NOTHING for name in names):
+        if all(np.abs(table[name] - (name in RELATIVE)).max() < NOTHING for name in names):
             axes.set(xticks=[], yticks=[])
-            axes.text(0.5, 0.5, "no difference", transform=axes.transAxes, ha="center", va="center", color="#606060")
+            sky_is_pattern = names == ("level",) and "pattern" in table.colnames
+            words = "none: see the\npattern of the sky" if sky_is_pattern else "no difference"
+            axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="#606060")
             continue
         for name, (colour, marker) in zip(names, MARKS, strict=False):
             errors = np.asarray(table[f"{name}_error"]) if f"{name}_error" in table.colnames else None

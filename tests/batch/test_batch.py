@@ -230,6 +230,11 @@ def test_a_disk_that_is_too_small_for_all_stacks_is_refused(night, exposure_file
     assert not Path("out").exists()
     with pytest.raises(InputError, match=r"or by --no-plots"):
         run(exposure_files, settings, output_dir="out")
+    # half of each exposure
+    free.free = of_one
+    with ThreadPoolExecutor(1) as pool:
+        trimmed = settings | {"trim": "[1:80,1:30]"}
+        assert set(run(exposure_files, trimmed, output_dir="half", plots=False, executor=pool)["state"]) == {"done"}
     free.free = 2 * of_one
     with ThreadPoolExecutor(1) as pool:
         assert set(run(exposure_files, settings, plots=False, executor=pool)["state"]) == {"done"}

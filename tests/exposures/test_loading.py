@@ -10,6 +10,7 @@ from astropy.utils.masked import Masked
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning, InputError
 from crstack.exposures import load_exposures, read_exposure
+from crstack.utils.memory import Workspace, limited_memory
 
 GAIN = 2.0 * u.electron / u.adu
 NOISE = {"gain": GAIN, "readnoise": 5 * u.electron}
@@ -343,3 +344,21 @@ def test_a_file_that_is_cut_short_is_reported_once(tmp_path):
     paths[1].write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"exposure must be a readable FITS file; got .*1\.fits \(File may have been"):
         load_exposures(paths, unit=u.adu, **NOISE)
+
+
+@pytest.mark.parametrize("of_files", [False, True])
+def test_the_expected_memory_is_that_of_trimmed_exposures(of_files, tmp_path, monkeypatch):
+    rng = np.random.default_rng(5)
+    header = fits.Header({"BUNIT": "adu", "KEPT": "[3:22,1:30]"})
+    items = [CCDData(rng.normal(100, 11.2, (40, 50)), unit="adu", header=header) for _ in range(2)]
+    if of_files:
+        for number, ccd in enumerate(items):
+            fits.writeto(tmp_path / f"{number}.fits", np.asarray(ccd.data, np.float32), header)
+        items = [tmp_path / f"{number}.fits" for number in range(2)]
+    counted = []
+    monkeypatch.setattr(Workspace, "decide", lambda self, needed, n_pixels, *_: counted.append(n_pixels))
+    workspace = Workspace(10**10)
+    for trim in (None, "[1:10,2:31]", "header:KEPT"):
+        with limited_memory(workspace):
+            load_exposures(items, gain=1 * u.electron / u.adu, readnoise=5 * u.electron, trim=trim)
+    assert counted == [2000, 300, 600]

@@ -207,6 +207,14 @@ def test_a_disk_that_is_too_small_for_all_chips_is_refused(files, monkeypatch, c
     assert not Path("out").exists()
 
 
+def test_the_space_is_that_of_trimmed_chips(files, monkeypatch):
+    counted = []
+    monkeypatch.setattr("crstack.pipeline.mosaic.check_space", lambda directory, sizes, *_: counted.append(sizes))
+    numbers = ["--gain", "header:GAIN", "--readnoise", "header:RDNOISE", "--method", "joint", "--no-plots"]
+    assert run(*files, *numbers, "--ext", "all", "--trim", "[1:30,3:22]") == 0
+    assert counted == [product_sizes(len(files), 3 * 30 * 20, n_chips=3, plots=False)]
+
+
 def test_a_parameter_file_and_its_reports(files):
     text = {"images": files, "extnum": [2, 1], "gain": "header:GAIN", "rnoise": "header:RDNOISE"}
     Path("p.yaml").write_text(yaml.safe_dump(text | {"requirements": {"crmethod": "joint", "outputs": ["meanjoint"]}}))

@@ -13,7 +13,7 @@ from crstack import JointPosterior
 from crstack.datasets import make_stack
 from crstack.exceptions import InputError
 from crstack.plotting import plot_differences
-from crstack.plotting.differences import _draw_numbers
+from crstack.plotting.differences import TERMS, _draw_numbers
 
 FACTORS, OFFSETS = (0.85, 1.0, 1.12), ((0.15, -0.1), (0.0, 0.0), (-0.15, 0.1))
 
@@ -54,6 +54,23 @@ def test_terms_and_their_errors(stack):
     titles = [axes.get_title() for axes in below.axes[:3]]
     assert titles == [f"exposure {i}" for i in (1, 2, 3)]
     assert below.get_suptitle() == "Each exposure \N{MINUS SIGN} common image"
+
+
+@pytest.mark.parametrize(
+    ("column", "title"), [("pattern", "pattern of the sky"), ("hot_pixels", "hot pixels")], ids=["pattern", "hot"]
+)
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_a_pattern_and_hot_pixels_have_panels_where_they_differ(column, title, level):
+    """An added level that is none because the sky is a pattern refers to it."""
+    same = {name: np.zeros(3) for name in ("dx", "dy", "xx", "yy", "xy")}
+    table = QTable({"exposure": [1, 2, 3], "level": level * np.arange(3), "throughput": np.ones(3)} | same)
+    table[column] = [0.9, 1.4, 0.7]
+    figure = Figure()
+    _draw_numbers(figure, table)
+    assert [axes.get_title() for axes in figure.axes] == [*(title for title, *_ in TERMS), title]
+    np.testing.assert_array_equal(drawn(figure.axes[-1])[column][0], table[column])
+    words = [text.get_text().replace("\n", " ") for text in figure.axes[0].texts]
+    assert words == ([] if level else ["none: see the pattern of the sky" if column == "pattern" else "no difference"])
 
 
 def test_images_are_what_each_exposure_is_expected_to_hold_more(stack):

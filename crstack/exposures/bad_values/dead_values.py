@@ -26,7 +26,7 @@ PEAK = 0.4
 NEIGHBOURS = 6
 
 
-def find_dead_values(exposures, raw, same):
+def find_dead_values(exposures, raw, same, negative=None):
     """Connected pixels with one value in all exposures, far below their surroundings.
 
     Parameters
@@ -37,6 +37,8 @@ def find_dead_values(exposures, raw, same):
         First exposure (ny, nx) as it was read.
     same : `~numpy.ndarray` of bool
         (ny, nx), pixels that had the same value in all exposures when they were read.
+    negative : `~numpy.ndarray` of bool, optional
+        (ny, nx), pixels that are far below 0 in all exposures: see `find_negative_values`.
 
     Returns
     -------
@@ -54,7 +56,6 @@ def find_dead_values(exposures, raw, same):
     if least is None:
         return None
     # noise gives no single pixel far below 0
-    negative = find_negative_values(exposures)
     fewest = least if negative is None else 1
     inner = _inner(same)
     candidates = same & ~inner

@@ -16,6 +16,7 @@ __all__ = [
     "Keyword",
     "as_keyword",
     "is_count",
+    "is_section",
     "quantity_in_words",
     "quantity_of",
     "section_of",
@@ -111,6 +112,11 @@ def as_keyword(value):
 def is_count(value):
     """Whether the value of a keyword is a finite number."""
     return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def is_section(text):
+    """Whether a text is a section of the detector, such as "[1:2048,1:4096]"."""
+    return _SECTION.fullmatch(text) is not None
 
 
 def quantity_of(header, keyword, what, unit, name):

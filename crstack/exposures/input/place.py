@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from crstack.files.fits_reading import inspect_image
+from crstack.exposures.input.reading import as_given
+from crstack.exposures.input.trimming import shape_of_section, trimmed_shape
 from crstack.utils.memory import current_workspace
 
 __all__ = ["choose_place", "expected_bytes", "expected_bytes_of_files"]
@@ -63,7 +64,7 @@ def expected_bytes_of_files(n, n_pixels):
     return SHARE_IN_FILES * (expected_bytes(n, n_pixels) - FIXED)
 
 
-def choose_place(items, reading):
+def choose_place(items, reading, trim=None):
     """Keep the arrays of a stack in files if ``mem_limit`` asks for it: see `crstack.utils.memory.Workspace`.
 
     Parameters
@@ -72,15 +73,20 @@ def choose_place(items, reading):
         The exposures as given.
     reading : `~crstack.exposures.input.reading.Reading`
         How to read them.
+    trim : str or Keyword, optional
+        The section to which they are cut: see `crstack.exposures.input.trimming.trimmed_shape`.
     """
     workspace = current_workspace()
     if workspace is None or workspace.limit is None:
         return
-    first = items[0]
-    if isinstance(first, str | os.PathLike):
-        shape = inspect_image(os.path.expanduser(first), reading.ext, name="ext").shape
-    else:
-        shape = np.shape(getattr(first, "data", first))[-2:]
-    n_pixels = int(np.prod(shape, dtype=np.int64))
+    n_pixels = int(np.prod(_shape_of(items[0], reading, trim), dtype=np.int64))
     n, space = len(items), expected_bytes_of_files(len(items), n_pixels)
     workspace.decide(expected_bytes(n, n_pixels), n_pixels, n, space)
+
+
+def _shape_of(item, reading, trim):
+    """Shape (ny, nx) of an exposure as it will be used, without the values of a file."""
+    if isinstance(item, str | os.PathLike):
+        return trimmed_shape(os.path.expanduser(item), reading.ext, trim, name="ext")
+    given = as_given(item, 1, reading)
+    return shape_of_section(given.header, trim, given.shape, given.name)
