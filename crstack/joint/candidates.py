@@ -22,9 +22,10 @@ __all__ = ["Candidates", "clean_signal", "even_slices", "fewest_known", "find_ca
 LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
-CANDIDATES_AT_ONCE = 1 << 13
-#: number of values at nodes, and of values, for which the temporary arrays fit into the caches
-NODES_IN_CACHE, VALUES_AT_ONCE = 1 << 15, 1 << 13
+CANDIDATES_AT_ONCE = 1 << 14
+#: number of values at nodes, and of values, that are computed together. In smaller pieces, one thread is 3 % faster. Two
+#: threads are 12 % slower, because each call of NumPy may wait for the lock of the interpreter.
+NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +188,7 @@ class Candidates:
         return map_threads(self._table, self.parts())
 
     def _table(self, part):
-        """`at_nodes` of a part, by pieces whose temporary arrays fit into the caches."""
+        """`at_nodes` of a part, by pieces whose temporary arrays are small."""
         some, table = self.some(part), None
         for here in even_slices(len(some), VALUES_AT_ONCE // len(self.values)):
             found = some.some(here).at_nodes()
@@ -199,7 +200,7 @@ class Candidates:
 
 
 def pieces_of(part, table):
-    """A part of the candidates in pieces whose temporary arrays fit into the caches.
+    """A part of the candidates in pieces whose temporary arrays are small.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def pieces_of(part, table):
         The candidates of a piece (a slice), and their nodes, clean densities, places and prior.
     """
     n, n_nodes, number = table[1].shape
-    for here in even_slices(number, NODES_IN_CACHE // (n * n_nodes)):
+    for here in even_slices(number, NODES_AT_ONCE // (n * n_nodes)):
         yield slice(part.start + here.start, part.start + here.stop), *(one[..., here] for one in table)
 
 

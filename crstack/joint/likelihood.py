@@ -10,7 +10,7 @@ NODE_REACH = 4.8
 #: step of the nodes in standard deviations of the mean of the values; for a Gaussian the error of the sum is negligible
 NODE_STEP = 1.25
 NEWTON_STEPS = 4
-#: largest logarithm of hit over clean: beyond it, the share of clean values would underflow
+#: largest logarithm of hit over clean, and of clean over hit: beyond it, a share would underflow
 MOST_RATIO = np.float32(87)
 
 
@@ -149,25 +149,38 @@ def hit_weights(clean, ratio, prior=0):
         (N, J, M), on a scale of each pixel.
     """
     # in place as far as possible: new arrays of this size take as long as the arithmetic
-    softplus = np.abs(ratio)
-    for function in (np.negative, np.exp, np.log1p):
-        function(softplus, out=softplus)
-    log_share = np.minimum(ratio, 0)
-    log_share -= softplus  # of h / (c + h)
-    # if all values look hit, the sets with a clean value must keep some weight
-    np.minimum(log_share, -np.exp(-MOST_RATIO), out=log_share)
-    other = np.maximum(ratio, 0)
-    softplus += other
-    total = np.add(clean, softplus, out=other).sum(axis=0) + prior
-    np.minimum(softplus, MOST_RATIO, out=softplus)
+    hit = np.clip(ratio, -MOST_RATIO, MOST_RATIO)
+    np.exp(hit, out=hit)
+    not_hit = hit + 1
+    log_sum = np.log(not_hit)
+    np.maximum(log_sum, ratio, out=log_sum)
+    log_sum += clean  # log (c + h)
+    total = log_sum.sum(axis=0) + prior
     weight = np.exp(total - total.max(axis=0))
-    np.subtract(log_share.sum(axis=0), log_share, out=other)
-    hit = np.exp(log_share, out=log_share)
-    for function in (np.expm1, np.negative):
-        function(other, out=other)
-    hit *= other
-    hit *= weight
-    for function in (np.negative, np.exp):
-        function(softplus, out=softplus)
-    softplus *= weight
-    return hit, softplus
+    np.reciprocal(not_hit, out=not_hit)  # c / (c + h)
+    hit *= not_hit  # h / (c + h)
+    others = _not_all_hit(hit, not_hit, log_sum)
+    for array, factor in ((hit, others), (hit, weight), (not_hit, weight)):
+        array *= factor
+    return hit, not_hit
+
+
+def _not_all_hit(hit, not_hit, out):
+    """Probability that not all values but the i-th are hit, from the shares (N, J, M) of hit and clean values.
+
+    It is 1 - prod_{k != i} p_k. As a sum of positive terms, it is exact also where all p_k are close to 1: if not all of
+    the first k values are hit with the probability u_k, then u_{k + 1} = u_k + p_1 ... p_k (1 - p_{k + 1}).
+    """
+    all_before, not_all_before = np.empty_like(hit), out
+    all_before[0], not_all_before[0] = 1, 0
+    for i in range(1, len(hit)):
+        np.multiply(all_before[i - 1], not_hit[i - 1], out=not_all_before[i])
+        not_all_before[i] += not_all_before[i - 1]
+        np.multiply(all_before[i - 1], hit[i - 1], out=all_before[i])
+    not_all_after = np.zeros_like(hit[0])
+    for i in reversed(range(len(hit))):
+        all_before[i] *= not_all_after
+        out[i] += all_before[i]
+        not_all_after *= hit[i]
+        not_all_after += not_hit[i]
+    return out

@@ -54,6 +54,20 @@ def test_weights_are_the_sum_over_all_sets(n):
     np.testing.assert_allclose(ours / ours.max(axis=1, keepdims=True), theirs, rtol=1e-5)
 
 
+def test_weights_where_all_values_look_hit():
+    """The share of the sets with a clean value is exact in float32, also where hits are e^60 times as probable."""
+    rng = np.random.default_rng(5)
+    ratio = rng.uniform(-20, 60, (3, 1, 4000))
+    hit, rest = (one[:, 0] for one in hit_weights(*np.float32([np.zeros_like(ratio), ratio])))
+    wanted = np.zeros((2, 3, 4000))
+    for one in itertools.product([False, True], repeat=3):
+        if not all(one):
+            for i in range(3):
+                wanted[int(one[i]), i] += np.exp(ratio[list(one), 0].sum(axis=0))
+    np.testing.assert_allclose(rest / (hit + rest), wanted[0] / wanted.sum(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(hit / (hit + rest), wanted[1] / wanted.sum(axis=0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("sigma", [2.0, 8.0])
 def test_density_of_hit_values_is_the_convolution(sigma):
     shapes = np.ones((2, len(CHARGE_EDGES) - 1)) / (len(CHARGE_EDGES) - 1)

@@ -628,7 +628,7 @@ def test_results_do_not_depend_on_the_size_of_the_pieces(monkeypatch):
 
     usual = found()
     for values in (1 << 12, 1 << 30):
-        monkeypatch.setattr(candidates, "NODES_IN_CACHE", values)
+        monkeypatch.setattr(candidates, "NODES_AT_ONCE", values)
         monkeypatch.setattr(posterior_signal, "VALUES_AT_ONCE", values)
         monkeypatch.setattr(candidates, "VALUES_AT_ONCE", values)
         for one, other in zip(usual, found(), strict=True):
