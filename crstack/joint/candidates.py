@@ -23,8 +23,8 @@ LOOKED_AT = 0.03
 #: the neighbours of pixels that span this number of standard deviations are examined too
 SURE_SPAN = 5.0
 CANDIDATES_AT_ONCE = 1 << 14
-#: number of values at nodes, and of values, that are computed together. In smaller pieces, one thread is 3 % faster. Two
-#: threads are 12 % slower, because each call of NumPy may wait for the lock of the interpreter.
+#: number of values at nodes, and of values, that are computed together. With smaller pieces, two threads are slower,
+#: because each call of NumPy may wait for the lock of the interpreter.
 NODES_AT_ONCE, VALUES_AT_ONCE = 1 << 18, 1 << 16
 
 
