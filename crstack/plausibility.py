@@ -161,14 +161,7 @@ def _of_shifts(masks, exposures, known):
     far = {name: shift for name, shift in far.items() if exposures.names.index(name) not in wide}
     sentences = []
     if wide:
-        found = ", ".join(
-            f"{exposures.names[i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, in quadrature)"
-            for i, more in wide.items()
-        )
-        sentences.append(
-            f"stars are much wider than in the sharpest exposure: {found}. Out of focus, or in far worse seeing? "
-            "The profiles differ by more than is measured well, so stars may be flagged: leave such exposures out"
-        )
+        sentences.append(_of_width(wide, exposures.names))
     elif measured and masks.n_exposures == 2:
         sentences += _of_two(measured, exposures.names)
     if far:
@@ -178,17 +171,33 @@ def _of_shifts(masks, exposures, known):
             f"the exposures are not aligned: {found}, from {zero}. {hits} combined images are blurred: align the "
             "exposures first"
         )
-    trails = [
-        f"{exposures.names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
-        for i, length, angle in (trailed(measured) if measured else [])
+    return sentences + (_of_trailed_stars(measured, exposures.names, wide) if measured else [])
+
+
+def _of_width(wide, names):
+    """A sentence about exposures whose stars are much wider, by ``wide``: number from 0, and second moment."""
+    found = ", ".join(
+        f"{names[i]} by {FWHM_PER_SIGMA * np.sqrt(more):.1f} pixels (FWHM, in quadrature)" for i, more in wide.items()
+    )
+    return (
+        f"stars are much wider than in the sharpest exposure: {found}. Out of focus, or in far worse seeing? "
+        "The profiles differ by more than is measured well, so stars may be flagged: leave such exposures out"
+    )
+
+
+def _of_trailed_stars(measured, names, wide):
+    """A sentence if stars are trailed in exposures that are not ``wide``."""
+    found = [
+        f"{names[i]} by {length:.1f} pixels at {angle:.0f} degrees from the x axis"
+        for i, length, angle in trailed(measured)
         if i not in wide
     ]
-    if trails:
-        sentences.append(
-            f"stars are trailed against the sharpest exposure: {', '.join(trails)}. The guiding failed; the combined "
-            "images are blurred unless such exposures are left out"
-        )
-    return sentences
+    if not found:
+        return []
+    return [
+        f"stars are trailed against the sharpest exposure: {', '.join(found)}. The guiding failed; the combined "
+        "images are blurred unless such exposures are left out"
+    ]
 
 
 def _of_two(measured, names):

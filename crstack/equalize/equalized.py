@@ -278,10 +278,7 @@ def _without_seeing(exposures, statistics, settings):
     if response is not None:
         divisors.append(response.maps)
     for scales in divisors:
-        exposures = exposures.divided_by(scales)
-        flat = exposures if levels is None else flat.divided_by(scales)
-        if levels is not None:
-            levels = [by_rows(_over, one, scale) for one, scale in zip(levels, scales, strict=True)]
+        exposures, flat, levels = _divided(exposures, flat, levels, scales)
     if shifts is None and levels is None and all(factor == 1 for factor in factors):
         return EqualizedExposures(exposures, flux, offsets, response)
     if common is None:
@@ -294,6 +291,15 @@ def _without_seeing(exposures, statistics, settings):
     return EqualizedExposures(
         exposures, flux, offsets, response, common, differences, factors, added=levels, words=words
     )
+
+
+def _divided(exposures, flat, levels, scales):
+    """The exposures, the same without added levels, and these levels (or None), all divided by ``scales``."""
+    exposures = exposures.divided_by(scales)
+    if levels is None:
+        return exposures, exposures, None
+    levels = [by_rows(_over, one, scale) for one, scale in zip(levels, scales, strict=True)]
+    return exposures, flat.divided_by(scales), levels
 
 
 def _over(level, scale):

@@ -175,13 +175,7 @@ class _Builder:
                 f"exptime must be given for exposures in {given.unit}, such as exptime=300 * u.s; "
                 f"got none in the header of {given.name}"
             )
-        if self.values.saturation is None and given.saturated is None:
-            electrons = float(np.median(noise.electrons_per_unit)) * (seconds if given.per_second else 1.0)
-            # an uncertainty that is given may be that of an average, which scatters less than photons
-            own = given.uncertainty is not None
-            plateau = find_plateau(given.data, given.mask, given.limit, None if own else electrons)
-            if plateau is not None:
-                self.plateaus.append((number - 1, plateau))
+        self._find_plateau(given, noise, seconds, number)
         bias = values.offset(raw, noise, seconds, raw.shape, section)
         plane = plane_of(
             given,
@@ -197,6 +191,17 @@ class _Builder:
             equal = np.equal(given.data, self.first.data)
             self.same = equal if self.same is None else np.logical_and(self.same, equal, out=self.same)
         self._keep(values.header_of_result(given, bias), given.wcs, plane, seconds, given.name)
+
+    def _find_plateau(self, given, noise, seconds, number):
+        """Find saturated values of an exposure for which no saturation is given."""
+        if self.values.saturation is not None or given.saturated is not None:
+            return
+        electrons = float(np.median(noise.electrons_per_unit)) * (seconds if given.per_second else 1.0)
+        # an uncertainty that is given may be that of an average, which scatters less than photons
+        own = given.uncertainty is not None
+        plateau = find_plateau(given.data, given.mask, given.limit, None if own else electrons)
+        if plateau is not None:
+            self.plateaus.append((number - 1, plateau))
 
     def _begin(self, given):
         """Take shape, unit and header from the first exposure."""

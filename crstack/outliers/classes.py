@@ -69,20 +69,16 @@ def classified(codes, exposures, rules, differences=lambda: None, *, shifts=None
     codes |= _of_no_hit(codes, some, Code.SOURCE, len(exposures))
     names = exposures.names
     trails, nods = (tuple(trail for trail, _ in found) for found in (crossing, moved))
-    sentences = (sentence_of_trails(trails, names),)
-    of_sources = ()
+    sentences, of_sources = [sentence_of_trails(trails, names)], []
     # stars that are out of focus, far apart or of another field look like sources of one exposure, and have a warning
     # of their own
     if exposures.comparable:
-        of_sources = (
+        of_sources = [
             sentence_of_sources(sources, names),
             sentence_of_smooth(smooth, names, exposures.unit, unmeasured),
-        )
-        sentences = (
-            sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts),
-            *sentences,
-            sentence_of_spikes(spikes, names),
-        )
+        ]
+        sentences.insert(0, sentence_of_nods(nods, names) or _sentence_of_moved(exposures, shifts))
+        sentences.append(sentence_of_spikes(spikes, names))
     for one in smooth:
         sources.add_row(one.row(exposures.unit))
     return codes, sources, trails, _not_empty(of_sources), _not_empty(sentences)

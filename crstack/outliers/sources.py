@@ -89,15 +89,9 @@ def _of_band(plane, first, exposures, i):
     cores = plane & ~dilate(~plane, 1)
     if not cores.any():
         return [], None
-    labels, n = ndimage.label(plane, EIGHT_CONNECTED)
+    labels, _ = ndimage.label(plane, EIGHT_CONNECTED)
     with_core = np.unique(labels[cores])
-    # flagged pixels only, because a search of all pixels would sort the image
-    place = np.flatnonzero(plane)
-    numbers = labels.ravel()[place]
-    values = exposures.data[i][first : first + len(plane)][np.unravel_index(place, plane.shape)]
-    order = np.lexsort((values, numbers))
-    peaks = order[np.searchsorted(numbers[order], with_core, side="right") - 1]
-    y, x = np.unravel_index(place[peaks], plane.shape)
+    y, x, size = _peaks(labels, with_core, exposures.data[i][first : first + len(plane)])
     stamps, level, contrast = _stamps(exposures, i, y + first, x)
     noise = exposures.noise_of(i)
     variance = 2 * noise.cutout((y + first, x)).variance(np.maximum(level, 0))
@@ -115,7 +109,6 @@ def _of_band(plane, first, exposures, i):
     )
     if not good.any():
         return [], None
-    size = np.bincount(numbers, minlength=n + 1)[with_core]
     columns = (
         np.full(len(x), i + 1),
         x + fitted.x + 1,
@@ -126,6 +119,17 @@ def _of_band(plane, first, exposures, i):
         FWHM_PER_SIGMA * fitted.minor,
     )
     return list(zip(*(one[good].tolist() for one in columns), strict=True)), np.isin(labels, with_core[good])
+
+
+def _peaks(labels, chosen, image):
+    """Rows, columns and numbers of pixels (M,) of the highest value of each of the ``chosen`` labels."""
+    # labelled pixels only, because a search of all pixels would sort the image
+    place = np.flatnonzero(labels)
+    numbers = labels.ravel()[place]
+    values = image[np.unravel_index(place, labels.shape)]
+    order = np.lexsort((values, numbers))
+    peaks = order[np.searchsorted(numbers[order], chosen, side="right") - 1]
+    return *np.unravel_index(place[peaks], labels.shape), np.bincount(numbers)[chosen]
 
 
 def _stamps(exposures, i, y, x):

@@ -293,21 +293,14 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     centre = reach
     sigma = np.sqrt(2 * np.nanmedian(exposures.noise_of(i).cutout(near).variance(np.maximum(np.nan_to_num(others), 0))))
     number = np.bincount(_bins(distance, reach), minlength=2 * reach + 1)
-    edge = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
-    step = digit_of(own - others) or 0.0
-    if sigma < FEW_STEPS * step:
-        edge = np.maximum(edge, step)
-    inside = profile > edge
+    inside = profile > _least_light(sigma, number, digit_of(own - others) or 0.0)
     if (
         not inside[centre - 1 : centre + 2].any()
         or light[centre] > ALSO_IN_OTHERS * profile[centre - 1 : centre + 2].max()
     ):
         # the level contains light of a wide trail
         return None, not inside[centre - 1 : centre + 2].any() and _is_filled(distance, flagged[near])
-    # search outwards from the brightest of the three middle distances
-    peak = centre - 1 + int(np.argmax(profile[centre - 1 : centre + 2]))
-    left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
-    right = peak + int(np.argmin(np.append(inside[peak:], False)))
+    peak, left, right = _edges(profile, inside)
     if right - left < 3 or right - left > outside:
         # a feature one pixel wide is a bad row or column; one that reaches the distances of the level is no trail
         return None, right - left > outside
@@ -324,6 +317,21 @@ def _beside(point, direction, flagged, exposures, i, limits, *, lowest=False):
     where[near] = chosen
     x, y = ((point[k] + np.array(ends) * direction[k] + 1).tolist() for k in (0, 1))
     return (Trail(i + 1, x[0], y[0], x[1], y[1], float(high - low), int(chosen.sum())), where), False
+
+
+def _least_light(sigma, number, step):
+    """Least light of a trail at each distance from its line, by the noise of ``number`` values in steps of ``step``."""
+    least = np.maximum(EDGE * sigma, SIGNIFICANT * 1.25 * sigma / np.sqrt(np.maximum(number, 1)))
+    return np.maximum(least, step) if sigma < FEW_STEPS * step else least
+
+
+def _edges(profile, inside):
+    """Distances (indices) of the brightest of the three middle ones, and of the first without light on each side."""
+    middle = len(profile) // 2
+    peak = middle - 1 + int(np.argmax(profile[middle - 1 : middle + 2]))
+    left = peak - int(np.argmin(np.append(inside[peak::-1], False)))
+    right = peak + int(np.argmin(np.append(inside[peak:], False)))
+    return peak, left, right
 
 
 def _is_filled(distance, flagged):

@@ -169,13 +169,7 @@ def prepare(
     check_places(configuration, shape)
     workspace = _checked_memory(configuration, len(paths), shape, plots=plots, masks=crmasks is not None)
     _check_space(outputs, wanted, len(paths), shape[0] * shape[1], workspace)
-    given = None
-    if crmasks is not None:
-        chip = getattr(crmasks, "chip", None) or chip_of_masks(crmasks, paths[0], configuration["extnum"])
-        with limited_memory(workspace):
-            given = MaskSet.read(Path(crmasks), chip=chip)
-        check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
-        requested_combinations(configuration["outputs"], given)
+    given = None if crmasks is None else _read_masks(crmasks, configuration, paths, shape, workspace)
     log.info("output directory: %s", outputs.directory)
     _log_settings(configuration, numbers, given is None)
     if workspace.in_files:
@@ -197,6 +191,16 @@ def prepare(
         paths = [path for path in paths if str(path) in used or path.name in used]
     masks_path = None if crmasks is None else crmasks if hasattr(crmasks, "chip") else Path(crmasks)
     return Job(configuration, numbers, paths, stack, outputs, given, masks_path)
+
+
+def _read_masks(crmasks, configuration, paths, shape, workspace):
+    """The given masks of exposures of ``shape``; `InputError` if they do not match exposures or settings."""
+    chip = getattr(crmasks, "chip", None) or chip_of_masks(crmasks, paths[0], configuration["extnum"])
+    with limited_memory(workspace):
+        given = MaskSet.read(Path(crmasks), chip=chip)
+    check_masks(given, crmasks, shape, len(paths), configuration["use_auxmedian"])
+    requested_combinations(configuration["outputs"], given)
+    return given
 
 
 def _checked_memory(configuration, n_images, shape, *, plots, masks):

@@ -140,6 +140,13 @@ def masks_of_decision(
     if detected is None:
         return masks
     report_stage(progress, "masking MEANCR")
+    return _with_meancr(masks, decision, prepared, detected, rules)
+
+
+def _with_meancr(
+    masks: MaskSet, decision: Decision, prepared: PreparedStack, detected: Detections, rules: MaskRules
+) -> MaskSet:
+    """The masks with MEANCR, and with the detectors that found each hit."""
     combined = decision.to_combine(prepared)
     expected = expected_once(prepared, combined, masks)
     meancr = Combiner(combined, prepared.statistics_of(combined), masks, expected=expected).combine("meancr").ccd.data

@@ -43,12 +43,12 @@ def refine(model, contrast, least_share=None):
     noise = NOISE_CONTRAST * np.sqrt(variance / len(model.levels))
     structure = contrast_of(common)
     if least_share is not None:
-        telling = structure > STRUCTURE * noise
-        telling[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
+        used = structure > STRUCTURE * noise
+        used[_beside_hot(common, variance * np.float32(OF_MEDIAN**2 / len(model.levels)))] = False
         if model.bad is not None:
             # a kernel would move unknown values from there
-            telling[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
-        _fit_kernels(model, common, variance, structure, telling, least_share)
+            used[ndimage.maximum_filter(model.bad.all(axis=0).view(np.uint8), SIZE).view(bool)] = False
+        _fit_kernels(model, common, variance, structure, used, least_share)
     model.change(common, variance)
     if "backgrounds" in model.names:
         _fit_surfaces(model, [*residuals_of(model, common), variance], flat_pixels(model, structure, variance))
@@ -94,21 +94,14 @@ def residuals_of(model, common):
     return left
 
 
-def _fit_kernels(model, common, variance, structure, telling, least_share):
-    place = _some(np.flatnonzero(telling), structure.ravel())
+def _fit_kernels(model, common, variance, structure, used, least_share):
+    """Fit the kernels of all exposures to the structure of the pixels that are ``used``, bool (ny, nx)."""
+    place = _some(np.flatnonzero(used), structure.ravel())
     if len(place) < FEWEST or not model.ladder:
         return
     rows, columns = np.divmod(place, common.shape[1])
-    half = SIZE // 2
-    level = np.median(common[:: max(len(common) // 100, 1)])
-    around = np.float32(0)
-    if model.above_local:
-        images = [common, *(_without_additions(model, i) - common for i in range(len(model.levels)))]
-        level, *rest = levels_around(model.mesh, images, flat_pixels(model, structure, variance))
-        around = np.stack([one[rows, columns] for one in rest])
-    padded = np.pad(common - level, half, mode="edge")
-    steps = range(-half, half + 1)
-    surroundings = np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
+    level, around = _local_levels(model, common, variance, structure, (rows, columns))
+    surroundings = _surroundings(common - level, rows, columns)
     signal = common.ravel()[place]
     targets = np.stack([_target_of(model, i, rows, columns, signal) for i in range(len(model.levels))])
     targets -= signal + around
@@ -137,6 +130,23 @@ def _fit_kernels(model, common, variance, structure, telling, least_share):
         kernels, terms, drifts = np.zeros_like(kernels), None, np.zeros_like(drifts)
     model.kernels, model.terms, model.covariance, model.drifts = kernels, terms, fitted.errors, drifts
     model.factors = 1 + model.kernels.sum(axis=(1, 2))
+
+
+def _local_levels(model, common, variance, structure, where):
+    """Level of the common image, and how far the exposures are above it around the pixels ``where``: 0, or (N, M)."""
+    if not model.above_local:
+        return np.median(common[:: max(len(common) // 100, 1)]), np.float32(0)
+    images = [common, *(_without_additions(model, i) - common for i in range(len(model.levels)))]
+    level, *rest = levels_around(model.mesh, images, flat_pixels(model, structure, variance))
+    return level, np.stack([one[where] for one in rest])
+
+
+def _surroundings(image, rows, columns):
+    """Values (SIZE * SIZE, M) of an image at the places of a kernel around M pixels."""
+    half = SIZE // 2
+    padded = np.pad(image, half, mode="edge")
+    steps = range(-half, half + 1)
+    return np.stack([padded[rows + half - dy, columns + half - dx] for dy in steps for dx in steps])
 
 
 def _with_light(kernels, start):

@@ -393,33 +393,11 @@ def _from_nddata(ndd, name, reading):
     unit = check_unit(f"unit of {name}", ndd.unit if ndd.unit is not None else reading.unit)
     values, own_mask = without_mask(ndd.data)
     data = _plane(values, name)
-    mask = None
-    if ndd.mask is not None:
-        given, unknown = without_mask(ndd.mask)
-        mask = np.asarray(given, dtype=bool)
-        mask = mask if unknown is None else mask | unknown
-        if mask.ndim:
-            mask = mask.reshape(mask.shape[-2:]) if mask.size == data.size and mask.ndim > 2 else mask
-            check_image_shape(f"mask of {name}", mask.shape, data.shape)
-        mask = np.broadcast_to(mask, data.shape)
+    mask = None if ndd.mask is None else _mask_of_nddata(ndd.mask, data.shape, name)
     if own_mask is not None:
         own_mask = own_mask.reshape(data.shape)
         mask = own_mask if mask is None else mask | own_mask
-    uncertainty = ndd.uncertainty
-    if uncertainty is not None:
-        if isinstance(uncertainty, UnknownUncertainty) or type(uncertainty) not in UNCERTAINTIES.values():
-            raise InputError(
-                "uncertainty must be a standard deviation, variance or inverse variance; "
-                f"got {type(uncertainty).__name__}"
-            )
-        array, missing = without_mask(uncertainty.array)
-        array = np.asarray(array)
-        if missing is not None:
-            array = np.where(missing, np.nan, array)
-        if array.ndim > 2 and array.size == data.size:
-            array = array.reshape(data.shape)
-        check_image_shape(f"uncertainty of {name}", array.shape, data.shape)
-        uncertainty = type(uncertainty)(array, unit=uncertainty.unit)
+    uncertainty = None if ndd.uncertainty is None else _uncertainty_of_nddata(ndd.uncertainty, data.shape, name)
     meta = getattr(ndd, "meta", None)
     header, changes = cleaned_header(meta)
     limit = stated_limit(meta or {})
@@ -429,3 +407,30 @@ def _from_nddata(ndd, name, reading):
         rest, wcs = split_wcs(header)
         header = header if wcs is None else rest
     return GivenExposure(name, data, unit, mask, None, uncertainty, header, changes, wcs, limit)
+
+
+def _mask_of_nddata(mask, shape, name):
+    """Mask of an exposure as bool (ny, nx); its own masked values count as masked."""
+    given, unknown = without_mask(mask)
+    mask = np.asarray(given, dtype=bool)
+    mask = mask if unknown is None else mask | unknown
+    if mask.ndim:
+        mask = mask.reshape(mask.shape[-2:]) if mask.ndim > 2 and mask.size == shape[0] * shape[1] else mask
+        check_image_shape(f"mask of {name}", mask.shape, shape)
+    return np.broadcast_to(mask, shape)
+
+
+def _uncertainty_of_nddata(uncertainty, shape, name):
+    """Uncertainty of an exposure, of the same class, with an array (ny, nx) that is NaN where it is masked."""
+    if isinstance(uncertainty, UnknownUncertainty) or type(uncertainty) not in UNCERTAINTIES.values():
+        raise InputError(
+            f"uncertainty must be a standard deviation, variance or inverse variance; got {type(uncertainty).__name__}"
+        )
+    array, missing = without_mask(uncertainty.array)
+    array = np.asarray(array)
+    if missing is not None:
+        array = np.where(missing, np.nan, array)
+    if array.ndim > 2 and array.size == shape[0] * shape[1]:
+        array = array.reshape(shape)
+    check_image_shape(f"uncertainty of {name}", array.shape, shape)
+    return type(uncertainty)(array, unit=uncertainty.unit)
