@@ -461,8 +461,8 @@ def check_plausible(masks, exposures, max_fraction=None, *, noise=True, offsets=
     ImplausibleResultWarning
         If the masks are not plausible and it was not given.
     CRStackWarning
-        If the joint decision has measured more noise than is stated, if values scatter by less than is stated, if the
-        noise as stated does not hold in parts of the image, or if a region of an exposure has another level.
+        If the joint decision has measured more noise than is stated. If values scatter by less than is stated. If the
+        stated noise is wrong in parts of the image. If a region of an exposure has another level.
     """
     limit = MAX_FRACTION
     if max_fraction is not None:

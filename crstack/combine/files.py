@@ -38,9 +38,9 @@ def combination_hdulist(combination: Combination, history: Sequence[str] = ()) -
     Returns
     -------
     hdus : `~astropy.io.fits.HDUList`
-        Primary image (float32, header of the first exposure), VARIANCE (float32), MAP (int16, exposures in each value,
-        0 where there is no clean measurement), MASK (uint8, 1 where there is no clean measurement) and FLAGS (uint8,
-        bits of `PixelFlag`). Each has the WCS of the first exposure.
+        The primary image is float32, with the header of the first exposure. VARIANCE is float32. MAP is int16: the
+        number of exposures in each value, and 0 where there is no clean measurement. MASK is uint8, and 1 where there
+        is none. FLAGS is uint8, with the bits of `PixelFlag`. Each has the WCS of the first exposure.
     """
     ccd = combination.ccd
     wcs = wcs_cards(ccd.wcs)

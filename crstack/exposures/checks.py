@@ -94,9 +94,9 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If headers name different filters or gratings, exposures are saturated, pixels are dead, part of an exposure is
-        blank or has less light than in the others, an exposure lacks the structures of the others, unsigned integers
-        were read as signed ones, or the scatter disagrees with the noise.
+        If headers name different filters or gratings. If exposures are saturated, or unsigned integers were read as
+        signed ones. If pixels are dead, or part of an exposure is blank or has less light than in the others. If an
+        exposure lacks the structures of the others. If the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
@@ -202,9 +202,9 @@ def _with_rounding(exposures, read):
     if coarse:
         then = f"The noise of rounding, {np.sqrt(added):.2g} {read.unit}, is added to it. " if added else ""
         warn_user(
-            f"the noise is below one digit: it is {stated:.2g} {read.unit}, and the values have steps of {digit:.3g}, "
-            f"so most of them are equal. {then}Check gain, read noise and unit; faint hits may be missed, or "
-            "flagged where there are none"
+            f"the noise is below one step of the values: it is {stated:.2g} {read.unit}, and a step is {digit:.3g}. "
+            f"Most values are equal. {then}Faint hits may be missed, or flagged where there are none. Check gain, read "
+            "noise and unit"
         )
     if not added:
         return exposures, coarse

@@ -110,9 +110,9 @@ def load_exposures(
     Warns
     -----
     CRStackWarning
-        If the files have data quality or uncertainties that are not read, if part of an exposure is blank,
-        if an exposure is of another field or without light, if the scatter of the exposures contradicts the noise,
-        if values seem saturated and ``saturation`` is not given, if uncertainties are 0 or exposure times differ.
+        If the files have data quality or uncertainties that are not read. If part of an exposure is blank. If an
+        exposure is of another field, or without light. If the scatter of the exposures disagrees with the noise. If
+        values seem saturated and ``saturation`` is not given. If uncertainties are 0. If exposure times differ.
     """
     check_boolean("drop_unusable", drop_unusable)
     reading = Reading(unit, ext, dq_ext, err_ext, bits)

@@ -43,9 +43,10 @@ def blank_part(plane, side=BLOCK):
     Returns
     -------
     blank : `~numpy.ndarray` of bool or None
-        True in every square of this size with one value, and in lines of one value along the first and last row and
-        column, of as many pixels as a square; None if there is none. Noise makes no square of 7 x 7 pixels, also for
-        integer values, unless it is far below one unit: see `crstack.exposures.digits.side_of_blocks`.
+        True in every square of this size with one value. Also in lines of one value along the first and last row and
+        column, if they have as many pixels as a square. None if there is none. Noise gives no square of 7 x 7 pixels
+        with one value, also for integers, unless it is far below one unit: see
+        `crstack.exposures.digits.side_of_blocks`.
     """
     side += 1 - side % 2
     blank = np.zeros(plane.shape, dtype=bool)

@@ -1,17 +1,17 @@
-"""Lines of the HISTORY of a FITS header, longer than a card."""
+"""Lines of the HISTORY of a FITS header. A line may be longer than a card."""
 
 __all__ = ["LONGEST", "add_history", "header_line", "history_of"]
 
-#: letters of a card of HISTORY
+#: number of characters of a card of HISTORY
 LONGEST = 72
-#: end of a card whose line goes on in the next: after a word, and within a word, where it is the last letter of a card
+#: end of a card whose line continues on the next card: after a word, and within a word; the second ends full cards only
 AFTER_WORD, IN_WORD = " &", "&"
-#: beginning of the card that goes on after a word
+#: beginning of a card that continues a line after a word
 INDENT = "  "
 
 
 def header_line(text):
-    """Text that a FITS header can hold: printable ASCII, other letters escaped."""
+    """Text that a FITS header can hold: printable ASCII characters. Others are escaped."""
     escaped = str(text).encode("ascii", "backslashreplace").decode("ascii")
     if escaped.isprintable():
         return escaped
@@ -19,15 +19,15 @@ def header_line(text):
 
 
 def add_history(header, lines):
-    """Add lines to the HISTORY of a header, but for those that it has; `history_of` gives them back whole.
+    """Add lines to the HISTORY of a header, except lines that it has already. `history_of` returns them whole.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
         Changed in place.
     lines : iterable of str
-        A line that is longer than a card goes on in the next one. It is broken between words: " &" ends the card, and
-        the next begins with two spaces. A word that is longer than a card is broken by "&".
+        A line that is longer than a card continues on the next card. It is broken between words: " &" ends the card,
+        and the next card begins with two spaces. A word that is longer than a card is broken after "&".
     """
     there = set(history_of(header))
     for line in map(header_line, lines):
@@ -39,11 +39,11 @@ def add_history(header, lines):
 def _cards_of(line):
     """Texts of the cards of a line."""
     indent, rest = "", line
-    while len(indent + rest) > LONGEST or _goes_on(indent + rest):
+    while len(indent + rest) > LONGEST or _continues(indent + rest):
         room = LONGEST - len(indent)
         end = rest.rfind(" ", 1, room - len(AFTER_WORD) + 1)
         if len(rest) <= room - len(AFTER_WORD):
-            end = len(rest)  # the line itself ends like a card that goes on
+            end = len(rest)  # the line itself ends like a card that continues on the next one
         if end > 0 and rest[:end].strip():
             yield indent + rest[:end] + AFTER_WORD
             indent, rest = INDENT, rest[end + 1 :]
@@ -53,17 +53,17 @@ def _cards_of(line):
     yield indent + rest
 
 
-def _goes_on(card):
-    """Whether the line of a card goes on in the next."""
+def _continues(card):
+    """Whether the line of a card continues on the next card."""
     return card.endswith(AFTER_WORD) or (len(card) == LONGEST and card.endswith(IN_WORD))
 
 
 def history_of(header):
-    """Lines of the HISTORY of a header, those that `add_history` has split in one piece."""
+    """Lines of the HISTORY of a header. Lines that `add_history` has split are joined."""
     lines, begun = [], None
     for card in map(str, header.get("HISTORY", ())):
         text = card if begun is None else begun + (card.removeprefix(INDENT) if begun.endswith(" ") else card)
-        if _goes_on(card):
+        if _continues(card):
             begun = text.removesuffix(IN_WORD)
         else:
             lines.append(text.rstrip() if begun is not None else text)

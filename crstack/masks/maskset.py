@@ -349,12 +349,11 @@ class MaskSet:
     def write(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write the masks to a FITS file, completely or not at all.
 
-        Each mask is an extension of 0 and 1 with its number of pixels in
-        NPMASKED; AUXCLEAN follows where the detector cleans, PROB1 to PROBN,
-        SIGSHIFT and EXCESS from the joint decision, RPMEDIAN, a
-        table, where pixels are replaced by a local median, and CODES, a cube
-        with the codes of each mask, named by PLANE1... Where several detectors
-        voted, the cube DETECTORS holds ``found_by``, bit by bit.
+        Each mask is an extension of 0 and 1, with its number of pixels in NPMASKED. The cube CODES has the codes of
+        each mask, whose names are in PLANE1, PLANE2 and so on. Some extensions are there only if they are needed:
+        AUXCLEAN if the detector cleans; PROB1 to PROBN, SIGSHIFT and EXCESS from the joint decision; the table RPMEDIAN
+        if pixels are replaced by a local median; and the cube DETECTORS, with ``found_by`` bit by bit, if several
+        detectors voted.
 
         Parameters
         ----------

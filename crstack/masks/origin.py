@@ -103,6 +103,6 @@ def _compare(origin, here, what):
         if digest != known
     ]
     warn_user(
-        f"{what} were made of exposures with other values: {', '.join(other)} differ. "
-        "Use the masks only with the exposures that they were made of, or with calibrated copies of these"
+        f"{what} were made from exposures with other values: {', '.join(other)} differ. "
+        "Use the masks only with the exposures from which they were made, or with calibrated copies of these"
     )

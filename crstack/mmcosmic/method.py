@@ -39,8 +39,8 @@ BYTES_PER_PIXEL, BYTES_PER_VALUE = 65.0, 5.0
 class MMCosmic(Method):
     """Flag pixels that exceed min2d by more than noise.
 
-    A pixel of an image T (median2d, mean2d or one exposure) is flagged where T - min2d exceeds the
-    boundary at its min2d, where it exceeds the threshold, and where max2d exceeds its least value.
+    Let T be median2d, mean2d or one exposure. A pixel of T is flagged if T - min2d exceeds the boundary at its min2d
+    and the threshold, and if max2d exceeds a least value.
 
     Parameters
     ----------

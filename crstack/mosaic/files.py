@@ -1,4 +1,4 @@
-"""One FITS file of the files of all chips."""
+"""A FITS file with all chips, joined from the files of single chips."""
 
 import os
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def primary_of(path: str | os.PathLike) -> fits.Header:
 
 
 def copied(hdu: fits.ImageHDU) -> fits.ImageHDU:
-    """A copy of an extension, with its scale, which `~astropy.io.fits.ImageHDU.copy` removes.
+    """A copy of an extension that keeps BSCALE and BZERO, which `~astropy.io.fits.ImageHDU.copy` removes.
 
     Parameters
     ----------
@@ -41,21 +41,21 @@ def copied(hdu: fits.ImageHDU) -> fits.ImageHDU:
 
 
 def joined_chips(primary: fits.Header, parts: Iterable[tuple[Chip, fits.HDUList]]) -> fits.HDUList:
-    """One file of the files of all chips.
+    """Join the files of all chips.
 
     Parameters
     ----------
     primary : `~astropy.io.fits.Header`
         Primary header.
     parts : iterable of (Chip, `~astropy.io.fits.HDUList`)
-        The file of each chip, such as of `~crstack.combine.files.combination_hdulist`.
+        The file of each chip, such as that of `~crstack.combine.files.combination_hdulist`.
 
     Returns
     -------
     hdus : `~astropy.io.fits.HDUList`
-        A primary without data, then the extensions of each chip. The image of a chip has its EXTNAME and EXTVER; the
-        EXTVER of the other extensions is the number of the chip, from 1. CRCHIP is the name of the chip. Cards of a
-        primary without data are moved to the first extension of the chip.
+        A primary without data, then the extensions of each chip. The image of a chip has the EXTNAME and EXTVER of the
+        chip. The EXTVER of its other extensions is the number of the chip, from 1. CRCHIP is the name of the chip. If
+        the primary of a chip has no data, its cards are moved to the first extension of the chip.
     """
     hdus = fits.HDUList([fits.PrimaryHDU(header=primary)])
     names = []

@@ -196,10 +196,10 @@ def moved_traces(exposures: Exposures) -> list[tuple[int, str, float]]:
     Notes
     -----
     The median of each row is a profile across traces along x, and that of each column one across lines along y. Stars
-    do not change these medians. A profile has moved if its correlation c with that of the first exposure is 0.9 or more
-    at a shift of 1.5 to 15 pixels, and if 1 - c is four times as large without the shift. Its highest value, and that
-    of the first exposure, must exceed five standard errors of a median. Values in steps, such as whole numbers, have
-    medians in steps, so half a step is an error too.
+    do not change these medians. Let c be the correlation of a profile with that of the first exposure. The profile has
+    moved if c is 0.9 or more at a shift of 1.5 to 15 pixels, and if 1 - c is four times as large without the shift. Its
+    highest value, and that of the first exposure, must exceed five standard errors of a median. Values in steps, such
+    as whole numbers, have medians in steps, so half a step is an error too.
     """
     found = []
     for axis, name in ((1, "y"), (0, "x")):

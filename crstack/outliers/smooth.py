@@ -36,8 +36,8 @@ CLEAR = 3.0
 BRIGHTER = 2.0
 #: the other exposures show a star at a group if they have this share of its light there
 ALSO_IN_OTHERS = 0.3
-#: a group is proportional to such a star if its misfit (residual sum of squares over that of its light) is at most
-#: this, and the share of noise in its light at most the second number. Hits on stars have a larger misfit
+#: a group is proportional to such a star if neither its misfit nor the share of noise in its light exceeds these. The
+#: misfit is the sum of the squared residuals over that of the squared light. Hits on stars have a larger misfit
 MISFIT, MOST_NOISE = 0.1, 0.25
 #: the misfit is computed if the squared correlation with the light of the other exposures is at least this
 CORRELATED = 0.3

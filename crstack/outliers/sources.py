@@ -55,10 +55,10 @@ def find_sources(flagged: Callable[[int], np.ndarray], exposures: Exposures) -> 
 
     Notes
     -----
-    The median of the other exposures (the lower of two middle values) is subtracted. A feature is a source if it
-    contains a square of 3 x 3 flagged pixels, and if the light around its peak is an elliptical Gaussian within 5 per
-    cent of its sum of squares, with a full width at half maximum of 1.9 pixels or more. Hits are narrower or have sharp
-    edges. Narrower sources cannot be distinguished from hits.
+    The median of the other exposures (the lower of two middle values) is subtracted. A feature is a source under three
+    conditions. It contains a square of 3 x 3 flagged pixels. The light around its peak is an elliptical Gaussian,
+    within 5 per cent of its sum of squares. The full width at half maximum is 1.9 pixels or more. Hits are narrower or
+    have sharp edges. Narrower sources cannot be distinguished from hits.
     """
     found = map_images(lambda i: _of_exposure(flagged(i), exposures, i), range(len(exposures)))
     planes = {i: where for i, (_, where) in enumerate(found) if where is not None}

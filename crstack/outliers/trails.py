@@ -94,9 +94,9 @@ def find_trails(
     Notes
     -----
     Flagged pixels are counted in blocks of 4 x 4. A line is a candidate if it crosses 60 per cent of the larger side of
-    the image and 100 pixels, and if 70 per cent of its blocks have four flagged pixels or more. Where hits fill many
-    blocks, this fraction exceeds that of all blocks by six standard deviations. The line is fitted to
-    the flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
+    the image, and 100 pixels or more. Also, 70 per cent of its blocks must have four flagged pixels or more. Where hits
+    fill many blocks, this fraction must exceed that of all blocks by six standard deviations. The line is fitted to the
+    flagged pixels near it. The medians of the exposure minus the others, at each distance from the line, give its
     edges. A line that the others show too, such as the trace of a spectrum, is no trail.
     """
     found = straight_features(flagged, exposures)

@@ -38,7 +38,7 @@ def is_mosaic(ext):
 
 @dataclass(frozen=True)
 class ChipMasks(os.PathLike):
-    """The masks of one chip in a file of a mosaic: a path that `~crstack.pipeline.prepare.prepare` reads one chip of.
+    """The masks of one chip in a file of a mosaic, as a path: `~crstack.pipeline.prepare.prepare` reads only this chip.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def _keep(found, name, numbers):
 
 @contextmanager
 def _quiet():
-    """Without messages and warnings, which the run itself gives."""
+    """Suppress messages and warnings: the run itself gives them."""
     logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
@@ -189,7 +189,7 @@ def _check_all(jobs, options):
 
 
 def _check_space(jobs, paths, outputs, names, options):
-    """Check that the products of all chips, and the files to which they are joined, fit on the disk."""
+    """Check that the disk has space for the products of all chips, and for the files that join them."""
     settings = jobs[0].configuration
     words = {"what": "images", "name": "extnum"}
     shapes = [trimmed_shape(paths[0], job.chip.number, settings["trim"], **words) for job in jobs]

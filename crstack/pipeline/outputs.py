@@ -223,7 +223,10 @@ class Outputs:
             path = self.workplace / name
             target = self / name
             if os.path.lexists(target) and not self.overwrite and not self._is_ours(name):
-                log.warning("%s is not replaced: crstack did not write it as it is; give --overwrite", target)
+                log.warning(
+                    "%s is not replaced: crstack did not write it, or it has changed since; give --overwrite",
+                    target,
+                )
                 path.unlink()
                 continue
             with self.writing(target):

@@ -10,21 +10,22 @@ from crstack.utils.words import amount_of_bytes, counted
 
 __all__ = ["ProductSizes", "check_space", "product_sizes", "space_beside"]
 
-#: bytes for each pixel of a combined image: value and VARIANCE (float32), MAP (int16), MASK and FLAGS (uint8)
+#: bytes for each pixel of a combined image: the value and VARIANCE (float32), MAP (int16), MASK and FLAGS (uint8)
 OF_COMBINED = 4 + 4 + 2 + 1 + 1
-#: of a cleaned exposure: value and VARIANCE (float32), MASK (uint8)
+#: bytes for each pixel of a cleaned exposure: the value and VARIANCE (float32), MASK (uint8)
 OF_CLEAN = 4 + 4 + 1
-#: of a mask in crmasks.fits: the image and its plane of CODES (uint8)
+#: bytes for each pixel of a mask in crmasks.fits: the mask and its plane of CODES (uint8)
 OF_MASK = 1 + 1
-#: masks besides those of the exposures
+#: number of masks besides those of the exposures: MEDIANCR, MEANCRT and MEANCR
 COMMON_MASKS = 3
-#: of the joint decision in crmasks.fits: a probability of each exposure (uint8), and SIGSHIFT (float32)
+#: bytes for each pixel that the joint decision adds to crmasks.fits: a probability for each exposure (uint8), and
+#: SIGSHIFT (float32)
 OF_PROBABILITY, OF_SHIFT = 1, 4
-#: share of an image that lossless compression leaves at least, as measured (0.48 to 0.63)
+#: least size of a compressed image over that of the image; 0.48 to 0.63 were measured
 COMPRESSED = 0.45
-#: of a figure as measured: fixed, for each pixel of an image, and at most
+#: bytes of a figure, as measured: of its frame, for each pixel of an image, and the largest sum of both
 OF_FRAME, OF_PIXEL, OF_FIGURE = 80_000, 4, 500_000
-#: figures besides those of the exposures, and figures in the page
+#: number of figures besides those of the exposures, and number of figures in the report
 COMMON_FIGURES, FIGURES_OF_PAGE = 3, 3
 
 
@@ -78,7 +79,7 @@ class ProductSizes:
 def product_sizes(
     n_images, n_pixels, n_chips=1, *, plots, joint=True, masks=True, clean=False, outputs=None, compression="none"
 ):
-    """Sizes of the products of a run: lower estimates for what is compressed or drawn.
+    """Sizes of the products of a run. Those of compressed images and of figures are lower estimates.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def product_sizes(
     n_pixels : int
         Pixels of one of them; those of all chips of a mosaic.
     n_chips : int, optional
-        Number of chips, each with figures of its own.
+        Number of chips. Each has its own figures.
     plots, joint, masks, clean, outputs, compression
         As for `crstack.pipeline.prepare.product_names`.
 
@@ -119,9 +120,9 @@ def check_space(directory, sizes, replaced=(), beside=None):
     sizes : ProductSizes
         What will be written.
     replaced : iterable of path-like, optional
-        Files that the products replace, each when the new one is complete.
+        Earlier files that the products replace. A file is replaced when the new one is complete.
     beside : mapping, optional
-        Bytes of other files on the same disk during the work, by their name.
+        Sizes in bytes of other files on the same disk during the work, by their name.
 
     Raises
     ------
@@ -146,5 +147,5 @@ def check_space(directory, sizes, replaced=(), beside=None):
 
 
 def space_beside(total, largest, of_earlier):
-    """Free bytes that products need where they replace earlier ones, each when the new one is complete."""
+    """Free bytes that products need. A product replaces an earlier file when the new one is complete."""
     return max(total - of_earlier, 0.0) + (largest if of_earlier else 0.0)

@@ -205,8 +205,8 @@ def warn_of_lost_values(masks, configuration):
     lost, clean = max(flagged - n_pixels, 0), (n - 1) * n_pixels
     if lost:
         log.warning(
-            "with %d exposures the boundary of the median is too low for single ones: about %d of the %d clean values "
-            "inside MEANCRT (%.0f %%) are masked and lost; write mm_boundary_fit: calibrated, or crmethod: joint",
+            "with %d exposures the boundary of the median is too low for single exposures: about %d of the %d clean "
+            "values inside MEANCRT (%.0f %%) are masked and lost. Write mm_boundary_fit: calibrated or crmethod: joint",
             *(n, lost, clean, 100 * lost / clean),
         )
 

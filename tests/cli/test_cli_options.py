@@ -277,7 +277,7 @@ def test_a_rate_of_lost_values_is_reported_for_many_exposures(tmp_path, monkeypa
     inside = masks["MEANCRT"]
     lost = masks.crmasks[:, inside].sum() - inside.sum()
     assert f"about {lost} of the {4 * inside.sum()} clean values inside MEANCRT" in err
-    assert "write mm_boundary_fit: calibrated, or crmethod: joint" in err
+    assert "Write mm_boundary_fit: calibrated or crmethod: joint" in err
     clean = ~np.asarray(simulated.truth)[:, inside]
     really = (masks.crmasks[:, inside] & clean).sum()
     assert 0.5 * really < lost < 1.5 * really

@@ -182,7 +182,7 @@ def test_hot_pixels_do_not_move_with_the_scene(column, share):
     assert (np.abs(pull) > 5).mean() < share
 
 
-@pytest.mark.filterwarnings("ignore:the noise is below one digit")  # exposures without noise
+@pytest.mark.filterwarnings("ignore:the noise is below one step of the values")  # exposures without noise
 @pytest.mark.filterwarnings("ignore:the exposures scatter")
 def test_nothing_rings_around_hot_pixels():
     image = np.full((30, 40), 50, dtype=np.float32)

@@ -69,7 +69,9 @@ def test_equal_values_of_a_low_noise_are_not_bad_and_rounding_is_noise():
     """Gain 8, read noise 0.2 ADU, sky 1.5 electrons: 86 % of the values are 0."""
     images = made(1.5, 1.6, 8, n=4)
     images[0][20:24, 30:34] += 40
-    words = r"^the noise is below one digit: it is 0\.2 adu, .* of 1, .* The noise of rounding, 0\.29 adu, is added"
+    words = (
+        r"^the noise is below one step of the values: it is 0\.2 adu, .* is 1\. .* The noise of rounding, 0\.29 adu,"
+    )
     with pytest.warns(CRStackWarning, match=words) as caught:
         exposures = load(images, 1.6, 8)
     assert len(caught) == 1

@@ -236,7 +236,7 @@ def test_copies_of_other_exposures_give_a_warning(of_files, tmp_path):
     with fits.open(b) as hdus:
         hdus["SCI"].data[3, 4] += 1
         hdus.writeto(other)
-    with pytest.warns(CRStackWarning, match="masks were made of exposures with other values: d.fits for b.fits differ"):
+    with pytest.warns(CRStackWarning, match="masks were made from exposures with other values: d.fits for b.fits"):
         masks.write_exposures([a, other, c], tmp_path / "out", ext="SCI")
     # masks of an unknown origin are not compared
     masks = replace(masks, origin=())

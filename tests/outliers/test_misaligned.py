@@ -67,5 +67,5 @@ def test_one_exposure_of_another_field_or_rotated(seed, degrees):
 def test_two_fields():
     (word,), masks = warned([image(field(seed), seed) for seed in (1, 2)])
     assert word.count("it is of another field, or rotated") == 2
-    assert "Fewer than two exposures remain without such: give exposures of one field" in word
+    assert "Without these, fewer than two exposures remain: give exposures of one field" in word
     assert len(masks.sources) > 10  # they are still masked as such

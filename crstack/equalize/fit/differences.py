@@ -119,11 +119,12 @@ class Differences:
         """The measured values, one row for each exposure, as a `~astropy.table.Table`.
 
         Columns: exposure, level (electron), surface, throughput, dx, dy (pixel), xx, yy, xy (what is added to the
-        second moments of a star, square pixels), and the standard errors of all but the level. Where they were
-        measured also the lowest and the highest values (names that end in _low and _high) of the surface (electron),
-        of the response along rows or columns, and of the level of each row or column (electron). The column
-        hot_pixels holds the dark charge of hot pixels relative to the mean, and the column pattern the amplitude of a
-        pattern of the sky such as fringes, if they differ.
+        second moments of a star, square pixels), and the standard errors of all but the level.
+
+        Some columns are there only if the term was needed. Names that end in _low and _high are the lowest and the
+        highest value: of the surface (electron), of the response along rows or columns, and of the level of each row or
+        column (electron). The column hot_pixels is the dark charge of hot pixels, and the column pattern the amplitude
+        of a pattern of the sky, such as fringes. Both are relative to the mean of the exposures.
 
         Returns
         -------

@@ -21,8 +21,8 @@ FEWEST, FEWEST_STARS = 500, 5
 DIFFERS, GIVEN = 1.0, 3.0
 #: where the throughput is measured, this share of the level may come from it: with bright pixels, and without them
 KNOWN_THROUGHPUT, UNKNOWN_THROUGHPUT = 0.15, 0.5
-#: throughputs are compared at the first of these quantiles of the light whose contrast is at least the last number
-#: (standard deviations of one value), in a part of the image of the side in between (pixels)
+#: throughputs are compared at the first of these quantiles of the light that has enough contrast; side (pixels) of the
+#: part of the image that is used; and least contrast, in standard deviations of one value
 BRIGHT, MIDDLE, CLEAR = (0.98, 0.99, 0.995), 1024, 4.0
 #: ratio of throughputs that gives a warning: neither given nor measured; given; and if only a response is given
 UNEQUAL, WRONG, WRONG_RESPONSE = 1.2, 1.5, 2.0

@@ -366,9 +366,9 @@ def _replace_outliers(aligned):
 def _error(aligned):
     """Error (dx, dy) of an offset.
 
-    The shift between two images whose slopes have the sum of squares A, each with noise of variance v in n pixels, has
-    the variance 2 v / A from the noise on the slopes of the scene, and pi**2 / 3 n v**2 / A**2 from the correlation of
-    noise with noise, which dominates if the scene is weak.
+    Let A be the sum of the squared slopes of the scene in n pixels, and v the variance of the noise of each of two
+    images. Their shift has two errors. The noise on the slopes gives the variance 2 v / A. The correlation of noise
+    with noise gives the variance pi**2 / 3 n v**2 / A**2, which is the larger one if the scene is weak.
     """
     n, errors = len(aligned), []
     window = _window(aligned[0].shape)

@@ -118,9 +118,9 @@ def tail_of_noise(n):
 class ModelError:
     """Variance by which exposures differ on structures beyond the noise.
 
-    It is a sum of parts of the squared signal above the level around, squared gradient, squared second derivatives,
-    squared change by shift and seeing, and its largest square within the reach of a kernel: everywhere, and where the
-    structure is not bright.
+    It is a sum of parts of six squares: of the signal above the level around, of the gradient, of the second
+    derivatives, of the change by shift and seeing, and of the largest such change within the reach of a kernel. The
+    last counts twice: everywhere, and where the structure is not bright.
 
     Attributes
     ----------

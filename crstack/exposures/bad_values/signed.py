@@ -8,15 +8,15 @@ from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_signed_integers"]
 
-#: what is added to signed integers (BZERO) to store unsigned ones, and the number of values of 16 bits
+#: BZERO, which FITS adds to signed integers to store unsigned ones, and the number of values of 16 bits
 ZERO, NUMBER = 32768, 65536
-#: values below this are no light that a sky or a bias was subtracted from
+#: light is above this value, also after a sky or a bias was subtracted
 FAR_BELOW = -8192
-#: share of the valid values far below 0 from which the zero of all values is lost
+#: BZERO was lost if more than this share of the valid values is far below 0
 MOST = 0.9
 #: least step of a jump between neighbours, fewest jumps, and share of the edges of low values that jump
 OF_JUMP, FEWEST_JUMPS, JUMPING = 49152, 20, 0.5
-#: ratio of the measured variance to that of a level, in both directions, for which they agree
+#: largest ratio of the measured variance to that of a level, or of that to the measured one, for which they agree
 AGREES = 1.15
 #: least ratio of the measured variance to that of the level itself
 CLEAR = 4.0
@@ -46,10 +46,10 @@ def warn_of_signed_integers(exposures, first):
 
     Notes
     -----
-    FITS stores unsigned integers as signed ones and BZERO = 32768. Without BZERO all values are too low by 32768. If
-    the bits are read as signed integers instead, values of 32768 and more are too low by 65536, so that neighbours jump
-    from 32767 to -32768. Where the level happens to be near 0, the scatter shows the lost zero: it is that of a
-    level which is higher by 32768.
+    FITS stores unsigned integers as signed integers with BZERO = 32768. If BZERO is lost, all values are too low by
+    32768. If the bits are read as signed integers, values of 32768 and more are too low by 65536. Neighbours then jump
+    from 32767 to -32768. A level near 0 may be right, or too low by 32768. The scatter shows which: photons of a higher
+    level scatter more.
     """
     if exposures.rate_seconds:
         return False

@@ -265,7 +265,7 @@ def _without(exposures, strange, drop):
     enough = len(kept) >= MINIMUM_EXPOSURES
     found, pronoun = "; ".join(strange.values()), "it" if len(strange) == 1 else "them"
     if strange and not enough:
-        warn_user(f"{found}. Fewer than two exposures remain without such: give exposures of one field")
+        warn_user(f"{found}. Without these, fewer than two exposures remain: give exposures of one field")
     elif strange and not drop:
         warn_user(f"{found}; {REMEDY.format(pronoun)}")
     elif strange:

@@ -81,8 +81,8 @@ def find_shadows(exposures):
     Notes
     -----
     The medians of blocks of 16 x 16 pixels (32 x 32 in large images) are compared with those of the other exposures,
-    after the ratio of their light in the rest of the image is taken out. A shadow is a connected group of blocks that
-    are darker by a quarter or more, and cover 1 % of the image or more. It has four properties:
+    relative to the ratio of their light in the rest of the image. A shadow is a connected group of blocks that are
+    darker by a quarter or more. It covers 1 % of the image or more. It has four properties:
 
     - The ratio changes within two blocks on most of its border. Gradients of the sky, clouds and vignetting are
       smoother.

@@ -72,22 +72,23 @@ def warn_of_times(exposures: Exposures, *, used: bool, given: bool) -> None:
     if used:
         factors = ", ".join(f"{factor:.4g}" for factor in factors_of_times(exposures) or ())
         warn_user(
-            f"{words}each exposure is divided by its time over the mean: {factors}. Other flux factors can be given "
-            "(flux_factors= in Python, flux_factor: in a parameter file)"
+            f"{words}each exposure is divided by the ratio of its time to the mean: {factors}. Other flux factors can "
+            "be given (flux_factors= in Python, flux_factor: in a parameter file)"
             + _of_weights(exposures, times)
             + _of_unlike(times)
         )
         return
     warn_user(
-        f"{words}this is not used, and the exposures are equivalent only with flux factors of the same ratios "
-        "(flux_factors= in Python, flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
+        f"{words}the exposures are not divided by them. Give flux factors of the same ratios (flux_factors= in Python, "
+        "flux_factor: or differences: auto in a parameter file)" + _of_unlike(times)
     )
 
 
 def _of_weights(exposures, times):
-    """Words on a mean with equal weights if it has much more noise than need be, or no words.
+    """Words on a mean with equal weights if other weights give much less noise; otherwise no words.
 
-    A quotient has the variance of its photons over its factor. The best weights are the factors.
+    An exposure divided by its factor has the variance of its photons, divided by the factor. The best weights are the
+    factors.
     """
     factors = np.array(times) / np.mean(times)
     noise = float(np.sqrt(np.mean(1 / factors)))

@@ -10,14 +10,14 @@ from crstack.utils.memory import current_workspace
 
 __all__ = ["choose_place", "expected_bytes", "expected_bytes_of_files"]
 
-#: measured peak memory of the joint decision: bytes for each pixel, for each value, and for each exposure of a pixel
-#: with differences between the exposures
+#: measured peak memory of the joint decision: bytes for each pixel and for each value, and bytes for each value that
+#: differences between the exposures add
 PER_PIXEL, PER_VALUE, OF_DIFFERENCES = 40, 10, 16
-#: the same while all combined images are made and written: bytes for each pixel, and for each value
+#: measured peak memory while all combined images are made and written: bytes for each pixel, and for each value
 COMBINED_PER_PIXEL, COMBINED_PER_VALUE = 160, 25
-#: bytes that do not depend on the image: libraries that are loaded later, and tables
+#: bytes of libraries that are loaded later, and of tables; they do not depend on the image
 FIXED = 220_000_000
-#: least share of the memory of the images that was measured in temporary files at one time
+#: size of the temporary files over the memory of the images, the least that was measured
 SHARE_IN_FILES = 0.5
 #: share of the pixels that are examined: of clean ones, and beside the hits of each exposure
 EXAMINED, EXAMINED_PER_EXPOSURE = 0.03, 0.03

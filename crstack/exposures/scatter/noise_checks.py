@@ -29,8 +29,8 @@ BELOW_BIAS, DARKEST_BELOW_BIAS = 10, 1.0
 #: ratio of measured to stated variance of one exposure, and the same over the least ratio of the others, below which it
 #: counts as smoothed
 SMOOTHED, SMOOTHER = 0.72, 0.72
-#: least difference of levels (fraction) for which exposures are scaled to one level, and ratio of the variances of
-#: their differences after and before, below which structures of the pixels were part of the scatter
+#: exposures are scaled to one level if their levels differ by more than this fraction. Structures of the pixels were
+#: part of the scatter if this reduces the variance of the differences below this ratio
 UNLIKE_LEVELS, STRUCTURES = 0.03, 0.9
 #: least correlation of neighbours that is named as a cause; that of noise is 0
 CORRELATED = 0.1
@@ -56,8 +56,8 @@ def compare_noise(exposures, bias_given):
     Warns
     -----
     CRStackWarning
-        If the scatter of one exposure is that of another level or of smoothed values, if that of all disagrees with the
-        noise, or if the darkest part of an exposure lies below 0 after a bias is subtracted.
+        If the scatter of one exposure is that of another level, or of smoothed values. If the scatter of all exposures
+        disagrees with the noise. If the darkest part of an exposure lies below 0 after a bias is subtracted.
     """
     sample = NoiseSample.of_exposures(exposures, exposures.bad)
     odd = _of_another_level(exposures, sample)

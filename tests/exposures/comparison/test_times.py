@@ -15,7 +15,9 @@ from crstack.exposures import load_exposures
 from crstack.exposures.comparison.times import differing_times, factors_of_times
 
 TIMES = (300.0, 600.0, 900.0)
-WORDS = "exposure times differ: 300, 600, 900 s; each exposure is divided by its time over the mean: 0.5, 1, 1.5"
+WORDS = (
+    "exposure times differ: 300, 600, 900 s; each exposure is divided by the ratio of its time to the mean: 0.5, 1, 1.5"
+)
 
 
 def taken(times=TIMES, scene="slit", **options):
@@ -108,7 +110,7 @@ def test_factors_that_are_given_or_measured_first_win(options):
 @pytest.mark.filterwarnings("ignore:bright pixels of the exposures", "ignore:the exposures differ in level")
 @pytest.mark.parametrize("options", [{"flux_factors": None}, {"differences": None}])
 def test_times_that_are_not_used_give_a_warning_that_says_so(options):
-    with pytest.warns(CRStackWarning, match="exposure times differ: 300, 600, 900 s; this is not used"):
+    with pytest.warns(CRStackWarning, match="exposure times differ: 300, 600, 900 s; the exposures are not divided"):
         stack = stack_of(taken(), **options)
     assert stack.prepared.known.flux is None
 
