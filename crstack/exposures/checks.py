@@ -18,6 +18,7 @@ from crstack.exposures.bad_values.saturation import (
     warn_of_saturation,
 )
 from crstack.exposures.bad_values.signed import warn_of_signed_integers
+from crstack.exposures.bad_values.wrapped import find_wrapped_values
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
 from crstack.exposures.comparison.setups import warn_of_setups
@@ -94,8 +95,8 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     Warns
     -----
     CRStackWarning
-        If headers name different filters or gratings. If exposures are saturated, or unsigned integers were read as
-        signed ones. If pixels are dead, or part of an exposure is blank or has less light than in the others. If an
+        If headers name different filters or gratings. If exposures are saturated, unsigned integers were read as signed
+        ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has less light than in the others. If an
         exposure lacks the structures of the others. If the scatter disagrees with the noise.
     """
     _refuse_copies(exposures)
@@ -104,6 +105,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     coarse = signed = False
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)
+        exposures = exposures if signed else _without_wrapped_values(exposures, read)
         exposures = _without_pixels_unlike_light(exposures, read)
         exposures, coarse = _with_rounding(exposures, read)
     exposures = _without_shadows(exposures)
@@ -262,6 +264,24 @@ def _place(where):
         first, last = np.flatnonzero(line)[[0, -1]] + 1
         words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
     return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
+
+
+def _without_wrapped_values(exposures, read):
+    """Mark values above the range of 16 bits, which have wrapped, as saturated."""
+    wrapped = find_wrapped_values(exposures, read.first)
+    if wrapped is None:
+        return exposures
+    numbers = "; ".join(
+        f"{name} has {_place(one)}" for name, one in zip(exposures.names, wrapped, strict=True) if one.any()
+    )
+    warn_user(
+        f"values seem to have wrapped: cores of bright sources are holes with steep rims, in {numbers}. Values above "
+        "the highest of 16 bits are stored too low by 65536. These pixels, with a margin of one pixel, are taken as "
+        "saturated, which makes them bad values. Read or write the files again with 32 bits, or add 65536 to the "
+        "values in the holes"
+    )
+    saturated = wrapped if exposures.saturated is None else exposures.saturated | wrapped
+    return _with_bad(replace(exposures, saturated=saturated), wrapped)
 
 
 def _without_pixels_unlike_light(exposures, read):

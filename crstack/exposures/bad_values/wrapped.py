@@ -1,0 +1,143 @@
+"""Values above the range of 16 bits that have wrapped: holes in the cores of bright sources."""
+
+import numpy as np
+from scipy import ndimage
+from scipy.stats import chi2
+
+from crstack.exposures.digits import digit_of
+
+__all__ = ["find_wrapped_values"]
+
+#: highest values of unsigned and of signed integers of 16 bits
+TOPS = (65535, 32767)
+#: the highest value of an exposure in which others have wrapped, at least, as a fraction of the largest of 16 bits
+NEAR_TOP = 0.8
+#: signed integers that have wrapped are below this
+FAR_BELOW = -8192
+#: levels of the rim of a hole, as fractions of the largest value of 16 bits
+LEVELS = (0.25, 0.5, 0.75)
+#: the same once it is known that values have wrapped
+FINE_LEVELS = tuple(np.arange(1, 20) / 20)
+#: a hole has at most this number of pixels
+LARGEST = 2000
+#: least step from a hole to its rim, towards each of its four sides, and towards one of them
+STEPS = (16384, 24576)
+#: the same once it is known that values have wrapped
+FINE_STEPS = (1024, 4096)
+#: number of pixels at the highest value from which values were cut, which do not wrap
+CUT = 4
+#: scatter of the values between the exposures, relative to the variance of their level: at least, and at most for one
+#: hole; chance that independent values scatter as much
+SCATTER, AT_MOST, BY_CHANCE = 3.0, 25.0, 1e-3
+#: neighbours
+AROUND = np.ones((3, 3), dtype=bool)
+
+
+def find_wrapped_values(exposures, first):
+    """Values that are too low by 65536, because they do not fit into 16 bits.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Two or more, bias subtracted.
+    first : `~numpy.ndarray`
+        First exposure (ny, nx) as it was read.
+
+    Returns
+    -------
+    wrapped : `~numpy.ndarray` of bool or None
+        (N, ny, nx), the values and a margin of one pixel; None if there are none.
+
+    Notes
+    -----
+    Values above 65535 are stored as the remainder of a division by 65536, or as negative values if the bits are read as
+    signed integers. The core of a bright source is then a hole with a steep rim on all sides. Dead pixels look
+    similar, but their values have the noise of a low level, and change in proportion to the light around them. A
+    wrapped value has the noise and the changes of its true level, which is higher by 65536.
+    """
+    if exposures.rate_seconds or digit_of(first) != 1:
+        return None
+    subtracted = first - exposures.data[0]
+    bias = float(np.median(subtracted[np.isfinite(subtracted)])) if np.isfinite(subtracted).any() else 0.0
+    top = _top(exposures, bias)
+    if top is None:
+        return None
+    levels, fine = (np.array(one) * top - bias for one in (LEVELS, FINE_LEVELS))
+    holes = np.stack([_holes(exposures, i, levels, STEPS) for i in range(len(exposures))])
+    if not holes.any() or not _scatter_as_bright_values(exposures, holes):
+        return None
+    holes |= np.stack([_holes(exposures, i, fine, FINE_STEPS) for i in range(len(exposures))])
+    wrapped = np.stack([ndimage.binary_fill_holes(ndimage.binary_dilation(one, AROUND)) for one in holes])
+    if exposures.bad is not None:
+        wrapped &= ~exposures.bad
+    return wrapped
+
+
+def _top(exposures, bias):
+    """Largest value of 16 bits that exposures reach but are not cut at; None if there is none."""
+    valid = [True if exposures.bad_of(i) is None else ~exposures.bad_of(i) for i in range(len(exposures))]
+    high, low = -np.inf, np.inf
+    for plane, where in zip(exposures.data, valid, strict=True):
+        high = max(high, float(plane.max(where=where, initial=-np.inf)) + bias)
+        low = min(low, float(plane.min(where=where, initial=np.inf)) + bias)
+    for top, reached in zip(TOPS, (low > -1.0 or bias == 0, low < FAR_BELOW), strict=True):
+        if reached and NEAR_TOP * top < high < top + 1.5:
+            cut = max(np.count_nonzero(plane + np.float32(bias) > top - 0.5) for plane in exposures.data)
+            return None if cut >= CUT else top
+    return None
+
+
+def _holes(exposures, i, levels, steps):
+    """Pixels (ny, nx) of an exposure in holes below some levels, with steps to their rim on each and on one side."""
+    plane, bad = exposures.data[i], exposures.bad_of(i)
+    found = np.zeros(plane.shape, dtype=bool)
+    for level in levels:
+        low = plane < level
+        labels, n = ndimage.label(low)
+        size = np.bincount(labels.ravel(), minlength=n + 1)
+        few = np.flatnonzero(size <= LARGEST)
+        if not len(few):
+            continue
+        boxes = ndimage.find_objects(labels)
+        for number in few[few > 0]:
+            box = boxes[number - 1]
+            if any(one.start == 0 or one.stop == length for one, length in zip(box, plane.shape, strict=True)):
+                continue
+            wide = tuple(slice(one.start - 1, one.stop + 1) for one in box)
+            hole = labels[wide] == number
+            if (bad is None or not bad[wide][ndimage.binary_dilation(hole, AROUND)].any()) and _is_steep(
+                plane[wide], hole, steps
+            ):
+                found[wide] |= hole
+    return found
+
+
+def _is_steep(plane, hole, least):
+    """Whether a hole, which has no pixel at the edges of the image, is steep towards each of its four sides."""
+    steps = []
+    for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1)):
+        rim = hole & ~np.roll(hole, -sign, axis)
+        steps.append(float((np.roll(plane, -sign, axis) - plane)[rim].max()))
+    return min(steps) > least[0] and max(steps) > least[1]
+
+
+def _scatter_as_bright_values(exposures, holes):
+    """Whether the lowest values of the holes (N, ny, nx) scatter more than those of faint or dead pixels."""
+    labels, n = ndimage.label(holes.any(axis=0), AROUND)
+    ratios = []
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        wide = tuple(slice(max(one.start - 1, 0), one.stop + 1) for one in box)
+        hole = labels[wide] == number
+        rim = ndimage.binary_dilation(hole, AROUND) & ~hole
+        values = exposures.data[:, *wide].astype(np.float64)
+        rows, columns = np.nonzero(hole)
+        lowest = int(np.argmin(values[:, hole].mean(axis=0)))
+        where = np.array([rows[lowest] + wide[0].start]), np.array([columns[lowest] + wide[1].start])
+        own, around = values[:, rows[lowest], columns[lowest]], values[:, rim].mean(axis=1)
+        level = max(float(np.median(own)), 0.0)
+        noise = float(exposures.noise_of(0).cutout(where).variance(np.float32([level]))[0])
+        in_proportion = 2 * level / float(np.median(around)) * np.std(around, ddof=1)
+        ratios.append(np.var(own, ddof=1) / (noise + in_proportion**2))
+    total, freedom = float(np.sum(np.minimum(ratios, AT_MOST))), n * (len(exposures) - 1)
+    mean = total / n
+    return mean > SCATTER and mean * freedom > chi2.isf(BY_CHANCE, freedom)
