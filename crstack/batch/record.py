@@ -88,6 +88,9 @@ class Record:
         """The reason why the stack must be computed again; None if its products are complete and up to date."""
         if self.content["version"] != version:
             return f"crstack was {self.content['version']}, and is {version}"
+        inputs = _other_names(list(self.content["inputs"]), list(stack.images))
+        if inputs is not None:
+            return inputs
         if self.content["settings"] != digest_of_settings(stack.settings):
             return "its settings have changed"
         return _changed(self.content["inputs"], "", "exposure") or _changed(
@@ -103,3 +106,15 @@ def _changed(stamps, directory, kind):
         if path.stat().st_size != earlier["size"] or stamp(path, earlier)["digest"] != earlier["digest"]:
             return f"{kind} {name} has changed"
     return None
+
+
+def _other_names(earlier, now):
+    """Words for exposures that were added or left out since; None if there are none."""
+    left_out = [name for name in earlier if name not in now]
+    added = [name for name in now if name not in earlier]
+    changes = [
+        f"{Path(names[0]).name}{f' and {len(names) - 1} more' if len(names) > 1 else ''} {what}"
+        for names, what in ((left_out, "left out"), (added, "added"))
+        if names
+    ]
+    return f"it had {len(earlier)} exposures, and has {len(now)}: {', '.join(changes)}" if changes else None

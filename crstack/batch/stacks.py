@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crstack.batch.group_names import names_of_groups, plain_value
 from crstack.exceptions import InputError
 from crstack.utils.warn import warn_user
 
@@ -229,12 +230,14 @@ def stacks_of_directory(
     Raises
     ------
     InputError
-        If the directory does not exist, holds no FITS file, or no two files have equal keywords.
+        If the directory does not exist or holds no FITS file, no file has the values of ``only``, or no two files have
+        equal keywords.
 
     Warns
     -----
     CRStackWarning
-        If files cannot be read, or lack a keyword, which makes them a group of their own.
+        If files cannot be read, or lack a keyword, which makes them a group of their own, or if groups with different
+        values have names with numbers.
     """
     if not Path(directory).is_dir():
         raise InputError(f"directory of exposures must exist; got {directory}")
@@ -245,27 +248,29 @@ def stacks_of_directory(
     summary = _headers_of(directory, sorted({*keywords, *only}))
     absent = [key for key in (*keywords, *only) if _in_no_header(summary, key)]
     if absent:
-        raise InputError(f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has")
-    groups: dict[str, list[str]] = {}
+        commas = "; separate keywords by commas" if any(" " in key for key in absent) else ""
+        raise InputError(
+            f"keywords of the groups must be in the headers; got {', '.join(absent)}, which no file has{commas}"
+        )
+    groups: dict[tuple[str, ...], list[str]] = {}
     lacking: dict[str, list[str]] = {}
-    for row in summary:
-        values = {key: str(row[key.lower()] if key.lower() in row.colnames else row[key]) for key in {*keywords, *only}}
-        if all(values[key].lower() == wanted.lower() for key, wanted in only.items()):
-            for key in keywords:
-                if not _word_of(values[key]):
-                    lacking.setdefault(key, []).append(str(row["file"]))
-            name = _name_of(values[key] for key in keywords)
-            groups.setdefault(name, []).append(str(Path(directory) / row["file"]))
+    for row in _selected(summary, only, directory):
+        values = {key: plain_value(_text_of(row, key)) for key in keywords}
+        for key in keywords:
+            if not values[key]:
+                lacking.setdefault(key, []).append(str(row["file"]))
+        groups.setdefault(tuple(values.values()), []).append(str(Path(directory) / row["file"]))
     for key, files in lacking.items():
         warn_user(
             f"{key} is absent or empty in {len(files)} files, which are grouped under the name none: {_few(files)}. "
             "Leave them out with only (--only of the command), or add the keyword"
         )
     alone = [files[0] for files in groups.values() if len(files) < LEAST_EXPOSURES]
-    stacks = {name: files for name, files in groups.items() if len(files) >= LEAST_EXPOSURES}
+    stacks = {values: files for values, files in groups.items() if len(files) >= LEAST_EXPOSURES}
     if not stacks:
         raise InputError(f"two or more exposures of {directory} must share {', '.join(keywords)}; got none")
-    return as_stacks(stacks, settings), alone
+    names = names_of_groups(stacks)
+    return as_stacks({names[values]: files for values, files in stacks.items()}, settings), alone
 
 
 def _headers_of(directory, keywords):
@@ -290,14 +295,24 @@ def _in_no_header(summary, key):
     return bool(np.all(np.ma.getmaskarray(np.ma.asarray(column))))
 
 
-def _name_of(values):
-    """Name of a stack by the values of its keywords."""
-    return "_".join(_word_of(value) or "none" for value in values)
+def _text_of(row, key):
+    """Value of a keyword in a row of a table of headers, as text."""
+    return str(row[key.lower() if key.lower() in row.colnames else key])
 
 
-def _word_of(value):
-    """A value as part of the name of a stack; empty for a keyword that is absent ("--") or empty."""
-    return re.sub(r"[^\w.+-]+", "-", value.strip()).strip("-.")
+def _selected(summary, only, directory):
+    """Rows of a table of headers whose keywords have the values ``only``."""
+    rows = list(summary)
+    for key, wanted in only.items():
+        found = [row for row in rows if _text_of(row, key).strip().lower() == wanted.strip().lower()]
+        if not found:
+            values = dict.fromkeys(plain_value(_text_of(row, key)) or "no value" for row in rows)
+            raise InputError(
+                f"only (--only of the command) must select files of {directory}; got {key}={wanted}, where "
+                f"{len(rows)} files have {_few(list(values))}"
+            )
+        rows = found
+    return rows
 
 
 def _few(names, most=5):

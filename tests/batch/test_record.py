@@ -46,6 +46,19 @@ def test_why_it_is_computed_again(finished, tmp_path):
     assert record.why_not(stack, directory, "0.1") == f"exposure {tmp_path / 'b.fits'} has changed"
 
 
+def test_exposures_that_were_left_out_or_added(finished, tmp_path):
+    """A file that vanished from a directory is no change of the settings."""
+    stack, directory = finished
+    record = Record.read(directory)
+    a, b = stack.images
+    for images, reason in (
+        ([a], "it had 2 exposures, and has 1: b.fits left out"),
+        ([a, b, "c.fits", "d.fits"], "it had 2 exposures, and has 4: c.fits and 1 more added"),
+        ([a, "c.fits"], "it had 2 exposures, and has 2: b.fits left out, c.fits added"),
+    ):
+        assert record.why_not(Stack("one", {**stack.settings, "images": images}), directory, "0.1") == reason
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": "0.1"}', "nonsense"])
 def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     assert Record.read(tmp_path) is None

@@ -1,6 +1,7 @@
 """Stacks of a document, a table and a directory."""
 
 import textwrap
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -10,6 +11,7 @@ from astropy.nddata import CCDData
 from astropy.table import Table
 
 from crstack.batch import Stack, stacks_of_directory, stacks_of_document, stacks_of_table
+from crstack.batch.group_names import names_of_groups
 from crstack.batch.stacks import as_stacks
 from crstack.cli.parser import BATCH_EPILOG
 from crstack.exceptions import CRStackWarning, InputError
@@ -140,6 +142,62 @@ def test_a_keyword_that_no_header_has_is_a_slip(tmp_path, group_by, only):
         write(tmp_path / f"a{number}.fits", OBJECT=f"M {number}")
     with pytest.raises(InputError, match=r"must be in the headers; got (OBEJCT|FITLER), which no file has"):
         stacks_of_directory(tmp_path, group_by, only=only)
+
+
+def test_values_with_one_name_are_stacks_of_their_own(tmp_path):
+    """The filters r and r' both give the word r."""
+    for number in range(2):
+        for file, name in (("a", "r'"), ("b", "R"), ("c", "r"), ("d", "r  2"), ("e", "r_2")):
+            write(tmp_path / f"{file}{number}.fits", FILTER=name)
+    with pytest.warns(CRStackWarning, match="names have numbers: 'R' is R, 'r' is r_3, \"r'\" is r_4. If they mean"):
+        stacks, _ = stacks_of_directory(tmp_path, ["FILTER"])
+    files = {stack.name: [Path(image).name for image in stack.images] for stack in stacks}
+    assert files == {
+        "r_4": ["a0.fits", "a1.fits"],
+        "R": ["b0.fits", "b1.fits"],
+        "r_3": ["c0.fits", "c1.fits"],
+        "r-2": ["d0.fits", "d1.fits"],
+        "r_2": ["e0.fits", "e1.fits"],
+    }
+
+
+def test_a_name_does_not_depend_on_the_order_of_the_groups():
+    groups = [("A_B", "C"), ("A", "B_C")]
+    with pytest.warns(CRStackWarning, match="'A' and 'B_C' is A_B_C, 'A_B' and 'C' is A_B_C_2"):
+        names = names_of_groups(groups)
+    with pytest.warns(CRStackWarning, match="names have numbers"):
+        assert names_of_groups(groups[::-1]) == names
+
+
+def test_negative_numbers_are_values_of_their_own(tmp_path):
+    for number in range(2):
+        for angle in (-10.0, 10.0, -0.5):
+            write(tmp_path / f"a{angle}_{number}.fits", POSANG=angle)
+    stacks, _ = stacks_of_directory(tmp_path, ["POSANG"])
+    assert {stack.name: len(stack.images) for stack in stacks} == {"minus10.0": 2, "10.0": 2, "minus0.5": 2}
+
+
+def test_blanks_are_no_values_of_their_own(tmp_path):
+    for number, name in enumerate(("M 33", "M  33")):
+        write(tmp_path / f"a{number}.fits", OBJECT=name)
+    stacks, _ = stacks_of_directory(tmp_path, ["OBJECT"])
+    assert [stack.name for stack in stacks] == ["M-33"]
+
+
+def test_a_value_that_no_file_has_is_named_with_those_that_they_have(tmp_path):
+    for number, kind in enumerate(("object", "object", "flat")):
+        write(tmp_path / f"a{number}.fits", OBJECT="M 33", IMAGETYP=kind, FILTER="V")
+    match = "must select files of .*; got IMAGETYP=sience, where 3 files have object, flat"
+    with pytest.raises(InputError, match=match):
+        stacks_of_directory(tmp_path, ["OBJECT"], only={"IMAGETYP": "sience"})
+    with pytest.raises(InputError, match="got FILTER=B, where 2 files have V"):
+        stacks_of_directory(tmp_path, ["OBJECT"], only={"IMAGETYP": "object", "FILTER": "B"})
+
+
+def test_keywords_without_commas(tmp_path):
+    write(tmp_path / "a.fits", OBJECT="M 33", FILTER="V")
+    with pytest.raises(InputError, match="got OBJECT FILTER, which no file has; separate keywords by commas"):
+        stacks_of_directory(tmp_path, ["OBJECT FILTER"])
 
 
 def test_the_example_of_the_help_has_stacks_that_can_be_run():
