@@ -168,8 +168,8 @@ def hit_weights(clean, ratio, prior=0):
 def _not_all_hit(hit, not_hit, out):
     """Probability that at least one of the values other than the i-th is clean, (N, J, M).
 
-    With p_k the share of a hit of value k, it is 1 - prod_{k != i} p_k. It is computed as a sum of positive terms, which
-    is exact also where all p_k are close to 1. If u_k is this probability for the first k values, then
+    With p_k the share of a hit of value k, it is 1 - prod_{k != i} p_k. It is computed as a sum of positive terms,
+    which is exact also where all p_k are close to 1. If u_k is this probability for the first k values, then
     u_{k + 1} = u_k + p_1 ... p_k (1 - p_{k + 1}).
     """
     all_before, not_all_before = np.empty_like(hit), out

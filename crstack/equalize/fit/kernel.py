@@ -4,7 +4,7 @@ Alard and Lupton (1998, ApJ 503, 325) match the seeing of two images with a kern
 squares. Its sum is the throughput, its odd part a shift, its even part a change of seeing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,8 +36,8 @@ FIRST_SHARE = 0.3**2
 #: a value this number of standard deviations too high is hit and has no weight. The standard deviation includes this
 #: share of the contrast or more
 HIT, SHARE_OF_HIT = 4.0, 0.05
-#: least cross-validated decrease of chi squared by a larger kernel: in total, and for each coefficient
-LEAST_GAIN, OF_COEFFICIENT = 60.0, 1.5
+#: least cross-validated decrease of chi squared by a kernel, by a seeing beside a throughput, and for each coefficient
+LEAST_GAIN, GAIN_OF_SEEING, OF_COEFFICIENT = 60.0, 9.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,10 @@ class KernelTerms:
         return np.array(found).reshape(-1, size, size)
 
 
+#: a throughput alone, and with the smallest change of the seeing
+FLUX, FLUX_AND_SEEING = KernelTerms(0, True, False, False), KernelTerms(1, True, False, True, round=True)
+
+
 def _by_length(pairs):
     """Sums of the pairs of steps (dx, dy) of one length along either axis, in either order."""
     found = {}
@@ -97,7 +101,7 @@ def _by_length(pairs):
 def ladder_of(names):
     """Kernels to try for the terms "flux_factors", "offsets" and "seeing", simplest first."""
     flux, shift, seeing = (name in names for name in ("flux_factors", "offsets", "seeing"))
-    ladder = [KernelTerms(0, flux, False, False)] if flux else []
+    ladder = [FLUX] if flux else []
     if shift and seeing:
         ladder += [KernelTerms(1, flux, True, False), KernelTerms(1, flux, False, True)]
     if shift or seeing:
@@ -200,14 +204,10 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
     if start is not None:
         targets = targets - (start - 1)[:, None] * surroundings[size * size // 2]
     full = _Normal(targets, variances, surroundings, structure, folds, least_share, positions)
-    best, fewer = (0.0, None if start is None else KernelTerms(0, True, False, False)), 0
-    for terms in ladder:
-        basis = terms.basis(size)
-        gain, number = full.gain(basis), len(basis) * len(targets)
-        if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
-            best, fewer = (gain, terms), number
-    gain, terms = best
-    n = len(targets)
+    n, with_seeing = len(targets), any(one.seeing for one in ladder)
+    gain, terms = _needed(full, ladder, n, None if start is None else FLUX)
+    if terms == FLUX and with_seeing:
+        gain, terms = _flux_or_seeing(full, gain, n)
     kernels, errors = np.zeros((n, size, size)), np.zeros((n, size * size, size * size))
     drifts = np.zeros((n, 2, 2))
     if terms is not None:
@@ -216,9 +216,35 @@ def fit_kernels(targets, variances, surroundings, structure, folds, ladder, leas
         drifting = drifting and full.gain(basis, True) > gain + LEAST_GAIN + OF_COEFFICIENT * n * drifts[0].size
         for i in range(n):
             kernels[i], errors[i], drifts[i] = full.solution(i, basis, drifting)
-            if start is not None:
-                kernels[i, size // 2, size // 2] += start[i] - 1
+        if with_seeing:
+            errors += full.with_wide_seeing(terms, kernels)
+        if start is not None:
+            kernels[:, size // 2, size // 2] += start - 1
     return FittedKernels(kernels, terms, errors, drifts)
+
+
+def _needed(full, ladder, n, terms):
+    """The terms of a ladder that the data of ``n`` exposures require, and their gain; at least the given ``terms``."""
+    best, fewer = (0.0, terms), 0
+    for terms in ladder:
+        basis = terms.basis(SIZE)
+        gain, number = full.gain(basis), len(basis) * n
+        if gain > best[0] + LEAST_GAIN + OF_COEFFICIENT * max(number - fewer, 0):
+            best, fewer = (gain, terms), number
+    return best
+
+
+def _flux_or_seeing(full, gain, n):
+    """A throughput alone, of a known gain, or one with a seeing, and the gain.
+
+    A change of the seeing of a few faint stars must not be taken for one of their throughput. That the exposures differ
+    is known here. How they differ is decided by a smaller gain.
+    """
+    basis = FLUX_AND_SEEING.basis(SIZE)
+    other, added = full.gain(basis), (len(basis) - 1) * n
+    if other > gain + GAIN_OF_SEEING + OF_COEFFICIENT * added:
+        return other, FLUX_AND_SEEING
+    return gain, FLUX
 
 
 def _drift_rows(surroundings, positions):
@@ -286,6 +312,19 @@ class _Normal:
         kernel, drift = coefficients[:n] @ wide, coefficients[n:-1]
         drift = drift.reshape(2, 2) if drifting else np.zeros((2, 2))
         return kernel.reshape(size, size), wide.T @ inverse[:n, :n] @ wide, drift
+
+    def with_wide_seeing(self, terms, kernels):
+        """Covariance (N, size * size, size * size) of kernels, because the seeing may change more than they describe.
+
+        It is estimated from the differences to kernels with a seeing of the largest reach. A kernel of a short reach
+        does not describe the light that a worse seeing moves into the wings of stars. In its sum, which is the
+        throughput, a part of this light is missing.
+        """
+        same = terms.round or not terms.seeing  # in all directions
+        basis = replace(terms, reach=REACHES[-1], seeing=True, round=same).basis(kernels.shape[1])
+        missing = np.stack([self.solution(i, basis)[0] for i in range(len(kernels))]) - kernels
+        missing = (missing - missing.mean(axis=0)).reshape(len(kernels), -1)
+        return missing[:, :, None] * missing[:, None, :]
 
 
 def _gain(matrices, vectors, one, other, rows, prior):
