@@ -96,8 +96,9 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     -----
     CRStackWarning
         If headers name different filters or gratings. If exposures are saturated, unsigned integers were read as signed
-        ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has less light than in the others. If an
-        exposure lacks the structures of the others. If the scatter disagrees with the noise.
+        ones, or values above 16 bits have wrapped. If pixels are dead, or part of an exposure is blank or has less
+        light than in the others. If an exposure lacks the structures of the others. If the scatter disagrees with the
+        noise.
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)

@@ -87,38 +87,35 @@ def _top(exposures, bias):
     return None
 
 
-def _holes(exposures, i, levels, steps):
+def _holes(exposures, i, levels, least):
     """Pixels (ny, nx) of an exposure in holes below some levels, with steps to their rim on each and on one side."""
     plane, bad = exposures.data[i], exposures.bad_of(i)
     found = np.zeros(plane.shape, dtype=bool)
+    beside_bad = None if bad is None else ndimage.binary_dilation(bad, AROUND)
     for level in levels:
-        low = plane < level
-        labels, n = ndimage.label(low)
-        size = np.bincount(labels.ravel(), minlength=n + 1)
-        few = np.flatnonzero(size <= LARGEST)
-        if not len(few):
-            continue
-        boxes = ndimage.find_objects(labels)
-        for number in few[few > 0]:
-            box = boxes[number - 1]
-            if any(one.start == 0 or one.stop == length for one, length in zip(box, plane.shape, strict=True)):
-                continue
-            wide = tuple(slice(one.start - 1, one.stop + 1) for one in box)
-            hole = labels[wide] == number
-            if (bad is None or not bad[wide][ndimage.binary_dilation(hole, AROUND)].any()) and _is_steep(
-                plane[wide], hole, steps
-            ):
-                found[wide] |= hole
+        labels, n = ndimage.label(plane < level)
+        steps = _steps_to_rim(plane, labels, n)
+        steep = (steps.min(axis=0) > least[0]) & (steps.max(axis=0) > least[1])
+        steep &= np.bincount(labels.ravel(), minlength=n + 1) <= LARGEST
+        for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            steep[edge] = False
+        if beside_bad is not None:
+            steep[labels[beside_bad]] = False
+        steep[0] = False
+        found |= steep[labels]
     return found
 
 
-def _is_steep(plane, hole, least):
-    """Whether a hole, which has no pixel at the edges of the image, is steep towards each of its four sides."""
-    steps = []
-    for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1)):
-        rim = hole & ~np.roll(hole, -sign, axis)
-        steps.append(float((np.roll(plane, -sign, axis) - plane)[rim].max()))
-    return min(steps) > least[0] and max(steps) > least[1]
+def _steps_to_rim(plane, labels, n):
+    """Largest step (4, n + 1) from each of ``n`` labelled features to the pixels without a label on each side of it."""
+    steps = np.full((4, n + 1), -np.inf, dtype=np.float32)
+    before, after = slice(None, -1), slice(1, None)
+    for axis in (0, 1):
+        for side, (inner, outer) in enumerate(((before, after), (after, before))):
+            one, other = (((slice(None),) * axis + (part,)) for part in (inner, outer))
+            rim = (labels[one] > 0) & (labels[other] == 0)
+            np.maximum.at(steps[2 * axis + side], labels[one][rim], (plane[other] - plane[one])[rim])
+    return steps
 
 
 def _scatter_as_bright_values(exposures, holes):
