@@ -10,6 +10,7 @@ import numpy as np
 
 from crstack.combine.files import combination_name, requested_combinations, write_combination
 from crstack.config.configuration import Configuration
+from crstack.exceptions import ImplausibleResultError, ImplausibleResultWarning
 from crstack.files.fits_writing import write_fits
 from crstack.files.history import add_history
 from crstack.joint import JointDecision
@@ -45,12 +46,14 @@ from crstack.pipeline.summary import (
     warn_of_lost_values,
 )
 from crstack.pipeline.writer import Writer
+from crstack.plausibility import MAX_FRACTION, implausibilities
 from crstack.stages.combining import cleaned
 from crstack.stages.levels import warn_of_levels
 from crstack.utils.log import log, quiet_detectors, section
 from crstack.utils.memory import forget_peak, limited_memory, place_of, trim, warn_of_excess
 from crstack.utils.threads import n_threads
 from crstack.utils.version import crstack_version
+from crstack.utils.warn import warn_user
 
 __all__ = ["run"]
 
@@ -205,7 +208,24 @@ def _results(job, console):
         if masks.probability is not None:
             log.info(MASKS_OF_A_FILE)
         log_masks(masks, verbose=True)
+        _check_given(masks, job)
     return Results(job.configuration, job.stack, masks, job.outputs.workplace)
+
+
+def _check_given(masks, job):
+    """Warn of masks of a file that are implausible; an error with ``max_fraction``, as for masks that are found.
+
+    The noise was compared by the run that found them, with the differences that it knew.
+    """
+    limit = job.configuration["max_fraction"]
+    some = MAX_FRACTION if limit is None else limit
+    sentences = implausibilities(masks, job.stack.exposures, some, noise=False)
+    if not sentences:
+        return
+    text = f"{'; '.join(sentences)} (masks of {job.masks_path})"
+    if limit is not None:
+        raise ImplausibleResultError(text)
+    warn_user(text, ImplausibleResultWarning)
 
 
 def _find(job, console):

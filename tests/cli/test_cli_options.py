@@ -382,6 +382,36 @@ def test_saturation_and_the_largest_fraction(here, capsys):
     refused(capsys, ["run", "p.yaml", "--max-fraction", "0.1"], "--max-fraction must be given with FITS files")
 
 
+@pytest.mark.filterwarnings("always:exposures seem to be saturated")
+def test_masks_of_a_file_are_checked_too(here, capsys):
+    """The largest fraction holds for masks that are given, and not only for those that are found."""
+    pattern = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", *PLAIN]
+    assert main([*pattern, "--output-dir", "one"]) == 0
+    fraction = float(MaskSet.read("one/crmasks.fits").crmasks.mean(axis=(1, 2)).max())
+    again = [*pattern, "--crmasks", "one/crmasks.fits", "--output-dir", "two"]
+    assert main([*again, "--max-fraction", f"{1.01 * fraction}"]) == 0
+    capsys.readouterr()
+    again[-1] = "three"
+    assert main([*again, "--max-fraction", f"{0.99 * fraction}"]) == 1
+    err = capsys.readouterr().err
+    assert "of the values of" in err
+    assert "(masks of one/crmasks.fits)" in err
+    assert not Path("three").exists()
+
+
+@pytest.mark.filterwarnings("always")
+def test_masks_of_a_file_that_are_implausible_give_a_warning(here, capsys):
+    pattern = ["run", *NAMES, *NUMBERS, "--method", "pycosmic", "--no-plots"]
+    assert main([*pattern, "--output-dir", "one"]) == 0
+    with fits.open("one/crmasks.fits") as hdus:
+        hdus["CRMASK2"].data[:30] = 1
+        hdus.writeto("edited.fits")
+    capsys.readouterr()
+    assert main([*pattern, "--crmasks", "edited.fits", "--output-dir", "two"]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"implausible result: 5\d\.\d% of the values of \S*2\S* are flagged, more than 20 %", last)
+
+
 @pytest.mark.filterwarnings("always:DQ of")
 def test_data_quality_and_uncertainties_of_the_files(here, capsys):
     own_copies()
