@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crstack.batch.group_names import names_of_groups, plain_value
+from crstack.batch.group_names import names_of_groups, plain_value, word_of
 from crstack.exceptions import InputError
 from crstack.utils.warn import warn_user
 
@@ -51,7 +51,9 @@ class Stack:
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise InputError(f"name of a stack must be made of letters, digits and _ . + -; got {self.name!r}")
+            other = word_of(self.name) if isinstance(self.name, str) else ""
+            hint = f" ({other} is possible)" if NAME.fullmatch(other) else ""
+            raise InputError(f"name of a stack must be made of letters, digits and _ . + -; got {self.name!r}{hint}")
         images = self.settings.get("images")
         if isinstance(images, str | os.PathLike) or not isinstance(images, Iterable):
             raise InputError(f"images of stack {self.name} must be a list of files; got {images!r}")
@@ -150,7 +152,8 @@ def stacks_of_document(document: Mapping, directory: str | os.PathLike = ".") ->
         If the document has other keys, or a stack is wrong.
     """
     if not isinstance(document, Mapping) or "stacks" not in document:
-        raise InputError("batch file must hold defaults: and stacks:; got no stacks")
+        keys = ", ".join(map(str, document)) if isinstance(document, Mapping) else ""
+        raise InputError(f"batch file must hold defaults: and stacks:; got no stacks{keys and f' among {keys}'}")
     unknown = set(document) - {"defaults", "stacks"}
     if unknown:
         raise InputError(f"batch file must hold only defaults: and stacks:; got {', '.join(map(str, sorted(unknown)))}")

@@ -360,6 +360,7 @@ def _run_with(helper, arguments, console):
         from crstack.cli.without_file import are_images, configuration_of_options
         from crstack.exceptions import InputError
         from crstack.pipeline.mosaic import run_any
+        from crstack.utils.log import log
 
     names = ("gain", "readnoise", "bias", "saturation", "trim", "max_fraction", "dq_ext", "err_ext", "bits", "method")
     names += ("ext",)
@@ -375,6 +376,8 @@ def _run_with(helper, arguments, console):
         )
     else:
         (parameters,) = arguments.parameters
+    if arguments.method is not None and arguments.crmasks is not None:
+        log.warning("--method has no effect, because the masks are read from %s", arguments.crmasks)
     with named_as_options() if by_options else nullcontext():
         run_any(
             parameters,

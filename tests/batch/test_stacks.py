@@ -144,6 +144,15 @@ def test_a_keyword_that_no_header_has_is_a_slip(tmp_path, group_by, only):
         stacks_of_directory(tmp_path, group_by, only=only)
 
 
+def test_slips_in_a_batch_file_are_named():
+    with pytest.raises(InputError, match=r"got no stacks among defaults, stakcs$"):
+        stacks_of_document({"defaults": {}, "stakcs": {}})
+    with pytest.raises(InputError, match=r"got 'c d/e' \(c-d-e is possible\)"):
+        stacks_of_document({"stacks": {"c d/e": THREE}})
+    with pytest.raises(InputError, match=r"got '/'$"):
+        stacks_of_document({"stacks": {"/": THREE}})
+
+
 def test_values_with_one_name_are_stacks_of_their_own(tmp_path):
     """The filters r and r' both give the word r."""
     for number in range(2):

@@ -408,7 +408,9 @@ def test_masks_of_a_file_that_are_implausible_give_a_warning(here, capsys):
         hdus.writeto("edited.fits")
     capsys.readouterr()
     assert main([*pattern, "--crmasks", "edited.fits", "--output-dir", "two"]) == 0
-    last = capsys.readouterr().err.splitlines()[-1]
+    err = capsys.readouterr().err
+    assert "--method has no effect, because the masks are read from edited.fits" in err
+    last = err.splitlines()[-1]
     assert re.search(r"implausible result: 5\d\.\d% of the values of \S*2\S* are flagged, more than 20 %", last)
 
 
