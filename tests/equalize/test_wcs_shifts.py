@@ -116,3 +116,27 @@ def test_coordinates_that_cannot_be_compared():
     turned.exposures[1].wcs.wcs.set()
     assert shifts_by_wcs(exposures_of(turned)) is None
     assert compare_with_wcs(exposures_of(turned), SHIFTS) == ()
+
+
+def test_coordinates_of_another_field_are_reported():
+    """Far from each other, the axes of two fields are turned, and no shift can be computed."""
+    simulated = moved()
+    simulated.exposures[2].wcs.wcs.crval += (8, 1)
+    simulated.exposures[2].wcs.wcs.set()
+    exposures = exposures_of(simulated)
+    assert shifts_by_wcs(exposures) is None
+    with pytest.warns(CRStackWarning, match="another field than that of .* its centre differs in exposure 3"):
+        assert compare_with_wcs(exposures, SHIFTS) == (2,)
+
+
+@pytest.mark.parametrize("angle", [2.0, 90.0])
+def test_turned_coordinates_of_one_field_are_no_other_field(angle):
+    simulated = moved()
+    wcs = simulated.exposures[2].wcs.wcs
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    wcs.pc = [[cos, -sin], [sin, cos]]
+    wcs.crval += (0, 50 * wcs.cdelt[1])
+    wcs.set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compare_with_wcs(exposures_of(simulated), SHIFTS) == ()

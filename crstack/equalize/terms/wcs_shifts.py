@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from astropy.coordinates import ConvertError, SkyCoord
 from astropy.wcs import WCS, NoConvergence
 
 from crstack.exposures import Exposures
@@ -80,8 +81,12 @@ def compare_with_wcs(
     Warns
     -----
     CRStackWarning
-        If a difference exceeds half a pixel and three standard errors.
+        If a difference exceeds half a pixel and three standard errors, or if the coordinates of exposures are those of
+        another field.
     """
+    elsewhere = _of_other_fields(exposures)
+    if elsewhere:
+        return elsewhere
     by_wcs = shifts_by_wcs(exposures)
     if by_wcs is None:
         return ()
@@ -106,3 +111,30 @@ def compare_with_wcs(
         + "; combined images have that of the first exposure"
     )
     return tuple(map(int, differing))
+
+
+def _of_other_fields(exposures):
+    """Exposures (from 0) whose field does not touch that of most exposures, by celestial coordinates; warns of them."""
+    all_wcs, (ny, nx) = exposures.own_wcs, exposures.shape
+    if len(all_wcs) != len(exposures) or not all(isinstance(one, WCS) and one.has_celestial for one in all_wcs):
+        return ()
+    x, y = np.array([(nx - 1) / 2, 0]), np.array([(ny - 1) / 2, 0])
+    try:
+        found = [one.celestial.pixel_to_world(x, y).icrs for one in all_wcs]
+    except (NoConvergence, ValueError, ArithmeticError, ConvertError):
+        return ()
+    places = SkyCoord(*([getattr(one, name).deg for one in found] for name in ("ra", "dec")), unit="deg")
+    centres, corners = places[:, 0], places[:, 1]
+    apart = centres[:, None].separation(centres[None]).deg
+    reference = int(np.argmin(np.median(apart, axis=1)))
+    radius = centres.separation(corners).deg
+    other = np.flatnonzero(apart[reference] > radius + radius[reference])
+    if not len(other):
+        return ()
+    numbers = "; ".join(f"{exposures.names[i]} by {apart[reference, i]:.3g} degrees" for i in other)
+    warn_user(
+        f"the WCS of the headers gives another field than that of {exposures.names[reference]}: its centre differs in "
+        f"{numbers}. Check that the exposures show one field, and correct the WCS; combined images have that of the "
+        "first exposure"
+    )
+    return tuple(map(int, other))

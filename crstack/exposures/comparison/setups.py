@@ -1,17 +1,22 @@
-"""Filters and gratings by the headers: exposures of one stack share them."""
+"""Filters, gratings, binning and kind of image by the headers: exposures of one stack share them."""
 
 from crstack.utils.warn import warn_user
 
 __all__ = ["warn_of_setups"]
 
-#: keywords of what the light passes through
-KEYWORDS = ("FILTER", "FILTER1", "FILTER2", "FILTER3", "FILTERS", "FILTNAM", "GRATING", "GRISM", "DISPERSR", "SLIT")
+#: keywords of what the light passes through, of the pixels, and of the kind of image, such as a flat field
+KEYWORDS = (
+    *("FILTER", "FILTER1", "FILTER2", "FILTER3", "FILTERS", "FILTNAM", "GRATING", "GRISM", "DISPERSR", "SLIT"),
+    *("CCDSUM", "XBINNING", "YBINNING", "IMAGETYP", "OBSTYPE"),
+)
+#: keywords that may be numbers
+NUMBERS = ("XBINNING", "YBINNING")
 #: most values, and most exposures of one value, that are named
 MOST_VALUES, MOST_NAMED = 4, 3
 
 
 def warn_of_setups(headers, names):
-    """Give one warning if the headers of the exposures name different filters or gratings.
+    """Give one warning if the headers of the exposures name different filters, gratings, binnings or kinds of image.
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ def warn_of_setups(headers, names):
 def _value(header, keyword):
     """Value of a keyword as text, upper and lower case alike; None if there is none."""
     value = header.get(keyword)
+    if keyword in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
     return value.strip().upper() if isinstance(value, str) and value.strip() else None
 
 

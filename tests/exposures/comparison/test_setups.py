@@ -20,7 +20,7 @@ def names(number):
     return [f"n{i + 1}.fits" for i in range(number)]
 
 
-@pytest.mark.parametrize("keyword", ["FILTER", "FILTER2", "GRISM"])
+@pytest.mark.parametrize("keyword", ["FILTER", "FILTER2", "GRISM", "CCDSUM", "IMAGETYP"])
 def test_values_and_exposures_are_named(keyword):
     with pytest.warns(CRStackWarning) as caught:
         warn_of_setups(headers("V", "R ", "V", "i", keyword=keyword), names(4))
@@ -52,3 +52,12 @@ def test_exposures_of_a_stack():
     options = {"gain": 4 * u.electron / u.adu, "readnoise": 1 * u.electron}
     with pytest.warns(CRStackWarning, match="different setups: FILTER is V in exposure 1, exposure 2, R in exposure 3"):
         CRStack(exposures, **options)
+
+
+def test_binning_as_numbers():
+    with pytest.warns(CRStackWarning, match="different setups: XBINNING is 1 in a, b, 2 in c"):
+        warn_of_setups([{"XBINNING": one} for one in (1, 1.0, 2)], "abc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_setups([{"XBINNING": one} for one in (1, 1, 1.0)], "abc")
+        warn_of_setups([{"XBINNING": one} for one in (1, True, 2)], "abc")
