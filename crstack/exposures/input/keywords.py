@@ -28,6 +28,8 @@ GAIN = u.electron / u.adu
 #: "[1:2048, 1:4096]", first and last column, first and last row, counted from 1
 _SECTION = re.compile(r"\s*\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]\s*")
 _IN_BRACKETS = re.compile(r"\s*[\[(]([^\])]*)[\])]")
+#: settings of an amplifier, which are no electrons per count
+_DECIBEL = re.compile(r"\bdB\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 _WORDS = (
     (re.compile(r"\be(lec(tron)?s?|l)?-?(?![a-z])"), "electron"),
@@ -229,7 +231,13 @@ def _stated_unit(header, keyword, what, unit, name):
     """(unit, where it is from) of the number of a keyword."""
     if keyword.unit is not None:
         return keyword.unit, "unit as given"
-    found = _IN_BRACKETS.match(str(header.comments[keyword.name]))
+    comment = str(header.comments[keyword.name])
+    if _DECIBEL.search(comment):
+        raise InputError(
+            f"{what} must not be in decibel, as the comment of {keyword.name} of {name} says: {comment!r}; give a number "
+            f"with its unit, such as 1.2 {unit}, or state the unit with Keyword({keyword.name!r}, '{unit}')"
+        )
+    found = _IN_BRACKETS.match(comment)
     if found is None:
         return unit, "unit by convention"
     stated = _unit_in_brackets(found[1])

@@ -85,6 +85,10 @@ def test_read_noise(comment, expected):
         (("2.0 e", ""), "gain must be a finite number, .* in GAIN of a.fits; got '2.0 e'"),
         (("2.0 or 3.0 e/adu", ""), "gain must be a finite number, .* got '2.0 or 3.0 e/adu'"),
         (
+            (139, "PreAmp gain setting dB"),
+            "gain must not be in decibel, as the comment of GAIN of a.fits says: 'PreAmp gain setting dB'; give a number",
+        ),
+        (
             (1.0, "[nm]"),
             r"gain must not be in nm, as the comment of GAIN of a.fits says; state the unit, such as Keyword",
         ),
