@@ -234,8 +234,8 @@ def _stated_unit(header, keyword, what, unit, name):
     comment = str(header.comments[keyword.name])
     if _DECIBEL.search(comment):
         raise InputError(
-            f"{what} must not be in decibel, as the comment of {keyword.name} of {name} says: {comment!r}; give a number "
-            f"with its unit, such as 1.2 {unit}, or state the unit with Keyword({keyword.name!r}, '{unit}')"
+            f"{what} must not be in decibel, as the comment of {keyword.name} of {name} says: {comment!r}; give a "
+            f"number with its unit, such as 1.2 {unit}, or state the unit with Keyword({keyword.name!r}, '{unit}')"
         )
     found = _IN_BRACKETS.match(comment)
     if found is None:

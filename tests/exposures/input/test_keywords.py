@@ -86,7 +86,7 @@ def test_read_noise(comment, expected):
         (("2.0 or 3.0 e/adu", ""), "gain must be a finite number, .* got '2.0 or 3.0 e/adu'"),
         (
             (139, "PreAmp gain setting dB"),
-            "gain must not be in decibel, as the comment of GAIN of a.fits says: 'PreAmp gain setting dB'; give a number",
+            "gain must not be in decibel, as the comment of GAIN of a.fits says: 'PreAmp gain setting dB'; give",
         ),
         (
             (1.0, "[nm]"),
