@@ -47,8 +47,12 @@ def _run(argv, interrupts):
     from crstack.cli.parser import make_parser
     from crstack.utils.first_imports import first_imports
 
+    parser = make_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        arguments = make_parser().parse_args(argv)
+        arguments = parser.parse_args(argv)
     except SystemExit as stop:  # --help, --version and wrong arguments
         return int(stop.code or 0)
     # imported here, because the work needs many more modules than the arguments

@@ -11,7 +11,17 @@ from crstack.files.fits_reading import read_image
 from crstack.utils.log import log
 from crstack.utils.validation import check_image_shape, check_number
 
-__all__ = ["BOUNDS", "UNITS", "DetectorNumbers", "MapName", "map_name", "map_path", "read_detector_numbers"]
+__all__ = [
+    "BOUNDS",
+    "KEYWORDS",
+    "UNITS",
+    "DetectorNumbers",
+    "MapName",
+    "forms_of",
+    "map_name",
+    "map_path",
+    "read_detector_numbers",
+]
 
 NAME = re.compile(
     r"(?P<path>[^\[\]]+\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|Z))?)(?:\[(?P<extension>[^\[\]]+)\])?", re.IGNORECASE
@@ -61,15 +71,20 @@ def map_name(key, text):
     """
     found = NAME.fullmatch(text.strip())
     if found is None:
-        raise ConfigurationError(
-            f"{key} must be a number in {UNITS[key]}, a keyword of the headers such as header:{KEYWORDS[key]}, or the "
-            f"name of a FITS file, such as {key}.fits or {key}.fits[1]; got {text!r}{_in_electrons(key, text)}"
-        )
+        raise ConfigurationError(f"{forms_of(key)}; got {text!r}{_in_electrons(key, text)}")
     extension = found["extension"]
     if extension is not None:
         extension = extension.strip().strip("'\"")
         extension = int(extension) if extension.isdecimal() else extension
     return MapName(found["path"], extension)
+
+
+def forms_of(key):
+    """Sentence on what a quantity of the detector may be."""
+    return (
+        f"{key} must be a number in {UNITS[key]}, a keyword of the headers such as header:{KEYWORDS[key]}, or the name "
+        f"of a FITS file, such as {key}.fits or {key}.fits[1]"
+    )
 
 
 def _in_electrons(key, text):

@@ -8,7 +8,7 @@ import astropy.units as u
 
 from crstack.combine import COMBINATIONS
 from crstack.config.crmethod import CRMethod
-from crstack.config.detector_images import BOUNDS, map_name
+from crstack.config.detector_images import BOUNDS, KEYWORDS, forms_of, map_name
 from crstack.config.document import as_number, parsed_text
 from crstack.detectors.conn import MODELS, SUFFIXES
 from crstack.exceptions import ConfigurationError, InputError
@@ -193,6 +193,11 @@ def number_or_map(key, value):
     A bias may also be a section of the exposures in which it is measured.
     """
     value = as_number(value)
+    if isinstance(value, list | tuple | dict):
+        raise ConfigurationError(
+            f"{forms_of(key)}; got {value!r}. Exposures with values of their own have them in their headers, such as "
+            f"header:{KEYWORDS[key]}"
+        )
     if not isinstance(value, str):
         return check_number(key, value, **BOUNDS[key])
     keyword = as_keyword(value)

@@ -24,6 +24,11 @@ def test_version_and_help(capsys):
     assert "crstack demo demo" in capsys.readouterr().out
 
 
+def test_no_command_shows_the_help(capsys):
+    assert main([]) == 2
+    assert "crstack demo demo" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["run", "demo", "plugins"])
 def test_help_of_each_command_has_an_example(capsys, command):
     assert main([command, "--help"]) == 0

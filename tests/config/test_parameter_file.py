@@ -337,6 +337,7 @@ def test_every_detector_key_may_be_a_pair(here):
         ("rnoise", "4 electron", "rnoise must be a number in ADU, .*; got '4 electron'; divide electrons by the gain"),
         ("bias", "9 e-", "bias must be a number in ADU, .*; got '9 e-'; divide electrons by the gain"),
         ("rnoise", "four", "rnoise must be a number in ADU, .*; got 'four'$"),
+        ("rnoise", [4.0, 5.0, 4.0], r"rnoise must be a number in ADU, .*; got \[4.0, 5.0, 4.0\]. .* header:RDNOISE"),
     ],
 )
 def test_units_of_the_numbers_of_the_detector(here, key, value, match):
