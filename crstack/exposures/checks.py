@@ -303,7 +303,7 @@ def _without_pixels(exposures, where, words, read):
     Its ``lowest`` is the lowest value of all exposures.
     """
     if exposures.bad is not None:
-        where = where & ~exposures.bad.any(axis=0)
+        where = where & ~exposures.bad.all(axis=0)
     if not where.any():
         return exposures
     values = {

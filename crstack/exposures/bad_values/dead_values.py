@@ -60,7 +60,7 @@ def find_dead_values(exposures, raw, same, negative=None):
     inner = _inner(same)
     candidates = same & ~inner
     if exposures.bad is not None:
-        candidates &= ~exposures.bad.any(axis=0)
+        candidates &= ~exposures.bad.all(axis=0)
     rows, columns = np.nonzero(candidates)
     for i in range(len(exposures)):
         if len(rows) < fewest:
@@ -95,7 +95,7 @@ def find_full_values(exposures, raw, same):
     """
     full = same & np.isin(raw, HIGHEST)
     if exposures.bad is not None and full.any():
-        full &= ~exposures.bad.any(axis=0)
+        full &= ~exposures.bad.all(axis=0)
     return full if full.any() else None
 
 
@@ -127,7 +127,7 @@ def find_negative_values(exposures):
         if not negative.any():
             return None
     if exposures.bad is not None:
-        negative &= ~exposures.bad.any(axis=0)
+        negative &= ~exposures.bad.all(axis=0)
     return negative if negative.any() else None
 
 

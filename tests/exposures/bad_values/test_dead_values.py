@@ -264,3 +264,16 @@ def test_a_border_or_corner_of_one_value_is_bad(area, value):
     with pytest.warns(CRStackWarning, match=f"every exposure holds one value in blocks of {truth.sum()} pixels"):
         exposures = load(images)
     np.testing.assert_array_equal(exposures.bad, np.broadcast_to(truth, exposures.bad.shape))
+
+
+@pytest.mark.parametrize("value", [0, -9999])
+def test_a_mask_of_one_exposure_does_not_hide_a_bad_pixel_of_the_others(value):
+    images = sky(whole=True)
+    for image in images:
+        image[30:60, 70] = value
+    masks = [np.zeros(SHAPE, dtype=bool), *(None,) * 2]
+    masks[0][28:45, 69:72] = True
+    exposures = [CCDData(image, unit="adu", mask=mask) for image, mask in zip(images, masks, strict=True)]
+    with pytest.warns(CRStackWarning, match="30 pixels, within column 71 and rows 31 to 60"):
+        found = load_exposures(exposures, **NOISE)
+    assert found.bad[:, 30:60, 70].all()
