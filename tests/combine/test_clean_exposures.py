@@ -143,14 +143,14 @@ def test_each_exposure_keeps_its_own_header(tmp_path):
         header = fits.Header(
             {"EXPTIME": 300.0 + i / 10, "ROTANG": float(i), "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
         )
-        header["CRVAL1"], header["CRVAL2"], header["CD1_1"], header["CD2_2"] = 10.0 + i, 5.0, 1e-4, 1e-4
+        header["CRVAL1"], header["CRVAL2"], header["CD1_1"], header["CD2_2"] = 10.0 + i * 1e-4, 5.0, 1e-4, 1e-4
         paths.append(tmp_path / f"n{i}.fits")
         fits.PrimaryHDU(rng.normal(50, 3, (20, 24)).astype(np.float32), header).writeto(paths[-1])
     stack = CRStack(paths, unit=u.electron, readnoise=3 * u.electron)
     masks = stack.detect("mmcosmic", aux=None)
     for i, ccd in enumerate(stack.clean(masks=masks)):
         assert (ccd.header["EXPTIME"], ccd.header["ROTANG"]) == (300.0 + i / 10, float(i))
-        assert ccd.wcs.wcs.crval[0] == 10.0 + i
+        assert ccd.wcs.wcs.crval[0] == 10.0 + i * 1e-4
         assert ccd.header["CRSOURCE"] == f"n{i}.fits"
         n = masks[f"CRMASK{i + 1}"].sum()
         words = f"{n} hit and 0 bad values of exposure {i + 1} replaced"
@@ -158,4 +158,4 @@ def test_each_exposure_keeps_its_own_header(tmp_path):
     assert "HISTORY" not in stack.exposures.own_headers[0]
     turned = stack.exposures.reordered([2, 0])
     assert [one["ROTANG"] for one in turned.own_headers] == [2.0, 0.0]
-    assert turned.own_wcs[0].wcs.crval[0] == 12.0
+    assert turned.own_wcs[0].wcs.crval[0] == 10.0 + 2e-4

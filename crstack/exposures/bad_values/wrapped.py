@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from crstack.exposures.digits import digit_of
 
@@ -137,4 +137,4 @@ def _scatter_as_bright_values(exposures, holes):
         ratios.append(np.var(own, ddof=1) / (noise + in_proportion**2))
     total, freedom = float(np.sum(np.minimum(ratios, AT_MOST))), n * (len(exposures) - 1)
     mean = total / n
-    return mean > SCATTER and mean * freedom > chi2.isf(BY_CHANCE, freedom)
+    return mean > SCATTER and mean * freedom > chdtri(freedom, BY_CHANCE)
