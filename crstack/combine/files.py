@@ -90,7 +90,7 @@ def write_combination(
             "combination must be a Combination, such as stack.combine(name, full_output=True); "
             f"got {type(combination).__name__}"
         )
-    write_fits(path, combination_hdulist(combination, history), overwrite=overwrite)
+    write_fits(path, combination_hdulist(combination, history), headers_valid=True, overwrite=overwrite)
 
 
 def read(path: str | os.PathLike, *, chip: str | None = None) -> Combination:

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.io import fits
 
 from crstack.exceptions import InputError
+from crstack.files.plain_images import are_plain, write_plain
 from crstack.files.whole import atomic_path, check_not_exposure
 from crstack.utils.memory import in_files
 from crstack.utils.validation import check_boolean, check_choice
@@ -24,7 +25,7 @@ def ending_of(compression):
     return COMPRESSIONS[check_choice("compression", compression, tuple(COMPRESSIONS))]
 
 
-def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
+def write_fits(path, hdus, *, inputs_checked=False, headers_valid=False, overwrite=True):
     """Write a FITS file; the ending of its name chooses the compression.
 
     Parameters
@@ -36,6 +37,8 @@ def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
     inputs_checked : bool, optional
         Whether the caller has compared the path with its inputs. Otherwise the file of an exposure that was read in
         this process is refused.
+    headers_valid : bool, optional
+        Whether all cards were made here, or checked. Otherwise invalid cards are corrected.
     overwrite : bool, optional
         Whether an existing file is replaced.
 
@@ -54,6 +57,10 @@ def write_fits(path, hdus, *, inputs_checked=False, overwrite=True):
         raise InputError(f"name of a FITS file must end in .fits, .fits.gz or .fits.fz; got {path.name}")
     if path.suffix.lower() == ".fz":
         hdus = compressed(hdus)
+    elif headers_valid and path.suffix.lower() != ".gz" and are_plain(hdus):
+        with atomic_path(path) as temporary:
+            write_plain(temporary, hdus)
+        return
     elif sys.byteorder == "little" and not in_files():  # a copy would need memory, where it is limited
         hdus = fits.HDUList([_in_byte_order(hdu) for hdu in hdus])
     with atomic_path(path) as temporary:

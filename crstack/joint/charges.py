@@ -8,15 +8,23 @@ from crstack.utils.threads import map_threads, slices
 
 __all__ = [
     "ALL_NOISES",
+    "BEYOND",
+    "CELLS",
     "CHARGES",
     "CHARGE_EDGES",
+    "CHARGE_STEP",
+    "FAINT_GAIN",
     "KINDS_AT_ONCE",
     "LEAST_CHARGE",
+    "LINEAR",
     "LOG_SIGMA",
+    "NORMAL",
     "HitDensity",
+    "Z",
     "above_least",
     "counts_as_hit",
     "noise_of",
+    "shares",
     "sigma_index",
 ]
 
@@ -60,7 +68,7 @@ CELLS = tuple(
 
 
 @lru_cache(maxsize=8)
-def _shares(first, last):
+def shares(first, last):
     """Share of each bin of charge that lies in each of the ``CELLS``, for the noises from ``first`` to ``last``.
 
     Three arrays (sigmas, cells, bins). Within a bin, the density per unit of the logarithm of the charge is constant.
@@ -95,7 +103,7 @@ class HitDensity:
 
     def __init__(self, shapes, noises=ALL_NOISES):
         self.shapes, self.noises = shapes, noises
-        self._shares = _shares(noises.start or 0, LOG_SIGMA.size if noises.stop is None else noises.stop)
+        self._shares = shares(noises.start, noises.stop)
         n_sigmas = len(self._shares[0])
         self._log_density = np.empty((len(shapes), n_sigmas, Z.size), np.float32)
         self._above = above_least(shapes)
@@ -171,35 +179,6 @@ class HitDensity:
             (K, sigmas) share of the charges that count as hits, and of those below.
         """
         return self._log_density[kinds], self._gain[kinds], self._above[kinds, self.noises], self._below[kinds]
-
-    def histogram(self, kind, index, weights):
-        """Sums (K, sigmas, places) of ``weights`` of values by distribution ``kind`` and place in the tables."""
-        sigmas = self.noises.stop - self.noises.start
-        flat = kind * np.int32(sigmas * Z.size) + index - np.int32(self.noises.start * Z.size)
-        shape = len(self.shapes), sigmas, Z.size
-        return np.bincount(flat.ravel(), weights.ravel(), minlength=np.prod(shape)).reshape(shape)
-
-    def expected_counts(self, histogram):
-        """Expected number of hits (K, bins) of each charge, from the values of a `histogram`.
-
-        Each value is distributed among its possible charges, as in a step of expectation maximisation.
-        """
-
-        def near_and_far(kinds):
-            some = histogram[kinds]
-            near = np.zeros((*some.shape[:2], len(CHARGES)), np.float32)
-            rows = some.any(axis=2)  # most distributions occur at a few noises only
-            found = some[rows, : len(LINEAR)] / np.exp(self._log_density[kinds][rows, : len(LINEAR)])
-            near[rows] = found.astype(np.float32) @ NORMAL / np.float32(CHARGE_STEP)
-            return near, some[..., len(LINEAR) :] / np.maximum(self._far[kinds], np.float32(1e-30))
-
-        parts = map_threads(near_and_far, slices(len(self.shapes), KINDS_AT_ONCE))
-        near, far = (np.concatenate(one) for one in zip(*parts, strict=True))
-        weights = (
-            one.reshape(len(one), -1) @ share.reshape(-1, share.shape[-1])
-            for one, share in zip((near, far), self._shares[1:], strict=True)
-        )
-        return self.shapes * sum(weights)
 
 
 def sigma_index(sigma):

@@ -6,7 +6,7 @@ from crstack.joint.candidates import pieces_of
 from crstack.joint.likelihood import hit_weights
 from crstack.utils.threads import map_threads
 
-__all__ = ["UNKNOWN", "log_odds_alone", "log_ratio", "of_known"]
+__all__ = ["UNKNOWN", "log_odds_alone", "log_ratio", "of_known", "with_evidence"]
 
 #: log odds of a bad value, which exclude it from all sums
 UNKNOWN = np.float32(60)
@@ -31,7 +31,12 @@ def log_ratio(some, clean, index, classes, population):
     ratio, not_hit : `~numpy.ndarray`
         (N, J, M).
     """
-    log_hit, log_not_hit = population.log_ratios(classes[:, None], index)
+    return with_evidence(some, clean, population.log_ratios(classes[:, None], index), population)
+
+
+def with_evidence(some, clean, logs, population):
+    """As `log_ratio`, from the two ``logs`` of ``Population.log_ratios``."""
+    log_hit, log_not_hit = logs
     ratio, not_hit = log_hit - clean, log_not_hit + clean
     if some.detected is not None:
         ratio += (np.float32(population.detector_odds) * some.detected)[:, None]

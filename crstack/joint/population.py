@@ -19,7 +19,16 @@ from crstack.joint.charges import (
 from crstack.utils.cached import cached_property
 from crstack.utils.threads import map_threads, slices
 
-__all__ = ["CORNER", "N_CLASSES", "N_NUMBERS", "Population", "charges_kind", "neighbour_class"]
+__all__ = [
+    "CORNER",
+    "N_CLASSES",
+    "N_KINDS",
+    "N_NUMBERS",
+    "Population",
+    "charges_kind",
+    "neighbour_class",
+    "side_by_side",
+]
 
 #: weight of a neighbour at a corner; one at a side has the weight 1
 CORNER = 0.3
@@ -142,6 +151,42 @@ def _even_shapes():
     return np.full((N_KINDS, len(CHARGE_EDGES) - 1), 1 / (len(CHARGE_EDGES) - 1))
 
 
+def _none(rate, above):
+    """Probability of no hit, from the rate and the share of the charges that count as hits."""
+    return 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
+
+
+def side_by_side(rate, log_density, gain, above, below):
+    """Logs of the densities of hit over not hit values, with the odds of a hit, and of not hit over clean values.
+
+    Parameters
+    ----------
+    rate : `~numpy.ndarray`
+        Rate of hits. The shapes broadcast against that of ``log_density``.
+    log_density : `~numpy.ndarray`
+        Log density of hit values, per standard deviation; overwritten.
+    gain : `~numpy.ndarray`
+        Factor of the density of a clean value with a charge that does not count as a hit; overwritten.
+    above, below : `~numpy.ndarray`
+        Share of the charges that count as hits, and of those below.
+
+    Returns
+    -------
+    logs : `~numpy.ndarray`
+        complex64; the first is the real part. Both are used together, and adjacent in memory they are read together.
+    """
+    none = _none(rate, above)
+    faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
+    logs = np.empty(log_density.shape, np.complex64)
+    gain -= 1
+    gain *= faint
+    not_hit = np.log1p(gain, out=gain)
+    log_density += np.log(rate) - np.log(none)
+    np.subtract(log_density, not_hit, out=logs.real)
+    logs.imag = not_hit
+    return logs
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Population:
     """Hit rate by class of neighbourhood, and the distributions of charges.
@@ -242,20 +287,11 @@ class Population:
     @cached_property
     def _tables(self):
         """By class and noise: logs of hit over not hit and of not hit over clean, side by side, for the needed noises;
-        probability of a faint hit, log of no hit, for all noises."""
+        log of no hit, for all noises."""
         rate = self.rate.astype(np.float32)[:, None]
-        log_hit, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
-        none = 1 - np.minimum(rate * above, np.float32(HIGHEST_RATE))
-        faint = np.minimum(rate * below / none, np.float32(HIGHEST_FAINT))
-        # both are used together, and adjacent in memory they are read together
-        logs = np.empty(log_hit.shape, np.complex64)
-        gain -= 1
-        gain *= faint[..., None]
-        not_hit = np.log1p(gain, out=gain)
-        log_hit += (np.log(rate) - np.log(none))[..., None]
-        np.subtract(log_hit, not_hit, out=logs.real)
-        logs.imag = not_hit
-        return logs, self._at_noises(faint), self._at_noises(np.log(none))
+        log_density, gain, above, below = self.density.by_kind(charges_kind(_CLASSES))
+        logs = side_by_side(rate[..., None], log_density, gain, above[..., None], below[..., None])
+        return logs, self._at_noises(np.log(_none(rate, above)))
 
     def make_tables(self) -> None:
         """Make the tables of `log_ratios` now, once and not in each thread that uses them."""
@@ -311,7 +347,7 @@ class Population:
         log : `~numpy.ndarray`
             Natural logarithms, of the shape of ``classes``.
         """
-        return self._tables[2][classes, sigma_index(sigma)]
+        return self._tables[1][classes, sigma_index(sigma)]
 
     def refitted(
         self, counts: np.ndarray, hits: np.ndarray, totals: np.ndarray, seen: np.ndarray | None = None

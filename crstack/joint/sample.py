@@ -7,8 +7,9 @@ import numpy as np
 from crstack.joint.candidates import pieces_of
 from crstack.joint.charges import CHARGE_EDGES, LOG_SIGMA, sigma_index
 from crstack.joint.likelihood import NODE_REACH, hit_weights
-from crstack.joint.odds import log_ratio, of_known
-from crstack.joint.population import N_CLASSES, charges_kind
+from crstack.joint.odds import of_known, with_evidence
+from crstack.joint.population import N_CLASSES
+from crstack.joint.used_places import numbered
 from crstack.utils.cached import cached_property
 from crstack.utils.memory import empty_image, relax
 from crstack.utils.threads import map_threads, row_bands
@@ -79,7 +80,11 @@ class Sample:
         sampled = sum(np.bincount(one[self.places], minlength=N_CLASSES) for one in classes)
         return everywhere / np.maximum(sampled, 1)
 
-    def expectation(self, asked, classes, population, weights):
+    def numbered(self, asked, classes, noises=None):
+        """Places of the tables that the values use, with two classes of neighbourhood (N, M) each, as `Numbered`."""
+        return numbered(asked, classes, self.candidates.parts(), [index for _, _, index, _ in self.tables], noises)
+
+    def expectation(self, asked, classes, population, weights, places=None):
         """Expected numbers of hits.
 
         Parameters
@@ -90,6 +95,8 @@ class Sample:
             What is known of hits.
         weights : `~numpy.ndarray`
             (N_CLASSES,) number of candidates that each value stands for, by its class for the counts.
+        places : Numbered, optional
+            What `numbered` gives for these classes, if it is known.
 
         Returns
         -------
@@ -100,32 +107,34 @@ class Sample:
         probability : `~numpy.ndarray`
             (N, M) of the values to be hit.
         """
-        kinds, worth = charges_kind(classes), weights.astype(np.float32)[classes]
-        population.make_tables()
+        if not len(self.candidates):
+            return np.zeros(population.shapes.shape), np.zeros(N_CLASSES), np.zeros(classes.shape)
+        places = self.numbered(asked, classes) if places is None else places
+        used, worth = places.used, weights.astype(np.float32)[classes]
+        density = used.density(population)
+        logs = used.logs(population, density)
 
-        def of_piece(piece, _nodes, clean, index, prior):
-            some = self.candidates.some(piece)
-            ratio, not_hit = log_ratio(some, clean, index, asked[:, piece], population)
+        def of_piece(piece, _nodes, clean, _index, prior, numbers):
+            some, pair = self.candidates.some(piece), logs.take(numbers)
+            ratio, not_hit = with_evidence(some, clean, (pair.real, pair.imag), population)
             hit, rest = hit_weights(not_hit, ratio, prior)
             hit /= (hit + rest)[0].sum(axis=0)
             return of_known(some, hit)
 
         def work(item):
-            part, table = item
-            index = table[2]
-            hit = np.empty(index.shape, np.float32)
-            for piece in pieces_of(part, table):
+            part, table, asked, numbers = item
+            hit = np.empty(numbers.shape, np.float32)
+            for piece in pieces_of(part, (*table, asked)):
                 here = slice(piece[0].start - part.start, piece[0].stop - part.start)
                 hit[..., here] = of_piece(*piece)
             probability = hit.sum(axis=1)
             hit *= worth[:, None, part]
-            return probability, population.density.histogram(kinds[:, None, part], index, hit)
+            return probability, used.histogram(numbers, hit)
 
-        found = map_threads(work, zip(self.candidates.parts(), self.tables, strict=True))
-        if not found:
-            return np.zeros(population.shapes.shape), np.zeros(N_CLASSES), np.zeros(classes.shape)
+        items = zip(self.candidates.parts(), self.tables, places.asked, places.classes, strict=True)
+        found = map_threads(work, items)
         probability = np.concatenate([one[0] for one in found], axis=1)
-        counts = population.density.expected_counts(sum(one[1] for one in found))
+        counts = density.expected_counts(sum(one[1] for one in found))
         hits = np.bincount(classes.ravel(), probability.ravel(), minlength=N_CLASSES)
         return counts, weights * hits, probability
 
@@ -149,13 +158,14 @@ def fit_population(sample, field, previous, classes, population, n_fits):
     """
     weights, current = sample.weights(classes), classes[:, sample.places]
     totals, seen = sample.totals(field)
+    places = sample.numbered(previous, current, population.noises)
     steps = []
     for step in range(n_fits):
-        counts, hits, probability = sample.expectation(previous, current, population, weights)
+        counts, hits, probability = sample.expectation(previous, current, population, weights, places)
         population = population.refitted(counts, hits, totals, seen)
         if sample.candidates.detected is not None:
             population = population.with_detector(probability, sample.candidates.detected)
-        previous, steps = current, [*steps, population]
+        previous, places, steps = current, places.settled(), [*steps, population]
         if len(steps) == 3 and step < n_fits - 1:
             population, steps = steps[0].extrapolated(*steps[1:]), []
     return population

@@ -368,7 +368,7 @@ class MaskSet:
             If the file exists and ``overwrite`` is not set, or the directory cannot be written.
         """
         with limited_memory(place_of(self.codes["MEDIANCR"])):
-            write_fits(path, self.to_hdulist(), overwrite=overwrite)
+            write_fits(path, self.to_hdulist(), headers_valid=True, overwrite=overwrite)
 
     def to_dq(
         self, *, bits: str | Mapping[str, int] = "stsci", exposures: Exposures | None = None, cleaned: bool = False
