@@ -107,3 +107,10 @@ def test_nothing_is_left_of_a_file_that_fails(tmp_path, monkeypatch):
         write_fits(tmp_path / "a.fits", hdus_of("f4"), headers_valid=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.fits"]
     assert (tmp_path / "a.fits").read_text() == "before"
+
+
+def test_extensions_are_announced(tmp_path):
+    hdus = hdus_of("f4")
+    del hdus[0].header["EXTEND"]
+    write_plain(tmp_path / "a.fits", hdus)
+    assert fits.getheader(tmp_path / "a.fits")["EXTEND"]
