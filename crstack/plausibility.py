@@ -429,15 +429,16 @@ def _warn_of_understated_noise(masks, exposures):
     step = max(exposures.data[0].size // LEVELS, 1)
     level = float(np.median([np.median(plane.ravel()[::step]) for plane in exposures.data]))
     unit = float(np.median(exposures.noise.electrons_per_unit))
-    stated = float(np.median(exposures.noise.variance(np.float32(level))))
+    own = [np.median(one.ravel()[::step]) for one in exposures.variances if one is not None]
+    stated = float(np.median(own if own else exposures.noise.variance(np.float32(level))))
     found = stated + (excess.constant + excess.photons * max(level, 0) * unit) / unit**2
     if not UNDERSTATED**2 * stated < found < WARNED**2 * stated:
         return
     warn_user(
-        f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where gain and read "
-        f"noise give {np.sqrt(stated):.3g}: the noise is understated by a factor of {np.sqrt(found / stated):.2f}. The "
-        "masks allow for the missing noise. Check gain, read noise and bias: the uncertainties of combined images "
-        "depend on them"
+        f"the exposures scatter by {np.sqrt(found):.3g} {exposures.unit} at a level of {level:.3g} where "
+        f"{'their uncertainties' if own else 'gain and read noise'} give {np.sqrt(stated):.3g}: the noise is "
+        f"understated by a factor of {np.sqrt(found / stated):.2f}. The masks allow for the missing noise. Check "
+        f"{'them' if own else 'gain, read noise and bias'}: the uncertainties of combined images depend on them"
     )
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import astropy.units as u
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 
 from crstack import CRStack, JointPosterior, plausibility
 from crstack.datasets import make_stack
@@ -142,6 +142,18 @@ def test_understated_noise_is_reported_with_its_factor(gain, jitter, factor):
         stack.detect()
         return
     with pytest.warns(CRStackWarning, match=f"the noise is understated by a factor of {factor}"):
+        stack.detect()
+
+
+def test_understated_uncertainties_are_named():
+    """The noise is that of the uncertainties, not that of gain and read noise."""
+    simulated = make_stack("imaging", shape=(150, 160), seed=3)
+    exposures = []
+    for ccd, light in zip(simulated.exposures, simulated.expected, strict=True):
+        sigma = np.sqrt(simulated.noise.variance(light)) / 1.25
+        exposures.append(CCDData(ccd.data, unit=ccd.unit, uncertainty=StdDevUncertainty(sigma)))
+    stack = CRStack(exposures, gain=simulated.gain, readnoise=simulated.readnoise)
+    with pytest.warns(CRStackWarning, match="their uncertainties give .* understated by a factor of 1.[23]"):
         stack.detect()
 
 

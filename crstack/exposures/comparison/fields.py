@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from crstack.exposures.comparison.displacement import displacement
+from crstack.exposures.comparison.displacement import correlations, displacement
 from crstack.exposures.comparison.focus import out_of_focus
 from crstack.exposures.comparison.structures import (
     agree,
     agree_well,
+    agreement,
     compared,
     lacking_of,
     light_of,
@@ -31,6 +32,11 @@ log = logging.getLogger("crstack.exposures")
 
 #: the light of an exposure counts as equal to that of the others within this fraction, as few structures measure it
 FULL_LIGHT = 0.2
+#: images agree as well after a smaller shift if their correlation, and the part of the structures that they share, are
+#: this part of those after the measured shift
+AS_WELL = 0.9
+#: smallest shift (pixels) along x or y for which this is asked: sources are about as wide as smaller ones
+FAR = 6
 #: words of the warning on what is done about a shift
 HOW_TO_ALIGN = "this is measured; M.M.Cosmic of a parameter file needs mm_xy_offsets, or differences: auto"
 #: number of rows from which the scatter is measured
@@ -104,7 +110,7 @@ def _explained(exposures, reasons, found, drop, centre=None):
         other = next((k for k in range(len(exposures)) if k not in {*reasons, i}), 1 if i == 0 else 0)
         if centre not in (None, i):
             other = centre
-        shift = displacement(exposures.data[i], exposures.data[other])
+        shift = _least_shift(exposures.data[i], exposures.data[other])
         if (
             shift is not None
             and shift != (0, 0)
@@ -161,11 +167,7 @@ def _apart(exposures, structures, n_lacking):
     n = len(exposures)
     if n < 3 or not (n_lacking >= n / 2 or share_few(structures)):
         return (), None
-    places = [(0, 0)] * n
-    for i in range(1, n):
-        shift = displacement(exposures.data[i], exposures.data[0])
-        if shift is not None and shift != (0, 0) and _agree_moved(exposures.data[i], exposures.data[0], shift, True):
-            places[i] = tuple(shift)
+    places = [(0, 0), *(_place_against(exposures.data[i], exposures.data[0]) for i in range(1, n))]
     # where more than half are at one place, the others are compared with these
     if max(map(places.count, places)) > n / 2 or np.abs(places).max() <= ALIGNED:
         return (), None
@@ -173,6 +175,32 @@ def _apart(exposures, structures, n_lacking):
     if reach <= ALIGNED:
         return (), centre
     return tuple((exposures.names[i], *shift) for i, shift in enumerate(places) if any(shift)), None
+
+
+def _place_against(image, other):
+    """Shift (dx, dy) of an image against another, after which they agree; (0, 0) where they agree in place."""
+    shift = _least_shift(image, other)
+    return shift if shift is not None and _agree_moved(image, other, shift, True) else (0, 0)
+
+
+def _least_shift(image, other):
+    """As `displacement`, but 0 along x or y where the images agree as well without a shift along it.
+
+    Sky lines or the glow of an amplifier look the same after any shift along them, and hits then decide on the shift.
+    """
+    shift = displacement(image, other)
+    if shift is None or shift == (0, 0):
+        return shift
+    agreed = _agreement_moved(image, other, shift)
+    for less in ((0, 0), (shift[0], 0), (0, shift[1])):
+        left_out = [abs(part) for part, kept in zip(shift, less, strict=True) if part != kept]
+        if not left_out or min(left_out) < FAR:
+            continue
+        found = correlations(image, other, less)
+        alike = found.given > AS_WELL * found.highest
+        if alike and _agreement_moved(image, other, less) >= AS_WELL * agreed > 0:
+            return less
+    return shift
 
 
 def _among(exposures, i, apart):
@@ -194,6 +222,12 @@ def _agree_moved(image, other, shift, well=False):
     """Whether an image shows the structures of another after a shift; one bright star alone may give a false shift."""
     dx, dy = shift
     return (agree_well if well else agree)(np.roll(image, (-dy, -dx), (0, 1)), other)
+
+
+def _agreement_moved(image, other, shift):
+    """Part of the structures that both images show after a shift."""
+    dx, dy = shift
+    return agreement(np.roll(image, (-dy, -dx), (0, 1)), other)
 
 
 def _without_light(exposures, factors):

@@ -14,6 +14,7 @@ __all__ = [
     "Structures",
     "agree",
     "agree_well",
+    "agreement",
     "compared",
     "labelled",
     "lacking",
@@ -175,6 +176,24 @@ def agree_well(one, other):
     planes = [_significance(plane, None)[0] for plane in (one, other)]
     found = [_compared(planes, i) for i in (0, 1)]
     return all(each.seen >= max(FEWEST_OF_TWO, SHARED * each.number) for each in found)
+
+
+def agreement(one, other):
+    """Part of its structures that each of two images finds in the other one; the lower of the two.
+
+    Parameters
+    ----------
+    one, other : `~numpy.ndarray`
+        (ny, nx).
+
+    Returns
+    -------
+    part : float
+        From 0 to 1; 0 if an image has no structure.
+    """
+    planes = [_significance(plane, None)[0] for plane in (one, other)]
+    found = [_compared(planes, i) for i in (0, 1)]
+    return min(each.seen / max(each.number, 1) for each in found)
 
 
 def agree(one, other):

@@ -260,7 +260,10 @@ def _compare_all(exposures, sample, which, bias_given):
         f"the exposures scatter by {scatter:.3g} {exposures.unit} where {source} at a level of {level:.3g} "
         f"give {sigma:.3g}"
     )
-    agreeing = "" if own else _values_that_agree(exposures, level, scatter, readnoise)
+    if own:
+        warn_user(f"{numbers}{_words_of_uncertainties(ratio, sample.correlation(cyclic_pairs(which)))}")
+        return
+    agreeing = _values_that_agree(exposures, level, scatter, readnoise)
     if ratio > TOO_MUCH:
         warn_user(
             f"{numbers}{agreeing}: noise is missing. Was a sky subtracted? Its photons still count: leave the sky in, "
@@ -274,7 +277,6 @@ def _compare_all(exposures, sample, which, bias_given):
 
 def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_given):
     """Cause and remedy where the exposures scatter by less than their noise."""
-    own = any(variance is not None for variance in exposures.variances)
     readnoise = float(np.median(exposures.noise.readnoise_in_unit))
     if correlation > CORRELATED:
         return (
@@ -283,20 +285,41 @@ def _words_of_too_little(exposures, level, scatter, agreeing, correlation, bias_
             "be missed. Use the exposures as they were before, or give each an uncertainty. If they were not, "
             "check bias, gain and read noise"
         )
-    if not own and readnoise > scatter:
+    if readnoise > scatter:
         return (
             f"{agreeing}: the read noise of {readnoise:.3g} {exposures.unit} alone exceeds the scatter. "
             f"{CHECK}; rates must have a unit per second"
         )
     if level > 0 and not bias_given:
         return (
-            f"{'' if own else _bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is "
-            "not light. Is a bias still in the exposures? Give bias= (command --bias)"
+            f"{_bias_that_agrees(exposures, level, scatter, readnoise)}: part of the level is not light. "
+            "Is a bias still in the exposures? Give bias= (command --bias)"
         )
     return (
         f"{agreeing}: there is less noise than stated. Is the gain, or the read noise, of another amplifier or readout "
         "mode? Are the exposures averages, or divided by their number? Is a bias still in them? Were they resampled or "
         "smoothed? Averages and resampled exposures need an uncertainty each"
+    )
+
+
+def _words_of_uncertainties(ratio, correlation):
+    """Cause and remedy where the exposures scatter by ``ratio`` times their uncertainties."""
+    if ratio > TOO_MUCH:
+        return (
+            ": the uncertainties are too small. Are they those of images without the sky, whose photons still count, "
+            "or those of a mean? Check their kind (standard deviation, variance or inverse variance) and unit, and "
+            "whether all exposures show the same field"
+        )
+    if correlation > CORRELATED:
+        return (
+            f", and the noise of neighbouring pixels is correlated by {correlation:.2f}: were the exposures resampled "
+            "or smoothed? One pixel then has less noise than its uncertainty states, hits are broad, and faint ones "
+            "may be missed. Use the exposures as they were before, or propagate the uncertainties"
+        )
+    return (
+        ": the uncertainties are too large, so faint hits may be missed. Were they computed before the bias was "
+        "subtracted? Subtract it first, and compute them from the result. If not, check their kind (standard "
+        "deviation, variance or inverse variance) and unit"
     )
 
 

@@ -157,9 +157,9 @@ def _warn_of_cells(exposures, ratios, errors):
     remedy = (
         "Check the uncertainties there"
         if own
-        else "Are the exposures divided by a flat, or is one gain given for several amplifiers? Give an image as "
-        "gain=: the gain times the flat for exposures that are divided by a flat of mean 1, or the gain of each "
-        "amplifier"
+        else "Are the exposures divided by a flat, or is one gain or one bias given for several amplifiers? Give an "
+        "image as gain=: the gain times the flat for exposures that are divided by a flat of mean 1, or the gain of "
+        "each amplifier. Give an image as bias= if the level of dark parts changes from one amplifier to the next"
     )
     warn_user(
         f"the noise as stated does not hold in all parts of the image: the background scatters by "

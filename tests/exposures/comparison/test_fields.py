@@ -1,5 +1,6 @@
 """Exposures of another field, or turned: named, with numbers, and left out when asked."""
 
+import re
 import warnings
 from itertools import combinations
 
@@ -113,6 +114,53 @@ def test_an_exposure_that_is_shifted_far_is_kept(n):
     words = rf"exposure {n} is shifted by \(\+20, \+0\) pixels against exposure 1, which is more than the 16"
     with pytest.warns(CRStackWarning, match=words):
         assert len(load(images, drop_unusable=True)) == n
+
+
+def lit(light, seed, rate):
+    """An exposure of some light, with hits."""
+    rng = np.random.default_rng(seed)
+    image = rng.poisson(light) + rng.normal(0, READNOISE, SHAPE) + make_hits(SHAPE, rate, rng)
+    return image.astype(np.float32)
+
+
+def lines(shift=0):
+    """Light of lines along y, which a shift moves along x."""
+    x = np.arange(SHAPE[1])
+    places = np.random.default_rng(9).uniform(10, SHAPE[1] - 30, 8)
+    return np.broadcast_to(5 + sum(500 * np.exp(-((x - place - shift) ** 2) / 3) for place in places), SHAPE)
+
+
+def tracks(shape, number, rng):
+    """Charge of hits with long tracks."""
+    charge = np.zeros(shape)
+    for y, x, angle, length in rng.uniform((0, 0, 0, 0), (*shape, 6.28, 1), (number, 4)):
+        steps = np.arange(0, -6 * np.log(1 - length), 0.25)
+        rows, columns = (y + steps * np.sin(angle)).astype(int), (x + steps * np.cos(angle)).astype(int)
+        np.add.at(charge, (rows % shape[0], columns % shape[1]), 150 * rng.exponential())
+    return charge
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_glow_of_an_amplifier_is_not_shifted_along_it(seed):
+    """The glow is the same in each row, and hits must not decide on a shift along it."""
+    shape, rng = (300, 360), np.random.default_rng(seed)
+    glow = np.broadcast_to(3 + 40 * np.exp((np.arange(shape[1]) - shape[1]) / 30.0), shape)
+    images = [rng.poisson(glow) + rng.normal(0, READNOISE, shape) + tracks(shape, 300, rng) for _ in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load([image.astype(np.float32) for image in images])
+
+
+@pytest.mark.parametrize("turn", [lambda image: image, np.transpose])
+@pytest.mark.parametrize("shifts", [(0, 20, 0), (0, 20, -25)])
+def test_lines_are_shifted_across_themselves_only(turn, shifts):
+    images = [turn(lit(lines(shift), i, 0.01)) for i, shift in enumerate(shifts)]
+    with pytest.warns(CRStackWarning, match="pixels") as caught:
+        load(images)
+    words = next(str(one.message) for one in caught if "align the exposures first" in str(one.message))
+    found = [(int(dx), int(dy)) for dx, dy in re.findall(r"by \(([+-]\d+), ([+-]\d+)\)", words)]
+    expected = [(shift, 0) for shift in shifts if shift]
+    assert found == (expected if turn is not np.transpose else [one[::-1] for one in expected])
 
 
 def test_the_methods_warn_too():

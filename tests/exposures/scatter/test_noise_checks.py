@@ -6,6 +6,7 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.nddata import CCDData, StdDevUncertainty
 from scipy import ndimage
 
 from crstack import CRStack
@@ -112,6 +113,32 @@ def test_a_read_noise_above_the_scatter_is_no_bias(gain, readnoise, sky, agreein
     assert re.search(agreeing, words[0])
     assert "alone exceeds the scatter" in words[0]
     assert "bias" not in words[0]
+
+
+@pytest.mark.parametrize("bias", [None, 0 * u.adu])
+@pytest.mark.parametrize(
+    ("left", "part", "expected"),
+    [
+        (400, 1.0, "the uncertainties are too large, so faint hits may be missed. Were they computed before the bias"),
+        (0, 0.5, "the uncertainties are too small. Are they those of images without the sky"),
+        (0, 1.0, None),
+    ],
+)
+def test_a_bias_is_no_remedy_for_uncertainties(left, part, expected, bias):
+    """The uncertainties were computed while a bias was in the exposures, or are half of the noise."""
+    images = made(100)
+    sigmas = [part * np.sqrt(np.maximum(image + left, 1) / GAIN + (READNOISE / GAIN) ** 2) for image in images]
+    ccds = [
+        CCDData(image, unit="adu", uncertainty=StdDevUncertainty(one))
+        for image, one in zip(images, sigmas, strict=True)
+    ]
+    _, words = loaded(ccds, unit=None, bias=bias)
+    assert len(words) == (expected is not None)
+    for one in words:
+        assert "where their uncertainties at a level of" in one
+        assert expected in one
+        assert "bias=" not in one
+        assert "give each an uncertainty" not in one
 
 
 def test_rates_that_are_called_counts():

@@ -59,6 +59,16 @@ def test_gain_of_two_amplifiers():
     assert messages(of_amplifiers(), gain=AMPLIFIERS * GAIN) == []
 
 
+def test_bias_of_two_amplifiers():
+    """A level that is no light adds to the noise as stated, so that the bias is named too."""
+    step = np.where(np.arange(SHAPE[1]) < SHAPE[1] // 2, 0.0, 100.0)
+    exposures = [CCDData(electrons(np.random.default_rng(63 + i)) + step, unit="adu") for i in range(3)]
+    (message,) = messages(exposures, gain=1.0 * GAIN)
+    assert "one gain or one bias given for several amplifiers" in message
+    assert "Give an image as bias= if the level of dark parts changes" in message
+    assert messages(exposures, gain=1.0 * GAIN, bias=step * np.ones(SHAPE) * u.adu) == []
+
+
 def test_joint_decision_warns_of_parts():
     stack = CRStack(of_amplifiers(), readnoise=READNOISE * u.electron, gain=1.5 * GAIN)
     with pytest.warns(CRStackWarning, match="the noise as stated does not hold in all parts of the image"):
