@@ -362,3 +362,11 @@ def test_the_expected_memory_is_that_of_trimmed_exposures(of_files, tmp_path, mo
         with limited_memory(workspace):
             load_exposures(items, gain=1 * u.electron / u.adu, readnoise=5 * u.electron, trim=trim)
     assert counted == [2000, 300, 600]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.longdouble])
+def test_floats_of_half_and_extended_precision(kind):
+    """scipy has no filters for them."""
+    images = np.random.default_rng(4).poisson(100, (3, 30, 40)).astype(kind)
+    exposures = load_exposures(list(images), unit=u.electron, readnoise=4 * u.electron)
+    np.testing.assert_array_equal(exposures.data, images.astype(np.float32))

@@ -384,6 +384,9 @@ def _plane(array, name):
         raise InputError(f"exposure must be a 2-D image; got {array.ndim} dimensions for {name}")
     if array.dtype.kind not in "iuf":
         raise InputError(f"exposure must be an image of real numbers; got {array.dtype} for {name}")
+    if array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8):
+        # scipy has no filters for numbers of half or extended precision
+        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
     return array.reshape(array.shape[-2:])
 
 

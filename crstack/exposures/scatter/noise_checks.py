@@ -181,19 +181,36 @@ def _warn_of_smoothed(exposures, sample, known):
     stated = [float(np.median(one[valid])) for one, valid in zip(sample.stated, sample.valid, strict=True)]
     measured = [(i, found, error) for i, found, error in _own_variances(sample, stated, None) if i not in known]
     ratios = {i: found / stated[i] for i, found, _ in measured}
+    variances = {i: found for i, found, _ in measured}
     smoothed = set()
     for i, found, error in measured:
         others = [one for k, one in ratios.items() if k != i]
         clear = stated[i] - found > SIGNIFICANCE * error
         if clear and others and ratios[i] < SMOOTHED and ratios[i] < SMOOTHER * min(others):
             smoothed.add(i)
+            numbers = f"by {np.sqrt(found):.3g} {exposures.unit}, where its noise is {np.sqrt(stated[i]):.3g}"
             warn_user(
-                f"neighbouring pixels of {exposures.names[i]} scatter by {np.sqrt(found):.3g} {exposures.unit}, where "
-                f"its noise is {np.sqrt(stated[i]):.3g}; the other exposures do not: was it resampled, smoothed or "
-                "averaged? Its hits are broad and its noise is correlated, so hits may be missed. Use the exposure as "
-                "it was before"
+                f"neighbouring pixels of {exposures.names[i]} scatter {numbers}; the other exposures do not"
+                + _words_of_one(sample, i, variances)
             )
     return smoothed
+
+
+def _words_of_one(sample, i, variances):
+    """Cause and remedy where one exposure scatters less than stated; ``variances`` are those measured, by index."""
+    rest = [k for k in variances if k != i]
+    # a difference of two exposures has the correlation of both, in proportion to their variances
+    shares = [sample.correlation([(i, k)]) * (variances[i] + variances[k]) for k in rest]
+    if np.median(shares) < CORRELATED * variances[i]:
+        return (
+            ", and its noise is not correlated: was it read with another gain, or is it an average? Exposures of one "
+            "gain belong into one stack. Convert the exposures to electrons, and give each an uncertainty, to combine "
+            "them"
+        )
+    return (
+        ": was it resampled or smoothed? Its hits are broad and its noise is correlated, so hits may be missed. Use "
+        "the exposure as it was before"
+    )
 
 
 def _contrasts(sample, levels):

@@ -255,8 +255,35 @@ def test_an_exposure_that_was_smoothed_is_named(n, odd, sigma):
     _, words = loaded(images)
     named = [one for one in words if one.startswith(f"neighbouring pixels of exposure {odd + 1} scatter by ")]
     assert len(named) == 1
-    assert "was it resampled, smoothed or averaged?" in named[0]
+    assert "was it resampled or smoothed?" in named[0]
     assert not any("neighbouring pixels of" in one for one in words if one not in named)
+
+
+@pytest.mark.parametrize(("n", "odd"), [(3, 0), (5, 3)])
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (0.0, 0.4)])
+def test_an_exposure_that_was_resampled_is_named(n, odd, shift):
+    images = made(100, n)
+    images[odd] = ndimage.shift(images[odd], shift, order=1, mode="nearest")
+    _, words = loaded(images)
+    assert [one for one in words if "neighbouring pixels of" in one and "was it resampled or smoothed?" in one]
+
+
+@pytest.mark.parametrize(("n", "odd"), [(3, 0), (3, 2), (5, 3)])
+@pytest.mark.parametrize("average", [False, True])
+def test_an_exposure_of_another_gain_is_no_smoothed_one(n, odd, average):
+    """An exposure of twice the gain and the light, or the mean of four: the noise of neighbours is not correlated."""
+    if average:
+        images = made(100, n + 3)
+        images = [*images[:odd], np.mean(images[odd : odd + 4], axis=0), *images[odd + 4 :]]
+    else:
+        rng = np.random.default_rng(15)
+        gains = [GAIN * (1 + (i == odd)) for i in range(n)]
+        skies = [rng.poisson(100 * gain / GAIN, SHAPE) + rng.normal(0, READNOISE, SHAPE) for gain in gains]
+        images = [np.rint(sky / gain).astype(np.float32) for sky, gain in zip(skies, gains, strict=True)]
+    _, words = loaded(images)
+    named = [one for one in words if one.startswith(f"neighbouring pixels of exposure {odd + 1} scatter by ")]
+    assert len(named) == 1
+    assert "its noise is not correlated: was it read with another gain, or is it an average?" in named[0]
 
 
 @pytest.mark.parametrize("kind", ["ifu", "imaging", "slit", "echelle"])
