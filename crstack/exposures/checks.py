@@ -1,37 +1,32 @@
 """Checks of the exposures after reading: errors, bad values and warnings."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import astropy.units as u
 import numpy as np
-from scipy import ndimage
 
 from crstack.exceptions import InputError
+from crstack.exposures.as_read import least_noise
+from crstack.exposures.bad_values.blank_parts import without_blank_parts
 from crstack.exposures.bad_values.blooming import find_blooming
 from crstack.exposures.bad_values.dead_values import find_dead_values, find_full_values, find_negative_values
 from crstack.exposures.bad_values.low_values import find_low_values
-from crstack.exposures.bad_values.saturation import (
-    LEAST_PIXELS,
-    clipped_values,
-    find_shared_plateau,
-    warn_of_saturation,
-)
+from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
 from crstack.exposures.bad_values.signed import warn_of_signed_integers
 from crstack.exposures.bad_values.wrapped import find_wrapped_values
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
+from crstack.exposures.comparison.lines import dark_lines
 from crstack.exposures.comparison.setups import warn_of_setups
 from crstack.exposures.comparison.shadows import find_shadows
 from crstack.exposures.comparison.times import factors_of_times
-from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance, side_of_blocks, with_lines
-from crstack.exposures.sanity import BLOCK, blank_part
+from crstack.exposures.digits import SMALL_NOISE, digit_of, rounding_variance
 from crstack.exposures.scatter.noise_checks import compare_noise
-from crstack.utils.memory import empty_image, relax, zero_image
+from crstack.utils.memory import zero_image
 from crstack.utils.warn import warn_user
 from crstack.utils.words import counted
 
-__all__ = ["AsRead", "checked"]
+__all__ = ["checked"]
 
 log = logging.getLogger("crstack.exposures")
 
@@ -44,28 +39,6 @@ NEGATIVE = (
     "or whole numbers that have wrapped?"
 )
 FULL = "hold {value} {unit} in every exposure, the highest value of 16 bits: hot pixels that are saturated?"
-
-
-@dataclass(frozen=True, eq=False)
-class AsRead:
-    """What is known of the exposures as they were read.
-
-    Attributes
-    ----------
-    first : `~numpy.ndarray`
-        First exposure (ny, nx).
-    same : `~numpy.ndarray` of bool
-        (ny, nx), pixels with the same value in all exposures.
-    unit : `~astropy.units.Unit`
-        Unit of the exposures.
-    plateaus : list of (int, Plateau)
-        Saturated exposures by their number from 0, where no saturation is given.
-    """
-
-    first: np.ndarray
-    same: np.ndarray
-    unit: u.UnitBase
-    plateaus: list
 
 
 def checked(exposures, *, bias_given=True, drop=False, read=None):
@@ -102,7 +75,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     """
     _refuse_copies(exposures)
     warn_of_setups(exposures.own_headers, exposures.names)
-    exposures = _without_blank_parts(exposures, read)
+    exposures = without_blank_parts(exposures, read)
     coarse = signed = False
     if read is not None:
         signed = warn_of_signed_integers(exposures, read.first)
@@ -112,7 +85,7 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
-        exposures = _without_low_values(_without_blooming(exposures))
+        exposures = _without_dark_lines(_without_low_values(_without_blooming(exposures)))
         factors = factors_of_times(exposures)
         scaled = exposures if factors is None else exposures.divided_by(factors)
         # few whole numbers do not scatter as normal values do
@@ -136,65 +109,12 @@ def _refuse_copies(exposures):
                 )
 
 
-def _without_blank_parts(exposures, read):
-    """Mark blocks of one value as bad, and saturated values."""
-    side = BLOCK if read is None else side_of_blocks(digit_of(read.first), _least_noise(exposures), read.first.size)
-    blank = [None if side is None else blank_part(plane, side) for plane in exposures.data]
-    raw = None if side is None or read is None else blank_part(read.first, side)
-    if raw is not None and (raw & read.same).any():
-        # an image of the bias was subtracted from the values
-        blank = [raw & read.same if one is None else one | (raw & read.same) for one in blank]
-    clipped = None if read is None else clipped_values(exposures, read.plateaus)
-    if clipped is None and all(one is None for one in blank):
-        _warn_of_saturation(exposures, read, None)
-        return exposures
-    nothing = np.zeros(exposures.shape, dtype=bool)
-    pairs = zip(exposures.data, blank, strict=True)
-    blank = np.stack([nothing if one is None else with_lines(plane, one, side) for plane, one in pairs])
-    full = _saturated_features(exposures, blank)
-    if clipped is not None:
-        full |= clipped
-    blank &= ~full
-    bad = full if exposures.bad is None else full | exposures.bad
-    blank &= ~bad
-    common = (blank | bad).all(axis=0) & blank.any(axis=0)
-    for name, one in zip(exposures.names, blank, strict=True):
-        if (one & ~common).any():
-            warn_user(f"{name} holds one value in blocks of {_place(one & ~common)}; they are taken as bad values")
-    if common.any():
-        warn_user(
-            f"every exposure holds one value in blocks of {_place(common)}: a border without data, or dead pixels? "
-            "They are taken as bad values"
-        )
-    _refuse_without_values(exposures, blank | bad)
-    _warn_of_saturation(exposures, read, full)
-    if full.any():
-        saturated = full if exposures.saturated is None else exposures.saturated | full
-        exposures = replace(exposures, saturated=saturated)
-    where = blank | full
-    return _with_bad(exposures, where) if where.any() else exposures
-
-
-def _least_noise(exposures):
-    """Smallest read noise of the exposures, in the unit in which they were read."""
-    return float(np.min(exposures.noise.readnoise_in_unit)) / (exposures.rate_seconds or 1)
-
-
-def _refuse_without_values(exposures, bad):
-    """Raise an error if an exposure has no value that is not bad, bool (N, ny, nx)."""
-    for name, one in zip(exposures.names, bad, strict=True):
-        if one.all():
-            raise InputError(
-                f"exposures must have valid pixels; got none in {name}, where blocks of one value are bad: leave it out"
-            )
-
-
 def _with_rounding(exposures, read):
     """The exposures with the noise of rounding where the read noise is too small to include it.
 
     The second value states whether most values are equal, which is also a warning.
     """
-    digit, sigma = digit_of(read.first), _least_noise(exposures)
+    digit, sigma = digit_of(read.first), least_noise(exposures)
     if digit is None or sigma >= SMALL_NOISE * digit or any(one is not None for one in exposures.variances):
         return exposures, False
     added = rounding_variance(digit, sigma)
@@ -222,58 +142,13 @@ def _median_of_valid(exposures, i):
     return float(np.median(some)) if some.size else 0.0
 
 
-def _saturated_features(exposures, blank):
-    """Saturated values (N, ny, nx) of exposures with a block of their highest value, or a group where another has one.
-
-    In an exposure with such a block, all groups of four or more connected pixels at the highest value are saturated.
-    The same holds for an exposure that has such a group at the place of a block of another exposure.
-    """
-    tops = [plane.max() for plane in exposures.data]
-    blocks = np.zeros(exposures.shape, dtype=bool)
-    for plane, one, top in zip(exposures.data, blank, tops, strict=True):
-        if top > 0:
-            blocks |= one & (plane == top)
-    full = np.zeros(exposures.data.shape, dtype=bool)
-    if blocks.any():
-        for plane, top, one in zip(exposures.data, tops, full, strict=True):
-            labels, _ = ndimage.label(plane == top, np.ones((3, 3)))
-            large = np.bincount(labels.ravel()) >= LEAST_PIXELS
-            large[0] = False
-            features = large[labels]
-            if (features & blocks).any():
-                one[...] = features
-    return full
-
-
-def _warn_of_saturation(exposures, read, full):
-    """Give one warning about saturation; ``full`` are the saturated values (N, ny, nx) that are taken as bad."""
-    numbers = [] if full is None else [int(np.count_nonzero(one)) for one in full]
-    taken = [(name, number) for name, number in zip(exposures.names, numbers, strict=False) if number]
-    plateaus, unit = ([], exposures.unit) if read is None else (read.plateaus, read.unit)
-    plateaus = [(exposures.names[i], one) for i, one in plateaus]
-    if read is not None and not plateaus and not taken:
-        shared = find_shared_plateau(exposures, read.first)
-        plateaus = [] if shared is None else [(exposures.names[0], shared)]
-    warn_of_saturation(plateaus, unit, taken)
-
-
-def _place(where):
-    """Number and place of some pixels (FITS: the first pixel is 1, 1), as words."""
-    axes = (("column", where.any(axis=0)), ("row", where.any(axis=1)))
-    words = []
-    for name, line in axes:
-        first, last = np.flatnonzero(line)[[0, -1]] + 1
-        words.append(f"{name} {first}" if first == last else f"{name}s {first} to {last}")
-    return f"{counted(np.count_nonzero(where), 'pixel')}, within {' and '.join(words)}"
-
-
 def _without_wrapped_values(exposures, read):
     """Mark values above the range of 16 bits, which have wrapped, as saturated."""
     wrapped = find_wrapped_values(exposures, read.first)
     if wrapped is None:
         return exposures
     numbers = "; ".join(
-        f"{name} has {_place(one)}" for name, one in zip(exposures.names, wrapped, strict=True) if one.any()
+        f"{name} has {place_of_pixels(one)}" for name, one in zip(exposures.names, wrapped, strict=True) if one.any()
     )
     warn_user(
         f"values seem to have wrapped: cores of bright sources are holes with steep rims, in {numbers}. Values above "
@@ -282,7 +157,7 @@ def _without_wrapped_values(exposures, read):
         "values in the holes"
     )
     saturated = wrapped if exposures.saturated is None else exposures.saturated | wrapped
-    return _with_bad(replace(exposures, saturated=saturated), wrapped)
+    return with_bad(replace(exposures, saturated=saturated), wrapped)
 
 
 def _without_pixels_unlike_light(exposures, read):
@@ -311,8 +186,8 @@ def _without_pixels(exposures, where, words, read):
         "unit": read.unit,
         "lowest": f"{min(float(plane[where].min()) for plane in exposures.data):.6g} {exposures.noise.unit}",
     }
-    warn_user(f"{_place(where)}, {words.format(**values)} They are taken as bad values")
-    return _with_bad(exposures, np.broadcast_to(where, exposures.data.shape))
+    warn_user(f"{place_of_pixels(where)}, {words.format(**values)} They are taken as bad values")
+    return with_bad(exposures, np.broadcast_to(where, exposures.data.shape))
 
 
 def _without_shadows(exposures):
@@ -326,18 +201,42 @@ def _without_shadows(exposures):
     if exposures.bad is not None:
         dark &= ~exposures.bad
     whose = "the other exposure" if len(exposures) == 2 else "the other exposures"
-    alone = ", and hits of the other exposure are not found there" if len(exposures) == 2 else ""
     found = "; ".join(
         f"{exposures.names[one.exposure]} has {max(one.share, 0):.2f} of the light of {whose} in "
-        f"{_place(dark[one.exposure])}"
+        f"{place_of_pixels(dark[one.exposure])}"
         for one in shadows
     )
     warn_user(
         f"part of an exposure is dark, with a sharp edge: {found}. Is an amplifier dead, or is it the shadow of a "
-        f"guide probe, the dome or a shutter? The values there, and a margin, are taken as bad{alone}. To choose the "
-        "pixels, give the exposure a mask of this part, or leave the exposure out"
+        f"guide probe, the dome or a shutter? The values there, and a margin, are taken as bad{_alone(exposures)}. "
+        "To choose the pixels, give the exposure a mask of this part, or leave the exposure out"
     )
-    return replace(_with_bad(exposures, dark), low=dark)
+    return replace(with_bad(exposures, dark), low=dark)
+
+
+def _alone(exposures):
+    """Words on what follows where one of two exposures has no valid values."""
+    return ", and hits of the other exposure are not found there" if len(exposures) == 2 else ""
+
+
+def _without_dark_lines(exposures):
+    """Mark columns and rows of single exposures that have less light than in the others as bad."""
+    lines = dark_lines(exposures)
+    if not lines:
+        return exposures
+    dark, words = zero_image(exposures.data.shape, bool), []
+    for one in lines:
+        dark[one.exposure][one.box] = True
+        kind = "column" if one.axis == 0 else "row"
+        words.append(f"{kind} {one.line + 1} of {exposures.names[one.exposure]} has {one.share:.2f}")
+    if exposures.bad is not None:
+        dark &= ~exposures.bad
+    warn_user(
+        f"a column or row is dark in one exposure: {', '.join(words)} of the light of those around it, and the other "
+        "exposures have no such line: is it a defect that a dither has moved, dust, or a fault of the readout? The "
+        f"values are taken as bad{_alone(exposures)}. To choose the pixels, give the exposure a mask of this line"
+    )
+    return replace(with_bad(exposures, dark), low=dark if exposures.low is None else dark | exposures.low)
 
 
 def _without_blooming(exposures):
@@ -346,7 +245,7 @@ def _without_blooming(exposures):
     if bloomed is None:
         return exposures
     _log_left_out("charge that has bled along columns from saturated pixels", exposures, bloomed)
-    return replace(_with_bad(exposures, bloomed), saturated=exposures.saturated | bloomed)
+    return replace(with_bad(exposures, bloomed), saturated=exposures.saturated | bloomed)
 
 
 def _without_low_values(exposures):
@@ -355,7 +254,7 @@ def _without_low_values(exposures):
     if low is None:
         return exposures
     _log_left_out("values that are far below their surroundings and the other exposures", exposures, low)
-    return replace(_with_bad(exposures, low), low=low if exposures.low is None else low | exposures.low)
+    return replace(with_bad(exposures, low), low=low if exposures.low is None else low | exposures.low)
 
 
 def _log_left_out(what, exposures, where):
@@ -366,17 +265,3 @@ def _log_left_out(what, exposures, where):
         if one.any()
     )
     log.info("left out as %s: %s", what, numbers)
-
-
-def _with_bad(exposures, where):
-    """The exposures with more bad values, bool (N, ny, nx)."""
-    data = empty_image(exposures.data.shape)
-    for plane, own, one in zip(data, exposures.data, where, strict=True):
-        plane[...] = np.where(one, 0, own)
-        relax()
-    variances = tuple(
-        variance if variance is None or not one.any() else np.where(one, np.float32(1), variance)
-        for variance, one in zip(exposures.variances, where, strict=True)
-    )
-    bad = where.copy() if exposures.bad is None else exposures.bad | where
-    return replace(exposures, data=data, bad=bad, variances=variances)

@@ -10,8 +10,9 @@ import astropy.units as u
 import numpy as np
 
 from crstack.exceptions import InputError
+from crstack.exposures.as_read import AsRead
 from crstack.exposures.bad_values.saturation import find_plateau, limit_with_noise
-from crstack.exposures.checks import AsRead, checked
+from crstack.exposures.checks import checked
 from crstack.exposures.cube import Exposures
 from crstack.exposures.input.instrument import Instrument
 from crstack.exposures.input.items import MINIMUM_EXPOSURES, exposure_items
