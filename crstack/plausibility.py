@@ -194,8 +194,13 @@ def _of_trailed_stars(measured, names, wide):
     ]
     if not found:
         return []
+    if len(names) == 2 and len(found) == 2:
+        return [
+            f"stars are trailed in one of two exposures, whose seeing differs too: {', or '.join(found)}. The guiding "
+            "failed; the combined images are blurred. Look at the stars"
+        ]
     return [
-        f"stars are trailed against the sharpest exposure: {', '.join(found)}. The guiding failed; the combined "
+        f"stars are trailed against those of most exposures: {', '.join(found)}. The guiding failed; the combined "
         "images are blurred unless such exposures are left out"
     ]
 

@@ -43,7 +43,7 @@ def find_images(names, directory):
     Raises
     ------
     InputError
-        If an image is in none of these directories.
+        If an image is in none of these directories, or is given twice.
     """
     paths, directory = [], Path(directory)
     for name in names:
@@ -56,7 +56,7 @@ def find_images(names, directory):
         if found.resolve() != other.resolve():
             log.warning("%s is used from the current directory, not %s", found, other)
         if any(found.resolve() == path.resolve() for path in paths):
-            log.warning("%s is given twice; exposures must be independent", name)
+            raise InputError(f"images must be different files, because exposures are independent; got {name} twice")
         paths.append(found)
     return paths
 

@@ -13,7 +13,7 @@ from crstack import CRStack
 from crstack.datasets import make_stack
 from crstack.equalize.terms.guiding import relative_shifts, trailed
 from crstack.exceptions import ImplausibleResultWarning
-from crstack.plausibility import WIDENED, _wide
+from crstack.plausibility import WIDENED, _of_trailed_stars, _wide
 
 #: what is tested comes before or after the decision
 pytestmark = pytest.mark.usefixtures("quick_joint")
@@ -64,7 +64,7 @@ def test_it_is_reported_where_nothing_is_measured():
 def test_a_trail_of_three_pixels_is_reported(n, angle):
     found = sentences(stars(n, "trail", angle), "joint")
     number, length, degrees = re.search(
-        r"stars are trailed against the sharpest exposure: exposure (\d) by (\d\.\d) pixels at (\d+) degrees", found
+        r"stars are trailed against those of most exposures: exposure (\d) by (\d\.\d) pixels at (\d+) degrees", found
     ).groups()
     assert int(number) == n
     assert 2.7 <= float(length) <= 3.6
@@ -98,6 +98,34 @@ def test_lengths_and_angles_follow_from_the_moments():
     assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.2, 0.2, 0.1))) == []
     # traces and lines, which do not measure the product
     assert trailed(measured([(0.0, 0.0, 0.0), along_x], (0.01, 0.01, 0.05))) == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_trailed_exposure_is_named_where_it_has_the_best_seeing(number):
+    """The round exposures have a worse seeing, so that they are wider in sum."""
+    widths = [(1.0, 1.0, 0.0), (1.1, 1.1, 0.0), (1.05, 1.05, 0.0)]
+    widths[number] = (3.0**2 / 12, 0.0, 0.0)
+    ((i, length, angle),) = trailed(measured(widths))
+    assert i == number
+    assert length == pytest.approx(3.0, abs=0.1)
+    assert angle == 0
+
+
+def test_of_two_exposures_with_another_seeing_either_may_be_trailed():
+    """A trail along x, and stars that are wider in the other exposure, which could be trailed along y."""
+    length2 = 3.0**2 / 12
+    widths = [(length2, 0.0, 0.0), (1.0, 1.0, 0.0)]
+    assert trailed(measured(widths)) == [(0, pytest.approx(3.0), 0.0), (1, pytest.approx(3.0), 90.0)]
+    assert trailed(measured(widths[::-1])) == [(0, pytest.approx(3.0), 90.0), (1, pytest.approx(3.0), 0.0)]
+    (sentence,) = _of_trailed_stars(measured(widths), ("a", "b"), {})
+    assert "a by 3.0 pixels at 0 degrees from the x axis, or b by 3.0 pixels at 90 degrees" in sentence
+    # in one seeing there is no doubt
+    assert trailed(measured([(length2, 0.0, 0.0), (0.0, 0.0, 0.0)])) == [(0, pytest.approx(3.0), 0.0)]
+
+
+def test_the_sharpest_exposure_is_not_trailed_where_the_others_are_a_little_elongated():
+    """By the share of their seeing that is allowed."""
+    assert trailed(measured([(0.0, 0.0, 0.0), (1.75, 1.38, 0.0), (1.8, 1.42, 0.0)])) == []
 
 
 def test_a_shift_may_add_its_square():

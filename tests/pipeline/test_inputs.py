@@ -9,7 +9,7 @@ import pytest
 from crstack.config.consistency import _check_equalization
 from crstack.config.values import image_names, pixels
 from crstack.exceptions import ConfigurationError, InputError
-from crstack.pipeline.inputs import check_gain, check_masks, check_places
+from crstack.pipeline.inputs import check_gain, check_masks, check_places, find_images
 
 SHAPE = (20, 30)  # rows, columns
 NOWHERE = {
@@ -24,6 +24,17 @@ NOWHERE = {
 }
 PIXELS = ("pixels_to_be_flagged_as_cr", "pixels_to_be_ignored_as_cr", "mediancr_pixels_to_be_dropped")
 REGIONS = ("regions_to_be_skipped", "flux_factor_regions")
+
+
+@pytest.mark.parametrize("again", ["a.fits", "./a.fits", "link.fits"])
+def test_a_file_that_is_given_twice_is_one_error(tmp_path, again, caplog):
+    for name in ("a.fits", "b.fits"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.fits").symlink_to("a.fits")
+    assert find_images(["a.fits", "b.fits"], tmp_path) == [tmp_path / "a.fits", tmp_path / "b.fits"]
+    with pytest.raises(InputError, match=f"images must be different files, .*; got {again} twice"):
+        find_images(["a.fits", "b.fits", again], tmp_path)
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize("key", PIXELS)
