@@ -153,8 +153,8 @@ def _without_wrapped_values(exposures, read):
     warn_user(
         f"values seem to have wrapped: cores of bright sources are holes with steep rims, in {numbers}. Values above "
         "the highest of 16 bits are stored too low by 65536. These pixels, with a margin of one pixel, are taken as "
-        "saturated, which makes them bad values. Read or write the files again with 32 bits, or add 65536 to the "
-        "values in the holes"
+        "saturated, which makes them bad values. Read or write the files again with 32 bits, or add 65536 ADU to the "
+        "values in the holes, before a gain or an exposure time is applied"
     )
     saturated = wrapped if exposures.saturated is None else exposures.saturated | wrapped
     return with_bad(replace(exposures, saturated=saturated), wrapped)

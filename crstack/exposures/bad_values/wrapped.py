@@ -4,8 +4,6 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import chdtri
 
-from crstack.exposures.digits import digit_of
-
 __all__ = ["find_wrapped_values"]
 
 #: highest values of unsigned and of signed integers of 16 bits
@@ -24,6 +22,9 @@ LARGEST = 2000
 STEPS = (16384, 24576)
 #: the same once it is known that values have wrapped
 FINE_STEPS = (1024, 4096)
+#: size of the sample that gives the steps; a share of its steps are one step, within a factor; what rounding may add to
+#: the top
+SAMPLE, SHARE, ONE_STEP, ROUNDING = 20_000, 0.05, 1.5, 0.01
 #: number of pixels at the highest value from which values were cut, which do not wrap
 CUT = 4
 #: scatter of the values between the exposures, relative to the variance of their level: at least, and at most for one
@@ -53,43 +54,63 @@ def find_wrapped_values(exposures, first):
     Values above 65535 are stored as the remainder of a division by 65536, or as negative values if the bits are read as
     signed integers. The core of a bright source is then a hole with a steep rim on all sides. Dead pixels look
     similar, but their values have the noise of a low level, and change in proportion to the light around them. A
-    wrapped value has the noise and the changes of its true level, which is higher by 65536.
+    wrapped value has the noise and the changes of its true level, which is higher by 65536. The steps of the values
+    give the factor of a gain or of an exposure time.
     """
-    if exposures.rate_seconds or digit_of(first) != 1:
+    steps = _steps_of_converter(exposures, first)
+    if steps is None:
         return None
-    subtracted = first - exposures.data[0]
+    subtracted = first * np.float32(exposures.rate_seconds or 1) - exposures.data[0]
     bias = float(np.median(subtracted[np.isfinite(subtracted)])) if np.isfinite(subtracted).any() else 0.0
-    top = _top(exposures, bias)
+    top = _top(exposures, bias, steps)
     if top is None:
         return None
-    levels, fine = (np.array(one) * top - bias for one in (LEVELS, FINE_LEVELS))
-    holes = np.stack([_holes(exposures, i, levels, STEPS) for i in range(len(exposures))])
+    holes = np.stack([_holes(exposures, i, step, LEVELS, STEPS, top, bias) for i, step in enumerate(steps)])
     if not holes.any() or not _scatter_as_bright_values(exposures, holes):
         return None
-    holes |= np.stack([_holes(exposures, i, fine, FINE_STEPS) for i in range(len(exposures))])
+    holes |= np.stack([_holes(exposures, i, step, FINE_LEVELS, FINE_STEPS, top, bias) for i, step in enumerate(steps)])
     wrapped = np.stack([ndimage.binary_fill_holes(ndimage.binary_dilation(one, AROUND)) for one in holes])
     if exposures.bad is not None:
         wrapped &= ~exposures.bad
     return wrapped
 
 
-def _top(exposures, bias):
-    """Largest value of 16 bits that exposures reach but are not cut at; None if there is none."""
-    valid = [True if exposures.bad_of(i) is None else ~exposures.bad_of(i) for i in range(len(exposures))]
-    high, low = -np.inf, np.inf
-    for plane, where in zip(exposures.data, valid, strict=True):
-        high = max(high, float(plane.max(where=where, initial=-np.inf)) + bias)
-        low = min(low, float(plane.min(where=where, initial=np.inf)) + bias)
+def _steps_of_converter(exposures, first):
+    """One step of the converter in the values of each exposure; None where they have no steps.
+
+    A gain multiplies the steps, and an exposure time divides them. Floating-point numbers of 32 bits round them.
+    """
+    some = first[:: max(first.size // SAMPLE, 1)]
+    steps = np.diff(np.unique(some[np.isfinite(some)]).astype(np.float64))
+    if not len(steps) or not np.mean(steps < ONE_STEP * steps.min()) > SHARE:
+        return None
+    step = float(np.mean(steps[steps < ONE_STEP * steps.min()])) * (exposures.rate_seconds or 1)
+    scales = exposures.scales or (1.0,) * len(exposures)
+    return [step * scales[0] / scale for scale in scales]
+
+
+def _top(exposures, bias, steps):
+    """Largest value of 16 bits that exposures reach but are not cut at, in steps; None if there is none."""
+    high, low, cut = -np.inf, np.inf, 0
+    for i, (plane, step) in enumerate(zip(exposures.data, steps, strict=True)):
+        where = True if exposures.bad_of(i) is None else ~exposures.bad_of(i)
+        highest = float(plane.max(where=where, initial=-np.inf))
+        high = max(high, (highest + bias) / step)
+        low = min(low, (float(plane.min(where=where, initial=np.inf)) + bias) / step)
+        cut = max(cut, np.count_nonzero(plane > highest - step / 2))
     for top, reached in zip(TOPS, (low > -1.0 or bias == 0, low < FAR_BELOW), strict=True):
-        if reached and NEAR_TOP * top < high < top + 1.5:
-            cut = max(np.count_nonzero(plane + np.float32(bias) > top - 0.5) for plane in exposures.data)
+        if reached and NEAR_TOP * top < high < (1 + ROUNDING) * top + 1.5:
             return None if cut >= CUT else top
     return None
 
 
-def _holes(exposures, i, levels, least):
-    """Pixels (ny, nx) of an exposure in holes below some levels, with steps to their rim on each and on one side."""
+def _holes(exposures, i, step, levels, least, top, bias):
+    """Pixels (ny, nx) of an exposure in holes below some levels, with steps to their rim on each and on one side.
+
+    ``levels`` are fractions of ``top``. This, and the ``least`` heights of the rim, are in steps of the converter.
+    """
     plane, bad = exposures.data[i], exposures.bad_of(i)
+    levels, least = (np.array(levels) * top * step - bias, np.array(least) * step)
     found = np.zeros(plane.shape, dtype=bool)
     beside_bad = None if bad is None else ndimage.binary_dilation(bad, AROUND)
     for level in levels:

@@ -8,6 +8,7 @@ import pytest
 
 from crstack import CRStack
 from crstack.exceptions import CRStackWarning
+from crstack.exposures import load_exposures
 
 SHAPE, BIAS, READNOISE = (200, 220), 500.0, 4.0
 
@@ -54,6 +55,42 @@ def test_wrapped_cores_are_bad_values(n, changed, zero):
     # a margin, but not the stars as a whole
     assert np.count_nonzero(bad & ~full) < 4 * np.count_nonzero(full)
     assert not bad[expected < 2000].any()
+
+
+def reduced(values, kind):
+    """Values without their bias, as rates, after a gain, or both, in floating-point numbers; and how to load them."""
+    seconds = {"rates": (300, 300, 300), "other times": (300, 280, 310), "gain": (1, 1, 1), "both": (30, 30, 30)}[kind]
+    seconds = np.array(seconds)
+    gain = 1.37 if kind in ("gain", "both") else 1.0
+    planes = ((values - BIAS - 0.37) * gain / seconds[:, None, None]).astype(np.float32)
+    unit = u.adu if gain == 1 else u.electron
+    options = {"gain": 1 * u.electron / u.adu} if gain == 1 else {}
+    if kind != "gain":
+        unit, options = unit / u.s, options | {"exptime": seconds * u.s}
+    return list(planes), options | {"unit": unit, "readnoise": READNOISE * gain * u.electron}
+
+
+def wrapped_words(values, kind):
+    """The exposures, and the warnings of wrapped values."""
+    planes, options = reduced(values, kind)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CRStackWarning)
+        found = load_exposures(planes, **options)
+    return found, [str(one.message) for one in caught if "wrapped: cores" in str(one.message)]
+
+
+@pytest.mark.parametrize("kind", ["rates", "other times", "gain", "both"])
+def test_wrapped_values_of_rates_and_after_a_gain(kind):
+    values, expected = exposures()
+    found, (word,) = wrapped_words(np.mod(values, 65536), kind)
+    assert "before a gain or an exposure time is applied" in word
+    full = values > 65535
+    assert np.count_nonzero(full & ~found.bad) < 0.05 * np.count_nonzero(full)
+    assert np.count_nonzero(found.bad & ~full) < 5 * np.count_nonzero(full)
+    assert not found.bad[expected < 2000].any()
+    found, words = wrapped_words(values, kind)
+    assert words == []
+    assert found.bad is None
 
 
 @pytest.mark.parametrize("top", [32767, 65535])
