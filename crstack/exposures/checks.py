@@ -14,6 +14,7 @@ from crstack.exposures.bad_values.low_values import find_low_values
 from crstack.exposures.bad_values.marking import place_of_pixels, with_bad
 from crstack.exposures.bad_values.signed import warn_of_signed_integers
 from crstack.exposures.bad_values.wrapped import find_wrapped_values
+from crstack.exposures.bad_values.zeros import find_zeros
 from crstack.exposures.comparison.copies import is_nearly_same, is_same
 from crstack.exposures.comparison.fields import of_one_field
 from crstack.exposures.comparison.lines import dark_lines
@@ -39,6 +40,10 @@ NEGATIVE = (
     "or whole numbers that have wrapped?"
 )
 FULL = "hold {value} {unit} in every exposure, the highest value of 16 bits: hot pixels that are saturated?"
+
+#: values of single exposures that are left out, as words for the log
+LOW = "values that are far below their surroundings and the other exposures"
+ZEROS = "values of exactly 0 where light gives hardly any values near 0"
 
 
 def checked(exposures, *, bias_given=True, drop=False, read=None):
@@ -85,7 +90,10 @@ def checked(exposures, *, bias_given=True, drop=False, read=None):
     exposures = _without_shadows(exposures)
     exposures, alike = of_one_field(exposures, drop)
     if alike:
-        exposures = _without_dark_lines(_without_low_values(_without_blooming(exposures)))
+        exposures = _without_blooming(exposures)
+        exposures = exposures if bias_given else _without_low(exposures, find_zeros(exposures), ZEROS)
+        exposures = _without_low(exposures, find_low_values(exposures), LOW)
+        exposures = _without_dark_lines(exposures)
         factors = factors_of_times(exposures)
         scaled = exposures if factors is None else exposures.divided_by(factors)
         # few whole numbers do not scatter as normal values do
@@ -248,12 +256,11 @@ def _without_blooming(exposures):
     return replace(with_bad(exposures, bloomed), saturated=exposures.saturated | bloomed)
 
 
-def _without_low_values(exposures):
-    """Mark values that are far too low as bad."""
-    low = find_low_values(exposures)
+def _without_low(exposures, low, words):
+    """Mark values that are too low, bool (N, ny, nx) or None, as bad, with ``words`` for the log."""
     if low is None:
         return exposures
-    _log_left_out("values that are far below their surroundings and the other exposures", exposures, low)
+    _log_left_out(words, exposures, low)
     return replace(with_bad(exposures, low), low=low if exposures.low is None else low | exposures.low)
 
 

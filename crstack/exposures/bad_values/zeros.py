@@ -1,0 +1,75 @@
+"""Values of exactly 0 that mark missing data, where light gives hardly any value near 0."""
+
+import numpy as np
+
+from crstack.utils.memory import zero_image
+from crstack.utils.normal import SIGMA_PER_MAD
+from crstack.utils.threads import map_threads
+
+__all__ = ["find_zeros"]
+
+#: zeros are no light where the median of an exposure is above 0 by this number of standard deviations, and where there
+#: are this number of them for each other value within half a standard deviation of 0
+ABOVE, TIMES = 3.0, 3.0
+#: values within this part of the standard deviation are near 0, and values within this number of steps at least
+NEAR, STEPS = 0.5, 1.5
+#: fewest zeros, and their largest share of an exposure
+FEWEST, MOST = 3, 0.1
+#: step (pixels) of a sample of an exposure
+STEP = 7
+
+
+def find_zeros(exposures):
+    """Values of exactly 0, more than light gives near 0: pixels without data, or values that were lost.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Two or more, from which no bias was subtracted, so that 0 is the value that was read.
+
+    Returns
+    -------
+    zeros : `~numpy.ndarray` of bool or None
+        (N, ny, nx), those that are not bad yet; None if there are none.
+
+    Notes
+    -----
+    In a faint sky, some values are 0, but about as many are 1 and 2. Where negative values were cut, all of them are 0.
+    In a normal distribution whose mean is 3 standard deviations above 0 or more, these are at most a third of the
+    values between 0 and half a standard deviation.
+    """
+    zeros = zero_image(exposures.data.shape, bool)
+    found = map_threads(lambda i: _mark(exposures.data[i], exposures.bad_of(i), zeros[i]), range(len(exposures)))
+    return zeros if any(found) else None
+
+
+def _mark(plane, bad, zeros):
+    """Mark the zeros of an exposure that are no light, and return whether there are any."""
+    some = plane[::STEP, ::STEP]
+    some = some if bad is None else some[~bad[::STEP, ::STEP]]
+    if not some.size:
+        return False
+    middle = float(np.median(some))
+    scatter = SIGMA_PER_MAD * float(np.median(np.abs(some - middle)))
+    if not middle > ABOVE * scatter > 0:
+        return False
+    where = plane == 0
+    if bad is not None:
+        where &= ~bad
+    number = np.count_nonzero(where)
+    if not FEWEST <= number <= MOST * plane.size:
+        return False
+    reach = max(NEAR * scatter, STEPS * _step(some))
+    near = np.abs(plane) <= reach
+    if bad is not None:
+        near &= ~bad
+    if number <= TIMES * (np.count_nonzero(near) - number):
+        return False
+    zeros[...] = where
+    return True
+
+
+def _step(values):
+    """Smallest difference of some values; 0 where there are no different ones."""
+    steps = np.diff(np.unique(values))
+    return float(steps.min()) if len(steps) else 0.0
