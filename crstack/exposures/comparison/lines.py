@@ -178,9 +178,7 @@ class _Lines:
         used &= np.isfinite(depths[:, 0])
         if np.count_nonzero(used) < max(FEWEST_PARTS, SHARE * len(used)):
             return None
-        own = 1 - _median(relative[i, used, 0])
-        depth = _common_depth(depths[used][:, [0, *range(3, depths.shape[1])]], errors[:, used])
-        return depth if depth is not None and own > (1 - OF_OTHERS) * depth else None
+        return _common_depth(depths[used][:, [0, *range(3, depths.shape[1])]], errors[:, used])
 
     def _noise(self, levels, line):
         """Standard deviations of the means (N, parts) of a line at some levels."""
